@@ -1,0 +1,206 @@
+"""Compile a contract into one DuckDB query that types every row and collects all reasons against it.
+
+The text forms that a type accepts are regular expressions here, because DuckDB's casts are lenient:
+`1.5`, `1e3` and `1_000` all cast to an integer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from waybill.contracts.odcs import Column, Contract, ContractError
+from waybill.period import Period
+
+_DATE = r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*"
+_TIMESTAMP = r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?\s*"
+_FORMS = {
+    "integer": r"\s*[+-]?[0-9]+\s*",
+    "bigint": r"\s*[+-]?[0-9]+\s*",
+    "date": _DATE,
+    "timestamptz": _TIMESTAMP,
+    "boolean": r"\s*(?i:true|false|t|f|1|0)\s*",
+    "uuid": r"\s*[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\s*",
+}
+_NUMERIC = re.compile(r"numeric\((\d+),\s*(\d+)\)")
+
+
+def identifier(name: str) -> str:
+    """`name` quoted for DuckDB."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """`value` as a DuckDB literal; only for text of the contract, data never becomes SQL."""
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def duckdb_type(column: Column) -> str:
+    """The DuckDB type whose Arrow form PostgreSQL reads as the column's physical type."""
+    if column.physical_type in _FORMS:
+        return column.physical_type
+    if numeric := _NUMERIC.fullmatch(column.physical_type):
+        return f"decimal({numeric[1]},{numeric[2]})"
+    if column.physical_type == "text":
+        return "varchar"
+    raise ContractError(
+        f"column {column.name!r}: physicalType {column.physical_type!r} is none of "
+        f"{', '.join([*_FORMS, 'text', 'numeric(p,s)'])}"
+    )
+
+
+def _form(column: Column) -> str | None:
+    if numeric := _NUMERIC.fullmatch(column.physical_type):
+        scale = int(numeric[2])
+        fraction = rf"([.][0-9]{{1,{scale}}})?" if scale else ""
+        return rf"\s*[+-]?[0-9]+{fraction}\s*"
+    return _FORMS.get(column.physical_type)
+
+
+def _cast(column: Column) -> str:
+    raw = identifier(f"raw_{column.name}")
+    if _form(column) is None:
+        return f"nullif(trim({raw}), '')"
+    return f"try_cast({raw} as {duckdb_type(column)})"
+
+
+def _typed(column: Column) -> str:
+    """The cast value if the text has the type's form."""
+    raw, value, form = identifier(f"raw_{column.name}"), identifier(f"cast_{column.name}"), _form(column)
+    if form is None:
+        return value
+    has_form = f"regexp_full_match({raw}, {literal(form)})"
+    if column.logical_type in ("integer", "number"):
+        # A number that prints as its text needs no pattern, which is dearer than the cast.
+        has_form = f"{value}::varchar = {raw} or {has_form}"
+    return f"case when {has_form} then {value} end"
+
+
+_LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+def _value_rules(column: Column) -> list[tuple[str, str]]:
+    """(reason, condition that holds for a good, present value) for each rule of the column."""
+    value = identifier(column.name)
+    rules: list[tuple[str, str]] = []
+    bounds = [f"{value} {sign} {literal(column.options[name])}" for name, sign in _LIMITS.items() if name in column.options]
+    if bounds:
+        rules.append(("range", " and ".join(bounds)))
+    lengths = [
+        f"length({value}) {sign} {literal(column.options[name])}"
+        for name, sign in (("minLength", ">="), ("maxLength", "<="))
+        if name in column.options
+    ]
+    if lengths:
+        rules.append(("length", " and ".join(lengths)))
+    if "pattern" in column.options:
+        rules.append(("pattern", f"regexp_full_match({value}, {literal(column.options['pattern'])})"))
+    if column.enum:
+        rules.append(("enum", f"{value} in ({', '.join(literal(item) for item in column.enum)})"))
+    if column.reference:
+        rules.append(("reference", identifier(f"known_{column.name}")))
+    return rules
+
+
+def reference_table(column: Column) -> str:
+    """Name of the DuckDB table that holds the values the column may refer to."""
+    return f"reference_{column.name}"
+
+
+def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
+    """(reason, condition that holds for a good day) of the column that says to which period a row belongs."""
+    if contract.period_column is None:
+        return []
+    day = identifier(contract.period_column)
+    earliest = period.shift(-contract.lookback_periods).start
+    return [
+        ("after_period", f"{day} < date {literal(period.end)}"),
+        ("too_late", f"{day} >= date {literal(earliest)}"),
+    ]
+
+
+def _is_blank(column: Column) -> str:
+    return f"coalesce(trim({identifier(f'raw_{column.name}')}), '') = ''"
+
+
+def _good(contract: Contract, period: Period) -> str:
+    """One condition for a good row, as cheap as it can be: nearly all rows are good."""
+    conditions = []
+    for column in contract.columns:
+        value = identifier(column.name)
+        rules = " and ".join(f"({good})" for _, good in _value_rules(column))
+        if column.required:
+            conditions.append(rules or f"{value} is not null")
+        else:
+            conditions.append(f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end")
+    conditions += [good for _, good in _period_rules(contract, period)]
+    # A missing value makes its condition, and so the whole, null.
+    return "coalesce(" + "\n    and ".join(conditions) + ", false)"
+
+
+def _reasons(contract: Contract, period: Period) -> list[str]:
+    """For each rule an expression that gives its reason if a bad row breaks it."""
+    found: list[tuple[str, str]] = []
+    for column in contract.columns:
+        value, blank = identifier(column.name), _is_blank(column)
+        if column.required:
+            found.append((f"required:{column.name}", blank))
+        if _form(column) is not None:
+            found.append((f"type:{column.name}", f"{value} is null and not ({blank})"))
+        found += [(f"{rule}:{column.name}", f"not ({good})") for rule, good in _value_rules(column)]
+    found += [(reason, f"not ({good})") for reason, good in _period_rules(contract, period)]
+    return [f"case when {condition} then {literal(reason)} end" for reason, condition in found]
+
+
+def compile_query(contract: Contract, period: Period, source: str, present: Callable[[str], bool]) -> str:
+    """The query over `source`, a DuckDB relation with `record` and one `raw_<column>` varchar per present column.
+
+    It yields `_record`, the typed columns, `_hash` (of the key), and for bad rows alone `_reasons`
+    (list of text) and `_raw` (the fields as JSON text); both are null for good rows.
+    `present` tells which columns the file has; an absent column is null throughout.
+    """
+    raws = [
+        f"{identifier(f'raw_{name}')}" if present(name) else f"null::varchar as {identifier(f'raw_{name}')}"
+        for name in contract.names
+    ]
+    casts = [f"{_cast(column)} as {identifier(f'cast_{column.name}')}" for column in contract.columns]
+    typed = [f"{_typed(column)} as {identifier(column.name)}" for column in contract.columns]
+    known = [
+        f"{identifier(column.name)} in (from {identifier(reference_table(column))}) as {identifier(f'known_{column.name}')}"
+        for column in contract.columns
+        if column.reference
+    ]
+    reasons = ",\n      ".join(_reasons(contract, period))
+    fields = ", ".join(
+        f"{identifier(name)} := {identifier(f'raw_{name}')}" for name in contract.names if present(name)
+    )
+    columns = ", ".join(identifier(name) for name in contract.names)
+    key = ", ".join(identifier(name) for name in contract.key)
+    return f"""
+with fields as (
+  select record, {", ".join(raws)} from {source}
+),
+casts as (
+  select *, {", ".join(casts)} from fields
+),
+typed as (
+  select *, {", ".join(typed)} from casts
+),
+referenced as (
+  select {", ".join(["*", *known])} from typed
+),
+judged as (
+  select *, {_good(contract, period)} as is_good from referenced
+)
+select
+  record::integer as _record,
+  {columns},
+  hash({key}) as _hash,
+  case when not is_good then list_filter([
+      {reasons}
+  ], lambda reason: reason is not null) end as _reasons,
+  case when not is_good then to_json(struct_pack({fields}))::varchar end as _raw
+from judged
+"""

@@ -1,0 +1,74 @@
+"""What has landed for a dataset, and what of it the ledger does not hold yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection
+
+from waybill import zones
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.period import Cadence, Period
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One object of the raw zone."""
+
+    bucket: str
+    key: str
+    etag: str
+    size_bytes: int
+    period: Period
+
+    @property
+    def uri(self) -> str:
+        """How messages name the file."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Files apply in this order: by delivery period, then by name. The clock plays no part."""
+        return (self.period.key, self.key)
+
+
+def list_landed(s3: Any, bucket: str, contract: Contract, first: Period, last: Period) -> list[LandedFile]:
+    """The dataset's objects of the periods `first` to `last`, in the order in which they apply.
+
+    `s3` is a boto3 client. Folder markers and names that start with a dot or underscore are passed over.
+    Raises `DataError` for an object whose prefix names no period.
+    """
+    found = []
+    prefix = zones.raw_prefix(contract.domain, contract.name)
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            key = item["Key"]
+            if key.rsplit("/", 1)[1].startswith((".", "_")) or key.endswith("/"):
+                continue
+            period = _period(bucket, key, last.cadence)
+            if first <= period <= last:
+                found.append(LandedFile(bucket, key, item["ETag"].strip('"'), item["Size"], period))
+    return sorted(found, key=lambda file: file.order)
+
+
+def _period(bucket: str, key: str, cadence: Cadence) -> Period:
+    named = zones.period_of(key)
+    try:
+        return Period.parse(cadence, named or "")
+    except DataError:
+        raise DataError(
+            f"s3://{bucket}/{key}: the prefix names no {cadence}; files land under "
+            f"{zones.raw_prefix('<domain>', '<dataset>')}{'month=YYYY-MM' if cadence == 'month' else 'dt=YYYY-MM-DD'}/"
+        ) from None
+
+
+def pending(connection: Connection, contract: Contract, landed: list[LandedFile]) -> list[LandedFile]:
+    """The landed files whose content (by ETag) the ledger does not hold."""
+    rows = connection.execute(
+        "select bucket, object_key, etag from waybill.load_file where dataset = %s and status = 'loaded'",
+        (contract.table,),
+    ).fetchall()
+    known = {(bucket, key): etag for bucket, key, etag in rows}
+    return [file for file in landed if known.get((file.bucket, file.key)) != file.etag]

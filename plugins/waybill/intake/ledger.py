@@ -1,0 +1,124 @@
+"""The ledger: one row for every loaded version of a file, whose books must balance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from psycopg import Connection
+
+from waybill.contracts import Contract
+from waybill.intake.landing import LandedFile
+from waybill.intake.receive import ReceivedFile
+
+
+@dataclass
+class Books:
+    """What became of each row of a file: `rows_in` is the sum of the others."""
+
+    rows_in: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    stale: int = 0
+
+    def __str__(self) -> str:
+        parts = (f"{getattr(self, item.name)} {item.name}" for item in fields(self) if item.name != "rows_in")
+        return f"{self.rows_in} rows in = " + " + ".join(parts)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who loads: recorded with every file, check and report."""
+
+    run_id: str | None
+    code_version: str
+
+
+def predecessor(connection: Connection, contract: Contract, landed: LandedFile) -> tuple[int, str] | None:
+    """(file_id, sha256) of the version of this object that counts now, if any."""
+    row = connection.execute(
+        "select file_id, sha256 from waybill.load_file "
+        "where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'",
+        (contract.table, landed.bucket, landed.key),
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def note_same_content(connection: Connection, file_id: int, received: ReceivedFile) -> None:
+    """Remember the new version of an object whose content did not change."""
+    connection.execute(
+        "update waybill.load_file set etag = %s, version_id = %s where file_id = %s",
+        (received.etag, received.version_id, file_id),
+    )
+
+
+def open_file(
+    connection: Connection, contract: Contract, received: ReceivedFile, run: Run, replaces: int | None
+) -> int:
+    """Enter a file with empty books; the version it replaces no longer counts. Returns its file_id."""
+    if replaces is not None:
+        supersede(connection, replaces)
+    landed = received.landed
+    row = connection.execute(
+        """
+        insert into waybill.load_file (
+          dataset, period, bucket, object_key, version_id, etag, sha256, size_bytes, replaces_file_id,
+          contract_sha256, contract_version, code_version, run_id, ignored_columns
+        )
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        returning file_id
+        """,
+        (
+            contract.table,
+            landed.period.start,
+            landed.bucket,
+            landed.key,
+            received.version_id,
+            received.etag,
+            received.sha256,
+            received.size_bytes,
+            replaces,
+            contract.sha256,
+            contract.version,
+            run.code_version,
+            run.run_id,
+            received.ignored,
+        ),
+    ).fetchone()
+    assert row
+    return int(row[0])
+
+
+def supersede(connection: Connection, file_id: int) -> None:
+    """Mark a version of a file as one that no longer counts."""
+    connection.execute("update waybill.load_file set status = 'superseded' where file_id = %s", (file_id,))
+
+
+def close_file(connection: Connection, file_id: int, books: Books) -> None:
+    """Write the books. PostgreSQL refuses them, and with them the load, if they do not balance."""
+    connection.execute(
+        "update waybill.load_file set rows_in = %(rows_in)s, inserted = %(inserted)s, updated = %(updated)s, "
+        "unchanged = %(unchanged)s, rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s "
+        "where file_id = %(file_id)s",
+        {**vars(books), "file_id": file_id},
+    )
+
+
+def refuse(connection: Connection, contract: Contract, landed: LandedFile, run: Run, message: str) -> None:
+    """Record a file that was not loaded, in a transaction of its own; the same refusal is recorded once."""
+    with connection.transaction():
+        connection.execute(
+            "insert into waybill.refusal (dataset, period, object_key, etag, run_id, message) "
+            "select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s where not exists ("
+            "select from waybill.refusal where object_key = %(key)s and etag = %(etag)s and message = %(message)s)",
+            {
+                "dataset": contract.table,
+                "period": landed.period.start,
+                "key": landed.key,
+                "etag": landed.etag,
+                "run_id": run.run_id,
+                "message": message,
+            },
+        )

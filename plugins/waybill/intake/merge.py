@@ -1,0 +1,149 @@
+"""Merge the accepted rows of one file into a keyed table that remembers what newer files superseded.
+
+The state depends on the set of files alone, not on the order in which they were loaded: for every key the
+row of the file with the greatest order (delivery period, object key) is current, and every other accepted
+row is in `<table>_superseded`.
+"""
+
+from __future__ import annotations
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract
+from waybill.intake.ledger import Books
+from waybill.period import Period
+from waybill.warehouse.schema import columns_sql, relation, superseded_relation
+
+_CLASSIFY = """
+create temp table outcome on commit drop as
+select
+  i._record,
+  case
+    when c._file_id is null then 'inserted'
+    when (f.period, f.object_key collate "C") > ({period}, {object_key} collate "C") then 'stale'
+    when ({incoming_columns}) is not distinct from ({current_columns}) then 'unchanged'
+    else 'updated'
+  end as outcome
+from incoming as i
+left join {table} as c on {same_key}
+left join waybill.load_file as f on c._file_id = f.file_id
+"""
+
+_KEEP_OLD = """
+insert into {superseded} ({columns}, _file_id, _record, _delivered)
+select {current_columns}, c._file_id, c._record, c._delivered
+from {table} as c
+inner join incoming as i on {same_key}
+inner join outcome as o on i._record = o._record
+where o.outcome in ('unchanged', 'updated') and c._file_id is distinct from {replaces}
+"""
+
+_TAKE_OVER = """
+update {table} as c
+set ({columns}, _file_id, _record, _delivered) = ({incoming_columns}, {file_id}, i._record, {period})
+from incoming as i
+inner join outcome as o on i._record = o._record
+where {same_key} and o.outcome in ('unchanged', 'updated')
+"""
+
+_ADD = """
+insert into {target} ({columns}, _file_id, _record, _delivered)
+select {incoming_columns}, {file_id}, i._record, {period}
+from incoming as i
+inner join outcome as o on i._record = o._record
+where o.outcome = {outcome}
+"""
+
+# The rows that only the replaced version had: withdrawn, and the newest older version takes their place.
+_PROMOTE = """
+create temp table orphan on commit drop as select {key} from {table} where _file_id = {replaces};
+delete from {table} where _file_id = {replaces};
+create temp table promoted on commit drop as
+select distinct on ({key_of_s}) {old_columns}, s._file_id, s._record, s._delivered
+from {superseded} as s
+inner join orphan as o on {orphan_key}
+inner join waybill.load_file as f on s._file_id = f.file_id
+order by {key_of_s}, f.period desc, f.object_key collate "C" desc;
+delete from {superseded} as s using promoted as p where {promoted_key} and s._file_id = p._file_id;
+insert into {table} ({columns}, _file_id, _record, _delivered) select * from promoted;
+drop table orphan, promoted
+"""
+
+
+def _same(left: str, right: str, names: list[str]) -> sql.Composed:
+    return sql.SQL(" and ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names
+    )
+
+
+def ensure_partitions(connection: Connection, contract: Contract) -> None:
+    """Create the monthly partitions that the rows of `incoming` need."""
+    assert contract.period_column
+    days = connection.execute(
+        sql.SQL("select distinct date_trunc('month', {})::date from incoming").format(
+            sql.Identifier(contract.period_column)
+        )
+    ).fetchall()
+    for (first,) in days:
+        month = Period.of("month", first)
+        connection.execute(
+            sql.SQL("create table if not exists {} partition of {} for values from ({}) to ({})").format(
+                partition(contract, month), relation(contract), sql.Literal(month.start), sql.Literal(month.end)
+            )
+        )
+
+
+def partition(contract: Contract, month: Period) -> sql.Identifier:
+    """The table of one calendar month's rows."""
+    return sql.Identifier(contract.domain, f"{contract.name}_{month.start:%Y_%m}")
+
+
+def merge(
+    connection: Connection,
+    contract: Contract,
+    *,
+    file_id: int,
+    period: Period,
+    object_key: str,
+    replaces: int | None,
+    books: Books,
+) -> None:
+    """Merge the temporary table `incoming` (one row a key) and enter the outcomes into the books.
+
+    `replaces` is the file_id of the older version of the same object, whose rows are withdrawn.
+    """
+    ensure_partitions(connection, contract)
+    parts = {
+        "table": relation(contract),
+        "superseded": superseded_relation(contract),
+        "columns": columns_sql(contract.names),
+        "incoming_columns": columns_sql(contract.names, "i"),
+        "current_columns": columns_sql(contract.names, "c"),
+        "same_key": _same("c", "i", contract.key),
+        "key": columns_sql(contract.key),
+        "key_of_s": columns_sql(contract.key, "s"),
+        "orphan_key": _same("s", "o", contract.key),
+        "promoted_key": _same("s", "p", contract.key),
+        "old_columns": columns_sql(contract.names, "s"),
+        "file_id": sql.Literal(file_id),
+        "period": sql.SQL("{}::date").format(sql.Literal(period.start)),
+        "object_key": sql.Literal(object_key),
+        "replaces": sql.Literal(replaces),
+    }
+
+    def run(statement: str, **more: sql.Composable) -> None:
+        connection.execute(sql.SQL(statement).format(**parts, **more))
+
+    if replaces is not None:
+        run("delete from {superseded} where _file_id = {replaces}")
+    run(_CLASSIFY)
+    run("analyze outcome")
+    run(_KEEP_OLD)
+    run(_TAKE_OVER)
+    run(_ADD, target=parts["table"], outcome=sql.Literal("inserted"))
+    run(_ADD, target=parts["superseded"], outcome=sql.Literal("stale"))
+    if replaces is not None:
+        run(_PROMOTE)
+    for outcome, rows in connection.execute("select outcome, count(*) from outcome group by outcome").fetchall():
+        setattr(books, outcome, getattr(books, outcome) + rows)
+    run("drop table outcome")

@@ -1,0 +1,172 @@
+"""Bring one object from S3 to local disk: unpacked, hashed, its records counted, its header understood.
+
+The temporary file holds the body only (no header), as it arrived. Memory stays flat whatever the size.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import hashlib
+import io
+import itertools
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.intake.landing import LandedFile
+from waybill.intake.records import RecordCounter, split_first
+
+CHUNK_BYTES = 2**20
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """A landed file on local disk."""
+
+    landed: LandedFile
+    version_id: str | None
+    etag: str
+    sha256: str
+    size_bytes: int
+    body: Path
+    """The records, without the header."""
+    rows_in: int
+    """Records counted by `RecordCounter`, independently of the loader."""
+    columns: list[str | None]
+    """For each field of the header the contract's column, or None for a column that is not loaded."""
+    header: list[str]
+    is_text: bool
+    """Valid UTF-8 without NUL throughout: the fast reader may take it as it is."""
+
+    @property
+    def ignored(self) -> list[str]:
+        """Header fields that the contract does not know."""
+        return [name for name, column in zip(self.header, self.columns, strict=True) if column is None]
+
+    def has(self, column: str) -> bool:
+        """Whether the file brings this column."""
+        return column in self.columns
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """The file's bytes, a chunk at a time."""
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+class _HashedBody(io.RawIOBase):
+    """An S3 object's body as a readable stream that hashes and counts what passes."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._body.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        self.digest.update(chunk)
+        self.size_bytes += len(chunk)
+        return len(chunk)
+
+
+def _unpacked(name: str, stream: io.BufferedReader) -> Iterator[bytes]:
+    """The stream's bytes, gunzipped when they are gzip by their first bytes."""
+    is_gzip = stream.peek(2).startswith(_GZIP_MAGIC)
+    if name.endswith(".gz") and not is_gzip and stream.peek(1):
+        raise DataError(f"{name}: the name says gzip, the content is not; export it again")
+    plain = gzip.GzipFile(fileobj=stream) if is_gzip else stream
+    try:
+        while chunk := plain.read(CHUNK_BYTES):
+            yield chunk
+    except EOFError:
+        raise DataError(f"{name}: the gzip stream ends early; the upload was cut off, send the file again") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{name}: the gzip stream is damaged ({error}); send the file again") from error
+
+
+def normalise(name: str) -> str:
+    """A header field as it is compared: lower case, runs of blanks, hyphens, dots and underscores as one underscore."""
+    return re.sub(r"[\s\-_.]+", "_", name.strip().casefold())
+
+
+def match_header(name: str, header: list[str], contract: Contract) -> list[str | None]:
+    """The contract's column for each header field, by name and by the contract's synonyms.
+
+    Raises `DataError` for a column that stands twice or a required one that is missing.
+    """
+    spellings = {
+        normalise(spelling): column.name
+        for column in contract.columns
+        for spelling in (*column.spellings, column.name)
+    }
+    columns = [spellings.get(normalise(field)) for field in header]
+    present = [column for column in columns if column]
+    if doubled := sorted({column for column in present if present.count(column) > 1}):
+        raise DataError(f"{name}: the header has {', '.join(doubled)} more than once: {', '.join(header)}")
+    if missing := [column.name for column in contract.columns if column.required and column.name not in present]:
+        raise DataError(
+            f"{name}: the required {'column is' if len(missing) == 1 else 'columns are'} missing: {', '.join(missing)}; "
+            f"the header is: {', '.join(header)[:500]}"
+        )
+    return columns
+
+
+def _header(name: str, record: bytes, well_formed: bool) -> list[str]:
+    try:
+        text = record.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: the header is not UTF-8 (byte {error.start}); export the file as UTF-8") from error
+    if not well_formed or "\0" in text:
+        raise DataError(f"{name}: the first record is no CSV header: {text[:200]!r}")
+    return next(csv.reader(io.StringIO(text, newline="")))
+
+
+def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
+    """Fetch and unpack one object into `folder`, and understand its header.
+
+    Raises `DataError` when it is empty, no gzip although it says so, cut off, or its header does not fit.
+    """
+    name = landed.uri
+    answer = s3.get_object(Bucket=landed.bucket, Key=landed.key)
+    raw = _HashedBody(answer["Body"])
+    chunks = _unpacked(name, io.BufferedReader(raw, CHUNK_BYTES))
+    first = split_first(next(chunks, b""))
+    if first is None:
+        raise DataError(f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again")
+    record, well_formed, rest = first
+    header = _header(name, record, well_formed)
+    columns = match_header(name, header, contract)
+    body = folder / "body.csv"
+    counter, decoder, is_text = RecordCounter(), codecs.getincrementaldecoder("utf-8")(), True
+    with body.open("wb") as stream:
+        for chunk in itertools.chain((rest,), chunks, (b"",)):
+            stream.write(chunk)
+            counter.feed(chunk)
+            try:
+                is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
+            except UnicodeDecodeError:
+                is_text = False
+    return ReceivedFile(
+        landed=landed,
+        version_id=answer.get("VersionId"),
+        etag=answer["ETag"].strip('"'),
+        sha256=raw.digest.hexdigest(),
+        size_bytes=raw.size_bytes,
+        body=body,
+        rows_in=counter.finish(read_chunks(body)),
+        columns=columns,
+        header=header,
+        is_text=is_text,
+    )

@@ -1,0 +1,131 @@
+"""Read a received file with DuckDB, type and judge every row by its contract, in batches of bounded size."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from waybill.contracts import Contract
+from waybill.contracts.validation import compile_query, identifier, literal, reference_table
+from waybill.intake.receive import ReceivedFile, read_chunks
+from waybill.intake.records import split_records
+from waybill.period import Period
+from waybill.settings import settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+_LINE_BYTES = 8 * 2**20
+
+
+class FastReaderFailed(Exception):
+    """The file is not the plain, regular CSV that the fast reader needs; read it record by record."""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One row that does not meet the contract."""
+
+    record: int
+    """Number of the record within the file, from 1; the header is not counted."""
+    reasons: list[str]
+    raw: str
+    """The fields as a JSON object, or the record's text as a JSON string if it has no fields."""
+
+
+def mend(received: ReceivedFile, target: Path) -> list[Reject]:
+    """Write the well-formed records, each led by its number, to `target`; return those that are not.
+
+    Python's csv module reads here: slower than the fast reader, and it can say what is wrong with a record.
+    """
+    rejects = []
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        for number, (raw, well_formed) in enumerate(split_records(read_chunks(received.body)), start=1):
+            reasons = [] if well_formed else ["quote"]
+            if b"\0" in raw:
+                reasons.append("nul")
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError:
+                text = raw.decode("utf-8", "backslashreplace")
+                reasons.append("encoding")
+            fields = next(csv.reader(io.StringIO(text, newline=""))) if well_formed else []
+            if well_formed and len(fields) != len(received.header):
+                reasons.append("ragged")
+            if reasons:
+                rejects.append(Reject(number, reasons, _json_text(text)))
+            else:
+                writer.writerow([number, *fields])
+    return rejects
+
+
+def _json_text(text: str) -> str:
+    import json
+
+    # PostgreSQL text holds no NUL; JSON's escape keeps it readable without being one.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def open_duckdb(folder: Path) -> Any:
+    """A DuckDB connection with bounded memory that keeps the order of rows."""
+    import duckdb
+
+    return duckdb.connect(
+        config={
+            "threads": 1,  # PostgreSQL has the other core
+            "memory_limit": settings().duckdb_memory_limit,
+            "temp_directory": str(folder / "duckdb"),
+            "preserve_insertion_order": True,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+
+
+def _csv_source(path: Path, columns: list[str]) -> str:
+    declared = ", ".join(f"{literal(name)}: 'varchar'" for name in columns)
+    return (
+        f"read_csv({literal(path)}, header=false, auto_detect=false, delim=',', quote='\"', escape='\"', "
+        f"columns={{{declared}}}, strict_mode=true, parallel=false, "
+        f"max_line_size={_LINE_BYTES}, buffer_size={_LINE_BYTES * 2})"
+    )
+
+
+def judge(
+    connection: Any,
+    received: ReceivedFile,
+    contract: Contract,
+    period: Period,
+    references: Mapping[str, pa.Table],
+    mended: Path | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Batches of typed rows with `_record`, `_hash`, and for bad rows `_reasons` and `_raw`.
+
+    `references` holds, for each referring column, the one-column table of values it may take.
+    Reads `mended` (made by `mend`) if given, else the body as it arrived. Raises `FastReaderFailed`
+    when DuckDB cannot parse the body.
+    """
+    import duckdb
+
+    for column in contract.columns:
+        if column.reference:
+            connection.register(reference_table(column), references[column.name])
+    raw_columns = [
+        f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(received.columns)
+    ]
+    if mended is None:
+        fields = ", ".join(identifier(name) for name in raw_columns)
+        source = f"(select row_number() over () as record, {fields} from {_csv_source(received.body, raw_columns)})"
+    else:
+        source = _csv_source(mended, ["record", *raw_columns])
+    try:
+        query = compile_query(contract, period, source, received.has)
+        yield from connection.execute(query).to_arrow_reader(BATCH_ROWS)
+    except duckdb.Error as error:
+        raise FastReaderFailed(str(error).splitlines()[0]) from error

@@ -1,0 +1,89 @@
+"""Which month or day a run stands for. Never derived from the clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from waybill.errors import DataError
+
+Cadence = Literal["month", "day"]
+_KEY_FORMAT: dict[Cadence, str] = {"month": "%Y-%m", "day": "%Y-%m-%d"}
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """A calendar month or day, half-open: `start` belongs to it, `end` does not."""
+
+    start: date
+    end: date
+    cadence: Cadence
+
+    @classmethod
+    def of(cls, cadence: Cadence, day: date) -> Period:
+        """The period of this cadence that `day` falls into."""
+        if cadence == "day":
+            return cls(day, day + timedelta(days=1), cadence)
+        first = day.replace(day=1)
+        return cls(first, (first + timedelta(days=31)).replace(day=1), cadence)
+
+    @classmethod
+    def parse(cls, cadence: Cadence, key: str) -> Period:
+        """The period that a key such as `2026-03` or `2026-03-31` names.
+
+        Raises `DataError` if the text is anything else.
+        """
+        try:
+            day = datetime.strptime(key.strip(), _KEY_FORMAT[cadence]).date()
+        except ValueError:
+            example = {"month": "2026-03", "day": "2026-03-31"}[cadence]
+            raise DataError(f"{key!r} is not a {cadence}; write it like {example}") from None
+        return cls.of(cadence, day)
+
+    @property
+    def key(self) -> str:
+        """The name of the period in prefixes, parameters and messages."""
+        return self.start.strftime(_KEY_FORMAT[self.cadence])
+
+    def shift(self, periods: int) -> Period:
+        """The period that lies `periods` later (earlier if negative)."""
+        if self.cadence == "day":
+            return Period.of("day", self.start + timedelta(days=periods))
+        months = self.start.year * 12 + self.start.month - 1 + periods
+        return Period.of("month", date(months // 12, months % 12 + 1, 1))
+
+    def __str__(self) -> str:
+        return self.key
+
+
+def resolve(
+    cadence: Cadence,
+    *,
+    param: str | None,
+    partition_key: str | None,
+    interval: tuple[datetime, datetime] | None,
+    timezone: str,
+) -> Period:
+    """The period of a run: explicit parameter, else partition key, else data interval.
+
+    An interval counts only if it is exactly one calendar period of the business time zone: a manual
+    trigger or an adopted run may carry another one, and would silently load the wrong period.
+    Raises `DataError` when nothing names a period.
+    """
+    if param:
+        return Period.parse(cadence, param)
+    if partition_key:
+        return Period.parse(cadence, partition_key)
+    if interval is not None:
+        start, end = (instant.astimezone(ZoneInfo(timezone)) for instant in interval)
+        period = Period.of(cadence, start.date())
+        midnight = start.time() == end.time() == datetime.min.time()
+        if midnight and (start.date(), end.date()) == (period.start, period.end):
+            return period
+        raise DataError(
+            f"the run's data interval {start.isoformat()} to {end.isoformat()} is not one calendar {cadence} "
+            f"in {timezone}; trigger the run with the parameter {cadence!r}"
+        )
+    raise DataError(f"nothing says which {cadence} this run stands for; trigger it with the parameter {cadence!r}")

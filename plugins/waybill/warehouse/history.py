@@ -1,0 +1,123 @@
+"""Type-2 history from full snapshots.
+
+A snapshot says what is true from the first day of its period until the next snapshot that was loaded. Applying
+one replaces exactly that span of the history, so snapshots may come in any order, and again.
+"""
+
+from __future__ import annotations
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract
+from waybill.intake.ledger import Books
+from waybill.period import Period
+from waybill.warehouse.schema import columns_sql, relation
+
+# Between a snapshot and the next one nothing begins or ends, so a row that overlaps the span covers it.
+_COMPARE = """
+create temp table difference on commit drop as
+select
+  {key_of_either},
+  i._record,
+  h.valid_from,
+  h.valid_to,
+  case
+    when h.valid_from is null then 'inserted'
+    when i._record is null then 'ended'
+    when ({incoming_columns}) is not distinct from ({history_columns}) then 'unchanged'
+    else 'updated'
+  end as outcome
+from incoming as i
+full join (select * from {table} where valid_from < {span_end} and valid_to > {span_start}) as h on {same_key}
+"""
+
+_COUNT = "select outcome, count(*) from difference where outcome <> 'ended' group by outcome"
+
+_REPLACE = """
+delete from difference where outcome = 'unchanged';
+
+create temp table cut on commit drop as
+select h.*
+from {table} as h
+inner join difference as d on {history_key} and h.valid_from = d.valid_from;
+
+delete from {table} as h using difference as d where {history_key} and h.valid_from = d.valid_from;
+
+insert into {table} ({columns}, valid_from, valid_to, _file_id, _record)
+select {cut_columns}, c.valid_from, {span_start}, c._file_id, c._record from cut as c where c.valid_from < {span_start}
+union all
+select {cut_columns}, {span_end}, c.valid_to, c._file_id, c._record from cut as c where c.valid_to > {span_end}
+union all
+select {incoming_columns}, {span_start}, {span_end}, {file_id}, i._record
+from incoming as i
+inner join difference as d on i._record = d._record;
+"""
+
+# Equal neighbours become one row, which keeps the provenance of the earlier one.
+_JOIN_NEIGHBOURS = """
+create temp table seam on commit drop as
+select {key_of_a}, a.valid_from, b.valid_from as seam, b.valid_to
+from {table} as a
+inner join {table} as b on {neighbour_key} and a.valid_to = b.valid_from
+inner join difference as d on {seam_key}
+where a.valid_to = {border} and ({a_columns}) is not distinct from ({b_columns});
+
+delete from {table} as h using seam as s where {seam_history_key} and h.valid_from = s.seam;
+
+update {table} as h set valid_to = s.valid_to from seam as s where {seam_history_key} and h.valid_from = s.valid_from;
+
+drop table seam;
+"""
+
+
+def _same(left: str, right: str, names: list[str]) -> sql.Composed:
+    return sql.SQL(" and ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names
+    )
+
+
+def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, period: Period, books: Books) -> None:
+    """Make the temporary table `incoming` (one row a key) the state of the snapshot's span.
+
+    The span ends where the next loaded snapshot begins. Keys that are absent from the snapshot end with
+    the span's start. Rows are entered into the books as inserted, updated or unchanged against the
+    state that the history had in the span.
+    """
+    following = connection.execute(
+        "select min(period) from waybill.load_file where dataset = %s and status = 'loaded' and period > %s",
+        (contract.table, period.start),
+    ).fetchone()
+    span_end = following[0] if following and following[0] else "infinity"
+    key = contract.key
+    either = sql.SQL(", ").join(
+        sql.SQL("coalesce({0}, {1}) as {2}").format(
+            sql.Identifier("i", name), sql.Identifier("h", name), sql.Identifier(name)
+        )
+        for name in key
+    )
+    parts = {
+        "table": relation(contract),
+        "columns": columns_sql(contract.names),
+        "incoming_columns": columns_sql(contract.names, "i"),
+        "history_columns": columns_sql(contract.names, "h"),
+        "cut_columns": columns_sql(contract.names, "c"),
+        "a_columns": columns_sql(contract.names, "a"),
+        "b_columns": columns_sql(contract.names, "b"),
+        "key_of_a": columns_sql(key, "a"),
+        "key_of_either": either,
+        "same_key": _same("i", "h", key),
+        "history_key": _same("h", "d", key),
+        "neighbour_key": _same("a", "b", key),
+        "seam_key": _same("a", "d", key),
+        "seam_history_key": _same("h", "s", key),
+        "file_id": sql.Literal(file_id),
+        "span_start": sql.SQL("{}::date").format(sql.Literal(period.start)),
+        "span_end": sql.SQL("{}::date").format(sql.Literal(span_end)),
+    }
+    connection.execute(sql.SQL(_COMPARE).format(**parts))
+    for outcome, rows in connection.execute(_COUNT).fetchall():
+        setattr(books, outcome, getattr(books, outcome) + rows)
+    connection.execute(sql.SQL(_REPLACE).format(**parts))
+    for border in ("span_start", "span_end"):
+        connection.execute(sql.SQL(_JOIN_NEIGHBOURS).format(**parts, border=parts[border]))
+    connection.execute("drop table difference, cut")

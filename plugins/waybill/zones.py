@@ -1,0 +1,38 @@
+"""Every S3 prefix and every schema name, in one place.
+
+The raw zone (also called bronze) holds files as they arrived, one prefix a dataset and period.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from waybill.period import Period
+
+OPERATIONS_SCHEMA = "waybill"
+_PARTITION = {"month": "month", "day": "dt"}
+
+
+def raw_prefix(domain: str, dataset: str, period: Period | None = None) -> str:
+    """Where the files of a dataset land: `raw/messaging/traffic/month=2026-03/`."""
+    base = f"raw/{domain}/{dataset}/"
+    return base if period is None else f"{base}{_PARTITION[period.cadence]}={period.key}/"
+
+
+def period_of(key: str) -> str | None:
+    """The period key in an object's prefix, or None if the object lies outside of the raw zone's layout."""
+    for part in key.split("/")[:-1]:
+        name, equals, value = part.partition("=")
+        if equals and name in _PARTITION.values():
+            return value
+    return None
+
+
+def report_prefix(period: Period) -> str:
+    """Where the reports of a period are published: `analytics/2026/03/31/`, the period's last day."""
+    return f"analytics/{period.end - timedelta(days=1):%Y/%m/%d}/"
+
+
+def report_schema(domain: str) -> str:
+    """The warehouse schema of a domain's reports."""
+    return f"{domain}_report"
