@@ -6,8 +6,10 @@ The raw zone (also called bronze) holds files as they arrived, one prefix a data
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from waybill.period import Period
+from waybill.settings import settings
 
 OPERATIONS_SCHEMA = "waybill"
 _PARTITION = {"month": "month", "day": "dt"}
@@ -36,3 +38,8 @@ def report_prefix(period: Period) -> str:
 def report_schema(domain: str) -> str:
     """The warehouse schema of a domain's reports."""
     return f"{domain}_report"
+
+
+def report_files(domain: str) -> list[Path]:
+    """The domain's SQL reports, one question a file; the stem is the report's name."""
+    return sorted((settings().include_dir / "sql" / domain).glob("*.sql"))

@@ -23,6 +23,11 @@ class Books:
     duplicate: int = 0
     stale: int = 0
 
+    def add_outcomes(self, connection: Connection) -> None:
+        """Add the rows of the temporary table `outcome`, by their outcome."""
+        for outcome, rows in connection.execute("select outcome, count(*) from outcome group by outcome").fetchall():
+            setattr(self, outcome, getattr(self, outcome) + rows)
+
     def __str__(self) -> str:
         parts = (f"{getattr(self, item.name)} {item.name}" for item in fields(self) if item.name != "rows_in")
         return f"{self.rows_in} rows in = " + " + ".join(parts)
@@ -102,6 +107,16 @@ def close_file(connection: Connection, file_id: int, books: Books) -> None:
         "update waybill.load_file set rows_in = %(rows_in)s, inserted = %(inserted)s, updated = %(updated)s, "
         "unchanged = %(unchanged)s, rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s "
         "where file_id = %(file_id)s",
+        {**vars(books), "file_id": file_id},
+    )
+
+
+def move_rejected(connection: Connection, file_id: int, books: Books) -> None:
+    """Move the rows that a replay admitted out of the file's `rejected`, to where the replay's books say."""
+    connection.execute(
+        "update waybill.load_file set rejected = rejected - (%(rows_in)s - %(rejected)s), "
+        "inserted = inserted + %(inserted)s, updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, "
+        "duplicate = duplicate + %(duplicate)s, stale = stale + %(stale)s where file_id = %(file_id)s",
         {**vars(books), "file_id": file_id},
     )
 

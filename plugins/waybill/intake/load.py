@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import ledger, quarantine
+from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
 from waybill.intake.merge import merge, partition
 from waybill.intake.receive import ReceivedFile
@@ -20,7 +21,8 @@ from waybill.intake.suspects import SeenKeys
 from waybill.intake.transfer import Spool, copy_batches
 from waybill.intake.validate import FastReaderFailed, Reject, judge, mend, open_duckdb
 from waybill.warehouse.history import apply_snapshot
-from waybill.warehouse.schema import columns_sql, definitions, ensure, relation
+from waybill.period import Period
+from waybill.warehouse.schema import as_of_function, columns_sql, definitions, ensure, relation, superseded_relation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,7 +108,8 @@ def _load(
         file_id = ledger.open_file(connection, contract, received, run, replaces)
         malformed = mend(received, folder / "mended.csv") if mended else []
         references = reference_values(connection, contract, contracts, landed.period.end)
-        loading = _Loading(connection, received, contract, file_id, folder)
+        loading = Loading(connection, contract, landed.period, file_id, received.rows_in, folder)
+        loading.use_fresh_partition()
         with closing(open_duckdb(folder)) as duck:
             path = folder / "mended.csv" if mended else None
             loading.stream(judge(duck, received, contract, landed.period, references, path))
@@ -118,23 +121,15 @@ def _load(
                 raise FastReaderFailed(message)
             raise DataError(f"{landed.uri}: {message}; nothing was loaded. Look for stray quotes or line ends.")
         loading.settle_suspects()
+        loading.check_unique_columns()
         if contract.load_mode == "snapshot":
-            loading.check_unique_columns()
-            _apply_snapshot(connection, received, contract, file_id, books)
-        else:
-            merge(
-                connection,
-                contract,
-                file_id=file_id,
-                period=landed.period,
-                object_key=landed.key,
-                replaces=replaces,
-                books=books,
-            )
+            _refuse_empty_snapshot(connection, received, contract)
+        apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
+        books.add_outcomes(connection)
         rejects = (reject for source in (malformed, loading.rejects()) for reject in source)
         books.rejected = quarantine.keep(connection, file_id, contract.version, rejects)
         _check_threshold(connection, received, contract, file_id, books)
-        connection.execute("drop table incoming, suspect")
+        connection.execute("drop table incoming, suspect, outcome")
         ledger.close_file(connection, file_id, books)
     log.info("%s: %s", landed.uri, books)
     return books
@@ -156,58 +151,75 @@ def _check_threshold(
     )
 
 
-def _apply_snapshot(
-    connection: Connection, received: ReceivedFile, contract: Contract, file_id: int, books: Books
-) -> None:
-    landed = received.landed
-    accepted = connection.execute("select count(*) from incoming").fetchone()
-    if not accepted or not accepted[0]:
+def _refuse_empty_snapshot(connection: Connection, received: ReceivedFile, contract: Contract) -> None:
+    if connection.execute("select from incoming limit 1").fetchone() is None:
         raise DataError(
-            f"{landed.uri}: the snapshot has no row to load ({received.rows_in} records), it would end every row of "
-            f"{contract.table}; nothing was loaded. Send the whole snapshot again under the same name."
+            f"{received.landed.uri}: the snapshot has no row to load ({received.rows_in} records), it would end every "
+            f"row of {contract.table}; nothing was loaded. Send the whole snapshot again under the same name."
         )
+
+
+def apply_incoming(
+    connection: Connection,
+    contract: Contract,
+    landed: LandedFile,
+    file_id: int,
+    *,
+    replaces: int | None,
+    is_whole: bool,
+) -> None:
+    """Bring the temporary table `incoming` into the dataset's table, and leave what became of each row in `outcome`.
+
+    `is_whole` says that a snapshot's rows are all there, so that absent keys have ended.
+    """
+    if contract.load_mode == "merge":
+        merge(connection, contract, file_id=file_id, period=landed.period, object_key=landed.key, replaces=replaces)
+        return
     newer = connection.execute(
-        'select from waybill.load_file where dataset = %s and period = %s and status = \'loaded\' and object_key collate "C" > %s',
+        "select from waybill.load_file where dataset = %s and period = %s and status = 'loaded' "
+        'and object_key collate "C" > %s',
         (contract.table, landed.period.start, landed.key),
     ).fetchone()
-    if newer is not None:  # another snapshot of the period, with a later name, stands
-        books.stale += accepted[0]
-        return
-    apply_snapshot(connection, contract, file_id=file_id, period=landed.period, books=books)
+    if newer is None:
+        apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
+    else:  # another snapshot of the period, with a later name, stands
+        connection.execute("create temp table outcome on commit drop as select _record, 'stale' as outcome from incoming")
 
 
-class _Loading:
+class Loading:
     """The rows of one file on their way: certain ones stream into a table, the few others wait on disk."""
 
     def __init__(
-        self, connection: Connection, received: ReceivedFile, contract: Contract, file_id: int, folder: Path
+        self, connection: Connection, contract: Contract, period: Period, file_id: int, rows: int, folder: Path
     ) -> None:
         self.books = Books()
         self.rows_judged = 0
+        self.duplicates: list[int] = []
+        """Records that repeat an earlier one."""
         self._connection = connection
         self._contract = contract
-        self._period = received.landed.period
+        self._period = period
         self._file_id = file_id
-        self._seen = SeenKeys(received.rows_in)
+        self._seen = SeenKeys(rows)
         self._rejects, self._suspects, self._outside = (Spool(folder / name) for name in ("rejects", "suspects", "outside"))
         self._late_rejects: list[Reject] = []
+        self._fresh: sql.Identifier | None = None
         for name in ("incoming", "suspect"):
             connection.execute(
                 sql.SQL("create temp table {} ({}, _record integer not null) on commit drop").format(
                     sql.Identifier(name), definitions(contract)
                 )
             )
-        self._fresh = self._fresh_partition()
 
-    def _fresh_partition(self) -> sql.Identifier | None:
-        """A new table for the period's rows if it has none yet: it takes a frozen COPY and becomes a partition."""
+    def use_fresh_partition(self) -> None:
+        """Stream into a new table if the period has no rows yet: it takes a frozen COPY and becomes a partition."""
         contract, period = self._contract, self._period
         if contract.load_mode != "merge" or period.cadence != "month" or not contract.period_column:
-            return None
+            return
         table = partition(contract, period)
         found = self._connection.execute("select to_regclass(%s)", (table.as_string(None),)).fetchone()
         if found and found[0]:
-            return None
+            return
         day = sql.Identifier(contract.period_column)
         self._connection.execute(
             sql.SQL(
@@ -223,7 +235,7 @@ class _Loading:
                 end=sql.Literal(period.end),
             )
         )
-        return table
+        self._fresh = table
 
     def stream(self, batches: Iterator[pa.RecordBatch]) -> None:
         """Send the certain rows to PostgreSQL while the file is being read, and then those that waited."""
@@ -316,21 +328,50 @@ class _Loading:
                 """
             ).format(**parts)
         )
-        repeats = connection.execute(
-            sql.SQL(
-                """
-                with first_rows as not materialized ({first_rows})
-                select
-                  s._record,
-                  ({suspect_columns}) is not distinct from ({first_columns}) as is_equal,
-                  (to_jsonb(s) - '_record')::text as raw
-                from suspect as s
-                inner join first_rows as f on {same}
-                order by s._record
-                """
-            ).format(**parts)
-        ).fetchall()
-        self.books.duplicate += sum(1 for _, is_equal, _ in repeats if is_equal)
+        self._sort_repeats(
+            connection.execute(
+                sql.SQL(
+                    """
+                    with first_rows as not materialized ({first_rows})
+                    select s._record, ({suspect_columns}) is not distinct from ({first_columns}), (to_jsonb(s) - '_record')::text
+                    from suspect as s
+                    inner join first_rows as f on {same}
+                    order by s._record
+                    """
+                ).format(**parts)
+            ).fetchall()
+        )
+
+    def settle_against_file(self) -> None:
+        """For rows that join a file loaded before: decide those whose key the file has already."""
+        contract = self._contract
+        if contract.load_mode == "snapshot":
+            stored = sql.SQL("select * from {}({})").format(as_of_function(contract), sql.Literal(self._period.end))
+        else:
+            stored = sql.SQL("select * from {} where _file_id = {file_id} union all select * from {} where _file_id = {file_id}")
+            stored = stored.format(relation(contract), superseded_relation(contract), file_id=sql.Literal(self._file_id))
+        same = sql.SQL(" and ").join(sql.SQL("f.{0} = i.{0}").format(sql.Identifier(name)) for name in contract.key)
+        self._sort_repeats(
+            self._connection.execute(
+                sql.SQL(
+                    """
+                    delete from incoming as i using ({stored}) as f where {same}
+                    returning i._record, ({incoming_columns}) is not distinct from ({stored_columns}),
+                      (to_jsonb(i) - '_record')::text
+                    """
+                ).format(
+                    stored=stored,
+                    same=same,
+                    incoming_columns=columns_sql(contract.names, "i"),
+                    stored_columns=columns_sql(contract.names, "f"),
+                )
+            ).fetchall()
+        )
+
+    def _sort_repeats(self, repeats: Sequence[tuple[int, bool, str]]) -> None:
+        """Count equal repeats as duplicates and reject contradicting ones; each is (record, is equal, fields)."""
+        self.duplicates += [record for record, is_equal, _ in repeats if is_equal]
+        self.books.duplicate = len(self.duplicates)
         self._late_rejects += [Reject(record, ["conflict"], raw) for record, is_equal, raw in repeats if not is_equal]
 
     def check_unique_columns(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
-from waybill.intake.ledger import Books
 from waybill.period import Period
 from waybill.warehouse.schema import columns_sql, relation, superseded_relation
 
@@ -106,9 +105,8 @@ def merge(
     period: Period,
     object_key: str,
     replaces: int | None,
-    books: Books,
 ) -> None:
-    """Merge the temporary table `incoming` (one row a key) and enter the outcomes into the books.
+    """Merge the temporary table `incoming` (one row a key); leaves the temporary table `outcome` (_record, outcome).
 
     `replaces` is the file_id of the older version of the same object, whose rows are withdrawn.
     """
@@ -144,6 +142,3 @@ def merge(
     run(_ADD, target=parts["superseded"], outcome=sql.Literal("stale"))
     if replaces is not None:
         run(_PROMOTE)
-    for outcome, rows in connection.execute("select outcome, count(*) from outcome group by outcome").fetchall():
-        setattr(books, outcome, getattr(books, outcome) + rows)
-    run("drop table outcome")

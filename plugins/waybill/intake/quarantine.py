@@ -27,3 +27,30 @@ def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int, 
         "where file_id = %s group by reason order by count(*) desc, reason",
         (file_id,),
     ).fetchall()
+
+
+def open_rows(connection: Connection, file_id: int, records: list[int] | None = None) -> list[tuple[int, str]]:
+    """(record, fields as JSON text) of a file's unresolved rejects that have fields; of some records only, if given."""
+    return connection.execute(
+        "select record, raw from waybill.quarantine where file_id = %(file_id)s and resolved_as is null "
+        "and starts_with(raw, '{') and (%(records)s::integer[] is null or record = any(%(records)s)) order by record",
+        {"file_id": file_id, "records": records},
+    ).fetchall()
+
+
+def resolve(connection: Connection, file_id: int, resolved_by: str) -> None:
+    """Mark the rejects in the temporary table `outcome` (_record, outcome) as resolved."""
+    connection.execute(
+        "update waybill.quarantine as q set resolved_as = o.outcome, resolved_by = %s, resolved_at = now() "
+        "from outcome as o where q.file_id = %s and q.record = o._record",
+        (resolved_by, file_id),
+    )
+
+
+def still_rejected(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]) -> int:
+    """Note today's reasons of rows that were tried again in vain; returns how many."""
+    rows = [(reject.reasons, contract_version, file_id, reject.record) for reject in rejects]
+    connection.cursor().executemany(
+        "update waybill.quarantine set reasons = %s, contract_version = %s where file_id = %s and record = %s", rows
+    )
+    return len(rows)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
-from waybill.intake.ledger import Books
 from waybill.period import Period
 from waybill.warehouse.schema import columns_sql, relation
 
@@ -31,7 +30,7 @@ from incoming as i
 full join (select * from {table} where valid_from < {span_end} and valid_to > {span_start}) as h on {same_key}
 """
 
-_COUNT = "select outcome, count(*) from difference where outcome <> 'ended' group by outcome"
+_OUTCOME = "create temp table outcome on commit drop as select _record, outcome from difference where outcome <> 'ended'"
 
 _REPLACE = """
 delete from difference where outcome = 'unchanged';
@@ -76,12 +75,14 @@ def _same(left: str, right: str, names: list[str]) -> sql.Composed:
     )
 
 
-def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, period: Period, books: Books) -> None:
+def apply_snapshot(
+    connection: Connection, contract: Contract, *, file_id: int, period: Period, is_whole: bool
+) -> None:
     """Make the temporary table `incoming` (one row a key) the state of the snapshot's span.
 
     The span ends where the next loaded snapshot begins. Keys that are absent from the snapshot end with
-    the span's start. Rows are entered into the books as inserted, updated or unchanged against the
-    state that the history had in the span.
+    the span's start, unless the rows only complete it (`is_whole` false). Leaves the temporary table
+    `outcome` (_record, outcome): inserted, updated or unchanged against the state before.
     """
     following = connection.execute(
         "select min(period) from waybill.load_file where dataset = %s and status = 'loaded' and period > %s",
@@ -115,8 +116,9 @@ def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, 
         "span_end": sql.SQL("{}::date").format(sql.Literal(span_end)),
     }
     connection.execute(sql.SQL(_COMPARE).format(**parts))
-    for outcome, rows in connection.execute(_COUNT).fetchall():
-        setattr(books, outcome, getattr(books, outcome) + rows)
+    if not is_whole:
+        connection.execute("delete from difference where outcome = 'ended'")
+    connection.execute(_OUTCOME)
     connection.execute(sql.SQL(_REPLACE).format(**parts))
     for border in ("span_start", "span_end"):
         connection.execute(sql.SQL(_JOIN_NEIGHBOURS).format(**parts, border=parts[border]))

@@ -1,0 +1,74 @@
+"""
+### Messaging, month by month
+
+**What it does.** Takes in the month's customers, channels and traffic from S3, checks them, answers the
+questions in `include/sql/messaging` and publishes the answers as CSV and Parquet with a manifest.
+
+**Which month.** The run of the 1st, 09:00 UTC, stands for the month before. By hand: *Trigger* with the
+parameter `month`, or *Trigger → Backfill* over a range of months. Months may run in any order and again:
+a run replaces its own month, and computes it as it was known at its end.
+
+**When it fails.**
+* `landed` waits: a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`. Ask the sender.
+* An intake task fails at once: the file is wrong; the message names file, column and numbers. Have it
+  mended and sent again under the same name, then clear the task.
+* `quality` fails: a check of a contract does not hold. `select * from waybill.check_result where not passed`.
+* Anything else is retried with growing pauses; it is infrastructure.
+
+One alert goes out for a failed run, and one when a run is late.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow.sdk import DAG, CronPartitionTimetable
+
+from waybill import messaging
+from waybill.operators import (
+    DEFAULT_ARGS,
+    IntakeOperator,
+    LandedSensor,
+    PublishOperator,
+    PythonReportOperator,
+    QualityOperator,
+    SqlReportOperator,
+    alert_failure,
+    deadline_alert,
+    month_param,
+)
+from waybill.zones import report_files
+
+OF_MONTH = {"domain": "messaging", "cadence": "month"}
+
+with DAG(
+    dag_id="messaging_monthly",
+    dag_display_name="Messaging: monthly reports",
+    description="Customers, channels and traffic of a month: loaded, checked, answered, published.",
+    doc_md=__doc__,
+    tags=["messaging", "monthly"],
+    schedule=CronPartitionTimetable("0 9 1 * *", timezone="UTC", run_offset=-1, key_format="%Y-%m"),
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=4,
+    params={"month": month_param()},
+    default_args=DEFAULT_ARGS,
+    on_failure_callback=alert_failure,
+    deadline=deadline_alert(hours=3),
+):
+    landed = LandedSensor(task_id="landed", datasets=messaging.DATASETS, poke_interval=60, timeout=172_800, **OF_MONTH)
+    customers, channels, traffic = (
+        IntakeOperator(task_id=f"intake_{name}", dataset=name, **OF_MONTH) for name in messaging.DATASETS
+    )
+    quality = QualityOperator(task_id="quality", **OF_MONTH)
+    reports = {path.stem: SqlReportOperator(path=path, **OF_MONTH) for path in report_files("messaging")}
+    statistics = PythonReportOperator(
+        task_id="descriptive_statistics", function=messaging.descriptive_statistics, **OF_MONTH
+    )
+    categories = PythonReportOperator(
+        task_id="industry_exposure_extended", function=messaging.industry_exposure_extended, **OF_MONTH
+    )
+    publish = PublishOperator(task_id="publish", **OF_MONTH)
+
+    landed >> [customers, channels] >> traffic >> quality >> list(reports.values()) >> publish
+    reports["industry_exposure"] >> [statistics, categories] >> publish

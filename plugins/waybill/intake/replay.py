@@ -1,0 +1,125 @@
+"""Try the quarantined rows of a dataset again, through the path that every row takes.
+
+A row may pass now because its customer has arrived, or because the contract was mended. It joins the file
+it came with: its books then hold one rejected row less and one inserted, updated, … row more.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import Connection
+
+from waybill.contracts import Contract
+from waybill.intake import ledger, quarantine
+from waybill.intake.landing import LandedFile
+from waybill.intake.ledger import Books, Run
+from waybill.intake.load import Loading, apply_incoming, lock_table, reference_values
+from waybill.intake.receive import ReceivedFile
+from waybill.intake.validate import judge, open_duckdb
+from waybill.period import Cadence, Period
+from waybill.settings import settings
+from waybill.warehouse.schema import ensure
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay did to one file."""
+
+    file_id: int
+    object_key: str
+    period: Period
+    books: Books
+    """`rows_in` were tried again; `rejected` of them still do not meet the contract."""
+
+
+def replay(
+    connection: Connection,
+    contract: Contract,
+    contracts: Mapping[str, Contract],
+    run: Run,
+    *,
+    cadence: Cadence = "month",
+    file_id: int | None = None,
+    records: list[int] | None = None,
+) -> list[Replayed]:
+    """Re-validate the open quarantined rows of a dataset (of one file, or some records of it, if given).
+
+    Each file is one transaction. Rows that pass are marked resolved by this run; rows that do not stay, with
+    the reasons of today. Records that could not be split into fields are left: only their file can be mended.
+    """
+    files = connection.execute(
+        """
+        select f.file_id, f.bucket, f.object_key, f.period
+        from waybill.load_file as f
+        where f.dataset = %(dataset)s and f.status = 'loaded'
+          and (%(file_id)s::integer is null or f.file_id = %(file_id)s)
+          and exists (select from waybill.quarantine as q where q.file_id = f.file_id and q.resolved_as is null)
+        order by f.period, f.object_key collate "C"
+        """,
+        {"dataset": contract.table, "file_id": file_id},
+    ).fetchall()
+    done = []
+    for found_id, bucket, key, start in files:
+        period = Period.of(cadence, start)
+        landed = LandedFile(bucket, key, "", 0, period)
+        books = _replay_file(connection, contract, contracts, run, found_id, landed, records)
+        if books.rows_in:
+            done.append(Replayed(found_id, key, period, books))
+            log.info("replayed %s: %s", landed.uri, books)
+    return done
+
+
+def _replay_file(
+    connection: Connection,
+    contract: Contract,
+    contracts: Mapping[str, Contract],
+    run: Run,
+    file_id: int,
+    landed: LandedFile,
+    records: list[int] | None,
+) -> Books:
+    with tempfile.TemporaryDirectory(prefix="waybill-", dir=settings().scratch_dir) as scratch, connection.transaction():
+        folder = Path(scratch)
+        lock_table(connection, contract.table)
+        ensure(connection, contract)
+        rows = quarantine.open_rows(connection, file_id, records)
+        received = _as_received(landed, contract, rows, folder / "again.csv")
+        loading = Loading(connection, contract, landed.period, file_id, len(rows), folder)
+        references = reference_values(connection, contract, contracts, landed.period.end)
+        with closing(open_duckdb(folder)) as duck:
+            loading.stream(judge(duck, received, contract, landed.period, references, received.body))
+        loading.settle_suspects()
+        loading.settle_against_file()
+        loading.check_unique_columns()
+        apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
+        connection.cursor().executemany(
+            "insert into outcome (_record, outcome) values (%s, 'duplicate')", [(record,) for record in loading.duplicates]
+        )
+        books = Books(rows_in=len(rows))
+        books.add_outcomes(connection)
+        quarantine.resolve(connection, file_id, run.run_id or "command line")
+        books.rejected = quarantine.still_rejected(connection, file_id, contract.version, loading.rejects())
+        ledger.move_rejected(connection, file_id, books)
+        connection.execute("drop table incoming, suspect, outcome")
+    return books
+
+
+def _as_received(landed: LandedFile, contract: Contract, rows: list[tuple[int, str]], body: Path) -> ReceivedFile:
+    """The quarantined fields as a numbered CSV file, the form in which mended files are read."""
+    fields = [json.loads(raw) for _, raw in rows]
+    columns = [name for name in contract.names if any(name in row for row in fields)]
+    with body.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        for (record, _), row in zip(rows, fields, strict=True):
+            writer.writerow([record, *(row.get(name) for name in columns)])
+    return ReceivedFile(landed, None, "", "", 0, body, len(rows), list(columns), columns, True)

@@ -1,0 +1,123 @@
+"""Alerts over the channels whose Airflow connections exist: SNS, Slack, e-mail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Connection, DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+log = logging.getLogger(__name__)
+
+
+def _send_sns(connection: Connection, subject: str, text: str) -> None:
+    from airflow.providers.amazon.aws.hooks.sns import SnsHook
+
+    SnsHook(aws_conn_id=connection.conn_id).publish_to_target(
+        target_arn=connection.extra_dejson["topic_arn"], message=text, subject=subject[:100]
+    )
+
+
+def _send_slack(connection: Connection, subject: str, text: str) -> None:
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+    SlackWebhookHook(slack_webhook_conn_id=connection.conn_id).send(text=text)
+
+
+def _send_email(connection: Connection, subject: str, text: str) -> None:
+    from html import escape
+
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    with SmtpHook(smtp_conn_id=connection.conn_id) as hook:
+        hook.send_email_smtp(
+            to=connection.extra_dejson["to_email"], subject=subject, html_content=f"<pre>{escape(text)}</pre>"
+        )
+
+
+CHANNELS: dict[str, Callable[[Connection, str, str], None]] = {
+    "waybill_alerts_sns": _send_sns,
+    "waybill_alerts_slack": _send_slack,
+    "waybill_alerts_email": _send_email,
+}
+"""Connection id of a channel and how to send over it. A channel without a connection is off."""
+
+
+def send(subject: str, text: str) -> list[str]:
+    """Send over every channel that is configured; one that fails does not keep the others from sending."""
+    sent = []
+    for conn_id, function in CHANNELS.items():
+        try:
+            connection = Connection.get(conn_id)
+        except AirflowNotFoundException:
+            continue
+        try:
+            function(connection, subject, text)
+        except Exception:
+            log.exception("the alert could not be sent over %s", conn_id)
+        else:
+            sent.append(conn_id)
+    if not sent:
+        log.error("no alert channel took the alert: %s", text)
+    return sent
+
+
+def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_warehouse: bool) -> None:
+    from waybill import alerts
+    from waybill.operators.session import warehouse
+
+    subject = text.splitlines()[0]
+    try:
+        with warehouse() as connection:
+            if alerts.claim(connection, dag_id, run_id, kind, text):
+                alerts.note_channels(connection, dag_id, run_id, kind, send(subject, text))
+    except Exception:
+        log.exception("the alert could not be noted in the warehouse")
+        if even_without_warehouse:
+            send(subject, text)
+
+
+def _alert_failure(context: Mapping[str, Any], *, even_without_warehouse: bool) -> None:
+    from waybill.alerts import failure_text
+
+    task = context.get("ti")
+    cause = context.get("exception") or context.get("reason")
+    text = failure_text(
+        context["dag"].dag_id,
+        context["run_id"],
+        getattr(task, "task_id", None),
+        str(cause) if cause else None,
+        getattr(task, "log_url", None),
+    )
+    _alert_once(context["dag"].dag_id, context["run_id"], "failure", text, even_without_warehouse=even_without_warehouse)
+
+
+def alert_task_failure(context: Mapping[str, Any]) -> None:
+    """A task has failed for good: it knows the cause, so it is the one that says so."""
+    _alert_failure(context, even_without_warehouse=False)
+
+
+def alert_failure(context: Mapping[str, Any]) -> None:
+    """A run has failed: speaks for tasks that could not, and when the warehouse itself is away."""
+    _alert_failure(context, even_without_warehouse=True)
+
+
+def alert_deadline(after: str, context: Mapping[str, Any]) -> None:
+    """A run is late."""
+    from waybill.alerts import deadline_text
+
+    run = context["dag_run"]
+    text = deadline_text(run["dag_id"], run["dag_run_id"], after)
+    _alert_once(run["dag_id"], run["dag_run_id"], "deadline", text, even_without_warehouse=True)
+
+
+def deadline_alert(hours: float) -> DeadlineAlert:
+    """Alert when a run has not finished so many hours after it was queued."""
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=hours),
+        callback=SyncCallback(alert_deadline, kwargs={"after": f"{hours:g} hours after its start"}),
+    )

@@ -1,0 +1,73 @@
+"""Datasets: wait for their files, take them in, check them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
+from airflow.sdk import BaseOperator
+
+from waybill.operators.session import AWS, data_errors_fail_at_once, period_of, run_of, s3_client, warehouse
+
+if TYPE_CHECKING:
+    from waybill.period import Cadence
+
+
+class LandedSensor(S3KeySensor):
+    """Waits, without holding a worker, until each dataset has at least one file of the run's period."""
+
+    ui_color = "#e8f4f8"
+
+    def __init__(self, *, domain: str, datasets: Sequence[str], cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(bucket_key=[], wildcard_match=True, deferrable=True, aws_conn_id=AWS, **kwargs)
+        self.domain, self.datasets, self.cadence = domain, datasets, cadence
+
+    def execute(self, context: Any) -> None:
+        from waybill.settings import settings
+        from waybill.zones import raw_prefix
+
+        with data_errors_fail_at_once():
+            period = period_of(context, self.cadence)
+        bucket = settings().raw_bucket
+        self.bucket_key = [f"s3://{bucket}/{raw_prefix(self.domain, name, period)}*" for name in self.datasets]
+        super().execute(context)
+
+
+class IntakeOperator(BaseOperator):
+    """Loads what landed for a dataset up to the run's period and is not loaded yet; returns the books by file."""
+
+    ui_color = "#dff0d8"
+
+    def __init__(self, *, domain: str, dataset: str, cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain, self.dataset, self.cadence = domain, dataset, cadence
+
+    def execute(self, context: Any) -> dict[str, dict[str, int]]:
+        from waybill.contracts import load_domain
+        from waybill.intake.run import take_in
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            contracts = load_domain(self.domain)
+            period = period_of(context, self.cadence)
+            done = take_in(connection, s3_client(), contracts[self.dataset], contracts, period, run_of(context))
+        return {key: vars(books) for key, books in done.items()}
+
+
+class QualityOperator(BaseOperator):
+    """Runs the datasets' checks for the run's period: a failed error stops the run, a failed warning is logged."""
+
+    ui_color = "#fcf8e3"
+
+    def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain, self.cadence = domain, cadence
+
+    def execute(self, context: Any) -> dict[str, bool]:
+        from waybill.contracts import load_domain
+        from waybill.quality import check_datasets
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            contracts = load_domain(self.domain).values()
+            results = check_datasets(connection, contracts, period_of(context, self.cadence), run_of(context))
+        return {f"{result.subject}.{result.check.name}": result.passed for result in results}

@@ -1,0 +1,89 @@
+"""Reports: build them from SQL or Python, publish them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from waybill.operators.session import data_errors_fail_at_once, period_of, run_of, s3_client, warehouse
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from waybill.period import Cadence, Period
+
+
+class SqlReportOperator(BaseOperator):
+    """Replaces the period's rows of a report by what its SQL file selects, checks them, commits.
+
+    The file's stem is the report, its contract and the task.
+    """
+
+    template_fields = ("sql",)
+    template_fields_renderers = {"sql": "sql"}
+    ui_color = "#e7e3f4"
+
+    def __init__(self, *, domain: str, path: Path, cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(task_id=path.stem, **kwargs)
+        self.domain, self.cadence = domain, cadence
+        self.sql = path.read_text("utf-8")
+
+    def execute(self, context: Any) -> int:
+        from waybill.reports import build_from_sql, report_contracts
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            contract = report_contracts(self.domain)[self.task_id]
+            period = period_of(context, self.cadence)
+            return build_from_sql(connection, contract, self.domain, self.sql, period, run_of(context))
+
+
+class PythonReportOperator(BaseOperator):
+    """Replaces the period's rows of a report by what a Python function computes, checks them, commits.
+
+    The function takes the warehouse connection and the period and returns rows as mappings. The task's id
+    is the report and its contract.
+    """
+
+    ui_color = "#e7e3f4"
+
+    def __init__(
+        self,
+        *,
+        domain: str,
+        cadence: Cadence,
+        function: Callable[[Connection, Period], Sequence[Mapping[str, Any]]],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.domain, self.cadence, self.function = domain, cadence, function
+
+    def execute(self, context: Any) -> int:
+        from waybill.reports import build_from_rows, report_contracts
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            contract = report_contracts(self.domain)[self.task_id]
+            period = period_of(context, self.cadence)
+            rows = self.function(connection, period)
+            return build_from_rows(connection, contract, self.domain, rows, period, run_of(context))
+
+
+class PublishOperator(BaseOperator):
+    """Exports every report of the domain for the run's period, with a manifest; returns the keys."""
+
+    ui_color = "#f4e3e3"
+
+    def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain, self.cadence = domain, cadence
+
+    def execute(self, context: Any) -> list[str]:
+        from waybill.publish import publish
+        from waybill.reports import report_contracts
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            period = period_of(context, self.cadence)
+            contracts = report_contracts(self.domain).values()
+            return publish(connection, s3_client(), contracts, period, run_of(context))

@@ -1,0 +1,73 @@
+"""What every task needs: its period, its run, the warehouse and S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from waybill.intake.ledger import Run
+    from waybill.period import Cadence, Period
+
+WAREHOUSE = "waybill_warehouse"
+AWS = "aws_default"
+
+
+def period_of(context: Mapping[str, Any], cadence: Cadence) -> Period:
+    """The period that the task's run stands for."""
+    from waybill.period import resolve
+    from waybill.settings import settings
+
+    run = context["dag_run"]
+    interval = (run.data_interval_start, run.data_interval_end)
+    return resolve(
+        cadence,
+        param=context["params"].get(cadence),
+        partition_key=getattr(run, "partition_key", None),
+        interval=interval if run.run_type == "scheduled" and all(interval) else None,
+        timezone=settings().timezone,
+    )
+
+
+def run_of(context: Mapping[str, Any]) -> Run:
+    """The run as the ledger records it."""
+    from waybill.intake.ledger import Run
+    from waybill.provenance import code_version
+
+    return Run(run_id=context["run_id"], code_version=code_version())
+
+
+@contextmanager
+def warehouse() -> Iterator[Connection]:
+    """The warehouse in autocommit mode, from Airflow's connection."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    connection = PostgresHook(WAREHOUSE).get_conn()
+    try:
+        connection.autocommit = True
+        yield connection  # type: ignore[misc]  # psycopg 3 with SQLAlchemy 2
+    finally:
+        connection.close()
+
+
+def s3_client() -> Any:
+    """A boto3 client for S3, from Airflow's connection."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    return S3Hook(AWS).get_conn()
+
+
+@contextmanager
+def data_errors_fail_at_once() -> Iterator[None]:
+    """Turn a `DataError` into a failure that is not retried; anything else is infrastructure and is."""
+    from waybill.errors import DataError
+
+    try:
+        yield
+    except DataError as error:
+        raise AirflowFailException(str(error)) from error

@@ -1,0 +1,80 @@
+"""The waybill of a number: which code, which SQL, which files and rows it rests on."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from waybill.errors import DataError
+from waybill.period import Period
+from waybill.settings import PROJECT_ROOT, settings
+
+
+@cache
+def code_version() -> str:
+    """The setting, else the git commit (marked `+changes` when files differ from it), else the package's version."""
+    if settings().code_version:
+        return str(settings().code_version)
+    try:
+        return subprocess.run(
+            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty=+changes", "--abbrev=12", "--exclude=*"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return metadata.version("waybill")
+
+
+@dataclass(frozen=True)
+class Waybill:
+    """Where a report's numbers of one period come from."""
+
+    report: str
+    period: Period
+    row_count: int
+    content_sha256: str
+    sql_sha256: str | None
+    code_version: str
+    run_id: str | None
+    built_at: datetime
+    files: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+
+
+def trace(connection: Connection, report: str, period: Period) -> Waybill:
+    """The waybill of a report (`messaging_report.top_customers` or just its name) for a period.
+
+    Raises `DataError` if the report was never built for it.
+    """
+    cursor = connection.cursor(row_factory=dict_row)
+    head = cursor.execute(
+        "select * from waybill.publication where (report = %(name)s or split_part(report, '.', 2) = %(name)s) "
+        "and period = %(period)s order by report",
+        {"name": report, "period": period.start},
+    ).fetchone()
+    if head is None:
+        known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
+        raise DataError(
+            f"{report} was not built for {period}; reports that were: {', '.join(row[0] for row in known) or 'none'}"
+        )
+    files = cursor.execute(
+        "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, unchanged, "
+        "rejected, duplicate, stale, contract_version, loaded_at from waybill.load_file where file_id = any(%s) "
+        "order by dataset, period, object_key",
+        (head["file_ids"],),
+    ).fetchall()
+    checks = cursor.execute(
+        "select check_name, severity, observed, operator, threshold, passed from waybill.check_result "
+        "where subject = %s and period = %s order by check_name",
+        (head["report"], period.start),
+    ).fetchall()
+    names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at")
+    return Waybill(head["report"], period, *(head[name] for name in names), files=files, checks=checks)

@@ -1,0 +1,112 @@
+"""Quality checks as data: each is one number against a threshold, and every result is a row."""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Check, Contract
+from waybill.errors import DataError
+from waybill.intake.ledger import Run
+from waybill.period import Period
+from waybill.warehouse.schema import as_of_function, relation
+
+log = logging.getLogger(__name__)
+
+_COMPARE = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check saw."""
+
+    subject: str
+    check: Check
+    period: Period
+    observed: Decimal | None
+
+    @property
+    def passed(self) -> bool:
+        """No number is no pass."""
+        return self.observed is not None and bool(
+            _COMPARE[self.check.operator](self.observed, Decimal(str(self.check.threshold)))
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.subject} {self.period}: {self.check.name} is {self.observed}, "
+            f"must be {self.check.operator} {self.check.threshold:g} ({self.check.description})"
+        )
+
+
+def _row_count(contract: Contract) -> sql.Composed:
+    if contract.load_mode == "report":
+        return sql.SQL("select count(*) from {} where {} = %(period_start)s").format(
+            relation(contract), sql.Identifier(contract.key[0])
+        )
+    return sql.SQL("select count(*) from {}(%(period_end)s)").format(as_of_function(contract))
+
+
+def evaluate(connection: Connection, contract: Contract, period: Period) -> list[CheckResult]:
+    """Run every check of the contract for the period, in the caller's transaction."""
+    results = []
+    for check in contract.checks:
+        query = sql.SQL(check.query) if check.query else _row_count(contract)  # type: ignore[arg-type]  # the contract's text
+        row = connection.execute(query, {"period_start": period.start, "period_end": period.end}).fetchone()
+        observed = None if row is None or row[0] is None else Decimal(str(row[0]))
+        results.append(CheckResult(contract.table, check, period, observed))
+    return results
+
+
+def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> None:
+    """Store the results; the latest result of a check and period replaces the one before."""
+    with connection.transaction():
+        for result in results:
+            connection.execute(
+                "insert into waybill.check_result (subject, check_name, period, severity, observed, operator, "
+                "threshold, passed, run_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
+                "on conflict (subject, check_name, period) do update set severity = excluded.severity, "
+                "observed = excluded.observed, operator = excluded.operator, threshold = excluded.threshold, "
+                "passed = excluded.passed, run_id = excluded.run_id, checked_at = now()",
+                (
+                    result.subject,
+                    result.check.name,
+                    result.period.start,
+                    result.check.severity,
+                    result.observed,
+                    result.check.operator,
+                    result.check.threshold,
+                    result.passed,
+                    run.run_id,
+                ),
+            )
+
+
+def stop_or_warn(results: Iterable[CheckResult]) -> None:
+    """Log every failed warning; raise `DataError` naming every failed error."""
+    failed = [result for result in results if not result.passed]
+    for result in failed:
+        if result.check.severity == "warning":
+            log.warning("%s", result)
+    if errors := [str(result) for result in failed if result.check.severity == "error"]:
+        raise DataError("quality checks failed: " + "; ".join(errors))
+
+
+def check_datasets(connection: Connection, contracts: Iterable[Contract], period: Period, run: Run) -> list[CheckResult]:
+    """Evaluate and record the checks of datasets; raise `DataError` if one that must hold does not."""
+    results = [result for contract in contracts for result in evaluate(connection, contract, period)]
+    record(connection, results, run)
+    stop_or_warn(results)
+    return results
