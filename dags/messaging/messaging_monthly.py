@@ -1,5 +1,4 @@
-"""
-### Messaging, month by month
+"""### Messaging, month by month
 
 **What it does.** Takes in the month's customers, channels and traffic from S3, checks them, answers the
 questions in `include/sql/messaging` and publishes the answers as CSV and Parquet with a manifest.
@@ -20,7 +19,7 @@ One alert goes out for a failed run, and one when a run is late.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronPartitionTimetable
 
@@ -48,7 +47,7 @@ with DAG(
     doc_md=__doc__,
     tags=["messaging", "monthly"],
     schedule=CronPartitionTimetable("0 9 1 * *", timezone="UTC", run_offset=-1, key_format="%Y-%m"),
-    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=4,
     params={"month": month_param()},
@@ -56,7 +55,9 @@ with DAG(
     on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=3),
 ):
-    landed = LandedSensor(task_id="landed", datasets=messaging.DATASETS, poke_interval=60, timeout=172_800, **OF_MONTH)
+    landed = LandedSensor(
+        task_id="landed", datasets=messaging.DATASETS, poke_interval=60, timeout=172_800, **OF_MONTH
+    )
     customers, channels, traffic = (
         IntakeOperator(task_id=f"intake_{name}", dataset=name, **OF_MONTH) for name in messaging.DATASETS
     )

@@ -86,4 +86,6 @@ def resolve(
             f"the run's data interval {start.isoformat()} to {end.isoformat()} is not one calendar {cadence} "
             f"in {timezone}; trigger the run with the parameter {cadence!r}"
         )
-    raise DataError(f"nothing says which {cadence} this run stands for; trigger it with the parameter {cadence!r}")
+    raise DataError(
+        f"nothing says which {cadence} this run stands for; trigger it with the parameter {cadence!r}"
+    )

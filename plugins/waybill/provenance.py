@@ -24,7 +24,16 @@ def code_version() -> str:
         return str(settings().code_version)
     try:
         return subprocess.run(
-            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty=+changes", "--abbrev=12", "--exclude=*"],
+            [
+                "git",
+                "-C",
+                str(PROJECT_ROOT),
+                "describe",
+                "--always",
+                "--dirty=+changes",
+                "--abbrev=12",
+                "--exclude=*",
+            ],
             check=True,
             capture_output=True,
             text=True,

@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 
 def _csv(connection: Connection, contract: Contract, period: Period) -> bytes:
-    query = sql.SQL("copy (select {} from {} where {} = {} order by {}) to stdout (format csv, header)").format(
+    query = sql.SQL(
+        "copy (select {} from {} where {} = {} order by {}) to stdout (format csv, header)"
+    ).format(
         columns_sql(contract.names),
         relation(contract),
         sql.Identifier(contract.key[0]),
@@ -46,7 +48,10 @@ def _parquet(connection: Connection, contract: Contract, period: Period) -> byte
     )
     rows = connection.execute(query, (period.start,)).fetchall()
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(contract.columns)
-    fields = [pa.field(column.name, arrow_type(column.physical_type), not column.required) for column in contract.columns]
+    fields = [
+        pa.field(column.name, arrow_type(column.physical_type), not column.required)
+        for column in contract.columns
+    ]
     arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), buffer)
@@ -71,7 +76,9 @@ def arrow_type(physical_type: str) -> Any:
     }[physical_type]
 
 
-def _provenance(connection: Connection, contracts: Iterable[Contract], period: Period) -> dict[str, dict[str, Any]]:
+def _provenance(
+    connection: Connection, contracts: Iterable[Contract], period: Period
+) -> dict[str, dict[str, Any]]:
     rows = connection.execute(
         "select p.report, p.row_count, p.content_sha256, p.sql_sha256, p.code_version, "
         "coalesce((select jsonb_agg(jsonb_build_object('key', f.object_key, 'version_id', f.version_id, "
@@ -83,7 +90,9 @@ def _provenance(connection: Connection, contracts: Iterable[Contract], period: P
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
 
-def publish(connection: Connection, s3: Any, contracts: Iterable[Contract], period: Period, run: Run) -> list[str]:
+def publish(
+    connection: Connection, s3: Any, contracts: Iterable[Contract], period: Period, run: Run
+) -> list[str]:
     """Write every report of the period and then the manifest; returns the keys.
 
     All reports are read in one snapshot of the warehouse. An object whose content is there already is not
@@ -113,7 +122,13 @@ def publish(connection: Connection, s3: Any, contracts: Iterable[Contract], peri
         "files": [files[key] for key in sorted(files)],
     }
     for key, body in bodies.items():
-        _put(s3, bucket, key, body, "text/csv; charset=utf-8" if key.endswith(".csv") else "application/vnd.apache.parquet")
+        _put(
+            s3,
+            bucket,
+            key,
+            body,
+            "text/csv; charset=utf-8" if key.endswith(".csv") else "application/vnd.apache.parquet",
+        )
     text = json.dumps(manifest, indent=2, sort_keys=True).encode()
     _put(s3, bucket, f"{prefix}manifest.json", text, "application/json")
     log.info("published %d objects under s3://%s/%s", len(bodies) + 1, bucket, prefix)
@@ -124,7 +139,10 @@ def _put(s3: Any, bucket: str, key: str, body: bytes, content_type: str) -> None
     from botocore.exceptions import ClientError
 
     try:
-        if s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest():
+        if (
+            s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+            == hashlib.md5(body, usedforsecurity=False).hexdigest()
+        ):
             return
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:

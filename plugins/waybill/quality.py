@@ -104,7 +104,9 @@ def stop_or_warn(results: Iterable[CheckResult]) -> None:
         raise DataError("quality checks failed: " + "; ".join(errors))
 
 
-def check_datasets(connection: Connection, contracts: Iterable[Contract], period: Period, run: Run) -> list[CheckResult]:
+def check_datasets(
+    connection: Connection, contracts: Iterable[Contract], period: Period, run: Run
+) -> list[CheckResult]:
     """Evaluate and record the checks of datasets; raise `DataError` if one that must hold does not."""
     results = [result for contract in contracts for result in evaluate(connection, contract, period)]
     record(connection, results, run)

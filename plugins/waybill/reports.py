@@ -43,7 +43,9 @@ def build_from_sql(
     def fill() -> None:
         connection.execute(statement, bounds)
 
-    return _replace(connection, contract, domain, period, run, fill, hashlib.sha256(text.encode()).hexdigest())
+    return _replace(
+        connection, contract, domain, period, run, fill, hashlib.sha256(text.encode()).hexdigest()
+    )
 
 
 def build_from_rows(
@@ -81,8 +83,12 @@ def _replace(
     try:
         with connection.transaction():
             ensure(connection, contract)
-            connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"report {contract.table} {period}",))
-            connection.execute(sql.SQL("delete from {} where {}").format(relation(contract), of_period), (period.start,))
+            connection.execute(
+                "select pg_advisory_xact_lock(hashtext(%s))", (f"report {contract.table} {period}",)
+            )
+            connection.execute(
+                sql.SQL("delete from {} where {}").format(relation(contract), of_period), (period.start,)
+            )
             fill()
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)

@@ -85,7 +85,11 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
     """(reason, condition that holds for a good, present value) for each rule of the column."""
     value = identifier(column.name)
     rules: list[tuple[str, str]] = []
-    bounds = [f"{value} {sign} {literal(column.options[name])}" for name, sign in _LIMITS.items() if name in column.options]
+    bounds = [
+        f"{value} {sign} {literal(column.options[name])}"
+        for name, sign in _LIMITS.items()
+        if name in column.options
+    ]
     if bounds:
         rules.append(("range", " and ".join(bounds)))
     lengths = [
@@ -134,7 +138,9 @@ def _good(contract: Contract, period: Period) -> str:
         if column.required:
             conditions.append(rules or f"{value} is not null")
         else:
-            conditions.append(f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end")
+            conditions.append(
+                f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end"
+            )
     conditions += [good for _, good in _period_rules(contract, period)]
     # A missing value makes its condition, and so the whole, null.
     return "coalesce(" + "\n    and ".join(conditions) + ", false)"

@@ -20,9 +20,16 @@ from waybill.intake.receive import ReceivedFile
 from waybill.intake.suspects import SeenKeys
 from waybill.intake.transfer import Spool, copy_batches
 from waybill.intake.validate import FastReaderFailed, Reject, judge, mend, open_duckdb
-from waybill.warehouse.history import apply_snapshot
 from waybill.period import Period
-from waybill.warehouse.schema import as_of_function, columns_sql, definitions, ensure, relation, superseded_relation
+from waybill.warehouse.history import apply_snapshot
+from waybill.warehouse.schema import (
+    as_of_function,
+    columns_sql,
+    definitions,
+    ensure,
+    relation,
+    superseded_relation,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +61,9 @@ def reference_values(
             ),
             (period_end,),
         ).fetchall()
-        found[column.name] = pa.table({name: pa.array([row[0] for row in rows], type=_arrow_type(target, name))})
+        found[column.name] = pa.table(
+            {name: pa.array([row[0] for row in rows], type=_arrow_type(target, name))}
+        )
     return found
 
 
@@ -119,7 +128,9 @@ def _load(
             message = f"the reader found {loading.rows_judged + len(malformed)} records and the count {received.rows_in}"
             if not mended:
                 raise FastReaderFailed(message)
-            raise DataError(f"{landed.uri}: {message}; nothing was loaded. Look for stray quotes or line ends.")
+            raise DataError(
+                f"{landed.uri}: {message}; nothing was loaded. Look for stray quotes or line ends."
+            )
         loading.settle_suspects()
         loading.check_unique_columns()
         if contract.load_mode == "snapshot":
@@ -173,7 +184,14 @@ def apply_incoming(
     `is_whole` says that a snapshot's rows are all there, so that absent keys have ended.
     """
     if contract.load_mode == "merge":
-        merge(connection, contract, file_id=file_id, period=landed.period, object_key=landed.key, replaces=replaces)
+        merge(
+            connection,
+            contract,
+            file_id=file_id,
+            period=landed.period,
+            object_key=landed.key,
+            replaces=replaces,
+        )
         return
     newer = connection.execute(
         "select from waybill.load_file where dataset = %s and period = %s and status = 'loaded' "
@@ -183,14 +201,22 @@ def apply_incoming(
     if newer is None:
         apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
     else:  # another snapshot of the period, with a later name, stands
-        connection.execute("create temp table outcome on commit drop as select _record, 'stale' as outcome from incoming")
+        connection.execute(
+            "create temp table outcome on commit drop as select _record, 'stale' as outcome from incoming"
+        )
 
 
 class Loading:
     """The rows of one file on their way: certain ones stream into a table, the few others wait on disk."""
 
     def __init__(
-        self, connection: Connection, contract: Contract, period: Period, file_id: int, rows: int, folder: Path
+        self,
+        connection: Connection,
+        contract: Contract,
+        period: Period,
+        file_id: int,
+        rows: int,
+        folder: Path,
     ) -> None:
         self.books = Books()
         self.rows_judged = 0
@@ -201,7 +227,9 @@ class Loading:
         self._period = period
         self._file_id = file_id
         self._seen = SeenKeys(rows)
-        self._rejects, self._suspects, self._outside = (Spool(folder / name) for name in ("rejects", "suspects", "outside"))
+        self._rejects, self._suspects, self._outside = (
+            Spool(folder / name) for name in ("rejects", "suspects", "outside")
+        )
         self._late_rejects: list[Reject] = []
         self._fresh: sql.Identifier | None = None
         for name in ("incoming", "suspect"):
@@ -240,7 +268,9 @@ class Loading:
     def stream(self, batches: Iterator[pa.RecordBatch]) -> None:
         """Send the certain rows to PostgreSQL while the file is being read, and then those that waited."""
         target = self._fresh or sql.Identifier("incoming")
-        rows = copy_batches(self._connection, target, self._sorted_out(batches), freeze=self._fresh is not None)
+        rows = copy_batches(
+            self._connection, target, self._sorted_out(batches), freeze=self._fresh is not None
+        )
         if self._fresh:
             self.books.inserted += rows
             self._attach(self._fresh)
@@ -266,7 +296,9 @@ class Loading:
             batch = batch.select(loaded)
             waiting = suspect
             if self._fresh:
-                outside = pc.less(batch.column(self._contract.period_column), first_day).to_numpy(zero_copy_only=False)
+                outside = pc.less(batch.column(self._contract.period_column), first_day).to_numpy(
+                    zero_copy_only=False
+                )
                 self._outside.write(batch.filter(pa.array(outside & ~suspect)))
                 waiting = suspect | outside
             if waiting.any():
@@ -303,7 +335,9 @@ class Loading:
         )
         first_rows = sql.SQL("select {}, _record from incoming").format(columns_sql(contract.names))
         if self._fresh:
-            first_rows += sql.SQL(" union all select {}, _record from {}").format(columns_sql(contract.names), self._fresh)
+            first_rows += sql.SQL(" union all select {}, _record from {}").format(
+                columns_sql(contract.names), self._fresh
+            )
         parts = {
             "columns": columns_sql(contract.names),
             "key": columns_sql(contract.key, "s"),
@@ -346,11 +380,19 @@ class Loading:
         """For rows that join a file loaded before: decide those whose key the file has already."""
         contract = self._contract
         if contract.load_mode == "snapshot":
-            stored = sql.SQL("select * from {}({})").format(as_of_function(contract), sql.Literal(self._period.end))
+            stored = sql.SQL("select * from {}({})").format(
+                as_of_function(contract), sql.Literal(self._period.end)
+            )
         else:
-            stored = sql.SQL("select * from {} where _file_id = {file_id} union all select * from {} where _file_id = {file_id}")
-            stored = stored.format(relation(contract), superseded_relation(contract), file_id=sql.Literal(self._file_id))
-        same = sql.SQL(" and ").join(sql.SQL("f.{0} = i.{0}").format(sql.Identifier(name)) for name in contract.key)
+            stored = sql.SQL(
+                "select * from {} where _file_id = {file_id} union all select * from {} where _file_id = {file_id}"
+            )
+            stored = stored.format(
+                relation(contract), superseded_relation(contract), file_id=sql.Literal(self._file_id)
+            )
+        same = sql.SQL(" and ").join(
+            sql.SQL("f.{0} = i.{0}").format(sql.Identifier(name)) for name in contract.key
+        )
         self._sort_repeats(
             self._connection.execute(
                 sql.SQL(
@@ -372,7 +414,9 @@ class Loading:
         """Count equal repeats as duplicates and reject contradicting ones; each is (record, is equal, fields)."""
         self.duplicates += [record for record, is_equal, _ in repeats if is_equal]
         self.books.duplicate = len(self.duplicates)
-        self._late_rejects += [Reject(record, ["conflict"], raw) for record, is_equal, raw in repeats if not is_equal]
+        self._late_rejects += [
+            Reject(record, ["conflict"], raw) for record, is_equal, raw in repeats if not is_equal
+        ]
 
     def check_unique_columns(self) -> None:
         """Reject the second and later rows of a snapshot that repeat a unique column."""
@@ -399,5 +443,3 @@ class Loading:
             for row in batch.to_pylist():
                 yield Reject(row["_record"], row["_reasons"], row["_raw"])
         yield from self._late_rejects
-
-

@@ -87,7 +87,10 @@ def ensure_partitions(connection: Connection, contract: Contract) -> None:
         month = Period.of("month", first)
         connection.execute(
             sql.SQL("create table if not exists {} partition of {} for values from ({}) to ({})").format(
-                partition(contract, month), relation(contract), sql.Literal(month.start), sql.Literal(month.end)
+                partition(contract, month),
+                relation(contract),
+                sql.Literal(month.start),
+                sql.Literal(month.end),
             )
         )
 

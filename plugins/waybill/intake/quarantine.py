@@ -29,7 +29,9 @@ def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int, 
     ).fetchall()
 
 
-def open_rows(connection: Connection, file_id: int, records: list[int] | None = None) -> list[tuple[int, str]]:
+def open_rows(
+    connection: Connection, file_id: int, records: list[int] | None = None
+) -> list[tuple[int, str]]:
     """(record, fields as JSON text) of a file's unresolved rejects that have fields; of some records only, if given."""
     return connection.execute(
         "select record, raw from waybill.quarantine where file_id = %(file_id)s and resolved_as is null "
@@ -47,10 +49,33 @@ def resolve(connection: Connection, file_id: int, resolved_by: str) -> None:
     )
 
 
-def still_rejected(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]) -> int:
+def still_rejected(
+    connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]
+) -> int:
     """Note today's reasons of rows that were tried again in vain; returns how many."""
     rows = [(reject.reasons, contract_version, file_id, reject.record) for reject in rejects]
     connection.cursor().executemany(
-        "update waybill.quarantine set reasons = %s, contract_version = %s where file_id = %s and record = %s", rows
+        "update waybill.quarantine set reasons = %s, contract_version = %s where file_id = %s and record = %s",
+        rows,
     )
     return len(rows)
+
+
+def open_by_file(
+    connection: Connection, dataset: str, limit: int
+) -> tuple[list[tuple[str, int, int]], list[tuple[int, str, int, list[str], str]]]:
+    """Open rejects of a dataset: (reason, rows, files), and the newest (file id, key, record, reasons, contract)."""
+    counts = connection.execute(
+        "select reason, count(*), count(distinct q.file_id) from waybill.quarantine as q "
+        "inner join waybill.load_file as f using (file_id), unnest(q.reasons) as reason "
+        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null group by reason order by 2 desc, 1",
+        (dataset,),
+    ).fetchall()
+    rows = connection.execute(
+        "select q.file_id, f.object_key, q.record, q.reasons, q.contract_version from waybill.quarantine as q "
+        "inner join waybill.load_file as f using (file_id) "
+        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null "
+        "order by q.file_id desc, q.record limit %s",
+        (dataset, limit),
+    ).fetchall()
+    return counts, rows

@@ -88,7 +88,10 @@ def _replay_file(
     landed: LandedFile,
     records: list[int] | None,
 ) -> Books:
-    with tempfile.TemporaryDirectory(prefix="waybill-", dir=settings().scratch_dir) as scratch, connection.transaction():
+    with (
+        tempfile.TemporaryDirectory(prefix="waybill-", dir=settings().scratch_dir) as scratch,
+        connection.transaction(),
+    ):
         folder = Path(scratch)
         lock_table(connection, contract.table)
         ensure(connection, contract)
@@ -103,7 +106,8 @@ def _replay_file(
         loading.check_unique_columns()
         apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
         connection.cursor().executemany(
-            "insert into outcome (_record, outcome) values (%s, 'duplicate')", [(record,) for record in loading.duplicates]
+            "insert into outcome (_record, outcome) values (%s, 'duplicate')",
+            [(record,) for record in loading.duplicates],
         )
         books = Books(rows_in=len(rows))
         books.add_outcomes(connection)
@@ -114,7 +118,9 @@ def _replay_file(
     return books
 
 
-def _as_received(landed: LandedFile, contract: Contract, rows: list[tuple[int, str]], body: Path) -> ReceivedFile:
+def _as_received(
+    landed: LandedFile, contract: Contract, rows: list[tuple[int, str]], body: Path
+) -> ReceivedFile:
     """The quarantined fields as a numbered CSV file, the form in which mended files are read."""
     fields = [json.loads(raw) for _, raw in rows]
     columns = [name for name in contract.names if any(name in row for row in fields)]

@@ -92,7 +92,13 @@ def _alert_failure(context: Mapping[str, Any], *, even_without_warehouse: bool) 
         str(cause) if cause else None,
         getattr(task, "log_url", None),
     )
-    _alert_once(context["dag"].dag_id, context["run_id"], "failure", text, even_without_warehouse=even_without_warehouse)
+    _alert_once(
+        context["dag"].dag_id,
+        context["run_id"],
+        "failure",
+        text,
+        even_without_warehouse=even_without_warehouse,
+    )
 
 
 def alert_task_failure(context: Mapping[str, Any]) -> None:

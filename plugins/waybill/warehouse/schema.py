@@ -57,7 +57,9 @@ def _create(contract: Contract) -> list[sql.Composed]:
     if contract.load_mode == "report":
         return [sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)]
     if contract.load_mode == "snapshot":
-        equal_keys = sql.SQL(", ").join(sql.SQL("{} with =").format(sql.Identifier(name)) for name in contract.key)
+        equal_keys = sql.SQL(", ").join(
+            sql.SQL("{} with =").format(sql.Identifier(name)) for name in contract.key
+        )
         return [
             sql.SQL(
                 "create table {} ({}, valid_from date not null, valid_to date not null default 'infinity', "
@@ -73,7 +75,9 @@ def _create(contract: Contract) -> list[sql.Composed]:
         sql.SQL("create table {} ({}, {}, primary key ({})) partition by range ({})").format(
             table, body, provenance, key, sql.Identifier(contract.period_column)
         ),
-        sql.SQL("create table {} ({}, {}, primary key ({}, _file_id))").format(superseded, body, provenance, key),
+        sql.SQL("create table {} ({}, {}, primary key ({}, _file_id))").format(
+            superseded, body, provenance, key
+        ),
         sql.SQL("create index on {} (_file_id)").format(superseded),
     ]
 
@@ -85,14 +89,16 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     table, function = relation(contract), as_of_function(contract)
     names, types = columns_sql(contract.names), definitions_for_result(contract)
     drop = sql.SQL("drop function if exists {}(date)").format(function)
-    head = sql.SQL("create function {}(period_end date) returns table ({}) language sql stable parallel safe").format(
-        function, types
-    )
+    head = sql.SQL(
+        "create function {}(period_end date) returns table ({}) language sql stable parallel safe"
+    ).format(function, types)
     if contract.load_mode == "snapshot":
         view = sql.Identifier(contract.domain, contract.name)
         return [
             sql.SQL("drop view if exists {}").format(view),
-            sql.SQL("create view {} as select {} from {} where valid_to = 'infinity'").format(view, names, table),
+            sql.SQL("create view {} as select {} from {} where valid_to = 'infinity'").format(
+                view, names, table
+            ),
             drop,
             sql.SQL(
                 "{} begin atomic select {} from {} as h where h.valid_from < period_end and h.valid_to >= period_end; end"
@@ -140,7 +146,11 @@ def definitions_for_result(contract: Contract) -> sql.Composed:
 
 def _comments(contract: Contract) -> list[sql.Composed]:
     table = relation(contract)
-    comments = [sql.SQL("comment on table {} is {}").format(table, sql.Literal(contract.grain or contract.description))]
+    comments = [
+        sql.SQL("comment on table {} is {}").format(
+            table, sql.Literal(contract.grain or contract.description)
+        )
+    ]
     comments += [
         sql.SQL("comment on column {} is {}").format(
             sql.Identifier(*table._obj, column.name),
@@ -159,17 +169,25 @@ def _existing_columns(connection: Connection, contract: Contract, suffix: str) -
         "and left(attname, 1) <> '_' and attname not in ('valid_from', 'valid_to')",
         (contract.domain, contract.name + suffix),
     ).fetchall()
-    return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
+    return {
+        name: (kind.replace("timestamp with time zone", "timestamptz"), required)
+        for name, kind, required in rows
+    }
 
 
 def _additions(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[Column]:
     """Columns to add; raises `ContractError` if anything but new nullable columns changed."""
-    problems = [f"column {name!r} is in the table and not in the contract" for name in existing.keys() - set(contract.names)]
+    problems = [
+        f"column {name!r} is in the table and not in the contract"
+        for name in existing.keys() - set(contract.names)
+    ]
     added = []
     for column in contract.columns:
         if column.name not in existing:
             if column.required:
-                problems.append(f"column {column.name!r} is new and required, so rows that are there cannot have it")
+                problems.append(
+                    f"column {column.name!r} is new and required, so rows that are there cannot have it"
+                )
             added.append(column)
         elif existing[column.name] != (column.physical_type, column.required):
             was = existing[column.name][0] + (" not null" if existing[column.name][1] else "")
@@ -202,7 +220,9 @@ def ensure(connection: Connection, contract: Contract) -> None:
         statements = _create(contract)
     else:
         added = _additions(contract, existing)
-        tables = [relation(contract)] + ([superseded_relation(contract)] if contract.load_mode == "merge" else [])
+        tables = [relation(contract)] + (
+            [superseded_relation(contract)] if contract.load_mode == "merge" else []
+        )
         statements = [
             sql.SQL("alter table {} add column {}").format(table, column_definition(column))
             for table in tables
@@ -224,5 +244,3 @@ def ensure_domain(connection: Connection, contracts: dict[str, Contract]) -> Non
     """`ensure` each contract of a domain; datasets first, because reports' checks read them."""
     for contract in sorted(contracts.values(), key=lambda item: item.load_mode == "report"):
         ensure(connection, contract)
-
-

@@ -1,0 +1,64 @@
+# Everything starts from python3 and make. State lives in .waybill, and `make clean` removes it.
+PYTHON ?= python3
+BIN := .waybill/venv/bin
+STAMP := .waybill/venv/installed
+LOCKS := requirements.txt requirements-dev.txt
+# Behind a company's proxy only the system knows the right certificates; a bare container has none.
+CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
+UV = $(BIN)/python -m uv --quiet $(CERTS) pip
+COMPILE = $(UV) compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help demo up down clean test lint bench lock
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+
+demo: $(STAMP) ## set everything up, backfill twelve months and show the numbers
+	@$(BIN)/waybill demo
+
+up: $(STAMP) ## start PostgreSQL, S3, the AWS APIs and Airflow
+	@$(BIN)/waybill up
+
+down: ## stop every process that was started
+	@if [ -x $(BIN)/waybill ]; then $(BIN)/waybill down; fi
+
+clean: down ## stop everything and remove all state
+	@rm -rf .waybill
+
+test: lint ## run everything that CI runs
+	@$(BIN)/pytest
+
+lint: $(STAMP) ## check style and types
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar include/sql
+
+bench: $(STAMP) ## compare the speed of a load with other ways to do it
+	@$(BIN)/python benchmarks/run.py
+
+lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
+
+$(STAMP): $(LOCKS)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
+		echo "Waybill needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)."
+		echo "Choose another one: make PYTHON=python3.13 $(MAKECMDGOALS)"
+		exit 1
+	} >&2
+	echo "Installing into .waybill/venv ..." >&2
+	umask 022
+	mkdir -p .waybill && chmod 700 .waybill
+	unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
+	if ! $(BIN)/python -m uv --version >/dev/null 2>&1; then
+		$(PYTHON) -m venv --clear .waybill/venv
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements-dev.txt)"
+	fi
+	$(UV) sync --python $(BIN)/python --compile-bytecode $(LOCKS)
+	$(UV) install --python $(BIN)/python --no-deps --editable .
+	touch $@

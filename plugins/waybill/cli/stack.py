@@ -1,0 +1,68 @@
+"""Commands about the embedded stack: start, stop, look."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from waybill.cli.terminal import app, console, failures_in_words, messages
+
+
+@app.command()
+@failures_in_words
+def up(
+    airflow: Annotated[bool, typer.Option(help="Start Airflow too, not only what it stands on.")] = True,
+) -> None:
+    """Start the embedded stack; nothing happens if it runs already."""
+    from waybill.stack import Stack
+    from waybill.warehouse.connection import connect
+    from waybill.warehouse.migrations import upgrade
+
+    stack = Stack()
+    began = time.monotonic()
+    with messages.status("looking") as line:
+        changed = stack.up(with_airflow=airflow, report=line.update)
+        upgrade(connect(stack.database_url()))
+    console.print(f"Started in {time.monotonic() - began:.0f} s." if changed else "Everything runs already.")
+    if airflow:
+        console.print(f"Airflow     {stack.airflow_address()}")
+        for user, password in stack.passwords().items():
+            console.print(f"  log-in    {user} / {password}", highlight=False)
+    console.print("Shell       . ./activate", "Stop        make down", sep="\n")
+
+
+@app.command()
+@failures_in_words
+def down() -> None:
+    """Stop every process of the embedded stack."""
+    from waybill.stack import Stack
+
+    Stack().down()
+    console.print("Stopped.")
+
+
+@app.command()
+@failures_in_words
+def status() -> None:
+    """List the parts of the embedded stack; the exit code is 1 unless all of them run."""
+    from waybill.stack import Stack
+
+    services = Stack().status()
+    table = Table("part", "state", "process", "address", "log", box=None)
+    for service in services:
+        table.add_row(service.name, service.state, str(service.pid or ""), service.address, str(service.log))
+    console.print(table if services else "Nothing was started yet: run `make up`.")
+    if not services or any(service.state != "running" for service in services):
+        raise typer.Exit(1)
+
+
+@app.command()
+@failures_in_words
+def env() -> None:
+    """Print the environment of the embedded stack as shell commands, for `eval`."""
+    from waybill.stack import Stack
+
+    print(Stack().shell_script(), end="")

@@ -1,0 +1,108 @@
+"""Try a proposed contract on files that have landed already: what would it reject that today's accepts, and why."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.intake.landing import LandedFile
+from waybill.intake.load import reference_values
+from waybill.intake.receive import receive
+from waybill.intake.validate import FastReaderFailed, judge, mend, open_duckdb
+from waybill.settings import settings
+
+_EXAMPLES = 3
+
+
+@dataclass
+class FileTrial:
+    """One file under both contracts. Repeated keys within a file are not part of a trial."""
+
+    key: str
+    rows: int
+    newly_rejected: int = 0
+    newly_accepted: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Reasons of the proposed contract against rows that today's accepts."""
+    examples: dict[str, list[int]] = field(default_factory=dict)
+    """For each of those reasons some record numbers."""
+    refusal: str | None = None
+    """Why the proposed contract refuses the file as a whole."""
+
+
+def try_contract(
+    connection: Connection,
+    s3: Any,
+    today: Contract,
+    proposed: Contract,
+    contracts: Mapping[str, Contract],
+    files: Iterable[LandedFile],
+) -> list[FileTrial]:
+    """Judge each file by both contracts. Nothing is loaded and nothing is written."""
+    return [_try_file(connection, s3, today, proposed, contracts, file) for file in files]
+
+
+def _try_file(
+    connection: Connection,
+    s3: Any,
+    today: Contract,
+    proposed: Contract,
+    contracts: Mapping[str, Contract],
+    file: LandedFile,
+) -> FileTrial:
+    rejected_today = _rejects(connection, s3, today, contracts, file)
+    try:
+        rejected_then = _rejects(connection, s3, proposed, contracts, file)
+    except DataError as error:
+        return FileTrial(file.key, rejected_today.rows, refusal=str(error))
+    trial = FileTrial(file.key, rejected_then.rows)
+    for record, reasons in rejected_then.reasons.items():
+        if record in rejected_today.reasons:
+            continue
+        trial.newly_rejected += 1
+        for reason in reasons:
+            trial.reasons[reason] += 1
+            if len(examples := trial.examples.setdefault(reason, [])) < _EXAMPLES:
+                examples.append(record)
+    trial.newly_accepted = len(rejected_today.reasons.keys() - rejected_then.reasons.keys())
+    return trial
+
+
+@dataclass(frozen=True)
+class _Rejects:
+    rows: int
+    reasons: dict[int, list[str]]
+
+
+def _rejects(
+    connection: Connection, s3: Any, contract: Contract, contracts: Mapping[str, Contract], file: LandedFile
+) -> _Rejects:
+    with tempfile.TemporaryDirectory(prefix="waybill-", dir=settings().scratch_dir) as scratch:
+        folder = Path(scratch)
+        received = receive(s3, file, contract, folder)
+        references = reference_values(connection, contract, contracts, file.period.end)
+
+        def judged(mended: Path | None) -> dict[int, list[str]]:
+            found = {}
+            with closing(open_duckdb(folder)) as duck:
+                for batch in judge(duck, received, contract, file.period, references, mended):
+                    bad = batch.filter(batch.column("_reasons").is_valid())
+                    found.update(zip(bad["_record"].to_pylist(), bad["_reasons"].to_pylist(), strict=True))
+            return found
+
+        try:
+            if received.is_text:
+                return _Rejects(received.rows_in, judged(None))
+        except FastReaderFailed:
+            pass
+        malformed = {reject.record: reject.reasons for reject in mend(received, folder / "mended.csv")}
+        return _Rejects(received.rows_in, malformed | judged(folder / "mended.csv"))

@@ -1,0 +1,258 @@
+"""What commands print: tables of the books, the answers, a waybill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+from rich import box
+from rich.table import Table
+
+from waybill.books import COUNTS
+from waybill.contracts import Contract
+from waybill.period import Period
+from waybill.provenance import Waybill
+from waybill.settings import settings
+from waybill.warehouse.schema import columns_sql, relation
+
+if TYPE_CHECKING:
+    from waybill.intake.replay import Replayed
+    from waybill.intake.trial import FileTrial
+    from waybill.stack import Stack
+
+
+def text(value: Any) -> str:
+    """A value as people read it: thousands apart, dates plain, nothing for nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        rounded = round(value, 4)
+        return f"{rounded.normalize() if rounded == rounded.to_integral() else rounded:,f}" if value else "0"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
+
+
+def _table(title: str, columns: Iterable[tuple[str, bool]]) -> Table:
+    """An empty table; each column is (heading, whether it holds numbers)."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, is_number in columns:
+        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+    return table
+
+
+def books_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The books per month and dataset, with the total and whether they balance."""
+    table = _table(
+        "Every row is accounted for: rows in = inserted + updated + unchanged + rejected + duplicate + stale",
+        [
+            ("month", False),
+            ("dataset", False),
+            ("files", True),
+            *((name.replace("_", " "), True) for name in COUNTS),
+            ("balance", False),
+        ],
+    )
+    totals = dict.fromkeys(("files", *COUNTS), 0)
+    for row in rows:
+        difference = row["rows_in"] - sum(row[name] for name in COUNTS[1:])
+        for name in totals:
+            totals[name] += row[name]
+        table.add_row(
+            f"{row['period']:%Y-%m}",
+            row["dataset"],
+            *(text(row[name]) for name in totals),
+            "[green]ok[/]" if difference == 0 else f"[red]off by {difference}[/]",
+        )
+    table.add_section()
+    table.add_row("total", "", *(text(value) for value in totals.values()))
+    return table
+
+
+def report_table(connection: Connection, contract: Contract, period: Period, limit: int = 5) -> Table:
+    """The first rows of a report for a period."""
+    shown = [column for column in contract.columns if column.name != contract.key[0]]
+    order = [name for name in contract.names if name.endswith("_rank")] or contract.key
+    rows = (
+        connection.cursor(row_factory=dict_row)
+        .execute(
+            sql.SQL("select *, count(*) over () as _total from {} where {} = %s order by {} limit {}").format(
+                relation(contract),
+                sql.Identifier(contract.key[0]),
+                columns_sql([*order, *contract.key]),
+                sql.Literal(limit),
+            ),
+            (period.start,),
+        )
+        .fetchall()
+    )
+    total = rows[0]["_total"] if rows else 0
+    more = f", the first {limit} of {total}" if total > limit else ""
+    table = _table(
+        f"{contract.name.replace('_', ' ').capitalize()}, {period}{more}",
+        [
+            (column.business_name or column.name, column.logical_type in ("integer", "number"))
+            for column in shown
+        ],
+    )
+    for row in rows:
+        table.add_row(*(_cell(column.name, row[column.name]) for column in shown))
+    return table
+
+
+def _cell(name: str, value: Any) -> str:
+    return str(value) if name.endswith("_id") else text(value)
+
+
+def waybill_tables(waybill: Waybill) -> list[Table]:
+    """The chain behind a report: what built it, its checks, its files."""
+    head = _table(f"Waybill of {waybill.report}, {waybill.period}", [("", False), ("", False)])
+    head.show_header = False
+    for label, value in (
+        ("rows", text(waybill.row_count)),
+        ("content", f"sha256 {waybill.content_sha256}"),
+        ("SQL", f"sha256 {waybill.sql_sha256}" if waybill.sql_sha256 else "computed in Python"),
+        ("code", waybill.code_version),
+        ("run", waybill.run_id),
+        ("built", f"{waybill.built_at:%Y-%m-%d %H:%M:%S %Z}"),
+    ):
+        head.add_row(label, value)
+    checks = _table("Checks", [("check", False), ("observed", True), ("must be", False), ("result", False)])
+    for check in waybill.checks:
+        result = "[green]passed[/]" if check["passed"] else f"[red]{check['severity']}[/]"
+        checks.add_row(
+            check["check_name"],
+            text(check["observed"]),
+            f"{check['operator']} {check['threshold']:g}",
+            result,
+        )
+    files = _table(
+        f"Rests on {len(waybill.files)} files",
+        [
+            ("month", False),
+            ("file", False),
+            ("version", False),
+            ("sha256", False),
+            ("rows in", True),
+            ("rejected", True),
+            ("contract", False),
+        ],
+    )
+    for file in waybill.files:
+        files.add_row(
+            _month(file["period"]),
+            f"s3://{file['bucket']}/{file['object_key']}",
+            (file["version_id"] or "")[:12],
+            file["sha256"][:12],
+            text(file["rows_in"]),
+            text(file["rejected"]),
+            file["contract_version"],
+        )
+    return [head, checks, files]
+
+
+def _month(day: date) -> str:
+    return f"{day:%Y-%m}"
+
+
+def quarantine_tables(counts: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> list[Table]:
+    """Open rejects by reason, and some of them by file and record."""
+    reasons = _table("Open rows by reason", [("reason", False), ("rows", True), ("files", True)])
+    for reason, number, files in counts:
+        reasons.add_row(reason, text(number), text(files))
+    records = _table(
+        "Rows",
+        [("file id", True), ("file", False), ("record", True), ("reasons", False), ("contract", False)],
+    )
+    for file_id, key, record, why, version in rows:
+        records.add_row(str(file_id), key, str(record), ", ".join(why), version)
+    return [reasons, records]
+
+
+def replay_table(replayed: Sequence[Replayed]) -> Table:
+    """What a replay did, file by file."""
+    table = _table(
+        "Replayed",
+        [("month", False), ("file", False), ("tried", True), *((name, True) for name in COUNTS[1:])],
+    )
+    for file in replayed:
+        counts = (text(getattr(file.books, name)) for name in COUNTS)
+        table.add_row(file.period.key, file.object_key, *counts)
+    return table
+
+
+def alerts_table(rows: Sequence[tuple[Any, ...]]) -> Table:
+    """Alerts, newest first."""
+    table = _table(
+        "Alerts" if rows else "Alerts: none were raised",
+        [
+            ("raised", False),
+            ("dag", False),
+            ("run", False),
+            ("kind", False),
+            ("sent over", False),
+            ("message", False),
+        ],
+    )
+    for raised_at, dag_id, run_id, kind, channels, message in rows:
+        table.add_row(
+            f"{raised_at:%Y-%m-%d %H:%M}", dag_id, run_id, kind, ", ".join(channels) or "nothing", message
+        )
+    return table
+
+
+def trial_table(proposed: Contract, trials: Sequence[FileTrial]) -> Table:
+    """What a proposed contract would do to each file."""
+    table = _table(
+        f"{proposed.table} {proposed.version}: rows that it rejects and today's contract accepts",
+        [("file", False), ("rows", True), ("newly rejected", True), ("newly accepted", True), ("why", False)],
+    )
+    for trial in trials:
+        why = trial.refusal or "; ".join(
+            f"{reason} {number} (records {', '.join(map(str, trial.examples[reason]))})"
+            for reason, number in trial.reasons.most_common()
+        )
+        table.add_row(
+            trial.key,
+            text(trial.rows),
+            "all" if trial.refusal else text(trial.newly_rejected),
+            text(trial.newly_accepted),
+            why,
+        )
+    table.add_section()
+    table.add_row(
+        "total",
+        text(sum(trial.rows for trial in trials)),
+        text(sum(trial.rows if trial.refusal else trial.newly_rejected for trial in trials)),
+        text(sum(trial.newly_accepted for trial in trials)),
+    )
+    return table
+
+
+def addresses(stack: Stack) -> Table:
+    """Where everything is, how to log in, how to go on and how to stop."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for user, password in stack.passwords().items():
+        table.add_row("Airflow", f"{stack.airflow_address()}   log in as {user} / {password}")
+    for service in stack.status():
+        if service.name == "postgres":
+            table.add_row("Warehouse", f"{service.address}   psql, after `. ./activate`")
+        elif service.name == "s3":
+            table.add_row(
+                "S3",
+                f"http://{service.address}   raw files in {settings().raw_bucket}, reports in {settings().reports_bucket}",
+            )
+    table.add_row(
+        "Alerts",
+        "SNS topic waybill-alerts, read by the SQS queue waybill-alerts; `waybill alerts` lists them",
+    )
+    table.add_row("Shell", ". ./activate   then `airflow …`, `waybill …`, psql")
+    table.add_row("Trace", "waybill trace top_customers 2026-10")
+    table.add_row("Stop", "make down")
+    return table

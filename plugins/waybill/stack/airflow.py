@@ -1,0 +1,131 @@
+"""Airflow's four processes on one machine: their settings, and whether they are well."""
+
+from __future__ import annotations
+
+import json
+import os
+import sysconfig
+import urllib.request
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from waybill.stack.postgres import url
+from waybill.stack.processes import Program
+from waybill.stack.state import State, write_private
+
+VERSION = version("apache-airflow")
+COMPONENTS = ("airflow-api", "airflow-scheduler", "airflow-dags", "airflow-triggerer")
+
+# Tasks are forked from the scheduler: what it has imported, no task imports again (0.3 s each).
+LOCAL_SETTINGS = '''\
+"""Imported by Airflow at start; written anew by `waybill up`."""
+
+import importlib
+import sys
+
+if "scheduler" in sys.argv:
+    for module in (
+        "airflow.sdk.execution_time.task_runner",
+        "airflow.providers.amazon.aws.hooks.s3",
+        "airflow.providers.amazon.aws.hooks.sns",
+        "airflow.providers.amazon.aws.sensors.s3",
+        "airflow.providers.common.sql.operators.sql",
+        "airflow.providers.postgres.hooks.postgres",
+        "airflow.providers.standard.operators.python",
+        "airflow.providers.standard.operators.bash",
+        "airflow.providers.standard.operators.empty",
+        "duckdb",
+        "jsonschema",
+        "pandas",
+        "pgpq",
+        "psycopg",
+        "pyarrow.parquet",
+        "pydantic_settings",
+    ):
+        importlib.import_module(module)
+'''
+
+
+def programs() -> tuple[Program, ...]:
+    """The migration of Airflow's database, which runs once, and the four components."""
+    airflow = str(Path(sysconfig.get_path("scripts")) / "airflow")
+    return (
+        Program("airflow-migrate", (airflow, "db", "migrate"), once=True),
+        Program("airflow-api", (airflow, "api-server"), stop_seconds=5),
+        Program("airflow-scheduler", (airflow, "scheduler", "--skip-serve-logs"), stop_seconds=15),
+        Program("airflow-dags", (airflow, "dag-processor"), stop_seconds=5),
+        Program("airflow-triggerer", (airflow, "triggerer", "--skip-serve-logs"), stop_seconds=5),
+    )
+
+
+def prepare(home: Path, state: State) -> None:
+    """Write Airflow's home folder: log-ins, the scheduler's imports, and a configuration without content."""
+    folder = home / "airflow"
+    (folder / "config").mkdir(parents=True, exist_ok=True)
+    (folder / "airflow.cfg").write_text("# Settings come from the environment: see ../env\n")
+    (folder / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
+    passwords = {user: state.secrets[user] for user in ("admin", "viewer")}
+    write_private(folder / "passwords.json", json.dumps(passwords) + "\n")
+
+
+def address(state: State) -> str:
+    """Where the user interface and the API are."""
+    return f"http://127.0.0.1:{state.ports['airflow']}"
+
+
+def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str, str]:
+    """Airflow's settings, and its connection to the warehouse."""
+    slots = min(32, 4 * (os.cpu_count() or 2))
+    settings = {
+        "CORE__DAGS_FOLDER": str(dags),
+        "CORE__PLUGINS_FOLDER": str(plugins),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": str(slots),
+        "CORE__FERNET_KEY": state.secrets["fernet"],
+        "CORE__EXECUTION_API_SERVER_URL": f"{address(state)}/execution/",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "airflow" / "passwords.json"),
+        "DATABASE__SQL_ALCHEMY_CONN": url(state, "airflow", "airflow").replace(":", "+psycopg2:", 1),
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(state.ports["airflow"]),
+        "API__BASE_URL": address(state),
+        "API__WORKERS": "1",
+        "API__SECRET_KEY": state.secrets["session"],
+        "API_AUTH__JWT_SECRET": state.secrets["jwt"],
+        # A task in between two others costs 0.3 s instead of 0.7 s when the scheduler looks often.
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        # Half of all tasks hold their slot for this long after their end, until Airflow sees that they are gone.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+        "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
+        "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    return {
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "PYTHONWARNINGS": "ignore::DeprecationWarning",
+        **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        "AIRFLOW_CONN_WAYBILL_WAREHOUSE": url(state, "waybill_etl", "warehouse"),
+    }
+
+
+def healthy(state: State) -> bool:
+    """Whether tasks can be run and every component says it is well."""
+    try:
+        # The API that tasks use is built at its first request, for seconds: here, not in the first task.
+        _get(state, "/execution/health")
+        health = _get(state, "/api/v2/monitor/health")
+    except (OSError, ValueError):
+        return False
+    parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+
+def _get(state: State, path: str) -> dict[str, Any]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(address(state) + path, timeout=30) as answer:
+        content: dict[str, Any] = json.load(answer)
+    return content

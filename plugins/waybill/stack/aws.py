@@ -1,0 +1,126 @@
+"""S3 from SeaweedFS (`weed`, from its wheel), the other AWS APIs from moto's server, run by this module.
+
+moto keeps everything in memory, so whatever must be there after each start is made by `serve`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from waybill.stack.processes import Program
+from waybill.stack.state import State
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+REGION: Final = "eu-central-1"
+ALERTS = "waybill-alerts"
+TOPIC_ARN = f"arn:aws:sns:{REGION}:123456789012:{ALERTS}"
+
+
+def programs(home: Path, state: State) -> tuple[Program, Program]:
+    """The two servers, both on the loopback address only."""
+    ports = state.ports
+    # Its one account is that of the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    weed = (
+        *(str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini"),
+        *(f"-dir={home / 's3'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(f"-master.port={ports['master']}", f"-master.port.grpc={ports['master_grpc']}"),
+        *(f"-volume.port={ports['volume']}", f"-volume.port.grpc={ports['volume_grpc']}"),
+        *(f"-filer.port={ports['filer']}", f"-filer.port.grpc={ports['filer_grpc']}"),
+        *(f"-admin.port={ports['admin']}", f"-admin.port.grpc={ports['admin_grpc']}"),
+        *(f"-s3.port={ports['s3']}", f"-s3.port.grpc={ports['s3_grpc']}"),
+        *("-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *("-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=1000"),
+        *("-volume.preStopSeconds=0", "-s3.autoCreateBucket=false"),
+        # Relative, because the path of a socket is limited to 108 bytes.
+        *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
+    )
+    moto = (sys.executable, "-m", "waybill.stack.aws", str(ports["aws"]))
+    return Program("s3", weed), Program("aws", moto)
+
+
+def environment(state: State) -> dict[str, str]:
+    """What boto3, and Airflow's aws_default, need to reach the two servers; and limits for `weed` itself."""
+    return {
+        "AWS_ACCESS_KEY_ID": state.secrets["aws_key"],
+        "AWS_SECRET_ACCESS_KEY": state.secrets["aws_secret"],
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{state.ports['aws']}",
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+        "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps(
+            {"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}
+        ),
+        "GOMEMLIMIT": "256MiB",
+        "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
+    }
+
+
+def s3_client(state: State) -> S3Client:
+    """A client of the embedded S3, whatever this process' environment says."""
+    return boto3.client("s3", **_client_options(state, "s3"))
+
+
+def s3_ready(state: State, *buckets: str) -> bool:
+    """Whether S3 answers; then the buckets exist, with versioning on."""
+    client = s3_client(state)
+    try:
+        existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        for name in buckets:
+            if name not in existing:
+                client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+                client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+def apis_ready(state: State) -> bool:
+    """Whether the other APIs answer and alerts have somewhere to go."""
+    try:
+        return bool(
+            boto3.client("sns", **_client_options(state, "aws")).list_subscriptions()["Subscriptions"]
+        )
+    except (BotoCoreError, ClientError):
+        return False
+
+
+def _client_options(state: State, port: str) -> dict[str, Any]:
+    return {
+        "endpoint_url": f"http://127.0.0.1:{state.ports[port]}",
+        "aws_access_key_id": state.secrets["aws_key"],
+        "aws_secret_access_key": state.secrets["aws_secret"],
+        "region_name": REGION,
+        "config": Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, proxies={}),
+    }
+
+
+def serve(port: int) -> None:
+    """Run moto's server in this process, with the topic for alerts and a queue that keeps what it says."""
+    from moto.server import ThreadedMotoServer
+
+    ThreadedMotoServer("127.0.0.1", port).start()
+    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    topic = sns.create_topic(Name=ALERTS)["TopicArn"]
+    queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    print("ready", flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    os.environ["NO_PROXY"] = "*"
+    serve(int(sys.argv[1]))

@@ -1,0 +1,88 @@
+"""What one embedded stack keeps between starts: its ports and its generated secrets."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+# The ports tried first. Only those a person types have one; any other comes from PORT_RANGE.
+PREFERRED_PORTS = {"airflow": 8080, "postgres": 5433, "s3": 8333, "aws": 5000}
+OTHER_PORTS = (
+    *("supervisor", "s3_grpc", "filer", "filer_grpc", "admin", "admin_grpc"),
+    *("master", "master_grpc", "volume", "volume_grpc"),
+)
+# Below the range from which the kernel takes the ports of outgoing connections.
+PORT_RANGE = range(20_000, 32_000)
+
+
+@dataclass
+class State:
+    """Ports by service name, secrets by purpose, and the Airflow version its database was made for."""
+
+    ports: dict[str, int] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    airflow_schema: str | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> State | None:
+        """The saved state, or None where nothing was ever started."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+
+    @classmethod
+    def create(cls) -> State:
+        """New secrets and no ports yet."""
+        names = ("postgres", "airflow_db", "warehouse", "reader", "admin", "viewer", "supervisor")
+        generated = {name: secrets.token_urlsafe(12) for name in names}
+        generated |= {name: secrets.token_urlsafe(32) for name in ("aws_secret", "jwt", "session")}
+        generated["aws_key"] = secrets.token_hex(10)
+        generated["fernet"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        return cls(secrets=generated)
+
+    def save(self, path: Path) -> None:
+        """Write the state, readable by its owner only."""
+        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
+
+    def claim_ports(self, *, prefer: bool) -> None:
+        """Keep the ports that are still free and replace the others by free ones.
+
+        Args:
+            prefer: try the well-known ports first; without it (a second stack) ports are drawn at random.
+        """
+        known: Mapping[str, int] = PREFERRED_PORTS if prefer else {}
+        claimed: dict[str, int] = {}
+        for name in (*PREFERRED_PORTS, *OTHER_PORTS):
+            candidates = [self.ports.get(name), known.get(name), *random.sample(PORT_RANGE, 200)]
+            claimed[name] = next(
+                port for port in candidates if port and port not in claimed.values() and is_free(port)
+            )
+        self.ports = claimed
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file at once by one that only its owner may read."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    fresh.rename(path)

@@ -1,0 +1,99 @@
+"""What every test may ask for: an embedded stack without Airflow, a fresh warehouse, a fresh bucket."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from waybill.settings import PROJECT_ROOT
+from waybill.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Whatever imports Airflow in a test must find this project's DAGs and leave the user's home alone.
+# A test that talks to a server asks for a fixture; nothing may reach one by the user's own environment.
+for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "PG", "WAYBILL_"))]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": tempfile.mkdtemp(prefix="waybill-airflow-"),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """PostgreSQL, S3 and the AWS APIs, in a folder of their own; stopped at the end of the session."""
+    running = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        running.up(with_airflow=False)
+        yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture
+def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The stack's environment, set for this test: boto3 clients and the warehouse's address just work."""
+    environment = stack.env()
+    for name, value in environment.items():
+        if name.startswith(("AWS_", "AIRFLOW_CONN_", "NO_PROXY", "no_proxy")):
+            monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+def warehouse_dsn(
+    stack: Stack, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The address of a fresh, empty warehouse for waybill_etl; AIRFLOW_CONN_WAYBILL_WAREHOUSE is it, too."""
+    name = sql.Identifier(f"test_{uuid.uuid4().hex[:12]}")
+    with psycopg.connect(stack.database_url("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} template warehouse owner waybill_etl").format(name))
+        admin.execute(sql.SQL("grant connect on database {} to waybill_reader").format(name))
+        dsn = stack.database_url("waybill_etl", name.as_string().strip('"'))
+        monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", dsn)
+        try:
+            yield dsn
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+@pytest.fixture
+def warehouse(warehouse_dsn: str) -> Iterator[psycopg.Connection]:
+    """A connection to the fresh warehouse as waybill_etl."""
+    with psycopg.connect(warehouse_dsn) as connection:
+        yield connection
+
+
+@pytest.fixture
+def s3(stack: Stack, stack_environment: dict[str, str]) -> S3Client:
+    """A client of the stack's S3; boto3.client("s3") gives another one."""
+    return stack.s3()
+
+
+@pytest.fixture
+def bucket(s3: S3Client) -> str:
+    """The name of a fresh bucket with versioning on."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+@pytest.fixture
+def short_home() -> Iterator[Path]:
+    """A folder for a stack of the test's own, below a folder that only its owner may enter."""
+    with tempfile.TemporaryDirectory(prefix="waybill-") as folder:
+        yield Path(folder) / "home"

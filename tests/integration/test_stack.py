@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import psutil
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+
+from waybill.stack import SERVICES, Stack, StackError, postgres
+
+
+@pytest.fixture
+def own(short_home: Path) -> Iterator[Stack]:
+    """A stack that a test may break, in a folder with a blank and a long path, closed to other accounts."""
+    deep = short_home / "with a blank" / ("x" * 100)
+    deep.mkdir(parents=True)
+    short_home.chmod(0o700)
+    stack = Stack(deep / "100% home")
+    try:
+        stack.up(with_airflow=False)
+        yield stack
+    finally:
+        stack.down()
+
+
+def pid(stack: Stack, name: str) -> int:
+    [found] = [service.pid for service in stack.status() if service.name == name]
+    assert found is not None
+    return found
+
+
+def processes(stack: Stack) -> set[psutil.Process]:
+    supervisor = psutil.Process(int((stack.home / "supervisord.pid").read_text()))
+    return {supervisor, *supervisor.children(recursive=True)}
+
+
+def gone(some: set[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in some)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def query(stack: Stack, statement: str, role: str = "waybill_etl") -> object:
+    with psycopg.connect(stack.database_url(role)) as connection:
+        row = connection.execute(statement).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_the_warehouse_belongs_to_a_role_that_is_no_superuser(stack: Stack) -> None:
+    assert query(stack, "select rolsuper from pg_roles where rolname = current_user") is False
+    assert query(stack, "select has_database_privilege('warehouse', 'create')") is True
+    assert query(stack, "select has_database_privilege('warehouse', 'create')", "waybill_reader") is False
+    assert query(stack, "select extname from pg_extension where extname = 'btree_gist'") == "btree_gist"
+    assert query(stack, "select version()", "postgres").startswith("PostgreSQL 18")  # type: ignore[attr-defined]
+
+
+def test_a_wrong_password_is_refused(stack: Stack) -> None:
+    address = stack.database_url().replace(stack.state.secrets["warehouse"], "wrong")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(address)
+
+
+def test_buckets_exist_and_keep_versions(stack: Stack) -> None:
+    client = stack.s3()
+    assert {"waybill-raw", "waybill-reports"} <= {one["Name"] for one in client.list_buckets()["Buckets"]}
+    assert client.get_bucket_versioning(Bucket="waybill-raw")["Status"] == "Enabled"
+    first = client.put_object(Bucket="waybill-raw", Key="a/b.csv", Body=b"1")["VersionId"]
+    client.put_object(Bucket="waybill-raw", Key="a/b.csv", Body=b"2")
+    assert client.get_object(Bucket="waybill-raw", Key="a/b.csv", VersionId=first)["Body"].read() == b"1"
+    client.delete_object(Bucket="waybill-raw", Key="a/b.csv")
+
+
+def test_a_wrong_key_is_refused(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    client = boto3.Session().client("s3")
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        client.list_buckets()
+
+
+def test_an_alert_reaches_the_queue(stack_environment: dict[str, str]) -> None:
+    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    [topic] = sns.list_topics()["Topics"]
+    assert topic["TopicArn"] in stack_environment["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
+    sns.publish(TopicArn=topic["TopicArn"], Message="hello")
+    queue = sqs.get_queue_url(QueueName="waybill-alerts")["QueueUrl"]
+    [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
+    assert "hello" in message["Body"]
+
+
+def test_every_listener_is_on_the_loopback_address(stack: Stack) -> None:
+    listeners = [
+        connection.laddr
+        for process in processes(stack)
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {address.ip for address in listeners} == {"127.0.0.1"}
+    assert {stack.state.ports[name] for name in SERVICES} <= {address.port for address in listeners}
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    before = stack.status()
+    assert stack.up(with_airflow=False) is False
+    assert stack.status() == before
+
+
+def test_a_killed_server_is_started_again_with_its_rows(own: Stack) -> None:
+    with psycopg.connect(own.database_url()) as connection:
+        connection.execute("create table kept as select 42 as answer")
+    killed = pid(own, "postgres")
+    os.kill(killed, signal.SIGKILL)
+    assert eventually(lambda: postgres.accepts_connections(own.state) and pid(own, "postgres") != killed)
+    assert query(own, "select answer from kept") == 42
+
+
+def test_down_leaves_no_process_and_up_finds_the_rows_again(own: Stack) -> None:
+    with psycopg.connect(own.database_url()) as connection:
+        connection.execute("create table kept as select 42 as answer")
+    own.s3().put_object(Bucket="waybill-raw", Key="kept", Body=b"42")
+    old = own.state
+    running = processes(own)
+    own.down()
+    assert gone(running)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", old.ports["postgres"]))
+        taken.listen()
+        assert own.up(with_airflow=False) is True
+        assert own.state.ports["postgres"] != old.ports["postgres"]
+        assert own.state.ports["s3"] == old.ports["s3"]
+        assert own.state.secrets == old.secrets
+        assert query(own, "select answer from kept") == 42
+        assert own.s3().get_object(Bucket="waybill-raw", Key="kept")["Body"].read() == b"42"
+
+
+def test_down_finds_what_a_killed_supervisor_left(own: Stack) -> None:
+    running = processes(own)
+    os.kill(int((own.home / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert not gone(running)
+    own.down()
+    assert gone(running)
+
+
+def test_up_replaces_what_a_killed_supervisor_left(own: Stack) -> None:
+    running = processes(own)
+    os.kill(int((own.home / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert own.up(with_airflow=False) is True
+    assert gone(running)
+    assert query(own, "select 1") == 1
+
+
+def test_a_failure_to_start_names_the_program_and_shows_its_log(own: Stack) -> None:
+    own.down()
+    (own.home / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(StackError, match=r"postgres stopped while starting(.|\n)*no_such_setting") as caught:
+        own.up(with_airflow=False)
+    assert str(own.home / "logs" / "postgres.log") in str(caught.value)
+    assert all(service.state == "stopped" for service in own.status())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL under another account")
+def test_as_root_the_server_runs_without_roots_rights(stack: Stack) -> None:
+    status = Path(f"/proc/{pid(stack, 'postgres')}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Uid"].split()[0] != "0"
+    assert int(fields["CapEff"], 16) in (0, *postgres.CAPABILITIES.values())
+
+
+def test_a_shell_gets_psql_and_boto3s_way(stack: Stack) -> None:
+    script = f'. "{stack.home}/env" && psql -Atc "select current_user, current_database()"'
+    clean = {"PATH": os.environ["PATH"], "HOME": str(stack.home)}
+    done = subprocess.run(["sh", "-c", script], env=clean, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "waybill_etl|warehouse"
