@@ -55,9 +55,7 @@ with DAG(
     on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=3),
 ):
-    landed = LandedSensor(
-        task_id="landed", datasets=messaging.DATASETS, poke_interval=60, timeout=172_800, **OF_MONTH
-    )
+    landed = LandedSensor(task_id="landed", datasets=messaging.DATASETS, poke_interval=60, timeout=172_800, **OF_MONTH)
     customers, channels, traffic = (
         IntakeOperator(task_id=f"intake_{name}", dataset=name, **OF_MONTH) for name in messaging.DATASETS
     )

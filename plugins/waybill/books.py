@@ -69,9 +69,7 @@ def gaps(connection: Connection, reports: Iterable[Contract], periods: Sequence[
         for name in sorted(names)
         if (name, period.start) not in built
     ]
-    return missing + [
-        Gap(by_start[start], subject, f"check {check} failed") for subject, start, check in failed
-    ]
+    return missing + [Gap(by_start[start], subject, f"check {check} failed") for subject, start, check in failed]
 
 
 def disagreements(connection: Connection, answer_key: dict[str, Any]) -> list[str]:
@@ -100,7 +98,5 @@ def disagreements(connection: Connection, answer_key: dict[str, Any]) -> list[st
         ).fetchall()
         wanted_rejects = {entry["record"]: sorted(entry["reasons"]) for entry in expected["rejected"]}
         if {record: sorted(reasons) for record, reasons in rejects} != wanted_rejects:
-            found.append(
-                f"{expected['key']}: the rejected records or their reasons differ from those planted"
-            )
+            found.append(f"{expected['key']}: the rejected records or their reasons differ from those planted")
     return found

@@ -13,7 +13,7 @@ DATASETS = ("customers", "channels", "traffic")
 
 
 def descriptive_statistics(connection: Connection, period: Period) -> list[dict[str, Any]]:
-    """The descriptive set of every measure of the three datasets, as known at the month's end, and of industry exposure."""
+    """The descriptive set of every measure of the datasets, as known at the month's end, and of industry exposure."""
     from psycopg import sql
 
     from waybill.contracts import load_domain

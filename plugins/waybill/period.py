@@ -36,7 +36,7 @@ class Period:
         Raises `DataError` if the text is anything else.
         """
         try:
-            day = datetime.strptime(key.strip(), _KEY_FORMAT[cadence]).date()
+            day = datetime.strptime(key.strip(), _KEY_FORMAT[cadence]).date()  # noqa: DTZ007  # a calendar day has no zone
         except ValueError:
             example = {"month": "2026-03", "day": "2026-03-31"}[cadence]
             raise DataError(f"{key!r} is not a {cadence}; write it like {example}") from None
@@ -86,6 +86,4 @@ def resolve(
             f"the run's data interval {start.isoformat()} to {end.isoformat()} is not one calendar {cadence} "
             f"in {timezone}; trigger the run with the parameter {cadence!r}"
         )
-    raise DataError(
-        f"nothing says which {cadence} this run stands for; trigger it with the parameter {cadence!r}"
-    )
+    raise DataError(f"nothing says which {cadence} this run stands for; trigger it with the parameter {cadence!r}")

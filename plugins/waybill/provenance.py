@@ -75,8 +75,9 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
             f"{report} was not built for {period}; reports that were: {', '.join(row[0] for row in known) or 'none'}"
         )
     files = cursor.execute(
-        "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, unchanged, "
-        "rejected, duplicate, stale, contract_version, loaded_at from waybill.load_file where file_id = any(%s) "
+        "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, "
+        "unchanged, rejected, duplicate, stale, contract_version, loaded_at "
+        "from waybill.load_file where file_id = any(%s) "
         "order by dataset, period, object_key",
         (head["file_ids"],),
     ).fetchall()
@@ -86,4 +87,5 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
         (head["report"], period.start),
     ).fetchall()
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at")
-    return Waybill(head["report"], period, *(head[name] for name in names), files=files, checks=checks)
+    values = {name: head[name] for name in names}
+    return Waybill(report=head["report"], period=period, files=files, checks=checks, **values)

@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def _csv(connection: Connection, contract: Contract, period: Period) -> bytes:
-    query = sql.SQL(
-        "copy (select {} from {} where {} = {} order by {}) to stdout (format csv, header)"
-    ).format(
+    query = sql.SQL("copy (select {} from {} where {} = {} order by {}) to stdout (format csv, header)").format(
         columns_sql(contract.names),
         relation(contract),
         sql.Identifier(contract.key[0]),
@@ -49,8 +47,7 @@ def _parquet(connection: Connection, contract: Contract, period: Period) -> byte
     rows = connection.execute(query, (period.start,)).fetchall()
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(contract.columns)
     fields = [
-        pa.field(column.name, arrow_type(column.physical_type), not column.required)
-        for column in contract.columns
+        pa.field(column.name, arrow_type(column.physical_type), not column.required) for column in contract.columns
     ]
     arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
     buffer = io.BytesIO()
@@ -76,9 +73,7 @@ def arrow_type(physical_type: str) -> Any:
     }[physical_type]
 
 
-def _provenance(
-    connection: Connection, contracts: Iterable[Contract], period: Period
-) -> dict[str, dict[str, Any]]:
+def _provenance(connection: Connection, contracts: Iterable[Contract], period: Period) -> dict[str, dict[str, Any]]:
     rows = connection.execute(
         "select p.report, p.row_count, p.content_sha256, p.sql_sha256, p.code_version, "
         "coalesce((select jsonb_agg(jsonb_build_object('key', f.object_key, 'version_id', f.version_id, "
@@ -90,9 +85,7 @@ def _provenance(
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
 
-def publish(
-    connection: Connection, s3: Any, contracts: Iterable[Contract], period: Period, run: Run
-) -> list[str]:
+def publish(connection: Connection, s3: Any, contracts: Iterable[Contract], period: Period, run: Run) -> list[str]:
     """Write every report of the period and then the manifest; returns the keys.
 
     All reports are read in one snapshot of the warehouse. An object whose content is there already is not

@@ -63,7 +63,7 @@ def evaluate(connection: Connection, contract: Contract, period: Period) -> list
     """Run every check of the contract for the period, in the caller's transaction."""
     results = []
     for check in contract.checks:
-        query = sql.SQL(check.query) if check.query else _row_count(contract)  # type: ignore[arg-type]  # the contract's text
+        query = sql.SQL(check.query) if check.query else _row_count(contract)
         row = connection.execute(query, {"period_start": period.start, "period_end": period.end}).fetchone()
         observed = None if row is None or row[0] is None else Decimal(str(row[0]))
         results.append(CheckResult(contract.table, check, period, observed))

@@ -26,9 +26,7 @@ def report_contracts(domain: str) -> dict[str, Contract]:
     return load_domain(report_schema(domain))
 
 
-def build_from_sql(
-    connection: Connection, contract: Contract, domain: str, text: str, period: Period, run: Run
-) -> int:
+def build_from_sql(connection: Connection, contract: Contract, domain: str, text: str, period: Period, run: Run) -> int:
     """Replace the period's rows by what the SQL text selects; returns the number of rows.
 
     The text binds `%(period_start)s` and `%(period_end)s` and selects the contract's columns by name.
@@ -37,15 +35,13 @@ def build_from_sql(
     insert = sql.SQL("insert into {} ({}) select {} from (\n").format(
         relation(contract), columns_sql(contract.names), columns_sql(contract.names)
     )
-    statement = insert + sql.SQL(text.rstrip().rstrip(";")) + sql.SQL("\n) as report")  # type: ignore[arg-type]  # the report's file
+    statement = insert + sql.SQL(text.rstrip().rstrip(";")) + sql.SQL("\n) as report")
     bounds = {"period_start": period.start, "period_end": period.end}
 
     def fill() -> None:
         connection.execute(statement, bounds)
 
-    return _replace(
-        connection, contract, domain, period, run, fill, hashlib.sha256(text.encode()).hexdigest()
-    )
+    return _replace(connection, contract, domain, period, run, fill, hashlib.sha256(text.encode()).hexdigest())
 
 
 def build_from_rows(
@@ -83,9 +79,7 @@ def _replace(
     try:
         with connection.transaction():
             ensure(connection, contract)
-            connection.execute(
-                "select pg_advisory_xact_lock(hashtext(%s))", (f"report {contract.table} {period}",)
-            )
+            connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"report {contract.table} {period}",))
             connection.execute(
                 sql.SQL("delete from {} where {}").format(relation(contract), of_period), (period.start,)
             )

@@ -96,10 +96,7 @@ def report_table(connection: Connection, contract: Contract, period: Period, lim
     more = f", the first {limit} of {total}" if total > limit else ""
     table = _table(
         f"{contract.name.replace('_', ' ').capitalize()}, {period}{more}",
-        [
-            (column.business_name or column.name, column.logical_type in ("integer", "number"))
-            for column in shown
-        ],
+        [(column.business_name or column.name, column.logical_type in ("integer", "number")) for column in shown],
     )
     for row in rows:
         table.add_row(*(_cell(column.name, row[column.name]) for column in shown))
@@ -201,9 +198,7 @@ def alerts_table(rows: Sequence[tuple[Any, ...]]) -> Table:
         ],
     )
     for raised_at, dag_id, run_id, kind, channels, message in rows:
-        table.add_row(
-            f"{raised_at:%Y-%m-%d %H:%M}", dag_id, run_id, kind, ", ".join(channels) or "nothing", message
-        )
+        table.add_row(f"{raised_at:%Y-%m-%d %H:%M}", dag_id, run_id, kind, ", ".join(channels) or "nothing", message)
     return table
 
 
@@ -246,7 +241,7 @@ def addresses(stack: Stack) -> Table:
         elif service.name == "s3":
             table.add_row(
                 "S3",
-                f"http://{service.address}   raw files in {settings().raw_bucket}, reports in {settings().reports_bucket}",
+                f"http://{service.address}   buckets {settings().raw_bucket} and {settings().reports_bucket}",
             )
     table.add_row(
         "Alerts",

@@ -43,12 +43,8 @@ def seed(
     from waybill.sampledata import messaging
     from waybill.settings import settings
 
-    uploaded = messaging.upload(
-        _s3(), settings().raw_bucket, messaging.generate(last_month, months, seed, scale)
-    )
-    console.print(
-        f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content."
-    )
+    uploaded = messaging.upload(_s3(), settings().raw_bucket, messaging.generate(last_month, months, seed, scale))
+    console.print(f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content.")
 
 
 @app.command()
@@ -125,9 +121,7 @@ def replay(
     dataset: Annotated[str, typer.Argument(help="A dataset, like traffic.")],
     domain: Domain = "messaging",
     file_id: Annotated[int | None, typer.Option(help="Only the rows of this file.")] = None,
-    record: Annotated[
-        list[int] | None, typer.Option(help="Only this record of the file; may be repeated.")
-    ] = None,
+    record: Annotated[list[int] | None, typer.Option(help="Only this record of the file; may be repeated.")] = None,
 ) -> None:
     """Try quarantined rows again, after a contract was mended or a referenced row has arrived."""
     import getpass
@@ -147,9 +141,7 @@ def replay(
         raise DataError("--record needs --file-id: records are numbered within a file")
     run = Run(run_id=f"replay by {os.environ.get('USER') or getpass.getuser()}", code_version=code_version())
     with connect() as connection:
-        replayed = replay_rows(
-            connection, contracts[dataset], contracts, run, file_id=file_id, records=record or None
-        )
+        replayed = replay_rows(connection, contracts[dataset], contracts, run, file_id=file_id, records=record or None)
     console.print(show.replay_table(replayed))
     if any(file.books.rows_in > file.books.rejected for file in replayed):
         months = sorted({file.period.key for file in replayed if file.books.rows_in > file.books.rejected})
@@ -167,7 +159,8 @@ def alerts(limit: Annotated[int, typer.Option(help="At most so many.")] = 10) ->
 
     with connect() as connection:
         rows = connection.execute(
-            "select raised_at, dag_id, run_id, kind, channels, message from waybill.alert order by raised_at desc limit %s",
+            "select raised_at, dag_id, run_id, kind, channels, message from waybill.alert "
+            "order by raised_at desc limit %s",
             (limit,),
         ).fetchall()
     console.print(show.alerts_table(rows))
@@ -209,9 +202,7 @@ def contract_try(
     contracts = load_domain(proposed.domain)
     today = contracts.get(proposed.name)
     if today is None:
-        raise DataError(
-            f"there is no contract of {proposed.table} to compare with; name the file {file.stem} like one"
-        )
+        raise DataError(f"there is no contract of {proposed.table} to compare with; name the file {file.stem} like one")
     ever = (Period.parse("month", "1900-01"), Period.parse("month", "2999-12"))
     with connect() as connection:
         landed = list_landed(_s3(), settings().raw_bucket, today, *ever)

@@ -39,9 +39,7 @@ def failures_in_words(command: Callable[P, R]) -> Callable[P, R]:
         except (DataError, DemoFailed, StackError) as error:
             messages.print(str(error), style="red", markup=False, highlight=False)
         except OperationalError as error:
-            messages.print(
-                f"The warehouse does not answer: {error}", style="red", markup=False, highlight=False
-            )
+            messages.print(f"The warehouse does not answer: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1)
 
     return wrapped

@@ -132,9 +132,7 @@ def _check(path: Path, raw: Mapping[str, Any]) -> Check:
             f"and one of {', '.join(_OPERATORS)}"
         )
     if raw.get("type") != "sql" and raw.get("metric") != "rowCount":
-        raise ContractError(
-            f"{path}: the check {raw['name']!r} must be of type sql, or have the metric rowCount"
-        )
+        raise ContractError(f"{path}: the check {raw['name']!r} must be of type sql, or have the metric rowCount")
     return Check(
         name=raw["name"],
         description=raw.get("description", ""),
@@ -185,9 +183,7 @@ def load(path: Path) -> Contract:
     problems = sorted(_standard().iter_errors(raw), key=lambda problem: problem.json_path)
     if problems:
         lines = "; ".join(f"{problem.json_path}: {problem.message[:200]}" for problem in problems[:5])
-        raise ContractError(
-            f"{path}: {len(problems)} departures from the Open Data Contract Standard: {lines}"
-        )
+        raise ContractError(f"{path}: {len(problems)} departures from the Open Data Contract Standard: {lines}")
     tables = raw.get("schema", [])
     if len(tables) != 1 or not raw.get("domain") or tables[0]["name"] != path.stem:
         raise ContractError(f"{path}: needs a domain and exactly one schema object, named {path.stem!r}")

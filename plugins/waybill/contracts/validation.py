@@ -13,7 +13,9 @@ from waybill.contracts.odcs import Column, Contract, ContractError
 from waybill.period import Period
 
 _DATE = r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*"
-_TIMESTAMP = r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?\s*"
+_TIMESTAMP = (
+    r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?\s*"
+)
 _FORMS = {
     "integer": r"\s*[+-]?[0-9]+\s*",
     "bigint": r"\s*[+-]?[0-9]+\s*",
@@ -86,9 +88,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
     value = identifier(column.name)
     rules: list[tuple[str, str]] = []
     bounds = [
-        f"{value} {sign} {literal(column.options[name])}"
-        for name, sign in _LIMITS.items()
-        if name in column.options
+        f"{value} {sign} {literal(column.options[name])}" for name, sign in _LIMITS.items() if name in column.options
     ]
     if bounds:
         rules.append(("range", " and ".join(bounds)))
@@ -138,9 +138,7 @@ def _good(contract: Contract, period: Period) -> str:
         if column.required:
             conditions.append(rules or f"{value} is not null")
         else:
-            conditions.append(
-                f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end"
-            )
+            conditions.append(f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end")
     conditions += [good for _, good in _period_rules(contract, period)]
     # A missing value makes its condition, and so the whole, null.
     return "coalesce(" + "\n    and ".join(conditions) + ", false)"
@@ -174,14 +172,13 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
     casts = [f"{_cast(column)} as {identifier(f'cast_{column.name}')}" for column in contract.columns]
     typed = [f"{_typed(column)} as {identifier(column.name)}" for column in contract.columns]
     known = [
-        f"{identifier(column.name)} in (from {identifier(reference_table(column))}) as {identifier(f'known_{column.name}')}"
+        f"{identifier(column.name)} in (from {identifier(reference_table(column))}) "
+        f"as {identifier(f'known_{column.name}')}"
         for column in contract.columns
         if column.reference
     ]
     reasons = ",\n      ".join(_reasons(contract, period))
-    fields = ", ".join(
-        f"{identifier(name)} := {identifier(f'raw_{name}')}" for name in contract.names if present(name)
-    )
+    fields = ", ".join(f"{identifier(name)} := {identifier(f'raw_{name}')}" for name in contract.names if present(name))
     columns = ", ".join(identifier(name) for name in contract.names)
     key = ", ".join(identifier(name) for name in contract.key)
     return f"""

@@ -25,9 +25,7 @@ class Books:
 
     def add_outcomes(self, connection: Connection) -> None:
         """Add the rows of the temporary table `outcome`, by their outcome."""
-        for outcome, rows in connection.execute(
-            "select outcome, count(*) from outcome group by outcome"
-        ).fetchall():
+        for outcome, rows in connection.execute("select outcome, count(*) from outcome group by outcome").fetchall():
             setattr(self, outcome, getattr(self, outcome) + rows)
 
     def __str__(self) -> str:

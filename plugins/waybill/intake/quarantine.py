@@ -29,9 +29,7 @@ def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int, 
     ).fetchall()
 
 
-def open_rows(
-    connection: Connection, file_id: int, records: list[int] | None = None
-) -> list[tuple[int, str]]:
+def open_rows(connection: Connection, file_id: int, records: list[int] | None = None) -> list[tuple[int, str]]:
     """(record, fields as JSON text) of a file's unresolved rejects that have fields; of some records only, if given."""
     return connection.execute(
         "select record, raw from waybill.quarantine where file_id = %(file_id)s and resolved_as is null "
@@ -49,9 +47,7 @@ def resolve(connection: Connection, file_id: int, resolved_by: str) -> None:
     )
 
 
-def still_rejected(
-    connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]
-) -> int:
+def still_rejected(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]) -> int:
     """Note today's reasons of rows that were tried again in vain; returns how many."""
     rows = [(reject.reasons, contract_version, file_id, reject.record) for reject in rejects]
     connection.cursor().executemany(

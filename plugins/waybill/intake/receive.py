@@ -92,9 +92,7 @@ def _unpacked(name: str, stream: io.BufferedReader) -> Iterator[bytes]:
         while chunk := plain.read(CHUNK_BYTES):
             yield chunk
     except EOFError:
-        raise DataError(
-            f"{name}: the gzip stream ends early; the upload was cut off, send the file again"
-        ) from None
+        raise DataError(f"{name}: the gzip stream ends early; the upload was cut off, send the file again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{name}: the gzip stream is damaged ({error}); send the file again") from error
 
@@ -110,20 +108,15 @@ def match_header(name: str, header: list[str], contract: Contract) -> list[str |
     Raises `DataError` for a column that stands twice or a required one that is missing.
     """
     spellings = {
-        normalise(spelling): column.name
-        for column in contract.columns
-        for spelling in (*column.spellings, column.name)
+        normalise(spelling): column.name for column in contract.columns for spelling in (*column.spellings, column.name)
     }
     columns = [spellings.get(normalise(field)) for field in header]
     present = [column for column in columns if column]
     if doubled := sorted({column for column in present if present.count(column) > 1}):
         raise DataError(f"{name}: the header has {', '.join(doubled)} more than once: {', '.join(header)}")
-    if missing := [
-        column.name for column in contract.columns if column.required and column.name not in present
-    ]:
+    if missing := [column.name for column in contract.columns if column.required and column.name not in present]:
         raise DataError(
-            f"{name}: the required {'column is' if len(missing) == 1 else 'columns are'} missing: {', '.join(missing)}; "
-            f"the header is: {', '.join(header)[:500]}"
+            f"{name}: required columns are missing: {', '.join(missing)}; the header is: {', '.join(header)[:500]}"
         )
     return columns
 
@@ -132,9 +125,7 @@ def _header(name: str, record: bytes, well_formed: bool) -> list[str]:
     try:
         text = record.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: the header is not UTF-8 (byte {error.start}); export the file as UTF-8"
-        ) from error
+        raise DataError(f"{name}: the header is not UTF-8 (byte {error.start}); export the file as UTF-8") from error
     if not well_formed or "\0" in text:
         raise DataError(f"{name}: the first record is no CSV header: {text[:200]!r}")
     return next(csv.reader(io.StringIO(text, newline="")))
@@ -151,9 +142,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
     chunks = _unpacked(name, io.BufferedReader(raw, CHUNK_BYTES))
     first = split_first(next(chunks, b""))
     if first is None:
-        raise DataError(
-            f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again"
-        )
+        raise DataError(f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again")
     record, well_formed, rest = first
     header = _header(name, record, well_formed)
     columns = match_header(name, header, contract)
@@ -164,9 +153,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
             stream.write(chunk)
             counter.feed(chunk)
             try:
-                is_text = (
-                    is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
-                )
+                is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
             except UnicodeDecodeError:
                 is_text = False
     return ReceivedFile(

@@ -21,8 +21,9 @@ from waybill.contracts import Contract
 from waybill.intake import ledger, quarantine
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
-from waybill.intake.load import Loading, apply_incoming, lock_table, reference_values
+from waybill.intake.load import apply_incoming, lock_table, reference_values
 from waybill.intake.receive import ReceivedFile
+from waybill.intake.staging import Staging
 from waybill.intake.validate import judge, open_duckdb
 from waybill.period import Cadence, Period
 from waybill.settings import settings
@@ -97,30 +98,28 @@ def _replay_file(
         ensure(connection, contract)
         rows = quarantine.open_rows(connection, file_id, records)
         received = _as_received(landed, contract, rows, folder / "again.csv")
-        loading = Loading(connection, contract, landed.period, file_id, len(rows), folder)
+        staging = Staging(connection, contract, landed.period, file_id, len(rows), folder)
         references = reference_values(connection, contract, contracts, landed.period.end)
         with closing(open_duckdb(folder)) as duck:
-            loading.stream(judge(duck, received, contract, landed.period, references, received.body))
-        loading.settle_suspects()
-        loading.settle_against_file()
-        loading.check_unique_columns()
+            staging.stream(judge(duck, received, contract, landed.period, references, received.body))
+        staging.settle_suspects()
+        staging.settle_against_file()
+        staging.check_unique_columns()
         apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
         connection.cursor().executemany(
             "insert into outcome (_record, outcome) values (%s, 'duplicate')",
-            [(record,) for record in loading.duplicates],
+            [(record,) for record in staging.duplicates],
         )
         books = Books(rows_in=len(rows))
         books.add_outcomes(connection)
         quarantine.resolve(connection, file_id, run.run_id or "command line")
-        books.rejected = quarantine.still_rejected(connection, file_id, contract.version, loading.rejects())
+        books.rejected = quarantine.still_rejected(connection, file_id, contract.version, staging.rejects())
         ledger.move_rejected(connection, file_id, books)
         connection.execute("drop table incoming, suspect, outcome")
     return books
 
 
-def _as_received(
-    landed: LandedFile, contract: Contract, rows: list[tuple[int, str]], body: Path
-) -> ReceivedFile:
+def _as_received(landed: LandedFile, contract: Contract, rows: list[tuple[int, str]], body: Path) -> ReceivedFile:
     """The quarantined fields as a numbered CSV file, the form in which mended files are read."""
     fields = [json.loads(raw) for _, raw in rows]
     columns = [name for name in contract.names if any(name in row for row in fields)]

@@ -43,9 +43,7 @@ def take_in(
     """
     landed = list_landed(s3, settings().raw_bucket, contract, period.shift(-lookback_periods), period)
     todo = pending(connection, contract, landed)
-    log.info(
-        "%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), len(landed)
-    )
+    log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), len(landed))
     done = {}
     for file in todo:
         books = take_in_file(connection, s3, file, contract, contracts, run)

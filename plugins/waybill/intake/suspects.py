@@ -32,7 +32,7 @@ class SeenKeys:
 
         slots = hashes >> self._shift
         byte, bit = slots >> np.uint64(3), np.left_shift(np.uint8(1), (slots & np.uint64(7)).astype(np.uint8))
-        mask = (self._taken[byte] & bit) != 0
+        mask: np.ndarray = (self._taken[byte] & bit) != 0
         order = np.argsort(slots, kind="stable")
         ordered = slots[order]
         mask[order[1:][ordered[1:] == ordered[:-1]]] = True

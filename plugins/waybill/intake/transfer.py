@@ -61,9 +61,10 @@ def copy_batches(
     def put(item: bytes | BaseException | None) -> None:
         while not stopped.is_set():
             try:
-                return chunks.put(item, timeout=0.1)
+                chunks.put(item, timeout=0.1)
             except queue.Full:
                 continue
+            return
 
     def produce() -> None:
         from pgpq import ArrowToPostgresBinaryEncoder

@@ -92,7 +92,7 @@ def _rejects(
         references = reference_values(connection, contract, contracts, file.period.end)
 
         def judged(mended: Path | None) -> dict[int, list[str]]:
-            found = {}
+            found: dict[int, list[str]] = {}
             with closing(open_duckdb(folder)) as duck:
                 for batch in judge(duck, received, contract, file.period, references, mended):
                     bad = batch.filter(batch.column("_reasons").is_valid())

@@ -117,8 +117,7 @@ def judge(
         if column.reference:
             connection.register(reference_table(column), references[column.name])
     raw_columns = [
-        f"raw_{column}" if column else f"ignored_{position}"
-        for position, column in enumerate(received.columns)
+        f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(received.columns)
     ]
     if mended is None:
         fields = ", ".join(identifier(name) for name in raw_columns)

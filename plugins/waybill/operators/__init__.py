@@ -1,4 +1,4 @@
-"""The verbs that DAGs are made of. Only this package and the DAG files import Airflow; what is heavy is imported in tasks."""
+"""The verbs that DAGs are made of. Only this package and the DAG files import Airflow."""
 
 from waybill.operators.alerting import alert_failure, deadline_alert
 from waybill.operators.datasets import IntakeOperator, LandedSensor, QualityOperator

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Connection, DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk import Connection
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 log = logging.getLogger(__name__)
@@ -16,12 +18,11 @@ log = logging.getLogger(__name__)
 def _send_sns(connection: Connection, subject: str, text: str) -> None:
     from airflow.providers.amazon.aws.hooks.sns import SnsHook
 
-    SnsHook(aws_conn_id=connection.conn_id).publish_to_target(
-        target_arn=connection.extra_dejson["topic_arn"], message=text, subject=subject[:100]
-    )
+    hook = SnsHook(aws_conn_id=connection.conn_id)  # type: ignore[no-untyped-call]
+    hook.publish_to_target(target_arn=connection.extra_dejson["topic_arn"], message=text, subject=subject[:100])
 
 
-def _send_slack(connection: Connection, subject: str, text: str) -> None:
+def _send_slack(connection: Connection, _subject: str, text: str) -> None:
     from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 
     SlackWebhookHook(slack_webhook_conn_id=connection.conn_id).send(text=text)

@@ -30,9 +30,7 @@ class LandedSensor(S3KeySensor):
         with data_errors_fail_at_once():
             period = period_of(context, self.cadence)
         bucket = settings().raw_bucket
-        self.bucket_key = [
-            f"s3://{bucket}/{raw_prefix(self.domain, name, period)}*" for name in self.datasets
-        ]
+        self.bucket_key = [f"s3://{bucket}/{raw_prefix(self.domain, name, period)}*" for name in self.datasets]
         super().execute(context)
 
 
@@ -52,9 +50,7 @@ class IntakeOperator(BaseOperator):
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain)
             period = period_of(context, self.cadence)
-            done = take_in(
-                connection, s3_client(), contracts[self.dataset], contracts, period, run_of(context)
-            )
+            done = take_in(connection, s3_client(), contracts[self.dataset], contracts, period, run_of(context))
         return {key: vars(books) for key, books in done.items()}
 
 

@@ -47,10 +47,10 @@ def warehouse() -> Iterator[Connection]:
     """The warehouse in autocommit mode, from Airflow's connection."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    connection = PostgresHook(WAREHOUSE).get_conn()
+    connection: Any = PostgresHook(WAREHOUSE).get_conn()  # of psycopg 3, as SQLAlchemy 2 has it
     try:
         connection.autocommit = True
-        yield connection  # type: ignore[misc]  # psycopg 3 with SQLAlchemy 2
+        yield connection
     finally:
         connection.close()
 

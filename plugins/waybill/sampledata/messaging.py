@@ -36,9 +36,7 @@ def generate(last_month: str, months: int = 14, seed: int = 20260101, scale: flo
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", last_month):
         raise ValueError(f"last_month is {last_month!r}, expected a month as YYYY-MM")
     if months < 1 or scale <= 0:
-        raise ValueError(
-            f"months is {months} and scale {scale}, expected at least one month and a positive scale"
-        )
+        raise ValueError(f"months is {months} and scale {scale}, expected at least one month and a positive scale")
     first = np.datetime64(last_month, "M") - (months - 1)
     planting = Planting("messaging")
     customers = Customers(seed, first, months, scale)

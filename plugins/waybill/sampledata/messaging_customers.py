@@ -183,9 +183,7 @@ class Customers:
         if index % 4 == 1:
             rng.shuffle(present)
         kinds = customer_kinds(month)
-        chosen = [
-            kinds[next(self._dirt) % len(kinds)] for _ in range(max(1, round(DIRTY_SHARE * len(present))))
-        ]
+        chosen = [kinds[next(self._dirt) % len(kinds)] for _ in range(max(1, round(DIRTY_SHARE * len(present))))]
         candidates = present[self.accepted[present] & ~self.scripted[present]] if index else present
         victims = rng.choice(candidates, len(chosen), replace=False)
 

@@ -123,9 +123,7 @@ class Traffic:
         again = rows[~late][self._some(int(np.count_nonzero(~late)), REDELIVERED_SHARE)]
         self._plant(index, f"{name}.csv.gz", PLAIN, rows[~late])
         self._plant(index, f"{name}_part2.csv", TITLED, rows[late], unchanged=again)
-        self.planting.story(
-            str(self._month(index)), f"the second file has {len(again)} rows of the first again"
-        )
+        self.planting.story(str(self._month(index)), f"the second file has {len(again)} rows of the first again")
 
     def plant_corrections(self, index: int) -> None:
         """Add a file that corrects an earlier month: changed rows, late rows and some that are as they were.
@@ -234,9 +232,7 @@ class Traffic:
         row = np.flatnonzero(who == second)[0]
         rows["revenue_eur"][row] += revenue[first] - revenue[second]
         tied = self.customers.customer_id[[first, second]]
-        self.planting.story(
-            month, f"customers {tied[0]} and {tied[1]} tie at rank {TIED_RANK} of the month's revenue"
-        )
+        self.planting.story(month, f"customers {tied[0]} and {tied[1]} tie at rank {TIED_RANK} of the month's revenue")
 
     def _plant(
         self,

@@ -193,9 +193,7 @@ class Stack:
             report("preparing Airflow's database")
             processes.start("airflow-migrate")
         settings = Settings()
-        processes.wait(
-            "S3", ["s3"], lambda: aws.s3_ready(state, settings.raw_bucket, settings.reports_bucket)
-        )
+        processes.wait("S3", ["s3"], lambda: aws.s3_ready(state, settings.raw_bucket, settings.reports_bucket))
         processes.wait("the AWS APIs", ["aws"], lambda: aws.apis_ready(state))
         if migrate:
             processes.wait_end("airflow-migrate")

@@ -102,7 +102,6 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     return {
         "AIRFLOW_HOME": str(home / "airflow"),

@@ -60,9 +60,7 @@ def environment(state: State) -> dict[str, str]:
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{state.ports['aws']}",
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-        "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps(
-            {"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}
-        ),
+        "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps({"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}),
         "GOMEMLIMIT": "256MiB",
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
     }
@@ -90,9 +88,7 @@ def s3_ready(state: State, *buckets: str) -> bool:
 def apis_ready(state: State) -> bool:
     """Whether the other APIs answer and alerts have somewhere to go."""
     try:
-        return bool(
-            boto3.client("sns", **_client_options(state, "aws")).list_subscriptions()["Subscriptions"]
-        )
+        return bool(boto3.client("sns", **_client_options(state, "aws")).list_subscriptions()["Subscriptions"])
     except (BotoCoreError, ClientError):
         return False
 

@@ -146,9 +146,7 @@ class Processes:
             running = {name for name, one in self.info().items() if one["statename"] == "RUNNING"}
             for name in running & set(first):
                 self._call("stopProcess", name, False)
-            while time.monotonic() < deadline and any(
-                one["statename"] == "STOPPING" for one in self.info().values()
-            ):
+            while time.monotonic() < deadline and any(one["statename"] == "STOPPING" for one in self.info().values()):
                 time.sleep(0.05)
             self._call("shutdown")
         except (OSError, xmlrpc.client.Error):

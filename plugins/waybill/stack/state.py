@@ -62,9 +62,7 @@ class State:
         claimed: dict[str, int] = {}
         for name in (*PREFERRED_PORTS, *OTHER_PORTS):
             candidates = [self.ports.get(name), known.get(name), *random.sample(PORT_RANGE, 200)]
-            claimed[name] = next(
-                port for port in candidates if port and port not in claimed.values() and is_free(port)
-            )
+            claimed[name] = next(port for port in candidates if port and port not in claimed.values() and is_free(port))
         self.ports = claimed
 
 

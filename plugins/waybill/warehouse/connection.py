@@ -19,7 +19,5 @@ def connect(uri: str | None = None) -> Connection:
     """
     uri = uri or os.environ.get(VARIABLE)
     if not uri:
-        raise DataError(
-            f"{VARIABLE} is not set; start the stack and run `. ./activate`, or set it to a PostgreSQL URI"
-        )
+        raise DataError(f"{VARIABLE} is not set; start the stack and run `. ./activate`, or set it to a PostgreSQL URI")
     return psycopg.connect(uri, autocommit=True, application_name="waybill")

@@ -30,7 +30,9 @@ from incoming as i
 full join (select * from {table} where valid_from < {span_end} and valid_to > {span_start}) as h on {same_key}
 """
 
-_OUTCOME = "create temp table outcome on commit drop as select _record, outcome from difference where outcome <> 'ended'"
+_OUTCOME = (
+    "create temp table outcome on commit drop as select _record, outcome from difference where outcome <> 'ended'"
+)
 
 _REPLACE = """
 delete from difference where outcome = 'unchanged';
@@ -75,9 +77,7 @@ def _same(left: str, right: str, names: list[str]) -> sql.Composed:
     )
 
 
-def apply_snapshot(
-    connection: Connection, contract: Contract, *, file_id: int, period: Period, is_whole: bool
-) -> None:
+def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, period: Period, is_whole: bool) -> None:
     """Make the temporary table `incoming` (one row a key) the state of the snapshot's span.
 
     The span ends where the next loaded snapshot begins. Keys that are absent from the snapshot end with

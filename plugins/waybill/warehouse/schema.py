@@ -57,9 +57,7 @@ def _create(contract: Contract) -> list[sql.Composed]:
     if contract.load_mode == "report":
         return [sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)]
     if contract.load_mode == "snapshot":
-        equal_keys = sql.SQL(", ").join(
-            sql.SQL("{} with =").format(sql.Identifier(name)) for name in contract.key
-        )
+        equal_keys = sql.SQL(", ").join(sql.SQL("{} with =").format(sql.Identifier(name)) for name in contract.key)
         return [
             sql.SQL(
                 "create table {} ({}, valid_from date not null, valid_to date not null default 'infinity', "
@@ -75,9 +73,7 @@ def _create(contract: Contract) -> list[sql.Composed]:
         sql.SQL("create table {} ({}, {}, primary key ({})) partition by range ({})").format(
             table, body, provenance, key, sql.Identifier(contract.period_column)
         ),
-        sql.SQL("create table {} ({}, {}, primary key ({}, _file_id))").format(
-            superseded, body, provenance, key
-        ),
+        sql.SQL("create table {} ({}, {}, primary key ({}, _file_id))").format(superseded, body, provenance, key),
         sql.SQL("create index on {} (_file_id)").format(superseded),
     ]
 
@@ -89,26 +85,23 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     table, function = relation(contract), as_of_function(contract)
     names, types = columns_sql(contract.names), definitions_for_result(contract)
     drop = sql.SQL("drop function if exists {}(date)").format(function)
-    head = sql.SQL(
-        "create function {}(period_end date) returns table ({}) language sql stable parallel safe"
-    ).format(function, types)
+    head = sql.SQL("create function {}(period_end date) returns table ({}) language sql stable parallel safe").format(
+        function, types
+    )
     if contract.load_mode == "snapshot":
         view = sql.Identifier(contract.domain, contract.name)
         return [
             sql.SQL("drop view if exists {}").format(view),
-            sql.SQL("create view {} as select {} from {} where valid_to = 'infinity'").format(
-                view, names, table
-            ),
+            sql.SQL("create view {} as select {} from {} where valid_to = 'infinity'").format(view, names, table),
             drop,
             sql.SQL(
-                "{} begin atomic select {} from {} as h where h.valid_from < period_end and h.valid_to >= period_end; end"
+                "{} begin atomic select {} from {} as h "
+                "where h.valid_from < period_end and h.valid_to >= period_end; end"
             ).format(head, columns_sql(contract.names, "h"), table),
         ]
     # The current row has the greatest order of its key. Where it was delivered too late to be known,
     # the newest of the superseded versions that were known stands for it.
-    equal = sql.SQL(" and ").join(
-        sql.SQL("c.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key
-    )
+    equal = sql.SQL(" and ").join(sql.SQL("c.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key)
     return [
         drop,
         sql.SQL(
@@ -146,11 +139,7 @@ def definitions_for_result(contract: Contract) -> sql.Composed:
 
 def _comments(contract: Contract) -> list[sql.Composed]:
     table = relation(contract)
-    comments = [
-        sql.SQL("comment on table {} is {}").format(
-            table, sql.Literal(contract.grain or contract.description)
-        )
-    ]
+    comments = [sql.SQL("comment on table {} is {}").format(table, sql.Literal(contract.grain or contract.description))]
     comments += [
         sql.SQL("comment on column {} is {}").format(
             sql.Identifier(*table._obj, column.name),
@@ -169,25 +158,19 @@ def _existing_columns(connection: Connection, contract: Contract, suffix: str) -
         "and left(attname, 1) <> '_' and attname not in ('valid_from', 'valid_to')",
         (contract.domain, contract.name + suffix),
     ).fetchall()
-    return {
-        name: (kind.replace("timestamp with time zone", "timestamptz"), required)
-        for name, kind, required in rows
-    }
+    return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
 
 
 def _additions(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[Column]:
     """Columns to add; raises `ContractError` if anything but new nullable columns changed."""
     problems = [
-        f"column {name!r} is in the table and not in the contract"
-        for name in existing.keys() - set(contract.names)
+        f"column {name!r} is in the table and not in the contract" for name in existing.keys() - set(contract.names)
     ]
     added = []
     for column in contract.columns:
         if column.name not in existing:
             if column.required:
-                problems.append(
-                    f"column {column.name!r} is new and required, so rows that are there cannot have it"
-                )
+                problems.append(f"column {column.name!r} is new and required, so rows that are there cannot have it")
             added.append(column)
         elif existing[column.name] != (column.physical_type, column.required):
             was = existing[column.name][0] + (" not null" if existing[column.name][1] else "")
@@ -195,7 +178,7 @@ def _additions(contract: Contract, existing: dict[str, tuple[str, bool]]) -> lis
             problems.append(f"column {column.name!r} is {was} in the table and {now} in the contract")
     if problems:
         raise ContractError(
-            f"the contract of {contract.table} (version {contract.version}) changes more than new nullable columns can: "
+            f"the contract of {contract.table} (version {contract.version}) changes more than nullable columns can: "
             f"{'; '.join(sorted(problems))}. Migrate the table by hand, or give the dataset a new name, "
             f"or undo the change in the contract."
         )
@@ -220,9 +203,7 @@ def ensure(connection: Connection, contract: Contract) -> None:
         statements = _create(contract)
     else:
         added = _additions(contract, existing)
-        tables = [relation(contract)] + (
-            [superseded_relation(contract)] if contract.load_mode == "merge" else []
-        )
+        tables = [relation(contract)] + ([superseded_relation(contract)] if contract.load_mode == "merge" else [])
         statements = [
             sql.SQL("alter table {} add column {}").format(table, column_definition(column))
             for table in tables

@@ -52,7 +52,7 @@ create table waybill.load_file (
 );
 create unique index load_file_live on waybill.load_file (dataset, bucket, object_key) where status = 'loaded';
 create index on waybill.load_file (dataset, period);
-comment on table waybill.load_file is 'One row per loaded version of a file; status loaded marks the version that counts.';
+comment on table waybill.load_file is 'One row per loaded version of a file; status loaded marks the one that counts.';
 
 create table waybill.refusal (
   refusal_id integer generated always as identity primary key,
@@ -79,7 +79,7 @@ create table waybill.quarantine (
   check ((resolved_as is null) = (resolved_at is null))
 );
 create index on waybill.quarantine (file_id) where resolved_as is null;
-comment on table waybill.quarantine is 'Rejected rows with every reason; resolved rows stay, marked by the run that admitted them.';
+comment on table waybill.quarantine is 'Rejected rows with every reason; resolved rows stay, marked by their run.';
 
 create table waybill.check_result (
   subject text not null,

@@ -1,0 +1,264 @@
+"""The rows of one file on their way into the warehouse, in temporary tables of the load's transaction.
+
+Certain rows stream on; the few that must wait (bad rows, suspected repeats, rows of other periods) are
+spooled to disk and settled exactly when the stream has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract
+from waybill.intake.ledger import Books
+from waybill.intake.merge import partition
+from waybill.intake.suspects import SeenKeys
+from waybill.intake.transfer import Spool, copy_batches
+from waybill.intake.validate import Reject
+from waybill.period import Period
+from waybill.warehouse.schema import as_of_function, columns_sql, definitions, relation, superseded_relation
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+class Staging:
+    """The rows of one file on their way: certain ones stream into a table, the few others wait on disk."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        contract: Contract,
+        period: Period,
+        file_id: int,
+        rows: int,
+        folder: Path,
+    ) -> None:
+        self.books = Books()
+        self.rows_judged = 0
+        self.duplicates: list[int] = []
+        """Records that repeat an earlier one."""
+        self._connection = connection
+        self._contract = contract
+        self._period = period
+        self._file_id = file_id
+        self._seen = SeenKeys(rows)
+        self._rejects, self._suspects, self._outside = (
+            Spool(folder / name) for name in ("rejects", "suspects", "outside")
+        )
+        self._late_rejects: list[Reject] = []
+        self._fresh: sql.Identifier | None = None
+        for name in ("incoming", "suspect"):
+            connection.execute(
+                sql.SQL("create temp table {} ({}, _record integer not null) on commit drop").format(
+                    sql.Identifier(name), definitions(contract)
+                )
+            )
+
+    def use_fresh_partition(self) -> None:
+        """Stream into a new table if the period has no rows yet: it takes a frozen COPY and becomes a partition."""
+        contract, period = self._contract, self._period
+        if contract.load_mode != "merge" or period.cadence != "month" or not contract.period_column:
+            return
+        table = partition(contract, period)
+        found = self._connection.execute("select to_regclass(%s)", (table.as_string(None),)).fetchone()
+        if found and found[0]:
+            return
+        day = sql.Identifier(contract.period_column)
+        self._connection.execute(
+            sql.SQL(
+                "create table {table} ({definitions}, _record integer not null, "
+                "constraint period check ({day} >= {start} and {day} < {end}))"
+            ).format(
+                table=table,
+                definitions=definitions(contract),
+                day=day,
+                start=sql.Literal(period.start),
+                end=sql.Literal(period.end),
+            )
+        )
+        self._fresh = table
+
+    def stream(self, batches: Iterator[pa.RecordBatch]) -> None:
+        """Send the certain rows to PostgreSQL while the file is being read, and then those that waited."""
+        target = self._fresh or sql.Identifier("incoming")
+        rows = copy_batches(self._connection, target, self._sorted_out(batches), freeze=self._fresh is not None)
+        if self._fresh:
+            self.books.inserted += rows
+            self._attach(self._fresh)
+        copy_batches(self._connection, sql.Identifier("incoming"), self._outside.read())
+        copy_batches(self._connection, sql.Identifier("suspect"), self._suspects.read())
+        self._connection.execute("analyze incoming")
+
+    def _sorted_out(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The batches without bad rows, suspects and, for a fresh partition, rows of other periods."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        loaded = [*self._contract.names, "_record"]
+        first_day = pa.scalar(self._period.start, pa.date32())
+        for batch in batches:
+            self.rows_judged += batch.num_rows
+            bad = _mask(batch.column("_reasons").is_valid())
+            suspect = self._seen.suspects(batch.column("_hash").to_numpy(zero_copy_only=False)) & ~bad
+            rows, waiting = batch.select(loaded), bad | suspect
+            if self._fresh:
+                outside = _mask(pc.less(rows.column(self._contract.period_column), first_day)) & ~waiting
+                self._outside.write(rows.filter(pa.array(outside)))
+                waiting |= outside
+            self._suspects.write(rows.filter(pa.array(suspect)))
+            self._rejects.write(batch.select(["_record", "_reasons", "_raw"]).filter(pa.array(bad)))
+            yield rows.filter(pa.array(~waiting)) if np.any(waiting) else rows
+
+    def _attach(self, table: sql.Identifier) -> None:
+        """Index the fresh table and make it a partition of the dataset's table."""
+        contract, period = self._contract, self._period
+        for statement in (
+            # What is the same in every row is added after the COPY: a constant default rewrites nothing.
+            "alter table {table} add column _file_id integer not null default {file_id}",
+            "alter table {table} add column _delivered date not null default {start}",
+            "alter table {table} alter column _file_id drop default, alter column _delivered drop default",
+            "set local maintenance_work_mem = '256MB'",
+            "alter table {table} add primary key ({key})",
+            "alter table {parent} attach partition {table} for values from ({start}) to ({end})",
+            "alter table {table} drop constraint period",
+        ):
+            self._connection.execute(
+                sql.SQL(statement).format(
+                    table=table,
+                    parent=relation(contract),
+                    key=columns_sql(contract.key),
+                    file_id=sql.Literal(self._file_id),
+                    start=sql.Literal(period.start),
+                    end=sql.Literal(period.end),
+                )
+            )
+
+    def settle_suspects(self) -> None:
+        """Decide each suspect exactly: first of its key, an equal duplicate, or a contradiction (rejected)."""
+        if not self._suspects.rows:
+            return
+        contract, connection = self._contract, self._connection
+        connection.execute("analyze suspect")
+        same = sql.SQL(" and ").join(sql.SQL("f.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key)
+        first_rows = sql.SQL("select {}, _record from incoming").format(columns_sql(contract.names))
+        if self._fresh:
+            first_rows += sql.SQL(" union all select {}, _record from {}").format(
+                columns_sql(contract.names), self._fresh
+            )
+        parts = {
+            "columns": columns_sql(contract.names),
+            "key": columns_sql(contract.key, "s"),
+            "same": same,
+            "first_rows": first_rows,
+            "first_columns": columns_sql(contract.names, "f"),
+            "suspect_columns": columns_sql(contract.names, "s"),
+        }
+        connection.execute(
+            sql.SQL(
+                """
+                with first_rows as not materialized ({first_rows}),
+                promoted as (
+                  insert into incoming ({columns}, _record)
+                  select distinct on ({key}) {suspect_columns}, s._record
+                  from suspect as s
+                  where not exists (select from first_rows as f where {same})
+                  order by {key}, s._record
+                  returning _record
+                )
+                delete from suspect using promoted where suspect._record = promoted._record
+                """
+            ).format(**parts)
+        )
+        self._sort_repeats(
+            connection.execute(
+                sql.SQL(
+                    """
+                    with first_rows as not materialized ({first_rows})
+                    select
+                      s._record, ({suspect_columns}) is not distinct from ({first_columns}),
+                      (to_jsonb(s) - '_record')::text
+                    from suspect as s
+                    inner join first_rows as f on {same}
+                    order by s._record
+                    """
+                ).format(**parts)
+            ).fetchall()
+        )
+
+    def settle_against_file(self) -> None:
+        """For rows that join a file loaded before: decide those whose key the file has already."""
+        contract = self._contract
+        if contract.load_mode == "snapshot":
+            stored = sql.SQL("select * from {}({})").format(as_of_function(contract), sql.Literal(self._period.end))
+        else:
+            stored = sql.SQL(
+                "select {names} from {} where _file_id = {file_id} union all "
+                "select {names} from {} where _file_id = {file_id}"
+            ).format(
+                relation(contract),
+                superseded_relation(contract),
+                names=columns_sql(contract.names),
+                file_id=sql.Literal(self._file_id),
+            )
+        same = sql.SQL(" and ").join(sql.SQL("f.{0} = i.{0}").format(sql.Identifier(name)) for name in contract.key)
+        self._sort_repeats(
+            self._connection.execute(
+                sql.SQL(
+                    """
+                    delete from incoming as i using ({stored}) as f where {same}
+                    returning i._record, ({incoming_columns}) is not distinct from ({stored_columns}),
+                      (to_jsonb(i) - '_record')::text
+                    """
+                ).format(
+                    stored=stored,
+                    same=same,
+                    incoming_columns=columns_sql(contract.names, "i"),
+                    stored_columns=columns_sql(contract.names, "f"),
+                )
+            ).fetchall()
+        )
+
+    def _sort_repeats(self, repeats: Sequence[tuple[int, bool, str]]) -> None:
+        """Count equal repeats as duplicates and reject contradicting ones; each is (record, is equal, fields)."""
+        self.duplicates += [record for record, is_equal, _ in repeats if is_equal]
+        self.books.duplicate = len(self.duplicates)
+        self._late_rejects += [Reject(record, ["conflict"], raw) for record, is_equal, raw in repeats if not is_equal]
+
+    def check_unique_columns(self) -> None:
+        """Reject the second and later rows of a snapshot that repeat a unique column."""
+        for column in self._contract.columns:
+            if not column.unique or [column.name] == self._contract.key:
+                continue
+            repeats = self._connection.execute(
+                sql.SQL(
+                    """
+                    with numbered as (
+                      select i.*, row_number() over (partition by {column} order by _record) as occurrence
+                      from incoming as i
+                    )
+                    delete from incoming as i using numbered as n
+                    where i._record = n._record and n.occurrence > 1 and n.{column} is not null
+                    returning i._record, (to_jsonb(i) - '_record')::text
+                    """
+                ).format(column=sql.Identifier(column.name))
+            ).fetchall()
+            self._late_rejects += [Reject(record, [f"unique:{column.name}"], raw) for record, raw in repeats]
+
+    def rejects(self) -> Iterator[Reject]:
+        """Every rejected row with its reasons."""
+        for batch in self._rejects.read():
+            for row in batch.to_pylist():
+                yield Reject(row["_record"], row["_reasons"], row["_raw"])
+        yield from self._late_rejects
+
+
+def _mask(values: pa.Array) -> np.ndarray:
+    """A boolean Arrow array as numpy; a null is false."""
+    mask: np.ndarray = values.fill_null(False).to_numpy(zero_copy_only=False)
+    return mask
