@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 # A test that talks to a server asks for a fixture; nothing may reach one by the user's own environment.
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "PG", "WAYBILL_"))]:
     del os.environ[name]
+airflow_home = tempfile.mkdtemp(prefix="waybill-airflow-")
+atexit.register(shutil.rmtree, airflow_home, ignore_errors=True)
 os.environ |= {
-    "AIRFLOW_HOME": tempfile.mkdtemp(prefix="waybill-airflow-"),
+    "AIRFLOW_HOME": airflow_home,
     "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -43,6 +47,36 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.down()
 
 
+PROBE_DAG = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None, is_paused_upon_creation=False)
+def probe():
+    @task
+    def answer():
+        import boto3
+        return sorted(bucket["Name"] for bucket in boto3.client("s3").list_buckets()["Buckets"])
+    answer()
+
+probe()
+"""
+
+
+@pytest.fixture(scope="session")
+def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A whole stack, Airflow too, with the project's DAGs and one called `probe`; it takes 15 s to start."""
+    dags = tmp_path_factory.mktemp("dags")
+    for entry in (PROJECT_ROOT / "dags").iterdir():
+        (dags / entry.name).symlink_to(entry)
+    (dags / "probe.py").write_text(PROBE_DAG)
+    running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags)
+    try:
+        running.up()
+        yield running
+    finally:
+        running.down()
+
+
 @pytest.fixture
 def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The stack's environment, set for this test: boto3 clients and the warehouse's address just work."""
@@ -54,9 +88,7 @@ def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 
 @pytest.fixture
-def warehouse_dsn(
-    stack: Stack, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def warehouse_dsn(stack: Stack, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a fresh, empty warehouse for waybill_etl; AIRFLOW_CONN_WAYBILL_WAREHOUSE is it, too."""
     name = sql.Identifier(f"test_{uuid.uuid4().hex[:12]}")
     with psycopg.connect(stack.database_url("postgres", "postgres"), autocommit=True) as admin:

@@ -79,9 +79,7 @@ def take_in_month(connection: Connection, s3: Any, key: str, *, lookback: int = 
     contracts = load_domain("messaging")
     books = {}
     for name in messaging.DATASETS:
-        books |= take_in(
-            connection, s3, contracts[name], contracts, month(key), RUN, lookback_periods=lookback
-        )
+        books |= take_in(connection, s3, contracts[name], contracts, month(key), RUN, lookback_periods=lookback)
     return books
 
 
@@ -129,7 +127,7 @@ def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
         ]
         query = sql.SQL("select {}, {} from {} as x order by 1, 2, 3, 4, 5, 6, 7, 8").format(
             sql.SQL(file),  # type: ignore[arg-type]  # a constant
-            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns),
             sql.Identifier("messaging", name),
         )
         found[name] = connection.execute(query).fetchall()

@@ -259,9 +259,7 @@ def check(book: Book, body: bytes, known_customers: set[int], known_channels: se
     return accepted
 
 
-def traffic_reasons(
-    row: Values, month: int, known_customers: set[int], known_channels: set[int]
-) -> list[str]:
+def traffic_reasons(row: Values, month: int, known_customers: set[int], known_channels: set[int]) -> list[str]:
     """What is wrong with a traffic row beyond its single values; a value that could not be read is None."""
     reasons = []
     if row[CUSTOMER] is not None and row[CUSTOMER] not in known_customers:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from psycopg import Connection
@@ -22,7 +25,6 @@ from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
 
 DAG_ID = "messaging_monthly"
-LAST_MONTH = "2026-10"
 SEEDED_MONTHS = 14
 BACKFILLED_MONTHS = 12
 _FINISHED = ("success", "failed")
@@ -70,9 +72,9 @@ class Airflow:
             time.sleep(0.3)
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
-    def backfill(self, dag_id: str, first: Period, last: Period) -> int:
-        """Create a backfill over the months and return its id."""
-        created = self.call(
+    def backfill(self, dag_id: str, first: Period, last: Period) -> None:
+        """Create a backfill over the months."""
+        self.call(
             "POST",
             "/backfills",
             json={
@@ -84,7 +86,6 @@ class Airflow:
                 "dag_run_conf": {},
             },
         )
-        return int(created["id"])
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """The newest runs of a DAG."""
@@ -108,6 +109,18 @@ def _stack_environment(stack: Stack) -> Iterator[None]:
         os.environ.update(before)
 
 
+def last_month(s3: Any) -> str:
+    """The last month of the sample data: the one that was seeded, else the last complete month of the calendar.
+
+    It is the month that the schedule's newest run stands for when the sample is new.
+    """
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=settings().raw_bucket, Prefix=sample.ANSWER_KEY):
+        for item in page.get("Contents", []):
+            answer = s3.get_object(Bucket=settings().raw_bucket, Key=item["Key"])
+            return str(json.load(answer["Body"])["options"]["last_month"])
+    return Period.of("month", datetime.now(ZoneInfo(settings().timezone)).date()).shift(-1).key
+
+
 def run(stack: Stack, *, step: Callable[[str], object], progress: Callable[[int, int], object]) -> Outcome:
     """Start everything, seed, backfill what is missing, and check the books against the answer key.
 
@@ -118,10 +131,10 @@ def run(stack: Stack, *, step: Callable[[str], object], progress: Callable[[int,
     with _stack_environment(stack), ThreadPoolExecutor(1) as pool:
         airflow_up = pool.submit(stack.up, report=step)
         upgrade(connect())
-        files = sample.generate(LAST_MONTH, SEEDED_MONTHS)
+        last = Period.parse("month", last_month(stack.s3()))
+        files = sample.generate(last.key, SEEDED_MONTHS)
         uploaded = sample.upload(stack.s3(), settings().raw_bucket, files).uploaded
         airflow_up.result()
-        last = Period.parse("month", LAST_MONTH)
         periods = [last.shift(-offset) for offset in reversed(range(BACKFILLED_MONTHS))]
         with connect() as connection:
             reports = report_contracts("messaging").values()
@@ -144,13 +157,13 @@ def _backfill(
     api: Airflow, connection: Connection, missing: list[Period], progress: Callable[[int, int], object]
 ) -> float:
     began = time.monotonic()
-    backfill_id = api.backfill(DAG_ID, missing[0], missing[-1])
+    api.backfill(DAG_ID, missing[0], missing[-1])
     wanted = {period.key for period in missing}
     while True:
         runs = {
             run["partition_key"]: run["state"]
-            for run in reversed(api.runs(DAG_ID))
-            if run.get("backfill_id", backfill_id) == backfill_id and run.get("partition_key") in wanted
+            for run in reversed(api.runs(DAG_ID))  # so that the newest run of a month counts
+            if run["partition_key"] in wanted
         }
         finished = [key for key, state in runs.items() if state in _FINISHED]
         progress(len(finished), len(wanted))

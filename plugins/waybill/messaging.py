@@ -17,12 +17,12 @@ def descriptive_statistics(connection: Connection, period: Period) -> list[dict[
     from psycopg import sql
 
     from waybill.contracts import load_domain
-    from waybill.reports import report_contracts
+    from waybill.reports import report_contract
     from waybill.statistics import Source, measures
     from waybill.statistics import descriptive_statistics as describe_sources
     from waybill.warehouse.schema import as_of_function, relation
 
-    datasets, exposure = load_domain("messaging"), report_contracts("messaging")["industry_exposure"]
+    datasets, exposure = load_domain("messaging"), report_contract("messaging", "industry_exposure")
     sources = []
     for name in DATASETS:
         contract = datasets[name]

@@ -10,11 +10,12 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill import quality
-from waybill.contracts import Contract, load_domain
+from waybill.contracts import Contract, load, load_domain
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.intake.run import LOOKBACK_PERIODS
 from waybill.period import Period
+from waybill.settings import settings
 from waybill.warehouse.schema import columns_sql, ensure, relation
 from waybill.zones import report_schema
 
@@ -24,6 +25,11 @@ log = logging.getLogger(__name__)
 def report_contracts(domain: str) -> dict[str, Contract]:
     """The contracts of a domain's reports, by name."""
     return load_domain(report_schema(domain))
+
+
+def report_contract(domain: str, name: str) -> Contract:
+    """The contract of one report."""
+    return load(settings().include_dir / "contracts" / report_schema(domain) / f"{name}.yaml")
 
 
 def build_from_sql(connection: Connection, contract: Contract, domain: str, text: str, period: Period, run: Run) -> int:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from waybill.books import COUNTS
-from waybill.contracts import Contract
+from waybill.contracts import Column, Contract
 from waybill.period import Period
 from waybill.provenance import Waybill
 from waybill.settings import settings
@@ -25,32 +27,47 @@ if TYPE_CHECKING:
     from waybill.stack import Stack
 
 
-def text(value: Any) -> str:
-    """A value as people read it: thousands apart, dates plain, nothing for nothing."""
+_TEXT_WIDTH = 30
+_MANY_DECIMALS = 4
+
+
+def text(value: Any, decimals: int = 2) -> str:
+    """A value as people read it: thousands apart, so many decimals, nothing for nothing."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Decimal):
-        rounded = round(value, 4)
-        return f"{rounded.normalize() if rounded == rounded.to_integral() else rounded:,f}" if value else "0"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value)
+        return f"{value:,.{decimals}f}"
+    return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
 
 
-def _table(title: str, columns: Iterable[tuple[str, bool]]) -> Table:
+def _table(title: str, columns: Iterable[tuple[str, bool]], text_width: int | None = None) -> Table:
     """An empty table; each column is (heading, whether it holds numbers)."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading, is_number in columns:
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(
+            heading.replace(" ", "\n"),
+            justify="right" if is_number else "left",
+            vertical="bottom",
+            no_wrap=True,
+            max_width=None if is_number else text_width,
+        )
     return table
+
+
+def show(console: Console, *tables: Table) -> None:
+    """Print tables in their full width: a narrow terminal wraps lines, but no digit is lost."""
+    for table in tables:
+        natural = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+        wide = Console(width=max(natural, console.width), file=console.file, force_terminal=console.is_terminal)
+        wide.print(table, crop=False, no_wrap=True, overflow="ignore")
 
 
 def books_table(rows: Sequence[dict[str, Any]]) -> Table:
     """The books per month and dataset, with the total and whether they balance."""
     table = _table(
-        "Every row is accounted for: rows in = inserted + updated + unchanged + rejected + duplicate + stale",
+        "Every row is accounted for (rows in = the sum of the six beside it)",
         [
             ("month", False),
             ("dataset", False),
@@ -96,15 +113,19 @@ def report_table(connection: Connection, contract: Contract, period: Period, lim
     more = f", the first {limit} of {total}" if total > limit else ""
     table = _table(
         f"{contract.name.replace('_', ' ').capitalize()}, {period}{more}",
-        [(column.business_name or column.name, column.logical_type in ("integer", "number")) for column in shown],
+        [(column.name.replace("_", " "), column.logical_type in ("integer", "number")) for column in shown],
+        text_width=_TEXT_WIDTH,
     )
     for row in rows:
-        table.add_row(*(_cell(column.name, row[column.name]) for column in shown))
+        table.add_row(*(_cell(column, row[column.name]) for column in shown))
     return table
 
 
-def _cell(name: str, value: Any) -> str:
-    return str(value) if name.endswith("_id") else text(value)
+def _cell(column: Column, value: Any) -> str:
+    if column.name.endswith("_id"):
+        return str(value)
+    scale = column.physical_type.rpartition(",")[2].rstrip(")")
+    return text(value, min(int(scale), _MANY_DECIMALS) if scale.isdigit() else 0)
 
 
 def waybill_tables(waybill: Waybill) -> list[Table]:

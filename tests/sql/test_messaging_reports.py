@@ -160,9 +160,7 @@ class Messaging:
                 "(select * from messaging.traffic_as_of(%(period_end)s) "
                 "where send_date >= %(period_start)s and send_date < %(period_end)s)"
             )
-            in_exposure = sql.SQL(
-                "(select * from messaging_report.industry_exposure where month = %(period_start)s)"
-            )
+            in_exposure = sql.SQL("(select * from messaging_report.industry_exposure where month = %(period_start)s)")
             sources = [
                 Source("traffic", in_month, measures(traffic.columns)),
                 Source("industry_exposure", in_exposure, measures(exposure.columns)),
@@ -284,9 +282,7 @@ def test_industry_exposure_has_no_unknown_without_revenue(messaging: Messaging) 
     assert messaging.ask("industry_exposure", "2026-03") == [("Retail", 0, 0, 1, 1)]
 
 
-@pytest.mark.parametrize(
-    ("month", "last_day"), [("2024-02", 29), ("2026-02", 28), ("2025-12", 31), ("2026-04", 30)]
-)
+@pytest.mark.parametrize(("month", "last_day"), [("2024-02", 29), ("2026-02", 28), ("2025-12", 31), ("2026-04", 30)])
 def test_month_is_half_open(messaging: Messaging, month: str, last_day: int) -> None:
     messaging.customer(1)
     start = first_of(month)
@@ -328,9 +324,7 @@ def test_month_is_computed_as_known_at_its_end(messaging: Messaging) -> None:
         (dict.fromkeys("fedcba", 1), {**dict.fromkeys("abcd", "16.67"), **dict.fromkeys("ef", "16.66")}),
     ],
 )
-def test_segment_share_sums_to_100(
-    messaging: Messaging, segments: dict[str, int], shares: dict[str, str]
-) -> None:
+def test_segment_share_sums_to_100(messaging: Messaging, segments: dict[str, int], shares: dict[str, str]) -> None:
     numbers = count(1)
     for segment, customers in segments.items():
         for _ in range(customers):
@@ -352,9 +346,7 @@ def test_segment_share_equals_an_independent_largest_remainder(messaging: Messag
                 messaging.customer(next(numbers), segment=segment, since=month, until=until)
         total = sum(counts.values())
         floors = {name: 10000 * customers // total for name, customers in counts.items()}
-        by_loss = sorted(
-            counts, key=lambda name: (-(10000 * counts[name] / Decimal(total) - floors[name]), name)
-        )
+        by_loss = sorted(counts, key=lambda name: (-(10000 * counts[name] / Decimal(total) - floors[name]), name))
         for name in by_loss[: 10000 - sum(floors.values())]:
             floors[name] += 1
         rows = messaging.ask("segment_share", month)
@@ -394,9 +386,7 @@ def test_change_of_another_attribute_is_no_change_of_segment(messaging: Messagin
     ("changed", "listed"),
     [("2025-03", False), ("2025-04", True), ("2026-03", True), ("2026-04", False)],
 )
-def test_segment_change_counts_only_inside_the_window(
-    messaging: Messaging, changed: str, listed: bool
-) -> None:
+def test_segment_change_counts_only_inside_the_window(messaging: Messaging, changed: str, listed: bool) -> None:
     messaging.customer(1, segment="A", until=changed)
     messaging.customer(1, segment="B", since=changed)
     assert bool(changes(messaging)) is listed

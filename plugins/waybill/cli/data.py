@@ -34,16 +34,20 @@ def migrate() -> None:
 @app.command()
 @failures_in_words
 def seed(
-    last_month: Annotated[str, typer.Option(help="The last month to make, like 2026-10.")] = "2026-10",
+    last_month: Annotated[
+        str | None, typer.Option(help="The last month to make; by default as before, or the last.")
+    ] = None,
     months: Annotated[int, typer.Option(help="How many months.")] = 14,
     scale: Annotated[float, typer.Option(help="1 is about 5,000 traffic rows a month.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed gives other data.")] = 20260101,
 ) -> None:
     """Put sample files into the raw bucket, with an answer key of what is wrong with them."""
+    from waybill.demo import last_month as default_month
     from waybill.sampledata import messaging
     from waybill.settings import settings
 
-    uploaded = messaging.upload(_s3(), settings().raw_bucket, messaging.generate(last_month, months, seed, scale))
+    sample = messaging.generate(last_month or default_month(_s3()), months, seed, scale)
+    uploaded = messaging.upload(_s3(), settings().raw_bucket, sample)
     console.print(f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content.")
 
 
@@ -67,7 +71,7 @@ def books(
         periods.append(period)
         period = period.shift(1)
     with connect() as connection:
-        console.print(show.books_table(balances(connection, domain, periods)))
+        show.show(console, show.books_table(balances(connection, domain, periods)))
         missing = gaps(connection, report_contracts(domain).values(), periods)
     for gap in missing:
         messages.print(f"[red]missing[/] {gap.period} {gap.subject}: {gap.what}")
@@ -96,7 +100,7 @@ def trace(
     if as_json:
         print(json.dumps(asdict(waybill) | {"period": month}, default=str, indent=2))
     else:
-        console.print(*show.waybill_tables(waybill))
+        show.show(console, *show.waybill_tables(waybill))
 
 
 @app.command()
@@ -112,7 +116,7 @@ def quarantine(
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
-        console.print(*show.quarantine_tables(*open_by_file(connection, f"{domain}.{dataset}", limit)))
+        show.show(console, *show.quarantine_tables(*open_by_file(connection, f"{domain}.{dataset}", limit)))
 
 
 @app.command()
@@ -142,12 +146,9 @@ def replay(
     run = Run(run_id=f"replay by {os.environ.get('USER') or getpass.getuser()}", code_version=code_version())
     with connect() as connection:
         replayed = replay_rows(connection, contracts[dataset], contracts, run, file_id=file_id, records=record or None)
-    console.print(show.replay_table(replayed))
-    if any(file.books.rows_in > file.books.rejected for file in replayed):
-        months = sorted({file.period.key for file in replayed if file.books.rows_in > file.books.rejected})
-        console.print(
-            f"Rows of {', '.join(months)} were admitted: run those months and later ones again for their reports."
-        )
+    show.show(console, show.replay_table(replayed))
+    if admitted := [file.period for file in replayed if file.books.rows_in > file.books.rejected]:
+        console.print(f"Rows of {min(admitted)} and later were admitted: backfill from there for their reports.")
 
 
 @app.command()
@@ -163,7 +164,7 @@ def alerts(limit: Annotated[int, typer.Option(help="At most so many.")] = 10) ->
             "order by raised_at desc limit %s",
             (limit,),
         ).fetchall()
-    console.print(show.alerts_table(rows))
+    show.show(console, show.alerts_table(rows))
 
 
 contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, and try a proposed one.")
@@ -207,4 +208,4 @@ def contract_try(
     with connect() as connection:
         landed = list_landed(_s3(), settings().raw_bucket, today, *ever)
         trials = try_contract(connection, _s3(), today, proposed, contracts, landed[-last:])
-    console.print(show.trial_table(proposed, trials))
+    show.show(console, show.trial_table(proposed, trials))

@@ -53,11 +53,11 @@ def demo() -> None:
     latest = outcome.periods[-1]
     reports = report_contracts("messaging")
     with connect(stack.database_url()) as connection:
-        console.print(show.books_table(balances(connection, "messaging", outcome.periods)))
+        show.show(console, show.books_table(balances(connection, "messaging", outcome.periods)))
         for name in ANSWERS:
-            console.print(show.report_table(connection, reports[name], latest))
+            show.show(console, show.report_table(connection, reports[name], latest))
         for name in MORE:
-            console.print(show.report_table(connection, reports[name], latest, limit=9))
+            show.show(console, show.report_table(connection, reports[name], latest, limit=9))
     for line in [
         *outcome.disagreements,
         *(f"{gap.period} {gap.subject}: {gap.what}" for gap in outcome.gaps),

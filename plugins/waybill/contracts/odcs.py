@@ -175,6 +175,8 @@ def load(path: Path) -> Contract:
     Raises `ContractError` naming the file and the place if the text is not YAML, does not meet the
     standard's JSON schema, or lacks what Waybill needs (one schema object, types, a primary key).
     """
+    if not path.is_file():
+        raise ContractError(f"{path}: there is no such contract")
     text = path.read_text("utf-8")
     try:
         raw = yaml.load(text, Loader=yaml.CSafeLoader)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,9 @@ def lock_table(connection: Connection, table: str) -> None:
 
 
 def reference_values(
-    connection: Connection, contract: Contract, contracts: Mapping[str, Contract], period_end: Any
+    connection: Connection, contract: Contract, contracts: Mapping[str, Contract], known_before: date | None
 ) -> dict[str, pa.Table]:
-    """For each referring column the values it may take: all that were delivered before the period's end."""
+    """For each referring column the values it may take: all that were delivered before a day (None: all there are)."""
     import pyarrow as pa
 
     found = {}
@@ -53,7 +54,7 @@ def reference_values(
             sql.SQL("select distinct {} from {} where {} < %s").format(
                 sql.Identifier(name), relation(target), sql.Identifier(since)
             ),
-            (period_end,),
+            (known_before or "infinity",),
         ).fetchall()
         found[column.name] = pa.table({name: pa.array([row[0] for row in rows], type=_arrow_type(target, name))})
     return found

@@ -32,10 +32,10 @@ class SqlReportOperator(BaseOperator):
         self.sql = path.read_text("utf-8")
 
     def execute(self, context: Any) -> int:
-        from waybill.reports import build_from_sql, report_contracts
+        from waybill.reports import build_from_sql, report_contract
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            contract = report_contracts(self.domain)[self.task_id]
+            contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
             return build_from_sql(connection, contract, self.domain, self.sql, period, run_of(context))
 
@@ -61,10 +61,10 @@ class PythonReportOperator(BaseOperator):
         self.domain, self.cadence, self.function = domain, cadence, function
 
     def execute(self, context: Any) -> int:
-        from waybill.reports import build_from_rows, report_contracts
+        from waybill.reports import build_from_rows, report_contract
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            contract = report_contracts(self.domain)[self.task_id]
+            contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
             rows = self.function(connection, period)
             return build_from_rows(connection, contract, self.domain, rows, period, run_of(context))

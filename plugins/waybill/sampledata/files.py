@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale")
 UPLOAD_THREADS = 4
+ANSWER_KEYS = "answer_key/"
+"""Prefix of the answer keys, beside the raw zone in its bucket."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,9 @@ def upload(s3_client: Any, bucket: str, sample: SampleData) -> Uploaded:
     """
     bodies = {file.key: file.body for file in sample.files}
     answer_key = json.dumps(sample.answer_key, indent=1, sort_keys=True, ensure_ascii=False)
-    bodies[f"answer_key/{sample.domain}.json"] = answer_key.encode()
+    bodies[f"{ANSWER_KEYS}{sample.domain}.json"] = answer_key.encode()
     there: dict[str, str] = {}
-    for prefix in (f"raw/{sample.domain}/", "answer_key/"):
+    for prefix in (f"raw/{sample.domain}/", ANSWER_KEYS):
         for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             there.update({item["Key"]: item["ETag"].strip('"') for item in page.get("Contents", ())})
     wanted = {

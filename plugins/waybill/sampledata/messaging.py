@@ -13,11 +13,13 @@ from decimal import Decimal
 import numpy as np
 
 from waybill.sampledata.csv_lines import Lines, Planted, record, splice
-from waybill.sampledata.files import Planting, SampleData, SampleFile, Uploaded, upload
+from waybill.sampledata.files import ANSWER_KEYS, Planting, SampleData, SampleFile, Uploaded, upload
 from waybill.sampledata.messaging_customers import Customers
 from waybill.sampledata.messaging_traffic import CHANNELS, Traffic, channels_of
 
-__all__ = ["SampleData", "SampleFile", "Uploaded", "generate", "upload"]
+__all__ = ["ANSWER_KEY", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
+
+ANSWER_KEY = f"{ANSWER_KEYS}messaging.json"
 
 # where the columns of a snapshot of channels stand, in even and in odd months, and how they are spelt
 HEADERS = (

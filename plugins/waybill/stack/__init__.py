@@ -79,7 +79,7 @@ class Stack:
             report: told each step as it begins.
 
         Raises:
-            StackError: a part did not start; what this call had started is stopped again.
+            StackError: a part did not start; if nothing ran before this call, all is stopped again.
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         wanted = {*SERVICES, *(airflow.COMPONENTS if with_airflow else ())}
@@ -202,7 +202,7 @@ class Stack:
         if with_airflow:
             report("starting Airflow")
             processes.start(*airflow.COMPONENTS)
-            processes.wait("Airflow", airflow.COMPONENTS, lambda: airflow.healthy(state))
+            processes.wait("Airflow", airflow.COMPONENTS, lambda: airflow.healthy(state), seconds=180)
 
     def _processes(self, state: State) -> Processes:
         return Processes(self.home, state.ports["supervisor"], state.secrets["supervisor"])

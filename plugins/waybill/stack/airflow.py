@@ -53,7 +53,7 @@ def programs() -> tuple[Program, ...]:
     return (
         Program("airflow-migrate", (airflow, "db", "migrate"), once=True),
         Program("airflow-api", (airflow, "api-server"), stop_seconds=5),
-        Program("airflow-scheduler", (airflow, "scheduler", "--skip-serve-logs"), stop_seconds=15),
+        Program("airflow-scheduler", (airflow, "scheduler", "--skip-serve-logs"), stop_seconds=5),
         Program("airflow-dags", (airflow, "dag-processor"), stop_seconds=5),
         Program("airflow-triggerer", (airflow, "triggerer", "--skip-serve-logs"), stop_seconds=5),
     )

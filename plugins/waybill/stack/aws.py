@@ -47,7 +47,8 @@ def programs(home: Path, state: State) -> tuple[Program, Program]:
         *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
     )
     moto = (sys.executable, "-m", "waybill.stack.aws", str(ports["aws"]))
-    return Program("s3", weed), Program("aws", moto)
+    # `weed` may wait for its clients without end; what it has acknowledged is on disk.
+    return Program("s3", weed, stop_seconds=3), Program("aws", moto)
 
 
 def environment(state: State) -> dict[str, str]:

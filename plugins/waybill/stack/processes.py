@@ -130,7 +130,7 @@ class Processes:
         if info.get("statename") != "EXITED" or info.get("exitstatus") != 0:
             raise StackError(self._failure(f"{name} failed", name))
 
-    def stop(self, first: Iterable[str] = (), seconds: float = 40) -> None:
+    def stop(self, first: Iterable[str] = (), seconds: float = 30) -> None:
         """Stop the supervisor and everything that it or its programs started.
 
         Args:
@@ -140,30 +140,46 @@ class Processes:
         Raises:
             StackError: something cannot be killed.
         """
-        members = self._members()
-        deadline = time.monotonic() + seconds
-        try:
-            running = {name for name, one in self.info().items() if one["statename"] == "RUNNING"}
-            for name in running & set(first):
-                self._call("stopProcess", name, False)
-            while time.monotonic() < deadline and any(one["statename"] == "STOPPING" for one in self.info().values()):
-                time.sleep(0.05)
-            self._call("shutdown")
-        except (OSError, xmlrpc.client.Error):
-            _signal_all(members, psutil.Process.terminate)
-        if _wait_gone(members, max(1.0, deadline - time.monotonic())):
-            members |= self._members()
-            _signal_all(members, psutil.Process.kill)
-            if left := _wait_gone(members, 10):
-                raise StackError(f"still running: {', '.join(f'{p.pid} {p.name()}' for p in left)}")
-        self._pid_file.unlink(missing_ok=True)
-
-    def _members(self) -> set[psutil.Process]:
-        """Every process of the supervisor's session, and their descendants in sessions of their own."""
         try:
             session = int(self._pid_file.read_text())
         except (FileNotFoundError, ValueError):
-            return set()
+            return
+        deadline = time.monotonic() + seconds
+        seen: set[psutil.Process] = set()
+
+        def left() -> set[psutil.Process]:
+            """What still runs; looked up anew each time, because tasks start others until they end."""
+            seen.update(self._members(session))
+            return {process for process in seen if _runs(process)}
+
+        def wait_while(condition: Callable[[], object], until: float) -> None:
+            while condition() and time.monotonic() < until:
+                time.sleep(0.1)
+
+        try:
+            info = self.info()
+            for name in first:
+                if info[name]["statename"] == "RUNNING":
+                    self._call("stopProcess", name, False)
+            wait_while(lambda: left() and "STOPPING" in self._states(), deadline)
+            self._call("shutdown")
+            wait_while(lambda: session in {process.pid for process in left()}, deadline)
+        except (OSError, KeyError, xmlrpc.client.Error):
+            _signal(left(), psutil.Process.terminate)
+            wait_while(left, min(deadline, time.monotonic() + 10))
+        until = time.monotonic() + 10
+        while remaining := left():
+            if time.monotonic() > until:
+                raise StackError(f"still running: {', '.join(f'{p.pid} {p.name()}' for p in remaining)}")
+            _signal(remaining, psutil.Process.kill)
+            time.sleep(0.05)
+        self._pid_file.unlink(missing_ok=True)
+
+    def _states(self) -> set[str]:
+        return {str(one["statename"]) for one in self.info().values()}
+
+    def _members(self, session: int) -> set[psutil.Process]:
+        """Every process of the supervisor's session, and their descendants in sessions of their own."""
         running = {process: process.info["ppid"] for process in psutil.process_iter(["ppid"])}
         members = {process for process in running if _session(process) == session}
         while more := {p for p, parent in running.items() if parent in {m.pid for m in members}} - members:
@@ -238,7 +254,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def _signal_all(processes: Iterable[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
+def _signal(processes: Iterable[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
     for process in processes:
         try:
             send(process)
@@ -246,17 +262,8 @@ def _signal_all(processes: Iterable[psutil.Process], send: Callable[[psutil.Proc
             continue
 
 
-def _wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until the processes have ended; those that have not. A zombie has: it holds nothing."""
-    deadline = time.monotonic() + seconds
-    while left := [process for process in processes if _runs(process)]:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
-    return left
-
-
 def _runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended; a zombie has, it holds nothing."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:

@@ -190,11 +190,16 @@ def ensure(connection: Connection, contract: Contract) -> None:
 
     Runs in the caller's transaction. Raises `ContractError` for any change that is not additive.
     """
-    # A look before the lock keeps the every-day case free of waiting.
-    latest = "select sha256 from waybill.contract where dataset = %s order by contract_id desc limit 1"
-    if connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256,):
+
+    def is_there() -> bool:
+        latest = "select sha256 from waybill.contract where dataset = %s order by contract_id desc limit 1"
+        return connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256,)
+
+    if is_there():  # without the lock: the every-day case is free of waiting
         return
     connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
+    if is_there():  # another run was quicker
+        return
     schema = sql.Identifier(contract.domain)
     connection.execute(sql.SQL("create schema if not exists {}").format(schema))
     suffix = "_history" if contract.load_mode == "snapshot" else ""
