@@ -6,10 +6,14 @@ from psycopg import Connection
 
 
 def claim(connection: Connection, dag_id: str, run_id: str, kind: str, message: str) -> bool:
-    """Note the alert; False if this run raised one of this kind before."""
+    """Note the alert; False if one of this kind went out for this run before.
+
+    Send within the same transaction: another claim of the run waits for its end.
+    """
     claimed = connection.execute(
-        "insert into waybill.alert (dag_id, run_id, kind, message) values (%s, %s, %s, %s) "
-        "on conflict do nothing returning true",
+        "insert into waybill.alert as a (dag_id, run_id, kind, message) values (%s, %s, %s, %s) "
+        "on conflict (dag_id, run_id, kind) do update set message = excluded.message, raised_at = now() "
+        "where a.channels = '{}' returning true",
         (dag_id, run_id, kind, message),
     ).fetchone()
     return claimed is not None

@@ -37,10 +37,10 @@ class Period:
         """
         try:
             day = datetime.strptime(key.strip(), _KEY_FORMAT[cadence]).date()  # noqa: DTZ007  # a calendar day has no zone
-        except ValueError:
+            return cls.of(cadence, day)
+        except (ValueError, OverflowError):  # the calendar's last period has no end
             example = {"month": "2026-03", "day": "2026-03-31"}[cadence]
             raise DataError(f"{key!r} is not a {cadence}; write it like {example}") from None
-        return cls.of(cadence, day)
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from waybill.books import COUNTS
 from waybill.contracts import Column, Contract
@@ -205,22 +206,13 @@ def replay_table(replayed: Sequence[Replayed]) -> Table:
     return table
 
 
-def alerts_table(rows: Sequence[tuple[Any, ...]]) -> Table:
-    """Alerts, newest first."""
-    table = _table(
-        "Alerts" if rows else "Alerts: none were raised",
-        [
-            ("raised", False),
-            ("dag", False),
-            ("run", False),
-            ("kind", False),
-            ("sent over", False),
-            ("message", False),
-        ],
-    )
-    for raised_at, dag_id, run_id, kind, channels, message in rows:
-        table.add_row(f"{raised_at:%Y-%m-%d %H:%M}", dag_id, run_id, kind, ", ".join(channels) or "nothing", message)
-    return table
+def alerts_text(rows: Sequence[tuple[Any, ...]]) -> Text:
+    """Alerts, newest first: when, over which channels, and what was said."""
+    lines = Text() if rows else Text("No alert was raised.")
+    for raised_at, kind, channels, message in rows:
+        sent = f"sent over {', '.join(channels)}" if channels else "sent over nothing"
+        lines.append(f"{raised_at:%Y-%m-%d %H:%M %Z}  {kind}, {sent}\n", "bold").append(f"{message}\n\n")
+    return lines
 
 
 def trial_table(proposed: Contract, trials: Sequence[FileTrial]) -> Table:

@@ -160,11 +160,10 @@ def alerts(limit: Annotated[int, typer.Option(help="At most so many.")] = 10) ->
 
     with connect() as connection:
         rows = connection.execute(
-            "select raised_at, dag_id, run_id, kind, channels, message from waybill.alert "
-            "order by raised_at desc limit %s",
+            "select raised_at, kind, channels, message from waybill.alert order by raised_at desc limit %s",
             (limit,),
         ).fetchall()
-    show.show(console, show.alerts_table(rows))
+    console.print(show.alerts_text(rows), soft_wrap=True)
 
 
 contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, and try a proposed one.")

@@ -81,7 +81,7 @@ def load_file(
     one transaction. Raises `DataError` if more rows are rejected than the contract allows or no count agrees.
     """
     try:
-        if received.is_text:
+        if received.is_regular:
             return _load(connection, received, contract, contracts, run, folder, mended=False)
     except FastReaderFailed as error:
         log.info("%s is read record by record: %s", received.landed.uri, error)

@@ -21,7 +21,7 @@ from typing import Any
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
-from waybill.intake.records import RecordCounter, split_first
+from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 
 CHUNK_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -43,8 +43,8 @@ class ReceivedFile:
     columns: list[str | None]
     """For each field of the header the contract's column, or None for a column that is not loaded."""
     header: list[str]
-    is_text: bool
-    """Valid UTF-8 without NUL throughout: the fast reader may take it as it is."""
+    is_regular: bool
+    """Valid UTF-8 without NUL and malformed records throughout: the fast reader may take it as it is."""
 
     @property
     def ignored(self) -> list[str]:
@@ -97,6 +97,12 @@ def _unpacked(name: str, stream: io.BufferedReader) -> Iterator[bytes]:
         raise DataError(f"{name}: the gzip stream is damaged ({error}); send the file again") from error
 
 
+def read_fields(record: str) -> list[str]:
+    """The fields of one well-formed record."""
+    csv.field_size_limit(MAX_RECORD_BYTES)
+    return next(csv.reader(io.StringIO(record, newline="")))
+
+
 def normalise(name: str) -> str:
     """A header field as it is compared: lower case, runs of blanks, hyphens, dots and underscores as one underscore."""
     return re.sub(r"[\s\-_.]+", "_", name.strip().casefold())
@@ -123,12 +129,13 @@ def match_header(name: str, header: list[str], contract: Contract) -> list[str |
 
 def _header(name: str, record: bytes, well_formed: bool) -> list[str]:
     try:
-        text = record.decode("utf-8-sig")
+        text = record.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: the header is not UTF-8 (byte {error.start}); export the file as UTF-8") from error
     if not well_formed or "\0" in text:
-        raise DataError(f"{name}: the first record is no CSV header: {text[:200]!r}")
-    return next(csv.reader(io.StringIO(text, newline="")))
+        hint = "; lines must end in a line feed, not in a carriage return alone" if "\r" in text else ""
+        raise DataError(f"{name}: the first record is no CSV header: {text[:200]!r}{hint}")
+    return read_fields(text)
 
 
 def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
@@ -140,14 +147,14 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
     answer = s3.get_object(Bucket=landed.bucket, Key=landed.key)
     raw = _HashedBody(answer["Body"])
     chunks = _unpacked(name, io.BufferedReader(raw, CHUNK_BYTES))
-    first = split_first(next(chunks, b""))
+    first = split_first(next(chunks, b"").removeprefix(codecs.BOM_UTF8))
     if first is None:
         raise DataError(f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again")
     record, well_formed, rest = first
     header = _header(name, record, well_formed)
     columns = match_header(name, header, contract)
     body = folder / "body.csv"
-    counter, decoder, is_text = RecordCounter(), codecs.getincrementaldecoder("utf-8")(), True
+    counter, decoder, is_text = RecordCounter(len(header)), codecs.getincrementaldecoder("utf-8")(), True
     with body.open("wb") as stream:
         for chunk in itertools.chain((rest,), chunks, (b"",)):
             stream.write(chunk)
@@ -156,6 +163,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
                 is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
             except UnicodeDecodeError:
                 is_text = False
+    rows_in = counter.finish(read_chunks(body))
     return ReceivedFile(
         landed=landed,
         version_id=answer.get("VersionId"),
@@ -163,8 +171,8 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
         sha256=raw.digest.hexdigest(),
         size_bytes=raw.size_bytes,
         body=body,
-        rows_in=counter.finish(read_chunks(body)),
+        rows_in=rows_in,
         columns=columns,
         header=header,
-        is_text=is_text,
+        is_regular=is_text and counter.is_regular,
     )

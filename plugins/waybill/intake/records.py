@@ -1,9 +1,9 @@
 """Split a CSV file into records without any CSV library, so that rows are counted independently of the loader.
 
 A record is what RFC 4180 says: fields separated by commas, a field quoted as a whole or not at all,
-ended by a line feed outside of quotes. A physical line that is no such record (an unclosed quote, text after
-a closing quote) is a malformed record of its own, and reading goes on with the next line: an unclosed
-quote does not swallow the records after it. Blank lines are no records.
+ended by a line feed outside of quotes. A physical line that is no such record (an unclosed quote, blanks or text
+around a quoted field, a lone carriage return) is a malformed record of its own, and reading goes on with the next
+line: an unclosed quote does not swallow the records after it. Blank lines are no records.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ MAX_RECORD_BYTES = 4 * 2**20
 """How far a closing quote is looked for."""
 
 _QUOTED = rb'"(?:[^"]++|"")*+"'
-_PLAIN = rb'(?:[^",\r\n][^,\n]*+)?'
+_PLAIN = rb'[ \t]*+(?:[^",\r\n \t][^,\r\n]*+)?'
 _RECORD = re.compile(rb"(?:%(q)s|%(p)s)(?:,(?:%(q)s|%(p)s))*+\r?\n" % {b"q": _QUOTED, b"p": _PLAIN})
+_QUOTED_FIELD = re.compile(_QUOTED)
+_BLANK_LINES = re.compile(rb"\A(?:\r?\n)*+(?:\r\Z)?")
 
 
 def split_records(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
@@ -46,7 +48,7 @@ def split_records(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 def split_first(text: bytes) -> tuple[bytes, bool, bytes] | None:
     """(first record, whether it is well formed, what follows), or None if there is no record."""
-    text = text.lstrip(b"\r\n")
+    text = _BLANK_LINES.sub(b"", text, count=1)
     if not text:
         return None
     match = _RECORD.match(text) or _RECORD.match(text + b"\n")
@@ -57,13 +59,19 @@ def split_first(text: bytes) -> tuple[bytes, bool, bytes] | None:
 class RecordCounter:
     """Counts the records of a stream that is fed to it in chunks of any size.
 
-    Text without quotes is counted by its line feeds; from the first quote on, records are split.
+    Text without quotes is counted by its line feeds; once there is a quote, records are split.
     """
 
-    def __init__(self) -> None:
-        self._plain = 0
+    def __init__(self, fields: int) -> None:
+        self._fields = fields
+        self._plain = self._commas = 0
         self._tail = b""  # the last, unfinished line of text without quotes
         self.has_quotes = False
+        self.is_regular = True
+        """Once finished: whether no record is malformed or ends in a comma that the header does not have.
+
+        The fast reader passes over both without a word.
+        """
 
     def feed(self, chunk: bytes) -> None:
         """Take in the next chunk."""
@@ -72,14 +80,33 @@ class RecordCounter:
             return
         text = self._tail + chunk
         cut = text.rfind(b"\n") + 1
-        self._plain += _count_lines(text[:cut])
+        self._take_lines(text[:cut])
         self._tail = text[cut:]
+
+    def _take_lines(self, text: bytes) -> None:
+        """Count in whole lines without quotes."""
+        self._plain += _count_lines(text)
+        self._commas += text.count(b",")
+        if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+            self.is_regular = False
 
     def finish(self, reread: Iterable[bytes]) -> int:
         """The number of records; `reread` gives the whole stream again, needed only if it has quotes."""
         if self.has_quotes:
-            return sum(1 for _ in split_records(reread))
-        return self._plain + _count_lines(self._tail + b"\n")
+            rows = 0
+            for record, well_formed in split_records(reread):
+                rows += 1
+                if not well_formed or (record.endswith(b",") and _count_fields(record) != self._fields):
+                    self.is_regular = False
+            return rows
+        self._take_lines(self._tail + b"\n")
+        self.is_regular = self.is_regular and self._commas == self._plain * (self._fields - 1)
+        return self._plain
+
+
+def _count_fields(record: bytes) -> int:
+    """Fields of a well-formed record."""
+    return _QUOTED_FIELD.sub(b"", record).count(b",") + 1
 
 
 def _count_lines(text: bytes) -> int:

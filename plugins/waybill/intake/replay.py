@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
 from waybill.intake.load import apply_incoming, lock_table, reference_values
 from waybill.intake.receive import ReceivedFile
+from waybill.intake.scratch import scratch_folder
 from waybill.intake.staging import Staging
 from waybill.intake.validate import judge, open_duckdb
 from waybill.period import Cadence, Period
-from waybill.settings import settings
 from waybill.warehouse.schema import ensure
 
 log = logging.getLogger(__name__)
@@ -90,10 +89,9 @@ def _replay_file(
     records: list[int] | None,
 ) -> Books:
     with (
-        tempfile.TemporaryDirectory(prefix="waybill-", dir=settings().scratch_dir) as scratch,
+        scratch_folder() as folder,
         connection.transaction(),
     ):
-        folder = Path(scratch)
         lock_table(connection, contract.table)
         ensure(connection, contract)
         rows = quarantine.open_rows(connection, file_id, records)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from psycopg import Connection
@@ -17,6 +15,7 @@ from waybill.intake.landing import LandedFile, list_landed, pending
 from waybill.intake.ledger import Books, Run
 from waybill.intake.load import load_file
 from waybill.intake.receive import receive
+from waybill.intake.scratch import scratch_folder
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -61,8 +60,7 @@ def take_in_file(
     run: Run,
 ) -> Books | None:
     """Receive and load one file; None if its content was loaded before. A refusal is recorded, then raised."""
-    with tempfile.TemporaryDirectory(prefix="waybill-", dir=settings().scratch_dir) as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         try:
             received = receive(s3, file, contract, folder)
             return load_file(connection, received, contract, contracts, run, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -17,8 +16,8 @@ from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.load import reference_values
 from waybill.intake.receive import receive
+from waybill.intake.scratch import scratch_folder
 from waybill.intake.validate import FastReaderFailed, judge, mend, open_duckdb
-from waybill.settings import settings
 
 _EXAMPLES = 3
 
@@ -86,8 +85,7 @@ class _Rejects:
 def _rejects(
     connection: Connection, s3: Any, contract: Contract, contracts: Mapping[str, Contract], file: LandedFile
 ) -> _Rejects:
-    with tempfile.TemporaryDirectory(prefix="waybill-", dir=settings().scratch_dir) as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         received = receive(s3, file, contract, folder)
         references = reference_values(connection, contract, contracts, file.period.end)
 
@@ -100,7 +98,7 @@ def _rejects(
             return found
 
         try:
-            if received.is_text:
+            if received.is_regular:
                 return _Rejects(received.rows_in, judged(None))
         except FastReaderFailed:
             pass

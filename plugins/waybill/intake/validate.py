@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Contract
 from waybill.contracts.validation import compile_query, identifier, literal, reference_table
-from waybill.intake.receive import ReceivedFile, read_chunks
+from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
 from waybill.intake.records import split_records
 from waybill.period import Period
 from waybill.settings import settings
@@ -45,9 +44,9 @@ def mend(received: ReceivedFile, target: Path) -> list[Reject]:
     """
     rejects = []
     with target.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for number, (raw, well_formed) in enumerate(split_records(read_chunks(received.body)), start=1):
-            reasons = [] if well_formed else ["quote"]
+            reasons = [] if well_formed else ["quote" if b'"' in raw else "line_end"]
             if b"\0" in raw:
                 reasons.append("nul")
             try:
@@ -55,7 +54,7 @@ def mend(received: ReceivedFile, target: Path) -> list[Reject]:
             except UnicodeDecodeError:
                 text = raw.decode("utf-8", "backslashreplace")
                 reasons.append("encoding")
-            fields = next(csv.reader(io.StringIO(text, newline=""))) if well_formed else []
+            fields = read_fields(text) if well_formed else []
             if well_formed and len(fields) != len(received.header):
                 reasons.append("ragged")
             if reasons:
@@ -88,11 +87,11 @@ def open_duckdb(folder: Path) -> Any:
     )
 
 
-def _csv_source(path: Path, columns: list[str]) -> str:
+def _csv_source(path: Path, columns: list[str], options: str = "") -> str:
     declared = ", ".join(f"{literal(name)}: 'varchar'" for name in columns)
     return (
         f"read_csv({literal(path)}, header=false, auto_detect=false, delim=',', quote='\"', escape='\"', "
-        f"columns={{{declared}}}, strict_mode=true, parallel=false, "
+        f"columns={{{declared}}}, strict_mode=true, parallel=false, {options}"
         f"max_line_size={_LINE_BYTES}, buffer_size={_LINE_BYTES * 2})"
     )
 
@@ -123,7 +122,8 @@ def judge(
         fields = ", ".join(identifier(name) for name in raw_columns)
         source = f"(select row_number() over () as record, {fields} from {_csv_source(received.body, raw_columns)})"
     else:
-        source = _csv_source(mended, ["record", *raw_columns])
+        # Without a word DuckDB takes the first line end for the file's, be it within a quoted field.
+        source = _csv_source(mended, ["record", *raw_columns], "new_line='\\n', ")
     try:
         query = compile_query(contract, period, source, received.has)
         yield from connection.execute(query).to_arrow_reader(BATCH_ROWS)

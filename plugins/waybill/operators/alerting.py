@@ -19,7 +19,7 @@ def _send_sns(connection: Connection, subject: str, text: str) -> None:
     from airflow.providers.amazon.aws.hooks.sns import SnsHook
 
     hook = SnsHook(aws_conn_id=connection.conn_id)  # type: ignore[no-untyped-call]
-    hook.publish_to_target(target_arn=connection.extra_dejson["topic_arn"], message=text, subject=subject[:100])
+    hook.publish_to_target(target_arn=connection.extra_dejson["topic_arn"], message=text, subject=subject[:99])
 
 
 def _send_slack(connection: Connection, _subject: str, text: str) -> None:
@@ -52,11 +52,9 @@ def send(subject: str, text: str) -> list[str]:
     sent = []
     for conn_id, function in CHANNELS.items():
         try:
-            connection = Connection.get(conn_id)
+            function(Connection.get(conn_id), subject, text)
         except AirflowNotFoundException:
             continue
-        try:
-            function(connection, subject, text)
         except Exception:
             log.exception("the alert could not be sent over %s", conn_id)
         else:
@@ -72,7 +70,7 @@ def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_
 
     subject = text.splitlines()[0]
     try:
-        with warehouse() as connection:
+        with warehouse() as connection, connection.transaction():
             if alerts.claim(connection, dag_id, run_id, kind, text):
                 alerts.note_channels(connection, dag_id, run_id, kind, send(subject, text))
     except Exception:

@@ -1,0 +1,106 @@
+"""Compare the validated load of a dirty file from S3 with other ways to get rows into PostgreSQL.
+
+All ways run in this one run, on one machine, against the same servers: trust the ratios. Each way is a
+process of its own, so that its peak memory can be told. What they do:
+
+  waybill         reads the dirty file from S3, validates, deduplicates, quarantines, loads, indexes, books
+  bare COPY       copies a local file of the rows that are good already, then adds the primary key
+  pandas.to_sql   reads that clean file with pandas and inserts it; no validation, no key
+  dlt             reads that clean file and loads it with dlt; no validation, no key
+
+Usage: python benchmarks/run.py [--rows 1000000 10000000] [--peers-up-to 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+WAYS = HERE / "ways.py"
+DLT_LOCK = HERE / "requirements-dlt.txt"
+MONTH = "2026-03"
+KEY = f"raw/messaging/traffic/month={MONTH}/traffic.csv"
+
+
+@dataclass
+class Measured:
+    """One way with one number of rows."""
+
+    way: str
+    rows: int
+    seconds: float
+    peak_mib: int
+
+
+def dlt_python() -> Path:
+    """The interpreter of an environment of dlt's own, made on first use."""
+    folder = Path(os.environ.get("WAYBILL_HOME", HERE.parent / ".waybill")) / "dlt"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        uv = [sys.executable, "-m", "uv", "--quiet"]
+        subprocess.run([*uv, "venv", "--python", sys.executable, str(folder)], check=True)
+        subprocess.run([*uv, "pip", "sync", "--python", str(python), str(DLT_LOCK)], check=True)
+    return python
+
+
+def measure(way: str, rows: int, environment: dict[str, str], folder: Path, python: Path) -> Measured:
+    """Run one way in a process of its own."""
+    command = [str(python), str(WAYS), way, str(rows), str(folder)]
+    answer = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    result = json.loads(answer.stdout.splitlines()[-1])
+    return Measured(way, rows, result["seconds"], result["peak_mib"])
+
+
+def main() -> None:
+    """Measure and print."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from waybill.stack import Stack
+
+    parser = argparse.ArgumentParser(description="Compare ways to load rows.")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--peers-up-to", type=int, default=1_000_000, help="rows up to which pandas and dlt take part")
+    parser.add_argument("--repeat", type=int, default=3, help="measure waybill and COPY so often; the median counts")
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    found: list[Measured] = []
+    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as scratch:
+        folder = Path(scratch)
+        stack = Stack(folder / "stack")
+        try:
+            with console.status("starting PostgreSQL and S3") as status:
+                stack.up(with_airflow=False)
+                environment = {**os.environ, **stack.env(), "WAYBILL_SCRATCH_DIR": str(folder)}
+                for rows in options.rows:
+                    status.update(f"making {rows:,} rows, 1 % of them dirty")
+                    measure("make", rows, environment, folder, Path(sys.executable))
+                    for way, repeat in (("waybill", options.repeat), ("copy", options.repeat)):
+                        tries = []
+                        for number in range(repeat):
+                            status.update(f"{way}, {rows:,} rows, {number + 1} of {repeat}")
+                            tries.append(measure(way, rows, environment, folder, Path(sys.executable)))
+                        found.append(sorted(tries, key=lambda one: one.seconds)[len(tries) // 2])
+                    if rows > options.peers_up_to:
+                        continue
+                    for way, python in (("pandas", Path(sys.executable)), ("dlt", dlt_python())):
+                        status.update(f"{way}, {rows:,} rows")
+                        found.append(measure(way, rows, environment, folder, python))
+        finally:
+            stack.down()
+    table = Table("way", "rows", "seconds", "peak MiB", "waybill is … times as fast", title="Loading traffic rows")
+    for one in found:
+        ours = next(other.seconds for other in found if other.way == "waybill" and other.rows == one.rows)
+        table.add_row(one.way, f"{one.rows:,}", f"{one.seconds:.1f}", str(one.peak_mib), f"{one.seconds / ours:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
