@@ -4,8 +4,8 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from waybill.stack import SERVICES, Stack, StackError, postgres
+from waiting import eventually
+from waybill.stack import SERVICES, Stack, StackError, aws, postgres
 
 
 @pytest.fixture
@@ -37,6 +38,10 @@ def pid(stack: Stack, name: str) -> int:
     return found
 
 
+def pids(stack: Stack) -> set[int]:
+    return {service.pid for service in stack.status() if service.pid is not None}
+
+
 def processes(stack: Stack) -> set[psutil.Process]:
     supervisor = psutil.Process(int((stack.home / "supervisord.pid").read_text()))
     return {supervisor, *supervisor.children(recursive=True)}
@@ -44,15 +49,6 @@ def processes(stack: Stack) -> set[psutil.Process]:
 
 def gone(some: set[psutil.Process]) -> bool:
     return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in some)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def query(stack: Stack, statement: str, role: str = "waybill_etl") -> object:
@@ -120,13 +116,19 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     assert stack.status() == before
 
 
-def test_a_killed_server_is_started_again_with_its_rows(own: Stack) -> None:
+def test_killed_servers_are_started_again_with_what_they_held(own: Stack) -> None:
     with psycopg.connect(own.database_url()) as connection:
         connection.execute("create table kept as select 42 as answer")
-    killed = pid(own, "postgres")
-    os.kill(killed, signal.SIGKILL)
-    assert eventually(lambda: postgres.accepts_connections(own.state) and pid(own, "postgres") != killed)
+    own.s3().put_object(Bucket="waybill-raw", Key="kept", Body=b"42")
+    killed = pids(own)
+    for one in killed:
+        os.kill(one, signal.SIGKILL)
+    assert eventually(lambda: len(pids(own) - killed) == len(SERVICES))
+    assert own.up(with_airflow=False) is False
     assert query(own, "select answer from kept") == 42
+    assert own.s3().get_object(Bucket="waybill-raw", Key="kept")["Body"].read() == b"42"
+    own.s3().put_object(Bucket="waybill-raw", Key="more", Body=b"43")
+    assert aws.apis_ready(own.state)
 
 
 def test_down_leaves_no_process_and_up_finds_the_rows_again(own: Stack) -> None:
@@ -162,6 +164,17 @@ def test_up_replaces_what_a_killed_supervisor_left(own: Stack) -> None:
     assert own.up(with_airflow=False) is True
     assert gone(running)
     assert query(own, "select 1") == 1
+
+
+def test_an_interrupted_up_stops_what_it_had_started(short_home: Path) -> None:
+    script = "from waybill.stack import Stack; Stack().up()"
+    environment = os.environ | {"WAYBILL_HOME": str(short_home)}
+    starting = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
+    assert eventually(lambda: Stack(short_home).status() != [] and pids(Stack(short_home)) != set())
+    running = processes(Stack(short_home))
+    starting.send_signal(signal.SIGINT)
+    assert starting.wait(60) != 0
+    assert gone(running)
 
 
 def test_a_failure_to_start_names_the_program_and_shows_its_log(own: Stack) -> None:

@@ -16,10 +16,7 @@ from waybill.sampledata.messaging import SampleData, generate, upload
 
 COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale")
 REASONS = {
-    *(
-        f"required:{column}"
-        for column in ("customer_name", "segment", "send_date", "revenue_eur", "traffic_id")
-    ),
+    *(f"required:{column}" for column in ("customer_name", "segment", "send_date", "revenue_eur", "traffic_id")),
     *(f"type:{column}" for column in ("created_date", "send_date", "revenue_eur", "interactions_count")),
     *(f"range:{column}" for column in ("account_id", "interactions_count", "revenue_eur")),
     *("reference:customer_id", "reference:channel_id", "enum:segment", "pattern:country"),
@@ -84,10 +81,7 @@ def test_about_one_percent_is_dirty_and_every_kind_is_there(sample: SampleData) 
     totals = sample.answer_key["totals"]
     assert 0.008 < (totals["rejected"] + totals["duplicate"]) / totals["rows_in"] < 0.013
     reasons = {
-        reason
-        for entry in sample.answer_key["files"]
-        for record in entry["rejected"]
-        for reason in record["reasons"]
+        reason for entry in sample.answer_key["files"] for record in entry["rejected"] for reason in record["reasons"]
     }
     assert reasons >= REASONS
 

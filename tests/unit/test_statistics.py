@@ -63,12 +63,8 @@ def test_categories_follow_the_cut_points(values: list[Decimal | int | None]) ->
             assert category == ("Low" if value < q1 else "High" if value > q3 else "Mid")
 
 
-@given(
-    st.lists(AMOUNTS | TIED, max_size=30), st.lists(MISSING, max_size=5), st.randoms(use_true_random=False)
-)
-def test_missing_values_do_not_move_the_cut_points(
-    values: list[Any], missing: list[Any], chance: Any
-) -> None:
+@given(st.lists(AMOUNTS | TIED, max_size=30), st.lists(MISSING, max_size=5), st.randoms(use_true_random=False))
+def test_missing_values_do_not_move_the_cut_points(values: list[Any], missing: list[Any], chance: Any) -> None:
     mixed = values + missing
     chance.shuffle(mixed)
     plain, with_missing = quartile_categories(values), quartile_categories(mixed)
@@ -99,9 +95,7 @@ def test_equal_values_share_a_category() -> None:
 def test_few_or_equal_values_are_mid_and_degenerate(values: list[Any]) -> None:
     found = quartile_categories(values)
     assert found.is_degenerate
-    assert [category for category in found.categories if category] == ["Mid"] * sum(
-        v is not None for v in values
-    )
+    assert [category for category in found.categories if category] == ["Mid"] * sum(v is not None for v in values)
 
 
 def test_four_different_values_are_not_degenerate() -> None:
@@ -156,9 +150,7 @@ def table(connection: Connection[Any], name: str, columns: dict[str, list[Any]],
     connection.execute(
         sql.SQL("create temp table {} ({})").format(
             sql.Identifier(name),
-            sql.SQL(", ").join(
-                sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(physical_type)) for c in columns
-            ),
+            sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(physical_type)) for c in columns),
         )
     )
     with (
