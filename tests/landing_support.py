@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from messaging_months import RUN, database, month
 from psycopg import Connection, sql
 
+from messaging_months import RUN, database, month
 from waybill import zones
 from waybill.contracts import Contract, load_domain
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.run import take_in, take_in_file
-from waybill.settings import settings
+from waybill.settings import PROJECT_ROOT, settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 
@@ -30,6 +31,9 @@ TRAFFIC = "traffic_id,send_date,account_id,customer_id,channel_id,interactions_c
 CUSTOMERS = "customer_id,account_id,customer_name,segment,industry,country,created_date"
 CHANNELS = "channel_id,channel_name,channel_type,unit_price_eur"
 MONTH = "2026-03"
+
+Amend = Callable[[str, str, str], None]
+"""Dataset, text of its contract, text in its place."""
 
 
 def csv_body(header: str, rows: Iterable[str]) -> bytes:
@@ -68,7 +72,7 @@ class MemoryBucket:
         self._bodies[key] = body
         return LandedFile("memory", key, hashlib.md5(body).hexdigest(), len(body), month(key_month))
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803  # boto3's names
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
         body = self._bodies[Key]
         return {"Body": io.BytesIO(body), "ETag": f'"{hashlib.md5(body).hexdigest()}"'}
 
@@ -163,7 +167,7 @@ class Landing:
         duplicates: Iterable[int] = (),
         **counts: int,
     ) -> dict[str, Any]:
-        """Assert that every one of the `rows` records of a traffic file is where it should be; returns its ledger entry."""
+        """Assert that every one of the `rows` records of a file is where it should be; returns its ledger entry."""
         books, rejected = self.ledger(key), {record: sorted(reasons) for record, reasons in (rejected or {}).items()}
         assert books["rows_in"] == rows == total(books)
         assert self.rejects(key) == rejected
@@ -175,14 +179,14 @@ class Landing:
         return books
 
     def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]  # the test's own text
+        return self.connection.execute(query, parameters).fetchall()
 
     def column(self, query: str, parameters: Any = None) -> list[Any]:
         return [row[0] for row in self.all(query, parameters)]
 
     def row_counts(self) -> dict[str, int]:
-        tables = ("waybill.load_file", "waybill.quarantine", "messaging.traffic", "messaging.traffic_superseded")
-        tables += ("messaging.customers_history", "messaging.channels_history")
+        tables = ["waybill.load_file", "waybill.quarantine", "messaging.traffic", "messaging.traffic_superseded"]
+        tables += ["messaging.customers_history", "messaging.channels_history"]
         return {
             name: self.connection.execute(
                 sql.SQL("select count(*) from {}").format(sql.Identifier(*name.split(".")))
@@ -233,5 +237,22 @@ def landing(
     found = Landing(landing_connection, stack.s3(), landing_bucket, load_domain("messaging"))
     yield found
     found.clear()
-    del os.environ["WAYBILL_RAW_BUCKET"]
     settings.cache_clear()
+
+
+@pytest.fixture
+def amend(landing: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Amend:
+    """Replace a text in a dataset's contract, in a copy of the include folder that the settings then name."""
+    include = tmp_path / "include"
+    shutil.copytree(PROJECT_ROOT / "include", include)
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
+    settings.cache_clear()
+
+    def change(dataset: str, old: str, new: str) -> None:
+        path = include / "contracts/messaging" / f"{dataset}.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        landing.contracts = load_domain("messaging")
+
+    return change

@@ -77,7 +77,7 @@ def put(s3: S3Client, bucket: str, data: SampleData, months: Iterable[str] | Non
 def take_in_month(connection: Connection, s3: Any, key: str, *, lookback: int = 12) -> dict[str, Books]:
     """Load every dataset for a month, as the DAG does; books by object key."""
     contracts = load_domain("messaging")
-    books = {}
+    books: dict[str, Books] = {}
     for name in messaging.DATASETS:
         books |= take_in(connection, s3, contracts[name], contracts, month(key), RUN, lookback_periods=lookback)
     return books
@@ -126,7 +126,7 @@ def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
             ).fetchall()
         ]
         query = sql.SQL("select {}, {} from {} as x order by 1, 2, 3, 4, 5, 6, 7, 8").format(
-            sql.SQL(file),  # type: ignore[arg-type]  # a constant
+            sql.SQL(file),
             sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns),
             sql.Identifier("messaging", name),
         )

@@ -155,7 +155,7 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
         name=name,
         description=raw.get("description", ""),
         logical_type=raw["logicalType"],
-        physical_type=raw["physicalType"],
+        physical_type=raw["physicalType"].replace(", ", ","),  # as PostgreSQL writes numeric(12,2)
         required=raw.get("required", False) or raw.get("primaryKey", False),
         unique=raw.get("unique", False),
         partitioned=raw.get("partitioned", False),

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from waybill.contracts.odcs import Column, Contract, ContractError
 from waybill.period import Period
 
-_DATE = r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*"
-_TIMESTAMP = (
-    r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?\s*"
-)
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DATE = rf"\s*{_DAY}\s*"
+_TIME = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+_TIMESTAMP = rf"\s*{_DAY}[ T]{_TIME}\s*"
 _FORMS = {
     "integer": r"\s*[+-]?[0-9]+\s*",
     "bigint": r"\s*[+-]?[0-9]+\s*",
@@ -63,9 +63,8 @@ def _form(column: Column) -> str | None:
 
 def _cast(column: Column) -> str:
     raw = identifier(f"raw_{column.name}")
-    if _form(column) is None:
-        return f"nullif(trim({raw}), '')"
-    return f"try_cast({raw} as {duckdb_type(column)})"
+    kind = duckdb_type(column)
+    return f"nullif(trim({raw}), '')" if kind == "varchar" else f"try_cast({raw} as {kind})"
 
 
 def _typed(column: Column) -> str:
@@ -74,9 +73,12 @@ def _typed(column: Column) -> str:
     if form is None:
         return value
     has_form = f"regexp_full_match({raw}, {literal(form)})"
-    if column.logical_type in ("integer", "number"):
-        # A number that prints as its text needs no pattern, which is dearer than the cast.
-        has_form = f"{value}::varchar = {raw} or {has_form}"
+    if column.logical_type in ("integer", "number", "date"):
+        # A value that prints as its text needs no pattern, which is dearer than the cast.
+        has_form = f"({value}::varchar = {raw} or {has_form})"
+    if column.logical_type in ("date", "timestamp"):
+        # Neither infinity nor the years that Python does not know.
+        has_form += f" and {value} >= '0001-01-01' and {value} < '9999-12-31'"
     return f"case when {has_form} then {value} end"
 
 

@@ -186,14 +186,21 @@ def apply_incoming(
             replaces=replaces,
         )
         return
+    if is_overruled(connection, contract, landed):
+        connection.execute(
+            "create temp table outcome on commit drop as select _record, 'stale' as outcome from incoming"
+        )
+    else:
+        apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
+
+
+def is_overruled(connection: Connection, contract: Contract, landed: LandedFile) -> bool:
+    """Whether another snapshot of the same period, with a later name, stands."""
+    if contract.load_mode != "snapshot":
+        return False
     newer = connection.execute(
         "select from waybill.load_file where dataset = %s and period = %s and status = 'loaded' "
         'and object_key collate "C" > %s',
         (contract.table, landed.period.start, landed.key),
     ).fetchone()
-    if newer is None:
-        apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
-    else:  # another snapshot of the period, with a later name, stands
-        connection.execute(
-            "create temp table outcome on commit drop as select _record, 'stale' as outcome from incoming"
-        )
+    return newer is not None

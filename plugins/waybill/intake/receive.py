@@ -163,7 +163,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
                 is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
             except UnicodeDecodeError:
                 is_text = False
-    rows_in = counter.finish(read_chunks(body))
+    counter.finish()
     return ReceivedFile(
         landed=landed,
         version_id=answer.get("VersionId"),
@@ -171,7 +171,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
         sha256=raw.digest.hexdigest(),
         size_bytes=raw.size_bytes,
         body=body,
-        rows_in=rows_in,
+        rows_in=counter.rows,
         columns=columns,
         header=header,
         is_regular=is_text and counter.is_regular,

@@ -59,49 +59,56 @@ def split_first(text: bytes) -> tuple[bytes, bool, bytes] | None:
 class RecordCounter:
     """Counts the records of a stream that is fed to it in chunks of any size.
 
-    Text without quotes is counted by its line feeds; once there is a quote, records are split.
+    Lines without quotes are counted by their line feeds; only a line with a quote is looked at as a record.
     """
 
     def __init__(self, fields: int) -> None:
+        self.rows = 0
         self._fields = fields
-        self._plain = self._commas = 0
-        self._tail = b""  # the last, unfinished line of text without quotes
-        self.has_quotes = False
-        self.is_regular = True
+        self._commas = 0
+        self._tail = b""  # what may still become part of a record
+        self._has_malformed = False
+
+    @property
+    def is_regular(self) -> bool:
         """Once finished: whether no record is malformed or ends in a comma that the header does not have.
 
         The fast reader passes over both without a word.
         """
+        return not self._has_malformed and self._commas == self.rows * (self._fields - 1)
 
     def feed(self, chunk: bytes) -> None:
         """Take in the next chunk."""
-        if self.has_quotes or b'"' in chunk:
-            self.has_quotes = True
-            return
-        text = self._tail + chunk
-        cut = text.rfind(b"\n") + 1
-        self._take_lines(text[:cut])
+        self._take(self._tail + chunk, at_end=False)
+
+    def finish(self) -> None:
+        """Take in what has no line end."""
+        self._take(self._tail + b"\n", at_end=True)
+
+    def _take(self, text: bytes, *, at_end: bool) -> None:
+        position = 0
+        while (quote := text.find(b'"', position)) >= 0:
+            start = max(text.rfind(b"\n", position, quote) + 1, position)
+            match = _RECORD.match(text, start)
+            if match is None and not at_end and len(text) - start < MAX_RECORD_BYTES:
+                self._take_lines(text[position:start])
+                self._tail = text[start:]
+                return
+            end = match.end() if match else (text.find(b"\n", start) + 1 or len(text))
+            self._take_lines(text[position:start])
+            self.rows += 1
+            self._commas += _count_fields(text[start:end]) - 1
+            self._has_malformed |= match is None
+            position = end
+        cut = max(text.rfind(b"\n", position) + 1, position)
+        self._take_lines(text[position:cut])
         self._tail = text[cut:]
 
     def _take_lines(self, text: bytes) -> None:
         """Count in whole lines without quotes."""
-        self._plain += _count_lines(text)
+        self.rows += _count_lines(text)
         self._commas += text.count(b",")
-        if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
-            self.is_regular = False
-
-    def finish(self, reread: Iterable[bytes]) -> int:
-        """The number of records; `reread` gives the whole stream again, needed only if it has quotes."""
-        if self.has_quotes:
-            rows = 0
-            for record, well_formed in split_records(reread):
-                rows += 1
-                if not well_formed or (record.endswith(b",") and _count_fields(record) != self._fields):
-                    self.is_regular = False
-            return rows
-        self._take_lines(self._tail + b"\n")
-        self.is_regular = self.is_regular and self._commas == self._plain * (self._fields - 1)
-        return self._plain
+        self._has_malformed |= b"\r" in text and text.count(b"\r") != text.count(b"\r\n")
 
 
 def _count_fields(record: bytes) -> int:

@@ -20,7 +20,7 @@ from waybill.contracts import Contract
 from waybill.intake import ledger, quarantine
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
-from waybill.intake.load import apply_incoming, lock_table, reference_values
+from waybill.intake.load import apply_incoming, is_overruled, lock_table, reference_values
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.scratch import scratch_folder
 from waybill.intake.staging import Staging
@@ -95,13 +95,16 @@ def _replay_file(
         lock_table(connection, contract.table)
         ensure(connection, contract)
         rows = quarantine.open_rows(connection, file_id, records)
+        if not rows:
+            return Books()
         received = _as_received(landed, contract, rows, folder / "again.csv")
         staging = Staging(connection, contract, landed.period, file_id, len(rows), folder)
         references = reference_values(connection, contract, contracts, known_before=None)
         with closing(open_duckdb(folder)) as duck:
             staging.stream(judge(duck, received, contract, landed.period, references, received.body))
         staging.settle_suspects()
-        staging.settle_against_file()
+        if not is_overruled(connection, contract, landed):
+            staging.settle_against_file()
         staging.check_unique_columns()
         apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
         connection.cursor().executemany(
@@ -119,10 +122,10 @@ def _replay_file(
 
 def _as_received(landed: LandedFile, contract: Contract, rows: list[tuple[int, str]], body: Path) -> ReceivedFile:
     """The quarantined fields as a numbered CSV file, the form in which mended files are read."""
-    fields = [json.loads(raw) for _, raw in rows]
+    fields = [json.loads(raw, parse_int=str, parse_float=str) for _, raw in rows]
     columns = [name for name in contract.names if any(name in row for row in fields)]
     with body.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for (record, _), row in zip(rows, fields, strict=True):
             writer.writerow([record, *(row.get(name) for name in columns)])
     return ReceivedFile(landed, None, "", "", 0, body, len(rows), list(columns), columns, True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.intake.ahead import ahead
 from waybill.intake.ledger import Books
 from waybill.intake.merge import partition
 from waybill.intake.suspects import SeenKeys
@@ -92,7 +93,7 @@ class Staging:
             self._attach(self._fresh)
         copy_batches(self._connection, sql.Identifier("incoming"), self._outside.read())
         copy_batches(self._connection, sql.Identifier("suspect"), self._suspects.read())
-        self._connection.execute("analyze incoming")
+        self._connection.execute("analyze incoming, suspect")
 
     def _sorted_out(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The batches without bad rows, suspects and, for a fresh partition, rows of other periods."""
@@ -102,7 +103,7 @@ class Staging:
 
         loaded = [*self._contract.names, "_record"]
         first_day = pa.scalar(self._period.start, pa.date32())
-        for batch in batches:
+        for batch in ahead(batches):
             self.rows_judged += batch.num_rows
             bad = _mask(batch.column("_reasons").is_valid())
             suspect = self._seen.suspects(batch.column("_hash").to_numpy(zero_copy_only=False)) & ~bad
@@ -127,6 +128,7 @@ class Staging:
             "alter table {table} add primary key ({key})",
             "alter table {parent} attach partition {table} for values from ({start}) to ({end})",
             "alter table {table} drop constraint period",
+            "analyze {table}",
         ):
             self._connection.execute(
                 sql.SQL(statement).format(
@@ -144,55 +146,48 @@ class Staging:
         if not self._suspects.rows:
             return
         contract, connection = self._contract, self._connection
-        connection.execute("analyze suspect")
-        same = sql.SQL(" and ").join(sql.SQL("f.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key)
-        first_rows = sql.SQL("select {}, _record from incoming").format(columns_sql(contract.names))
-        if self._fresh:
-            first_rows += sql.SQL(" union all select {}, _record from {}").format(
-                columns_sql(contract.names), self._fresh
-            )
+        # The rows to compare with were written a moment ago: looking few of them up is cheap.
+        connection.execute("set local random_page_cost = 1.1")
         parts = {
             "columns": columns_sql(contract.names),
             "key": columns_sql(contract.key, "s"),
-            "same": same,
-            "first_rows": first_rows,
+            "same": sql.SQL(" and ").join(
+                sql.SQL("f.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key
+            ),
             "first_columns": columns_sql(contract.names, "f"),
             "suspect_columns": columns_sql(contract.names, "s"),
         }
+
+        def in_each_place(statement: str, joint: str) -> sql.Composed:
+            """The statement for each table that first rows are in: apart, each can use its own index."""
+            places = [sql.Identifier("incoming"), *([self._fresh] if self._fresh else [])]
+            return sql.SQL(joint).join(sql.SQL(statement).format(**parts, place=place) for place in places)
+
         connection.execute(
             sql.SQL(
                 """
-                with first_rows as not materialized ({first_rows}),
-                promoted as (
+                with promoted as (
                   insert into incoming ({columns}, _record)
                   select distinct on ({key}) {suspect_columns}, s._record
                   from suspect as s
-                  where not exists (select from first_rows as f where {same})
+                  where {is_first}
                   order by {key}, s._record
                   returning _record
                 )
                 delete from suspect using promoted where suspect._record = promoted._record
                 """
-            ).format(**parts)
+            ).format(**parts, is_first=in_each_place("not exists (select from {place} as f where {same})", " and "))
         )
-        self._sort_repeats(
-            connection.execute(
-                sql.SQL(
-                    """
-                    with first_rows as not materialized ({first_rows})
-                    select
-                      s._record, ({suspect_columns}) is not distinct from ({first_columns}),
-                      (to_jsonb(s) - '_record')::text
-                    from suspect as s
-                    inner join first_rows as f on {same}
-                    order by s._record
-                    """
-                ).format(**parts)
-            ).fetchall()
+        connection.execute("analyze incoming")
+        repeats = in_each_place(
+            "select s._record, ({suspect_columns}) is not distinct from ({first_columns}), "
+            "(to_jsonb(s) - '_record')::text from suspect as s inner join {place} as f on {same}",
+            " union all ",
         )
+        self._sort_repeats(connection.execute(repeats).fetchall())
 
     def settle_against_file(self) -> None:
-        """For rows that join a file loaded before: decide those whose key the file has already."""
+        """For rows that join a file loaded before: decide those whose key or unique value the file has already."""
         contract = self._contract
         if contract.load_mode == "snapshot":
             stored = sql.SQL("select * from {}({})").format(as_of_function(contract), sql.Literal(self._period.end))
@@ -223,6 +218,14 @@ class Staging:
                 )
             ).fetchall()
         )
+        for name in self._unique_columns():
+            repeats = self._connection.execute(
+                sql.SQL(
+                    "delete from incoming as i using ({stored}) as f where f.{column} = i.{column} "
+                    "returning i._record, (to_jsonb(i) - '_record')::text"
+                ).format(stored=stored, column=sql.Identifier(name))
+            ).fetchall()
+            self._late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
 
     def _sort_repeats(self, repeats: Sequence[tuple[int, bool, str]]) -> None:
         """Count equal repeats as duplicates and reject contradicting ones; each is (record, is equal, fields)."""
@@ -232,9 +235,7 @@ class Staging:
 
     def check_unique_columns(self) -> None:
         """Reject the second and later rows of a snapshot that repeat a unique column."""
-        for column in self._contract.columns:
-            if not column.unique or [column.name] == self._contract.key:
-                continue
+        for name in self._unique_columns():
             repeats = self._connection.execute(
                 sql.SQL(
                     """
@@ -246,9 +247,14 @@ class Staging:
                     where i._record = n._record and n.occurrence > 1 and n.{column} is not null
                     returning i._record, (to_jsonb(i) - '_record')::text
                     """
-                ).format(column=sql.Identifier(column.name))
+                ).format(column=sql.Identifier(name))
             ).fetchall()
-            self._late_rejects += [Reject(record, [f"unique:{column.name}"], raw) for record, raw in repeats]
+            self._late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
+
+    def _unique_columns(self) -> list[str]:
+        """Names of the unique columns beside the key."""
+        contract = self._contract
+        return [column.name for column in contract.columns if column.unique and [column.name] != contract.key]
 
     def rejects(self) -> Iterator[Reject]:
         """Every rejected row with its reasons."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 
+from waybill.intake.ahead import ahead
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_QUEUE_CHUNKS = 8
 
 
 class Spool:
@@ -50,65 +50,32 @@ def copy_batches(
 ) -> int:
     """COPY the batches into the columns of their names; returns the number of rows.
 
-    Reading, judging and encoding run in a thread, so that they and PostgreSQL keep two cores busy.
+    They are made and encoded in a thread of their own, so that they and PostgreSQL keep two cores busy.
     `freeze` is for a table that was created in this transaction.
     """
-    chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_CHUNKS)
-    names: queue.Queue[list[str] | None] = queue.Queue(1)
-    stopped = threading.Event()
+    from pgpq import ArrowToPostgresBinaryEncoder
+
+    source = iter(batches)
+    first = next(source, None)
+    if first is None:
+        return 0
     rows = 0
 
-    def put(item: bytes | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                chunks.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def produce() -> None:
-        from pgpq import ArrowToPostgresBinaryEncoder
-
+    def encoded() -> Iterator[bytes]:
         nonlocal rows
-        encoder = None
-        try:
-            for batch in batches:
-                if encoder is None:
-                    encoder = ArrowToPostgresBinaryEncoder(batch.schema)
-                    names.put(batch.schema.names)
-                    put(bytes(encoder.write_header()))
-                rows += batch.num_rows
-                put(bytes(encoder.write_batch(batch)))
-            if encoder is not None:
-                put(bytes(encoder.finish()))
-            put(None)
-        except BaseException as error:
-            put(error)
-        finally:
-            if encoder is None:
-                names.put(None)
+        encoder = ArrowToPostgresBinaryEncoder(first.schema)
+        yield bytes(encoder.write_header())
+        for batch in itertools.chain((first,), source):
+            rows += batch.num_rows
+            yield bytes(encoder.write_batch(batch))
+        yield bytes(encoder.finish())
 
-    thread = threading.Thread(target=produce, name="encode", daemon=True)
-    thread.start()
-    try:
-        columns = names.get()
-        if columns is None:
-            _raise_if_error(chunks.get())
-            return 0
-        options = sql.SQL("format binary, freeze" if freeze else "format binary")
-        statement = sql.SQL("copy {} ({}) from stdin ({})").format(
-            table, sql.SQL(", ").join(map(sql.Identifier, columns)), options
-        )
-        with connection.cursor().copy(statement) as copy:
-            while (chunk := chunks.get()) is not None:
-                _raise_if_error(chunk)
-                copy.write(chunk)  # type: ignore[arg-type]  # not an exception any more
-    finally:
-        stopped.set()
-        thread.join()
+    statement = sql.SQL("copy {} ({}) from stdin ({})").format(
+        table,
+        sql.SQL(", ").join(map(sql.Identifier, first.schema.names)),
+        sql.SQL("format binary, freeze" if freeze else "format binary"),
+    )
+    with closing(ahead(encoded())) as chunks, connection.cursor().copy(statement) as copy:
+        for chunk in chunks:
+            copy.write(chunk)
     return rows
-
-
-def _raise_if_error(item: bytes | BaseException | None) -> None:
-    if isinstance(item, BaseException):
-        raise item

@@ -18,7 +18,7 @@ from waybill.settings import settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 32_768
 _LINE_BYTES = 8 * 2**20
 
 

@@ -67,7 +67,7 @@ create table waybill.refusal (
 comment on table waybill.refusal is 'Files that were not loaded at all, and why.';
 
 create table waybill.quarantine (
-  file_id integer not null references waybill.load_file,
+  file_id integer not null, -- of waybill.load_file; a foreign key would double the time to store many rows
   record integer not null,
   reasons text[] not null,
   raw text not null,

@@ -1,0 +1,266 @@
+"""The month's run as Airflow executes it, against a real warehouse and S3."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.utils.db import initdb
+
+from messaging_months import migrate, put, sample
+from oracle_messaging import expected
+from waybill.books import balances, disagreements
+from waybill.period import Period
+from waybill.settings import PROJECT_ROOT, settings
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+FIRST, LAST = "2026-01", "2026-02"
+DATA = sample(LAST, 2, scale=0.3)
+TRAFFIC = f"raw/messaging/traffic/month={FIRST}/traffic_{FIRST}.csv"
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """Airflow's own database, in the home folder of the tests."""
+    initdb()
+
+
+@pytest.fixture
+def dag() -> DAG:
+    """The DAG, read anew: its operators keep their clients."""
+    folder = PROJECT_ROOT / "dags"
+    found = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder").dags["messaging_monthly"]
+    assert isinstance(found, DAG)
+    return found
+
+
+@pytest.fixture
+def warehouse(warehouse_dsn: str) -> str:
+    """The address of the warehouse of Airflow's connection."""
+    migrate(warehouse_dsn)
+    return warehouse_dsn
+
+
+@pytest.fixture
+def raw(bucket: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The raw bucket, still empty; the reports' bucket is the same."""
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
+    settings.cache_clear()
+    yield bucket
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def landed(raw: str, s3: S3Client) -> str:
+    """The raw bucket with the files of two months."""
+    put(s3, raw, DATA)
+    return raw
+
+
+def context(**names: Any) -> dict[str, Any]:
+    """What a task is told of its run: by its partition key, or by the parameter `month`."""
+    run = SimpleNamespace(
+        run_type=names.get("run_type", "manual"),
+        partition_key=names.get("partition_key"),
+        data_interval_start=None,
+        data_interval_end=None,
+    )
+    return {"dag_run": run, "params": {"month": names.get("month")}, "run_id": "run", "ti": SimpleNamespace()}
+
+
+def execute(dag: DAG, task_id: str, month: str = LAST) -> Any:
+    task = dag.get_task(task_id)
+    assert isinstance(task, BaseOperator)
+    return task.execute(context(partition_key=month))  # type: ignore[arg-type]  # the part of it that is used
+
+
+def closed_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def alerts() -> list[dict[str, str]]:
+    """What came to the stack's queue of alerts since the last call."""
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="waybill-alerts")["QueueUrl"]
+    found = []
+    while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in batch:
+            found.append(json.loads(message["Body"]))
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def states(run: Any) -> dict[str, str | None]:
+    return {task.task_id: task.state for task in run.get_task_instances()}
+
+
+def run_month(dag: DAG, month: str) -> Any:
+    dag.deadline = None  # with one, `dag.test` itself fails at the end of a run
+    return dag.test(run_after=datetime.now(UTC), logical_date=None, run_conf={"month": month})
+
+
+def test_the_whole_run_of_a_month(dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client) -> None:
+    alerts()
+    run = run_month(dag, LAST)
+    assert run.state == "success"
+    assert set(states(run).values()) == {"success"}
+    months = [Period.parse("month", key) for key in (FIRST, LAST)]
+    with connect(warehouse) as connection:
+        assert disagreements(connection, DATA.answer_key) == []
+        counted = balances(connection, "messaging", months)
+        assert sum(row["files"] for row in counted) == len(DATA.files)
+        assert sum(row["rows_in"] for row in counted) == DATA.answer_key["totals"]["rows_in"]
+        oracle = expected([(file.key, file.body) for file in DATA.files], LAST)
+        published = connection.execute("select split_part(report, '.', 2), row_count, run_id from waybill.publication")
+        assert {name: (rows, by) for name, rows, by in published} == {
+            name: (len(rows), run.run_id) for name, rows in oracle.items()
+        }
+        assert connection.execute("select count(*) from waybill.alert").fetchone() == (0,)
+        first = connection.execute("select * from waybill.publication order by report").fetchall()
+        again = run_month(dag, LAST)  # changes nothing
+        assert again.state == "success"
+        assert connection.execute("select * from waybill.publication order by report").fetchall() == first
+    manifest = json.load(s3.get_object(Bucket=landed, Key="analytics/2026/02/28/manifest.json")["Body"])
+    assert (manifest["period"], manifest["run_id"]) == (LAST, again.run_id)
+    assert len(manifest["objects"]) == 2 * len(oracle)
+    assert alerts() == []
+
+
+def test_a_bad_file_fails_the_run_at_once_with_one_alert(
+    dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
+) -> None:
+    body = s3.get_object(Bucket=landed, Key=TRAFFIC)["Body"].read()
+    s3.put_object(Bucket=landed, Key=TRAFFIC, Body=body.replace(b"revenue_eur", b"turnover", 1))
+    alerts()
+    run = run_month(dag, LAST)
+    assert run.state == "failed"
+    found = states(run)
+    assert {name: found[name] for name in ("landed", "intake_channels", "intake_traffic", "quality", "publish")} == {
+        "landed": "success",
+        "intake_channels": "success",
+        "intake_traffic": "failed",
+        "quality": "upstream_failed",
+        "publish": "upstream_failed",
+    }
+    [task] = [task for task in run.get_task_instances() if task.task_id == "intake_traffic"]
+    assert task.try_number == 1
+    [alert] = alerts()
+    assert alert["Subject"].startswith("messaging_monthly: the run manual__")
+    assert "failed in the task intake_traffic" in alert["Message"]
+    assert f"Cause: s3://{landed}/{TRAFFIC}: " in alert["Message"]
+    assert "missing: revenue_eur" in alert["Message"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda body: body.replace(b"revenue_eur", b"turnover", 1), "required columns? .*missing: revenue_eur"),
+        (
+            lambda body: body.replace(b"\n2", b"\n2x").replace(b"\n1", b"\n1x"),
+            r"\d+ of \d+ rows do not meet the contract of messaging\.traffic .* more than the 5 % .*type:traffic_id in",
+        ),
+        (lambda _: b"", r"the file is empty \(0 bytes\)"),
+    ],
+    ids=["column", "rejects", "empty"],
+)
+def test_a_bad_file_is_not_retried_and_the_message_says_what_is_wrong(
+    damage: Any, message: str, dag: DAG, warehouse: str, landed: str, s3: S3Client
+) -> None:
+    for name in ("customers", "channels"):
+        assert execute(dag, f"intake_{name}", FIRST)
+    body = s3.get_object(Bucket=landed, Key=TRAFFIC)["Body"].read()
+    s3.put_object(Bucket=landed, Key=TRAFFIC, Body=damage(body))
+    with pytest.raises(AirflowFailException, match=f"s3://{landed}/{TRAFFIC}: {message}"):
+        execute(dag, "intake_traffic", FIRST)
+    with connect(warehouse) as connection:
+        [(refused, said)] = connection.execute("select object_key, message from waybill.refusal").fetchall()
+    assert refused == TRAFFIC
+    assert f"s3://{landed}/{TRAFFIC}" in said
+    s3.put_object(Bucket=landed, Key=TRAFFIC, Body=body)  # mended, sent again under the same name, task cleared
+    assert list(execute(dag, "intake_traffic", FIRST)) == [TRAFFIC]
+
+
+def test_checks_that_fail_are_not_retried(dag: DAG, warehouse: str, raw: str, s3: S3Client) -> None:
+    put(s3, raw, DATA, [FIRST])
+    for name in ("customers", "channels", "traffic"):
+        execute(dag, f"intake_{name}", FIRST)
+    with pytest.raises(AirflowFailException, match=r"messaging\.traffic 2026-02: traffic_present is 0, must be > 0"):
+        execute(dag, "quality", LAST)
+    with pytest.raises(AirflowFailException, match="not built for 2026-02"):
+        execute(dag, "publish", LAST)
+
+
+@pytest.mark.parametrize("names", [{}, {"month": "2026-13"}, {"partition_key": "2026-1-1"}], ids=str)
+def test_a_run_that_stands_for_no_month_fails_at_once(
+    names: dict[str, str], dag: DAG, warehouse: str, raw: str
+) -> None:
+    for task in dag.tasks:
+        assert isinstance(task, BaseOperator)
+        with pytest.raises(AirflowFailException, match=r"which month|is not a month"):
+            task.execute(context(**names))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["AIRFLOW_CONN_WAYBILL_WAREHOUSE", "AWS_ENDPOINT_URL_S3"])
+def test_what_is_infrastructure_is_retried(
+    name: str, dag: DAG, warehouse: str, landed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = f"127.0.0.1:{closed_port()}"
+    monkeypatch.setenv(name, f"http://{away}" if name.startswith("AWS") else f"postgresql://etl:x@{away}/warehouse")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    task_ids = ["intake_customers"]
+    task_ids += ["quality", "top_customers", "segment_share", "publish"] if "WAREHOUSE" in name else ["landed"]
+    for task_id in task_ids:
+        with pytest.raises(Exception, match=r"(?i)connect") as caught:
+            execute(dag, task_id)
+        assert not isinstance(caught.value, AirflowFailException), task_id
+
+
+def test_the_sensor_waits_for_every_dataset_without_a_worker(dag: DAG, raw: str, s3: S3Client, stack: Stack) -> None:
+    bodies = {file.dataset: file for file in DATA.files if file.month == FIRST}
+    for name in ("customers", "channels"):
+        s3.put_object(Bucket=raw, Key=bodies[name].key, Body=bodies[name].body)
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(dag, "landed", FIRST)
+    trigger = deferred.value.trigger
+    _, arguments = trigger.serialize()
+    assert [key.rsplit("/", 2)[0] for key in arguments["bucket_key"]] == [
+        f"s3://{raw}/raw/messaging/{name}" for name in ("customers", "channels", "traffic")
+    ]
+    arguments["poke_interval"] = 0.2
+    waiting = type(trigger)(**arguments)
+
+    async def first_event() -> Any:
+        async def land() -> None:
+            await asyncio.sleep(1)
+            s3.put_object(Bucket=raw, Key=bodies["traffic"].key, Body=bodies["traffic"].body)
+
+        landing = asyncio.create_task(land())
+        event = await anext(aiter(waiting.run()))
+        await landing
+        return event
+
+    event = asyncio.run(asyncio.wait_for(first_event(), 30))
+    assert event.payload == {"status": "success"}
+    task: Any = dag.get_task("landed")
+    assert getattr(task, deferred.value.method_name)(context(partition_key=FIRST), event.payload) is None
+    execute(dag, "landed", FIRST)  # all are there: it does not wait
+    with pytest.raises(TaskDeferred):
+        execute(dag, "landed", LAST)

@@ -1,0 +1,164 @@
+"""What every DAG must have, as Airflow itself reads the folder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.sdk import DAG, BaseOperator, CronPartitionTimetable
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.serialization.serialized_objects import DagSerialization
+
+from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
+from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
+from waybill.reports import report_contracts
+from waybill.settings import PROJECT_ROOT
+from waybill.zones import report_files
+
+DAG_IDS = {"messaging_monthly"}
+DOMAINS = ["messaging"]
+
+
+@pytest.fixture(scope="session")
+def bag() -> BundleDagBag:
+    folder = PROJECT_ROOT / "dags"
+    return BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
+
+
+@pytest.fixture(params=sorted(DAG_IDS))
+def dag(request: pytest.FixtureRequest, bag: BundleDagBag) -> DAG:
+    found = bag.dags[request.param]
+    assert isinstance(found, DAG)
+    return found
+
+
+def tasks(dag: DAG) -> list[BaseOperator]:
+    return [task for task in dag.tasks if isinstance(task, BaseOperator)]
+
+
+def test_the_folder_holds_exactly_the_expected_dags(bag: BundleDagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == DAG_IDS
+
+
+def test_a_dag_says_what_it_is(dag: DAG) -> None:
+    assert dag.dag_display_name != dag.dag_id
+    assert dag.description
+    assert dag.tags
+    assert dag.doc_md
+    for heading in ("**What it does.**", "**Which month.**", "**When it fails.**"):
+        assert heading in dag.doc_md
+
+
+def test_a_runbook_names_only_tasks_that_exist(bag: BundleDagBag) -> None:
+    dag = bag.dags["messaging_monthly"]
+    assert {"landed", "quality"} <= set(dag.task_ids)
+    for name in ("landed", "quality"):
+        assert f"`{name}`" in str(dag.doc_md)
+
+
+def test_failures_are_retried_with_growing_pauses_and_told_once(dag: DAG) -> None:
+    assert len(tasks(dag)) == len(dag.tasks)
+    for task in tasks(dag):
+        assert task.owner not in ("", "airflow"), task.task_id
+        assert task.retries, task.task_id
+        assert task.retry_exponential_backoff, task.task_id
+        assert task.retry_delay >= timedelta(seconds=10), task.task_id
+        assert task.max_retry_delay is not None, task.task_id
+        assert timedelta() < task.execution_timeout <= timedelta(hours=12), task.task_id  # type: ignore[operator]
+        assert alert_task_failure in task.on_failure_callback, task.task_id
+    callbacks = dag.on_failure_callback
+    assert alert_failure in (callbacks if isinstance(callbacks, list) else [callbacks])
+
+
+def test_a_late_run_is_told(dag: DAG) -> None:
+    assert dag.deadline
+    for alert in dag.deadline if isinstance(dag.deadline, list) else [dag.deadline]:
+        assert isinstance(alert.interval, timedelta)
+        assert alert.interval > timedelta()
+        assert isinstance(alert.callback, SyncCallback)
+        assert alert.callback.path == f"{alert_deadline.__module__}.{alert_deadline.__qualname__}"
+
+
+def test_runs_are_bounded_and_not_caught_up(dag: DAG) -> None:
+    assert 1 <= dag.max_active_runs <= 8
+    assert dag.catchup is False
+    assert dag.start_date
+
+
+def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
+    assert dag.params
+    for name in dag.params:
+        schema = dag.params.get_param(name).schema
+        assert schema.get("title"), name
+        assert schema.get("description_md"), name
+        dag.params.get_param(name).resolve()
+
+
+@pytest.mark.parametrize(
+    ("month", "is_valid"), [("2026-03", True), ("2026-13", False), ("2026-3", False), ("x", False)]
+)
+def test_a_month_is_checked_by_the_trigger_form(bag: BundleDagBag, month: str, is_valid: bool) -> None:
+    param = bag.dags["messaging_monthly"].params.get_param("month")
+    if is_valid:
+        assert param.resolve(month) == month
+    else:
+        with pytest.raises(ValueError, match=f"{month!r} does not match|{month!r} is not valid"):
+            param.resolve(month)
+
+
+@pytest.mark.parametrize(
+    ("run_at", "key"),
+    [
+        (datetime(2026, 11, 1, 9, tzinfo=UTC), "2026-10"),
+        (datetime(2027, 1, 1, 9, tzinfo=UTC), "2026-12"),
+        (datetime(2024, 3, 1, 9, tzinfo=UTC), "2024-02"),
+    ],
+)
+def test_the_run_of_the_first_stands_for_the_month_before(bag: BundleDagBag, run_at: datetime, key: str) -> None:
+    dag = bag.dags["messaging_monthly"]
+    assert isinstance(dag.timetable, CronPartitionTimetable)
+    timetable: Any = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
+    info = timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction(run_at - timedelta(days=3)))
+    assert (info.run_after, info.partition_key) == (run_at, key)
+
+
+def restriction(earliest: datetime) -> Any:
+    from airflow.timetables.base import TimeRestriction
+    from pendulum import instance
+
+    return TimeRestriction(earliest=instance(earliest), latest=None, catchup=True)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_report_has_a_contract_a_task_and_where_it_is_sql_a_file(domain: str, bag: BundleDagBag) -> None:
+    dag = bag.dags[f"{domain}_monthly"]
+    sql_tasks = {task.task_id: task for task in dag.tasks if isinstance(task, SqlReportOperator)}
+    python_tasks = {task.task_id for task in dag.tasks if isinstance(task, PythonReportOperator)}
+    assert set(sql_tasks) == {path.stem for path in report_files(domain)}
+    assert set(sql_tasks) | python_tasks == set(report_contracts(domain))
+    for path in report_files(domain):
+        assert sql_tasks[path.stem].sql == path.read_text("utf-8")
+    for name in python_tasks:
+        assert callable(dag.get_task(name).function)  # type: ignore[union-attr]
+
+
+def test_the_chain_of_the_months_run(bag: BundleDagBag) -> None:
+    dag = bag.dags["messaging_monthly"]
+    landed, traffic, publish = (dag.get_task(name) for name in ("landed", "intake_traffic", "publish"))
+    assert isinstance(landed, LandedSensor)
+    assert landed.deferrable
+    assert {"intake_customers", "intake_channels"} <= traffic.upstream_task_ids
+    assert dag.get_task("quality").upstream_task_ids == {"intake_traffic"}
+    assert publish.upstream_task_ids >= {path.stem for path in report_files("messaging")}
+    assert publish.downstream_task_ids == set()
+    for name in ("descriptive_statistics", "industry_exposure_extended"):
+        assert "industry_exposure" in dag.get_task(name).upstream_task_ids
+        assert name in publish.upstream_task_ids
+    assert all(
+        dag.get_task("quality") in task.get_flat_relatives(upstream=True)
+        for task in dag.tasks
+        if "Report" in task.task_type
+    )

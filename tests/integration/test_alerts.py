@@ -1,0 +1,225 @@
+"""Alerts as the callbacks of the DAGs send them, over SNS to a queue: one for a run, whatever fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from airflow.sdk import Connection as AirflowConnection
+
+from messaging_months import migrate
+from waybill.errors import DataError
+from waybill.operators import alerting
+from waybill.operators.alerting import (
+    alert_deadline,
+    alert_failure,
+    alert_task_failure,
+    deadline_alert,
+)
+from waybill.warehouse.connection import connect
+
+DAG = SimpleNamespace(dag_id="messaging_monthly")
+CAUSE = "s3://raw/traffic.csv: 900 of 1000 rows do not meet the contract"
+
+
+class Queue:
+    """A queue that is subscribed to the topic of the alerts."""
+
+    def __init__(self) -> None:
+        name = f"alerts-{uuid4().hex[:8]}"
+        sns, self._sqs = boto3.client("sns"), boto3.client("sqs")
+        self.topic_arn = sns.create_topic(Name=name)["TopicArn"]
+        self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        sns.subscribe(TopicArn=self.topic_arn, Protocol="sqs", Endpoint=queue["Attributes"]["QueueArn"])
+
+    def messages(self) -> list[dict[str, str]]:
+        """What has come since the last call: Subject and Message of each."""
+        found = []
+        while batch := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                found.append(json.loads(message["Body"]))
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+
+@pytest.fixture
+def queue(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Queue:
+    queue = Queue()
+    connection = {"conn_type": "aws", "extra": {"topic_arn": queue.topic_arn}}
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS", json.dumps(connection))
+    return queue
+
+
+@pytest.fixture
+def warehouse(warehouse_dsn: str) -> str:
+    """The address of a warehouse; Airflow's connection `waybill_warehouse` is it."""
+    migrate(warehouse_dsn)
+    return warehouse_dsn
+
+
+def closed_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def of_task(task_id: str, cause: str = CAUSE, run_id: str = "scheduled__2026-11") -> dict[str, Any]:
+    task = SimpleNamespace(task_id=task_id, log_url=f"http://airflow/{task_id}")
+    return {"dag": DAG, "run_id": run_id, "ti": task, "exception": DataError(cause)}
+
+
+def of_run(run_id: str = "scheduled__2026-11") -> dict[str, Any]:
+    return {"dag": DAG, "run_id": run_id, "reason": "task_failure"}
+
+
+def noted(dsn: str) -> list[tuple[Any, ...]]:
+    with connect(dsn) as connection:
+        query = "select dag_id, run_id, kind, channels from waybill.alert order by run_id, kind"
+        return connection.execute(query).fetchall()
+
+
+def test_one_message_for_a_run_that_says_what_failed_and_why(queue: Queue, warehouse: str) -> None:
+    alert_task_failure(of_task("intake_traffic"))
+    alert_task_failure(of_task("intake_customers", "another cause"))
+    alert_failure(of_run())
+    [message] = queue.messages()
+    assert message["Subject"] == "messaging_monthly: the run scheduled__2026-11 failed in the task intake_traffic."
+    assert f"Cause: {CAUSE}" in message["Message"]
+    assert "http://airflow/intake_traffic" in message["Message"]
+    assert noted(warehouse) == [("messaging_monthly", "scheduled__2026-11", "failure", ["waybill_alerts_sns"])]
+    alert_failure(of_run("another"))
+    assert len(queue.messages()) == 1
+
+
+def test_tasks_that_fail_at_once_raise_one_alert(queue: Queue, warehouse: str) -> None:
+    start = threading.Barrier(4)
+
+    def fail(number: int) -> None:
+        start.wait(30)
+        alert_task_failure(of_task(f"task_{number}"))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fail, range(4)))
+    assert len(queue.messages()) == 1
+
+
+def test_a_channel_that_fails_does_not_keep_the_others_from_sending(
+    queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_WAYBILL_ALERTS_SLACK",
+        json.dumps(
+            {
+                "conn_type": "slackwebhook",
+                "password": f"http://127.0.0.1:{closed_port()}/services/T/B/X",
+                "extra": {"timeout": 1},
+            }
+        ),
+    )
+    mail = {
+        "conn_type": "smtp",
+        "host": "127.0.0.1",
+        "port": closed_port(),
+        "extra": {"to_email": "a@example.com", "from_email": "b@example.com", "disable_ssl": True, "retry_limit": 1},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_ALERTS_EMAIL", json.dumps(mail))
+    reverse = dict(reversed(list(alerting.CHANNELS.items())))
+    monkeypatch.setattr(alerting, "CHANNELS", reverse)
+    with caplog.at_level(logging.ERROR):
+        alert_failure(of_run())
+    assert len(queue.messages()) == 1
+    assert [row[-1] for row in noted(warehouse)] == [["waybill_alerts_sns"]]
+    for channel in ("waybill_alerts_slack", "waybill_alerts_email"):
+        assert f"the alert could not be sent over {channel}" in caplog.text
+
+
+def test_a_connection_that_cannot_be_read_does_not_keep_the_others_from_sending(
+    queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = AirflowConnection.get
+
+    def fail(conn_id: str) -> Any:
+        if conn_id == "waybill_alerts_slack":
+            raise RuntimeError("the secrets backend is away")
+        return get(conn_id)
+
+    monkeypatch.setattr(AirflowConnection, "get", fail)
+    reverse = dict(reversed(list(alerting.CHANNELS.items())))
+    for number, channels in enumerate((alerting.CHANNELS, reverse)):
+        monkeypatch.setattr(alerting, "CHANNELS", channels)
+        alert_failure(of_run(f"run {number}"))
+        assert len(queue.messages()) == 1
+    assert [row[-1] for row in noted(warehouse)] == [["waybill_alerts_sns"]] * 2
+
+
+def test_without_the_warehouse_the_run_still_raises_one_alert(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", f"postgresql://nobody@127.0.0.1:{closed_port()}/away")
+    alert_task_failure(of_task("intake_traffic"))
+    alert_task_failure(of_task("intake_customers"))
+    assert queue.messages() == []  # a task cannot tell whether another one spoke
+    alert_failure(of_run())
+    [message] = queue.messages()
+    assert "messaging_monthly: the run scheduled__2026-11 failed" in message["Message"]
+
+
+def test_an_alert_that_went_nowhere_is_raised_again_by_the_run(
+    queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}")
+        away.setenv("AWS_MAX_ATTEMPTS", "1")
+        alert_task_failure(of_task("intake_traffic"))
+    assert queue.messages() == []
+    alert_failure(of_run())
+    assert len(queue.messages()) == 1
+    alert_failure(of_run())
+    assert queue.messages() == []
+    assert [row[-1] for row in noted(warehouse)] == [["waybill_alerts_sns"]]
+
+
+def test_without_any_channel_the_alert_is_an_error_in_the_log(
+    warehouse: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
+    alert_failure(of_run())
+    assert "no alert channel took the alert: messaging_monthly: the run scheduled__2026-11 failed" in caplog.text
+
+
+def test_a_late_run_is_told_once_and_apart_from_its_failure(queue: Queue, warehouse: str) -> None:
+    callback = deadline_alert(3).callback
+    assert callback.path == f"{alert_deadline.__module__}.{alert_deadline.__qualname__}"
+    context: Mapping[str, Any] = {"dag_run": {"dag_id": DAG.dag_id, "dag_run_id": "scheduled__2026-11"}}
+    for _ in range(2):
+        alert_deadline(**callback.kwargs, context=context)
+    [message] = queue.messages()
+    assert "has not finished by 3 hours after its start" in message["Message"]
+    alert_failure(of_run())
+    assert len(queue.messages()) == 1
+    assert [row[2] for row in noted(warehouse)] == ["deadline", "failure"]
+
+
+def test_a_callback_never_raises(monkeypatch: pytest.MonkeyPatch, queue: Queue) -> None:
+    """An exception in a callback would hide the cause of the failure."""
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", raising=False)
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
+    alert_task_failure({"dag": DAG, "run_id": "x"})
+    alert_failure({"dag": DAG, "run_id": "x"})
+
+
+def test_the_subject_fits_sns(queue: Queue, warehouse: str) -> None:
+    """SNS takes fewer than a hundred characters, without line ends."""
+    alert_task_failure(of_task("t" * 300, "cause", run_id="manual__ä" + "x" * 200))
+    [message] = queue.messages()
+    assert len(message["Subject"]) < 100
+    assert message["Subject"].startswith("messaging_monthly: the run manual__ä")
+    assert "t" * 300 in message["Message"]

@@ -1,0 +1,114 @@
+"""Whatever snapshots come, in whatever order and however often: the history says what each month's snapshot said."""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from psycopg import Connection
+
+from landing_support import CUSTOMERS, MemoryBucket, csv_body, total
+from messaging_months import RUN, month
+from waybill.contracts import load_domain
+from waybill.intake.ledger import Books
+from waybill.intake.run import take_in_file
+
+CONTRACTS = load_domain("messaging")
+MONTHS = ["2026-01", "2026-02", "2026-03", "2026-05"]
+ENDS = [date(2026, number, 1) for number in range(1, 9)]
+SEGMENTS = ["Startup", "Enterprise"]
+
+Snapshot = dict[int, str]
+"""Segment by customer."""
+SNAPSHOTS = st.dictionaries(st.integers(1, 3), st.sampled_from(SEGMENTS), min_size=1)
+NAME = st.tuples(st.sampled_from(MONTHS), st.sampled_from(["a.csv", "a.csv", "b.csv"]))
+ARRIVALS = st.lists(st.tuples(NAME, SNAPSHOTS), min_size=1, max_size=8)
+HISTORY = (
+    "select customer_id, segment, valid_from, valid_to::text from messaging.customers_history "
+    "order by customer_id, valid_from"
+)
+
+
+class Archive:
+    """The snapshots in a bucket, and the warehouse they are loaded into."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.bucket = connection, MemoryBucket()
+        self.files: dict[tuple[str, str], Snapshot] = {}
+        connection.execute("truncate messaging.customers_history")
+        connection.execute("delete from waybill.load_file where dataset = 'messaging.customers'")
+
+    def arrive(self, name: tuple[str, str], snapshot: Snapshot) -> Books | None:
+        rows = [f"{customer},1,Name,{segment},Retail,DE,2020-01-31" for customer, segment in sorted(snapshot.items())]
+        file = self.bucket.land("customers", name[0], csv_body(CUSTOMERS, rows), name[1])
+        self.files[name] = snapshot
+        return take_in_file(self.connection, self.bucket, file, CONTRACTS["customers"], CONTRACTS, RUN)
+
+    def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, parameters).fetchall()
+
+    def state(self, end: date) -> Snapshot:
+        """The model: the last snapshot of a month that begins before `end`; of one month the later name."""
+        standing = {month(key).start: snapshot for (key, _), snapshot in sorted(self.files.items())}
+        return next((standing[start] for start in sorted(standing, reverse=True) if start < end), {})
+
+    def check(self) -> list[tuple[Any, ...]]:
+        """Compare the history with the model; returns it."""
+        for end in ENDS:
+            assert (end, dict(self.all("select customer_id, segment from messaging.customers_as_of(%s)", (end,)))) == (
+                end,
+                self.state(end),
+            )
+        assert dict(self.all("select customer_id, segment from messaging.customers")) == self.state(date.max)
+        history = self.all(HISTORY)
+        for (customer, segment, _, until), (next_customer, next_segment, since, _) in pairwise(history):
+            if customer == next_customer:
+                assert until <= since.isoformat(), "validities do not overlap"
+                assert until < since.isoformat() or segment != next_segment, "equal neighbours are one row"
+        return history
+
+
+@given(ARRIVALS)
+# A to B and back to A; gone and back again; a snapshot before all others; a correction of a month in the middle.
+@example(
+    [((key, "a.csv"), {1: segment}) for key, segment in zip(MONTHS, ["Startup", "Enterprise", "Startup"], strict=False)]
+)
+@example(
+    [
+        (("2026-03", "a.csv"), {1: "Startup"}),
+        (("2026-02", "a.csv"), {2: "Startup"}),
+        (("2026-01", "a.csv"), {1: "Startup"}),
+    ]
+)
+@example(
+    [
+        ((key, "a.csv"), {1: segment})
+        for key, segment in zip(
+            ["2026-01", "2026-02", "2026-03", "2026-02"], ["Startup", "Enterprise", "Startup", "Startup"], strict=True
+        )
+    ]
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_history_depends_on_the_snapshots_and_not_on_their_arrival(
+    landing_connection: Connection, arrivals: list[tuple[tuple[str, str], Snapshot]]
+) -> None:
+    with landing_connection.transaction(force_rollback=True):
+        archive = Archive(landing_connection)
+        for name, snapshot in arrivals:
+            is_new = archive.files.get(name) != snapshot
+            books = archive.arrive(name, snapshot)
+            assert (books is not None) == is_new, "the same content again is no load"
+            if books is not None:
+                assert books.rows_in == len(snapshot) == total(books)
+                assert books.stale in (0, len(snapshot))
+        history, files = archive.check(), dict(archive.files)
+        for name, snapshot in files.items():
+            assert archive.arrive(name, snapshot) is None
+        assert archive.check() == history
+        in_order = Archive(landing_connection)
+        for name, snapshot in sorted(files.items()):
+            in_order.arrive(name, snapshot)
+        assert in_order.all(HISTORY) == history

@@ -1,0 +1,167 @@
+"""Whatever files come, in whatever order and however often: the traffic tables depend on the files alone.
+
+Every load is compared with a plain Python model of the files that count, which knows nothing of order of arrival.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from psycopg import Connection
+
+from landing_support import TRAFFIC, MemoryBucket, csv_body, total
+from messaging_months import RUN
+from waybill.contracts import load_domain
+from waybill.intake.ledger import Books
+from waybill.intake.run import take_in_file
+
+CONTRACTS = load_domain("messaging")
+# Any number of rejects is allowed, so that every file of the model counts.
+CONTRACT = replace(CONTRACTS["traffic"], reject_threshold_pct=100)
+MONTHS = ["2026-01", "2026-02", "2026-03"]
+DAYS = [date(2025, 12, 31), date(2026, 2, 1), date(2026, 2, 28)]
+BOUNDS = [date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1), date(2026, 4, 1)]
+
+Key = tuple[date, int]
+Row = tuple[Key, int]
+"""((day, customer), revenue): the smallest traffic row."""
+ROWS = st.lists(st.tuples(st.tuples(st.sampled_from(DAYS), st.integers(1, 2)), st.integers(1, 2)), max_size=5)
+NAME = st.tuples(st.sampled_from(MONTHS), st.sampled_from(["a.csv", "b.csv"]))
+ARRIVALS = st.lists(st.tuples(NAME, ROWS), min_size=2, max_size=9)
+
+
+def one_row(month: str, name: str, revenue: int | None) -> tuple[tuple[str, str], list[Row]]:
+    """A file of one row, always of the same key, or of none."""
+    return (month, name), [] if revenue is None else [((DAYS[0], 1), revenue)]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What becomes of the rows of a file by themselves, by record number."""
+
+    accepted: dict[Key, tuple[int, int]]
+    """(record, revenue) by key."""
+    rejected: dict[int, str]
+    duplicates: int
+
+
+def judge(month: str, rows: list[Row]) -> Judged:
+    accepted, rejected, duplicates = dict[Key, tuple[int, int]](), dict[int, str](), 0
+    for record, (key, revenue) in enumerate(rows, start=1):
+        if f"{key[0]:%Y-%m}" > month:
+            rejected[record] = "after_period"
+        elif key not in accepted:
+            accepted[key] = (record, revenue)
+        elif accepted[key][1] == revenue:
+            duplicates += 1
+        else:
+            rejected[record] = "conflict"
+    return Judged(accepted, rejected, duplicates)
+
+
+class Shelf:
+    """The traffic files in a bucket, and the warehouse they are loaded into."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.bucket = connection, MemoryBucket()
+        self.files: dict[tuple[str, str], list[Row]] = {}
+
+    def arrive(self, name: tuple[str, str], rows: list[Row]) -> Books | None:
+        """Put the file, over its older version if there is one, and take it in."""
+        lines = [f"7,{day},1,{customer},1,10,{revenue}" for (day, customer), revenue in rows]
+        file = self.bucket.land("traffic", name[0], csv_body(TRAFFIC, lines), name[1])
+        self.files[name] = rows
+        return take_in_file(self.connection, self.bucket, file, CONTRACT, CONTRACTS, RUN)
+
+    def versions(self) -> dict[Key, list[tuple[str, str, int, int]]]:
+        """By key (delivery month, file, record, revenue) of every accepted row, in the order in which they apply."""
+        found: dict[Key, list[tuple[str, str, int, int]]] = {}
+        for (month, name), rows in sorted(self.files.items()):
+            for key, (record, revenue) in judge(month, rows).accepted.items():
+                found.setdefault(key, []).append((month, name, record, revenue))
+        return found
+
+    def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, parameters).fetchall()
+
+    def stored(self, table: str) -> list[tuple[Key, tuple[str, str, int, int]]]:
+        rows = self.all(
+            "select send_date, customer_id, to_char(t._delivered, 'YYYY-MM'), split_part(object_key, '/', 5), "
+            f"_record, revenue_eur::integer from messaging.{table} as t "
+            "inner join waybill.load_file as f on t._file_id = f.file_id where status = 'loaded' order by 1, 2, 3, 4"
+        )
+        return [((day, customer), tuple(rest)) for day, customer, *rest in rows]
+
+    def check(self) -> None:
+        """Compare every table and the ledger with the model."""
+        versions = self.versions()
+        assert self.stored("traffic") == sorted((key, found[-1]) for key, found in versions.items())
+        assert self.stored("traffic_superseded") == sorted(
+            (key, version) for key, found in versions.items() for version in found[:-1]
+        )
+        counts = self.all(
+            "select count(*) from messaging.traffic union all select count(*) from messaging.traffic_superseded"
+        )
+        assert sum(count for (count,) in counts) == sum(map(len, versions.values())), (
+            "no row of a replaced file is left"
+        )
+        for bound in BOUNDS:
+            known = {key: [v for v in found if v[0] < f"{bound:%Y-%m}"] for key, found in versions.items()}
+            assert self.all(
+                "select send_date, customer_id, revenue_eur::integer from messaging.traffic_as_of(%s) order by 1, 2",
+                (bound,),
+            ) == sorted((*key, found[-1][3]) for key, found in known.items() if found)
+        ledger = self.all(
+            "select period, split_part(object_key, '/', 5), rows_in, rejected, duplicate, "
+            "rows_in - inserted - updated - unchanged - rejected - duplicate - stale, "
+            "array(select record || ' ' || reasons[1] from waybill.quarantine as q "
+            "where q.file_id = f.file_id order by record) "
+            "from waybill.load_file as f where status = 'loaded' and period > '2025-12-31' order by 1, 2"
+        )
+        judged = {name: judge(name[0], rows) for name, rows in sorted(self.files.items())}
+        assert [(f"{period:%Y-%m}", *rest) for period, *rest in ledger] == [
+            (
+                *name,
+                len(self.files[name]),
+                len(file.rejected),
+                file.duplicates,
+                0,
+                [f"{r} {why}" for r, why in file.rejected.items()],
+            )
+            for name, file in judged.items()
+        ]
+
+
+@given(ARRIVALS)
+# A new version withdraws the row, so the newest of the older versions, not the one loaded last, stands again.
+@example(
+    [
+        one_row("2026-01", "b.csv", 2),
+        one_row("2026-01", "a.csv", 1),
+        *(one_row("2026-02", "a.csv", n) for n in (3, None)),
+    ]
+)
+# Before the current version was delivered, the newest of those known by then counts.
+@example([one_row("2026-01", "b.csv", 2), one_row("2026-01", "a.csv", 1), one_row("2026-02", "a.csv", 1)])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
+    landing_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row]]]
+) -> None:
+    with landing_connection.transaction(force_rollback=True):
+        shelf = Shelf(landing_connection)
+        for name, rows in arrivals:
+            is_new = shelf.files.get(name) != rows
+            books = shelf.arrive(name, rows)
+            assert (books is not None) == is_new, "the same content again is no load"
+            if books is not None:
+                judged = judge(name[0], rows)
+                assert books.rows_in == len(rows) == total(books)
+                assert (books.rejected, books.duplicate) == (len(judged.rejected), judged.duplicates)
+        shelf.check()
+        for name, rows in shelf.files.items():
+            assert shelf.arrive(name, rows) is None
+        shelf.check()

@@ -1,0 +1,180 @@
+"""A contract may gain nullable columns; any other change stops before the table is touched and says what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from landing_support import CUSTOMERS, MONTH, TRAFFIC, Amend, Landing, csv_body, customer_rows, traffic_rows
+from waybill.contracts import ContractError, load_domain
+
+GOOD = traffic_rows(40)
+NEW_COLUMN = """\
+      - name: campaign
+        description: What the message was sent for.
+        logicalType: string
+        physicalType: text
+        logicalTypeOptions: {maxLength: 10}
+"""
+FIRST, LAST = "      - name: send_date\n", "slaProperties:\n"
+"""Where a new column goes in the traffic contract: before the second column, or after the last one."""
+
+
+def columns(landing: Landing, table: str) -> dict[str, str]:
+    return dict(
+        landing.all(
+            "select attname, format_type(atttypid, atttypmod) from pg_attribute "
+            "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
+            (f"messaging.{table}",),
+        )
+    )
+
+
+def contract_count(landing: Landing) -> int:
+    (count,) = landing.column("select count(*) from waybill.contract where dataset = 'messaging.traffic'")
+    return int(count)
+
+
+@pytest.mark.parametrize("place", [FIRST, LAST], ids=["in the middle", "at the end"])
+def test_a_new_nullable_column_is_added_and_old_files_still_load(place: str, landing: Landing, amend: Amend) -> None:
+    old = landing.load("traffic", csv_body(TRAFFIC, GOOD), "a.csv")
+    amend("traffic", place, NEW_COLUMN + place)
+    new_rows = [f"{row},{'spring' if number % 2 else ''}" for number, row in enumerate(GOOD)]
+    new = landing.load(
+        "traffic", csv_body(f"{TRAFFIC},Campaign", [*new_rows, f"{traffic_rows(41)[40]},too long a name"]), "b.csv"
+    )
+    landing.check(new, 41, {41: ["length:campaign"]}, unchanged=20, updated=20)
+    landing.check(old, 40, inserted=40)
+    count = "select count(campaign) from messaging.{}"
+    assert (
+        landing.column(count.format("traffic")) == landing.column(count.format("traffic_as_of('2026-04-01')")) == [20]
+    )
+    assert landing.column(count.format("traffic_superseded")) == [0], "rows from before have no value"
+
+    # Files without the column still load, into a partition that is there and into a new one.
+    landing.check(landing.load("traffic", csv_body(TRAFFIC, GOOD[:5]), "c.csv"), 5, unchanged=3, updated=2)
+    april = csv_body(TRAFFIC, [row.replace("2026-03", "2026-04") for row in GOOD])
+    landing.check(landing.load("traffic", april, key_month="2026-04"), 40, inserted=40)
+    may = csv_body(f"campaign,{TRAFFIC}", [f"may,{row.replace('2026-03', '2026-05')}" for row in GOOD])
+    landing.check(landing.load("traffic", may, key_month="2026-05"), 40, inserted=40)
+    assert landing.column("select count(campaign) from messaging.traffic where send_date >= '2026-04-01'") == [40]
+    assert contract_count(landing) == 2
+    assert landing.ledger(old)["contract_sha256"] != landing.ledger(new)["contract_sha256"]
+
+
+def test_a_new_version_of_an_old_file_withdraws_its_rows_across_the_change(landing: Landing, amend: Amend) -> None:
+    landing.load("traffic", csv_body(TRAFFIC, GOOD), "a.csv")
+    landing.load("traffic", csv_body(TRAFFIC, GOOD), "b.csv")
+    amend("traffic", FIRST, NEW_COLUMN + FIRST)
+    key = landing.load("traffic", csv_body(f"{TRAFFIC},campaign", [f"{row},x" for row in GOOD[:5]]), "b.csv")
+    landing.check(key, 5, updated=5)
+    assert landing.all("select count(*), count(campaign) from messaging.traffic") == [(40, 5)]
+    assert landing.all("select count(*), count(campaign) from messaging.traffic_superseded") == [(5, 0)]
+
+
+def test_a_snapshots_history_view_and_function_gain_the_column(landing: Landing, amend: Amend) -> None:
+    place = "      - name: segment\n"
+    amend("customers", place, NEW_COLUMN.replace("campaign", "region") + place)
+    rows = [f"{row},north" for row in customer_rows(4)]
+    landing.check(landing.load("customers", csv_body(f"{CUSTOMERS},region", rows)), 4, updated=4)
+    assert landing.column("select region from messaging.customers") == ["north"] * 4
+    assert landing.column("select region from messaging.customers_as_of('2026-03-01')") == [None] * 9
+    assert landing.column("select distinct region from messaging.customers_as_of('2026-04-01')") == ["north"]
+    for name in ("customers", "customers_history"):
+        assert columns(landing, name)["region"] == "text"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "old", "new", "problems"),
+    [
+        (
+            "traffic",
+            NEW_COLUMN,
+            NEW_COLUMN.replace("        logicalTypeOptions", "        required: true\n        logicalTypeOptions"),
+            ["column 'campaign' is new and required, so rows that are there cannot have it"],
+        ),
+        (
+            "traffic",
+            "name: revenue_eur",
+            "name: revenue_usd",
+            [
+                "column 'revenue_eur' is in the table and not in the contract",
+                "column 'revenue_usd' is new and required, so rows that are there cannot have it",
+            ],
+        ),
+        (
+            "traffic",
+            "physicalType: bigint",
+            "physicalType: integer",
+            ["column 'traffic_id' is bigint not null in the table and integer not null in the contract"],
+        ),
+        (
+            "traffic",
+            "numeric(12,2)",
+            "numeric(14,2)",
+            ["column 'revenue_eur' is numeric(12,2) not null in the table and numeric(14,2) not null in the contract"],
+        ),
+        (
+            "customers",
+            "        logicalTypeOptions: {minLength: 1, maxLength: 100}\n        required: true\n",
+            "",
+            ["column 'industry' is text not null in the table and text in the contract"],
+        ),
+    ],
+    ids=["required", "renamed", "retyped", "wider", "nullable"],
+)
+def test_any_other_change_is_refused_and_says_what_to_do(
+    dataset: str, old: str, new: str, problems: list[str], landing: Landing, amend: Amend
+) -> None:
+    amend("traffic", LAST, f"{NEW_COLUMN if old == NEW_COLUMN else ''}{LAST}")
+    amend(dataset, old, new)
+    before = columns(landing, "traffic"), columns(landing, "customers_history"), contract_count(landing)
+    body = csv_body(TRAFFIC, []) if dataset == "traffic" else csv_body(CUSTOMERS, customer_rows())
+    if "revenue_usd" in new:
+        body = body.replace(b"revenue_eur", b"revenue_usd")
+    elif old == NEW_COLUMN:
+        body = csv_body(f"{TRAFFIC},campaign", [])
+    key = landing.put(dataset, MONTH, body)
+    with pytest.raises(ContractError) as caught:
+        landing.take_in(dataset, MONTH)
+    message = str(caught.value)
+    assert f"the contract of messaging.{dataset} (version 1.0.0) changes more than nullable columns can" in message
+    assert all(problem in message for problem in problems)
+    assert message.endswith(
+        "Migrate the table by hand, or give the dataset a new name, or undo the change in the contract."
+    )
+    assert (columns(landing, "traffic"), columns(landing, "customers_history"), contract_count(landing)) == before
+    assert landing.all("select object_key, message from waybill.refusal") == [(key, message)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Net revenue of the day, in euro.", "Net revenue of the day, in euro, without tax."),
+        ("numeric(12,2)", "numeric(12, 2)"),
+        ("rejectThresholdPct, value: 5", "rejectThresholdPct, value: 4"),
+        ("      - name: traffic_id", "\n      # the sender's number\n      - name: traffic_id"),
+    ],
+    ids=["description", "blank in a type", "threshold", "comment"],
+)
+def test_a_change_of_anything_but_columns_takes_effect_at_once(
+    old: str, new: str, landing: Landing, amend: Amend
+) -> None:
+    before = columns(landing, "traffic")
+    amend("traffic", old, new)
+    for name in ("a.csv", "b.csv"):
+        landing.load("traffic", csv_body(TRAFFIC, GOOD), name)
+    assert columns(landing, "traffic") == before
+    assert contract_count(landing) == 2, "one entry for the contract before and one for this"
+    (comment,) = landing.column(
+        "select col_description('messaging.traffic'::regclass, attnum) from pg_attribute "
+        "where attrelid = 'messaging.traffic'::regclass and attname = 'revenue_eur'"
+    )
+    assert comment.endswith("tax.") == ("tax" in new)
+
+
+def test_a_typo_in_a_contract_names_the_file_and_the_place(landing: Landing, amend: Amend) -> None:
+    place = r"\$.schema\[0\].properties\[0\]: .*'requierd' was unexpected"
+    with pytest.raises(ContractError, match=rf"include/contracts/messaging/traffic.yaml: .*{place}"):
+        amend("traffic", "required: true", "requierd: true")
+    with pytest.raises(ContractError, match=place):
+        load_domain("messaging")

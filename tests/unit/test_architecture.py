@@ -1,0 +1,160 @@
+"""The rules that keep the project small and quick: who imports what, and how SQL is made."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from waybill.settings import PROJECT_ROOT
+
+PACKAGE = PROJECT_ROOT / "plugins" / "waybill"
+OPERATORS = PACKAGE / "operators"
+DAG_FILES = sorted((PROJECT_ROOT / "dags").rglob("*.py"))
+MODULES = sorted(PACKAGE.rglob("*.py"))
+KERNEL = [path for path in MODULES if not path.is_relative_to(OPERATORS)]
+# Tests of DAGs, of operators and of the stack's Airflow import it; no other test needs it.
+AIRFLOW_TESTS = {"dags", "test_alerts.py", "test_stack_airflow.py"}
+KERNEL_TESTS = [
+    path
+    for path in sorted((PROJECT_ROOT / "tests").rglob("*.py"))
+    if not AIRFLOW_TESTS & set(path.relative_to(PROJECT_ROOT / "tests").parts)
+]
+HEAVY = {"duckdb", "numpy", "pandas", "pyarrow", "scipy"}
+VAGUE = {"base", "common", "core", "helper", "helpers", "lib", "misc", "tools", "util", "utils"}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(PROJECT_ROOT))
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import, also of those within functions and by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("__import__", "import_module")):
+            yield from ((node.lineno, str(arg.value)) for arg in node.args[:1] if isinstance(arg, ast.Constant))
+
+
+def is_airflow(module: str) -> bool:
+    return module.split(".", maxsplit=1)[0] == "airflow" or module.startswith("waybill.operators")
+
+
+@pytest.mark.parametrize("path", [*KERNEL, *KERNEL_TESTS], ids=relative)
+def test_the_kernel_and_its_tests_do_without_airflow(path: Path) -> None:
+    found = [(line, name) for line, name in imports(ast.parse(path.read_text())) if is_airflow(name)]
+    assert found == [], f"{relative(path)} imports Airflow; only plugins/waybill/operators and dags may"
+
+
+def test_there_is_a_kernel_and_it_was_looked_at() -> None:
+    assert len(KERNEL) > 25
+    assert [name for _, name in imports(ast.parse((OPERATORS / "reports.py").read_text())) if is_airflow(name)]
+    assert list(imports(ast.parse("def f():\n    from airflow.sdk import DAG"))) == [(2, "airflow.sdk")]
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=relative)
+def test_a_dag_file_is_wiring(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert 25 <= len(lines) <= 80, f"{relative(path)} has {len(lines)} lines"
+    definitions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    assert definitions == []
+    other_dags = {file.stem for file in DAG_FILES}
+    modules = {part for _, name in imports(ast.parse(path.read_text())) for part in name.split(".")}
+    assert not (other_dags - {"messaging"}) & modules, "a DAG file imports another one"
+
+
+AS_AIRFLOW_DOES = """
+import json, runpy, sys
+from airflow.utils.file import find_path_from_directory
+
+plugins, *dag_files = sys.argv[1:]
+executed = [path for path in find_path_from_directory(plugins, ".airflowignore", "glob") if path.endswith(".py")]
+imported = {}
+for path in dag_files:
+    runpy.run_path(path)
+    imported[path] = sorted({name.split(".")[0] for name in sys.modules})
+print(json.dumps({"executed": executed, "imported": imported}))
+"""
+
+
+@pytest.fixture(scope="module")
+def airflow() -> dict[str, Any]:
+    """What Airflow executes below plugins/, and which modules are there after reading each DAG file."""
+    done = subprocess.run(
+        [sys.executable, "-c", AS_AIRFLOW_DOES, str(PROJECT_ROOT / "plugins"), *map(str, DAG_FILES)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT / "plugins")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_dag_file_is_read_without_heavy_imports(airflow: dict[str, Any]) -> None:
+    assert DAG_FILES
+    heavy = {path: HEAVY & set(modules) for path, modules in airflow["imported"].items()}
+    assert heavy == {str(path): set() for path in DAG_FILES}
+
+
+def test_airflow_does_not_execute_the_package_as_plugins(airflow: dict[str, Any]) -> None:
+    assert airflow["executed"] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_module_is_named_by_what_it_does(path: Path) -> None:
+    assert not VAGUE & {part.removesuffix(".py") for part in path.relative_to(PACKAGE).parts}
+
+
+def text_with_values(node: ast.expr) -> bool:
+    """Whether a text is put together from values: an f-string, `%`, `+` with a name, or str.format."""
+    if isinstance(node, ast.JoinedStr):
+        return any(isinstance(part, ast.FormattedValue) for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
+        sides = (node.left, node.right)
+        return any(isinstance(side, ast.Constant | ast.JoinedStr) for side in sides) and not all(
+            isinstance(side, ast.Constant) for side in sides
+        )
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "format"
+        and isinstance(node.func.value, ast.Constant | ast.JoinedStr)
+    )
+
+
+def statements(tree: ast.AST) -> Iterator[ast.expr]:
+    """What is passed as SQL to PostgreSQL: to execute, executemany, copy and sql.SQL."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            name = node.func.attr
+            if name in ("execute", "executemany", "copy", "exec_driver_sql") or ast.unparse(node.func) == "sql.SQL":
+                yield node.args[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_sql_is_not_put_together_from_values(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    made_here = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and text_with_values(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = [
+        f"{relative(path)}:{node.lineno}: {ast.unparse(node)[:80]}"
+        for node in statements(tree)
+        if text_with_values(node) or (isinstance(node, ast.Name) and node.id in made_here)
+    ]
+    assert found == [], "compose SQL with psycopg.sql and parameters"

@@ -1,0 +1,263 @@
+"""Contracts are read strictly, and the query compiled from one judges every row as plain Python does."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from contextlib import closing
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from waybill.contracts import Column, Contract, ContractError, load, load_all
+from waybill.contracts.validation import compile_query
+from waybill.period import Period
+from waybill.settings import PROJECT_ROOT
+
+PERIOD = Period.parse("month", "2026-03")
+COLUMNS = (
+    Column("day", "", "date", "date", required=True, key_position=1, partitioned=True),
+    Column("small", "", "integer", "integer", required=True, options={"minimum": -5, "maximum": 2_000_000_000}),
+    Column("large", "", "integer", "bigint", options={"exclusiveMinimum": 0, "exclusiveMaximum": 10}),
+    Column("amount", "", "number", "numeric(12,2)", options={"minimum": 0}),
+    Column("rate", "", "number", "numeric(4,0)"),
+    Column("born", "", "date", "date"),
+    Column("name", "", "string", "text", required=True, options={"minLength": 2, "maxLength": 4}),
+    Column("code", "", "string", "text", options={"pattern": "[A-Z]{2}"}),
+    Column("kind", "", "string", "text", enum=("it's", "B")),
+    Column("customer", "", "integer", "integer", reference=("customers", "customer_id")),
+)
+CONTRACT = Contract("test", "rows", "1", "", "", COLUMNS, "merge", 100, 2, (), "")
+KNOWN_CUSTOMERS = (1, 7)
+
+# --- the rules again, in plain Python -----------------------------------------------------------------------
+
+BLANKS = "[ \\t\\n\\f\\r]*"
+
+
+def trimmed(text: str | None) -> str:
+    spaces = "".join(sorted({char for char in text or "" if unicodedata.category(char) == "Zs"}))
+    return (text or "").strip(spaces) if spaces else text or ""
+
+
+def as_integer(text: str, bits: int) -> int | None:
+    if not re.fullmatch(f"{BLANKS}[+-]?[0-9]+{BLANKS}", text):
+        return None
+    value = int(text)
+    return value if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1) else None
+
+
+def as_decimal(text: str, precision: int, scale: int) -> Decimal | None:
+    fraction = f"([.][0-9]{{1,{scale}}})?" if scale else ""
+    if not re.fullmatch(f"{BLANKS}[+-]?[0-9]+{fraction}{BLANKS}", text):
+        return None
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation:
+        return None
+    return value if abs(value) < 10 ** (precision - scale) else None
+
+
+def as_date(text: str) -> date | None:
+    if not re.fullmatch(f"{BLANKS}[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{BLANKS}", text):
+        return None
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None
+
+
+READ: dict[str, Callable[[str], Any]] = {
+    "integer": lambda text: as_integer(text, 32),
+    "bigint": lambda text: as_integer(text, 64),
+    "numeric(12,2)": lambda text: as_decimal(text, 12, 2),
+    "numeric(4,0)": lambda text: as_decimal(text, 4, 0),
+    "date": as_date,
+    "text": lambda text: trimmed(text) or None,
+}
+BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
+    "minimum": lambda value, bound: value >= bound,
+    "maximum": lambda value, bound: value <= bound,
+    "exclusiveMinimum": lambda value, bound: value > bound,
+    "exclusiveMaximum": lambda value, bound: value < bound,
+}
+
+
+def judge_field(column: Column, text: str | None) -> tuple[Any, list[str]]:
+    """The value and the reasons against it."""
+    if not trimmed(text):
+        return None, [f"required:{column.name}"] if column.required else []
+    value = READ[column.physical_type](text or "")
+    if value is None:
+        return None, [f"type:{column.name}"]
+    options, broken = column.options, []
+    if any(not BOUNDS[name](value, options[name]) for name in BOUNDS if name in options):
+        broken.append("range")
+    if "maxLength" in options and not options["minLength"] <= len(value) <= options["maxLength"]:
+        broken.append("length")
+    if "pattern" in options and not re.fullmatch(options["pattern"], value):
+        broken.append("pattern")
+    if column.enum and value not in column.enum:
+        broken.append("enum")
+    if column.reference and value not in KNOWN_CUSTOMERS:
+        broken.append("reference")
+    return value, [f"{rule}:{column.name}" for rule in broken]
+
+
+def judge_row(texts: list[str | None]) -> tuple[list[Any], list[str]]:
+    judged = [judge_field(column, text) for column, text in zip(COLUMNS, texts, strict=True)]
+    reasons = [reason for _, reasons in judged for reason in reasons]
+    day = judged[0][0]
+    if day and day >= date(2026, 4, 1):
+        reasons.append("after_period")
+    if day and day < date(2026, 1, 1):
+        reasons.append("too_late")
+    return [value for value, _ in judged], reasons
+
+
+def judge_with_duckdb(rows: list[list[str | None]]) -> list[dict[str, Any]]:
+    fields = {f"raw_{column.name}": [row[place] for row in rows] for place, column in enumerate(COLUMNS)}
+    arrow = {name: pa.array(texts, pa.string()) for name, texts in fields.items()}
+    with closing(duckdb.connect()) as connection:
+        connection.register("source", pa.table({"record": pa.array(range(1, len(rows) + 1)), **arrow}))
+        connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
+        query = compile_query(CONTRACT, PERIOD, "source", lambda _: True)
+        return sorted(connection.execute(query).to_arrow_table().to_pylist(), key=lambda row: row["_record"])
+
+
+NUMBERS = st.one_of(
+    st.integers(-(10**4), 10**4).map(str),
+    st.sampled_from([2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**63 - 1, 2**63, 10**10 - 1, 10**10, 10**40]).map(str),
+    st.decimals(-100, 10**10, places=2).map(str),
+    st.text(st.sampled_from("0123456789+-.,_eE "), max_size=6),
+    st.sampled_from(
+        ["1,234.50", "1 234", "NaN", "Infinity", "-inf", "1e3", "1_000", "0x10", "+7", "-0", "007", "1.234"]
+    ),
+    st.sampled_from(
+        [" 7 ", "\t7", "7\r\n", "7.", ".5", "9999999999.99", "9999999999.995", "--1", "+ 1", "١٢", "1\v", "½"]
+    ),
+)
+DATES = st.one_of(
+    st.dates(date(2025, 11, 1), date(2026, 5, 1)).map(str),
+    st.dates().map(str),
+    st.tuples(st.sampled_from(["2026", "2024", "0000", "26"]), st.integers(0, 13), st.integers(0, 32)).map(
+        lambda parts: f"{parts[0]}-{parts[1]:02d}-{parts[2]:02d}"
+    ),
+    st.sampled_from(
+        ["infinity", "-infinity", "epoch", "today", "2026-3-1", "20260301", "2026-03-01T00:00", "01.03.2026"]
+    ),
+    st.sampled_from([" 2026-03-01 ", "2026-03-01 (BC)", "2026/03/01", "10000-01-01", "2026-03-01\n", "-2026-03-01"]),
+)
+WORDS = st.one_of(
+    st.text(st.sampled_from("ABab'é\u0301😀 \u00a0\u2003\t\n\""), max_size=7),
+    st.sampled_from(["AB", " AB ", "A\u00e9", "it's", "B", " B", "b", "NULL", "x" * 1000]),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5),
+)
+TEXTS = st.one_of(st.none(), st.sampled_from(["", " ", "  ", "\u00a0", "\t"]), NUMBERS, DATES, WORDS)
+GOOD: list[str | None] = ["2026-03-01", "1", "1", "1", "1", "2000-01-01", "abc", "AB", "B", "7"]
+FITTING = [DATES, NUMBERS, NUMBERS, NUMBERS, NUMBERS, DATES, WORDS, WORDS, WORDS, NUMBERS]
+
+
+def fields(place: int) -> st.SearchStrategy[str | None]:
+    return st.one_of(st.just(GOOD[place]), FITTING[place], TEXTS)
+
+
+@given(st.lists(st.tuples(*map(fields, range(len(COLUMNS)))).map(list), min_size=1, max_size=60))
+@example([GOOD, [None] * len(GOOD), [text and f" {text} " for text in GOOD]])
+@settings(max_examples=60, deadline=None)
+def test_rows_are_judged_as_plain_python_judges_them(rows: list[list[str | None]]) -> None:
+    for row, found in zip(rows, judge_with_duckdb(rows), strict=True):
+        values, reasons = judge_row(row)
+        assert (row, found["_reasons"] or []) == (row, reasons)
+        assert (found["_reasons"] is None) == (found["_raw"] is None) == (not reasons)
+        if reasons:
+            raw = {column.name: text for column, text in zip(COLUMNS, row, strict=True)}
+            assert json.loads(found["_raw"]) == raw
+        else:
+            assert (row, [found[column.name] for column in COLUMNS]) == (row, values)
+
+
+def test_an_absent_optional_column_is_null_and_not_in_the_fields_of_a_reject() -> None:
+    with closing(duckdb.connect()) as connection:
+        texts = {f"raw_{column.name}": [GOOD[place], GOOD[place]] for place, column in enumerate(COLUMNS)}
+        del texts["raw_code"], texts["raw_born"]
+        texts["raw_small"][1] = "x"
+        connection.register("source", pa.table({"record": [1, 2], **texts}))
+        connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
+        query = compile_query(CONTRACT, PERIOD, "source", lambda name: name not in ("code", "born"))
+        good, bad = connection.execute(query).to_arrow_table().to_pylist()
+    assert (good["code"], good["born"], good["_reasons"]) == (None, None, None)
+    assert bad["_reasons"] == ["type:small"]
+    assert list(json.loads(bad["_raw"])) == [name for name in CONTRACT.names if name not in ("code", "born")]
+
+
+# --- contract files -----------------------------------------------------------------------------------------
+
+SOURCE = (PROJECT_ROOT / "include/contracts/messaging/traffic.yaml").read_text()
+
+
+def test_every_contract_of_the_project_is_valid() -> None:
+    assert {"messaging.customers", "messaging.channels", "messaging.traffic"} < set(load_all())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("version: 1.0.0", "versoin: 1.0.0", r"\$: .*'versoin' was unexpected"),
+        ("kind: DataContract", "kind: Contract", r"\$.kind: 'Contract' is not one of"),
+        (
+            "        required: true",
+            "        requried: true",
+            r"\$.schema\[0\].properties\[0\]: .*'requried' was unexpected",
+        ),
+        (
+            "logicalType: date",
+            "logicalType: datum",
+            r"\$.schema\[0\].properties\[1\].logicalType: 'datum' is not one of",
+        ),
+        ("minimum: 1, format: i64", "minimun: 1", r"\$.schema\[0\].properties\[0\].*minimun"),
+        ("mustBeGreaterThan: 0", "mustBeMoreThan: 0", r"\$.schema\[0\].quality\[0\].*mustBeMoreThan"),
+        ("description:\n  purpose", "description: [\n  purpose", "not YAML: "),
+        ("loadMode", "loadmode", r"unknown custom properties \['loadmode'\]"),
+        ("value: merge", "value: append", "loadMode 'append' must be snapshot or merge"),
+        ("  - name: traffic\n    phys", "  - name: trafic\n    phys", "exactly one schema object, named 'traffic'"),
+        ("        physicalType: bigint\n", "", "the column 'traffic_id' needs a logicalType and a physicalType"),
+        ("    severity: error\n", "    severity: fatal\n", "the check 'traffic_present' needs a name, a severity"),
+        ("partitioned: true", "partitioned: false", "needs one partitioned date column in its primary key"),
+        ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
+        ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
+    ],
+)
+def test_a_mistake_in_a_contract_names_the_file_and_the_place(old: str, new: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "traffic.yaml"
+    assert old in SOURCE
+    path.write_text(SOURCE.replace(old, new))
+    with pytest.raises(ContractError, match=f"{re.escape(str(path))}: .*{message}"):
+        load(path)
+
+
+def test_a_type_that_cannot_be_loaded_is_refused() -> None:
+    column = Column("a", "", "string", "money", key_position=1)
+    contract = Contract("test", "rows", "1", "", "", (column,), "snapshot", 0, 0, (), "")
+    with pytest.raises(ContractError, match=r"column 'a': physicalType 'money' is none of integer, .*numeric\(p,s\)"):
+        compile_query(contract, PERIOD, "source", lambda _: True)
+
+
+def test_yaml_is_read_as_the_standard_means_it(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.yaml"
+    path.write_text(SOURCE)
+    contract = load(path)
+    assert contract.key == ["send_date", "account_id", "customer_id", "channel_id"]
+    assert (contract.period_column, contract.lookback_periods, contract.reject_threshold_pct) == ("send_date", 12, 5)
+    assert contract.names == [item["name"] for item in yaml.safe_load(SOURCE)["schema"][0]["properties"]]
+    assert all(column.required for column in contract.columns)
