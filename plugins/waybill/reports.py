@@ -13,7 +13,6 @@ from waybill import quality
 from waybill.contracts import Contract, load, load_domain
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
-from waybill.intake.run import LOOKBACK_PERIODS
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.schema import columns_sql, ensure, relation
@@ -121,7 +120,7 @@ def _record_publication(
           coalesce(array_agg(file_id order by file_id), '{}')
         from waybill.load_file
         where split_part(dataset, '.', 1) = %(domain)s
-          and status = 'loaded' and period <= %(period)s and period >= %(earliest)s
+          and status = 'loaded' and period <= %(period)s
         on conflict (report, period) do update
         set row_count = excluded.row_count, content_sha256 = excluded.content_sha256,
           sql_sha256 = excluded.sql_sha256, code_version = excluded.code_version,
@@ -138,7 +137,6 @@ def _record_publication(
             "code": run.code_version,
             "run_id": run.run_id,
             "domain": domain,
-            "earliest": period.shift(-LOOKBACK_PERIODS).start,
         },
     )
     return int(rows)

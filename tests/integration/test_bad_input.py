@@ -377,3 +377,10 @@ def test_of_two_snapshots_of_a_month_the_later_name_stands(names: tuple[str, str
     else:
         landing.check(keys[0], 3, stale=3)
         landing.check(keys[1], 4, updated=4)
+
+
+@pytest.mark.parametrize("bad", ["", "ragged"], ids=["regular", "with a malformed line"])
+def test_a_record_longer_than_any_reader_takes_refuses_the_file(bad: str, landing: Landing) -> None:
+    body = csv_body(f"{TRAFFIC},comment", [*(f"{row},short" for row in GOOD), f"{GOOD[0]},{'x' * 9 * 2**20}", bad])
+    message = landing.refuse("traffic", body)
+    assert f"records and the count {41 + bool(bad)}; nothing was loaded. Look for stray quotes or line ends." in message

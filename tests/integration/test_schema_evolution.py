@@ -137,7 +137,7 @@ def test_any_other_change_is_refused_and_says_what_to_do(
     with pytest.raises(ContractError) as caught:
         landing.take_in(dataset, MONTH)
     message = str(caught.value)
-    assert f"the contract of messaging.{dataset} (version 1.0.0) changes more than nullable columns can" in message
+    assert f"the contract of messaging.{dataset} (version 1.0.0) needs more than new nullable columns" in message
     assert all(problem in message for problem in problems)
     assert message.endswith(
         "Migrate the table by hand, or give the dataset a new name, or undo the change in the contract."

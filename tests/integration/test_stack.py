@@ -95,8 +95,8 @@ def test_an_alert_reaches_the_queue(stack_environment: dict[str, str]) -> None:
     assert topic["TopicArn"] in stack_environment["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
     sns.publish(TopicArn=topic["TopicArn"], Message="hello")
     queue = sqs.get_queue_url(QueueName="waybill-alerts")["QueueUrl"]
-    [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
-    assert "hello" in message["Body"]
+    messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]  # of other tests, too
+    assert any("hello" in message["Body"] for message in messages)
 
 
 def test_every_listener_is_on_the_loopback_address(stack: Stack) -> None:
@@ -116,6 +116,13 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     assert stack.status() == before
 
 
+def body(stack: Stack, key: str) -> bytes | None:
+    try:
+        return stack.s3().get_object(Bucket="waybill-raw", Key=key)["Body"].read()
+    except ClientError:
+        return None
+
+
 def test_killed_servers_are_started_again_with_what_they_held(own: Stack) -> None:
     with psycopg.connect(own.database_url()) as connection:
         connection.execute("create table kept as select 42 as answer")
@@ -126,7 +133,7 @@ def test_killed_servers_are_started_again_with_what_they_held(own: Stack) -> Non
     assert eventually(lambda: len(pids(own) - killed) == len(SERVICES))
     assert own.up(with_airflow=False) is False
     assert query(own, "select answer from kept") == 42
-    assert own.s3().get_object(Bucket="waybill-raw", Key="kept")["Body"].read() == b"42"
+    assert eventually(lambda: body(own, "kept") == b"42")  # it answers before it has found all its volumes
     own.s3().put_object(Bucket="waybill-raw", Key="more", Body=b"43")
     assert aws.apis_ready(own.state)
 

@@ -156,7 +156,19 @@ DATES = st.one_of(
     st.sampled_from(
         ["infinity", "-infinity", "epoch", "today", "2026-3-1", "20260301", "2026-03-01T00:00", "01.03.2026"]
     ),
-    st.sampled_from([" 2026-03-01 ", "2026-03-01 (BC)", "2026/03/01", "10000-01-01", "2026-03-01\n", "-2026-03-01"]),
+    st.sampled_from(
+        [
+            " 2026-03-01 ",
+            "2026-03-01 (BC)",
+            "2026/03/01",
+            "10000-01-01",
+            "9999-12-31",
+            "0001-01-01",
+            "0001-01-01 (BC)",
+            "2026-03-01\n",
+            "-2026-03-01",
+        ]
+    ),
 )
 WORDS = st.one_of(
     st.text(st.sampled_from("ABab'é\u0301😀 \u00a0\u2003\t\n\""), max_size=7),
@@ -173,6 +185,9 @@ def fields(place: int) -> st.SearchStrategy[str | None]:
 
 
 @given(st.lists(st.tuples(*map(fields, range(len(COLUMNS)))).map(list), min_size=1, max_size=60))
+@example(
+    [[*GOOD[:5], text, *GOOD[6:]] for text in ("9999-12-31", "0001-01-01", "0000-12-31", "infinity", "10000-01-01")]
+)
 @example([GOOD, [None] * len(GOOD), [text and f" {text} " for text in GOOD]])
 @settings(max_examples=60, deadline=None)
 def test_rows_are_judged_as_plain_python_judges_them(rows: list[list[str | None]]) -> None:

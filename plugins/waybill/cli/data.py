@@ -203,8 +203,7 @@ def contract_try(
     today = contracts.get(proposed.name)
     if today is None:
         raise DataError(f"there is no contract of {proposed.table} to compare with; name the file {file.stem} like one")
-    ever = (Period.parse("month", "1900-01"), Period.parse("month", "2999-12"))
     with connect() as connection:
-        landed = list_landed(_s3(), settings().raw_bucket, today, *ever)
+        landed = list_landed(_s3(), settings().raw_bucket, today, None, Period.parse("month", "2999-12"))
         trials = try_contract(connection, _s3(), today, proposed, contracts, landed[-last:])
     show.show(console, show.trial_table(proposed, trials))

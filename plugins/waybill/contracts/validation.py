@@ -77,8 +77,9 @@ def _typed(column: Column) -> str:
         # A value that prints as its text needs no pattern, which is dearer than the cast.
         has_form = f"({value}::varchar = {raw} or {has_form})"
     if column.logical_type in ("date", "timestamp"):
-        # Neither infinity nor the years that Python does not know.
-        has_form += f" and {value} >= '0001-01-01' and {value} < '9999-12-31'"
+        # Neither infinity nor the years that Python does not know, be it in another time zone.
+        last = "<= '9999-12-31'" if column.physical_type == "date" else "< '9999-12-31'"
+        has_form += f" and {value} >= '0001-01-01' and {value} {last}"
     return f"case when {has_form} then {value} end"
 
 

@@ -34,8 +34,8 @@ class LandedFile:
         return (self.period.key, self.key)
 
 
-def list_landed(s3: Any, bucket: str, contract: Contract, first: Period, last: Period) -> list[LandedFile]:
-    """The dataset's objects of the periods `first` to `last`, in the order in which they apply.
+def list_landed(s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period) -> list[LandedFile]:
+    """The dataset's objects of the periods `first` (None: of any) to `last`, in the order in which they apply.
 
     `s3` is a boto3 client. Folder markers and names that start with a dot or underscore are passed over.
     Raises `DataError` for an object whose prefix names no period.
@@ -48,7 +48,7 @@ def list_landed(s3: Any, bucket: str, contract: Contract, first: Period, last: P
             if key.rsplit("/", 1)[1].startswith((".", "_")) or key.endswith("/"):
                 continue
             period = _period(bucket, key, last.cadence)
-            if first <= period <= last:
+            if (first is None or first <= period) and period <= last:
                 found.append(LandedFile(bucket, key, item["ETag"].strip('"'), item["Size"], period))
     return sorted(found, key=lambda file: file.order)
 

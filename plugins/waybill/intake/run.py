@@ -21,9 +21,6 @@ from waybill.settings import settings
 
 log = logging.getLogger(__name__)
 
-LOOKBACK_PERIODS = 12
-"""Files of so many earlier periods are taken in first if they are missing, so that periods may run in any order."""
-
 
 def take_in(
     connection: Connection,
@@ -33,14 +30,17 @@ def take_in(
     period: Period,
     run: Run,
     *,
-    lookback_periods: int = LOOKBACK_PERIODS,
+    lookback_periods: int | None = None,
 ) -> dict[str, Books]:
-    """Load the dataset's new and changed files of the period and of those before it; books by object key.
+    """Load the dataset's new and changed files of the period and of all before it; books by object key.
 
-    Files apply in the order of period and name, each in a transaction of its own, so a run that dies
-    leaves whole files and the next one goes on. A `DataError` is recorded as a refusal, then raised.
+    What landed earlier comes first, so that periods may run in any order: whichever runs, it finds the history
+    that it rests on. `lookback_periods` limits how far back missing files are looked for. Files apply in the
+    order of period and name, each in a transaction of its own, so a run that dies leaves whole files and the
+    next one goes on. A `DataError` is recorded as a refusal, then raised.
     """
-    landed = list_landed(s3, settings().raw_bucket, contract, period.shift(-lookback_periods), period)
+    first = None if lookback_periods is None else period.shift(-lookback_periods)
+    landed = list_landed(s3, settings().raw_bucket, contract, first, period)
     todo = pending(connection, contract, landed)
     log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), len(landed))
     done = {}

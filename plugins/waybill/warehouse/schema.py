@@ -178,7 +178,7 @@ def _additions(contract: Contract, existing: dict[str, tuple[str, bool]]) -> lis
             problems.append(f"column {column.name!r} is {was} in the table and {now} in the contract")
     if problems:
         raise ContractError(
-            f"the contract of {contract.table} (version {contract.version}) changes more than nullable columns can: "
+            f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns: "
             f"{'; '.join(sorted(problems))}. Migrate the table by hand, or give the dataset a new name, "
             f"or undo the change in the contract."
         )
