@@ -91,9 +91,12 @@ def test_a_wrong_key_is_refused(stack_environment: dict[str, str], monkeypatch: 
 
 def test_an_alert_reaches_the_queue(stack_environment: dict[str, str]) -> None:
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
-    [topic] = sns.list_topics()["Topics"]
-    assert topic["TopicArn"] in stack_environment["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
-    sns.publish(TopicArn=topic["TopicArn"], Message="hello")
+    topics = [
+        topic["TopicArn"] for topic in sns.list_topics()["Topics"] if topic["TopicArn"].endswith(":waybill-alerts")
+    ]
+    assert len(topics) == 1
+    assert topics[0] in stack_environment["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
+    sns.publish(TopicArn=topics[0], Message="hello")
     queue = sqs.get_queue_url(QueueName="waybill-alerts")["QueueUrl"]
     messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]  # of other tests, too
     assert any("hello" in message["Body"] for message in messages)
