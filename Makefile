@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .waybill/venv/bin
 STAMP := .waybill/venv/installed
+DLT := .waybill/dlt
 LOCKS := requirements.txt requirements-dev.txt
 # Behind a company's proxy only the system knows the right certificates; a bare container has none.
 CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
@@ -38,12 +39,13 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar include/sql
 
-bench: $(STAMP) ## compare the speed of a load with other ways to do it
-	@$(BIN)/python benchmarks/run.py
+bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
+	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python
 
 lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) benchmarks/requirements-dlt.in -o benchmarks/requirements-dlt.txt
 
 $(STAMP): $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
@@ -61,4 +63,10 @@ $(STAMP): $(LOCKS)
 	fi
 	$(UV) sync --python $(BIN)/python --compile-bytecode $(LOCKS)
 	$(UV) install --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+# dlt wants other versions of what Waybill stands on: it has an environment of its own.
+$(DLT)/installed: benchmarks/requirements-dlt.txt | $(STAMP)
+	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(DLT)
+	$(UV) sync --python $(DLT)/bin/python benchmarks/requirements-dlt.txt
 	touch $@

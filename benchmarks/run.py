@@ -8,7 +8,7 @@ process of its own, so that its peak memory can be told. What they do:
   pandas.to_sql   reads that clean file with pandas and inserts it; no validation, no key
   dlt             reads that clean file and loads it with dlt; no validation, no key
 
-Usage: python benchmarks/run.py [--rows 1000000 10000000] [--peers-up-to 1000000]
+Usage: make bench
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WAYS = HERE / "ways.py"
-DLT_LOCK = HERE / "requirements-dlt.txt"
 MONTH = "2026-03"
 KEY = f"raw/messaging/traffic/month={MONTH}/traffic.csv"
 
@@ -37,17 +36,6 @@ class Measured:
     rows: int
     seconds: float
     peak_mib: int
-
-
-def dlt_python() -> Path:
-    """The interpreter of an environment of dlt's own, made on first use."""
-    folder = Path(os.environ.get("WAYBILL_HOME", HERE.parent / ".waybill")) / "dlt"
-    python = folder / "bin" / "python"
-    if not python.exists():
-        uv = [sys.executable, "-m", "uv", "--quiet"]
-        subprocess.run([*uv, "venv", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run([*uv, "pip", "sync", "--python", str(python), str(DLT_LOCK)], check=True)
-    return python
 
 
 def measure(way: str, rows: int, environment: dict[str, str], folder: Path, python: Path) -> Measured:
@@ -69,6 +57,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--peers-up-to", type=int, default=1_000_000, help="rows up to which pandas and dlt take part")
     parser.add_argument("--repeat", type=int, default=3, help="measure waybill and COPY so often; the median counts")
+    parser.add_argument("--dlt", type=Path, required=True, help="the interpreter of an environment with dlt")
     options = parser.parse_args()
     console = Console(stderr=True)
     found: list[Measured] = []
@@ -90,7 +79,7 @@ def main() -> None:
                         found.append(sorted(tries, key=lambda one: one.seconds)[len(tries) // 2])
                     if rows > options.peers_up_to:
                         continue
-                    for way, python in (("pandas", Path(sys.executable)), ("dlt", dlt_python())):
+                    for way, python in (("pandas", Path(sys.executable)), ("dlt", options.dlt)):
                         status.update(f"{way}, {rows:,} rows")
                         found.append(measure(way, rows, environment, folder, python))
         finally:

@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.period import Period
-from waybill.warehouse.schema import columns_sql, relation, superseded_relation
+from waybill.warehouse.schema import columns_sql, equal_sql, relation, superseded_relation
 
 _CLASSIFY = """
 create temp table outcome on commit drop as
@@ -69,12 +69,6 @@ drop table orphan, promoted
 """
 
 
-def _same(left: str, right: str, names: list[str]) -> sql.Composed:
-    return sql.SQL(" and ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names
-    )
-
-
 def ensure_partitions(connection: Connection, contract: Contract) -> None:
     """Create the monthly partitions that the rows of `incoming` need."""
     assert contract.period_column
@@ -120,11 +114,11 @@ def merge(
         "columns": columns_sql(contract.names),
         "incoming_columns": columns_sql(contract.names, "i"),
         "current_columns": columns_sql(contract.names, "c"),
-        "same_key": _same("c", "i", contract.key),
+        "same_key": equal_sql("c", "i", contract.key),
         "key": columns_sql(contract.key),
         "key_of_s": columns_sql(contract.key, "s"),
-        "orphan_key": _same("s", "o", contract.key),
-        "promoted_key": _same("s", "p", contract.key),
+        "orphan_key": equal_sql("s", "o", contract.key),
+        "promoted_key": equal_sql("s", "p", contract.key),
         "old_columns": columns_sql(contract.names, "s"),
         "file_id": sql.Literal(file_id),
         "period": sql.SQL("{}::date").format(sql.Literal(period.start)),

@@ -20,7 +20,7 @@ from waybill.intake.suspects import SeenKeys
 from waybill.intake.transfer import Spool, copy_batches
 from waybill.intake.validate import Reject
 from waybill.period import Period
-from waybill.warehouse.schema import as_of_function, columns_sql, definitions, relation, superseded_relation
+from waybill.warehouse.schema import as_of_function, columns_sql, definitions, equal_sql, relation, superseded_relation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,9 +151,7 @@ class Staging:
         parts = {
             "columns": columns_sql(contract.names),
             "key": columns_sql(contract.key, "s"),
-            "same": sql.SQL(" and ").join(
-                sql.SQL("f.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key
-            ),
+            "same": equal_sql("f", "s", contract.key),
             "first_columns": columns_sql(contract.names, "f"),
             "suspect_columns": columns_sql(contract.names, "s"),
         }
@@ -201,7 +199,7 @@ class Staging:
                 names=columns_sql(contract.names),
                 file_id=sql.Literal(self._file_id),
             )
-        same = sql.SQL(" and ").join(sql.SQL("f.{0} = i.{0}").format(sql.Identifier(name)) for name in contract.key)
+        same = equal_sql("f", "i", contract.key)
         self._sort_repeats(
             self._connection.execute(
                 sql.SQL(

@@ -10,7 +10,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.period import Period
-from waybill.warehouse.schema import columns_sql, relation
+from waybill.warehouse.schema import columns_sql, equal_sql, relation
 
 # Between a snapshot and the next one nothing begins or ends, so a row that overlaps the span covers it.
 _COMPARE = """
@@ -71,12 +71,6 @@ drop table seam;
 """
 
 
-def _same(left: str, right: str, names: list[str]) -> sql.Composed:
-    return sql.SQL(" and ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names
-    )
-
-
 def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, period: Period, is_whole: bool) -> None:
     """Make the temporary table `incoming` (one row a key) the state of the snapshot's span.
 
@@ -106,11 +100,11 @@ def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, 
         "b_columns": columns_sql(contract.names, "b"),
         "key_of_a": columns_sql(key, "a"),
         "key_of_either": either,
-        "same_key": _same("i", "h", key),
-        "history_key": _same("h", "d", key),
-        "neighbour_key": _same("a", "b", key),
-        "seam_key": _same("a", "d", key),
-        "seam_history_key": _same("h", "s", key),
+        "same_key": equal_sql("i", "h", key),
+        "history_key": equal_sql("h", "d", key),
+        "neighbour_key": equal_sql("a", "b", key),
+        "seam_key": equal_sql("a", "d", key),
+        "seam_history_key": equal_sql("h", "s", key),
         "file_id": sql.Literal(file_id),
         "span_start": sql.SQL("{}::date").format(sql.Literal(period.start)),
         "span_end": sql.SQL("{}::date").format(sql.Literal(span_end)),

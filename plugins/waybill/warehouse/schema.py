@@ -36,6 +36,13 @@ def columns_sql(names: list[str], alias: str | None = None) -> sql.Composed:
     return sql.SQL(", ").join(quoted)
 
 
+def equal_sql(left: str, right: str, names: list[str]) -> sql.Composed:
+    """The condition that two aliases agree in each of the columns."""
+    return sql.SQL(" and ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names
+    )
+
+
 def column_definition(column: Column) -> sql.Composed:
     """`name type [collate "C"] [not null]`: text compares by bytes, three times faster to index than by language."""
     parts = [sql.Identifier(column.name), sql.SQL(column.physical_type)]
@@ -101,7 +108,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         ]
     # The current row has the greatest order of its key. Where it was delivered too late to be known,
     # the newest of the superseded versions that were known stands for it.
-    equal = sql.SQL(" and ").join(sql.SQL("c.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key)
+    equal = equal_sql("c", "s", contract.key)
     return [
         drop,
         sql.SQL(
