@@ -18,6 +18,8 @@ _QUOTED = rb'"(?:[^"]++|"")*+"'
 _PLAIN = rb'[ \t]*+(?:[^",\r\n \t][^,\r\n]*+)?'
 _RECORD = re.compile(rb"(?:%(q)s|%(p)s)(?:,(?:%(q)s|%(p)s))*+\r?\n" % {b"q": _QUOTED, b"p": _PLAIN})
 _QUOTED_FIELD = re.compile(_QUOTED)
+_BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
+_LINE_FEED, _COMMA = b"\n,"
 _BLANK_LINES = re.compile(rb"\A(?:\r?\n)*+(?:\r\Z)?")
 
 
@@ -106,18 +108,20 @@ class RecordCounter:
 
     def _take_lines(self, text: bytes) -> None:
         """Count in whole lines without quotes."""
-        self.rows += _count_lines(text)
-        self._commas += text.count(b",")
-        self._has_malformed |= b"\r" in text and text.count(b"\r") != text.count(b"\r\n")
+        import numpy as np
+
+        # Many times faster than bytes.count for what occurs every few bytes.
+        characters = np.frombuffer(text, dtype=np.uint8)
+        is_line_end = characters == _LINE_FEED
+        self.rows += int(np.count_nonzero(is_line_end))
+        self._commas += int(np.count_nonzero(characters == _COMMA))
+        if b"\r" in text:
+            self._has_malformed |= text.count(b"\r") != text.count(b"\r\n")
+            self.rows -= _BLANK_LINE.subn(b"", text)[1]
+        elif len(text):
+            self.rows -= int(is_line_end[0]) + int(np.count_nonzero(is_line_end[1:] & is_line_end[:-1]))
 
 
 def _count_fields(record: bytes) -> int:
     """Fields of a well-formed record."""
     return _QUOTED_FIELD.sub(b"", record).count(b",") + 1
-
-
-def _count_lines(text: bytes) -> int:
-    """Lines that are not blank in text that ends with a line feed (or is empty)."""
-    if text.startswith((b"\n", b"\r\n")) or b"\n\n" in text or b"\n\r\n" in text:
-        return sum(1 for line in text.split(b"\n") if line.removesuffix(b"\r"))
-    return text.count(b"\n")
