@@ -384,3 +384,8 @@ def test_a_record_longer_than_any_reader_takes_refuses_the_file(bad: str, landin
     body = csv_body(f"{TRAFFIC},comment", [*(f"{row},short" for row in GOOD), f"{GOOD[0]},{'x' * 9 * 2**20}", bad])
     message = landing.refuse("traffic", body)
     assert f"records and the count {41 + bool(bad)}; nothing was loaded. Look for stray quotes or line ends." in message
+
+
+def test_a_file_that_is_malformed_throughout_is_refused_early(landing: Landing) -> None:
+    message = landing.refuse("traffic", csv_body(TRAFFIC, ["1,2"] * 20_000))
+    assert "more than 10000 of 20000 records are malformed (record 1: ragged)" in message

@@ -178,7 +178,7 @@ def test_both_readers_agree_on_every_record(lines: list[str], line_end: str, fin
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = received(body.encode(), folder, contract=TWO)
-        malformed = mend(file, folder / "mended.csv")
+        malformed = list(mend(file, folder / "mended.csv"))
         slow = judged(file, folder, folder / "mended.csv")
         assert not slow.keys() & {reject.record for reject in malformed}
         assert sorted([*slow, *(reject.record for reject in malformed)]) == list(range(1, file.rows_in + 1))

@@ -19,7 +19,7 @@ from waybill.intake.ledger import Books, Run
 from waybill.intake.merge import merge
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.staging import Staging
-from waybill.intake.validate import FastReaderFailed, judge, mend, open_duckdb
+from waybill.intake.validate import FastReaderFailed, Reject, judge, mend, open_duckdb
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import (
     ensure,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger(__name__)
+
+_FEW_RECORDS = 10_000
 
 
 def lock_table(connection: Connection, table: str) -> None:
@@ -108,7 +110,7 @@ def _load(
             return None
         replaces = before[0] if before else None
         file_id = ledger.open_file(connection, contract, received, run, replaces)
-        malformed = mend(received, folder / "mended.csv") if mended else []
+        malformed = _malformed(received, contract, folder / "mended.csv") if mended else []
         references = reference_values(connection, contract, contracts, landed.period.end)
         staging = Staging(connection, contract, landed.period, file_id, received.rows_in, folder)
         staging.use_fresh_partition()
@@ -137,6 +139,24 @@ def _load(
         ledger.close_file(connection, file_id, books)
     log.info("%s: %s", landed.uri, books)
     return books
+
+
+def _malformed(received: ReceivedFile, contract: Contract, target: Path) -> list[Reject]:
+    """The records that are no records, while the others are written to `target`.
+
+    A file that is malformed throughout is refused before it fills the memory.
+    """
+    allowed = max(contract.reject_threshold_pct * received.rows_in / 100, _FEW_RECORDS)
+    found: list[Reject] = []
+    for reject in mend(received, target):
+        found.append(reject)
+        if len(found) > allowed:
+            raise DataError(
+                f"{received.landed.uri}: more than {allowed:.0f} of {received.rows_in} records are malformed "
+                f"(record {found[0].record}: {', '.join(found[0].reasons)}); nothing was loaded. "
+                f"Mend the file and send it again under the same name."
+            )
+    return found
 
 
 def _check_threshold(

@@ -37,12 +37,11 @@ class Reject:
     """The fields as a JSON object, or the record's text as a JSON string if it has no fields."""
 
 
-def mend(received: ReceivedFile, target: Path) -> list[Reject]:
-    """Write the well-formed records, each led by its number, to `target`; return those that are not.
+def mend(received: ReceivedFile, target: Path) -> Iterator[Reject]:
+    """Write the well-formed records, each led by its number, to `target`; give those that are not.
 
     Python's csv module reads here: slower than the fast reader, and it can say what is wrong with a record.
     """
-    rejects = []
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for number, (raw, well_formed) in enumerate(split_records(read_chunks(received.body)), start=1):
@@ -58,10 +57,9 @@ def mend(received: ReceivedFile, target: Path) -> list[Reject]:
             if well_formed and len(fields) != len(received.header):
                 reasons.append("ragged")
             if reasons:
-                rejects.append(Reject(number, reasons, _json_text(text)))
+                yield Reject(number, reasons, _json_text(text))
             else:
                 writer.writerow([number, *fields])
-    return rejects
 
 
 def _json_text(text: str) -> str:
