@@ -150,6 +150,8 @@ def test_down_leaves_no_process_and_up_finds_the_rows_again(own: Stack) -> None:
     own.down()
     assert gone(running)
     with socket.socket() as taken:
+        # Connections that the server has just closed linger; they keep nobody from listening, as servers do.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", old.ports["postgres"]))
         taken.listen()
         assert own.up(with_airflow=False) is True
