@@ -1,4 +1,4 @@
-"""Which month or day a run stands for. Never derived from the clock."""
+"""Which month, week or day a run stands for. Never derived from the clock."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 
 from waybill.errors import DataError
 
-Cadence = Literal["month", "day"]
-_KEY_FORMAT: dict[Cadence, str] = {"month": "%Y-%m", "day": "%Y-%m-%d"}
+Cadence = Literal["month", "week", "day"]
+_KEY_FORMAT: dict[Cadence, str] = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
+_EXAMPLE: dict[Cadence, str] = {"month": "2026-03", "week": "2026-W13", "day": "2026-03-31"}
 
 
 @dataclass(frozen=True, order=True)
 class Period:
-    """A calendar month or day, half-open: `start` belongs to it, `end` does not."""
+    """A calendar month, ISO week or day, half-open: `start` belongs to it, `end` does not."""
 
     start: date
     end: date
@@ -26,6 +27,9 @@ class Period:
         """The period of this cadence that `day` falls into."""
         if cadence == "day":
             return cls(day, day + timedelta(days=1), cadence)
+        if cadence == "week":
+            monday = day - timedelta(days=day.weekday())
+            return cls(monday, monday + timedelta(days=7), cadence)
         first = day.replace(day=1)
         return cls(first, (first + timedelta(days=31)).replace(day=1), cadence)
 
@@ -36,11 +40,15 @@ class Period:
         Raises `DataError` if the text is anything else.
         """
         try:
-            day = datetime.strptime(key.strip(), _KEY_FORMAT[cadence]).date()  # noqa: DTZ007  # a calendar day has no zone
-            return cls.of(cadence, day)
+            text, form = key.strip(), _KEY_FORMAT[cadence]
+            if cadence == "week":  # strptime needs to be told the day
+                text, form = f"{text} 1", f"{form} %u"
+            period = cls.of(cadence, datetime.strptime(text, form).date())  # noqa: DTZ007  # a calendar day has no zone
+            if cadence == "week" and period.key != key.strip():  # not every year has a week 53
+                raise ValueError
+            return period
         except (ValueError, OverflowError):  # the calendar's last period has no end
-            example = {"month": "2026-03", "day": "2026-03-31"}[cadence]
-            raise DataError(f"{key!r} is not a {cadence}; write it like {example}") from None
+            raise DataError(f"{key!r} is not a {cadence}; write it like {_EXAMPLE[cadence]}") from None
 
     @property
     def key(self) -> str:
@@ -51,6 +59,8 @@ class Period:
         """The period that lies `periods` later (earlier if negative)."""
         if self.cadence == "day":
             return Period.of("day", self.start + timedelta(days=periods))
+        if self.cadence == "week":
+            return Period.of("week", self.start + timedelta(weeks=periods))
         months = self.start.year * 12 + self.start.month - 1 + periods
         return Period.of("month", date(months // 12, months % 12 + 1, 1))
 

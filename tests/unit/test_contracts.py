@@ -37,7 +37,7 @@ COLUMNS = (
     Column("kind", "", "string", "text", enum=("it's", "B")),
     Column("customer", "", "integer", "integer", reference=("customers", "customer_id")),
 )
-CONTRACT = Contract("test", "rows", "1", "", "", COLUMNS, "merge", 100, 2, (), "")
+CONTRACT = Contract("test", "rows", "1", "", "", COLUMNS, "merge", 100, 2, (), "", ("month",), period_column="day")
 KNOWN_CUSTOMERS = (1, 7)
 
 # --- the rules again, in plain Python -----------------------------------------------------------------------
@@ -244,11 +244,11 @@ def test_every_contract_of_the_project_is_valid() -> None:
         ("mustBeGreaterThan: 0", "mustBeMoreThan: 0", r"\$.schema\[0\].quality\[0\].*mustBeMoreThan"),
         ("description:\n  purpose", "description: [\n  purpose", "not YAML: "),
         ("loadMode", "loadmode", r"unknown custom properties \['loadmode'\]"),
-        ("value: merge", "value: append", "loadMode 'append' must be snapshot or merge"),
+        ("value: merge", "value: append", "loadMode 'append' must be one of snapshot, changes, merge"),
         ("  - name: traffic\n    phys", "  - name: trafic\n    phys", "exactly one schema object, named 'traffic'"),
         ("        physicalType: bigint\n", "", "the column 'traffic_id' needs a logicalType and a physicalType"),
         ("    severity: error\n", "    severity: fatal\n", "the check 'traffic_present' needs a name, a severity"),
-        ("partitioned: true", "partitioned: false", "needs one partitioned date column in its primary key"),
+        ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
     ],
@@ -263,7 +263,7 @@ def test_a_mistake_in_a_contract_names_the_file_and_the_place(old: str, new: str
 
 def test_a_type_that_cannot_be_loaded_is_refused() -> None:
     column = Column("a", "", "string", "money", key_position=1)
-    contract = Contract("test", "rows", "1", "", "", (column,), "snapshot", 0, 0, (), "")
+    contract = Contract("test", "rows", "1", "", "", (column,), "snapshot", 0, 0, (), "", ("month",))
     with pytest.raises(ContractError, match=r"column 'a': physicalType 'money' is none of integer, .*numeric\(p,s\)"):
         compile_query(contract, PERIOD, "source", lambda _: True)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from waybill.errors import DataError
 from waybill.period import Cadence, Period, resolve
 
-DAYS = st.dates(date(1000, 1, 1), date(9990, 12, 31))
-CADENCES = st.sampled_from(["month", "day"])
+DAYS = st.dates(date(1001, 1, 1), date(9990, 12, 31))
+CADENCES = st.sampled_from(["month", "week", "day"])
 
 
 @given(CADENCES, DAYS)
@@ -42,6 +42,13 @@ def test_a_month_has_the_calendars_length(day: date) -> None:
     assert (period.end - period.start).days == calendar.monthrange(day.year, day.month)[1]
 
 
+@given(DAYS)
+def test_a_week_is_the_standards_week(day: date) -> None:
+    period = Period.of("week", day)
+    assert period.start.isoweekday() == 1
+    assert period.key == "{0.year}-W{0.week:02d}".format(day.isocalendar())
+
+
 @pytest.mark.parametrize(
     ("cadence", "key"),
     [
@@ -51,6 +58,9 @@ def test_a_month_has_the_calendars_length(day: date) -> None:
         ("month", ""),
         ("month", "last"),
         ("month", "9999-12"),
+        ("week", "2026-W54"),
+        ("week", "2026-03-02"),
+        ("week", "2025-W53"),
         ("day", "2026-02-30"),
         ("day", "2026-03"),
         ("day", "2026-03-01T00:00"),
@@ -58,8 +68,8 @@ def test_a_month_has_the_calendars_length(day: date) -> None:
     ],
 )
 def test_what_is_no_period_is_refused_with_an_example(cadence: Cadence, key: str) -> None:
-    example = {"month": "write it like 2026-03$", "day": "write it like 2026-03-31$"}[cadence]
-    with pytest.raises(DataError, match=example):
+    example = {"month": "2026-03", "week": "2026-W13", "day": "2026-03-31"}[cadence]
+    with pytest.raises(DataError, match=f"write it like {example}$"):
         Period.parse(cadence, key)
 
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from waybill.errors import DataError
+from waybill.period import Cadence
 from waybill.settings import settings
 
-LoadMode = Literal["snapshot", "merge", "report"]
+LoadMode = Literal["snapshot", "changes", "merge", "dimension", "report"]
 _OPERATORS = {
     "mustBe": "=",
     "mustNotBe": "<>",
@@ -28,7 +29,17 @@ _OPERATORS = {
     "mustBeLessThan": "<",
     "mustBeLessOrEqualTo": "<=",
 }
-_SCHEMA_CUSTOM_PROPERTIES = {"loadMode", "rejectThresholdPct", "lookbackPeriods"}
+_CADENCES: dict[str, Cadence] = {"d": "day", "w": "week", "months": "month"}
+_SCHEMA_CUSTOM_PROPERTIES = {
+    "daysAfter",
+    "daysBefore",
+    "loadMode",
+    "lookbackPeriods",
+    "periodColumn",
+    "rejectThresholdPct",
+    "rowRules",
+    "versionColumn",
+}
 
 
 class ContractError(DataError):
@@ -53,6 +64,8 @@ class Column:
     """Other names under which the column may arrive."""
     reference: tuple[str, str] | None = None
     """(dataset, column) of the same domain that must hold the value."""
+    infers_unknown: bool = False
+    """An unknown value of the reference is let in: its dimension gets an inferred member."""
     classification: str | None = None
     business_name: str | None = None
 
@@ -71,6 +84,15 @@ class Check:
 
 
 @dataclass(frozen=True)
+class RowRule:
+    """A condition over several columns of a row that must hold; a broken one is the reason `rule:<name>`."""
+
+    name: str
+    expression: str
+    """In the SQL that PostgreSQL and DuckDB share, over the contract's columns."""
+
+
+@dataclass(frozen=True)
 class Contract:
     """One table: its columns, key, checks and how its files are loaded."""
 
@@ -86,6 +108,16 @@ class Contract:
     checks: tuple[Check, ...]
     document: str
     """The file's text."""
+    cadences: tuple[Cadence, ...] = ()
+    """How long the periods are that files or rows stand for; only reports have several."""
+    period_column: str | None = None
+    """The date or timestamptz column that says to which period a row belongs."""
+    version_column: str | None = None
+    """Of several rows of a key the one with the greatest value here stands."""
+    row_rules: tuple[RowRule, ...] = ()
+    days_before: int | None = 0
+    """How many days before its period a report reads; None: all."""
+    days_after: int = 0
 
     @property
     def table(self) -> str:
@@ -109,9 +141,14 @@ class Contract:
         return [column.name for column in sorted(keyed, key=lambda column: column.key_position or 0)]
 
     @property
-    def period_column(self) -> str | None:
-        """The date column that says to which period a row belongs (the partitioned one)."""
-        return next((column.name for column in self.columns if column.partitioned), None)
+    def row_key(self) -> list[str]:
+        """Names of the columns that identify a delivered row: the key, and the version if there are several."""
+        return [*self.key, *([self.version_column] if self.version_column else [])]
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether the table has a partition for each month of the period column."""
+        return any(column.partitioned for column in self.columns)
 
 
 @cache
@@ -147,10 +184,11 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     name = raw["name"]
     if "logicalType" not in raw or "physicalType" not in raw:
         raise ContractError(f"{path}: the column {name!r} needs a logicalType and a physicalType")
-    reference = None
+    reference, infers_unknown = None, False
     for relationship in raw.get("relationships", []):
         dataset, _, column = relationship["to"].rpartition(".")
         reference = (dataset, column)
+        infers_unknown = _custom(relationship).get("onUnknown") == "infer"
     return Column(
         name=name,
         description=raw.get("description", ""),
@@ -164,9 +202,14 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
         enum=tuple(str(value["value"]) for value in raw.get("enum", [])),
         spellings=tuple(synonym["synonym"] for synonym in raw.get("synonyms", [])),
         reference=reference,
+        infers_unknown=infers_unknown,
         classification=raw.get("classification"),
         business_name=raw.get("businessName"),
     )
+
+
+def _custom(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {item["property"]: item["value"] for item in raw.get("customProperties", [])}
 
 
 def load(path: Path) -> Contract:
@@ -190,31 +233,63 @@ def load(path: Path) -> Contract:
     if len(tables) != 1 or not raw.get("domain") or tables[0]["name"] != path.stem:
         raise ContractError(f"{path}: needs a domain and exactly one schema object, named {path.stem!r}")
     table = tables[0]
-    custom = {item["property"]: item["value"] for item in table.get("customProperties", [])}
+    custom = _custom(table)
     if unknown := set(custom) - _SCHEMA_CUSTOM_PROPERTIES:
         raise ContractError(f"{path}: unknown custom properties {sorted(unknown)}")
+    columns = tuple(_column(path, item) for item in table.get("properties", []))
+    frequencies = [item.get("unit") for item in raw.get("slaProperties", []) if item["property"] == "frequency"]
+    if unknown := set(frequencies) - set(_CADENCES):
+        raise ContractError(f"{path}: the unit of a frequency must be one of {', '.join(_CADENCES)}, not {unknown}")
+    before = custom.get("daysBefore", 0)
     contract = Contract(
         domain=raw["domain"],
         name=table["name"],
         version=raw["version"],
         description=" ".join(str(raw.get("description", {}).get("purpose", "")).split()),
         grain=table.get("dataGranularityDescription", ""),
-        columns=tuple(_column(path, item) for item in table.get("properties", [])),
+        columns=columns,
         load_mode=custom.get("loadMode", "report"),
         reject_threshold_pct=float(custom.get("rejectThresholdPct", 0)),
         lookback_periods=int(custom.get("lookbackPeriods", 0)),
         checks=tuple(_check(path, item) for item in table.get("quality", [])),
+        row_rules=tuple(RowRule(item["name"], item["expression"]) for item in custom.get("rowRules", [])),
+        period_column=custom.get("periodColumn") or next((item.name for item in columns if item.partitioned), None),
+        version_column=custom.get("versionColumn"),
+        cadences=tuple(_CADENCES[unit] for unit in frequencies),
+        days_before=None if before == "all" else int(before),
+        days_after=int(custom.get("daysAfter", 0)),
         document=text,
     )
-    if not contract.key:
-        raise ContractError(f"{path}: needs at least one primaryKey column")
-    if contract.load_mode not in ("snapshot", "merge", "report"):
-        raise ContractError(f"{path}: loadMode {contract.load_mode!r} must be snapshot or merge")
-    if contract.load_mode == "merge" and contract.period_column not in contract.key:
-        raise ContractError(f"{path}: a merged dataset needs one partitioned date column in its primary key")
-    if contract.load_mode == "merge" and any(column.unique for column in contract.columns):
-        raise ContractError(f"{path}: unique columns beside the key are checked in snapshots only")
+    if problem := _problem(contract):
+        raise ContractError(f"{path}: {problem}")
     return contract
+
+
+def _problem(contract: Contract) -> str | None:
+    """What Waybill cannot do with a contract that meets the standard."""
+    mode, period_column, version_column = contract.load_mode, contract.period_column, contract.version_column
+    is_merged = mode in ("merge", "changes")
+    problems = {
+        "needs at least one primaryKey column": not contract.key,
+        f"loadMode {mode!r} must be one of {', '.join(get_args(LoadMode))}": mode not in get_args(LoadMode),
+        "slaProperties must name a frequency: its unit says how long a period is": (
+            not contract.cadences and mode != "dimension"
+        ),
+        "periodColumn and versionColumn must be columns of the contract": (
+            not {period_column, version_column} <= {*contract.names, None}
+        ),
+        "a merged dataset needs a period column": is_merged and period_column is None,
+        "the partitioned date column must be part of the primary key": (
+            contract.is_partitioned and period_column not in contract.key
+        ),
+        "unique columns beside the key are checked in snapshots only": (
+            is_merged and any(column.unique for column in contract.columns)
+        ),
+        "versionColumn goes with the loadMode changes, and only with it": (
+            (mode == "changes") != (version_column is not None)
+        ),
+    }
+    return next((text for text, is_so in problems.items() if is_so), None)
 
 
 def load_domain(domain: str) -> dict[str, Contract]:

@@ -63,8 +63,9 @@ class Staging:
     def use_fresh_partition(self) -> None:
         """Stream into a new table if the period has no rows yet: it takes a frozen COPY and becomes a partition."""
         contract, period = self._contract, self._period
-        if contract.load_mode != "merge" or period.cadence != "month" or not contract.period_column:
+        if not contract.is_partitioned or period.cadence != "month":
             return
+        assert contract.period_column
         table = partition(contract, period)
         found = self._connection.execute("select to_regclass(%s)", (table.as_string(None),)).fetchone()
         if found and found[0]:
