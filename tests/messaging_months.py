@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,7 +17,7 @@ from waybill.contracts import load_domain
 from waybill.intake.ledger import Books, Run
 from waybill.intake.run import take_in
 from waybill.period import Period
-from waybill.reports import build_from_rows, build_from_sql, report_contracts
+from waybill.reports import build_from_rows, build_from_sql, known_files, report_contracts
 from waybill.sampledata.messaging import SampleData, generate
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -78,7 +78,7 @@ def take_in_month(connection: Connection, s3: Any, key: str, *, lookback: int = 
     """Load every dataset for a month, as the DAG does; books by object key."""
     contracts = load_domain("messaging")
     books: dict[str, Books] = {}
-    for name in messaging.DATASETS:
+    for name in ("customers", "channels", "traffic"):
         books |= take_in(connection, s3, contracts[name], contracts, month(key), RUN, lookback_periods=lookback)
     return books
 
@@ -86,11 +86,12 @@ def take_in_month(connection: Connection, s3: Any, key: str, *, lookback: int = 
 def build_month(connection: Connection, key: str, run: Run = RUN) -> None:
     """Build every report of a month, as the DAG does."""
     contracts, period = report_contracts("messaging"), month(key)
+    basis = partial(known_files, connection, "messaging", period)
     for path in report_files("messaging"):
-        build_from_sql(connection, contracts[path.stem], "messaging", path.read_text(), period, run)
+        build_from_sql(connection, contracts[path.stem], basis, path.read_text(), period, run)
     for name, function in PYTHON_REPORTS.items():
         rows = function(connection, period)
-        build_from_rows(connection, contracts[name], "messaging", rows, period, run)
+        build_from_rows(connection, contracts[name], basis, rows, period, run)
 
 
 def report_rows(connection: Connection, report: str, key: str) -> list[dict[str, Any]]:

@@ -26,7 +26,6 @@ from airflow.sdk import DAG, CronPartitionTimetable
 from waybill import messaging
 from waybill.operators import (
     DEFAULT_ARGS,
-    IntakeOperator,
     LandedSensor,
     PublishOperator,
     PythonReportOperator,
@@ -34,6 +33,7 @@ from waybill.operators import (
     SqlReportOperator,
     alert_failure,
     deadline_alert,
+    intake_tasks,
     month_param,
 )
 from waybill.zones import report_files
@@ -55,10 +55,8 @@ with DAG(
     on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=3),
 ):
-    landed = LandedSensor(task_id="landed", datasets=messaging.DATASETS, poke_interval=60, timeout=172_800, **OF_MONTH)
-    customers, channels, traffic = (
-        IntakeOperator(task_id=f"intake_{name}", dataset=name, **OF_MONTH) for name in messaging.DATASETS
-    )
+    landed = LandedSensor(task_id="landed", poke_interval=60, timeout=172_800, **OF_MONTH)
+    intake = intake_tasks(**OF_MONTH)
     quality = QualityOperator(task_id="quality", **OF_MONTH)
     reports = {path.stem: SqlReportOperator(path=path, **OF_MONTH) for path in report_files("messaging")}
     statistics = PythonReportOperator(
@@ -69,5 +67,5 @@ with DAG(
     )
     publish = PublishOperator(task_id="publish", **OF_MONTH)
 
-    landed >> [customers, channels] >> traffic >> quality >> list(reports.values()) >> publish
+    landed >> intake >> quality >> list(reports.values()) >> publish
     reports["industry_exposure"] >> [statistics, categories] >> publish

@@ -1,9 +1,10 @@
-"""The books of a domain, and whether every month that should be there is there."""
+"""The books of a domain, and whether every period that should be there is there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from psycopg import Connection
@@ -17,7 +18,7 @@ COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate"
 
 @dataclass(frozen=True)
 class Gap:
-    """A report that was not built for a period, or a check of severity error that failed there."""
+    """A dataset or report that a period lacks, or a check of severity error that failed there."""
 
     period: Period
     subject: str
@@ -47,29 +48,38 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
     )
 
 
-def gaps(connection: Connection, reports: Iterable[Contract], periods: Sequence[Period]) -> list[Gap]:
-    """What is missing for the periods to be complete: read from the warehouse, whatever the scheduler says."""
-    names = {contract.table for contract in reports}
-    starts = [period.start for period in periods]
-    built = set(
-        connection.execute(
-            "select report, period from waybill.publication where report = any(%s) and period = any(%s)",
-            (sorted(names), starts),
-        ).fetchall()
-    )
-    failed = connection.execute(
-        "select subject, period, check_name from waybill.check_result "
-        "where not passed and severity = 'error' and period = any(%s)",
-        (starts,),
+def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequence[Period]) -> list[Gap]:
+    """What is missing for the periods to be complete: read from the warehouse, whatever the scheduler says.
+
+    Looks for a file of every dataset in each period, for every report in each period of its own cadences that holds
+    the last day of one of them, and for checks that failed.
+    """
+    wanted: set[tuple[str, Period]] = set()
+    for contract in contracts:
+        for cadence in contract.cadences:
+            wanted |= {(contract.table, Period.of(cadence, period.end - timedelta(days=1))) for period in periods}
+    starts = sorted({period.start for _, period in wanted})
+    found = connection.execute(
+        "select report, cadence, period from waybill.publication where report = any(%(names)s) "
+        "and period = any(%(starts)s) "
+        "union all select distinct dataset, null, period from waybill.load_file where dataset = any(%(names)s) "
+        "and period = any(%(starts)s) and status = 'loaded'",
+        {"names": sorted({name for name, _ in wanted}), "starts": starts},
     ).fetchall()
-    by_start = {period.start: period for period in periods}
+    there = {(name, cadence, start) for name, cadence, start in found}
     missing = [
-        Gap(period, name, "not built")
-        for period in periods
-        for name in sorted(names)
-        if (name, period.start) not in built
+        Gap(period, name, "nothing was loaded or built")
+        for name, period in sorted(wanted)
+        if not there & {(name, period.cadence, period.start), (name, None, period.start)}
     ]
-    return missing + [Gap(by_start[start], subject, f"check {check} failed") for subject, start, check in failed]
+    failed = connection.execute(
+        "select subject, cadence, period, check_name from waybill.check_result "
+        "where not passed and severity = 'error' and subject = any(%s) and period = any(%s)",
+        (sorted({name for name, _ in wanted}), starts),
+    ).fetchall()
+    return missing + [
+        Gap(Period.of(cadence, start), subject, f"check {check} failed") for subject, cadence, start, check in failed
+    ]
 
 
 def disagreements(connection: Connection, answer_key: dict[str, Any]) -> list[str]:

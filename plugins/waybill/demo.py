@@ -1,10 +1,10 @@
-"""The main job, for real: seed S3, backfill twelve months with the scheduler, show what came out."""
+"""The main job, for real: seed S3, backfill every pipeline with the scheduler, check the books."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,17 +16,16 @@ import httpx
 from psycopg import Connection
 
 from waybill import books
-from waybill.period import Period
+from waybill.contracts import load_domain
+from waybill.period import Cadence, Period
 from waybill.reports import report_contracts
-from waybill.sampledata import messaging as sample
+from waybill.sampledata import messaging, shop
+from waybill.sampledata.files import ANSWER_KEYS, SampleData, upload
 from waybill.settings import settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
 
-DAG_ID = "messaging_monthly"
-SEEDED_MONTHS = 14
-BACKFILLED_MONTHS = 12
 _FINISHED = ("success", "failed")
 
 
@@ -34,10 +33,31 @@ class DemoFailed(Exception):
     """The main job did not end well."""
 
 
+@dataclass(frozen=True)
+class Pipeline:
+    """A DAG and its sample data."""
+
+    dag_id: str
+    domain: str
+    cadence: Cadence
+    seeded: int
+    """For how many periods sample files are made."""
+    backfilled: int
+    """How many of them, the last ones, are backfilled."""
+    generate: Callable[..., SampleData]
+    """Takes the last period, the number of periods, a seed and a scale."""
+
+
+MESSAGING = Pipeline("messaging_monthly", "messaging", "month", 14, 12, messaging.generate)
+SHOP = Pipeline("shop_daily", "shop", "day", 30, 30, shop.generate)
+PIPELINES = (MESSAGING, SHOP)
+
+
 @dataclass
 class Outcome:
-    """What the demo did and found."""
+    """What the demo did and found for one pipeline."""
 
+    pipeline: Pipeline
     periods: list[Period]
     uploaded: int
     backfill_seconds: float | None
@@ -73,7 +93,7 @@ class Airflow:
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def backfill(self, dag_id: str, first: Period, last: Period) -> None:
-        """Create a backfill over the months."""
+        """Create a backfill over the periods."""
         self.call(
             "POST",
             "/backfills",
@@ -109,64 +129,80 @@ def _stack_environment(stack: Stack) -> Iterator[None]:
         os.environ.update(before)
 
 
-def last_month(s3: Any) -> str:
-    """The last month of the sample data: the one that was seeded, else the last complete month of the calendar.
+def last_period(s3: Any, pipeline: Pipeline) -> Period:
+    """The last period of the sample data: the one that was seeded, else the last complete one of the calendar.
 
-    It is the month that the schedule's newest run stands for when the sample is new.
+    It is what the schedule's newest run stands for when the sample is new.
     """
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=settings().raw_bucket, Prefix=sample.ANSWER_KEY):
-        for item in page.get("Contents", []):
-            answer = s3.get_object(Bucket=settings().raw_bucket, Key=item["Key"])
-            return str(json.load(answer["Body"])["options"]["last_month"])
-    return Period.of("month", datetime.now(ZoneInfo(settings().timezone)).date()).shift(-1).key
+    bucket, key = settings().raw_bucket, f"{ANSWER_KEYS}{pipeline.domain}.json"
+    try:
+        answer_key = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
+    except s3.exceptions.NoSuchKey:
+        today = datetime.now(ZoneInfo(settings().timezone)).date()
+        return Period.of(pipeline.cadence, today).shift(-1)
+    return Period.parse(pipeline.cadence, answer_key["options"][f"last_{pipeline.cadence}"])
 
 
-def run(stack: Stack, *, step: Callable[[str], object], progress: Callable[[int, int], object]) -> Outcome:
-    """Start everything, seed, backfill what is missing, and check the books against the answer key.
+def run(
+    stack: Stack,
+    *,
+    step: Callable[[str], object],
+    progress: Callable[[Pipeline, int, int], object],
+    pipelines: Sequence[Pipeline] = PIPELINES,
+) -> list[Outcome]:
+    """Start everything and seed; then for each pipeline backfill what is missing and check its books.
 
-    `step` is told what begins, `progress` (finished, all) runs. Raises `DemoFailed` if a run fails.
+    `step` is told what begins, `progress` (pipeline, finished, all) runs. Raises `DemoFailed` if a run fails.
     """
     step("starting PostgreSQL, S3 and the AWS APIs")
     stack.up(with_airflow=False)
     with _stack_environment(stack), ThreadPoolExecutor(1) as pool:
         airflow_up = pool.submit(stack.up, report=step)
         upgrade(connect())
-        last = Period.parse("month", last_month(stack.s3()))
-        files = sample.generate(last.key, SEEDED_MONTHS)
-        uploaded = sample.upload(stack.s3(), settings().raw_bucket, files).uploaded
+        bucket, s3 = settings().raw_bucket, stack.s3()
+        samples = {}
+        for pipeline in pipelines:
+            last = last_period(s3, pipeline)
+            files = pipeline.generate(last.key, pipeline.seeded)
+            samples[pipeline] = last, files, upload(s3, bucket, files).uploaded
         airflow_up.result()
-        periods = [last.shift(-offset) for offset in reversed(range(BACKFILLED_MONTHS))]
-        with connect() as connection:
-            reports = report_contracts("messaging").values()
-            seconds = None
-            api = Airflow(stack.airflow_address(), "admin", stack.passwords()["admin"])
-            api.unpause(DAG_ID)
-            if missing := sorted({gap.period for gap in books.gaps(connection, reports, periods)}):
-                step(f"backfilling {missing[0]} to {missing[-1]}")
-                seconds = _backfill(api, connection, missing, progress)
-            return Outcome(
-                periods,
-                uploaded,
-                seconds,
-                books.disagreements(connection, files.answer_key),
-                books.gaps(connection, reports, periods),
-            )
+        api = Airflow(stack.airflow_address(), "admin", stack.passwords()["admin"])
+        outcomes = []
+        for pipeline, (last, files, uploaded) in samples.items():
+            periods = [last.shift(-offset) for offset in reversed(range(pipeline.backfilled))]
+            with connect() as connection:
+                contracts = [*load_domain(pipeline.domain).values(), *report_contracts(pipeline.domain).values()]
+                api.unpause(pipeline.dag_id)
+                seconds = None
+                lacking = books.gaps(connection, contracts, periods)
+                missing = [period for period in periods if any(gap.period.covers(period) for gap in lacking)]
+                if missing:
+                    step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
+                    seconds = _backfill(api, connection, pipeline, missing, progress)
+                disagreements = books.disagreements(connection, files.answer_key)
+                lacking = books.gaps(connection, contracts, periods)
+            outcomes.append(Outcome(pipeline, periods, uploaded, seconds, disagreements, lacking))
+    return outcomes
 
 
 def _backfill(
-    api: Airflow, connection: Connection, missing: list[Period], progress: Callable[[int, int], object]
+    api: Airflow,
+    connection: Connection,
+    pipeline: Pipeline,
+    missing: list[Period],
+    progress: Callable[[Pipeline, int, int], object],
 ) -> float:
     began = time.monotonic()
-    api.backfill(DAG_ID, missing[0], missing[-1])
+    api.backfill(pipeline.dag_id, missing[0], missing[-1])
     wanted = {period.key for period in missing}
     while True:
         runs = {
             run["partition_key"]: run["state"]
-            for run in reversed(api.runs(DAG_ID))  # so that the newest run of a month counts
+            for run in reversed(api.runs(pipeline.dag_id))  # so that the newest run of a period counts
             if run["partition_key"] in wanted
         }
         finished = [key for key, state in runs.items() if state in _FINISHED]
-        progress(len(finished), len(wanted))
+        progress(pipeline, len(finished), len(wanted))
         if failed := sorted(key for key, state in runs.items() if state == "failed"):
             refusals = connection.execute(
                 "select message from waybill.refusal order by refusal_id desc limit 3"

@@ -1,4 +1,4 @@
-"""What is particular to the messaging domain: its datasets, and the reports that Python computes."""
+"""What is particular to the messaging domain: the reports that Python computes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from waybill.period import Period
-
-DATASETS = ("customers", "channels", "traffic")
 
 
 def descriptive_statistics(connection: Connection, period: Period) -> list[dict[str, Any]]:
@@ -24,8 +22,7 @@ def descriptive_statistics(connection: Connection, period: Period) -> list[dict[
 
     datasets, exposure = load_domain("messaging"), report_contract("messaging", "industry_exposure")
     sources = []
-    for name in DATASETS:
-        contract = datasets[name]
+    for name, contract in datasets.items():
         rows = sql.SQL("select * from {}(%(period_end)s)").format(as_of_function(contract))
         if contract.period_column:
             rows += sql.SQL(" where {0} >= %(period_start)s and {0} < %(period_end)s").format(

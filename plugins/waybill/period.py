@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Literal
+from datetime import date, datetime, time, timedelta
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from waybill.errors import DataError
 
-Cadence = Literal["month", "week", "day"]
+Cadence = Literal["month", "week", "day", "all"]
+"""How long a period is; `all` is for what stands for all time and is never a key."""
 _KEY_FORMAT: dict[Cadence, str] = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
 _EXAMPLE: dict[Cadence, str] = {"month": "2026-03", "week": "2026-W13", "day": "2026-03-31"}
 
@@ -50,10 +52,34 @@ class Period:
         except (ValueError, OverflowError):  # the calendar's last period has no end
             raise DataError(f"{key!r} is not a {cadence}; write it like {_EXAMPLE[cadence]}") from None
 
+    @classmethod
+    def named(cls, key: str) -> Period:
+        """The month, week or day that a key names. Raises `DataError` if the text is anything else."""
+        for cadence in _KEY_FORMAT:
+            with contextlib.suppress(DataError):
+                return cls.parse(cadence, key)
+        raise DataError(f"{key!r} is no period; write it like {', '.join(_EXAMPLE.values())}")
+
     @property
     def key(self) -> str:
         """The name of the period in prefixes, parameters and messages."""
-        return self.start.strftime(_KEY_FORMAT[self.cadence])
+        return "all" if self.cadence == "all" else self.start.strftime(_KEY_FORMAT[self.cadence])
+
+    def parameters(self, timezone: str) -> dict[str, Any]:
+        """What SQL may bind.
+
+        `period_start` and `period_end` are days, `starts_at` and `ends_at` the same as instants; `timezone` and
+        `cadence` are text.
+        """
+        zone = ZoneInfo(timezone)
+        return {
+            "period_start": self.start,
+            "period_end": self.end,
+            "starts_at": datetime.combine(self.start, time(), zone),
+            "ends_at": datetime.combine(self.end, time(), zone),
+            "timezone": timezone,
+            "cadence": self.cadence,
+        }
 
     def shift(self, periods: int) -> Period:
         """The period that lies `periods` later (earlier if negative)."""
@@ -64,8 +90,16 @@ class Period:
         months = self.start.year * 12 + self.start.month - 1 + periods
         return Period.of("month", date(months // 12, months % 12 + 1, 1))
 
+    def covers(self, other: Period) -> bool:
+        """Whether the other period lies within this one."""
+        return self.start <= other.start and other.end <= self.end
+
     def __str__(self) -> str:
         return self.key
+
+
+ALL_TIME = Period(date(1, 1, 1), date(9999, 12, 31), "all")
+"""What a table stands for that has no periods."""
 
 
 def resolve(

@@ -54,6 +54,8 @@ class Waybill:
     code_version: str
     run_id: str | None
     built_at: datetime
+    inputs: list[str]
+    """The tables that its SQL reads, where periods are rebuilt by the changes of tables."""
     files: list[dict[str, Any]]
     checks: list[dict[str, Any]]
 
@@ -66,8 +68,8 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
     cursor = connection.cursor(row_factory=dict_row)
     head = cursor.execute(
         "select * from waybill.publication where (report = %(name)s or split_part(report, '.', 2) = %(name)s) "
-        "and period = %(period)s order by report",
-        {"name": report, "period": period.start},
+        "and cadence = %(cadence)s and period = %(period)s order by report",
+        {"name": report, "cadence": period.cadence, "period": period.start},
     ).fetchone()
     if head is None:
         known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
@@ -83,9 +85,9 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
     ).fetchall()
     checks = cursor.execute(
         "select check_name, severity, observed, operator, threshold, passed from waybill.check_result "
-        "where subject = %s and period = %s order by check_name",
-        (head["report"], period.start),
+        "where subject = %s and cadence = %s and period = %s order by check_name",
+        (head["report"], period.cadence, period.start),
     ).fetchall()
-    names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at")
+    names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
     return Waybill(report=head["report"], period=period, files=files, checks=checks, **values)

@@ -7,15 +7,19 @@ import io
 import json
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from psycopg import Connection, sql
+from psycopg.rows import dict_row
 
 from waybill import zones
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import Period
+from waybill.reports import of_period, report_contracts
 from waybill.settings import settings
 from waybill.warehouse.schema import columns_sql, relation
 
@@ -23,12 +27,8 @@ log = logging.getLogger(__name__)
 
 
 def _csv(connection: Connection, contract: Contract, period: Period) -> bytes:
-    query = sql.SQL("copy (select {} from {} where {} = {} order by {}) to stdout (format csv, header)").format(
-        columns_sql(contract.names),
-        relation(contract),
-        sql.Identifier(contract.key[0]),
-        sql.Literal(period.start),
-        columns_sql(contract.key),
+    query = sql.SQL("copy (select {} from {} where {} order by {}) to stdout (format csv, header)").format(
+        columns_sql(contract.names), relation(contract), of_period(contract, period), columns_sql(contract.key)
     )
     with connection.cursor().copy(query) as copy:
         return b"".join(bytes(chunk) for chunk in copy)
@@ -38,13 +38,10 @@ def _parquet(connection: Connection, contract: Contract, period: Period) -> byte
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    query = sql.SQL("select {} from {} where {} = %s order by {}").format(
-        columns_sql(contract.names),
-        relation(contract),
-        sql.Identifier(contract.key[0]),
-        columns_sql(contract.key),
+    query = sql.SQL("select {} from {} where {} order by {}").format(
+        columns_sql(contract.names), relation(contract), of_period(contract, period), columns_sql(contract.key)
     )
-    rows = connection.execute(query, (period.start,)).fetchall()
+    rows = connection.execute(query).fetchall()
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(contract.columns)
     fields = [
         pa.field(column.name, arrow_type(column.physical_type), not column.required) for column in contract.columns
@@ -73,41 +70,100 @@ def arrow_type(physical_type: str) -> Any:
     }[physical_type]
 
 
-def _provenance(connection: Connection, contracts: Iterable[Contract], period: Period) -> dict[str, dict[str, Any]]:
-    rows = connection.execute(
-        "select p.report, p.row_count, p.content_sha256, p.sql_sha256, p.code_version, "
-        "coalesce((select jsonb_agg(jsonb_build_object('key', f.object_key, 'version_id', f.version_id, "
-        "'sha256', f.sha256) order by f.file_id) from waybill.load_file as f where f.file_id = any(p.file_ids)), '[]') "
-        "from waybill.publication as p where p.report = any(%s) and p.period = %s",
-        ([contract.table for contract in contracts], period.start),
-    ).fetchall()
-    names = ("row_count", "content_sha256", "sql_sha256", "code_version", "files")
-    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+@dataclass(frozen=True)
+class _Export:
+    """One period of a report."""
+
+    contract: Contract
+    period: Period
+
+    @property
+    def name(self) -> str:
+        """The name of its files: the report's, and the cadence if the report has several."""
+        return f"{self.contract.name}_{self.period.cadence}" if len(self.contract.cadences) > 1 else self.contract.name
+
+    @property
+    def key(self) -> tuple[str, str, date]:
+        """Its key among the publications."""
+        return (self.contract.table, self.period.cadence, self.period.start)
 
 
-def publish(connection: Connection, s3: Any, contracts: Iterable[Contract], period: Period, run: Run) -> list[str]:
-    """Write every report of the period and then the manifest; returns the keys.
+_PROVENANCE = """
+select
+  p.row_count, p.content_sha256, p.sql_sha256, p.code_version,
+  coalesce((
+    select jsonb_agg(
+      jsonb_build_object('key', f.object_key, 'version_id', f.version_id, 'sha256', f.sha256) order by f.file_id
+    )
+    from waybill.load_file as f
+    where f.file_id = any(p.file_ids)
+  ), '[]') as files
+from waybill.publication as p
+where (p.report, p.cadence, p.period) = (%s, %s, %s)
+"""
+
+
+def _provenance(connection: Connection, export: _Export) -> dict[str, Any] | None:
+    return connection.cursor(row_factory=dict_row).execute(_PROVENANCE, export.key).fetchone()
+
+
+def publish(
+    connection: Connection, s3: Any, domain: str, contracts: Iterable[Contract], period: Period, run: Run
+) -> list[str]:
+    """Write these reports of the domain for the period and then the manifest; returns the keys.
 
     All reports are read in one snapshot of the warehouse. An object whose content is there already is not
     written again. Raises `DataError` for a report that was not built for the period.
     """
-    contracts = sorted(contracts, key=lambda contract: contract.name)
-    bucket, prefix = settings().reports_bucket, zones.report_prefix(period)
+    return _publish(connection, s3, domain, [_Export(contract, period) for contract in contracts], run)
+
+
+def publish_changed(connection: Connection, s3: Any, domain: str, run: Run) -> list[str]:
+    """Write the reports of every period that were built with other content since they were written last.
+
+    Where one report of a day is written, the manifest of that day is too, with all that ends on it.
+    """
+    contracts = {contract.table: contract for contract in report_contracts(domain).values()}
+    built = connection.execute(
+        "select report, cadence, period, exported_sha256 is distinct from content_sha256 "
+        "from waybill.publication where report = any(%s) order by period, report, cadence",
+        (sorted(contracts),),
+    ).fetchall()
+    by_day: dict[str, list[_Export]] = {}
+    changed = set()
+    for report, cadence, start, is_changed in built:
+        export = _Export(contracts[report], Period.of(cadence, start))
+        prefix = zones.report_prefix(export.period)
+        by_day.setdefault(prefix, []).append(export)
+        if is_changed:
+            changed.add(prefix)
+    return [key for prefix in sorted(changed) for key in _publish(connection, s3, domain, by_day[prefix], run)]
+
+
+def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export], run: Run) -> list[str]:
+    """Write reports whose periods end on the same day, and their manifest."""
+    bucket, prefix = settings().reports_bucket, zones.report_prefix(exports[0].period)
+    exports = sorted(exports, key=lambda export: export.name)
+    bodies = {}
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        provenance = _provenance(connection, contracts, period)
-        if missing := [contract.table for contract in contracts if contract.table not in provenance]:
-            raise DataError(f"{', '.join(missing)}: not built for {period}; run the report's task first")
-        bodies = {}
-        for contract in contracts:
-            bodies[f"{prefix}{contract.name}.csv"] = _csv(connection, contract, period)
-            bodies[f"{prefix}{contract.name}.parquet"] = _parquet(connection, contract, period)
+        found = {export: _provenance(connection, export) for export in exports}
+        if missing := [f"{one.contract.table} for {one.period}" for one, head in found.items() if head is None]:
+            raise DataError(f"not built: {', '.join(missing)}; run the tasks of these reports first")
+        provenance = {export.name: head for export, head in found.items() if head is not None}
+        for export in exports:
+            bodies[f"{prefix}{export.name}.csv"] = _csv(connection, export.contract, export.period)
+            bodies[f"{prefix}{export.name}.parquet"] = _parquet(connection, export.contract, export.period)
     files = {file["key"]: file for report in provenance.values() for file in report.pop("files")}
     manifest = {
-        "period": period.key,
+        "domain": domain,
+        "last_day": str(exports[0].period.end - timedelta(days=1)),
         "code_version": run.code_version,
         "run_id": run.run_id,
-        "reports": provenance,
+        "reports": {
+            export.name: provenance[export.name] | {"table": export.contract.table, "period": export.period.key}
+            for export in exports
+        },
         "objects": [
             {"key": key, "size_bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
             for key, body in bodies.items()
@@ -115,17 +171,16 @@ def publish(connection: Connection, s3: Any, contracts: Iterable[Contract], peri
         "files": [files[key] for key in sorted(files)],
     }
     for key, body in bodies.items():
-        _put(
-            s3,
-            bucket,
-            key,
-            body,
-            "text/csv; charset=utf-8" if key.endswith(".csv") else "application/vnd.apache.parquet",
-        )
-    text = json.dumps(manifest, indent=2, sort_keys=True).encode()
-    _put(s3, bucket, f"{prefix}manifest.json", text, "application/json")
+        is_csv = key.endswith(".csv")
+        _put(s3, bucket, key, body, "text/csv; charset=utf-8" if is_csv else "application/vnd.apache.parquet")
+    manifest_key = f"{prefix}manifest_{domain}.json"
+    _put(s3, bucket, manifest_key, json.dumps(manifest, indent=2, sort_keys=True).encode(), "application/json")
+    connection.cursor().executemany(
+        "update waybill.publication set exported_sha256 = %s where (report, cadence, period) = (%s, %s, %s)",
+        [(provenance[export.name]["content_sha256"], *export.key) for export in exports],
+    )
     log.info("published %d objects under s3://%s/%s", len(bodies) + 1, bucket, prefix)
-    return [*bodies, f"{prefix}manifest.json"]
+    return [*bodies, manifest_key]
 
 
 def _put(s3: Any, bucket: str, key: str, body: bytes, content_type: str) -> None:

@@ -14,6 +14,7 @@ from waybill.contracts import Check, Contract
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import Period
+from waybill.settings import settings
 from waybill.warehouse.schema import as_of_function, relation
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def evaluate(connection: Connection, contract: Contract, period: Period) -> list
     results = []
     for check in contract.checks:
         query = sql.SQL(check.query) if check.query else _row_count(contract)
-        row = connection.execute(query, {"period_start": period.start, "period_end": period.end}).fetchone()
+        row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
         observed = None if row is None or row[0] is None else Decimal(str(row[0]))
         results.append(CheckResult(contract.table, check, period, observed))
     return results
@@ -75,14 +76,15 @@ def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> 
     with connection.transaction():
         for result in results:
             connection.execute(
-                "insert into waybill.check_result (subject, check_name, period, severity, observed, operator, "
-                "threshold, passed, run_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
-                "on conflict (subject, check_name, period) do update set severity = excluded.severity, "
+                "insert into waybill.check_result (subject, check_name, cadence, period, severity, observed, "
+                "operator, threshold, passed, run_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+                "on conflict (subject, check_name, cadence, period) do update set severity = excluded.severity, "
                 "observed = excluded.observed, operator = excluded.operator, threshold = excluded.threshold, "
                 "passed = excluded.passed, run_id = excluded.run_id, checked_at = now()",
                 (
                     result.subject,
                     result.check.name,
+                    result.period.cadence,
                     result.period.start,
                     result.check.severity,
                     result.observed,

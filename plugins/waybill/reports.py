@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection, sql
@@ -12,6 +13,7 @@ from psycopg import Connection, sql
 from waybill import quality
 from waybill.contracts import Contract, load, load_domain
 from waybill.errors import DataError
+from waybill.intake.changes import note_changes
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
@@ -31,32 +33,84 @@ def report_contract(domain: str, name: str) -> Contract:
     return load(settings().include_dir / "contracts" / report_schema(domain) / f"{name}.yaml")
 
 
-def build_from_sql(connection: Connection, contract: Contract, domain: str, text: str, period: Period, run: Run) -> int:
-    """Replace the period's rows by what the SQL text selects; returns the number of rows.
+@dataclass(frozen=True)
+class Basis:
+    """What a period of a report is about to be built from."""
 
-    The text binds `%(period_start)s` and `%(period_end)s` and selects the contract's columns by name.
+    file_ids: list[int]
+    inputs: tuple[str, ...] = ()
+    """The tables that its SQL names, where the change log knows them."""
+    changes: int | None = None
+    """How many changes of them lie within its window."""
+
+
+FindBasis = Callable[[], Basis | None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What building a report's period gave."""
+
+    rows: int
+    is_changed: bool
+    """Whether the content differs from what was there before."""
+
+
+def known_files(connection: Connection, domain: str, period: Period) -> Basis:
+    """The files of a domain that were delivered by the period's end: what its `_as_of` functions show."""
+    rows = connection.execute(
+        "select file_id from waybill.load_file where split_part(dataset, '.', 1) = %s "
+        "and status = 'loaded' and period <= %s order by file_id",
+        (domain, period.start),
+    )
+    return Basis([file_id for (file_id,) in rows])
+
+
+def of_period(contract: Contract, period: Period, alias: str | None = None) -> sql.Composed:
+    """The condition for a report's rows of one period.
+
+    The key leads with the period's first day; reports of several cadences also have a column `cadence`.
+    """
+
+    def equals(name: str, value: Any) -> sql.Composed:
+        column = sql.Identifier(alias, name) if alias else sql.Identifier(name)
+        return sql.SQL("{} = {}").format(column, sql.Literal(value))
+
+    condition = equals(contract.key[0], period.start)
+    if len(contract.cadences) > 1:
+        condition += sql.SQL(" and ") + equals("cadence", period.cadence)
+    return condition
+
+
+def build_from_sql(
+    connection: Connection, contract: Contract, find_basis: FindBasis, text: str, period: Period, run: Run
+) -> Built:
+    """Replace the period's rows by what the SQL text selects.
+
+    The text binds what `Period.parameters` gives and selects the contract's columns by name. `find_basis` is asked
+    when no other build of the period runs; if it gives None, the period is left as it is.
     Raises `DataError` if a check of severity error fails; the rows of before then stay.
     """
     insert = sql.SQL("insert into {} ({}) select {} from (\n").format(
         relation(contract), columns_sql(contract.names), columns_sql(contract.names)
     )
     statement = insert + sql.SQL(text.rstrip().rstrip(";")) + sql.SQL("\n) as report")
-    bounds = {"period_start": period.start, "period_end": period.end}
+    parameters = period.parameters(settings().timezone)
 
     def fill() -> None:
-        connection.execute(statement, bounds)
+        connection.execute(statement, parameters)
 
-    return _replace(connection, contract, domain, period, run, fill, hashlib.sha256(text.encode()).hexdigest())
+    return _replace(connection, contract, find_basis, period, run, fill, sha256(text))
 
 
 def build_from_rows(
     connection: Connection,
     contract: Contract,
-    domain: str,
+    find_basis: FindBasis,
     rows: Sequence[Mapping[str, Any]],
     period: Period,
     run: Run,
-) -> int:
+) -> Built:
     """Replace the period's rows by `rows` (mappings by column); otherwise like `build_from_sql`."""
     statement = sql.SQL("insert into {} ({}) values ({})").format(
         relation(contract),
@@ -67,76 +121,106 @@ def build_from_rows(
     def fill() -> None:
         connection.cursor().executemany(statement, rows)
 
-    return _replace(connection, contract, domain, period, run, fill, None)
+    return _replace(connection, contract, find_basis, period, run, fill, None)
+
+
+def sha256(text: str) -> str:
+    """Hash of an SQL text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _replace(
     connection: Connection,
     contract: Contract,
-    domain: str,
+    find_basis: FindBasis,
     period: Period,
     run: Run,
-    fill: Any,
+    fill: Callable[[], None],
     sql_sha256: str | None,
-) -> int:
-    of_period = sql.SQL("{} = %s").format(sql.Identifier(contract.key[0]))
+) -> Built:
     results: list[quality.CheckResult] = []
     try:
         with connection.transaction():
             ensure(connection, contract)
             connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"report {contract.table} {period}",))
+            basis = find_basis()
+            if basis is None:
+                return Built(0, is_changed=False)
             connection.execute(
-                sql.SQL("delete from {} where {}").format(relation(contract), of_period), (period.start,)
+                sql.SQL("delete from {} where {}").format(relation(contract), of_period(contract, period))
             )
             fill()
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)
             quality.record(connection, results, run)
-            rows = _record_publication(connection, contract, domain, period, run, sql_sha256)
+            rows, content_sha256 = content(connection, contract, of_period(contract, period, "r"))
+            is_changed = record_publication(connection, contract, basis, period, run, rows, content_sha256, sql_sha256)
+            if is_changed:
+                note_changes(connection, contract.table, [period.start])
     except DataError:
         quality.record(connection, results, run)  # the rows were rolled back, what the checks saw stays
         raise
     log.info("%s %s: %d rows", contract.table, period, rows)
-    return rows
+    return Built(rows, is_changed)
 
 
-def _record_publication(
-    connection: Connection, contract: Contract, domain: str, period: Period, run: Run, sql_sha256: str | None
-) -> int:
-    """Note what the report was built from; an identical rebuild leaves the note as it was."""
-    content = sql.SQL(
-        "select count(*), encode(sha256(convert_to(coalesce("
-        "string_agg(r::text, chr(10) order by {}), ''), 'UTF8')), 'hex') from {} as r where {} = %s"
-    ).format(columns_sql(contract.key, "r"), relation(contract), sql.Identifier("r", contract.key[0]))
-    row = connection.execute(content, (period.start,)).fetchone()
+def content(connection: Connection, contract: Contract, condition: sql.Composable) -> tuple[int, str]:
+    """(number, hash) of a report's rows, in the order of its key; the alias in the condition is `r`."""
+    query = sql.SQL(
+        "select count(*), encode(sha256(coalesce("
+        "string_agg(sha256(convert_to(r::text, 'UTF8')), ''::bytea order by {}), ''::bytea)), 'hex') "
+        "from {} as r where {}"
+    ).format(columns_sql(contract.key, "r"), relation(contract), condition)
+    row = connection.execute(query).fetchone()
     assert row
-    rows, content_sha256 = row
+    return int(row[0]), str(row[1])
+
+
+def record_publication(
+    connection: Connection,
+    contract: Contract,
+    basis: Basis,
+    period: Period,
+    run: Run,
+    rows: int,
+    content_sha256: str,
+    sql_sha256: str | None,
+) -> bool:
+    """Note what the report was built from and return whether its content changed.
+
+    A rebuild that finds all as it was leaves the note as it was.
+    """
+    key = (contract.table, period.cadence, period.start)
+    before = connection.execute(
+        "select content_sha256 from waybill.publication where report = %s and cadence = %s and period = %s", key
+    ).fetchone()
     connection.execute(
         """
-        insert into waybill.publication as p
-          (report, period, row_count, content_sha256, sql_sha256, code_version, run_id, file_ids)
-        select
-          %(report)s, %(period)s, %(rows)s, %(content)s, %(sql)s, %(code)s, %(run_id)s,
-          coalesce(array_agg(file_id order by file_id), '{}')
-        from waybill.load_file
-        where split_part(dataset, '.', 1) = %(domain)s
-          and status = 'loaded' and period <= %(period)s
-        on conflict (report, period) do update
+        insert into waybill.publication as p (
+          report, cadence, period, row_count, content_sha256, sql_sha256, contract_sha256, code_version, run_id,
+          file_ids, inputs, changes_seen
+        )
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        on conflict (report, cadence, period) do update
         set row_count = excluded.row_count, content_sha256 = excluded.content_sha256,
-          sql_sha256 = excluded.sql_sha256, code_version = excluded.code_version,
-          run_id = excluded.run_id, file_ids = excluded.file_ids, built_at = now()
-        where (p.content_sha256, p.sql_sha256, p.code_version, p.file_ids)
-          is distinct from (excluded.content_sha256, excluded.sql_sha256, excluded.code_version, excluded.file_ids)
+          sql_sha256 = excluded.sql_sha256, contract_sha256 = excluded.contract_sha256,
+          code_version = excluded.code_version, run_id = excluded.run_id, file_ids = excluded.file_ids,
+          inputs = excluded.inputs, changes_seen = excluded.changes_seen, built_at = now()
+        where (p.content_sha256, p.sql_sha256, p.contract_sha256, p.code_version, p.file_ids, p.changes_seen)
+          is distinct from (excluded.content_sha256, excluded.sql_sha256, excluded.contract_sha256,
+            excluded.code_version, excluded.file_ids, excluded.changes_seen)
         """,
-        {
-            "report": contract.table,
-            "period": period.start,
-            "rows": rows,
-            "content": content_sha256,
-            "sql": sql_sha256,
-            "code": run.code_version,
-            "run_id": run.run_id,
-            "domain": domain,
-        },
+        (
+            *key,
+            rows,
+            content_sha256,
+            sql_sha256,
+            contract.sha256,
+            run.code_version,
+            run.run_id,
+            basis.file_ids,
+            list(basis.inputs),
+            basis.changes,
+        ),
     )
-    return int(rows)
+    return before != (content_sha256,)

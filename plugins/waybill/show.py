@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from waybill.books import COUNTS
 from waybill.contracts import Column, Contract
 from waybill.period import Period
 from waybill.provenance import Waybill
+from waybill.reports import of_period
 from waybill.settings import settings
 from waybill.warehouse.schema import columns_sql, relation
 
@@ -65,12 +65,19 @@ def show(console: Console, *tables: Table) -> None:
         wide.print(table, crop=False, no_wrap=True, overflow="ignore")
 
 
-def books_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The books per month and dataset, with the total and whether they balance."""
+_MANY_PERIODS = 24
+
+
+def books_table(rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Table:
+    """The books per period and dataset, with the total and whether they balance; many periods become one."""
+    keys = {period.start: period.key for period in periods}
+    if len(periods) > _MANY_PERIODS:
+        rows = _summed(rows)
+        keys = {periods[0].start: f"{periods[0]} to {periods[-1]}"}
     table = _table(
         "Every row is accounted for (rows in = the sum of the six beside it)",
         [
-            ("month", False),
+            ("period", False),
             ("dataset", False),
             ("files", True),
             *((name.replace("_", " "), True) for name in COUNTS),
@@ -83,7 +90,7 @@ def books_table(rows: Sequence[dict[str, Any]]) -> Table:
         for name in totals:
             totals[name] += row[name]
         table.add_row(
-            f"{row['period']:%Y-%m}",
+            keys[row["period"]],
             row["dataset"],
             *(text(row[name]) for name in totals),
             "[green]ok[/]" if difference == 0 else f"[red]off by {difference}[/]",
@@ -93,20 +100,31 @@ def books_table(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each dataset, of the first period."""
+    sums: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        found = sums.setdefault(
+            row["dataset"], row | {"period": rows[0]["period"]} | dict.fromkeys(COUNTS, 0) | {"files": 0}
+        )
+        for name in ("files", *COUNTS):
+            found[name] += row[name]
+    return list(sums.values())
+
+
 def report_table(connection: Connection, contract: Contract, period: Period, limit: int = 5) -> Table:
     """The first rows of a report for a period."""
-    shown = [column for column in contract.columns if column.name != contract.key[0]]
+    shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
     order = [name for name in contract.names if name.endswith("_rank")] or contract.key
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
-            sql.SQL("select *, count(*) over () as _total from {} where {} = %s order by {} limit {}").format(
+            sql.SQL("select *, count(*) over () as _total from {} where {} order by {} limit {}").format(
                 relation(contract),
-                sql.Identifier(contract.key[0]),
+                of_period(contract, period),
                 columns_sql([*order, *contract.key]),
                 sql.Literal(limit),
-            ),
-            (period.start,),
+            )
         )
         .fetchall()
     )
@@ -137,6 +155,7 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
         ("rows", text(waybill.row_count)),
         ("content", f"sha256 {waybill.content_sha256}"),
         ("SQL", f"sha256 {waybill.sql_sha256}" if waybill.sql_sha256 else "computed in Python"),
+        ("reads", ", ".join(waybill.inputs)),
         ("code", waybill.code_version),
         ("run", waybill.run_id),
         ("built", f"{waybill.built_at:%Y-%m-%d %H:%M:%S %Z}"),
@@ -154,7 +173,6 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
     files = _table(
         f"Rests on {len(waybill.files)} files",
         [
-            ("month", False),
             ("file", False),
             ("version", False),
             ("sha256", False),
@@ -165,7 +183,6 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
     )
     for file in waybill.files:
         files.add_row(
-            _month(file["period"]),
             f"s3://{file['bucket']}/{file['object_key']}",
             (file["version_id"] or "")[:12],
             file["sha256"][:12],
@@ -174,10 +191,6 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
             file["contract_version"],
         )
     return [head, checks, files]
-
-
-def _month(day: date) -> str:
-    return f"{day:%Y-%m}"
 
 
 def quarantine_tables(counts: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> list[Table]:
@@ -198,7 +211,7 @@ def replay_table(replayed: Sequence[Replayed]) -> Table:
     """What a replay did, file by file."""
     table = _table(
         "Replayed",
-        [("month", False), ("file", False), ("tried", True), *((name, True) for name in COUNTS[1:])],
+        [("period", False), ("file", False), ("tried", True), *((name, True) for name in COUNTS[1:])],
     )
     for file in replayed:
         counts = (text(getattr(file.books, name)) for name in COUNTS)
@@ -243,8 +256,8 @@ def trial_table(proposed: Contract, trials: Sequence[FileTrial]) -> Table:
     return table
 
 
-def addresses(stack: Stack) -> Table:
-    """Where everything is, how to log in, how to go on and how to stop."""
+def addresses(stack: Stack, month: Period | None = None) -> Table:
+    """Where everything is, how to log in, how to go on (with a month that is there) and how to stop."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for user, password in stack.passwords().items():
         table.add_row("Airflow", f"{stack.airflow_address()}   log in as {user} / {password}")
@@ -261,6 +274,7 @@ def addresses(stack: Stack) -> Table:
         "SNS topic waybill-alerts, read by the SQS queue waybill-alerts; `waybill alerts` lists them",
     )
     table.add_row("Shell", ". ./activate   then `airflow …`, `waybill …`, psql")
-    table.add_row("Trace", "waybill trace top_customers 2026-10")
+    if month:
+        table.add_row("Trace", f"waybill trace top_customers {month}")
     table.add_row("Stop", "make down")
     return table

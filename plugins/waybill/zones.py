@@ -40,6 +40,11 @@ def report_schema(domain: str) -> str:
     return f"{domain}_report"
 
 
+def star_schema(domain: str) -> str:
+    """The warehouse schema of a domain's dimensions and facts."""
+    return f"{domain}_star"
+
+
 def report_files(domain: str) -> list[Path]:
     """The domain's SQL reports, one question a file; the stem is the report's name."""
     return sorted((settings().include_dir / "sql" / domain).glob("*.sql"))

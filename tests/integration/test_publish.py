@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,7 +26,7 @@ from waybill.intake.ledger import Run
 from waybill.provenance import trace
 from waybill.publish import publish
 from waybill.quality import check_datasets
-from waybill.reports import build_from_sql, report_contracts
+from waybill.reports import build_from_sql, known_files, report_contracts
 from waybill.settings import settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -82,14 +83,15 @@ def built(stack: Stack, client: S3Client) -> Iterator[Connection]:
             build_month(connection, key)
         for name, text in MADE_UP.items():
             contract = replace(CONTRACTS[name], checks=())
-            build_from_sql(connection, contract, "messaging", text, month(LAST), RUN)
+            basis = partial(known_files, connection, "messaging", month(LAST))
+            build_from_sql(connection, contract, basis, text, month(LAST), RUN)
         yield connection
 
 
 @pytest.fixture(scope="module")
 def keys(built: Connection, client: S3Client) -> list[str]:
     """What publishing the last month wrote."""
-    return publish(built, client, CONTRACTS.values(), month(LAST), RUN)
+    return publish(built, client, "messaging", CONTRACTS.values(), month(LAST), RUN)
 
 
 def read(client: S3Client, key: str) -> bytes:
@@ -107,7 +109,7 @@ def test_every_report_is_there_twice_and_the_manifest_last(keys: list[str], clie
     expected = {f"{PREFIX}{name}.{suffix}" for name in CONTRACTS for suffix in ("csv", "parquet")}
     assert len(expected) == 16
     assert set(keys[:-1]) == expected
-    assert keys[-1] == f"{PREFIX}manifest.json"
+    assert keys[-1] == f"{PREFIX}manifest_messaging.json"
     listed = client.list_objects_v2(Bucket="publish-reports")["Contents"]
     assert {item["Key"] for item in listed} == set(keys)
     assert client.head_object(Bucket="publish-reports", Key=f"{PREFIX}segment_share.csv")["ContentType"].startswith(
@@ -169,16 +171,17 @@ def test_money_keeps_its_cents_in_csv(client: S3Client, keys: list[str]) -> None
 
 def test_the_manifest_is_true(built: Connection, client: S3Client, keys: list[str]) -> None:
     manifest = json.loads(read(client, keys[-1]))
-    assert (manifest["period"], manifest["run_id"], manifest["code_version"]) == (LAST, "test", "abc123")
+    assert (manifest["last_day"], manifest["run_id"], manifest["code_version"]) == ("2026-03-31", "test", "abc123")
     assert {item["key"] for item in manifest["objects"]} == set(keys[:-1])
     for item in manifest["objects"]:
         body = read(client, item["key"])
         assert (item["size_bytes"], item["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
-    assert set(manifest["reports"]) == {contract.table for contract in CONTRACTS.values()}
+    assert {report["table"] for report in manifest["reports"].values()} == {one.table for one in CONTRACTS.values()}
+    assert {report["period"] for report in manifest["reports"].values()} == {LAST}
     for name, report in manifest["reports"].items():
-        assert report["row_count"] == len(report_rows(built, name.split(".")[1], LAST))
+        assert report["row_count"] == len(report_rows(built, name, LAST))
         assert len(report["content_sha256"]) == 64
-        has_sql = name.split(".")[1] not in ("descriptive_statistics", "industry_exposure_extended")
+        has_sql = name not in ("descriptive_statistics", "industry_exposure_extended")
         assert (report["sql_sha256"] is not None) == has_sql
     data = {file.key: hashlib.sha256(file.body).hexdigest() for file in sample(LAST, 3, scale=0.3).files}
     assert {file["key"]: file["sha256"] for file in manifest["files"]} == data
@@ -191,17 +194,17 @@ def test_publishing_again_writes_nothing_but_a_new_runs_manifest(
     built: Connection, client: S3Client, keys: list[str]
 ) -> None:
     before = versions(client)
-    assert publish(built, client, CONTRACTS.values(), month(LAST), RUN) == keys
+    assert publish(built, client, "messaging", CONTRACTS.values(), month(LAST), RUN) == keys
     assert versions(client) == before
-    assert publish(built, client, CONTRACTS.values(), month(LAST), Run("another", "abc123")) == keys
+    assert publish(built, client, "messaging", CONTRACTS.values(), month(LAST), Run("another", "abc123")) == keys
     assert versions(client) == {**before, keys[-1]: before[keys[-1]] + 1}
     assert json.loads(read(client, keys[-1]))["run_id"] == "another"
-    publish(built, client, CONTRACTS.values(), month(LAST), RUN)
+    publish(built, client, "messaging", CONTRACTS.values(), month(LAST), RUN)
 
 
 def test_a_report_that_was_not_built_is_refused_and_nothing_is_written(built: Connection, client: S3Client) -> None:
-    with pytest.raises(DataError, match=r"messaging_report\.segment_share.*: not built for 2026-01"):
-        publish(built, client, CONTRACTS.values(), month("2026-01"), RUN)
+    with pytest.raises(DataError, match=r"not built: .*messaging_report\.segment_share for 2026-01.*run the tasks"):
+        publish(built, client, "messaging", CONTRACTS.values(), month("2026-01"), RUN)
     assert "Contents" not in client.list_objects_v2(Bucket="publish-reports", Prefix="analytics/2026/01/")
 
 
@@ -209,8 +212,8 @@ def test_a_month_without_rows_is_published_with_its_columns(built: Connection, c
     """No customer changed segment: an empty file with a header is an answer, no file is none."""
     name = "loyal_top_customers"
     assert report_rows(built, name, "2026-02") == []
-    [_, _, manifest] = publish(built, client, [CONTRACTS[name]], month("2026-02"), RUN)
-    assert json.loads(read(client, manifest))["reports"][f"messaging_report.{name}"]["row_count"] == 0
+    [_, _, manifest] = publish(built, client, "messaging", [CONTRACTS[name]], month("2026-02"), RUN)
+    assert json.loads(read(client, manifest))["reports"][name]["row_count"] == 0
     prefix = "analytics/2026/02/28/"
     assert read(client, f"{prefix}{name}.csv").decode().strip() == ",".join(CONTRACTS[name].names)
     table = pq.read_table(io.BytesIO(read(client, f"{prefix}{name}.parquet")))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,7 @@ from waybill.errors import DataError
 from waybill.intake.landing import list_landed
 from waybill.intake.ledger import Run
 from waybill.intake.run import take_in_file
-from waybill.reports import build_from_rows, build_from_sql, report_contracts
+from waybill.reports import build_from_rows, build_from_sql, known_files, report_contracts
 from waybill.settings import settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -87,7 +88,8 @@ def loaded(dsn: str) -> Iterator[Connection]:
 
 
 def build_top(connection: Connection, key: str, text: str = TOP_SQL, run: Run = RUN) -> int:
-    return build_from_sql(connection, TOP, "messaging", text, month(key), run)
+    basis = partial(known_files, connection, "messaging", month(key))
+    return build_from_sql(connection, TOP, basis, text, month(key), run).rows
 
 
 def publication(connection: Connection, key: str) -> dict[str, Any]:
@@ -116,7 +118,8 @@ def test_rows_from_python_replace_their_month_alone(loaded: Connection) -> None:
     contract = report_contracts("messaging")["industry_exposure_extended"]
     before = report_rows(loaded, contract.name, LAST)
     for _ in range(2):
-        assert build_from_rows(loaded, contract, "messaging", before, month(LAST), RUN) == len(before)
+        basis = partial(known_files, loaded, "messaging", month(LAST))
+        assert build_from_rows(loaded, contract, basis, before, month(LAST), RUN).rows == len(before)
     assert report_rows(loaded, contract.name, LAST) == before
     assert report_rows(loaded, contract.name, "2026-02")
 

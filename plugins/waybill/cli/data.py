@@ -34,45 +34,57 @@ def migrate() -> None:
 @app.command()
 @failures_in_words
 def seed(
-    last_month: Annotated[
-        str | None, typer.Option(help="The last month to make; by default as before, or the last.")
+    domain: Domain = "messaging",
+    last: Annotated[
+        str | None, typer.Option(help="The last period to make; by default as before, or the last complete one.")
     ] = None,
-    months: Annotated[int, typer.Option(help="How many months.")] = 14,
-    scale: Annotated[float, typer.Option(help="1 is about 5,000 traffic rows a month.")] = 1.0,
+    periods: Annotated[
+        int | None, typer.Option(help="How many months or days; by default as many as the demo.")
+    ] = None,
+    scale: Annotated[float, typer.Option(help="How many times as many rows as the demo.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed gives other data.")] = 20260101,
 ) -> None:
     """Put sample files into the raw bucket, with an answer key of what is wrong with them."""
-    from waybill.demo import last_month as default_month
-    from waybill.sampledata import messaging
+    from waybill.demo import PIPELINES, last_period
+    from waybill.errors import DataError
+    from waybill.sampledata.files import upload
     from waybill.settings import settings
 
-    sample = messaging.generate(last_month or default_month(_s3()), months, seed, scale)
-    uploaded = messaging.upload(_s3(), settings().raw_bucket, sample)
+    pipeline = next((one for one in PIPELINES if one.domain == domain), None)
+    if pipeline is None:
+        raise DataError(
+            f"there is no sample data of {domain!r}; there is of {', '.join(one.domain for one in PIPELINES)}"
+        )
+    files = pipeline.generate(last or last_period(_s3(), pipeline).key, periods or pipeline.seeded, seed, scale)
+    uploaded = upload(_s3(), settings().raw_bucket, files)
     console.print(f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content.")
 
 
 @app.command()
 @failures_in_words
 def books(
-    first: Annotated[str, typer.Argument(help="First month, like 2025-11.")],
-    last: Annotated[str, typer.Argument(help="Last month.")],
+    first: Annotated[str, typer.Argument(help="First month or day, like 2025-11 or 2025-11-30.")],
+    last: Annotated[str, typer.Argument(help="Last one.")],
     domain: Domain = "messaging",
 ) -> None:
-    """Show the books of a range of months and what is missing there; the exit code is 1 if anything is."""
+    """Show the books of a range of periods and what is missing there; the exit code is 1 if anything is."""
     from waybill import show
     from waybill.books import balances, gaps
+    from waybill.contracts import load_domain
     from waybill.period import Period
     from waybill.reports import report_contracts
     from waybill.warehouse.connection import connect
 
-    period, end = Period.parse("month", first), Period.parse("month", last)
+    datasets = load_domain(domain)
+    cadence = next(iter(datasets.values())).cadences[0]
+    period, end = Period.parse(cadence, first), Period.parse(cadence, last)
     periods = []
     while period <= end:
         periods.append(period)
         period = period.shift(1)
     with connect() as connection:
-        show.show(console, show.books_table(balances(connection, domain, periods)))
-        missing = gaps(connection, report_contracts(domain).values(), periods)
+        show.show(console, show.books_table(balances(connection, domain, periods), periods))
+        missing = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], periods)
     for gap in missing:
         messages.print(f"[red]missing[/] {gap.period} {gap.subject}: {gap.what}")
     if missing:
@@ -84,7 +96,7 @@ def books(
 @failures_in_words
 def trace(
     report: Annotated[str, typer.Argument(help="A report, like top_customers.")],
-    month: Annotated[str, typer.Argument(help="The month, like 2026-03.")],
+    period: Annotated[str, typer.Argument(help="The month, week or day, like 2026-03, 2026-W13 or 2026-03-31.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the waybill of a report: its rows, SQL, code, checks and the files it rests on."""
@@ -96,9 +108,9 @@ def trace(
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
-        waybill = trace_report(connection, report, Period.parse("month", month))
+        waybill = trace_report(connection, report, Period.named(period))
     if as_json:
-        print(json.dumps(asdict(waybill) | {"period": month}, default=str, indent=2))
+        print(json.dumps(asdict(waybill) | {"period": period}, default=str, indent=2))
     else:
         show.show(console, *show.waybill_tables(waybill))
 

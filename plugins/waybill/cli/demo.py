@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import typer
 
 from waybill.cli.terminal import app, console, failures_in_words, messages
 
-ANSWERS = ("industry_exposure", "segment_share", "segment_changes", "top_customers", "loyal_top_customers")
-MORE = ("revenue_by_period", "descriptive_statistics", "industry_exposure_extended")
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from rich.table import Table
+
+    from waybill.demo import Outcome
+
+SHOWN = {
+    "messaging": {
+        "industry_exposure": 5,
+        "segment_share": 5,
+        "segment_changes": 5,
+        "top_customers": 5,
+        "loyal_top_customers": 5,
+        "revenue_by_period": 9,
+        "descriptive_statistics": 9,
+        "industry_exposure_extended": 9,
+    },
+    "shop": {"daily_kpis": 1, "top_products_30_days": 5, "conversion_funnel": 5, "rfm_segments": 9},
+}
+"""The reports that are shown of the latest period, and how many rows of them."""
 
 
 @app.command()
 @failures_in_words
 def demo() -> None:
-    """Start the stack, seed 14 months of files, backfill 12 of them, and show the books and the answers."""
+    """Start the stack, seed files, backfill 12 months of messaging and 30 days of the shop, show what came out."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -27,8 +46,6 @@ def demo() -> None:
 
     from waybill import demo as main_job
     from waybill import show
-    from waybill.books import balances
-    from waybill.reports import report_contracts
     from waybill.stack import Stack
     from waybill.warehouse.connection import connect
 
@@ -39,37 +56,53 @@ def demo() -> None:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("months"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=messages) as progress:
-        task = progress.add_task("looking", total=main_job.BACKFILLED_MONTHS)
-        outcome = main_job.run(
-            stack,
-            step=lambda text: progress.update(task, description=text),
-            progress=lambda finished, total: progress.update(task, completed=finished, total=total),
-        )
-        progress.update(task, completed=main_job.BACKFILLED_MONTHS, total=main_job.BACKFILLED_MONTHS)
-    latest = outcome.periods[-1]
-    reports = report_contracts("messaging")
+        steps = progress.add_task("looking", total=None)
+        bars = {
+            pipeline: progress.add_task(
+                f"{pipeline.dag_id}, {pipeline.cadence}s", total=pipeline.backfilled, start=False
+            )
+            for pipeline in main_job.PIPELINES
+        }
+
+        def move(pipeline: main_job.Pipeline, finished: int, total: int) -> None:
+            progress.start_task(bars[pipeline])
+            progress.update(bars[pipeline], completed=finished, total=total)
+
+        outcomes = main_job.run(stack, step=lambda text: progress.update(steps, description=text), progress=move)
+        progress.update(steps, description="done", completed=1, total=1)
     with connect(stack.database_url()) as connection:
-        show.show(console, show.books_table(balances(connection, "messaging", outcome.periods)))
-        for name in ANSWERS:
-            show.show(console, show.report_table(connection, reports[name], latest))
-        for name in MORE:
-            show.show(console, show.report_table(connection, reports[name], latest, limit=9))
-    for line in [
-        *outcome.disagreements,
-        *(f"{gap.period} {gap.subject}: {gap.what}" for gap in outcome.gaps),
-    ]:
-        messages.print(line, style="red", markup=False)
-    first = outcome.periods[0]
-    if outcome.backfill_seconds is None:
-        done = f"Nothing to do: {first} to {latest} were there already"
-    else:
-        done = f"Backfilled {first} to {latest} in {outcome.backfill_seconds:.0f} s"
-    agreement = "differ from" if outcome.disagreements else "agree with"
-    console.print(f"{done}; {time.monotonic() - began:.0f} s in all. The books {agreement} the answer key.\n")
-    console.print(show.addresses(stack), highlight=False)
-    if outcome.disagreements or outcome.gaps:
+        for outcome in outcomes:
+            show.show(console, *_tables(connection, outcome))
+    for outcome in outcomes:
+        for line in [*outcome.disagreements, *(f"{gap.period} {gap.subject}: {gap.what}" for gap in outcome.gaps)]:
+            messages.print(line, style="red", markup=False)
+        first, latest = outcome.periods[0], outcome.periods[-1]
+        if outcome.backfill_seconds is None:
+            done = f"nothing to do, {first} to {latest} were there already"
+        else:
+            done = f"backfilled {first} to {latest} in {outcome.backfill_seconds:.0f} s"
+        agreement = "differ from" if outcome.disagreements else "agree with"
+        console.print(f"{outcome.pipeline.dag_id}: {done}. The books {agreement} the answer key.")
+    console.print(f"{time.monotonic() - began:.0f} s in all.\n")
+    console.print(show.addresses(stack, outcomes[0].periods[-1]), highlight=False)
+    if any(outcome.disagreements or outcome.gaps for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _tables(connection: Connection, outcome: Outcome) -> list[Table]:
+    """The books of a pipeline, and some of its answers for the latest period."""
+    from waybill import show
+    from waybill.books import balances
+    from waybill.period import Period
+    from waybill.reports import report_contracts
+
+    domain, latest = outcome.pipeline.domain, outcome.periods[-1]
+    tables = [show.books_table(balances(connection, domain, outcome.periods), outcome.periods)]
+    contracts = report_contracts(domain)
+    for name, rows in SHOWN[domain].items():
+        period = Period.of(contracts[name].cadences[0], latest.start)
+        tables.append(show.report_table(connection, contracts[name], period, rows))
+    return tables

@@ -180,15 +180,19 @@ def _check(path: Path, raw: Mapping[str, Any]) -> Check:
     )
 
 
+def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool]:
+    """(dataset, column) that a column refers to, and whether unknown values are let in."""
+    for relationship in column.get("relationships", []):
+        dataset, _, name = relationship["to"].rpartition(".")
+        return (dataset, name), _custom(relationship).get("onUnknown") == "infer"
+    return None, False
+
+
 def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     name = raw["name"]
     if "logicalType" not in raw or "physicalType" not in raw:
         raise ContractError(f"{path}: the column {name!r} needs a logicalType and a physicalType")
-    reference, infers_unknown = None, False
-    for relationship in raw.get("relationships", []):
-        dataset, _, column = relationship["to"].rpartition(".")
-        reference = (dataset, column)
-        infers_unknown = _custom(relationship).get("onUnknown") == "infer"
+    reference, infers_unknown = _reference(raw)
     return Column(
         name=name,
         description=raw.get("description", ""),
@@ -212,6 +216,13 @@ def _custom(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {item["property"]: item["value"] for item in raw.get("customProperties", [])}
 
 
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise ContractError(f"{path}: not YAML: {error}") from error
+
+
 def load(path: Path) -> Contract:
     """Read one contract file.
 
@@ -220,11 +231,7 @@ def load(path: Path) -> Contract:
     """
     if not path.is_file():
         raise ContractError(f"{path}: there is no such contract")
-    text = path.read_text("utf-8")
-    try:
-        raw = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ContractError(f"{path}: not YAML: {error}") from error
+    raw = _read_yaml(path)
     problems = sorted(_standard().iter_errors(raw), key=lambda problem: problem.json_path)
     if problems:
         lines = "; ".join(f"{problem.json_path}: {problem.message[:200]}" for problem in problems[:5])
@@ -258,7 +265,7 @@ def load(path: Path) -> Contract:
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
         days_before=None if before == "all" else int(before),
         days_after=int(custom.get("daysAfter", 0)),
-        document=text,
+        document=path.read_text("utf-8"),
     )
     if problem := _problem(contract):
         raise ContractError(f"{path}: {problem}")
@@ -297,6 +304,20 @@ def load_domain(domain: str) -> dict[str, Contract]:
     folder = settings().include_dir / "contracts" / domain
     contracts = [load(path) for path in sorted(folder.glob("*.yaml"))]
     return {contract.name: contract for contract in contracts}
+
+
+def references(domain: str) -> dict[str, set[str]]:
+    """The datasets of a domain, each with those that its rows must refer to; light enough for a DAG file to ask.
+
+    Raises `ContractError` for a file that is not YAML; whatever else may be wrong, `load` finds.
+    """
+    found = {}
+    for path in sorted((settings().include_dir / "contracts" / domain).glob("*.yaml")):
+        raw = _read_yaml(path)
+        columns = [column for table in raw.get("schema", []) for column in table.get("properties", [])]
+        read = [_reference(column) for column in columns]
+        found[path.stem] = {target[0] for target, infers_unknown in read if target and not infers_unknown}
+    return found
 
 
 def load_all() -> dict[str, Contract]:

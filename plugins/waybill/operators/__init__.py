@@ -1,19 +1,28 @@
 """The verbs that DAGs are made of. Only this package and the DAG files import Airflow."""
 
 from waybill.operators.alerting import alert_failure, deadline_alert
-from waybill.operators.datasets import IntakeOperator, LandedSensor, QualityOperator
-from waybill.operators.policy import DEFAULT_ARGS, month_param
-from waybill.operators.reports import PublishOperator, PythonReportOperator, SqlReportOperator
+from waybill.operators.datasets import LandedSensor, QualityOperator, intake_tasks
+from waybill.operators.policy import DEFAULT_ARGS, day_param, month_param
+from waybill.operators.reports import (
+    PublishChangedOperator,
+    PublishOperator,
+    PythonReportOperator,
+    RefreshOperator,
+    SqlReportOperator,
+)
 
 __all__ = [
     "DEFAULT_ARGS",
-    "IntakeOperator",
     "LandedSensor",
+    "PublishChangedOperator",
     "PublishOperator",
     "PythonReportOperator",
     "QualityOperator",
+    "RefreshOperator",
     "SqlReportOperator",
     "alert_failure",
+    "day_param",
     "deadline_alert",
+    "intake_tasks",
     "month_param",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
@@ -19,18 +18,21 @@ class LandedSensor(S3KeySensor):
 
     ui_color = "#e8f4f8"
 
-    def __init__(self, *, domain: str, datasets: Sequence[str], cadence: Cadence, **kwargs: Any) -> None:
+    def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
         super().__init__(bucket_key=[], wildcard_match=True, deferrable=True, aws_conn_id=AWS, **kwargs)
-        self.domain, self.datasets, self.cadence = domain, datasets, cadence
+        self.domain, self.cadence = domain, cadence
 
     def execute(self, context: Any) -> None:
+        from waybill.contracts import references
         from waybill.settings import settings
         from waybill.zones import raw_prefix
 
         with data_errors_fail_at_once():
             period = period_of(context, self.cadence)
         bucket = settings().raw_bucket
-        self.bucket_key = [f"s3://{bucket}/{raw_prefix(self.domain, name, period)}*" for name in self.datasets]
+        self.bucket_key = [
+            f"s3://{bucket}/{raw_prefix(self.domain, name, period)}*" for name in references(self.domain)
+        ]
         super().execute(context)
 
 
@@ -52,6 +54,20 @@ class IntakeOperator(BaseOperator):
             period = period_of(context, self.cadence)
             done = take_in(connection, s3_client(), contracts[self.dataset], contracts, period, run_of(context))
         return {key: vars(books) for key, books in done.items()}
+
+
+def intake_tasks(domain: str, cadence: Cadence) -> list[IntakeOperator]:
+    """One intake task for each contract of the domain, after those of the datasets that its rows must refer to."""
+    from waybill.contracts import references
+
+    needed = references(domain)
+    tasks = {
+        name: IntakeOperator(task_id=f"intake_{name}", domain=domain, dataset=name, cadence=cadence) for name in needed
+    }
+    for name, targets in needed.items():
+        for target in sorted(targets):
+            tasks[target] >> tasks[name]
+    return list(tasks.values())
 
 
 class QualityOperator(BaseOperator):

@@ -29,3 +29,14 @@ def month_param() -> Param:
         title="Month",
         description_md="The month to compute, like `2026-03`. Empty: the month before the scheduled run.",
     )
+
+
+def day_param() -> Param:
+    """The parameter that names the day of a run triggered by hand."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Day",
+        description_md="The day to take in, like `2026-03-31`. Empty: the day before the scheduled run.",
+    )

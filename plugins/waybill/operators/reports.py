@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,13 @@ class SqlReportOperator(BaseOperator):
         self.sql = path.read_text("utf-8")
 
     def execute(self, context: Any) -> int:
-        from waybill.reports import build_from_sql, report_contract
+        from waybill.reports import build_from_sql, known_files, report_contract
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
-            return build_from_sql(connection, contract, self.domain, self.sql, period, run_of(context))
+            basis = partial(known_files, connection, self.domain, period)
+            return build_from_sql(connection, contract, basis, self.sql, period, run_of(context)).rows
 
 
 class PythonReportOperator(BaseOperator):
@@ -61,13 +63,30 @@ class PythonReportOperator(BaseOperator):
         self.domain, self.cadence, self.function = domain, cadence, function
 
     def execute(self, context: Any) -> int:
-        from waybill.reports import build_from_rows, report_contract
+        from waybill.reports import build_from_rows, known_files, report_contract
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
             rows = self.function(connection, period)
-            return build_from_rows(connection, contract, self.domain, rows, period, run_of(context))
+            basis = partial(known_files, connection, self.domain, period)
+            return build_from_rows(connection, contract, basis, rows, period, run_of(context)).rows
+
+
+class RefreshOperator(BaseOperator):
+    """Rebuilds the stale periods of a schema's derived tables; returns those whose content changed, by table."""
+
+    ui_color = "#e7e3f4"
+
+    def __init__(self, *, domain: str, schema: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain, self.schema = domain, schema
+
+    def execute(self, context: Any) -> dict[str, list[str]]:
+        from waybill.refresh import refresh
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            return refresh(connection, self.domain, self.schema, run_of(context))
 
 
 class PublishOperator(BaseOperator):
@@ -84,6 +103,21 @@ class PublishOperator(BaseOperator):
         from waybill.reports import report_contracts
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            period = period_of(context, self.cadence)
-            contracts = report_contracts(self.domain).values()
-            return publish(connection, s3_client(), contracts, period, run_of(context))
+            contracts, period = report_contracts(self.domain).values(), period_of(context, self.cadence)
+            return publish(connection, s3_client(), self.domain, contracts, period, run_of(context))
+
+
+class PublishChangedOperator(BaseOperator):
+    """Exports whatever was rebuilt with other content, of whichever period, with manifests; returns the keys."""
+
+    ui_color = "#f4e3e3"
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain = domain
+
+    def execute(self, context: Any) -> list[str]:
+        from waybill.publish import publish_changed
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            return publish_changed(connection, s3_client(), self.domain, run_of(context))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, ContractError
+from waybill.settings import settings
 
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
@@ -41,6 +42,15 @@ def equal_sql(left: str, right: str, names: list[str]) -> sql.Composed:
     return sql.SQL(" and ").join(
         sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names
     )
+
+
+def day_sql(contract: Contract) -> sql.Composable:
+    """The calendar day of the business time zone that a row belongs to."""
+    assert contract.period_column
+    column = sql.Identifier(contract.period_column)
+    if any(one.name == contract.period_column and one.physical_type == "date" for one in contract.columns):
+        return column
+    return sql.SQL("({} at time zone {})::date").format(column, sql.Literal(settings().timezone))
 
 
 def column_definition(column: Column) -> sql.Composed:

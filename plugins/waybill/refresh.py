@@ -1,0 +1,208 @@
+"""Keep derived tables true: rebuild exactly the periods whose inputs have changed since they were built.
+
+Loads write to `waybill.change` which days of a dataset they changed; so does a derived table whose content
+changed. A period of a report is stale when the log holds more changes of its inputs, within its window, than were
+counted when it was built, or when its SQL or contract is another one. What was derived therefore depends on the rows
+that are there, not on the order in which they came, nor on how often anything ran.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from graphlib import TopologicalSorter
+
+from psycopg import Connection
+
+from waybill.contracts import Contract, load_domain
+from waybill.errors import DataError
+from waybill.intake.ledger import Run
+from waybill.period import ALL_TIME, Period
+from waybill.reports import Basis, build_from_sql, sha256
+from waybill.warehouse.dimension import apply_dimension
+from waybill.zones import report_files, report_schema, star_schema
+
+log = logging.getLogger(__name__)
+
+_SUFFIXES = ("", "_changes", "_history", "_superseded", "_as_of")
+_NAMED_TABLE = re.compile(r"\b([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A table that is computed from others by one SQL text."""
+
+    contract: Contract
+    text: str
+    inputs: tuple[str, ...]
+    """The tables it names, as the change log calls them."""
+
+
+def derived_tables(domain: str) -> list[Derived]:
+    """The star's tables and the reports of a domain, each after those that it reads.
+
+    Raises `DataError` for a contract without its SQL file, or the reverse, and for tables that read each other.
+    """
+    datasets = load_domain(domain)
+    contracts: dict[str, Contract] = {}
+    texts: dict[str, str] = {}
+    for schema, files in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
+        contracts |= {contract.table: contract for contract in load_domain(schema).values()}
+        texts |= {f"{schema}.{path.stem}": path.read_text("utf-8") for path in report_files(files)}
+    if alone := sorted(contracts.keys() ^ texts.keys()):
+        raise DataError(f"{', '.join(alone)}: a derived table needs an SQL file and a contract of the same name")
+    logged = {f"{domain}.{name}{suffix}": contract.table for name, contract in datasets.items() for suffix in _SUFFIXES}
+    logged |= {table: table for table in contracts}
+    named = {table: _named(text, logged) - {table} for table, text in texts.items()}
+    order = TopologicalSorter({table: inputs & contracts.keys() for table, inputs in named.items()}).static_order()
+    return [Derived(contracts[table], texts[table], tuple(sorted(named[table]))) for table in order]
+
+
+def _named(text: str, logged: Mapping[str, str]) -> set[str]:
+    return {
+        logged[name]
+        for schema, table in _NAMED_TABLE.findall(_COMMENT.sub("", text))
+        if (name := f"{schema}.{table}") in logged
+    }
+
+
+def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[str, list[str]]:
+    """Rebuild what is stale among a schema's derived tables; the periods whose content changed, by table.
+
+    Each period is a transaction of its own. One whose checks fail does not keep the others from being built; at
+    the end `DataError` names all of them. Whatever failed stays stale.
+    """
+    rebuilt: dict[str, list[str]] = {}
+    failures = []
+    for table in derived_tables(domain):
+        if table.contract.domain != schema:
+            continue
+        if table.contract.load_mode == "dimension":
+            find_basis = partial(_basis, connection, table, None)
+            datasets = load_domain(domain).values()
+            if apply_dimension(connection, table.contract, table.text, find_basis, run, datasets):
+                rebuilt[table.contract.table] = ["all"]
+            continue
+        for period in stale_periods(connection, domain, table):
+            find_basis = partial(_basis, connection, table, period)
+            try:
+                if build_from_sql(connection, table.contract, find_basis, table.text, period, run).is_changed:
+                    rebuilt.setdefault(table.contract.table, []).append(period.key)
+            except DataError as error:
+                failures.append(str(error))
+    for name, periods in rebuilt.items():
+        log.info("%s: new content for %s", name, ", ".join(periods))
+    if failures:
+        raise DataError("; ".join(failures))
+    return rebuilt
+
+
+_STALE = """
+with delivered as (
+  select distinct date_trunc(%(cadence)s, period)::date as start
+  from waybill.load_file
+  where split_part(dataset, '.', 1) = %(domain)s and status = 'loaded'
+),
+counted as (
+  select d.start, count(c.change_id) as changes
+  from delivered as d
+  left join waybill.change as c
+    on c.table_name = any(%(inputs)s)
+    and (%(days_before)s::integer is null or c.day >= d.start - %(days_before)s::integer)
+    and c.day < (d.start + ('1 ' || %(cadence)s)::interval)::date + %(days_after)s::integer
+  group by d.start
+)
+select c.start
+from counted as c
+left join waybill.publication as p on p.report = %(report)s and p.cadence = %(cadence)s and p.period = c.start
+where p.report is null
+  or (p.changes_seen, p.sql_sha256, p.contract_sha256) is distinct from (c.changes, %(sql)s, %(contract)s)
+order by c.start
+"""
+
+
+def stale_periods(connection: Connection, domain: str, table: Derived) -> list[Period]:
+    """The periods to rebuild, of every cadence, among those that files were delivered for."""
+    contract, found = table.contract, []
+    for cadence in contract.cadences:
+        rows = connection.execute(
+            _STALE,
+            {
+                "cadence": cadence,
+                "domain": domain,
+                "inputs": list(table.inputs),
+                "days_before": contract.days_before,
+                "days_after": contract.days_after,
+                "report": contract.table,
+                "sql": sha256(table.text),
+                "contract": contract.sha256,
+            },
+        ).fetchall()
+        found += [Period.of(cadence, start) for (start,) in rows]
+    return found
+
+
+_BASIS = """
+with changes as (
+  select file_id
+  from waybill.change
+  where table_name = any(%(inputs)s)
+    and (%(first)s::date is null or day >= %(first)s::date)
+    and (%(last)s::date is null or day < %(last)s::date)
+),
+derived as (
+  select unnest(file_ids) as file_id
+  from waybill.publication
+  where report = any(%(inputs)s) and cadence = 'day'
+    and (%(first)s::date is null or period >= %(first)s::date)
+    and (%(last)s::date is null or period < %(last)s::date)
+),
+files as (
+  select file_id from changes
+  union
+  select file_id from derived
+)
+select
+  (select count(*) from changes),
+  array(
+    select f.file_id
+    from waybill.load_file as f
+    inner join files on f.file_id = files.file_id
+    where f.status = 'loaded'
+    order by f.file_id
+  )
+"""
+
+
+def _basis(connection: Connection, table: Derived, period: Period | None) -> Basis | None:
+    """What the period (None: all time) would be built from; None if it was built from just that."""
+    first = last = None
+    if period is not None:
+        last = period.end + timedelta(days=table.contract.days_after)
+        if table.contract.days_before is not None:
+            first = period.start - timedelta(days=table.contract.days_before)
+    row = connection.execute(_BASIS, {"inputs": list(table.inputs), "first": first, "last": last}).fetchone()
+    assert row
+    basis = Basis(file_ids=row[1], inputs=table.inputs, changes=row[0])
+    return None if _is_fresh(connection, table, period or ALL_TIME, basis) else basis
+
+
+def _is_fresh(connection: Connection, table: Derived, period: Period, basis: Basis) -> bool:
+    found = connection.execute(
+        "select from waybill.publication where report = %s and cadence = %s and period = %s "
+        "and (changes_seen, sql_sha256, contract_sha256) = (%s, %s, %s)",
+        (
+            table.contract.table,
+            period.cadence,
+            period.start,
+            basis.changes,
+            sha256(table.text),
+            table.contract.sha256,
+        ),
+    ).fetchone()
+    return found is not None
