@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -214,6 +215,17 @@ def test_an_absent_optional_column_is_null_and_not_in_the_fields_of_a_reject() -
     assert (good["code"], good["born"], good["_reasons"]) == (None, None, None)
     assert bad["_reasons"] == ["type:small"]
     assert list(json.loads(bad["_raw"])) == [name for name in CONTRACT.names if name not in ("code", "born")]
+
+
+def test_a_reference_that_infers_needs_no_values_and_rejects_nothing() -> None:
+    customer = replace(COLUMNS[-1], infers_unknown=True)
+    contract = replace(CONTRACT, columns=(*COLUMNS[:-1], customer))
+    with closing(duckdb.connect()) as connection:
+        texts = {f"raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
+        connection.register("source", pa.table({"record": [1], **{name: [text] for name, text in texts.items()}}))
+        query = compile_query(contract, PERIOD, "(select * replace ('5' as raw_customer) from source)", lambda _: True)
+        [row] = connection.execute(query).to_arrow_table().to_pylist()
+    assert (row["customer"], row["_reasons"]) == (5, None)
 
 
 # --- contract files -----------------------------------------------------------------------------------------

@@ -69,6 +69,11 @@ class Column:
     classification: str | None = None
     business_name: str | None = None
 
+    @property
+    def checked_reference(self) -> tuple[str, str] | None:
+        """The reference by which rows are judged: none if unknown values are let in."""
+        return None if self.infers_unknown else self.reference
+
 
 @dataclass(frozen=True)
 class Check:

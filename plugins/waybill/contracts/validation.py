@@ -106,7 +106,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         rules.append(("pattern", f"regexp_full_match({value}, {literal(column.options['pattern'])})"))
     if column.enum:
         rules.append(("enum", f"{value} in ({', '.join(literal(item) for item in column.enum)})"))
-    if column.reference:
+    if column.checked_reference:
         rules.append(("reference", identifier(f"known_{column.name}")))
     return rules
 
@@ -178,7 +178,7 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
         f"{identifier(column.name)} in (from {identifier(reference_table(column))}) "
         f"as {identifier(f'known_{column.name}')}"
         for column in contract.columns
-        if column.reference
+        if column.checked_reference
     ]
     reasons = ",\n      ".join(_reasons(contract, period))
     fields = ", ".join(f"{identifier(name)} := {identifier(f'raw_{name}')}" for name in contract.names if present(name))

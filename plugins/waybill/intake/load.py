@@ -42,14 +42,14 @@ def lock_table(connection: Connection, table: str) -> None:
 def reference_values(
     connection: Connection, contract: Contract, contracts: Mapping[str, Contract], known_before: date | None
 ) -> dict[str, pa.Table]:
-    """For each referring column the values it may take: all that were delivered before a day (None: all there are)."""
+    """By column with a checked reference the values it may take: those delivered before a day (None: all there are)."""
     import pyarrow as pa
 
     found = {}
     for column in contract.columns:
-        if column.reference is None:
+        if column.checked_reference is None:
             continue
-        dataset, name = column.reference
+        dataset, name = column.checked_reference
         target = contracts[dataset]
         since = "valid_from" if target.load_mode == "snapshot" else "_delivered"
         rows = connection.execute(

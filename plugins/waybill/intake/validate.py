@@ -111,7 +111,7 @@ def judge(
     import duckdb
 
     for column in contract.columns:
-        if column.reference:
+        if column.checked_reference:
             connection.register(reference_table(column), references[column.name])
     raw_columns = [
         f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(received.columns)
