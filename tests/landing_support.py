@@ -20,6 +20,7 @@ from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.run import take_in, take_in_file
+from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -68,9 +69,12 @@ class MemoryBucket:
         self._bodies: dict[str, bytes] = {}
 
     def land(self, dataset: str, key_month: str, body: bytes, name: str = "part-1.csv") -> LandedFile:
-        key = zones.raw_prefix("messaging", dataset, month(key_month)) + name
+        return self.put("messaging", dataset, month(key_month), body, name)
+
+    def put(self, domain: str, dataset: str, period: Period, body: bytes, name: str) -> LandedFile:
+        key = zones.raw_prefix(domain, dataset, period) + name
         self._bodies[key] = body
-        return LandedFile("memory", key, hashlib.md5(body).hexdigest(), len(body), month(key_month))
+        return LandedFile("memory", key, hashlib.md5(body).hexdigest(), len(body), period)
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
         body = self._bodies[Key]
@@ -225,6 +229,20 @@ def landing_bucket(stack: Stack) -> str:
 def landing_connection(landing_dsn: str) -> Iterator[Connection]:
     """A connection whose work is undone at the end of the test: loads are savepoints within one transaction."""
     with connect(landing_dsn) as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def operations_dsn(stack: Stack) -> Iterator[str]:
+    """A warehouse with the operations schema and nothing else."""
+    with database(stack) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def empty_connection(operations_dsn: str) -> Iterator[Connection]:
+    """A connection to an empty warehouse whose work is undone at the end of the test."""
+    with connect(operations_dsn) as connection, connection.transaction(force_rollback=True):
         yield connection
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -71,12 +71,12 @@ class Period:
         `period_start` and `period_end` are days, `starts_at` and `ends_at` the same as instants; `timezone` and
         `cadence` are text.
         """
-        zone = ZoneInfo(timezone)
+        starts_at, ends_at = self.instants(timezone)
         return {
             "period_start": self.start,
             "period_end": self.end,
-            "starts_at": datetime.combine(self.start, time(), zone),
-            "ends_at": datetime.combine(self.end, time(), zone),
+            "starts_at": starts_at,
+            "ends_at": ends_at,
             "timezone": timezone,
             "cadence": self.cadence,
         }
@@ -93,6 +93,12 @@ class Period:
     def covers(self, other: Period) -> bool:
         """Whether the other period lies within this one."""
         return self.start <= other.start and other.end <= self.end
+
+    def instants(self, timezone: str) -> tuple[datetime, datetime]:
+        """The midnights of the time zone (an IANA name) at which the period starts and ends, in UTC; half-open."""
+        zone = ZoneInfo(timezone)
+        start, end = (datetime.combine(day, time.min, zone).astimezone(UTC) for day in (self.start, self.end))
+        return start, end
 
     def __str__(self) -> str:
         return self.key

@@ -6,6 +6,22 @@ import pytest
 
 pytest.register_assert_rewrite("landing_support")
 
-from landing_support import amend, landing, landing_bucket, landing_connection, landing_dsn  # noqa: E402
+from landing_support import (  # noqa: E402
+    amend,
+    empty_connection,
+    landing,
+    landing_bucket,
+    landing_connection,
+    landing_dsn,
+    operations_dsn,
+)
 
-__all__ = ["amend", "landing", "landing_bucket", "landing_connection", "landing_dsn"]
+__all__ = [
+    "amend",
+    "empty_connection",
+    "landing",
+    "landing_bucket",
+    "landing_connection",
+    "landing_dsn",
+    "operations_dsn",
+]

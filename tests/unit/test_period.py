@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import calendar
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -128,3 +128,17 @@ def test_an_interval_counts_in_the_business_time_zone(day: date, zone: str, cade
     if zone != "UTC":
         with pytest.raises(DataError, match="is not one calendar"):
             resolve(cadence, param=None, partition_key=None, interval=interval, timezone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("key", "timezone", "start", "end"),
+    [
+        ("2026-03-31", "UTC", "2026-03-31T00:00", "2026-04-01T00:00"),
+        ("2026-03-29", "Europe/Berlin", "2026-03-28T23:00", "2026-03-29T22:00"),  # 23 hours
+        ("2026-04-05", "Australia/Sydney", "2026-04-04T13:00", "2026-04-05T14:00"),  # 25 hours
+        ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00", "2018-11-05T02:00"),  # a day without midnight
+    ],
+)
+def test_a_days_instants_are_the_midnights_of_the_time_zone(key: str, timezone: str, start: str, end: str) -> None:
+    expected = tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, end))
+    assert Period.parse("day", key).instants(timezone) == expected

@@ -281,6 +281,7 @@ def _problem(contract: Contract) -> str | None:
     """What Waybill cannot do with a contract that meets the standard."""
     mode, period_column, version_column = contract.load_mode, contract.period_column, contract.version_column
     is_merged = mode in ("merge", "changes")
+    types = {column.name: column.physical_type for column in contract.columns}
     problems = {
         "needs at least one primaryKey column": not contract.key,
         f"loadMode {mode!r} must be one of {', '.join(get_args(LoadMode))}": mode not in get_args(LoadMode),
@@ -291,8 +292,11 @@ def _problem(contract: Contract) -> str | None:
             not {period_column, version_column} <= {*contract.names, None}
         ),
         "a merged dataset needs a period column": is_merged and period_column is None,
+        "the periodColumn must be a date or a timestamptz": (
+            period_column is not None and types.get(period_column) not in ("date", "timestamptz")
+        ),
         "the partitioned date column must be part of the primary key": (
-            contract.is_partitioned and period_column not in contract.key
+            contract.is_partitioned and (period_column not in contract.key or types[period_column] != "date")
         ),
         "unique columns beside the key are checked in snapshots only": (
             is_merged and any(column.unique for column in contract.columns)

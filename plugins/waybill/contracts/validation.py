@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date, datetime
 
 from waybill.contracts.odcs import Column, Contract, ContractError
 from waybill.period import Period
+from waybill.settings import settings
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DATE = rf"\s*{_DAY}\s*"
@@ -117,14 +119,23 @@ def reference_table(column: Column) -> str:
 
 
 def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
-    """(reason, condition that holds for a good day) of the column that says to which period a row belongs."""
-    if contract.period_column is None:
+    """(reason, condition that holds for a good value) of the column that says to which period a row belongs.
+
+    Instants compare with the midnights of the business time zone.
+    """
+    column = next((column for column in contract.columns if column.name == contract.period_column), None)
+    if column is None:
         return []
-    day = identifier(contract.period_column)
-    earliest = period.shift(-contract.lookback_periods).start
+    value, earliest = identifier(column.name), period.shift(-contract.lookback_periods)
+    start: date | datetime = earliest.start
+    end: date | datetime = period.end
+    if column.physical_type == "timestamptz":
+        timezone = settings().timezone
+        start, end = earliest.instants(timezone)[0], period.instants(timezone)[1]
+    kind = column.physical_type
     return [
-        ("after_period", f"{day} < date {literal(period.end)}"),
-        ("too_late", f"{day} >= date {literal(earliest)}"),
+        ("after_period", f"{value} < {kind} {literal(end)}"),
+        ("too_late", f"{value} >= {kind} {literal(start)}"),
     ]
 
 

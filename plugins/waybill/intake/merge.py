@@ -70,7 +70,9 @@ drop table orphan, promoted
 
 
 def ensure_partitions(connection: Connection, contract: Contract) -> None:
-    """Create the monthly partitions that the rows of `incoming` need."""
+    """Create the monthly partitions that the rows of `incoming` need, if the table has partitions."""
+    if not contract.is_partitioned:
+        return
     assert contract.period_column
     days = connection.execute(
         sql.SQL("select distinct date_trunc('month', {})::date from incoming").format(

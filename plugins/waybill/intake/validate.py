@@ -73,7 +73,7 @@ def open_duckdb(folder: Path) -> Any:
     """A DuckDB connection with bounded memory that keeps the order of rows."""
     import duckdb
 
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={
             "threads": 1,  # PostgreSQL has the other core
             "memory_limit": settings().duckdb_memory_limit,
@@ -83,6 +83,8 @@ def open_duckdb(folder: Path) -> Any:
             "autoload_known_extensions": False,
         }
     )
+    connection.execute("set TimeZone = 'UTC'")  # an instant without an offset is one of UTC
+    return connection
 
 
 def _csv_source(path: Path, columns: list[str], options: str = "") -> str:

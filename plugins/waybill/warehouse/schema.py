@@ -84,12 +84,16 @@ def _create(contract: Contract) -> list[sql.Composed]:
             ).format(table, body, key, equal_keys)
         ]
     assert contract.period_column
+    period_column = sql.Identifier(contract.period_column)
     provenance = sql.SQL("_file_id integer not null, _record integer not null, _delivered date not null")
     superseded = superseded_relation(contract)
+    create = sql.SQL("create table {} ({}, {}, primary key ({}))").format(table, body, provenance, key)
+    if contract.is_partitioned:
+        statements = [sql.SQL("{} partition by range ({})").format(create, period_column)]
+    else:
+        statements = [create, sql.SQL("create index on {} ({})").format(table, period_column)]
     return [
-        sql.SQL("create table {} ({}, {}, primary key ({})) partition by range ({})").format(
-            table, body, provenance, key, sql.Identifier(contract.period_column)
-        ),
+        *statements,
         sql.SQL("create table {} ({}, {}, primary key ({}, _file_id))").format(superseded, body, provenance, key),
         sql.SQL("create index on {} (_file_id)").format(superseded),
     ]

@@ -1,0 +1,81 @@
+"""Daily files of the shop, built from the few things that decide what becomes of a row, and taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from landing_support import MemoryBucket, csv_body
+from messaging_months import RUN
+from waybill.contracts import Contract, load_domain
+from waybill.intake.landing import LandedFile
+from waybill.intake.ledger import Books
+from waybill.intake.run import take_in_file
+from waybill.period import Period
+
+CONTRACTS = load_domain("shop")
+SHOP = {name: replace(contract, reject_threshold_pct=100) for name, contract in CONTRACTS.items()}
+"""The contracts, with any number of rejects allowed, so that every file of a test counts."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows of a dataset are written as CSV and found again."""
+
+    header: str
+    line: Callable[[int, datetime, int], str]
+    """From a number, an instant and a value (1 to 9)."""
+    select: str
+    """SQL of the number, the instant (or the day's midnight in UTC) and the value."""
+    table: str
+
+
+LAYOUTS = {
+    "transactions": Layout(
+        "transaction_id,customer_id,product_id,quantity,price,total_amount,transaction_ts,status,payment_method",
+        lambda number, at, value: f"{number},1,1,{value},1.00,{value}.00,{at.isoformat()},completed,card",
+        "transaction_id, transaction_ts, quantity",
+        "transactions",
+    ),
+    "reviews": Layout(
+        "review_id,product_id,customer_id,rating,review_text,review_date",
+        lambda number, at, value: f"{number},1,1,{value},,{at:%Y-%m-%d}",
+        "review_id, review_date::timestamp at time zone 'UTC', rating",
+        "reviews",
+    ),
+}
+
+
+def day(key: str) -> Period:
+    return Period.parse("day", key)
+
+
+@dataclass
+class Shop:
+    """A warehouse and the files that were put into it."""
+
+    connection: Connection
+    contracts: dict[str, Contract] = field(default_factory=lambda: dict(SHOP))
+    bucket: MemoryBucket = field(default_factory=MemoryBucket)
+
+    def land(self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv") -> LandedFile:
+        return self.bucket.put("shop", dataset, day(key_day), body, name)
+
+    def load(self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv") -> Books | None:
+        """Land a file, over its older version if there is one, and take it in."""
+        file = self.land(dataset, key_day, body, name)
+        return take_in_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
+
+    def load_rows(
+        self, dataset: str, key_day: str, rows: Iterable[tuple[int, datetime, int]], name: str = "part-1.csv"
+    ) -> Books | None:
+        layout = LAYOUTS[dataset]
+        body = csv_body(layout.header, (layout.line(*row) for row in rows))
+        return self.load(dataset, key_day, body, name)
+
+    def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, parameters).fetchall()
