@@ -47,6 +47,12 @@ LAYOUTS = {
         "review_id, review_date::timestamp at time zone 'UTC', rating",
         "reviews",
     ),
+    "customers": Layout(
+        "customer_id,name,email,registration_date,country,updated_at",
+        lambda number, at, value: f"{number},N{value},a@b.c,2020-01-31,DE,{at.isoformat()}",
+        "customer_id, updated_at, right(name, 1)::integer",
+        "customers_changes",
+    ),
 }
 
 

@@ -263,6 +263,13 @@ def test_every_contract_of_the_project_is_valid() -> None:
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
+        ("physicalType: date\n", "physicalType: text\n", "the periodColumn must be a date or a timestamptz"),
+        ("value: merge", "value: changes", "versionColumn goes with the loadMode changes, and only with it"),
+        (
+            "value: merge}",
+            "value: changes}\n      - {property: versionColumn, value: send_date}",
+            "the versionColumn must be required, and no part of the key",
+        ),
     ],
 )
 def test_a_mistake_in_a_contract_names_the_file_and_the_place(old: str, new: str, message: str, tmp_path: Path) -> None:

@@ -151,6 +151,11 @@ class Contract:
         return [*self.key, *([self.version_column] if self.version_column else [])]
 
     @property
+    def is_merged(self) -> bool:
+        """Whether the rows of its files are merged by their key, so that older versions are kept as superseded."""
+        return self.load_mode in ("merge", "changes")
+
+    @property
     def is_partitioned(self) -> bool:
         """Whether the table has a partition for each month of the period column."""
         return any(column.partitioned for column in self.columns)
@@ -280,7 +285,6 @@ def load(path: Path) -> Contract:
 def _problem(contract: Contract) -> str | None:
     """What Waybill cannot do with a contract that meets the standard."""
     mode, period_column, version_column = contract.load_mode, contract.period_column, contract.version_column
-    is_merged = mode in ("merge", "changes")
     types = {column.name: column.physical_type for column in contract.columns}
     problems = {
         "needs at least one primaryKey column": not contract.key,
@@ -291,7 +295,7 @@ def _problem(contract: Contract) -> str | None:
         "periodColumn and versionColumn must be columns of the contract": (
             not {period_column, version_column} <= {*contract.names, None}
         ),
-        "a merged dataset needs a period column": is_merged and period_column is None,
+        "a merged dataset needs a period column": contract.is_merged and period_column is None,
         "the periodColumn must be a date or a timestamptz": (
             period_column is not None and types.get(period_column) not in ("date", "timestamptz")
         ),
@@ -299,10 +303,16 @@ def _problem(contract: Contract) -> str | None:
             contract.is_partitioned and (period_column not in contract.key or types[period_column] != "date")
         ),
         "unique columns beside the key are checked in snapshots only": (
-            is_merged and any(column.unique for column in contract.columns)
+            contract.is_merged and any(column.unique for column in contract.columns)
         ),
         "versionColumn goes with the loadMode changes, and only with it": (
             (mode == "changes") != (version_column is not None)
+        ),
+        "the versionColumn must be required, and no part of the key": (
+            any(
+                column.name == version_column and (not column.required or column.key_position)
+                for column in contract.columns
+            )
         ),
     }
     return next((text for text, is_so in problems.items() if is_so), None)

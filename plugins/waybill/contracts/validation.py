@@ -175,7 +175,7 @@ def _reasons(contract: Contract, period: Period) -> list[str]:
 def compile_query(contract: Contract, period: Period, source: str, present: Callable[[str], bool]) -> str:
     """The query over `source`, a DuckDB relation with `record` and one `raw_<column>` varchar per present column.
 
-    It yields `_record`, the typed columns, `_hash` (of the key), and for bad rows alone `_reasons`
+    It yields `_record`, the typed columns, `_hash` (of the row's key), and for bad rows alone `_reasons`
     (list of text) and `_raw` (the fields as JSON text); both are null for good rows.
     `present` tells which columns the file has; an absent column is null throughout.
     """
@@ -194,7 +194,7 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
     reasons = ",\n      ".join(_reasons(contract, period))
     fields = ", ".join(f"{identifier(name)} := {identifier(f'raw_{name}')}" for name in contract.names if present(name))
     columns = ", ".join(identifier(name) for name in contract.names)
-    key = ", ".join(identifier(name) for name in contract.key)
+    key = ", ".join(identifier(name) for name in contract.row_key)
     return f"""
 with fields as (
   select record, {", ".join(raws)} from {source}

@@ -196,7 +196,7 @@ def apply_incoming(
 
     `is_whole` says that a snapshot's rows are all there, so that absent keys have ended.
     """
-    if contract.load_mode == "merge":
+    if contract.is_merged:
         merge(
             connection,
             contract,

@@ -135,7 +135,7 @@ class Staging:
                 sql.SQL(statement).format(
                     table=table,
                     parent=relation(contract),
-                    key=columns_sql(contract.key),
+                    key=columns_sql(contract.row_key),
                     file_id=sql.Literal(self._file_id),
                     start=sql.Literal(period.start),
                     end=sql.Literal(period.end),
@@ -151,8 +151,8 @@ class Staging:
         connection.execute("set local random_page_cost = 1.1")
         parts = {
             "columns": columns_sql(contract.names),
-            "key": columns_sql(contract.key, "s"),
-            "same": equal_sql("f", "s", contract.key),
+            "key": columns_sql(contract.row_key, "s"),
+            "same": equal_sql("f", "s", contract.row_key),
             "first_columns": columns_sql(contract.names, "f"),
             "suspect_columns": columns_sql(contract.names, "s"),
         }
@@ -200,7 +200,7 @@ class Staging:
                 names=columns_sql(contract.names),
                 file_id=sql.Literal(self._file_id),
             )
-        same = equal_sql("f", "i", contract.key)
+        same = equal_sql("f", "i", contract.row_key)
         self._sort_repeats(
             self._connection.execute(
                 sql.SQL(

@@ -1,7 +1,8 @@
 """Tables, views and functions of a contract in PostgreSQL, and their additive evolution.
 
 A snapshot dataset is kept as a type-2 history, a merged dataset as its current rows and the versions that
-newer files superseded. Both offer `<table>_as_of(period_end)`: the rows as known just before that day.
+newer files superseded; of a dataset of changes the rows are the changes of each key. All offer
+`<table>_as_of(period_end)`: the rows as known just before that day.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ READER_ROLE = "waybill_reader"
 
 def relation(contract: Contract) -> sql.Identifier:
     """The table that loads write to."""
-    suffix = "_history" if contract.load_mode == "snapshot" else ""
-    return sql.Identifier(contract.domain, contract.name + suffix)
+    return sql.Identifier(contract.domain, contract.name + _suffix(contract))
+
+
+def _suffix(contract: Contract) -> str:
+    return {"snapshot": "_history", "changes": "_changes"}.get(contract.load_mode, "")
 
 
 def superseded_relation(contract: Contract) -> sql.Identifier:
@@ -69,7 +73,7 @@ def definitions(contract: Contract) -> sql.Composed:
 
 
 def _create(contract: Contract) -> list[sql.Composed]:
-    table, key = relation(contract), columns_sql(contract.key)
+    table, key = relation(contract), columns_sql(contract.row_key)
     body = definitions(contract)
     if contract.load_mode == "report":
         return [sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)]
@@ -100,7 +104,7 @@ def _create(contract: Contract) -> list[sql.Composed]:
 
 
 def _readers(contract: Contract) -> list[sql.Composed]:
-    """The view of current rows and the as-of function; replaced whenever the contract changes."""
+    """The view of current rows (if the table holds others, too) and the as-of function; replaced with the contract."""
     if contract.load_mode == "report":
         return []
     table, function = relation(contract), as_of_function(contract)
@@ -109,10 +113,11 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     head = sql.SQL("create function {}(period_end date) returns table ({}) language sql stable parallel safe").format(
         function, types
     )
+    view = sql.Identifier(contract.domain, contract.name)
+    drop_view = sql.SQL("drop view if exists {}").format(view)
     if contract.load_mode == "snapshot":
-        view = sql.Identifier(contract.domain, contract.name)
         return [
-            sql.SQL("drop view if exists {}").format(view),
+            drop_view,
             sql.SQL("create view {} as select {} from {} where valid_to = 'infinity'").format(view, names, table),
             drop,
             sql.SQL(
@@ -122,12 +127,8 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         ]
     # The current row has the greatest order of its key. Where it was delivered too late to be known,
     # the newest of the superseded versions that were known stands for it.
-    equal = equal_sql("c", "s", contract.key)
-    return [
-        drop,
-        sql.SQL(
-            """{head} begin atomic
-            select {current} from {table} as t where t._delivered < period_end
+    known = sql.SQL(
+        """select {current} from {table} as t where t._delivered < period_end
             union all
             select {old} from (
               select distinct on ({key}) s.*
@@ -136,18 +137,34 @@ def _readers(contract: Contract) -> list[sql.Composed]:
               where s._delivered < period_end
                 and not exists (select from {table} as c where {equal} and c._delivered < period_end)
               order by {key}, f.period desc, f.object_key collate "C" desc
-            ) as k;
-            end"""
-        ).format(
-            head=head,
-            current=columns_sql(contract.names, "t"),
-            old=columns_sql(contract.names, "k"),
-            table=table,
-            superseded=superseded_relation(contract),
-            key=columns_sql(contract.key, "s"),
-            equal=equal,
-        ),
+            ) as k"""
+    ).format(
+        current=columns_sql(contract.names, "t"),
+        old=columns_sql(contract.names, "k"),
+        table=table,
+        superseded=superseded_relation(contract),
+        key=columns_sql(contract.row_key, "s"),
+        equal=equal_sql("c", "s", contract.row_key),
+    )
+    if contract.load_mode == "merge":
+        return [drop, sql.SQL("{} begin atomic {}; end").format(head, known)]
+    return [
+        drop_view,
+        sql.SQL("create view {} as {}").format(view, _latest(contract, table)),
+        drop,
+        sql.SQL("{} begin atomic {}; end").format(head, _latest(contract, sql.SQL("({}) as known").format(known))),
     ]
+
+
+def _latest(contract: Contract, changes: sql.Composable) -> sql.Composed:
+    """Of several changes of a key the one with the greatest version."""
+    assert contract.version_column
+    return sql.SQL("select distinct on ({key}) {names} from {changes} order by {key}, {version} desc").format(
+        key=columns_sql(contract.key),
+        names=columns_sql(contract.names),
+        changes=changes,
+        version=sql.Identifier(contract.version_column),
+    )
 
 
 def definitions_for_result(contract: Contract) -> sql.Composed:
@@ -171,13 +188,13 @@ def _comments(contract: Contract) -> list[sql.Composed]:
     return comments
 
 
-def _existing_columns(connection: Connection, contract: Contract, suffix: str) -> dict[str, tuple[str, bool]]:
+def _existing_columns(connection: Connection, contract: Contract) -> dict[str, tuple[str, bool]]:
     """(type, required) of each business column of a table; empty if there is no table."""
     rows = connection.execute(
         "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute "
         "where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped "
         "and left(attname, 1) <> '_' and attname not in ('valid_from', 'valid_to')",
-        (contract.domain, contract.name + suffix),
+        (contract.domain, contract.name + _suffix(contract)),
     ).fetchall()
     return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
 
@@ -223,13 +240,12 @@ def ensure(connection: Connection, contract: Contract) -> None:
         return
     schema = sql.Identifier(contract.domain)
     connection.execute(sql.SQL("create schema if not exists {}").format(schema))
-    suffix = "_history" if contract.load_mode == "snapshot" else ""
-    existing = _existing_columns(connection, contract, suffix)
+    existing = _existing_columns(connection, contract)
     if not existing:
         statements = _create(contract)
     else:
         added = _additions(contract, existing)
-        tables = [relation(contract)] + ([superseded_relation(contract)] if contract.load_mode == "merge" else [])
+        tables = [relation(contract)] + ([superseded_relation(contract)] if contract.is_merged else [])
         statements = [
             sql.SQL("alter table {} add column {}").format(table, column_definition(column))
             for table in tables
