@@ -70,7 +70,7 @@ def put(s3: S3Client, bucket: str, data: SampleData, months: Iterable[str] | Non
     """Upload the files, of some months only if given."""
     wanted = None if months is None else set(months)
     for file in data.files:
-        if wanted is None or file.month in wanted:
+        if wanted is None or file.period in wanted:
             s3.put_object(Bucket=bucket, Key=file.key, Body=file.body)
 
 

@@ -234,7 +234,7 @@ def test_what_is_infrastructure_is_retried(
 
 
 def test_the_sensor_waits_for_every_dataset_without_a_worker(dag: DAG, raw: str, s3: S3Client, stack: Stack) -> None:
-    bodies = {file.dataset: file for file in DATA.files if file.month == FIRST}
+    bodies = {file.dataset: file for file in DATA.files if file.period == FIRST}
     for name in ("customers", "channels"):
         s3.put_object(Bucket=raw, Key=bodies[name].key, Body=bodies[name].body)
     with pytest.raises(TaskDeferred) as deferred:

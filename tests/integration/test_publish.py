@@ -230,7 +230,7 @@ def test_a_trace_names_files_checks_and_code(name: str, built: Connection) -> No
     for file in sample(LAST, 3, scale=0.3).files:
         entry: dict[str, Any] = files[file.key]
         assert entry["sha256"] == hashlib.sha256(file.body).hexdigest()
-        assert entry["period"] == date.fromisoformat(f"{file.month}-01")
+        assert entry["period"] == date.fromisoformat(f"{file.period}-01")
     assert {check["check_name"]: check["passed"] for check in found.checks} == {
         "top_customers_beyond_20": True,
         "top_customers_unnamed": True,

@@ -218,7 +218,7 @@ def test_a_publication_says_what_a_report_was_built_from(loaded: Connection) -> 
 
 def test_a_month_is_computed_as_known_at_its_end(stack: Stack, module_patch: pytest.MonkeyPatch) -> None:
     data = sample("2026-06", 6, scale=0.3)
-    months = sorted({file.month for file in data.files})
+    months = sorted({file.period for file in data.files})
     corrected = [key for key in months if f"traffic_corrections_for_{key}" in str(data.files)]
     assert len(corrected) >= 2
     s3 = new_bucket(stack, module_patch, "reports-known")

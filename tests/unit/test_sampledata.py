@@ -94,10 +94,10 @@ def test_no_file_is_near_its_reject_threshold(entries: list[dict[str, Any]]) -> 
 
 def test_size_of_the_default(entries: list[dict[str, Any]]) -> None:
     customers = [entry for entry in entries if entry["dataset"] == "customers"]
-    traffic = Counter({entry["month"]: 0 for entry in customers})
+    traffic = Counter({entry["period"]: 0 for entry in customers})
     for entry in entries:
         if entry["dataset"] == "traffic":
-            traffic[entry["month"]] += entry["rows_in"]
+            traffic[entry["period"]] += entry["rows_in"]
     assert len(customers) == 14
     assert all(280 <= entry["rows_in"] <= 360 for entry in customers)
     assert all(4000 <= rows <= 6000 for rows in traffic.values())

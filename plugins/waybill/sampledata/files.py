@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from waybill.period import Cadence, Period
+from waybill.zones import raw_prefix
+
 if TYPE_CHECKING:
-    from waybill.sampledata.csv_lines import Spliced
+    from waybill.sampledata.lines import Spliced
 
 COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale")
 UPLOAD_THREADS = 4
@@ -21,10 +24,13 @@ ANSWER_KEYS = "answer_key/"
 
 @dataclass(frozen=True)
 class SampleFile:
-    """One file as it lands in the raw bucket; `month` is YYYY-MM, `body` is gzipped when the key says so."""
+    """One file as it lands in the raw bucket.
+
+    `period` is YYYY-MM or YYYY-MM-DD. `body` is gzipped when the key says so.
+    """
 
     dataset: str
-    month: str
+    period: str
     key: str
     body: bytes = field(repr=False)
 
@@ -48,9 +54,10 @@ class Uploaded:
 
 @dataclass
 class Planting:
-    """Collects files and what loading them in order of (month, key) must give, while they are made."""
+    """Collects files and what loading them in order of (period, key) must give, while they are made."""
 
     domain: str
+    cadence: Cadence = "month"
     files: list[SampleFile] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     stories: list[str] = field(default_factory=list)
@@ -58,7 +65,7 @@ class Planting:
     def add(
         self,
         dataset: str,
-        month: str,
+        period: str,
         name: str,
         spliced: Spliced,
         *,
@@ -67,13 +74,13 @@ class Planting:
         unchanged: int,
     ) -> None:
         """Add one file with its books; a name that ends in `.gz` is compressed, without a time stamp."""
-        key = f"raw/{self.domain}/{dataset}/month={month}/{name}"
+        key = raw_prefix(self.domain, dataset, Period.parse(self.cadence, period)) + name
         body = gzip.compress(spliced.body, mtime=0) if name.endswith(".gz") else spliced.body
-        self.files.append(SampleFile(dataset, month, key, body))
+        self.files.append(SampleFile(dataset, period, key, body))
         self.entries.append(
             {
                 "dataset": dataset,
-                "month": month,
+                "period": period,
                 "key": key,
                 "rows_in": spliced.rows_in,
                 "inserted": inserted,
@@ -85,15 +92,15 @@ class Planting:
             }
         )
 
-    def story(self, month: str, text: str) -> None:
-        """Say in words what was planted in a month."""
-        self.stories.append(f"{month}: {text}")
+    def story(self, period: str, text: str) -> None:
+        """Say in words what was planted in a period."""
+        self.stories.append(f"{period}: {text}")
 
     def answer_key(self, options: dict[str, Any]) -> dict[str, Any]:
         """Say what is in the files: `options`, `totals`, `totals_by_dataset`, `files`, `planted` (in words).
 
         In `files`, `rejected` lists the records (1-based, header not counted) with all their reasons; in the
-        totals it is their number. The counts hold when files are loaded in order of (month, key).
+        totals it is their number. The counts hold when files are loaded in order of (period, key).
         """
         totals: Counter[str] = Counter()
         datasets: dict[str, Counter[str]] = {}

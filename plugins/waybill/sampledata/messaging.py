@@ -12,8 +12,8 @@ from decimal import Decimal
 
 import numpy as np
 
-from waybill.sampledata.csv_lines import Lines, Planted, record, splice
 from waybill.sampledata.files import ANSWER_KEYS, Planting, SampleData, SampleFile, Uploaded, upload
+from waybill.sampledata.lines import Lines, Planted, record, splice
 from waybill.sampledata.messaging_customers import Customers
 from waybill.sampledata.messaging_traffic import CHANNELS, Traffic, channels_of
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from faker import Faker
 
-from waybill.sampledata.csv_lines import Lines, Planted, quoted, record, splice
-from waybill.sampledata.messaging_dirt import Kind, Record, customer_kinds, dirty_fields
+from waybill.sampledata.dirt import Kind, Record, dirty_fields
+from waybill.sampledata.lines import Lines, Planted, quoted, record, splice
+from waybill.sampledata.messaging_dirt import customer_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

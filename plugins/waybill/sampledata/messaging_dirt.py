@@ -1,31 +1,17 @@
-"""What can be wrong in a record of the messaging files: the changed fields, and all reasons it must get.
-
-A kind changes some fields of a record that is otherwise right. Reasons are those of the kernel:
-`<rule>:<column>`, or a bare rule for the row as a whole. Dates follow from the month of delivery.
-"""
+"""What can be wrong in a record of the messaging files. Dates follow from the month of delivery."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from waybill.sampledata.dirt import Kind
 
 if TYPE_CHECKING:
     import numpy as np
 
-Record = dict[str, str]
-
 UNKNOWN_CUSTOMER = 999_999_999
 UNKNOWN_CHANNEL = 99
 LOOKBACK_MONTHS = 12
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of dirt; `shape` says what happens to the record as text after its fields were changed."""
-
-    fields: Record
-    reasons: tuple[str, ...]
-    shape: str = "plain"
 
 
 def customer_kinds(month: np.datetime64) -> list[Kind]:
@@ -104,13 +90,3 @@ def traffic_kinds(month: np.datetime64, next_customer: int) -> list[Kind]:
         Kind({"traffic_id": ""}, ("required:traffic_id",)),
         Kind({"traffic_id": "9223372036854775808"}, ("type:traffic_id",)),
     ]  # fmt: skip
-
-
-def dirty_fields(kind: Kind, record: Record) -> list[str]:
-    """Change the record as the kind says; a lone surrogate in a field stands for a byte that is not UTF-8."""
-    fields = list({**record, **kind.fields}.values())
-    if kind.shape == "short":
-        return fields[:-1]
-    if kind.shape == "long":
-        return [*fields, "surplus"]
-    return fields

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from waybill.sampledata.csv_lines import (
+from waybill.sampledata.dirt import Record, dirty_fields
+from waybill.sampledata.lines import (
+    Layout,
     Lines,
     Planted,
     Writer,
@@ -22,11 +24,9 @@ from waybill.sampledata.csv_lines import (
     splice,
 )
 from waybill.sampledata.messaging_customers import FIRST_CUSTOMER, QUIET_INDUSTRY, Customers
-from waybill.sampledata.messaging_dirt import LOOKBACK_MONTHS, Record, dirty_fields, traffic_kinds
+from waybill.sampledata.messaging_dirt import LOOKBACK_MONTHS, traffic_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from waybill.sampledata.files import Planting
 
 # channel_id: name, type, price in euro, share of the rows
@@ -64,16 +64,6 @@ DAYS, SLOTS = 31, max(CHANNELS) + 1
 
 Rows = NDArray[np.void]
 Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a file is written: order and spelling of the columns, line end."""
-
-    columns: tuple[str, ...]
-    spell: Callable[[str], str] = str
-    newline: bytes = b"\n"
-
 
 SYNONYMS = {"traffic_id": "id", "send_date": "Sent On", "account_id": "ACCT-ID", "revenue_eur": "revenue"}
 PLAIN = Layout(tuple(ROW.names or ()))
@@ -303,7 +293,7 @@ def _keys_of(rows: Rows, day_one: np.datetime64) -> Numbers:
 
 
 def _lines(rows: Rows, layout: Layout) -> Lines:
-    return join([(WRITERS.get(column, integers), rows[column]) for column in layout.columns], layout.newline)
+    return join([[(WRITERS.get(column, integers), rows[column])] for column in layout.columns], layout.newline)
 
 
 def _texts(row: np.void, layout: Layout) -> Record:

@@ -1,4 +1,4 @@
-"""CSV text made column by column with numpy, and planted records put between its lines.
+"""CSV and JSON lines made column by column with numpy, and planted records put between them.
 
 A column becomes a block: a matrix of characters, one line per row, and a mask of the characters to keep.
 Blocks side by side, with the mask applied, are the text of the file; no Python code runs per row.
@@ -6,8 +6,9 @@ Blocks side by side, with the mask applied, are the text of the file; no Python 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class Block:
 
 
 Writer = Callable[[NDArray[Any]], Block]
+Part = bytes | tuple[Writer, NDArray[Any]]
+"""The same text in every row, or values and how each is written."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,15 @@ class Lines:
     def of(cls, lines: Sequence[bytes]) -> Lines:
         """Lines made one by one, for files that are small."""
         return cls(b"".join(lines), np.cumsum([len(line) for line in lines], dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file is written: order and spelling of the columns, line end."""
+
+    columns: tuple[str, ...]
+    spell: Callable[[str], str] = str
+    newline: bytes = b"\n"
 
 
 @dataclass(frozen=True)
@@ -85,18 +97,70 @@ def dates(values: NDArray[np.datetime64]) -> Block:
     return Block(chars, np.ones(chars.shape, dtype=np.bool_))
 
 
-def join(columns: Sequence[tuple[Writer, NDArray[Any]]], newline: bytes) -> Lines:
-    """Write columns side by side, separated by commas; in chunks, so that memory stays flat."""
+def integers_or(absent: bytes) -> Writer:
+    """A writer of whole numbers from 1 up, in which 0 is the text of an absent one."""
+
+    def write(values: NDArray[np.int64]) -> Block:
+        number, text = integers(values), _constant(absent, len(values))
+        is_there = (values > 0)[:, None]
+        keep = np.hstack([number.keep & is_there, text.keep & ~is_there])
+        return Block(np.hstack([number.chars, text.chars]), keep)
+
+    return write
+
+
+def choices(texts: Sequence[str]) -> Writer:
+    """A writer of places in a list of texts, none of which has a NUL in it."""
+    table = np.array([text.encode() for text in texts], dtype=np.bytes_)
+    chars = table.view(np.uint8).reshape(len(texts), -1)
+    return lambda values: Block(chars[values], chars[values] != 0)
+
+
+def instants(values: NDArray[np.datetime64]) -> Block:
+    """Instants as YYYY-MM-DDTHH:MM:SSZ."""
+    days = values.astype("M8[D]")
+    times = _times_of_day()[(values - days).astype(np.int64)]
+    chars = np.hstack([dates(days).chars, times])
+    return Block(chars, np.ones(chars.shape, dtype=np.bool_))
+
+
+def uuids(values: NDArray[np.uint8]) -> Block:
+    """Rows of 16 bytes as UUIDs."""
+    digits = np.array([f"{byte:02x}" for byte in range(256)], "S2").view(np.uint8).reshape(256, 2)
+    chars = np.insert(digits[values].reshape(-1, 32), (8, 12, 16, 20), ord("-"), axis=1)
+    return Block(chars, np.ones(chars.shape, dtype=np.bool_))
+
+
+def compose(parts: Sequence[Part]) -> Lines:
+    """Write parts side by side, at least one of which has values; in chunks, so that memory stays flat."""
+    rows = next(len(part[1]) for part in parts if not isinstance(part, bytes))
     texts, lengths = [b""], [np.zeros(0, np.int64)]
-    for start in range(0, len(columns[0][1]), CHUNK_ROWS):
-        blocks = [write(values[start : start + CHUNK_ROWS]) for write, values in columns]
-        rows = len(blocks[0].chars)
-        separators = [_constant(b",", rows)] * (len(blocks) - 1) + [_constant(newline, rows)]
-        parts = [part for pair in zip(blocks, separators, strict=True) for part in pair]
-        keep = np.hstack([part.keep for part in parts])
-        texts.append(np.hstack([part.chars for part in parts])[keep].tobytes())
+    for start in range(0, rows, CHUNK_ROWS):
+        size = min(CHUNK_ROWS, rows - start)
+        blocks = [
+            _constant(part, size) if isinstance(part, bytes) else part[0](part[1][start : start + size])
+            for part in parts
+        ]
+        keep = np.hstack([block.keep for block in blocks])
+        texts.append(np.hstack([block.chars for block in blocks])[keep].tobytes())
         lengths.append(keep.sum(axis=1))
     return Lines(b"".join(texts), np.cumsum(np.concatenate(lengths), dtype=np.int64))
+
+
+def join(columns: Sequence[Sequence[Part]], newline: bytes) -> Lines:
+    """Write lines of CSV; a column is the parts that its fields are made of."""
+    parts: list[Part] = []
+    for column in columns:
+        parts += [b",", *column]
+    return compose([*parts[1:], newline])
+
+
+def json_objects(columns: Mapping[str, Sequence[Part]]) -> Lines:
+    """Write a JSON object a line; a column is the parts that its values are made of, as JSON text."""
+    parts: list[Part] = []
+    for name, column in columns.items():
+        parts += [f'{", " if parts else "{"}"{name}": '.encode(), *column]
+    return compose([*parts, b"}\n"])
 
 
 def record(fields: Iterable[str], newline: bytes) -> bytes:
@@ -125,6 +189,13 @@ def splice(header: bytes, lines: Lines, planted: Iterable[Planted]) -> Spliced:
             rejected.append({"record": plant.before + count, "reasons": sorted(plant.reasons)})
     pieces.append(lines.text[done:])
     return Spliced(b"".join(pieces), len(lines.ends) + count, rejected, duplicate)
+
+
+@cache
+def _times_of_day() -> Chars:
+    """`THH:MM:SSZ` of every second of a day."""
+    seconds = np.datetime_as_string(np.arange(86_400).astype("M8[s]"), timezone="UTC").astype("S20")
+    return seconds.view(np.uint8).reshape(-1, 20)[:, 10:]
 
 
 def _constant(text: bytes, rows: int) -> Block:
