@@ -104,8 +104,8 @@ class Period:
         return self.key
 
 
-ALL_TIME = Period(date(1, 1, 1), date(9999, 12, 31), "all")
-"""What a table stands for that has no periods."""
+ALL_TIME = Period(date(1, 1, 2), date(9999, 12, 31), "all")
+"""What a table stands for that has no periods; a day short of the calendar, for the sake of time zones."""
 
 
 def resolve(

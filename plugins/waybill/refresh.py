@@ -23,7 +23,7 @@ from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import ALL_TIME, Period
 from waybill.reports import Basis, build_from_sql, sha256
-from waybill.warehouse.dimension import apply_dimension
+from waybill.warehouse.dimension import build_dimension
 from waybill.zones import report_files, report_schema, star_schema
 
 log = logging.getLogger(__name__)
@@ -79,22 +79,23 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
     """
     rebuilt: dict[str, list[str]] = {}
     failures = []
+    datasets = load_domain(domain).values()
     for table in derived_tables(domain):
-        if table.contract.domain != schema:
-            continue
-        if table.contract.load_mode == "dimension":
-            find_basis = partial(_basis, connection, table, None)
-            datasets = load_domain(domain).values()
-            if apply_dimension(connection, table.contract, table.text, find_basis, run, datasets):
-                rebuilt[table.contract.table] = ["all"]
+        contract = table.contract
+        if contract.domain != schema:
             continue
         for period in stale_periods(connection, domain, table):
             find_basis = partial(_basis, connection, table, period)
             try:
-                if build_from_sql(connection, table.contract, find_basis, table.text, period, run).is_changed:
-                    rebuilt.setdefault(table.contract.table, []).append(period.key)
+                if contract.load_mode == "dimension":
+                    built = build_dimension(connection, contract, find_basis, table.text, run, datasets)
+                else:
+                    built = build_from_sql(connection, contract, find_basis, table.text, period, run)
             except DataError as error:
                 failures.append(str(error))
+                continue
+            if built.is_changed:
+                rebuilt.setdefault(contract.table, []).append(period.key)
     for name, periods in rebuilt.items():
         log.info("%s: new content for %s", name, ", ".join(periods))
     if failures:
@@ -127,8 +128,13 @@ order by c.start
 
 
 def stale_periods(connection: Connection, domain: str, table: Derived) -> list[Period]:
-    """The periods to rebuild, of every cadence, among those that files were delivered for."""
+    """The periods to rebuild, of every cadence, among those that files were delivered for.
+
+    A dimension has one, all time; whether that is stale is seen when it is about to be built.
+    """
     contract, found = table.contract, []
+    if contract.load_mode == "dimension":
+        return [ALL_TIME]
     for cadence in contract.cadences:
         rows = connection.execute(
             _STALE,
@@ -179,17 +185,17 @@ select
 """
 
 
-def _basis(connection: Connection, table: Derived, period: Period | None) -> Basis | None:
-    """What the period (None: all time) would be built from; None if it was built from just that."""
+def _basis(connection: Connection, table: Derived, period: Period) -> Basis | None:
+    """What the period would be built from; None if it was built from just that."""
     first = last = None
-    if period is not None:
+    if period is not ALL_TIME:
         last = period.end + timedelta(days=table.contract.days_after)
         if table.contract.days_before is not None:
             first = period.start - timedelta(days=table.contract.days_before)
     row = connection.execute(_BASIS, {"inputs": list(table.inputs), "first": first, "last": last}).fetchone()
     assert row
     basis = Basis(file_ids=row[1], inputs=table.inputs, changes=row[0])
-    return None if _is_fresh(connection, table, period or ALL_TIME, basis) else basis
+    return None if _is_fresh(connection, table, period, basis) else basis
 
 
 def _is_fresh(connection: Connection, table: Derived, period: Period, basis: Basis) -> bool:

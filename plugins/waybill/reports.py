@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from psycopg import Connection, sql
@@ -13,7 +14,7 @@ from psycopg import Connection, sql
 from waybill import quality
 from waybill.contracts import Contract, load, load_domain
 from waybill.errors import DataError
-from waybill.intake.changes import note_changes
+from waybill.intake import changes
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
@@ -67,10 +68,12 @@ def known_files(connection: Connection, domain: str, period: Period) -> Basis:
 
 
 def of_period(contract: Contract, period: Period, alias: str | None = None) -> sql.Composed:
-    """The condition for a report's rows of one period.
+    """The condition for the rows of one period of a derived table; a dimension has one, all time.
 
     The key leads with the period's first day; reports of several cadences also have a column `cadence`.
     """
+    if period.cadence == "all":
+        return sql.Composed([sql.SQL("true")])
 
     def equals(name: str, value: Any) -> sql.Composed:
         column = sql.Identifier(alias, name) if alias else sql.Identifier(name)
@@ -85,22 +88,21 @@ def of_period(contract: Contract, period: Period, alias: str | None = None) -> s
 def build_from_sql(
     connection: Connection, contract: Contract, find_basis: FindBasis, text: str, period: Period, run: Run
 ) -> Built:
-    """Replace the period's rows by what the SQL text selects.
+    """Replace the period's rows by what the SQL text selects, in one transaction.
 
-    The text binds what `Period.parameters` gives and selects the contract's columns by name. `find_basis` is asked
-    when no other build of the period runs; if it gives None, the period is left as it is.
-    Raises `DataError` if a check of severity error fails; the rows of before then stay.
+    The text binds what `Period.parameters` gives and selects the contract's columns by name. Otherwise like `build`.
     """
     insert = sql.SQL("insert into {} ({}) select {} from (\n").format(
         relation(contract), columns_sql(contract.names), columns_sql(contract.names)
     )
     statement = insert + sql.SQL(text.rstrip().rstrip(";")) + sql.SQL("\n) as report")
-    parameters = period.parameters(settings().timezone)
 
-    def fill() -> None:
-        connection.execute(statement, parameters)
+    def write() -> list[date]:
+        _delete(connection, contract, period)
+        connection.execute(statement, period.parameters(settings().timezone))
+        return [period.start]
 
-    return _replace(connection, contract, find_basis, period, run, fill, sha256(text))
+    return build(connection, contract, find_basis, write, period, run, sha256(text))
 
 
 def build_from_rows(
@@ -111,17 +113,23 @@ def build_from_rows(
     period: Period,
     run: Run,
 ) -> Built:
-    """Replace the period's rows by `rows` (mappings by column); otherwise like `build_from_sql`."""
+    """Replace the period's rows by `rows` (mappings by column); otherwise like `build`."""
     statement = sql.SQL("insert into {} ({}) values ({})").format(
         relation(contract),
         columns_sql(contract.names),
         sql.SQL(", ").join(sql.Placeholder(name) for name in contract.names),
     )
 
-    def fill() -> None:
+    def write() -> list[date]:
+        _delete(connection, contract, period)
         connection.cursor().executemany(statement, rows)
+        return [period.start]
 
-    return _replace(connection, contract, find_basis, period, run, fill, None)
+    return build(connection, contract, find_basis, write, period, run, None)
+
+
+def _delete(connection: Connection, contract: Contract, period: Period) -> None:
+    connection.execute(sql.SQL("delete from {} where {}").format(relation(contract), of_period(contract, period)))
 
 
 def sha256(text: str) -> str:
@@ -129,15 +137,21 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _replace(
+def build(
     connection: Connection,
     contract: Contract,
     find_basis: FindBasis,
+    write: Callable[[], Iterable[date]],
     period: Period,
     run: Run,
-    fill: Callable[[], None],
     sql_sha256: str | None,
 ) -> Built:
+    """Write a period of a derived table, check it, note what it was built from; all of it or nothing.
+
+    `find_basis` is asked when no other build of the period runs; if it gives None, the period is left as it is.
+    `write` gives the days for the change log, should the content be another one than before. Raises `DataError` if
+    a check of severity error fails; the rows of before then stay, and what the checks saw is kept.
+    """
     results: list[quality.CheckResult] = []
     try:
         with connection.transaction():
@@ -146,37 +160,34 @@ def _replace(
             basis = find_basis()
             if basis is None:
                 return Built(0, is_changed=False)
-            connection.execute(
-                sql.SQL("delete from {} where {}").format(relation(contract), of_period(contract, period))
-            )
-            fill()
+            days = write()
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)
             quality.record(connection, results, run)
-            rows, content_sha256 = content(connection, contract, of_period(contract, period, "r"))
-            is_changed = record_publication(connection, contract, basis, period, run, rows, content_sha256, sql_sha256)
+            rows, content_sha256 = _content(connection, contract, period)
+            is_changed = _note(connection, contract, basis, period, run, rows, content_sha256, sql_sha256)
             if is_changed:
-                note_changes(connection, contract.table, [period.start])
+                changes.record(connection, contract.table, days, file_id=None)
     except DataError:
-        quality.record(connection, results, run)  # the rows were rolled back, what the checks saw stays
+        quality.record(connection, results, run)
         raise
-    log.info("%s %s: %d rows", contract.table, period, rows)
+    log.info("%s %s: %d rows%s", contract.table, period, rows, "" if is_changed else ", as before")
     return Built(rows, is_changed)
 
 
-def content(connection: Connection, contract: Contract, condition: sql.Composable) -> tuple[int, str]:
-    """(number, hash) of a report's rows, in the order of its key; the alias in the condition is `r`."""
+def _content(connection: Connection, contract: Contract, period: Period) -> tuple[int, str]:
+    """(number, hash) of the rows of a period, in the order of the key."""
     query = sql.SQL(
         "select count(*), encode(sha256(coalesce("
         "string_agg(sha256(convert_to(r::text, 'UTF8')), ''::bytea order by {}), ''::bytea)), 'hex') "
         "from {} as r where {}"
-    ).format(columns_sql(contract.key, "r"), relation(contract), condition)
+    ).format(columns_sql(contract.key, "r"), relation(contract), of_period(contract, period, "r"))
     row = connection.execute(query).fetchone()
     assert row
     return int(row[0]), str(row[1])
 
 
-def record_publication(
+def _note(
     connection: Connection,
     contract: Contract,
     basis: Basis,

@@ -6,21 +6,18 @@ the member and the beginning of a version, so it is the same however often the d
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from datetime import date
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
-from waybill.intake.changes import note_changes
+from waybill.intake import changes
 from waybill.intake.ledger import Run
 from waybill.period import ALL_TIME
-from waybill.reports import FindBasis, content, record_publication, sha256
+from waybill.reports import Built, FindBasis, build, sha256
 from waybill.settings import settings
-from waybill.warehouse.schema import columns_sql, day_sql, ensure, equal_sql, relation
-
-log = logging.getLogger(__name__)
+from waybill.warehouse.schema import columns_sql, equal_sql, relation
 
 # In set operations nulls are equal, unlike in comparisons.
 _COMPARE = """
@@ -55,26 +52,22 @@ inner join differing as d using ({member}, valid_from)
 """
 
 
-def apply_dimension(
+def build_dimension(
     connection: Connection,
     contract: Contract,
-    text: str,
     find_basis: FindBasis,
+    text: str,
     run: Run,
     datasets: Iterable[Contract],
-) -> bool:
-    """Make the dimension hold what the SQL text selects; whether anything differed.
+) -> Built:
+    """Make the dimension hold what the SQL text selects; otherwise like `waybill.reports.build`.
 
     The change log learns of the days on which `datasets` hold rows of the members that changed, at a time
     when the change matters to them: their facts are stale.
     """
-    with connection.transaction():
-        ensure(connection, contract)
-        connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"report {contract.table}",))
-        basis = find_basis()
-        if basis is None:
-            return False
-        parts = {"table": relation(contract), "names": columns_sql(contract.names)}
+    parts = {"table": relation(contract), "names": columns_sql(contract.names)}
+
+    def write() -> list[date]:
         connection.execute(
             sql.SQL("create temp table wanted on commit drop as select {names} from (\n").format(**parts)
             + sql.SQL(text.rstrip().rstrip(";"))
@@ -83,20 +76,15 @@ def apply_dimension(
         )
         connection.execute(sql.SQL(_COMPARE).format(**parts))
         days = _touched_days(connection, contract, datasets)
+        same = equal_sql("d", "o", contract.key)
         connection.execute(
-            sql.SQL("delete from {table} as d using outdated as o where {same}").format(
-                **parts, same=equal_sql("d", "o", contract.key)
-            )
+            sql.SQL("delete from {table} as d using outdated as o where {same}").format(**parts, same=same)
         )
-        added = connection.execute(
-            sql.SQL("insert into {table} ({names}) select {names} from renewed").format(**parts)
-        ).rowcount
-        note_changes(connection, contract.table, days)
-        rows, content_sha256 = content(connection, contract, sql.SQL("true"))
-        is_changed = record_publication(connection, contract, basis, ALL_TIME, run, rows, content_sha256, sha256(text))
+        connection.execute(sql.SQL("insert into {table} ({names}) select {names} from renewed").format(**parts))
         connection.execute("drop table wanted, outdated, renewed")
-    log.info("%s: %d rows, %d of them new or different", contract.table, rows, added)
-    return is_changed
+        return days
+
+    return build(connection, contract, find_basis, write, ALL_TIME, run, sha256(text))
 
 
 def _touched_days(connection: Connection, contract: Contract, datasets: Iterable[Contract]) -> list[date]:
@@ -121,7 +109,11 @@ def _touched_days(connection: Connection, contract: Contract, datasets: Iterable
                 query = sql.SQL(
                     "select distinct f.day from (select {column} as member, {day} as day from {table}) as f "
                     "inner join touched as t on f.member = t.member and f.day between t.first_day and t.last_day"
-                ).format(column=sql.Identifier(column.name), day=day_sql(dataset), table=relation(dataset))
+                ).format(
+                    column=sql.Identifier(column.name),
+                    day=changes.day_sql(dataset, sql.Identifier(dataset.period_column)),
+                    table=relation(dataset),
+                )
                 found |= {day for (day,) in connection.execute(query)}
     connection.execute("drop table touched")
     return sorted(found)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, ContractError
-from waybill.settings import settings
 
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
@@ -48,15 +47,6 @@ def equal_sql(left: str, right: str, names: list[str]) -> sql.Composed:
     )
 
 
-def day_sql(contract: Contract) -> sql.Composable:
-    """The calendar day of the business time zone that a row belongs to."""
-    assert contract.period_column
-    column = sql.Identifier(contract.period_column)
-    if any(one.name == contract.period_column and one.physical_type == "date" for one in contract.columns):
-        return column
-    return sql.SQL("({} at time zone {})::date").format(column, sql.Literal(settings().timezone))
-
-
 def column_definition(column: Column) -> sql.Composed:
     """`name type [collate "C"] [not null]`: text compares by bytes, three times faster to index than by language."""
     parts = [sql.Identifier(column.name), sql.SQL(column.physical_type)]
@@ -77,6 +67,8 @@ def _create(contract: Contract) -> list[sql.Composed]:
     body = definitions(contract)
     if contract.load_mode == "report":
         return [sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)]
+    if contract.load_mode == "dimension":
+        return [sql.SQL("create table {} ({}, primary key ({}){})").format(table, body, key, _no_overlap(contract))]
     if contract.load_mode == "snapshot":
         equal_keys = sql.SQL(", ").join(sql.SQL("{} with =").format(sql.Identifier(name)) for name in contract.key)
         return [
@@ -103,9 +95,19 @@ def _create(contract: Contract) -> list[sql.Composed]:
     ]
 
 
+def _no_overlap(contract: Contract) -> sql.Composable:
+    """The constraint that no two versions of a dimension's member are valid at once."""
+    member = next((column.name for column in contract.columns if column.reference), None)
+    if member is None:
+        return sql.SQL("")
+    return sql.SQL(
+        ", check (valid_from < valid_to), exclude using gist ({} with =, tstzrange(valid_from, valid_to) with &&)"
+    ).format(sql.Identifier(member))
+
+
 def _readers(contract: Contract) -> list[sql.Composed]:
     """The view of current rows (if the table holds others, too) and the as-of function; replaced with the contract."""
-    if contract.load_mode == "report":
+    if contract.load_mode in ("report", "dimension"):
         return []
     table, function = relation(contract), as_of_function(contract)
     names, types = columns_sql(contract.names), definitions_for_result(contract)
@@ -265,5 +267,5 @@ def ensure(connection: Connection, contract: Contract) -> None:
 
 def ensure_domain(connection: Connection, contracts: dict[str, Contract]) -> None:
     """`ensure` each contract of a domain; datasets first, because reports' checks read them."""
-    for contract in sorted(contracts.values(), key=lambda item: item.load_mode == "report"):
+    for contract in sorted(contracts.values(), key=lambda item: item.load_mode in ("report", "dimension")):
         ensure(connection, contract)
