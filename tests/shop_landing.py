@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from psycopg import Connection
@@ -67,6 +67,7 @@ class Shop:
     connection: Connection
     contracts: dict[str, Contract] = field(default_factory=lambda: dict(SHOP))
     bucket: MemoryBucket = field(default_factory=MemoryBucket)
+    _last_change: int = 0
 
     def land(self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv") -> LandedFile:
         return self.bucket.put("shop", dataset, day(key_day), body, name)
@@ -82,6 +83,15 @@ class Shop:
         layout = LAYOUTS[dataset]
         body = csv_body(layout.header, (layout.line(*row) for row in rows))
         return self.load(dataset, key_day, body, name)
+
+    def new_changes(self) -> list[tuple[str, date]]:
+        """(table, day) of every change that was noted since this was asked last."""
+        rows = self.all(
+            "select change_id, table_name, day from waybill.change where change_id > %s order by table_name, day",
+            (self._last_change,),
+        )
+        self._last_change = max([self._last_change, *(number for number, *_ in rows)])
+        return [(table, day) for _, table, day in rows]
 
     def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, parameters).fetchall()

@@ -33,6 +33,7 @@ INSTANTS = [
     datetime(2026, 4, 5, 14, 0, tzinfo=UTC),  # midnight of the 6th in Sydney, the 5th in UTC
 ]
 LOOKBACK = timedelta(days=7)
+NEVER = datetime(1, 1, 2, tzinfo=UTC)
 Row = tuple[int, datetime, int]
 """(number, instant, value)"""
 Name = tuple[str, str]
@@ -91,6 +92,15 @@ class Model:
             else:
                 rejected[record] = "conflict"
         return Judged(accepted, rejected, duplicates)
+
+    def newest(self, delivered: str) -> list[datetime]:
+        """The instants of the accepted rows of a day's files."""
+        return [
+            row[1] if self.dataset != "reviews" else row[1].replace(tzinfo=self.zone)
+            for (day, _), rows in self.files.items()
+            if day == delivered
+            for _, row in self.judge(day, rows).accepted.values()
+        ]
 
     def versions(self, before: str = "9999") -> dict[Any, list[Version]]:
         """By key every accepted row of the files delivered before a day, in the order in which they apply."""
@@ -172,23 +182,29 @@ A, B = (DAYS[0], "a.csv"), (DAYS[1], "a.csv")
 @example([(A, [(1, INSTANTS[1], 1)]), (B, [(1, INSTANTS[3], 1)]), (B, [(1, INSTANTS[2], 1)]), (B, [])])
 # The same, and what stands again says the same.
 @example([(A, [(1, INSTANTS[1], 1)]), (B, [(1, INSTANTS[1], 1)]), (B, [])])
-@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
     empty_connection: Connection, timezone: str, dataset: str, arrivals: list[tuple[Name, list[Row]]]
 ) -> None:
     with empty_connection.transaction(force_rollback=True):
-        shop, model = Shop(empty_connection), Model(dataset, timezone)
+        shop, model, newest = Shop(empty_connection), Model(dataset, timezone), NEVER
         for (delivered, name), rows in arrivals:
             rows = list(map(model.stored, rows))  # noqa: PLW2901
             is_new = model.files.get((delivered, name)) != rows
+            before = model.current()
             model.files[delivered, name] = rows
+            newest = max([newest, *model.newest(delivered)])
             books: Books | None = shop.load_rows(dataset, delivered, rows, name)
             assert (books is not None) == is_new, "the same content again is no load"
             if books is not None:
                 judged = model.judge(delivered, rows)
                 assert books.rows_in == len(rows) == total(books)
                 assert (books.rejected, books.duplicate) == (len(judged.rejected), judged.duplicates)
+            changed = {model.day_of(row) for row in before ^ model.current()}
+            assert shop.new_changes() == [(f"shop.{dataset}", day) for day in sorted(changed)]
+            assert shop.all("select newest from waybill.checkpoint") == ([(newest,)] if newest > NEVER else [])
         check(shop, model)
         for (delivered, name), rows in model.files.items():
             assert shop.load_rows(dataset, delivered, rows, name) is None
+        assert shop.new_changes() == []
         check(shop, model)

@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import ledger, quarantine
+from waybill.intake import changes, ledger, quarantine
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
 from waybill.intake.merge import merge
@@ -130,7 +130,11 @@ def _load(
         staging.check_unique_columns()
         if contract.load_mode == "snapshot":
             _refuse_empty_snapshot(connection, received, contract)
-        apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
+        days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
+        if staging.fresh:
+            days |= changes.days_of(connection, contract, staging.fresh)
+        changes.record(connection, contract.table, days, file_id)
+        changes.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
         books.add_outcomes(connection)
         rejects = (reject for source in (malformed, staging.rejects()) for reject in source)
         books.rejected = quarantine.keep(connection, file_id, contract.version, rejects)
@@ -191,13 +195,14 @@ def apply_incoming(
     *,
     replaces: int | None,
     is_whole: bool,
-) -> None:
+) -> set[date]:
     """Bring the temporary table `incoming` into the dataset's table, and leave what became of each row in `outcome`.
 
-    `is_whole` says that a snapshot's rows are all there, so that absent keys have ended.
+    `is_whole` says that a snapshot's rows are all there, so that absent keys have ended. Returns the business days
+    whose content changed; for a snapshot at most the first day of its period.
     """
     if contract.is_merged:
-        merge(
+        return merge(
             connection,
             contract,
             file_id=file_id,
@@ -205,13 +210,13 @@ def apply_incoming(
             object_key=landed.key,
             replaces=replaces,
         )
-        return
     if is_overruled(connection, contract, landed):
         connection.execute(
             "create temp table outcome on commit drop as select _record, 'stale' as outcome from incoming"
         )
-    else:
-        apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
+        return set()
+    differs = apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
+    return {landed.period.start} if differs else set()
 
 
 def is_overruled(connection: Connection, contract: Contract, landed: LandedFile) -> bool:

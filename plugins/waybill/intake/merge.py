@@ -7,9 +7,12 @@ row is in `<table>_superseded`.
 
 from __future__ import annotations
 
-from psycopg import Connection, sql
+from datetime import date
+
+from psycopg import Connection, Cursor, sql
 
 from waybill.contracts import Contract
+from waybill.intake.changes import day_sql
 from waybill.period import Period
 from waybill.warehouse.schema import columns_sql, equal_sql, relation, superseded_relation
 
@@ -22,7 +25,9 @@ select
     when (f.period, f.object_key collate "C") > ({period}, {object_key} collate "C") then 'stale'
     when ({incoming_columns}) is not distinct from ({current_columns}) then 'unchanged'
     else 'updated'
-  end as outcome
+  end as outcome,
+  i.{at} as at,
+  c.{at} as was_at
 from incoming as i
 left join {table} as c on {same_key}
 left join waybill.load_file as f on c._file_id = f.file_id
@@ -53,9 +58,17 @@ inner join outcome as o on i._record = o._record
 where o.outcome = {outcome}
 """
 
+_CHANGED_DAYS = """
+select distinct {day_of_at} from (
+  select at from outcome where outcome in ('inserted', 'updated')
+  union all
+  select was_at from outcome where outcome = 'updated'
+) as changed
+"""
+
 # The rows that only the replaced version had: withdrawn, and the newest older version takes their place.
 _PROMOTE = """
-create temp table orphan on commit drop as select {key} from {table} where _file_id = {replaces};
+create temp table orphan on commit drop as select {columns} from {table} where _file_id = {replaces};
 delete from {table} where _file_id = {replaces};
 create temp table promoted on commit drop as
 select distinct on ({key_of_s}) {old_columns}, s._file_id, s._record, s._delivered
@@ -64,8 +77,15 @@ inner join orphan as o on {orphan_key}
 inner join waybill.load_file as f on s._file_id = f.file_id
 order by {key_of_s}, f.period desc, f.object_key collate "C" desc;
 delete from {superseded} as s using promoted as p where {promoted_key} and s._file_id = p._file_id;
-insert into {table} ({columns}, _file_id, _record, _delivered) select * from promoted;
-drop table orphan, promoted
+insert into {table} ({columns}, _file_id, _record, _delivered) select * from promoted
+"""
+
+_PROMOTED_DAYS = """
+select distinct {day_of_period_column} from (
+  (select {columns} from orphan except select {columns} from promoted)
+  union all
+  (select {columns} from promoted except select {columns} from orphan)
+) as changed
 """
 
 
@@ -104,12 +124,15 @@ def merge(
     period: Period,
     object_key: str,
     replaces: int | None,
-) -> None:
+) -> set[date]:
     """Merge the temporary table `incoming` (one row a key); leaves the temporary table `outcome` (_record, outcome).
 
-    `replaces` is the file_id of the older version of the same object, whose rows are withdrawn.
+    `replaces` is the file_id of the older version of the same object, whose rows are withdrawn. Returns the
+    business days whose current rows have another content than before.
     """
     ensure_partitions(connection, contract)
+    assert contract.period_column
+    period_column = sql.Identifier(contract.period_column)
     parts = {
         "table": relation(contract),
         "superseded": superseded_relation(contract),
@@ -126,10 +149,13 @@ def merge(
         "period": sql.SQL("{}::date").format(sql.Literal(period.start)),
         "object_key": sql.Literal(object_key),
         "replaces": sql.Literal(replaces),
+        "at": period_column,
+        "day_of_at": day_sql(contract, sql.Identifier("at")),
+        "day_of_period_column": day_sql(contract, period_column),
     }
 
-    def run(statement: str, **more: sql.Composable) -> None:
-        connection.execute(sql.SQL(statement).format(**parts, **more))
+    def run(statement: str, **more: sql.Composable) -> Cursor:
+        return connection.execute(sql.SQL(statement).format(**parts, **more))
 
     if replaces is not None:
         run("delete from {superseded} where _file_id = {replaces}")
@@ -139,5 +165,9 @@ def merge(
     run(_TAKE_OVER)
     run(_ADD, target=parts["table"], outcome=sql.Literal("inserted"))
     run(_ADD, target=parts["superseded"], outcome=sql.Literal("stale"))
+    days = {day for (day,) in run(_CHANGED_DAYS).fetchall()}
     if replaces is not None:
         run(_PROMOTE)
+        days |= {day for (day,) in run(_PROMOTED_DAYS).fetchall()}
+        run("drop table orphan, promoted")
+    return days

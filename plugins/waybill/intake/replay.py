@@ -17,7 +17,7 @@ from pathlib import Path
 from psycopg import Connection
 
 from waybill.contracts import Contract
-from waybill.intake import ledger, quarantine
+from waybill.intake import changes, ledger, quarantine
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
 from waybill.intake.load import apply_incoming, is_overruled, lock_table, reference_values
@@ -106,7 +106,9 @@ def _replay_file(
         if not is_overruled(connection, contract, landed):
             staging.settle_against_file()
         staging.check_unique_columns()
-        apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
+        days = apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
+        changes.record(connection, contract.table, days, file_id)
+        changes.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
         connection.cursor().executemany(
             "insert into outcome (_record, outcome) values (%s, 'duplicate')",
             [(record,) for record in staging.duplicates],

@@ -52,13 +52,19 @@ class Staging:
             Spool(folder / name) for name in ("rejects", "suspects", "outside")
         )
         self._late_rejects: list[Reject] = []
-        self._fresh: sql.Identifier | None = None
+        self.fresh: sql.Identifier | None = None
+        """The new partition that rows stream into, if there is one."""
         for name in ("incoming", "suspect"):
             connection.execute(
                 sql.SQL("create temp table {} ({}, _record integer not null) on commit drop").format(
                     sql.Identifier(name), definitions(contract)
                 )
             )
+
+    @property
+    def places(self) -> list[sql.Identifier]:
+        """The tables that the file's rows are in, the first of each key."""
+        return [sql.Identifier("incoming"), *([self.fresh] if self.fresh else [])]
 
     def use_fresh_partition(self) -> None:
         """Stream into a new table if the period has no rows yet: it takes a frozen COPY and becomes a partition."""
@@ -83,15 +89,15 @@ class Staging:
                 end=sql.Literal(period.end),
             )
         )
-        self._fresh = table
+        self.fresh = table
 
     def stream(self, batches: Iterator[pa.RecordBatch]) -> None:
         """Send the certain rows to PostgreSQL while the file is being read, and then those that waited."""
-        target = self._fresh or sql.Identifier("incoming")
-        rows = copy_batches(self._connection, target, self._sorted_out(batches), freeze=self._fresh is not None)
-        if self._fresh:
+        target = self.fresh or sql.Identifier("incoming")
+        rows = copy_batches(self._connection, target, self._sorted_out(batches), freeze=self.fresh is not None)
+        if self.fresh:
             self.books.inserted += rows
-            self._attach(self._fresh)
+            self._attach(self.fresh)
         copy_batches(self._connection, sql.Identifier("incoming"), self._outside.read())
         copy_batches(self._connection, sql.Identifier("suspect"), self._suspects.read())
         self._connection.execute("analyze incoming, suspect")
@@ -109,7 +115,7 @@ class Staging:
             bad = _mask(batch.column("_reasons").is_valid())
             suspect = self._seen.suspects(batch.column("_hash").to_numpy(zero_copy_only=False)) & ~bad
             rows, waiting = batch.select(loaded), bad | suspect
-            if self._fresh:
+            if self.fresh:
                 outside = _mask(pc.less(rows.column(self._contract.period_column), first_day)) & ~waiting
                 self._outside.write(rows.filter(pa.array(outside)))
                 waiting |= outside
@@ -159,8 +165,7 @@ class Staging:
 
         def in_each_place(statement: str, joint: str) -> sql.Composed:
             """The statement for each table that first rows are in: apart, each can use its own index."""
-            places = [sql.Identifier("incoming"), *([self._fresh] if self._fresh else [])]
-            return sql.SQL(joint).join(sql.SQL(statement).format(**parts, place=place) for place in places)
+            return sql.SQL(joint).join(sql.SQL(statement).format(**parts, place=place) for place in self.places)
 
         connection.execute(
             sql.SQL(

@@ -71,12 +71,13 @@ drop table seam;
 """
 
 
-def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, period: Period, is_whole: bool) -> None:
+def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, period: Period, is_whole: bool) -> bool:
     """Make the temporary table `incoming` (one row a key) the state of the snapshot's span.
 
     The span ends where the next loaded snapshot begins. Keys that are absent from the snapshot end with
     the span's start, unless the rows only complete it (`is_whole` false). Leaves the temporary table
-    `outcome` (_record, outcome): inserted, updated or unchanged against the state before.
+    `outcome` (_record, outcome): inserted, updated or unchanged against the state before. Returns whether
+    anything in the span is not as before.
     """
     following = connection.execute(
         "select min(period) from waybill.load_file where dataset = %s and status = 'loaded' and period > %s",
@@ -116,4 +117,6 @@ def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, 
     connection.execute(sql.SQL(_REPLACE).format(**parts))
     for border in ("span_start", "span_end"):
         connection.execute(sql.SQL(_JOIN_NEIGHBOURS).format(**parts, border=parts[border]))
+    differs = connection.execute("select from difference limit 1").fetchone() is not None
     connection.execute("drop table difference, cut")
+    return differs

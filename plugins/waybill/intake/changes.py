@@ -1,0 +1,81 @@
+"""Which business days of a table a load changed, and how far each dataset has come.
+
+Both are written in the load's transaction. `waybill.change` tells whoever computes from a table what to compute
+again: a day is there once for each load that changed the content of its current rows, and not if it changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract
+from waybill.period import Period
+from waybill.settings import settings
+
+
+def _is_instant(contract: Contract) -> bool:
+    return any(
+        column.name == contract.period_column and column.physical_type == "timestamptz" for column in contract.columns
+    )
+
+
+def day_sql(contract: Contract, value: sql.Composable) -> sql.Composed:
+    """The business day of a value of the contract's period column."""
+    if _is_instant(contract):
+        return sql.SQL("({} at time zone {})::date").format(value, sql.Literal(settings().timezone))
+    return sql.Composed([value])
+
+
+def days_of(connection: Connection, contract: Contract, table: sql.Composable) -> set[date]:
+    """The business days that a table has rows of."""
+    assert contract.period_column
+    rows = connection.execute(
+        sql.SQL("select distinct {} from {}").format(day_sql(contract, sql.Identifier(contract.period_column)), table)
+    ).fetchall()
+    return {day for (day,) in rows}
+
+
+def record(connection: Connection, table_name: str, days: Iterable[date], file_id: int | None) -> None:
+    """Note that the content of these days of a table (`schema.name`) has changed, by a file if it was one."""
+    connection.execute(
+        "insert into waybill.change (table_name, day, file_id) select %s, day, %s from unnest(%s::date[]) as day",
+        (table_name, file_id, sorted(days)),
+    )
+
+
+def move_checkpoint(
+    connection: Connection, contract: Contract, period: Period, file_id: int, tables: Sequence[sql.Composable]
+) -> None:
+    """Move the dataset's checkpoint on to the newest row of the tables, at most to the end of the file's period.
+
+    A snapshot says what is true until the end of its period. The checkpoint never moves back.
+    """
+    timezone = settings().timezone
+    _, ends_at = period.instants(timezone)
+    newest: sql.Composable = sql.Literal(ends_at)
+    if contract.period_column is not None:
+        column = sql.Identifier(contract.period_column)
+        maxima = (sql.SQL("(select max({}) from {})").format(column, table) for table in tables)
+        newest = sql.SQL("greatest({})").format(sql.SQL(", ").join(maxima))
+        if not _is_instant(contract):
+            newest = sql.SQL("{}::timestamp at time zone {}").format(newest, sql.Literal(timezone))
+    connection.execute(
+        sql.SQL(
+            """
+            with found as (select {newest} as newest)
+            insert into waybill.checkpoint as c (dataset, newest, file_id)
+            select {dataset}, least(newest, {ends_at}), {file_id} from found where newest is not null
+            on conflict (dataset) do update
+            set newest = excluded.newest, file_id = excluded.file_id, moved_at = now()
+            where excluded.newest > c.newest
+            """
+        ).format(
+            newest=newest,
+            dataset=sql.Literal(contract.table),
+            ends_at=sql.Literal(ends_at),
+            file_id=sql.Literal(file_id),
+        )
+    )
