@@ -1,0 +1,48 @@
+-- Question:   Who reviewed what on the day, and how did they rate it?
+-- Grain:      One row per review.
+-- Inputs:     shop.reviews, shop_star.dim_customer, shop_star.dim_product.
+-- Parameters: period_start, period_end (one day, half-open), starts_at (its first instant).
+-- A review is known to the day, so it has the customer and the product as they were when the day began. Of a product
+-- that is no longer for sale that is its last version.
+with reviews as (
+    select
+        review_id,
+        customer_id,
+        product_id,
+        rating,
+        coalesce(review_text, '') <> '' as has_text
+    from shop.reviews
+    where review_date >= %(period_start)s and review_date < %(period_end)s
+),
+
+customers as (
+    select
+        customer_key,
+        customer_id
+    from shop_star.dim_customer
+    where valid_from <= %(starts_at)s and valid_to > %(starts_at)s
+),
+
+products as (
+    select
+        product_key,
+        product_id,
+        valid_from,
+        max(valid_from) over (partition by product_id) as last_from
+    from shop_star.dim_product
+    where valid_from <= %(starts_at)s
+)
+
+select
+    %(period_start)s::date as review_date,
+    reviews.review_id,
+    customers.customer_key,
+    products.product_key,
+    reviews.customer_id,
+    reviews.product_id,
+    reviews.rating,
+    reviews.has_text
+from reviews
+left join customers on reviews.customer_id = customers.customer_id
+left join products on reviews.product_id = products.product_id and products.valid_from = products.last_from
+order by reviews.review_id
