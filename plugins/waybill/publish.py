@@ -147,10 +147,10 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
     bodies = {}
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        found = {export: _provenance(connection, export) for export in exports}
-        if missing := [f"{one.contract.table} for {one.period}" for one, head in found.items() if head is None]:
+        found = [(export, _provenance(connection, export)) for export in exports]
+        if missing := [f"{one.contract.table} for {one.period}" for one, head in found if head is None]:
             raise DataError(f"not built: {', '.join(missing)}; run the tasks of these reports first")
-        provenance = {export.name: head for export, head in found.items() if head is not None}
+        provenance = {export.name: head for export, head in found if head is not None}
         for export in exports:
             bodies[f"{prefix}{export.name}.csv"] = _csv(connection, export.contract, export.period)
             bodies[f"{prefix}{export.name}.parquet"] = _parquet(connection, export.contract, export.period)
