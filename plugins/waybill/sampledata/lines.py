@@ -44,6 +44,10 @@ class Lines:
         """Lines made one by one, for files that are small."""
         return cls(b"".join(lines), np.cumsum([len(line) for line in lines], dtype=np.int64))
 
+    def line(self, place: int) -> bytes:
+        """One line (0-based)."""
+        return self.text[int(self.ends[place - 1]) if place else 0 : int(self.ends[place])]
+
 
 @dataclass(frozen=True)
 class Layout:
