@@ -1,0 +1,49 @@
+# What makes this dev: sizes and safety. Nothing else differs between the environments.
+environment = "dev"
+timezone    = "UTC"
+
+network = { cidr = "10.40.0.0/18", nat_gateways = 1 }
+
+database = {
+  engine_version      = "18"
+  instance_class      = "db.t4g.medium"
+  allocated_gib       = 50
+  max_allocated_gib   = 200
+  multi_az            = false
+  deletion_protection = false
+  backup_days         = 7
+  insights_days       = 7
+}
+
+airflow = {
+  environment_class     = "mw1.small"
+  workers               = { min = 1, max = 3 }
+  webserver_access_mode = "PUBLIC_ONLY"
+  duckdb_memory_limit   = "160MB"
+}
+
+retention = {
+  logs_days        = 30
+  log_objects_days = 90
+  noncurrent_days  = 14
+  glacier          = { raw = null, lake = null, reports = null }
+}
+
+spark = {
+  glue_worker = { type = "G.1X", count = 2 }
+  emr_maximum = { vcpu = 16, memory_gib = 64, disk_gib = 200 }
+}
+
+stream_shards         = 1
+athena_scan_limit_gib = 10
+
+limits = {
+  run_seconds              = 3600
+  load_seconds_per_million = 60
+  queue_age_seconds        = 3600
+  database_cpu_pct         = 80
+  database_free_gib        = 5
+}
+
+budget_usd       = 600
+may_destroy_data = true

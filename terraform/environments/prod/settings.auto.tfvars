@@ -1,0 +1,49 @@
+# What makes this prod: sizes and safety. Nothing else differs between the environments.
+environment = "prod"
+timezone    = "UTC"
+
+network = { cidr = "10.42.0.0/18", nat_gateways = 2 }
+
+database = {
+  engine_version      = "18"
+  instance_class      = "db.m7g.xlarge"
+  allocated_gib       = 500
+  max_allocated_gib   = 4000
+  multi_az            = true
+  deletion_protection = true
+  backup_days         = 35
+  insights_days       = 93
+}
+
+airflow = {
+  environment_class     = "mw1.medium"
+  workers               = { min = 2, max = 10 }
+  webserver_access_mode = "PRIVATE_ONLY"
+  duckdb_memory_limit   = "1GB"
+}
+
+retention = {
+  logs_days        = 365
+  log_objects_days = 731
+  noncurrent_days  = 90
+  glacier          = { raw = 90, lake = 365, reports = 365 }
+}
+
+spark = {
+  glue_worker = { type = "G.2X", count = 8 }
+  emr_maximum = { vcpu = 128, memory_gib = 512, disk_gib = 2000 }
+}
+
+stream_shards         = 0
+athena_scan_limit_gib = 1000
+
+limits = {
+  run_seconds              = 3600
+  load_seconds_per_million = 20
+  queue_age_seconds        = 900
+  database_cpu_pct         = 75
+  database_free_gib        = 50
+}
+
+budget_usd       = 6000
+may_destroy_data = false

@@ -1,0 +1,49 @@
+# What makes this staging: sizes and safety. Nothing else differs between the environments.
+environment = "staging"
+timezone    = "UTC"
+
+network = { cidr = "10.41.0.0/18", nat_gateways = 1 }
+
+database = {
+  engine_version      = "18"
+  instance_class      = "db.t4g.large"
+  allocated_gib       = 100
+  max_allocated_gib   = 500
+  multi_az            = false
+  deletion_protection = true
+  backup_days         = 7
+  insights_days       = 7
+}
+
+airflow = {
+  environment_class     = "mw1.small"
+  workers               = { min = 1, max = 5 }
+  webserver_access_mode = "PRIVATE_ONLY"
+  duckdb_memory_limit   = "160MB"
+}
+
+retention = {
+  logs_days        = 90
+  log_objects_days = 180
+  noncurrent_days  = 30
+  glacier          = { raw = 90, lake = null, reports = 90 }
+}
+
+spark = {
+  glue_worker = { type = "G.1X", count = 4 }
+  emr_maximum = { vcpu = 32, memory_gib = 128, disk_gib = 400 }
+}
+
+stream_shards         = 1
+athena_scan_limit_gib = 100
+
+limits = {
+  run_seconds              = 3600
+  load_seconds_per_million = 30
+  queue_age_seconds        = 3600
+  database_cpu_pct         = 80
+  database_free_gib        = 10
+}
+
+budget_usd       = 1500
+may_destroy_data = false

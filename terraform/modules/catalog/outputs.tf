@@ -1,0 +1,31 @@
+output "processed_database" {
+  description = "Glue database of the processed zone."
+  value       = aws_glue_catalog_database.processed.name
+}
+
+output "raw_database" {
+  description = "Glue database of the raw zone."
+  value       = aws_glue_catalog_database.raw.name
+}
+
+output "workgroup" {
+  description = "Athena workgroup."
+  value       = aws_athena_workgroup.this.name
+}
+
+output "tables" {
+  description = "Tables of the processed zone: location, and the Hive type of each column."
+  value = { for key, table in local.tables : key => {
+    location = table.location
+    columns  = { for column in table.columns : column.name => column.hive_type }
+  } }
+}
+
+output "datasets" {
+  description = "What arrives, for alarms: the pipeline that takes it in, and how old its newest period may become, in hours (one period and the time to deliver)."
+  value = { for key, dataset in local.datasets : key => {
+    dataset         = dataset.name
+    pipeline        = "${dataset.domain}_${local.cadences[dataset.frequency]}"
+    freshness_hours = local.hours[dataset.frequency] + dataset.latency_hours
+  } if dataset.frequency != null }
+}

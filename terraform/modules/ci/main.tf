@@ -1,0 +1,210 @@
+# GitHub's jobs enter with a token that is good for minutes; there is no key to leak. Three roles: `plan` looks, for pull
+# requests; `publish` uploads what main built; `deploy` changes the account, in a GitHub environment that wants approval.
+locals {
+  issuer       = "token.actions.githubusercontent.com"
+  provider_arn = var.oidc_provider_arn == null ? one(aws_iam_openid_connect_provider.github[*].arn) : var.oidc_provider_arn
+  state_arn    = "arn:aws:s3:::${var.state_bucket}"
+
+  connections_arn = "arn:aws:secretsmanager:${var.region}:${var.account_id}:secret:${var.name}/airflow/connections/*"
+
+  subjects = {
+    plan    = ["repo:${var.repository}:pull_request", "repo:${var.repository}:ref:refs/heads/main"]
+    publish = ["repo:${var.repository}:ref:refs/heads/main"]
+    deploy  = ["repo:${var.repository}:environment:${var.environment}"]
+  }
+}
+
+resource "aws_iam_openid_connect_provider" "github" {
+  count          = var.oidc_provider_arn == null ? 1 : 0
+  url            = "https://${local.issuer}"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+resource "aws_iam_role" "github" {
+  for_each             = local.subjects
+  name                 = "${var.name}-github-${each.key}"
+  description          = "GitHub Actions of ${var.repository}: ${each.key}."
+  max_session_duration = 7200
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Principal = { Federated = local.provider_arn }
+      Condition = { StringEquals = { "${local.issuer}:aud" = "sts.amazonaws.com", "${local.issuer}:sub" = each.value } }
+    }]
+  })
+}
+
+# ---- plan: reads settings, never data
+
+resource "aws_iam_role_policy_attachment" "plan" {
+  role       = aws_iam_role.github["plan"].name
+  policy_arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+}
+
+resource "aws_iam_role_policy" "plan" {
+  name = "plan"
+  role = aws_iam_role.github["plan"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "LockState"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject", "s3:DeleteObject"]
+        Resource = "${local.state_arn}/waybill/${var.environment}/*.tflock"
+      },
+      {
+        Sid      = "ReadStateAndConnections"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:GenerateDataKey", "secretsmanager:GetSecretValue"]
+        Resource = ["arn:aws:kms:${var.region}:${var.account_id}:key/*", local.connections_arn]
+        Condition = {
+          "ForAnyValue:StringEqualsIfExists" = { "kms:ResourceAliases" = ["alias/waybill-state", "alias/${var.name}-data"] }
+        }
+      },
+      {
+        Sid         = "NoObjects" # but the state, and the one object that Terraform writes
+        Effect      = "Deny"
+        Action      = "s3:GetObject*"
+        NotResource = ["${local.state_arn}/*", "arn:aws:s3:::${var.artefacts_bucket}/artefacts/startup.sh"]
+      },
+      {
+        Sid         = "NoSecrets" # but connections, which hold no password
+        Effect      = "Deny"
+        Action      = "secretsmanager:GetSecretValue"
+        NotResource = local.connections_arn
+      },
+      {
+        Sid    = "NoData"
+        Effect = "Deny"
+        Action = [
+          "athena:GetQueryResults*", "kinesis:GetRecords", "logs:FilterLogEvents", "logs:GetLogEvents", "logs:GetQueryResults",
+          "logs:StartQuery", "sqs:ReceiveMessage",
+        ]
+        Resource = "*"
+      },
+    ]
+  })
+}
+
+# ---- publish: images, Airflow's artefacts, the dashboard
+
+resource "aws_iam_role_policy" "publish" {
+  #checkov:skip=CKV_AWS_355:Logging in to ECR knows no resource
+  name = "publish"
+  role = aws_iam_role.github["publish"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "LogIn"
+        Effect   = "Allow"
+        Action   = "ecr:GetAuthorizationToken"
+        Resource = "*"
+      },
+      {
+        Sid    = "PushImage"
+        Effect = "Allow"
+        Action = [
+          "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages",
+          "ecr:DescribeImageScanFindings", "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+        ]
+        Resource = "arn:aws:ecr:${var.region}:${var.account_id}:repository/${var.image_repository}"
+      },
+      {
+        Sid      = "ListWhatIsThere"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket", "s3:ListBucketVersions"]
+        Resource = ["arn:aws:s3:::${var.artefacts_bucket}", "arn:aws:s3:::${var.dashboard_bucket}"]
+      },
+      {
+        Sid    = "Upload"
+        Effect = "Allow"
+        Action = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"]
+        Resource = [
+          "arn:aws:s3:::${var.artefacts_bucket}/dags/*", "arn:aws:s3:::${var.artefacts_bucket}/artefacts/*",
+          "arn:aws:s3:::${var.artefacts_bucket}/jobs/*", "arn:aws:s3:::${var.dashboard_bucket}/*",
+        ]
+      },
+      {
+        Sid      = "Encrypt"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
+        Condition = {
+          "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" }
+          StringEquals               = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" }
+        }
+      },
+      {
+        Sid      = "Refresh"
+        Effect   = "Allow"
+        Action   = "cloudfront:CreateInvalidation"
+        Resource = var.distribution_arn
+      },
+    ]
+  })
+}
+
+# ---- deploy: what Terraform makes, and no role without the boundary
+
+resource "aws_iam_role_policy_attachment" "deploy" {
+  #checkov:skip=CKV_AWS_274:PowerUserAccess, not AdministratorAccess: it makes no roles
+  role       = aws_iam_role.github["deploy"].name
+  policy_arn = "arn:aws:iam::aws:policy/PowerUserAccess"
+}
+
+resource "aws_iam_role_policy" "deploy" {
+  name = "roles"
+  role = aws_iam_role.github["deploy"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "LookAtRoles"
+        Effect   = "Allow"
+        Action   = ["iam:Get*", "iam:List*"]
+        Resource = "*"
+      },
+      {
+        Sid       = "BoundedRoles"
+        Effect    = "Allow"
+        Action    = ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"]
+        Resource  = "arn:aws:iam::${var.account_id}:role/${var.name}-*"
+        Condition = { StringEquals = { "iam:PermissionsBoundary" = var.permissions_boundary_arn } }
+      },
+      {
+        Sid      = "TendOwnRoles"
+        Effect   = "Allow"
+        Action   = ["iam:DeleteRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:PassRole"]
+        Resource = "arn:aws:iam::${var.account_id}:role/${var.name}-*"
+      },
+      {
+        Sid      = "OwnPolicies"
+        Effect   = "Allow"
+        Action   = ["iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:TagPolicy", "iam:UntagPolicy"]
+        Resource = "arn:aws:iam::${var.account_id}:policy/${var.name}-*"
+      },
+      {
+        Sid      = "ServiceRoles" # of MWAA, RDS and EMR Serverless
+        Effect   = "Allow"
+        Action   = "iam:CreateServiceLinkedRole"
+        Resource = "arn:aws:iam::${var.account_id}:role/aws-service-role/*"
+      },
+      {
+        Sid      = "NotItself" # who deploys cannot widen what deploying may do, nor move its bounds
+        Effect   = "Deny"
+        Action   = ["iam:Create*", "iam:Delete*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Update*"]
+        Resource = concat([for role in keys(local.subjects) : "arn:aws:iam::${var.account_id}:role/${var.name}-github-${role}"], [var.permissions_boundary_arn])
+      },
+      {
+        Sid      = "BoundsStay"
+        Effect   = "Deny"
+        Action   = "iam:DeleteRolePermissionsBoundary"
+        Resource = "*"
+      },
+    ]
+  })
+}

@@ -1,0 +1,160 @@
+# For jobs that outgrow one machine: the same PySpark function as a Glue job, or on EMR Serverless when it wants more
+# memory or a longer life. Neither costs anything while no job runs.
+locals {
+  log_group = "/${var.name}/spark"
+}
+
+resource "aws_iam_role" "jobs" {
+  name                 = "${var.name}-spark"
+  description          = "Spark jobs on Glue and EMR Serverless."
+  permissions_boundary = var.permissions_boundary_arn
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"] }
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "jobs" {
+  for_each   = var.policy_arns
+  role       = aws_iam_role.jobs.name
+  policy_arn = each.value
+}
+
+resource "aws_iam_role_policy" "jobs" {
+  #checkov:skip=CKV_AWS_355:Metrics and network interfaces know no resource; conditions bound them
+  #checkov:skip=CKV_AWS_290:As above
+  name = "work"
+  role = aws_iam_role.jobs.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "OwnCode"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:ListBucket"]
+        Resource = ["arn:aws:s3:::${var.artefacts_bucket}", "arn:aws:s3:::${var.artefacts_bucket}/jobs/*"]
+      },
+      {
+        Sid    = "Catalog"
+        Effect = "Allow"
+        Action = [
+          "glue:GetDatabase", "glue:GetDatabases", "glue:GetTable", "glue:GetTables", "glue:GetPartition", "glue:GetPartitions",
+          "glue:BatchGetPartition", "glue:BatchCreatePartition", "glue:CreatePartition", "glue:UpdatePartition",
+        ]
+        Resource = concat(
+          ["arn:aws:glue:${var.region}:${var.account_id}:catalog"],
+          [for database in var.catalog_databases : "arn:aws:glue:${var.region}:${var.account_id}:database/${database}"],
+          [for database in var.catalog_databases : "arn:aws:glue:${var.region}:${var.account_id}:table/${database}/*"],
+        )
+      },
+      {
+        Sid      = "Logs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "logs:AssociateKmsKey"]
+        Resource = "arn:aws:logs:${var.region}:${var.account_id}:log-group:${local.log_group}*"
+      },
+      {
+        Sid       = "Metrics"
+        Effect    = "Allow"
+        Action    = "cloudwatch:PutMetricData"
+        Resource  = "*"
+        Condition = { StringEquals = { "cloudwatch:namespace" = "Glue" } }
+      },
+      {
+        Sid       = "Keys"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"]
+        Resource  = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
+        Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" } }
+      },
+    ]
+  })
+}
+
+resource "aws_cloudwatch_log_group" "spark" {
+  name              = local.log_group
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.data_key_arn
+}
+
+resource "aws_glue_security_configuration" "this" {
+  name = var.name
+  encryption_configuration {
+    cloudwatch_encryption {
+      cloudwatch_encryption_mode = "SSE-KMS"
+      kms_key_arn                = var.data_key_arn
+    }
+    job_bookmarks_encryption {
+      job_bookmarks_encryption_mode = "CSE-KMS"
+      kms_key_arn                   = var.data_key_arn
+    }
+    s3_encryption {
+      s3_encryption_mode = "SSE-KMS"
+      kms_key_arn        = var.data_key_arn
+    }
+  }
+}
+
+resource "aws_glue_job" "transform" {
+  name                   = "${var.name}-transform"
+  description            = "Transforms a period of a dataset with Spark."
+  role_arn               = aws_iam_role.jobs.arn
+  glue_version           = var.glue_version
+  worker_type            = var.glue_worker.type
+  number_of_workers      = var.glue_worker.count
+  timeout                = 120 # minutes
+  max_retries            = 0   # Airflow retries
+  security_configuration = aws_glue_security_configuration.this.name
+
+  command {
+    name            = "glueetl"
+    script_location = "s3://${var.artefacts_bucket}/${var.script_key}"
+    python_version  = "3"
+  }
+
+  default_arguments = {
+    "--enable-metrics"                   = "true"
+    "--enable-observability-metrics"     = "true"
+    "--enable-continuous-cloudwatch-log" = "true"
+    "--continuous-log-logGroup"          = local.log_group
+    "--enable-auto-scaling"              = "true"
+    "--job-bookmark-option"              = "job-bookmark-disable" # a run names its period
+    "--datalake-formats"                 = "iceberg"
+  }
+
+  execution_property {
+    max_concurrent_runs = 4
+  }
+}
+
+resource "aws_emrserverless_application" "spark" {
+  name          = "${var.name}-spark"
+  type          = "spark"
+  release_label = var.emr_release
+  architecture  = "ARM64"
+
+  maximum_capacity {
+    cpu    = "${var.emr_maximum.vcpu} vCPU"
+    memory = "${var.emr_maximum.memory_gib} GB"
+    disk   = "${var.emr_maximum.disk_gib} GB"
+  }
+
+  auto_start_configuration {
+    enabled = true
+  }
+
+  auto_stop_configuration {
+    enabled              = true
+    idle_timeout_minutes = 15
+  }
+
+  network_configuration {
+    subnet_ids         = var.subnet_ids
+    security_group_ids = [var.security_group_id]
+  }
+}

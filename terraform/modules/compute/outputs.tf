@@ -1,0 +1,24 @@
+output "glue_job_name" {
+  description = "Name of the Spark job on Glue."
+  value       = aws_glue_job.transform.name
+}
+
+output "emr_application_id" {
+  description = "Id of the Spark application on EMR Serverless."
+  value       = aws_emrserverless_application.spark.id
+}
+
+output "emr_application_arn" {
+  description = "ARN of the Spark application on EMR Serverless."
+  value       = aws_emrserverless_application.spark.arn
+}
+
+output "role_arn" {
+  description = "Role of the jobs."
+  value       = aws_iam_role.jobs.arn
+}
+
+output "role_name" {
+  description = "Name of the jobs' role."
+  value       = aws_iam_role.jobs.name
+}

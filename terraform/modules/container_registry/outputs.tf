@@ -1,0 +1,9 @@
+output "repository_url" {
+  description = "Where images are pushed to and pulled from."
+  value       = aws_ecr_repository.this.repository_url
+}
+
+output "repository_name" {
+  description = "Name of the repository."
+  value       = aws_ecr_repository.this.name
+}

@@ -1,0 +1,164 @@
+# The five buckets. Files land in `raw`; `lake` holds Parquet made from them; `reports` the published answers;
+# `dashboard` the static pages; `logs` what the others and AWS have to tell.
+locals {
+  bucket = { for purpose in ["raw", "lake", "reports", "dashboard", "logs"] : purpose => "${var.name}-${purpose}-${var.account_id}" }
+
+  # Not in one map with what is below: the dashboard's policy names a distribution that is made from its bucket.
+  keys     = { raw = var.data_key_arn, lake = var.data_key_arn, reports = var.data_key_arn, dashboard = null }
+  glacier  = merge(var.glacier_after_days, { dashboard = null })
+  policies = { raw = [], lake = [], reports = [], dashboard = local.dashboard_statements }
+
+  dashboard_statements = [for arn in var.dashboard_distribution_arns : jsonencode({
+    Sid       = "CloudFrontReads"
+    Effect    = "Allow"
+    Principal = { Service = "cloudfront.amazonaws.com" }
+    Action    = "s3:GetObject"
+    Resource  = "arn:aws:s3:::${local.bucket.dashboard}/*"
+    Condition = { StringEquals = { "AWS:SourceArn" = arn } }
+  })]
+
+  logs_arn = "arn:aws:s3:::${local.bucket.logs}"
+  log_statements = [for statement in [
+    {
+      Sid       = "AccessLogs"
+      Principal = { Service = "logging.s3.amazonaws.com" }
+      Action    = "s3:PutObject"
+      Resource  = "${local.logs_arn}/s3/*"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = var.account_id }
+        ArnLike      = { "aws:SourceArn" = "arn:aws:s3:::${var.name}-*" }
+      }
+    },
+    {
+      Sid       = "TrailLooks"
+      Principal = { Service = "cloudtrail.amazonaws.com" }
+      Action    = "s3:GetBucketAcl"
+      Resource  = local.logs_arn
+      Condition = { StringEquals = { "aws:SourceArn" = var.trail_arn } }
+    },
+    {
+      Sid       = "TrailWrites"
+      Principal = { Service = "cloudtrail.amazonaws.com" }
+      Action    = "s3:PutObject"
+      Resource  = "${local.logs_arn}/cloudtrail/AWSLogs/${var.account_id}/*"
+      Condition = { StringEquals = { "aws:SourceArn" = var.trail_arn, "s3:x-amz-acl" = "bucket-owner-full-control" } }
+    },
+    {
+      Sid       = "DeliveryLooks" # flow logs of the network, access logs of CloudFront
+      Principal = { Service = "delivery.logs.amazonaws.com" }
+      Action    = ["s3:GetBucketAcl", "s3:ListBucket"]
+      Resource  = local.logs_arn
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+    },
+    {
+      Sid       = "DeliveryWrites"
+      Principal = { Service = "delivery.logs.amazonaws.com" }
+      Action    = "s3:PutObject"
+      Resource  = "${local.logs_arn}/AWSLogs/*"
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id, "s3:x-amz-acl" = "bucket-owner-full-control" } }
+    },
+  ] : jsonencode(merge({ Effect = "Allow" }, statement))]
+}
+
+module "bucket" {
+  source   = "../bucket"
+  for_each = toset(["raw", "lake", "reports", "dashboard"])
+
+  name               = local.bucket[each.key]
+  kms_key_arn        = local.keys[each.key]
+  glacier_after_days = local.glacier[each.key]
+  expire_after_days  = each.key == "lake" ? { "athena/" = 30 } : {} # answers of queries
+  noncurrent_days    = var.noncurrent_days
+  access_log_bucket  = local.bucket.logs
+  policy_statements  = local.policies[each.key]
+  force_destroy      = var.force_destroy
+
+  depends_on = [module.logs]
+}
+
+# S3 writes access logs only where it keeps the key itself.
+module "logs" {
+  source = "../bucket"
+
+  name              = local.bucket.logs
+  expire_after_days = { "" = var.log_expire_after_days }
+  noncurrent_days   = var.noncurrent_days
+  policy_statements = local.log_statements
+  force_destroy     = var.force_destroy
+}
+
+# ---- a file landed: tell the queue
+
+resource "aws_sqs_queue" "landed" {
+  name                       = "${var.name}-landed"
+  kms_master_key_id          = var.queue_key_arn
+  visibility_timeout_seconds = 300
+  message_retention_seconds  = 1209600 # 14 days, the most there is
+  receive_wait_time_seconds  = 20
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead.arn
+    maxReceiveCount     = var.landed_max_receives
+  })
+}
+
+resource "aws_sqs_queue" "dead" {
+  name                      = "${var.name}-landed-dead"
+  kms_master_key_id         = var.queue_key_arn
+  message_retention_seconds = 1209600
+}
+
+resource "aws_sqs_queue_redrive_allow_policy" "dead" {
+  queue_url = aws_sqs_queue.dead.id
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [aws_sqs_queue.landed.arn]
+  })
+}
+
+locals {
+  queues    = { landed = aws_sqs_queue.landed.id, dead = aws_sqs_queue.dead.id }
+  queue_arn = { landed = "arn:aws:sqs:${var.region}:${var.account_id}:${var.name}-landed", dead = "arn:aws:sqs:${var.region}:${var.account_id}:${var.name}-landed-dead" }
+  queue_statements = {
+    landed = [{
+      Sid       = "RawBucketTells"
+      Effect    = "Allow"
+      Principal = { Service = "s3.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = local.queue_arn.landed
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = var.account_id }
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::${local.bucket.raw}" }
+      }
+    }]
+    dead = []
+  }
+}
+
+resource "aws_sqs_queue_policy" "this" {
+  for_each  = local.queues
+  queue_url = each.value
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([{
+      Sid       = "RefusePlainHttp"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "sqs:*"
+      Resource  = local.queue_arn[each.key]
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }], local.queue_statements[each.key])
+  })
+}
+
+resource "aws_s3_bucket_notification" "raw" {
+  bucket = module.bucket["raw"].name
+  queue {
+    id            = "landed"
+    queue_arn     = aws_sqs_queue.landed.arn
+    events        = ["s3:ObjectCreated:*"]
+    filter_prefix = "raw/"
+  }
+
+  # S3 sends a test message at once, and is refused without the policy.
+  depends_on = [aws_sqs_queue_policy.this]
+}

@@ -1,0 +1,148 @@
+locals {
+  # Over all pipelines and datasets, also those that are added later. CloudWatch looks back three hours at most.
+  application_alarms = {
+    run-failed = {
+      description = "A run failed. The alert of the application says which and why; the run's page in Airflow has the log."
+      query       = "SELECT SUM(${local.metrics.run_failed}) FROM \"${local.namespace}\""
+      period      = 300
+      threshold   = 1
+    }
+    quality-failures = {
+      description = "A check of a contract does not hold: select * from waybill.check_result where not passed."
+      query       = "SELECT SUM(${local.metrics.quality_failures}) FROM \"${local.namespace}\""
+      period      = 300
+      threshold   = 1
+    }
+    run-slow = {
+      description = "A run took more than ${var.limits.run_seconds} s. Look at the performance dashboard: more rows, or fewer for each second?"
+      query       = "SELECT MAX(${local.metrics.run_seconds}) FROM \"${local.namespace}\""
+      period      = 3600
+      threshold   = var.limits.run_seconds
+    }
+  }
+
+  # One for each dataset, since each has its own limit or its own usual speed.
+  freshness_alarms = { for key, dataset in var.datasets : "stale-${replace(key, "_", "-")}" => dataset }
+  slow_load_alarms = { for key, dataset in var.datasets : "slow-load-${replace(key, "_", "-")}" => dataset }
+
+  operations_alarms = merge({
+    landed-queue-age = {
+      description = "Nobody takes messages about landed files: is the DAG paused, or the triggerer down? The daily run finds the files anyway."
+      namespace   = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum"
+      dimensions  = { QueueName = var.landed_queue_name }
+      operator    = "GreaterThanThreshold", threshold = var.limits.queue_age_seconds, periods = 3, missing = "notBreaching"
+    }
+    landed-dead-letters = {
+      description = "Messages about landed files failed again and again; look at them, mend the cause, and start a redrive."
+      namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
+      dimensions  = { QueueName = var.dead_queue_name }
+      operator    = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    database-cpu = {
+      description = "The database has been busy for 15 minutes; performance insights names the statement."
+      namespace   = "AWS/RDS", metric = "CPUUtilization", statistic = "Average"
+      dimensions  = { DBInstanceIdentifier = var.database_identifier }
+      operator    = "GreaterThanThreshold", threshold = var.limits.database_cpu_pct, periods = 3, missing = "breaching"
+    }
+    database-storage = {
+      description = "The database is about to be full although it grows by itself: raise max_allocated_gib."
+      namespace   = "AWS/RDS", metric = "FreeStorageSpace", statistic = "Minimum"
+      dimensions  = { DBInstanceIdentifier = var.database_identifier }
+      operator    = "LessThanThreshold", threshold = var.limits.database_free_gib * 1024 * 1024 * 1024, periods = 1, missing = "breaching"
+    }
+    }, var.airflow_is_there ? {
+    scheduler-heartbeat = {
+      description = "Airflow's scheduler has been silent for 15 minutes."
+      namespace   = "AmazonMWAA", metric = "SchedulerHeartbeat", statistic = "Sum"
+      dimensions  = { Function = "Scheduler", Environment = var.name }
+      operator    = "LessThanThreshold", threshold = 1, periods = 3, missing = "breaching"
+    }
+  } : {})
+}
+
+resource "aws_cloudwatch_metric_alarm" "application" {
+  for_each            = local.application_alarms
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = each.value.threshold
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching" # nothing ran
+  alarm_actions       = [aws_sns_topic.this["alerts"].arn]
+  ok_actions          = [aws_sns_topic.this["alerts"].arn]
+
+  metric_query {
+    id          = "q"
+    expression  = each.value.query
+    period      = each.value.period
+    return_data = true
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "stale" {
+  for_each                  = local.freshness_alarms
+  alarm_name                = "${var.name}-${each.key}"
+  alarm_description         = "The newest loaded period of ${each.value.dataset} is older than ${each.value.freshness_hours} h: did its files land? If the measurement itself is missing, the run that measures did not run."
+  namespace                 = local.namespace
+  metric_name               = local.metrics.freshness_hours
+  dimensions                = { (local.dimensions.pipeline) = each.value.pipeline, (local.dimensions.dataset) = each.value.dataset }
+  statistic                 = "Maximum"
+  period                    = 21600 # measured every 6 hours
+  evaluation_periods        = 4
+  datapoints_to_alarm       = 1
+  comparison_operator       = "GreaterThanThreshold"
+  threshold                 = each.value.freshness_hours
+  treat_missing_data        = "missing"
+  alarm_actions             = [aws_sns_topic.this["alerts"].arn]
+  ok_actions                = [aws_sns_topic.this["alerts"].arn]
+  insufficient_data_actions = [aws_sns_topic.this["alerts"].arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "slow_load" {
+  for_each            = local.slow_load_alarms
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = "Loading ${each.value.dataset} took more than ${var.limits.load_seconds_per_million} s for a million rows; loads of fewer than 100,000 rows do not count."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.load_seconds_per_million
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.this["operations"].arn]
+  ok_actions          = [aws_sns_topic.this["operations"].arn]
+
+  metric_query {
+    id          = "seconds_per_million"
+    expression  = "IF(rows >= 100000, 1000000 * seconds / rows, 0)"
+    label       = "seconds per million rows"
+    return_data = true
+  }
+  dynamic "metric_query" {
+    for_each = { seconds = local.metrics.load_seconds, rows = local.metrics.rows_in }
+    content {
+      id = metric_query.key
+      metric {
+        namespace   = local.namespace
+        metric_name = metric_query.value
+        dimensions  = { (local.dimensions.pipeline) = each.value.pipeline, (local.dimensions.dataset) = each.value.dataset }
+        stat        = "Sum"
+        period      = 3600
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "operations" {
+  for_each            = local.operations_alarms
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
+  period              = 300
+  evaluation_periods  = each.value.periods
+  comparison_operator = each.value.operator
+  threshold           = each.value.threshold
+  treat_missing_data  = each.value.missing
+  alarm_actions       = [aws_sns_topic.this["operations"].arn]
+  ok_actions          = [aws_sns_topic.this["operations"].arn]
+}

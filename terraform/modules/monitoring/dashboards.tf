@@ -1,0 +1,89 @@
+locals {
+  # A search finds what pipelines and datasets there are, also those that are added later.
+  search = { for key, name in local.metrics : key => "SEARCH('Namespace=\"${local.namespace}\" MetricName=\"${name}\"', '%s', %d)" }
+
+  # Each widget: a title, its expressions or metrics, a statistic and a period in seconds.
+  boards = {
+    pipeline-health = [
+      { title = "Failed runs", expressions = [format(local.search.run_failed, "Sum", 3600)], period = 3600 },
+      { title = "How long runs take (s)", expressions = [format(local.search.run_seconds, "Maximum", 3600)], period = 3600 },
+      { title = "Age of the newest loaded period (h)", expressions = [format(local.search.freshness_hours, "Maximum", 21600)], period = 21600 },
+      { title = "Messages about landed files", period = 300, metrics = [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.landed_queue_name],
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.dead_queue_name],
+        ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", var.landed_queue_name],
+      ] },
+      { title = "Airflow", period = 300, metrics = [
+        ["AmazonMWAA", "SchedulerHeartbeat", "Function", "Scheduler", "Environment", var.name],
+        ["AmazonMWAA", "QueuedTasks", "Function", "Executor", "Environment", var.name],
+        ["AmazonMWAA", "RunningTasks", "Function", "Executor", "Environment", var.name],
+      ] },
+    ]
+    data-quality = [
+      { title = "Rows in", expressions = [format(local.search.rows_in, "Sum", 86400)], period = 86400 },
+      { title = "Rows loaded", expressions = [format(local.search.rows_loaded, "Sum", 86400)], period = 86400 },
+      { title = "Rows rejected", expressions = [format(local.search.rows_rejected, "Sum", 86400)], period = 86400 },
+      { title = "Rows that are duplicates", expressions = [format(local.search.rows_duplicate, "Sum", 86400)], period = 86400 },
+      { title = "Rejected of all rows (%)", period = 86400, expressions = [
+        "100 * SUM(${format(local.search.rows_rejected, "Sum", 86400)}) / SUM(${format(local.search.rows_in, "Sum", 86400)})",
+      ] },
+      { title = "Checks that do not hold", expressions = [format(local.search.quality_failures, "Sum", 3600)], period = 3600 },
+    ]
+    performance = [
+      { title = "How long loads take (s)", expressions = [format(local.search.load_seconds, "Maximum", 3600)], period = 3600 },
+      { title = "Rows for each second of loading", period = 3600, expressions = [
+        "SUM(${format(local.search.rows_in, "Sum", 3600)}) / SUM(${format(local.search.load_seconds, "Sum", 3600)})",
+      ] },
+      { title = "Database: CPU (%)", period = 300, metrics = [["AWS/RDS", "CPUUtilization", "DBInstanceIdentifier", var.database_identifier]] },
+      { title = "Database: free storage and memory (bytes)", period = 300, metrics = [
+        ["AWS/RDS", "FreeStorageSpace", "DBInstanceIdentifier", var.database_identifier],
+        ["AWS/RDS", "FreeableMemory", "DBInstanceIdentifier", var.database_identifier],
+      ] },
+      { title = "Database: latency (s)", period = 300, metrics = [
+        ["AWS/RDS", "ReadLatency", "DBInstanceIdentifier", var.database_identifier],
+        ["AWS/RDS", "WriteLatency", "DBInstanceIdentifier", var.database_identifier],
+      ] },
+      { title = "Stream: how far consumers lag (ms)", period = 300, metrics = [
+        ["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", var.stream_name],
+      ] },
+    ]
+    cost = [
+      { title = "The account's charges this month (USD)", region = "us-east-1", period = 21600, metrics = [
+        ["AWS/Billing", "EstimatedCharges", "Currency", "USD"],
+      ] },
+      { title = "By service (USD)", region = "us-east-1", period = 21600, expressions = [
+        "SEARCH('{AWS/Billing,Currency,ServiceName} MetricName=\"EstimatedCharges\"', 'Maximum', 21600)",
+      ] },
+      { title = "What buckets hold (bytes)", period = 86400, metrics = [for purpose in sort(keys(var.bucket_names)) :
+        ["AWS/S3", "BucketSizeBytes", "StorageType", "StandardStorage", "BucketName", var.bucket_names[purpose]]
+      ] },
+      { title = "What queries read (bytes)", period = 86400, metrics = [["AWS/Athena", "ProcessedBytes", "WorkGroup", var.athena_workgroup]] },
+      { title = "What goes out by NAT (bytes)", period = 86400, expressions = [
+        "SEARCH('{AWS/NATGateway,NatGatewayId} MetricName=\"BytesOutToDestination\"', 'Sum', 86400)",
+      ] },
+      { title = "What the stream takes (bytes)", period = 86400, metrics = [["AWS/Kinesis", "IncomingBytes", "StreamName", var.stream_name]] },
+    ]
+  }
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  for_each       = local.boards
+  dashboard_name = "${var.name}-${each.key}"
+  dashboard_body = jsonencode({
+    widgets = [for index, widget in each.value : {
+      type   = "metric"
+      x      = (index % 2) * 12
+      y      = floor(index / 2) * 6
+      width  = 12
+      height = 6
+      properties = {
+        title   = widget.title
+        region  = try(widget.region, var.region)
+        view    = "timeSeries"
+        stat    = contains(["cost"], each.key) ? "Maximum" : "Average"
+        period  = widget.period
+        metrics = concat(try(widget.metrics, []), [for place, expression in try(widget.expressions, []) : [{ expression = expression, id = "e${place}" }]])
+      }
+    }]
+  })
+}

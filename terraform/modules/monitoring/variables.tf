@@ -1,0 +1,125 @@
+variable "name" {
+  description = "Prefix of every name, such as waybill-dev."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{2,22}[a-z0-9]$", var.name))
+    error_message = "The name must be 4 to 24 lower-case letters, digits and hyphens: bucket names are built from it."
+  }
+}
+
+variable "account_id" {
+  description = "The AWS account's number."
+  type        = string
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "An AWS account has a number of 12 digits."
+  }
+}
+
+variable "region" {
+  description = "The AWS region, such as eu-central-1."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "The region must be written like eu-central-1."
+  }
+}
+
+variable "operations_key_arn" {
+  description = "Key that encrypts the topics."
+  type        = string
+  validation {
+    condition     = can(regex("^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/", var.operations_key_arn))
+    error_message = "This must be the ARN of a KMS key."
+  }
+}
+
+variable "alert_emails" {
+  description = "Who is told of failed, late and wrong data; each address has to be confirmed by a mail from AWS."
+  type        = set(string)
+  validation {
+    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", address))])
+    error_message = "These must be mail addresses."
+  }
+}
+
+variable "operations_emails" {
+  description = "Who is told of machines, queues and cost; each address has to be confirmed by a mail from AWS."
+  type        = set(string)
+  validation {
+    condition     = alltrue([for address in var.operations_emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", address))])
+    error_message = "These must be mail addresses."
+  }
+}
+
+variable "datasets" {
+  description = "What arrives: dataset, the pipeline that takes it in, and how old its newest period may become, in hours."
+  type = map(object({
+    dataset         = string
+    pipeline        = string
+    freshness_hours = number
+  }))
+  validation {
+    condition     = alltrue([for dataset in values(var.datasets) : dataset.freshness_hours > 0])
+    error_message = "An age must be above 0 hours."
+  }
+}
+
+variable "limits" {
+  description = "From where on an alarm goes off: a run's seconds, a load's seconds for a million rows, the age of a message about a landed file in seconds, the database's CPU in percent and free storage in GiB."
+  type = object({
+    run_seconds              = number
+    load_seconds_per_million = number
+    queue_age_seconds        = number
+    database_cpu_pct         = number
+    database_free_gib        = number
+  })
+  validation {
+    condition     = alltrue([for limit in values(var.limits) : limit > 0]) && var.limits.database_cpu_pct <= 100
+    error_message = "Limits must be above 0, and the CPU's at most 100."
+  }
+}
+
+variable "budget_usd" {
+  description = "What the account may cost in a month, in US dollars."
+  type        = number
+  validation {
+    condition     = var.budget_usd > 0
+    error_message = "The budget must be above 0."
+  }
+}
+
+variable "airflow_is_there" {
+  description = "Whether the Airflow environment exists, whose heartbeat can be watched."
+  type        = bool
+}
+
+variable "database_identifier" {
+  description = "Name of the database instance."
+  type        = string
+}
+
+variable "landed_queue_name" {
+  description = "Name of the queue that tells of landed files."
+  type        = string
+}
+
+variable "dead_queue_name" {
+  description = "Name of its dead-letter queue."
+  type        = string
+}
+
+variable "stream_name" {
+  description = "Name of the Kinesis stream."
+  type        = string
+}
+
+variable "athena_workgroup" {
+  description = "Name of the Athena workgroup."
+  type        = string
+}
+
+variable "bucket_names" {
+  description = "Names of the buckets, for their size."
+  type        = map(string)
+}

@@ -1,0 +1,54 @@
+output "data_key_arn" {
+  description = "Key that encrypts data."
+  value       = aws_kms_key.this["data"].arn
+}
+
+output "operations_key_arn" {
+  description = "Key that encrypts queues, topics, logs and trails."
+  value       = aws_kms_key.this["operations"].arn
+}
+
+output "permissions_boundary_arn" {
+  description = "Policy that bounds every role."
+  value       = aws_iam_policy.boundary.arn
+}
+
+output "read_input_policy_arn" {
+  description = "Policy that allows reading the raw zone."
+  value       = aws_iam_policy.read_input.arn
+}
+
+output "write_output_policy_arn" {
+  description = "Policy that allows writing lake, reports and dashboard."
+  value       = aws_iam_policy.write_output.arn
+}
+
+output "input_reader_role_arn" {
+  description = "Role that only reads the raw zone."
+  value       = aws_iam_role.input_reader.arn
+}
+
+output "input_reader_role_name" {
+  description = "Name of the role that only reads the raw zone."
+  value       = aws_iam_role.input_reader.name
+}
+
+output "output_writer_role_arn" {
+  description = "Role that only writes output."
+  value       = aws_iam_role.output_writer.arn
+}
+
+output "connections_prefix" {
+  description = "Where Airflow's secrets backend finds the connections."
+  value       = "${var.name}/airflow/connections"
+}
+
+output "connection_secret_arns" {
+  description = "ARNs of the connections' secrets, by connection id."
+  value       = { for id, secret in aws_secretsmanager_secret.connection : id => secret.arn }
+}
+
+output "trail_arn" {
+  description = "ARN of the trail."
+  value       = local.trail_arn
+}

@@ -1,0 +1,242 @@
+# The whole platform of one environment. environments/<name>/ holds links to these files and the values that differ.
+locals {
+  name         = "waybill-${var.environment}"
+  requirements = file("${path.root}/../../../requirements.txt")
+
+  policies = {
+    read_input   = module.security.read_input_policy_arn
+    write_output = module.security.write_output_policy_arn
+  }
+
+  connections = {
+    # No password: the role of the machine signs a token. The server's certificate is not checked against a file, which
+    # the images of MWAA lack; the connection never leaves the network.
+    waybill_warehouse = jsonencode({
+      conn_type = "postgres"
+      host      = module.database.address
+      port      = module.database.port
+      schema    = module.database.database
+      login     = module.database.role
+      extra     = { iam = true, sslmode = "require", region_name = var.region }
+    })
+    aws_default = jsonencode({
+      conn_type = "aws"
+      extra     = { region_name = var.region }
+    })
+    waybill_alerts_sns = jsonencode({
+      conn_type = "aws"
+      extra     = { region_name = var.region, topic_arn = module.monitoring.topic_arns.alerts }
+    })
+  }
+}
+
+# MWAA brings its own Airflow. Where that is not the one that the lock and the tests are for, say so on every plan.
+check "airflow_version" {
+  assert {
+    condition     = can(regex("(?m)^apache-airflow==${replace(var.airflow_version, ".", "\\.")}(\\s|$)", local.requirements))
+    error_message = "MWAA would run Airflow ${var.airflow_version}, and requirements.txt is locked for ${try(regex("(?m)^apache-airflow==([0-9.]+)", local.requirements)[0], "another")}: see \"Airflow's version\" in docs/aws.md."
+  }
+}
+
+module "security" {
+  source = "../../modules/security"
+
+  name               = local.name
+  account_id         = var.account_id
+  region             = var.region
+  log_retention_days = var.retention.logs_days
+  bucket_arns        = module.data_lake.bucket_arns
+  logs_bucket_name   = module.data_lake.bucket_names.logs
+  connections        = local.connections
+  readers            = ["${local.name}-scheduler"]
+  writers            = ["${local.name}-scheduler", "${local.name}-spark"]
+}
+
+module "data_lake" {
+  source = "../../modules/data_lake"
+
+  name                        = local.name
+  account_id                  = var.account_id
+  region                      = var.region
+  data_key_arn                = module.security.data_key_arn
+  queue_key_arn               = module.security.operations_key_arn
+  glacier_after_days          = var.retention.glacier
+  noncurrent_days             = var.retention.noncurrent_days
+  log_expire_after_days       = var.retention.log_objects_days
+  dashboard_distribution_arns = [module.dashboard.distribution_arn]
+  trail_arn                   = module.security.trail_arn
+  force_destroy               = var.may_destroy_data
+}
+
+module "network" {
+  source = "../../modules/network"
+
+  name                 = local.name
+  region               = var.region
+  cidr                 = var.network.cidr
+  availability_zones   = [for letter in var.availability_zones : "${var.region}${letter}"]
+  nat_gateways         = var.network.nat_gateways
+  flow_logs_bucket_arn = module.data_lake.bucket_arns.logs
+}
+
+module "database" {
+  source = "../../modules/database"
+
+  name                     = local.name
+  key_arn                  = module.security.data_key_arn
+  permissions_boundary_arn = module.security.permissions_boundary_arn
+  log_retention_days       = var.retention.logs_days
+  subnet_ids               = module.network.private_subnet_ids
+  security_group_id        = module.network.security_group_ids.database
+  engine_version           = var.database.engine_version
+  instance_class           = var.database.instance_class
+  allocated_gib            = var.database.allocated_gib
+  max_allocated_gib        = var.database.max_allocated_gib
+  multi_az                 = var.database.multi_az
+  deletion_protection      = var.database.deletion_protection
+  backup_days              = var.database.backup_days
+  insights_days            = var.database.insights_days
+}
+
+module "catalog" {
+  source = "../../modules/catalog"
+
+  name              = local.name
+  account_id        = var.account_id
+  region            = var.region
+  data_key_arn      = module.security.data_key_arn
+  contracts_dir     = "${path.root}/../../../include/contracts"
+  raw_bucket        = module.data_lake.bucket_names.raw
+  lake_bucket       = module.data_lake.bucket_names.lake
+  crawler_role_name = module.security.input_reader_role_name
+  crawler_role_arn  = module.security.input_reader_role_arn
+  scan_limit_gib    = var.athena_scan_limit_gib
+}
+
+module "streaming" {
+  source = "../../modules/streaming"
+
+  name         = local.name
+  account_id   = var.account_id
+  region       = var.region
+  data_key_arn = module.security.data_key_arn
+  shards       = var.stream_shards
+}
+
+module "compute" {
+  source = "../../modules/compute"
+
+  name                     = local.name
+  account_id               = var.account_id
+  region                   = var.region
+  data_key_arn             = module.security.data_key_arn
+  permissions_boundary_arn = module.security.permissions_boundary_arn
+  log_retention_days       = var.retention.logs_days
+  subnet_ids               = module.network.private_subnet_ids
+  security_group_id        = module.network.security_group_ids.jobs
+  policy_arns              = local.policies
+  artefacts_bucket         = module.orchestration.artefacts_bucket
+  catalog_databases        = [module.catalog.processed_database]
+  glue_worker              = var.spark.glue_worker
+  emr_maximum              = var.spark.emr_maximum
+}
+
+module "orchestration" {
+  source = "../../modules/orchestration"
+
+  name                     = local.name
+  account_id               = var.account_id
+  region                   = var.region
+  data_key_arn             = module.security.data_key_arn
+  permissions_boundary_arn = module.security.permissions_boundary_arn
+  log_retention_days       = var.retention.logs_days
+  logs_bucket              = module.data_lake.bucket_names.logs
+  airflow_version          = var.airflow_version
+  artefacts                = var.artefacts
+  environment_class        = var.airflow.environment_class
+  workers                  = var.airflow.workers
+  webserver_access_mode    = var.airflow.webserver_access_mode
+  subnet_ids               = slice(module.network.private_subnet_ids, 0, 2)
+  security_group_id        = module.network.security_group_ids.airflow
+  policy_arns              = local.policies
+  connections_prefix       = module.security.connections_prefix
+  landed_queue_arn         = module.data_lake.landed_queue.arn
+  stream_arn               = module.streaming.stream_arn
+  alerts_topic_arn         = module.monitoring.topic_arns.alerts
+  metrics_namespace        = module.monitoring.namespace
+  database_resource_id     = module.database.resource_id
+  database_role            = module.database.role
+  catalog_database         = module.catalog.processed_database
+
+  spark = {
+    glue_job_name       = module.compute.glue_job_name
+    emr_application_arn = module.compute.emr_application_arn
+    role_arn            = module.compute.role_arn
+  }
+
+  settings = {
+    WAYBILL_RAW_BUCKET          = module.data_lake.bucket_names.raw
+    WAYBILL_REPORTS_BUCKET      = module.data_lake.bucket_names.reports
+    WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
+    WAYBILL_TIMEZONE            = var.timezone
+    WAYBILL_INCLUDE_DIR         = "/usr/local/airflow/plugins/include" # in plugins.zip, so that contracts and code change together
+    WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
+    WAYBILL_CODE_VERSION        = var.code_version
+  }
+}
+
+module "container_registry" {
+  source = "../../modules/container_registry"
+
+  name         = local.name
+  key_arn      = module.security.data_key_arn
+  force_delete = var.may_destroy_data
+}
+
+module "dashboard" {
+  source = "../../modules/dashboard"
+
+  name               = local.name
+  bucket_domain_name = module.data_lake.dashboard_domain_name
+  logs_bucket_arn    = module.data_lake.bucket_arns.logs
+  allowed_cidrs      = var.dashboard_allowed_cidrs
+  certificate        = var.dashboard_certificate
+}
+
+module "monitoring" {
+  source = "../../modules/monitoring"
+
+  name                = local.name
+  account_id          = var.account_id
+  region              = var.region
+  operations_key_arn  = module.security.operations_key_arn
+  alert_emails        = var.alert_emails
+  operations_emails   = var.operations_emails
+  datasets            = module.catalog.datasets
+  limits              = var.limits
+  budget_usd          = var.budget_usd
+  airflow_is_there    = var.artefacts != null
+  database_identifier = module.database.identifier
+  landed_queue_name   = module.data_lake.landed_queue.name
+  dead_queue_name     = module.data_lake.landed_queue.dead_name
+  stream_name         = module.streaming.stream_name
+  athena_workgroup    = module.catalog.workgroup
+  bucket_names        = module.data_lake.bucket_names
+}
+
+module "ci" {
+  source = "../../modules/ci"
+
+  name                     = local.name
+  account_id               = var.account_id
+  region                   = var.region
+  environment              = var.environment
+  permissions_boundary_arn = module.security.permissions_boundary_arn
+  repository               = var.github_repository
+  oidc_provider_arn        = var.oidc_provider_arn
+  state_bucket             = var.state_bucket
+  artefacts_bucket         = module.orchestration.artefacts_bucket
+  dashboard_bucket         = module.data_lake.bucket_names.dashboard
+  distribution_arn         = module.dashboard.distribution_arn
+  image_repository         = module.container_registry.repository_name
+}

@@ -1,0 +1,119 @@
+output "raw_bucket" {
+  description = "Where files land: WAYBILL_RAW_BUCKET."
+  value       = module.data_lake.bucket_names.raw
+}
+
+output "reports_bucket" {
+  description = "Where reports go: WAYBILL_REPORTS_BUCKET."
+  value       = module.data_lake.bucket_names.reports
+}
+
+output "lake_bucket" {
+  description = "Bucket of the processed zone."
+  value       = module.data_lake.bucket_names.lake
+}
+
+output "dashboard_bucket" {
+  description = "Bucket of the dashboard's pages."
+  value       = module.data_lake.bucket_names.dashboard
+}
+
+output "dashboard_url" {
+  description = "Where the dashboard is."
+  value       = module.dashboard.url
+}
+
+output "dashboard_distribution_id" {
+  description = "CloudFront distribution of the dashboard, for invalidating what it cached."
+  value       = module.dashboard.distribution_id
+}
+
+output "artefacts_bucket" {
+  description = "Bucket for dags/, artefacts/ and jobs/."
+  value       = module.orchestration.artefacts_bucket
+}
+
+output "airflow_environment" {
+  description = "Name of the Airflow environment; null before the artefacts are uploaded."
+  value       = module.orchestration.environment_name
+}
+
+output "airflow_host" {
+  description = "Host of Airflow's user interface; null before the artefacts are uploaded."
+  value       = module.orchestration.webserver_url
+}
+
+output "warehouse_host" {
+  description = "Host of the warehouse."
+  value       = module.database.address
+}
+
+output "warehouse_port" {
+  description = "Port of the warehouse."
+  value       = module.database.port
+}
+
+output "warehouse_database" {
+  description = "Database of the warehouse."
+  value       = module.database.database
+}
+
+output "warehouse_role" {
+  description = "PostgreSQL role of the application."
+  value       = module.database.role
+}
+
+output "warehouse_master_secret_arn" {
+  description = "Secret with the master's name and password, for making the roles once."
+  value       = module.database.master_secret_arn
+}
+
+output "private_subnet_ids" {
+  description = "Subnets in which a machine reaches the warehouse."
+  value       = module.network.private_subnet_ids
+}
+
+output "airflow_security_group_id" {
+  description = "Security group with which a machine reaches the warehouse."
+  value       = module.network.security_group_ids.airflow
+}
+
+output "landed_queue_url" {
+  description = "Queue that tells of landed files."
+  value       = module.data_lake.landed_queue.url
+}
+
+output "alerts_topic_arn" {
+  description = "Topic of alerts about data."
+  value       = module.monitoring.topic_arns.alerts
+}
+
+output "image_repository_url" {
+  description = "Where images are pushed to."
+  value       = module.container_registry.repository_url
+}
+
+output "github_role_arns" {
+  description = "Roles for GitHub's jobs: plan, publish, deploy."
+  value       = module.ci.role_arns
+}
+
+output "athena_workgroup" {
+  description = "Athena workgroup."
+  value       = module.catalog.workgroup
+}
+
+output "stream_name" {
+  description = "Kinesis stream."
+  value       = module.streaming.stream_name
+}
+
+output "alarm_names" {
+  description = "Names of all alarms."
+  value       = module.monitoring.alarm_names
+}
+
+output "metrics" {
+  description = "The application's metrics as dashboards and alarms use them."
+  value       = module.monitoring.metrics
+}

@@ -1,0 +1,239 @@
+# ---- which account: terraform.tfvars, not in version control
+
+variable "account_id" {
+  description = "The AWS account's number; best an account for each environment."
+  type        = string
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "An AWS account has a number of 12 digits."
+  }
+}
+
+variable "region" {
+  description = "The AWS region, such as eu-central-1."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "The region must be written like eu-central-1."
+  }
+}
+
+variable "availability_zones" {
+  description = "Last letters of the region's zones to use; Airflow runs in the first two."
+  type        = list(string)
+  default     = ["a", "b"]
+  validation {
+    condition     = length(var.availability_zones) >= 2 && alltrue([for zone in var.availability_zones : can(regex("^[a-f]$", zone))])
+    error_message = "Give at least two letters from a to f."
+  }
+}
+
+variable "owner" {
+  description = "Who answers for the resources: the tag Owner."
+  type        = string
+  validation {
+    condition     = length(var.owner) > 0 && length(var.owner) <= 256
+    error_message = "An owner must be named."
+  }
+}
+
+variable "cost_center" {
+  description = "Who pays: the tag CostCenter."
+  type        = string
+  validation {
+    condition     = length(var.cost_center) > 0 && length(var.cost_center) <= 256
+    error_message = "A cost centre must be named."
+  }
+}
+
+variable "alert_emails" {
+  description = "Who is told of failed, late and wrong data."
+  type        = set(string)
+  validation {
+    condition     = length(var.alert_emails) > 0
+    error_message = "Somebody must be told."
+  }
+}
+
+variable "operations_emails" {
+  description = "Who is told of machines, queues and cost."
+  type        = set(string)
+  validation {
+    condition     = length(var.operations_emails) > 0
+    error_message = "Somebody must be told."
+  }
+}
+
+variable "dashboard_allowed_cidrs" {
+  description = "Networks from which the dashboard may be opened."
+  type        = set(string)
+  validation {
+    condition     = length(var.dashboard_allowed_cidrs) > 0
+    error_message = "Without a network nobody sees the dashboard."
+  }
+}
+
+variable "dashboard_certificate" {
+  description = "Own host name of the dashboard and its certificate (in us-east-1); null: CloudFront's name."
+  type        = object({ host = string, acm_arn = string })
+  default     = null
+}
+
+variable "github_repository" {
+  description = "GitHub repository whose jobs may enter, as owner/name."
+  type        = string
+}
+
+variable "oidc_provider_arn" {
+  description = "ARN of GitHub's OIDC provider in this account, if it is there already; null: it is made."
+  type        = string
+  default     = null
+}
+
+variable "state_bucket" {
+  description = "Bucket of Terraform's state."
+  type        = string
+}
+
+# ---- what runs: set by who deploys
+
+variable "artefacts" {
+  description = "S3 versions of the uploaded artefacts/plugins.zip and artefacts/requirements.txt; null until they are uploaded, and then there is no Airflow yet."
+  type = object({
+    plugins_version      = string
+    requirements_version = string
+  })
+  default = null
+}
+
+variable "code_version" {
+  description = "Version that is recorded with every number: the git commit of the artefacts."
+  type        = string
+  default     = "unknown"
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._-]+$", var.code_version))
+    error_message = "A version has letters, digits, dots, hyphens and underscores."
+  }
+}
+
+variable "airflow_version" {
+  description = "Apache Airflow version that MWAA offers in the region."
+  type        = string
+  default     = "3.0.6"
+  validation {
+    condition     = can(regex("^3\\.[0-9]+\\.[0-9]+$", var.airflow_version))
+    error_message = "Waybill needs Airflow 3; write the version like 3.0.6."
+  }
+}
+
+# ---- how large and how safe: settings.auto.tfvars of the environment, in version control
+
+variable "environment" {
+  description = "Name of the environment: dev, staging or prod."
+  type        = string
+  validation {
+    condition     = contains(["dev", "staging", "prod"], var.environment)
+    error_message = "The environment must be dev, staging or prod."
+  }
+}
+
+variable "timezone" {
+  description = "Business time zone: WAYBILL_TIMEZONE."
+  type        = string
+  default     = "UTC"
+  validation {
+    condition     = can(regex("^[A-Za-z_]+(/[A-Za-z_+-]+)*$", var.timezone))
+    error_message = "Write the zone like UTC or Europe/Berlin."
+  }
+}
+
+variable "network" {
+  description = "Addresses, and how many NAT gateways there are."
+  type        = object({ cidr = string, nat_gateways = number })
+}
+
+variable "database" {
+  description = "The warehouse: PostgreSQL version, size, storage in GiB, standby, backups in days, insights in days."
+  type = object({
+    engine_version      = string
+    instance_class      = string
+    allocated_gib       = number
+    max_allocated_gib   = number
+    multi_az            = bool
+    deletion_protection = bool
+    backup_days         = number
+    insights_days       = number
+  })
+  validation {
+    condition     = var.environment != "prod" || (var.database.multi_az && var.database.deletion_protection && var.database.backup_days >= 14)
+    error_message = "In prod the database has a standby, protection from deletion and at least 14 days of backups."
+  }
+}
+
+variable "airflow" {
+  description = "Airflow: size, workers, who reaches the user interface, memory for validation."
+  type = object({
+    environment_class     = string
+    workers               = object({ min = number, max = number })
+    webserver_access_mode = string
+    duckdb_memory_limit   = string
+  })
+  validation {
+    condition     = can(regex("^[0-9]+(MB|GB)$", var.airflow.duckdb_memory_limit))
+    error_message = "Write the memory limit like 160MB or 1GB."
+  }
+}
+
+variable "retention" {
+  description = "Days: CloudWatch logs, access logs and trails, replaced versions, and when zones move to Glacier (null: never)."
+  type = object({
+    logs_days        = number
+    log_objects_days = number
+    noncurrent_days  = number
+    glacier          = object({ raw = optional(number), lake = optional(number), reports = optional(number) })
+  })
+}
+
+variable "spark" {
+  description = "The most that Spark jobs may use: workers of a Glue job, and all of EMR Serverless."
+  type = object({
+    glue_worker = object({ type = string, count = number })
+    emr_maximum = object({ vcpu = number, memory_gib = number, disk_gib = number })
+  })
+}
+
+variable "stream_shards" {
+  description = "Shards of the Kinesis stream; 0: on demand."
+  type        = number
+}
+
+variable "athena_scan_limit_gib" {
+  description = "How much a query may read, in GiB."
+  type        = number
+}
+
+variable "limits" {
+  description = "From where on alarms go off; see the monitoring module."
+  type = object({
+    run_seconds              = number
+    load_seconds_per_million = number
+    queue_age_seconds        = number
+    database_cpu_pct         = number
+    database_free_gib        = number
+  })
+}
+
+variable "budget_usd" {
+  description = "What the account may cost in a month, in US dollars."
+  type        = number
+}
+
+variable "may_destroy_data" {
+  description = "Whether `terraform destroy` deletes buckets and images that are not empty; never in prod."
+  type        = bool
+  default     = false
+  validation {
+    condition     = !(var.may_destroy_data && var.environment == "prod")
+    error_message = "Data of prod is not destroyed by a command."
+  }
+}
