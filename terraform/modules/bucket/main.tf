@@ -1,6 +1,6 @@
 # What every bucket has: versions, encryption, no public access, TLS only, an owner for each object.
 locals {
-  arn = "arn:aws:s3:::${var.name}" # known before the bucket is there, so that a plan shows whole policies
+  arn = "arn:aws:s3:::${var.name}"
 }
 
 resource "aws_s3_bucket" "this" {
