@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from waybill.settings import PROJECT_ROOT
+from waybill.settings import PROJECT_ROOT, settings
 from waybill.stack import Stack
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str
     """The stack's environment, set for this test: boto3 clients and the warehouse's address just work."""
     environment = stack.env()
     for name, value in environment.items():
-        if name.startswith(("AWS_", "AIRFLOW_CONN_", "NO_PROXY", "no_proxy")):
+        if name.startswith(("AWS_", "AIRFLOW_CONN_", "NO_PROXY", "no_proxy", "WAYBILL_MASK_KEY")):
             monkeypatch.setenv(name, value)
     return environment
 
@@ -96,9 +96,11 @@ def warehouse_dsn(stack: Stack, stack_environment: dict[str, str], monkeypatch: 
         admin.execute(sql.SQL("grant connect on database {} to waybill_reader").format(name))
         dsn = stack.database_url("waybill_etl", name.as_string().strip('"'))
         monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", dsn)
+        settings.cache_clear()
         try:
             yield dsn
         finally:
+            settings.cache_clear()
             admin.execute(sql.SQL("drop database {} with (force)").format(name))
 
 

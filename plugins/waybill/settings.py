@@ -1,24 +1,50 @@
-"""Settings from the environment, validated once; every name starts with `WAYBILL_`."""
+"""Settings from the environment and, if one is named, from a secret of AWS Secrets Manager; validated once."""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import AWSSecretsManagerSettingsSource, BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import SettingsConfigDict as Config
+
+from waybill.errors import DataError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PREFIX: Final = "WAYBILL_"
+SECRET_ID: Final = "WAYBILL_SECRET_ID"  # noqa: S105  # a name, not a secret
+WAREHOUSE: Final = "AIRFLOW_CONN_WAYBILL_WAREHOUSE"
+EXPLICIT_IN_PROD = ("raw_bucket", "reports_bucket", "lake_bucket", "mask_key")
+_WRONG_SECRET = ("AccessDeniedException", "DecryptionFailure", "InvalidRequestException", "ResourceNotFoundException")
+
+Bucket = Annotated[str, Field(min_length=3, max_length=63)]
+
+
+class SettingsError(DataError):
+    """A setting is missing or wrong. The message names it, never a secret's value."""
 
 
 class Settings(BaseSettings):
-    """What differs between one machine and AWS, apart from Airflow's connections."""
+    """What differs between one machine and AWS, apart from Airflow's connections.
 
-    model_config = SettingsConfigDict(env_prefix="WAYBILL_", frozen=True)
+    The variable of a setting is its name in capitals after `WAYBILL_`.
+    """
 
-    raw_bucket: str = "waybill-raw"
-    reports_bucket: str = "waybill-reports"
+    model_config = Config(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+
+    profile: Literal["dev", "prod"] = "dev"
+    """In prod, what decides where data goes and who may read it has no default."""
+    raw_bucket: Bucket = "waybill-raw"
+    reports_bucket: Bucket = "waybill-reports"
+    lake_bucket: Bucket = "waybill-lake"
+    mask_key: SecretStr | None = Field(default=None, min_length=32)
+    """Key of the pseudonyms: whoever has it can tell whom one stands for, if he guesses the name."""
+    warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)
+    """Where there is no Airflow: the address of its connection `waybill_warehouse`."""
     timezone: str = "UTC"
     """Business time zone: decides to which calendar day or month an instant belongs."""
     include_dir: Path = PROJECT_ROOT / "include"
@@ -31,11 +57,72 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        ZoneInfo(value)
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, ZoneInfoNotFoundError):
+            raise ValueError(f"{value!r} is no time zone; write it like Europe/Berlin") from None
         return value
+
+    @model_validator(mode="after")
+    def _explicit_in_prod(self) -> Self:
+        missing = [PREFIX + name.upper() for name in EXPLICIT_IN_PROD if name not in self.model_fields_set]
+        if self.profile == "prod" and missing:
+            raise ValueError(f"{', '.join(missing)} must be set when WAYBILL_PROFILE is prod")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, then the environment, then the secret whose name `WAYBILL_SECRET_ID` is."""
+        secret_id = os.environ.get(SECRET_ID)
+        sources = (init_settings, env_settings)
+        return (*sources, _secret(settings_cls, secret_id)) if secret_id else sources
+
+
+def _secret(settings_cls: type[BaseSettings], secret_id: str) -> PydanticBaseSettingsSource:
+    from botocore.exceptions import ClientError, NoRegionError
+
+    try:
+        return AWSSecretsManagerSettingsSource(settings_cls, secret_id, case_sensitive=False)
+    except NoRegionError as error:
+        raise SettingsError(f"{SECRET_ID}: {error} Set AWS_DEFAULT_REGION.") from None
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _WRONG_SECRET:
+            raise SettingsError(f"{SECRET_ID}: the secret {secret_id!r} cannot be read: {error}") from None
+        raise
+    except (AttributeError, KeyError, ValueError):  # no text, no JSON, or no object
+        raise SettingsError(
+            f"{SECRET_ID}: the secret {secret_id!r} must be a JSON object whose keys are names of settings, "
+            f"such as WAYBILL_MASK_KEY"
+        ) from None
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings as they are now; `given` ones, by field name, win over the environment.
+
+    Raises `SettingsError`, one for all that is missing or wrong.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = [
+            ": ".join([*(_variable(name) for name in problem["loc"][:1]), problem["msg"].removeprefix("Value error, ")])
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise SettingsError("; ".join(problems)) from None
+
+
+def _variable(name: object) -> str:
+    return WAREHOUSE if name == WAREHOUSE else PREFIX + str(name).upper()
 
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read on first use."""
-    return Settings()
+    """The settings of this process, read on first use. Raises `SettingsError`."""
+    return read_settings()

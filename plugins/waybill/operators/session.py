@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -44,10 +44,16 @@ def run_of(context: Mapping[str, Any]) -> Run:
 
 @contextmanager
 def warehouse() -> Iterator[Connection]:
-    """The warehouse in autocommit mode, from Airflow's connection."""
+    """The warehouse in autocommit mode, from Airflow's connection; the settings' where Airflow has none."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    connection: Any = PostgresHook(WAREHOUSE).get_conn()  # of psycopg 3, as SQLAlchemy 2 has it
+    from waybill.warehouse.connection import connect
+
+    connection: Any  # of psycopg 3, as SQLAlchemy 2 has it
+    try:
+        connection = PostgresHook(WAREHOUSE).get_conn()
+    except AirflowNotFoundException:
+        connection = connect()
     try:
         connection.autocommit = True
         yield connection
@@ -60,6 +66,13 @@ def s3_client() -> Any:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     return S3Hook(AWS).get_conn()
+
+
+def glue_client() -> Any:
+    """A boto3 client for the Glue Data Catalog, from Airflow's connection."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
+    return AwsGenericHook(AWS, client_type="glue").get_conn()
 
 
 @contextmanager

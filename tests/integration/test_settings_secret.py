@@ -1,0 +1,101 @@
+"""Settings and the warehouse's address from AWS Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from typer.testing import CliRunner
+
+from waybill.cli import app
+from waybill.settings import SettingsError, read_settings, settings
+from waybill.warehouse.connection import connect
+
+KEY = "0123456789abcdef" * 2
+Put = Callable[..., str]
+
+
+@pytest.fixture
+def put(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
+    """Make a secret of this content the one that the settings name; returns its name."""
+    monkeypatch.delenv("WAYBILL_MASK_KEY", raising=False)
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", raising=False)
+    client: Any = boto3.client("secretsmanager")
+
+    def change(content: object = None, **secret: Any) -> str:
+        name = f"waybill-{uuid.uuid4().hex[:8]}"
+        client.create_secret(Name=name, **(secret or {"SecretString": json.dumps(content)}))
+        monkeypatch.setenv("WAYBILL_SECRET_ID", name)
+        settings.cache_clear()
+        return name
+
+    yield change
+    settings.cache_clear()
+
+
+def test_a_secret_gives_what_the_environment_does_not(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets = {f"WAYBILL_{name}_BUCKET": f"acme-{name.lower()}" for name in ("RAW", "REPORTS", "LAKE")}
+    put({**buckets, "WAYBILL_MASK_KEY": KEY, "WAYBILL_PROFILE": "prod", "OF_SOMEBODY_ELSE": "1"})
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", "from-the-environment")
+    found = read_settings()
+    assert (found.profile, found.raw_bucket, found.lake_bucket) == ("prod", "from-the-environment", "acme-lake")
+    assert found.mask_key
+    assert found.mask_key.get_secret_value() == KEY
+
+
+def test_prod_without_a_key_in_the_secret_is_refused(put: Put) -> None:
+    put({"WAYBILL_PROFILE": "prod", "WAYBILL_RAW_BUCKET": "acme-raw"})
+    with pytest.raises(SettingsError, match="WAYBILL_REPORTS_BUCKET, WAYBILL_LAKE_BUCKET, WAYBILL_MASK_KEY must be"):
+        read_settings()
+
+
+def test_the_warehouse_is_that_of_the_secret_unless_the_variable_is_set(
+    put: Put, warehouse_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE")
+    put({"AIRFLOW_CONN_WAYBILL_WAREHOUSE": warehouse_dsn})
+    with connect() as connection:
+        assert connection.execute("select current_database()").fetchone() == (warehouse_dsn.rpartition("/")[2],)
+    put({"AIRFLOW_CONN_WAYBILL_WAREHOUSE": "postgresql://nobody@127.0.0.1:1/away"})
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", warehouse_dsn)
+    settings.cache_clear()
+    connect().close()
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"SecretString": "WAYBILL_MASK_KEY=hunter2"},
+        {"SecretString": '["hunter2"]'},
+        {"SecretString": '"hunter2"'},
+        {"SecretBinary": b"hunter2"},
+    ],
+    ids=str,
+)
+def test_a_secret_of_another_form_is_named_and_not_shown(put: Put, secret: dict[str, Any]) -> None:
+    name = put(**secret)
+    with pytest.raises(SettingsError, match=f"WAYBILL_SECRET_ID: the secret '{name}' must be a JSON object") as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_wrong_value_in_the_secret_is_named_and_not_shown(put: Put) -> None:
+    put({"WAYBILL_MASK_KEY": "hunter2"})
+    with pytest.raises(SettingsError, match=r"^WAYBILL_MASK_KEY: ") as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_that_is_not_there_is_a_message_of_the_command_line(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put({})
+    monkeypatch.setenv("WAYBILL_SECRET_ID", "no-such-secret")
+    settings.cache_clear()
+    result = CliRunner().invoke(app, ["migrate"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "WAYBILL_SECRET_ID: the secret 'no-such-secret' cannot be read" in result.stderr

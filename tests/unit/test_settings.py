@@ -1,0 +1,98 @@
+"""A missing or wrong setting is one message that names it; a production run has no defaults to fall back on."""
+
+from __future__ import annotations
+
+import pytest
+
+from waybill.errors import DataError
+from waybill.settings import Settings, SettingsError, read_settings
+
+KEY = "k" * 32
+PROD = {
+    "WAYBILL_PROFILE": "prod",
+    "WAYBILL_RAW_BUCKET": "acme-raw",
+    "WAYBILL_REPORTS_BUCKET": "acme-reports",
+    "WAYBILL_LAKE_BUCKET": "acme-lake",
+    "WAYBILL_MASK_KEY": KEY,
+}
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return read_settings()
+
+
+def test_dev_needs_nothing() -> None:
+    found = read_settings()
+    assert (found.profile, found.lake_bucket, found.mask_key) == ("dev", "waybill-lake", None)
+
+
+def test_prod_takes_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(monkeypatch, **PROD)
+    assert (found.raw_bucket, found.reports_bucket, found.lake_bucket) == ("acme-raw", "acme-reports", "acme-lake")
+    assert found.mask_key
+    assert found.mask_key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize("name", sorted(PROD.keys() - {"WAYBILL_PROFILE"}))
+@pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
+def test_prod_names_what_is_missing(name: str, value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it is given its default's value elsewhere: what counts is that somebody decided."""
+    given = PROD | ({} if value is None else {name: value})
+    if value is None:
+        del given[name]
+    with pytest.raises(SettingsError) as caught:
+        read(monkeypatch, **given)
+    assert str(caught.value) == f"{name} must be set when WAYBILL_PROFILE is prod"
+    assert isinstance(caught.value, DataError)  # a retry does not mend it
+
+
+def test_prod_names_all_that_is_missing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(monkeypatch, WAYBILL_PROFILE="prod")
+    assert all(name in str(caught.value) for name in PROD)
+
+
+def test_a_default_that_is_given_is_explicit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, **PROD, WAYBILL_TIMEZONE="UTC").raw_bucket == "acme-raw"
+    assert read(monkeypatch, WAYBILL_RAW_BUCKET="waybill-raw").profile == "prod"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("WAYBILL_TIMEZONE", "Europe/Berln", "'Europe/Berln' is no time zone; write it like Europe/Berlin"),
+        ("WAYBILL_TIMEZONE", "../etc/passwd", "is no time zone"),
+        ("WAYBILL_TIMEZONE", "/", "is no time zone"),
+        ("WAYBILL_PROFILE", "production", "'dev' or 'prod'"),
+        ("WAYBILL_LAKE_BUCKET", "x", "at least 3"),
+        ("WAYBILL_MASK_KEY", "too-short-to-be-a-key", "at least 32"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(monkeypatch, **{name: value})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert message in str(caught.value)
+
+
+def test_two_wrong_settings_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(monkeypatch, WAYBILL_TIMEZONE="Mars", WAYBILL_PROFILE="test")
+    assert "WAYBILL_TIMEZONE: " in str(caught.value)
+    assert "WAYBILL_PROFILE: " in str(caught.value)
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(monkeypatch, WAYBILL_MASK_KEY="hunter2", AIRFLOW_CONN_WAYBILL_WAREHOUSE="postgresql://etl:hunter2@db/x")
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    monkeypatch.setenv("WAYBILL_MASK_KEY", "hunter2" * 5)
+    assert "hunter2" not in repr(read_settings())
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYBILL_PROFILE", "prod")
+    assert read_settings(profile="dev").profile == "dev"
