@@ -74,12 +74,36 @@ def test_a_wrong_password_is_refused(stack: Stack) -> None:
 
 def test_buckets_exist_and_keep_versions(stack: Stack) -> None:
     client = stack.s3()
-    assert {"waybill-raw", "waybill-reports"} <= {one["Name"] for one in client.list_buckets()["Buckets"]}
-    assert client.get_bucket_versioning(Bucket="waybill-raw")["Status"] == "Enabled"
+    buckets = {"waybill-raw", "waybill-lake", "waybill-reports"}
+    assert buckets <= {one["Name"] for one in client.list_buckets()["Buckets"]}
+    for bucket in buckets:
+        assert client.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     first = client.put_object(Bucket="waybill-raw", Key="a/b.csv", Body=b"1")["VersionId"]
     client.put_object(Bucket="waybill-raw", Key="a/b.csv", Body=b"2")
     assert client.get_object(Bucket="waybill-raw", Key="a/b.csv", VersionId=first)["Body"].read() == b"1"
+    listed = client.list_object_versions(Bucket="waybill-raw", Prefix="a/b.csv")["Versions"]
+    assert [item["IsLatest"] for item in listed] == [True, False]
+    assert listed[1]["VersionId"] == first
     client.delete_object(Bucket="waybill-raw", Key="a/b.csv")
+
+
+def test_a_bucket_whose_making_was_interrupted_gets_its_versioning(stack: Stack) -> None:
+    stack.s3().create_bucket(Bucket="half-made")
+    assert aws.s3_ready(stack.state, "half-made")
+    assert stack.s3().get_bucket_versioning(Bucket="half-made")["Status"] == "Enabled"
+
+
+def test_clients_try_again(stack: Stack, stack_environment: dict[str, str]) -> None:
+    for client in (stack.s3(), boto3.Session().client("s3")):
+        retries = client.meta.config.retries  # type: ignore[attr-defined]
+        assert (retries["mode"], retries["total_max_attempts"]) == ("standard", 5)
+
+
+def test_the_key_of_pseudonyms_stays_the_stacks(stack: Stack) -> None:
+    """Another key would give other pseudonyms, and what lies in the lake would no longer join."""
+    assert stack.env()["WAYBILL_MASK_KEY"] == stack.state.secrets["mask_key"]
+    assert Stack(stack.home).env()["WAYBILL_MASK_KEY"] == stack.env()["WAYBILL_MASK_KEY"]
+    assert len(stack.env()["WAYBILL_MASK_KEY"]) >= 32
 
 
 def test_a_wrong_key_is_refused(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

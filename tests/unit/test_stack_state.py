@@ -10,8 +10,19 @@ from waybill.stack import Stack, StackError
 from waybill.stack.state import OTHER_PORTS, PORT_RANGE, PREFERRED_PORTS, State
 
 
+def test_an_older_state_keeps_its_secrets_and_gets_those_that_are_new() -> None:
+    state = State(secrets={"postgres": "kept"})
+    assert not state.has_secrets()
+    state.generate_secrets()
+    assert state.has_secrets()
+    assert state.secrets["postgres"] == "kept"
+    before = dict(state.secrets)
+    state.generate_secrets()
+    assert state.secrets == before
+
+
 def test_a_port_that_is_still_free_is_kept_and_a_taken_one_is_replaced() -> None:
-    state = State.create()
+    state = State()
     state.claim_ports(prefer=False)
     before = dict(state.ports)
     with socket.socket() as taken:
@@ -24,7 +35,7 @@ def test_a_port_that_is_still_free_is_kept_and_a_taken_one_is_replaced() -> None
 
 
 def test_every_service_has_a_port_of_its_own() -> None:
-    state = State.create()
+    state = State()
     state.claim_ports(prefer=True)
     assert set(state.ports) == {*PREFERRED_PORTS, *OTHER_PORTS}
     assert len(set(state.ports.values())) == len(state.ports)
@@ -32,7 +43,8 @@ def test_every_service_has_a_port_of_its_own() -> None:
 
 def test_state_survives_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
-    state = State.create()
+    state = State()
+    state.generate_secrets()
     state.claim_ports(prefer=False)
     state.save(file)
     assert State.load(file) == state
@@ -40,7 +52,11 @@ def test_state_survives_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
 
 
 def test_secrets_differ_from_stack_to_stack() -> None:
-    assert not set(State.create().secrets.values()) & set(State.create().secrets.values())
+    one, other = State(), State()
+    one.generate_secrets()
+    other.generate_secrets()
+    assert not set(one.secrets.values()) & set(other.secrets.values())
+    assert len(set(one.secrets.values())) == len(one.secrets)
 
 
 def test_a_stack_that_was_never_started_says_what_to_do(tmp_path: Path) -> None:

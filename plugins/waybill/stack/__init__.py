@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from waybill.settings import PROJECT_ROOT, Settings
+from waybill.settings import PROJECT_ROOT, read_settings
 from waybill.stack import airflow, aws, postgres
 from waybill.stack.processes import Processes, StackError
 from waybill.stack.state import State, write_private
@@ -67,7 +67,7 @@ class Stack:
             StackError: the stack was never started.
         """
         state = State.load(self._state_file)
-        if state is None or not state.ports:
+        if state is None or not state.ports or not state.has_secrets():
             raise StackError(f"no stack was started in {self.home}: run `make up`")
         return state
 
@@ -84,7 +84,9 @@ class Stack:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         wanted = {*SERVICES, *(airflow.COMPONENTS if with_airflow else ())}
         with self._locked():
-            state = State.load(self._state_file) or State.create()
+            state = State.load(self._state_file) or State()
+            state.generate_secrets()
+            state.save(self._state_file)
             launched = not (state.ports and self._processes(state).alive())
             missing = wanted if launched else wanted - self._started(state)
             try:
@@ -192,8 +194,9 @@ class Stack:
         if migrate:
             report("preparing Airflow's database")
             processes.start("airflow-migrate")
-        settings = Settings()
-        processes.wait("S3", ["s3"], lambda: aws.s3_ready(state, settings.raw_bucket, settings.reports_bucket))
+        settings = read_settings(profile="dev")
+        buckets = (settings.raw_bucket, settings.lake_bucket, settings.reports_bucket)
+        processes.wait("S3", ["s3"], lambda: aws.s3_ready(state, *buckets))
         processes.wait("the AWS APIs", ["aws"], lambda: aws.apis_ready(state))
         if migrate:
             processes.wait_end("airflow-migrate")
@@ -215,6 +218,8 @@ class Stack:
         loopback = "127.0.0.1,localhost"
         return {
             "WAYBILL_HOME": str(self.home),
+            "WAYBILL_PROFILE": "dev",
+            "WAYBILL_MASK_KEY": state.secrets["mask_key"],
             "PYTHONPATH": str(PLUGINS),
             "NO_PROXY": loopback,
             "no_proxy": loopback,

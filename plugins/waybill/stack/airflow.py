@@ -40,6 +40,7 @@ if "scheduler" in sys.argv:
         "pandas",
         "pgpq",
         "psycopg",
+        "pyarrow.csv",
         "pyarrow.parquet",
         "pydantic_settings",
     ):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 REGION: Final = "eu-central-1"
+ATTEMPTS: Final = 5
+"""How often a client tries what throttling or the network prevented."""
 ALERTS = "waybill-alerts"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:123456789012:{ALERTS}"
 
@@ -58,6 +60,8 @@ def environment(state: State) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": state.secrets["aws_secret"],
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_RETRY_MODE": "standard",
+        "AWS_MAX_ATTEMPTS": str(ATTEMPTS),
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{state.ports['aws']}",
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
@@ -69,18 +73,18 @@ def environment(state: State) -> dict[str, str]:
 
 def s3_client(state: State) -> S3Client:
     """A client of the embedded S3, whatever this process' environment says."""
-    return boto3.client("s3", **_client_options(state, "s3"))
+    return boto3.client("s3", **_client_options(state, "s3", ATTEMPTS))
 
 
 def s3_ready(state: State, *buckets: str) -> bool:
     """Whether S3 answers; then the buckets exist, with versioning on."""
-    client = s3_client(state)
+    client = boto3.client("s3", **_client_options(state, "s3"))
     try:
         existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
         for name in buckets:
             if name not in existing:
                 client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-                client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     except (BotoCoreError, ClientError):
         return False
     return True
@@ -94,13 +98,14 @@ def apis_ready(state: State) -> bool:
         return False
 
 
-def _client_options(state: State, port: str) -> dict[str, Any]:
+def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any]:
+    retries: Any = {"mode": "standard", "total_max_attempts": attempts}
     return {
         "endpoint_url": f"http://127.0.0.1:{state.ports[port]}",
         "aws_access_key_id": state.secrets["aws_key"],
         "aws_secret_access_key": state.secrets["aws_secret"],
         "region_name": REGION,
-        "config": Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, proxies={}),
+        "config": Config(retries=retries, connect_timeout=5, read_timeout=30, proxies={}),
     }
 
 

@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,15 @@ OTHER_PORTS = (
 )
 # Below the range from which the kernel takes the ports of outgoing connections.
 PORT_RANGE = range(20_000, 32_000)
+_SECRETS: dict[str, Callable[[], str]] = {
+    **dict.fromkeys(
+        ("postgres", "airflow_db", "warehouse", "reader", "admin", "viewer", "supervisor"),
+        lambda: secrets.token_urlsafe(12),
+    ),
+    **dict.fromkeys(("aws_secret", "jwt", "session", "mask_key"), lambda: secrets.token_urlsafe(32)),
+    "aws_key": lambda: secrets.token_hex(10),
+    "fernet": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+}
 
 
 @dataclass
@@ -38,15 +47,14 @@ class State:
         except FileNotFoundError:
             return None
 
-    @classmethod
-    def create(cls) -> State:
-        """New secrets and no ports yet."""
-        names = ("postgres", "airflow_db", "warehouse", "reader", "admin", "viewer", "supervisor")
-        generated = {name: secrets.token_urlsafe(12) for name in names}
-        generated |= {name: secrets.token_urlsafe(32) for name in ("aws_secret", "jwt", "session")}
-        generated["aws_key"] = secrets.token_hex(10)
-        generated["fernet"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        return cls(secrets=generated)
+    def generate_secrets(self) -> None:
+        """Make the secrets that are not there yet: all of them for a new stack."""
+        for name, make in _SECRETS.items():
+            self.secrets.setdefault(name, make())
+
+    def has_secrets(self) -> bool:
+        """Whether every secret is there; one that an older version made lacks some until it is started again."""
+        return self.secrets.keys() >= _SECRETS.keys()
 
     def save(self, path: Path) -> None:
         """Write the state, readable by its owner only."""
