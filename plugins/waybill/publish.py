@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from waybill import zones
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.export import PARQUET, copy_csv, put, write_parquet
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.reports import of_period, report_contracts
@@ -25,49 +26,13 @@ from waybill.warehouse.schema import columns_sql, relation
 
 log = logging.getLogger(__name__)
 
+_CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": PARQUET, "json": "application/json"}
 
-def _csv(connection: Connection, contract: Contract, period: Period) -> bytes:
-    query = sql.SQL("copy (select {} from {} where {} order by {}) to stdout (format csv, header)").format(
-        columns_sql(contract.names), relation(contract), of_period(contract, period), columns_sql(contract.key)
+def _rows(export: _Export) -> sql.Composed:
+    contract = export.contract
+    return sql.SQL("from {} where {} order by {}").format(
+        relation(contract), of_period(contract, export.period), columns_sql(contract.key)
     )
-    with connection.cursor().copy(query) as copy:
-        return b"".join(bytes(chunk) for chunk in copy)
-
-
-def _parquet(connection: Connection, contract: Contract, period: Period) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    query = sql.SQL("select {} from {} where {} order by {}").format(
-        columns_sql(contract.names), relation(contract), of_period(contract, period), columns_sql(contract.key)
-    )
-    rows = connection.execute(query).fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(contract.columns)
-    fields = [
-        pa.field(column.name, arrow_type(column.physical_type), not column.required) for column in contract.columns
-    ]
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), buffer)
-    return buffer.getvalue()
-
-
-def arrow_type(physical_type: str) -> Any:
-    """The Arrow type for a PostgreSQL type of the contracts; a numeric without precision becomes a double."""
-    import pyarrow as pa
-
-    if physical_type.startswith("numeric("):
-        precision, scale = physical_type.removeprefix("numeric(").removesuffix(")").split(",")
-        return pa.decimal128(int(precision), int(scale))
-    return {
-        "integer": pa.int32(),
-        "bigint": pa.int64(),
-        "numeric": pa.float64(),
-        "date": pa.date32(),
-        "timestamptz": pa.timestamp("us", "UTC"),
-        "boolean": pa.bool_(),
-        "text": pa.string(),
-    }[physical_type]
 
 
 @dataclass(frozen=True)
@@ -152,8 +117,11 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
             raise DataError(f"not built: {', '.join(missing)}; run the tasks of these reports first")
         provenance = {export.name: head for export, head in found if head is not None}
         for export in exports:
-            bodies[f"{prefix}{export.name}.csv"] = _csv(connection, export.contract, export.period)
-            bodies[f"{prefix}{export.name}.parquet"] = _parquet(connection, export.contract, export.period)
+            csv, parquet = io.BytesIO(), io.BytesIO()
+            copy_csv(connection, export.contract, _rows(export), csv)
+            write_parquet(io.BytesIO(csv.getvalue()), export.contract, parquet)
+            bodies[f"{prefix}{export.name}.csv"] = csv.getvalue()
+            bodies[f"{prefix}{export.name}.parquet"] = parquet.getvalue()
     files = {file["key"]: file for report in provenance.values() for file in report.pop("files")}
     manifest = {
         "domain": domain,
@@ -170,29 +138,13 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         ],
         "files": [files[key] for key in sorted(files)],
     }
-    for key, body in bodies.items():
-        is_csv = key.endswith(".csv")
-        _put(s3, bucket, key, body, "text/csv; charset=utf-8" if is_csv else "application/vnd.apache.parquet")
     manifest_key = f"{prefix}manifest_{domain}.json"
-    _put(s3, bucket, manifest_key, json.dumps(manifest, indent=2, sort_keys=True).encode(), "application/json")
+    text = json.dumps(manifest, indent=2, sort_keys=True).encode()
+    for key, body in [*bodies.items(), (manifest_key, text)]:
+        put(s3, bucket, key, io.BytesIO(body), _CONTENT_TYPES[key.rpartition(".")[2]])
     connection.cursor().executemany(
         "update waybill.publication set exported_sha256 = %s where (report, cadence, period) = (%s, %s, %s)",
         [(provenance[export.name]["content_sha256"], *export.key) for export in exports],
     )
     log.info("published %d objects under s3://%s/%s", len(bodies) + 1, bucket, prefix)
     return [*bodies, manifest_key]
-
-
-def _put(s3: Any, bucket: str, key: str, body: bytes, content_type: str) -> None:
-    from botocore.exceptions import ClientError
-
-    try:
-        if (
-            s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
-            == hashlib.md5(body, usedforsecurity=False).hexdigest()
-        ):
-            return
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-            raise
-    s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import hmac
 import io
 import json
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from waybill.provenance import trace
 from waybill.publish import publish
 from waybill.quality import check_datasets
 from waybill.reports import build_from_sql, known_files, report_contracts
-from waybill.settings import settings
+from waybill.settings import SettingsError, settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 
@@ -218,6 +219,34 @@ def test_a_month_without_rows_is_published_with_its_columns(built: Connection, c
     assert read(client, f"{prefix}{name}.csv").decode().strip() == ",".join(CONTRACTS[name].names)
     table = pq.read_table(io.BytesIO(read(client, f"{prefix}{name}.parquet")))
     assert (table.num_rows, table.schema.names) == (0, CONTRACTS[name].names)
+
+
+def test_restricted_columns_are_published_as_pseudonyms(
+    built: Connection, client: S3Client, keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = CONTRACTS["segment_changes"]
+    columns = [
+        replace(column, classification="restricted") if column.name in ("customer_id", "customer_name") else column
+        for column in plain.columns
+    ]
+    restricted = replace(plain, columns=tuple(columns))
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"WAYBILL_MASK_KEY is not set, and messaging_report\.segment_changes"):
+        publish(built, client, [restricted], month(LAST), RUN)
+    monkeypatch.setenv("WAYBILL_MASK_KEY", "the key of this test, long enough")
+    settings.cache_clear()
+    publish(built, client, [restricted], month(LAST), RUN)
+    [row] = csv.DictReader(io.StringIO(read(client, f"{PREFIX}segment_changes.csv").decode()))
+    assert pq.read_table(io.BytesIO(read(client, f"{PREFIX}segment_changes.parquet"))).to_pylist() == [
+        {**row, "month": date(2026, 3, 1), "changed_net": True, "changed_ever": True}
+    ]
+    stored = report_rows(built, "segment_changes", LAST)[0]
+    for name in ("customer_id", "customer_name"):
+        code = hmac.new(b"the key of this test, long enough", str(stored[name]).encode(), "sha256")
+        assert row[name] == code.hexdigest()[:32]
+    monkeypatch.undo()
+    settings.cache_clear()
+    publish(built, client, CONTRACTS.values(), month(LAST), RUN)
 
 
 @pytest.mark.parametrize("name", ["top_customers", "messaging_report.top_customers"])

@@ -1,0 +1,129 @@
+"""Rows of the warehouse as CSV and Parquet, and as objects of S3 that are written only when they differ."""
+
+from __future__ import annotations
+
+import hashlib
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract
+from waybill.masking import masked_columns, masked_select, use_key
+
+PARQUET = "application/vnd.apache.parquet"
+_ROW_GROUP_BYTES = 32 * 2**20
+"""Size of a row group in memory: what one reader takes at once, and what writing holds."""
+_BLOCK_BYTES = 16 * 2**20
+"""A row must fit into one; intake takes rows of up to 8 MiB."""
+
+
+def copy_csv(connection: Connection, contract: Contract, rows: sql.Composable, target: BinaryIO) -> int:
+    """Write the contract's columns, restricted ones as pseudonyms, as CSV with a header; returns the number of rows.
+
+    `rows` is what follows the columns in a select: from, where and order by. NULL is written as nothing, an empty
+    text as `""`, an instant in UTC. Needs an open transaction. Raises `SettingsError` if a key is needed and missing.
+    """
+    connection.execute("select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
+    use_key(connection, contract)
+    query = sql.SQL("copy (select {} {}) to stdout (format csv, header, encoding 'UTF8')").format(
+        masked_select(contract), rows
+    )
+    cursor = connection.cursor()
+    with cursor.copy(query) as copy:
+        target.writelines(copy)
+    return cursor.rowcount
+
+
+def write_parquet(source: Path | BinaryIO, contract: Contract, target: Path | BinaryIO) -> None:
+    """Turn what `copy_csv` wrote into Parquet with the contract's types; equal input gives equal bytes.
+
+    Memory is bounded by the size of a row group, not of the input.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [
+            pa.field(column.name, arrow_type(column.physical_type), nullable=not column.required)
+            for column in masked_columns(contract)
+        ]
+    )
+    reader = pa_csv.open_csv(
+        source,
+        pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        pa_csv.ConvertOptions(
+            column_types=schema,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
+        ),
+    )
+    with reader, pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        group: list[pa.RecordBatch] = []
+        for batch in reader:
+            group.append(batch)
+            if sum(one.nbytes for one in group) >= _ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(group).cast(schema))
+                group = []
+        if group:
+            writer.write_table(pa.Table.from_batches(group).cast(schema))
+
+
+def arrow_type(physical_type: str) -> Any:
+    """The Arrow type for a PostgreSQL type of the contracts.
+
+    A numeric without precision becomes a double, and a uuid its text, because Athena and Hive know no such type.
+    """
+    import pyarrow as pa
+
+    if physical_type.startswith("numeric("):
+        precision, scale = physical_type.removeprefix("numeric(").removesuffix(")").split(",")
+        return pa.decimal128(int(precision), int(scale))
+    return {
+        "integer": pa.int32(),
+        "bigint": pa.int64(),
+        "numeric": pa.float64(),
+        "date": pa.date32(),
+        "timestamptz": pa.timestamp("us", "UTC"),
+        "boolean": pa.bool_(),
+        "text": pa.string(),
+        "uuid": pa.string(),
+    }[physical_type]
+
+
+def put(s3: Any, bucket: str, key: str, body: BufferedIOBase, content_type: str) -> bool:
+    """Write the object, in parts if it is large, unless it is there with this content; returns whether it wrote.
+
+    The content's SHA-256 is kept with the object: an ETag is no hash of objects in parts or encrypted ones.
+    """
+    sha256 = hashlib.file_digest(body, "sha256").hexdigest()
+    there = _head(s3, bucket, key)
+    if there is not None and there["Metadata"].get("sha256") == sha256:
+        return False
+    body.seek(0)
+    s3.upload_fileobj(body, bucket, key, {"ContentType": content_type, "Metadata": {"sha256": sha256}})
+    return True
+
+
+def remove(s3: Any, bucket: str, key: str) -> None:
+    """Delete the object if it is there; a bucket with versions keeps what it was."""
+    if _head(s3, bucket, key) is not None:
+        s3.delete_object(Bucket=bucket, Key=key)
+
+
+def _head(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
+    from botocore.exceptions import ClientError
+
+    try:
+        found: dict[str, Any] = s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return None
+        raise
+    return found
