@@ -1,0 +1,374 @@
+"""Each day's file in the lake holds the rows of the warehouse, masked, and is written only when they change."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from psycopg import Connection
+
+import shop_tables
+from messaging_months import database, put, sample, take_in_month
+from shop_tables import CUSTOMERS, EVENTS, REVIEWS, ROWS, TRANSACTIONS, insert
+from waiting import eventually
+from waybill.contracts import load_domain
+from waybill.errors import DataError
+from waybill.lake import write_days
+from waybill.settings import SettingsError, settings
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEY = "the key of this test, long enough"
+CONTRACTS = load_domain("shop")
+TABLES = {"customers": "customers_changes", "transactions": "transactions", "clickstream": "clickstream"} | {
+    "reviews": "reviews"
+}
+DAY = date(2026, 3, 1)
+Zone = Callable[[str], None]
+
+
+@pytest.fixture
+def lake(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The bucket of the lake, of the test's own, with versions; and the key."""
+    monkeypatch.setenv("WAYBILL_LAKE_BUCKET", bucket)
+    monkeypatch.setenv("WAYBILL_MASK_KEY", KEY)
+    settings.cache_clear()
+    yield bucket
+    settings.cache_clear()
+
+
+@pytest.fixture
+def zone(lake: str, monkeypatch: pytest.MonkeyPatch) -> Zone:
+    """Set the business time zone."""
+
+    def change(name: str) -> None:
+        monkeypatch.setenv("WAYBILL_TIMEZONE", name)
+        settings.cache_clear()
+
+    return change
+
+
+@pytest.fixture
+def shop(warehouse_dsn: str, lake: str) -> Iterator[Connection]:
+    """A warehouse with the shop's base tables."""
+    with connect(warehouse_dsn) as connection:
+        shop_tables.create(connection)
+        yield connection
+
+
+def key(dataset: str, day: date) -> str:
+    return f"processed/shop/{dataset}/dt={day}/{dataset}.parquet"
+
+
+def read(s3: S3Client, bucket: str, dataset: str, day: date = DAY) -> bytes:
+    return s3.get_object(Bucket=bucket, Key=key(dataset, day))["Body"].read()
+
+
+def table(s3: S3Client, bucket: str, dataset: str, day: date = DAY) -> pa.Table:
+    return pq.read_table(io.BytesIO(read(s3, bucket, dataset, day)))
+
+
+def history(s3: S3Client, bucket: str) -> list[tuple[str, str]]:
+    """Every version and every deletion that the bucket has seen."""
+    answer = s3.list_object_versions(Bucket=bucket)
+    entries = [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]
+    return sorted((item["Key"], item["VersionId"]) for item in entries)
+
+
+def pseudonym(value: str, secret: str = KEY) -> str:
+    return hmac.new(secret.encode(), value.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def expected(dataset: str, day: date, timezone: str = "UTC") -> list[tuple[Any, ...]]:
+    """The day's rows, by Python's own calendar, as the lake should have them."""
+    period = {"customers": 5, "transactions": 6, "clickstream": 6, "reviews": 5}[dataset]
+    order = (lambda row: (row[0], row[5])) if dataset == "customers" else (lambda row: row[0])
+    found = []
+    for row in sorted(ROWS[TABLES[dataset]], key=order):
+        at = row[period]
+        if (at if isinstance(at, date) and dataset == "reviews" else at.astimezone(ZoneInfo(timezone)).date()) == day:
+            masked = (row[0], pseudonym(row[1]), pseudonym(row[2]), *row[3:]) if dataset == "customers" else row
+            found.append(
+                tuple(str(value) if dataset == "clickstream" and n < 2 else value for n, value in enumerate(masked))
+            )
+    return found
+
+
+def rows(of: pa.Table) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in of.to_pylist()]
+
+
+@pytest.mark.parametrize("dataset", sorted(TABLES))
+@pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin", "Pacific/Kiritimati"])
+def test_each_day_has_its_rows(
+    dataset: str, timezone: str, shop: Connection, s3: S3Client, lake: str, zone: Zone
+) -> None:
+    zone(timezone)
+    days = [date(2026, 2, 28) + timedelta(days=offset) for offset in range(34)]
+    counts = write_days(shop, s3, CONTRACTS[dataset], days)
+    assert list(counts) == days
+    assert sum(counts.values()) == len(ROWS[TABLES[dataset]])
+    keys = {item["Key"] for item in s3.list_objects_v2(Bucket=lake).get("Contents", [])}
+    assert keys == {key(dataset, day) for day in days if expected(dataset, day, timezone)}
+    for day in days:
+        wanted = expected(dataset, day, timezone)
+        assert counts[day] == len(wanted)
+        if wanted:
+            assert rows(table(s3, lake, dataset, day)) == wanted
+
+
+def test_a_snapshots_day_has_what_was_current_at_its_end(shop: Connection, s3: S3Client, lake: str) -> None:
+    days = [date(2026, 2, 28) + timedelta(days=offset) for offset in range(5)]
+    assert list(write_days(shop, s3, CONTRACTS["products"], days).values()) == [0, 1, 2, 1, 1]
+    first, second = (table(s3, lake, "products", day).to_pylist() for day in days[1:3])
+    assert [row["price"] for row in first] == [Decimal("1.00")]
+    assert [(row["product_id"], row["name"], row["price"]) for row in second] == [
+        (1, "A", Decimal("1.00")),
+        (2, "", Decimal("10000000.00")),
+    ]
+    assert read(s3, lake, "products", days[3]) == read(s3, lake, "products", days[4])
+
+
+def test_types_are_exact(shop: Connection, s3: S3Client, lake: str) -> None:
+    for name in ("customers", "transactions", "clickstream"):
+        write_days(shop, s3, CONTRACTS[name], [DAY])
+    instant, text = pa.timestamp("us", "UTC"), pa.string()
+    fields = [
+        ("transaction_id", pa.int64()), ("customer_id", pa.int32()), ("product_id", pa.int32()),
+        ("quantity", pa.int32()), ("price", pa.decimal128(10, 2)), ("total_amount", pa.decimal128(14, 2)),
+        ("transaction_ts", instant), ("status", text), ("payment_method", text),
+    ]  # fmt: skip
+    wanted = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+    assert table(s3, lake, "transactions").schema.remove_metadata() == wanted
+    assert table(s3, lake, "customers").schema.field("registration_date").type == pa.date32()
+    events = table(s3, lake, "clickstream").schema
+    assert [events.field(name).nullable for name in ("event_id", "customer_id", "product_id")] == [False, True, True]
+    described = pq.read_metadata(io.BytesIO(read(s3, lake, "transactions"))).schema
+    assert str(described.column(6).logical_type) == (
+        "Timestamp(isAdjustedToUTC=true, timeUnit=microseconds, is_from_converted_type=false, "
+        "force_set_converted_type=false)"
+    )
+    assert described.column(6).physical_type == "INT64"
+
+
+def test_null_is_not_an_empty_text(shop: Connection, s3: S3Client, lake: str) -> None:
+    write_days(shop, s3, CONTRACTS["reviews"], [DAY])
+    found = table(s3, lake, "reviews")["review_text"].to_pylist()
+    assert found == [row[4] for row in REVIEWS]
+    assert found[:2] == [None, ""]
+    frame = pd.read_parquet(io.BytesIO(read(s3, lake, "reviews")))
+    assert frame["review_text"].isna().tolist() == [True] + [False] * (len(REVIEWS) - 1)
+
+
+def test_duckdb_and_pandas_read_it_and_skip_other_days(
+    shop: Connection, s3: S3Client, lake: str, tmp_path: Path
+) -> None:
+    days = sorted({row[6].date() for row in TRANSACTIONS})
+    assert len(days) == 4
+    write_days(shop, s3, CONTRACTS["transactions"], days)
+    for item in s3.list_objects_v2(Bucket=lake)["Contents"]:
+        path = tmp_path / item["Key"]
+        path.parent.mkdir(parents=True)
+        s3.download_file(lake, item["Key"], str(path))
+    folder = tmp_path / "processed/shop/transactions"
+    source = f"read_parquet('{folder}/*/*.parquet', hive_partitioning=true)"
+    with duckdb.connect() as engine:
+        engine.execute("set timezone = 'UTC'")
+        found = engine.execute(f"select * exclude dt from {source} order by transaction_id").fetchall()
+        assert found == sorted(TRANSACTIONS)
+        of_day = f"from {source} where dt = '2026-03-02'"
+        assert engine.execute(f"select transaction_id, price, dt {of_day}").fetchall() == [
+            (3, Decimal("0.10"), date(2026, 3, 2))
+        ]
+        plan = engine.execute(f"explain select sum(total_amount) {of_day}").fetchall()[0][1]
+        assert "Scanning Files: 1/4" in plan
+    frame = pd.read_parquet(folder, filters=[("dt", "==", "2026-03-01")])
+    assert list(frame.columns) == [*CONTRACTS["transactions"].names, "dt"]
+    assert [tuple(row) for row in frame.drop(columns="dt").itertuples(index=False)] == expected("transactions", DAY)
+
+
+def test_the_same_rows_are_not_written_again(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
+    """Nor when they lie in another order, and whatever the session's own settings are."""
+    for name in CONTRACTS:
+        write_days(shop, s3, CONTRACTS[name], [DAY])
+    before = history(s3, lake)
+    assert len(before) == len(CONTRACTS)
+    for name, values in ROWS.items():
+        shop.execute(f"delete from shop.{name}")  # type: ignore[arg-type]
+        insert(shop, name, values[::-1])
+    options = "-c timezone=Asia/Tokyo -c datestyle=German -c client_encoding=LATIN1 -c extra_float_digits=0"
+    with connect(warehouse_dsn + f"?options={quote(options)}") as other:
+        for name in CONTRACTS:
+            assert write_days(other, s3, CONTRACTS[name], [DAY, DAY]).keys() == {DAY}
+    assert history(s3, lake) == before
+
+
+def test_only_the_day_that_changed_is_written(shop: Connection, s3: S3Client, lake: str) -> None:
+    days = [DAY, date(2026, 3, 2), date(2026, 3, 29)]
+    write_days(shop, s3, CONTRACTS["transactions"], days)
+    before = history(s3, lake)
+    shop.execute("update shop.transactions set status = 'returned' where transaction_id = 3")
+    write_days(shop, s3, CONTRACTS["transactions"], days)
+    assert [name for name, _ in set(history(s3, lake)) - set(before)] == [key("transactions", days[1])]
+    assert table(s3, lake, "transactions", days[1])["status"].to_pylist() == ["returned"]
+
+
+def test_a_day_without_rows_has_no_file(shop: Connection, s3: S3Client, lake: str) -> None:
+    write_days(shop, s3, CONTRACTS["reviews"], [DAY])
+    shop.execute("delete from shop.reviews")
+    for _ in range(2):
+        assert write_days(shop, s3, CONTRACTS["reviews"], [DAY, date(2026, 3, 2)]) == {DAY: 0, date(2026, 3, 2): 0}
+    assert "Contents" not in s3.list_objects_v2(Bucket=lake)
+    assert [name for name, _ in history(s3, lake)] == [key("reviews", DAY)] * 2  # a version and its deletion
+
+
+def test_restricted_columns_leave_as_pseudonyms_only(shop: Connection, s3: S3Client, lake: str) -> None:
+    days = [DAY, date(2026, 3, 2), date(2026, 3, 3)]
+    write_days(shop, s3, CONTRACTS["customers"], days)
+    found = [row for day in days for row in table(s3, lake, "customers", day).to_pylist()]
+    assert [(row["name"], row["email"]) for row in found] == [
+        (pseudonym(row[1]), pseudonym(row[2])) for row in CUSTOMERS
+    ]
+    assert found[1]["name"] == found[4]["name"]  # it joins over days
+    everything = b"".join(
+        pq.read_table(io.BytesIO(read(s3, lake, "customers", day))).to_pandas().to_csv().encode() for day in days
+    )
+    for row in CUSTOMERS:
+        for value in row[1:3]:
+            assert value.encode() not in everything
+    assert shop.execute("select current_setting('waybill.mask_inner', true)").fetchone() == ("",)
+
+
+@pytest.mark.parametrize("secret", ["k" * 64, "k" * 65, "schlüssel-ÄÖÜ-schlüssel-ÄÖÜ-schlüssel"])
+def test_a_pseudonym_is_the_standards_hmac_whatever_the_key(
+    secret: str, shop: Connection, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_MASK_KEY", secret)
+    settings.cache_clear()
+    write_days(shop, s3, CONTRACTS["customers"], [date(2026, 3, 2)])
+    assert table(s3, lake, "customers", date(2026, 3, 2))["name"].to_pylist() == [pseudonym(CUSTOMERS[3][1], secret)]
+
+
+def test_a_restricted_number_and_a_missing_value_are_masked_too(shop: Connection, s3: S3Client, lake: str) -> None:
+    plain = CONTRACTS["clickstream"]
+    columns = [
+        replace(column, classification="restricted") if column.name in ("event_id", "customer_id") else column
+        for column in plain.columns
+    ]
+    write_days(shop, s3, replace(plain, columns=tuple(columns)), [DAY])
+    found = table(s3, lake, "clickstream")
+    assert found.schema.field("customer_id").type == pa.string()
+    wanted = {(pseudonym(str(row[0])), None if row[2] is None else pseudonym(str(row[2])), row[4]) for row in EVENTS}
+    assert {(row["event_id"], row["customer_id"], row["page"]) for row in found.to_pylist()} == wanted
+
+
+def test_without_a_key_nothing_leaves(
+    shop: Connection, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WAYBILL_MASK_KEY")
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"WAYBILL_MASK_KEY is not set, and shop\.customers .*\(name, email\)"):
+        write_days(shop, s3, CONTRACTS["customers"], [DAY])
+    assert history(s3, lake) == []
+    assert write_days(shop, s3, CONTRACTS["reviews"], [DAY]) == {DAY: len(REVIEWS)}  # it has nothing to hide
+
+
+def test_a_writer_waits_for_the_one_before_it(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
+    """Else the one that read first could write last, and the file would lack what was committed in between."""
+
+    class Held:
+        """A client that has read the day and does not get to write it."""
+
+        begun, go_on = threading.Event(), threading.Event()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(s3, name)
+
+        def upload_fileobj(self, *arguments: Any) -> None:
+            self.begun.set()
+            assert self.go_on.wait(30)
+            s3.upload_fileobj(*arguments)
+
+    def write(client: Any) -> None:
+        with connect(warehouse_dsn) as connection:
+            write_days(connection, client, CONTRACTS["reviews"], [DAY])
+
+    def waits() -> bool:
+        query = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        return shop.execute(query).fetchone() == (1,)
+
+    first, second = (threading.Thread(target=write, args=(client,)) for client in (Held(), s3))
+    first.start()
+    assert Held.begun.wait(30)
+    insert(shop, "reviews", [(1000, 1, 1, 1, "late", DAY)])
+    second.start()
+    try:
+        assert eventually(waits)
+    finally:
+        Held.go_on.set()
+        first.join(30)
+        second.join(30)
+    assert table(s3, lake, "reviews")["review_text"].to_pylist()[-1] == "late"
+
+
+def test_long_texts_fill_several_row_groups(shop: Connection, s3: S3Client, lake: str) -> None:
+    """What is read at once is bounded in bytes; quotes and line ends lie on the borders of blocks as they fall."""
+    shop.execute("delete from shop.reviews")
+    shop.execute(
+        "insert into shop.reviews select i, 1, 1, 5, repeat(E'\"a\\n,' || i, 1700), %s, 1, i, %s "
+        "from generate_series(1, 5000) as i",
+        (DAY, DAY),
+    )
+    assert write_days(shop, s3, CONTRACTS["reviews"], [DAY]) == {DAY: 5000}
+    found = pq.ParquetFile(io.BytesIO(read(s3, lake, "reviews")))
+    assert found.metadata.num_row_groups > 1
+    groups = [found.metadata.row_group(number) for number in range(found.metadata.num_row_groups)]
+    assert max(group.total_byte_size for group in groups) < 64 * 2**20
+    texts = found.read(["review_text"])["review_text"].to_pylist()
+    assert all(text == f'"a\n,{number}' * 1700 for number, text in enumerate(texts, start=1))
+
+
+def test_a_report_has_no_days(shop: Connection, s3: S3Client, lake: str) -> None:
+    with pytest.raises(DataError, match=r"shop\.reviews is a report, not a dataset: it has no days in the lake"):
+        write_days(shop, s3, replace(CONTRACTS["reviews"], load_mode="report"), [DAY])
+
+
+def test_what_the_kernel_loaded_is_what_lies_in_the_lake(
+    stack: Stack, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partitioned table: messaging's traffic."""
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", lake)
+    settings.cache_clear()
+    put(s3, lake, sample("2026-03", 1, scale=0.3))
+    contract = load_domain("messaging")["traffic"]
+    with database(stack) as dsn, connect(dsn) as connection:
+        take_in_month(connection, s3, "2026-03")
+        days = [day for (day,) in connection.execute("select distinct send_date from messaging.traffic").fetchall()]
+        counts = write_days(connection, s3, contract, days)
+        assert len(days) >= 31
+        query = f"select {', '.join(contract.names)} from messaging.traffic order by {', '.join(contract.key)}"
+        wanted = connection.execute(query).fetchall()  # type: ignore[arg-type]
+    found: list[tuple[Any, ...]] = []
+    for day in sorted(days):
+        body = s3.get_object(Bucket=lake, Key=f"processed/messaging/traffic/dt={day}/traffic.parquet")["Body"].read()
+        found += rows(pq.read_table(io.BytesIO(body)))
+    assert found == wanted
+    assert sum(counts.values()) == len(wanted)
