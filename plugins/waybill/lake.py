@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill import zones
+from waybill.catalog import register
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.export import PARQUET, copy_csv, put, remove, write_parquet
@@ -19,6 +20,51 @@ from waybill.settings import settings
 from waybill.warehouse.schema import as_of_function, columns_sql, relation
 
 log = logging.getLogger(__name__)
+
+
+_STALE_DAYS = """
+with days as (
+  select period as day from waybill.load_file where dataset = %(dataset)s and status = 'loaded'
+  union
+  select day from waybill.change where table_name = %(dataset)s
+),
+counted as (
+  select d.day, count(c.change_id) as changes
+  from days as d
+  left join waybill.change as c on c.table_name = %(dataset)s and c.day = d.day
+  group by d.day
+)
+select c.day, c.changes
+from counted as c
+left join waybill.processed_day as p on p.dataset = %(dataset)s and p.day = c.day
+where p.changes_seen is distinct from c.changes
+order by c.day
+"""
+
+
+def write_changed_days(
+    connection: Connection, s3: Any, glue: Any, contracts: Iterable[Contract]
+) -> dict[str, dict[date, int]]:
+    """Write and register the days of each dataset that files were delivered for or that changed since; rows by day.
+
+    `connection` is in autocommit mode. A run that dies on the way leaves days stale, and the next one writes them.
+    """
+    written = {}
+    for contract in contracts:
+        # Counted before the rows are read: a change that comes in between makes the day stale again.
+        stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
+        if not stale:
+            continue
+        rows = write_days(connection, s3, contract, stale)
+        register(glue, contract, settings().lake_bucket, rows)
+        connection.cursor().executemany(
+            "insert into waybill.processed_day (dataset, day, row_count, changes_seen) values (%s, %s, %s, %s) "
+            "on conflict (dataset, day) do update set row_count = excluded.row_count, "
+            "changes_seen = excluded.changes_seen, written_at = now()",
+            [(contract.table, day, rows[day], changes) for day, changes in stale.items()],
+        )
+        written[contract.table] = rows
+    return written
 
 
 def write_days(connection: Connection, s3: Any, contract: Contract, days: Iterable[date]) -> dict[date, int]:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": PARQUET, "json": "application/json"}
 
+
 def _rows(export: _Export) -> sql.Composed:
     contract = export.contract
     return sql.SQL("from {} where {} order by {}").format(

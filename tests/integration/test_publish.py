@@ -232,10 +232,10 @@ def test_restricted_columns_are_published_as_pseudonyms(
     restricted = replace(plain, columns=tuple(columns))
     settings.cache_clear()
     with pytest.raises(SettingsError, match=r"WAYBILL_MASK_KEY is not set, and messaging_report\.segment_changes"):
-        publish(built, client, [restricted], month(LAST), RUN)
+        publish(built, client, "messaging", [restricted], month(LAST), RUN)
     monkeypatch.setenv("WAYBILL_MASK_KEY", "the key of this test, long enough")
     settings.cache_clear()
-    publish(built, client, [restricted], month(LAST), RUN)
+    publish(built, client, "messaging", [restricted], month(LAST), RUN)
     [row] = csv.DictReader(io.StringIO(read(client, f"{PREFIX}segment_changes.csv").decode()))
     assert pq.read_table(io.BytesIO(read(client, f"{PREFIX}segment_changes.parquet"))).to_pylist() == [
         {**row, "month": date(2026, 3, 1), "changed_net": True, "changed_ever": True}
@@ -246,7 +246,7 @@ def test_restricted_columns_are_published_as_pseudonyms(
         assert row[name] == code.hexdigest()[:32]
     monkeypatch.undo()
     settings.cache_clear()
-    publish(built, client, CONTRACTS.values(), month(LAST), RUN)
+    publish(built, client, "messaging", CONTRACTS.values(), month(LAST), RUN)
 
 
 @pytest.mark.parametrize("name", ["top_customers", "messaging_report.top_customers"])

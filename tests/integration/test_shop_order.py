@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import pytest
 from psycopg import Connection, sql
-from waybill.sampledata.shop import generate
 
 from landing_support import MemoryBucket
 from messaging_months import RUN, database
@@ -17,6 +16,7 @@ from waybill.intake.run import take_in_file
 from waybill.period import Period
 from waybill.refresh import refresh
 from waybill.sampledata.files import SampleFile
+from waybill.sampledata.shop import generate
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 

@@ -1,7 +1,7 @@
 """The verbs that DAGs are made of. Only this package and the DAG files import Airflow."""
 
 from waybill.operators.alerting import alert_failure, deadline_alert
-from waybill.operators.datasets import LandedSensor, QualityOperator, intake_tasks
+from waybill.operators.datasets import LandedSensor, ProcessedOperator, QualityOperator, intake_tasks
 from waybill.operators.policy import DEFAULT_ARGS, day_param, month_param
 from waybill.operators.reports import (
     PublishChangedOperator,
@@ -14,6 +14,7 @@ from waybill.operators.reports import (
 __all__ = [
     "DEFAULT_ARGS",
     "LandedSensor",
+    "ProcessedOperator",
     "PublishChangedOperator",
     "PublishOperator",
     "PythonReportOperator",

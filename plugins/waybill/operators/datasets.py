@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import BaseOperator
 
-from waybill.operators.session import AWS, data_errors_fail_at_once, period_of, run_of, s3_client, warehouse
+from waybill.operators.session import (
+    AWS,
+    data_errors_fail_at_once,
+    glue_client,
+    period_of,
+    run_of,
+    s3_client,
+    warehouse,
+)
 
 if TYPE_CHECKING:
     from waybill.period import Cadence
@@ -87,3 +95,22 @@ class QualityOperator(BaseOperator):
             contracts = load_domain(self.domain).values()
             results = check_datasets(connection, contracts, period_of(context, self.cadence), run_of(context))
         return {f"{result.subject}.{result.check.name}": result.passed for result in results}
+
+
+class ProcessedOperator(BaseOperator):
+    """Writes the days of the domain's datasets that changed to the processed zone; returns their rows by dataset."""
+
+    ui_color = "#e8f4f8"
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain = domain
+
+    def execute(self, context: Any) -> dict[str, dict[str, int]]:  # noqa: ARG002  # Airflow's signature
+        from waybill.contracts import load_domain
+        from waybill.lake import write_changed_days
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            contracts = load_domain(self.domain).values()
+            written = write_changed_days(connection, s3_client(), glue_client(), contracts)
+        return {name: {str(day): rows for day, rows in days.items()} for name, days in written.items()}

@@ -1,4 +1,4 @@
-"""Reports of several cadences, and what tells which of their periods are stale."""
+"""Reports of several cadences, and what tells which days and periods are stale."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ alter table waybill.check_result add column cadence text not null default 'month
 alter table waybill.check_result alter column cadence drop default;
 alter table waybill.check_result drop constraint check_result_pkey;
 alter table waybill.check_result add primary key (subject, check_name, cadence, period);
+
+create table waybill.processed_day (
+  dataset text not null,
+  day date not null,
+  row_count bigint not null,
+  changes_seen bigint not null,
+  written_at timestamptz not null default now(),
+  primary key (dataset, day)
+);
+comment on table waybill.processed_day is 'The days of each dataset as they lie in the processed zone.';
+grant select on waybill.processed_day to waybill_reader;
 """
 
 
