@@ -29,11 +29,21 @@ def day_sql(contract: Contract, value: sql.Composable) -> sql.Composed:
     return sql.Composed([value])
 
 
-def days_of(connection: Connection, contract: Contract, table: sql.Composable) -> set[date]:
-    """The business days that a table has rows of."""
+def days_of_partition(
+    connection: Connection, contract: Contract, period: Period, partition: sql.Composable
+) -> set[date]:
+    """The days of which a partition has rows: a look at the index for each, so that its size does not matter."""
     assert contract.period_column
     rows = connection.execute(
-        sql.SQL("select distinct {} from {}").format(day_sql(contract, sql.Identifier(contract.period_column)), table)
+        sql.SQL(
+            "select day::date from generate_series({start}::date, {end}::date - 1, interval '1 day') as day "
+            "cross join lateral (select from {partition} where {column} = day::date limit 1) as found"
+        ).format(
+            start=sql.Literal(period.start),
+            end=sql.Literal(period.end),
+            partition=partition,
+            column=sql.Identifier(contract.period_column),
+        )
     ).fetchall()
     return {day for (day,) in rows}
 

@@ -132,7 +132,7 @@ def _load(
             _refuse_empty_snapshot(connection, received, contract)
         days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
         if staging.fresh:
-            days |= changes.days_of(connection, contract, staging.fresh)
+            days |= changes.days_of_partition(connection, contract, landed.period, staging.fresh)
         changes.record(connection, contract.table, days, file_id)
         changes.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
         books.add_outcomes(connection)

@@ -59,11 +59,7 @@ where o.outcome = {outcome}
 """
 
 _CHANGED_DAYS = """
-select distinct {day_of_at} from (
-  select at from outcome where outcome in ('inserted', 'updated')
-  union all
-  select was_at from outcome where outcome = 'updated'
-) as changed
+select distinct {day_of_at}, {day_of_was_at} from outcome where outcome in ('inserted', 'updated')
 """
 
 # The rows that only the replaced version had: withdrawn, and the newest older version takes their place.
@@ -151,6 +147,7 @@ def merge(
         "replaces": sql.Literal(replaces),
         "at": period_column,
         "day_of_at": day_sql(contract, sql.Identifier("at")),
+        "day_of_was_at": day_sql(contract, sql.Identifier("was_at")),
         "day_of_period_column": day_sql(contract, period_column),
     }
 
@@ -165,7 +162,7 @@ def merge(
     run(_TAKE_OVER)
     run(_ADD, target=parts["table"], outcome=sql.Literal("inserted"))
     run(_ADD, target=parts["superseded"], outcome=sql.Literal("stale"))
-    days = {day for (day,) in run(_CHANGED_DAYS).fetchall()}
+    days = {day for pair in run(_CHANGED_DAYS).fetchall() for day in pair if day is not None}
     if replaces is not None:
         run(_PROMOTE)
         days |= {day for (day,) in run(_PROMOTED_DAYS).fetchall()}
