@@ -201,6 +201,8 @@ def contract_try(
     last: Annotated[int, typer.Option(help="Try the newest so many files; 0 for all.")] = 24,
 ) -> None:
     """Judge files that have landed by a proposed contract: how many rows it rejects that today's accepts, and why."""
+    from datetime import date
+
     from waybill import show
     from waybill.contracts import load, load_domain
     from waybill.errors import DataError
@@ -216,6 +218,6 @@ def contract_try(
     if today is None:
         raise DataError(f"there is no contract of {proposed.table} to compare with; name the file {file.stem} like one")
     with connect() as connection:
-        landed = list_landed(_s3(), settings().raw_bucket, today, None, Period.parse("month", "2999-12"))
+        landed = list_landed(_s3(), settings().raw_bucket, today, None, Period.of(today.cadence, date(2999, 12, 31)))
         trials = try_contract(connection, _s3(), today, proposed, contracts, landed[-last:])
     show.show(console, show.trial_table(proposed, trials))

@@ -151,6 +151,11 @@ class Contract:
         return [*self.key, *([self.version_column] if self.version_column else [])]
 
     @property
+    def cadence(self) -> Cadence:
+        """How long the periods of a dataset's files are."""
+        return self.cadences[0]
+
+    @property
     def is_merged(self) -> bool:
         """Whether the rows of its files are merged by their key, so that older versions are kept as superseded."""
         return self.load_mode in ("merge", "changes")

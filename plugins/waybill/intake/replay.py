@@ -25,7 +25,7 @@ from waybill.intake.receive import ReceivedFile
 from waybill.intake.scratch import scratch_folder
 from waybill.intake.staging import Staging
 from waybill.intake.validate import judge, open_duckdb
-from waybill.period import Cadence, Period
+from waybill.period import Period
 from waybill.warehouse.schema import ensure
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ def replay(
     contracts: Mapping[str, Contract],
     run: Run,
     *,
-    cadence: Cadence = "month",
     file_id: int | None = None,
     records: list[int] | None = None,
 ) -> list[Replayed]:
@@ -70,7 +69,7 @@ def replay(
     ).fetchall()
     done = []
     for found_id, bucket, key, start in files:
-        period = Period.of(cadence, start)
+        period = Period.of(contract.cadence, start)
         landed = LandedFile(bucket, key, "", 0, period)
         books = _replay_file(connection, contract, contracts, run, found_id, landed, records)
         if books.rows_in:
