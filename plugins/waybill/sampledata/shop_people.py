@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 
     from waybill.sampledata.files import Planting
 
-COUNTRIES = {"DE": 0.24, "US": 0.18, "FR": 0.13, "GB": 0.12, "NL": 0.08, "ES": 0.07, "IT": 0.06, "PL": 0.05, "SE": 0.04, "AT": 0.03}  # fmt: skip  # noqa: E501
+COUNTRIES = {
+    "DE": 0.24,
+    "US": 0.18,
+    "FR": 0.13,
+    "GB": 0.12,
+    "NL": 0.08,
+    "ES": 0.07,
+    "IT": 0.06,
+    "PL": 0.05,
+    "SE": 0.04,
+    "AT": 0.03,
+}
 DOMAINS = ("example.com", "example.org", "mail.example.net", "post.example.de")
 LOCALES = ("en_US", "de_DE", "fr_FR", "sv_SE")
 NAMES_PER_LOCALE = 40
-CUSTOMERS, ARRIVALS_A_DAY, UNLISTED_SHARE, GUEST_SHARE = 1100, 6, 0.004, 0.2
+CUSTOMERS, ARRIVALS_A_DAY, UNLISTED_SHARE = 1100, 6, 0.004
+GUEST_SHARE, GUEST_DAYS = 0.3, 3
 FIRST_CUSTOMER = 20_001
 DAY_SECONDS = 86_400
 TWICE_SHARE = 0.05
@@ -89,7 +101,7 @@ class Customers:
         rows["updated_at"] = first - rng.integers(1, 6 * DAY_SECONDS, total).astype("m8[s]")
         self.home = rows["country"].copy()
         # Some buy as guests before they register.
-        self.acts_from = self.since - (rng.random(total) < GUEST_SHARE)
+        self.acts_from = self.since - GUEST_DAYS * (rng.random(total) < GUEST_SHARE)
         self.scripted = np.zeros(total, bool)
         self.scripted[:4] = True
         if days > NEWCOMER_DAY:

@@ -106,6 +106,15 @@ class Visits:
         ends: NDArray[np.datetime64] = self.start + self.seconds.astype("m8[s]")
         return ends
 
+    def and_then(self, other: Visits) -> Visits:
+        """These visits, followed by others."""
+        return Visits(
+            np.concatenate([self.customer_id, other.customer_id]),
+            np.concatenate([self.start, other.start]),
+            np.concatenate([self.seconds, other.seconds]),
+            np.concatenate([self.depth, other.depth]),
+        )
+
 
 class Baskets:
     """Visits that end in sales; what is sold after midnight belongs to the next day."""
@@ -190,8 +199,7 @@ class Clicks:
         who = np.where(rng.random(size) < ANONYMOUS_SHARE, 0, baskets.customers.draw(rng, size, index))
         depth = rng.choice(len(DEPTHS), size, p=DEPTHS)
         other = _visits(rng, day, who, depth, median_seconds=240)
-        both = zip(*(vars(visits).values() for visits in (baskets.visits, other)), strict=True)
-        rows = self._clicks(Visits(*(np.concatenate(pair) for pair in both)))
+        rows = self._clicks(baskets.visits.and_then(other))
         rows = np.concatenate([self._after_midnight, rows])
         is_today = rows["ts"] < day + 1
         self._after_midnight = rows[~is_today]
