@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,14 +13,14 @@ from airflow.sdk import DAG, BaseOperator, CronPartitionTimetable
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.serialization.serialized_objects import DagSerialization
 
+from waybill.contracts import load_domain
 from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
 from waybill.reports import report_contracts
 from waybill.settings import PROJECT_ROOT
 from waybill.zones import report_files
 
-DAG_IDS = {"messaging_monthly"}
-DOMAINS = ["messaging"]
+DAG_IDS = {"messaging_monthly", "shop_daily"}
 
 
 @pytest.fixture(scope="session")
@@ -48,15 +50,14 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
     assert dag.description
     assert dag.tags
     assert dag.doc_md
-    for heading in ("**What it does.**", "**Which month.**", "**When it fails.**"):
-        assert heading in dag.doc_md
+    assert "**What it does.**" in dag.doc_md
+    assert re.search(r"\*\*Which (month|day)\.\*\*", dag.doc_md)
+    assert "**When it fails.**" in dag.doc_md
 
 
-def test_a_runbook_names_only_tasks_that_exist(bag: BundleDagBag) -> None:
-    dag = bag.dags["messaging_monthly"]
-    assert {"landed", "quality"} <= set(dag.task_ids)
-    for name in ("landed", "quality"):
-        assert f"`{name}`" in str(dag.doc_md)
+def test_a_runbook_names_only_tasks_that_exist(dag: DAG) -> None:
+    named = set(re.findall(r"^\* `(\w+)`(?: or `\w+`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE))
+    assert {"landed", "quality"} <= named <= set(dag.task_ids)
 
 
 def test_failures_are_retried_with_growing_pauses_and_told_once(dag: DAG) -> None:
@@ -98,30 +99,45 @@ def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
 
 
 @pytest.mark.parametrize(
-    ("month", "is_valid"), [("2026-03", True), ("2026-13", False), ("2026-3", False), ("x", False)]
+    ("dag_id", "name", "value", "is_valid"),
+    [
+        ("messaging_monthly", "month", "2026-03", True),
+        ("messaging_monthly", "month", "2026-13", False),
+        ("messaging_monthly", "month", "2026-3", False),
+        ("messaging_monthly", "month", "x", False),
+        ("shop_daily", "day", "2026-03-31", True),
+        ("shop_daily", "day", "2026-02-31", False),
+        ("shop_daily", "day", "2026-03", False),
+    ],
 )
-def test_a_month_is_checked_by_the_trigger_form(bag: BundleDagBag, month: str, is_valid: bool) -> None:
-    param = bag.dags["messaging_monthly"].params.get_param("month")
+def test_a_period_is_checked_by_the_trigger_form(
+    bag: BundleDagBag, dag_id: str, name: str, value: str, is_valid: bool
+) -> None:
+    param = bag.dags[dag_id].params.get_param(name)
     if is_valid:
-        assert param.resolve(month) == month
+        assert param.resolve(value) == value
     else:
-        with pytest.raises(ValueError, match=f"{month!r} does not match|{month!r} is not valid"):
-            param.resolve(month)
+        with pytest.raises(ValueError, match=f"{value!r} does not match|{value!r} is not "):
+            param.resolve(value)
 
 
 @pytest.mark.parametrize(
-    ("run_at", "key"),
+    ("dag_id", "run_at", "key"),
     [
-        (datetime(2026, 11, 1, 9, tzinfo=UTC), "2026-10"),
-        (datetime(2027, 1, 1, 9, tzinfo=UTC), "2026-12"),
-        (datetime(2024, 3, 1, 9, tzinfo=UTC), "2024-02"),
+        ("messaging_monthly", datetime(2026, 11, 1, 9, tzinfo=UTC), "2026-10"),
+        ("messaging_monthly", datetime(2027, 1, 1, 9, tzinfo=UTC), "2026-12"),
+        ("messaging_monthly", datetime(2024, 3, 1, 9, tzinfo=UTC), "2024-02"),
+        ("shop_daily", datetime(2026, 11, 1, 3, tzinfo=UTC), "2026-10-31"),
+        ("shop_daily", datetime(2024, 3, 1, 3, tzinfo=UTC), "2024-02-29"),
     ],
 )
-def test_the_run_of_the_first_stands_for_the_month_before(bag: BundleDagBag, run_at: datetime, key: str) -> None:
-    dag = bag.dags["messaging_monthly"]
+def test_a_scheduled_run_stands_for_the_period_before(
+    bag: BundleDagBag, dag_id: str, run_at: datetime, key: str
+) -> None:
+    dag = bag.dags[dag_id]
     assert isinstance(dag.timetable, CronPartitionTimetable)
     timetable: Any = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
-    info = timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction(run_at - timedelta(days=3)))
+    info = timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction(run_at - timedelta(hours=3)))
     assert (info.run_after, info.partition_key) == (run_at, key)
 
 
@@ -132,9 +148,9 @@ def restriction(earliest: datetime) -> Any:
     return TimeRestriction(earliest=instance(earliest), latest=None, catchup=True)
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_every_report_has_a_contract_a_task_and_where_it_is_sql_a_file(domain: str, bag: BundleDagBag) -> None:
-    dag = bag.dags[f"{domain}_monthly"]
+def test_every_report_of_messaging_has_a_contract_a_task_and_where_it_is_sql_a_file(bag: BundleDagBag) -> None:
+    domain = "messaging"
+    dag = bag.dags["messaging_monthly"]
     sql_tasks = {task.task_id: task for task in dag.tasks if isinstance(task, SqlReportOperator)}
     python_tasks = {task.task_id for task in dag.tasks if isinstance(task, PythonReportOperator)}
     assert set(sql_tasks) == {path.stem for path in report_files(domain)}
@@ -162,3 +178,12 @@ def test_the_chain_of_the_months_run(bag: BundleDagBag) -> None:
         for task in dag.tasks
         if "Report" in task.task_type
     )
+
+
+def test_the_chain_of_the_days_run(bag: BundleDagBag) -> None:
+    dag = bag.dags["shop_daily"]
+    chain = ["landed", "intake_transactions", "processed", "quality", "curated", "marts", "publish"]
+    for before, after in itertools.pairwise(chain):
+        assert before in dag.get_task(after).upstream_task_ids
+    intakes = {f"intake_{name}" for name in load_domain("shop")}
+    assert dag.get_task("processed").upstream_task_ids == intakes
