@@ -36,7 +36,7 @@ if "scheduler" in sys.argv:
         "airflow.providers.standard.operators.bash",
         "airflow.providers.standard.operators.empty",
         "duckdb",
-        "jsonschema",
+        "jsonschema_rs",
         "pandas",
         "pgpq",
         "psycopg",
