@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -24,6 +25,7 @@ DIMENSIONS = [name for name, contract in STAR.items() if contract.load_mode == "
 FACTS = [name for name in STAR if name not in DIMENSIONS]
 MEMBERS = {"dim_customer": "customer_id", "dim_product": "product_id"}
 FIRST, LAST = date(2025, 12, 20), date(2026, 4, 5)
+SHOP_DAYS = [FIRST + ONE_DAY * index for index in range((LAST - FIRST).days + 1)]
 """The days of a random shop: a turn of the year, and in Berlin the begin of summer time."""
 
 
@@ -143,13 +145,12 @@ class ShopWarehouse:
         for period in periods:
             self.connection.execute(statement, period.parameters(self.timezone))
 
-    def build_star(self, first: date = FIRST, last: date = LAST) -> None:
-        """Dimensions, then facts of each day."""
+    def build_star(self, days: Iterable[date]) -> None:
+        """Dimensions, then the facts of each day."""
         for name in DIMENSIONS:
-            self.build(name, Period("day", first))
-        days = [Period("day", first + ONE_DAY * index) for index in range((last - first).days + 1)]
+            self.build(name, Period("day", FIRST))
         for name in FACTS:
-            self.build(name, *days)
+            self.build(name, *(Period("day", on) for on in days))
 
     def ask(self, name: str, period: Period) -> list[Row]:
         """What a question answers for a period, in its order."""
@@ -276,10 +277,9 @@ def random_shop(seed: int, timezone: str = "UTC", sales: int = 900) -> Shop:
     """A shop in which few values meet often: ties, midnights, returns to what was, members that nobody knows."""
     chance = random.Random(seed)
     shop = Shop(timezone)
-    span = (LAST - FIRST).days
 
     def some_day() -> date:
-        return FIRST + ONE_DAY * chance.randint(0, span)
+        return chance.choice(SHOP_DAYS)
 
     def some_instant() -> datetime:
         """Often midnight, or one microsecond before it."""

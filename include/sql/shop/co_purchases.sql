@@ -1,0 +1,104 @@
+-- Question:   Which products are bought together more often than by chance?
+-- Grain:      One row per month, product and one of its up to five recommendations.
+-- Inputs:     shop_star.fact_sales.
+-- Parameters: period_start, period_end (dates, half-open: one calendar month; the two months before are read, too).
+-- A basket is what a customer bought on one business day, in completed sales; how many pieces does not matter. The
+-- lift of two products is P(A and B) / (P(A) P(B)): 1 is chance, and it is the same both ways. A recommendation needs
+-- three baskets with both products and a lift above 1; of equal lifts the smaller product id comes first.
+with sales as (
+    select
+        sale_date,
+        customer_id,
+        product_id
+    from shop_star.fact_sales
+    where
+        sale_date >= (%(period_start)s::date - interval '2 months')::date
+        and sale_date < %(period_end)s
+        and status = 'completed'
+),
+
+baskets as (
+    select
+        sale_date,
+        customer_id,
+        array_agg(distinct product_id) as product_ids
+    from sales
+    group by sale_date, customer_id
+),
+
+basket_total as (
+    select count(*)::numeric as all_baskets_count
+    from baskets
+),
+
+products as (
+    select
+        in_basket.product_id,
+        count(*) as baskets_count
+    from baskets
+    cross join unnest(baskets.product_ids) as in_basket (product_id)
+    group by in_basket.product_id
+),
+
+pairs as (
+    select
+        one.product_id,
+        other.product_id as recommended_product_id,
+        count(*) as common_baskets_count
+    from baskets
+    cross join unnest(baskets.product_ids) as one (product_id)
+    cross join unnest(baskets.product_ids) as other (product_id)
+    where cardinality(baskets.product_ids) > 1 and one.product_id <> other.product_id
+    group by one.product_id, other.product_id
+    having count(*) >= 3
+),
+
+lifts as (
+    select
+        pairs.product_id,
+        pairs.recommended_product_id,
+        pairs.common_baskets_count,
+        one.baskets_count,
+        other.baskets_count as recommended_baskets_count,
+        round(
+            pairs.common_baskets_count * basket_total.all_baskets_count / (one.baskets_count * other.baskets_count), 6
+        ) as lift,
+        round(100 * pairs.common_baskets_count / basket_total.all_baskets_count, 4) as support_pct,
+        round(100.0 * pairs.common_baskets_count / one.baskets_count, 4) as confidence_pct
+    from pairs
+    inner join products as one on pairs.product_id = one.product_id
+    inner join products as other on pairs.recommended_product_id = other.product_id
+    cross join basket_total
+),
+
+ranked as (
+    select
+        product_id,
+        recommended_product_id,
+        common_baskets_count,
+        baskets_count,
+        recommended_baskets_count,
+        lift,
+        support_pct,
+        confidence_pct,
+        row_number() over (
+            partition by product_id order by lift desc, recommended_product_id asc
+        ) as recommendation_rank
+    from lifts
+    where lift > 1
+)
+
+select
+    %(period_start)s::date as month,
+    product_id,
+    recommendation_rank,
+    recommended_product_id,
+    baskets_count,
+    recommended_baskets_count,
+    common_baskets_count,
+    support_pct::numeric(7, 4) as support_pct,
+    confidence_pct::numeric(7, 4) as confidence_pct,
+    lift::numeric(18, 6) as lift
+from ranked
+where recommendation_rank <= 5
+order by product_id, recommendation_rank
