@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from psycopg import Connection, sql
@@ -13,14 +13,12 @@ from waybill.contracts import Contract
 from waybill.masking import masked_columns, masked_select, use_key
 
 PARQUET = "application/vnd.apache.parquet"
-_ROW_GROUP_BYTES = 32 * 2**20
-"""Size of a row group in memory: what one reader takes at once, and what writing holds."""
-_BLOCK_BYTES = 16 * 2**20
-"""A row must fit into one; intake takes rows of up to 8 MiB."""
+_ROW_GROUP_BYTES = 16 * 2**20
+"""Size of a row group as CSV: what one reader takes at once, and what writing holds."""
 
 
-def copy_csv(connection: Connection, contract: Contract, rows: sql.Composable, target: BinaryIO) -> int:
-    """Write the contract's columns, restricted ones as pseudonyms, as CSV with a header; returns the number of rows.
+def copy_csv(connection: Connection, contract: Contract, rows: sql.Composable) -> Iterator[bytes]:
+    """The contract's columns, restricted ones as pseudonyms, as CSV: first the header, then row by row.
 
     `rows` is what follows the columns in a select: from, where and order by. NULL is written as nothing, an empty
     text as `""`, an instant in UTC. Needs an open transaction. Raises `SettingsError` if a key is needed and missing.
@@ -30,49 +28,55 @@ def copy_csv(connection: Connection, contract: Contract, rows: sql.Composable, t
     query = sql.SQL("copy (select {} {}) to stdout (format csv, header, encoding 'UTF8')").format(
         masked_select(contract), rows
     )
-    cursor = connection.cursor()
-    with cursor.copy(query) as copy:
-        target.writelines(copy)
-    return cursor.rowcount
+    with connection.cursor().copy(query) as copy:
+        yield from map(bytes, copy)  # libpq gives whole rows
 
 
-def write_parquet(source: Path | BinaryIO, contract: Contract, target: Path | BinaryIO) -> None:
-    """Turn what `copy_csv` wrote into Parquet with the contract's types; equal input gives equal bytes.
+def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) -> int:
+    """Write what `copy_csv` gives as Parquet with the contract's types; returns the number of rows.
 
-    Memory is bounded by the size of a row group, not of the input.
+    `csv` may come in other pieces if they end where a row ends. Memory is bounded by the size of a row group. The same
+    rows give the same bytes if the pieces are the same.
     """
     import pyarrow as pa
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
+    columns = masked_columns(contract)
     schema = pa.schema(
-        [
-            pa.field(column.name, arrow_type(column.physical_type), nullable=not column.required)
-            for column in masked_columns(contract)
-        ]
+        [pa.field(column.name, arrow_type(column.physical_type), nullable=not column.required) for column in columns]
     )
-    reader = pa_csv.open_csv(
-        source,
-        pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-        pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        pa_csv.ConvertOptions(
-            column_types=schema,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t"],
-            false_values=["f"],
-        ),
+    convert = pa_csv.ConvertOptions(
+        column_types=schema,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        true_values=["t"],
+        false_values=["f"],
     )
-    with reader, pq.ParquetWriter(target, schema, compression="zstd") as writer:
-        group: list[pa.RecordBatch] = []
-        for batch in reader:
-            group.append(batch)
-            if sum(one.nbytes for one in group) >= _ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(group).cast(schema))
-                group = []
-        if group:
-            writer.write_table(pa.Table.from_batches(group).cast(schema))
+    parse = pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
+    rows = 0
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        for group in _groups(csv):
+            # One block: a row may be as long as it likes. Only the first group begins with the header.
+            read = pa_csv.ReadOptions(
+                use_threads=False, block_size=len(group), column_names=schema.names, skip_rows=0 if rows else 1
+            )
+            table = pa_csv.read_csv(pa.BufferReader(group), read, parse, convert)
+            writer.write_table(table.cast(schema))
+            rows += table.num_rows
+    return rows
+
+
+def _groups(csv: Iterable[bytes]) -> Iterator[bytearray]:
+    group = bytearray()
+    for piece in csv:
+        group += piece
+        if len(group) >= _ROW_GROUP_BYTES:
+            yield group
+            group = bytearray()
+    if group:
+        yield group
 
 
 def arrow_type(physical_type: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 from psycopg import Connection, sql
@@ -79,26 +78,19 @@ def write_days(connection: Connection, s3: Any, contract: Contract, days: Iterab
     """
     bucket, rows, written = settings().lake_bucket, {}, 0
     with scratch_folder() as folder:
+        path = folder / "day.parquet"
         for day in sorted(set(days)):
             key = zones.processed_key(contract.domain, contract.name, day)
             with connection.transaction():
                 connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"s3://{bucket}/{key}",))
-                rows[day] = _extract(connection, contract, day, folder)
+                with path.open("wb") as file:
+                    rows[day] = write_parquet(copy_csv(connection, contract, _rows_of(contract, day)), contract, file)
                 if rows[day]:
-                    with (folder / "day.parquet").open("rb") as body:
+                    with path.open("rb") as body:
                         written += put(s3, bucket, key, body, PARQUET)
                 else:
                     remove(s3, bucket, key)
     log.info("%s: %d days looked at, %d files written in s3://%s", contract.table, len(rows), written, bucket)
-    return rows
-
-
-def _extract(connection: Connection, contract: Contract, day: date, folder: Path) -> int:
-    """Write `day.parquet`, and `day.csv` on the way; returns the number of rows."""
-    with (folder / "day.csv").open("wb", buffering=2**20) as file:
-        rows = copy_csv(connection, contract, _rows_of(contract, day), file)
-    if rows:
-        write_parquet(folder / "day.csv", contract, folder / "day.parquet")
     return rows
 
 

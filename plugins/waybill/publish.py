@@ -118,10 +118,9 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
             raise DataError(f"not built: {', '.join(missing)}; run the tasks of these reports first")
         provenance = {export.name: head for export, head in found if head is not None}
         for export in exports:
-            csv, parquet = io.BytesIO(), io.BytesIO()
-            copy_csv(connection, export.contract, _rows(export), csv)
-            write_parquet(io.BytesIO(csv.getvalue()), export.contract, parquet)
-            bodies[f"{prefix}{export.name}.csv"] = csv.getvalue()
+            csv, parquet = b"".join(copy_csv(connection, export.contract, _rows(export))), io.BytesIO()
+            write_parquet([csv], export.contract, parquet)
+            bodies[f"{prefix}{export.name}.csv"] = csv
             bodies[f"{prefix}{export.name}.parquet"] = parquet.getvalue()
     files = {file["key"]: file for report in provenance.values() for file in report.pop("files")}
     manifest = {
