@@ -1,0 +1,102 @@
+"""A newcomer adds a dataset by one contract and a mart by one SQL file and its contract, and edits no DAG."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import BundleDagBag
+
+from landing_support import MemoryBucket
+from messaging_months import RUN, database
+from waybill.contracts import load_domain
+from waybill.intake.run import take_in_file
+from waybill.period import Period
+from waybill.provenance import trace
+from waybill.refresh import refresh
+from waybill.settings import PROJECT_ROOT, settings
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+
+SUPPLIERS = """
+apiVersion: v3.1.0
+kind: DataContract
+id: shop.suppliers
+name: suppliers
+version: 1.0.0
+status: active
+domain: shop
+schema:
+  - name: suppliers
+    physicalType: table
+    customProperties:
+      - {property: loadMode, value: snapshot}
+      - {property: rejectThresholdPct, value: 5}
+    properties:
+      - {name: supplier, logicalType: string, physicalType: text, primaryKey: true, required: true}
+      - {name: country, logicalType: string, physicalType: text, required: true, logicalTypeOptions: {pattern: "[A-Z]{2}"}}
+slaProperties:
+  - {property: frequency, value: 1, unit: d}
+"""
+MART = """
+apiVersion: v3.1.0
+kind: DataContract
+id: shop_report.suppliers_by_country
+name: suppliers_by_country
+version: 1.0.0
+status: active
+domain: shop_report
+schema:
+  - name: suppliers_by_country
+    physicalType: table
+    properties:
+      - {name: day, logicalType: date, physicalType: date, primaryKey: true, primaryKeyPosition: 1, required: true}
+      - {name: country, logicalType: string, physicalType: text, primaryKey: true, primaryKeyPosition: 2, required: true}
+      - {name: suppliers, logicalType: integer, physicalType: bigint, required: true}
+slaProperties:
+  - {property: frequency, value: 1, unit: d}
+"""
+MART_SQL = """
+select %(period_start)s::date as day, country, count(*) as suppliers
+from shop.suppliers_as_of(%(period_end)s)
+group by country
+"""
+DAY = Period.parse("day", "2026-03-02")
+
+
+@pytest.fixture
+def include(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    copy = tmp_path / "include"
+    shutil.copytree(PROJECT_ROOT / "include", copy)
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(copy))
+    settings.cache_clear()
+    yield copy
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def test_a_dataset_and_a_mart_are_added_without_touching_a_dag(stack: Stack, include: Path) -> None:
+    (include / "contracts/shop/suppliers.yaml").write_text(SUPPLIERS)
+    (include / "contracts/shop_report/suppliers_by_country.yaml").write_text(MART)
+    (include / "sql/shop/suppliers_by_country.sql").write_text(MART_SQL)
+
+    folder = PROJECT_ROOT / "dags" / "shop"
+    dag = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder").dags["shop_daily"]
+    assert "intake_suppliers" in dag.get_task("processed").upstream_task_ids
+
+    contracts, bucket = load_domain("shop"), MemoryBucket()
+    body = b"Supplier,Country\nAcme,DE\nBolt,FR\nCogs,DE\nDust,x\n" + b"".join(b"S%d,IT\n" % n for n in range(20))
+    with database(stack) as dsn, connect(dsn) as connection:
+        file = bucket.put("shop", "suppliers", DAY, body, "suppliers.csv")
+        books = take_in_file(connection, bucket, file, contracts["suppliers"], contracts, RUN)
+        assert books
+        assert (books.rows_in, books.inserted, books.rejected) == (24, 23, 1)
+        assert refresh(connection, "shop", "shop_report", RUN)["shop_report.suppliers_by_country"] == [DAY.key]
+        rows = connection.execute("select * from shop_report.suppliers_by_country order by country").fetchall()
+        assert rows == [(date(2026, 3, 2), country, number) for country, number in (("DE", 2), ("FR", 1), ("IT", 20))]
+        waybill = trace(connection, "suppliers_by_country", DAY)
+        assert waybill.inputs == ["shop.suppliers"]
+        assert [one["object_key"] for one in waybill.files] == [file.key]
