@@ -13,13 +13,14 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.intake.json_records import is_json, write_lines
 from waybill.intake.landing import LandedFile
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 
@@ -39,12 +40,14 @@ class ReceivedFile:
     body: Path
     """The records, without the header."""
     rows_in: int
-    """Records counted by `RecordCounter`, independently of the loader."""
+    """Records counted when the file was received, independently of the loader."""
     columns: list[str | None]
     """For each field of the header the contract's column, or None for a column that is not loaded."""
     header: list[str]
     is_regular: bool
     """Valid UTF-8 without NUL and malformed records throughout: the fast reader may take it as it is."""
+    spellings: Mapping[str, str] | None = None
+    """Of a JSON file the column for each normalised name; it has no header, and may bring every column."""
 
     @property
     def ignored(self) -> list[str]:
@@ -108,14 +111,19 @@ def normalise(name: str) -> str:
     return re.sub(r"[\s\-_.]+", "_", name.strip().casefold())
 
 
+def spellings_of(contract: Contract) -> dict[str, str]:
+    """The contract's column for each normalised spelling of its name and synonyms."""
+    return {
+        normalise(spelling): column.name for column in contract.columns for spelling in (*column.spellings, column.name)
+    }
+
+
 def match_header(name: str, header: list[str], contract: Contract) -> list[str | None]:
     """The contract's column for each header field, by name and by the contract's synonyms.
 
     Raises `DataError` for a column that stands twice or a required one that is missing.
     """
-    spellings = {
-        normalise(spelling): column.name for column in contract.columns for spelling in (*column.spellings, column.name)
-    }
+    spellings = spellings_of(contract)
     columns = [spellings.get(normalise(field)) for field in header]
     present = [column for column in columns if column]
     if doubled := sorted({column for column in present if present.count(column) > 1}):
@@ -139,14 +147,26 @@ def _header(name: str, record: bytes, well_formed: bool) -> list[str]:
 
 
 def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
-    """Fetch and unpack one object into `folder`, and understand its header.
+    """Fetch and unpack one object into `folder`, and understand its header; JSON, by its name, has none.
 
-    Raises `DataError` when it is empty, no gzip although it says so, cut off, or its header does not fit.
+    Raises `DataError` when it is empty, no gzip although it says so, cut off, its header does not fit, or an array
+    is not JSON.
     """
     name = landed.uri
     answer = s3.get_object(Bucket=landed.bucket, Key=landed.key)
     raw = _HashedBody(answer["Body"])
     chunks = _unpacked(name, io.BufferedReader(raw, CHUNK_BYTES))
+
+    def file(body: Path, rows_in: int, columns: list[str | None], header: list[str], **form: Any) -> ReceivedFile:
+        version_id, etag = answer.get("VersionId"), answer["ETag"].strip('"')
+        digest, size_bytes = raw.digest.hexdigest(), raw.size_bytes
+        return ReceivedFile(landed, version_id, etag, digest, size_bytes, body, rows_in, columns, header, **form)
+
+    if is_json(landed.key):
+        body = folder / "body.jsonl"
+        rows_in = write_lines(name, chunks, body)
+        names = contract.names
+        return file(body, rows_in, [*names], names, is_regular=False, spellings=spellings_of(contract))
     first = split_first(next(chunks, b"").removeprefix(codecs.BOM_UTF8))
     if first is None:
         raise DataError(f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again")
@@ -164,15 +184,4 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
             except UnicodeDecodeError:
                 is_text = False
     counter.finish()
-    return ReceivedFile(
-        landed=landed,
-        version_id=answer.get("VersionId"),
-        etag=answer["ETag"].strip('"'),
-        sha256=raw.digest.hexdigest(),
-        size_bytes=raw.size_bytes,
-        body=body,
-        rows_in=counter.rows,
-        columns=columns,
-        header=header,
-        is_regular=is_text and counter.is_regular,
-    )
+    return file(body, counter.rows, columns, header, is_regular=is_text and counter.is_regular)

@@ -10,6 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+
+class Record(NamedTuple):
+    """A record of text fields, or why it is none."""
+
+    fields: list[str | None]
+    reasons: list[str]
+    text: str
+    """As it arrived; kept of a record that is rejected."""
+
 
 MAX_RECORD_BYTES = 4 * 2**20
 """How far a closing quote is looked for."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Contract
 from waybill.contracts.validation import compile_query, identifier, literal, reference_table
-from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
-from waybill.intake.records import split_records
+from waybill.intake.json_records import read_records
+from waybill.intake.receive import ReceivedFile, normalise, read_chunks, read_fields
+from waybill.intake.records import Record, split_records
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -40,26 +41,35 @@ class Reject:
 def mend(received: ReceivedFile, target: Path) -> Iterator[Reject]:
     """Write the well-formed records, each led by its number, to `target`; give those that are not.
 
-    Python's csv module reads here: slower than the fast reader, and it can say what is wrong with a record.
+    Python's csv and json modules read here: slower than the fast reader, and it can say what is wrong with a record.
     """
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        for number, (raw, well_formed) in enumerate(split_records(read_chunks(received.body)), start=1):
-            reasons = [] if well_formed else ["quote" if b'"' in raw else "line_end"]
-            if b"\0" in raw:
-                reasons.append("nul")
-            try:
-                text = raw.decode("utf-8")
-            except UnicodeDecodeError:
-                text = raw.decode("utf-8", "backslashreplace")
-                reasons.append("encoding")
-            fields = read_fields(text) if well_formed else []
-            if well_formed and len(fields) != len(received.header):
-                reasons.append("ragged")
-            if reasons:
-                yield Reject(number, reasons, _json_text(text))
+        for number, record in enumerate(_records(received), start=1):
+            if record.reasons:
+                yield Reject(number, record.reasons, _json_text(record.text))
             else:
-                writer.writerow([number, *fields])
+                writer.writerow([number, *record.fields])
+
+
+def _records(received: ReceivedFile) -> Iterator[Record]:
+    spellings = received.spellings
+    if spellings is not None:
+        yield from read_records(received.body, received.header, lambda name: spellings.get(normalise(name)))
+        return
+    for raw, well_formed in split_records(read_chunks(received.body)):
+        reasons = [] if well_formed else ["quote" if b'"' in raw else "line_end"]
+        if b"\0" in raw:
+            reasons.append("nul")
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            text = raw.decode("utf-8", "backslashreplace")
+            reasons.append("encoding")
+        fields: list[str | None] = [*read_fields(text)] if well_formed else []
+        if well_formed and len(fields) != len(received.header):
+            reasons.append("ragged")
+        yield Record(fields, reasons, text)
 
 
 def _json_text(text: str) -> str:

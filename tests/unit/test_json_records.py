@@ -1,0 +1,136 @@
+"""JSON files are cut into records as Python's own reader of whole texts cuts them, wherever the chunks end."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from waybill.errors import DataError
+from waybill.intake.json_records import is_json, read_records, write_lines
+from waybill.intake.records import Record
+
+COLUMNS = ["a", "b"]
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.text(max_size=5))
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+)
+OBJECTS = st.dictionaries(st.sampled_from(["a", "b", "c", "é"]), VALUES, max_size=4)
+
+
+def chunks_of(body: bytes, size: int) -> Iterator[bytes]:
+    return (body[start : start + size] for start in range(0, len(body), size))
+
+
+def records(body: bytes, folder: Path, size: int = 2**20) -> list[Record]:
+    """What is read back of what was written, and as many as were counted."""
+    rows = write_lines("file", chunks_of(body, size), folder / "body.jsonl")
+    found = list(read_records(folder / "body.jsonl", COLUMNS, lambda name: name))
+    assert len(found) == rows
+    return found
+
+
+def as_text(value: Any) -> str | None:
+    return value if isinstance(value, str | None) else json.dumps(value)
+
+
+@given(
+    st.lists(st.one_of(OBJECTS, VALUES), max_size=5),
+    st.sampled_from([None, 1, "\t"]),
+    st.booleans(),
+    st.integers(1, 40),
+)
+@example([12, 345], None, True, 1)
+@settings(max_examples=200, deadline=None)
+def test_an_arrays_elements_are_its_records(values: list[Any], indent: Any, is_ascii: bool, size: int) -> None:
+    text = json.dumps(values, indent=indent, ensure_ascii=is_ascii).encode(errors="surrogatepass")
+    with tempfile.TemporaryDirectory() as folder:
+        found = records(b" \r\n" + text + b"\n", Path(folder), size)
+    expected = [[as_text(value.get(name)) for name in COLUMNS] if isinstance(value, dict) else [] for value in values]
+    for record, fields in zip(found, expected, strict=True):
+        if record.reasons in (["nul"], ["encoding"]):
+            assert any("\0" in (field or "") for field in fields)
+        else:
+            assert (record.fields, record.reasons) == (fields, [] if fields else ["json"])
+
+
+@given(st.lists(OBJECTS, min_size=1, max_size=5), st.sampled_from(["\n", "\r\n", "\n\n \t\n"]), st.integers(1, 40))
+@settings(max_examples=100, deadline=None)
+def test_lines_are_records(values: list[dict[str, Any]], line_end: str, size: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = records(line_end.join(map(json.dumps, values)).encode(), Path(folder), size)
+    for record, value in zip(found, values, strict=True):
+        fields = [as_text(value.get(name)) for name in COLUMNS]
+        assert record.reasons == (["nul"] if any("\0" in (field or "") for field in fields) else [])
+        assert record.reasons or record.fields == fields
+
+
+@pytest.mark.parametrize("number", ["1.10", "-0", "1e2", "1E+2", "0.00000012", "12345678901234567.89", "9" * 5000])
+@pytest.mark.parametrize("form", ['[{{"a": {}, "b": [{}, "x"]}}]', '{{"a": {}, "b": [{}, "x"]}}'])
+def test_a_number_keeps_its_text(form: str, number: str, tmp_path: Path) -> None:
+    [record] = records(form.format(number, number).encode(), tmp_path)
+    assert record.fields == [number, f'[{number}, "x"]']
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the file is empty, it has not even an empty array; send it again"),
+        (b" \n\r\n", "the file is empty"),
+        (b"\xef\xbb\xbf", "the file is empty"),
+        (b"[", "not JSON at its element 1: Expecting value"),
+        (b'[{"a": 1}', "not JSON at its element 2: an element must be followed by a comma or the end of the array"),
+        (b'[{"a": 1}, ', "not JSON at its element 2: Expecting value"),
+        (b'[{"a": 1},]', "not JSON at its element 2: Expecting value"),
+        (b'[{"a": 1} {"a": 2}]', "not JSON at its element 2: an element must be followed by a comma"),
+        (b'[{"a": 1}]\n[{"a": 2}]', "there is more after the end of the array"),
+        (b'[{"a": 1}, {"a": 2]', "not JSON at its element 2: Expecting ',' delimiter"),
+        (b'[{"a": NaN}]', "not JSON at its element 1: NaN is no JSON"),
+        (b"[{'a': 1}]", "not JSON at its element 1: Expecting property name"),
+        (b'[{"a": "x\0"}]', "not JSON at its element 1: Invalid control character"),
+        (b'[{"a": "\xff"}]', "not JSON at its element 1: 'utf-8' codec can't decode byte 0xff"),
+        (b"[" * 200_000, "not JSON at its element 1: maximum recursion depth"),
+        (b'[{"a": "' + b"x" * 6 * 2**20, "not JSON at its element 1: Unterminated string"),
+        (b"x" * 6 * 2**20, "record 1 is longer than 4194304 bytes; send it in parts"),
+        (b'{"a": 1}\n' + b"x" * 6 * 2**20, "record 2 is longer than"),
+    ],
+)
+@pytest.mark.parametrize("size", [3, 2**20])
+def test_what_cannot_be_read_is_refused_with_its_place(body: bytes, message: str, size: int, tmp_path: Path) -> None:
+    if size == 3 and len(body) > 2**20:
+        size = 2**18
+    with pytest.raises(DataError) as caught:
+        write_lines("s3://bucket/file.json", chunks_of(body, size), tmp_path / "body")
+    assert str(caught.value).startswith("s3://bucket/file.json: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("is_array", [True, False])
+def test_memory_does_not_grow_with_the_file(is_array: bool, tmp_path: Path) -> None:
+    element = b'{"a": "' + b"x" * 50_000 + b'", "b": 1}'
+
+    def chunks() -> Iterator[bytes]:
+        yield b"[" if is_array else b""
+        for number in range(1000):  # 50 MB
+            yield (b"," if is_array and number else b"") + element + b"\n"
+        yield b"]" if is_array else b""
+
+    tracemalloc.start()
+    rows = write_lines("file", filter(None, chunks()), tmp_path / "body")
+    read = sum(1 for record in read_records(tmp_path / "body", COLUMNS, lambda name: name) if not record.reasons)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (rows, read) == (1000, 1000)
+    assert peak < 5 * 2**20
+
+
+def test_a_name_says_whether_it_is_json() -> None:
+    assert all(map(is_json, ["a.json", "x/a.jsonl", "a.ndjson", "a.json.gz", "a.jsonl.gz"]))
+    assert not any(map(is_json, ["a.csv", "json", "a.json.csv", "a.csv.gz", "a.gz", "ajson"]))
