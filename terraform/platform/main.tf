@@ -234,7 +234,7 @@ module "ci" {
   environment              = var.environment
   permissions_boundary_arn = module.security.permissions_boundary_arn
   repository               = var.github_repository
-  oidc_provider_arn        = var.oidc_provider_arn
+  oidc_provider_is_there   = var.oidc_provider_is_there
   state_bucket             = var.state_bucket
   artefacts_bucket         = module.orchestration.artefacts_bucket
   dashboard_bucket         = module.data_lake.bucket_names.dashboard

@@ -84,10 +84,10 @@ variable "github_repository" {
   type        = string
 }
 
-variable "oidc_provider_arn" {
-  description = "ARN of GitHub's OIDC provider in this account, if it is there already; null: it is made."
-  type        = string
-  default     = null
+variable "oidc_provider_is_there" {
+  description = "Whether the account knows GitHub's OIDC provider already (there can be only one); if not, it is made."
+  type        = bool
+  default     = false
 }
 
 variable "state_bucket" {

@@ -2,7 +2,7 @@
 # requests; `publish` uploads what main built; `deploy` changes the account, in a GitHub environment that wants approval.
 locals {
   issuer       = "token.actions.githubusercontent.com"
-  provider_arn = var.oidc_provider_arn == null ? one(aws_iam_openid_connect_provider.github[*].arn) : var.oidc_provider_arn
+  provider_arn = "arn:aws:iam::${var.account_id}:oidc-provider/${local.issuer}"
   state_arn    = "arn:aws:s3:::${var.state_bucket}"
 
   connections_arn = "arn:aws:secretsmanager:${var.region}:${var.account_id}:secret:${var.name}/airflow/connections/*"
@@ -15,7 +15,7 @@ locals {
 }
 
 resource "aws_iam_openid_connect_provider" "github" {
-  count          = var.oidc_provider_arn == null ? 1 : 0
+  count          = var.oidc_provider_is_there ? 0 : 1
   url            = "https://${local.issuer}"
   client_id_list = ["sts.amazonaws.com"]
 }
@@ -25,6 +25,7 @@ resource "aws_iam_role" "github" {
   name                 = "${var.name}-github-${each.key}"
   description          = "GitHub Actions of ${var.repository}: ${each.key}."
   max_session_duration = 7200
+  depends_on           = [aws_iam_openid_connect_provider.github]
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -138,6 +139,16 @@ resource "aws_iam_role_policy" "publish" {
           StringEquals               = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" }
         }
       },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "refresh" {
+  name = "refresh-dashboard"
+  role = aws_iam_role.github["publish"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
       {
         Sid      = "Refresh"
         Effect   = "Allow"

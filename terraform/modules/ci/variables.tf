@@ -48,14 +48,10 @@ variable "repository" {
   }
 }
 
-variable "oidc_provider_arn" {
-  description = "ARN of GitHub's OIDC provider in this account, if it is there already; null: it is made."
-  type        = string
-  default     = null
-  validation {
-    condition     = var.oidc_provider_arn == null ? true : endswith(var.oidc_provider_arn, ":oidc-provider/token.actions.githubusercontent.com")
-    error_message = "This must be the ARN of the provider token.actions.githubusercontent.com."
-  }
+variable "oidc_provider_is_there" {
+  description = "Whether the account knows GitHub's OIDC provider already (there can be only one); if not, it is made."
+  type        = bool
+  default     = false
 }
 
 variable "state_bucket" {

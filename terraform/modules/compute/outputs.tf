@@ -15,7 +15,8 @@ output "emr_application_arn" {
 
 output "role_arn" {
   description = "Role of the jobs."
-  value       = aws_iam_role.jobs.arn
+  value       = "arn:aws:iam::${var.account_id}:role/${var.name}-spark"
+  depends_on  = [aws_iam_role.jobs]
 }
 
 output "role_name" {

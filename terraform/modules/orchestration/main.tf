@@ -170,12 +170,6 @@ resource "aws_iam_role_policy" "work" {
         Resource = "arn:aws:glue:${var.region}:${var.account_id}:job/${var.spark.glue_job_name}"
       },
       {
-        Sid      = "SparkOnEmr"
-        Effect   = "Allow"
-        Action   = ["emr-serverless:StartApplication", "emr-serverless:GetApplication", "emr-serverless:StartJobRun", "emr-serverless:GetJobRun", "emr-serverless:CancelJobRun"]
-        Resource = [var.spark.emr_application_arn, "${var.spark.emr_application_arn}/jobruns/*"]
-      },
-      {
         Sid       = "HandRoleToSpark"
         Effect    = "Allow"
         Action    = "iam:PassRole"
@@ -186,17 +180,25 @@ resource "aws_iam_role_policy" "work" {
   })
 }
 
-resource "aws_iam_role_policy" "warehouse" {
-  name = "warehouse" # of its own: the database's id is known only once it is there
+resource "aws_iam_role_policy" "instances" {
+  name = "instances" # of its own: their ids are known only once they are there
   role = aws_iam_role.scheduler.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid      = "Connect"
-      Effect   = "Allow"
-      Action   = "rds-db:connect"
-      Resource = "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.database_resource_id}/${var.database_role}"
-    }]
+    Statement = [
+      {
+        Sid      = "Warehouse"
+        Effect   = "Allow"
+        Action   = "rds-db:connect"
+        Resource = "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.database_resource_id}/${var.database_role}"
+      },
+      {
+        Sid      = "SparkOnEmr"
+        Effect   = "Allow"
+        Action   = ["emr-serverless:StartApplication", "emr-serverless:GetApplication", "emr-serverless:StartJobRun", "emr-serverless:GetJobRun", "emr-serverless:CancelJobRun"]
+        Resource = [var.spark.emr_application_arn, "${var.spark.emr_application_arn}/jobruns/*"]
+      },
+    ]
   })
 }
 
@@ -276,7 +278,7 @@ resource "aws_mwaa_environment" "this" {
     aws_cloudwatch_log_group.this,
     aws_iam_role_policy.environment,
     aws_iam_role_policy.work,
-    aws_iam_role_policy.warehouse,
+    aws_iam_role_policy.instances,
     aws_iam_role_policy_attachment.scheduler,
   ]
 }

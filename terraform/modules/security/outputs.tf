@@ -10,22 +10,26 @@ output "operations_key_arn" {
 
 output "permissions_boundary_arn" {
   description = "Policy that bounds every role."
-  value       = aws_iam_policy.boundary.arn
+  value       = local.policy_arn.boundary
+  depends_on  = [aws_iam_policy.boundary]
 }
 
 output "read_input_policy_arn" {
   description = "Policy that allows reading the raw zone."
-  value       = aws_iam_policy.read_input.arn
+  value       = local.policy_arn.read-input
+  depends_on  = [aws_iam_policy.read_input]
 }
 
 output "write_output_policy_arn" {
   description = "Policy that allows writing lake, reports and dashboard."
-  value       = aws_iam_policy.write_output.arn
+  value       = local.policy_arn.write-output
+  depends_on  = [aws_iam_policy.write_output]
 }
 
 output "input_reader_role_arn" {
   description = "Role that only reads the raw zone."
-  value       = aws_iam_role.input_reader.arn
+  value       = local.role_arn.input-reader
+  depends_on  = [aws_iam_role.input_reader]
 }
 
 output "input_reader_role_name" {
@@ -35,7 +39,8 @@ output "input_reader_role_name" {
 
 output "output_writer_role_arn" {
   description = "Role that only writes output."
-  value       = aws_iam_role.output_writer.arn
+  value       = local.role_arn.output-writer
+  depends_on  = [aws_iam_role.output_writer]
 }
 
 output "connections_prefix" {

@@ -1,7 +1,9 @@
 # Reading input and writing output are two policies and two roles: who has one of them can neither change what was
 # delivered nor see what it was made from. Airflow has both, since its one connection `aws_default` does both.
 locals {
-  role_arn = { for role in ["input-reader", "output-writer"] : role => "arn:aws:iam::${var.account_id}:role/${var.name}-${role}" }
+  # Known before they are made, so that a plan shows what may do what.
+  policy_arn = { for policy in ["boundary", "read-input", "write-output"] : policy => "arn:aws:iam::${var.account_id}:policy/${var.name}-${policy}" }
+  role_arn   = { for role in ["input-reader", "output-writer"] : role => "arn:aws:iam::${var.account_id}:role/${var.name}-${role}" }
 
   use_data_key = {
     Sid      = "UseDataKey"

@@ -1,0 +1,25 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  account_id              = "123456789012"
+  region                  = "eu-central-1"
+  owner                   = "data-platform"
+  cost_center             = "4711"
+  alert_emails            = ["data@example.com"]
+  operations_emails       = ["operations@example.com"]
+  dashboard_allowed_cidrs = ["203.0.113.0/24"]
+  github_repository       = "example/waybill"
+  state_bucket            = "waybill-state-123456789012"
+  airflow_version         = one(regex("(?m)^apache-airflow==([0-9.]+)", file("../../../requirements.txt")))
+}
+
+run "dev_is_cheap_and_can_be_thrown_away" {
+  command = plan
+
+  assert {
+    condition     = var.environment == "dev" && var.may_destroy_data && !var.database.multi_az && !var.database.deletion_protection && var.network.nat_gateways == 1
+    error_message = "Dev must be small and removable."
+  }
+}

@@ -1,0 +1,1 @@
+../../platform/platform.tftest.hcl

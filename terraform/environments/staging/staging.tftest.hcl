@@ -1,0 +1,25 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  account_id              = "123456789012"
+  region                  = "eu-central-1"
+  owner                   = "data-platform"
+  cost_center             = "4711"
+  alert_emails            = ["data@example.com"]
+  operations_emails       = ["operations@example.com"]
+  dashboard_allowed_cidrs = ["203.0.113.0/24"]
+  github_repository       = "example/waybill"
+  state_bucket            = "waybill-state-123456789012"
+  airflow_version         = one(regex("(?m)^apache-airflow==([0-9.]+)", file("../../../requirements.txt")))
+}
+
+run "staging_is_protected" {
+  command = plan
+
+  assert {
+    condition     = var.environment == "staging" && !var.may_destroy_data && var.database.deletion_protection && var.airflow.webserver_access_mode == "PRIVATE_ONLY"
+    error_message = "Staging must keep its data, and its user interface to the network."
+  }
+}

@@ -1,0 +1,143 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+override_resource {
+  target = aws_sqs_queue.landed
+  values = {
+    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-test-landed"
+    arn = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed"
+  }
+}
+
+override_resource {
+  target = aws_sqs_queue.dead
+  values = {
+    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-test-landed-dead"
+    arn = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed-dead"
+  }
+}
+
+variables {
+  name                        = "waybill-test"
+  account_id                  = "123456789012"
+  region                      = "eu-central-1"
+  data_key_arn                = "arn:aws:kms:eu-central-1:123456789012:key/data"
+  queue_key_arn               = "arn:aws:kms:eu-central-1:123456789012:key/operations"
+  glacier_after_days          = { raw = 90, reports = 365 }
+  noncurrent_days             = 30
+  log_expire_after_days       = 180
+  dashboard_distribution_arns = ["arn:aws:cloudfront::123456789012:distribution/E1"]
+  trail_arn                   = "arn:aws:cloudtrail:eu-central-1:123456789012:trail/waybill-test"
+}
+
+run "buckets" {
+  command = apply
+
+  assert {
+    condition     = output.bucket_names == { for purpose in ["raw", "lake", "reports", "dashboard", "logs"] : purpose => "waybill-test-${purpose}-123456789012" }
+    error_message = "There must be the five buckets, named by what they are for."
+  }
+}
+
+run "landed_files_are_told" {
+  command = apply
+
+  assert {
+    condition     = one(aws_s3_bucket_notification.raw.queue).queue_arn == aws_sqs_queue.landed.arn && aws_s3_bucket_notification.raw.bucket == output.bucket_names.raw
+    error_message = "The raw bucket must tell the queue."
+  }
+  assert {
+    condition     = toset(one(aws_s3_bucket_notification.raw.queue).events) == toset(["s3:ObjectCreated:*"]) && one(aws_s3_bucket_notification.raw.queue).filter_prefix == "raw/"
+    error_message = "Every new object under raw/ must be told, and nothing else."
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue.landed.redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed-dead", maxReceiveCount = 5 }
+    error_message = "What fails five times must go to the dead-letter queue."
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue_redrive_allow_policy.dead.redrive_allow_policy).sourceQueueArns == ["arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed"]
+    error_message = "Only the queue itself may send to its dead-letter queue."
+  }
+  assert {
+    condition     = alltrue([for queue in [aws_sqs_queue.landed, aws_sqs_queue.dead] : queue.kms_master_key_id == var.queue_key_arn && queue.message_retention_seconds == 1209600])
+    error_message = "Messages must be encrypted and kept for 14 days."
+  }
+  assert {
+    condition = one([for statement in jsondecode(aws_sqs_queue_policy.this["landed"].policy).Statement : statement if statement.Effect == "Allow"]) == {
+      Sid       = "RawBucketTells"
+      Effect    = "Allow"
+      Principal = { Service = "s3.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::waybill-test-raw-123456789012" }
+      }
+    }
+    error_message = "Only this account's raw bucket may send messages."
+  }
+  assert {
+    condition     = alltrue([for policy in aws_sqs_queue_policy.this : one([for statement in jsondecode(policy.policy).Statement : statement.Condition if statement.Effect == "Deny"]) == { Bool = { "aws:SecureTransport" = "false" } }])
+    error_message = "Both queues must refuse plain HTTP."
+  }
+}
+
+run "settings_reach_the_buckets" {
+  command = plan
+
+  variables {
+    dashboard_distribution_arns = []
+  }
+
+  assert {
+    condition     = local.keys.raw == var.data_key_arn && local.keys.lake == var.data_key_arn && local.keys.reports == var.data_key_arn
+    error_message = "Data must be encrypted with the data key."
+  }
+  assert {
+    condition     = local.glacier.raw == 90 && local.glacier.reports == 365 && local.glacier.lake == null && local.glacier.dashboard == null
+    error_message = "Zones must move to Glacier as the environment says."
+  }
+  assert {
+    condition     = local.policies.dashboard == []
+    error_message = "Without a distribution nobody reads the dashboard."
+  }
+}
+
+run "only_the_distribution_reads_the_dashboard" {
+  command = plan
+
+  assert {
+    condition = [for statement in local.policies.dashboard : jsondecode(statement)] == [{
+      Sid       = "CloudFrontReads"
+      Effect    = "Allow"
+      Principal = { Service = "cloudfront.amazonaws.com" }
+      Action    = "s3:GetObject"
+      Resource  = "arn:aws:s3:::waybill-test-dashboard-123456789012/*"
+      Condition = { StringEquals = { "AWS:SourceArn" = "arn:aws:cloudfront::123456789012:distribution/E1" } }
+    }]
+    error_message = "Only the distribution may read the dashboard's objects."
+  }
+  assert {
+    condition     = alltrue([for zone in ["raw", "lake", "reports"] : length(local.policies[zone]) == 0])
+    error_message = "No bucket of data may be opened by its policy."
+  }
+  assert {
+    condition     = alltrue([for statement in local.log_statements : length(jsondecode(statement).Condition) > 0 && can(jsondecode(statement).Principal.Service)])
+    error_message = "Only services of AWS may write logs, each for this account or trail."
+  }
+}
+
+run "refuses_bad_values" {
+  command = plan
+
+  variables {
+    account_id            = "12345"
+    data_key_arn          = "alias/data"
+    glacier_after_days    = { raw = 1 }
+    log_expire_after_days = 1
+    trail_arn             = "trail"
+  }
+
+  expect_failures = [var.account_id, var.data_key_arn, var.glacier_after_days, var.log_expire_after_days, var.trail_arn]
+}

@@ -1,0 +1,96 @@
+# What holds in every environment; what is particular to one is tested beside it.
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  account_id              = "123456789012"
+  region                  = "eu-central-1"
+  owner                   = "data-platform"
+  cost_center             = "4711"
+  alert_emails            = ["data@example.com"]
+  operations_emails       = ["operations@example.com"]
+  dashboard_allowed_cidrs = ["203.0.113.0/24"]
+  github_repository       = "example/waybill"
+  state_bucket            = "waybill-state-123456789012"
+  code_version            = "1a2b3c4"
+  airflow_version         = one(regex("(?m)^apache-airflow==([0-9.]+)", file("../../../requirements.txt")))
+}
+
+run "before_the_artefacts_are_uploaded" {
+  command = apply
+
+  assert {
+    condition     = output.airflow_environment == null && output.artefacts_bucket == "waybill-${var.environment}-airflow-123456789012"
+    error_message = "The first apply must make everything but Airflow."
+  }
+  assert {
+    condition     = !contains(output.alarm_names, "waybill-${var.environment}-scheduler-heartbeat")
+    error_message = "Nobody waits for a heartbeat yet."
+  }
+}
+
+run "with_the_artefacts" {
+  command = apply
+
+  variables {
+    artefacts = { plugins_version = "p1", requirements_version = "r1" }
+  }
+
+  assert {
+    condition     = output.airflow_environment == "waybill-${var.environment}" && contains(output.alarm_names, "waybill-${var.environment}-scheduler-heartbeat")
+    error_message = "The second apply must make Airflow, and watch it."
+  }
+  assert {
+    condition     = output.raw_bucket == "waybill-${var.environment}-raw-123456789012" && output.reports_bucket == "waybill-${var.environment}-reports-123456789012"
+    error_message = "The buckets must carry the environment's name."
+  }
+  assert {
+    condition     = output.metrics.namespace == "Waybill" && length(output.metrics.names) == 9
+    error_message = "The metrics must be those of the application."
+  }
+  assert {
+    condition     = toset(keys(local.connections)) == toset(["waybill_warehouse", "aws_default", "waybill_alerts_sns"])
+    error_message = "The application's connections must be there."
+  }
+  assert {
+    condition = {
+      for key, value in jsondecode(local.connections.waybill_warehouse) : key => value if key != "extra"
+    } == { conn_type = "postgres", host = "warehouse.mock.eu-central-1.rds.amazonaws.com", port = 5432, schema = "waybill", login = "waybill" }
+    error_message = "The warehouse's connection must lead to the database, without a password."
+  }
+  assert {
+    condition     = jsondecode(local.connections.waybill_warehouse).extra == { iam = true, sslmode = "require", region_name = "eu-central-1" }
+    error_message = "The warehouse must be entered by IAM and TLS."
+  }
+  assert {
+    condition     = jsondecode(local.connections.waybill_alerts_sns).extra.topic_arn == "arn:aws:sns:eu-central-1:123456789012:waybill-${var.environment}-alerts" && output.alerts_topic_arn == jsondecode(local.connections.waybill_alerts_sns).extra.topic_arn
+    error_message = "Alerts must go to the topic of alerts."
+  }
+}
+
+run "another_airflow_than_the_locked_one_is_told" {
+  command = plan
+
+  variables {
+    airflow_version = "3.0.0"
+  }
+
+  expect_failures = [check.airflow_version]
+}
+
+run "refuses_bad_values" {
+  command = plan
+
+  variables {
+    account_id              = "1234"
+    region                  = "Frankfurt"
+    owner                   = ""
+    alert_emails            = []
+    dashboard_allowed_cidrs = []
+    code_version            = "a b"
+    timezone                = "UTC'"
+  }
+
+  expect_failures = [var.account_id, var.region, var.owner, var.alert_emails, var.dashboard_allowed_cidrs, var.code_version, var.timezone]
+}
