@@ -1,1 +1,1 @@
-../../platform/main.tf
+../../shared/platform/main.tf

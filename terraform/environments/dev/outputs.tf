@@ -1,1 +1,1 @@
-../../platform/outputs.tf
+../../shared/platform/outputs.tf

@@ -1,1 +1,1 @@
-../../platform/versions.tf
+../../shared/platform/versions.tf

@@ -1,1 +1,1 @@
-../../platform/platform.tftest.hcl
+../../shared/platform/platform.tftest.hcl

@@ -1,1 +1,1 @@
-../../platform/variables.tf
+../../shared/platform/variables.tf

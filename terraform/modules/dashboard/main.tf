@@ -12,6 +12,7 @@ resource "aws_cloudfront_origin_access_control" "this" {
 }
 
 resource "aws_cloudfront_response_headers_policy" "this" {
+  #checkov:skip=CKV_AWS_259:All but preloading, which binds a whole domain for years: that is for the domain's owner
   name = var.name
   security_headers_config {
     content_security_policy {
@@ -42,6 +43,7 @@ resource "aws_cloudfront_distribution" "this" {
   #checkov:skip=CKV_AWS_310:One bucket; its region failing takes the whole platform with it
   #checkov:skip=CKV_AWS_374:The firewall lets listed networks in and nobody else, which is stricter than countries
   #checkov:skip=CKV_AWS_174:With a certificate TLS 1.2 is the least; CloudFront's own name does not let one choose
+  #checkov:skip=CKV2_AWS_47:Known bad inputs are refused; a list of anonymous addresses adds nothing to a list of those let in
   #checkov:skip=CKV2_AWS_42:An own certificate is a value of the environment
   enabled             = true
   comment             = "${var.name}: dashboard"

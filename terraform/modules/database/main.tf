@@ -15,7 +15,6 @@ resource "aws_db_parameter_group" "this" {
 
   dynamic "parameter" {
     for_each = {
-      "rds.force_ssl"              = "1"
       "log_statement"              = "ddl"
       "log_min_duration_statement" = "10000" # milliseconds
       "log_connections"            = "1"
@@ -27,6 +26,11 @@ resource "aws_db_parameter_group" "this" {
       name  = parameter.key
       value = parameter.value
     }
+  }
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
   }
 
   parameter {

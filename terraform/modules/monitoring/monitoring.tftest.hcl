@@ -144,8 +144,8 @@ run "topics_and_budget" {
     error_message = "Topics must be encrypted."
   }
   assert {
-    condition     = alltrue([for policy in aws_sns_topic_policy.this : alltrue([for statement in jsondecode(policy.policy).Statement : can(statement.Condition) || statement.Principal == { AWS = "arn:aws:iam::123456789012:root" }])])
-    error_message = "Only this account may publish."
+    condition     = alltrue([for policy in aws_sns_topic_policy.this : alltrue([for statement in jsondecode(policy.policy).Statement : can(statement.Condition)])])
+    error_message = "Only this account's alarms and budgets may publish."
   }
   assert {
     condition = toset([for mail in aws_sns_topic_subscription.mail : "${mail.topic_arn} ${mail.endpoint}"]) == toset([

@@ -13,19 +13,13 @@ resource "aws_sns_topic" "this" {
   kms_master_key_id = var.operations_key_arn
 }
 
+# The application needs no statement here: its role allows it, in the same account.
 resource "aws_sns_topic_policy" "this" {
   for_each = aws_sns_topic.this
   arn      = each.value.arn
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      {
-        Sid       = "AccountPublishes"
-        Effect    = "Allow"
-        Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }
-        Action    = ["sns:Publish", "sns:Subscribe", "sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic"]
-        Resource  = local.topic_arns[each.key]
-      },
       {
         Sid       = "AlarmsPublish"
         Effect    = "Allow"
