@@ -37,7 +37,11 @@ schema:
       - {property: rejectThresholdPct, value: 5}
     properties:
       - {name: supplier, logicalType: string, physicalType: text, primaryKey: true, required: true}
-      - {name: country, logicalType: string, physicalType: text, required: true, logicalTypeOptions: {pattern: "[A-Z]{2}"}}
+      - name: country
+        logicalType: string
+        physicalType: text
+        required: true
+        logicalTypeOptions: {pattern: "[A-Z]{2}"}
 slaProperties:
   - {property: frequency, value: 1, unit: d}
 """
@@ -53,8 +57,8 @@ schema:
   - name: suppliers_by_country
     physicalType: table
     properties:
-      - {name: day, logicalType: date, physicalType: date, primaryKey: true, primaryKeyPosition: 1, required: true}
-      - {name: country, logicalType: string, physicalType: text, primaryKey: true, primaryKeyPosition: 2, required: true}
+      - {name: day, logicalType: date, physicalType: date, primaryKey: true, primaryKeyPosition: 1}
+      - {name: country, logicalType: string, physicalType: text, primaryKey: true, primaryKeyPosition: 2}
       - {name: suppliers, logicalType: integer, physicalType: bigint, required: true}
 slaProperties:
   - {property: frequency, value: 1, unit: d}
