@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill import zones
-from waybill.catalog import register
+from waybill.catalog import reconcile, register
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.export import PARQUET, copy_csv, put, remove, write_parquet
@@ -46,13 +46,15 @@ def write_changed_days(
 ) -> dict[str, dict[date, int]]:
     """Write and register the days of each dataset that files were delivered for or that changed since; rows by day.
 
-    `connection` is in autocommit mode. A run that dies on the way leaves days stale, and the next one writes them.
+    `connection` is in autocommit mode. A run that dies on the way leaves days stale, and the next one writes them. A
+    catalog that lost its tables gets them back.
     """
-    written = {}
+    written: dict[str, dict[date, int]] = {}
     for contract in contracts:
         # Counted before the rows are read: a change that comes in between makes the day stale again.
         stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
         if not stale:
+            reconcile(glue, s3, contract, settings().lake_bucket)
             continue
         rows = write_days(connection, s3, contract, stale)
         register(glue, contract, settings().lake_bucket, rows)
