@@ -242,7 +242,7 @@ def test_the_sensor_waits_for_every_dataset_without_a_worker(dag: DAG, raw: str,
     trigger = deferred.value.trigger
     _, arguments = trigger.serialize()
     assert [key.rsplit("/", 2)[0] for key in arguments["bucket_key"]] == [
-        f"s3://{raw}/raw/messaging/{name}" for name in ("customers", "channels", "traffic")
+        f"s3://{raw}/raw/messaging/{name}" for name in ("channels", "customers", "traffic")
     ]
     arguments["poke_interval"] = 0.2
     waiting = type(trigger)(**arguments)

@@ -21,6 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts import Column, Contract, ContractError, load, load_all
+from waybill.contracts.odcs import RowRule
 from waybill.contracts.validation import compile_query
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
@@ -228,6 +229,33 @@ def test_a_reference_that_infers_needs_no_values_and_rejects_nothing() -> None:
     assert (row["customer"], row["_reasons"]) == (5, None)
 
 
+RULES = {
+    "small + large = 3": {(1, 2): True, (2, 2): False, (1, None): True},
+    "large is null or small < large": {(1, 2): True, (2, 2): False, (5, None): True},
+    "name <> 'small' and small between 0 and 3": {(1, 2): True, (5, 2): False},
+    "small * 2 > 0": {(1, 2): True, (2_000_000_000, 2): False},  # cannot be computed
+}
+
+
+@pytest.mark.parametrize("expression", RULES)
+def test_a_row_rule_judges_rows_whose_values_are_there(expression: str) -> None:
+    contract = replace(CONTRACT, row_rules=(RowRule("sum", expression),))
+    for (small, large), is_good in RULES[expression].items():
+        texts = {f"raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
+        texts |= {"raw_small": str(small), "raw_large": str(large or "")}
+        with closing(duckdb.connect()) as connection:
+            connection.register("source", pa.table({"record": [1], **{name: [text] for name, text in texts.items()}}))
+            connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
+            query = compile_query(contract, PERIOD, "source", lambda _: True)
+            [row] = connection.execute(query).to_arrow_table().to_pylist()
+        assert row["_reasons"] == (None if is_good else ["rule:sum"])
+
+
+def test_the_names_of_a_row_rule_are_told_from_texts_functions_and_words() -> None:
+    rule = RowRule("x", """round(a * "Big B", 2) = C and d in ('no name', 'it''s') and e is not null""")
+    assert rule.words == {"a", "Big B", "c", "d", "e", "and", "in", "is", "not", "null"}
+
+
 # --- contract files -----------------------------------------------------------------------------------------
 
 SOURCE = (PROJECT_ROOT / "include/contracts/messaging/traffic.yaml").read_text()
@@ -263,6 +291,16 @@ def test_every_contract_of_the_project_is_valid() -> None:
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
+        (
+            "value: merge}",
+            "value: merge}\n      - {property: rowRules, value: [{name: x, expression: revenue_eur > interaction}]}",
+            "the names in a row rule must be columns of the contract",
+        ),
+        (
+            "value: merge}",
+            "value: merge}\n      - {property: rowRules, value: [{name: x, rule: revenue_eur > 0}]}",
+            "a row rule has a name and an expression, not name, rule",
+        ),
         ("physicalType: date\n", "physicalType: text\n", "the periodColumn must be a date or a timestamptz"),
         ("value: merge", "value: changes", "versionColumn goes with the loadMode changes, and only with it"),
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -40,6 +41,17 @@ _SCHEMA_CUSTOM_PROPERTIES = {
     "rowRules",
     "versionColumn",
 }
+
+_RULE_WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")+)"|([a-z_]\w*)(?!\w*\s*[(])""", re.IGNORECASE)
+"""Texts, quoted names, and words that are not called as functions."""
+_SQL_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "and any all as between bigint boolean case cast date day distinct else end escape extract false from hour "
+        "ilike in integer interval is like minute month not null numeric or second similar text then time timestamp "
+        "timestamptz to true varchar when year",
+    )
+)
 
 
 class ContractError(DataError):
@@ -95,6 +107,11 @@ class RowRule:
     name: str
     expression: str
     """In the SQL that PostgreSQL and DuckDB share, over the contract's columns."""
+
+    @property
+    def words(self) -> set[str]:
+        """The words of the expression that are neither text nor called as functions: columns, and words of SQL."""
+        return {quoted or word.lower() for quoted, word in _RULE_WORDS.findall(self.expression)} - {""}
 
 
 @dataclass(frozen=True)
@@ -208,6 +225,14 @@ def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool]
     return None, False
 
 
+def _row_rule(path: Path, raw: Mapping[str, Any]) -> RowRule:
+    if set(raw) != {"name", "expression"}:
+        raise ContractError(
+            f"{path}: a row rule has a name and an expression, not {', '.join(sorted(raw)) or 'nothing'}"
+        )
+    return RowRule(raw["name"], raw["expression"])
+
+
 def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     name = raw["name"]
     if "logicalType" not in raw or "physicalType" not in raw:
@@ -280,7 +305,7 @@ def load(path: Path) -> Contract:
         reject_threshold_pct=float(custom.get("rejectThresholdPct", 0)),
         lookback_periods=int(custom.get("lookbackPeriods", 0)),
         checks=tuple(_check(path, item) for item in table.get("quality", [])),
-        row_rules=tuple(RowRule(item["name"], item["expression"]) for item in custom.get("rowRules", [])),
+        row_rules=tuple(_row_rule(path, item) for item in custom.get("rowRules", [])),
         period_column=custom.get("periodColumn") or next((item.name for item in columns if item.partitioned), None),
         version_column=custom.get("versionColumn"),
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
@@ -315,6 +340,9 @@ def _problem(contract: Contract) -> str | None:
         ),
         "unique columns beside the key are checked in snapshots only": (
             contract.is_merged and any(column.unique for column in contract.columns)
+        ),
+        "the names in a row rule must be columns of the contract": any(
+            not rule.words <= _SQL_WORDS.union(contract.names) for rule in contract.row_rules
         ),
         "versionColumn goes with the loadMode changes, and only with it": (
             (mode == "changes") != (version_column is not None)

@@ -139,6 +139,18 @@ def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
     ]
 
 
+def _row_rules(contract: Contract) -> list[tuple[str, str]]:
+    """(reason, condition that holds for a good row) of the rules over several columns.
+
+    A rule that a missing value makes null does not judge the row; one that cannot be computed does not hold.
+    """
+    found = []
+    for rule in contract.row_rules:
+        is_missing = " or ".join(f"{identifier(name)} is null" for name in contract.names if name in rule.words)
+        found.append((f"rule:{rule.name}", f"coalesce(try({rule.expression}), {is_missing or 'false'})"))
+    return found
+
+
 def _is_blank(column: Column) -> str:
     return f"coalesce(trim({identifier(f'raw_{column.name}')}), '') = ''"
 
@@ -153,7 +165,7 @@ def _good(contract: Contract, period: Period) -> str:
             conditions.append(rules or f"{value} is not null")
         else:
             conditions.append(f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end")
-    conditions += [good for _, good in _period_rules(contract, period)]
+    conditions += [good for _, good in (*_period_rules(contract, period), *_row_rules(contract))]
     # A missing value makes its condition, and so the whole, null.
     return "coalesce(" + "\n    and ".join(conditions) + ", false)"
 
@@ -168,7 +180,8 @@ def _reasons(contract: Contract, period: Period) -> list[str]:
         if _form(column) is not None:
             found.append((f"type:{column.name}", f"{value} is null and not ({blank})"))
         found += [(f"{rule}:{column.name}", f"not ({good})") for rule, good in _value_rules(column)]
-    found += [(reason, f"not ({good})") for reason, good in _period_rules(contract, period)]
+    rules = (*_period_rules(contract, period), *_row_rules(contract))
+    found += [(reason, f"not ({good})") for reason, good in rules]
     return [f"case when {condition} then {literal(reason)} end" for reason, condition in found]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waybill.contracts import Contract
+from waybill.contracts import Contract, ContractError
 from waybill.contracts.validation import compile_query, identifier, literal, reference_table
 from waybill.intake.json_records import read_records
 from waybill.intake.receive import ReceivedFile, normalise, read_chunks, read_fields
@@ -118,7 +118,7 @@ def judge(
 
     `references` holds, for each referring column, the one-column table of values it may take.
     Reads `mended` (made by `mend`) if given, else the body as it arrived. Raises `FastReaderFailed`
-    when DuckDB cannot parse the body.
+    when DuckDB cannot parse the body, and `ContractError` when it does not understand a row rule.
     """
     import duckdb
 
@@ -137,5 +137,10 @@ def judge(
     try:
         query = compile_query(contract, period, source, received.has)
         yield from connection.execute(query).to_arrow_reader(BATCH_ROWS)
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
+        raise ContractError(
+            f"the contract of {contract.table} (version {contract.version}) cannot be compiled: "
+            f"{str(error).splitlines()[0]}; look at its row rules"
+        ) from error
     except duckdb.Error as error:
         raise FastReaderFailed(str(error).splitlines()[0]) from error
