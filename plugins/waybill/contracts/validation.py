@@ -66,7 +66,18 @@ def _form(column: Column) -> str | None:
 def _cast(column: Column) -> str:
     raw = identifier(f"raw_{column.name}")
     kind = duckdb_type(column)
+    if kind == "timestamptz":  # the cast wants seconds before an offset
+        seconds = rf"regexp_replace({raw}, '([ T][0-9]{{2}}:[0-9]{{2}})(Z|[+-])', '\1:00\2')"
+        return f"coalesce(try_cast({raw} as {kind}), try_cast({seconds} as {kind}))"
     return f"nullif(trim({raw}), '')" if kind == "varchar" else f"try_cast({raw} as {kind})"
+
+
+def _result(column: Column) -> str:
+    """The typed value in the form that PostgreSQL's binary COPY takes: a UUID is 16 bytes."""
+    value = identifier(column.name)
+    if column.physical_type == "uuid":
+        return f"unhex(replace({value}::varchar, '-', '')) as {value}"
+    return value
 
 
 def _typed(column: Column) -> str:
@@ -206,7 +217,7 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
     ]
     reasons = ",\n      ".join(_reasons(contract, period))
     fields = ", ".join(f"{identifier(name)} := {identifier(f'raw_{name}')}" for name in contract.names if present(name))
-    columns = ", ".join(identifier(name) for name in contract.names)
+    columns = ", ".join(_result(column) for column in contract.columns)
     key = ", ".join(identifier(name) for name in contract.row_key)
     return f"""
 with fields as (
