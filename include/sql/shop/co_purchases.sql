@@ -42,49 +42,70 @@ products as (
 
 pairs as (
     select
-        one.product_id,
-        other.product_id as recommended_product_id,
+        one.product_id as one_id,
+        other.product_id as other_id,
         count(*) as common_baskets_count
     from baskets
     cross join unnest(baskets.product_ids) as one (product_id)
     cross join unnest(baskets.product_ids) as other (product_id)
-    where cardinality(baskets.product_ids) > 1 and one.product_id <> other.product_id
+    where cardinality(baskets.product_ids) > 1 and one.product_id < other.product_id
     group by one.product_id, other.product_id
     having count(*) >= 3
 ),
 
 lifts as (
     select
-        pairs.product_id,
-        pairs.recommended_product_id,
+        pairs.one_id,
+        pairs.other_id,
         pairs.common_baskets_count,
-        one.baskets_count,
-        other.baskets_count as recommended_baskets_count,
+        one.baskets_count as one_baskets_count,
+        other.baskets_count as other_baskets_count,
+        round(100 * pairs.common_baskets_count / basket_total.all_baskets_count, 4) as support_pct,
         round(
             pairs.common_baskets_count * basket_total.all_baskets_count / (one.baskets_count * other.baskets_count), 6
-        ) as lift,
-        round(100 * pairs.common_baskets_count / basket_total.all_baskets_count, 4) as support_pct,
-        round(100.0 * pairs.common_baskets_count / one.baskets_count, 4) as confidence_pct
+        ) as lift
     from pairs
-    inner join products as one on pairs.product_id = one.product_id
-    inner join products as other on pairs.recommended_product_id = other.product_id
+    inner join products as one on pairs.one_id = one.product_id
+    inner join products as other on pairs.other_id = other.product_id
     cross join basket_total
+),
+
+both_ways as (
+    select
+        one_id as product_id,
+        other_id as recommended_product_id,
+        one_baskets_count as baskets_count,
+        other_baskets_count as recommended_baskets_count,
+        common_baskets_count,
+        support_pct,
+        lift
+    from lifts
+    union all
+    select
+        other_id as product_id,
+        one_id as recommended_product_id,
+        other_baskets_count as baskets_count,
+        one_baskets_count as recommended_baskets_count,
+        common_baskets_count,
+        support_pct,
+        lift
+    from lifts
 ),
 
 ranked as (
     select
         product_id,
         recommended_product_id,
-        common_baskets_count,
         baskets_count,
         recommended_baskets_count,
-        lift,
+        common_baskets_count,
         support_pct,
-        confidence_pct,
+        lift,
+        round(100.0 * common_baskets_count / baskets_count, 4) as confidence_pct,
         row_number() over (
             partition by product_id order by lift desc, recommended_product_id asc
         ) as recommendation_rank
-    from lifts
+    from both_ways
     where lift > 1
 )
 
