@@ -16,7 +16,7 @@ from waybill.settings import settings
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DATE = rf"\s*{_DAY}\s*"
-_TIME = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+_TIME = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
 _TIMESTAMP = rf"\s*{_DAY}[ T]{_TIME}\s*"
 _FORMS = {
     "integer": r"\s*[+-]?[0-9]+\s*",
@@ -69,6 +69,8 @@ def _cast(column: Column) -> str:
     if kind == "timestamptz":  # the cast wants seconds before an offset
         seconds = rf"regexp_replace({raw}, '([ T][0-9]{{2}}:[0-9]{{2}})(Z|[+-])', '\1:00\2')"
         return f"coalesce(try_cast({raw} as {kind}), try_cast({seconds} as {kind}))"
+    if kind in ("boolean", "uuid"):  # these casts do not pass over blanks
+        raw = f"trim({raw})"
     return f"nullif(trim({raw}), '')" if kind == "varchar" else f"try_cast({raw} as {kind})"
 
 
