@@ -61,14 +61,36 @@ def probe():
 probe()
 """
 
+DUE_DAG = """
+import time
+
+from airflow.sdk import DAG, task
+
+from waybill.operators import alert_failure, deadline_alert
+
+with DAG(
+    "due", schedule=None, is_paused_upon_creation=False, params={"seconds": 0, "fails": False},
+    on_failure_callback=alert_failure, deadline=deadline_alert(hours=3),
+):
+
+    @task
+    def work(params, ti):
+        time.sleep(params["seconds"])
+        if params["fails"] and ti.try_number == 1:
+            raise ValueError("the first try fails")
+
+    work()
+"""
+
 
 @pytest.fixture(scope="session")
 def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A whole stack, Airflow too, with the project's DAGs and one called `probe`; it takes 15 s to start."""
+    """A whole stack, Airflow too, with the project's DAGs, one called `probe` and one called `due`; 15 s to start."""
     dags = tmp_path_factory.mktemp("dags")
     for entry in (PROJECT_ROOT / "dags").iterdir():
         (dags / entry.name).symlink_to(entry)
     (dags / "probe.py").write_text(PROBE_DAG)
+    (dags / "due.py").write_text(DUE_DAG)
     running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags)
     try:
         running.up()

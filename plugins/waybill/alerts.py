@@ -27,9 +27,9 @@ def note_channels(connection: Connection, dag_id: str, run_id: str, kind: str, c
     )
 
 
-def failure_text(dag_id: str, run_id: str, task_id: str | None, cause: str | None, url: str | None) -> str:
-    """The message of a failed run: what failed, why, and where to look."""
-    lines = [f"{dag_id}: the run {run_id} failed" + (f" in the task {task_id}." if task_id else ".")]
+def failure_text(title: str, run_id: str, task_id: str | None, cause: str | None, url: str | None) -> str:
+    """The message of a failed run: what failed (`title` is the DAG and the period), why, and where to look."""
+    lines = [f"{title}: the run {run_id} failed" + (f" in the task {task_id}." if task_id else ".")]
     if cause:
         lines.append(f"Cause: {cause}")
     lines.append("Nothing of a failed step was published; the data of earlier runs is unchanged.")
@@ -38,9 +38,9 @@ def failure_text(dag_id: str, run_id: str, task_id: str | None, cause: str | Non
     return "\n".join(lines)
 
 
-def deadline_text(dag_id: str, run_id: str, deadline: str) -> str:
+def deadline_text(title: str, run_id: str, deadline: str) -> str:
     """The message of a run that is late."""
     return (
-        f"{dag_id}: the run {run_id} has not finished by {deadline}.\n"
+        f"{title}: the run {run_id} has not finished by {deadline}.\n"
         "Look whether its files have landed (the task named landed waits for them) and whether a task is being retried."
     )

@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +98,22 @@ def test_one_message_for_a_run_that_says_what_failed_and_why(queue: Queue, wareh
     assert noted(warehouse) == [("messaging_monthly", "scheduled__2026-11", "failure", ["waybill_alerts_sns"])]
     alert_failure(of_run("another"))
     assert len(queue.messages()) == 1
+
+
+@pytest.mark.parametrize(
+    ("partition_key", "conf", "period"),
+    [
+        ("2026-10", {}, " 2026-10"),
+        (None, {"month": "2026-03"}, " 2026-03"),
+        (None, {"day": "2026-03-31"}, " 2026-03-31"),
+    ],
+)
+def test_the_first_line_names_the_period(
+    partition_key: str | None, conf: dict[str, str], period: str, queue: Queue, warehouse: str
+) -> None:
+    alert_failure(of_run() | {"dag_run": SimpleNamespace(partition_key=partition_key, conf=conf)})
+    [message] = queue.messages()
+    assert message["Subject"] == f"messaging_monthly{period}: the run scheduled__2026-11 failed."
 
 
 def test_tasks_that_fail_at_once_raise_one_alert(queue: Queue, warehouse: str) -> None:
@@ -195,14 +210,19 @@ def test_without_any_channel_the_alert_is_an_error_in_the_log(
     assert "no alert channel took the alert: messaging_monthly: the run scheduled__2026-11 failed" in caplog.text
 
 
-def test_a_late_run_is_told_once_and_apart_from_its_failure(queue: Queue, warehouse: str) -> None:
+def test_a_run_that_is_late_and_has_not_ended_is_told_once_and_apart_from_its_failure(
+    queue: Queue, warehouse: str
+) -> None:
     callback = deadline_alert(3).callback
     assert callback.path == f"{alert_deadline.__module__}.{alert_deadline.__qualname__}"
-    context: Mapping[str, Any] = {"dag_run": {"dag_id": DAG.dag_id, "dag_run_id": "scheduled__2026-11"}}
-    for _ in range(2):
-        alert_deadline(**callback.kwargs, context=context)
+    for state in ("failed", "success", "running", "running"):
+        run = {"dag_id": DAG.dag_id, "dag_run_id": "scheduled__2026-11", "state": state, "partition_key": "2026-10"}
+        alert_deadline(**callback.kwargs, context={"dag_run": run})
     [message] = queue.messages()
-    assert "has not finished by 3 hours after its start" in message["Message"]
+    assert (
+        message["Subject"]
+        == ("messaging_monthly 2026-10: the run scheduled__2026-11 has not finished by 3 hours after its start.")[:99]
+    )
     alert_failure(of_run())
     assert len(queue.messages()) == 1
     assert [row[2] for row in noted(warehouse)] == ["deadline", "failure"]

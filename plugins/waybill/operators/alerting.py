@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Connection
@@ -79,13 +78,20 @@ def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_
             send(subject, text)
 
 
+def _title(dag_id: str, partition_key: str | None, conf: Mapping[str, Any] | None) -> str:
+    """The DAG and the period that the run stands for, if that is known."""
+    conf = conf or {}
+    return f"{dag_id} {partition_key or conf.get('month') or conf.get('day') or ''}".strip()
+
+
 def _alert_failure(context: Mapping[str, Any], *, even_without_warehouse: bool) -> None:
     from waybill.alerts import failure_text
 
     task = context.get("ti")
     cause = context.get("exception") or context.get("reason")
+    run = context.get("dag_run")
     text = failure_text(
-        context["dag"].dag_id,
+        _title(context["dag"].dag_id, getattr(run, "partition_key", None), getattr(run, "conf", None)),
         context["run_id"],
         getattr(task, "task_id", None),
         str(cause) if cause else None,
@@ -111,11 +117,15 @@ def alert_failure(context: Mapping[str, Any]) -> None:
 
 
 def alert_deadline(after: str, context: Mapping[str, Any]) -> None:
-    """A run is late."""
+    """A run is late, unless it has ended by now."""
     from waybill.alerts import deadline_text
 
     run = context["dag_run"]
-    text = deadline_text(run["dag_id"], run["dag_run_id"], after)
+    if run["state"] in ("success", "failed"):  # Airflow keeps the deadline of a run that failed
+        log.info("%s: the run %s has ended: nobody waits for it", run["dag_id"], run["dag_run_id"])
+        return
+    title = _title(run["dag_id"], run.get("partition_key"), run.get("conf"))
+    text = deadline_text(title, run["dag_run_id"], after)
     _alert_once(run["dag_id"], run["dag_run_id"], "deadline", text, even_without_warehouse=True)
 
 
@@ -123,6 +133,7 @@ def deadline_alert(hours: float) -> DeadlineAlert:
     """Alert when a run has not finished so many hours after it was queued."""
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(hours=hours),
+        # Seconds, not a timedelta: Airflow 3.3 reads both, but cannot clear the tasks of a run whose deadline is one.
+        interval=hours * 3600,  # type: ignore[arg-type]
         callback=SyncCallback(alert_deadline, kwargs={"after": f"{hours:g} hours after its start"}),
     )
