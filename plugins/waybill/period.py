@@ -90,6 +90,15 @@ class Period:
         months = self.start.year * 12 + self.start.month - 1 + periods
         return Period.of("month", date(months // 12, months % 12 + 1, 1))
 
+    def until(self, last: Period) -> list[Period]:
+        """The periods from this one to `last`. Raises `DataError` if that comes before it."""
+        if last < self:
+            raise DataError(f"{self} comes after {last}; name the first {self.cadence} first")
+        periods = [self]
+        while periods[-1] < last:
+            periods.append(periods[-1].shift(1))
+        return periods
+
     def covers(self, other: Period) -> bool:
         """Whether the other period lies within this one."""
         return self.start <= other.start and other.end <= self.end
@@ -120,12 +129,16 @@ def resolve(
 
     An interval counts only if it is exactly one calendar period of the business time zone: a manual
     trigger or an adopted run may carry another one, and would silently load the wrong period.
-    Raises `DataError` when nothing names a period.
+    Raises `DataError` when nothing names a period, or when parameter and partition key name two.
     """
-    if param:
-        return Period.parse(cadence, param)
-    if partition_key:
-        return Period.parse(cadence, partition_key)
+    named = [Period.parse(cadence, key) for key in (param, partition_key) if key]
+    if len(set(named)) > 1:
+        raise DataError(
+            f"the parameter {cadence!r} says {named[0]} and the run's partition key {named[1]}: "
+            f"leave the parameter empty in a backfill, and trigger single runs without a partition key"
+        )
+    if named:
+        return named[0]
     if interval is not None:
         start, end = (instant.astimezone(ZoneInfo(timezone)) for instant in interval)
         period = Period.of(cadence, start.date())

@@ -80,6 +80,7 @@ def context(**names: Any) -> dict[str, Any]:
         partition_key=names.get("partition_key"),
         data_interval_start=None,
         data_interval_end=None,
+        start_date=names.get("start_date", datetime(2026, 4, 1, tzinfo=UTC)),
     )
     return {"dag_run": run, "params": {"month": names.get("month")}, "run_id": "run", "ti": SimpleNamespace()}
 
@@ -208,13 +209,17 @@ def test_checks_that_fail_are_not_retried(dag: DAG, warehouse: str, raw: str, s3
         execute(dag, "publish", LAST)
 
 
-@pytest.mark.parametrize("names", [{}, {"month": "2026-13"}, {"partition_key": "2026-1-1"}], ids=str)
-def test_a_run_that_stands_for_no_month_fails_at_once(
+@pytest.mark.parametrize(
+    "names",
+    [{}, {"month": "2026-13"}, {"partition_key": "2026-1-1"}, {"month": "2026-01", "partition_key": "2026-02"}],
+    ids=str,
+)
+def test_a_run_that_stands_for_no_month_or_two_fails_at_once(
     names: dict[str, str], dag: DAG, warehouse: str, raw: str
 ) -> None:
     for task in dag.tasks:
         assert isinstance(task, BaseOperator)
-        with pytest.raises(AirflowFailException, match=r"which month|is not a month"):
+        with pytest.raises(AirflowFailException, match=r"which month|is not a month|says 2026-01 and .* key 2026-02"):
             task.execute(context(**names))  # type: ignore[arg-type]
 
 
@@ -233,12 +238,34 @@ def test_what_is_infrastructure_is_retried(
         assert not isinstance(caught.value, AirflowFailException), task_id
 
 
-def test_the_sensor_waits_for_every_dataset_without_a_worker(dag: DAG, raw: str, s3: S3Client, stack: Stack) -> None:
+def test_a_month_that_is_not_over_is_not_waited_for(dag: DAG, raw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    task: Any = dag.get_task("landed")
+    monkeypatch.setenv("WAYBILL_TIMEZONE", "America/New_York")
+    settings.cache_clear()
+    for began, run_type, outcome in (
+        ("2026-04-01T03:59:59+00:00", "manual", AirflowFailException),
+        ("2026-04-01T03:59:59+00:00", "backfill", AirflowFailException),
+        ("2026-04-01T03:59:59+00:00", "scheduled", TaskDeferred),
+        ("2026-04-01T04:00:00+00:00", "manual", TaskDeferred),
+    ):
+        with pytest.raises(outcome) as caught:
+            task.execute(context(month="2026-03", run_type=run_type, start_date=datetime.fromisoformat(began)))
+        if outcome is AirflowFailException:
+            assert "2026-03 is not over: it ends 2026-04-01 04:00 UTC" in str(caught.value)
+
+
+def test_the_sensor_waits_for_every_dataset_without_a_worker(
+    dag: DAG, raw: str, s3: S3Client, stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
     bodies = {file.dataset: file for file in DATA.files if file.period == FIRST}
     for name in ("customers", "channels"):
         s3.put_object(Bucket=raw, Key=bodies[name].key, Body=bodies[name].body)
-    with pytest.raises(TaskDeferred) as deferred:
+    prefix = f"raw/messaging/traffic/month={FIRST}/"
+    for marker in ("", "_SUCCESS", ".part-1.csv", "folder/"):
+        s3.put_object(Bucket=raw, Key=prefix + marker, Body=b"")
+    with pytest.raises(TaskDeferred) as deferred, caplog.at_level("INFO"):
         execute(dag, "landed", FIRST)
+    assert f"waiting for traffic under s3://{raw}/raw/messaging/<dataset>/month={FIRST}/" in caplog.text
     trigger = deferred.value.trigger
     _, arguments = trigger.serialize()
     assert [key.rsplit("/", 2)[0] for key in arguments["bucket_key"]] == [

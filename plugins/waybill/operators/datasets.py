@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
@@ -18,11 +19,16 @@ from waybill.operators.session import (
 )
 
 if TYPE_CHECKING:
-    from waybill.period import Cadence
+    from waybill.period import Cadence, Period
+
+log = logging.getLogger(__name__)
 
 
 class LandedSensor(S3KeySensor):
-    """Waits, without holding a worker, until each dataset has at least one file of the run's period."""
+    """Waits, without holding a worker, until each dataset has at least one file of the run's period.
+
+    A run that was not scheduled fails at once if its period is not over yet.
+    """
 
     ui_color = "#e8f4f8"
 
@@ -37,11 +43,30 @@ class LandedSensor(S3KeySensor):
 
         with data_errors_fail_at_once():
             period = period_of(context, self.cadence)
+            self._refuse_future(period, context["dag_run"])
         bucket = settings().raw_bucket
-        self.bucket_key = [
-            f"s3://{bucket}/{raw_prefix(self.domain, name, period)}*" for name in references(self.domain)
-        ]
-        super().execute(context)
+        # As in `list_landed`, markers of folders and names that start with a dot or underscore are no data.
+        keys = {
+            name: f"s3://{bucket}/{raw_prefix(self.domain, name, period)}[!._]*[!/]" for name in references(self.domain)
+        }
+        if waiting := [name for name, key in keys.items() if not self._check_key(key, context)]:
+            self.bucket_key = list(keys.values())
+            where = raw_prefix(self.domain, "<dataset>", period)
+            log.info("waiting for %s under s3://%s/%s", ", ".join(waiting), bucket, where)
+            self._defer()
+
+    def _refuse_future(self, period: Period, run: Any) -> None:
+        """Raise `DataError` if somebody asks for a period that is not over; the clock has no say in anything else."""
+        from waybill.errors import DataError
+        from waybill.settings import settings
+
+        _, ends = period.instants(settings().timezone)
+        began = run.start_date
+        if began < ends and run.run_type != "scheduled":
+            raise DataError(
+                f"{period} is not over: it ends {ends:%Y-%m-%d %H:%M} UTC and the run began "
+                f"{began:%Y-%m-%d %H:%M} UTC; clear the task when it is, or trigger a run for another {self.cadence}"
+            )
 
 
 class IntakeOperator(BaseOperator):

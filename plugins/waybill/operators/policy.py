@@ -20,6 +20,9 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
+_WHEN_NEEDED = "Required for a single run; leave it empty in a backfill, whose runs know what they stand for."
+
+
 def month_param() -> Param:
     """The parameter that names the month of a run triggered by hand."""
     return Param(
@@ -27,7 +30,7 @@ def month_param() -> Param:
         type=["null", "string"],
         pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
         title="Month",
-        description_md="The month to compute, like `2026-03`. Empty: the month before the scheduled run.",
+        description_md=f"The month to compute, like `2026-03`. {_WHEN_NEEDED}",
     )
 
 
@@ -38,5 +41,5 @@ def day_param() -> Param:
         type=["null", "string"],
         format="date",
         title="Day",
-        description_md="The day to take in, like `2026-03-31`. Empty: the day before the scheduled run.",
+        description_md=f"The day to take in, like `2026-03-31`. {_WHEN_NEEDED}",
     )
