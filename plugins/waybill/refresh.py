@@ -24,6 +24,7 @@ from waybill.intake.ledger import Run
 from waybill.period import ALL_TIME, Period
 from waybill.reports import Basis, build_from_sql, sha256
 from waybill.warehouse.dimension import build_dimension
+from waybill.warehouse.schema import ensure
 from waybill.zones import report_files, report_schema, star_schema
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,11 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
     """
     rebuilt: dict[str, list[str]] = {}
     failures = []
-    datasets = load_domain(domain).values()
-    for table in derived_tables(domain):
+    datasets, tables = load_domain(domain).values(), derived_tables(domain)
+    with connection.transaction():  # SQL may name what no file was delivered for yet
+        for contract in (*datasets, *(table.contract for table in tables)):
+            ensure(connection, contract)
+    for table in tables:
         contract = table.contract
         if contract.domain != schema:
             continue
