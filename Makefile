@@ -4,6 +4,7 @@ BIN := .waybill/venv/bin
 STAMP := .waybill/venv/installed
 DLT := .waybill/dlt
 LOCKS := requirements.txt requirements-dev.txt
+TERRAFORM ?= terraform
 # Behind a company's proxy only the system knows the right certificates; a bare container has none.
 CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
 UV = $(BIN)/python -m uv --quiet $(CERTS) pip
@@ -13,7 +14,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint bench lock
+.PHONY: help demo up down clean test lint bench lock terraform
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -41,6 +42,29 @@ lint: $(STAMP) ## check style and types
 
 bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
 	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python
+
+# Works on a copy without links, so that nothing of Terraform's lies about. Where the registry of providers is out of
+# reach, TF_OFFLINE may name a program that does the same without it: `$(TF_OFFLINE) check --tree <tree> <folder>...`.
+terraform: ## check the Terraform tree: layout, types and tests
+	@if ! command -v $(TERRAFORM) >/dev/null; then
+		echo "There is no $(TERRAFORM). Install Terraform 1.11 or newer (https://developer.hashicorp.com/terraform/install)" >&2
+		echo "and put it on the PATH, or name it: make terraform TERRAFORM=/path/to/terraform" >&2
+		exit 1
+	fi
+	tree=$(CURDIR)/.waybill/terraform
+	rm -rf $$tree/terraform $$tree/include && mkdir -p $$tree/include $$tree/providers
+	cp -RL terraform $$tree/ && cp -R include/contracts $$tree/include/ && cp requirements.txt $$tree/
+	cd $$tree
+	folders=$$(echo terraform/bootstrap terraform/modules/* terraform/environments/*)
+	if [ -n "$(TF_OFFLINE)" ]; then exec $(TF_OFFLINE) check --tree . $$folders; fi
+	$(TERRAFORM) fmt -check -diff -recursive terraform
+	export TF_PLUGIN_CACHE_DIR=$$tree/providers TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
+	for folder in $$folders; do
+		echo "== $$folder"
+		$(TERRAFORM) -chdir=$$folder init -backend=false -input=false >/dev/null
+		$(TERRAFORM) -chdir=$$folder validate
+		if compgen -G "$$folder/*.tftest.hcl" >/dev/null; then $(TERRAFORM) -chdir=$$folder test; fi
+	done
 
 lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt

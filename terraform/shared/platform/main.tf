@@ -18,7 +18,7 @@ locals {
       port      = module.database.port
       schema    = module.database.database
       login     = module.database.role
-      extra     = { iam = true, sslmode = "require", region_name = var.region }
+      extra     = { iam = true, aws_conn_id = "aws_default", sslmode = "require" } # anything else would go to libpq
     })
     aws_default = jsonencode({
       conn_type = "aws"

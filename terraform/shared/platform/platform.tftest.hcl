@@ -60,7 +60,7 @@ run "with_the_artefacts" {
     error_message = "The warehouse's connection must lead to the database, without a password."
   }
   assert {
-    condition     = jsondecode(local.connections.waybill_warehouse).extra == { iam = true, sslmode = "require", region_name = "eu-central-1" }
+    condition     = jsondecode(local.connections.waybill_warehouse).extra == { iam = true, aws_conn_id = "aws_default", sslmode = "require" }
     error_message = "The warehouse must be entered by IAM and TLS."
   }
   assert {
