@@ -70,3 +70,33 @@ def test_a_replay_judges_a_daily_file_by_its_day(empty_connection: Connection) -
     assert replayed.books.rows_in == total(replayed.books)
     assert shop.all("select reasons from waybill.quarantine where resolved_as is null") == [(["after_period"],)]
     assert shop.new_changes()[-1] == ("shop.reviews", date(2026, 3, 2))
+
+
+def test_rows_that_are_too_late_are_admitted_when_a_replay_says_so(empty_connection: Connection) -> None:
+    shop = Shop(empty_connection)
+    old, newer = datetime(2026, 1, 5, 12, tzinfo=UTC), datetime(2026, 3, 2, 12, tzinfo=UTC)
+    shop.load_rows("transactions", "2026-01-05", [(2, old, 3)])
+    rows = [(1, old, 1), (2, old, 2), (3, newer, 1), (4, datetime(2026, 3, 3, tzinfo=UTC), 1), (3, old, 1)]
+    books = shop.load_rows("transactions", "2026-03-02", rows)
+    assert books
+    assert (books.inserted, books.rejected) == (1, 4)
+    shop.new_changes()
+
+    [kept] = replay(empty_connection, shop.contracts["transactions"], shop.contracts, RUN)
+    assert (kept.books.rows_in, kept.books.rejected) == (4, 4)
+    assert shop.new_changes() == []
+
+    [admitted] = replay(empty_connection, shop.contracts["transactions"], shop.contracts, RUN, admit_late=True)
+    outcomes = (admitted.books.inserted, admitted.books.updated, admitted.books.rejected, total(admitted.books))
+    assert outcomes == (1, 1, 2, 4)
+    reasons = shop.all("select record, reasons from waybill.quarantine where resolved_as is null order by record")
+    assert reasons == [(4, ["after_period"]), (5, ["conflict"])]
+    assert shop.all("select transaction_id, quantity from shop.transactions order by 1") == [(1, 1), (2, 2), (3, 1)]
+    assert shop.all("select transaction_id, quantity from shop.transactions_superseded") == [(2, 3)]
+    assert shop.new_changes() == [("shop.transactions", date(2026, 1, 5))]
+    [(rows_in, *others)] = shop.all(
+        "select rows_in, inserted, updated, unchanged, rejected, duplicate, stale from waybill.load_file "
+        "where period = '2026-03-02'"
+    )
+    assert (rows_in, others) == (5, [2, 1, 0, 2, 0, 0])
+    assert replay(empty_connection, SHOP["transactions"], SHOP, RUN, file_id=-1) == []

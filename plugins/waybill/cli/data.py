@@ -138,6 +138,7 @@ def replay(
     domain: Domain = "messaging",
     file_id: Annotated[int | None, typer.Option(help="Only the rows of this file.")] = None,
     record: Annotated[list[int] | None, typer.Option(help="Only this record of the file; may be repeated.")] = None,
+    admit_late: Annotated[bool, typer.Option("--admit-late", help="Admit rows that came too late, too.")] = False,
 ) -> None:
     """Try quarantined rows again, after a contract was mended or a referenced row has arrived."""
     import getpass
@@ -157,7 +158,15 @@ def replay(
         raise DataError("--record needs --file-id: records are numbered within a file")
     run = Run(run_id=f"replay by {os.environ.get('USER') or getpass.getuser()}", code_version=code_version())
     with connect() as connection:
-        replayed = replay_rows(connection, contracts[dataset], contracts, run, file_id=file_id, records=record or None)
+        replayed = replay_rows(
+            connection,
+            contracts[dataset],
+            contracts,
+            run,
+            file_id=file_id,
+            records=record or None,
+            admit_late=admit_late,
+        )
     show.show(console, show.replay_table(replayed))
     if admitted := [file.period for file in replayed if file.books.rows_in > file.books.rejected]:
         console.print(f"Rows of {min(admitted)} and later were admitted: backfill from there for their reports.")

@@ -126,7 +126,8 @@ class Contract:
     columns: tuple[Column, ...]
     load_mode: LoadMode
     reject_threshold_pct: float
-    lookback_periods: int
+    lookback_periods: int | None
+    """How many periods before its own a file may hold rows of; None: any number."""
     checks: tuple[Check, ...]
     document: str
     """The file's text."""

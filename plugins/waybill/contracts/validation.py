@@ -139,17 +139,19 @@ def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
     column = next((column for column in contract.columns if column.name == contract.period_column), None)
     if column is None:
         return []
-    value, earliest = identifier(column.name), period.shift(-contract.lookback_periods)
-    start: date | datetime = earliest.start
-    end: date | datetime = period.end
-    if column.physical_type == "timestamptz":
-        timezone = settings().timezone
-        start, end = earliest.instants(timezone)[0], period.instants(timezone)[1]
-    kind = column.physical_type
-    return [
-        ("after_period", f"{value} < {kind} {literal(end)}"),
-        ("too_late", f"{value} >= {kind} {literal(start)}"),
-    ]
+
+    def bounds(period: Period) -> tuple[str, str]:
+        start_and_end: tuple[date | datetime, ...] = (period.start, period.end)
+        if column.physical_type == "timestamptz":
+            start_and_end = period.instants(settings().timezone)
+        start, end = (f"{column.physical_type} {literal(bound)}" for bound in start_and_end)
+        return start, end
+
+    value = identifier(column.name)
+    rules = [("after_period", f"{value} < {bounds(period)[1]}")]
+    if contract.lookback_periods is not None:
+        rules.append(("too_late", f"{value} >= {bounds(period.shift(-contract.lookback_periods))[0]}"))
+    return rules
 
 
 def _row_rules(contract: Contract) -> list[tuple[str, str]]:

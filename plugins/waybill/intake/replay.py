@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psycopg import Connection
@@ -50,9 +50,11 @@ def replay(
     *,
     file_id: int | None = None,
     records: list[int] | None = None,
+    admit_late: bool = False,
 ) -> list[Replayed]:
     """Re-validate the open quarantined rows of a dataset (of one file, or some records of it, if given).
 
+    `admit_late` admits rows of periods before the contract's lookback, too: no row is `too_late`.
     Each file is one transaction. Rows that pass are marked resolved by this run; rows that do not stay, with
     the reasons of today. Records that could not be split into fields are left: only their file can be mended.
     """
@@ -67,6 +69,8 @@ def replay(
         """,
         {"dataset": contract.table, "file_id": file_id},
     ).fetchall()
+    if admit_late:
+        contract = replace(contract, lookback_periods=None)
     done = []
     for found_id, bucket, key, start in files:
         period = Period.of(contract.cadence, start)
