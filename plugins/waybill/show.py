@@ -136,11 +136,12 @@ def report_table(connection: Connection, contract: Contract, period: Period, lim
         text_width=_TEXT_WIDTH,
     )
     for row in rows:
-        table.add_row(*(_cell(column, row[column.name]) for column in shown))
+        table.add_row(*(cell(column, row[column.name]) for column in shown))
     return table
 
 
-def _cell(column: Column, value: Any) -> str:
+def cell(column: Column, value: Any) -> str:
+    """A value of a column as people read it: identifiers bare, at most four decimals."""
     if column.name.endswith("_id"):
         return str(value)
     scale = column.physical_type.rpartition(",")[2].rstrip(")")

@@ -141,6 +141,8 @@ class Contract:
     days_before: int | None = 0
     """How many days before its period a report reads; None: all."""
     days_after: int = 0
+    latency_days: int | None = None
+    """How many days after its period's end a file has landed at the latest; None: nothing is promised."""
 
     @property
     def table(self) -> str:
@@ -258,6 +260,15 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     )
 
 
+def _latency_days(path: Path, raw: Mapping[str, Any]) -> int | None:
+    for item in raw.get("slaProperties", []):
+        if item["property"] == "latency":
+            if item.get("unit") != "d":
+                raise ContractError(f"{path}: the latency must be in days (unit d), not {item.get('unit')!r}")
+            return int(item["value"])
+    return None
+
+
 def _custom(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {item["property"]: item["value"] for item in raw.get("customProperties", [])}
 
@@ -312,6 +323,7 @@ def load(path: Path) -> Contract:
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
         days_before=None if before == "all" else int(before),
         days_after=int(custom.get("daysAfter", 0)),
+        latency_days=_latency_days(path, raw),
         document=path.read_text("utf-8"),
     )
     if problem := _problem(contract):

@@ -152,7 +152,7 @@ class Stack:
 
     def passwords(self) -> dict[str, str]:
         """Airflow's users and their passwords."""
-        return {user: self.state.secrets[user] for user in ("admin", "viewer")}
+        return {user: self.state.secrets[user] for user in airflow.USERS}
 
     def database_url(self, role: str = "waybill_etl", database: str = "warehouse") -> str:
         """The address of a database for postgres (superuser), waybill_etl, waybill_reader or airflow."""

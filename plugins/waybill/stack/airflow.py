@@ -15,6 +15,8 @@ from waybill.stack.processes import Program
 from waybill.stack.state import State, write_private
 
 VERSION = version("apache-airflow")
+USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
+"""Who may log in, with the role that Airflow knows them by."""
 COMPONENTS = ("airflow-api", "airflow-scheduler", "airflow-dags", "airflow-triggerer")
 
 # Tasks are forked from the scheduler: what it has imported, no task imports again (0.3 s each).
@@ -66,7 +68,7 @@ def prepare(home: Path, state: State) -> None:
     (folder / "config").mkdir(parents=True, exist_ok=True)
     (folder / "airflow.cfg").write_text("# Settings come from the environment: see ../env\n")
     (folder / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
-    passwords = {user: state.secrets[user] for user in ("admin", "viewer")}
+    passwords = {user: state.secrets[user] for user in USERS}
     write_private(folder / "passwords.json", json.dumps(passwords) + "\n")
 
 
@@ -76,7 +78,7 @@ def address(state: State) -> str:
 
 
 def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str, str]:
-    """Airflow's settings, and its connection to the warehouse."""
+    """Airflow's settings, and its two connections to the warehouse."""
     slots = min(32, 4 * (os.cpu_count() or 2))
     settings = {
         "CORE__DAGS_FOLDER": str(dags),
@@ -86,7 +88,7 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "CORE__PARALLELISM": str(slots),
         "CORE__FERNET_KEY": state.secrets["fernet"],
         "CORE__EXECUTION_API_SERVER_URL": f"{address(state)}/execution/",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "airflow" / "passwords.json"),
         "DATABASE__SQL_ALCHEMY_CONN": url(state, "airflow", "airflow").replace(":", "+psycopg2:", 1),
         "API__HOST": "127.0.0.1",
@@ -109,6 +111,7 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "PYTHONWARNINGS": "ignore::DeprecationWarning",
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_CONN_WAYBILL_WAREHOUSE": url(state, "waybill_etl", "warehouse"),
+        "AIRFLOW_CONN_WAYBILL_READER": url(state, "waybill_reader", "warehouse") + "?connect_timeout=5",
     }
 
 

@@ -22,7 +22,7 @@ OTHER_PORTS = (
 PORT_RANGE = range(20_000, 32_000)
 _SECRETS: dict[str, Callable[[], str]] = {
     **dict.fromkeys(
-        ("postgres", "airflow_db", "warehouse", "reader", "admin", "viewer", "supervisor"),
+        ("postgres", "airflow_db", "warehouse", "reader", "admin", "operator", "viewer", "supervisor"),
         lambda: secrets.token_urlsafe(12),
     ),
     **dict.fromkeys(("aws_secret", "jwt", "session", "mask_key"), lambda: secrets.token_urlsafe(32)),

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import psycopg
-from psycopg import Connection
+from typing import Final
 
+import psycopg
+from psycopg import Connection, IsolationLevel
+
+from waybill.errors import DataError
 from waybill.settings import WAREHOUSE, SettingsError, settings
+
+STATEMENT_TIMEOUT_SECONDS: Final = 5
+
+
+class NoConnection(DataError):
+    """Nothing says where the warehouse is."""
 
 
 def connect(uri: str | None = None) -> Connection:
@@ -22,3 +31,11 @@ def connect(uri: str | None = None) -> Connection:
             )
         uri = warehouse.get_secret_value()
     return psycopg.connect(uri, autocommit=True, application_name="waybill")
+
+
+def only_read(connection: Connection) -> None:
+    """Let the connection read one state of the warehouse, and no statement run longer than five seconds."""
+    connection.autocommit = False
+    connection.read_only = True
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.execute("select set_config('statement_timeout', %s, false)", (f"{STATEMENT_TIMEOUT_SECONDS}s",))

@@ -1,0 +1,72 @@
+"""The views in Airflow's web server: behind its log-in and permissions, over its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_access_view
+from fastapi import Request
+
+from waybill.operators.session import warehouse
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from psycopg import Connection
+
+READER = "waybill_reader"
+
+
+@cache
+def application() -> FastAPI:
+    """The views as an application to mount."""
+    from waybill.views.app import Access, make_app
+
+    access = Access(
+        view=requires_access_view(AccessView.WEBSITE),
+        run=requires_access_dag("POST", DagAccessEntity.RUN),
+        identify=_identify,
+        may_run=_may_run,
+        reader=_reader,
+        writer=warehouse,
+    )
+    return make_app(access)
+
+
+def _identify(request: Request, user: GetUserDep) -> None:
+    """Keep who asks with the request."""
+    request.state.waybill_user = user
+
+
+def _may_run(request: Request, dag_id: str) -> bool:
+    """Whether the user of the request may start runs of the DAG."""
+    user = request.state.waybill_user
+    return get_auth_manager().is_authorized_dag(
+        method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag_id), user=user
+    )
+
+
+@contextmanager
+def _reader() -> Iterator[Connection]:
+    """The warehouse by its reading role."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from waybill.warehouse.connection import NoConnection, only_read
+
+    connection: Any  # of psycopg 3, as SQLAlchemy 2 has it
+    try:
+        connection = PostgresHook(READER).get_conn()
+    except AirflowNotFoundException:
+        raise NoConnection(
+            f"Airflow has no connection {READER}: define it with the address of the warehouse for the role {READER}"
+        ) from None
+    try:
+        only_read(connection)
+        yield connection
+    finally:
+        connection.close()

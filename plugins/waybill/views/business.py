@@ -1,0 +1,432 @@
+"""The business view: the reports of a domain and period as charts, tables and numbers, each with its waybill.
+
+Everything is drawn from the contracts of the reports; `layouts` says what comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.export import copy_csv
+from waybill.masking import masked_select, use_key
+from waybill.period import Cadence, Period
+from waybill.provenance import Waybill, trace
+from waybill.reports import of_period, sha256
+from waybill.show import text
+from waybill.views import catalog, charts
+from waybill.views.layouts import LAYOUTS, Kpi, Layout, Trend
+from waybill.warehouse.schema import columns_sql, relation
+from waybill.zones import report_files, report_schema
+
+BARS = 12
+"""How many rows a chart shows."""
+TABLE_ROWS = 25
+"""How many rows the table under a chart shows."""
+REPORT_ROWS = 500
+"""How many rows the page of a report shows; the CSV has all."""
+TREND_PERIODS = 400
+PERIODS_LISTED = 400
+_CADENCES: tuple[Cadence, ...] = ("day", "week", "month")
+
+
+class NothingBuilt(DataError):
+    """A domain has no report of the period yet."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of the strip on top, and how it compares with the period before."""
+
+    label: str
+    text: str
+    change: str
+    """Like `+3.1 %`; empty without a number before."""
+    direction: str
+    """up, down or flat; empty without a number before."""
+    report: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One report of the page."""
+
+    name: str
+    title: str
+    purpose: str
+    period: Period
+    row_count: int
+    headings: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+    measure: str = ""
+    bars: list[charts.Bar] = field(default_factory=list)
+    line: charts.Line | None = None
+    funnel: bool = False
+
+
+@dataclass(frozen=True)
+class TrendChart:
+    """One line of the domain, for each cadence that it is known by."""
+
+    label: str
+    report: str
+    lines: list[tuple[str, charts.Line]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the page of a domain and period shows."""
+
+    domain: str
+    period: Period
+    periods: list[Period]
+    """The newest ones of its cadence that something was built for, newest first."""
+    cadences: list[Period]
+    """For each cadence the newest period: where to go for another one."""
+    numbers: list[Number]
+    trends: list[TrendChart]
+    cards: list[Card]
+
+
+def built_periods(connection: Connection, domain: str) -> dict[Cadence, list[Period]]:
+    """The newest periods that a report of the domain was built for, newest first, by cadence."""
+    names = [contract.table for contract in catalog.reports(domain).values()]
+    found: dict[Cadence, list[Period]] = {}
+    for cadence in _CADENCES:
+        rows = connection.execute(
+            "select distinct period from waybill.publication where report = any(%s) and cadence = %s "
+            "order by period desc limit %s",
+            (names, cadence, PERIODS_LISTED),
+        ).fetchall()
+        if rows:
+            found[cadence] = [Period.of(cadence, start) for (start,) in rows]
+    return found
+
+
+def first_page(connection: Connection) -> tuple[str, Period]:
+    """The domain and period to open with: the first domain that has any, and its newest one.
+
+    Raises `NothingBuilt` if no report was ever built.
+    """
+    for domain in catalog.domains():
+        with contextlib.suppress(NothingBuilt):
+            return domain, newest_period(connection, domain)
+    raise NothingBuilt("No report was built yet.")
+
+
+def newest_period(connection: Connection, domain: str) -> Period:
+    """The period that a domain opens with: the newest of its longest cadence. Raises `NothingBuilt` without any."""
+    found = built_periods(connection, domain)
+    if not found:
+        raise NothingBuilt(f"No report of {domain} was built yet.")
+    return list(found.values())[-1][0]
+
+
+def page(connection: Connection, domain: str, period: Period) -> Page:
+    """The page of a domain and period. Raises `NothingBuilt` if nothing was built for the period."""
+    layout = LAYOUTS.get(domain, Layout())
+    periods = built_periods(connection, domain)
+    if period not in periods.get(period.cadence, []):
+        raise NothingBuilt(f"No report of {domain} was built for {period}.")
+    contracts = catalog.reports(domain)
+    order = [name for name in layout.first if name in contracts]
+    order += [name for name in contracts if name not in order]
+    newest = _newest_within(connection, domain, period)
+    cards = [
+        _card(connection, layout, contracts[name], newest[contracts[name].table])
+        for name in order
+        if contracts[name].table in newest
+    ]
+    return Page(
+        domain=domain,
+        period=period,
+        periods=periods[period.cadence],
+        cadences=[found[0] for found in periods.values()],
+        numbers=[
+            _number(connection, contracts[kpi.report], kpi, period) for kpi in layout.kpis if kpi.report in contracts
+        ],
+        trends=[
+            _trend(connection, contracts[trend.report], trend, period)
+            for trend in layout.trends
+            if trend.report in contracts
+        ],
+        cards=cards,
+    )
+
+
+def _newest_within(connection: Connection, domain: str, period: Period) -> dict[str, Period]:
+    """By report the period to show: this one, or the newest of its own cadences that overlaps with it."""
+    rows = connection.execute(
+        """
+        select distinct on (report) report, cadence, period
+        from waybill.publication
+        where report = any(%(reports)s)
+          and period < %(end)s and (period + ('1 ' || cadence)::interval)::date > %(start)s
+        order by report, (cadence = %(cadence)s) desc, period desc, cadence
+        """,
+        {
+            "reports": [contract.table for contract in catalog.reports(domain).values()],
+            "start": period.start,
+            "end": period.end,
+            "cadence": period.cadence,
+        },
+    ).fetchall()
+    return {report: Period.of(cadence, start) for report, cadence, start in rows}
+
+
+def _order(layout: Layout, contract: Contract) -> sql.Composable:
+    """Rows as people want them: by rank, by step, else by what the chart shows, the greatest first."""
+    ranks = [name for name in contract.names if name.endswith("_rank")]
+    if len(ranks) == 1 and len(contract.key) > 2 and contract.key[1] != ranks[0]:
+        ranks = [contract.key[1], *ranks]  # a rank within each group
+    if ranks or "step_number" in contract.names:
+        return columns_sql([*(ranks or ["step_number"]), *contract.key])
+    measured = _measure(layout, contract)
+    keys = columns_sql(contract.key)
+    if measured is None:
+        return keys
+    return sql.SQL("{} desc nulls last, {}").format(sql.Identifier(measured), keys)
+
+
+def _measure(layout: Layout, contract: Contract) -> str | None:
+    names = [column.name for column in charts.measures(contract)]
+    return layout.measure.get(contract.name, names[0] if names else None)
+
+
+def rows_of(
+    connection: Connection, domain: str, contract: Contract, period: Period, limit: int
+) -> list[dict[str, Any]]:
+    """The first rows of a report's period, restricted columns as pseudonyms."""
+    use_key(connection, contract)
+    query = sql.SQL("select {} from {} where {} order by {} limit {}").format(
+        masked_select(contract),
+        relation(contract),
+        of_period(contract, period),
+        _order(LAYOUTS.get(domain, Layout()), contract),
+        sql.Literal(limit),
+    )
+    return connection.cursor(row_factory=dict_row).execute(query).fetchall()
+
+
+def _card(connection: Connection, layout: Layout, contract: Contract, period: Period) -> Card:
+    domain = contract.domain.removesuffix(report_schema(""))
+    rows = rows_of(connection, domain, contract, period, TABLE_ROWS)
+    counted = connection.execute(
+        "select row_count from waybill.publication where (report, cadence, period) = (%s, %s, %s)",
+        (contract.table, period.cadence, period.start),
+    ).fetchone()
+    headings, texts, numeric = table(contract, rows)
+    return Card(
+        name=contract.name,
+        title=catalog.in_words(contract.name),
+        purpose=contract.description,
+        period=period,
+        row_count=counted[0] if counted else len(rows),
+        headings=headings,
+        rows=texts,
+        numeric=numeric,
+        **_chart(connection, layout, contract, period, rows),
+    )
+
+
+def _chart(
+    connection: Connection, layout: Layout, contract: Contract, period: Period, rows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The chart that suits the report: counts, a line over the periods, bars, or none."""
+    by_name = {column.name: column for column in contract.columns}
+    if group := layout.counted.get(contract.name):
+        query = sql.SQL("select {0}::text, count(*) from {1} where {2} group by 1 order by 2 desc, 1 limit {3}").format(
+            sql.Identifier(group), relation(contract), of_period(contract, period), sql.Literal(BARS)
+        )
+        return {
+            "measure": f"Rows by {(by_name[group].business_name or group).lower()}",
+            "bars": charts.counted_bars(connection.execute(query).fetchall()),
+        }
+    name = _measure(layout, contract)
+    if name is None:
+        return {}
+    measure = by_name[name].business_name or name
+    if not [key for key in contract.key[1:] if key != "cadence"]:
+        return {"measure": measure, "line": _line(connection, contract, name, period.cadence, period)}
+    if any(not charts.label_of(contract, row) for row in rows) or "table_name" in contract.key:
+        return {}  # values of different kinds are not compared
+    return {
+        "measure": measure,
+        "bars": charts.bars(contract, by_name[name], rows[:BARS]),
+        "funnel": "step_number" in contract.key,
+    }
+
+
+def _line(
+    connection: Connection, contract: Contract, column: str, cadence: Cadence, until: Period
+) -> charts.Line | None:
+    """The sum of a column in each period up to one, of the report's newest periods."""
+    start = sql.Identifier(contract.key[0])
+    condition = sql.SQL("{} < {}").format(start, sql.Literal(until.end))
+    if len(contract.cadences) > 1:
+        condition += sql.SQL(" and cadence = {}").format(sql.Literal(cadence))
+    query = sql.SQL("select {0}, sum({1}) from {2} where {3} group by 1 order by 1 desc limit {4}").format(
+        start, sql.Identifier(column), relation(contract), condition, sql.Literal(TREND_PERIODS)
+    )
+    rows = connection.execute(query).fetchall()
+    values: list[tuple[date, str, Decimal]] = [
+        (day, Period.of(cadence, day).key, value) for day, value in reversed(rows) if value is not None
+    ]
+    return charts.line(charts.unit_of(column), values)
+
+
+def _trend(connection: Connection, contract: Contract, trend: Trend, period: Period) -> TrendChart:
+    found = [(cadence, _line(connection, contract, trend.column, cadence, period)) for cadence in contract.cadences]
+    return TrendChart(trend.label, trend.report, [(cadence, line) for cadence, line in found if line is not None])
+
+
+def _number(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -> Number:
+    now, before = (_sum(connection, contract, kpi, one) for one in (period, period.shift(-1)))
+    unit = "%" if kpi.percent else charts.unit_of(kpi.column)
+    change = direction = ""
+    if now is not None and before:
+        moved = (now / before - 1) * 100
+        change = f"{moved:+.1f} %"
+        direction = "flat" if round(moved, 1) == 0 else "up" if moved > 0 else "down"
+    shown = "none" if now is None else charts.spoken(unit, now)
+    return Number(kpi.label, shown, change, direction, kpi.report)
+
+
+def _sum(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -> Decimal | int | None:
+    """The number in a period; None where nothing was built, or the divisor is zero."""
+    start = sql.Identifier(contract.key[0])
+    summed = sql.SQL("count(*)") if kpi.column == "*" else sql.SQL("sum({})").format(sql.Identifier(kpi.column))
+    if kpi.per:
+        summed = sql.SQL("{} * {} / nullif(sum({}), 0)").format(
+            summed, sql.Literal(100 if kpi.percent else 1), sql.Identifier(kpi.per)
+        )
+    condition = sql.SQL("{0} >= {1} and {0} < {2}").format(start, sql.Literal(period.start), sql.Literal(period.end))
+    if len(contract.cadences) > 1:
+        condition += sql.SQL(" and cadence = {}").format(sql.Literal(period.cadence))
+    built = connection.execute(
+        "select from waybill.publication where report = %s and period >= %s and period < %s limit 1",
+        (contract.table, period.start, period.end),
+    ).fetchone()
+    if built is None:
+        return None
+    row = connection.execute(
+        sql.SQL("select {} from {} where {}").format(summed, relation(contract), condition)
+    ).fetchone()
+    value: Decimal | int | None = row[0] if row else None
+    return value if value is None or isinstance(value, int) else round(value, 2)
+
+
+def table(contract: Contract, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]], list[bool]]:
+    """(headings, cells as text, whether a column holds numbers) of a report's rows, without the period."""
+    from waybill.show import cell
+
+    shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
+    shown = shown or list(contract.columns)
+    numeric = [column.logical_type in ("integer", "number") for column in shown]
+    headings = []
+    for column in shown:
+        unit = charts.unit_of(column.name)
+        heading = column.business_name or catalog.in_words(column.name)
+        headings.append(f"{heading}, {unit}" if unit else heading)
+    return headings, [[cell(column, row[column.name]) for column in shown] for row in rows], numeric
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The waybill of a report's numbers in a period, and its rows."""
+
+    contract: Contract
+    domain: str
+    title: str
+    period: Period
+    parts: list[Waybill]
+    """One for each of the report's own periods that lie in the period."""
+    files: list[dict[str, Any]]
+    sql_text: str | None
+    """The SQL; None if it is computed in Python, or the SQL of today is another one."""
+    headings: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+
+
+def provenance(connection: Connection, domain: str, name: str, period: Period) -> Provenance:
+    """The waybill of a report in a period. Raises `NothingBuilt` if it was not built there."""
+    contract = catalog.reports(domain)[name]
+    built = connection.execute(
+        "select cadence, period from waybill.publication where report = %s and period >= %s and period < %s "
+        "and cadence = any(%s) order by period limit 31",
+        (contract.table, period.start, period.end, _parts_of(contract, period)),
+    ).fetchall()
+    if not built:
+        raise NothingBuilt(f"{catalog.in_words(name)} was not built for {period}.")
+    parts = [trace(connection, contract.table, Period.of(cadence, start)) for cadence, start in built]
+    files = {file["file_id"]: file for part in parts for file in part.files}
+    headings, rows, numeric = table(
+        contract, [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS)]
+    )
+    return Provenance(
+        contract=contract,
+        domain=domain,
+        title=catalog.in_words(name),
+        period=period,
+        parts=parts,
+        files=sorted(files.values(), key=lambda file: (file["dataset"], file["period"], file["object_key"])),
+        sql_text=_sql_text(domain, name, {part.sql_sha256 for part in parts}),
+        headings=headings,
+        rows=rows[:REPORT_ROWS],
+        numeric=numeric,
+    )
+
+
+def _parts_of(contract: Contract, period: Period) -> list[str]:
+    return [period.cadence] if period.cadence in contract.cadences else list(contract.cadences)
+
+
+def _sql_text(domain: str, name: str, hashes: set[str | None]) -> str | None:
+    for path in report_files(domain):
+        if path.stem == name:
+            found = path.read_text("utf-8")
+            return found if {sha256(found)} == hashes else None
+    return None
+
+
+def as_json(found: Provenance) -> dict[str, Any]:
+    """A waybill as data: for each of the report's periods what `waybill trace --json` gives."""
+    return {
+        "report": found.contract.table,
+        "period": found.period.key,
+        "parts": [asdict(part) | {"period": part.period.key} for part in found.parts],
+    }
+
+
+def csv_of(connection: Connection, domain: str, name: str, period: Period) -> bytes:
+    """All rows of a report's period as CSV, restricted columns as pseudonyms."""
+    contract = catalog.reports(domain)[name]
+    start = sql.Identifier(contract.key[0])
+    condition = sql.SQL("{0} >= {1} and {0} < {2}").format(start, sql.Literal(period.start), sql.Literal(period.end))
+    if len(contract.cadences) > 1:
+        condition += sql.SQL(" and cadence = any({})").format(sql.Literal(_parts_of(contract, period)))
+    target = io.BytesIO()
+    copy_csv(
+        connection,
+        contract,
+        sql.SQL("from {} where {} order by {}").format(relation(contract), condition, columns_sql(contract.key)),
+        target,
+    )
+    return target.getvalue()
+
+
+def rows_in_words(count: int) -> str:
+    """`1 row`, `1,204 rows`."""
+    return f"{text(count)} row{'' if count == 1 else 's'}"

@@ -1,0 +1,56 @@
+"""Which domains, datasets and reports the views show: what the contracts say."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from waybill.contracts import Contract, load_all
+from waybill.period import Cadence
+from waybill.settings import settings
+from waybill.zones import report_schema, star_schema
+
+_ADVERBS: dict[Cadence, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
+
+
+def contracts() -> dict[str, Contract]:
+    """Every contract by `domain.name`; read again only when a file has changed."""
+    files = sorted((settings().include_dir / "contracts").glob("*/*.yaml"))
+    return _contracts(tuple((path, path.stat().st_mtime_ns) for path in files))
+
+
+@lru_cache(maxsize=1)
+def _contracts(_files: tuple[tuple[Path, int], ...]) -> dict[str, Contract]:
+    return load_all()
+
+
+def of_schema(schema: str) -> dict[str, Contract]:
+    """The contracts of one schema, by name."""
+    return {contract.name: contract for contract in contracts().values() if contract.domain == schema}
+
+
+def domains() -> list[str]:
+    """The domains that have datasets."""
+    schemas = {contract.domain for contract in contracts().values()}
+    return sorted(schemas - {make(domain) for domain in schemas for make in (report_schema, star_schema)})
+
+
+def reports(domain: str) -> dict[str, Contract]:
+    """The reports of a domain, by name."""
+    return of_schema(report_schema(domain))
+
+
+def dag_of(domain: str) -> str | None:
+    """The DAG that takes in a domain's datasets, by the rule for names: `<domain>_monthly`; None without datasets."""
+    cadences = [contract.cadence for contract in of_schema(domain).values()]
+    return f"{domain}_{_ADVERBS[cadences[0]]}" if cadences else None
+
+
+def domain_of(dag_id: str) -> str | None:
+    """The domain whose datasets a DAG takes in; None for any other DAG."""
+    return next((domain for domain in domains() if dag_of(domain) == dag_id), None)
+
+
+def in_words(name: str) -> str:
+    """A name such as `top_customers` as a heading."""
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,158 @@
+"""Charts as numbers for a template: bars, and lines over time. The template draws them as SVG that fits any width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from waybill.contracts import Column, Contract
+from waybill.show import cell, text
+
+_NOT_MEASURES = ("_id", "_rank", "_number", "_score")
+_LEVELS = ("Low", "Mid", "High")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: its label, its value as text, its length in percent of the longest."""
+
+    label: str
+    text: str
+    length_pct: float
+    level: str = ""
+    """Low, Mid or High, where the report says so."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a line: its place in percent from the left and from the top."""
+
+    label: str
+    text: str
+    x_pct: float
+    y_pct: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line over time, with the values and the labels beside it."""
+
+    points: list[Point]
+    levels: list[tuple[float, str]]
+    """(percent from the top, value) of the lines to read it by."""
+    marks: list[tuple[float, str]]
+    """(percent from the left, label)."""
+    zero_pct: float
+
+    @property
+    def path(self) -> str:
+        """The line in a box of 1000 by 100."""
+        return "M" + " L".join(f"{point.x_pct * 10:.2f},{point.y_pct:.2f}" for point in self.points)
+
+
+def measures(contract: Contract) -> list[Column]:
+    """The columns of a report that measure something."""
+    return [
+        column
+        for column in contract.columns
+        if column.logical_type in ("integer", "number")
+        and column.key_position is None
+        and not column.name.endswith(_NOT_MEASURES)
+    ]
+
+
+def label_columns(contract: Contract) -> list[str]:
+    """The columns that tell people which row it is: names rather than identifiers."""
+    found = []
+    for name in contract.key[1:]:
+        spoken = f"{name.removesuffix('_id')}_name"
+        found.append(spoken if name.endswith("_id") and spoken in contract.names else name)
+    if "step" in contract.names:
+        found = ["step"]
+    return [name for name in found if name != "cadence"]
+
+
+def label_of(contract: Contract, row: dict[str, Any]) -> str:
+    """What a row is called; its key where it has no name."""
+    parts = [row[name] for name in label_columns(contract)]
+    if any(part is None for part in parts):
+        parts = [row[name] for name in contract.key[1:] if name != "cadence"]
+    return " · ".join(str(part) for part in parts)
+
+
+def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) -> list[Bar]:
+    """A bar for each row, as long as the measure is great. Rows without a value have none."""
+    longest = max((abs(row[measure.name]) for row in rows if row[measure.name] is not None), default=0)
+    level = next(
+        (name for name in contract.names if name.endswith("_category") and measure.name.startswith(name[:-9])), None
+    )
+    return [
+        Bar(
+            label=label_of(contract, row),
+            text=with_unit(measure, row[measure.name]),
+            length_pct=round(float(abs(row[measure.name]) / longest) * 100, 2) if longest else 0,
+            level=row[level] if level and row[level] in _LEVELS else "",
+        )
+        for row in rows
+        if row[measure.name] is not None
+    ]
+
+
+def counted_bars(counts: Iterable[tuple[str, int]]) -> list[Bar]:
+    """A bar for each (label, number)."""
+    listed = list(counts)
+    longest = max((number for _, number in listed), default=0)
+    return [Bar(label, text(number), round(100 * number / longest, 2) if longest else 0) for label, number in listed]
+
+
+def line(unit: str, values: Sequence[tuple[date, str, Decimal | int]]) -> Line | None:
+    """A line through (day, label, value), in order of the day; None for fewer than two. It always shows zero."""
+    if len(values) < 2:
+        return None
+    first, last = values[0][0], values[-1][0]
+    low, high = min(0, *(value for *_, value in values)), max(0, *(value for *_, value in values))
+    step = _step(float(high - low))
+    bottom, top = math.floor(float(low) / step) * step, math.ceil(float(high) / step) * step
+
+    def height(value: float) -> float:
+        return round(100 * (top - value) / (top - bottom), 3) if top > bottom else 100.0
+
+    points = [
+        Point(label, spoken(unit, value), round(100 * (day - first) / (last - first), 3), height(float(value)))
+        for day, label, value in values
+    ]
+    levels = [
+        (height(bottom + n * step), text(Decimal(str(bottom + n * step)), 0 if step >= 1 else 2))
+        for n in range(round((top - bottom) / step) + 1)
+    ]
+    every = math.ceil(len(points) / 6)
+    marks = [(point.x_pct, point.label) for point in points[::every]]
+    return Line(points, levels, marks, height(0))
+
+
+def _step(span: float) -> float:
+    """A round distance between lines, such that about four fit."""
+    if span <= 0:
+        return 1
+    power = 10 ** math.floor(math.log10(span / 4))
+    return float(next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5))
+
+
+def unit_of(column: str) -> str:
+    """The unit that a column's name carries."""
+    return {"eur": "€", "pct": "%"}.get(column.rpartition("_")[2], "")
+
+
+def with_unit(column: Column, value: Any) -> str:
+    """A value of a column with its unit."""
+    unit = unit_of(column.name)
+    return f"{cell(column, value)} {unit}".rstrip() if value is not None else ""
+
+
+def spoken(unit: str, value: Decimal | int) -> str:
+    """A number with its unit."""
+    return f"{text(value)} {unit}".rstrip()

@@ -1,0 +1,57 @@
+"""Registers Waybill's views with Airflow's web UI.
+
+Every process of Airflow reads this file, each task's too: the views are imported by the first request for one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+async def views(scope: Any, receive: Any, send: Any) -> None:
+    """The views as an ASGI application."""
+    from waybill.operators.web import application
+
+    await application()(scope, receive, send)
+
+
+class WaybillPlugin(AirflowPlugin):
+    """Business and data operations in the navigation, the latter as a tab of each DAG and run too."""
+
+    name = "waybill"
+    fastapi_apps = [{"app": views, "url_prefix": "/waybill", "name": "Waybill"}]  # noqa: RUF012  # as Airflow has it
+    # Without a leading slash an address also holds where Airflow itself lies under a prefix.
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Business",
+            "href": "waybill/business/index.html",
+            "url_route": "business",
+            "destination": "nav",
+            "nav_top_level": True,
+            "icon": "waybill/icons/business.svg",
+            "icon_dark_mode": "waybill/icons/business_dark.svg",
+        },
+        {
+            "name": "Data operations",
+            "href": "waybill/operations/index.html",
+            "url_route": "data-operations",
+            "destination": "nav",
+            "nav_top_level": True,
+            "icon": "waybill/icons/operations.svg",
+            "icon_dark_mode": "waybill/icons/operations_dark.svg",
+        },
+        {
+            "name": "Data operations",
+            "href": "waybill/operations/index.html?dag_id={DAG_ID}",
+            "url_route": "dag-data-operations",
+            "destination": "dag",
+        },
+        {
+            "name": "Data operations",
+            "href": "waybill/operations/index.html?dag_id={DAG_ID}&run_id={RUN_ID}",
+            "url_route": "run-data-operations",
+            "destination": "dag_run",
+        },
+    ]
