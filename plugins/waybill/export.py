@@ -101,7 +101,7 @@ def arrow_type(physical_type: str) -> Any:
     }[physical_type]
 
 
-def put(s3: Any, bucket: str, key: str, body: BufferedIOBase, content_type: str) -> bool:
+def put(s3: Any, bucket: str, key: str, body: BufferedIOBase, content_type: str, cache_control: str = "") -> bool:
     """Write the object, in parts if it is large, unless it is there with this content; returns whether it wrote.
 
     The content's SHA-256 is kept with the object: an ETag is no hash of objects in parts or encrypted ones.
@@ -111,7 +111,8 @@ def put(s3: Any, bucket: str, key: str, body: BufferedIOBase, content_type: str)
     if there is not None and there["Metadata"].get("sha256") == sha256:
         return False
     body.seek(0)
-    s3.upload_fileobj(body, bucket, key, {"ContentType": content_type, "Metadata": {"sha256": sha256}})
+    headers = {"ContentType": content_type} | ({"CacheControl": cache_control} if cache_control else {})
+    s3.upload_fileobj(body, bucket, key, headers | {"Metadata": {"sha256": sha256}})
     return True
 
 

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     raw_bucket: Bucket = "waybill-raw"
     reports_bucket: Bucket = "waybill-reports"
     lake_bucket: Bucket = "waybill-lake"
+    dashboard_bucket: Bucket = "waybill-dashboard"
+    """Where the business view is published as a static site; in prod only if this is set."""
+    dashboard_prefix: str = ""
+    """The folder in that bucket, like `figures/`."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
     """Key of the pseudonyms: whoever has it can tell whom one stands for, if he guesses the name."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)

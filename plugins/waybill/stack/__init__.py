@@ -195,7 +195,7 @@ class Stack:
             report("preparing Airflow's database")
             processes.start("airflow-migrate")
         settings = read_settings(profile="dev")
-        buckets = (settings.raw_bucket, settings.lake_bucket, settings.reports_bucket)
+        buckets = (settings.raw_bucket, settings.lake_bucket, settings.reports_bucket, settings.dashboard_bucket)
         processes.wait("S3", ["s3"], lambda: aws.s3_ready(state, *buckets))
         processes.wait("the AWS APIs", ["aws"], lambda: aws.apis_ready(state))
         if migrate:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -36,8 +36,8 @@ TABLE_ROWS = 25
 REPORT_ROWS = 500
 """How many rows the page of a report shows; the CSV has all."""
 TREND_PERIODS = 400
-PERIODS_LISTED = 400
-_CADENCES: tuple[Cadence, ...] = ("day", "week", "month")
+LISTED: Mapping[Cadence, int] = {"day": 400, "week": 160, "month": 120}
+"""How many periods of a cadence one can choose from."""
 
 
 class NothingBuilt(DataError):
@@ -55,6 +55,8 @@ class Number:
     direction: str
     """up, down or flat; empty without a number before."""
     report: str
+    is_built: bool
+    """Whether the report was built in the period, so that the number has a waybill."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,17 @@ class Page:
     cards: list[Card]
 
 
-def built_periods(connection: Connection, domain: str) -> dict[Cadence, list[Period]]:
-    """The newest periods that a report of the domain was built for, newest first, by cadence."""
+def built_periods(
+    connection: Connection, domain: str, listed: Mapping[Cadence, int] = LISTED
+) -> dict[Cadence, list[Period]]:
+    """The newest periods that a report of the domain was built for, newest first, by cadence; at most so many."""
     names = [contract.table for contract in catalog.reports(domain).values()]
     found: dict[Cadence, list[Period]] = {}
-    for cadence in _CADENCES:
+    for cadence in listed:
         rows = connection.execute(
             "select distinct period from waybill.publication where report = any(%s) and cadence = %s "
             "order by period desc limit %s",
-            (names, cadence, PERIODS_LISTED),
+            (names, cadence, listed[cadence]),
         ).fetchall()
         if rows:
             found[cadence] = [Period.of(cadence, start) for (start,) in rows]
@@ -133,15 +137,16 @@ def newest_period(connection: Connection, domain: str) -> Period:
     return list(found.values())[-1][0]
 
 
-def page(connection: Connection, domain: str, period: Period) -> Page:
+def page(connection: Connection, domain: str, period: Period, listed: Mapping[Cadence, int] = LISTED) -> Page:
     """The page of a domain and period. Raises `NothingBuilt` if nothing was built for the period."""
     layout = LAYOUTS.get(domain, Layout())
-    periods = built_periods(connection, domain)
+    periods = built_periods(connection, domain, listed)
     if period not in periods.get(period.cadence, []):
         raise NothingBuilt(f"No report of {domain} was built for {period}.")
     contracts = catalog.reports(domain)
     order = [name for name in layout.first if name in contracts]
-    order += [name for name in contracts if name not in order]
+    order += [name for name in contracts if name not in (*order, *layout.last)]
+    order += [name for name in layout.last if name in contracts]
     newest = _newest_within(connection, domain, period)
     cards = [
         _card(connection, layout, contracts[name], newest[contracts[name].table])
@@ -300,7 +305,7 @@ def _number(connection: Connection, contract: Contract, kpi: Kpi, period: Period
         change = f"{moved:+.1f} %"
         direction = "flat" if round(moved, 1) == 0 else "up" if moved > 0 else "down"
     shown = "none" if now is None else charts.spoken(unit, now)
-    return Number(kpi.label, shown, change, direction, kpi.report)
+    return Number(kpi.label, shown, change, direction, kpi.report, is_built=now is not None)
 
 
 def _sum(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -> Decimal | int | None:
@@ -324,7 +329,10 @@ def _sum(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -
         sql.SQL("select {} from {} where {}").format(summed, relation(contract), condition)
     ).fetchone()
     value: Decimal | int | None = row[0] if row else None
-    return value if value is None or isinstance(value, int) else round(value, 2)
+    whole = {column.name for column in contract.columns if column.logical_type == "integer"} | {"*"}
+    if value is None or (kpi.column in whole and not kpi.per):
+        return None if value is None else int(value)
+    return round(Decimal(value), 2)
 
 
 def table(contract: Contract, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]], list[bool]]:

@@ -35,6 +35,8 @@ class Layout:
     trends: tuple[Trend, ...] = ()
     first: tuple[str, ...] = ()
     """Reports in the order in which they are shown; the others follow by name."""
+    last: tuple[str, ...] = ()
+    """Reports that come after those."""
     measure: dict[str, str] = field(default_factory=dict)
     """The column that a report's bars show, if not the first one that measures something."""
     counted: dict[str, str] = field(default_factory=dict)
@@ -51,6 +53,7 @@ LAYOUTS: dict[str, Layout] = {
         ),
         trends=(Trend("Revenue", "industry_exposure", "revenue_eur"),),
         first=("industry_exposure_extended", "segment_share", "top_customers", "loyal_top_customers"),
+        last=("segment_changes", "industry_exposure", "descriptive_statistics"),
     ),
     "shop": Layout(
         kpis=(
@@ -72,6 +75,7 @@ LAYOUTS: dict[str, Layout] = {
             "top_buyers": "net_revenue",
             "average_order_value_by_country": "average_order_value",
         },
+        last=("daily_kpis", "revenue_trend"),
         counted={"rfm_segments": "segment"},
     ),
 }

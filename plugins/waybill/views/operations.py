@@ -148,7 +148,17 @@ def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     )
 
 
-def missing(connection: Connection, scope: Scope) -> list[Gap]:
+@dataclass(frozen=True)
+class Missing:
+    """What a dataset or report lacks, in one period or several."""
+
+    subject: str
+    what: str
+    periods: list[Period]
+    """In order."""
+
+
+def missing(connection: Connection, scope: Scope) -> list[Missing]:
     """What is not there between the first and the newest period that a dataset of the domain was loaded for."""
     found: list[Gap] = []
     for domain in scope.domains:
@@ -172,7 +182,10 @@ def missing(connection: Connection, scope: Scope) -> list[Gap]:
         contracts = [*datasets.values(), *catalog.reports(domain).values()]
         periods = [one for one in reversed(periods) if one.start >= since]
         found += gaps(connection, contracts, periods)
-    return sorted(found, key=lambda gap: (gap.period.start, gap.subject), reverse=True)
+    by_subject: dict[tuple[str, str], list[Period]] = {}
+    for gap in sorted(found, key=lambda gap: (gap.period.cadence, gap.period.start)):
+        by_subject.setdefault((gap.subject, gap.what), []).append(gap.period)
+    return [Missing(subject, what, periods) for (subject, what), periods in sorted(by_subject.items())]
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,9 @@ def message(root: str, title: str, message_text: str) -> str:
     return _render("message.html", root=root, title=title, text=message_text)
 
 
-def business(page: views_business.Page, *, root: str) -> str:
-    """The page of a domain and period; `root` leads from it to the folder of the view."""
-    return _render("business.html", page=page, root=root, domains=catalog.domains())
+def business(page: views_business.Page, *, root: str, domains: Sequence[str] | None = None) -> str:
+    """The page of a domain and period; `root` leads from it to the folder of the view, and it links to `domains`."""
+    return _render("business.html", page=page, root=root, domains=catalog.domains() if domains is None else domains)
 
 
 def report(found: views_business.Provenance) -> str:
