@@ -1,8 +1,8 @@
 """Find rows whose key may have come before, in one pass with a fixed amount of memory.
 
-A Bloom filter of two slots a key: a row whose slots are both taken is a suspect (a repeated key, or by chance
-another one). All others are certainly first. Suspects are few and settled exactly, against the table, by
-the caller.
+A Bloom filter that keeps the two bits of a key in one word, so that a key costs one look into a table far larger
+than the processor's caches. A row whose bits are both set is a suspect (a repeated key, or by chance another one).
+All others are certainly first. Suspects are few and settled exactly, against the table, by the caller.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
 _SLOTS_PER_ROW = 64
 _MAX_BITS = 29  # 64 MiB
+_WORD_BITS = 6
 
 
 class SeenKeys:
-    """The slots taken so far, a bit for each."""
+    """The slots taken so far, a bit for each, in words of 64."""
 
     def __init__(self, rows: int) -> None:
         import numpy as np
 
         bits = min(max((rows * _SLOTS_PER_ROW).bit_length(), 10), _MAX_BITS)
-        self._shift, self._mask = np.uint64(64 - bits), np.uint64(2**bits - 1)
-        self._taken = np.zeros(2 ** (bits - 3), dtype=np.uint8)
+        self._shift = np.uint64(64 - bits + _WORD_BITS)
+        self._words = np.zeros(2 ** (bits - _WORD_BITS), dtype=np.uint64)
 
     def suspects(self, hashes: np.ndarray) -> np.ndarray:
         """Mask of the rows whose 64-bit hash may have come before, in an earlier call or row; never misses one."""
         import numpy as np
 
-        mask = np.ones(len(hashes), dtype=bool)
-        for slots in (hashes >> self._shift, hashes & self._mask):
-            byte, bit = (
-                (slots >> np.uint64(3)).astype(np.intp),
-                np.left_shift(np.uint8(1), (slots & np.uint64(7)).astype(np.uint8)),
-            )
-            mask &= (self._taken[byte] & bit) != 0
-            while len(byte):  # of rows that share a byte one bit a time gets in
-                self._taken[byte] |= bit
-                left_out = (self._taken[byte] & bit) == 0
-                byte, bit = byte[left_out], bit[left_out]
-        ordered = np.sort(hashes)
-        if np.any(ordered[1:] == ordered[:-1]):
-            order = np.argsort(hashes, kind="stable")
-            mask[order[1:][ordered[1:] == ordered[:-1]]] = True
-        return mask
+        word = (hashes >> self._shift).astype(np.intp)
+        one, last, width = np.uint64(1), np.uint64(63), np.uint64(_WORD_BITS)
+        bits = (one << (hashes & last)) | (one << ((hashes >> width) & last))
+        taken = self._words[word]
+        mask: np.ndarray = (taken & bits) == bits
+        self._words[word] = taken | bits
+        while len(word):  # of rows that share a word one a time gets in
+            left_out = (self._words[word] & bits) != bits
+            word, bits = word[left_out], bits[left_out]
+            self._words[word] |= bits
+        # Within the call, all rows that share half of their hash are suspects: half is sorted twice as fast.
+        half = (hashes >> np.uint64(32)).astype(np.uint32)
+        ordered = np.sort(half)
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        return mask | np.isin(half, repeated) if len(repeated) else mask
