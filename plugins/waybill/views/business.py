@@ -6,7 +6,6 @@ Everything is drawn from the contracts of the reports; `layouts` says what comes
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -425,14 +424,8 @@ def csv_of(connection: Connection, domain: str, name: str, period: Period) -> by
     condition = sql.SQL("{0} >= {1} and {0} < {2}").format(start, sql.Literal(period.start), sql.Literal(period.end))
     if len(contract.cadences) > 1:
         condition += sql.SQL(" and cadence = any({})").format(sql.Literal(_parts_of(contract, period)))
-    target = io.BytesIO()
-    copy_csv(
-        connection,
-        contract,
-        sql.SQL("from {} where {} order by {}").format(relation(contract), condition, columns_sql(contract.key)),
-        target,
-    )
-    return target.getvalue()
+    rows = sql.SQL("from {} where {} order by {}").format(relation(contract), condition, columns_sql(contract.key))
+    return b"".join(copy_csv(connection, contract, rows))
 
 
 def rows_in_words(count: int) -> str:
