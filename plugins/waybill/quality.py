@@ -15,7 +15,7 @@ from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.schema import as_of_function, relation
+from waybill.warehouse.schema import as_of_function, columns_sql, relation
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +52,50 @@ class CheckResult:
         )
 
 
-def _row_count(contract: Contract) -> sql.Composed:
+def _rows(contract: Contract) -> sql.Composed:
+    """The rows of the period: of a merged dataset those that fall into it, each as known at the period's end."""
     if contract.load_mode == "report":
-        return sql.SQL("select count(*) from {} where {} = %(period_start)s").format(
-            relation(contract), sql.Identifier(contract.key[0])
+        rows = sql.SQL("{} where {} = %(period_start)s").format(relation(contract), sql.Identifier(contract.key[0]))
+        if len(contract.cadences) > 1:
+            rows += sql.SQL(" and {} = %(cadence)s").format(sql.Identifier(contract.key[1]))
+        return rows
+    rows = sql.SQL("{}(%(period_end)s)").format(as_of_function(contract))
+    if contract.is_merged:
+        assert contract.period_column
+        bounds = "{0} >= %(period_start)s and {0} < %(period_end)s"
+        if contract.has_instants(contract.period_column):
+            bounds = "{0} >= %(starts_at)s and {0} < %(ends_at)s"
+        rows += sql.SQL(" where ") + sql.SQL(bounds).format(sql.Identifier(contract.period_column))
+    return rows
+
+
+def _metric(contract: Contract, check: Check) -> sql.Composed:
+    """The query of a check without SQL of its own."""
+    if check.metric == "freshness":
+        newest = sql.SQL("max({})").format(sql.Identifier(check.columns[0]))
+        if not contract.has_instants(check.columns[0]):  # a day stands for its start
+            newest = sql.SQL("{}::timestamp at time zone %(timezone)s").format(newest)
+        return sql.SQL("select round(extract(epoch from %(ends_at)s - {}) / 3600, 2) from {}(%(period_end)s)").format(
+            newest, as_of_function(contract)
         )
-    return sql.SQL("select count(*) from {}(%(period_end)s)").format(as_of_function(contract))
+    columns = columns_sql(list(check.columns))
+    found = {
+        "rowCount": sql.SQL("count(*)"),
+        "nullValues": sql.SQL("count(*) filter (where num_nulls({}) > 0)").format(columns),
+        "duplicateValues": sql.SQL(
+            "count(*) filter (where num_nulls({0}) = 0) - count(distinct ({0})) filter (where num_nulls({0}) = 0)"
+        ).format(columns),
+    }[check.metric]
+    if check.is_percent:
+        found = sql.SQL("coalesce(round(100.0 * ({}) / nullif(count(*), 0), 4), 0)").format(found)
+    return sql.SQL("select {} from {}").format(found, _rows(contract))
 
 
 def evaluate(connection: Connection, contract: Contract, period: Period) -> list[CheckResult]:
     """Run every check of the contract for the period, in the caller's transaction."""
     results = []
     for check in contract.checks:
-        query = sql.SQL(check.query) if check.query else _row_count(contract)
+        query = sql.SQL(check.query) if check.query else _metric(contract, check)
         row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
         observed = None if row is None or row[0] is None else Decimal(str(row[0]))
         results.append(CheckResult(contract.table, check, period, observed))

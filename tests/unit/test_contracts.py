@@ -258,6 +258,8 @@ def test_the_names_of_a_row_rule_are_told_from_texts_functions_and_words() -> No
 
 # --- contract files -----------------------------------------------------------------------------------------
 
+QUALITY = "    quality:\n"
+MORE_QUALITY = QUALITY + "      - {{name: x, {}, mustBe: 0, severity: error}}\n"
 SOURCE = (PROJECT_ROOT / "include/contracts/messaging/traffic.yaml").read_text()
 
 
@@ -288,6 +290,15 @@ def test_every_contract_of_the_project_is_valid() -> None:
         ("  - name: traffic\n    phys", "  - name: trafic\n    phys", "exactly one schema object, named 'traffic'"),
         ("        physicalType: bigint\n", "", "the column 'traffic_id' needs a logicalType and a physicalType"),
         ("    severity: error\n", "    severity: fatal\n", "the check 'traffic_present' needs a name, a severity"),
+        (QUALITY, MORE_QUALITY.format("metric: missingValues"), "the check 'x' must be of type sql, or have a metric"),
+        (QUALITY, MORE_QUALITY.format("metric: nullValues"), "the check 'x' needs columns"),
+        (
+            QUALITY,
+            MORE_QUALITY.format("metric: nullValues, arguments: {properties: [revenue]}"),
+            "the properties of a check must be columns of the contract",
+        ),
+        ("name: traffic_account_mismatch_pct", "name: traffic_present", "every check needs a name of its own"),
+        ("latency, value: 1, unit: d", "latency, value: 1, unit: weeks", "the unit of a latency must be d or h"),
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
@@ -333,3 +344,12 @@ def test_yaml_is_read_as_the_standard_means_it(tmp_path: Path) -> None:
     assert (contract.period_column, contract.lookback_periods, contract.reject_threshold_pct) == ("send_date", 12, 5)
     assert contract.names == [item["name"] for item in yaml.safe_load(SOURCE)["schema"][0]["properties"]]
     assert all(column.required for column in contract.columns)
+
+
+def test_a_latency_becomes_a_check_of_freshness() -> None:
+    contracts = load_all()
+    for table, column in {"shop.transactions": "transaction_ts", "messaging.traffic": "send_date"}.items():
+        check = contracts[table].checks[-1]
+        assert (check.name, check.metric, check.columns) == (f"{table.split('.')[1]}_freshness", "freshness", (column,))
+        assert (check.operator, check.threshold, check.severity) == ("<=", 24, "warning")
+    assert not any(check.metric == "freshness" for check in contracts["messaging.customers"].checks)

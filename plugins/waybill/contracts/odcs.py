@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -21,6 +21,7 @@ from waybill.errors import DataError
 from waybill.period import Cadence
 from waybill.settings import settings
 
+Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "report"]
 _OPERATORS = {
     "mustBe": "=",
@@ -94,10 +95,15 @@ class Check:
     name: str
     description: str
     query: str | None
-    """SQL that gives one number; None counts the rows of the period."""
+    """SQL that gives one number; without it the metric says what is counted in the rows of the period."""
     operator: str
     threshold: float
     severity: Literal["error", "warning"]
+    metric: Metric = "rowCount"
+    columns: tuple[str, ...] = ()
+    """What the metric looks at; a row counts as a whole."""
+    is_percent: bool = False
+    """Whether the metric is a share of the period's rows."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,10 @@ class Contract:
         """Column names in the contract's order."""
         return [column.name for column in self.columns]
 
+    def has_instants(self, name: str | None) -> bool:
+        """Whether a column holds instants rather than days."""
+        return any(column.name == name and column.physical_type == "timestamptz" for column in self.columns)
+
     @property
     def key(self) -> list[str]:
         """Names of the primary key's columns, by position."""
@@ -200,7 +210,7 @@ def _place(problem: Any) -> str:
     return "$" + "".join(parts)
 
 
-def _check(path: Path, raw: Mapping[str, Any]) -> Check:
+def _check(path: Path, raw: Mapping[str, Any], column: str | None = None) -> Check:
     given = [name for name in _OPERATORS if name in raw]
     severity = raw.get("severity")
     if len(given) != 1 or severity not in ("error", "warning") or not raw.get("name"):
@@ -208,8 +218,18 @@ def _check(path: Path, raw: Mapping[str, Any]) -> Check:
             f"{path}: the check {raw.get('name')!r} needs a name, a severity of error or warning "
             f"and one of {', '.join(_OPERATORS)}"
         )
-    if raw.get("type") != "sql" and raw.get("metric") != "rowCount":
-        raise ContractError(f"{path}: the check {raw['name']!r} must be of type sql, or have the metric rowCount")
+    metric: Metric = raw.get("metric", "rowCount")
+    columns = tuple(raw.get("arguments", {}).get("properties", [column] if column else []))
+    if raw.get("type") != "sql":
+        if raw.get("metric") not in ("rowCount", "nullValues", "duplicateValues"):
+            raise ContractError(
+                f"{path}: the check {raw['name']!r} must be of type sql, or have a metric: "
+                "rowCount, nullValues or duplicateValues"
+            )
+        if metric != "rowCount" and not columns:
+            raise ContractError(
+                f"{path}: the check {raw['name']!r} needs columns: put it at one, or name some as arguments"
+            )
     return Check(
         name=raw["name"],
         description=raw.get("description", ""),
@@ -217,6 +237,9 @@ def _check(path: Path, raw: Mapping[str, Any]) -> Check:
         operator=_OPERATORS[given[0]],
         threshold=float(raw[given[0]]),
         severity=severity,
+        metric=metric,
+        columns=columns,
+        is_percent=raw.get("unit") == "percent",
     )
 
 
@@ -226,6 +249,31 @@ def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool]
         dataset, _, name = relationship["to"].rpartition(".")
         return (dataset, name), _custom(relationship).get("onUnknown") == "infer"
     return None, False
+
+
+_HOURS = {"h": 1, "d": 24}
+
+
+def _freshness(path: Path, table: str, columns: Sequence[Column], raw: Mapping[str, Any]) -> list[Check]:
+    """The check that follows from the latency of a column with dates or instants."""
+    _, _, name = raw.get("element", "").rpartition(".")
+    if not any(column.name == name and column.physical_type in ("date", "timestamptz") for column in columns):
+        return []
+    if raw.get("unit") not in _HOURS:
+        raise ContractError(f"{path}: the unit of a latency must be d or h, not {raw.get('unit')!r}")
+    hours = float(raw["value"]) * _HOURS[raw["unit"]]
+    return [
+        Check(
+            name=f"{table}_freshness",
+            description=f"Hours from the newest {name} that is known to the end of the period.",
+            query=None,
+            operator="<=",
+            threshold=hours,
+            severity="warning",
+            metric="freshness",
+            columns=(name,),
+        )
+    ]
 
 
 def _row_rule(path: Path, raw: Mapping[str, Any]) -> RowRule:
@@ -305,6 +353,13 @@ def load(path: Path) -> Contract:
     frequencies = [item.get("unit") for item in raw.get("slaProperties", []) if item["property"] == "frequency"]
     if unknown := set(frequencies) - set(_CADENCES):
         raise ContractError(f"{path}: the unit of a frequency must be one of {', '.join(_CADENCES)}, not {unknown}")
+    checks = [_check(path, item) for item in table.get("quality", [])]
+    for column in table.get("properties", []):
+        checks += [_check(path, item, column["name"]) for item in column.get("quality", [])]
+    if custom.get("loadMode") in ("merge", "changes"):
+        for item in raw.get("slaProperties", []):
+            if item["property"] == "latency":
+                checks += _freshness(path, table["name"], columns, item)
     before = custom.get("daysBefore", 0)
     contract = Contract(
         domain=raw["domain"],
@@ -316,7 +371,7 @@ def load(path: Path) -> Contract:
         load_mode=custom.get("loadMode", "report"),
         reject_threshold_pct=float(custom.get("rejectThresholdPct", 0)),
         lookback_periods=int(custom.get("lookbackPeriods", 0)),
-        checks=tuple(_check(path, item) for item in table.get("quality", [])),
+        checks=tuple(checks),
         row_rules=tuple(_row_rule(path, item) for item in custom.get("rowRules", [])),
         period_column=custom.get("periodColumn") or next((item.name for item in columns if item.partitioned), None),
         version_column=custom.get("versionColumn"),
@@ -353,6 +408,10 @@ def _problem(contract: Contract) -> str | None:
         ),
         "unique columns beside the key are checked in snapshots only": (
             contract.is_merged and any(column.unique for column in contract.columns)
+        ),
+        "every check needs a name of its own": len({check.name for check in contract.checks}) < len(contract.checks),
+        "the properties of a check must be columns of the contract": any(
+            not set(check.columns) <= set(contract.names) for check in contract.checks
         ),
         "the names in a row rule must be columns of the contract": any(
             not rule.words <= _SQL_WORDS.union(contract.names) for rule in contract.row_rules

@@ -16,15 +16,9 @@ from waybill.period import Period
 from waybill.settings import settings
 
 
-def _is_instant(contract: Contract) -> bool:
-    return any(
-        column.name == contract.period_column and column.physical_type == "timestamptz" for column in contract.columns
-    )
-
-
 def day_sql(contract: Contract, value: sql.Composable) -> sql.Composed:
     """The business day of a value of the contract's period column."""
-    if _is_instant(contract):
+    if contract.has_instants(contract.period_column):
         return sql.SQL("({} at time zone {})::date").format(value, sql.Literal(settings().timezone))
     return sql.Composed([value])
 
@@ -70,7 +64,7 @@ def move_checkpoint(
         column = sql.Identifier(contract.period_column)
         maxima = (sql.SQL("(select max({}) from {})").format(column, table) for table in tables)
         newest = sql.SQL("greatest({})").format(sql.SQL(", ").join(maxima))
-        if not _is_instant(contract):
+        if not contract.has_instants(contract.period_column):
             newest = sql.SQL("{}::timestamp at time zone {}").format(newest, sql.Literal(timezone))
     connection.execute(
         sql.SQL(
