@@ -67,7 +67,7 @@ def test_a_failed_task_is_cleared_and_its_run_ends_well(api: Airflow, airflow_st
     assert [task["task_id"] for task in cleared["task_instances"]] == ["work"]
     assert reaches(api, run_id, "success")
     assert deadlines(airflow_stack, run_id) == []
-    assert alerts(airflow_stack, run_id) == ["failure"]
+    assert eventually(lambda: alerts(airflow_stack, run_id) == ["failure"])
 
 
 def test_a_late_run_is_told_while_it_runs(api: Airflow, airflow_stack: Stack) -> None:
