@@ -86,9 +86,11 @@ def take_in_month(connection: Connection, s3: Any, key: str, *, lookback: int = 
 def build_month(connection: Connection, key: str, run: Run = RUN) -> None:
     """Build every report of a month, as the DAG does."""
     contracts, period = report_contracts("messaging"), month(key)
-    basis = partial(known_files, connection, "messaging", period)
     for path in report_files("messaging"):
-        build_from_sql(connection, contracts[path.stem], basis, path.read_text(), period, run)
+        text = path.read_text()
+        basis = partial(known_files, connection, "messaging", period, text)
+        build_from_sql(connection, contracts[path.stem], basis, text, period, run)
+    basis = partial(known_files, connection, "messaging", period)
     for name, function in PYTHON_REPORTS.items():
         rows = function(connection, period)
         build_from_rows(connection, contracts[name], basis, rows, period, run)

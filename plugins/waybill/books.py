@@ -10,19 +10,26 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from waybill.contracts import Contract
+from waybill.contracts import Contract, load_domain
+from waybill.intake.landing import list_landed, pending
 from waybill.period import Period
+from waybill.refresh import out_of_date
+from waybill.reports import report_contracts
+from waybill.settings import settings
 
 COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale")
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A dataset or report that a period lacks, or a check of severity error that failed there."""
+    """Why a period is not complete, and the dataset or report that it is about."""
 
     period: Period
     subject: str
     what: str
+
+    def __str__(self) -> str:
+        return f"{self.period} {self.subject}: {self.what}"
 
 
 def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> list[dict[str, Any]]:
@@ -46,6 +53,30 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
         )
         .fetchall()
     )
+
+
+def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[Period]) -> list[Gap]:
+    """All that keeps consecutive periods of a domain from being complete, whatever the scheduler says.
+
+    Besides `gaps` these are files that landed and are not loaded, and what is out of date. `s3` is a boto3 client.
+    """
+    datasets = load_domain(domain)
+    found = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], periods)
+    there = {(gap.subject, gap.period) for gap in found}
+    for contract in datasets.values():
+        landed = list_landed(s3, settings().raw_bucket, contract, periods[0], periods[-1])
+        for file in pending(connection, contract, landed):
+            refusal = connection.execute(
+                "select message from waybill.refusal where object_key = %s and etag = %s order by refusal_id desc",
+                (file.key, file.etag),
+            ).fetchone()
+            said = f"was refused: {refusal[0]}" if refusal else f"landed and is not loaded: {file.uri}"
+            found.append(Gap(file.period, contract.table, said))
+    return found + [
+        Gap(period, table, "out of date: what it rests on has changed since it was built")
+        for table, period in out_of_date(connection, domain, periods)
+        if (table, period) not in there
+    ]
 
 
 def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequence[Period]) -> list[Gap]:

@@ -16,9 +16,7 @@ import httpx
 from psycopg import Connection
 
 from waybill import books
-from waybill.contracts import load_domain
 from waybill.period import Cadence, Period
-from waybill.reports import report_contracts
 from waybill.sampledata import messaging, shop
 from waybill.sampledata.files import ANSWER_KEYS, SampleData, upload
 from waybill.settings import settings
@@ -171,16 +169,15 @@ def run(
         for pipeline, (last, files, uploaded) in samples.items():
             periods = [last.shift(-offset) for offset in reversed(range(pipeline.backfilled))]
             with connect() as connection:
-                contracts = [*load_domain(pipeline.domain).values(), *report_contracts(pipeline.domain).values()]
                 api.unpause(pipeline.dag_id)
                 seconds = None
-                lacking = books.gaps(connection, contracts, periods)
+                lacking = books.incomplete(connection, s3, pipeline.domain, periods)
                 missing = [period for period in periods if any(gap.period.covers(period) for gap in lacking)]
                 if missing:
                     step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
                     seconds = _backfill(api, connection, pipeline, missing, progress)
                 disagreements = books.disagreements(connection, files.answer_key)
-                lacking = books.gaps(connection, contracts, periods)
+                lacking = books.incomplete(connection, s3, pipeline.domain, periods)
             outcomes.append(Outcome(pipeline, periods, uploaded, seconds, disagreements, lacking))
     return outcomes
 

@@ -13,7 +13,8 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from waybill.errors import DataError
-from waybill.period import Period
+from waybill.period import ALL_TIME, Period
+from waybill.refresh import out_of_date
 from waybill.settings import PROJECT_ROOT, settings
 
 
@@ -56,6 +57,8 @@ class Waybill:
     built_at: datetime
     inputs: list[str]
     """The tables that its SQL reads, where periods are rebuilt by the changes of tables."""
+    is_outdated: bool
+    """Whether what it rests on has changed since it was built: the files' books are those of today."""
     files: list[dict[str, Any]]
     checks: list[dict[str, Any]]
 
@@ -72,10 +75,7 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
         {"name": report, "cadence": period.cadence, "period": period.start},
     ).fetchone()
     if head is None:
-        known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
-        raise DataError(
-            f"{report} was not built for {period}; reports that were: {', '.join(row[0] for row in known) or 'none'}"
-        )
+        raise DataError(f"{report} was not built for {period}; {_built(connection, report)}")
     files = cursor.execute(
         "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, "
         "unchanged, rejected, duplicate, stale, contract_version, loaded_at "
@@ -90,4 +90,24 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
     ).fetchall()
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
-    return Waybill(report=head["report"], period=period, files=files, checks=checks, **values)
+    domain = head["report"].partition(".")[0].rpartition("_")[0]
+    is_outdated = (head["report"], period) in out_of_date(connection, domain, [period])
+    return Waybill(report=head["report"], period=period, is_outdated=is_outdated, files=files, checks=checks, **values)
+
+
+_PERIODS_NAMED = 24
+
+
+def _built(connection: Connection, report: str) -> str:
+    """For which periods the report was built, the newest of them; or which reports were at all."""
+    rows = connection.execute(
+        "select cadence, period from waybill.publication where %s in (report, split_part(report, '.', 2)) "
+        "order by period desc, cadence limit %s",
+        (report, _PERIODS_NAMED),
+    ).fetchall()
+    if rows:
+        return "it was for " + ", ".join(
+            (ALL_TIME if cadence == "all" else Period.of(cadence, start)).key for cadence, start in reversed(rows)
+        )
+    known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
+    return f"reports that were: {', '.join(row[0] for row in known) or 'none'}"

@@ -9,8 +9,7 @@ that are there, not on the order in which they came, nor on how often anything r
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -22,16 +21,20 @@ from waybill.contracts import Contract, load_domain
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import ALL_TIME, Period
-from waybill.reports import Basis, build_from_sql, sha256
+from waybill.reports import (
+    Basis,
+    build_from_sql,
+    dataset_relations,
+    known_files,
+    named_tables,
+    report_contracts,
+    sha256,
+)
 from waybill.warehouse.dimension import build_dimension
 from waybill.warehouse.schema import ensure
 from waybill.zones import report_files, report_schema, star_schema
 
 log = logging.getLogger(__name__)
-
-_SUFFIXES = ("", "_changes", "_history", "_superseded", "_as_of")
-_NAMED_TABLE = re.compile(r"\b([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
-_COMMENT = re.compile(r"--[^\n]*")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,6 @@ def derived_tables(domain: str) -> list[Derived]:
 
     Raises `DataError` for a contract without its SQL file, or the reverse, and for tables that read each other.
     """
-    datasets = load_domain(domain)
     contracts: dict[str, Contract] = {}
     texts: dict[str, str] = {}
     for schema, files in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
@@ -57,19 +59,10 @@ def derived_tables(domain: str) -> list[Derived]:
         texts |= {f"{schema}.{path.stem}": path.read_text("utf-8") for path in report_files(files)}
     if alone := sorted(contracts.keys() ^ texts.keys()):
         raise DataError(f"{', '.join(alone)}: a derived table needs an SQL file and a contract of the same name")
-    logged = {f"{domain}.{name}{suffix}": contract.table for name, contract in datasets.items() for suffix in _SUFFIXES}
-    logged |= {table: table for table in contracts}
-    named = {table: _named(text, logged) - {table} for table, text in texts.items()}
+    logged = dataset_relations(domain) | {table: table for table in contracts}
+    named = {table: named_tables(text, logged) - {table} for table, text in texts.items()}
     order = TopologicalSorter({table: inputs & contracts.keys() for table, inputs in named.items()}).static_order()
     return [Derived(contracts[table], texts[table], tuple(sorted(named[table]))) for table in order]
-
-
-def _named(text: str, logged: Mapping[str, str]) -> set[str]:
-    return {
-        logged[name]
-        for schema, table in _NAMED_TABLE.findall(_COMMENT.sub("", text))
-        if (name := f"{schema}.{table}") in logged
-    }
 
 
 def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[str, list[str]]:
@@ -216,3 +209,32 @@ def _is_fresh(connection: Connection, table: Derived, period: Period, basis: Bas
         ),
     ).fetchone()
     return found is not None
+
+
+def out_of_date(connection: Connection, domain: str, periods: Sequence[Period]) -> list[tuple[str, Period]]:
+    """(table, period) of the domain's derived tables, for what is to be built again within the periods, in order.
+
+    Where there is a star schema that is what is stale. Else every report says what was known at the end of a period,
+    and is out of date if it was built from other files, or before rows of one were admitted by a replay.
+    """
+    if load_domain(star_schema(domain)):
+        return [
+            (table.contract.table, period)
+            for table in derived_tables(domain)
+            for period in stale_periods(connection, domain, table)
+            if period.start < periods[-1].end and periods[0].start < period.end
+            if _basis(connection, table, period)
+        ]
+    texts = {path.stem: path.read_text("utf-8") for path in report_files(domain)}
+    found = []
+    for name, contract in report_contracts(domain).items():
+        for period in periods:
+            basis = known_files(connection, domain, period, texts.get(name))
+            changed = connection.execute(
+                "select from waybill.publication where report = %s and cadence = %s and period = %s "
+                "and (file_ids, changes_seen) is distinct from (%s::integer[], %s::bigint)",
+                (contract.table, period.cadence, period.start, basis.file_ids, basis.changes),
+            ).fetchone()
+            if changed is not None:
+                found.append((contract.table, period))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -42,7 +43,7 @@ class Basis:
     inputs: tuple[str, ...] = ()
     """The tables that its SQL names, where the change log knows them."""
     changes: int | None = None
-    """How many changes of them lie within its window."""
+    """How many changes of them lie within its window; for what was known, the rows that its files brought."""
 
 
 FindBasis = Callable[[], Basis | None]
@@ -57,14 +58,43 @@ class Built:
     """Whether the content differs from what was there before."""
 
 
-def known_files(connection: Connection, domain: str, period: Period) -> Basis:
-    """The files of a domain that were delivered by the period's end: what its `_as_of` functions show."""
+_SUFFIXES = ("", "_changes", "_history", "_superseded", "_as_of")
+_NAMED_TABLE = re.compile(r"\b([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+def dataset_relations(domain: str) -> dict[str, str]:
+    """Each table, view and function of the domain's datasets, with its dataset as the ledger calls it."""
+    return {
+        f"{domain}.{name}{suffix}": contract.table
+        for name, contract in load_domain(domain).items()
+        for suffix in _SUFFIXES
+    }
+
+
+def named_tables(text: str, relations: Mapping[str, str]) -> set[str]:
+    """The tables, by what `relations` calls them, that an SQL text names."""
+    return {
+        relations[name]
+        for schema, table in _NAMED_TABLE.findall(_COMMENT.sub("", text))
+        if (name := f"{schema}.{table}") in relations
+    }
+
+
+def known_files(connection: Connection, domain: str, period: Period, text: str | None = None) -> Basis:
+    """The files that were delivered by the period's end, as `_as_of` functions show them.
+
+    Those of the datasets that the SQL text names; of all of the domain's without a text. A file whose rows are
+    replayed brings more rows than before: so it is told apart.
+    """
+    inputs = named_tables(text, dataset_relations(domain)) if text else set()
     rows = connection.execute(
-        "select file_id from waybill.load_file where split_part(dataset, '.', 1) = %s "
-        "and status = 'loaded' and period <= %s order by file_id",
-        (domain, period.start),
-    )
-    return Basis([file_id for (file_id,) in rows])
+        "select file_id, rows_in - rejected from waybill.load_file where split_part(dataset, '.', 1) = %(domain)s "
+        "and (%(inputs)s::text[] = '{}' or dataset = any(%(inputs)s)) "
+        "and status = 'loaded' and period <= %(start)s order by file_id",
+        {"domain": domain, "inputs": sorted(inputs), "start": period.start},
+    ).fetchall()
+    return Basis([file_id for file_id, _ in rows], tuple(sorted(inputs)), sum(brought for _, brought in rows))
 
 
 def of_period(contract: Contract, period: Period, alias: str | None = None) -> sql.Composed:

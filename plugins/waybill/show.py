@@ -112,8 +112,8 @@ def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(sums.values())
 
 
-def report_table(connection: Connection, contract: Contract, period: Period, limit: int = 5) -> Table:
-    """The first rows of a report for a period."""
+def report_table(connection: Connection, contract: Contract, period: Period, limit: int = 5, note: str = "") -> Table:
+    """The first rows of a report for a period; the title ends with the note."""
     shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
     order = [name for name in contract.names if name.endswith("_rank")] or contract.key
     rows = (
@@ -131,7 +131,7 @@ def report_table(connection: Connection, contract: Contract, period: Period, lim
     total = rows[0]["_total"] if rows else 0
     more = f", the first {limit} of {total}" if total > limit else ""
     table = _table(
-        f"{contract.name.replace('_', ' ').capitalize()}, {period}{more}",
+        f"{contract.name.replace('_', ' ').capitalize()}, {period}{more}{note}",
         [(column.name.replace("_", " "), column.logical_type in ("integer", "number")) for column in shown],
         text_width=_TEXT_WIDTH,
     )
@@ -162,6 +162,8 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
         ("built", f"{waybill.built_at:%Y-%m-%d %H:%M:%S %Z}"),
     ):
         head.add_row(label, value)
+    if waybill.is_outdated:
+        head.add_row("", "[red]out of date: what it rests on has changed since; the books below are those of today[/]")
     checks = _table("Checks", [("check", False), ("observed", True), ("must be", False), ("result", False)])
     for check in waybill.checks:
         result = "[green]passed[/]" if check["passed"] else f"[red]{check['severity']}[/]"

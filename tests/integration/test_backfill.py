@@ -115,3 +115,27 @@ def test_a_second_demo_changes_nothing(airflow_stack: Stack, outcome: demo.Outco
     assert again.backfill_seconds is None
     assert (again.uploaded, again.disagreements, again.gaps) == (0, [], [])
     assert state(airflow_stack) == before
+
+
+def test_a_demo_after_another_file_landed_builds_what_rests_on_it_again(
+    airflow_stack: Stack, outcome: demo.Outcome
+) -> None:
+    last = outcome.periods[-1]
+    key = f"raw/messaging/traffic/month={last}/traffic_more.csv"
+    with closing(connect(airflow_stack.database_url())) as connection:
+        row = connection.execute("select account_id, customer_id, channel_id from messaging.traffic limit 1").fetchone()
+        assert row
+        body = (
+            "traffic_id,send_date,account_id,customer_id,channel_id,interactions_count,revenue_eur\n"
+            f"900000001,{last.start},{row[0]},{row[1]},{row[2]},1,0.00\n"
+        )
+        airflow_stack.s3().put_object(Bucket="waybill-raw", Key=key, Body=body.encode())
+        again = run_demo(airflow_stack)
+        assert again.backfill_seconds is not None
+        assert (again.uploaded, again.disagreements, again.gaps) == (0, [], [])
+        rested = connection.execute(
+            "select count(*) from waybill.publication where period = %s and %s = any(select object_key "
+            "from waybill.load_file where file_id = any(file_ids))",
+            (last.start, key),
+        ).fetchone()
+    assert rested == (6,)

@@ -255,8 +255,9 @@ def test_a_trace_names_files_checks_and_code(name: str, built: Connection) -> No
     assert (found.report, found.run_id, found.code_version) == ("messaging_report.top_customers", "test", "abc123")
     assert found.row_count == len(report_rows(built, "top_customers", LAST))
     files = {file["object_key"]: file for file in found.files}
-    assert set(files) == {file.key for file in sample(LAST, 3, scale=0.3).files}
-    for file in sample(LAST, 3, scale=0.3).files:
+    read = [file for file in sample(LAST, 3, scale=0.3).files if file.dataset in ("customers", "traffic")]
+    assert set(files) == {file.key for file in read}
+    for file in read:
         entry: dict[str, Any] = files[file.key]
         assert entry["sha256"] == hashlib.sha256(file.body).hexdigest()
         assert entry["period"] == date.fromisoformat(f"{file.period}-01")
@@ -267,9 +268,13 @@ def test_a_trace_names_files_checks_and_code(name: str, built: Connection) -> No
     }
 
 
-@pytest.mark.parametrize(("name", "key"), [("top_customer", LAST), ("top_customers", "2026-01")])
-def test_a_trace_of_what_was_not_built_says_what_was(name: str, key: str, built: Connection) -> None:
-    with pytest.raises(
-        DataError, match=rf"^{name} was not built for {key}; reports that were: .*messaging_report\.top_customers"
-    ):
+@pytest.mark.parametrize(
+    ("name", "key", "said"),
+    [
+        ("top_customer", LAST, r"reports that were: .*messaging_report\.top_customers"),
+        ("top_customers", "2026-01", f"it was for 2026-02, {LAST}$"),
+    ],
+)
+def test_a_trace_of_what_was_not_built_says_what_was(name: str, key: str, said: str, built: Connection) -> None:
+    with pytest.raises(DataError, match=f"^{name} was not built for {key}; {said}"):
         trace(built, name, month(key))

@@ -14,13 +14,14 @@ from messaging_months import RUN, database
 from waybill.contracts import load_domain
 from waybill.intake.run import take_in_file
 from waybill.period import Period
-from waybill.refresh import refresh
+from waybill.refresh import derived_tables, out_of_date, refresh
 from waybill.sampledata.files import SampleFile
 from waybill.sampledata.shop import generate
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 
 SAMPLE = generate("2026-03-05", days=16, scale=0.1)  # two months and four weeks
+DAYS = Period.parse("day", "2026-02-18").until(Period.parse("day", "2026-03-05"))
 SCHEMAS = ("shop", "shop_star", "shop_report")
 # A row that was equal in two snapshots names one of them: which, depends on the order. Everything else does not.
 UNORDERED = {"products_history": ("_file_id", "_record")}
@@ -78,8 +79,11 @@ def in_order(stack: Stack) -> dict[str, str]:
         bucket = MemoryBucket()
         for file in SAMPLE.files:
             take_in(connection, bucket, file)
+        outdated = {table for table, _ in out_of_date(connection, "shop", DAYS)}
+        assert outdated == {table.contract.table for table in derived_tables("shop")}
         assert bring_up_to_date(connection)
         assert bring_up_to_date(connection) == {}
+        assert out_of_date(connection, "shop", DAYS) == []
         return tables(connection)
 
 

@@ -24,11 +24,14 @@ SHOWN = {
         "loyal_top_customers": 5,
         "revenue_by_period": 9,
         "descriptive_statistics": 9,
-        "industry_exposure_extended": 9,
+        "industry_exposure_extended": 5,
     },
     "shop": {"daily_kpis": 1, "top_products_30_days": 5, "conversion_funnel": 5, "rfm_segments": 9},
 }
 """The reports that are shown of the latest period, and how many rows of them."""
+
+NOTES = {"loyal_top_customers": " (ranks are those among all customers)"}
+"""What the title of a report adds."""
 
 
 @app.command()
@@ -71,13 +74,17 @@ def demo() -> None:
             progress.start_task(bars[pipeline])
             progress.update(bars[pipeline], completed=finished, total=total)
 
-        outcomes = main_job.run(stack, step=lambda text: progress.update(steps, description=text), progress=move)
+        try:
+            outcomes = main_job.run(stack, step=lambda text: progress.update(steps, description=text), progress=move)
+        except KeyboardInterrupt:
+            messages.print("What was started goes on running: `make demo` continues, `make down` stops it.")
+            raise
         progress.update(steps, description="done", completed=1, total=1)
     with connect(stack.database_url()) as connection:
         for outcome in outcomes:
             show.show(console, *_tables(connection, outcome))
     for outcome in outcomes:
-        for line in [*outcome.disagreements, *(f"{gap.period} {gap.subject}: {gap.what}" for gap in outcome.gaps)]:
+        for line in [*outcome.disagreements, *map(str, outcome.gaps)]:
             messages.print(line, style="red", markup=False)
         first, latest = outcome.periods[0], outcome.periods[-1]
         if outcome.backfill_seconds is None:
@@ -104,5 +111,5 @@ def _tables(connection: Connection, outcome: Outcome) -> list[Table]:
     contracts = report_contracts(domain)
     for name, rows in SHOWN[domain].items():
         period = Period.of(contracts[name].cadences[0], latest.start)
-        tables.append(show.report_table(connection, contracts[name], period, rows))
+        tables.append(show.report_table(connection, contracts[name], period, rows, NOTES.get(name, "")))
     return tables

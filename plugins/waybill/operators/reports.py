@@ -38,7 +38,7 @@ class SqlReportOperator(BaseOperator):
         with data_errors_fail_at_once(), warehouse() as connection:
             contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
-            basis = partial(known_files, connection, self.domain, period)
+            basis = partial(known_files, connection, self.domain, period, self.sql)
             return build_from_sql(connection, contract, basis, self.sql, period, run_of(context)).rows
 
 
