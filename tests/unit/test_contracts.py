@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable
 from contextlib import closing
@@ -24,7 +25,9 @@ from waybill.contracts import Column, Contract, ContractError, load, load_all
 from waybill.contracts.odcs import RowRule
 from waybill.contracts.validation import compile_query
 from waybill.period import Period
+from waybill.review import review
 from waybill.settings import PROJECT_ROOT
+from waybill.settings import settings as project_settings
 
 PERIOD = Period.parse("month", "2026-03")
 COLUMNS = (
@@ -353,3 +356,52 @@ def test_a_latency_becomes_a_check_of_freshness() -> None:
         assert (check.name, check.metric, check.columns) == (f"{table.split('.')[1]}_freshness", "freshness", (column,))
         assert (check.operator, check.threshold, check.severity) == ("<=", 24, "warning")
     assert not any(check.metric == "freshness" for check in contracts["messaging.customers"].checks)
+
+
+# --- the manual and the review ------------------------------------------------------------------------------
+
+
+def test_the_contracts_of_the_manual_are_valid(tmp_path: Path) -> None:
+    text = (PROJECT_ROOT / "docs/contracts.md").read_text()
+    found = re.findall(r"as `include/contracts/([a-z_/]+)\.yaml`.*?```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(found) == 2
+    for name, document in found:
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir()
+        path.write_text(document)
+        assert load(path).table == name.replace("/", ".")
+
+
+def test_the_manual_names_every_custom_property() -> None:
+    text = (PROJECT_ROOT / "docs/contracts.md").read_text()
+    used = {
+        item["property"]
+        for path in (PROJECT_ROOT / "include/contracts").glob("*/*.yaml")
+        for item in yaml.safe_load(path.read_text())["schema"][0].get("customProperties", [])
+    }
+    assert used
+    assert [name for name in sorted(used) if f"`{name}`" not in text and f"`{name}: " not in text] == []
+
+
+def test_a_review_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(PROJECT_ROOT / "include", include)
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
+    project_settings.cache_clear()
+    contracts, problems = review(None)
+    assert problems == []
+    assert {contract.table for contract in contracts} == set(load_all())
+    folder = include / "contracts/messaging_report"
+    (include / "sql/messaging/top_customers.sql").unlink()
+    (include / "sql/messaging/lonely.sql").write_text("select 1")
+    (folder / "segment_share.yaml").write_text("a: [")
+    (folder / "segment_changes.yaml").write_text("kind: Nonsense")
+    contracts, problems = review(None)
+    monkeypatch.undo()
+    project_settings.cache_clear()
+    assert [problem.split(":")[0].rsplit("/", 1)[1] for problem in problems] == [
+        "segment_changes.yaml",
+        "segment_share.yaml",
+        "lonely.sql",
+        "top_customers.yaml",
+    ]

@@ -186,6 +186,11 @@ class Contract:
         return self.cadences[0]
 
     @property
+    def is_dataset(self) -> bool:
+        """Whether files bring its rows."""
+        return self.load_mode in ("snapshot", "changes", "merge")
+
+    @property
     def is_merged(self) -> bool:
         """Whether the rows of its files are merged by their key, so that older versions are kept as superseded."""
         return self.load_mode in ("merge", "changes")
@@ -328,8 +333,8 @@ def _read_yaml(path: Path) -> Any:
         raise ContractError(f"{path}: not YAML: {error}") from error
 
 
-def load(path: Path) -> Contract:
-    """Read one contract file.
+def load(path: Path, *, is_proposal: bool = False) -> Contract:
+    """Read one contract file; a proposal's file may have any name.
 
     Raises `ContractError` naming the file and the place if the text is not YAML, does not meet the
     standard's JSON schema, or lacks what Waybill needs (one schema object, types, a primary key).
@@ -343,7 +348,7 @@ def load(path: Path) -> Contract:
             f"{path}: {len(problems)} departures from the Open Data Contract Standard: {'; '.join(problems[:5])}"
         )
     tables = raw.get("schema", [])
-    if len(tables) != 1 or not raw.get("domain") or tables[0]["name"] != path.stem:
+    if len(tables) != 1 or not raw.get("domain") or not (is_proposal or tables[0]["name"] == path.stem):
         raise ContractError(f"{path}: needs a domain and exactly one schema object, named {path.stem!r}")
     table = tables[0]
     custom = _custom(table)

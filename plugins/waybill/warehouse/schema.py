@@ -7,9 +7,13 @@ newer files superseded; of a dataset of changes the rows are the changes of each
 
 from __future__ import annotations
 
+import logging
+
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, ContractError
+
+log = logging.getLogger(__name__)
 
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
@@ -225,6 +229,24 @@ def _additions(contract: Contract, existing: dict[str, tuple[str, bool]]) -> lis
     return added
 
 
+def missing_columns(connection: Connection, contract: Contract) -> list[Column]:
+    """The columns that the next load adds to the table that is there; nothing is changed.
+
+    Raises `ContractError` if the contract needs more than that.
+    """
+    existing = _existing_columns(connection, contract)
+    return _additions(contract, existing) if existing else []
+
+
+def is_changed_version(connection: Connection, contract: Contract) -> bool:
+    """Whether the warehouse knows another contract of the same table and version."""
+    other = connection.execute(
+        "select from waybill.contract where dataset = %s and version = %s and sha256 <> %s limit 1",
+        (contract.table, contract.version, contract.sha256),
+    ).fetchone()
+    return other is not None
+
+
 def ensure(connection: Connection, contract: Contract) -> None:
     """Create the contract's table, view and function, or add its new nullable columns; else change nothing.
 
@@ -259,6 +281,8 @@ def ensure(connection: Connection, contract: Contract) -> None:
     ]
     for statement in [*statements, *_readers(contract), *_comments(contract), *grants]:
         connection.execute(statement)
+    if is_changed_version(connection, contract):
+        log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
     connection.execute(
         "insert into waybill.contract (dataset, version, sha256, document) values (%s, %s, %s, %s)",
         (contract.table, contract.version, contract.sha256, contract.document),

@@ -1,0 +1,57 @@
+"""What is wrong with the project's contracts and SQL files: all of it at once, before anything runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from psycopg import Connection
+
+from waybill.contracts import Contract, ContractError, load
+from waybill.settings import settings
+from waybill.warehouse.schema import is_changed_version
+from waybill.zones import report_files, report_schema, star_schema
+
+
+def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
+    """The contracts that are valid, and every problem; with a connection, also those that the warehouse knows of."""
+    contracts, problems = [], []
+    for path in sorted((settings().include_dir / "contracts").glob("*/*.yaml")):
+        try:
+            contract = load(path)
+        except ContractError as error:
+            problems.append(str(error))
+            continue
+        contracts.append(contract)
+        if contract.domain != path.parent.name:
+            problems.append(f"{path}: its domain is {contract.domain!r}, so its folder must be, too")
+        if connection and is_changed_version(connection, contract):
+            problems.append(
+                f"{path}: has changed since it was applied and is still version {contract.version}: raise it"
+            )
+    for domain in sorted({contract.domain for contract in contracts if contract.is_dataset}):
+        problems += _without_counterpart(domain)
+    return contracts, problems
+
+
+def _without_counterpart(domain: str) -> list[str]:
+    """SQL files of a domain that have no contract, and contracts of what nothing computes."""
+    problems = []
+    for schema, folder in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
+        texts = {path.stem: path for path in report_files(folder)}
+        contracts = {path.stem: path for path in (settings().include_dir / "contracts" / schema).glob("*.yaml")}
+        problems += [
+            f"{texts[name]}: there is no contract {schema}/{name}.yaml"
+            for name in sorted(texts.keys() - contracts.keys())
+        ]
+        problems += [
+            f"{contracts[name]}: there is no SQL file {folder}/{name}.sql and no function waybill.{domain}.{name}"
+            for name in sorted(contracts.keys() - texts.keys())
+            if not _is_function(domain, name)
+        ]
+    return problems
+
+
+def _is_function(domain: str, name: str) -> bool:
+    module = f"waybill.{domain}"
+    return find_spec(module) is not None and callable(getattr(import_module(module), name, None))
