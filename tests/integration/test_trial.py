@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from landing_support import MONTH, TRAFFIC, Landing, csv_body, traffic_rows
+import pytest
+from typer.testing import CliRunner
+
+from landing_support import MONTH, TRAFFIC, Amend, Landing, csv_body, traffic_rows
 from messaging_months import month
+from waybill.cli import app
 from waybill.contracts import load
 from waybill.intake.landing import list_landed
 from waybill.intake.trial import FileTrial, try_contract
-from waybill.settings import PROJECT_ROOT
+from waybill.review import review
+from waybill.settings import PROJECT_ROOT, settings
 
 TODAY = (PROJECT_ROOT / "include/contracts/messaging/traffic.yaml").read_text()
 INTERACTIONS = "logicalTypeOptions: {minimum: 0}\n        required: true\n        synonyms: [{synonym: interactions}]"
@@ -55,3 +61,51 @@ def test_a_trial_writes_nothing(landing: Landing, tmp_path: Path) -> None:
     before = landing.row_counts()
     tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 11")))
     assert landing.row_counts() == before
+
+
+def test_the_command_takes_a_file_of_any_name_and_says_what_else_stands_in_the_way(
+    landing_dsn: str,
+    landing: Landing,
+    stack_environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", landing_dsn)
+    settings.cache_clear()
+    path = tmp_path / "traffic_new.yaml"
+
+    def said(text: str, exit_code: int) -> str:
+        path.write_text(text)
+        result = CliRunner().invoke(app, ["contract", "try", str(path)])
+        assert result.exit_code == exit_code, result.output
+        return " ".join(result.output.split())
+
+    assert f"No file of messaging.traffic has landed in s3://{landing.bucket}." in said(TODAY, 0)
+    landing.put("traffic", MONTH, csv_body(TRAFFIC, traffic_rows(3)))
+    assert "part-1.csv" in said(TODAY, 0)
+    wider = TODAY.replace("physicalType: numeric(12,2)", "physicalType: numeric(14,2)")
+    assert wider != TODAY
+    assert (
+        "With this contract the next load stops: the contract of messaging.traffic (version 1.0.0) needs more than new "
+        "nullable columns: column 'revenue_eur' is numeric(12,2) not null in the table and numeric(14,2) not null"
+    ) in said(wider, 1)
+    assert "there is no dataset 'trafic' in messaging" in said(
+        TODAY.replace("- name: traffic\n", "- name: trafic\n"), 1
+    )
+    report = (PROJECT_ROOT / "include/contracts/messaging_report/segment_share.yaml").read_text()
+    assert "messaging_report.segment_share is computed, not loaded" in said(report, 1)
+
+
+def test_a_contract_that_changed_under_its_version_is_told(
+    landing: Landing, amend: Amend, caplog: pytest.LogCaptureFixture
+) -> None:
+    landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3)))
+    assert review(landing.connection)[1] == []
+    amend("traffic", "minimum: 0", "minimum: 1")
+    [problem] = review(landing.connection)[1]
+    assert problem.endswith("traffic.yaml: has changed since it was applied and is still version 1.0.0: raise it")
+    with caplog.at_level(logging.WARNING):
+        landing.load("traffic", csv_body(TRAFFIC, traffic_rows(4)))
+    assert "the contract of messaging.traffic has changed and is still version 1.0.0" in caplog.text
+    amend("traffic", "version: 1.0.0", "version: 1.1.0")
+    assert review(landing.connection)[1] == []

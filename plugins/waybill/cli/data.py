@@ -5,19 +5,45 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from waybill.cli.terminal import app, console, failures_in_words, messages
+from waybill.cli.terminal import app, console, failures_in_words
 
 Domain = Annotated[str, typer.Option(help="Domain of the contracts.")]
+
+
+if TYPE_CHECKING:
+    from waybill.contracts import Contract
 
 
 def _s3() -> Any:
     import boto3
 
     return boto3.client("s3")
+
+
+def _datasets(domain: str) -> dict[str, Contract]:
+    """The domain's datasets, by name. Raises `DataError` if it has none."""
+    from waybill.contracts import load_all, load_domain
+    from waybill.errors import DataError
+
+    datasets = {name: contract for name, contract in load_domain(domain).items() if contract.is_dataset}
+    if not datasets:
+        known = sorted({contract.domain for contract in load_all().values() if contract.is_dataset})
+        raise DataError(f"there is no domain {domain!r} with datasets; there are {', '.join(known)}")
+    return datasets
+
+
+def _dataset(domain: str, name: str) -> Contract:
+    """One dataset of the domain. Raises `DataError` if there is none of this name."""
+    from waybill.errors import DataError
+
+    datasets = _datasets(domain)
+    if name not in datasets:
+        raise DataError(f"there is no dataset {name!r} in {domain}; there are {', '.join(datasets)}")
+    return datasets[name]
 
 
 @app.command()
@@ -67,29 +93,25 @@ def books(
     last: Annotated[str, typer.Argument(help="Last one.")],
     domain: Domain = "messaging",
 ) -> None:
-    """Show the books of a range of periods and what is missing there; the exit code is 1 if anything is."""
+    """Show the books of a range of periods and what keeps it from being complete; then the exit code is 1."""
     from waybill import show
-    from waybill.books import balances, gaps
-    from waybill.contracts import load_domain
+    from waybill.books import balances, incomplete
     from waybill.period import Period
-    from waybill.reports import report_contracts
     from waybill.warehouse.connection import connect
 
-    datasets = load_domain(domain)
-    cadence = next(iter(datasets.values())).cadences[0]
-    period, end = Period.parse(cadence, first), Period.parse(cadence, last)
-    periods = []
-    while period <= end:
-        periods.append(period)
-        period = period.shift(1)
+    cadence = next(iter(_datasets(domain).values())).cadence
+    periods = Period.parse(cadence, first).until(Period.parse(cadence, last))
     with connect() as connection:
         show.show(console, show.books_table(balances(connection, domain, periods), periods))
-        missing = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], periods)
-    for gap in missing:
-        messages.print(f"[red]missing[/] {gap.period} {gap.subject}: {gap.what}")
-    if missing:
+        lacking = incomplete(connection, _s3(), domain, periods)
+    for gap in lacking:
+        console.print(f"incomplete: {gap}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if lacking:
         raise typer.Exit(1)
-    console.print(f"Complete: every report is built and every check holds for {first} to {last}.")
+    console.print(
+        f"Complete: every file is loaded, every report is up to date and every check holds "
+        f"for {periods[0]} to {periods[-1]}."
+    )
 
 
 @app.command()
@@ -120,15 +142,20 @@ def trace(
 def quarantine(
     dataset: Annotated[str, typer.Argument(help="A dataset, like traffic.")],
     domain: Domain = "messaging",
-    limit: Annotated[int, typer.Option(help="At most so many rows.")] = 20,
+    limit: Annotated[int, typer.Option(help="At most so many rows.", min=1)] = 20,
 ) -> None:
     """List open quarantined rows of a dataset: file, record, reasons. Their content is shown in the warehouse only."""
     from waybill import show
     from waybill.intake.quarantine import open_by_file
     from waybill.warehouse.connection import connect
 
+    contract = _dataset(domain, dataset)
     with connect() as connection:
-        show.show(console, *show.quarantine_tables(*open_by_file(connection, f"{domain}.{dataset}", limit)))
+        counts, rows = open_by_file(connection, contract.table, limit)
+    if counts:
+        show.show(console, *show.quarantine_tables(counts, rows))
+    else:
+        console.print(f"No row of {contract.table} is in quarantine.")
 
 
 @app.command()
@@ -142,39 +169,51 @@ def replay(
 ) -> None:
     """Try quarantined rows again, after a contract was mended or a referenced row has arrived."""
     import getpass
+    from datetime import timedelta
 
     from waybill import show
     from waybill.contracts import load_domain
     from waybill.errors import DataError
     from waybill.intake.ledger import Run
     from waybill.intake.replay import replay as replay_rows
+    from waybill.period import Period
     from waybill.provenance import code_version
     from waybill.warehouse.connection import connect
 
-    contracts = load_domain(domain)
-    if dataset not in contracts:
-        raise DataError(f"there is no dataset {dataset!r} in {domain}; there are {', '.join(contracts)}")
+    contract, contracts = _dataset(domain, dataset), load_domain(domain)
     if record and file_id is None:
         raise DataError("--record needs --file-id: records are numbered within a file")
     run = Run(run_id=f"replay by {os.environ.get('USER') or getpass.getuser()}", code_version=code_version())
     with connect() as connection:
         replayed = replay_rows(
-            connection,
-            contracts[dataset],
-            contracts,
-            run,
-            file_id=file_id,
-            records=record or None,
-            admit_late=admit_late,
+            connection, contract, contracts, run, file_id=file_id, records=record or None, admit_late=admit_late
         )
+        newest = connection.execute(
+            "select max(period) from waybill.load_file where dataset = %s", [contract.table]
+        ).fetchone()
+    if not replayed:
+        of_file = f"file {file_id} of " if file_id is not None else ""
+        console.print(f"Nothing was tried: no row of {of_file}{contract.table} that can be is in quarantine.")
+        return
     show.show(console, show.replay_table(replayed))
-    if admitted := [file.period for file in replayed if file.books.rows_in > file.books.rejected]:
-        console.print(f"Rows of {min(admitted)} and later were admitted: backfill from there for their reports.")
+    admitted = [file.period for file in replayed if file.books.rows_in > file.books.rejected]
+    if admitted and contract.cadence == "month":
+        assert newest
+        last_day = Period.of(contract.cadence, newest[0]).end - timedelta(days=1)
+        console.print(
+            f"Rows were admitted to {min(admitted)} and later. Build the reports that rest on them again:\n"
+            f"airflow backfill create --dag-id {domain}_monthly --from-date {min(admitted).start} "
+            f"--to-date {last_day} --reprocess-behavior completed",
+            soft_wrap=True,
+            highlight=False,
+        )
+    elif admitted:
+        console.print(f"Rows were admitted: the next run of {domain}_daily builds what rests on them again.")
 
 
 @app.command()
 @failures_in_words
-def alerts(limit: Annotated[int, typer.Option(help="At most so many.")] = 10) -> None:
+def alerts(limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10) -> None:
     """List the alerts that were raised, and over which channels they went out."""
     from waybill import show
     from waybill.warehouse.connection import connect
@@ -194,13 +233,27 @@ app.add_typer(contract_app, name="contract")
 @contract_app.command("check")
 @failures_in_words
 def contract_check() -> None:
-    """Check every contract against the standard's schema and Waybill's needs."""
-    from waybill.contracts import load_all
+    """Check every contract against the standard, Waybill's needs, the SQL files and the warehouse, if there is one."""
+    import psycopg
 
-    for contract in load_all().values():
+    from waybill.review import review
+    from waybill.settings import SettingsError
+    from waybill.warehouse.connection import connect
+
+    try:
+        with connect() as connection:
+            contracts, problems = review(connection)
+    except (psycopg.Error, SettingsError) as error:
+        console.print(f"Not compared with the warehouse: {error}", markup=False, soft_wrap=True)
+        contracts, problems = review(None)
+    for contract in contracts:
         console.print(
             f"{contract.table} {contract.version}: {len(contract.columns)} columns, {len(contract.checks)} checks"
         )
+    for problem in problems:
+        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
 
 
 @contract_app.command("try")
@@ -213,20 +266,28 @@ def contract_try(
     from datetime import date
 
     from waybill import show
-    from waybill.contracts import load, load_domain
+    from waybill.contracts import ContractError, load, load_domain
     from waybill.errors import DataError
     from waybill.intake.landing import list_landed
     from waybill.intake.trial import try_contract
     from waybill.period import Period
     from waybill.settings import settings
     from waybill.warehouse.connection import connect
+    from waybill.warehouse.schema import missing_columns
 
-    proposed = load(file)
-    contracts = load_domain(proposed.domain)
-    today = contracts.get(proposed.name)
-    if today is None:
-        raise DataError(f"there is no contract of {proposed.table} to compare with; name the file {file.stem} like one")
+    proposed = load(file, is_proposal=True)
+    if not proposed.is_dataset:
+        raise DataError(f"{proposed.table} is computed, not loaded: there are no files to try its contract on")
+    today, contracts = _dataset(proposed.domain, proposed.name), load_domain(proposed.domain)
+    bucket = settings().raw_bucket
     with connect() as connection:
-        landed = list_landed(_s3(), settings().raw_bucket, today, None, Period.of(today.cadence, date(2999, 12, 31)))
-        trials = try_contract(connection, _s3(), today, proposed, contracts, landed[-last:])
-    show.show(console, show.trial_table(proposed, trials))
+        landed = list_landed(_s3(), bucket, today, None, Period.of(today.cadence, date(2999, 12, 31)))
+        if landed:
+            trials = try_contract(connection, _s3(), today, proposed, contracts, landed[-last:])
+            show.show(console, show.trial_table(proposed, trials))
+        else:
+            console.print(f"No file of {today.table} has landed in s3://{bucket}.")
+        try:
+            missing_columns(connection, proposed)
+        except ContractError as error:
+            raise ContractError(f"With this contract the next load stops: {error}") from None

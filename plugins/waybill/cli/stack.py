@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Annotated
 
@@ -53,7 +54,9 @@ def status() -> None:
     services = Stack().status()
     table = Table("part", "state", "process", "address", "log", box=None)
     for service in services:
-        table.add_row(service.name, service.state, str(service.pid or ""), service.address, str(service.log))
+        table.add_row(
+            service.name, service.state, str(service.pid or ""), service.address, os.path.relpath(service.log)
+        )
     console.print(table if services else "Nothing was started yet: run `make up`.")
     if not services or any(service.state != "running" for service in services):
         raise typer.Exit(1)

@@ -28,6 +28,7 @@ def failures_in_words(command: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from botocore.exceptions import EndpointConnectionError
         from psycopg import OperationalError
 
         from waybill.demo import DemoFailed
@@ -39,7 +40,11 @@ def failures_in_words(command: Callable[P, R]) -> Callable[P, R]:
         except (DataError, DemoFailed, StackError) as error:
             messages.print(str(error), style="red", markup=False, highlight=False)
         except OperationalError as error:
-            messages.print(f"The warehouse does not answer: {error}", style="red", markup=False, highlight=False)
+            text = f"The warehouse does not answer; locally, `make up` starts it: {error}"
+            messages.print(text, style="red", markup=False, highlight=False)
+        except EndpointConnectionError as error:
+            text = f"S3 does not answer; locally, `make up` starts it: {error}"
+            messages.print(text, style="red", markup=False, highlight=False)
         raise typer.Exit(1)
 
     return wrapped

@@ -1,0 +1,198 @@
+"""When a range of months is complete, as `waybill books` says it, and what the other commands about data say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from psycopg import Connection
+from typer.testing import CliRunner
+
+from messaging_months import build_month, database, put, sample, take_in_month
+from waybill.cli import app
+from waybill.errors import DataError
+from waybill.settings import settings
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BUCKET = "books"
+MONTHS = ("2026-01", "2026-02")
+HEADER = "traffic_id,send_date,account_id,customer_id,channel_id,interactions_count,revenue_eur"
+EXTRA = "raw/messaging/traffic/month=2026-01/traffic_extra.csv"
+OF_TRAFFIC = {
+    "descriptive_statistics",
+    "industry_exposure",
+    "industry_exposure_extended",
+    "loyal_top_customers",
+    "revenue_by_period",
+    "top_customers",
+}
+"""The reports for which traffic matters."""
+
+
+@pytest.fixture(scope="module")
+def template(stack: Stack) -> Iterator[str]:
+    """The address of a database with two months, loaded from a bucket of their own, and their reports."""
+    with pytest.MonkeyPatch.context() as patch, database(stack) as dsn:
+        patch.setenv("WAYBILL_RAW_BUCKET", BUCKET)
+        settings.cache_clear()
+        stack.s3().create_bucket(Bucket=BUCKET)
+        put(stack.s3(), BUCKET, sample(MONTHS[-1], 2, scale=0.3))
+        with connect(dsn) as connection:
+            take_in_month(connection, stack.s3(), MONTHS[-1])
+            for key in MONTHS:
+                build_month(connection, key)
+        yield dsn
+    settings.cache_clear()
+
+
+@pytest.fixture
+def warehouse(
+    template: str, stack: Stack, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Connection]:
+    """A copy of the database; commands use it. Additional files are gone at the end."""
+    with database(stack, template) as dsn:
+        monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", dsn)
+        monkeypatch.setenv("WAYBILL_RAW_BUCKET", BUCKET)
+        settings.cache_clear()
+        with connect(dsn) as connection:
+            yield connection
+        stack.s3().delete_object(Bucket=BUCKET, Key=EXTRA)
+    settings.cache_clear()
+
+
+def run(*arguments: str, exit_code: int = 0) -> str:
+    """What a command prints, as one line."""
+    result = CliRunner().invoke(app, list(arguments))
+    text = " ".join(result.output.split())
+    assert result.exit_code == exit_code, text
+    return text
+
+
+def incomplete(*arguments: str) -> set[tuple[str, str, str]]:
+    """(period, subject, what) of each line of `waybill books` that says what is incomplete; on standard output."""
+    result = CliRunner().invoke(app, ["books", *(arguments or MONTHS)])
+    found = set(re.findall(r"^incomplete: (\S+) messaging\w*\.(\w+): (.*)$", result.stdout, re.MULTILINE))
+    assert result.exit_code == bool(found), result.output
+    assert ("Complete: " in result.stdout) == (not found)
+    return found
+
+
+def extra_file(warehouse: Connection, *interactions: int) -> bytes:
+    """A file with a row of a customer and channel that are there for each day of January from the first on."""
+    row = warehouse.execute("select account_id, customer_id, channel_id from messaging.traffic limit 1").fetchone()
+    assert row
+    account, customer, channel = row
+    lines = (
+        f"{900000000 + day},2026-01-{day:02},{account},{customer},{channel},{number},12.50\n"
+        for day, number in enumerate(interactions, 1)
+    )
+    return "".join([f"{HEADER}\n", *lines]).encode()
+
+
+def outdated(key: str) -> set[tuple[str, str, str]]:
+    return {(key, name, "out of date: what it rests on has changed since it was built") for name in OF_TRAFFIC}
+
+
+def test_a_complete_range_is_named_as_it_was_understood(warehouse: Connection) -> None:
+    assert incomplete() == set()
+    assert "every check holds for 2026-01 to 2026-02." in run("books", "2026-1", "2026-2")
+    assert incomplete("2026-01", "2026-03") >= {("2026-03", "traffic", "nothing was loaded or built")}
+
+
+def test_a_file_that_landed_is_incomplete_until_it_is_loaded_and_its_reports_are_built(
+    warehouse: Connection, s3: S3Client
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, 1))
+    assert incomplete() == {("2026-01", "traffic", f"landed and is not loaded: s3://{BUCKET}/{EXTRA}")}
+    take_in_month(warehouse, s3, "2026-01")
+    assert incomplete() == outdated("2026-01") | outdated("2026-02")
+    assert "out of date" in run("trace", "top_customers", "2026-01")
+    build_month(warehouse, "2026-01")
+    assert "out of date" not in run("trace", "top_customers", "2026-01")
+    assert incomplete() == outdated("2026-02")
+    build_month(warehouse, "2026-02")
+    assert incomplete() == set()
+
+
+def test_a_refused_file_is_incomplete_until_it_is_mended_or_gone(warehouse: Connection, s3: S3Client) -> None:
+    s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=b"traffic_id\n1\n")
+    with pytest.raises(DataError) as caught:
+        take_in_month(warehouse, s3, "2026-02")
+    [(period, subject, what)] = incomplete()
+    assert (period, subject) == ("2026-01", "traffic")
+    assert what == f"was refused: {caught.value}"
+    s3.delete_object(Bucket=BUCKET, Key=EXTRA)
+    assert incomplete() == set()
+
+
+def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out_of_date(
+    warehouse: Connection, s3: S3Client
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, -1, *[1] * 30))
+    take_in_month(warehouse, s3, "2026-02")
+    for key in MONTHS:
+        build_month(warehouse, key)
+    assert incomplete() == set()
+    run("replay", "traffic")  # admits nothing
+    assert incomplete() == set()
+    changed = warehouse.execute(
+        "update waybill.quarantine set raw = jsonb_set(raw::jsonb, '{interactions_count}', '\"1\"')::text "
+        "where raw like '%900000001%'"
+    )
+    assert changed.rowcount == 1
+    assert (
+        "airflow backfill create --dag-id messaging_monthly --from-date 2026-01-01 --to-date 2026-02-28 "
+        "--reprocess-behavior completed"
+    ) in run("replay", "traffic")
+    assert incomplete() == outdated("2026-01") | outdated("2026-02")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (("books", "2026-02", "2026-01"), 1, "2026-02 comes after 2026-01"),
+        (("books", "2026-01", "2026-02", "--domain", "mesaging"), 1, "no domain 'mesaging' .* messaging, shop"),
+        (("books", "2026-01", "2026-02", "--domain", "messaging_report"), 1, "no domain 'messaging_report'"),
+        (("quarantine", "trafic"), 1, "no dataset 'trafic' in messaging; there are channels, customers, traffic"),
+        (("quarantine", "reviews", "--domain", "shop"), 0, r"No row of shop\.reviews is in quarantine"),
+        (("quarantine", "traffic", "--limit", "-1"), 2, "Invalid value for '--limit'"),
+        (("replay", "trafic"), 1, "no dataset 'trafic'"),
+        (("replay", "traffic", "--file-id", "99999"), 0, "Nothing was tried: no row of file 99999 of messaging"),
+        (("trace", "top_customers", "2020-03"), 1, "not built for 2020-03; it was for 2026-01, 2026-02"),
+        (("trace", "nonsense", "2020-03"), 1, "reports that were: messaging_report.descriptive_statistics, "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_is_said(arguments: tuple[str, ...], exit_code: int, said: str, warehouse: Connection) -> None:
+    assert re.search(said, run(*arguments, exit_code=exit_code))
+
+
+def test_a_report_rests_on_the_files_of_what_its_sql_reads(warehouse: Connection) -> None:
+    read = {"segment_share": {"customers"}, "top_customers": {"customers", "traffic"}}
+    for report, datasets in read.items():
+        text = run("trace", report, "2026-02")
+        assert set(re.findall(r"raw/messaging/(\w+)/", text)) == datasets
+
+
+@pytest.mark.parametrize("name", ["AIRFLOW_CONN_WAYBILL_WAREHOUSE", "AWS_ENDPOINT_URL_S3"])
+def test_what_does_not_answer_is_said_with_the_next_step(
+    name: str, warehouse: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = "127.0.0.1:9"
+    monkeypatch.setenv(name, f"http://{closed}" if name.startswith("AWS") else f"postgresql://etl:x@{closed}/warehouse")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    settings.cache_clear()
+    assert "does not answer; locally, `make up` starts it: " in run("books", *MONTHS, exit_code=1)
+
+
+def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYBILL_TIMEZONE", "Europe/Nowhere")
+    settings.cache_clear()
+    assert run("books", *MONTHS, exit_code=1).startswith("WAYBILL_TIMEZONE: 'Europe/Nowhere' is no time zone")
+    settings.cache_clear()
