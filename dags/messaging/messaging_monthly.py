@@ -4,17 +4,20 @@
 questions in `include/sql/messaging` and publishes the answers as CSV and Parquet with a manifest.
 
 **Which month.** The run of the 1st, 09:00 UTC, stands for the month before. By hand: *Trigger* with the
-parameter `month`, or *Trigger → Backfill* over a range of months. Months may run in any order and again:
-a run replaces its own month, and computes it as it was known at its end.
+parameter `month`, or *Trigger → Backfill* over a range of months with the parameter left empty. Months may run in any
+order and again: a run replaces its own month, and computes it as it was known at its end. *Run After* of a
+scheduled run is the day after its month; of a backfill's run it is the first day of the month it stands for.
 
 **When it fails.**
-* `landed` waits: a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`. Ask the sender.
+* `landed` waits: a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`; its log says which. Ask the
+  sender. It fails at once for a month that is not over yet.
 * An intake task fails at once: the file is wrong; the message names file, column and numbers. Have it
-  mended and sent again under the same name, then clear the task.
+  mended and sent again under the same name, then clear the task. Until then every later month stops there, too, because
+  a run takes in earlier files first; deleting the object lets them go on without it.
 * `quality` fails: a check of a contract does not hold. `select * from waybill.check_result where not passed`.
 * Anything else is retried with growing pauses; it is infrastructure.
 
-One alert goes out for a failed run, and one when a run is late.
+One alert goes out for a failed run, and one when a run is late and has not ended.
 """
 
 from __future__ import annotations

@@ -5,20 +5,23 @@ writes what is clean to the processed zone as Parquet, brings the star schema an
 publishes every mart whose content changed, as CSV and Parquet with a manifest.
 
 **Which day.** The run of 03:00 UTC stands for the day before. By hand: *Trigger* with the parameter `day`, or
-*Trigger → Backfill* over a range of days. Days may run in any order and again. Rows may arrive up to seven days late:
-they go to their own day, and exactly the days, weeks and months that they touch are computed anew.
+*Trigger → Backfill* over a range of days with the parameter left empty. Days may run in any order and again. Rows may
+arrive up to seven days late: they go to their own day, and exactly the days, weeks and months that they touch are
+computed anew. *Run After* of a scheduled run is the day after the one it stands for; of a backfill's run, that day.
 
 **When it fails.**
-* `landed` waits: a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`. Ask the sender.
+* `landed` waits: a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`; its log says which. Ask the
+  sender. It fails at once for a day that is not over yet.
 * An intake task fails at once: the file is wrong; the message names file, column and numbers. Have it
-  mended and sent again under the same name, then clear the task.
+  mended and sent again under the same name, then clear the task. Until then every later day stops there, too, because
+  a run takes in earlier files first; deleting the object lets them go on without it.
 * `quality` fails: a check of a contract does not hold. `select * from waybill.check_result where not passed`.
 * `curated` or `marts` fails on a check: the tables that passed are up to date, the others stay as they were and
   are tried again by the next run.
 * Anything else is retried with growing pauses; it is infrastructure.
 
-One alert goes out for a failed run, and one when a run is late. Rows that came more than seven days late are in
-quarantine as `too_late`; `waybill replay <dataset> --domain shop --admit-late` lets them in.
+One alert goes out for a failed run, and one when a run is late and has not ended. Rows that came more than seven days
+late are in quarantine as `too_late`; `waybill replay <dataset> --domain shop --admit-late` lets them in.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
     }
     return {
         "AIRFLOW_HOME": str(home / "airflow"),
-        "PYTHONWARNINGS": "ignore::DeprecationWarning",
+        "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore:Could not import graphviz",
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_CONN_WAYBILL_WAREHOUSE": url(state, "waybill_etl", "warehouse"),
         "AIRFLOW_CONN_WAYBILL_READER": url(state, "waybill_reader", "warehouse") + "?connect_timeout=5",
