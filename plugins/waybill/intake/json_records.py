@@ -51,11 +51,9 @@ def write_lines(name: str, chunks: Iterator[bytes], target: Path) -> int:
     Raises `DataError` for an empty file, for an array that is not JSON, and for a record longer than 4 MiB.
     """
     first = b""
-    for chunk in chunks:
+    while len(first) < len(codecs.BOM_UTF8) and (chunk := next(chunks, b"")):
         first = (first + chunk).removeprefix(codecs.BOM_UTF8).lstrip(_BLANK_BYTES)
-        if first:
-            break
-    else:
+    if not first:
         raise DataError(f"{name}: the file is empty, it has not even an empty array; send it again")
     write = _write_elements if first.startswith(b"[") else _write_lines
     with target.open("wb") as stream:
