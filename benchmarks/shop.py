@@ -1,0 +1,164 @@
+"""Time the shop: one day of a million transactions from S3 to the marts, and every mart over ten million sales.
+
+The day goes the way of the DAG's tasks, in this process. The marts read synthetic facts of three months; each SQL file
+runs for its last period, and `--plans` prints the plans of the slowest two.
+
+Usage: python benchmarks/shop.py [--rows 1000000] [--facts 10000000] [--plans]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from waybill.stack import Stack
+
+DAY = "2026-03-31"
+# A scale of 1 is about 180 transactions a day.
+ROWS_AT_SCALE_1 = 182
+FACTS = """
+insert into shop_star.dim_customer
+select i, i, 'n', 'n@example.com', '2020-01-01', (array['DE', 'FR', 'IT', 'ES'])[1 + i % 4], '-infinity',
+  'infinity', false
+from generate_series(1, %(customers)s) as s (i);
+insert into shop_star.dim_product
+select i, i, 'p' || i, 'c' || i % 12, 'b', 's', 10, '-infinity', 'infinity', false
+from generate_series(1, %(products)s) as s (i);
+insert into shop_star.fact_sales
+select day, row_number() over (), customer, product, customer, product, 1 + h % 3, 10, 10 * (1 + h % 3),
+  (array['completed', 'completed', 'completed', 'completed', 'returned'])[1 + h % 5], 'card', day + interval '12 hours'
+from (
+  select date '2026-01-01' + (i / %(per_day)s)::integer as day, 1 + abs(hashint8(i)) % %(customers)s as customer,
+    1 + (power((abs(hashint8(i + 7)) % 100000) / 100000.0, 3) * (%(products)s - 1))::integer as product,
+    abs(hashint8(i + 13)) % 1000 as h
+  from generate_series(0, %(facts)s - 1) as s (i)
+) as sales;
+analyze shop_star.dim_customer, shop_star.dim_product, shop_star.fact_sales
+"""
+DAYS_OF_FACTS = 90
+
+
+def timed(name: str, found: list[tuple[str, float]], step: Callable[[], Any]) -> Any:
+    """Run a step and note its seconds."""
+    began = time.perf_counter()
+    result = step()
+    found.append((name, time.perf_counter() - began))
+    return result
+
+
+def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, float]]:
+    """The seconds of each step of a day with so many transactions."""
+    import boto3
+
+    from waybill.contracts import load_domain
+    from waybill.intake.ledger import Run
+    from waybill.intake.run import take_in
+    from waybill.lake import write_changed_days
+    from waybill.period import Period
+    from waybill.publish import publish_changed
+    from waybill.quality import check_datasets
+    from waybill.refresh import refresh
+    from waybill.sampledata.files import upload
+    from waybill.sampledata.shop import generate
+    from waybill.settings import settings
+
+    sample = generate(DAY, 1, scale=rows / ROWS_AT_SCALE_1, datasets=["transactions"])
+    upload(stack.s3(), settings().raw_bucket, sample)
+    contracts, period, run = load_domain("shop"), Period.parse("day", DAY), Run("bench", "bench")
+    sales, s3, found = contracts["transactions"], stack.s3(), []
+    books = timed("intake", found, lambda: take_in(connection, s3, sales, contracts, period, run))
+    print(*books.values())
+    timed("processed", found, lambda: write_changed_days(connection, s3, boto3.client("glue"), [sales]))
+    timed("quality", found, lambda: check_datasets(connection, [sales], period, run))
+    timed("curated", found, lambda: refresh(connection, "shop", "shop_star", run))
+    timed("marts", found, lambda: refresh(connection, "shop", "shop_report", run))
+    timed("publish", found, lambda: publish_changed(connection, s3, "shop", run))
+    return [*found, ("the day", sum(seconds for _, seconds in found))]
+
+
+def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, float]]:
+    """The seconds of each mart's SQL over so many sales."""
+    from psycopg import ClientCursor, sql
+
+    from waybill.period import Period
+    from waybill.refresh import derived_tables
+    from waybill.warehouse.schema import ensure
+
+    tables = derived_tables("shop")
+    for table in tables:
+        ensure(connection, table.contract)
+    parameters = {
+        "facts": facts,
+        "per_day": facts // DAYS_OF_FACTS + 1,
+        "customers": max(facts // 50, 1),
+        "products": max(facts // 2000, 1),
+    }
+    with ClientCursor(connection) as cursor:
+        cursor.execute(FACTS, parameters)
+    found, texts = [], {}
+    for table in tables:
+        if table.contract.domain != "shop_report":
+            continue
+        period = Period.of(table.contract.cadences[-1], date.fromisoformat(DAY))
+        parameters = period.parameters("UTC")
+        texts[table.contract.name] = table.text, parameters
+        query = sql.SQL("select count(*) from ({}) as mart").format(sql.SQL(table.text))
+        timed(table.contract.name, found, lambda: connection.execute(query, parameters).fetchone())  # noqa: B023
+    found.sort(key=lambda one: -one[1])
+    for name, _ in found[: 2 if plans else 0]:
+        text, parameters = texts[name]
+        print(f"\n{name}")
+        for (line,) in connection.execute("explain (analyze, costs off, timing off) " + text, parameters):
+            print(line)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from waybill.settings import settings
+    from waybill.stack import Stack
+    from waybill.warehouse.connection import connect
+    from waybill.warehouse.migrations import upgrade
+
+    parser = argparse.ArgumentParser(description="Time the shop.")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="transactions of the day")
+    parser.add_argument("--facts", type=int, default=10_000_000, help="sales that the marts read")
+    parser.add_argument("--plans", action="store_true", help="print the plans of the slowest two marts")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as scratch:
+        stack = Stack(Path(scratch) / "stack")
+        try:
+            stack.up(with_airflow=False)
+            os.environ.update(stack.env() | {"WAYBILL_SCRATCH_DIR": scratch})
+            settings.cache_clear()
+            upgrade(connect())
+            table = Table("step", "seconds", title=f"{options.rows:,} transactions of a day")
+            with closing(connect()) as connection:
+                for name, seconds in one_day(stack, connection, options.rows):
+                    table.add_row(name, f"{seconds:.1f}")
+            Console().print(table)
+            table = Table("mart", "seconds", title=f"SQL over {options.facts:,} sales of {DAYS_OF_FACTS} days")
+            with closing(connect()) as connection:
+                connection.execute("drop schema shop_star, shop_report cascade; delete from waybill.contract")
+                for name, seconds in marts(connection, options.facts, options.plans):
+                    table.add_row(name, f"{seconds:.1f}")
+            Console().print(table)
+        finally:
+            stack.down()
+
+
+if __name__ == "__main__":
+    main()
