@@ -16,6 +16,7 @@ from waybill.errors import DataError
 from waybill.export import PARQUET, copy_csv, put, remove, write_parquet
 from waybill.intake.scratch import scratch_folder
 from waybill.settings import settings
+from waybill.warehouse.connection import one_at_a_time
 from waybill.warehouse.schema import as_of_function, columns_sql, relation
 
 log = logging.getLogger(__name__)
@@ -49,21 +50,20 @@ def write_changed_days(
     `connection` is in autocommit mode. A run that dies on the way leaves days stale, and the next one writes them. A
     catalog that lost its tables gets them back.
     """
-    written: dict[str, dict[date, int]] = {}
+    written = {}
     for contract in contracts:
-        # Counted before the rows are read: a change that comes in between makes the day stale again.
-        stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
-        if not stale:
+        with one_at_a_time(connection, f"processed {contract.table}"):
+            # Counted before the rows are read: a change that comes in between makes the day stale again.
+            stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
+            rows = write_days(connection, s3, contract, stale)
+            register(glue, contract, settings().lake_bucket, rows)
             reconcile(glue, s3, contract, settings().lake_bucket)
-            continue
-        rows = write_days(connection, s3, contract, stale)
-        register(glue, contract, settings().lake_bucket, rows)
-        connection.cursor().executemany(
-            "insert into waybill.processed_day (dataset, day, row_count, changes_seen) values (%s, %s, %s, %s) "
-            "on conflict (dataset, day) do update set row_count = excluded.row_count, "
-            "changes_seen = excluded.changes_seen, written_at = now()",
-            [(contract.table, day, rows[day], changes) for day, changes in stale.items()],
-        )
+            connection.cursor().executemany(
+                "insert into waybill.processed_day (dataset, day, row_count, changes_seen) values (%s, %s, %s, %s) "
+                "on conflict (dataset, day) do update set row_count = excluded.row_count, "
+                "changes_seen = excluded.changes_seen, written_at = now()",
+                [(contract.table, day, rows[day], changes) for day, changes in stale.items()],
+            )
         written[contract.table] = rows
     return written
 

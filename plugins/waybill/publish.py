@@ -22,6 +22,7 @@ from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.reports import of_period, report_contracts
 from waybill.settings import settings
+from waybill.warehouse.connection import one_at_a_time
 from waybill.warehouse.schema import columns_sql, relation
 
 log = logging.getLogger(__name__)
@@ -90,20 +91,21 @@ def publish_changed(connection: Connection, s3: Any, domain: str, run: Run) -> l
     Where one report of a day is written, the manifest of that day is too, with all that ends on it.
     """
     contracts = {contract.table: contract for contract in report_contracts(domain).values()}
-    built = connection.execute(
-        "select report, cadence, period, exported_sha256 is distinct from content_sha256 "
-        "from waybill.publication where report = any(%s) order by period, report, cadence",
-        (sorted(contracts),),
-    ).fetchall()
-    by_day: dict[str, list[_Export]] = {}
-    changed = set()
-    for report, cadence, start, is_changed in built:
-        export = _Export(contracts[report], Period.of(cadence, start))
-        prefix = zones.report_prefix(export.period)
-        by_day.setdefault(prefix, []).append(export)
-        if is_changed:
-            changed.add(prefix)
-    return [key for prefix in sorted(changed) for key in _publish(connection, s3, domain, by_day[prefix], run)]
+    with one_at_a_time(connection, f"publish {domain}"):
+        built = connection.execute(
+            "select report, cadence, period, exported_sha256 is distinct from content_sha256 "
+            "from waybill.publication where report = any(%s) order by period, report, cadence",
+            (sorted(contracts),),
+        ).fetchall()
+        by_day: dict[str, list[_Export]] = {}
+        changed = set()
+        for report, cadence, start, is_changed in built:
+            export = _Export(contracts[report], Period.of(cadence, start))
+            prefix = zones.report_prefix(export.period)
+            by_day.setdefault(prefix, []).append(export)
+            if is_changed:
+                changed.add(prefix)
+        return [key for prefix in sorted(changed) for key in _publish(connection, s3, domain, by_day[prefix], run)]
 
 
 def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export], run: Run) -> list[str]:

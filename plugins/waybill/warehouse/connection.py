@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import psycopg
@@ -39,3 +41,17 @@ def only_read(connection: Connection) -> None:
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     connection.execute("select set_config('statement_timeout', %s, false)", (f"{STATEMENT_TIMEOUT_SECONDS}s",))
+
+
+@contextmanager
+def one_at_a_time(connection: Connection, work: str) -> Iterator[None]:
+    """Wait until no other connection does this work; whoever comes second finds it done.
+
+    The lock spans transactions, and goes with the connection if the process dies.
+    """
+    connection.execute("select pg_advisory_lock(hashtext(%s))", (work,))
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute("select pg_advisory_unlock(hashtext(%s))", (work,))
