@@ -14,10 +14,10 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint bench lock terraform
+.PHONY: help demo up down clean test lint bench lock terraform screenshots browser
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
 
 demo: $(STAMP) ## set everything up, backfill twelve months and show the numbers
 	@$(BIN)/waybill demo
@@ -31,7 +31,7 @@ down: ## stop every process that was started
 clean: down ## stop everything and remove all state
 	@rm -rf .waybill
 
-test: lint ## run everything that CI runs
+test: lint browser ## run everything that CI runs
 	@$(BIN)/pytest
 
 lint: $(STAMP) ## check style and types
@@ -39,6 +39,17 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar include/sql
+
+screenshots: $(STAMP) browser ## picture both views, with the data that is there, for the README
+	@$(BIN)/python docs/screenshots.py
+
+# For tests/browser. Where it cannot be installed, those tests are skipped and say so.
+browser:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "Installing Chromium ..." >&2
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null
+	fi
 
 bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
 	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python

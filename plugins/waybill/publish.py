@@ -55,6 +55,16 @@ class _Export:
         return (self.contract.table, self.period.cadence, self.period.start)
 
 
+def csv_key(contract: Contract, period: Period) -> str:
+    """The object with a report's rows of a period."""
+    return f"{zones.report_prefix(period)}{_Export(contract, period).name}.csv"
+
+
+def manifest_key(domain: str, period: Period) -> str:
+    """The object that says what the reports of a domain rest on whose periods end on the same day."""
+    return f"{zones.report_prefix(period)}manifest_{domain}.json"
+
+
 _PROVENANCE = """
 select
   p.row_count, p.content_sha256, p.sql_sha256, p.code_version,
@@ -122,7 +132,7 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         for export in exports:
             csv, parquet = b"".join(copy_csv(connection, export.contract, _rows(export))), io.BytesIO()
             write_parquet([csv], export.contract, parquet)
-            bodies[f"{prefix}{export.name}.csv"] = csv
+            bodies[csv_key(export.contract, export.period)] = csv
             bodies[f"{prefix}{export.name}.parquet"] = parquet.getvalue()
     files = {file["key"]: file for report in provenance.values() for file in report.pop("files")}
     manifest = {
@@ -140,13 +150,13 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         ],
         "files": [files[key] for key in sorted(files)],
     }
-    manifest_key = f"{prefix}manifest_{domain}.json"
+    key_of_manifest = manifest_key(domain, exports[0].period)
     text = json.dumps(manifest, indent=2, sort_keys=True).encode()
-    for key, body in [*bodies.items(), (manifest_key, text)]:
+    for key, body in [*bodies.items(), (key_of_manifest, text)]:
         put(s3, bucket, key, io.BytesIO(body), _CONTENT_TYPES[key.rpartition(".")[2]])
     connection.cursor().executemany(
         "update waybill.publication set exported_sha256 = %s where (report, cadence, period) = (%s, %s, %s)",
         [(provenance[export.name]["content_sha256"], *export.key) for export in exports],
     )
     log.info("published %d objects under s3://%s/%s", len(bodies) + 1, bucket, prefix)
-    return [*bodies, manifest_key]
+    return [*bodies, key_of_manifest]

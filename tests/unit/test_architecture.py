@@ -107,8 +107,16 @@ def test_a_dag_file_is_read_without_heavy_imports(airflow: dict[str, Any]) -> No
     assert heavy == {str(path): set() for path in DAG_FILES}
 
 
-def test_airflow_does_not_execute_the_package_as_plugins(airflow: dict[str, Any]) -> None:
-    assert airflow["executed"] == []
+def test_airflow_executes_one_file_as_a_plugin_and_none_of_the_package(airflow: dict[str, Any]) -> None:
+    assert [Path(path).name for path in airflow["executed"]] == ["waybill_plugin.py"]
+
+
+def test_the_plugin_imports_the_views_only_when_they_are_asked_for() -> None:
+    """Each task's process reads the plugin's file."""
+    path = PROJECT_ROOT / "plugins" / "waybill_plugin.py"
+    at_once = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = [name for node in at_once for _, name in imports(node)]
+    assert modules == ["__future__", "typing", "airflow.plugins_manager"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

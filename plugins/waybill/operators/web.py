@@ -12,7 +12,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_access_view
 from fastapi import Request
 
-from waybill.operators.session import warehouse
+from waybill.operators.session import s3_client, warehouse
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,6 +33,7 @@ def application() -> FastAPI:
         may_run=_may_run,
         reader=_reader,
         writer=warehouse,
+        s3=s3_client,
     )
     return make_app(access)
 

@@ -25,6 +25,7 @@ from waybill.period import Period
 from waybill.provenance import code_version
 from waybill.settings import settings
 from waybill.views import business, catalog, operations, pages
+from waybill.views.difference import published_difference
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Access:
     """The warehouse by a role that may only read."""
     writer: Callable[[], AbstractContextManager[Connection]]
     """The warehouse, for replays."""
+    s3: Callable[[], Any]
+    """A client for S3, to compare what was published."""
 
 
 class Selection(BaseModel):
@@ -244,6 +247,15 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         scope = _scope(domain, dag_id, None)
         with access.reader() as connection:
             return _html(pages.changes(scope, dag_id, operations.rebuilds(connection, scope)))
+
+    @app.get("/operations/difference.html")
+    def difference(report: str, period: str, dag_id: str | None = None) -> Response:
+        contract = catalog.contracts().get(report)
+        domain = catalog.domain_of_report(report)
+        if contract is None or domain is None:
+            raise HTTPException(404, f"There is no report {report!r}.")
+        found = published_difference(access.s3(), domain, contract, _period(period))
+        return _html(pages.difference(_scope(domain, dag_id, None), dag_id, contract, period, found))
 
     @app.get("/operations/quarantine.html")
     def quarantine(

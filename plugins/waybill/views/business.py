@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
@@ -67,13 +67,15 @@ class Card:
     purpose: str
     period: Period
     row_count: int
-    headings: list[str]
-    rows: list[list[str]]
-    numeric: list[bool]
+    headings: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    numeric: list[bool] = field(default_factory=list)
     measure: str = ""
     bars: list[charts.Bar] = field(default_factory=list)
     line: charts.Line | None = None
     funnel: bool = False
+    problem: str = ""
+    """Why it shows nothing, if the warehouse could not tell."""
 
 
 @dataclass(frozen=True)
@@ -224,24 +226,29 @@ def rows_of(
 
 
 def _card(connection: Connection, layout: Layout, contract: Contract, period: Period) -> Card:
-    domain = contract.domain.removesuffix(report_schema(""))
-    rows = rows_of(connection, domain, contract, period, TABLE_ROWS)
+    """A report of the page. One that the warehouse cannot give does not keep the others from being shown."""
     counted = connection.execute(
         "select row_count from waybill.publication where (report, cadence, period) = (%s, %s, %s)",
         (contract.table, period.cadence, period.start),
     ).fetchone()
-    headings, texts, numeric = table(contract, rows)
-    return Card(
+    card = Card(
         name=contract.name,
         title=catalog.in_words(contract.name),
         purpose=contract.description,
         period=period,
-        row_count=counted[0] if counted else len(rows),
-        headings=headings,
-        rows=texts,
-        numeric=numeric,
-        **_chart(connection, layout, contract, period, rows),
+        row_count=counted[0] if counted else 0,
     )
+    domain = contract.domain.removesuffix(report_schema(""))
+    try:
+        with connection.transaction():
+            rows = rows_of(connection, domain, contract, period, TABLE_ROWS)
+            headings, texts, numeric = table(contract, rows)
+            chart = _chart(connection, layout, contract, period, rows)
+    except errors.QueryCanceled:
+        return replace(card, problem="It took the warehouse too long to sort its rows; the CSV may have them.")
+    except (errors.UndefinedColumn, errors.UndefinedTable):
+        return replace(card, problem="Its table is not what its contract says: it waits to be built again.")
+    return replace(card, headings=headings, rows=texts, numeric=numeric, **chart)
 
 
 def _chart(

@@ -11,6 +11,7 @@ from waybill.settings import settings
 from waybill.zones import report_schema, star_schema
 
 _ADVERBS: dict[Cadence, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
+_ACRONYMS = {"rfm": "RFM", "kpis": "KPIs", "pct": "%", "eur": "€", "id": "ID"}
 
 
 def contracts() -> dict[str, Contract]:
@@ -51,6 +52,12 @@ def domain_of(dag_id: str) -> str | None:
     return next((domain for domain in domains() if dag_of(domain) == dag_id), None)
 
 
+def domain_of_report(table: str) -> str | None:
+    """The domain that a report belongs to; None for any other table."""
+    return next((one for one in domains() if table in {report.table for report in reports(one).values()}), None)
+
+
 def in_words(name: str) -> str:
     """A name such as `top_customers` as a heading."""
-    return name.replace("_", " ").capitalize()
+    first, *others = (_ACRONYMS.get(word, word) for word in name.split("_"))
+    return " ".join([first[:1].upper() + first[1:], *others])

@@ -78,10 +78,13 @@ def label_columns(contract: Contract) -> list[str]:
 
 def label_of(contract: Contract, row: dict[str, Any]) -> str:
     """What a row is called; its key where it has no name."""
-    parts = [row[name] for name in label_columns(contract)]
-    if any(part is None for part in parts):
-        parts = [row[name] for name in contract.key[1:] if name != "cadence"]
-    return " · ".join(str(part) for part in parts)
+    names = label_columns(contract)
+    if any(row[name] is None for name in names):
+        names = [name for name in contract.key[1:] if name != "cadence"]
+    called = {column.name: column.business_name for column in contract.columns}
+    return " · ".join(
+        f"{called[name] or name} {row[name]}" if name.endswith("_id") else str(row[name]) for name in names
+    )
 
 
 def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) -> list[Bar]:
@@ -129,7 +132,7 @@ def line(unit: str, values: Sequence[tuple[date, str, Decimal | int]]) -> Line |
         (height(bottom + n * step), text(Decimal(str(bottom + n * step)), 0 if step >= 1 else 2))
         for n in range(round((top - bottom) / step) + 1)
     ]
-    every = math.ceil(len(points) / 6)
+    every = math.ceil(len(points) / 4)
     marks = [(point.x_pct, point.label) for point in points[::every]]
     return Line(points, levels, marks, height(0))
 
@@ -148,9 +151,9 @@ def unit_of(column: str) -> str:
 
 
 def with_unit(column: Column, value: Any) -> str:
-    """A value of a column with its unit."""
-    unit = unit_of(column.name)
-    return f"{cell(column, value)} {unit}".rstrip() if value is not None else ""
+    """A value of a column with its unit and at most two decimals."""
+    shown = cell(column, value) if not isinstance(value, Decimal) else text(value)
+    return f"{shown} {unit_of(column.name)}".rstrip()
 
 
 def spoken(unit: str, value: Decimal | int) -> str:

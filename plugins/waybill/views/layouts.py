@@ -61,7 +61,7 @@ LAYOUTS: dict[str, Layout] = {
             Kpi("Orders", "daily_kpis", "orders_count"),
             Kpi("Average order value", "daily_kpis", "net_revenue", per="orders_count"),
             Kpi("Conversion", "daily_kpis", "purchase_sessions_count", per="sessions_count", percent=True),
-            Kpi("Returned revenue", "daily_kpis", "returned_revenue", per="gross_revenue", percent=True),
+            Kpi("Returned share", "daily_kpis", "returned_revenue", per="gross_revenue", percent=True),
             Kpi("Sessions", "daily_kpis", "sessions_count"),
         ),
         trends=(Trend("Net revenue", "revenue_trend", "net_revenue"),),

@@ -24,7 +24,7 @@ from waybill.views import catalog
 PAGE_ROWS = 50
 LAST_PAGE = 200
 PERIODS_CHECKED = 12
-ALERTS = 20
+ALERTS = 10
 BOOKS = 40
 REPLAYED_AT_ONCE = 200
 
@@ -95,9 +95,13 @@ def _distance(first: Period, last: Period) -> int:
     return (last.start - first.start).days // (last.end - last.start).days
 
 
+def _period(dataset: str, start: date) -> Period:
+    return Period.of(catalog.contracts()[dataset].cadence, start)
+
+
 def balances(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     """The books of the newest periods, those out of balance first."""
-    return (
+    rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
             """
@@ -122,6 +126,7 @@ def balances(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         )
         .fetchall()
     )
+    return [row | {"period": _period(row["dataset"], row["period"])} for row in rows]
 
 
 def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
@@ -389,7 +394,7 @@ def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
 
     The files are those that were loaded since the content before, and by then.
     """
-    return (
+    rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
             """
@@ -426,6 +431,13 @@ def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         )
         .fetchall()
     )
+    return [row | {"periods": _periods_from(row["report"], row["day"])} for row in rows]
+
+
+def _periods_from(report: str, day: date) -> list[Period]:
+    """The periods of a report that begin on a day."""
+    periods = [Period.of(cadence, day) for cadence in catalog.contracts()[report].cadences]
+    return [period for period in periods if period.start == day]
 
 
 def scope_of(domain: str | None, dag_id: str | None, run_id: str | None) -> Scope | None:

@@ -17,6 +17,7 @@ from waybill.contracts import Contract
 from waybill.show import text
 from waybill.views import business as views_business
 from waybill.views import catalog
+from waybill.views.difference import Difference
 from waybill.views.operations import Rejected, Scope
 
 FOLDER = Path(__file__).parent
@@ -121,6 +122,13 @@ def loads(
 def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]]) -> str:
     """Which reports got another content, and when."""
     return _render("changes.html", section="changes", **_around(scope, dag_id), builds=builds)
+
+
+def difference(scope: Scope, dag_id: str | None, contract: Contract, period: str, found: Difference | None) -> str:
+    """How the published rows of a report's period differ from those published before."""
+    return _render(
+        "difference.html", section="changes", **_around(scope, dag_id), contract=contract, period=period, found=found
+    )
 
 
 def quarantine(

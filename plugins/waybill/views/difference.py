@@ -1,0 +1,119 @@
+"""What changed in a report between the last two times that it was published: the bucket keeps every version."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.period import Period
+from waybill.publish import csv_key, manifest_key
+from waybill.settings import settings
+from waybill.views import catalog
+
+ROWS = 200
+"""How many rows that differ are listed."""
+LARGEST_BYTES = 16 * 2**20
+_MANIFESTS = 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that differs: added, removed or changed."""
+
+    kind: str
+    cells: list[tuple[str, str]]
+    """(before, after) of each column."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two published versions of a report's period differ."""
+
+    before: datetime
+    after: datetime
+    added: int
+    removed: int
+    changed: int
+    headings: list[str]
+    rows: list[Row]
+    files_added: list[str]
+    """Keys of the files that only the later version rests on, or rests on with other content."""
+    files_removed: list[str]
+
+
+def published_difference(s3: Any, domain: str, contract: Contract, period: Period) -> Difference | None:
+    """The difference of the last two published versions; None if there are not two.
+
+    Raises `DataError` if they are too large to compare here.
+    """
+    bucket, key = settings().reports_bucket, csv_key(contract, period)
+    versions = _versions(s3, bucket, key)[:2]
+    if len(versions) < 2:
+        return None
+    if too_large := [version["Size"] for version in versions if version["Size"] > LARGEST_BYTES]:
+        raise DataError(f"s3://{bucket}/{key} has {max(too_large):,} bytes: too many to compare versions here")
+    after, before = (_body(s3, bucket, key, version) for version in versions)
+    new, old = _rows(contract, after), _rows(contract, before)
+    found = [
+        *(Row("removed", [(text, "") for text in old[one]]) for one in old.keys() - new.keys()),
+        *(Row("added", [("", text) for text in new[one]]) for one in new.keys() - old.keys()),
+        *(
+            Row("changed", list(zip(old[one], new[one], strict=True)))
+            for one in old.keys() & new.keys()
+            if old[one] != new[one]
+        ),
+    ]
+    found.sort(key=lambda row: (row.kind, row.cells))
+    files_after, files_before = _files(s3, bucket, manifest_key(domain, period), after, before)
+    counts = {kind: sum(row.kind == kind for row in found) for kind in ("added", "removed", "changed")}
+    return Difference(
+        before=versions[1]["LastModified"],
+        after=versions[0]["LastModified"],
+        **counts,
+        headings=[column.business_name or catalog.in_words(column.name) for column in contract.columns],
+        rows=found[:ROWS],
+        files_added=sorted(key for key, _ in files_after - files_before),
+        files_removed=sorted({key for key, _ in files_before} - {key for key, _ in files_after}),
+    )
+
+
+def _versions(s3: Any, bucket: str, key: str) -> list[dict[str, Any]]:
+    """The newest versions of an object, newest first."""
+    answer = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=100)
+    found: list[dict[str, Any]] = [one for one in answer.get("Versions", []) if one["Key"] == key]
+    return found
+
+
+def _body(s3: Any, bucket: str, key: str, version: dict[str, Any]) -> bytes:
+    body: bytes = s3.get_object(Bucket=bucket, Key=key, VersionId=version["VersionId"])["Body"].read()
+    return body
+
+
+def _rows(contract: Contract, body: bytes) -> dict[tuple[str, ...], list[str]]:
+    """The rows of a CSV by their key; a column that it does not have is empty."""
+    lines = csv.DictReader(io.StringIO(body.decode("utf-8"), newline=""))
+    return {
+        tuple(line.get(name) or "" for name in contract.key): [line.get(name) or "" for name in contract.names]
+        for line in lines
+    }
+
+
+def _files(s3: Any, bucket: str, key: str, *bodies: bytes) -> list[set[tuple[str, str]]]:
+    """For each version of a report the files (key, hash) that it rests on, by the manifest that names the version."""
+    wanted = [hashlib.sha256(body).hexdigest() for body in bodies]
+    found: dict[str, set[tuple[str, str]]] = {}
+    for version in _versions(s3, bucket, key)[:_MANIFESTS]:
+        manifest = json.loads(_body(s3, bucket, key, version))
+        files = {(file["key"], file["sha256"]) for file in manifest["files"]}
+        for one in manifest["objects"]:
+            found.setdefault(one["sha256"], files)
+        if found.keys() >= set(wanted):
+            break
+    return [found.get(sha256, set()) for sha256 in wanted]

@@ -1,0 +1,96 @@
+"""A browser, users who are logged in, and a stack with two months of messaging."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from landing_support import TRAFFIC, csv_body
+from messaging_months import build_month, put, sample, take_in_month
+from view_support import EVIL_VALUE
+from waybill.settings import settings
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+from waybill.warehouse.migrations import upgrade
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+MONTHS = ("2026-02", "2026-03")
+SECONDS = 1000
+"""Of playwright's milliseconds. A busy machine may take long: no test is about time."""
+
+LogIn = Callable[[str], "Page"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium. Skips where there is none: `make test` installs it where it may."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("there is no Chromium: install the package chromium, then these tests run")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def seeded(airflow_stack: Stack) -> Iterator[Stack]:
+    """The whole stack with two months of messaging, and rejected rows: two hostile, two of an unknown customer."""
+    patch = pytest.MonkeyPatch()
+    for name, value in airflow_stack.env().items():
+        if name.startswith(("AWS_", "NO_PROXY", "no_proxy", "WAYBILL_MASK_KEY")):
+            patch.setenv(name, value)
+    settings.cache_clear()
+    s3, bucket = airflow_stack.s3(), settings().raw_bucket
+    put(s3, bucket, sample(MONTHS[-1], 2))
+    evil = '"' + EVIL_VALUE.replace('"', '""') + '"'
+    rows = [f"{910000 + n},2026-03-05,1,1001,{n + 1},{evil},1.00" for n in range(2)]
+    rows += [f"{900000 + n},2026-03-{n + 1:02d},1,999999,1,10,1.00" for n in range(2)]
+    rows += [f"{920000 + n},2026-03-{n % 28 + 1:02d},1,{n // 28 + 1001},2,1,1.00" for n in range(200)]
+    s3.put_object(
+        Bucket=bucket, Key=f"raw/messaging/traffic/month={MONTHS[-1]}/hostile.csv", Body=csv_body(TRAFFIC, rows)
+    )
+    with connect(airflow_stack.database_url()) as connection:
+        upgrade(connection)
+        for month in MONTHS:
+            take_in_month(connection, s3, month)
+            build_month(connection, month)
+        connection.execute(
+            "insert into messaging.customers_history select 999999, account_id, customer_name, segment, industry, "
+            "country, created_date, valid_from, valid_to, _file_id, 999999 from messaging.customers_history "
+            "order by valid_from limit 1"
+        )
+    try:
+        yield airflow_stack
+    finally:
+        patch.undo()
+        settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def log_in(seeded: Stack, browser: Browser) -> Iterator[LogIn]:
+    """A page of a user who is logged in; each user has one browser window for all tests."""
+    pages: dict[str, Page] = {}
+
+    def enter(user: str) -> Page:
+        if user not in pages:
+            page = browser.new_context(base_url=seeded.airflow_address(), accept_downloads=True).new_page()
+            page.set_default_timeout(60 * SECONDS)
+            page.goto("/")
+            page.fill("input[name=username]", user)
+            page.fill("input[name=password]", seeded.passwords()[user])
+            page.click("button[type=submit]")
+            page.get_by_role("link", name="Business").wait_for()
+            pages[user] = page
+        return pages[user]
+
+    yield enter
+    for page in pages.values():
+        page.context.close()

@@ -1,0 +1,217 @@
+"""The views as people meet them: within Airflow, logged in, and as the published site."""
+
+from __future__ import annotations
+
+import csv
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from messaging_months import report_rows
+from view_support import EVIL_VALUE
+from waybill.stack import Stack
+from waybill.views.site import site
+from waybill.warehouse.connection import connect, only_read
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, FrameLocator, Page
+
+LogIn = Callable[[str], "Page"]
+QUARANTINE = "/plugin/data-operations/waybill/operations/quarantine.html?dataset=messaging.traffic"
+OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
+
+
+def business(page: Page) -> FrameLocator:
+    return page.frame_locator("iframe[title='Business']")
+
+
+def operations(page: Page) -> FrameLocator:
+    return page.frame_locator("iframe[title='Data operations']")
+
+
+def test_the_business_view_is_a_click_away_and_shows_charts_of_the_data(log_in: LogIn, seeded: Stack) -> None:
+    page = log_in("viewer")
+    page.get_by_role("link", name="Business").click()
+    frame = business(page)
+    frame.get_by_role("heading", name="Messaging 2026-03").wait_for()
+    with connect(seeded.database_url()) as connection:
+        rows = report_rows(connection, "segment_share", "2026-03")
+    bars = frame.locator("#segment_share .bars li")
+    assert bars.count() == len(rows)
+    boxes = [bars.nth(n).locator(".fill").bounding_box() for n in range(len(rows))]
+    widths = [box["width"] for box in boxes if box]
+    most = max(rows, key=lambda row: row["customers_count"])
+    assert most["segment"] in bars.first.inner_text()
+    assert widths[0] == max(widths) > 50
+    assert frame.locator(".line .point").count() == 2
+    assert "2026-03" in page.url or "business" in page.url
+
+
+def test_filters_are_in_the_address_and_survive_a_reload(log_in: LogIn) -> None:
+    page = log_in("viewer")
+    page.goto("/plugin/business")
+    business(page).get_by_role("combobox", name="Period").select_option(label="2026-02")
+    business(page).get_by_role("heading", name="Messaging 2026-02").wait_for()
+    page.wait_for_url("**/messaging/2026-02.html")
+    page.reload()
+    business(page).get_by_role("heading", name="Messaging 2026-02").wait_for()
+
+
+def test_a_number_opens_its_waybill_and_its_csv(log_in: LogIn, seeded: Stack, tmp_path: Path) -> None:
+    page = log_in("viewer")
+    page.goto("/plugin/business")
+    business(page).locator("#top_customers").get_by_role("link", name="Waybill of Top customers").click()
+    frame = business(page)
+    frame.get_by_role("heading", name="Top customers 2026-03").wait_for()
+    text = frame.locator("main").inner_text()
+    with connect(seeded.database_url()) as connection:
+        keys = [key for (key,) in connection.execute("select object_key from waybill.load_file")]
+        rows = report_rows(connection, "top_customers", "2026-03")
+    assert len(keys) > 5
+    assert all(key in text for key in keys)
+    assert "abc123" in text
+    assert "order by" in frame.locator("pre").inner_text()
+    with page.expect_download() as download:
+        frame.get_by_role("link", name="CSV", exact=True).click()
+    download.value.save_as(tmp_path / "found.csv")
+    found = list(csv.DictReader((tmp_path / "found.csv").open()))
+    assert [row["customer_id"] for row in found] == [str(row["customer_id"]) for row in rows]
+
+
+def test_a_viewer_sees_rejected_rows_inert_and_cannot_replay(log_in: LogIn) -> None:
+    page = log_in("viewer")
+    page.goto(QUARANTINE + "&reason=type:interactions_count")
+    frame = operations(page)
+    frame.get_by_text(EVIL_VALUE).first.wait_for()
+    assert frame.locator("main img").count() == 0
+    assert frame.locator("html").evaluate("html => html.ownerDocument.title") != "hacked"
+    assert frame.get_by_role("checkbox").count() == 0
+    assert frame.get_by_text("that takes the right to start runs").count() == 1
+    refused = page.request.post(
+        "/waybill/operations/replay/messaging_monthly", data={"dataset": "messaging.traffic", "rows": [[1, 1]]}
+    )
+    assert refused.status == 403
+
+
+def test_an_operator_replays_a_selected_row(log_in: LogIn, seeded: Stack) -> None:
+    page = log_in("operator")
+    page.goto(QUARANTINE + "&reason=reference:customer_id")
+    frame = operations(page)
+    rows = frame.locator("tbody tr", has_text=re.compile(r"\b999999\b"))
+    rows.first.wait_for()
+    before = rows.count()
+    rows.first.get_by_role("checkbox").check()
+    frame.get_by_role("button", name="Replay 1 selected row").click()
+    told = frame.locator("output").filter(has_text=re.compile("tried|Not replayed"))
+    told.wait_for()
+    assert "1 tried: 1 inserted. Reports from 2026-03 on rest on them" in told.inner_text()
+    with connect(seeded.database_url()) as connection:
+        resolved = connection.execute(
+            "select resolved_as, resolved_by from waybill.quarantine where resolved_as is not null"
+        ).fetchall()
+        there = connection.execute("select count(*) from messaging.traffic where customer_id = 999999").fetchone()
+    assert (before, resolved, there) == (2, [("inserted", "replay by operator in the web UI")], (1,))
+    page.reload()
+    operations(page).get_by_role("heading", name="Quarantine").wait_for()
+    assert operations(page).locator("tbody tr", has_text=re.compile(r"\b999999\b")).count() == before - 1
+
+
+def test_a_dag_has_a_tab_of_its_own_data(log_in: LogIn) -> None:
+    page = log_in("operator")
+    page.goto("/dags/messaging_monthly/plugin/dag-data-operations")
+    books = operations(page).locator("#books")
+    books.wait_for()
+    assert "messaging.traffic" in books.inner_text()
+    assert "shop." not in operations(page).locator("main").inner_text()
+    page.goto("/dags/probe/plugin/dag-data-operations")
+    operations(page).get_by_text("The DAG probe takes in no dataset of Waybill").wait_for()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_and_follow_light_and_dark(log_in: LogIn, width: int, scheme: str) -> None:
+    page = log_in("operator")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    for name in (
+        "business/index.html",
+        "business/messaging/2026-03/top_customers.html",
+        "operations/index.html",
+        "operations/loads.html",
+        "operations/quarantine.html",
+    ):
+        page.goto(f"/waybill/{name}")
+        assert page.evaluate(OVERFLOW) <= 0, name
+        red = int(
+            page.evaluate("getComputedStyle(document.documentElement).backgroundColor").split("(")[1].split(",")[0]
+        )
+        assert (red < 60) == (scheme == "dark")
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_the_keyboard_alone_reaches_filter_table_and_zoom(log_in: LogIn) -> None:
+    page = log_in("operator")
+    page.goto("/waybill/business/index.html")
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(
+            str(
+                page.evaluate(
+                    "(e => e.tagName + ' ' + (e.innerText || e.ariaLabel || '').trim())(document.activeElement)"
+                )
+            )
+        )
+        if reached[-1] == "SUMMARY View as table":
+            break
+    assert reached[0] == "A To the content"
+    assert {one.split()[0] for one in reached} >= {"A", "SELECT", "INPUT", "SUMMARY"}
+    page.keyboard.press("Enter")
+    assert page.locator("details[open] table").first.is_visible()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing: what matters is asserted."""
+
+
+@pytest.fixture
+def published(seeded: Stack, tmp_path: Path) -> Iterator[str]:
+    """The address of the published site, below two folders of a plain web server."""
+    with connect(seeded.database_url()) as connection:
+        only_read(connection)
+        for name, body in site(connection):
+            place = tmp_path / "some" / "where" / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(body)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/some/where/index.html"
+    server.shutdown()
+
+
+def test_the_site_works_under_a_folder_and_on_a_phone(browser: Browser, published: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    failures: list[str] = []
+    page.on("console", lambda message: failures.append(message.text) if message.type == "error" else None)
+    page.on("response", lambda answer: failures.append(answer.url) if answer.status >= 400 else None)
+    page.goto(published)
+    page.get_by_role("heading", name="Messaging 2026-03").wait_for()
+    assert page.evaluate(OVERFLOW) <= 0
+    page.get_by_role("combobox", name="Period").select_option(label="2026-02")
+    page.wait_for_url("**/some/where/messaging/2026-02.html")
+    page.locator("#segment_share").get_by_role("link", name="Waybill of Segment share").click()
+    page.get_by_role("heading", name="Segment share 2026-02").wait_for()
+    assert page.locator("pre").inner_text()
+    assert "Data operations" not in page.content()
+    with page.expect_download():
+        page.get_by_role("link", name="CSV", exact=True).click()
+    assert failures == []
+    context.close()

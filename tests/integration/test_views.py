@@ -1,0 +1,521 @@
+"""The views show what the warehouse holds, to whom they may, and nothing that a file's sender wrote can act."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import posixpath
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from fastapi.routing import APIRoute
+
+from landing_support import TRAFFIC, csv_body
+from messaging_months import RUN, build_month, database, migrate, month, put, report_rows, sample, take_in_month
+from view_support import Page, Someone, access_of, check_inert, client_of, fill_report
+from waybill.contracts import load_all
+from waybill.intake.ledger import Run
+from waybill.period import Period
+from waybill.publish import publish
+from waybill.settings import settings
+from waybill.show import text
+from waybill.stack import Stack
+from waybill.views import catalog, operations
+from waybill.views.app import make_app
+from waybill.views.site import publish_dashboard, site
+from waybill.warehouse.connection import connect, only_read
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+    from mypy_boto3_s3 import S3Client
+
+MONTHS = ("2026-02", "2026-03")
+EVIL_NAME = "traffic_\"><img src=x onerror=alert(1)>'.csv"
+EVIL_VALUE = "<script>alert(document.cookie)</script>"
+
+
+@pytest.fixture(scope="module")
+def dsn(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A warehouse with two months of messaging, of which one file has a hostile name and hostile rows."""
+    s3, bucket = stack.s3(), "views-raw"
+    s3.create_bucket(Bucket=bucket)
+    patch = pytest.MonkeyPatch()
+    for name, value in stack.env().items():
+        if name.startswith(("AWS_", "NO_PROXY", "no_proxy", "WAYBILL_MASK_KEY")):
+            patch.setenv(name, value)
+    patch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    settings.cache_clear()
+    put(s3, bucket, sample(MONTHS[-1], 2))
+    key = f"raw/messaging/traffic/month={MONTHS[-1]}/{EVIL_NAME}"
+    good = [f"{900000 + n},2026-03-{n % 28 + 1:02d},1,999999,1,10,1.00" for n in range(3)]
+    rows = [f"{910000 + n},2026-03-05,1,1001,{n + 1},{EVIL_VALUE},1.00" for n in range(2)]
+    filler = [f"{920000 + n},2026-03-{n % 28 + 1:02d},1,{n // 28 + 1001},2,1,1.00" for n in range(200)]
+    s3.put_object(Bucket=bucket, Key=key, Body=csv_body(TRAFFIC, [*rows, *good, *filler]))
+    try:
+        with database(stack) as found, connect(found) as connection:
+            for one in MONTHS:
+                take_in_month(connection, s3, one)
+                build_month(connection, one)
+            connection.execute(
+                "insert into waybill.alert values ('messaging_monthly', 'r', 'failure', %s)", (EVIL_VALUE,)
+            )
+            yield found
+    finally:
+        patch.undo()
+        settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def reader_dsn(stack: Stack, dsn: str) -> str:
+    return stack.database_url("waybill_reader", dsn.rpartition("/")[2])
+
+
+@pytest.fixture
+def client(reader_dsn: str, dsn: str) -> TestClient:
+    return client_of(reader_dsn, dsn)
+
+
+PAGES = [
+    "/business/index.html",
+    "/business/messaging/index.html",
+    "/business/messaging/2026-02.html",
+    *(f"/business/messaging/2026-03/{name}.html" for name in ("top_customers", "descriptive_statistics")),
+    "/operations/index.html",
+    "/operations/index.html?dag_id=messaging_monthly&run_id=test",
+    "/operations/loads.html?dataset=messaging.traffic",
+    "/operations/changes.html?domain=messaging",
+    "/operations/quarantine.html?dataset=messaging.traffic",
+    "/operations/quarantine.html?dataset=messaging.traffic&state=resolved",
+]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_is_inert_and_its_links_lead_somewhere(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    page = Page(answer.text)
+    check_inert(page)
+    here = path.partition("?")[0]
+    for link in {link for link in page.links if not link.startswith("#")}:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), link))
+        assert not link.startswith(("/", "http"))
+        if not target.startswith("/business/shop"):  # nothing was built for it
+            assert client.get(target).status_code == 200, link
+
+
+def test_what_a_sender_wrote_is_shown_as_text(client: TestClient) -> None:
+    page = Page(client.get("/operations/quarantine.html?dataset=messaging.traffic&reason=type:interactions_count").text)
+    assert EVIL_VALUE in page.text
+    assert EVIL_NAME in page.text
+    assert EVIL_NAME in Page(client.get("/business/messaging/2026-03/top_customers.html").text).text
+    assert EVIL_VALUE in Page(client.get("/operations/index.html").text).text
+
+
+def test_the_numbers_on_top_are_those_of_the_rows(client: TestClient, dsn: str) -> None:
+    page = Page(client.get("/business/messaging/2026-03.html").text)
+    with connect(dsn) as connection:
+        now, before = (
+            Decimal(
+                connection.execute(
+                    "select sum(revenue_eur) from messaging.traffic_as_of(%s) where send_date >= %s and send_date < %s",
+                    (month(one).end, month(one).start, month(one).end),
+                ).fetchone()[0]  # type: ignore[index]
+            )
+            for one in reversed(MONTHS)
+        )
+    assert f"{now:,.2f} €" in page.text
+    assert f"{(now / before - 1) * 100:+.1f} %" in page.text
+
+
+def test_bars_are_as_long_as_their_numbers(client: TestClient, dsn: str) -> None:
+    with connect(dsn) as connection:
+        rows = report_rows(connection, "segment_share", "2026-03")
+    page = Page(client.get("/business/messaging/2026-03.html").text)
+    widths = [float(str(a["width"]).rstrip("%")) for tag, a in page.tags if tag == "rect" and a.get("class") == "fill"]
+    longest = max(row["customers_count"] for row in rows)
+    expected = sorted((round(100 * row["customers_count"] / longest, 2) for row in rows), reverse=True)
+    assert any(widths[start : start + len(expected)] == expected for start in range(len(widths)))
+
+
+def test_the_csv_has_every_row_of_the_report(client: TestClient, dsn: str) -> None:
+    answer = client.get("/business/messaging/2026-03/revenue_by_period.csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    found = list(csv.DictReader(io.StringIO(answer.text)))
+    with connect(dsn) as connection:
+        rows = report_rows(connection, "revenue_by_period", "2026-03")
+    assert [(row["customer_id"], row["revenue_last_month_eur"]) for row in found] == [
+        (str(row["customer_id"]), str(row["revenue_last_month_eur"])) for row in rows
+    ]
+
+
+def test_a_waybill_names_every_file_and_the_sql(client: TestClient, dsn: str) -> None:
+    found = client.get("/business/messaging/2026-03/top_customers.json").json()
+    page = Page(client.get("/business/messaging/2026-03/top_customers.html").text)
+    with connect(dsn) as connection:
+        keys = [
+            key
+            for (key,) in connection.execute("select object_key from waybill.load_file where period <= '2026-03-01'")
+        ]
+    assert sorted(file["object_key"] for file in found["parts"][0]["files"]) == sorted(keys)
+    assert all(key in page.text for key in keys)
+    assert (settings().include_dir / "sql" / "messaging" / "top_customers.sql").read_text().strip() in page.text
+    assert found["parts"][0]["code_version"] == "abc123"
+
+
+def test_books_are_shown_as_they_are(client: TestClient, dsn: str) -> None:
+    page = Page(client.get("/operations/index.html?domain=messaging").text)
+    with connect(dsn) as connection:
+        rows_in, rejected = connection.execute(  # type: ignore[misc]
+            "select sum(rows_in), sum(rejected) from waybill.load_file "
+            "where dataset = 'messaging.traffic' and period = '2026-03-01'"
+        ).fetchone()
+    words = " ".join(page.text.split())
+    assert f"2026-03 messaging.traffic 3 {text(int(rows_in))}" in words
+    assert f" {text(int(rejected))} " in words
+    assert "balanced" in words
+
+
+def test_books_out_of_balance_come_first(dsn: str) -> None:
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        connection.execute("alter table waybill.load_file drop constraint books_balance")
+        connection.execute(
+            "update waybill.load_file set inserted = inserted - 1 where period = '2026-02-01' "
+            "and dataset = 'messaging.channels'"
+        )
+        first = operations.balances(connection, operations.Scope(("messaging",)))[0]
+    assert (first["dataset"], first["period"].key, first["difference"]) == ("messaging.channels", "2026-02", 1)
+
+
+def test_freshness_is_held_against_the_contract(dsn: str) -> None:
+    scope = operations.Scope(("messaging",))
+    with connect(dsn) as connection:
+        for today, late in {"2026-04-01": 0, "2026-05-01": 0, "2026-05-02": 1, "2026-07-02": 3}.items():
+            found = operations.freshness(connection, scope, Period.parse("day", today).start)
+            assert {one.late for one in found} == {late}, today
+
+
+def test_missing_periods_are_named(dsn: str) -> None:
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "delete from waybill.publication where report like '%top_customers' and period = '2026-03-01'"
+        )
+        found = operations.missing(connection, operations.Scope(("messaging",)))
+    assert {(one.subject, *(period.key for period in one.periods)) for one in found} == {
+        ("messaging_report.loyal_top_customers", "2026-03"),
+        ("messaging_report.top_customers", "2026-03"),
+    }
+
+
+def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
+    contract = load_all()["shop.customers"]
+    restricted = [column.name for column in contract.columns if column.classification == "restricted"]
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        file_id = connection.execute(
+            "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
+            "contract_sha256, contract_version, code_version, rows_in, rejected) "
+            "values ('shop.customers', '2026-03-01', 'b', 'k', 'e', 's', 1, 'c', '1', 'v', 2, 2) returning file_id"
+        ).fetchone()[0]  # type: ignore[index]
+        raw = json.dumps({restricted[0]: "secret@example.com", "country": "DE"})
+        for record, line in enumerate((raw, "7,secret@example.com"), 1):
+            connection.execute(
+                "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
+                "values (%s, %s, '{ragged}', %s, '1')",
+                (file_id, record, line),
+            )
+        rows, has_more = operations.quarantined(connection, contract)
+    assert "secret" not in str(rows)
+    assert ("country", "DE") in rows[0].values
+    assert (len(rows), has_more, rows[1].can_be_replayed) == (2, False, False)
+
+
+def test_the_reader_cannot_write_nor_ask_for_long(reader_dsn: str) -> None:
+    with psycopg.connect(reader_dsn) as connection:
+        only_read(connection)
+        assert connection.execute("show statement_timeout").fetchone() == ("5s",)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("create temporary table own (id integer)")
+    with psycopg.connect(reader_dsn) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("delete from waybill.load_file")
+
+
+def test_no_route_is_open(reader_dsn: str, dsn: str) -> None:
+    access = access_of(reader_dsn, dsn, Someone())
+    routes = make_app(access).routes
+    assert len(routes) > 10
+    for route in routes:
+        assert isinstance(route, APIRoute)
+        asked = {dependency.call for dependency in route.dependant.dependencies}
+        assert {access.identify, access.view} <= asked, route.path
+        assert route.methods == {"GET"} or access.run in asked, route.path
+
+
+def test_who_may_not_look_is_sent_to_the_log_in(reader_dsn: str, dsn: str) -> None:
+    client = client_of(reader_dsn, dsn, Someone(may_look=False))
+    for path in (*PAGES, "/business/assets/view.js", "/business/messaging/2026-03/top_customers.csv"):
+        answer = client.get(path)
+        assert answer.status_code == 303
+        assert "/api/v2/auth/login?next=" in answer.headers["location"]
+        assert client.get(path, headers={"accept": "application/json"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/business/nowhere/2026-03.html",
+        "/business/messaging/2026-3x.html",
+        "/business/messaging/2019-01.html",
+        "/business/messaging/2026-03/nothing.html",
+        "/business/messaging/2026-03/nothing.csv",
+        "/operations/index.html?domain=nowhere",
+        "/operations/index.html?dag_id=<script>",
+        "/operations/quarantine.html?dataset=waybill.alert",
+        "/business/assets/..%2fapp.py",
+        "/nothing",
+    ],
+)
+def test_what_is_not_there_is_a_page_that_says_so(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    check_inert(Page(answer.text))
+
+
+def test_pages_are_bounded(client: TestClient) -> None:
+    assert client.get("/operations/loads.html?page=0").status_code == 422
+    assert client.get("/operations/loads.html?page=100000").status_code == 422
+    assert "No file was loaded" in client.get("/operations/loads.html?page=9").text
+
+
+def test_an_empty_project_says_what_to_run(stack: Stack, warehouse_dsn: str) -> None:
+    reader = stack.database_url("waybill_reader", warehouse_dsn.rpartition("/")[2])
+    client = client_of(reader, warehouse_dsn)
+    for path in ("/business/index.html", "/operations/index.html"):  # not even migrated
+        assert client.get(path).status_code == 404
+        assert "make demo" in client.get(path).text
+    migrate(warehouse_dsn)
+    assert "make demo" in client.get("/business/index.html").text
+    overview = client.get("/operations/index.html")
+    assert overview.status_code == 200
+    assert "make demo" in overview.text
+    assert client.get("/operations/quarantine.html").status_code == 200
+
+
+def test_a_warehouse_that_does_not_answer_is_said_without_its_password(dsn: str) -> None:
+    client = client_of("postgresql://waybill_reader:hunter2@127.0.0.1:1/warehouse", dsn)
+    for path in ("/business/index.html", "/operations/index.html"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "does not answer" in answer.text
+        assert "hunter2" not in answer.text
+
+
+@pytest.fixture
+def rejected(dsn: str) -> tuple[int, int]:
+    """(file id, record) of a row whose customer is unknown."""
+    with connect(dsn) as connection:
+        return connection.execute(  # type: ignore[return-value]
+            "select file_id, record from waybill.quarantine inner join waybill.load_file using (file_id) "
+            "where object_key like %s and reasons = '{reference:customer_id}' and resolved_as is null order by record",
+            (f"%{EVIL_NAME}",),
+        ).fetchone()
+
+
+def selection(*rows: tuple[int, int], dataset: str = "messaging.traffic") -> dict[str, Any]:
+    return {"dataset": dataset, "rows": [list(row) for row in rows]}
+
+
+REPLAY = "/operations/replay/messaging_monthly"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "https://elsewhere.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"content-type": "text/plain"}, 415),
+    ],
+)
+def test_another_site_cannot_replay(
+    client: TestClient, rejected: tuple[int, int], headers: dict[str, str], status: int
+) -> None:
+    headers = {"content-type": "application/json", "accept": "*/*"} | headers
+    assert client.post(REPLAY, json=selection(rejected), headers=headers).status_code == status
+
+
+def test_only_who_may_run_the_dag_replays(reader_dsn: str, dsn: str, rejected: tuple[int, int]) -> None:
+    viewer = client_of(reader_dsn, dsn, Someone(may_run=False))
+    assert viewer.post(REPLAY, json=selection(rejected)).status_code == 403
+    page = Page(viewer.get("/operations/quarantine.html?dataset=messaging.traffic").text)
+    assert "right to start runs" in page.text
+    assert not [a for tag, a in page.tags if tag == "input" and a.get("type") == "checkbox"]
+
+
+def test_a_replay_needs_rows_of_the_dags_own_datasets(client: TestClient, rejected: tuple[int, int]) -> None:
+    assert client.post(REPLAY, json=selection(rejected, dataset="shop.customers")).status_code == 404
+    assert client.post("/operations/replay/elsewhere", json=selection(rejected)).status_code == 404
+    assert client.post(REPLAY, json=selection()).status_code == 422
+    assert client.post(REPLAY, json=selection(*[rejected] * 201)).status_code == 422
+
+
+def test_selected_rows_are_replayed_and_the_result_is_told(
+    client: TestClient, dsn: str, rejected: tuple[int, int]
+) -> None:
+    still = client.post(REPLAY, json=selection(rejected)).json()
+    assert (still["counts"]["rows_in"], still["counts"]["rejected"], still["admitted_from"]) == (1, 1, None)
+    with connect(dsn) as connection:
+        connection.execute(
+            "insert into messaging.customers_history select 999999, account_id, customer_name, segment, industry, "
+            "country, created_date, valid_from, valid_to, _file_id, 999999 from messaging.customers_history "
+            "order by valid_from limit 1"
+        )
+        done = client.post(REPLAY, json=selection(rejected)).json()
+        assert (done["counts"]["inserted"], done["counts"]["rejected"]) == (1, 0)
+        assert done["admitted_from"] == "2026-03"
+        resolved = connection.execute(
+            "select resolved_by from waybill.quarantine where (file_id, record) = (%s, %s)", rejected
+        ).fetchone()
+    assert resolved == ("replay by somebody in the web UI",)
+    page = Page(client.get("/operations/quarantine.html?dataset=messaging.traffic&state=resolved").text)
+    assert "inserted by replay by somebody" in page.text
+
+
+@pytest.mark.parametrize("domain", catalog.domains())
+def test_every_report_of_every_contract_can_be_shown(
+    stack: Stack, warehouse_dsn: str, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever reports a domain has: rows of their types give a page, a table and a chart where there is one."""
+    migrate(warehouse_dsn)
+    contracts = catalog.reports(domain)
+    if not contracts:
+        pytest.skip(f"{domain} has no report yet")
+    newest = Period.parse("day", "2026-03-31")
+    with connect(warehouse_dsn) as connection:
+        for contract in contracts.values():
+            for cadence in contract.cadences:
+                period = Period.of(cadence, newest.start)
+                for one in (period.shift(-1), period):
+                    fill_report(connection, contract, one)
+    reader = stack.database_url("waybill_reader", warehouse_dsn.rpartition("/")[2])
+    client = client_of(reader, warehouse_dsn)
+    for key in {Period.of(cadence, newest.start).key for one in contracts.values() for cadence in one.cadences}:
+        page = Page(client.get(f"/business/{domain}/{key}.html").text)
+        check_inert(page)
+        assert {a["id"] for tag, a in page.tags if tag == "section" and a.get("id")} <= set(contracts)
+        widths = [float(str(a["width"]).rstrip("%")) for tag, a in page.tags if a.get("class") == "fill"]
+        assert all(0 <= width <= 100 for width in widths)
+        points = [a for tag, a in page.tags if tag == "circle"]
+        assert all(0 <= float(str(a[side]).rstrip("%")) <= 100 for a in points for side in ("cx", "cy"))
+        for link in page.links:
+            if link.endswith((".csv", ".html")):
+                assert client.get(posixpath.normpath(f"/business/{domain}/{link}")).status_code in (200, 404)
+    shown = {
+        str(a["id"])
+        for one in contracts.values()
+        for tag, a in Page(client.get(f"/business/{domain}/{Period.of(one.cadence, newest.start)}.html").text).tags
+        if tag == "section" and a.get("id")
+    }
+    assert shown == set(contracts)
+
+
+def test_a_report_that_cannot_be_read_does_not_hide_the_others(stack: Stack, warehouse_dsn: str) -> None:
+    migrate(warehouse_dsn)
+    with connect(warehouse_dsn) as connection:
+        for name in ("top_customers", "segment_share"):
+            fill_report(connection, catalog.reports("messaging")[name], month("2026-03"))
+        connection.execute("alter table messaging_report.top_customers drop column customer_name")
+    reader = stack.database_url("waybill_reader", warehouse_dsn.rpartition("/")[2])
+    page = Page(client_of(reader, warehouse_dsn).get("/business/messaging/2026-03.html").text)
+    assert "it waits to be built again" in page.text
+    assert len([a for tag, a in page.tags if a.get("class") == "fill"]) == 12
+
+
+def test_what_changed_between_two_publications_is_told_by_row_and_file(
+    stack: Stack, dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
+    settings.cache_clear()
+    reports = list(catalog.reports("messaging").values())
+    path = "/operations/difference.html?report=messaging_report.{}&period=2026-03"
+    with database(stack, dsn) as copy, connect(copy) as connection:
+        client = client_of(stack.database_url("waybill_reader", copy.rpartition("/")[2]), copy)
+        assert "Nothing to compare" in client.get(path.format("segment_share")).text
+        publish(connection, s3, "messaging", reports, month("2026-03"), RUN)
+        before = {row["segment"]: row["customers_count"] for row in report_rows(connection, "segment_share", "2026-03")}
+        assert "Nothing to compare" in client.get(path.format("segment_share")).text
+
+        key = connection.execute(
+            "select object_key from waybill.load_file where dataset = 'messaging.customers' and period = '2026-03-01'"
+        ).fetchone()[0]  # type: ignore[index]
+        body = s3.get_object(Bucket="views-raw", Key=key)["Body"].read()
+        lines = (gzip.decompress(body) if key.endswith(".gz") else body).decode().splitlines(keepends=True)
+        fewer = "".join(lines[:-20]).encode()
+        s3.put_object(Bucket="views-raw", Key=key, Body=gzip.compress(fewer) if key.endswith(".gz") else fewer)
+        monkeypatch.setenv("WAYBILL_RAW_BUCKET", "views-raw")
+        settings.cache_clear()
+        take_in_month(connection, s3, "2026-03")
+        build_month(connection, "2026-03", Run("later", "abc123"))
+        publish(connection, s3, "messaging", reports, month("2026-03"), RUN)
+        after = {row["segment"]: row["customers_count"] for row in report_rows(connection, "segment_share", "2026-03")}
+        s3.put_object(Bucket="views-raw", Key=key, Body=body)
+        changed = [segment for segment in before if before[segment] != after[segment]]
+        page = Page(client.get(path.format("segment_share")).text)
+        assert "0 rows added, 0 removed" in page.text
+        struck = [a for tag, a in page.tags if tag == "del"]
+        assert len(changed) <= len(struck)
+        assert all(f"{before[one]} " in page.text and f"{after[one]} " in page.text for one in changed)
+        assert sum(before.values()) - sum(after.values()) > 0
+        words = " ".join(page.text.split())
+        assert f"new {key}" in words
+        assert "customers" not in words.partition("no longer")[2].partition("Rows")[0]
+        listed = Page(client.get("/operations/changes.html?domain=messaging").text)
+        assert key in listed.text
+        assert any(
+            "difference.html?report=messaging_report.segment_share&period=2026-03" in one for one in listed.links
+        )
+    settings.cache_clear()
+
+
+def test_the_site_is_whole_relative_and_written_once(
+    dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_DASHBOARD_BUCKET", bucket)
+    monkeypatch.setenv("WAYBILL_DASHBOARD_PREFIX", "a/b/")
+    settings.cache_clear()
+    with connect(dsn) as connection:
+        written = publish_dashboard(connection, s3)
+    objects = {key.removeprefix("a/b/"): s3.get_object(Bucket=bucket, Key=key) for key in written}
+    assert written[-1] == "a/b/index.html"
+    assert not [name for name in objects if "operations.html" in name or "quarantine" in name or "loads" in name]
+    place = {name: number for number, name in enumerate(objects)}
+    for name, found in objects.items():
+        assert found["ContentType"].startswith(
+            {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}.get(
+                name.rpartition(".")[2], ""
+            )
+        )
+        assert found["CacheControl"] == ("public, max-age=86400" if name.startswith("assets/") else "no-cache")
+        if not name.endswith(".html"):
+            continue
+        page = Page(found["Body"].read().decode())
+        check_inert(page)
+        for link in [link for link in page.links if link != "#content"]:
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), link.partition("?")[0]))
+            assert target in objects, (name, link)
+            assert target.endswith(".html") or place[target] < place[name]
+    with connect(dsn) as connection:
+        assert publish_dashboard(connection, s3) == []
+    settings.cache_clear()
+
+
+def test_the_site_needs_something_to_show(warehouse_dsn: str) -> None:
+    migrate(warehouse_dsn)
+    with connect(warehouse_dsn) as connection, pytest.raises(Exception, match="No report was built yet"):
+        list(site(connection))
