@@ -11,11 +11,12 @@ from playwright.sync_api import sync_playwright
 from waybill.stack import Stack, StackError
 
 FOLDER = Path(__file__).parent / "images"
+OPERATIONS = "/plugin/data-operations/waybill/operations"
 PICTURES = {
     "business": ("/plugin/business", "Business", 1440, 1000, "light"),
     "business_dark": ("/plugin/business", "Business", 1440, 1000, "dark"),
-    "data_operations": ("/plugin/data-operations", "Data operations", 1440, 1000, "light"),
-    "quarantine": ("/plugin/data-operations/waybill/operations/quarantine.html", "Data operations", 1440, 800, "light"),
+    "data_operations": (f"{OPERATIONS}/index.html?domain=messaging", "Data operations", 1440, 1000, "light"),
+    "quarantine": (f"{OPERATIONS}/quarantine.html?domain=messaging", "Data operations", 1440, 800, "light"),
 }
 """By file: address, title of the frame, width and height, colours."""
 PHONE = "/waybill/business/index.html"

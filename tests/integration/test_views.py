@@ -57,13 +57,14 @@ def dsn(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     filler = [f"{920000 + n},2026-03-{n % 28 + 1:02d},1,{n // 28 + 1001},2,1,1.00" for n in range(200)]
     s3.put_object(Bucket=bucket, Key=key, Body=csv_body(TRAFFIC, [*rows, *good, *filler]))
     try:
-        with database(stack) as found, connect(found) as connection:
-            for one in MONTHS:
-                take_in_month(connection, s3, one)
-                build_month(connection, one)
-            connection.execute(
-                "insert into waybill.alert values ('messaging_monthly', 'r', 'failure', %s)", (EVIL_VALUE,)
-            )
+        with database(stack) as found:
+            with connect(found) as connection:
+                for one in MONTHS:
+                    take_in_month(connection, s3, one)
+                    build_month(connection, one)
+                connection.execute(
+                    "insert into waybill.alert values ('messaging_monthly', 'r', 'failure', %s)", (EVIL_VALUE,)
+                )
             yield found
     finally:
         patch.undo()
@@ -172,12 +173,12 @@ def test_a_waybill_names_every_file_and_the_sql(client: TestClient, dsn: str) ->
 def test_books_are_shown_as_they_are(client: TestClient, dsn: str) -> None:
     page = Page(client.get("/operations/index.html?domain=messaging").text)
     with connect(dsn) as connection:
-        rows_in, rejected = connection.execute(  # type: ignore[misc]
-            "select sum(rows_in), sum(rejected) from waybill.load_file "
+        files, rows_in, rejected = connection.execute(  # type: ignore[misc]
+            "select count(*), sum(rows_in), sum(rejected) from waybill.load_file "
             "where dataset = 'messaging.traffic' and period = '2026-03-01'"
         ).fetchone()
     words = " ".join(page.text.split())
-    assert f"2026-03 messaging.traffic 3 {text(int(rows_in))}" in words
+    assert f"2026-03 messaging.traffic {files} {text(int(rows_in))}" in words
     assert f" {text(int(rejected))} " in words
     assert "balanced" in words
 

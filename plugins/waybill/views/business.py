@@ -165,7 +165,7 @@ def page(connection: Connection, domain: str, period: Period, listed: Mapping[Ca
         trends=[
             _trend(connection, contracts[trend.report], trend, period)
             for trend in layout.trends
-            if trend.report in contracts
+            if trend.report in contracts and contracts[trend.report].table in newest
         ],
         cards=cards,
     )
