@@ -152,6 +152,8 @@ def test_pages_fit_and_follow_light_and_dark(log_in: LogIn, width: int, scheme: 
             page.evaluate("getComputedStyle(document.documentElement).backgroundColor").split("(")[1].split(",")[0]
         )
         assert (red < 60) == (scheme == "dark")
+    page.goto("/plugin/business")  # within Airflow, its own choice is followed
+    business(page).locator(f"html[data-theme='{scheme}']").wait_for()
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
