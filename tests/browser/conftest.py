@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from landing_support import TRAFFIC, csv_body
 from messaging_months import build_month, put, sample, take_in_month
 from view_support import EVIL_VALUE
+from waybill.contracts import load_domain
 from waybill.settings import settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -54,9 +54,8 @@ def seeded(airflow_stack: Stack) -> Iterator[Stack]:
     rows = [f"{910000 + n},2026-03-05,1,1001,{n + 1},{evil},1.00" for n in range(2)]
     rows += [f"{900000 + n},2026-03-{n + 1:02d},1,999999,1,10,1.00" for n in range(2)]
     rows += [f"{920000 + n},2026-03-{n % 28 + 1:02d},1,{n // 28 + 1001},2,1,1.00" for n in range(200)]
-    s3.put_object(
-        Bucket=bucket, Key=f"raw/messaging/traffic/month={MONTHS[-1]}/hostile.csv", Body=csv_body(TRAFFIC, rows)
-    )
+    body = "\n".join([",".join(load_domain("messaging")["traffic"].names), *rows, ""]).encode()
+    s3.put_object(Bucket=bucket, Key=f"raw/messaging/traffic/month={MONTHS[-1]}/hostile.csv", Body=body)
     with connect(airflow_stack.database_url()) as connection:
         upgrade(connection)
         for month in MONTHS:
