@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,7 @@ SECONDS = 1000
 LogIn = Callable[[str], "Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium. Skips where there is none: `make test` installs it where it may."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,15 +41,37 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-@pytest.fixture(scope="session")
-def seeded(airflow_stack: Stack) -> Iterator[Stack]:
-    """The whole stack with two months of messaging, and rejected rows: two hostile, two of an unknown customer."""
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A whole stack with two months of messaging, and rejected rows: two hostile, two of an unknown customer."""
+    running = Stack(tmp_path_factory.mktemp("browser-stack"))
+    try:
+        running.up()
+        with environment(running):
+            seed(running)
+            yield running
+    finally:
+        running.down()
+
+
+@contextmanager
+def environment(running: Stack) -> Iterator[None]:
+    """What the kernel needs to reach the stack."""
     patch = pytest.MonkeyPatch()
-    for name, value in airflow_stack.env().items():
+    for name, value in running.env().items():
         if name.startswith(("AWS_", "NO_PROXY", "no_proxy", "WAYBILL_MASK_KEY")):
             patch.setenv(name, value)
     settings.cache_clear()
-    s3, bucket = airflow_stack.s3(), settings().raw_bucket
+    try:
+        yield
+    finally:
+        patch.undo()
+        settings.cache_clear()
+
+
+def seed(running: Stack) -> None:
+    """Land the files, take them in, build the reports, and let the unknown customer become known."""
+    s3, bucket = running.s3(), settings().raw_bucket
     put(s3, bucket, sample(MONTHS[-1], 2))
     evil = '"' + EVIL_VALUE.replace('"', '""') + '"'
     rows = [f"{910000 + n},2026-03-05,1,1001,{n + 1},{evil},1.00" for n in range(2)]
@@ -56,7 +79,7 @@ def seeded(airflow_stack: Stack) -> Iterator[Stack]:
     rows += [f"{920000 + n},2026-03-{n % 28 + 1:02d},1,{n // 28 + 1001},2,1,1.00" for n in range(200)]
     body = "\n".join([",".join(load_domain("messaging")["traffic"].names), *rows, ""]).encode()
     s3.put_object(Bucket=bucket, Key=f"raw/messaging/traffic/month={MONTHS[-1]}/hostile.csv", Body=body)
-    with connect(airflow_stack.database_url()) as connection:
+    with connect(running.database_url()) as connection:
         upgrade(connection)
         for month in MONTHS:
             take_in_month(connection, s3, month)
@@ -66,15 +89,10 @@ def seeded(airflow_stack: Stack) -> Iterator[Stack]:
             "country, created_date, valid_from, valid_to, _file_id, 999999 from messaging.customers_history "
             "order by valid_from limit 1"
         )
-    try:
-        yield airflow_stack
-    finally:
-        patch.undo()
-        settings.cache_clear()
 
 
-@pytest.fixture(scope="session")
-def log_in(seeded: Stack, browser: Browser) -> Iterator[LogIn]:
+@pytest.fixture(scope="module")
+def log_in(browser: Browser, seeded: Stack) -> Iterator[LogIn]:
     """A page of a user who is logged in; each user has one browser window for all tests."""
     pages: dict[str, Page] = {}
 
