@@ -31,11 +31,15 @@ _OPERATORS = {
     "mustBeLessThan": "<",
     "mustBeLessOrEqualTo": "<=",
 }
+_COLUMN_CUSTOM_PROPERTIES = {"dateForms", "nullWords"}
+DATE_FORMS = ("YYYY-MM-DD", "M/D/YYYY")
 _CADENCES: dict[str, Cadence] = {"d": "day", "w": "week", "months": "month"}
 _SCHEMA_CUSTOM_PROPERTIES = {
     "daysAfter",
     "daysBefore",
+    "landingDayColumn",
     "loadMode",
+    "occurrenceColumn",
     "lookbackPeriods",
     "periodColumn",
     "rejectThresholdPct",
@@ -81,6 +85,10 @@ class Column:
     """An unknown value of the reference is let in: its dimension gets an inferred member."""
     classification: str | None = None
     business_name: str | None = None
+    null_words: tuple[str, ...] = ()
+    """Words that stand for an absent value, in any case."""
+    date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
+    """How a date may be written: some of `DATE_FORMS`."""
 
     @property
     def checked_reference(self) -> tuple[str, str] | None:
@@ -143,6 +151,10 @@ class Contract:
     """The date or timestamptz column that says to which period a row belongs."""
     version_column: str | None = None
     """Of several rows of a key the one with the greatest value here stands."""
+    landing_day_column: str | None = None
+    """Holds the day on which the row's file landed; no file brings it. Files of such a dataset land at any time."""
+    occurrence_column: str | None = None
+    """Tells rows of a file apart that agree in the rest of the key: 1 for the first; no file brings it."""
     row_rules: tuple[RowRule, ...] = ()
     days_before: int | None = 0
     """How many days before its period a report reads; None: all."""
@@ -164,6 +176,22 @@ class Contract:
     def names(self) -> list[str]:
         """Column names in the contract's order."""
         return [column.name for column in self.columns]
+
+    @property
+    def delivered_columns(self) -> list[Column]:
+        """The columns that files bring, in the contract's order."""
+        computed = (self.landing_day_column, self.occurrence_column)
+        return [column for column in self.columns if column.name not in computed]
+
+    @property
+    def content(self) -> list[str]:
+        """Names of the columns beside the key that files bring: deliveries of a key are equal if these are."""
+        return [column.name for column in self.delivered_columns if column.key_position is None]
+
+    @property
+    def lands_any_time(self) -> bool:
+        """Whether files land when they are ready, several a day or none, and no period waits for one."""
+        return self.landing_day_column is not None
 
     def has_instants(self, name: str | None) -> bool:
         """Whether a column holds instants rather than days."""
@@ -294,6 +322,12 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     if "logicalType" not in raw or "physicalType" not in raw:
         raise ContractError(f"{path}: the column {name!r} needs a logicalType and a physicalType")
     reference, infers_unknown = _reference(raw)
+    custom = _custom(raw)
+    if unknown := set(custom) - _COLUMN_CUSTOM_PROPERTIES:
+        raise ContractError(f"{path}: the column {name!r} has unknown custom properties {sorted(unknown)}")
+    date_forms = tuple(custom.get("dateForms", Column.date_forms))
+    if not date_forms or not set(date_forms) <= set(DATE_FORMS):
+        raise ContractError(f"{path}: the dateForms of {name!r} must be some of {', '.join(DATE_FORMS)}")
     return Column(
         name=name,
         description=raw.get("description", ""),
@@ -310,6 +344,8 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
         infers_unknown=infers_unknown,
         classification=raw.get("classification"),
         business_name=raw.get("businessName"),
+        null_words=tuple(str(word) for word in custom.get("nullWords", [])),
+        date_forms=date_forms,
     )
 
 
@@ -378,8 +414,12 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
         lookback_periods=int(custom.get("lookbackPeriods", 0)),
         checks=tuple(checks),
         row_rules=tuple(_row_rule(path, item) for item in custom.get("rowRules", [])),
-        period_column=custom.get("periodColumn") or next((item.name for item in columns if item.partitioned), None),
+        period_column=custom.get("periodColumn")
+        or custom.get("landingDayColumn")
+        or next((item.name for item in columns if item.partitioned), None),
         version_column=custom.get("versionColumn"),
+        landing_day_column=custom.get("landingDayColumn"),
+        occurrence_column=custom.get("occurrenceColumn"),
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
         days_before=None if before == "all" else int(before),
         days_after=int(custom.get("daysAfter", 0)),
@@ -420,6 +460,25 @@ def _problem(contract: Contract) -> str | None:
         ),
         "the names in a row rule must be columns of the contract": any(
             not rule.words <= _SQL_WORDS.union(contract.names) for rule in contract.row_rules
+        ),
+        "landingDayColumn goes with the loadMode merge: a required date, the periodColumn, and no part of the key": (
+            contract.landing_day_column is not None
+            and not (
+                mode == "merge"
+                and period_column == contract.landing_day_column
+                and types.get(period_column) == "date"
+                and any(
+                    column.name == period_column and column.required and column.key_position is None
+                    for column in contract.columns
+                )
+            )
+        ),
+        "the occurrenceColumn must be an integer and part of the key": (
+            contract.occurrence_column is not None
+            and not (contract.occurrence_column in contract.key and types[contract.occurrence_column] == "integer")
+        ),
+        "dateForms are for columns of the type date": any(
+            column.date_forms != Column.date_forms and column.physical_type != "date" for column in contract.columns
         ),
         "versionColumn goes with the loadMode changes, and only with it": (
             (mode == "changes") != (version_column is not None)

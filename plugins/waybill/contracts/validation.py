@@ -18,6 +18,7 @@ _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DATE = rf"\s*{_DAY}\s*"
 _TIME = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
 _TIMESTAMP = rf"\s*{_DAY}[ T]{_TIME}\s*"
+_MONTH_FIRST = "[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
 _FORMS = {
     "integer": r"\s*[+-]?[0-9]+\s*",
     "bigint": r"\s*[+-]?[0-9]+\s*",
@@ -26,6 +27,7 @@ _FORMS = {
     "boolean": r"\s*(?i:true|false|t|f|1|0)\s*",
     "uuid": r"\s*[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\s*",
 }
+_DATE_PATTERNS = {"YYYY-MM-DD": _DAY, "M/D/YYYY": _MONTH_FIRST}
 _NUMERIC = re.compile(r"numeric\((\d+),\s*(\d+)\)")
 
 
@@ -60,12 +62,16 @@ def _form(column: Column) -> str | None:
         scale = int(numeric[2])
         fraction = rf"([.][0-9]{{1,{scale}}})?" if scale else ""
         return rf"\s*[+-]?[0-9]+{fraction}\s*"
+    if "M/D/YYYY" in column.date_forms:
+        return rf"\s*({'|'.join(_DATE_PATTERNS[form] for form in column.date_forms)})\s*"
     return _FORMS.get(column.physical_type)
 
 
 def _cast(column: Column) -> str:
-    raw = identifier(f"raw_{column.name}")
+    raw = _present(column)
     kind = duckdb_type(column)
+    if "M/D/YYYY" in column.date_forms:
+        return f"coalesce(try_cast({raw} as date), try_strptime(trim({raw}), '%m/%d/%Y')::date)"
     if kind == "timestamptz":  # the cast wants seconds before an offset
         seconds = rf"regexp_replace({raw}, '([ T][0-9]{{2}}:[0-9]{{2}})(Z|[+-])', '\1:00\2')"
         return f"coalesce(try_cast({raw} as {kind}), try_cast({seconds} as {kind}))"
@@ -166,8 +172,27 @@ def _row_rules(contract: Contract) -> list[tuple[str, str]]:
     return found
 
 
+def _present(column: Column) -> str:
+    """The text as it arrived, or null if it is a word that stands for an absent value."""
+    raw = identifier(f"raw_{column.name}")
+    if not column.null_words:
+        return raw
+    words = ", ".join(literal(word.lower()) for word in column.null_words)
+    return f"(case when lower(trim({raw})) not in ({words}) then {raw} end)"
+
+
 def _is_blank(column: Column) -> str:
-    return f"coalesce(trim({identifier(f'raw_{column.name}')}), '') = ''"
+    return f"coalesce(trim({_present(column)}), '') = ''"
+
+
+def _raw(contract: Contract, name: str, period: Period) -> str:
+    """The text of a column that the source does not have: computed from the others, or absent."""
+    if name == contract.landing_day_column:
+        return literal(period.start)
+    if name == contract.occurrence_column:
+        rest = ", ".join(f"trim({identifier(f'raw_{key}')})" for key in contract.key if key != name)
+        return f"(row_number() over (partition by {rest} order by record::integer))::varchar"
+    return "null::varchar"
 
 
 def _good(contract: Contract, period: Period) -> str:
@@ -205,10 +230,11 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
 
     It yields `_record`, the typed columns, `_hash` (of the row's key), and for bad rows alone `_reasons`
     (list of text) and `_raw` (the fields as JSON text); both are null for good rows.
-    `present` tells which columns the file has; an absent column is null throughout.
+    `present` tells which columns the source has. An absent column is computed, if the contract says how, else null
+    throughout.
     """
     raws = [
-        f"{identifier(f'raw_{name}')}" if present(name) else f"null::varchar as {identifier(f'raw_{name}')}"
+        identifier(f"raw_{name}") if present(name) else f"{_raw(contract, name, period)} as {identifier(f'raw_{name}')}"
         for name in contract.names
     ]
     casts = [f"{_cast(column)} as {identifier(f'cast_{column.name}')}" for column in contract.columns]
@@ -220,7 +246,11 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
         if column.checked_reference
     ]
     reasons = ",\n      ".join(_reasons(contract, period))
-    fields = ", ".join(f"{identifier(name)} := {identifier(f'raw_{name}')}" for name in contract.names if present(name))
+    fields = ", ".join(
+        f"{identifier(name)} := {identifier(f'raw_{name}')}"
+        for name in contract.names
+        if present(name) or name == contract.occurrence_column  # it cannot be told again from some rows of a file
+    )
     columns = ", ".join(_result(column) for column in contract.columns)
     key = ", ".join(identifier(name) for name in contract.row_key)
     return f"""

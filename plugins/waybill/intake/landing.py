@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
 from waybill import zones
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.period import Cadence, Period
+from waybill.period import Period
+from waybill.settings import settings
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,14 @@ class LandedFile:
         return (self.period.key, self.key)
 
 
-def list_landed(s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period) -> list[LandedFile]:
-    """The dataset's objects of the periods `first` (None: of any) to `last`, in the order in which they apply.
+def list_landed(
+    s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None
+) -> list[LandedFile]:
+    """The dataset's objects of the periods `first` to `last` (None: any), in the order in which they apply.
 
-    `s3` is a boto3 client. Folder markers and names that start with a dot or underscore are passed over.
-    Raises `DataError` for an object whose prefix names no period.
+    `s3` is a boto3 client. Folder markers and names that start with a dot or underscore are passed over. The period
+    of an object is named by its prefix; if it need not be, it is else the day on which S3 got the object.
+    Raises `DataError` for an object whose prefix must name a period and does not.
     """
     found = []
     prefix = zones.raw_prefix(contract.domain, contract.name)
@@ -47,17 +53,19 @@ def list_landed(s3: Any, bucket: str, contract: Contract, first: Period | None, 
             key = item["Key"]
             if key.rsplit("/", 1)[1].startswith((".", "_")) or key.endswith("/"):
                 continue
-            period = _period(bucket, key, last.cadence)
-            if (first is None or first <= period) and period <= last:
+            period = _period(bucket, key, contract, item["LastModified"])
+            if (first is None or first <= period) and (last is None or period <= last):
                 found.append(LandedFile(bucket, key, item["ETag"].strip('"'), item["Size"], period))
     return sorted(found, key=lambda file: file.order)
 
 
-def _period(bucket: str, key: str, cadence: Cadence) -> Period:
-    named = zones.period_of(key)
+def _period(bucket: str, key: str, contract: Contract, landed_at: datetime) -> Period:
+    named, cadence = zones.period_of(key), contract.cadence
     try:
         return Period.parse(cadence, named or "")
     except DataError:
+        if contract.lands_any_time:
+            return Period.of(cadence, landed_at.astimezone(ZoneInfo(settings().timezone)).date())
         raise DataError(
             f"s3://{bucket}/{key}: the prefix names no {cadence}; files land under "
             f"{zones.raw_prefix('<domain>', '<dataset>')}{'month=YYYY-MM' if cadence == 'month' else 'dt=YYYY-MM-DD'}/"
@@ -65,10 +73,22 @@ def _period(bucket: str, key: str, cadence: Cadence) -> Period:
 
 
 def pending(connection: Connection, contract: Contract, landed: list[LandedFile]) -> list[LandedFile]:
-    """The landed files whose content (by ETag) the ledger does not hold."""
+    """The landed files whose content (by ETag) the ledger does not hold.
+
+    A file that lands at any time keeps the landing day of its first version: what mends it counts on that day.
+    """
     rows = connection.execute(
         "select bucket, object_key, etag from waybill.load_file where dataset = %s and status = 'loaded'",
         (contract.table,),
     ).fetchall()
     known = {(bucket, key): etag for bucket, key, etag in rows}
-    return [file for file in landed if known.get((file.bucket, file.key)) != file.etag]
+    todo = [file for file in landed if known.get((file.bucket, file.key)) != file.etag]
+    if not contract.lands_any_time:
+        return todo
+    rows = connection.execute(
+        "select bucket, object_key, min(period) from waybill.load_file where dataset = %s group by bucket, object_key",
+        (contract.table,),
+    ).fetchall()
+    first = {(bucket, key): Period.of(contract.cadence, day) for bucket, key, day in rows}
+    todo = [replace(file, period=first.get((file.bucket, file.key), file.period)) for file in todo]
+    return sorted(todo, key=lambda file: file.order)

@@ -121,6 +121,15 @@ def move_rejected(connection: Connection, file_id: int, books: Books) -> None:
     )
 
 
+def refused(connection: Connection, contract: Contract, run: Run) -> set[tuple[str, str]]:
+    """(object key, ETag) of what other runs refused of the dataset."""
+    rows = connection.execute(
+        "select distinct object_key, etag from waybill.refusal where dataset = %s and run_id is distinct from %s",
+        (contract.table, run.run_id),
+    ).fetchall()
+    return {(key, etag) for key, etag in rows}
+
+
 def refuse(connection: Connection, contract: Contract, landed: LandedFile, run: Run, message: str) -> None:
     """Record a file that was not loaded, in a transaction of its own; the same refusal is recorded once."""
     with connection.transaction():

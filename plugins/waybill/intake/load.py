@@ -14,6 +14,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import changes, ledger, quarantine
+from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
 from waybill.intake.merge import merge
@@ -202,7 +203,8 @@ def apply_incoming(
     whose content changed; for a snapshot at most the first day of its period.
     """
     if contract.is_merged:
-        return merge(
+        bring = merge_deliveries if contract.lands_any_time else merge
+        return bring(
             connection,
             contract,
             file_id=file_id,

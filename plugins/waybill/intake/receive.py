@@ -114,7 +114,9 @@ def normalise(name: str) -> str:
 def spellings_of(contract: Contract) -> dict[str, str]:
     """The contract's column for each normalised spelling of its name and synonyms."""
     return {
-        normalise(spelling): column.name for column in contract.columns for spelling in (*column.spellings, column.name)
+        normalise(spelling): column.name
+        for column in contract.delivered_columns
+        for spelling in (*column.spellings, column.name)
     }
 
 
@@ -128,7 +130,7 @@ def match_header(name: str, header: list[str], contract: Contract) -> list[str |
     present = [column for column in columns if column]
     if doubled := sorted({column for column in present if present.count(column) > 1}):
         raise DataError(f"{name}: the header has {', '.join(doubled)} more than once: {', '.join(header)}")
-    if missing := [column.name for column in contract.columns if column.required and column.name not in present]:
+    if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
         raise DataError(
             f"{name}: required columns are missing: {', '.join(missing)}; the header is: {', '.join(header)[:500]}"
         )
@@ -165,7 +167,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
     if is_json(landed.key):
         body = folder / "body.jsonl"
         rows_in = write_lines(name, chunks, body)
-        names = contract.names
+        names = [column.name for column in contract.delivered_columns]
         return file(body, rows_in, [*names], names, is_regular=False, spellings=spellings_of(contract))
     first = split_first(next(chunks, b"").removeprefix(codecs.BOM_UTF8))
     if first is None:

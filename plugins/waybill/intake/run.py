@@ -18,6 +18,7 @@ from waybill.intake.receive import receive
 from waybill.intake.scratch import scratch_folder
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.zones import raw_prefix
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,58 @@ def take_in(
         if books is not None:
             done[file.key] = books
     return done
+
+
+def take_in_arrived(
+    connection: Connection,
+    s3: Any,
+    contract: Contract,
+    contracts: Mapping[str, Contract],
+    run: Run,
+    *,
+    name: str | None = None,
+    days: tuple[Period, Period] | None = None,
+) -> dict[str, Books]:
+    """Load whatever landed of a dataset and is not in the ledger; books by object key.
+
+    For datasets whose files land at any time. `name` (of the object: its key, address or last part) or `days` (first
+    and last landing day) limits that. A file that is refused does not keep the others out; `DataError` names all
+    such files at the end. What another run refused is left alone until it changes, or is asked for by name or day.
+    """
+    landed = list_landed(s3, settings().raw_bucket, contract, None, None)
+    todo = pending(connection, contract, landed)
+    if name is not None:
+        if not any(_is_named(file, name) for file in landed):
+            prefix = raw_prefix(contract.domain, contract.name)
+            raise DataError(
+                f"{name!r} has not landed: there is no such object in s3://{settings().raw_bucket}/{prefix}"
+            )
+        todo = [file for file in todo if _is_named(file, name)]
+    if days is not None:
+        todo = [file for file in todo if days[0] <= file.period <= days[1]]
+    if name is None and days is None:
+        known = ledger.refused(connection, contract, run)
+        todo = [file for file in todo if (file.key, file.etag) not in known]
+    log.info("%s: %d of %d landed files are to be loaded", contract.table, len(todo), len(landed))
+    done, refusals = {}, []
+    for file in todo:
+        try:
+            books = take_in_file(connection, s3, file, contract, contracts, run)
+        except DataError as error:
+            refusals.append(str(error))
+            continue
+        if books is not None:
+            done[file.key] = books
+    if refusals:
+        raise DataError(
+            f"{len(refusals)} of {len(todo)} files of {contract.table} were refused, "
+            f"the others are loaded. {' '.join(refusals)}"
+        )
+    return done
+
+
+def _is_named(file: LandedFile, name: str) -> bool:
+    return name in (file.uri, file.key, file.key.rsplit("/", 1)[1])
 
 
 def take_in_file(

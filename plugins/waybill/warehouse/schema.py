@@ -131,6 +131,16 @@ def _readers(contract: Contract) -> list[sql.Composed]:
                 "where h.valid_from < period_end and h.valid_to >= period_end; end"
             ).format(head, columns_sql(contract.names, "h"), table),
         ]
+    if contract.lands_any_time:
+        known = standing_sql(
+            contract,
+            sql.SQL(
+                "(select * from {} as t where t._delivered < period_end "
+                "union all select * from {} as u where u._delivered < period_end)"
+            ).format(table, superseded_relation(contract)),
+        )
+        body = sql.SQL("select {} from ({}) as k").format(columns_sql(contract.names, "k"), known)
+        return [drop, sql.SQL("{} begin atomic {}; end").format(head, body)]
     # The current row has the greatest order of its key. Where it was delivered too late to be known,
     # the newest of the superseded versions that were known stands for it.
     known = sql.SQL(
@@ -160,6 +170,33 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         drop,
         sql.SQL("{} begin atomic {}; end").format(head, _latest(contract, sql.SQL("({}) as known").format(known))),
     ]
+
+
+def standing_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
+    """Of all deliveries of each key the one that stands, if files may repeat what an earlier one brought.
+
+    In the order of files that is the first of the last run of equal ones: a repetition changes nothing, and a row with
+    another content takes over. `source` has the columns of the superseded table.
+    """
+    return sql.SQL(
+        """select distinct on ({key}) {names}, v._file_id, v._record, v._delivered
+            from (
+              select s.*, f.period, f.object_key,
+                row_number() over in_order = 1
+                or jsonb_build_array({content}) <> lag(jsonb_build_array({content})) over in_order as is_news
+              from {source} as s
+              inner join waybill.load_file as f on s._file_id = f.file_id
+              window in_order as (partition by {key_of_s} order by f.period, f.object_key collate "C")
+            ) as v
+            where v.is_news
+            order by {key}, v.period desc, v.object_key collate "C" desc"""
+    ).format(
+        key=columns_sql(contract.key, "v"),
+        names=columns_sql(contract.names, "v"),
+        content=columns_sql(contract.content, "s"),
+        source=source,
+        key_of_s=columns_sql(contract.key, "s"),
+    )
 
 
 def _latest(contract: Contract, changes: sql.Composable) -> sql.Composed:

@@ -1,0 +1,315 @@
+"""Order lines: told apart without line numbers, read in all their spellings, and counted once whoever repeats them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg import Connection
+
+from landing_support import csv_body, total
+from messaging_months import RUN
+from order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
+from waybill.contracts import ContractError, load
+from waybill.errors import DataError
+from waybill.intake.landing import list_landed, pending
+from waybill.intake.ledger import Run
+from waybill.intake.replay import replay
+from waybill.intake.run import take_in_arrived, take_in_file
+from waybill.settings import PROJECT_ROOT, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+DAYS = ["2026-03-01", "2026-03-02", "2026-03-03"]
+Row = tuple[str, int]
+"""(order, quantity): what is left of a line whose other columns never differ."""
+NAME = st.tuples(st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"]))
+ROWS = st.lists(st.tuples(st.sampled_from("12"), st.integers(1, 2)), max_size=4)
+ARRIVALS = st.lists(st.tuples(NAME, ROWS), min_size=2, max_size=8)
+Delivery = tuple[str, str, int]
+"""(landing day, file name, quantity)"""
+
+
+@dataclass
+class Model:
+    """What the tables must hold of a set of files, in plain Python; it knows nothing of loading."""
+
+    files: dict[tuple[str, str], list[Row]] = field(default_factory=dict)
+
+    def deliveries(self, before: str = "9999") -> dict[tuple[str, int], list[Delivery]]:
+        """Of each (order, occurrence) the deliveries of files that landed before a day, in the order of files."""
+        found: dict[tuple[str, int], list[Delivery]] = {}
+        for (landed, name), rows in sorted(self.files.items()):
+            seen: Counter[str] = Counter()
+            for order, quantity in rows:
+                seen[order] += 1
+                if landed < before:
+                    found.setdefault((order, seen[order]), []).append((landed, name, quantity))
+        return found
+
+    @staticmethod
+    def standing(deliveries: list[Delivery]) -> Delivery:
+        """The first of the last run of equal quantities."""
+        runs = [list(run) for _, run in itertools.groupby(deliveries, key=lambda one: one[2])]
+        return runs[-1][0]
+
+
+def stored(connection: Connection, table: str) -> list[tuple[Any, ...]]:
+    rows = connection.execute(
+        "select order_id, occurrence, to_char(landed_on, 'YYYY-MM-DD'), "
+        "split_part(object_key, '/', 5), quantity, _delivered = landed_on and landed_on = period "
+        f"from orders.{table} as t inner join waybill.load_file as f on t._file_id = f.file_id "
+        "where status = 'loaded' order by 1, 2, 3, 4"
+    )
+    return rows.fetchall()
+
+
+def check(connection: Connection, model: Model) -> None:
+    standing = {key: model.standing(found) for key, found in model.deliveries().items()}
+    others = [(*key, *one, True) for key, found in model.deliveries().items() for one in found if one != standing[key]]
+    assert stored(connection, "lines") == sorted((*key, *one, True) for key, one in standing.items())
+    assert stored(connection, "lines_superseded") == sorted(others)
+    for bound in [*DAYS, "2026-03-04"]:
+        known = connection.execute(
+            "select order_id, occurrence, landed_on, quantity from orders.lines_as_of(%s) order by 1, 2", (bound,)
+        ).fetchall()
+        wanted = {key: model.standing(found) for key, found in model.deliveries(before=bound).items()}
+        assert known == sorted(
+            (*key, date.fromisoformat(landed), quantity) for key, (landed, _, quantity) in wanted.items()
+        )
+
+
+def one(key: str, name: str, quantity: int | None) -> tuple[tuple[str, str], list[Row]]:
+    """A file with one line of one order, or with none."""
+    return (key, name), [] if quantity is None else [("1", quantity)]
+
+
+@given(ARRIVALS)
+# The first delivery comes last: it takes the line over, and its landing day with it.
+@example([one(DAYS[1], "a.csv", 1), one(DAYS[2], "a.csv", 1), one(DAYS[0], "a.csv", 1)])
+# What stood between two equal deliveries is withdrawn: the earlier of them stands again.
+@example([one(DAYS[0], "a.csv", 1), one(DAYS[1], "a.csv", 2), one(DAYS[2], "a.csv", 1), one(DAYS[1], "a.csv", None)])
+# The first delivery is withdrawn: the line belongs to the file that repeated it.
+@example([one(DAYS[0], "a.csv", 1), one(DAYS[1], "a.csv", 1), one(DAYS[0], "a.csv", None)])
+@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
+    empty_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row]]]
+) -> None:
+    with empty_connection.transaction(force_rollback=True):
+        orders, model = Orders(empty_connection), Model()
+        orders.arrive("2026-03-01", "none.csv")  # so that there are tables
+        for name, rows in [*arrivals, *arrivals[-1:]]:
+            lines = [Line(order=order, quantity=str(quantity)) for order, quantity in rows]
+            is_new = model.files.get(name) != rows
+            before = stored(empty_connection, "lines")
+            changes = empty_connection.execute("select count(*) from waybill.change").fetchone()
+            books = orders.arrive(*name, *lines)
+            assert (books is not None) == is_new, "the same content again is no load"
+            if books is not None:
+                assert books.rows_in == len(rows) == total(books)
+                assert books.rejected == 0
+            after = stored(empty_connection, "lines")
+            # Days are noted if the rows of a day are others; from which file they are is not part of a row.
+            differs = {row[:3] + row[4:] for row in before} != {row[:3] + row[4:] for row in after}
+            assert (empty_connection.execute("select count(*) from waybill.change").fetchone() != changes) == differs
+            model.files[name] = rows
+        check(empty_connection, model)
+
+
+def test_files_in_any_order_and_twice_equal_files_in_order(empty_connection: Connection) -> None:
+    files = [
+        (DAYS[0], "a.csv", [("1", 1), ("1", 2), ("2", 1)]),
+        (DAYS[0], "b.csv", [("1", 1), ("3", 1)]),
+        (DAYS[1], "a.csv", [("1", 1), ("1", 2), ("2", 2)]),
+        (DAYS[2], "a.csv", [("2", 2), ("3", 1), ("1", 1)]),
+    ]
+    found = []
+    for order in itertools.permutations(files):
+        with empty_connection.transaction(force_rollback=True):
+            orders = Orders(empty_connection)
+            for key, name, rows in (*order, *order):
+                orders.arrive(key, name, *(Line(order=number, quantity=str(quantity)) for number, quantity in rows))
+            found.append((stored(empty_connection, "lines"), stored(empty_connection, "lines_superseded")))
+    assert [found[0]] * len(found) == found
+    assert found[0][0] == [
+        ("1", 1, DAYS[0], "a.csv", 1, True),
+        ("1", 2, DAYS[0], "a.csv", 2, True),
+        ("2", 1, DAYS[1], "a.csv", 2, True),
+        ("3", 1, DAYS[0], "b.csv", 1, True),
+    ]
+
+
+def test_the_books_say_what_became_of_a_repeated_line(empty_connection: Connection) -> None:
+    orders, line = Orders(empty_connection), Line()
+    other = replace(line, quantity="9")
+
+    def outcome(key: str, name: str, *lines: Line) -> dict[str, int]:
+        books = orders.arrive(key, name, *lines)
+        assert books
+        return {count: rows for count, rows in vars(books).items() if rows and count != "rows_in"}
+
+    assert outcome(DAYS[1], "a.csv", line, other) == {"inserted": 2}
+    assert outcome(DAYS[2], "a.csv", line, other) == {"duplicate": 2}
+    assert outcome(DAYS[0], "a.csv", line) == {"unchanged": 1}, "an earlier file takes over"
+    assert outcome(DAYS[2], "b.csv", other) == {"updated": 1}
+    assert outcome(DAYS[2], "a2.csv", line) == {"stale": 1}, "a later file says otherwise"
+    assert outcome(DAYS[2], "b.csv", line, other) == {"duplicate": 2}, "mended: the line is what it was before"
+
+
+def test_dates_and_null_words_are_read_as_the_contract_lists(empty_connection: Connection) -> None:
+    dates = ["2026-03-01", "3/1/2026", " 03/01/2026 ", "12/31/2025", "2/29/2024"]
+    wrong = ["13/1/2026", "2/29/2026", "1.3.2026", "3/1/26", "2026/03/01", "0/1/2026", "3/1/0000"]
+    modes = ["First Class", " first class ", "", "Not Available", "NOT AVAILABLE", " unknown", "unknown mode"]
+    lines = [Line(order=f"d{n}", date=text) for n, text in enumerate(dates)]
+    lines += [Line(order=f"w{n}", date=text) for n, text in enumerate(wrong)]
+    lines += [Line(order=f"m{n}", ship_mode=text) for n, text in enumerate(modes)]
+    books = Orders(empty_connection).arrive(DAYS[0], "a.csv", *lines)
+    assert books
+    assert (books.inserted, books.rejected) == (len(dates) + len(modes), len(wrong))
+    rows = empty_connection.execute("select order_id, order_date, ship_mode from orders.lines").fetchall()
+    found = {order: (on, mode) for order, on, mode in rows}
+    assert [found[f"d{n}"][0] for n in range(len(dates))] == [
+        *[date(2026, 3, 1)] * 3,
+        date(2025, 12, 31),
+        date(2024, 2, 29),
+    ]
+    assert [found[f"m{n}"][1] for n in range(len(modes))] == [
+        *("First Class", "first class", None, None, None, None, "unknown mode")
+    ]
+    reasons = empty_connection.execute("select distinct reasons from waybill.quarantine").fetchall()
+    assert reasons == [(["type:order_date"],)]
+
+
+def test_a_header_in_another_spelling_is_the_same_and_nobody_brings_what_is_computed(
+    empty_connection: Connection,
+) -> None:
+    orders, line = Orders(empty_connection), Line(order="1")
+    for n, header in enumerate([HEADER.replace(" ", "-"), HEADER.replace(" ", "_").upper(), HEADER.title()]):
+        file = orders.land(DAYS[0], f"{n}.csv", csv_body(header, [str(replace(line, order=str(n)))]))
+        assert take_in_file(empty_connection, orders.bucket, file, LINES, CONTRACTS, RUN)
+    assert [row[0] for row in stored(empty_connection, "lines")] == ["0", "1", "2"]
+    rows = [f"{replace(line, order='9')},7,2020-01-01"] * 2
+    file = orders.land(DAYS[1], "a.csv", csv_body(f"{HEADER},occurrence,landed_on", rows))
+    assert take_in_file(empty_connection, orders.bucket, file, LINES, CONTRACTS, RUN)
+    found = empty_connection.execute("select occurrence, landed_on from orders.lines where order_id = '9' order by 1")
+    assert found.fetchall() == [(1, date(2026, 3, 2)), (2, date(2026, 3, 2))]
+
+
+def test_a_replayed_line_keeps_its_place_in_the_file(empty_connection: Connection) -> None:
+    orders, line = Orders(empty_connection), Line()
+    bad = replace(line, quantity="0")
+    books = orders.arrive(DAYS[0], "a.csv", line, bad, replace(line, quantity="3"), bad)
+    assert books
+    assert books.rejected == 2
+    allowing = replace(
+        LINES,
+        version="1.0.1",
+        document=f"{LINES.document}#",
+        columns=tuple(replace(c, options={}) if c.name == "quantity" else c for c in LINES.columns),
+    )
+    (replayed,) = replay(empty_connection, allowing, CONTRACTS, RUN)
+    assert (replayed.books.rows_in, replayed.books.inserted) == (2, 2)
+    rows = empty_connection.execute("select occurrence, quantity, landed_on from orders.lines order by 1").fetchall()
+    assert rows == [(n, quantity, date(2026, 3, 1)) for n, quantity in ((1, 1), (2, 0), (3, 3), (4, 0))]
+
+
+@pytest.fixture
+def raw_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    monkeypatch.setenv("WAYBILL_TIMEZONE", "Pacific/Kiritimati")  # 14 hours ahead: mostly another day than in UTC
+    settings.cache_clear()
+    yield bucket
+    settings.cache_clear()
+
+
+def test_a_file_lands_on_the_day_that_s3_got_it_and_mended_keeps_it(
+    empty_connection: Connection, s3: S3Client, raw_bucket: str
+) -> None:
+    key, contract = "raw/orders/lines/mine.csv", CONTRACTS["lines"]
+    s3.put_object(Bucket=raw_bucket, Key=key, Body=body(Line()))
+    at = s3.head_object(Bucket=raw_bucket, Key=key)["LastModified"]
+    (file,) = list_landed(s3, raw_bucket, contract, None, None)
+    assert file.period.start == at.astimezone(ZoneInfo("Pacific/Kiritimati")).date()
+    (books,) = take_in_arrived(empty_connection, s3, contract, CONTRACTS, RUN).values()
+    assert books.inserted == 1
+    # As if the first version had landed two days before.
+    earlier = file.period.start - timedelta(days=2)
+    empty_connection.execute("update waybill.load_file set period = %s", (earlier,))
+    s3.put_object(Bucket=raw_bucket, Key=key, Body=body(Line(), Line(order="2")))
+    (mended,) = pending(empty_connection, contract, list_landed(s3, raw_bucket, contract, None, None))
+    assert mended.period.start == earlier
+    assert [*take_in_arrived(empty_connection, s3, contract, CONTRACTS, RUN)] == [key]
+    days = empty_connection.execute("select distinct landed_on from orders.lines").fetchall()
+    assert days == [(earlier,)]
+
+
+def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended_or_asked_for(
+    empty_connection: Connection, s3: S3Client, raw_bucket: str
+) -> None:
+    contract, prefix = CONTRACTS["lines"], "raw/orders/lines/"
+    bodies = {"a.csv": body(Line(order="a")), "b.csv": b"nonsense\n1\n", "c.csv": body(Line(order="c"))}
+    for name, text in bodies.items():
+        s3.put_object(Bucket=raw_bucket, Key=prefix + name, Body=text)
+
+    def take_in(run_id: str, **limits: Any) -> list[str]:
+        done = take_in_arrived(empty_connection, s3, contract, CONTRACTS, Run(run_id, "abc123"), **limits)
+        return sorted(key.removeprefix(prefix) for key in done)
+
+    with pytest.raises(
+        DataError, match=r"^1 of 3 files of orders.lines were refused.*b\.csv: required columns"
+    ) as told:
+        take_in("first")
+    assert "a.csv" not in str(told.value)
+    assert [row[0] for row in stored(empty_connection, "lines")] == ["a", "c"]
+    with pytest.raises(DataError, match="1 of 1 files"):
+        take_in("first")  # a retry of the same run says again what is wrong
+    assert take_in("second") == []
+    s3.put_object(Bucket=raw_bucket, Key=f"{prefix}d.csv", Body=body(Line(order="d")))
+    today = datetime.now(UTC).astimezone(ZoneInfo("Pacific/Kiritimati")).date()
+    span = (day(str(today - timedelta(days=1))), day(str(today + timedelta(days=1))))
+    for limits in ({"name": "b.csv"}, {"name": f"{prefix}b.csv"}, {"name": f"s3://{raw_bucket}/{prefix}b.csv"}):
+        with pytest.raises(DataError, match=r"1 of 1 files.*b\.csv"):
+            take_in("asked for", **limits)
+    assert take_in("another day", days=(day("2026-03-01"), day("2026-03-02"))) == []
+    with pytest.raises(DataError, match=r"1 of 2 files.*b\.csv"):
+        take_in("its day", days=span)
+    with pytest.raises(DataError, match=r"'e\.csv' has not landed"):
+        take_in("asked for", name="e.csv")
+    s3.put_object(Bucket=raw_bucket, Key=f"{prefix}b.csv", Body=body(Line(order="b")))
+    assert take_in("third") == ["b.csv"]
+    assert [row[0] for row in stored(empty_connection, "lines")] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("value: landed_on", "value: order_id", "periodColumn must be a date"),
+        ("value: occurrence", "value: quantity", "occurrenceColumn must be an integer and part of the key"),
+        ("loadMode, value: merge", "loadMode, value: snapshot", "landingDayColumn goes with"),
+        ("[YYYY-MM-DD, M/D/YYYY]", "[D.M.YYYY]", "dateForms of 'order_date' must be some of"),
+        ("property: nullWords", "property: nullwords", "unknown custom properties"),
+        (
+            "property: nullWords, value: [Not Available, unknown]",
+            "property: dateForms, value: [M/D/YYYY]",
+            "of the type",
+        ),
+    ],
+)
+def test_a_contract_that_asks_for_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (PROJECT_ROOT / "include/contracts/orders/lines.yaml").read_text()
+    assert old in text
+    (tmp_path / "lines.yaml").write_text(text.replace(old, new))
+    with pytest.raises(ContractError, match=message):
+        load(tmp_path / "lines.yaml")

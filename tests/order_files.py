@@ -1,0 +1,70 @@
+"""Files with order lines for tests: header, rows from the few values that matter, and a bucket to land them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from psycopg import Connection
+
+from landing_support import MemoryBucket, csv_body
+from messaging_months import RUN
+from waybill.contracts import load_domain
+from waybill.intake.landing import LandedFile
+from waybill.intake.ledger import Books
+from waybill.intake.run import take_in_file
+from waybill.period import Period
+
+HEADER = (
+    "Order Id,Order Date,Ship Mode,Segment,Country,City,State,Postal Code,Region,Category,Sub Category,"
+    "Product Id,cost price,List Price,Quantity,Discount Percent"
+)
+CONTRACTS = load_domain("orders")
+# Any number of rejects is allowed, so that every file of a test counts.
+LINES = replace(CONTRACTS["lines"], reject_threshold_pct=100)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line as it is written; prices and the discount are text, as in the file."""
+
+    order: str = "1"
+    product: str = "P1"
+    quantity: str = "1"
+    date: str = "2026-03-01"
+    ship_mode: str = "First Class"
+    region: str = "West"
+    category: str = "Furniture"
+    sub_category: str = "Chairs"
+    cost: str = "6.00"
+    list_price: str = "10.00"
+    discount: str = "0"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.order},{self.date},{self.ship_mode},Consumer,United States,Seattle,Washington,01234,{self.region},"
+            f"{self.category},{self.sub_category},{self.product},{self.cost},{self.list_price},{self.quantity},"
+            f"{self.discount}"
+        )
+
+
+def body(*lines: Line) -> bytes:
+    return csv_body(HEADER, map(str, lines))
+
+
+def day(key: str) -> Period:
+    return Period.parse("day", key)
+
+
+class Orders:
+    """Files with order lines, in memory, and the warehouse they are loaded into."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.bucket = connection, MemoryBucket()
+
+    def land(self, key: str, name: str, lines: tuple[Line, ...] | bytes) -> LandedFile:
+        text = lines if isinstance(lines, bytes) else body(*lines)
+        return self.bucket.put("orders", "lines", day(key), text, name)
+
+    def arrive(self, key: str, name: str, *lines: Line) -> Books | None:
+        """Land a file of the day and take it in."""
+        return take_in_file(self.connection, self.bucket, self.land(key, name, lines), LINES, CONTRACTS, RUN)
