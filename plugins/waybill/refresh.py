@@ -214,10 +214,11 @@ def _is_fresh(connection: Connection, table: Derived, period: Period, basis: Bas
 def out_of_date(connection: Connection, domain: str, periods: Sequence[Period]) -> list[tuple[str, Period]]:
     """(table, period) of the domain's derived tables, for what is to be built again within the periods, in order.
 
-    Where there is a star schema that is what is stale. Else every report says what was known at the end of a period,
-    and is out of date if it was built from other files, or before rows of one were admitted by a replay.
+    Where `refresh` builds them (there is a star schema, or files land at any time) that is what is stale. Else every
+    report says what was known at the end of a period, and is out of date if it was built from other files, or before
+    rows of one were admitted by a replay.
     """
-    if load_domain(star_schema(domain)):
+    if load_domain(star_schema(domain)) or any(contract.lands_any_time for contract in load_domain(domain).values()):
         return [
             (table.contract.table, period)
             for table in derived_tables(domain)

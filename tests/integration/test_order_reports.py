@@ -1,0 +1,269 @@
+"""Reports of orders, against an independent computation in Python's decimals, and where they are published."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import Connection
+
+from messaging_months import RUN, migrate
+from order_files import Line, Orders, day
+from waybill.books import incomplete
+from waybill.publish import publish_changed
+from waybill.refresh import refresh
+from waybill.settings import settings
+from waybill.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DAY, NEXT_DAY = "2026-03-01", "2026-03-02"
+REPORTS = ("orders_by_category", "region_profit", "shipping_methods")
+CATEGORIES = {
+    "Furniture": ["Chairs", "Tables"],
+    "Technology": ["Phones"],
+    "Office Supplies": ["Paper", "Art", "Binders"],
+}
+UNKNOWN = ("", "Not Available", "unknown")
+
+
+def make_lines(seed: int, count: int) -> list[Line]:
+    """Random lines whose orders and products repeat, with ties and unknown shipping methods among them."""
+    chance = random.Random(seed)
+    lines = []
+    for _ in range(count):
+        category = chance.choice([*CATEGORIES])
+        lines.append(
+            Line(
+                order=str(chance.randint(1, max(count // 3, 1))),
+                product=f"P{chance.randint(1, 9)}",
+                quantity=str(chance.randint(1, 14)),
+                date=chance.choice(["2026-02-28", "2/28/2026"]),
+                ship_mode=chance.choice(["First Class", "Same Day", "Second Class", *UNKNOWN]),
+                region=chance.choice(["East", "West", "South", "Central"]),
+                category=category,
+                sub_category=chance.choice(CATEGORIES[category]),
+                cost=f"{chance.randint(0, 99_999) / 100:.2f}",
+                list_price=f"{chance.randint(0, 99_999) / 100:.2f}",
+                discount=chance.choice(["0", "2", "3.5", "33.33", "100"]),
+            )
+        )
+    return lines
+
+
+def regions(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    profit: dict[str, Decimal] = defaultdict(Decimal)
+    revenue: dict[str, Decimal] = defaultdict(Decimal)
+    orders, counts = defaultdict(set), Counter[str]()
+    for line in lines:
+        paid = Decimal(line.list_price) * (1 - Decimal(line.discount) / 100)
+        profit[line.region] += (paid - Decimal(line.cost)) * int(line.quantity)
+        revenue[line.region] += paid * int(line.quantity)
+        orders[line.region].add(line.order)
+        counts[line.region] += 1
+    return [
+        {
+            "region": region,
+            "profit_rank": 1 + sum(other > profit[region] for other in profit.values()),
+            "is_tied": sum(other == profit[region] for other in profit.values()) > 1,
+            "profit": profit[region],
+            "revenue": revenue[region],
+            "orders_count": len(orders[region]),
+            "lines_count": counts[region],
+        }
+        for region in sorted(profit)
+    ]
+
+
+def methods(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    orders: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for line in lines:
+        orders[line.category][line.ship_mode].add(line.order)
+    found = []
+    for category, by_mode in sorted(orders.items()):
+        counts = {mode: len(those) for mode, those in by_mode.items() if mode not in UNKNOWN}
+        most = max(counts.values(), default=0)
+        top = sorted(mode for mode, count in counts.items() if count == most)
+        found.append(
+            {
+                "category": category,
+                "ship_mode": top[0] if top else None,
+                "orders_count": most,
+                "category_orders_count": len(set().union(*by_mode.values())),
+                "is_tied": len(top) > 1,
+            }
+        )
+    return found
+
+
+def categories(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    orders, counts = defaultdict(set), Counter[tuple[str, str]]()
+    of_category = defaultdict(set)
+    for line in lines:
+        orders[line.category, line.sub_category].add(line.order)
+        counts[line.category, line.sub_category] += 1
+        of_category[line.category].add(line.order)
+    return [
+        {
+            "category": category,
+            "sub_category": sub_category,
+            "orders_count": len(those),
+            "category_orders_count": len(of_category[category]),
+            "lines_count": counts[category, sub_category],
+        }
+        for (category, sub_category), those in sorted(orders.items())
+    ]
+
+
+EXPECTED = {"region_profit": regions, "shipping_methods": methods, "orders_by_category": categories}
+
+
+def check(connection: Connection, key: str, lines: list[Line]) -> None:
+    for report, expected in EXPECTED.items():
+        cursor = connection.execute(f"select * from orders_report.{report} where day = %s", (key,))
+        assert cursor.description
+        names = [column.name for column in cursor.description]
+        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        for row in found:
+            assert str(row.pop("day")) == key
+        in_order = sorted(found, key=lambda row: (row.get("region"), row.get("category"), row.get("sub_category")))
+        assert in_order == expected(lines), report
+
+
+@pytest.fixture
+def orders(empty_connection: Connection) -> Orders:
+    return Orders(empty_connection)
+
+
+def run_refresh(connection: Connection) -> dict[str, list[str]]:
+    return refresh(connection, "orders", "orders_report", RUN)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_reports_of_a_day_equal_an_independent_computation(orders: Orders, seed: int) -> None:
+    lines = make_lines(seed, 120)
+    assert orders.arrive(DAY, "a.csv", *lines)
+    run_refresh(orders.connection)
+    check(orders.connection, DAY, lines)
+
+
+def test_ties_are_seen_and_what_nobody_knows_is_no_method(orders: Orders) -> None:
+    lines = [
+        Line("1", region="West", ship_mode="Same Day"),
+        Line("2", region="East", ship_mode="First Class"),
+        Line("2", region="East", ship_mode="First Class", product="P2", list_price="6.00"),
+        Line("3", region="South", cost="20.00", ship_mode="unknown", category="Art", sub_category="Prints"),
+        Line("4", region="South", cost="0", list_price="0", ship_mode="", category="Art", sub_category="Prints"),
+    ]
+    orders.arrive(DAY, "a.csv", *lines)
+    run_refresh(orders.connection)
+    check(orders.connection, DAY, lines)
+    rows = orders.connection.execute(
+        "select region, profit_rank, is_tied, profit::text from orders_report.region_profit order by 2, 1"
+    ).fetchall()
+    assert rows == [("East", 1, True, "4.000000"), ("West", 1, True, "4.000000"), ("South", 3, False, "-10.000000")]
+    rows = orders.connection.execute(
+        "select category, ship_mode, orders_count, is_tied from orders_report.shipping_methods order by 1"
+    ).fetchall()
+    assert rows == [("Art", None, 0, False), ("Furniture", "First Class", 1, True)]
+
+
+def test_cents_of_a_large_sum_are_exact(orders: Orders) -> None:
+    lines = [
+        Line(str(n), list_price="9999999999.99", cost="0.01", discount="33.33", quantity="2147483647") for n in range(3)
+    ]
+    orders.arrive(DAY, "a.csv", *lines)
+    run_refresh(orders.connection)
+    check(orders.connection, DAY, lines)
+
+
+def test_a_second_file_a_mended_file_and_a_repetition(orders: Orders) -> None:
+    first, second, later = make_lines(1, 30), make_lines(2, 20), make_lines(3, 10)
+    second = [replace(line, order=f"s{line.order}") for line in second]
+    later = [replace(line, order=f"l{line.order}") for line in later]
+    orders.arrive(DAY, "a.csv", *first)
+    assert run_refresh(orders.connection) == {f"orders_report.{name}": [DAY] for name in REPORTS}
+    orders.arrive(DAY, "b.csv", *second)
+    run_refresh(orders.connection)
+    check(orders.connection, DAY, first + second)
+    orders.arrive(NEXT_DAY, "c.csv", *first, *later)  # repeats what landed the day before
+    run_refresh(orders.connection)
+    check(orders.connection, DAY, first + second)
+    check(orders.connection, NEXT_DAY, later)
+    orders.arrive(NEXT_DAY, "c.csv", *later)
+    mended = [replace(line, cost="1.23") for line in first[:7]]
+    orders.arrive(DAY, "a.csv", *mended)
+    run_refresh(orders.connection)
+    check(orders.connection, DAY, mended + second)
+    check(orders.connection, NEXT_DAY, later)
+    assert run_refresh(orders.connection) == {}, "nothing is stale"
+
+
+@pytest.fixture
+def reports_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
+    settings.cache_clear()
+    yield bucket
+    settings.cache_clear()
+
+
+def read_csv(s3: S3Client, bucket: str, key: str) -> list[dict[str, str]]:
+    text = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_what_changed_is_published_under_its_landing_day(warehouse_dsn: str, s3: S3Client, reports_bucket: str) -> None:
+    migrate(warehouse_dsn)
+    with connect(warehouse_dsn) as connection:
+        publish_two_days(Orders(connection), s3, reports_bucket)
+
+
+def publish_two_days(orders: Orders, s3: S3Client, reports_bucket: str) -> None:
+    lines = make_lines(5, 40)
+    orders.arrive(DAY, "a.csv", *lines)
+    orders.arrive(NEXT_DAY, "b.csv", *lines)
+    run_refresh(orders.connection)
+    published = publish_changed(orders.connection, s3, "orders", RUN)
+    expected = [f"{name}.{kind}" for name in REPORTS for kind in ("csv", "parquet")] + ["manifest_orders.json"]
+    assert published == [f"analytics/2026/03/{number}/{name}" for number in ("01", "02") for name in expected]
+    rows = read_csv(s3, reports_bucket, "analytics/2026/03/01/region_profit.csv")
+    assert [{name: row[name] for name in ("region", "profit", "profit_rank")} for row in rows] == [
+        {"region": row["region"], "profit": f"{row['profit']:.6f}", "profit_rank": str(row["profit_rank"])}
+        for row in regions(lines)
+    ]
+    assert read_csv(s3, reports_bucket, "analytics/2026/03/02/region_profit.csv") == [], "all of it came before"
+    manifest = json.loads(
+        s3.get_object(Bucket=reports_bucket, Key="analytics/2026/03/01/manifest_orders.json")["Body"].read()
+    )
+    assert [file["key"].rsplit("/", 1)[1] for file in manifest["files"]] == ["a.csv"]
+    assert publish_changed(orders.connection, s3, "orders", RUN) == []
+
+
+def test_a_day_without_a_file_lacks_nothing(
+    orders: Orders, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    settings.cache_clear()
+    days = day(DAY).until(day("2026-03-05"))
+    orders.arrive(NEXT_DAY, "a.csv", Line())
+    assert {(gap.period.key, gap.subject) for gap in incomplete(orders.connection, s3, "orders", days)} == {
+        (NEXT_DAY, f"orders_report.{name}") for name in REPORTS
+    }
+    run_refresh(orders.connection)
+    assert incomplete(orders.connection, s3, "orders", days) == []
+    s3.put_object(Bucket=bucket, Key="raw/orders/lines/dt=2026-03-04/late.csv", Body=b"x")
+    (gap,) = incomplete(orders.connection, s3, "orders", days)
+    assert str(gap).startswith("2026-03-04 orders.lines: landed and is not loaded")
+    orders.arrive(NEXT_DAY, "b.csv", Line("2"))
+    stale = {gap.subject for gap in incomplete(orders.connection, s3, "orders", days) if "out of date" in gap.what}
+    assert stale == {f"orders_report.{name}" for name in REPORTS}
+    settings.cache_clear()
