@@ -49,6 +49,8 @@ class Pipeline:
 MESSAGING = Pipeline("messaging_monthly", "messaging", "month", 14, 12, messaging.generate)
 SHOP = Pipeline("shop_daily", "shop", "day", 30, 30, shop.generate)
 PIPELINES = (MESSAGING, SHOP)
+ON_ARRIVAL = ("orders_reports",)
+"""DAGs that have no periods to backfill: they wait for files."""
 
 
 @dataclass

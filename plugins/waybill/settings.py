@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Where the business view is published as a static site; in prod only if this is set."""
     dashboard_prefix: str = ""
     """The folder in that bucket, like `figures/`."""
+    orders_queue_url: str | None = None
+    """The SQS queue that S3 tells of new files with orders; without it they wait for the next reconciling run."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
     """Key of the pseudonyms: whoever has it can tell whom one stands for, if he guesses the name."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
-from airflow.sdk import DAG, BaseOperator, CronPartitionTimetable
+from airflow.sdk import DAG, AssetOrTimeSchedule, BaseOperator, CronPartitionTimetable, CronTriggerTimetable
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.serialization.serialized_objects import DagSerialization
 
 from waybill.contracts import load_domain
 from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
+from waybill.operators.policy import arrival_schedule
 from waybill.reports import report_contracts
 from waybill.settings import PROJECT_ROOT
 from waybill.zones import report_files
 
-DAG_IDS = {"messaging_monthly", "shop_daily"}
+DAG_IDS = {"messaging_monthly", "orders_reports", "shop_daily"}
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,8 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
 
 def test_a_runbook_names_only_tasks_that_exist(dag: DAG) -> None:
     named = set(re.findall(r"^\* `(\w+)`(?: or `\w+`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE))
-    assert {"landed", "quality"} <= named <= set(dag.task_ids)
+    entrances = {"landed", "quality"} if "landed" in dag.task_ids else {"intake_lines", "reports"}
+    assert entrances <= named <= set(dag.task_ids)
 
 
 def test_failures_are_retried_with_growing_pauses_and_told_once(dag: DAG) -> None:
@@ -108,6 +110,11 @@ def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
         ("shop_daily", "day", "2026-03-31", True),
         ("shop_daily", "day", "2026-02-31", False),
         ("shop_daily", "day", "2026-03", False),
+        ("orders_reports", "day", "2026-03-31", True),
+        ("orders_reports", "day", "2026-03", False),
+        ("orders_reports", "last_day", "2026-02-30", False),
+        ("orders_reports", "file", "orders.csv", True),
+        ("orders_reports", "file", "", False),
     ],
 )
 def test_a_period_is_checked_by_the_trigger_form(
@@ -117,7 +124,9 @@ def test_a_period_is_checked_by_the_trigger_form(
     if is_valid:
         assert param.resolve(value) == value
     else:
-        with pytest.raises(ValueError, match=f"{value!r} does not match|{value!r} is not "):
+        with pytest.raises(
+            ValueError, match=f"{value!r} does not match|{value!r} is not |{value!r} should be non-empty"
+        ):
             param.resolve(value)
 
 
@@ -187,3 +196,39 @@ def test_the_chain_of_the_days_run(bag: BundleDagBag) -> None:
         assert before in dag.get_task(after).upstream_task_ids
     intakes = {f"intake_{name}" for name in load_domain("shop")}
     assert dag.get_task("processed").upstream_task_ids == intakes
+
+
+def test_orders_are_taken_in_when_a_message_says_so_and_every_15_minutes(bag: BundleDagBag) -> None:
+    """The folder is read without a queue and, as the stack has it, with one."""
+    alone: Any = bag.dags["orders_reports"].timetable
+    assert isinstance(alone, CronTriggerTimetable)
+    schedule = arrival_schedule("orders_landed", "http://127.0.0.1:1/123456789012/orders")
+    assert isinstance(schedule, AssetOrTimeSchedule)
+    (watcher,) = schedule.asset_condition.watchers  # type: ignore[attr-defined]
+    _, arguments = watcher.trigger.serialize()
+    assert arguments["sqs_queue"].endswith("/orders")
+    assert arguments["waiter_delay"] <= 5
+    for timetable in (alone, schedule.timetable):
+        found = DAG("some", schedule=timetable, start_date=datetime(2026, 3, 1, tzinfo=UTC))
+        read: Any = DagSerialization.from_dict(DagSerialization.to_dict(found)).timetable
+        last = None
+        runs = []
+        for _ in range(3):
+            last = read.next_dagrun_info_v2(
+                last_dagrun_info=last, restriction=restriction(datetime(2026, 3, 1, 0, 1, tzinfo=UTC))
+            )
+            runs.append(f"{last.run_after:%H:%M}")
+        assert runs == ["00:15", "00:30", "00:45"]
+
+
+def test_a_refused_file_stops_neither_reports_nor_the_failure_of_the_run(bag: BundleDagBag) -> None:
+    dag = bag.dags["orders_reports"]
+    rules = {task.task_id: task.trigger_rule for task in tasks(dag)}  # type: ignore[arg-type]
+    assert rules == {
+        "intake_lines": "all_success",
+        "reports": "all_done",
+        "publish": "all_success",
+        "complete": "all_success",
+    }
+    assert [task.task_id for task in dag.leaves] == ["complete"], "the last task decides whether the run has failed"
+    assert dag.get_task("complete").upstream_task_ids == {"intake_lines", "publish"}

@@ -88,6 +88,26 @@ def seed(
 
 @app.command()
 @failures_in_words
+def drop(
+    files: Annotated[list[Path], typer.Argument(help="Files with orders.", exists=True, dir_okay=False)],
+) -> None:
+    """Put files where orders land; on the embedded stack also say so to the queue, as S3 does on AWS."""
+    import boto3
+
+    from waybill.arrivals import announce, drop_file
+    from waybill.settings import settings
+
+    queue_url = settings().orders_queue_url
+    for file in files:
+        landed = drop_file(_s3(), settings().raw_bucket, "orders", "lines", file)
+        if settings().profile == "dev" and queue_url:
+            announce(boto3.client("sqs"), queue_url, landed)
+        console.print(f"s3://{landed.bucket}/{landed.key}", highlight=False, soft_wrap=True)
+    console.print(f"The DAG orders_reports writes to s3://{settings().reports_bucket}/analytics/, by landing day.")
+
+
+@app.command()
+@failures_in_words
 def books(
     first: Annotated[str, typer.Argument(help="First month or day, like 2025-11 or 2025-11-30.")],
     last: Annotated[str, typer.Argument(help="Last one.")],
@@ -208,7 +228,8 @@ def replay(
             highlight=False,
         )
     elif admitted:
-        console.print(f"Rows were admitted: the next run of {domain}_daily builds what rests on them again.")
+        dag_id = f"{domain}_reports" if contract.lands_any_time else f"{domain}_daily"
+        console.print(f"Rows were admitted: the next run of {dag_id} builds what rests on them again.")
 
 
 @app.command()

@@ -79,6 +79,9 @@ def demo() -> None:
         except KeyboardInterrupt:
             messages.print("What was started goes on running: `make demo` continues, `make down` stops it.")
             raise
+        api = main_job.Airflow(stack.airflow_address(), "admin", stack.passwords()["admin"])
+        for dag_id in main_job.ON_ARRIVAL:
+            api.unpause(dag_id)
         progress.update(steps, description="done", completed=1, total=1)
     with connect(stack.database_url()) as connection:
         for outcome in outcomes:

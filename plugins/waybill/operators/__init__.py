@@ -1,8 +1,14 @@
 """The verbs that DAGs are made of. Only this package and the DAG files import Airflow."""
 
 from waybill.operators.alerting import alert_failure, deadline_alert
-from waybill.operators.datasets import LandedSensor, ProcessedOperator, QualityOperator, intake_tasks
-from waybill.operators.policy import DEFAULT_ARGS, day_param, month_param
+from waybill.operators.datasets import (
+    IntakeArrivedOperator,
+    LandedSensor,
+    ProcessedOperator,
+    QualityOperator,
+    intake_tasks,
+)
+from waybill.operators.policy import DEFAULT_ARGS, arrival_params, arrival_schedule, day_param, month_param
 from waybill.operators.reports import (
     PublishChangedOperator,
     PublishOperator,
@@ -13,6 +19,7 @@ from waybill.operators.reports import (
 
 __all__ = [
     "DEFAULT_ARGS",
+    "IntakeArrivedOperator",
     "LandedSensor",
     "ProcessedOperator",
     "PublishChangedOperator",
@@ -22,6 +29,8 @@ __all__ = [
     "RefreshOperator",
     "SqlReportOperator",
     "alert_failure",
+    "arrival_params",
+    "arrival_schedule",
     "day_param",
     "deadline_alert",
     "intake_tasks",

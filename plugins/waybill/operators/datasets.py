@@ -89,6 +89,49 @@ class IntakeOperator(BaseOperator):
         return {key: vars(books) for key, books in done.items()}
 
 
+class IntakeArrivedOperator(BaseOperator):
+    """Loads whatever landed for a dataset and is not loaded yet; returns the books by file.
+
+    The run's parameters `file`, or `day` and `last_day`, limit that. A file that is refused keeps no other one out: the
+    task fails at its end, and names all of them.
+    """
+
+    ui_color = "#dff0d8"
+
+    def __init__(self, *, domain: str, dataset: str, **kwargs: Any) -> None:
+        super().__init__(task_id=f"intake_{dataset}", **kwargs)
+        self.domain, self.dataset = domain, dataset
+
+    def execute(self, context: Any) -> dict[str, dict[str, int]]:
+        from waybill.contracts import load_domain
+        from waybill.intake.run import take_in_arrived
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            contracts, params = load_domain(self.domain), context["params"]
+            done = take_in_arrived(
+                connection,
+                s3_client(),
+                contracts[self.dataset],
+                contracts,
+                run_of(context),
+                name=params["file"],
+                days=_days(params["day"], params["last_day"]),
+            )
+        return {key: vars(books) for key, books in done.items()}
+
+
+def _days(first: str | None, last: str | None) -> tuple[Period, Period] | None:
+    from waybill.errors import DataError
+    from waybill.period import Period
+
+    if first is None:
+        if last is not None:
+            raise DataError(f"the parameter last_day says {last} and day is empty: name the first day, too")
+        return None
+    days = Period.parse("day", first).until(Period.parse("day", last or first))
+    return days[0], days[-1]
+
+
 def intake_tasks(domain: str, cadence: Cadence) -> list[IntakeOperator]:
     """One intake task for each contract of the domain, after those of the datasets that its rows must refer to."""
     from waybill.contracts import references

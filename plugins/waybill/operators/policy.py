@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param
 
 from waybill.operators.alerting import alert_task_failure
 
@@ -43,3 +43,41 @@ def day_param() -> Param:
         title="Day",
         description_md=f"The day to take in, like `2026-03-31`. {_WHEN_NEEDED}",
     )
+
+
+def arrival_params() -> dict[str, Param]:
+    """The parameters that limit a run by hand to one file, one landing day or a range of them."""
+    day: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
+    return {
+        "file": Param(
+            None,
+            type=["null", "string"],
+            minLength=1,
+            title="File",
+            description_md="Take in this file alone, also if it was refused before: its name, or the whole key.",
+        ),
+        "day": Param(
+            None,
+            **day,
+            title="Landing day",
+            description_md="Take in what landed on this day, like `2026-03-31`, also what was refused before.",
+        ),
+        "last_day": Param(
+            None, **day, title="Last landing day", description_md="With it, all days from the landing day to this one."
+        ),
+    }
+
+
+def arrival_schedule(name: str, queue_url: str | None) -> AssetOrTimeSchedule | CronTriggerTimetable:
+    """A run as soon as a message says that a file has landed, and one every 15 minutes that needs no message.
+
+    A message only wakes: what there is to do the run finds out by itself. Without a queue nobody is woken.
+    """
+    from airflow.providers.amazon.aws.triggers.sqs import SqsSensorTrigger
+
+    reconciling = CronTriggerTimetable("*/15 * * * *", timezone="UTC")
+    if queue_url is None:
+        return reconciling
+    trigger = SqsSensorTrigger(sqs_queue=queue_url, max_messages=10, waiter_delay=2)
+    landed = Asset(name, watchers=[AssetWatcher(name=f"{name}_queue", trigger=trigger)])
+    return AssetOrTimeSchedule(timetable=reconciling, assets=landed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from waybill.operators.session import data_errors_fail_at_once, period_of, run_of, s3_client, warehouse
+from waybill.operators.session import data_errors_fail_at_once, output_client, period_of, run_of, warehouse
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -104,7 +104,7 @@ class PublishOperator(BaseOperator):
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts, period = report_contracts(self.domain).values(), period_of(context, self.cadence)
-            return publish(connection, s3_client(), self.domain, contracts, period, run_of(context))
+            return publish(connection, output_client(), self.domain, contracts, period, run_of(context))
 
 
 class PublishChangedOperator(BaseOperator):
@@ -120,4 +120,4 @@ class PublishChangedOperator(BaseOperator):
         from waybill.publish import publish_changed
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            return publish_changed(connection, s3_client(), self.domain, run_of(context))
+            return publish_changed(connection, output_client(), self.domain, run_of(context))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WAREHOUSE = "waybill_warehouse"
 AWS = "aws_default"
+OUTPUT = "waybill_output"
 
 
 def period_of(context: Mapping[str, Any], cadence: Cadence) -> Period:
@@ -66,6 +67,21 @@ def s3_client() -> Any:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     return S3Hook(AWS).get_conn()
+
+
+def output_client() -> Any:
+    """A boto3 client for S3 that writes reports, from Airflow's connection `waybill_output`.
+
+    So what reads the input and what writes the output may be two roles; without the connection they are one.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from airflow.sdk import Connection
+
+    try:
+        Connection.get(OUTPUT)
+    except AirflowNotFoundException:
+        return s3_client()
+    return S3Hook(OUTPUT).get_conn()
 
 
 def glue_client() -> Any:

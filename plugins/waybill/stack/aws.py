@@ -27,7 +27,9 @@ REGION: Final = "eu-central-1"
 ATTEMPTS: Final = 5
 """How often a client tries what throttling or the network prevented."""
 ALERTS = "waybill-alerts"
-TOPIC_ARN = f"arn:aws:sns:{REGION}:123456789012:{ALERTS}"
+ACCOUNT = "123456789012"
+TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
+ORDERS_QUEUE = "waybill-orders"
 
 
 def programs(home: Path, state: State) -> tuple[Program, Program]:
@@ -65,6 +67,8 @@ def environment(state: State) -> dict[str, str]:
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{state.ports['aws']}",
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+        "AIRFLOW_CONN_WAYBILL_OUTPUT": "aws://",
+        "WAYBILL_ORDERS_QUEUE_URL": f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{ORDERS_QUEUE}",
         "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps({"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}),
         "GOMEMLIMIT": "256MiB",
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
@@ -110,12 +114,16 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
 
 
 def serve(port: int) -> None:
-    """Run moto's server in this process, with the topic for alerts and a queue that keeps what it says."""
+    """Run moto's server in this process, with the topic for alerts, a queue that keeps what it says, and orders' queue.
+
+    The address of a queue follows from the port, the account and its name.
+    """
     from moto.server import ThreadedMotoServer
 
     ThreadedMotoServer("127.0.0.1", port).start()
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name=ALERTS)["TopicArn"]
+    sqs.create_queue(QueueName=ORDERS_QUEUE)
     queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)

@@ -42,8 +42,13 @@ def reports(domain: str) -> dict[str, Contract]:
 
 
 def dag_of(domain: str) -> str | None:
-    """The DAG that takes in a domain's datasets, by the rule for names: `<domain>_monthly`; None without datasets."""
+    """The DAG that takes in a domain's datasets, by the rule for names: `<domain>_monthly`; None without datasets.
+
+    It is `<domain>_reports` where files land at any time.
+    """
     cadences = [contract.cadence for contract in of_schema(domain).values()]
+    if any(contract.lands_any_time for contract in of_schema(domain).values()):
+        return f"{domain}_reports"
     return f"{domain}_{_ADVERBS[cadences[0]]}" if cadences else None
 
 

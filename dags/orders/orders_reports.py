@@ -1,0 +1,68 @@
+"""### Orders, as they land
+
+**What it does.** Takes in every file under `raw/orders/lines/` that is not loaded yet, brings the reports of the
+landing days that it touches up to date and publishes those whose content changed, as CSV and Parquet with a manifest.
+
+**Which day.** That of landing: the day on which S3 got the first version of a file. A run has no period: it looks
+into the bucket, whatever woke it. A message in the queue wakes it within seconds; every 15 minutes one runs without
+any, so that a lost one changes nothing. Files that land together are one run. By hand: *Trigger*, with the parameter
+`file`, or `day` (and `last_day`), to take in just those, also if they were refused before.
+
+**When it fails.**
+* `intake_lines` fails: files were refused; the message names each, with column and numbers. The other files are loaded,
+  reported and published. Have it mended and sent again under the same name: nothing else is to be done. The same
+  content is not tried again, nor told again, unless a run is triggered for the file or its day.
+* `reports` fails on a check: the days that passed are up to date, the others stay as they were and are tried again by
+  the next run. `select * from waybill.check_result where not passed`.
+* `complete` only says that a task before it failed.
+* Anything else is retried with growing pauses; it is infrastructure.
+
+One alert goes out for a failed run, and one when a run has not ended after two hours.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, TriggerRule
+
+from waybill.operators import (
+    DEFAULT_ARGS,
+    IntakeArrivedOperator,
+    PublishChangedOperator,
+    RefreshOperator,
+    alert_failure,
+    arrival_params,
+    arrival_schedule,
+    deadline_alert,
+)
+from waybill.settings import settings
+from waybill.zones import report_schema
+
+with DAG(
+    dag_id="orders_reports",
+    dag_display_name="Orders: reports on arrival",
+    description="Files with orders as they land: loaded, reported by landing day, published.",
+    doc_md=__doc__,
+    tags=["orders", "on arrival"],
+    schedule=arrival_schedule("orders_landed", settings().orders_queue_url),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=arrival_params(),
+    default_args=DEFAULT_ARGS,
+    on_failure_callback=alert_failure,
+    deadline=deadline_alert(hours=2),
+):
+    intake = IntakeArrivedOperator(domain="orders", dataset="lines")
+    # A refused file keeps the others from nothing.
+    reports = RefreshOperator(
+        task_id="reports", domain="orders", schema=report_schema("orders"), trigger_rule=TriggerRule.ALL_DONE
+    )
+    publish = PublishChangedOperator(task_id="publish", domain="orders")
+    # What ends a run says whether it failed: without this, a run with a refused file would look well.
+    complete = EmptyOperator(task_id="complete")
+
+    intake >> reports >> publish >> complete
+    intake >> complete

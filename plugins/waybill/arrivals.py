@@ -1,0 +1,45 @@
+"""Put a file where files of a dataset land, and say so as S3 does: for machines whose S3 sends no events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+from waybill import zones
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An object that was written."""
+
+    bucket: str
+    key: str
+    etag: str
+    size_bytes: int
+
+
+def drop_file(s3: Any, bucket: str, domain: str, dataset: str, file: Path) -> Dropped:
+    """Upload a file under its own name to where the dataset's files land. `s3` is a boto3 client."""
+    key, body = zones.raw_prefix(domain, dataset) + file.name, file.read_bytes()
+    answer = s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return Dropped(bucket, key, answer["ETag"].strip('"'), len(body))
+
+
+def announce(sqs: Any, queue_url: str, dropped: Dropped) -> None:
+    """Send what S3's event notification says of a new object. `sqs` is a boto3 client.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    """
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "bucket": {"name": dropped.bucket, "arn": f"arn:aws:s3:::{dropped.bucket}"},
+            "object": {"key": quote_plus(dropped.key, "/"), "size": dropped.size_bytes, "eTag": dropped.etag},
+        },
+    }
+    sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps({"Records": [record]}))

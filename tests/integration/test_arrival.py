@@ -1,0 +1,166 @@
+"""Files with orders as a user drops them: the real scheduler and triggerer turn them into reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from order_files import Line, body
+from waiting import eventually
+from waybill.demo import Airflow
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+from waybill.warehouse.migrations import upgrade
+
+DAG_ID = "orders_reports"
+PREFIX = "raw/orders/lines/"
+SECONDS = 120
+"""How long a test waits at most; how quick it is, no test says."""
+
+
+@dataclass
+class Place:
+    """The running stack, as a user sees it."""
+
+    stack: Stack
+    api: Airflow
+    folder: Path
+
+    def write(self, name: str, *lines: Line) -> Path:
+        (self.folder / name).write_bytes(body(*lines))
+        return self.folder / name
+
+    def put(self, name: str, text: bytes) -> None:
+        """Into the bucket without a word to the queue: the message is lost."""
+        self.stack.s3().put_object(Bucket="waybill-raw", Key=PREFIX + name, Body=text)
+
+    def drop(self, *files: Path) -> None:
+        """`waybill drop`, in a shell of the stack."""
+        environment = {**os.environ, **self.stack.env()}
+        command = [str(Path(sys.executable).parent / "waybill"), "drop", *map(str, files)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        for file in files:
+            assert f"s3://waybill-raw/{PREFIX}{file.name}" in done.stdout
+
+    def run(self, **conf: Any) -> str:
+        """What the schedule starts every 15 minutes, started now; returns how it ended."""
+        run = self.api.call("POST", f"/dags/{DAG_ID}/dagRuns", json={"logical_date": None, "conf": conf})
+        return self.end_of(run["dag_run_id"])
+
+    def end_of(self, run_id: str) -> str:
+        def state() -> str:
+            return str(self.api.call("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
+
+        assert eventually(lambda: state() in ("success", "failed"), SECONDS)
+        return state()
+
+    def all(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(connect(self.stack.database_url())) as connection:
+            return connection.execute(query).fetchall()
+
+    def loaded(self) -> dict[str, str]:
+        """Landing days of the loaded files, by name."""
+        rows = self.all("select object_key, period::text from waybill.load_file where dataset = 'orders.lines'")
+        return {key.removeprefix(PREFIX): day for key, day in rows}
+
+    def report(self, name: str, day: str) -> list[dict[str, str]] | None:
+        """The rows of a published CSV file, if there is one."""
+        s3, key = self.stack.s3(), f"analytics/{day.replace('-', '/')}/{name}.csv"
+        try:
+            text = s3.get_object(Bucket="waybill-reports", Key=key)["Body"].read().decode()
+        except s3.exceptions.NoSuchKey:
+            return None
+        return list(csv.DictReader(io.StringIO(text)))
+
+    def profits(self, day: str) -> dict[str, Decimal]:
+        return {row["region"]: Decimal(row["profit"]) for row in self.report("region_profit", day) or []}
+
+
+@pytest.fixture(scope="module")
+def place(airflow_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with closing(connect(airflow_stack.database_url())) as connection:
+        upgrade(connection)
+    api = Airflow(airflow_stack.airflow_address(), "admin", airflow_stack.passwords()["admin"])
+    api.unpause(DAG_ID)
+    yield Place(airflow_stack, api, tmp_path_factory.mktemp("orders"))
+    api.call("PATCH", f"/dags/{DAG_ID}", json={"is_paused": True})
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def test_a_dropped_file_becomes_reports_in_the_output_bucket(place: Place) -> None:
+    day = today()
+    place.drop(
+        place.write("first.csv", Line("1", region="North"), Line("2", region="Far", discount="10", quantity="3"))
+    )
+    assert eventually(lambda: place.profits(place.loaded().get("first.csv", day)).keys() >= {"North", "Far"}, SECONDS)
+    assert place.loaded()["first.csv"] in (day, today())
+    found = place.profits(place.loaded()["first.csv"])
+    assert (found["North"], found["Far"]) == (Decimal(4), Decimal(9))
+    categories = place.report("orders_by_category", place.loaded()["first.csv"])
+    assert categories
+    assert categories[0]["orders_count"] == "2"
+    triggered = [run for run in place.api.runs(DAG_ID) if run["run_type"] == "asset_triggered"]
+    assert triggered, "a message started it"
+
+
+def test_a_lost_message_is_repaired_by_a_reconciling_run(place: Place) -> None:
+    place.put("silent.csv", body(Line("3", region="Quiet")))
+    assert place.run() == "success"
+    assert place.profits(place.loaded()["silent.csv"])["Quiet"] == Decimal(4)
+
+
+def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
+    place.put("poison.csv", b"Order Id,Quantity\n1,2\n")
+    place.put("good.csv", body(Line("4", region="Good")))
+    assert place.run() == "failed"
+    assert place.profits(place.loaded()["good.csv"])["Good"] == Decimal(4), "reported although the run failed"
+    told = [message for (message,) in place.all("select message from waybill.alert where dag_id = 'orders_reports'")]
+    (message,) = (message for message in told if "poison.csv" in message)
+    assert "1 of 2 files of orders.lines were refused" in message
+    assert "required columns are missing" in message
+    assert place.run() == "success", "the same content is not tried again"
+    assert place.run(file="poison.csv") == "failed", "unless somebody asks for it"
+    place.put("poison.csv", body(Line("5", region="Mended")))
+    assert place.run() == "success"
+    assert place.profits(place.loaded()["poison.csv"])["Mended"] == Decimal(4)
+
+
+def test_messages_that_say_nothing_new_change_nothing(place: Place) -> None:
+    before = place.all("select max(file_id) from waybill.load_file")
+    sqs = boto3.client("sqs", **_client(place.stack))
+    queue = place.stack.env()["WAYBILL_ORDERS_QUEUE_URL"]
+    runs = len(place.api.runs(DAG_ID))
+    for text in ("no JSON", json.dumps({"Event": "s3:TestEvent"}), json.dumps({"Records": []})):
+        sqs.send_message(QueueUrl=queue, MessageBody=text)
+    assert eventually(lambda: len(place.api.runs(DAG_ID)) > runs, SECONDS)
+    newest = place.api.runs(DAG_ID)[0]["dag_run_id"]
+    assert place.end_of(newest) == "success"
+    assert place.all("select max(file_id) from waybill.load_file") == before
+
+
+def _client(stack: Stack) -> dict[str, Any]:
+    environment = stack.env()
+    return {
+        "endpoint_url": environment["AWS_ENDPOINT_URL"],
+        "region_name": environment["AWS_DEFAULT_REGION"],
+        "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
+    }
