@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +20,12 @@ from typing import Any
 
 import boto3
 import pytest
+from psycopg import Connection
 
-from order_files import Line, body
+from oracle_orders import EXPECTED, make_lines
+from order_files import Line, Orders, body
 from waiting import eventually
+from waybill.arrivals import Dropped, announce
 from waybill.demo import Airflow
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -57,10 +62,14 @@ class Place:
         for file in files:
             assert f"s3://waybill-raw/{PREFIX}{file.name}" in done.stdout
 
-    def run(self, **conf: Any) -> str:
-        """What the schedule starts every 15 minutes, started now; returns how it ended."""
+    def trigger(self, **conf: Any) -> str:
+        """Start what the schedule starts every 15 minutes; returns its id."""
         run = self.api.call("POST", f"/dags/{DAG_ID}/dagRuns", json={"logical_date": None, "conf": conf})
-        return self.end_of(run["dag_run_id"])
+        return str(run["dag_run_id"])
+
+    def run(self, **conf: Any) -> str:
+        """The same; returns how it ended."""
+        return self.end_of(self.trigger(**conf))
 
     def end_of(self, run_id: str) -> str:
         def state() -> str:
@@ -164,3 +173,70 @@ def _client(stack: Stack) -> dict[str, Any]:
         "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
     }
+
+
+FILES, REPEATED = 200, 20
+ROWS = (
+    "select order_id, product_id, occurrence, ship_mode, quantity, list_price, landed_on, object_key "
+    "from orders.{} as t inner join waybill.load_file as f on t._file_id = f.file_id "
+    "where period < '2026-04-01' order by 1, 2, 3, 8"
+)
+
+
+def as_text(value: Any) -> str:
+    """A value as it stands in a published file."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    return f"{value:.6f}" if isinstance(value, Decimal) else str(value)
+
+
+def test_many_files_at_once_with_a_killed_scheduler_and_triggerer_equal_one_at_a_time(
+    place: Place, empty_connection: Connection
+) -> None:
+    def march() -> list[Any]:
+        return place.all("select from waybill.load_file where object_key like '%/dt=2026-03-%'")
+
+    chance = random.Random(7)
+    files: dict[tuple[str, str], list[Line]] = {}
+    for n in range(FILES - REPEATED):
+        lines = [replace(line, order=f"{n}-{line.order}") for line in make_lines(n, 8)]
+        files[f"2026-03-{n % 3 + 1:02d}", f"{n:03d}.csv"] = lines
+    landed = {day: [line for (of, _), lines in files.items() if of == day for line in lines] for day, _ in files}
+    for (day, name), lines in chance.sample(sorted(files.items()), REPEATED):  # again, later, under another name
+        files[f"{day[:-1]}{int(day[-1]) + 1}", f"again_{name}"] = lines
+    s3, queue = place.stack.s3(), place.stack.env()["WAYBILL_ORDERS_QUEUE_URL"]
+    sqs = boto3.client("sqs", **_client(place.stack))
+    order = chance.sample(sorted(files), FILES)
+    for position, (day, name) in enumerate([*order, *chance.sample(order, REPEATED)]):
+        key, text = f"{PREFIX}dt={day}/{name}", body(*files[day, name])
+        s3.put_object(Bucket="waybill-raw", Key=key, Body=text)
+        if chance.random() < 0.9:  # the others' messages are lost
+            announce(sqs, queue, Dropped("waybill-raw", key, "", len(text)))
+        if position == FILES // 2:
+            assert eventually(lambda: len(march()) > 0, SECONDS)
+            for service in place.stack.status():
+                if service.name in ("airflow-scheduler", "airflow-triggerer"):
+                    assert service.pid
+                    os.kill(service.pid, signal.SIGKILL)
+
+    def at_rest() -> bool:
+        return all(run["state"] == "success" for run in place.api.runs(DAG_ID)[:10])
+
+    assert eventually(lambda: place.stack.up() is False, SECONDS)  # the supervisor has started both again
+    place.trigger()  # as the schedule does after the last message
+    assert eventually(lambda: len(march()) == FILES and at_rest(), 4 * SECONDS)
+
+    one_at_a_time = Orders(empty_connection)
+    for day, name in sorted(files):
+        one_at_a_time.arrive(day, name, *files[day, name])
+    for table in ("lines", "lines_superseded"):
+        assert place.all(ROWS.format(table)) == empty_connection.execute(ROWS.format(table)).fetchall()
+    assert empty_connection.execute("select count(*) from orders.lines").fetchone() == (sum(map(len, landed.values())),)
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"):
+        for report, expected in EXPECTED.items():
+            wanted = [{name: as_text(v) for name, v in row.items()} for row in expected(landed.get(day, []))]
+            found = place.report(report, day)
+            assert found is not None, f"{report} of {day} is published"
+            assert [{name: row[name] for name in row if name != "day"} for row in found] == wanted

@@ -101,6 +101,8 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         # Half of all tasks hold their slot for this long after their end, until Airflow sees that they are gone.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        # Tasks that a killed scheduler had queued are found after seconds, not after five minutes.
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
