@@ -61,9 +61,7 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
     Besides `gaps` these are files that landed and are not loaded, and what is out of date. `s3` is a boto3 client.
     """
     datasets = load_domain(domain)
-    expected = periods
-    if any(contract.lands_any_time for contract in datasets.values()):  # no day waits for a file
-        expected = [period for period in periods if balances(connection, domain, [period])]
+    expected = expected_periods(connection, datasets.values(), periods)
     found = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], expected)
     there = {(gap.subject, gap.period) for gap in found}
     for contract in datasets.values():
@@ -80,6 +78,18 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
         for table, period in out_of_date(connection, domain, periods)
         if (table, period) not in there
     ]
+
+
+def expected_periods(connection: Connection, datasets: Iterable[Contract], periods: Sequence[Period]) -> list[Period]:
+    """Those of the periods for which there must be something: where files land at any time, those with a file."""
+    anytime = [contract.table for contract in datasets if contract.lands_any_time]
+    if not anytime:
+        return [*periods]
+    rows = connection.execute(
+        "select distinct period from waybill.load_file where dataset = any(%s) and status = 'loaded'", (anytime,)
+    ).fetchall()
+    days = {day for (day,) in rows}
+    return [period for period in periods if period.start in days]
 
 
 def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequence[Period]) -> list[Gap]:

@@ -222,7 +222,7 @@ def test_many_files_at_once_with_a_killed_scheduler_and_triggerer_equal_one_at_a
                     os.kill(service.pid, signal.SIGKILL)
 
     def at_rest() -> bool:
-        return all(run["state"] == "success" for run in place.api.runs(DAG_ID)[:10])
+        return not any(run["state"] in ("queued", "running") for run in place.api.runs(DAG_ID))
 
     assert eventually(lambda: place.stack.up() is False, SECONDS)  # the supervisor has started both again
     place.trigger()  # as the schedule does after the last message

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +15,13 @@ from psycopg import Connection
 
 from messaging_months import RUN, migrate
 from oracle_orders import EXPECTED, make_lines, regions
-from order_files import Line, Orders, day
+from order_files import CONTRACTS, LINES, Line, Orders, day
 from waybill.books import incomplete
+from waybill.intake.run import take_in_file
 from waybill.publish import publish_changed
 from waybill.refresh import refresh
-from waybill.settings import settings
+from waybill.settings import PROJECT_ROOT, settings
+from waybill.views import business, operations, pages
 from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:
@@ -168,3 +171,29 @@ def test_a_day_without_a_file_lacks_nothing(
     stale = {gap.subject for gap in incomplete(orders.connection, s3, "orders", days) if "out of date" in gap.what}
     assert stale == {f"orders_report.{name}" for name in REPORTS}
     settings.cache_clear()
+
+
+def test_the_example_is_read_without_a_reject_and_shown_like_any_other_domain(orders: Orders) -> None:
+    example = (PROJECT_ROOT / "examples" / "orders.csv").read_bytes()
+    file = orders.land(DAY, "orders.csv", example)
+    books = take_in_file(orders.connection, orders.bucket, file, LINES, CONTRACTS, RUN)
+    assert books
+    assert (books.rows_in, books.inserted) == (16, 16)
+    orders.arrive("2026-03-04", "later.csv", Line("9"))
+    run_refresh(orders.connection)
+    rows = csv.DictReader(io.StringIO(example.decode()))
+    profit = sum(
+        (Decimal(row["List Price"]) * (1 - Decimal(row["Discount Percent"]) / 100) - Decimal(row["cost price"]))
+        * int(row["Quantity"])
+        for row in rows
+    )
+    assert orders.connection.execute(
+        "select sum(profit), count(*) from orders_report.region_profit where day = %s", (DAY,)
+    ).fetchone() == (profit, 4)
+    page = business.page(orders.connection, "orders", day(DAY))
+    assert [number.label for number in page.numbers] == ["Profit", "Revenue", "Profit by revenue"]
+    html = pages.business(page, root="")
+    assert "Central" in html
+    assert "Standard Class" in html
+    scope = operations.Scope(("orders",))
+    assert operations.missing(orders.connection, scope) == [], "days between two files lack nothing"

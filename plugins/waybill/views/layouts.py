@@ -55,6 +55,15 @@ LAYOUTS: dict[str, Layout] = {
         first=("industry_exposure_extended", "segment_share", "top_customers", "loyal_top_customers"),
         last=("segment_changes", "industry_exposure", "descriptive_statistics"),
     ),
+    "orders": Layout(
+        kpis=(
+            Kpi("Profit", "region_profit", "profit"),
+            Kpi("Revenue", "region_profit", "revenue"),
+            Kpi("Profit by revenue", "region_profit", "profit", per="revenue", percent=True),
+        ),
+        trends=(Trend("Profit", "region_profit", "profit"),),
+        first=("region_profit", "shipping_methods", "orders_by_category"),
+    ),
     "shop": Layout(
         kpis=(
             Kpi("Net revenue", "daily_kpis", "net_revenue"),

@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from waybill.books import COUNTS, Gap, gaps
+from waybill.books import COUNTS, Gap, expected_periods, gaps
 from waybill.contracts import Contract
 from waybill.intake.ledger import Run
 from waybill.masking import RESTRICTED
@@ -186,7 +186,7 @@ def missing(connection: Connection, scope: Scope) -> list[Missing]:
         since = built[0] if built and built[0] else bounds[0]
         contracts = [*datasets.values(), *catalog.reports(domain).values()]
         periods = [one for one in reversed(periods) if one.start >= since]
-        found += gaps(connection, contracts, periods)
+        found += gaps(connection, contracts, expected_periods(connection, datasets.values(), periods))
     by_subject: dict[tuple[str, str], list[Period]] = {}
     for gap in sorted(found, key=lambda gap: (gap.period.cadence, gap.period.start)):
         by_subject.setdefault((gap.subject, gap.what), []).append(gap.period)
