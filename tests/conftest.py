@@ -84,13 +84,19 @@ with DAG(
 
 
 @pytest.fixture(scope="session")
-def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A whole stack, Airflow too, with the project's DAGs, one called `probe` and one called `due`; 15 s to start."""
-    dags = tmp_path_factory.mktemp("dags")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the project's DAGs, one called `probe` and one called `due`."""
+    folder = tmp_path_factory.mktemp("dags")
     for entry in (PROJECT_ROOT / "dags").iterdir():
-        (dags / entry.name).symlink_to(entry)
-    (dags / "probe.py").write_text(PROBE_DAG)
-    (dags / "due.py").write_text(DUE_DAG)
+        (folder / entry.name).symlink_to(entry)
+    (folder / "probe.py").write_text(PROBE_DAG)
+    (folder / "due.py").write_text(DUE_DAG)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Stack]:
+    """A whole stack, Airflow too; it takes 15 s to start."""
     running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags)
     try:
         running.up()

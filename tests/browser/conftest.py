@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,9 +43,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def seeded(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Stack]:
     """A whole stack with two months of messaging, and rejected rows: two hostile, two of an unknown customer."""
-    running = Stack(tmp_path_factory.mktemp("browser-stack"))
+    running = Stack(tmp_path_factory.mktemp("browser-stack"), dags)
     try:
         running.up()
         with environment(running):

@@ -205,7 +205,8 @@ def test_up_replaces_what_a_killed_supervisor_left(own: Stack) -> None:
 def test_an_interrupted_up_stops_what_it_had_started(short_home: Path) -> None:
     script = "from waybill.stack import Stack; Stack().up()"
     environment = os.environ | {"WAYBILL_HOME": str(short_home)}
-    starting = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
+    command = ["env", "--default-signal=INT", sys.executable, "-c", script]  # a job in the background ignores it
+    starting = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     assert eventually(lambda: Stack(short_home).status() != [] and pids(Stack(short_home)) != set())
     running = processes(Stack(short_home))
     starting.send_signal(signal.SIGINT)
