@@ -28,19 +28,19 @@ DAY = "2026-03-31"
 ROWS_AT_SCALE_1 = 182
 FACTS = """
 insert into shop_star.dim_customer
-select i, i, 'n', 'n@example.com', '2020-01-01', (array['DE', 'FR', 'IT', 'ES'])[1 + i % 4], '-infinity',
+select i, i, 'n', 'n@example.com', '2020-01-01', (array['DE', 'FR', 'IT', 'ES'])[1 + i %% 4], '-infinity',
   'infinity', false
 from generate_series(1, %(customers)s) as s (i);
 insert into shop_star.dim_product
-select i, i, 'p' || i, 'c' || i % 12, 'b', 's', 10, '-infinity', 'infinity', false
+select i, i, 'p' || i, 'c' || i %% 12, 'b', 's', 10, '-infinity', 'infinity', false
 from generate_series(1, %(products)s) as s (i);
 insert into shop_star.fact_sales
-select day, row_number() over (), customer, product, customer, product, 1 + h % 3, 10, 10 * (1 + h % 3),
-  (array['completed', 'completed', 'completed', 'completed', 'returned'])[1 + h % 5], 'card', day + interval '12 hours'
+select day, row_number() over (), customer, product, customer, product, 1 + h %% 3, 10, 10 * (1 + h %% 3),
+  (array['completed', 'completed', 'completed', 'completed', 'returned'])[1 + h %% 5], 'card', day + interval '12 hours'
 from (
-  select date '2026-01-01' + (i / %(per_day)s)::integer as day, 1 + abs(hashint8(i)) % %(customers)s as customer,
-    1 + (power((abs(hashint8(i + 7)) % 100000) / 100000.0, 3) * (%(products)s - 1))::integer as product,
-    abs(hashint8(i + 13)) % 1000 as h
+  select date '2026-01-01' + (i / %(per_day)s)::integer as day, 1 + abs(hashint8(i)) %% %(customers)s as customer,
+    1 + (power((abs(hashint8(i + 7)) %% 100000) / 100000.0, 3) * (%(products)s - 1))::integer as product,
+    abs(hashint8(i + 13)) %% 1000 as h
   from generate_series(0, %(facts)s - 1) as s (i)
 ) as sales;
 analyze shop_star.dim_customer, shop_star.dim_product, shop_star.fact_sales
@@ -71,11 +71,14 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, 
     from waybill.sampledata.files import upload
     from waybill.sampledata.shop import generate
     from waybill.settings import settings
+    from waybill.warehouse.schema import ensure_domain
 
     sample = generate(DAY, 1, scale=rows / ROWS_AT_SCALE_1, datasets=["transactions"])
     upload(stack.s3(), settings().raw_bucket, sample)
     contracts, period, run = load_domain("shop"), Period.parse("day", DAY), Run("bench", "bench")
     sales, s3, found = contracts["transactions"], stack.s3(), []
+    with connection.transaction():
+        ensure_domain(connection, contracts)
     books = timed("intake", found, lambda: take_in(connection, s3, sales, contracts, period, run))
     print(*books.values())
     timed("processed", found, lambda: write_changed_days(connection, s3, boto3.client("glue"), [sales]))
