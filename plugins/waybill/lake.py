@@ -101,11 +101,11 @@ def _rows_of(contract: Contract, day: date) -> sql.Composed:
     order = columns_sql(contract.row_key)
     if contract.load_mode == "snapshot":
         return sql.SQL("from {}({}) order by {}").format(as_of_function(contract), sql.Literal(following), order)
-    if contract.load_mode not in ("merge", "changes"):
+    if not contract.is_merged:
         raise DataError(f"{contract.table} is a {contract.load_mode}, not a dataset: it has no days in the lake")
-    kinds = {column.name: column.physical_type for column in contract.columns}
     assert contract.period_column
-    bound = sql.SQL("{}::timestamp at time zone {}" if kinds[contract.period_column] == "timestamptz" else "{}")
+    is_instant = contract.has_instants(contract.period_column)
+    bound = sql.SQL("{}::timestamp at time zone {}" if is_instant else "{}")
     zone = sql.Literal(settings().timezone)
     return sql.SQL("from {} where {column} >= {} and {column} < {} order by {}").format(
         relation(contract),
