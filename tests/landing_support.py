@@ -59,7 +59,9 @@ def channel_rows(count: int = 3) -> list[str]:
 def total(books: Mapping[str, Any] | Books) -> int:
     """The right-hand side of the books."""
     counts = vars(books) if isinstance(books, Books) else books
-    return sum(counts[name] for name in ("inserted", "updated", "unchanged", "rejected", "duplicate", "stale"))
+    return sum(
+        counts[name] for name in ("inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
+    )
 
 
 class MemoryBucket:

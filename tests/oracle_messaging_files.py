@@ -207,7 +207,7 @@ class Book:
         self.rejected.append({"record": record, "reasons": sorted(reasons)})
 
     def as_row(self) -> Row:
-        names = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale")
+        names = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
         return {
             "dataset": self.dataset,
             "month": f"{self.month // 12:04d}-{self.month % 12 + 1:02d}",

@@ -17,7 +17,7 @@ from waybill.refresh import out_of_date
 from waybill.reports import report_contracts
 from waybill.settings import settings
 
-COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale")
+COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
               period, split_part(dataset, '.', 2) as dataset, count(*) as files,
               sum(rows_in)::bigint as rows_in, sum(inserted)::bigint as inserted, sum(updated)::bigint as updated,
               sum(unchanged)::bigint as unchanged, sum(rejected)::bigint as rejected,
-              sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale
+              sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale, sum(filtered)::bigint as filtered
             from waybill.load_file
             where status = 'loaded' and split_part(dataset, '.', 1) = %s and period = any(%s)
             group by period, dataset

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import AWSSecretsManagerSettingsSource, BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import AWSSecretsManagerSettingsSource, BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings import SettingsConfigDict as Config
 
 from waybill.errors import DataError
@@ -22,6 +22,8 @@ EXPLICIT_IN_PROD = ("raw_bucket", "reports_bucket", "lake_bucket", "mask_key")
 _WRONG_SECRET = ("AccessDeniedException", "DecryptionFailure", "InvalidRequestException", "ResourceNotFoundException")
 
 Bucket = Annotated[str, Field(min_length=3, max_length=63)]
+Values = Annotated[tuple[str, ...], NoDecode, Field(min_length=1)]
+"""Values, written with commas between them; sorted, each once."""
 
 
 class SettingsError(DataError):
@@ -47,6 +49,8 @@ class Settings(BaseSettings):
     """The folder in that bucket, like `figures/`."""
     orders_queue_url: str | None = None
     """The SQS queue that S3 tells of new files with orders; without it they wait for the next reconciling run."""
+    source_currencies: Values = ("USD",)
+    """Currencies of the purchases that are taken in; others are counted as filtered."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
     """Key of the pseudonyms: whoever has it can tell whom one stands for, if he guesses the name."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)
@@ -59,6 +63,12 @@ class Settings(BaseSettings):
     duckdb_memory_limit: str = "160MB"
     code_version: str | None = None
     """Version to record with every number; the git commit by default."""
+
+    @field_validator("source_currencies", mode="before")
+    @classmethod
+    def _in_order(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        values = value.split(",") if isinstance(value, str) else value
+        return tuple(sorted({text for one in values if (text := one.strip())}))
 
     @field_validator("timezone")
     @classmethod

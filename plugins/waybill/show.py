@@ -75,7 +75,7 @@ def books_table(rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Ta
         rows = _summed(rows)
         keys = {periods[0].start: f"{periods[0]} to {periods[-1]}"}
     table = _table(
-        "Every row is accounted for (rows in = the sum of the six beside it)",
+        "Every row is accounted for (rows in = the sum of the seven beside it)",
         [
             ("period", False),
             ("dataset", False),

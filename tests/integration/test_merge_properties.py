@@ -117,7 +117,7 @@ class Shelf:
             ) == sorted((*key, found[-1][3]) for key, found in known.items() if found)
         ledger = self.all(
             "select period, split_part(object_key, '/', 5), rows_in, rejected, duplicate, "
-            "rows_in - inserted - updated - unchanged - rejected - duplicate - stale, "
+            "rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered, "
             "array(select record || ' ' || reasons[1] from waybill.quarantine as q "
             "where q.file_id = f.file_id order by record) "
             "from waybill.load_file as f where status = 'loaded' and period > '2025-12-31' order by 1, 2"

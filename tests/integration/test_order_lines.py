@@ -305,6 +305,16 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
             "property: dateForms, value: [M/D/YYYY]",
             "of the type",
         ),
+        (
+            "property: nullWords, value: [Not Available, unknown]",
+            "property: onlyValuesOf, value: WAYBILL_RAW_BUCKET",
+            "a setting with values: WAYBILL_SOURCE_CURRENCIES",
+        ),
+        (
+            "property: dateForms, value: [YYYY-MM-DD, M/D/YYYY]",
+            "property: onlyValuesOf, value: WAYBILL_SOURCE_CURRENCIES",
+            "for one column, of the type text",
+        ),
     ],
 )
 def test_a_contract_that_asks_for_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

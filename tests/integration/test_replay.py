@@ -21,7 +21,7 @@ from waybill.intake.ledger import Books, Run
 from waybill.intake.replay import replay
 
 GOOD = traffic_rows(40)
-COUNTS = ("inserted", "updated", "unchanged", "rejected", "duplicate", "stale")
+COUNTS = ("inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
 
 
 def replayed(landing: Landing, dataset: str, run_id: str | None = "replay 1", **selection: Any) -> dict[str, Books]:

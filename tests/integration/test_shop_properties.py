@@ -145,7 +145,7 @@ def check(shop: Shop, model: Model) -> None:
     assert sorted(shop.all(f"select {layout.select} from shop.{dataset}")) == model.latest()
     ledger = shop.all(
         "select period::text, split_part(object_key, '/', 5), rows_in, rejected, duplicate, "
-        "rows_in - inserted - updated - unchanged - rejected - duplicate - stale, "
+        "rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered, "
         "array(select (record, reasons[1])::text from waybill.quarantine as q "
         "where q.file_id = f.file_id order by record) "
         "from waybill.load_file as f where status = 'loaded' order by 1, 2"

@@ -14,7 +14,7 @@ from moto import mock_aws
 from oracle_messaging import expected, expected_books
 from waybill.sampledata.messaging import SampleData, generate, upload
 
-COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale")
+COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale", "filtered")
 REASONS = {
     *(f"required:{column}" for column in ("customer_name", "segment", "send_date", "revenue_eur", "traffic_id")),
     *(f"type:{column}" for column in ("created_date", "send_date", "revenue_eur", "interactions_count")),

@@ -28,6 +28,16 @@ def test_dev_needs_nothing() -> None:
     assert (found.profile, found.lake_bucket, found.mask_key) == ("dev", "waybill-lake", None)
 
 
+@pytest.mark.parametrize("text", ["EUR,USD", " USD ,,EUR,USD"])
+def test_values_are_written_with_commas_and_have_no_order(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, WAYBILL_SOURCE_CURRENCIES=text).source_currencies == ("EUR", "USD")
+
+
+def test_no_value_at_all_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="WAYBILL_SOURCE_CURRENCIES"):
+        read(monkeypatch, WAYBILL_SOURCE_CURRENCIES=" , ")
+
+
 def test_prod_takes_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(monkeypatch, **PROD)
     assert (found.raw_bucket, found.reports_bucket, found.lake_bucket) == ("acme-raw", "acme-reports", "acme-lake")

@@ -23,7 +23,7 @@ from waybill.contracts import load_domain
 from waybill.sampledata.shop import SampleData, generate, upload
 
 LAST_DAY = "2026-05-31"
-COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale")
+COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale", "filtered")
 REASONS = {
     *(f"required:{name}" for name in ("name", "email", "price", "status", "session_id", "device", "rating")),
     *(f"type:{name}" for name in ("customer_id", "price", "stock", "quantity", "transaction_ts", "event_id", "rating")),

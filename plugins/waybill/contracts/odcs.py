@@ -19,7 +19,7 @@ import yaml
 
 from waybill.errors import DataError
 from waybill.period import Cadence
-from waybill.settings import settings
+from waybill.settings import PREFIX, Settings, settings
 
 Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "report"]
@@ -31,7 +31,7 @@ _OPERATORS = {
     "mustBeLessThan": "<",
     "mustBeLessOrEqualTo": "<=",
 }
-_COLUMN_CUSTOM_PROPERTIES = {"dateForms", "nullWords"}
+_COLUMN_CUSTOM_PROPERTIES = {"dateForms", "nullWords", "onlyValuesOf"}
 DATE_FORMS = ("YYYY-MM-DD", "M/D/YYYY")
 _CADENCES: dict[str, Cadence] = {"d": "day", "w": "week", "months": "month"}
 _SCHEMA_CUSTOM_PROPERTIES = {
@@ -89,6 +89,8 @@ class Column:
     """Words that stand for an absent value, in any case."""
     date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
     """How a date may be written: some of `DATE_FORMS`."""
+    only_values_of: str | None = None
+    """The setting, by field name, that lists the values of interest: rows with another one are filtered."""
 
     @property
     def checked_reference(self) -> tuple[str, str] | None:
@@ -187,6 +189,18 @@ class Contract:
     def content(self) -> list[str]:
         """Names of the columns beside the key that files bring: deliveries of a key are equal if these are."""
         return [column.name for column in self.delivered_columns if column.key_position is None]
+
+    @property
+    def filter_column(self) -> Column | None:
+        """The column by which rows are filtered, if the contract says so."""
+        return next((column for column in self.columns if column.only_values_of), None)
+
+    @property
+    def kept_values(self) -> list[str] | None:
+        """The values of that column whose rows are kept, by today's settings; None if nothing is filtered."""
+        if self.filter_column is None:
+            return None
+        return [*getattr(settings(), self.filter_column.only_values_of or "")]
 
     @property
     def lands_any_time(self) -> bool:
@@ -346,7 +360,21 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
         business_name=raw.get("businessName"),
         null_words=tuple(str(word) for word in custom.get("nullWords", [])),
         date_forms=date_forms,
+        only_values_of=_setting(path, name, custom.get("onlyValuesOf")),
     )
+
+
+def _setting(path: Path, column: str, variable: str | None) -> str | None:
+    """The field of the settings that a variable sets, which must list values."""
+    if variable is None:
+        return None
+    name = variable.removeprefix(PREFIX).lower()
+    if variable != PREFIX + name.upper() or not isinstance(getattr(settings(), name, None), tuple):
+        lists = [
+            PREFIX + field.upper() for field in Settings.model_fields if isinstance(getattr(settings(), field), tuple)
+        ]
+        raise ContractError(f"{path}: the onlyValuesOf of {column!r} must be a setting with values: {', '.join(lists)}")
+    return name
 
 
 def _latency_days(path: Path, raw: Mapping[str, Any]) -> int | None:
@@ -476,6 +504,10 @@ def _problem(contract: Contract) -> str | None:
         "the occurrenceColumn must be an integer and part of the key": (
             contract.occurrence_column is not None
             and not (contract.occurrence_column in contract.key and types[contract.occurrence_column] == "integer")
+        ),
+        "onlyValuesOf is for one column, of the type text": any(
+            column.only_values_of and (column.physical_type != "text" or column is not contract.filter_column)
+            for column in contract.columns
         ),
         "dateForms are for columns of the type date": any(
             column.date_forms != Column.date_forms and column.physical_type != "date" for column in contract.columns

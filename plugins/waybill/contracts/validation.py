@@ -109,6 +109,14 @@ _LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusive
 
 def _value_rules(column: Column) -> list[tuple[str, str]]:
     """(reason, condition that holds for a good, present value) for each rule of the column."""
+    rules = _own_rules(column)
+    if column.checked_reference:
+        rules.append(("reference", identifier(f"known_{column.name}")))
+    return rules
+
+
+def _own_rules(column: Column) -> list[tuple[str, str]]:
+    """Those that need nothing but the value."""
     value = identifier(column.name)
     rules: list[tuple[str, str]] = []
     bounds = [
@@ -127,8 +135,6 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         rules.append(("pattern", f"regexp_full_match({value}, {literal(column.options['pattern'])})"))
     if column.enum:
         rules.append(("enum", f"{value} in ({', '.join(literal(item) for item in column.enum)})"))
-    if column.checked_reference:
-        rules.append(("reference", identifier(f"known_{column.name}")))
     return rules
 
 
@@ -185,6 +191,16 @@ def _is_blank(column: Column) -> str:
     return f"coalesce(trim({_present(column)}), '') = ''"
 
 
+def _is_filtered(contract: Contract) -> str:
+    """The condition that a row has a value that nobody asked for; one that breaks the column's own rules is bad."""
+    column = contract.filter_column
+    assert column
+    value = identifier(column.name)
+    kept = ", ".join(literal(one) for one in contract.kept_values or [])
+    conditions = [f"{value} not in ({kept})", *(f"({good})" for _, good in _own_rules(column))]
+    return f"coalesce({' and '.join(conditions)}, false)"
+
+
 def _raw(contract: Contract, name: str, period: Period) -> str:
     """The text of a column that the source does not have: computed from the others, or absent."""
     if name == contract.landing_day_column:
@@ -229,7 +245,8 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
     """The query over `source`, a DuckDB relation with `record` and one `raw_<column>` varchar per present column.
 
     It yields `_record`, the typed columns, `_hash` (of the row's key), and for bad rows alone `_reasons`
-    (list of text) and `_raw` (the fields as JSON text); both are null for good rows.
+    (list of text) and `_raw` (the fields as JSON text); both are null for good rows. If the contract filters
+    rows, `_is_filtered` says of which, good or bad, nothing else is asked.
     `present` tells which columns the source has. An absent column is computed, if the contract says how, else null
     throughout.
     """
@@ -252,6 +269,8 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
         if present(name) or name == contract.occurrence_column  # it cannot be told again from some rows of a file
     )
     columns = ", ".join(_result(column) for column in contract.columns)
+    filtered = f", {_is_filtered(contract)} as _is_filtered" if contract.filter_column else ""
+    is_bad = "not is_good and not _is_filtered" if filtered else "not is_good"
     key = ", ".join(identifier(name) for name in contract.row_key)
     return f"""
 with fields as (
@@ -267,15 +286,15 @@ referenced as (
   select {", ".join(["*", *known])} from typed
 ),
 judged as (
-  select *, {_good(contract, period)} as is_good from referenced
+  select *, {_good(contract, period)} as is_good{filtered} from referenced
 )
 select
   record::integer as _record,
   {columns},
   hash({key}) as _hash,
-  case when not is_good then list_filter([
+  case when {is_bad} then list_filter([
       {reasons}
   ], lambda reason: reason is not null) end as _reasons,
-  case when not is_good then to_json(struct_pack({fields}))::varchar end as _raw
+  case when {is_bad} then to_json(struct_pack({fields}))::varchar end as _raw{", _is_filtered" if filtered else ""}
 from judged
 """

@@ -73,13 +73,14 @@ def _period(bucket: str, key: str, contract: Contract, landed_at: datetime) -> P
 
 
 def pending(connection: Connection, contract: Contract, landed: list[LandedFile]) -> list[LandedFile]:
-    """The landed files whose content (by ETag) the ledger does not hold.
+    """The landed files whose content (by ETag) the ledger does not hold, or holds by another filter than today's.
 
     A file that lands at any time keeps the landing day of its first version: what mends it counts on that day.
     """
     rows = connection.execute(
-        "select bucket, object_key, etag from waybill.load_file where dataset = %s and status = 'loaded'",
-        (contract.table,),
+        "select bucket, object_key, etag from waybill.load_file where dataset = %s and status = 'loaded' "
+        "and kept_values is not distinct from %s::text[]",
+        (contract.table, contract.kept_values),
     ).fetchall()
     known = {(bucket, key): etag for bucket, key, etag in rows}
     todo = [file for file in landed if known.get((file.bucket, file.key)) != file.etag]

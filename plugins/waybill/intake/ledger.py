@@ -22,6 +22,7 @@ class Books:
     rejected: int = 0
     duplicate: int = 0
     stale: int = 0
+    filtered: int = 0
 
     def add_outcomes(self, connection: Connection) -> None:
         """Add the rows of the temporary table `outcome`, by their outcome."""
@@ -41,14 +42,14 @@ class Run:
     code_version: str
 
 
-def predecessor(connection: Connection, contract: Contract, landed: LandedFile) -> tuple[int, str] | None:
-    """(file_id, sha256) of the version of this object that counts now, if any."""
+def predecessor(connection: Connection, contract: Contract, landed: LandedFile) -> tuple[int, str, bool] | None:
+    """(file_id, sha256, whether it was filtered as today) of the version of this object that counts now, if any."""
     row = connection.execute(
-        "select file_id, sha256 from waybill.load_file "
+        "select file_id, sha256, kept_values is not distinct from %s::text[] from waybill.load_file "
         "where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'",
-        (contract.table, landed.bucket, landed.key),
+        (contract.kept_values, contract.table, landed.bucket, landed.key),
     ).fetchone()
-    return (row[0], row[1]) if row else None
+    return (row[0], row[1], row[2]) if row else None
 
 
 def note_same_content(connection: Connection, file_id: int, received: ReceivedFile) -> None:
@@ -70,9 +71,9 @@ def open_file(
         """
         insert into waybill.load_file (
           dataset, period, bucket, object_key, version_id, etag, sha256, size_bytes, replaces_file_id,
-          contract_sha256, contract_version, code_version, run_id, ignored_columns
+          contract_sha256, contract_version, code_version, run_id, ignored_columns, kept_values
         )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         returning file_id
         """,
         (
@@ -90,6 +91,7 @@ def open_file(
             run.code_version,
             run.run_id,
             received.ignored,
+            contract.kept_values,
         ),
     ).fetchone()
     assert row
@@ -105,8 +107,8 @@ def close_file(connection: Connection, file_id: int, books: Books) -> None:
     """Write the books. PostgreSQL refuses them, and with them the load, if they do not balance."""
     connection.execute(
         "update waybill.load_file set rows_in = %(rows_in)s, inserted = %(inserted)s, updated = %(updated)s, "
-        "unchanged = %(unchanged)s, rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s "
-        "where file_id = %(file_id)s",
+        "unchanged = %(unchanged)s, rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s, "
+        "filtered = %(filtered)s where file_id = %(file_id)s",
         {**vars(books), "file_id": file_id},
     )
 
@@ -116,7 +118,8 @@ def move_rejected(connection: Connection, file_id: int, books: Books) -> None:
     connection.execute(
         "update waybill.load_file set rejected = rejected - (%(rows_in)s - %(rejected)s), "
         "inserted = inserted + %(inserted)s, updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, "
-        "duplicate = duplicate + %(duplicate)s, stale = stale + %(stale)s where file_id = %(file_id)s",
+        "duplicate = duplicate + %(duplicate)s, stale = stale + %(stale)s, filtered = filtered + %(filtered)s "
+        "where file_id = %(file_id)s",
         {**vars(books), "file_id": file_id},
     )
 

@@ -106,7 +106,7 @@ def _load(
         lock_table(connection, contract.table)
         ensure(connection, contract)
         before = ledger.predecessor(connection, contract, landed)
-        if before and before[1] == received.sha256:
+        if before and before[1:] == (received.sha256, True):
             ledger.note_same_content(connection, before[0], received)
             return None
         replaces = before[0] if before else None

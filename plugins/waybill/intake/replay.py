@@ -112,10 +112,9 @@ def _replay_file(
         days = apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
         changes.record(connection, contract.table, days, file_id)
         changes.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
-        connection.cursor().executemany(
-            "insert into outcome (_record, outcome) values (%s, 'duplicate')",
-            [(record,) for record in staging.duplicates],
-        )
+        settled = [(record, "duplicate") for record in staging.duplicates]
+        settled += [(record, "filtered") for record in staging.filtered]
+        connection.cursor().executemany("insert into outcome (_record, outcome) values (%s, %s)", settled)
         books = Books(rows_in=len(rows))
         books.add_outcomes(connection)
         quarantine.resolve(connection, file_id, run.run_id or "command line")

@@ -6,6 +6,7 @@ spooled to disk and settled exactly when the stream has ended.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,8 @@ class Staging:
         self.rows_judged = 0
         self.duplicates: list[int] = []
         """Records that repeat an earlier one."""
+        self.filtered = array("i")
+        """Records with a value that nobody asked for."""
         self._connection = connection
         self._contract = contract
         self._period = period
@@ -98,6 +101,7 @@ class Staging:
         if self.fresh:
             self.books.inserted += rows
             self._attach(self.fresh)
+        self.books.filtered = len(self.filtered)
         copy_batches(self._connection, sql.Identifier("incoming"), self._outside.read())
         copy_batches(self._connection, sql.Identifier("suspect"), self._suspects.read())
         self._connection.execute("analyze incoming, suspect")
@@ -115,6 +119,10 @@ class Staging:
             bad = _mask(batch.column("_reasons").is_valid())
             suspect = self._seen.suspects(batch.column("_hash").to_numpy(zero_copy_only=False)) & ~bad
             rows, waiting = batch.select(loaded), bad | suspect
+            if self._contract.filter_column:
+                filtered = _mask(batch.column("_is_filtered"))
+                self.filtered.frombytes(batch.column("_record").to_numpy(zero_copy_only=False)[filtered].tobytes())
+                suspect, waiting = suspect & ~filtered, waiting | filtered
             if self.fresh:
                 outside = _mask(pc.less(rows.column(self._contract.period_column), first_day)) & ~waiting
                 self._outside.write(rows.filter(pa.array(outside)))

@@ -16,7 +16,7 @@ from waybill.zones import raw_prefix
 if TYPE_CHECKING:
     from waybill.sampledata.lines import Spliced
 
-COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale")
+COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
 UPLOAD_THREADS = 4
 ANSWER_KEYS = "answer_key/"
 """Prefix of the answer keys, beside the raw zone in its bucket."""
@@ -72,6 +72,7 @@ class Planting:
         inserted: int,
         updated: int,
         unchanged: int,
+        filtered: int = 0,
     ) -> None:
         """Add one file with its books; a name that ends in `.gz` is compressed, without a time stamp."""
         key = raw_prefix(self.domain, dataset, Period.parse(self.cadence, period)) + name
@@ -89,6 +90,7 @@ class Planting:
                 "rejected": spliced.rejected,
                 "duplicate": spliced.duplicate,
                 "stale": 0,  # loaded in order, no file comes after a newer one
+                "filtered": filtered,
             }
         )
 

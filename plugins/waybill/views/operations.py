@@ -110,16 +110,17 @@ def balances(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
                 period, dataset, count(*) as files, sum(rows_in)::bigint as rows_in,
                 sum(inserted)::bigint as inserted, sum(updated)::bigint as updated,
                 sum(unchanged)::bigint as unchanged, sum(rejected)::bigint as rejected,
-                sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale
+                sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale, sum(filtered)::bigint as filtered
               from waybill.load_file
               where status = 'loaded' and dataset = any(%(datasets)s)
                 and (%(run_id)s::text is null or run_id = %(run_id)s)
               group by period, dataset
             )
-            select *, rows_in - inserted - updated - unchanged - rejected - duplicate - stale as difference
+            select *, rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered as difference
             from books
             order by
-              rows_in - inserted - updated - unchanged - rejected - duplicate - stale <> 0 desc, period desc, dataset
+              rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered <> 0 desc,
+              period desc, dataset
             limit %(limit)s
             """,
             {"datasets": scope.datasets, "run_id": scope.run_id, "limit": BOOKS},
@@ -281,7 +282,7 @@ def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) 
             """
             select
               file_id, dataset, period, bucket, object_key, size_bytes, status, contract_version, run_id, loaded_at,
-              rows_in, inserted, updated, unchanged, rejected, duplicate, stale
+              rows_in, inserted, updated, unchanged, rejected, duplicate, stale, filtered
             from waybill.load_file
             where dataset = any(%(datasets)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
             order by loaded_at desc, file_id desc

@@ -1,0 +1,140 @@
+"""Rows of values that nobody asked for: counted in the books, neither loaded nor quarantined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from landing_support import MemoryBucket, csv_body
+from messaging_months import RUN
+from order_files import CONTRACTS, HEADER, LINES, Line
+from waybill.contracts import Contract
+from waybill.intake.landing import LandedFile, pending
+from waybill.intake.ledger import Books
+from waybill.intake.replay import replay
+from waybill.intake.run import take_in_file
+from waybill.period import Period
+from waybill.settings import settings
+
+if TYPE_CHECKING:
+    from waybill.contracts import Column
+
+DAY = Period.parse("day", "2026-03-01")
+Ask = Callable[[str], None]
+
+
+def filtering(column: Column) -> Column:
+    if column.name != "region":
+        return column
+    return replace(column, only_values_of="source_currencies", options={"maxLength": 10})
+
+
+# As if the setting listed regions.
+BY_REGION = replace(
+    LINES,
+    columns=tuple(map(filtering, LINES.columns)),
+    version="1.1.0",
+    document=f"{LINES.document}#",
+)
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    """Say which values are asked for."""
+
+    def change(values: str) -> None:
+        monkeypatch.setenv("WAYBILL_SOURCE_CURRENCIES", values)
+        settings.cache_clear()
+
+    change("West")
+    yield change
+    settings.cache_clear()
+
+
+def load(connection: Connection, bucket: MemoryBucket, file: LandedFile, contract: Contract = BY_REGION) -> Books:
+    books = take_in_file(connection, bucket, file, contract, CONTRACTS, RUN)
+    assert books
+    return books
+
+
+def regions(connection: Connection) -> list[tuple[str, str]]:
+    return connection.execute("select order_id, region from orders.lines order by 1").fetchall()
+
+
+ROWS = [
+    Line("1", region="West"),
+    Line("2", region="East"),
+    Line("3", region=" West "),
+    Line("4", region="East", quantity="none"),  # nothing else is asked of it
+    Line("5", region=""),
+    Line("6", region="of no region"),  # breaks the column's own rule
+    Line("7", region="West", quantity="none"),
+    Line("8", region="South"),
+    Line("8", region="West"),
+    Line("2", region="East"),
+]
+
+
+@pytest.mark.parametrize("is_ragged", [False, True], ids=["fast", "record by record"])
+def test_every_row_is_loaded_rejected_or_filtered(empty_connection: Connection, ask: Ask, is_ragged: bool) -> None:
+    bucket = MemoryBucket()
+    body = csv_body(HEADER, [*map(str, ROWS), *(["East,ragged"] if is_ragged else [])])
+    books = load(empty_connection, bucket, bucket.put("orders", "lines", DAY, body, "a.csv"))
+    assert vars(books) == vars(Books(rows_in=len(ROWS) + is_ragged, inserted=3, rejected=3 + is_ragged, filtered=4))
+    assert regions(empty_connection) == [("1", "West"), ("3", "West"), ("8", "West")]
+    rejected = empty_connection.execute("select record, reasons from waybill.quarantine order by 1").fetchall()
+    assert rejected == [
+        (5, ["required:region"]),
+        (6, ["length:region"]),
+        (7, ["type:quantity"]),
+        *([(11, ["ragged"])] if is_ragged else []),
+    ]
+    ledger = "select rows_in, filtered, kept_values from waybill.load_file"
+    assert empty_connection.execute(ledger).fetchall() == [(books.rows_in, 4, ["West"])]
+
+
+def test_a_file_is_loaded_again_when_other_values_are_asked_for(empty_connection: Connection, ask: Ask) -> None:
+    bucket = MemoryBucket()
+    file = bucket.put("orders", "lines", DAY, csv_body(HEADER, map(str, ROWS)), "a.csv")
+    load(empty_connection, bucket, file)
+    assert pending(empty_connection, BY_REGION, [file]) == []
+    ask(" South,West,,South ")
+    assert pending(empty_connection, BY_REGION, [file]) == [file]
+    assert str(load(empty_connection, bucket, file)) == (
+        "10 rows in = 1 inserted + 0 updated + 3 unchanged + 3 rejected + 0 duplicate + 0 stale + 3 filtered"
+    )
+    assert regions(empty_connection) == [("1", "West"), ("3", "West"), ("8", "South"), ("8", "West")]
+    ask("West,South")
+    assert pending(empty_connection, BY_REGION, [file]) == [], "their order says nothing"
+    assert take_in_file(empty_connection, bucket, file, BY_REGION, CONTRACTS, RUN) is None
+    ask("East")
+    load(empty_connection, bucket, file)
+    assert regions(empty_connection) == [("2", "East"), ("2", "East")], "what is no longer asked for is withdrawn"
+
+
+def test_a_quarantined_row_that_nobody_asks_for_any_more_is_filtered_by_a_replay(
+    empty_connection: Connection, ask: Ask
+) -> None:
+    bucket = MemoryBucket()
+    rows = [Line("1", region="West", quantity="none"), Line("2", region="East", quantity="none"), Line("3")]
+    file = bucket.put("orders", "lines", DAY, csv_body(HEADER, map(str, rows)), "a.csv")
+    load(empty_connection, bucket, file, LINES)
+    (replayed,) = replay(empty_connection, BY_REGION, CONTRACTS, RUN)
+    assert (replayed.books.rows_in, replayed.books.rejected, replayed.books.filtered) == (2, 1, 1)
+    ledger = "select inserted, rejected, filtered from waybill.load_file"
+    assert empty_connection.execute(ledger).fetchall() == [(1, 1, 1)]
+    resolved = empty_connection.execute("select record, resolved_as from waybill.quarantine order by 1").fetchall()
+    assert resolved == [(1, None), (2, "filtered")]
+
+
+def test_books_that_forget_a_filtered_row_are_refused(empty_connection: Connection, ask: Ask) -> None:
+    bucket = MemoryBucket()
+    load(empty_connection, bucket, bucket.put("orders", "lines", DAY, csv_body(HEADER, map(str, ROWS)), "a.csv"))
+    for change in ("filtered = filtered - 1", "filtered = -1, inserted = inserted + filtered + 1"):
+        with pytest.raises(psycopg.errors.CheckViolation), empty_connection.transaction():
+            empty_connection.execute(f"update waybill.load_file set {change}")
