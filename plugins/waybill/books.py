@@ -95,11 +95,13 @@ def expected_periods(connection: Connection, datasets: Iterable[Contract], perio
 def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequence[Period]) -> list[Gap]:
     """What is missing for the periods to be complete: read from the warehouse, whatever the scheduler says.
 
-    Looks for a file of every dataset in each period, for every report in each period of its own cadences that holds
-    the last day of one of them, and for checks that failed.
+    Looks for a file of every dataset in each period (unless its files land at any time), for every report in each
+    period of its own cadences that holds the last day of one of them, and for checks that failed.
     """
     wanted: set[tuple[str, Period]] = set()
     for contract in contracts:
+        if contract.lands_any_time:  # no period waits for a file of it
+            continue
         for cadence in contract.cadences:
             wanted |= {(contract.table, Period.of(cadence, period.end - timedelta(days=1))) for period in periods}
     starts = sorted({period.start for _, period in wanted})

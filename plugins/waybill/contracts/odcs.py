@@ -83,6 +83,8 @@ class Column:
     """(dataset, column) of the same domain that must hold the value."""
     infers_unknown: bool = False
     """An unknown value of the reference is let in: its dimension gets an inferred member."""
+    in_force_on: str | None = None
+    """The date column on which a row of the reference must be in force: not begin later, by its period column."""
     classification: str | None = None
     business_name: str | None = None
     null_words: tuple[str, ...] = ()
@@ -290,12 +292,13 @@ def _check(path: Path, raw: Mapping[str, Any], column: str | None = None) -> Che
     )
 
 
-def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool]:
-    """(dataset, column) that a column refers to, and whether unknown values are let in."""
+def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool, str | None]:
+    """(dataset, column) that a column refers to, whether unknown values are let in, and on which date one must be."""
     for relationship in column.get("relationships", []):
         dataset, _, name = relationship["to"].rpartition(".")
-        return (dataset, name), _custom(relationship).get("onUnknown") == "infer"
-    return None, False
+        custom = _custom(relationship)
+        return (dataset, name), custom.get("onUnknown") == "infer", custom.get("inForceOn")
+    return None, False, None
 
 
 _HOURS = {"h": 1, "d": 24}
@@ -335,7 +338,7 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     name = raw["name"]
     if "logicalType" not in raw or "physicalType" not in raw:
         raise ContractError(f"{path}: the column {name!r} needs a logicalType and a physicalType")
-    reference, infers_unknown = _reference(raw)
+    reference, infers_unknown, in_force_on = _reference(raw)
     custom = _custom(raw)
     if unknown := set(custom) - _COLUMN_CUSTOM_PROPERTIES:
         raise ContractError(f"{path}: the column {name!r} has unknown custom properties {sorted(unknown)}")
@@ -356,6 +359,7 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
         spellings=tuple(synonym["synonym"] for synonym in raw.get("synonyms", [])),
         reference=reference,
         infers_unknown=infers_unknown,
+        in_force_on=in_force_on,
         classification=raw.get("classification"),
         business_name=raw.get("businessName"),
         null_words=tuple(str(word) for word in custom.get("nullWords", [])),
@@ -489,17 +493,21 @@ def _problem(contract: Contract) -> str | None:
         "the names in a row rule must be columns of the contract": any(
             not rule.words <= _SQL_WORDS.union(contract.names) for rule in contract.row_rules
         ),
-        "landingDayColumn goes with the loadMode merge: a required date, the periodColumn, and no part of the key": (
+        "landingDayColumn goes with the loadMode merge: a required date, and no part of the key": (
             contract.landing_day_column is not None
             and not (
                 mode == "merge"
-                and period_column == contract.landing_day_column
-                and types.get(period_column) == "date"
                 and any(
-                    column.name == period_column and column.required and column.key_position is None
+                    column.name == contract.landing_day_column
+                    and column.physical_type == "date"
+                    and column.required
+                    and column.key_position is None
                     for column in contract.columns
                 )
             )
+        ),
+        "inForceOn must be a date of the contract": any(
+            column.in_force_on is not None and types.get(column.in_force_on) != "date" for column in contract.columns
         ),
         "the occurrenceColumn must be an integer and part of the key": (
             contract.occurrence_column is not None
@@ -542,7 +550,7 @@ def references(domain: str) -> dict[str, set[str]]:
         raw = _read_yaml(path)
         columns = [column for table in raw.get("schema", []) for column in table.get("properties", [])]
         read = [_reference(column) for column in columns]
-        found[path.stem] = {target[0] for target, infers_unknown in read if target and not infers_unknown}
+        found[path.stem] = {target[0] for target, infers_unknown, _ in read if target and not infers_unknown}
     return found
 
 

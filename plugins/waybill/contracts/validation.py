@@ -111,7 +111,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
     """(reason, condition that holds for a good, present value) for each rule of the column."""
     rules = _own_rules(column)
     if column.checked_reference:
-        rules.append(("reference", identifier(f"known_{column.name}")))
+        rules.append(("in_force" if column.in_force_on else "reference", identifier(f"known_{column.name}")))
     return rules
 
 
@@ -139,17 +139,27 @@ def _own_rules(column: Column) -> list[tuple[str, str]]:
 
 
 def reference_table(column: Column) -> str:
-    """Name of the DuckDB table that holds the values the column may refer to."""
+    """Name of the DuckDB table that holds the values the column may refer to, and since when if that matters."""
     return f"reference_{column.name}"
+
+
+def _is_known(column: Column) -> str:
+    """The condition that a present value is among those the column may refer to."""
+    value, table = identifier(column.name), identifier(reference_table(column))
+    if column.in_force_on is None:
+        return f"{value} in (from {table})"
+    # Looked up in one value, because a join might change the order of rows. Without a date nothing is asked.
+    since, on = f"(select map(list(value), list(since)) from {table})[{value}]", identifier(column.in_force_on)
+    return f"case when {value} is not null then coalesce({since} <= {on}, {on} is null) end"
 
 
 def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
     """(reason, condition that holds for a good value) of the column that says to which period a row belongs.
 
-    Instants compare with the midnights of the business time zone.
+    Instants compare with the midnights of the business time zone. What lands at any time has no such rule.
     """
     column = next((column for column in contract.columns if column.name == contract.period_column), None)
-    if column is None:
+    if column is None or contract.lands_any_time:
         return []
 
     def bounds(period: Period) -> tuple[str, str]:
@@ -257,8 +267,7 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
     casts = [f"{_cast(column)} as {identifier(f'cast_{column.name}')}" for column in contract.columns]
     typed = [f"{_typed(column)} as {identifier(column.name)}" for column in contract.columns]
     known = [
-        f"{identifier(column.name)} in (from {identifier(reference_table(column))}) "
-        f"as {identifier(f'known_{column.name}')}"
+        f"{_is_known(column)} as {identifier(f'known_{column.name}')}"
         for column in contract.columns
         if column.checked_reference
     ]

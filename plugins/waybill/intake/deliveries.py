@@ -86,15 +86,15 @@ def merge_deliveries(
 
     `replaces` is the file_id of the older version of the same object, whose rows are withdrawn. A row that an earlier
     file brought is a `duplicate`; `unchanged` if only later files brought it, which it then takes over. Returns the
-    landing days whose current rows have another content than before.
+    business days whose current rows have another content than before: those of landing, if no other column says so.
     """
-    assert contract.landing_day_column
+    assert contract.period_column
     parts = {
         "table": relation(contract),
         "superseded": superseded_relation(contract),
         "key": columns_sql(contract.key),
         "columns": columns_sql(contract.names),
-        "day": sql.Identifier(contract.landing_day_column),
+        "day": sql.Identifier(contract.period_column),
         "replaces": sql.Literal(replaces),
         "file_id": sql.Literal(file_id),
         "period": sql.SQL("{}::date").format(sql.Literal(period.start)),

@@ -43,7 +43,10 @@ def lock_table(connection: Connection, table: str) -> None:
 def reference_values(
     connection: Connection, contract: Contract, contracts: Mapping[str, Contract], known_before: date | None
 ) -> dict[str, pa.Table]:
-    """By column with a checked reference the values it may take: those delivered before a day (None: all there are)."""
+    """By column with a checked reference the values it may take: those delivered before a day (None: all there are).
+
+    Where a reference must be in force, the first day of each value; then it plays no part when it was delivered.
+    """
     import pyarrow as pa
 
     found = {}
@@ -52,6 +55,9 @@ def reference_values(
             continue
         dataset, name = column.checked_reference
         target = contracts[dataset]
+        if column.in_force_on:
+            found[column.name] = _in_force(connection, target, name)
+            continue
         since = "valid_from" if target.load_mode == "snapshot" else "_delivered"
         rows = connection.execute(
             sql.SQL("select distinct {} from {} where {} < %s").format(
@@ -61,6 +67,23 @@ def reference_values(
         ).fetchall()
         found[column.name] = pa.table({name: pa.array([row[0] for row in rows], type=_arrow_type(target, name))})
     return found
+
+
+def _in_force(connection: Connection, target: Contract, name: str) -> pa.Table:
+    """Each value of a column, and since when it has a row."""
+    import pyarrow as pa
+
+    assert target.period_column
+    query = sql.SQL("select {name}, min({since}) from {table} group by {name}").format(
+        name=sql.Identifier(name), since=sql.Identifier(target.period_column), table=relation(target)
+    )
+    rows = connection.execute(query).fetchall()
+    return pa.table(
+        {
+            "value": pa.array([value for value, _ in rows], type=_arrow_type(target, name)),
+            "since": pa.array([since for _, since in rows], type=pa.date32()),
+        }
+    )
 
 
 def _arrow_type(contract: Contract, name: str) -> Any:
@@ -105,6 +128,9 @@ def _load(
     with connection.transaction():
         lock_table(connection, contract.table)
         ensure(connection, contract)
+        for column in contract.columns:
+            if column.checked_reference and column.in_force_on:  # nothing of it may have landed yet
+                ensure(connection, contracts[column.checked_reference[0]])
         before = ledger.predecessor(connection, contract, landed)
         if before and before[1:] == (received.sha256, True):
             ledger.note_same_content(connection, before[0], received)

@@ -82,6 +82,31 @@ def replay(
     return done
 
 
+def replay_waiting(
+    connection: Connection, contract: Contract, contracts: Mapping[str, Contract], run: Run
+) -> list[Replayed]:
+    """Try again the rows of a dataset for which nothing was in force on their date, and that had no other flaw.
+
+    So it does not matter whether they or what they refer to came first. Returns the files of which a row passed.
+    """
+    reasons = [f"in_force:{column.name}" for column in contract.columns if column.in_force_on]
+    if not reasons:
+        return []
+    waiting = connection.execute(
+        "select q.file_id, array_agg(q.record) from waybill.quarantine as q "
+        "inner join waybill.load_file as f using (file_id) "
+        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null and q.reasons <@ %s::text[] "
+        "group by q.file_id order by q.file_id",
+        (contract.table, reasons),
+    ).fetchall()
+    done = [
+        replayed
+        for file_id, records in waiting
+        for replayed in replay(connection, contract, contracts, run, file_id=file_id, records=records)
+    ]
+    return [replayed for replayed in done if replayed.books.rejected < replayed.books.rows_in]
+
+
 def _replay_file(
     connection: Connection,
     contract: Contract,

@@ -15,6 +15,7 @@ from waybill.intake.landing import LandedFile, list_landed, pending
 from waybill.intake.ledger import Books, Run
 from waybill.intake.load import load_file
 from waybill.intake.receive import receive
+from waybill.intake.replay import replay_waiting
 from waybill.intake.scratch import scratch_folder
 from waybill.period import Period
 from waybill.settings import settings
@@ -67,15 +68,13 @@ def take_in_arrived(
     For datasets whose files land at any time. `name` (of the object: its key, address or last part) or `days` (first
     and last landing day) limits that. A file that is refused does not keep the others out; `DataError` names all
     such files at the end. What another run refused is left alone until it changes, or is asked for by name or day.
+    Rows in quarantine that wait for what they refer to are tried again.
     """
     landed = list_landed(s3, settings().raw_bucket, contract, None, None)
     todo = pending(connection, contract, landed)
     if name is not None:
         if not any(_is_named(file, name) for file in landed):
-            prefix = raw_prefix(contract.domain, contract.name)
-            raise DataError(
-                f"{name!r} has not landed: there is no such object in s3://{settings().raw_bucket}/{prefix}"
-            )
+            _refuse_unknown(s3, name, contracts)
         todo = [file for file in todo if _is_named(file, name)]
     if days is not None:
         todo = [file for file in todo if days[0] <= file.period <= days[1]]
@@ -92,12 +91,24 @@ def take_in_arrived(
             continue
         if books is not None:
             done[file.key] = books
+    for replayed in replay_waiting(connection, contract, contracts, run):
+        log.info("%s: %s of the rows that waited", replayed.object_key, replayed.books)
     if refusals:
         raise DataError(
             f"{len(refusals)} of {len(todo)} files of {contract.table} were refused, "
             f"the others are loaded. {' '.join(refusals)}"
         )
     return done
+
+
+def _refuse_unknown(s3: Any, name: str, contracts: Mapping[str, Contract]) -> None:
+    """Raise `DataError` if no dataset of the domain has an object of the name."""
+    bucket = settings().raw_bucket
+    for contract in contracts.values():
+        if any(_is_named(file, name) for file in list_landed(s3, bucket, contract, None, None)):
+            return
+    prefixes = ", ".join(raw_prefix(contract.domain, contract.name) for contract in contracts.values())
+    raise DataError(f"{name!r} has not landed: there is no such object in s3://{bucket} under {prefixes}")
 
 
 def _is_named(file: LandedFile, name: str) -> bool:

@@ -1,0 +1,170 @@
+"""Purchases as they are ingested: by the day of their prefix, in the currencies asked for, with a rate in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import Connection
+
+from landing_support import csv_body
+from messaging_months import RUN
+from purchase_files import CONTRACTS, HEADER, Purchase, Purchases, Rate
+from waybill.contracts import ContractError, load
+from waybill.errors import DataError
+from waybill.intake.landing import list_landed
+from waybill.intake.replay import replay_waiting
+from waybill.intake.run import take_in_arrived
+from waybill.settings import PROJECT_ROOT, settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DAY = "2026-03-02"
+
+
+@pytest.fixture
+def purchases(empty_connection: Connection) -> Purchases:
+    return Purchases(empty_connection)
+
+
+@pytest.fixture
+def raw_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    settings.cache_clear()
+    yield bucket
+    settings.cache_clear()
+
+
+def body(*rows: Purchase) -> bytes:
+    return csv_body(HEADER, map(str, rows))
+
+
+def ids(connection: Connection) -> list[str]:
+    return [row[0] for row in connection.execute("select purchase_id from purchases.purchases order by 1")]
+
+
+def quarantined(connection: Connection) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "select object_key, record, reasons from waybill.quarantine inner join waybill.load_file using (file_id) "
+        "where resolved_as is null order by 1, 2"
+    ).fetchall()
+
+
+def test_the_prefix_names_the_day_of_ingestion_else_s3_does(s3: S3Client, raw_bucket: str) -> None:
+    for key in (
+        "datalake/bronze/year=2026/month=03/day=01/a.csv",
+        "datalake/bronze/year=2026/month=3/day=5/b.csv",
+        "datalake/bronze/year=2026/month=02/day=30/no_day.csv",
+        "datalake/bronze/loose.csv",
+        "datalake/bronze/year=2026/month=03/day=01/_SUCCESS",
+        "raw/purchases/rates/rates.csv",
+    ):
+        s3.put_object(Bucket=raw_bucket, Key=key, Body=b"x")
+    found = {
+        file.key.rsplit("/", 1)[1]: file.period.key
+        for file in list_landed(s3, raw_bucket, CONTRACTS["purchases"], None, None)
+    }
+    today = datetime.now(UTC).date().isoformat()
+    assert found.keys() == {"a.csv", "b.csv", "no_day.csv", "loose.csv"}
+    assert (found["a.csv"], found["b.csv"]) == ("2026-03-01", "2026-03-05")
+    assert max(found["no_day.csv"], found["loose.csv"]) <= today
+    assert min(found["no_day.csv"], found["loose.csv"]) > "2026-03-05", "the day on which S3 got it"
+
+
+def test_each_row_is_loaded_filtered_or_rejected_with_its_reasons(purchases: Purchases) -> None:
+    purchases.arrive("rates", DAY, "r.csv", [Rate("USD", "2026-01-15"), Rate("EUR")])
+    rows = [
+        Purchase("1"),
+        Purchase("2", currency="EUR"),
+        Purchase("3", currency="XXX", amount="nothing"),
+        Purchase("4", currency="usd"),
+        Purchase("5", date="2026-01-15"),
+        Purchase("6", date="2026-01-14"),
+        Purchase("7", date="2026-03-03"),
+        Purchase("8", amount="0"),
+        Purchase("9", email="nobody"),
+        Purchase("10", first_name="", last_name="", email=""),
+        Purchase("11", date="2026-01-14", amount="1.005"),
+        Purchase("12", date="soon"),
+        Purchase("13", customer=""),
+    ]
+    books = purchases.arrive("purchases", DAY, "p.csv", rows)
+    assert books
+    assert (books.rows_in, books.inserted, books.filtered, books.rejected) == (13, 3, 2, 8)
+    assert ids(purchases.connection) == ["1", "10", "5"]
+    reasons = {record: sorted(why) for _, record, why in quarantined(purchases.connection)}
+    assert reasons == {
+        4: ["in_force:currency", "pattern:currency"],
+        6: ["in_force:currency"],
+        7: ["rule:bought_by_ingestion"],
+        8: ["range:amount"],
+        9: ["pattern:email"],
+        11: ["in_force:currency", "type:amount"],
+        12: ["type:purchase_date"],
+        13: ["required:customer_id"],
+    }
+
+
+def test_a_purchase_waits_in_quarantine_until_its_rate_has_come(purchases: Purchases) -> None:
+    connection = purchases.connection
+    purchases.arrive(
+        "purchases", DAY, "p.csv", [Purchase("1"), Purchase("2", date="2026-02-01"), Purchase("3", amount="x")]
+    )
+    assert ids(connection) == []
+    purchases.arrive("rates", "2026-03-09", "r.csv", [Rate("EUR"), Rate("USD", "2026-02-02")])
+    assert ids(connection) == ["1"], "the rate is delivered later, and in force on the day"
+    assert [(record, sorted(why)) for _, record, why in quarantined(connection)] == [
+        (2, ["in_force:currency"]),
+        (3, ["in_force:currency", "type:amount"]),
+    ]
+    purchases.arrive("rates", "2026-03-10", "r.csv", [Rate("USD", "2026-02-01")])
+    assert ids(connection) == ["1", "2"]
+    assert replay_waiting(connection, CONTRACTS["purchases"], CONTRACTS, RUN) == []
+    ledger = "select rows_in, inserted, rejected from waybill.load_file where dataset = 'purchases.purchases'"
+    assert connection.execute(ledger).fetchall() == [(3, 2, 1)]
+
+
+def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
+    empty_connection: Connection, s3: S3Client, raw_bucket: str
+) -> None:
+    prefix = "datalake/bronze/year=2026/month=03/day=02/"
+    files = {f"{prefix}a.csv": body(Purchase("a")), f"{prefix}poison.csv": b"nonsense\n1\n"}
+    files["raw/purchases/rates/r.csv"] = b"rate,valid_from,currency\n1.5,2026-01-01,USD\n"
+    for key, text in files.items():
+        s3.put_object(Bucket=raw_bucket, Key=key, Body=text)
+
+    def take_in(dataset: str, **limits: Any) -> list[str]:
+        done = take_in_arrived(empty_connection, s3, CONTRACTS[dataset], CONTRACTS, RUN, **limits)
+        return [key.rsplit("/", 1)[1] for key in done]
+
+    with pytest.raises(DataError, match=r"1 of 2 files of purchases.purchases.*poison\.csv: required columns"):
+        take_in("purchases")
+    assert ids(empty_connection) == []
+    assert take_in("rates", name="a.csv") == [], "it is a file of the other dataset"
+    assert take_in("rates") == ["r.csv"]
+    with pytest.raises(DataError, match="1 of 1 files"):
+        take_in("purchases")
+    assert ids(empty_connection) == ["a"], "although a file was refused, what waited is tried again"
+    with pytest.raises(DataError, match=r"'z\.csv' has not landed: .* under datalake/bronze/, raw/purchases/rates/"):
+        take_in("rates", name="z.csv")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "old", "new", "message"),
+    [
+        ("purchases", "inForceOn, value: purchase_date", "inForceOn, value: amount", "inForceOn must be a date"),
+        ("rates", "landingDayColumn, value: landed_on", "landingDayColumn, value: valid_from", "landingDayColumn goes"),
+    ],
+)
+def test_a_contract_that_asks_for_what_cannot_be_is_refused(
+    tmp_path: Path, dataset: str, old: str, new: str, message: str
+) -> None:
+    text = (PROJECT_ROOT / f"include/contracts/purchases/{dataset}.yaml").read_text()
+    assert old in text
+    (tmp_path / f"{dataset}.yaml").write_text(text.replace(old, new))
+    with pytest.raises(ContractError, match=message):
+        load(tmp_path / f"{dataset}.yaml")
