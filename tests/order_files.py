@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from psycopg import Connection
@@ -49,6 +53,20 @@ class Line:
 
 def body(*lines: Line) -> bytes:
     return csv_body(HEADER, map(str, lines))
+
+
+def lines_of(text: bytes, rejected: Collection[int]) -> dict[tuple[str, str, int], Line]:
+    """The lines of a file but for the rejected records, by order, product and occurrence."""
+    found: dict[tuple[str, str, int], Line] = {}
+    seen = Counter[tuple[str, str]]()
+    for record, fields in enumerate(list(csv.reader(io.StringIO(text.decode())))[1:], start=1):
+        if record in rejected:
+            continue
+        order, written, ship_mode, *_, region, category, sub_category, product, cost, price, quantity, discount = fields
+        seen[order, product] += 1
+        line = Line(order, product, quantity, written, ship_mode, region, category, sub_category, cost, price, discount)
+        found[order, product, seen[order, product]] = line
+    return found
 
 
 def day(key: str) -> Period:

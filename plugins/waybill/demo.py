@@ -1,14 +1,14 @@
-"""The main job, for real: seed S3, backfill every pipeline with the scheduler, check the books."""
+"""The main job, for real: seed S3, let the scheduler run every pipeline, check the books."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,8 +16,11 @@ import httpx
 from psycopg import Connection
 
 from waybill import books
+from waybill.arrivals import Dropped, announce
+from waybill.contracts import load_domain
+from waybill.intake.landing import list_landed
 from waybill.period import Cadence, Period
-from waybill.sampledata import messaging, shop
+from waybill.sampledata import messaging, orders, shop
 from waybill.sampledata.files import ANSWER_KEYS, SampleData, upload
 from waybill.settings import settings
 from waybill.stack import Stack
@@ -44,13 +47,14 @@ class Pipeline:
     """How many of them, the last ones, are backfilled."""
     generate: Callable[..., SampleData]
     """Takes the last period, the number of periods, a seed and a scale."""
+    queue: str | None = None
+    """The setting with the address of the queue that tells of files: they start the DAG, and nothing is backfilled."""
 
 
 MESSAGING = Pipeline("messaging_monthly", "messaging", "month", 14, 12, messaging.generate)
 SHOP = Pipeline("shop_daily", "shop", "day", 30, 30, shop.generate)
-PIPELINES = (MESSAGING, SHOP)
-ON_ARRIVAL = ("orders_reports",)
-"""DAGs that have no periods to backfill: they wait for files."""
+ORDERS = Pipeline("orders_reports", "orders", "day", 4, 0, orders.generate, "orders_queue_url")
+PIPELINES = (MESSAGING, SHOP, ORDERS)
 
 
 @dataclass
@@ -59,9 +63,13 @@ class Outcome:
 
     pipeline: Pipeline
     periods: list[Period]
+    """Those that were backfilled, or those that the files landed for."""
     uploaded: int
-    backfill_seconds: float | None
-    """None when every month was there already."""
+    run_seconds: float | None
+    """How long it took from the backfill's start, or the last file's landing, to the end of the runs.
+
+    None when every period was there already.
+    """
     disagreements: list[str] = field(default_factory=list)
     gaps: list[books.Gap] = field(default_factory=list)
 
@@ -157,7 +165,7 @@ def run(
     progress: Callable[[Pipeline, int, int], object],
     pipelines: Sequence[Pipeline] = PIPELINES,
 ) -> list[Outcome]:
-    """Start everything and seed; then for each pipeline backfill what is missing and check its books.
+    """Start everything and seed; then for each pipeline run what is missing and check its books.
 
     `step` is told what begins, `progress` (pipeline, finished, all) runs. Raises `DemoFailed` if a run fails.
     """
@@ -167,28 +175,79 @@ def run(
         airflow_up = pool.submit(stack.up, report=step)
         upgrade(connect())
         bucket, s3 = settings().raw_bucket, stack.s3()
-        samples = {}
+        samples, uploaded = {}, {}
         for pipeline in pipelines:
             last = last_period(s3, pipeline)
-            files = pipeline.generate(last.key, pipeline.seeded)
-            samples[pipeline] = last, files, upload(s3, bucket, files).uploaded
+            samples[pipeline] = last, pipeline.generate(last.key, pipeline.seeded)
+            if pipeline.queue is None:  # the others' files land when somebody waits for them
+                uploaded[pipeline] = upload(s3, bucket, samples[pipeline][1]).uploaded
         airflow_up.result()
         api = Airflow(stack.airflow_address(), "admin", stack.passwords()["admin"])
         outcomes = []
-        for pipeline, (last, files, uploaded) in samples.items():
-            periods = [last.shift(-offset) for offset in reversed(range(pipeline.backfilled))]
+        for pipeline, (last, files) in samples.items():
+            api.unpause(pipeline.dag_id)
+            if pipeline.queue is None:
+                periods = [last.shift(-offset) for offset in reversed(range(pipeline.backfilled))]
+            else:
+                step(f"{pipeline.domain}: files land")
+                uploaded[pipeline] = upload(s3, bucket, files).uploaded
+                periods = _landing_days(s3, bucket, files)
             with connect() as connection:
-                api.unpause(pipeline.dag_id)
                 seconds = None
                 lacking = books.incomplete(connection, s3, pipeline.domain, periods)
-                missing = [period for period in periods if any(gap.period.covers(period) for gap in lacking)]
-                if missing:
+                if pipeline.queue is not None and (uploaded[pipeline] or lacking):
+                    announced = files.files[-1]
+                    landed = Dropped(bucket, announced.key, "", len(announced.body))
+                    seconds = _arrive(api, connection, pipeline, landed, progress)
+                elif missing := [period for period in periods if any(gap.period.covers(period) for gap in lacking)]:
                     step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
                     seconds = _backfill(api, connection, pipeline, missing, progress)
                 disagreements = books.disagreements(connection, files.answer_key)
                 lacking = books.incomplete(connection, s3, pipeline.domain, periods)
-            outcomes.append(Outcome(pipeline, periods, uploaded, seconds, disagreements, lacking))
+            outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, disagreements, lacking))
     return outcomes
+
+
+def _landing_days(s3: Any, bucket: str, sample: SampleData) -> list[Period]:
+    """The days from the first on which a file of the sample landed to the last."""
+    keys = {file.key for file in sample.files}
+    landed = [
+        file.period
+        for contract in load_domain(sample.domain).values()
+        for file in list_landed(s3, bucket, contract, None, None)
+        if file.key in keys
+    ]
+    return min(landed).until(max(landed))
+
+
+def _arrive(
+    api: Airflow,
+    connection: Connection,
+    pipeline: Pipeline,
+    landed: Dropped,
+    progress: Callable[[Pipeline, int, int], object],
+) -> float:
+    """Say that a file has landed, as S3 does on AWS, and wait for a run that began after that.
+
+    One message wakes the run: what else has landed it finds by itself.
+    """
+    import boto3
+
+    assert pipeline.queue is not None
+    began, said_at = time.monotonic(), datetime.now(UTC)
+    progress(pipeline, 0, 1)
+    announce(boto3.Session().client("sqs"), getattr(settings(), pipeline.queue), landed)
+    while True:
+        ended = {
+            run["dag_run_id"]: run["state"]
+            for run in api.runs(pipeline.dag_id)
+            if run["state"] in _FINISHED and datetime.fromisoformat(run["start_date"]) > said_at
+        }
+        _raise_for_failed(connection, ended)
+        if ended:
+            progress(pipeline, 1, 1)
+            return time.monotonic() - began
+        time.sleep(0.2)
 
 
 def _backfill(
@@ -209,12 +268,15 @@ def _backfill(
         }
         finished = [key for key, state in runs.items() if state in _FINISHED]
         progress(pipeline, len(finished), len(wanted))
-        if failed := sorted(key for key, state in runs.items() if state == "failed"):
-            refusals = connection.execute(
-                "select message from waybill.refusal order by refusal_id desc limit 3"
-            ).fetchall()
-            causes = "; ".join(row[0] for row in refusals) or "see the log of the failed task in Airflow"
-            raise DemoFailed(f"the runs of {', '.join(failed)} failed: {causes}")
+        _raise_for_failed(connection, runs)
         if len(finished) == len(wanted):
             return time.monotonic() - began
         time.sleep(0.5)
+
+
+def _raise_for_failed(connection: Connection, runs: Mapping[str, str]) -> None:
+    """Raise `DemoFailed` with the newest refusals if one of the runs (states by name) failed."""
+    if failed := sorted(key for key, state in runs.items() if state == "failed"):
+        refusals = connection.execute("select message from waybill.refusal order by refusal_id desc limit 3").fetchall()
+        causes = "; ".join(row[0] for row in refusals) or "see the log of the failed task in Airflow"
+        raise DemoFailed(f"the runs of {', '.join(failed)} failed: {causes}")

@@ -23,10 +23,12 @@ import pytest
 from psycopg import Connection
 
 from oracle_orders import EXPECTED, make_lines
-from order_files import Line, Orders, body
+from order_files import Line, Orders, body, lines_of
 from waiting import eventually
+from waybill import demo
 from waybill.arrivals import Dropped, announce
 from waybill.demo import Airflow
+from waybill.sampledata.orders import generate
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
@@ -114,18 +116,47 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
+def run_demo(stack: Stack) -> demo.Outcome:
+    [outcome] = demo.run(stack, step=lambda _: None, progress=lambda *_: None, pipelines=[demo.ORDERS])
+    return outcome
+
+
+def test_the_demos_orders_become_the_reports_of_their_landing_day(place: Place) -> None:
+    outcome = run_demo(place.stack)
+    assert outcome.run_seconds is not None
+    assert (outcome.disagreements, outcome.gaps) == ([], [])
+    [day] = outcome.periods
+    sample = generate(demo.last_period(place.stack.s3(), demo.ORDERS).key)
+    lines: dict[tuple[str, str, int], Line] = {}
+    for file, entry in zip(sample.files, sample.answer_key["files"], strict=True):
+        assert place.loaded()[file.key.removeprefix(PREFIX)] == day.key
+        lines = lines_of(file.body, {one["record"] for one in entry["rejected"]}) | lines
+    for report, expected in EXPECTED.items():
+        wanted = [{name: as_text(value) for name, value in row.items()} for row in expected(lines.values())]
+        found = place.report(report, day.key)
+        assert found is not None, report
+        assert [{name: row[name] for name in row if name != "day"} for row in found] == wanted, report
+    before = place.all("select report, exported_sha256, built_at from waybill.publication order by 1, 3")
+    again = run_demo(place.stack)
+    assert (again.uploaded, again.run_seconds, again.disagreements, again.gaps) == (0, None, [], [])
+    assert place.all("select report, exported_sha256, built_at from waybill.publication order by 1, 3") == before
+
+
 def test_a_dropped_file_becomes_reports_in_the_output_bucket(place: Place) -> None:
     day = today()
     place.drop(
-        place.write("first.csv", Line("1", region="North"), Line("2", region="Far", discount="10", quantity="3"))
+        place.write(
+            "first.csv",
+            Line("1", region="North", category="Toys"),
+            Line("2", region="Far", category="Toys", discount="10", quantity="3"),
+        )
     )
     assert eventually(lambda: place.profits(place.loaded().get("first.csv", day)).keys() >= {"North", "Far"}, SECONDS)
     assert place.loaded()["first.csv"] in (day, today())
     found = place.profits(place.loaded()["first.csv"])
     assert (found["North"], found["Far"]) == (Decimal(4), Decimal(9))
-    categories = place.report("orders_by_category", place.loaded()["first.csv"])
-    assert categories
-    assert categories[0]["orders_count"] == "2"
+    categories = place.report("orders_by_category", place.loaded()["first.csv"]) or []
+    assert [row["orders_count"] for row in categories if row["category"] == "Toys"] == ["2"]
     triggered = [run for run in place.api.runs(DAG_ID) if run["run_type"] == "asset_triggered"]
     assert triggered, "a message started it"
 

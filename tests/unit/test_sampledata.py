@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from oracle_messaging import expected, expected_books
+from waybill.sampledata import orders
 from waybill.sampledata.messaging import SampleData, generate, upload
 
 COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale", "filtered")
@@ -75,6 +76,18 @@ def test_same_options_give_the_same_bytes(sample: SampleData) -> None:
     assert pairs(again) == pairs(sample)
     assert json.dumps(again.answer_key) == json.dumps(sample.answer_key)
     assert pairs(generate("2026-05", seed=7)) != pairs(sample)
+
+
+def test_files_with_orders_are_the_same_for_the_same_options() -> None:
+    sample = orders.generate("2026-05-31", days=5)
+    assert pairs(orders.generate("2026-05-31", days=5)) == pairs(sample)
+    assert pairs(orders.generate("2026-05-31", days=5, seed=7)) != pairs(sample)
+    headers = {file.body.partition(b"\n")[0] for file in sample.files}
+    assert len(headers) == 3, "spelt in three ways"
+    totals = sample.answer_key["totals"]
+    assert totals["rows_in"] == totals["inserted"] + totals["rejected"] + totals["duplicate"]
+    assert 0.005 < totals["rejected"] / totals["rows_in"] < 0.02
+    assert totals["duplicate"] > 0
 
 
 def test_about_one_percent_is_dirty_and_every_kind_is_there(sample: SampleData) -> None:

@@ -78,6 +78,7 @@ def arrival_schedule(name: str, queue_url: str | None) -> AssetOrTimeSchedule | 
     reconciling = CronTriggerTimetable("*/15 * * * *", timezone="UTC")
     if queue_url is None:
         return reconciling
-    trigger = SqsSensorTrigger(sqs_queue=queue_url, max_messages=10, waiter_delay=2)
+    # The queue holds each request until there is a message, for as long as SQS allows: told at once, asked seldom.
+    trigger = SqsSensorTrigger(sqs_queue=queue_url, max_messages=10, wait_time_seconds=20, waiter_delay=1)
     landed = Asset(name, watchers=[AssetWatcher(name=f"{name}_queue", trigger=trigger)])
     return AssetOrTimeSchedule(timetable=reconciling, assets=landed)

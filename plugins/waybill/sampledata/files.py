@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from os.path import commonpath
 from typing import TYPE_CHECKING, Any
 
 from waybill.period import Cadence, Period
@@ -58,6 +59,8 @@ class Planting:
 
     domain: str
     cadence: Cadence = "month"
+    lands_any_time: bool = False
+    """Whether the files lie where their dataset lands, not in a folder of their period."""
     files: list[SampleFile] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     stories: list[str] = field(default_factory=list)
@@ -75,7 +78,8 @@ class Planting:
         filtered: int = 0,
     ) -> None:
         """Add one file with its books; a name that ends in `.gz` is compressed, without a time stamp."""
-        key = raw_prefix(self.domain, dataset, Period.parse(self.cadence, period)) + name
+        of_period = None if self.lands_any_time else Period.parse(self.cadence, period)
+        key = raw_prefix(self.domain, dataset, of_period) + name
         body = gzip.compress(spliced.body, mtime=0) if name.endswith(".gz") else spliced.body
         self.files.append(SampleFile(dataset, period, key, body))
         self.entries.append(
@@ -130,7 +134,7 @@ def upload(s3_client: Any, bucket: str, sample: SampleData) -> Uploaded:
     answer_key = json.dumps(sample.answer_key, indent=1, sort_keys=True, ensure_ascii=False)
     bodies[f"{ANSWER_KEYS}{sample.domain}.json"] = answer_key.encode()
     there: dict[str, str] = {}
-    for prefix in (f"raw/{sample.domain}/", ANSWER_KEYS):
+    for prefix in (commonpath([file.key for file in sample.files]), ANSWER_KEYS):
         for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             there.update({item["Key"]: item["ETag"].strip('"') for item in page.get("Contents", ())})
     wanted = {
