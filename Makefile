@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint bench lock terraform screenshots browser
+.PHONY: help demo up down clean test lint containers bench lock terraform screenshots browser
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -39,6 +39,7 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar include/sql
+	$(BIN)/hadolint Dockerfile
 
 screenshots: $(STAMP) browser ## picture both views, with the data that is there, for the README
 	@$(BIN)/python docs/screenshots.py
@@ -77,8 +78,25 @@ terraform: ## check the Terraform tree: layout, types and tests
 		if compgen -G "$$folder/*.tftest.hcl" >/dev/null; then $(TERRAFORM) -chdir=$$folder test; fi
 	done
 
+containers: .env ## start everything in containers (Docker with Compose)
+	@WAYBILL_CODE_VERSION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose up --build --detach --wait
+	port=$$(sed -n 's/^AIRFLOW_PORT=//p' .env)
+	echo "Airflow is at http://localhost:$${port:-8080}; log in as admin with ADMIN_PASSWORD of .env."
+
+.env: # secrets that are empty get random ones; the format is what Fernet wants, and good for the others
+	@umask 077
+	$(PYTHON) - > .env.new <<-'END'
+		import base64, re, secrets
+		fernet = lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+		make = lambda name: fernet() if name == "FERNET_KEY" else secrets.token_hex(20)
+		text = open(".env.example").read()
+		print(re.sub(r"(?m)^([A-Z_]+)=$$", lambda found: found[0] + make(found[1]), text), end="")
+	END
+	mv .env.new .env
+
 lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-celery.in -o requirements-celery.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) benchmarks/requirements-dlt.in -o benchmarks/requirements-dlt.txt
 

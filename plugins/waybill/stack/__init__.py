@@ -189,7 +189,7 @@ class Stack:
         postgres.initialise(self.home / "postgres", state.secrets["postgres"])
         processes.start("postgres")
         processes.wait("PostgreSQL", ["postgres"], lambda: postgres.accepts_connections(state))
-        postgres.create_databases(state)
+        postgres.create_databases(self.database_url("postgres", "postgres"), postgres.passwords(state))
         migrate = with_airflow and state.airflow_schema != airflow.VERSION
         if migrate:
             report("preparing Airflow's database")

@@ -10,6 +10,7 @@ import os
 import sys
 import sysconfig
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,29 +31,35 @@ ALERTS = "waybill-alerts"
 ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
 ORDERS_QUEUE = "waybill-orders"
+S3_PARTS = ("master", "volume", "filer", "admin", "s3")
 
 
 def programs(home: Path, state: State) -> tuple[Program, Program]:
     """The two servers, both on the loopback address only."""
-    ports = state.ports
-    # Its one account is that of the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
-    weed = (
+    moto = (sys.executable, "-m", "waybill.stack.aws", str(state.ports["aws"]))
+    # `weed` may wait for its clients without end; what it has acknowledged is on disk.
+    return Program("s3", s3_command(home / "s3", state.ports, "127.0.0.1"), stop_seconds=3), Program("aws", moto)
+
+
+def s3_command(folder: Path, ports: Mapping[str, int], listen: str) -> tuple[str, ...]:
+    """SeaweedFS with its data in `folder`; its one account is that of the environment.
+
+    Args:
+        folder: where the data lies.
+        ports: by part, with that for gRPC of each; SeaweedFS' own where there is none.
+        listen: the address that it is reached at.
+    """
+    parts = {part: number for part, number in ports.items() if part.removesuffix("_grpc") in S3_PARTS}
+    return (
         *(str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini"),
-        *(f"-dir={home / 's3'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-        *(f"-master.port={ports['master']}", f"-master.port.grpc={ports['master_grpc']}"),
-        *(f"-volume.port={ports['volume']}", f"-volume.port.grpc={ports['volume_grpc']}"),
-        *(f"-filer.port={ports['filer']}", f"-filer.port.grpc={ports['filer_grpc']}"),
-        *(f"-admin.port={ports['admin']}", f"-admin.port.grpc={ports['admin_grpc']}"),
-        *(f"-s3.port={ports['s3']}", f"-s3.port.grpc={ports['s3_grpc']}"),
+        *(f"-dir={folder}", "-ip=127.0.0.1", f"-ip.bind={listen}"),
+        *(f"-{part.removesuffix('_grpc')}.port{'.grpc' * part.endswith('_grpc')}={n}" for part, n in parts.items()),
         *("-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
         *("-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=1000"),
         *("-volume.preStopSeconds=0", "-s3.autoCreateBucket=false"),
         # Relative, because the path of a socket is limited to 108 bytes.
         *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
     )
-    moto = (sys.executable, "-m", "waybill.stack.aws", str(ports["aws"]))
-    # `weed` may wait for its clients without end; what it has acknowledged is on disk.
-    return Program("s3", weed, stop_seconds=3), Program("aws", moto)
 
 
 def environment(state: State) -> dict[str, str]:
@@ -82,16 +89,20 @@ def s3_client(state: State) -> S3Client:
 
 def s3_ready(state: State, *buckets: str) -> bool:
     """Whether S3 answers; then the buckets exist, with versioning on."""
-    client = boto3.client("s3", **_client_options(state, "s3"))
     try:
-        existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-        for name in buckets:
-            if name not in existing:
-                client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        make_buckets(boto3.client("s3", **_client_options(state, "s3")), *buckets)
     except (BotoCoreError, ClientError):
         return False
     return True
+
+
+def make_buckets(client: S3Client, *buckets: str) -> None:
+    """Make the buckets that are not there, and switch versioning on in all of them."""
+    existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for name in buckets:
+        if name not in existing:
+            client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
 
 def apis_ready(state: State) -> bool:
@@ -113,14 +124,14 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
     }
 
 
-def serve(port: int) -> None:
+def serve(port: int, listen: str = "127.0.0.1") -> None:
     """Run moto's server in this process, with the topic for alerts, a queue that keeps what it says, and orders' queue.
 
     The address of a queue follows from the port, the account and its name.
     """
     from moto.server import ThreadedMotoServer
 
-    ThreadedMotoServer("127.0.0.1", port).start()
+    ThreadedMotoServer(listen, port).start()
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name=ALERTS)["TopicArn"]
     sqs.create_queue(QueueName=ORDERS_QUEUE)
@@ -133,4 +144,4 @@ def serve(port: int) -> None:
 
 if __name__ == "__main__":
     os.environ["NO_PROXY"] = "*"
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), *sys.argv[2:])

@@ -10,6 +10,7 @@ import os
 import pwd
 import subprocess
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -35,6 +36,8 @@ SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
+ROLES = {"airflow": "airflow_db", "waybill_etl": "warehouse", "waybill_reader": "reader"}
+"""Who enters, beside the superuser, with the name of the secret."""
 # Bits of /proc/self/status' CapBnd; the second is the wider one, for containers that lack the first.
 CAPABILITIES = {"dac_read_search": 1 << 2, "dac_override": 1 << 1}
 
@@ -76,8 +79,8 @@ def initialise(data: Path, password: str) -> None:
 
 def url(state: State, role: str, database: str) -> str:
     """The address of a database for a role: postgres, airflow, waybill_etl or waybill_reader."""
-    secret = {"airflow": "airflow_db", "waybill_etl": "warehouse", "waybill_reader": "reader"}.get(role, role)
-    return f"postgresql://{role}:{state.secrets[secret]}@127.0.0.1:{state.ports['postgres']}/{database}"
+    secret = state.secrets[ROLES.get(role, role)]
+    return f"postgresql://{role}:{secret}@127.0.0.1:{state.ports['postgres']}/{database}"
 
 
 def accepts_connections(state: State) -> bool:
@@ -89,22 +92,29 @@ def accepts_connections(state: State) -> bool:
     return True
 
 
-def create_databases(state: State) -> None:
-    """Roles and databases that do not exist yet: Airflow's own, and the warehouse with its two roles."""
-    with psycopg.connect(url(state, "postgres", "postgres"), autocommit=True) as connection:
-        roles = {"airflow": "airflow_db", "waybill_etl": "warehouse", "waybill_reader": "reader"}
+def passwords(state: State) -> dict[str, str]:
+    """The passwords of the roles that `create_databases` makes."""
+    return {role: state.secrets[secret] for role, secret in ROLES.items()}
+
+
+def create_databases(superuser: str, passwords: Mapping[str, str]) -> None:
+    """Roles and databases that do not exist yet: Airflow's own, and the warehouse with its two roles.
+
+    Args:
+        superuser: libpq's connection string; what it does not say comes from libpq's variables.
+        passwords: by role; a role that exists gets it, too.
+    """
+    with psycopg.connect(superuser, autocommit=True) as connection:
         existing = {name for (name,) in connection.execute("select rolname from pg_roles")}
-        for role, secret in roles.items():
-            if role not in existing:
-                statement = sql.SQL("create role {} login password {}")
-                password = sql.Literal(state.secrets[secret])
-                connection.execute(statement.format(sql.Identifier(role), password))
+        for role, password in passwords.items():
+            statement = "alter role {} login password {}" if role in existing else "create role {} login password {}"
+            connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(password)))
         existing = {name for (name,) in connection.execute("select datname from pg_database")}
         for database, owner in {"airflow": "airflow", "warehouse": "waybill_etl"}.items():
             if database not in existing:
-                statement = sql.SQL("create database {} owner {}")
-                connection.execute(statement.format(sql.Identifier(database), sql.Identifier(owner)))
-    with psycopg.connect(url(state, "postgres", "warehouse"), autocommit=True) as connection:
+                statement = "create database {} owner {}"
+                connection.execute(sql.SQL(statement).format(sql.Identifier(database), sql.Identifier(owner)))
+    with psycopg.connect(superuser, dbname="warehouse", autocommit=True) as connection:
         connection.execute("create extension if not exists btree_gist")
         connection.execute("revoke all on database warehouse from public")
         connection.execute("grant connect on database warehouse to waybill_reader")

