@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint containers bench lock terraform screenshots browser
+.PHONY: help demo up down clean test lint containers artefacts bench lock terraform screenshots browser
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -93,6 +93,10 @@ containers: .env ## start everything in containers (Docker with Compose)
 		print(re.sub(r"(?m)^([A-Z_]+)=$$", lambda found: found[0] + make(found[1]), text), end="")
 	END
 	mv .env.new .env
+
+artefacts: ## make dist/plugins.zip and dist/requirements.txt for MWAA
+	@$(PYTHON) deploy/artefacts.py dist
+	sha256sum dist/plugins.zip dist/requirements.txt
 
 lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt

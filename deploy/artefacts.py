@@ -1,0 +1,56 @@
+"""What MWAA runs, as files: `python deploy/artefacts.py [folder]`, by default into dist/.
+
+plugins.zip       what is in plugins/, with include/ and constraints.txt beside it
+requirements.txt  the packages of requirements.in, at exactly the versions of the lock
+
+The same content makes the same bytes, so that an object's version changes when its content does. Only the standard
+library is used.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGINS_ON_MWAA = "/usr/local/airflow/plugins"
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """The files of plugins.zip by their names in it."""
+    files = {}
+    for folder, within in (("plugins", ""), ("include", "include/")):
+        for path in (root / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[within + path.relative_to(root / folder).as_posix()] = path.read_bytes()
+    return files | {"constraints.txt": constraints((root / "requirements.txt").read_text()).encode()}
+
+
+def constraints(lock: str) -> str:
+    """The lock without hashes, which pip does not take from a constraints file."""
+    pinned = re.findall(r"(?m)^([A-Za-z0-9._-]+==[^ \\\n]+(?: ; [^\\\n]*[^ \\\n])?)", lock)
+    return "".join(f"{line}\n" for line in pinned)
+
+
+def requirements(wanted: str) -> str:
+    """The direct dependencies. MWAA would choose other versions, if no constraints were named."""
+    lines = [line for line in wanted.splitlines() if line and not line.startswith("#")]
+    return "\n".join([f'--constraint "{PLUGINS_ON_MWAA}/constraints.txt"', *lines, ""])
+
+
+def write(folder: Path, root: Path = ROOT) -> None:
+    """Write both files into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / "plugins.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name, content in sorted(contents(root).items()):
+            entry = zipfile.ZipInfo(name)  # dated 1980
+            entry.create_system = 3
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
+    (folder / "requirements.txt").write_text(requirements((root / "requirements.in").read_text()))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist")
