@@ -11,6 +11,7 @@ from waybill import zones
 from waybill.contracts import Contract
 from waybill.masking import RESTRICTED, masked_columns
 from waybill.period import Period
+from waybill.zones import Layout
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +39,16 @@ def register(glue: Any, contract: Contract, bucket: str, days: Mapping[date, int
     """
     names = {"DatabaseName": zones.CATALOG_DATABASE, "TableName": zones.catalog_table(contract.domain, contract.name)}
     _ensure_table(glue, contract, bucket)
+    layout = _layout(contract)
     for some in _batches([day for day in sorted(days) if days[day]], _WRITTEN_AT_ONCE):
-        partitions = {day.isoformat(): _partition(contract, bucket, day) for day in some}
+        partitions = {tuple(layout.values(day)): _partition(contract, bucket, day) for day in some}
         answer = glue.batch_create_partition(**names, PartitionInputList=list(partitions.values()))
         there = _refused(answer, "AlreadyExistsException")
         if there:
-            entries = [{"PartitionValueList": [value], "PartitionInput": partitions[value]} for value in there]
+            entries = [{"PartitionValueList": [*values], "PartitionInput": partitions[values]} for values in there]
             _refused(glue.batch_update_partition(**names, Entries=entries), "EntityNotFoundException")
     for some in _batches([day for day in sorted(days) if not days[day]], _DELETED_AT_ONCE):
-        values = [{"Values": [day.isoformat()]} for day in some]
+        values = [{"Values": layout.values(day)} for day in some]
         _refused(glue.batch_delete_partition(**names, PartitionsToDelete=values), "EntityNotFoundException")
 
 
@@ -93,14 +95,17 @@ def _table(contract: Contract, bucket: str) -> dict[str, Any]:
         "Description": f"{contract.description} {contract.grain}".strip(),
         "TableType": "EXTERNAL_TABLE",
         "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet"},
-        "PartitionKeys": [{"Name": "dt", "Type": "string", "Comment": "Calendar day, like 2026-03-31."}],
+        "PartitionKeys": [
+            {"Name": name, "Type": "string", "Comment": f"Calendar day, like {date(2026, 3, 31).strftime(form)}."}
+            for name, form in _layout(contract).folders
+        ],
         "StorageDescriptor": _storage(contract, _location(contract, bucket)),
     }
 
 
 def _partition(contract: Contract, bucket: str, day: date) -> dict[str, Any]:
     return {
-        "Values": [day.isoformat()],
+        "Values": _layout(contract).values(day),
         "Parameters": {"classification": "parquet"},
         "StorageDescriptor": _storage(contract, _location(contract, bucket, day)),
     }
@@ -116,8 +121,12 @@ def _storage(contract: Contract, location: str) -> dict[str, Any]:
     return {"Columns": columns, "Location": location, **_FORMAT}
 
 
+def _layout(contract: Contract) -> Layout:
+    return zones.processed_layout(contract.domain, contract.name)
+
+
 def _location(contract: Contract, bucket: str, day: date | None = None) -> str:
-    return f"s3://{bucket}/{zones.processed_prefix(contract.domain, contract.name, day)}"
+    return f"s3://{bucket}/{_layout(contract).prefix(day)}"
 
 
 def _holds(there: Any, wanted: Any) -> bool:
@@ -131,15 +140,17 @@ def _batches(days: list[date], size: int) -> Iterator[list[date]]:
     return (days[start : start + size] for start in range(0, len(days), size))
 
 
-def _refused(answer: dict[str, Any], expected: str) -> list[str]:
-    """The partitions of a batch that the catalog did not take for the expected reason; raises for any other."""
+def _refused(answer: dict[str, Any], expected: str) -> list[tuple[str, ...]]:
+    """The values of each partition of a batch that was not taken for the expected reason; raises for any other."""
     refused = []
     for error in answer.get("Errors", []):
-        [value] = error.get("PartitionValues") or error["PartitionValueList"]
+        values = tuple(error.get("PartitionValues") or error["PartitionValueList"])
         detail = error["ErrorDetail"]
         if detail["ErrorCode"] != expected:
-            raise CatalogRefused(f"partition {value}: {detail['ErrorCode']}: {detail.get('ErrorMessage', '')}")
-        refused.append(value)
+            raise CatalogRefused(
+                f"partition {'/'.join(values)}: {detail['ErrorCode']}: {detail.get('ErrorMessage', '')}"
+            )
+        refused.append(values)
     return refused
 
 
@@ -152,7 +163,7 @@ def _listed(glue: Any, contract: Contract) -> dict[date, str]:
     )
     try:
         return {
-            date.fromisoformat(partition["Values"][0]): partition["StorageDescriptor"]["Location"]
+            date.fromisoformat("-".join(partition["Values"])): partition["StorageDescriptor"]["Location"]
             for page in pages
             for partition in page["Partitions"]
         }
@@ -161,7 +172,7 @@ def _listed(glue: Any, contract: Contract) -> dict[date, str]:
 
 
 def _days_with_files(s3: Any, contract: Contract, bucket: str) -> Iterator[date]:
-    prefix = zones.processed_prefix(contract.domain, contract.name)
+    prefix = _layout(contract).prefix()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             yield Period.parse("day", zones.period_of(item["Key"]) or item["Key"]).start

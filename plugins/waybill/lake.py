@@ -1,4 +1,4 @@
-"""The processed zone: each day of a dataset as one Parquet file, for engines other than the warehouse."""
+"""The processed zone: each day of a table as one Parquet file, for engines other than the warehouse."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ order by c.day
 def write_changed_days(
     connection: Connection, s3: Any, glue: Any, contracts: Iterable[Contract]
 ) -> dict[str, dict[date, int]]:
-    """Write and register the days of each dataset that files were delivered for or that changed since; rows by day.
+    """Write and register the days of each table that files were delivered for or that changed since; rows by day.
 
     `connection` is in autocommit mode. A run that dies on the way leaves days stale, and the next one writes them. A
     catalog that lost its tables gets them back.
@@ -72,10 +72,11 @@ def write_days(connection: Connection, s3: Any, contract: Contract, days: Iterab
     """Make the files of these calendar days what the warehouse holds; returns each day's number of rows.
 
     A merged dataset's day has the rows whose period column falls on it in the business time zone, a snapshot's
-    those that were current at its end. A day without rows has no file. A file that is right is not written again;
-    one run at a time writes a day, so the file never falls behind what was committed before.
+    those that were current at its end, a derived table's those of the day's period. A day without rows has no file.
+    A file that is right is not written again; one run at a time writes a day, so the file never falls behind what was
+    committed before.
 
-    `connection` is in autocommit mode. Raises `DataError` for a dataset without days, `SettingsError` without the
+    `connection` is in autocommit mode. Raises `DataError` for a table without days, `SettingsError` without the
     key that restricted columns need.
     """
     bucket, rows, written = settings().lake_bucket, {}, 0
@@ -101,10 +102,9 @@ def _rows_of(contract: Contract, day: date) -> sql.Composed:
     order = columns_sql(contract.row_key)
     if contract.load_mode == "snapshot":
         return sql.SQL("from {}({}) order by {}").format(as_of_function(contract), sql.Literal(following), order)
-    if not contract.is_merged:
-        raise DataError(f"{contract.table} is a {contract.load_mode}, not a dataset: it has no days in the lake")
-    assert contract.period_column
-    is_instant = contract.has_instants(contract.period_column)
+    if contract.day_column is None:
+        raise DataError(f"{contract.table} is a {contract.load_mode} without days: it has none in the lake")
+    is_instant = contract.has_instants(contract.day_column)
     bound = sql.SQL("{}::timestamp at time zone {}" if is_instant else "{}")
     zone = sql.Literal(settings().timezone)
     return sql.SQL("from {} where {column} >= {} and {column} < {} order by {}").format(
@@ -112,5 +112,5 @@ def _rows_of(contract: Contract, day: date) -> sql.Composed:
         bound.format(sql.Literal(day), zone),
         bound.format(sql.Literal(following), zone),
         order,
-        column=sql.Identifier(contract.period_column),
+        column=sql.Identifier(contract.day_column),
     )

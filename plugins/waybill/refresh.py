@@ -32,6 +32,7 @@ from waybill.reports import (
 )
 from waybill.warehouse.dimension import build_dimension
 from waybill.warehouse.schema import ensure
+from waybill.warehouse.summary import build_summary
 from waybill.zones import report_files, report_schema, star_schema
 
 log = logging.getLogger(__name__)
@@ -81,13 +82,18 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
         contract = table.contract
         if contract.domain != schema:
             continue
+        summaries = [
+            one.contract for one in tables if one.contract.load_mode == "summary" and contract.table in one.inputs
+        ]
         for period in stale_periods(connection, domain, table):
             find_basis = partial(_basis, connection, table, period)
             try:
                 if contract.load_mode == "dimension":
                     built = build_dimension(connection, contract, find_basis, table.text, run, datasets)
+                elif contract.load_mode == "summary":
+                    built = build_summary(connection, contract, find_basis, table.text, run)
                 else:
-                    built = build_from_sql(connection, contract, find_basis, table.text, period, run)
+                    built = build_from_sql(connection, contract, find_basis, table.text, period, run, summaries)
             except DataError as error:
                 failures.append(str(error))
                 continue
@@ -127,10 +133,10 @@ order by c.start
 def stale_periods(connection: Connection, domain: str, table: Derived) -> list[Period]:
     """The periods to rebuild, of every cadence, among those that files were delivered for.
 
-    A dimension has one, all time; whether that is stale is seen when it is about to be built.
+    A dimension or summary has one, all time; whether that is stale is seen when it is about to be built.
     """
     contract, found = table.contract, []
-    if contract.load_mode == "dimension":
+    if contract.load_mode in ("dimension", "summary"):
         return [ALL_TIME]
     for cadence in contract.cadences:
         rows = connection.execute(

@@ -1,7 +1,7 @@
 """Every S3 prefix and every schema name, in one place.
 
 The raw zone (also called bronze) holds files as they arrived, one prefix a dataset and period; the processed zone
-(silver) the rows that were loaded from them, one Parquet file a dataset and day. Where the rest of a company expects
+(silver) the rows that were loaded from them, one Parquet file a table and day. Where the rest of a company expects
 another layout, as for purchases, a dataset has one of its own.
 """
 
@@ -42,6 +42,10 @@ class Layout:
 _MONTH, _DAY = (("month", "%Y-%m"),), (("dt", "%Y-%m-%d"),)
 _CALENDAR = (("year", "%Y"), ("month", "%m"), ("day", "%d"))
 _RAW = {"purchases.purchases": Layout("datalake/bronze/", _CALENDAR)}
+_PROCESSED = {
+    "purchases_star.fact_purchases": Layout("datalake/silver/", (("ingestion_date", "%Y-%m-%d"),)),
+    "purchases_star.customer_spend": Layout("datalake/gold/", _CALENDAR),
+}
 
 
 def raw_layout(domain: str, dataset: str, cadence: Cadence = "day") -> Layout:
@@ -62,17 +66,17 @@ def period_of(key: str) -> str | None:
     folders = dict(folder.split("=", 1) for folder in key.split("/")[:-1] if "=" in folder)
     if "year" in folders:
         return "-".join(folders.get(name, "") for name, _ in _CALENDAR)
-    return folders.get("month") or folders.get("dt")
+    return folders.get("month") or folders.get("dt") or folders.get("ingestion_date")
 
 
-def processed_prefix(domain: str, dataset: str, day: date | None = None) -> str:
-    """Where the rows of a dataset lie for other engines: `processed/shop/reviews/dt=2026-03-31/`."""
-    return Layout(f"processed/{domain}/{dataset}/", _DAY).prefix(day)
+def processed_layout(domain: str, table: str) -> Layout:
+    """How a table is laid out for other engines: `processed/shop/reviews/dt=2026-03-31/`."""
+    return _PROCESSED.get(f"{domain}.{table}", Layout(f"processed/{domain}/{table}/", _DAY))
 
 
 def processed_key(domain: str, dataset: str, day: date) -> str:
     """The object that holds a day's rows."""
-    return f"{processed_prefix(domain, dataset, day)}{dataset}.parquet"
+    return f"{processed_layout(domain, dataset).prefix(day)}{dataset}.parquet"
 
 
 def catalog_table(domain: str, dataset: str) -> str:

@@ -1,7 +1,11 @@
-"""Fixtures of the tests that land files."""
+"""Fixtures of the tests that land files and look into the catalog."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
 import pytest
 
 pytest.register_assert_rewrite("landing_support")
@@ -25,3 +29,12 @@ __all__ = [
     "landing_dsn",
     "operations_dsn",
 ]
+
+
+@pytest.fixture
+def glue(stack_environment: dict[str, str]) -> Iterator[Any]:
+    """A client of an empty catalog."""
+    client: Any = boto3.client("glue")
+    yield client
+    for database in client.get_databases()["DatabaseList"]:
+        client.delete_database(Name=database["Name"])

@@ -157,7 +157,11 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
     ("arguments", "exit_code", "said"),
     [
         (("books", "2026-02", "2026-01"), 1, "2026-02 comes after 2026-01"),
-        (("books", "2026-01", "2026-02", "--domain", "mesaging"), 1, "no domain 'mesaging' .* messaging, orders, purchases, shop"),
+        (
+            ("books", "2026-01", "2026-02", "--domain", "mesaging"),
+            1,
+            "no domain 'mesaging' .* messaging, orders, purchases, shop",
+        ),
         (("books", "2026-01", "2026-02", "--domain", "messaging_report"), 1, "no domain 'messaging_report'"),
         (("quarantine", "trafic"), 1, "no dataset 'trafic' in messaging; there are channels, customers, traffic"),
         (("quarantine", "reviews", "--domain", "shop"), 0, r"No row of shop\.reviews is in quarantine"),

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection
@@ -28,15 +27,6 @@ CONTRACTS = load_domain("shop")
 REVIEWS = CONTRACTS["reviews"]
 DAY = date(2026, 3, 1)
 NAMES = {"DatabaseName": "waybill_processed", "TableName": "shop_reviews"}
-
-
-@pytest.fixture
-def glue(stack_environment: dict[str, str]) -> Iterator[Any]:
-    """A client of an empty catalog."""
-    client: Any = boto3.client("glue")
-    yield client
-    for database in client.get_databases()["DatabaseList"]:
-        client.delete_database(Name=database["Name"])
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from waybill.period import Cadence
 from waybill.settings import PREFIX, Settings, settings
 
 Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
-LoadMode = Literal["snapshot", "changes", "merge", "dimension", "report"]
+LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
 _OPERATORS = {
     "mustBe": "=",
     "mustNotBe": "<>",
@@ -31,7 +31,7 @@ _OPERATORS = {
     "mustBeLessThan": "<",
     "mustBeLessOrEqualTo": "<=",
 }
-_COLUMN_CUSTOM_PROPERTIES = {"dateForms", "nullWords", "onlyValuesOf"}
+_COLUMN_CUSTOM_PROPERTIES = {"dateForms", "index", "nullWords", "onlyValuesOf"}
 DATE_FORMS = ("YYYY-MM-DD", "M/D/YYYY")
 _CADENCES: dict[str, Cadence] = {"d": "day", "w": "week", "months": "month"}
 _SCHEMA_CUSTOM_PROPERTIES = {
@@ -44,6 +44,7 @@ _SCHEMA_CUSTOM_PROPERTIES = {
     "periodColumn",
     "rejectThresholdPct",
     "rowRules",
+    "updatedAtColumn",
     "versionColumn",
 }
 
@@ -91,6 +92,8 @@ class Column:
     """Words that stand for an absent value, in any case."""
     date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
     """How a date may be written: some of `DATE_FORMS`."""
+    index: Literal["ascending", "descending"] | None = None
+    """An index of the column alone, and its direction."""
     only_values_of: str | None = None
     """The setting, by field name, that lists the values of interest: rows with another one are filtered."""
 
@@ -159,6 +162,8 @@ class Contract:
     """Holds the day on which the row's file landed; no file brings it. Files of such a dataset land at any time."""
     occurrence_column: str | None = None
     """Tells rows of a file apart that agree in the rest of the key: 1 for the first; no file brings it."""
+    updated_at_column: str | None = None
+    """Of a summary: holds when another column of the row changed last; its SQL does not give it."""
     row_rules: tuple[RowRule, ...] = ()
     days_before: int | None = 0
     """How many days before its period a report reads; None: all."""
@@ -238,6 +243,18 @@ class Contract:
     def is_merged(self) -> bool:
         """Whether the rows of its files are merged by their key, so that older versions are kept as superseded."""
         return self.load_mode in ("merge", "changes")
+
+    @property
+    def computed_columns(self) -> list[str]:
+        """Names of the columns that the SQL of a derived table gives."""
+        return [name for name in self.names if name != self.updated_at_column]
+
+    @property
+    def day_column(self) -> str | None:
+        """The column that says to which calendar day a row belongs, if rows belong to days."""
+        if self.is_dataset:
+            return self.period_column
+        return self.key[0] if self.cadences == ("day",) else None
 
     @property
     def is_partitioned(self) -> bool:
@@ -342,6 +359,9 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     custom = _custom(raw)
     if unknown := set(custom) - _COLUMN_CUSTOM_PROPERTIES:
         raise ContractError(f"{path}: the column {name!r} has unknown custom properties {sorted(unknown)}")
+    index = custom.get("index")
+    if index not in (None, "ascending", "descending"):
+        raise ContractError(f"{path}: the index of {name!r} must be ascending or descending, not {index!r}")
     date_forms = tuple(custom.get("dateForms", Column.date_forms))
     if not date_forms or not set(date_forms) <= set(DATE_FORMS):
         raise ContractError(f"{path}: the dateForms of {name!r} must be some of {', '.join(DATE_FORMS)}")
@@ -364,6 +384,7 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
         business_name=raw.get("businessName"),
         null_words=tuple(str(word) for word in custom.get("nullWords", [])),
         date_forms=date_forms,
+        index=index,
         only_values_of=_setting(path, name, custom.get("onlyValuesOf")),
     )
 
@@ -450,6 +471,7 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
         or custom.get("landingDayColumn")
         or next((item.name for item in columns if item.partitioned), None),
         version_column=custom.get("versionColumn"),
+        updated_at_column=custom.get("updatedAtColumn"),
         landing_day_column=custom.get("landingDayColumn"),
         occurrence_column=custom.get("occurrenceColumn"),
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
@@ -471,7 +493,7 @@ def _problem(contract: Contract) -> str | None:
         "needs at least one primaryKey column": not contract.key,
         f"loadMode {mode!r} must be one of {', '.join(get_args(LoadMode))}": mode not in get_args(LoadMode),
         "slaProperties must name a frequency: its unit says how long a period is": (
-            not contract.cadences and mode != "dimension"
+            not contract.cadences and mode not in ("dimension", "summary")
         ),
         "periodColumn and versionColumn must be columns of the contract": (
             not {period_column, version_column} <= {*contract.names, None}
@@ -513,6 +535,11 @@ def _problem(contract: Contract) -> str | None:
             contract.occurrence_column is not None
             and not (contract.occurrence_column in contract.key and types[contract.occurrence_column] == "integer")
         ),
+        "a summary has a key of one column, and an updatedAtColumn of the type timestamptz": (
+            mode == "summary"
+            and not (len(contract.key) == 1 and types.get(contract.updated_at_column or "") == "timestamptz")
+        ),
+        "an index is for derived tables": contract.is_dataset and any(column.index for column in contract.columns),
         "onlyValuesOf is for one column, of the type text": any(
             column.only_values_of and (column.physical_type != "text" or column is not contract.filter_column)
             for column in contract.columns

@@ -19,6 +19,7 @@ from waybill.operators.session import (
 )
 
 if TYPE_CHECKING:
+    from waybill.contracts import Contract
     from waybill.period import Cadence, Period
 
 log = logging.getLogger(__name__)
@@ -165,8 +166,15 @@ class QualityOperator(BaseOperator):
         return {f"{result.subject}.{result.check.name}": result.passed for result in results}
 
 
+def _has_days(contract: Contract) -> bool:
+    return contract.load_mode == "snapshot" or contract.day_column is not None
+
+
 class ProcessedOperator(BaseOperator):
-    """Writes the days of the domain's datasets that changed to the processed zone; returns their rows by dataset."""
+    """Writes the days of the domain's tables that changed to the processed zone; returns their rows by table.
+
+    The domain is that of datasets or, like `purchases_star`, of derived tables; those without days are left out.
+    """
 
     ui_color = "#e8f4f8"
 
@@ -179,6 +187,6 @@ class ProcessedOperator(BaseOperator):
         from waybill.lake import write_changed_days
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            contracts = load_domain(self.domain).values()
+            contracts = [contract for contract in load_domain(self.domain).values() if _has_days(contract)]
             written = write_changed_days(connection, s3_client(), glue_client(), contracts)
         return {name: {str(day): rows for day, rows in days.items()} for name, days in written.items()}

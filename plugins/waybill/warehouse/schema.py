@@ -33,6 +33,11 @@ def superseded_relation(contract: Contract) -> sql.Identifier:
     return sql.Identifier(contract.domain, f"{contract.name}_superseded")
 
 
+def touched_relation(contract: Contract) -> sql.Identifier:
+    """The table of a summary's members that are to be computed again."""
+    return sql.Identifier(contract.domain, f"{contract.name}_touched")
+
+
 def as_of_function(contract: Contract) -> sql.Identifier:
     """The function that gives the rows as known just before a day."""
     return sql.Identifier(contract.domain, f"{contract.name}_as_of")
@@ -69,8 +74,13 @@ def definitions(contract: Contract) -> sql.Composed:
 def _create(contract: Contract) -> list[sql.Composed]:
     table, key = relation(contract), columns_sql(contract.row_key)
     body = definitions(contract)
+    create = sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)
     if contract.load_mode == "report":
-        return [sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)]
+        return [create]
+    if contract.load_mode == "summary":
+        member = sql.SQL(", ").join(column_definition(column) for column in contract.columns if column.key_position)
+        touched = sql.SQL("create table {} ({}, primary key ({}))").format(touched_relation(contract), member, key)
+        return [create, touched]
     if contract.load_mode == "dimension":
         return [sql.SQL("create table {} ({}, primary key ({}){})").format(table, body, key, _no_overlap(contract))]
     if contract.load_mode == "snapshot":
@@ -99,6 +109,20 @@ def _create(contract: Contract) -> list[sql.Composed]:
     ]
 
 
+def _indexes(contract: Contract) -> list[sql.Composed]:
+    """The indexes that the contract asks for beside that of the key."""
+    return [
+        sql.SQL("create index if not exists {} on {} ({} {})").format(
+            sql.Identifier(f"{contract.name}_{column.name}_{column.index}"),
+            relation(contract),
+            sql.Identifier(column.name),
+            sql.SQL("desc" if column.index == "descending" else "asc"),
+        )
+        for column in contract.columns
+        if column.index
+    ]
+
+
 def _no_overlap(contract: Contract) -> sql.Composable:
     """The constraint that no two versions of a dimension's member are valid at once."""
     member = next((column.name for column in contract.columns if column.reference), None)
@@ -111,7 +135,7 @@ def _no_overlap(contract: Contract) -> sql.Composable:
 
 def _readers(contract: Contract) -> list[sql.Composed]:
     """The view of current rows (if the table holds others, too) and the as-of function; replaced with the contract."""
-    if contract.load_mode in ("report", "dimension"):
+    if not contract.is_dataset:
         return []
     table, function = relation(contract), as_of_function(contract)
     names, types = columns_sql(contract.names), definitions_for_result(contract)
@@ -316,7 +340,7 @@ def ensure(connection: Connection, contract: Contract) -> None:
         sql.SQL("grant usage on schema {} to {}").format(schema, sql.Identifier(READER_ROLE)),
         sql.SQL("grant select on all tables in schema {} to {}").format(schema, sql.Identifier(READER_ROLE)),
     ]
-    for statement in [*statements, *_readers(contract), *_comments(contract), *grants]:
+    for statement in [*statements, *_indexes(contract), *_readers(contract), *_comments(contract), *grants]:
         connection.execute(statement)
     if is_changed_version(connection, contract):
         log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
@@ -328,5 +352,5 @@ def ensure(connection: Connection, contract: Contract) -> None:
 
 def ensure_domain(connection: Connection, contracts: dict[str, Contract]) -> None:
     """`ensure` each contract of a domain; datasets first, because reports' checks read them."""
-    for contract in sorted(contracts.values(), key=lambda item: item.load_mode in ("report", "dimension")):
+    for contract in sorted(contracts.values(), key=lambda item: not item.is_dataset):
         ensure(connection, contract)
