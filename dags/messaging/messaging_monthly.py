@@ -34,10 +34,10 @@ from waybill.operators import (
     PythonReportOperator,
     QualityOperator,
     SqlReportOperator,
-    alert_failure,
     deadline_alert,
     intake_tasks,
     month_param,
+    run_callbacks,
 )
 from waybill.zones import report_files
 
@@ -55,8 +55,8 @@ with DAG(
     max_active_runs=4,
     params={"month": month_param()},
     default_args=DEFAULT_ARGS,
-    on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=3),
+    **run_callbacks("messaging"),
 ):
     landed = LandedSensor(task_id="landed", poke_interval=60, timeout=172_800, **OF_MONTH)
     intake = intake_tasks(**OF_MONTH)

@@ -17,7 +17,8 @@ any, so that a lost one changes nothing. Files that land together are one run. B
 * `complete` only says that a task before it failed.
 * Anything else is retried with growing pauses; it is infrastructure.
 
-One alert goes out for a failed run, and one when a run has not ended after two hours.
+One alert goes out for a failed run, one when a run has not ended after two hours, and a message of what was loaded and
+reported for one that ended well, if that was anything.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from waybill.operators import (
     IntakeArrivedOperator,
     PublishChangedOperator,
     RefreshOperator,
-    alert_failure,
     arrival_params,
     arrival_schedule,
     deadline_alert,
+    run_callbacks,
 )
 from waybill.settings import settings
 from waybill.zones import report_schema
@@ -52,8 +53,8 @@ with DAG(
     max_active_runs=1,
     params=arrival_params(),
     default_args=DEFAULT_ARGS,
-    on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=2),
+    **run_callbacks("orders", on_arrival=True),
 ):
     intake = IntakeArrivedOperator(domain="orders", dataset="lines")
     # A refused file keeps the others from nothing.

@@ -37,10 +37,10 @@ from waybill.operators import (
     PublishChangedOperator,
     QualityOperator,
     RefreshOperator,
-    alert_failure,
     day_param,
     deadline_alert,
     intake_tasks,
+    run_callbacks,
 )
 from waybill.zones import report_schema, star_schema
 
@@ -58,8 +58,8 @@ with DAG(
     max_active_runs=4,
     params={"day": day_param()},
     default_args=DEFAULT_ARGS,
-    on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=3),
+    **run_callbacks("shop"),
 ):
     landed = LandedSensor(task_id="landed", poke_interval=60, timeout=86_400, **OF_DAY)
     processed = ProcessedOperator(task_id="processed", domain="shop")

@@ -1,8 +1,14 @@
-"""What is said to whom when a run fails or is late: once for a run, whatever its tries and tasks."""
+"""What is said to whom when a run fails, is late or has changed something: once for a run, whatever its tries."""
 
 from __future__ import annotations
 
-from psycopg import Connection
+from psycopg import Connection, sql
+
+from waybill.books import COUNTS
+from waybill.intake.ledger import Books
+from waybill.period import Period
+from waybill.settings import settings
+from waybill.zones import report_prefix, report_schema
 
 
 def claim(connection: Connection, dag_id: str, run_id: str, kind: str, message: str) -> bool:
@@ -44,3 +50,50 @@ def deadline_text(title: str, run_id: str, deadline: str) -> str:
         f"{title}: the run {run_id} has not finished by {deadline}.\n"
         "Look whether its files have landed (the task named landed waits for them) and whether a task is being retried."
     )
+
+
+_BUILT = """
+select report, cadence, count(*), min(period), max(period)
+from waybill.publication
+where split_part(report, '.', 1) = %s and run_id = %s and exported_sha256 = content_sha256
+group by report, cadence
+order by report, cadence
+"""
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def success_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
+    """The message of a run that ended well: what it loaded, which reports it brought up to date, and where they are.
+
+    None if it changed nothing. `title` is the DAG and the period, `url` the log of its last task.
+    """
+    sums = sql.SQL(", ").join(sql.SQL("sum({})::bigint").format(sql.Identifier(name)) for name in COUNTS)
+    loaded = connection.execute(
+        sql.SQL(
+            "select dataset, count(*), {} from waybill.load_file "
+            "where split_part(dataset, '.', 1) = %s and run_id = %s group by dataset order by dataset"
+        ).format(sums),
+        (domain, run_id),
+    ).fetchall()
+    built = connection.execute(_BUILT, (report_schema(domain), run_id)).fetchall()
+    if not loaded and not built:
+        return None
+    files, reports = sum(row[1] for row in loaded), len({row[0] for row in built})
+    lines = [
+        f"{title}: the run {run_id} loaded {_many(files, 'file')} and brought {_many(reports, 'report')} up to date."
+    ]
+    lines += [f"{table}: {_many(number, 'file')}, {Books(*counts)}" for table, number, *counts in loaded]
+    for report, cadence, number, first, last in built:
+        newest = Period.of(cadence, last)
+        span = f"{Period.of(cadence, first)} to {newest} ({number} periods)" if number > 1 else str(newest)
+        place = f"s3://{settings().reports_bucket}/{report_prefix(newest)}"
+        lines.append(f"{report}: {span}, in {place}; `waybill trace {report.partition('.')[2]} {newest}`")
+    lines += [
+        f"Rejected rows: `waybill quarantine {table.partition('.')[2]} --domain {domain}`"
+        for table, _, *counts in loaded
+        if Books(*counts).rejected
+    ]
+    return "\n".join([*lines, *([f"Log: {url}"] if url else [])])

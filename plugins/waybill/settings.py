@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     """The SQS queue that S3 tells of new files with orders; without it they wait for the next reconciling run."""
     source_currencies: Values = ("USD",)
     """Currencies of the purchases that are taken in; others are counted as filtered."""
+    metrics: bool = Field(default_factory=lambda read: read.get("profile") == "prod")
+    """Whether measurements go to Amazon CloudWatch; by default in prod only."""
+    notify_scheduled: bool = False
+    """Whether runs of scheduled pipelines tell their success, as those that a file starts do."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
     """Key of the pseudonyms: whoever has it can tell whom one stands for, if he guesses the name."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)

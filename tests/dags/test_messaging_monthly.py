@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,13 @@ def context(**names: Any) -> dict[str, Any]:
         data_interval_end=None,
         start_date=names.get("start_date", datetime(2026, 4, 1, tzinfo=UTC)),
     )
-    return {"dag_run": run, "params": {"month": names.get("month")}, "run_id": "run", "ti": SimpleNamespace()}
+    return {
+        "dag": SimpleNamespace(dag_id="alone"),
+        "dag_run": run,
+        "params": {"month": names.get("month")},
+        "run_id": "run",
+        "ti": SimpleNamespace(),
+    }
 
 
 def execute(dag: DAG, task_id: str, month: str = LAST) -> Any:
@@ -118,7 +124,40 @@ def run_month(dag: DAG, month: str) -> Any:
     return dag.test(run_after=datetime.now(UTC), logical_date=None, run_conf={"month": month})
 
 
-def test_the_whole_run_of_a_month(dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client) -> None:
+@pytest.fixture
+def everything_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Measurements and the success of scheduled runs are switched on; to be asked for before the DAG is read."""
+    for name in ("WAYBILL_METRICS", "WAYBILL_NOTIFY_SCHEDULED"):
+        monkeypatch.setenv(name, "true")
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def measured(dag_id: str) -> dict[tuple[str, ...], tuple[str, float]]:
+    """What CloudWatch has of a DAG: unit and sum of each measurement, by name, DAG and dataset."""
+    cloudwatch, found = boto3.client("cloudwatch"), {}
+    of_dag = [{"Name": "Pipeline", "Value": dag_id}]
+    for metric in cloudwatch.list_metrics(Namespace="Waybill", Dimensions=of_dag)["Metrics"]:  # type: ignore[arg-type]
+        now = datetime.now(UTC)
+        [point] = cloudwatch.get_metric_statistics(
+            Namespace="Waybill",
+            MetricName=metric["MetricName"],
+            Dimensions=metric["Dimensions"],  # type: ignore[arg-type]
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(hours=1),
+            Period=7200,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        where = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
+        found[metric["MetricName"], *where.values()] = point["Unit"], point["Sum"]
+    return found
+
+
+def test_the_whole_run_of_a_month(
+    everything_is_told: None, dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
+) -> None:
     alerts()
     run = run_month(dag, LAST)
     assert run.state == "success"
@@ -134,7 +173,6 @@ def test_the_whole_run_of_a_month(dag: DAG, airflow_database: None, warehouse: s
         assert {name: (rows, by) for name, rows, by in published} == {
             name: (len(rows), run.run_id) for name, rows in oracle.items()
         }
-        assert connection.execute("select count(*) from waybill.alert").fetchone() == (0,)
         first = connection.execute("select * from waybill.publication order by report").fetchall()
         again = run_month(dag, LAST)  # changes nothing
         assert again.state == "success"
@@ -142,7 +180,27 @@ def test_the_whole_run_of_a_month(dag: DAG, airflow_database: None, warehouse: s
     manifest = json.load(s3.get_object(Bucket=landed, Key="analytics/2026/02/28/manifest_messaging.json")["Body"])
     assert (manifest["last_day"], manifest["run_id"]) == ("2026-02-28", again.run_id)
     assert len(manifest["objects"]) == 2 * len(oracle)
-    assert alerts() == []
+    [told] = alerts()  # of the run that changed something
+    assert told["Subject"].startswith(f"messaging_monthly {LAST}: the run {run.run_id}"[:99])
+    files = len(DATA.files)
+    assert f"loaded {files} files and brought {len(oracle)} reports up to date" in told["Message"]
+    assert f"top_customers: {LAST}, in s3://{landed}/analytics/2026/02/28/; " in told["Message"]
+    found = measured("messaging_monthly")
+    for dataset, totals in DATA.answer_key["totals_by_dataset"].items():
+        for name, number in (
+            ("RowsIn", totals["rows_in"]),
+            ("RowsLoaded", totals["inserted"] + totals["updated"] + totals["unchanged"]),
+            ("RowsRejected", totals["rejected"]),
+            ("RowsDuplicate", totals["duplicate"]),
+            ("QualityFailures", 0),
+        ):
+            assert found[name, "messaging_monthly", dataset] == ("Count", number), (name, dataset)
+        assert found["LoadSeconds", "messaging_monthly", dataset][0] == "Seconds"
+        unit, hours = found["FreshnessHours", "messaging_monthly", dataset]  # of two runs
+        age = (datetime.now(UTC) - datetime(2026, 3, 1, tzinfo=UTC)).total_seconds() / 3600
+        assert (unit, hours) == ("None", pytest.approx(2 * age, abs=1))
+    assert found["RunFailed", "messaging_monthly"] == ("Count", 0)
+    assert found["RunSeconds", "messaging_monthly"][0] == "Seconds"
 
 
 def test_a_bad_file_fails_the_run_at_once_with_one_alert(
@@ -207,6 +265,32 @@ def test_checks_that_fail_are_not_retried(dag: DAG, warehouse: str, raw: str, s3
         execute(dag, "quality", LAST)
     with pytest.raises(AirflowFailException, match=r"not built: .* for 2026-02"):
         execute(dag, "publish", LAST)
+
+
+def test_a_measurement_that_does_not_arrive_fails_nothing_and_a_failed_check_is_measured(
+    everything_is_told: None,
+    dag: DAG,
+    warehouse: str,
+    raw: str,
+    s3: S3Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    put(s3, raw, DATA, [FIRST])
+    with monkeypatch.context() as away, caplog.at_level("WARNING"):
+        away.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", f"http://127.0.0.1:{closed_port()}")
+        for name in ("customers", "channels", "traffic"):
+            assert execute(dag, f"intake_{name}", FIRST)
+    assert caplog.text.count("the measurements did not reach CloudWatch") == 3
+    with pytest.raises(AirflowFailException, match="quality checks failed"):
+        execute(dag, "quality", LAST)
+    with connect(warehouse) as connection:
+        failed = connection.execute(
+            "select split_part(subject, '.', 2), count(*) from waybill.check_result where not passed group by 1"
+        ).fetchall()
+    found = {name: value for (metric, dag_id, name), (_, value) in measured("alone").items()}
+    assert {name: value for name, value in found.items() if value} == dict(failed)
+    assert found.keys() == {"customers", "channels", "traffic"}
 
 
 @pytest.mark.parametrize(

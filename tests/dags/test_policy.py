@@ -16,9 +16,10 @@ from airflow.serialization.serialized_objects import DagSerialization
 from waybill.contracts import load_domain
 from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
-from waybill.operators.policy import arrival_schedule
+from waybill.operators.measuring import measure_failure, measure_success
+from waybill.operators.policy import arrival_schedule, run_callbacks
 from waybill.reports import report_contracts
-from waybill.settings import PROJECT_ROOT
+from waybill.settings import PROJECT_ROOT, settings
 from waybill.zones import report_files
 
 DAG_IDS = {"messaging_monthly", "orders_reports", "shop_daily"}
@@ -74,6 +75,25 @@ def test_failures_are_retried_with_growing_pauses_and_told_once(dag: DAG) -> Non
         assert alert_task_failure in task.on_failure_callback, task.task_id
     callbacks = dag.on_failure_callback
     assert alert_failure in (callbacks if isinstance(callbacks, list) else [callbacks])
+
+
+def test_success_is_told_where_files_start_runs_and_else_if_wanted(
+    bag: BundleDagBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {dag_id for dag_id, dag in bag.dags.items() if dag.has_on_success_callback}
+    assert told == {"orders_reports"}
+    for name, value in (("NOTIFY_SCHEDULED", "true"), ("METRICS", "true")):
+        monkeypatch.setenv(f"WAYBILL_{name}", value)
+    settings.cache_clear()
+    try:
+        found = run_callbacks("shop")
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert found["on_failure_callback"] == [alert_failure, measure_failure]
+    [notify, measure] = found["on_success_callback"]
+    assert notify.__qualname__.startswith("notify_success")
+    assert measure is measure_success
 
 
 def test_a_late_run_is_told(dag: DAG) -> None:

@@ -17,12 +17,14 @@ from airflow.sdk import Connection as AirflowConnection
 
 from messaging_months import migrate
 from waybill.errors import DataError
+from waybill.intake.ledger import Books
 from waybill.operators import alerting
 from waybill.operators.alerting import (
     alert_deadline,
     alert_failure,
     alert_task_failure,
     deadline_alert,
+    notify_success,
 )
 from waybill.warehouse.connection import connect
 
@@ -228,12 +230,50 @@ def test_a_run_that_is_late_and_has_not_ended_is_told_once_and_apart_from_its_fa
     assert [row[2] for row in noted(warehouse)] == ["deadline", "failure"]
 
 
+def test_a_run_that_changed_something_says_so_once_and_another_one_nothing(queue: Queue, warehouse: str) -> None:
+    with connect(warehouse) as connection:
+        for dataset, key, run_id, rows in (
+            ("orders.lines", "a.csv", "woken", (16, 14, 0, 0, 1, 1, 0)),
+            ("orders.lines", "b.csv", "woken", (2, 2, 0, 0, 0, 0, 0)),
+            ("shop.reviews", "c.csv", "woken", (9, 9, 0, 0, 0, 0, 0)),  # another DAG's run of the same name
+        ):
+            connection.execute(
+                "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
+                "contract_sha256, contract_version, code_version, run_id, rows_in, inserted, updated, unchanged, "
+                "rejected, duplicate, stale) values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, 'c', '1.0.0', 'v', "
+                "%s, %s, %s, %s, %s, %s, %s, %s)",
+                (dataset, key, run_id, *rows),
+            )
+        connection.execute(
+            "insert into waybill.publication (report, cadence, period, row_count, content_sha256, contract_sha256, "
+            "code_version, file_ids, run_id, exported_sha256) "
+            "select 'orders_report.region_profit', 'day', day, 4, 'x', 'c', 'v', '{}', 'woken', 'x' "
+            "from unnest('{2026-03-30,2026-03-31}'::date[]) as t (day)"
+        )
+    orders = SimpleNamespace(dag_id="orders_reports")
+    for run_id in ("woken", "woken", "idle"):
+        notify_success("orders")({"dag": orders, "run_id": run_id, "ti": SimpleNamespace(log_url="http://airflow/x")})
+    [message] = queue.messages()
+    assert message["Message"].splitlines() == [
+        "orders_reports: the run woken loaded 2 files and brought 1 report up to date.",
+        f"orders.lines: 2 files, {Books(18, 16, rejected=1, duplicate=1)}",
+        (
+            "orders_report.region_profit: 2026-03-30 to 2026-03-31 (2 periods), "
+            "in s3://waybill-reports/analytics/2026/03/31/; `waybill trace region_profit 2026-03-31`"
+        ),
+        "Rejected rows: `waybill quarantine lines --domain orders`",
+        "Log: http://airflow/x",
+    ]
+    assert noted(warehouse) == [("orders_reports", "woken", "success", ["waybill_alerts_sns"])]
+
+
 def test_a_callback_never_raises(monkeypatch: pytest.MonkeyPatch, queue: Queue) -> None:
     """An exception in a callback would hide the cause of the failure."""
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", raising=False)
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
     alert_task_failure({"dag": DAG, "run_id": "x"})
     alert_failure({"dag": DAG, "run_id": "x"})
+    notify_success("messaging")({"dag": DAG, "run_id": "x"})
 
 
 def test_the_subject_fits_sns(queue: Queue, warehouse: str) -> None:

@@ -89,6 +89,14 @@ class Place:
         rows = self.all("select object_key, period::text from waybill.load_file where dataset = 'orders.lines'")
         return {key.removeprefix(PREFIX): day for key, day in rows}
 
+    def told(self, name: str) -> list[tuple[str, str]]:
+        """(kind, message) of what was told of the runs that loaded a file."""
+        rows = self.all(
+            "select a.kind, a.message, f.object_key from waybill.alert as a "
+            "inner join waybill.load_file as f on a.run_id = f.run_id where a.dag_id = 'orders_reports'"
+        )
+        return [(kind, message) for kind, message, key in rows if key == PREFIX + name]
+
     def report(self, name: str, day: str) -> list[dict[str, str]] | None:
         """The rows of a published CSV file, if there is one."""
         s3, key = self.stack.s3(), f"analytics/{day.replace('-', '/')}/{name}.csv"
@@ -159,6 +167,11 @@ def test_a_dropped_file_becomes_reports_in_the_output_bucket(place: Place) -> No
     assert [row["orders_count"] for row in categories if row["category"] == "Toys"] == ["2"]
     triggered = [run for run in place.api.runs(DAG_ID) if run["run_type"] == "asset_triggered"]
     assert triggered, "a message started it"
+    assert eventually(lambda: len(place.told("first.csv")) == 1, SECONDS)
+    [(kind, message)] = place.told("first.csv")
+    assert kind == "success"
+    assert "loaded 1 file and brought 3 reports up to date" in message
+    assert "orders.lines: 1 file, 2 rows in = 2 inserted" in message
 
 
 def test_a_lost_message_is_repaired_by_a_reconciling_run(place: Place) -> None:
@@ -172,15 +185,18 @@ def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
     place.put("good.csv", body(Line("4", region="Good")))
     assert place.run() == "failed"
     assert place.profits(place.loaded()["good.csv"])["Good"] == Decimal(4), "reported although the run failed"
-    told = [message for (message,) in place.all("select message from waybill.alert where dag_id = 'orders_reports'")]
-    (message,) = (message for message in told if "poison.csv" in message)
+    [(kind, message)] = place.told("good.csv")
+    assert (kind, "poison.csv" in message) == ("failure", True)
     assert "1 of 2 files of orders.lines were refused" in message
     assert "required columns are missing" in message
-    assert place.run() == "success", "the same content is not tried again"
+    idle = place.trigger()
+    assert place.end_of(idle) == "success", "the same content is not tried again"
     assert place.run(file="poison.csv") == "failed", "unless somebody asks for it"
     place.put("poison.csv", body(Line("5", region="Mended")))
     assert place.run() == "success"
     assert place.profits(place.loaded()["poison.csv"])["Mended"] == Decimal(4)
+    assert eventually(lambda: [kind for kind, _ in place.told("poison.csv")] == ["success"], SECONDS)
+    assert place.all(f"select from waybill.alert where run_id = '{idle}'") == [], "it changed nothing"
 
 
 def test_messages_that_say_nothing_new_change_nothing(place: Place) -> None:

@@ -8,7 +8,14 @@ from waybill.operators.datasets import (
     QualityOperator,
     intake_tasks,
 )
-from waybill.operators.policy import DEFAULT_ARGS, arrival_params, arrival_schedule, day_param, month_param
+from waybill.operators.policy import (
+    DEFAULT_ARGS,
+    arrival_params,
+    arrival_schedule,
+    day_param,
+    month_param,
+    run_callbacks,
+)
 from waybill.operators.reports import (
     PublishChangedOperator,
     PublishOperator,
@@ -35,4 +42,5 @@ __all__ = [
     "deadline_alert",
     "intake_tasks",
     "month_param",
+    "run_callbacks",
 ]

@@ -1,4 +1,4 @@
-"""Alerts over the channels whose Airflow connections exist: SNS, Slack, e-mail."""
+"""What is told over the channels whose Airflow connections exist, SNS, Slack or e-mail: alerts, and success."""
 
 from __future__ import annotations
 
@@ -114,6 +114,28 @@ def alert_task_failure(context: Mapping[str, Any]) -> None:
 def alert_failure(context: Mapping[str, Any]) -> None:
     """A run has failed: speaks for tasks that could not, and when the warehouse itself is away."""
     _alert_failure(context, even_without_warehouse=True)
+
+
+def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:
+    """What says that a run of the domain's DAG has ended well: once, and only if the run changed something."""
+
+    def notify(context: Mapping[str, Any]) -> None:
+        from waybill import alerts
+        from waybill.operators.session import warehouse
+
+        dag_id, run_id, run = context["dag"].dag_id, context["run_id"], context.get("dag_run")
+        title = _title(dag_id, getattr(run, "partition_key", None), getattr(run, "conf", None))
+        url = getattr(context.get("ti"), "log_url", None)
+        try:
+            with warehouse() as connection:
+                text = alerts.success_text(connection, domain, title, run_id, url)
+        except Exception:
+            log.exception("what the run %s of %s changed could not be read", run_id, dag_id)
+        else:
+            if text is not None:
+                _alert_once(dag_id, run_id, "success", text, even_without_warehouse=False)
+
+    return notify
 
 
 def alert_deadline(after: str, context: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import BaseOperator
 
+from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.session import (
     AWS,
     data_errors_fail_at_once,
@@ -85,8 +86,9 @@ class IntakeOperator(BaseOperator):
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain)
-            period = period_of(context, self.cadence)
-            done = take_in(connection, s3_client(), contracts[self.dataset], contracts, period, run_of(context))
+            contract, period = contracts[self.dataset], period_of(context, self.cadence)
+            with measured_load(context, connection, contract):
+                done = take_in(connection, s3_client(), contract, contracts, period, run_of(context))
         return {key: vars(books) for key, books in done.items()}
 
 
@@ -109,15 +111,11 @@ class IntakeArrivedOperator(BaseOperator):
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts, params = load_domain(self.domain), context["params"]
-            done = take_in_arrived(
-                connection,
-                s3_client(),
-                contracts[self.dataset],
-                contracts,
-                run_of(context),
-                name=params["file"],
-                days=_days(params["day"], params["last_day"]),
-            )
+            contract, days = contracts[self.dataset], _days(params["day"], params["last_day"])
+            with measured_load(context, connection, contract):
+                done = take_in_arrived(
+                    connection, s3_client(), contract, contracts, run_of(context), name=params["file"], days=days
+                )
         return {key: vars(books) for key, books in done.items()}
 
 
@@ -162,7 +160,8 @@ class QualityOperator(BaseOperator):
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain).values()
-            results = check_datasets(connection, contracts, period_of(context, self.cadence), run_of(context))
+            with measured_checks(context, connection, contracts):
+                results = check_datasets(connection, contracts, period_of(context, self.cadence), run_of(context))
         return {f"{result.subject}.{result.check.name}": result.passed for result in results}
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param
 
-from waybill.operators.alerting import alert_task_failure
+from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success
+from waybill.operators.measuring import measure_failure, measure_success
+from waybill.settings import settings
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
@@ -18,6 +20,20 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(hours=2),
     "on_failure_callback": alert_task_failure,
 }
+
+
+def run_callbacks(domain: str, *, on_arrival: bool = False) -> dict[str, Any]:
+    """What is called when a run of the domain's DAG ends, for those that are switched on.
+
+    A failed run is always told. One that ended well is told if files start it, or if the settings want it for scheduled
+    ones, too. Airflow reads the DAG's file for each call: so nothing is called that would do nothing.
+    """
+    of_success: list[Any] = [notify_success(domain)] if on_arrival or settings().notify_scheduled else []
+    of_failure: list[Any] = [alert_failure]
+    if settings().metrics:
+        of_success.append(measure_success)
+        of_failure.append(measure_failure)
+    return {"on_success_callback": of_success or None, "on_failure_callback": of_failure}
 
 
 _WHEN_NEEDED = "Required for a single run; leave it empty in a backfill, whose runs know what they stand for."

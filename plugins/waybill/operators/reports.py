@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from waybill.operators.measuring import measured_checks
 from waybill.operators.session import data_errors_fail_at_once, output_client, period_of, run_of, warehouse
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class SqlReportOperator(BaseOperator):
             contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
             basis = partial(known_files, connection, self.domain, period, self.sql)
-            return build_from_sql(connection, contract, basis, self.sql, period, run_of(context)).rows
+            with measured_checks(context, connection, [contract]):
+                return build_from_sql(connection, contract, basis, self.sql, period, run_of(context)).rows
 
 
 class PythonReportOperator(BaseOperator):
@@ -70,7 +72,8 @@ class PythonReportOperator(BaseOperator):
             period = period_of(context, self.cadence)
             rows = self.function(connection, period)
             basis = partial(known_files, connection, self.domain, period)
-            return build_from_rows(connection, contract, basis, rows, period, run_of(context)).rows
+            with measured_checks(context, connection, [contract]):
+                return build_from_rows(connection, contract, basis, rows, period, run_of(context)).rows
 
 
 class RefreshOperator(BaseOperator):
@@ -83,10 +86,13 @@ class RefreshOperator(BaseOperator):
         self.domain, self.schema = domain, schema
 
     def execute(self, context: Any) -> dict[str, list[str]]:
+        from waybill.contracts import load_domain
         from waybill.refresh import refresh
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            return refresh(connection, self.domain, self.schema, run_of(context))
+            tables = load_domain(self.schema).values()
+            with measured_checks(context, connection, tables):
+                return refresh(connection, self.domain, self.schema, run_of(context))
 
 
 class PublishOperator(BaseOperator):

@@ -1,0 +1,119 @@
+"""What Amazon CloudWatch is told: names, units and dimensions of the measurements, and how they are sent.
+
+The alarms and dashboards in `terraform/modules/monitoring` use the same names; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from psycopg import Connection
+
+from waybill.contracts import Contract
+from waybill.period import Period
+from waybill.settings import settings
+
+NAMESPACE: Final = "Waybill"
+
+Name = Literal[
+    "RowsIn",
+    "RowsLoaded",
+    "RowsRejected",
+    "RowsDuplicate",
+    "LoadSeconds",
+    "FreshnessHours",
+    "QualityFailures",
+    "RunSeconds",
+    "RunFailed",
+]
+
+UNITS: Final[dict[Name, str]] = {
+    "RowsIn": "Count",
+    "RowsLoaded": "Count",
+    "RowsRejected": "Count",
+    "RowsDuplicate": "Count",
+    "LoadSeconds": "Seconds",
+    "FreshnessHours": "None",  # CloudWatch has no unit for hours
+    "QualityFailures": "Count",
+    "RunSeconds": "Seconds",
+    "RunFailed": "Count",
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number about a pipeline (a DAG's id) and, unless it is about a whole run, one of its datasets or reports."""
+
+    name: Name
+    value: float
+    pipeline: str
+    dataset: str | None = None
+
+    @property
+    def dimensions(self) -> dict[str, str]:
+        """What tells this measurement from others of its name."""
+        return {"Pipeline": self.pipeline} | ({"Dataset": self.dataset} if self.dataset else {})
+
+    @property
+    def datum(self) -> dict[str, Any]:
+        """The measurement as CloudWatch takes it: `PutMetricData`, `MetricDatum`."""
+        dimensions = [{"Name": name, "Value": value} for name, value in self.dimensions.items()]
+        return {"MetricName": self.name, "Dimensions": dimensions, "Value": self.value, "Unit": UNITS[self.name]}
+
+
+def of_load(
+    connection: Connection, contract: Contract, pipeline: str, run_id: str, since: datetime, seconds: float
+) -> list[Measurement]:
+    """The books of what a run has loaded of a dataset since an instant, and how long that took; [] if that is nothing.
+
+    Read from the ledger, so that files count also if others of the same task were refused.
+    """
+    row = connection.execute(
+        "select count(*), sum(rows_in), sum(inserted + updated + unchanged), sum(rejected), sum(duplicate) "
+        "from waybill.load_file where dataset = %s and run_id = %s and loaded_at >= %s",
+        (contract.table, run_id, since),
+    ).fetchone()
+    assert row
+    files, *sums = row
+    if not files:
+        return []
+    names: tuple[Name, ...] = ("RowsIn", "RowsLoaded", "RowsRejected", "RowsDuplicate")
+    values = zip(("LoadSeconds", *names), (seconds, *sums), strict=True)
+    return [Measurement(name, float(value), pipeline, contract.name) for name, value in values]
+
+
+def of_freshness(connection: Connection, contract: Contract, pipeline: str, now: datetime) -> list[Measurement]:
+    """Hours from the end of the dataset's newest loaded period to an instant, 0 within it; [] if nothing is loaded."""
+    row = connection.execute(
+        "select max(period) from waybill.load_file where dataset = %s and status = 'loaded'", (contract.table,)
+    ).fetchone()
+    assert row
+    if row[0] is None:
+        return []
+    _, ends = Period.of(contract.cadence, row[0]).instants(settings().timezone)
+    hours = max(0.0, (now.astimezone(UTC) - ends).total_seconds() / 3600)
+    return [Measurement("FreshnessHours", round(hours, 2), pipeline, contract.name)]
+
+
+def of_checks(connection: Connection, subjects: Collection[str], pipeline: str, run_id: str) -> list[Measurement]:
+    """How many checks of each of these tables did not hold in a run; only of tables that it checked."""
+    rows = connection.execute(
+        "select split_part(subject, '.', 2), count(*) filter (where not passed) from waybill.check_result "
+        "where subject = any(%s) and run_id = %s group by subject order by subject",
+        (sorted(subjects), run_id),
+    ).fetchall()
+    return [Measurement("QualityFailures", float(failures), pipeline, name) for name, failures in rows]
+
+
+def of_run(pipeline: str, seconds: float | None, *, failed: bool) -> list[Measurement]:
+    """How long a run took, if that is known, and whether it failed."""
+    took = [] if seconds is None else [Measurement("RunSeconds", seconds, pipeline)]
+    return [*took, Measurement("RunFailed", float(failed), pipeline)]
+
+
+def send(cloudwatch: Any, measurements: Iterable[Measurement]) -> None:
+    """Send up to a thousand measurements in one request. `cloudwatch` is a boto3 client, whose errors are raised."""
+    cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=[one.datum for one in measurements])

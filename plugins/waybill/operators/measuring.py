@@ -1,0 +1,101 @@
+"""Measurements of tasks and runs for CloudWatch: nothing where they are switched off, and never a task's failure."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from waybill.operators.session import AWS
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from waybill.contracts import Contract
+    from waybill.metrics import Measurement
+
+log = logging.getLogger(__name__)
+
+
+def _emit(find: Callable[[], list[Measurement]]) -> None:
+    """Send what there is to be sent in one request; whatever goes wrong is a warning."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+    from botocore.config import Config
+
+    from waybill import metrics
+
+    try:
+        if measurements := find():
+            # What waits for CloudWatch holds a worker: better no measurement than a slow task.
+            config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+            metrics.send(AwsGenericHook(AWS, client_type="cloudwatch", config=config).get_conn(), measurements)
+    except Exception as error:  # a measurement is worth no failure
+        log.warning("the measurements did not reach CloudWatch: %s", error)
+
+
+@contextmanager
+def measured_load(context: Mapping[str, Any], connection: Connection, contract: Contract) -> Iterator[None]:
+    """Afterwards send what became of the dataset's rows and how fresh it is, also if files were refused."""
+    from waybill import metrics
+    from waybill.settings import settings
+
+    if not settings().metrics:
+        yield
+        return
+    began, since = time.monotonic(), _now(connection)
+    try:
+        yield
+    finally:
+        seconds = time.monotonic() - began
+
+        def find() -> list[Measurement]:
+            pipeline, run_id = context["dag"].dag_id, context["run_id"]
+            load = metrics.of_load(connection, contract, pipeline, run_id, since, seconds)
+            return load + metrics.of_freshness(connection, contract, pipeline, datetime.now(UTC))
+
+        _emit(find)
+
+
+@contextmanager
+def measured_checks(
+    context: Mapping[str, Any], connection: Connection, contracts: Collection[Contract]
+) -> Iterator[None]:
+    """Afterwards send how many checks of these tables did not hold, also if that stops the run."""
+    from waybill import metrics
+    from waybill.settings import settings
+
+    try:
+        yield
+    finally:
+        if settings().metrics:
+            tables = [contract.table for contract in contracts]
+            _emit(lambda: metrics.of_checks(connection, tables, context["dag"].dag_id, context["run_id"]))
+
+
+def measure_success(context: Mapping[str, Any]) -> None:
+    """A run has ended well: send how long it took."""
+    _measure_run(context, failed=False)
+
+
+def measure_failure(context: Mapping[str, Any]) -> None:
+    """A run has failed: send that, and how long it took."""
+    _measure_run(context, failed=True)
+
+
+def _measure_run(context: Mapping[str, Any], *, failed: bool) -> None:
+    from waybill import metrics
+
+    run = context.get("dag_run")
+    start, end = getattr(run, "start_date", None), getattr(run, "end_date", None)
+    seconds = (end - start).total_seconds() if start and end else None
+    _emit(lambda: metrics.of_run(context["dag"].dag_id, seconds, failed=failed))
+
+
+def _now(connection: Connection) -> datetime:
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row
+    now: datetime = row[0]
+    return now
