@@ -4,6 +4,8 @@ BIN := .waybill/venv/bin
 STAMP := .waybill/venv/installed
 DLT := .waybill/dlt
 LOCKS := requirements.txt requirements-dev.txt
+SCAN := .waybill/scan
+TREE := $(CURDIR)/.waybill/terraform
 TERRAFORM ?= terraform
 # Behind a company's proxy only the system knows the right certificates; a bare container has none.
 CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
@@ -14,7 +16,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint containers artefacts bench lock terraform screenshots browser
+.PHONY: help demo up down clean test lint containers artefacts bench lock terraform plans scan audit screenshots browser
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -55,28 +57,48 @@ browser:
 bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
 	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python
 
-# Works on a copy without links, so that nothing of Terraform's lies about. Where the registry of providers is out of
-# reach, TF_OFFLINE may name a program that does the same without it: `$(TF_OFFLINE) check --tree <tree> <folder>...`.
-terraform: ## check the Terraform tree: layout, types and tests
-	@if ! command -v $(TERRAFORM) >/dev/null; then
+# A copy without links, so that nothing of Terraform's lies about. Where the registry of providers is out of reach,
+# TF_OFFLINE may name a program that does the same without it: `$(TF_OFFLINE) check --tree <tree> <folder>...`.
+$(TREE): FORCE
+	@if [ -z "$(TF_OFFLINE)" ] && ! command -v $(TERRAFORM) >/dev/null; then
 		echo "There is no $(TERRAFORM). Install Terraform 1.11 or newer (https://developer.hashicorp.com/terraform/install)" >&2
-		echo "and put it on the PATH, or name it: make terraform TERRAFORM=/path/to/terraform" >&2
+		echo "and put it on the PATH, or name it: make $(MAKECMDGOALS) TERRAFORM=/path/to/terraform" >&2
 		exit 1
 	fi
-	tree=$(CURDIR)/.waybill/terraform
-	rm -rf $$tree/terraform $$tree/include && mkdir -p $$tree/include $$tree/providers
-	cp -RL terraform $$tree/ && cp -R include/contracts $$tree/include/ && cp requirements.txt $$tree/
-	cd $$tree
+	rm -rf $(TREE)/terraform $(TREE)/include && mkdir -p $(TREE)/include $(TREE)/providers
+	cp -RL terraform $(TREE)/ && cp -R include/contracts $(TREE)/include/ && cp requirements.txt $(TREE)/
+
+terraform: $(TREE) ## check the Terraform tree: layout, types and tests
+	@cd $(TREE)
 	folders=$$(echo terraform/bootstrap terraform/modules/* terraform/environments/*)
 	if [ -n "$(TF_OFFLINE)" ]; then exec $(TF_OFFLINE) check --tree . $$folders; fi
 	$(TERRAFORM) fmt -check -diff -recursive terraform
-	export TF_PLUGIN_CACHE_DIR=$$tree/providers TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
+	export TF_PLUGIN_CACHE_DIR=$(TREE)/providers TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 	for folder in $$folders; do
 		echo "== $$folder"
 		$(TERRAFORM) -chdir=$$folder init -backend=false -input=false >/dev/null
 		$(TERRAFORM) -chdir=$$folder validate
 		if compgen -G "$$folder/*.tftest.hcl" >/dev/null; then $(TERRAFORM) -chdir=$$folder test; fi
 	done
+
+plans: $(TREE) ## plan all environments without AWS, by TF_OFFLINE
+	@if [ -z "$(TF_OFFLINE)" ]; then echo "TF_OFFLINE is not set: docs/aws.md tells how to plan with an account." >&2; exit 1; fi
+	cd $(TREE)
+	for name in dev staging prod; do
+		$(TF_OFFLINE) plan terraform/environments/$$name --tree . -var-file=terraform.tfvars.example -o plan-$$name.json
+	done
+
+scan: $(SCAN)/installed $(if $(TF_OFFLINE),plans) ## look for secrets and for faults of Terraform code and PLANS
+	@checkov="$(SCAN)/bin/checkov --quiet --compact --skip-download"
+	$$checkov --directory . --framework secrets --skip-path '^\.waybill' --skip-path '^\.env$$' $(CHECKOV)
+	$$checkov --directory terraform --framework terraform $(CHECKOV)
+	for plan in $(or $(PLANS),$(if $(TF_OFFLINE),$(TREE)/plan-dev.json $(TREE)/plan-staging.json $(TREE)/plan-prod.json)); do
+		$$checkov --config-file terraform/checkov-plan.yaml --file $$plan $(CHECKOV)
+		$(SCAN)/bin/tf-nag scan --plan-json $$plan --suppressions terraform/tfnag.json --fail-on error
+	done
+
+audit: $(SCAN)/installed ## ask for known vulnerabilities of what production installs
+	@$(SCAN)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.txt --requirement requirements-celery.txt
 
 containers: .env ## start everything in containers (Docker with Compose)
 	@WAYBILL_CODE_VERSION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose up --build --detach --wait
@@ -102,6 +124,7 @@ lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-celery.in -o requirements-celery.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-scan.in -o requirements-scan.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) benchmarks/requirements-dlt.in -o benchmarks/requirements-dlt.txt
 
 $(STAMP): $(LOCKS)
@@ -127,3 +150,11 @@ $(DLT)/installed: benchmarks/requirements-dlt.txt | $(STAMP)
 	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(DLT)
 	$(UV) sync --python $(DLT)/bin/python benchmarks/requirements-dlt.txt
 	touch $@
+
+# So do the scanners.
+$(SCAN)/installed: requirements-scan.txt | $(STAMP)
+	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(SCAN)
+	$(UV) sync --python $(SCAN)/bin/python requirements-scan.txt
+	touch $@
+
+FORCE:
