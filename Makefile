@@ -33,8 +33,8 @@ down: ## stop every process that was started
 clean: down ## stop everything and remove all state
 	@rm -rf .waybill
 
-test: lint browser ## run everything that CI runs
-	@$(BIN)/pytest
+test: lint browser ## run everything that CI runs (COVERAGE=file.xml: and measure what it covers)
+	@$(BIN)/pytest $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
 
 lint: $(STAMP) ## check style and types
 	@$(BIN)/ruff check .
@@ -42,6 +42,9 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar include/sql
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck --shell=sh deploy/*.sh
+	$(BIN)/jactionlint --shellcheck=$(BIN)/shellcheck .github/workflows/*.yaml
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows >.waybill/zizmor.log || { cat .waybill/zizmor.log; exit 1; }
 
 screenshots: $(STAMP) browser ## picture both views, with the data that is there, for the README
 	@$(BIN)/python docs/screenshots.py

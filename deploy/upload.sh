@@ -1,0 +1,20 @@
+#!/bin/sh
+# Uploads what an environment's Airflow runs: deploy/upload.sh <artefacts bucket>, after `make artefacts`.
+# A file whose content is there already gets no new version: MWAA takes half an hour for each.
+set -eu
+bucket=$1
+cd "$(dirname "$0")/.."
+put() { # file, key
+    digest=$(sha256sum "$1" | cut -d' ' -f1)
+    there=$(aws s3api head-object --bucket "$bucket" --key "$2" --query Metadata.sha256 --output text 2>/dev/null || true)
+    if [ "$there" = "$digest" ]; then
+        echo "$2 is unchanged"
+    else
+        aws s3api put-object --bucket "$bucket" --key "$2" --body "$1" --metadata "sha256=$digest" --output text > /dev/null
+        echo "$2 is uploaded"
+    fi
+}
+put dist/plugins.zip artefacts/plugins.zip
+put dist/requirements.txt artefacts/requirements.txt
+put jobs/transform.py jobs/transform.py
+aws s3 sync dags/ "s3://$bucket/dags/" --delete --exclude '*__pycache__*'
