@@ -12,8 +12,9 @@ any, so that a lost one changes nothing. Files that land together are one run. B
 * `intake_lines` fails: files were refused; the message names each, with column and numbers. The other files are loaded,
   reported and published. Have it mended and sent again under the same name: nothing else is to be done. The same
   content is not tried again, nor told again, unless a run is triggered for the file or its day.
-* `reports` fails on a check: the days that passed are up to date, the others stay as they were and are tried again by
-  the next run. `select * from waybill.check_result where not passed`.
+* `quality` fails on a check of the lines of a day that is to be reported: nothing is reported before it holds.
+* `reports` fails on a check of a report: the days that passed are up to date, the others stay as they were and are
+  tried again by the next run. `select * from waybill.check_result where not passed` shows those of both.
 * `complete` only says that a task before it failed.
 * Anything else is retried with growing pauses; it is infrastructure.
 
@@ -32,6 +33,7 @@ from waybill.operators import (
     DEFAULT_ARGS,
     IntakeArrivedOperator,
     PublishChangedOperator,
+    QualityOperator,
     RefreshOperator,
     arrival_params,
     arrival_schedule,
@@ -58,12 +60,11 @@ with DAG(
 ):
     intake = IntakeArrivedOperator(domain="orders", dataset="lines")
     # A refused file keeps the others from nothing.
-    reports = RefreshOperator(
-        task_id="reports", domain="orders", schema=report_schema("orders"), trigger_rule=TriggerRule.ALL_DONE
-    )
+    quality = QualityOperator(task_id="quality", domain="orders", trigger_rule=TriggerRule.ALL_DONE)
+    reports = RefreshOperator(task_id="reports", domain="orders", schema=report_schema("orders"))
     publish = PublishChangedOperator(task_id="publish", domain="orders")
     # What ends a run says whether it failed: without this, a run with a refused file would look well.
     complete = EmptyOperator(task_id="complete")
 
-    intake >> reports >> publish >> complete
+    intake >> quality >> reports >> publish >> complete
     intake >> complete

@@ -85,7 +85,8 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
     lines = [
         f"{title}: the run {run_id} loaded {_many(files, 'file')} and brought {_many(reports, 'report')} up to date."
     ]
-    lines += [f"{table}: {_many(number, 'file')}, {Books(*counts)}" for table, number, *counts in loaded]
+    books = {table: Books(**dict(zip(COUNTS, counts, strict=True))) for table, _, *counts in loaded}
+    lines += [f"{table}: {_many(number, 'file')}, {books[table]}" for table, number, *_ in loaded]
     for report, cadence, number, first, last in built:
         newest = Period.of(cadence, last)
         span = f"{Period.of(cadence, first)} to {newest} ({number} periods)" if number > 1 else str(newest)
@@ -93,7 +94,7 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
         lines.append(f"{report}: {span}, in {place}; `waybill trace {report.partition('.')[2]} {newest}`")
     lines += [
         f"Rejected rows: `waybill quarantine {table.partition('.')[2]} --domain {domain}`"
-        for table, _, *counts in loaded
-        if Books(*counts).rejected
+        for table, found in books.items()
+        if found.rejected
     ]
     return "\n".join([*lines, *([f"Log: {url}"] if url else [])])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.schema import as_of_function, columns_sql, relation
+from waybill.warehouse.schema import as_of_function, columns_sql, ensure, relation
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +138,18 @@ def stop_or_warn(results: Iterable[CheckResult]) -> None:
 
 
 def check_datasets(
-    connection: Connection, contracts: Iterable[Contract], period: Period, run: Run
+    connection: Connection, contracts: Collection[Contract], periods: Iterable[Period], run: Run
 ) -> list[CheckResult]:
-    """Evaluate and record the checks of datasets; raise `DataError` if one that must hold does not."""
-    results = [result for contract in contracts for result in evaluate(connection, contract, period)]
+    """Evaluate and record the checks of datasets for the periods; raise `DataError` if one that must hold does not.
+
+    A dataset of which no file was ever loaded has no rows.
+    """
+    with connection.transaction():
+        for contract in contracts:
+            ensure(connection, contract)
+    results = [
+        result for period in periods for contract in contracts for result in evaluate(connection, contract, period)
+    ]
     record(connection, results, run)
     stop_or_warn(results)
     return results

@@ -156,6 +156,18 @@ def stale_periods(connection: Connection, domain: str, table: Derived) -> list[P
     return found
 
 
+def stale_days(connection: Connection, domain: str) -> list[Period]:
+    """The days of which a table derived from the domain's datasets is to be rebuilt, in order."""
+    return sorted(
+        {
+            period
+            for table in derived_tables(domain)
+            for period in stale_periods(connection, domain, table)
+            if period.cadence == "day"
+        }
+    )
+
+
 _BASIS = """
 with changes as (
   select file_id

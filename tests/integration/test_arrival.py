@@ -55,14 +55,27 @@ class Place:
         """Into the bucket without a word to the queue: the message is lost."""
         self.stack.s3().put_object(Bucket="waybill-raw", Key=PREFIX + name, Body=text)
 
-    def drop(self, *files: Path) -> None:
-        """`waybill drop`, in a shell of the stack."""
-        environment = {**os.environ, **self.stack.env()}
-        command = [str(Path(sys.executable).parent / "waybill"), "drop", *map(str, files)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    def shell(self, command: str, *arguments: str) -> str:
+        """What a command prints in a shell of the stack."""
+        words = [str(Path(sys.executable).parent / command), *arguments]
+        done = subprocess.run(words, env=os.environ | self.stack.env(), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def drop(self, *files: Path) -> None:
+        """`waybill drop`."""
+        printed = self.shell("waybill", "drop", *map(str, files))
         for file in files:
-            assert f"s3://waybill-raw/{PREFIX}{file.name}" in done.stdout
+            assert f"s3://waybill-raw/{PREFIX}{file.name}" in printed
+
+    def refused_by(self, **conf: str) -> str:
+        """`airflow dags trigger` with these parameters; the alert of its run, which fails."""
+        known = {run["dag_run_id"] for run in self.api.runs(DAG_ID)}
+        self.shell("airflow", "dags", "trigger", DAG_ID, "-c", json.dumps(conf))
+        [run] = [run for run in self.api.runs(DAG_ID) if run["dag_run_id"] not in known and run["run_type"] == "manual"]
+        assert self.end_of(run["dag_run_id"]) == "failed"
+        [(message,)] = self.all(f"select message from waybill.alert where run_id = '{run['dag_run_id']}'")
+        return str(message)
 
     def trigger(self, **conf: Any) -> str:
         """Start what the schedule starts every 15 minutes; returns its id."""
@@ -182,16 +195,24 @@ def test_a_lost_message_is_repaired_by_a_reconciling_run(place: Place) -> None:
 
 def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
     place.put("poison.csv", b"Order Id,Quantity\n1,2\n")
+    place.put("dt=2026-05-02/venom.csv", b"Order Id\n1\n")
     place.put("good.csv", body(Line("4", region="Good")))
     assert place.run() == "failed"
     assert place.profits(place.loaded()["good.csv"])["Good"] == Decimal(4), "reported although the run failed"
     [(kind, message)] = place.told("good.csv")
     assert (kind, "poison.csv" in message) == ("failure", True)
-    assert "1 of 2 files of orders.lines were refused" in message
+    assert "2 of 3 files of orders.lines were refused" in message
     assert "required columns are missing" in message
     idle = place.trigger()
     assert place.end_of(idle) == "success", "the same content is not tried again"
-    assert place.run(file="poison.csv") == "failed", "unless somebody asks for it"
+    for asked, conf in (  # unless somebody asks for it
+        ("poison.csv", {"file": "poison.csv"}),
+        ("venom.csv", {"day": "2026-05-02"}),
+        ("venom.csv", {"day": "2026-04-01", "last_day": "2026-05-31"}),
+    ):
+        message = place.refused_by(**conf)
+        assert "1 of 1 files of orders.lines were refused" in message
+        assert asked in message
     place.put("poison.csv", body(Line("5", region="Mended")))
     assert place.run() == "success"
     assert place.profits(place.loaded()["poison.csv"])["Mended"] == Decimal(4)

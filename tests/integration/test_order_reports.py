@@ -19,7 +19,8 @@ from order_files import CONTRACTS, LINES, Line, Orders, day
 from waybill.books import incomplete
 from waybill.intake.run import take_in_file
 from waybill.publish import publish_changed
-from waybill.refresh import refresh
+from waybill.quality import check_datasets
+from waybill.refresh import refresh, stale_days
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.views import business, operations, pages
 from waybill.warehouse.connection import connect
@@ -58,6 +59,25 @@ def test_the_reports_of_a_day_equal_an_independent_computation(orders: Orders, s
     assert orders.arrive(DAY, "a.csv", *lines)
     run_refresh(orders.connection)
     check(orders.connection, DAY, lines)
+
+
+def test_the_lines_of_a_day_are_checked_before_they_are_reported(orders: Orders) -> None:
+    def checked() -> dict[str, dict[str, Decimal | None]]:
+        found: dict[str, dict[str, Decimal | None]] = {}
+        for result in check_datasets(orders.connection, [LINES], stale_days(orders.connection, "orders"), RUN):
+            found.setdefault(str(result.period), {})[result.check.name.removeprefix("lines_")] = result.observed
+        return found
+
+    assert checked() == {}, "nothing has landed"
+    orders.arrive(NEXT_DAY, "b.csv", Line("9", date="2026-03-03", ship_mode="unknown", list_price="5.99"))
+    lines = [Line("1", date="3/1/2026"), Line("2", ship_mode=""), Line("3", list_price="1.00"), Line("4")]
+    orders.arrive(DAY, "a.csv", *lines)
+    assert checked() == {
+        DAY: {"ordered_after_landing": 0, "cost_above_list_price_pct": 25, "ship_mode_null_pct": 25},
+        NEXT_DAY: {"ordered_after_landing": 1, "cost_above_list_price_pct": 100, "ship_mode_null_pct": 100},
+    }
+    run_refresh(orders.connection)
+    assert checked() == {}, "all is reported"
 
 
 def test_ties_are_seen_and_what_nobody_knows_is_no_method(orders: Orders) -> None:

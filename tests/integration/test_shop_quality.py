@@ -122,10 +122,10 @@ def test_a_day_without_sales_stops_and_an_odd_one_warns(empty_connection: Connec
     assert found["transactions_rows_pct"] == (10, False)
     assert not found["transactions_mean_total_amount_deviations"][1]
     assert found["transactions_freshness"] == (12, True)
-    results = check_datasets(shop.connection, [SHOP["transactions"]], day("2026-03-09"), RUN)
+    results = check_datasets(shop.connection, [SHOP["transactions"]], [day("2026-03-09")], RUN)
     assert {result.check.severity for result in results if not result.passed} == {"warning"}
     with pytest.raises(DataError, match=r"shop.transactions 2026-03-10: transactions_present is 0, must be > 0"):
-        check_datasets(shop.connection, [SHOP["transactions"]], day("2026-03-10"), RUN)
+        check_datasets(shop.connection, [SHOP["transactions"]], [day("2026-03-10")], RUN)
     freshness = "check_name = 'transactions_freshness' and period = '2026-03-10'"
     assert shop.all(f"select observed, passed from waybill.check_result where {freshness}") == [(36, False)]
 
@@ -155,6 +155,11 @@ def test_metrics_of_the_library_count_the_rows_of_the_period(empty_connection: C
     assert number("products") == 3
     share = number("products", metric="duplicateValues", columns=("name", "brand"), is_percent=True)
     assert share == Decimal("33.3333")
+
+
+def test_a_dataset_of_which_no_file_came_has_no_rows(empty_connection: Connection) -> None:
+    with pytest.raises(DataError, match=r"shop.transactions 2026-03-10: transactions_present is 0, must be > 0"):
+        check_datasets(empty_connection, SHOP.values(), [day("2026-03-10")], RUN)
 
 
 @pytest.mark.parametrize("dataset", SHOP)

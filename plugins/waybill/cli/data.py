@@ -235,7 +235,7 @@ def replay(
 @app.command()
 @failures_in_words
 def alerts(limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10) -> None:
-    """List the alerts that were raised, and over which channels they went out."""
+    """List what was told, alerts and runs that ended well, and over which channels it went out."""
     from waybill import show
     from waybill.warehouse.connection import connect
 

@@ -146,23 +146,28 @@ def intake_tasks(domain: str, cadence: Cadence) -> list[IntakeOperator]:
 
 
 class QualityOperator(BaseOperator):
-    """Runs the datasets' checks for the run's period: a failed error stops the run, a failed warning is logged."""
+    """Runs the datasets' checks for the run's period: a failed error stops the run, a failed warning is logged.
+
+    Without a cadence, a run has no period: then for the days of which something is to be built.
+    """
 
     ui_color = "#fcf8e3"
 
-    def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
+    def __init__(self, *, domain: str, cadence: Cadence | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.domain, self.cadence = domain, cadence
 
     def execute(self, context: Any) -> dict[str, bool]:
         from waybill.contracts import load_domain
         from waybill.quality import check_datasets
+        from waybill.refresh import stale_days
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain).values()
+            periods = [period_of(context, self.cadence)] if self.cadence else stale_days(connection, self.domain)
             with measured_checks(context, connection, contracts):
-                results = check_datasets(connection, contracts, period_of(context, self.cadence), run_of(context))
-        return {f"{result.subject}.{result.check.name}": result.passed for result in results}
+                results = check_datasets(connection, contracts, periods, run_of(context))
+        return {f"{result.subject}.{result.check.name} {result.period}": result.passed for result in results}
 
 
 def _has_days(contract: Contract) -> bool:
