@@ -20,6 +20,7 @@ from airflow.utils.db import initdb
 from messaging_months import migrate, put, sample
 from oracle_messaging import expected
 from waybill.books import balances, disagreements
+from waybill.operators import FreshnessOperator
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.stack import Stack
@@ -136,7 +137,7 @@ def everything_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def measured(dag_id: str) -> dict[tuple[str, ...], tuple[str, float]]:
-    """What CloudWatch has of a DAG: unit and sum of each measurement, by name, DAG and dataset."""
+    """What CloudWatch has of a DAG: unit and sum (of ages the greatest), by name, DAG and dataset."""
     cloudwatch, found = boto3.client("cloudwatch"), {}
     of_dag = [{"Name": "Pipeline", "Value": dag_id}]
     for metric in cloudwatch.list_metrics(Namespace="Waybill", Dimensions=of_dag)["Metrics"]:  # type: ignore[arg-type]
@@ -148,11 +149,18 @@ def measured(dag_id: str) -> dict[tuple[str, ...], tuple[str, float]]:
             StartTime=now - timedelta(hours=1),
             EndTime=now + timedelta(hours=1),
             Period=7200,
-            Statistics=["Sum"],
+            Statistics=["Sum", "Maximum"],
         )["Datapoints"]
         where = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
-        found[metric["MetricName"], *where.values()] = point["Unit"], point["Sum"]
+        value = point["Maximum" if metric["MetricName"] == "FreshnessHours" else "Sum"]
+        found[metric["MetricName"], *where.values()] = point["Unit"], value
     return found
+
+
+def hours_since(month: str) -> float:
+    """Since its end."""
+    _, ends = Period.parse("month", month).instants("UTC")
+    return (datetime.now(UTC) - ends).total_seconds() / 3600
 
 
 def test_the_whole_run_of_a_month(
@@ -196,9 +204,10 @@ def test_the_whole_run_of_a_month(
         ):
             assert found[name, "messaging_monthly", dataset] == ("Count", number), (name, dataset)
         assert found["LoadSeconds", "messaging_monthly", dataset][0] == "Seconds"
-        unit, hours = found["FreshnessHours", "messaging_monthly", dataset]  # of two runs
-        age = (datetime.now(UTC) - datetime(2026, 3, 1, tzinfo=UTC)).total_seconds() / 3600
-        assert (unit, hours) == ("None", pytest.approx(2 * age, abs=1))
+        assert found["FreshnessHours", "messaging_monthly", dataset] == (
+            "None",
+            pytest.approx(hours_since(LAST), abs=1),
+        )
     assert found["RunFailed", "messaging_monthly"] == ("Count", 0)
     assert found["RunSeconds", "messaging_monthly"][0] == "Seconds"
 
@@ -291,6 +300,10 @@ def test_a_measurement_that_does_not_arrive_fails_nothing_and_a_failed_check_is_
     found = {name: value for (metric, dag_id, name), (_, value) in measured("alone").items()}
     assert {name: value for name, value in found.items() if value} == dict(failed)
     assert found.keys() == {"customers", "channels", "traffic"}
+    hours = FreshnessOperator(task_id="freshness").execute(context())
+    age = pytest.approx(hours_since(FIRST), abs=1)
+    assert hours == {f"messaging.{name}": age for name in found}, "nothing of other domains is loaded"
+    assert measured("messaging_monthly")["FreshnessHours", "messaging_monthly", "traffic"] == ("None", age)
 
 
 @pytest.mark.parametrize(

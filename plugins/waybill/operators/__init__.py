@@ -8,6 +8,7 @@ from waybill.operators.datasets import (
     QualityOperator,
     intake_tasks,
 )
+from waybill.operators.measuring import FreshnessOperator
 from waybill.operators.policy import (
     DEFAULT_ARGS,
     arrival_params,
@@ -26,6 +27,7 @@ from waybill.operators.reports import (
 
 __all__ = [
     "DEFAULT_ARGS",
+    "FreshnessOperator",
     "IntakeArrivedOperator",
     "LandedSensor",
     "ProcessedOperator",

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from waybill.operators.session import AWS
+from airflow.sdk import BaseOperator
+
+from waybill.operators.session import AWS, warehouse
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -20,18 +22,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def _emit(find: Callable[[], list[Measurement]]) -> None:
-    """Send what there is to be sent in one request; whatever goes wrong is a warning."""
+class FreshnessOperator(BaseOperator):
+    """Sends how old the newest loaded period of every dataset is; returns the hours by dataset."""
+
+    ui_color = "#e8f4f8"
+
+    def execute(self, context: Any) -> dict[str, float]:  # noqa: ARG002  # Airflow's signature
+        from waybill import metrics
+        from waybill.contracts import load_all
+        from waybill.settings import settings
+        from waybill.views.catalog import dag_of
+
+        now, found = datetime.now(UTC), {}
+        with warehouse() as connection:
+            for contract in load_all().values():
+                if contract.is_dataset and (pipeline := dag_of(contract.domain)):
+                    for measurement in metrics.of_freshness(connection, contract, pipeline, now):
+                        found[contract.table] = measurement
+        if settings().metrics and found:
+            _send([*found.values()])
+        hours = {table: measurement.value for table, measurement in found.items()}
+        log.info("hours since the end of the newest loaded period: %s", hours)
+        return hours
+
+
+def _send(measurements: list[Measurement]) -> None:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from botocore.config import Config
 
     from waybill import metrics
 
+    # What waits for CloudWatch holds a worker: better no measurement than a slow task.
+    config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+    metrics.send(AwsGenericHook(AWS, client_type="cloudwatch", config=config).get_conn(), measurements)
+
+
+def _emit(find: Callable[[], list[Measurement]]) -> None:
+    """Send what there is to be sent in one request; whatever goes wrong is a warning."""
     try:
         if measurements := find():
-            # What waits for CloudWatch holds a worker: better no measurement than a slow task.
-            config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
-            metrics.send(AwsGenericHook(AWS, client_type="cloudwatch", config=config).get_conn(), measurements)
+            _send(measurements)
     except Exception as error:  # a measurement is worth no failure
         log.warning("the measurements did not reach CloudWatch: %s", error)
 
