@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from os.path import commonpath
 from typing import TYPE_CHECKING, Any
 
 from waybill.period import Cadence, Period
@@ -134,7 +133,7 @@ def upload(s3_client: Any, bucket: str, sample: SampleData) -> Uploaded:
     answer_key = json.dumps(sample.answer_key, indent=1, sort_keys=True, ensure_ascii=False)
     bodies[f"{ANSWER_KEYS}{sample.domain}.json"] = answer_key.encode()
     there: dict[str, str] = {}
-    for prefix in (commonpath([file.key for file in sample.files]), ANSWER_KEYS):
+    for prefix in sorted({ANSWER_KEYS, *(raw_prefix(sample.domain, file.dataset) for file in sample.files)}):
         for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             there.update({item["Key"]: item["ETag"].strip('"') for item in page.get("Contents", ())})
     wanted = {

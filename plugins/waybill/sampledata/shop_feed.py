@@ -54,13 +54,13 @@ class Source:
 class Dirt:
     """Which kinds of dirt come next; a file too small for its share leaves it to later ones."""
 
-    def __init__(self) -> None:
-        self._owed, self._count = 0.0, 0
+    def __init__(self, most_share: float = MOST_DIRTY_SHARE) -> None:
+        self._most_share, self._owed, self._count = most_share, 0.0, 0
 
     def choose(self, rows: int, kinds: Sequence[Kind]) -> list[Kind]:
         """The kinds for a file with so many clean rows."""
         self._owed += DIRTY_SHARE * rows
-        size = min(int(self._owed), int(MOST_DIRTY_SHARE * rows))
+        size = min(int(self._owed), int(self._most_share * rows))
         self._owed -= size
         chosen = [kinds[number % len(kinds)] for number in range(self._count, self._count + size)]
         self._count += size
