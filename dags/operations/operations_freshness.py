@@ -1,8 +1,9 @@
 """### Freshness: how old the newest data is
 
 **What it does.** Sends to CloudWatch how many hours ago the newest loaded period of each dataset ended, whether its
-pipeline runs or not: `FreshnessHours`, on which the alarms for stale data rest. Intakes send it too, but a pipeline that
-stands still, or runs once a month, sends nothing. Where measurements are off (`WAYBILL_METRICS`) it only logs the hours.
+pipeline runs or not: `FreshnessHours`, on which the alarms for stale data rest. Intakes send it too, but a pipeline
+that stands still, or runs once a month, sends nothing. Where measurements are off (`WAYBILL_METRICS`) it only logs the
+hours.
 
 **Which day.** None: it says what is so when it runs, every six hours.
 
