@@ -14,10 +14,13 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.serialization.serialized_objects import DagSerialization
 
 from waybill.contracts import load_domain
+from waybill.errors import DataError
 from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
+from waybill.operators.datasets import landing_days
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.policy import arrival_schedule, run_callbacks
+from waybill.period import Period
 from waybill.reports import report_contracts
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.zones import report_files
@@ -240,6 +243,16 @@ def test_orders_are_taken_in_when_a_message_says_so_and_every_15_minutes(bag: Bu
             )
             runs.append(f"{last.run_after:%H:%M}")
         assert runs == ["00:15", "00:30", "00:45"]
+
+
+def test_a_day_alone_is_a_range_of_one_and_a_last_day_alone_is_refused() -> None:
+    day, later = (Period.parse("day", key) for key in ("2026-05-02", "2026-05-04"))
+    assert landing_days("2026-05-02", None) == (day, day)
+    assert landing_days("2026-05-02", "2026-05-04") == (day, later)
+    assert landing_days(None, None) is None
+    for first, last in ((None, "2026-05-02"), ("2026-05-04", "2026-05-02")):
+        with pytest.raises(DataError, match="name the first day"):
+            landing_days(first, last)
 
 
 def test_a_refused_file_stops_neither_reports_nor_the_failure_of_the_run(bag: BundleDagBag) -> None:

@@ -209,7 +209,6 @@ def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
     assert place.end_of(idle) == "success", "the same content is not tried again"
     for asked, conf in (  # unless somebody asks for it
         ("poison.csv", {"file": "poison.csv"}),
-        ("venom.csv", {"day": "2026-05-02"}),
         ("venom.csv", {"day": "2026-04-01", "last_day": "2026-05-31"}),
     ):
         message = place.refused_by(**conf)

@@ -111,7 +111,7 @@ class IntakeArrivedOperator(BaseOperator):
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts, params = load_domain(self.domain), context["params"]
-            contract, days = contracts[self.dataset], _days(params["day"], params["last_day"])
+            contract, days = contracts[self.dataset], landing_days(params["day"], params["last_day"])
             with measured_load(context, connection, contract):
                 done = take_in_arrived(
                     connection, s3_client(), contract, contracts, run_of(context), name=params["file"], days=days
@@ -119,7 +119,8 @@ class IntakeArrivedOperator(BaseOperator):
         return {key: vars(books) for key, books in done.items()}
 
 
-def _days(first: str | None, last: str | None) -> tuple[Period, Period] | None:
+def landing_days(first: str | None, last: str | None) -> tuple[Period, Period] | None:
+    """The first and last landing day that a run's parameters name; None without. Raises `DataError` if they are odd."""
     from waybill.errors import DataError
     from waybill.period import Period
 
