@@ -77,7 +77,7 @@ def environment(state: State) -> dict[str, str]:
         "AIRFLOW_CONN_WAYBILL_OUTPUT": "aws://",
         "WAYBILL_ORDERS_QUEUE_URL": f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{ORDERS_QUEUE}",
         "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps({"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}),
-        "GOMEMLIMIT": "256MiB",
+        "GOMEMLIMIT": "384MiB",
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
     }
 
