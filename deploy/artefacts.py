@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS_ON_MWAA = "/usr/local/airflow/plugins"
+LEFT_BY_TOOLS = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -23,7 +24,7 @@ def contents(root: Path) -> dict[str, bytes]:
     files = {}
     for folder, within in (("plugins", ""), ("include", "include/")):
         for path in (root / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not LEFT_BY_TOOLS.intersection(path.parts):
                 files[within + path.relative_to(root / folder).as_posix()] = path.read_bytes()
     return files | {"constraints.txt": constraints((root / "requirements.txt").read_text()).encode()}
 

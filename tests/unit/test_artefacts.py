@@ -43,6 +43,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copyfile(PROJECT_ROOT / name, root / name)
     (root / "plugins" / "__pycache__").mkdir()
     (root / "plugins" / "__pycache__" / "left.pyc").write_bytes(b"over")
+    (root / "plugins" / ".mypy_cache").mkdir()
+    (root / "plugins" / ".mypy_cache" / "left.json").write_bytes(b"over")
     return root
 
 
