@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
 from waybill import zones
+from waybill.contracts import Contract
+from waybill.settings import settings
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,23 @@ class Dropped:
     size_bytes: int
 
 
-def drop_file(s3: Any, bucket: str, domain: str, dataset: str, file: Path) -> Dropped:
-    """Upload a file under its own name to where the dataset's files land. `s3` is a boto3 client."""
-    key, body = zones.raw_prefix(domain, dataset) + file.name, file.read_bytes()
+def dag_of(domain: str) -> str:
+    """The DAG of a domain whose files land at any time: by rule, one with tables in between has a medallion."""
+    has_tables_between = (settings().include_dir / "contracts" / zones.star_schema(domain)).is_dir()
+    return f"{domain}_medallion" if has_tables_between else f"{domain}_reports"
+
+
+def queue_url(domain: str) -> str | None:
+    """The queue that is told of the domain's files, if there is one."""
+    return getattr(settings(), f"{domain}_queue_url", None)
+
+
+def drop_file(s3: Any, bucket: str, contract: Contract, file: Path, day: date | None = None) -> Dropped:
+    """Upload a file under its own name to where the dataset's files land, in the folder of a day if one is given.
+
+    `s3` is a boto3 client.
+    """
+    key, body = zones.raw_layout(contract.domain, contract.name).prefix(day) + file.name, file.read_bytes()
     answer = s3.put_object(Bucket=bucket, Key=key, Body=body)
     return Dropped(bucket, key, answer["ETag"].strip('"'), len(body))
 

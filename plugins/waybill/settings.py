@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """The folder in that bucket, like `figures/`."""
     orders_queue_url: str | None = None
     """The SQS queue that S3 tells of new files with orders; without it they wait for the next reconciling run."""
+    purchases_queue_url: str | None = None
+    """The same for purchases and rates."""
     source_currencies: Values = ("USD",)
     """Currencies of the purchases that are taken in; others are counted as filtered."""
     metrics: bool = Field(default_factory=lambda read: read.get("profile") == "prod")

@@ -25,7 +25,7 @@ from waybill.reports import report_contracts
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.zones import report_files
 
-DAG_IDS = {"messaging_monthly", "operations_freshness", "orders_reports", "shop_daily"}
+DAG_IDS = {"messaging_monthly", "operations_freshness", "orders_reports", "purchases_medallion", "shop_daily"}
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
 
 def test_a_runbook_names_only_tasks_that_exist(dag: DAG) -> None:
     named = set(re.findall(r"^\* `(\w+)`(?: or `\w+`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE))
-    entrances = {"landed", "intake_lines", "quality", "reports", "freshness"} & set(dag.task_ids)
+    entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports", "freshness"} & set(dag.task_ids)
     assert entrances <= named <= set(dag.task_ids)
 
 
@@ -138,6 +138,7 @@ def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
         ("orders_reports", "last_day", "2026-02-30", False),
         ("orders_reports", "file", "orders.csv", True),
         ("orders_reports", "file", "", False),
+        ("purchases_medallion", "last_day", "2026-03-31", True),
     ],
 )
 def test_a_period_is_checked_by_the_trigger_form(
@@ -267,3 +268,13 @@ def test_a_refused_file_stops_neither_reports_nor_the_failure_of_the_run(bag: Bu
     }
     assert [task.task_id for task in dag.leaves] == ["complete"], "the last task decides whether the run has failed"
     assert dag.get_task("complete").upstream_task_ids == {"intake_lines", "publish"}
+
+
+def test_refused_rates_stop_no_purchase(bag: BundleDagBag) -> None:
+    dag = bag.dags["purchases_medallion"]
+    late = {task.task_id for task in tasks(dag) if task.trigger_rule == "all_done"}  # type: ignore[arg-type]
+    assert late == {"intake_purchases", "curated"}
+    assert dag.get_task("curated").upstream_task_ids == {"intake_purchases"}
+    assert [task.task_id for task in dag.leaves] == ["complete"]
+    intakes = {"intake_rates", "intake_purchases"}
+    assert dag.get_task("complete").upstream_task_ids == intakes | {"lake", "publish"}

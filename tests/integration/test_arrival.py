@@ -29,6 +29,7 @@ from waybill import demo
 from waybill.arrivals import Dropped, announce
 from waybill.demo import Airflow
 from waybill.sampledata.orders import generate
+from waybill.settings import PROJECT_ROOT
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
@@ -62,11 +63,12 @@ class Place:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def drop(self, *files: Path) -> None:
+    def drop(self, *files: Path, prefix: str = PREFIX, **options: str) -> None:
         """`waybill drop`."""
-        printed = self.shell("waybill", "drop", *map(str, files))
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        printed = self.shell("waybill", "drop", *map(str, files), *words)
         for file in files:
-            assert f"s3://waybill-raw/{PREFIX}{file.name}" in printed
+            assert f"s3://waybill-raw/{prefix}{file.name}" in printed
 
     def refused_by(self, **conf: str) -> str:
         """`airflow dags trigger` with these parameters; the alert of its run, which fails."""
@@ -242,6 +244,51 @@ def _client(stack: Stack) -> dict[str, Any]:
         "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
     }
+
+
+def test_dropped_purchases_become_totals_of_customers_and_a_poison_file_stops_none(place: Place) -> None:
+    dag_id, day = "purchases_medallion", "2026-03-31"
+    place.api.unpause(dag_id)
+    poison = place.folder / "poison.csv"
+    poison.write_bytes(b"purchase_id,amount\n1,2\n")
+    place.drop(PROJECT_ROOT / "examples/rates.csv", prefix="raw/purchases/rates/", domain="purchases", dataset="rates")
+    place.drop(
+        *(poison, PROJECT_ROOT / "examples/purchases.csv"),
+        prefix="datalake/bronze/year=2026/month=03/day=31/",
+        domain="purchases",
+        day=day,
+    )
+    assert eventually(lambda: len(place.report("top_purchasers", day) or []) == 5, 2 * SECONDS)
+    assert eventually(lambda: not any(run["state"] in ("queued", "running") for run in place.api.runs(dag_id)), SECONDS)
+    published = place.report("top_purchasers", day) or []
+    assert sorted((row["spend_rank"], row["customer_id"], row["total_spent_aud"]) for row in published) == [
+        # 99.95 and 1200.00 at 1.52345, each rounded; 75.50 at 1.497 and 410.00 at 1.52345; and so on
+        ("1", "C-1006", "1980.41"),
+        ("2", "C-1002", "737.63"),
+        ("3", "C-1003", "562.55"),
+        ("4", "C-1001", "208.07"),
+        ("5", "C-1004", "126.85"),
+    ]
+    assert "Brooks" not in str(published), "names leave as pseudonyms"
+    (named,) = place.all(
+        "select full_name, total_spent_aud::text from purchases_star.customer_purchase_summary "
+        "where customer_id = 'C-1002'"
+    )
+    assert named == ("Jonas Okafor-Reyes", "737.63")
+    there = {
+        item["Key"] for item in place.stack.s3().list_objects_v2(Bucket="waybill-lake", Prefix="datalake/")["Contents"]
+    }
+    assert there >= {
+        f"datalake/silver/ingestion_date={day}/fact_purchases.parquet",
+        "datalake/gold/year=2026/month=03/day=31/customer_spend.parquet",
+    }
+    assert place.all(
+        "select rows_in, inserted, filtered from waybill.load_file where dataset = 'purchases.purchases'"
+    ) == [(12, 11, 1)]
+    told = f"select message from waybill.alert where dag_id = '{dag_id}'"
+    (message,) = place.all(told)
+    assert "poison.csv" in message[0]
+    place.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
 
 
 FILES, REPEATED = 200, 20

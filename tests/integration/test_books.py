@@ -163,6 +163,12 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
             "no domain 'mesaging' .* messaging, orders, purchases, shop",
         ),
         (("books", "2026-01", "2026-02", "--domain", "messaging_report"), 1, "no domain 'messaging_report'"),
+        (("drop", "README.md", "--domain", "messaging"), 1, "files of messaging.traffic do not land at any time"),
+        (
+            ("drop", "README.md", "--domain", "purchases", "--dataset", "x"),
+            1,
+            "no dataset 'x' in purchases; there are ",
+        ),
         (("quarantine", "trafic"), 1, "no dataset 'trafic' in messaging; there are channels, customers, traffic"),
         (("quarantine", "reviews", "--domain", "shop"), 0, r"No row of shop\.reviews is in quarantine"),
         (("quarantine", "traffic", "--limit", "-1"), 2, "Invalid value for '--limit'"),

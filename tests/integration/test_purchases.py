@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 DAY = "2026-03-02"
+SUMMARY = "purchases_star/customer_purchase_summary"
 
 
 @pytest.fixture
@@ -154,17 +155,26 @@ def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
 
 
 @pytest.mark.parametrize(
-    ("dataset", "old", "new", "message"),
+    ("path", "old", "new", "message"),
     [
-        ("purchases", "inForceOn, value: purchase_date", "inForceOn, value: amount", "inForceOn must be a date"),
-        ("rates", "landingDayColumn, value: landed_on", "landingDayColumn, value: valid_from", "landingDayColumn goes"),
+        ("purchases/purchases", "inForceOn, value: purchase_date", "inForceOn, value: amount", "must be a date"),
+        (
+            "purchases/purchases",
+            "property: onlyValuesOf",
+            "property: index",
+            "index of 'currency' must be ascending or",
+        ),
+        ("purchases/rates", "Column, value: landed_on", "Column, value: valid_from", "landingDayColumn goes with"),
+        (SUMMARY, "updatedAtColumn, value: updated_at", "updatedAtColumn, value: email", "a summary has a key of one"),
+        (SUMMARY, "value: descending", "value: sideways", "must be ascending or descending, not 'sideways'"),
     ],
 )
 def test_a_contract_that_asks_for_what_cannot_be_is_refused(
-    tmp_path: Path, dataset: str, old: str, new: str, message: str
+    tmp_path: Path, path: str, old: str, new: str, message: str
 ) -> None:
-    text = (PROJECT_ROOT / f"include/contracts/purchases/{dataset}.yaml").read_text()
+    source = PROJECT_ROOT / "include/contracts" / f"{path}.yaml"
+    text = source.read_text()
     assert old in text
-    (tmp_path / f"{dataset}.yaml").write_text(text.replace(old, new))
+    (tmp_path / source.name).write_text(text.replace(old, new))
     with pytest.raises(ContractError, match=message):
-        load(tmp_path / f"{dataset}.yaml")
+        load(tmp_path / source.name)

@@ -41,10 +41,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 os.utime(target, (1, 1))
     for name in ("requirements.in", "requirements.txt"):
         shutil.copyfile(PROJECT_ROOT / name, root / name)
-    (root / "plugins" / "__pycache__").mkdir()
-    (root / "plugins" / "__pycache__" / "left.pyc").write_bytes(b"over")
-    (root / "plugins" / ".mypy_cache").mkdir()
-    (root / "plugins" / ".mypy_cache" / "left.json").write_bytes(b"over")
+    for name in ("__pycache__", ".mypy_cache"):
+        (root / "plugins" / name).mkdir(exist_ok=True)
+        (root / "plugins" / name / "left").write_bytes(b"over")
     return root
 
 

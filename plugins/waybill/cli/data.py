@@ -89,21 +89,33 @@ def seed(
 @app.command()
 @failures_in_words
 def drop(
-    files: Annotated[list[Path], typer.Argument(help="Files with orders.", exists=True, dir_okay=False)],
+    files: Annotated[list[Path], typer.Argument(help="Files with orders, or what else.", exists=True, dir_okay=False)],
+    domain: Annotated[str, typer.Option(help="orders or purchases.")] = "orders",
+    dataset: Annotated[str | None, typer.Option(help="By default lines of orders, or purchases.")] = None,
+    day: Annotated[str | None, typer.Option(help="The day to name in the prefix; else that of landing counts.")] = None,
 ) -> None:
-    """Put files where orders land; on the embedded stack also say so to the queue, as S3 does on AWS."""
+    """Put files where orders or others land; on the embedded stack also tell the queue, as S3 does on AWS."""
     import boto3
 
-    from waybill.arrivals import announce, drop_file
+    from waybill.arrivals import announce, dag_of, drop_file, queue_url
+    from waybill.contracts import references
+    from waybill.errors import DataError
+    from waybill.period import Period
     from waybill.settings import settings
 
-    queue_url = settings().orders_queue_url
+    if dataset is None:  # what others of the domain refer to is not its main one
+        referred = set().union(*references(domain).values())
+        dataset = next((name for name in _datasets(domain) if name not in referred), None)
+    contract = _dataset(domain, dataset or "")
+    if not contract.lands_any_time:
+        raise DataError(f"files of {contract.table} do not land at any time: put each under the prefix of its period")
+    queue, start = queue_url(domain), Period.parse("day", day).start if day else None
     for file in files:
-        landed = drop_file(_s3(), settings().raw_bucket, "orders", "lines", file)
-        if settings().profile == "dev" and queue_url:
-            announce(boto3.client("sqs"), queue_url, landed)
+        landed = drop_file(_s3(), settings().raw_bucket, contract, file, start)
+        if settings().profile == "dev" and queue:
+            announce(boto3.client("sqs"), queue, landed)
         console.print(f"s3://{landed.bucket}/{landed.key}", highlight=False, soft_wrap=True)
-    console.print(f"The DAG orders_reports writes to s3://{settings().reports_bucket}/analytics/, by landing day.")
+    console.print(f"The DAG {dag_of(domain)} writes to s3://{settings().reports_bucket}/analytics/, by landing day.")
 
 
 @app.command()
@@ -192,6 +204,7 @@ def replay(
     from datetime import timedelta
 
     from waybill import show
+    from waybill.arrivals import dag_of
     from waybill.contracts import load_domain
     from waybill.errors import DataError
     from waybill.intake.ledger import Run
@@ -228,7 +241,7 @@ def replay(
             highlight=False,
         )
     elif admitted:
-        dag_id = f"{domain}_reports" if contract.lands_any_time else f"{domain}_daily"
+        dag_id = dag_of(domain) if contract.lands_any_time else f"{domain}_daily"
         console.print(f"Rows were admitted: the next run of {dag_id} builds what rests on them again.")
 
 

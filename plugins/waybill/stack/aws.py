@@ -30,7 +30,8 @@ ATTEMPTS: Final = 5
 ALERTS = "waybill-alerts"
 ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
-ORDERS_QUEUE = "waybill-orders"
+QUEUES = {"orders": "waybill-orders", "purchases": "waybill-purchases"}
+"""For each domain whose files are told when they land, the queue that is told."""
 S3_PARTS = ("master", "volume", "filer", "admin", "s3")
 
 
@@ -75,7 +76,10 @@ def environment(state: State) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
         "AIRFLOW_CONN_WAYBILL_OUTPUT": "aws://",
-        "WAYBILL_ORDERS_QUEUE_URL": f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{ORDERS_QUEUE}",
+        **{
+            f"WAYBILL_{domain.upper()}_QUEUE_URL": f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{queue}"
+            for domain, queue in QUEUES.items()
+        },
         "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps({"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}),
         "GOMEMLIMIT": "384MiB",
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
@@ -125,7 +129,7 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
 
 
 def serve(port: int, listen: str = "127.0.0.1") -> None:
-    """Run moto's server in this process, with the topic for alerts, a queue that keeps what it says, and orders' queue.
+    """Run moto's server in this process, with the topic for alerts, a queue that keeps what it says, and `QUEUES`.
 
     The address of a queue follows from the port, the account and its name.
     """
@@ -134,7 +138,8 @@ def serve(port: int, listen: str = "127.0.0.1") -> None:
     ThreadedMotoServer(listen, port).start()
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name=ALERTS)["TopicArn"]
-    sqs.create_queue(QueueName=ORDERS_QUEUE)
+    for name in QUEUES.values():
+        sqs.create_queue(QueueName=name)
     queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from waybill import arrivals
 from waybill.contracts import Contract, load_all
 from waybill.period import Cadence
 from waybill.settings import settings
@@ -44,11 +45,11 @@ def reports(domain: str) -> dict[str, Contract]:
 def dag_of(domain: str) -> str | None:
     """The DAG that takes in a domain's datasets, by the rule for names: `<domain>_monthly`; None without datasets.
 
-    It is `<domain>_reports` where files land at any time.
+    Where files land at any time, `waybill.arrivals.dag_of` says.
     """
     cadences = [contract.cadence for contract in of_schema(domain).values()]
     if any(contract.lands_any_time for contract in of_schema(domain).values()):
-        return f"{domain}_reports"
+        return arrivals.dag_of(domain)
     return f"{domain}_{_ADVERBS[cadences[0]]}" if cadences else None
 
 
