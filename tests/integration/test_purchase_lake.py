@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from messaging_months import RUN, migrate
-from purchase_files import Purchase, Purchases, Rate
+from purchase_files import Purchase, Purchases, Rate, day
+from waybill.books import balances, incomplete
 from waybill.contracts import load_domain
 from waybill.lake import write_changed_days
 from waybill.refresh import refresh
 from waybill.settings import settings
+from waybill.views import business, operations, pages
 from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ SILVER, GOLD = (load_domain("purchases_star")[name] for name in ("fact_purchases
 @pytest.fixture
 def lake(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("WAYBILL_LAKE_BUCKET", bucket)
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
     monkeypatch.setenv("WAYBILL_MASK_KEY", KEY)
     settings.cache_clear()
     return bucket
@@ -44,6 +47,31 @@ def rows(s3: S3Client, bucket: str, key: str) -> list[dict[str, Any]]:
         io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     ).to_pylist()
     return found
+
+
+def test_the_views_and_the_books_know_purchases(warehouse_dsn: str, s3: S3Client, lake: str) -> None:
+    migrate(warehouse_dsn)
+    with connect(warehouse_dsn) as connection:
+        purchases = Purchases(connection)
+        purchases.arrive("rates", "2026-03-01", "r.csv", [Rate()])
+        purchases.arrive("purchases", "2026-03-03", "a.csv", [Purchase("1"), Purchase("2", "c2", currency="EUR")])
+        purchases.arrive("rates", "2026-03-05", "r.csv", [Rate("USD", "2026-03-05")])
+        days = day("2026-03-01").until(day("2026-03-06"))
+        gaps = {(gap.period.key, gap.subject) for gap in incomplete(connection, s3, "purchases", days)}
+        built = {"all", *(f"2026-03-0{n}" for n in (1, 3, 5))}
+        assert {key for key, _ in gaps} == built, "no day waits for a file of either dataset"
+        assert {subject for _, subject in gaps} == {"purchases_report.top_purchasers"} | {
+            f"purchases_star.{name}" for name in ("fact_purchases", "customer_spend", "customer_purchase_summary")
+        }
+        for schema in ("purchases_star", "purchases_report"):
+            refresh(connection, "purchases", schema, RUN)
+        assert incomplete(connection, s3, "purchases", days) == []
+        assert balances(connection, "purchases", [day("2026-03-03")])[0]["filtered"] == 1
+        html = pages.business(business.page(connection, "purchases", day("2026-03-03")), root="")
+        assert "Top purchasers" in html
+        assert pseudonym("Ada Low")[:12] in html
+        assert "Ada" not in html
+        assert operations.missing(connection, operations.Scope(("purchases",))) == []
 
 
 def partitions(glue: Any, name: str) -> dict[str, list[str]]:
