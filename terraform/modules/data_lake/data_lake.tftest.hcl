@@ -2,22 +2,6 @@ mock_provider "aws" {
   source = "../../mocks"
 }
 
-override_resource {
-  target = aws_sqs_queue.landed
-  values = {
-    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-test-landed"
-    arn = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed"
-  }
-}
-
-override_resource {
-  target = aws_sqs_queue.dead
-  values = {
-    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-test-landed-dead"
-    arn = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed-dead"
-  }
-}
-
 variables {
   name                        = "waybill-test"
   account_id                  = "123456789012"
@@ -44,32 +28,35 @@ run "landed_files_are_told" {
   command = apply
 
   assert {
-    condition     = one(aws_s3_bucket_notification.raw.queue).queue_arn == aws_sqs_queue.landed.arn && aws_s3_bucket_notification.raw.bucket == output.bucket_names.raw
-    error_message = "The raw bucket must tell the queue."
+    condition = { for queue in aws_s3_bucket_notification.raw.queue : queue.queue_arn => queue.filter_prefix } == {
+      "arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders"    = "raw/orders/"
+      "arn:aws:sqs:eu-central-1:123456789012:waybill-test-purchases" = "datalake/bronze/"
+    } && aws_s3_bucket_notification.raw.bucket == output.bucket_names.raw
+    error_message = "The raw bucket must tell the queue of each pipeline of its files, and of no others."
   }
   assert {
-    condition     = toset(one(aws_s3_bucket_notification.raw.queue).events) == toset(["s3:ObjectCreated:*"]) && one(aws_s3_bucket_notification.raw.queue).filter_prefix == "raw/"
-    error_message = "Every new object under raw/ must be told, and nothing else."
+    condition     = alltrue([for queue in aws_s3_bucket_notification.raw.queue : toset(queue.events) == toset(["s3:ObjectCreated:*"])])
+    error_message = "Every new object must be told."
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue.landed.redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed-dead", maxReceiveCount = 5 }
-    error_message = "What fails five times must go to the dead-letter queue."
+    condition     = alltrue([for pipeline, queue in aws_sqs_queue.landed : jsondecode(queue.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.dead[pipeline].arn, maxReceiveCount = 5 }])
+    error_message = "What fails five times must go to the pipeline's dead-letter queue."
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue_redrive_allow_policy.dead.redrive_allow_policy).sourceQueueArns == ["arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed"]
+    condition     = alltrue([for pipeline, policy in aws_sqs_queue_redrive_allow_policy.dead : jsondecode(policy.redrive_allow_policy).sourceQueueArns == [aws_sqs_queue.landed[pipeline].arn]])
     error_message = "Only the queue itself may send to its dead-letter queue."
   }
   assert {
-    condition     = alltrue([for queue in [aws_sqs_queue.landed, aws_sqs_queue.dead] : queue.kms_master_key_id == var.queue_key_arn && queue.message_retention_seconds == 1209600])
+    condition     = alltrue([for queue in concat(values(aws_sqs_queue.landed), values(aws_sqs_queue.dead)) : queue.kms_master_key_id == var.queue_key_arn && queue.message_retention_seconds == 1209600])
     error_message = "Messages must be encrypted and kept for 14 days."
   }
   assert {
-    condition = one([for statement in jsondecode(aws_sqs_queue_policy.this["landed"].policy).Statement : statement if statement.Effect == "Allow"]) == {
+    condition = one([for statement in jsondecode(aws_sqs_queue_policy.this["orders"].policy).Statement : statement if statement.Effect == "Allow"]) == {
       Sid       = "RawBucketTells"
       Effect    = "Allow"
       Principal = { Service = "s3.amazonaws.com" }
       Action    = "sqs:SendMessage"
-      Resource  = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed"
+      Resource  = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders"
       Condition = {
         StringEquals = { "aws:SourceAccount" = "123456789012" }
         ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::waybill-test-raw-123456789012" }
@@ -78,9 +65,25 @@ run "landed_files_are_told" {
     error_message = "Only this account's raw bucket may send messages."
   }
   assert {
-    condition     = alltrue([for policy in aws_sqs_queue_policy.this : one([for statement in jsondecode(policy.policy).Statement : statement.Condition if statement.Effect == "Deny"]) == { Bool = { "aws:SecureTransport" = "false" } }])
-    error_message = "Both queues must refuse plain HTTP."
+    condition = toset(keys(aws_sqs_queue_policy.this)) == toset(["orders", "orders-dead", "purchases", "purchases-dead"]) && alltrue([
+      for policy in aws_sqs_queue_policy.this : one([for statement in jsondecode(policy.policy).Statement : statement.Condition if statement.Effect == "Deny"]) == { Bool = { "aws:SecureTransport" = "false" } }
+    ])
+    error_message = "All queues must refuse plain HTTP."
   }
+  assert {
+    condition     = output.landed_queues.orders.url == "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-test-orders" && output.landed_queues.purchases.dead_name == "waybill-test-purchases-dead"
+    error_message = "The queues must be told by their names."
+  }
+}
+
+run "refuses_prefixes_that_overlap" {
+  command = plan
+
+  variables {
+    arrivals = { orders = "raw/orders/", everything = "raw/" }
+  }
+
+  expect_failures = [var.arrivals]
 }
 
 run "settings_reach_the_buckets" {

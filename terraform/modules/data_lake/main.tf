@@ -87,56 +87,66 @@ module "logs" {
   force_destroy     = var.force_destroy
 }
 
-# ---- a file landed: tell the queue
+# ---- a file landed: tell the queue of its pipeline
+
+locals {
+  queue_names = merge(
+    { for pipeline in keys(var.arrivals) : pipeline => "${var.name}-${pipeline}" },
+    { for pipeline in keys(var.arrivals) : "${pipeline}-dead" => "${var.name}-${pipeline}-dead" },
+  )
+  queue_arns = { for queue, name in local.queue_names : queue => "arn:aws:sqs:${var.region}:${var.account_id}:${name}" }
+}
 
 resource "aws_sqs_queue" "landed" {
-  name                       = "${var.name}-landed"
+  for_each                   = var.arrivals
+  name                       = local.queue_names[each.key]
   kms_master_key_id          = var.queue_key_arn
   visibility_timeout_seconds = 300
   message_retention_seconds  = 1209600 # 14 days, the most there is
   receive_wait_time_seconds  = 20
   redrive_policy = jsonencode({
-    deadLetterTargetArn = aws_sqs_queue.dead.arn
+    deadLetterTargetArn = aws_sqs_queue.dead[each.key].arn
     maxReceiveCount     = var.landed_max_receives
   })
 }
 
 resource "aws_sqs_queue" "dead" {
-  name                      = "${var.name}-landed-dead"
+  for_each                  = var.arrivals
+  name                      = local.queue_names["${each.key}-dead"]
   kms_master_key_id         = var.queue_key_arn
   message_retention_seconds = 1209600
 }
 
 resource "aws_sqs_queue_redrive_allow_policy" "dead" {
-  queue_url = aws_sqs_queue.dead.id
+  for_each  = var.arrivals
+  queue_url = aws_sqs_queue.dead[each.key].id
   redrive_allow_policy = jsonencode({
     redrivePermission = "byQueue"
-    sourceQueueArns   = [aws_sqs_queue.landed.arn]
+    sourceQueueArns   = [aws_sqs_queue.landed[each.key].arn]
   })
 }
 
 locals {
-  queues    = { landed = aws_sqs_queue.landed.id, dead = aws_sqs_queue.dead.id }
-  queue_arn = { landed = "arn:aws:sqs:${var.region}:${var.account_id}:${var.name}-landed", dead = "arn:aws:sqs:${var.region}:${var.account_id}:${var.name}-landed-dead" }
-  queue_statements = {
-    landed = [{
-      Sid       = "RawBucketTells"
-      Effect    = "Allow"
-      Principal = { Service = "s3.amazonaws.com" }
-      Action    = "sqs:SendMessage"
-      Resource  = local.queue_arn.landed
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = var.account_id }
-        ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::${local.bucket.raw}" }
-      }
-    }]
-    dead = []
-  }
+  queues = merge(
+    { for pipeline, queue in aws_sqs_queue.landed : pipeline => queue.id },
+    { for pipeline, queue in aws_sqs_queue.dead : "${pipeline}-dead" => queue.id },
+  )
+  queue_statements = { for queue, arn in local.queue_arns : queue => contains(keys(var.arrivals), queue) ? [jsonencode({
+    Sid       = "RawBucketTells"
+    Effect    = "Allow"
+    Principal = { Service = "s3.amazonaws.com" }
+    Action    = "sqs:SendMessage"
+    Resource  = arn
+    Condition = {
+      StringEquals = { "aws:SourceAccount" = var.account_id }
+      ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::${local.bucket.raw}" }
+    }
+  })] : [] }
 }
 
 resource "aws_sqs_queue_policy" "this" {
-  for_each  = local.queues
-  queue_url = each.value
+  for_each  = local.queue_names
+  queue_url = local.queues[each.key]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat([{
@@ -144,19 +154,22 @@ resource "aws_sqs_queue_policy" "this" {
       Effect    = "Deny"
       Principal = "*"
       Action    = "sqs:*"
-      Resource  = local.queue_arn[each.key]
+      Resource  = local.queue_arns[each.key]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }], local.queue_statements[each.key])
+    }], [for statement in local.queue_statements[each.key] : jsondecode(statement)])
   })
 }
 
 resource "aws_s3_bucket_notification" "raw" {
   bucket = module.bucket["raw"].name
-  queue {
-    id            = "landed"
-    queue_arn     = aws_sqs_queue.landed.arn
-    events        = ["s3:ObjectCreated:*"]
-    filter_prefix = "raw/"
+  dynamic "queue" {
+    for_each = var.arrivals
+    content {
+      id            = queue.key
+      queue_arn     = local.queue_arns[queue.key]
+      events        = ["s3:ObjectCreated:*"]
+      filter_prefix = queue.value
+    }
   }
 
   # S3 sends a test message at once, and is refused without the policy.

@@ -13,12 +13,12 @@ output "dashboard_domain_name" {
   value       = module.bucket["dashboard"].regional_domain_name
 }
 
-output "landed_queue" {
-  description = "The queue that tells of landed files: url, arn, name, and its dead-letter queue's name."
-  value = {
-    url       = aws_sqs_queue.landed.url
-    arn       = local.queue_arn.landed
-    name      = aws_sqs_queue.landed.name
-    dead_name = aws_sqs_queue.dead.name
-  }
+output "landed_queues" {
+  description = "The queues that tell of landed files, by pipeline: url, arn, name, and the dead-letter queue's name."
+  value = { for pipeline, queue in aws_sqs_queue.landed : pipeline => {
+    url       = "https://sqs.${var.region}.amazonaws.com/${var.account_id}/${local.queue_names[pipeline]}"
+    arn       = local.queue_arns[pipeline]
+    name      = queue.name
+    dead_name = aws_sqs_queue.dead[pipeline].name
+  } }
 }

@@ -26,18 +26,6 @@ locals {
   slow_load_alarms = { for key, dataset in var.datasets : "slow-load-${replace(key, "_", "-")}" => dataset }
 
   operations_alarms = merge({
-    landed-queue-age = {
-      description = "Nobody takes messages about landed files: is the DAG paused, or the triggerer down? The daily run finds the files anyway."
-      namespace   = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum"
-      dimensions  = { QueueName = var.landed_queue_name }
-      operator    = "GreaterThanThreshold", threshold = var.limits.queue_age_seconds, periods = 3, missing = "notBreaching"
-    }
-    landed-dead-letters = {
-      description = "Messages about landed files failed again and again; look at them, mend the cause, and start a redrive."
-      namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
-      dimensions  = { QueueName = var.dead_queue_name }
-      operator    = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
-    }
     database-cpu = {
       description = "The database has been busy for 15 minutes; performance insights names the statement."
       namespace   = "AWS/RDS", metric = "CPUUtilization", statistic = "Average"
@@ -49,6 +37,20 @@ locals {
       namespace   = "AWS/RDS", metric = "FreeStorageSpace", statistic = "Minimum"
       dimensions  = { DBInstanceIdentifier = var.database_identifier }
       operator    = "LessThanThreshold", threshold = var.limits.database_free_gib * 1024 * 1024 * 1024, periods = 1, missing = "breaching"
+    }
+    }, {
+    for pipeline, queue in var.landed_queues : "${pipeline}-queue-age" => {
+      description = "Nobody takes messages about landed ${pipeline}: is the DAG paused, or the triggerer down? Every 15 minutes a run finds the files anyway."
+      namespace   = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum"
+      dimensions  = { QueueName = queue.name }
+      operator    = "GreaterThanThreshold", threshold = var.limits.queue_age_seconds, periods = 3, missing = "notBreaching"
+    }
+    }, {
+    for pipeline, queue in var.landed_queues : "${pipeline}-dead-letters" => {
+      description = "Messages about landed ${pipeline} failed again and again; look at them, mend the cause, and start a redrive."
+      namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
+      dimensions  = { QueueName = queue.dead_name }
+      operator    = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
     }
     }, var.airflow_is_there ? {
     scheduler-heartbeat = {

@@ -8,11 +8,11 @@ locals {
       { title = "Failed runs", expressions = [format(local.search.run_failed, "Sum", 3600)], period = 3600 },
       { title = "How long runs take (s)", expressions = [format(local.search.run_seconds, "Maximum", 3600)], period = 3600 },
       { title = "Age of the newest loaded period (h)", expressions = [format(local.search.freshness_hours, "Maximum", 21600)], period = 21600 },
-      { title = "Messages about landed files", period = 300, metrics = [
-        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.landed_queue_name],
-        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.dead_queue_name],
-        ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", var.landed_queue_name],
-      ] },
+      { title = "Messages about landed files", period = 300, metrics = concat([for queue in values(var.landed_queues) : [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.name],
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.dead_name],
+        ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue.name],
+      ]]...) },
       { title = "Airflow", period = 300, metrics = [
         ["AmazonMWAA", "SchedulerHeartbeat", "Function", "Scheduler", "Environment", var.name],
         ["AmazonMWAA", "QueuedTasks", "Function", "Executor", "Environment", var.name],

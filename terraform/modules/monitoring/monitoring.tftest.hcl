@@ -33,8 +33,7 @@ variables {
   budget_usd          = 500
   airflow_is_there    = true
   database_identifier = "waybill-test-warehouse"
-  landed_queue_name   = "waybill-test-landed"
-  dead_queue_name     = "waybill-test-landed-dead"
+  landed_queues       = { orders = { name = "waybill-test-orders", dead_name = "waybill-test-orders-dead" } }
   stream_name         = "waybill-test-events"
   athena_workgroup    = "waybill-test"
   bucket_names        = { raw = "waybill-test-raw-123456789012" }
@@ -82,7 +81,7 @@ run "alarms" {
   assert {
     condition = output.alarm_names == sort([for alarm in [
       "run-failed", "quality-failures", "run-slow", "stale-messaging-traffic", "stale-shop-clickstream", "slow-load-messaging-traffic", "slow-load-shop-clickstream",
-      "landed-queue-age", "landed-dead-letters", "database-cpu", "database-storage", "scheduler-heartbeat",
+      "orders-queue-age", "orders-dead-letters", "database-cpu", "database-storage", "scheduler-heartbeat",
     ] : "waybill-test-${alarm}"])
     error_message = "There must be an alarm for everything that can go wrong."
   }

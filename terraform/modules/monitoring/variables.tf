@@ -99,14 +99,9 @@ variable "database_identifier" {
   type        = string
 }
 
-variable "landed_queue_name" {
-  description = "Name of the queue that tells of landed files."
-  type        = string
-}
-
-variable "dead_queue_name" {
-  description = "Name of its dead-letter queue."
-  type        = string
+variable "landed_queues" {
+  description = "Queues that tell of landed files, by pipeline, with the name of the dead-letter queue."
+  type        = map(object({ name = string, dead_name = string }))
 }
 
 variable "stream_name" {

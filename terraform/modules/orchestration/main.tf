@@ -127,10 +127,19 @@ resource "aws_iam_role_policy" "work" {
         Condition = { StringEquals = { "cloudwatch:namespace" = [var.metrics_namespace, "AmazonMWAA"] } }
       },
       {
-        Sid      = "Connections"
+        Sid    = "Connections"
+        Effect = "Allow"
+        Action = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
+        Resource = [
+          "arn:aws:secretsmanager:${var.region}:${var.account_id}:secret:${var.connections_prefix}/*",
+          "arn:aws:secretsmanager:${var.region}:${var.account_id}:secret:${var.settings_secret_name}-*",
+        ]
+      },
+      {
+        Sid      = "BecomeWriter"
         Effect   = "Allow"
-        Action   = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
-        Resource = "arn:aws:secretsmanager:${var.region}:${var.account_id}:secret:${var.connections_prefix}/*"
+        Action   = "sts:AssumeRole"
+        Resource = var.output_role_arn
       },
       {
         Sid      = "Alerts"
@@ -142,7 +151,7 @@ resource "aws_iam_role_policy" "work" {
         Sid      = "Landed"
         Effect   = "Allow"
         Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
-        Resource = var.landed_queue_arn
+        Resource = var.landed_queue_arns
       },
       {
         Sid      = "Stream"
@@ -190,7 +199,7 @@ resource "aws_iam_role_policy" "instances" {
         Sid      = "Warehouse"
         Effect   = "Allow"
         Action   = "rds-db:connect"
-        Resource = "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.database_resource_id}/${var.database_role}"
+        Resource = [for role in var.database_roles : "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.database_resource_id}/${role}"]
       },
       {
         Sid      = "SparkOnEmr"

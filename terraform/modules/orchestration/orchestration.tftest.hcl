@@ -22,12 +22,14 @@ variables {
     write_output = "arn:aws:iam::123456789012:policy/waybill-test-write-output"
   }
   connections_prefix   = "waybill-test/airflow/connections"
-  landed_queue_arn     = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-landed"
+  landed_queue_arns    = ["arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders"]
+  output_role_arn      = "arn:aws:iam::123456789012:role/waybill-test-output-writer"
+  settings_secret_name = "waybill-test/settings"
   stream_arn           = "arn:aws:kinesis:eu-central-1:123456789012:stream/waybill-test-events"
   alerts_topic_arn     = "arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts"
   metrics_namespace    = "Waybill"
   database_resource_id = "db-TEST"
-  database_role        = "waybill"
+  database_roles       = ["waybill", "waybill_reader"]
   catalog_database     = "waybill_processed"
   spark = {
     glue_job_name       = "waybill-test-transform"
@@ -101,7 +103,7 @@ run "role" {
     error_message = "Metrics may be sent in the application's namespace only."
   }
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.instances.policy).Statement : statement.Resource if statement.Sid == "Warehouse"]) == "arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-TEST/waybill"
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.instances.policy).Statement : statement.Resource if statement.Sid == "Warehouse"]) == ["arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-TEST/waybill", "arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-TEST/waybill_reader"]
     error_message = "Airflow may connect as one role of one database."
   }
   assert {

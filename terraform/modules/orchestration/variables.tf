@@ -147,8 +147,18 @@ variable "policy_arns" {
   type        = map(string)
 }
 
-variable "landed_queue_arn" {
-  description = "Queue that tells of landed files."
+variable "landed_queue_arns" {
+  description = "Queues that tell of landed files."
+  type        = list(string)
+}
+
+variable "output_role_arn" {
+  description = "Role that Airflow takes to publish reports."
+  type        = string
+}
+
+variable "settings_secret_name" {
+  description = "Secret with the settings that nobody else may see, such as the key of the pseudonyms."
   type        = string
 }
 
@@ -172,9 +182,9 @@ variable "database_resource_id" {
   type        = string
 }
 
-variable "database_role" {
-  description = "PostgreSQL role to connect as."
-  type        = string
+variable "database_roles" {
+  description = "PostgreSQL roles to connect as."
+  type        = list(string)
 }
 
 variable "spark" {

@@ -53,6 +53,11 @@ output "connection_secret_arns" {
   value       = { for id, secret in aws_secretsmanager_secret.connection : id => secret.arn }
 }
 
+output "settings_secret_name" {
+  description = "Secret with the application's secret settings: WAYBILL_SECRET_ID."
+  value       = aws_secretsmanager_secret.settings.name
+}
+
 output "trail_arn" {
   description = "ARN of the trail."
   value       = local.trail_arn

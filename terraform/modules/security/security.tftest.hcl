@@ -106,6 +106,10 @@ run "connections" {
   command = apply
 
   assert {
+    condition     = aws_secretsmanager_secret.settings.name == "waybill-test/settings" && aws_secretsmanager_secret.settings.kms_key_id == aws_kms_key.this["data"].arn && output.settings_secret_name == "waybill-test/settings"
+    error_message = "Secret settings must have a place, encrypted with the data key."
+  }
+  assert {
     condition     = toset([for secret in aws_secretsmanager_secret.connection : secret.name]) == toset(["waybill-test/airflow/connections/waybill_warehouse", "waybill-test/airflow/connections/aws_default", "waybill-test/airflow/connections/waybill_alerts_sns"])
     error_message = "The connections must be where Airflow looks for them."
   }

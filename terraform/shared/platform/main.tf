@@ -1,6 +1,7 @@
 # The whole platform of one environment. environments/<name>/ holds links to these files and the values that differ.
 locals {
-  name = "waybill-${var.environment}"
+  name   = "waybill-${var.environment}"
+  reader = "waybill_reader" # may read, and nothing else
 
   locked_airflow_version = one(regex("(?m)^apache-airflow==([0-9.]+)", file("${path.root}/../../../requirements.txt")))
 
@@ -19,6 +20,19 @@ locals {
       schema    = module.database.database
       login     = module.database.role
       extra     = { iam = true, aws_conn_id = "aws_default", sslmode = "require" } # anything else would go to libpq
+    })
+    waybill_reader = jsonencode({
+      conn_type = "postgres"
+      host      = module.database.address
+      port      = module.database.port
+      schema    = module.database.database
+      login     = local.reader
+      extra     = { iam = true, aws_conn_id = "aws_default", sslmode = "require", connect_timeout = 5 }
+    })
+    # Publishing takes the role that cannot see the raw zone.
+    waybill_output = jsonencode({
+      conn_type = "aws"
+      extra     = { region_name = var.region, role_arn = "arn:aws:iam::${var.account_id}:role/${local.name}-output-writer" }
     })
     aws_default = jsonencode({
       conn_type = "aws"
@@ -161,12 +175,14 @@ module "orchestration" {
   security_group_id        = module.network.security_group_ids.airflow
   policy_arns              = local.policies
   connections_prefix       = module.security.connections_prefix
-  landed_queue_arn         = module.data_lake.landed_queue.arn
+  landed_queue_arns        = [for queue in values(module.data_lake.landed_queues) : queue.arn]
+  output_role_arn          = module.security.output_writer_role_arn
+  settings_secret_name     = module.security.settings_secret_name
   stream_arn               = module.streaming.stream_arn
   alerts_topic_arn         = module.monitoring.topic_arns.alerts
   metrics_namespace        = module.monitoring.namespace
   database_resource_id     = module.database.resource_id
-  database_role            = module.database.role
+  database_roles           = [module.database.role, local.reader]
   catalog_database         = module.catalog.processed_database
 
   spark = {
@@ -176,9 +192,14 @@ module "orchestration" {
   }
 
   settings = {
+    WAYBILL_PROFILE             = "prod"
+    WAYBILL_SECRET_ID           = module.security.settings_secret_name
+    WAYBILL_ORDERS_QUEUE_URL    = module.data_lake.landed_queues["orders"].url
+    WAYBILL_PURCHASES_QUEUE_URL = module.data_lake.landed_queues["purchases"].url
     WAYBILL_RAW_BUCKET          = module.data_lake.bucket_names.raw
     WAYBILL_REPORTS_BUCKET      = module.data_lake.bucket_names.reports
     WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
+    WAYBILL_DASHBOARD_BUCKET    = module.data_lake.bucket_names.dashboard
     WAYBILL_TIMEZONE            = var.timezone
     WAYBILL_INCLUDE_DIR         = "/usr/local/airflow/plugins/include" # in plugins.zip, so that contracts and code change together
     WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
@@ -218,8 +239,7 @@ module "monitoring" {
   budget_usd          = var.budget_usd
   airflow_is_there    = var.artefacts != null
   database_identifier = module.database.identifier
-  landed_queue_name   = module.data_lake.landed_queue.name
-  dead_queue_name     = module.data_lake.landed_queue.dead_name
+  landed_queues       = module.data_lake.landed_queues
   stream_name         = module.streaming.stream_name
   athena_workgroup    = module.catalog.workgroup
   bucket_names        = module.data_lake.bucket_names

@@ -78,9 +78,14 @@ output "airflow_security_group_id" {
   value       = module.network.security_group_ids.airflow
 }
 
-output "landed_queue_url" {
-  description = "Queue that tells of landed files."
-  value       = module.data_lake.landed_queue.url
+output "landed_queues" {
+  description = "Queues that tell of landed files, by pipeline: url, arn, name, and the dead-letter queue's name."
+  value       = module.data_lake.landed_queues
+}
+
+output "settings_secret" {
+  description = "Secret whose value is put in by hand: WAYBILL_SECRET_ID."
+  value       = module.security.settings_secret_name
 }
 
 output "alerts_topic_arn" {

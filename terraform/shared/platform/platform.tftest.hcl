@@ -50,7 +50,7 @@ run "with_the_artefacts" {
     error_message = "The metrics must be those of the application."
   }
   assert {
-    condition     = toset(keys(local.connections)) == toset(["waybill_warehouse", "aws_default", "waybill_alerts_sns"])
+    condition     = toset(keys(local.connections)) == toset(["waybill_warehouse", "waybill_reader", "waybill_output", "aws_default", "waybill_alerts_sns"])
     error_message = "The application's connections must be there."
   }
   assert {
@@ -66,6 +66,25 @@ run "with_the_artefacts" {
   assert {
     condition     = jsondecode(local.connections.waybill_alerts_sns).extra.topic_arn == "arn:aws:sns:eu-central-1:123456789012:waybill-${var.environment}-alerts" && output.alerts_topic_arn == jsondecode(local.connections.waybill_alerts_sns).extra.topic_arn
     error_message = "Alerts must go to the topic of alerts."
+  }
+}
+
+run "airflow_is_told_where_everything_is" {
+  command = apply
+
+  assert {
+    condition = output.landed_queues.orders.url == "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-${var.environment}-orders" && (
+      output.landed_queues.purchases.name == "waybill-${var.environment}-purchases"
+    )
+    error_message = "Orders and purchases must have a queue each."
+  }
+  assert {
+    condition     = jsondecode(local.connections.waybill_output).extra.role_arn == "arn:aws:iam::123456789012:role/waybill-${var.environment}-output-writer"
+    error_message = "Publishing must take the role that cannot see the raw zone."
+  }
+  assert {
+    condition     = jsondecode(local.connections.waybill_reader).login == "waybill_reader" && output.settings_secret == "waybill-${var.environment}/settings"
+    error_message = "The views must read with their own role, and the secret settings must have a name."
   }
 }
 
