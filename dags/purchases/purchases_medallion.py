@@ -21,10 +21,14 @@ quarantine as `in_force:currency`, and is let in by the first run after its rate
 * `curated` or `reports` fails on a check: the days that passed are up to date, the others stay as they were and
   are tried again by the next run. `fact_purchases_rows_difference` says that a rate was withdrawn on which purchases
   rest. `select * from waybill.check_result where not passed`.
+* `publish` waits for input: more checks of a report warn than its contract lets (`maxWarnings`). Whoever may run the
+  DAG answers under *Browse → Required Actions*; approved, the day is published. A refusal is recorded and fails the
+  run; clear the task to be asked again. Files that land meanwhile are taken in when it is answered.
 * `complete` only says that a task before it failed.
 * Anything else is retried with growing pauses; it is infrastructure.
 
-One alert goes out for a failed run, and one when a run has not ended after two hours.
+One alert goes out for a failed run, one when a run has not ended after two hours, and a message of what was loaded and
+published for one that ended well, if that was anything.
 """
 
 from __future__ import annotations

@@ -58,12 +58,10 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
 def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[Period]) -> list[Gap]:
     """All that keeps consecutive periods of a domain from being complete, whatever the scheduler says.
 
-    Besides `gaps` these are files that landed and are not loaded, and what is out of date. `s3` is a boto3 client.
+    Besides `known_gaps` these are files that landed and are not loaded. `s3` is a boto3 client.
     """
     datasets = load_domain(domain)
-    expected = expected_periods(connection, datasets.values(), periods)
-    found = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], expected)
-    there = {(gap.subject, gap.period) for gap in found}
+    found = known_gaps(connection, domain, periods)
     for contract in datasets.values():
         landed = list_landed(s3, settings().raw_bucket, contract, periods[0], periods[-1])
         for file in pending(connection, contract, landed):
@@ -73,6 +71,15 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
             ).fetchone()
             said = f"was refused: {refusal[0]}" if refusal else f"landed and is not loaded: {file.uri}"
             found.append(Gap(file.period, contract.table, said))
+    return found
+
+
+def known_gaps(connection: Connection, domain: str, periods: Sequence[Period]) -> list[Gap]:
+    """What the warehouse knows to be missing or out of date in consecutive periods of a domain."""
+    datasets = load_domain(domain)
+    expected = expected_periods(connection, datasets.values(), periods)
+    found = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], expected)
+    there = {(gap.subject, gap.period) for gap in found}
     return found + [
         Gap(period, table, "out of date: what it rests on has changed since it was built")
         for table, period in out_of_date(connection, domain, periods)
@@ -86,7 +93,10 @@ def expected_periods(connection: Connection, datasets: Iterable[Contract], perio
     if not anytime:
         return [*periods]
     rows = connection.execute(
-        "select distinct period from waybill.load_file where dataset = any(%s) and status = 'loaded'", (anytime,)
+        "select p.start from unnest(%s::date[]) as p (start) cross join unnest(%s::text[]) as d (dataset) "
+        "cross join lateral (select from waybill.load_file as f "
+        "where (f.dataset, f.period, f.status) = (d.dataset, p.start, 'loaded') limit 1) as f",
+        ([period.start for period in periods], anytime),
     ).fetchall()
     days = {day for (day,) in rows}
     return [period for period in periods if period.start in days]
@@ -108,8 +118,10 @@ def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequenc
     found = connection.execute(
         "select report, cadence, period from waybill.publication where report = any(%(names)s) "
         "and period = any(%(starts)s) "
-        "union all select distinct dataset, null, period from waybill.load_file where dataset = any(%(names)s) "
-        "and period = any(%(starts)s) and status = 'loaded'",
+        "union all select d.dataset, null, p.start "
+        "from unnest(%(names)s::text[]) as d (dataset) cross join unnest(%(starts)s::date[]) as p (start) "
+        "cross join lateral (select from waybill.load_file as f "  # one look at the index for each, however many files
+        "where (f.dataset, f.period, f.status) = (d.dataset, p.start, 'loaded') limit 1) as f",
         {"names": sorted({name for name, _ in wanted}), "starts": starts},
     ).fetchall()
     there = {(name, cadence, start) for name, cadence, start in found}

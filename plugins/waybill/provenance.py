@@ -91,7 +91,7 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
     domain = head["report"].partition(".")[0].rpartition("_")[0]
-    is_outdated = (head["report"], period) in out_of_date(connection, domain, [period])
+    is_outdated = bool(out_of_date(connection, domain, [period], head["report"]))
     return Waybill(report=head["report"], period=period, is_outdated=is_outdated, files=files, checks=checks, **values)
 
 

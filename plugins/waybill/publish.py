@@ -15,6 +15,7 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill import zones
+from waybill.approval import held
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.export import PARQUET, copy_csv, put, write_parquet
@@ -90,15 +91,25 @@ def publish(
     """Write these reports of the domain for the period and then the manifest; returns the keys.
 
     All reports are read in one snapshot of the warehouse. An object whose content is there already is not
-    written again. Raises `DataError` for a report that was not built for the period.
+    written again. Nothing is written while one of them waits for an approval: a manifest speaks for all that is beside
+    it. Raises `DataError` for a report that was not built for the period.
     """
-    return _publish(connection, s3, domain, [_Export(contract, period) for contract in contracts], run)
+    exports = [_Export(contract, period) for contract in contracts]
+    if waiting := {export.key for export in exports} & _held(connection, [export.contract for export in exports]):
+        log.warning("%s waits for an approval of %s", period, ", ".join(sorted(report for report, *_ in waiting)))
+        return []
+    return _publish(connection, s3, domain, exports, run)
+
+
+def _held(connection: Connection, contracts: Iterable[Contract]) -> set[tuple[str, str, date]]:
+    return {one.key for one in held(connection, contracts)}
 
 
 def publish_changed(connection: Connection, s3: Any, domain: str, run: Run) -> list[str]:
     """Write the reports of every period that were built with other content since they were written last.
 
-    Where one report of a day is written, the manifest of that day is too, with all that ends on it.
+    Where one report of a day is written, the manifest of that day is too, with all that ends on it; so a day waits
+    while one of its reports waits for an approval.
     """
     contracts = {contract.table: contract for contract in report_contracts(domain).values()}
     with one_at_a_time(connection, f"publish {domain}"):
@@ -107,15 +118,21 @@ def publish_changed(connection: Connection, s3: Any, domain: str, run: Run) -> l
             "from waybill.publication where report = any(%s) order by period, report, cadence",
             (sorted(contracts),),
         ).fetchall()
+        waiting = _held(connection, contracts.values())
         by_day: dict[str, list[_Export]] = {}
-        changed = set()
+        changed, waits = set(), set()
         for report, cadence, start, is_changed in built:
             export = _Export(contracts[report], Period.of(cadence, start))
             prefix = zones.report_prefix(export.period)
             by_day.setdefault(prefix, []).append(export)
             if is_changed:
                 changed.add(prefix)
-        return [key for prefix in sorted(changed) for key in _publish(connection, s3, domain, by_day[prefix], run)]
+            if export.key in waiting:
+                waits.add(prefix)
+        if waits:
+            log.warning("waiting for an approval: %s", ", ".join(sorted(waits)))
+        ready = sorted(changed - waits)
+        return [key for prefix in ready for key in _publish(connection, s3, domain, by_day[prefix], run)]
 
 
 def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export], run: Run) -> list[str]:

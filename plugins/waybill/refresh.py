@@ -25,7 +25,7 @@ from waybill.reports import (
     Basis,
     build_from_sql,
     dataset_relations,
-    known_files,
+    known_datasets,
     named_tables,
     report_contracts,
     sha256,
@@ -110,7 +110,10 @@ _STALE = """
 with delivered as (
   select distinct date_trunc(%(cadence)s, period)::date as start
   from waybill.load_file
-  where split_part(dataset, '.', 1) = %(domain)s and status = 'loaded'
+  where dataset = any(%(datasets)s) and status = 'loaded'
+    and (%(since)s::date is null or period >= date_trunc(%(cadence)s, %(since)s::date)::date)
+    and (%(until)s::date is null
+      or period < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)
 ),
 counted as (
   select d.start, count(c.change_id) as changes
@@ -130,10 +133,13 @@ order by c.start
 """
 
 
-def stale_periods(connection: Connection, domain: str, table: Derived) -> list[Period]:
+def stale_periods(
+    connection: Connection, domain: str, table: Derived, within: Sequence[Period] | None = None
+) -> list[Period]:
     """The periods to rebuild, of every cadence, among those that files were delivered for.
 
-    A dimension or summary has one, all time; whether that is stale is seen when it is about to be built.
+    With `within`, only those that overlap with these consecutive periods. A dimension or summary has one, all time;
+    whether that is stale is seen when it is about to be built.
     """
     contract, found = table.contract, []
     if contract.load_mode in ("dimension", "summary"):
@@ -143,7 +149,9 @@ def stale_periods(connection: Connection, domain: str, table: Derived) -> list[P
             _STALE,
             {
                 "cadence": cadence,
-                "domain": domain,
+                "datasets": [dataset.table for dataset in load_domain(domain).values()],
+                "since": within[0].start if within else None,
+                "until": within[-1].end if within else None,
                 "inputs": list(table.inputs),
                 "days_before": contract.days_before,
                 "days_after": contract.days_after,
@@ -229,8 +237,12 @@ def _is_fresh(connection: Connection, table: Derived, period: Period, basis: Bas
     return found is not None
 
 
-def out_of_date(connection: Connection, domain: str, periods: Sequence[Period]) -> list[tuple[str, Period]]:
+def out_of_date(
+    connection: Connection, domain: str, periods: Sequence[Period], only: str | None = None
+) -> list[tuple[str, Period]]:
     """(table, period) of the domain's derived tables, for what is to be built again within the periods, in order.
+
+    With `only`, of this table alone, and of its periods these alone.
 
     Where `refresh` builds them (there is a star schema, or files land at any time) that is what is stale. Else every
     report says what was known at the end of a period, and is out of date if it was built from other files, or before
@@ -240,20 +252,41 @@ def out_of_date(connection: Connection, domain: str, periods: Sequence[Period]) 
         return [
             (table.contract.table, period)
             for table in derived_tables(domain)
-            for period in stale_periods(connection, domain, table)
-            if period.start < periods[-1].end and periods[0].start < period.end
-            if _basis(connection, table, period)
+            if only in (None, table.contract.table)
+            for period in stale_periods(connection, domain, table, periods)
+            if only is None or period in periods
+            if period is not ALL_TIME or _basis(connection, table, period)
         ]
     texts = {path.stem: path.read_text("utf-8") for path in report_files(domain)}
     found = []
     for name, contract in report_contracts(domain).items():
-        for period in periods:
-            basis = known_files(connection, domain, period, texts.get(name))
-            changed = connection.execute(
-                "select from waybill.publication where report = %s and cadence = %s and period = %s "
-                "and (file_ids, changes_seen) is distinct from (%s::integer[], %s::bigint)",
-                (contract.table, period.cadence, period.start, basis.file_ids, basis.changes),
-            ).fetchone()
-            if changed is not None:
-                found.append((contract.table, period))
+        if only not in (None, contract.table):
+            continue
+        rows = connection.execute(
+            _KNOWN_OTHERWISE,
+            {
+                "report": contract.table,
+                "cadence": contract.cadence,
+                "starts": [period.start for period in periods],
+                "datasets": known_datasets(domain, texts.get(name)),
+            },
+        ).fetchall()
+        found += [(contract.table, Period.of(contract.cadence, start)) for (start,) in rows]
     return found
+
+
+# What `known_files` gives, for several periods at once.
+_KNOWN_OTHERWISE = """
+select p.period
+from waybill.publication as p
+cross join lateral (
+  select
+    coalesce(array_agg(f.file_id order by f.file_id), '{}') as file_ids,
+    coalesce(sum(f.rows_in - f.rejected), 0)::bigint as brought
+  from waybill.load_file as f
+  where f.dataset = any(%(datasets)s) and f.status = 'loaded' and f.period <= p.period
+) as known
+where p.report = %(report)s and p.cadence = %(cadence)s and p.period = any(%(starts)s)
+  and (p.file_ids, p.changes_seen) is distinct from (known.file_ids, known.brought)
+order by p.period
+"""

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from waybill import quality
+from waybill import approval, quality
 from waybill.contracts import Contract, load, load_domain
 from waybill.errors import DataError
 from waybill.intake import changes
@@ -81,6 +81,12 @@ def named_tables(text: str, relations: Mapping[str, str]) -> set[str]:
     }
 
 
+def known_datasets(domain: str, text: str | None) -> list[str]:
+    """The datasets of a domain that an SQL text names; all of them without a text, or if it names none."""
+    relations = dataset_relations(domain)
+    return sorted((named_tables(text, relations) if text else set()) or set(relations.values()))
+
+
 def known_files(connection: Connection, domain: str, period: Period, text: str | None = None) -> Basis:
     """The files that were delivered by the period's end, as `_as_of` functions show them.
 
@@ -89,10 +95,9 @@ def known_files(connection: Connection, domain: str, period: Period, text: str |
     """
     inputs = named_tables(text, dataset_relations(domain)) if text else set()
     rows = connection.execute(
-        "select file_id, rows_in - rejected from waybill.load_file where split_part(dataset, '.', 1) = %(domain)s "
-        "and (%(inputs)s::text[] = '{}' or dataset = any(%(inputs)s)) "
-        "and status = 'loaded' and period <= %(start)s order by file_id",
-        {"domain": domain, "inputs": sorted(inputs), "start": period.start},
+        "select file_id, rows_in - rejected from waybill.load_file "
+        "where dataset = any(%s) and status = 'loaded' and period <= %s order by file_id",
+        (known_datasets(domain, text), period.start),
     ).fetchall()
     return Basis([file_id for file_id, _ in rows], tuple(sorted(inputs)), sum(brought for _, brought in rows))
 
@@ -225,8 +230,9 @@ def build(
             days = write()
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)
-            quality.record(connection, results, run)
             rows, content_sha256 = _content(connection, contract, period)
+            results += approval.judge(connection, contract, period, results, content_sha256)
+            quality.record(connection, results, run)
             is_changed = _note(connection, contract, basis, period, run, rows, content_sha256, sql_sha256)
             if is_changed:
                 changes.record(connection, contract.table, days, file_id=None)

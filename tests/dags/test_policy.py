@@ -62,7 +62,9 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
 
 def test_a_runbook_names_only_tasks_that_exist(dag: DAG) -> None:
     named = set(re.findall(r"^\* `(\w+)`(?: or `\w+`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE))
-    entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports", "freshness"} & set(dag.task_ids)
+    entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports", "freshness"} & set(
+        dag.task_ids
+    )
     assert entrances <= named <= set(dag.task_ids)
 
 

@@ -356,3 +356,37 @@ def test_many_files_at_once_with_a_killed_scheduler_and_triggerer_equal_one_at_a
             found = place.report(report, day)
             assert found is not None, f"{report} of {day} is published"
             assert [{name: row[name] for name in row if name != "day"} for row in found] == wanted
+
+
+def test_a_report_that_warns_too_much_waits_for_a_word(place: Place) -> None:
+    """More than fifty regions warn, and the contract of the report lets no warning pass unasked."""
+
+    def questions(day: str) -> list[dict[str, Any]]:
+        asked = place.api.call("GET", f"/dags/{DAG_ID}/dagRuns/~/hitlDetails")["hitl_details"]
+        return [one for one in asked if day in one["subject"]]
+
+    runs = {}
+    for day, answer, outcome in (("2026-05-01", "Approve", "success"), ("2026-05-02", "Reject", "failed")):
+        place.put(f"dt={day}/wide.csv", body(*(Line(f"{day} {n}", region=f"Region {n}") for n in range(51))))
+        place.trigger()
+        assert eventually(lambda day=day: len(questions(day)) == 1, SECONDS)
+        (question,) = questions(day)
+        assert "region_profit_regions is 51, must be <= 50" in question["body"]
+        assert place.report("orders_by_category", day) is None, "a day is published as a whole"
+        task = question["task_instance"]
+        runs[day] = task["dag_run_id"]
+        place.api.call(
+            "PATCH",
+            f"/dags/{DAG_ID}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/-1/hitlDetails",
+            json={"chosen_options": [answer], "params_input": {}},
+        )
+        assert place.end_of(runs[day]) == outcome
+    assert len(place.profits("2026-05-01")) == 51
+    (refused,) = place.all("select dataset, run_id, message from waybill.refusal where period = '2026-05-02'")
+    assert refused[:2] == ("orders_report.region_profit", runs["2026-05-02"])
+    assert "admin refused to publish it: region_profit_regions is 51" in refused[2]
+    told = [text for run_id, text in place.all("select run_id, message from waybill.alert") if run_id in runs.values()]
+    assert len(told) == 1
+    assert "admin refused to publish orders_report.region_profit 2026-05-02" in told[0]
+    assert place.run() == "success"
+    assert place.report("region_profit", "2026-05-02") is None, "nor is it published by the next run"

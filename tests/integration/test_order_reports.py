@@ -23,6 +23,7 @@ from waybill.quality import check_datasets
 from waybill.refresh import refresh, stale_days
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.views import business, operations, pages
+from waybill.views.scope import Scope
 from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:
@@ -215,5 +216,5 @@ def test_the_example_is_read_without_a_reject_and_shown_like_any_other_domain(or
     html = pages.business(page, root="")
     assert "Central" in html
     assert "Standard Class" in html
-    scope = operations.Scope(("orders",))
+    scope = Scope(("orders",))
     assert operations.missing(orders.connection, scope) == [], "days between two files lack nothing"

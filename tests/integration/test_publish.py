@@ -21,6 +21,8 @@ import pytest
 from psycopg import Connection
 
 from messaging_months import RUN, build_month, database, month, put, report_rows, sample, take_in_month
+from waybill.approval import approve, held_by, refuse
+from waybill.books import Gap, gaps
 from waybill.contracts import load_domain
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
@@ -201,6 +203,49 @@ def test_publishing_again_writes_nothing_but_a_new_runs_manifest(
     assert versions(client) == {**before, keys[-1]: before[keys[-1]] + 1}
     assert json.loads(read(client, keys[-1]))["run_id"] == "another"
     publish(built, client, "messaging", CONTRACTS.values(), month(LAST), RUN)
+
+
+def test_content_that_warns_too_much_waits_until_just_it_is_approved(built: Connection, client: S3Client) -> None:
+    name, key = "loyal_top_customers", month("2025-12")
+    warning = replace(CONTRACTS[name].checks[-1], query="select 2")
+    assert warning.severity == "warning"
+    contract = replace(CONTRACTS[name], checks=(warning,), max_warnings=0)
+
+    def build(rank: int, by: Run) -> None:
+        text = f"select %(period_start)s::date as month, {rank} as customer_rank, 7 as customer_id, 'x'::text as "
+        text += "customer_name, 1.0 as revenue_12_months_eur, 12 as months_with_revenue"
+        basis = partial(known_files, built, "messaging", key)
+        build_from_sql(built, contract, basis, text, key, by)
+
+    def published() -> list[str]:
+        return publish(built, client, "messaging", [contract], key, RUN)
+
+    one, other = Run("one", "abc123"), Run("other", "abc123")
+    build(1, one)
+    (asked,) = held_by(built, [contract], one)
+    assert (published(), held_by(built, [contract], other)) == ([], [])
+    assert asked.warnings == ("loyal_top_customers_unnamed is 2, must be = 0",)
+    build(2, other)
+    approve(built, [asked], "somebody")
+    assert published() == [], "what was approved is not what is there now"
+    (asked,) = held_by(built, [contract], other)
+    approve(built, [asked], "somebody")
+    assert len(published()) == 3
+    build(2, one)
+    assert (len(published()), held_by(built, [contract], one)) == (3, []), "it was published already"
+    build(3, one)
+    (asked,) = held_by(built, [contract], one)
+    assert "somebody refused to publish messaging_report.loyal_top_customers 2025-12" in refuse(
+        built, [asked], one, "somebody"
+    )
+    assert published() == []
+    gap = Gap(key, contract.table, "check unapproved_warnings failed")
+    assert gap in gaps(built, [contract], [key])
+    assert built.execute(
+        "select dataset, run_id, message from waybill.refusal where dataset = %s", (contract.table,)
+    ).fetchall() == [
+        (contract.table, "one", "somebody refused to publish it: loyal_top_customers_unnamed is 2, must be = 0")
+    ]
 
 
 def test_a_report_that_was_not_built_is_refused_and_nothing_is_written(built: Connection, client: S3Client) -> None:

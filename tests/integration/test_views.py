@@ -27,6 +27,8 @@ from waybill.show import text
 from waybill.stack import Stack
 from waybill.views import catalog, operations
 from waybill.views.app import make_app
+from waybill.views.rejected import quarantined
+from waybill.views.scope import Scope
 from waybill.views.site import publish_dashboard, site
 from waybill.warehouse.connection import connect, only_read
 
@@ -193,12 +195,12 @@ def test_books_out_of_balance_come_first(dsn: str) -> None:
             "update waybill.load_file set inserted = inserted - 1 where period = '2026-02-01' "
             "and dataset = 'messaging.channels'"
         )
-        first = operations.balances(connection, operations.Scope(("messaging",)))[0]
+        first = operations.balances(connection, Scope(("messaging",)))[0]
     assert (first["dataset"], first["period"].key, first["difference"]) == ("messaging.channels", "2026-02", 1)
 
 
 def test_freshness_is_held_against_the_contract(dsn: str) -> None:
-    scope = operations.Scope(("messaging",))
+    scope = Scope(("messaging",))
     with connect(dsn) as connection:
         for today, late in {"2026-04-01": 0, "2026-05-01": 0, "2026-05-02": 1, "2026-07-02": 3}.items():
             found = operations.freshness(connection, scope, Period.parse("day", today).start)
@@ -210,7 +212,7 @@ def test_missing_periods_are_named(dsn: str) -> None:
         connection.execute(
             "delete from waybill.publication where report like '%top_customers' and period = '2026-03-01'"
         )
-        found = operations.missing(connection, operations.Scope(("messaging",)))
+        found = operations.missing(connection, Scope(("messaging",)))
     assert {(one.subject, *(period.key for period in one.periods)) for one in found} == {
         ("messaging_report.loyal_top_customers", "2026-03"),
         ("messaging_report.top_customers", "2026-03"),
@@ -233,7 +235,7 @@ def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
                 "values (%s, %s, '{ragged}', %s, '1')",
                 (file_id, record, line),
             )
-        rows, has_more = operations.quarantined(connection, contract)
+        rows, has_more = quarantined(connection, contract)
     assert "secret" not in str(rows)
     assert ("country", "DE") in rows[0].values
     assert (len(rows), has_more, rows[1].can_be_replayed) == (2, False, False)

@@ -315,6 +315,16 @@ def test_every_contract_of_the_project_is_valid() -> None:
             "value: merge}\n      - {property: rowRules, value: [{name: x, rule: revenue_eur > 0}]}",
             "a row rule has a name and an expression, not name, rule",
         ),
+        (
+            "value: merge}",
+            "value: report}\n      - {property: maxWarnings, value: -1}",
+            "maxWarnings is for reports: a whole number, 0 or more",
+        ),
+        (
+            "value: merge}",
+            "value: merge}\n      - {property: maxWarnings, value: 1}",
+            "maxWarnings is for reports: a whole number, 0 or more",
+        ),
         ("physicalType: date\n", "physicalType: text\n", "the periodColumn must be a date or a timestamptz"),
         ("value: merge", "value: changes", "versionColumn goes with the loadMode changes, and only with it"),
         (

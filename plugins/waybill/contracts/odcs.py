@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -41,6 +41,7 @@ _SCHEMA_CUSTOM_PROPERTIES = {
     "loadMode",
     "occurrenceColumn",
     "lookbackPeriods",
+    "maxWarnings",
     "periodColumn",
     "rejectThresholdPct",
     "rowRules",
@@ -170,6 +171,8 @@ class Contract:
     days_after: int = 0
     latency_days: int | None = None
     """How many days after its period's end a file has landed at the latest; None: nothing is promised."""
+    max_warnings: int | None = None
+    """With more checks of a report that warn, somebody must approve it before it is published; None: any number."""
 
     @property
     def table(self) -> str:
@@ -415,9 +418,9 @@ def _custom(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {item["property"]: item["value"] for item in raw.get("customProperties", [])}
 
 
-def _read_yaml(path: Path) -> Any:
+def _read_yaml(path: Path, text: str | None = None) -> Any:
     try:
-        return yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
+        return yaml.load(text or path.read_text("utf-8"), Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ContractError(f"{path}: not YAML: {error}") from error
 
@@ -430,7 +433,12 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
     """
     if not path.is_file():
         raise ContractError(f"{path}: there is no such contract")
-    raw = _read_yaml(path)
+    return _load(path, path.read_text("utf-8"), is_proposal)
+
+
+@lru_cache(maxsize=512)  # a process reads the same texts again and again
+def _load(path: Path, document: str, is_proposal: bool) -> Contract:
+    raw = _read_yaml(path, document)
     problems = sorted({f"{_place(problem)}: {problem.message[:200]}" for problem in _standard().iter_errors(raw)})
     if problems:
         raise ContractError(
@@ -478,7 +486,8 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
         days_before=None if before == "all" else int(before),
         days_after=int(custom.get("daysAfter", 0)),
         latency_days=_latency_days(path, raw),
-        document=path.read_text("utf-8"),
+        max_warnings=custom.get("maxWarnings"),
+        document=document,
     )
     if problem := _problem(contract):
         raise ContractError(f"{path}: {problem}")
@@ -491,6 +500,10 @@ def _problem(contract: Contract) -> str | None:
     types = {column.name: column.physical_type for column in contract.columns}
     problems = {
         "needs at least one primaryKey column": not contract.key,
+        "maxWarnings is for reports: a whole number, 0 or more": (
+            contract.max_warnings is not None
+            and not (mode == "report" and type(contract.max_warnings) is int and contract.max_warnings >= 0)
+        ),
         f"loadMode {mode!r} must be one of {', '.join(get_args(LoadMode))}": mode not in get_args(LoadMode),
         "slaProperties must name a frequency: its unit says how long a period is": (
             not contract.cadences and mode not in ("dimension", "summary")

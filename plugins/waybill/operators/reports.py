@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from waybill.operators.measuring import measured_checks
 from waybill.operators.session import data_errors_fail_at_once, output_client, period_of, run_of, warehouse
@@ -95,35 +99,78 @@ class RefreshOperator(BaseOperator):
                 return refresh(connection, self.domain, self.schema, run_of(context))
 
 
-class PublishOperator(BaseOperator):
-    """Exports every report of the domain for the run's period, with a manifest; returns the keys."""
+class _ApprovedOperator(HITLOperator, ABC):
+    """Publishes; waits for somebody's word, without a worker, if more checks of what the run built warn than may.
+
+    What nobody need approve is published at once. A refusal is recorded and fails the run; clearing the task asks
+    again.
+    """
 
     ui_color = "#f4e3e3"
+    template_fields = ()
+    APPROVE, REJECT = "Approve", "Reject"
 
-    def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.domain, self.cadence = domain, cadence
+    def __init__(self, *, domain: str, execution_timeout: timedelta | None = None, **kwargs: Any) -> None:
+        # Its execution timeout would become the time that people have to answer: they have as long as they need.
+        super().__init__(
+            subject=f"Publish the reports of {domain}?",
+            options=[self.APPROVE, self.REJECT],
+            execution_timeout=None,
+            **kwargs,
+        )
+        self.execution_timeout = execution_timeout
+        self.domain = domain
+
+    @abstractmethod
+    def publish(self, connection: Connection, context: Any) -> list[str]:
+        """Export what waits for nobody; returns the keys."""
 
     def execute(self, context: Any) -> list[str]:
-        from waybill.publish import publish
+        from waybill.approval import held_by, question
         from waybill.reports import report_contracts
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            contracts, period = report_contracts(self.domain).values(), period_of(context, self.cadence)
-            return publish(connection, output_client(), self.domain, contracts, period, run_of(context))
+            keys = self.publish(connection, context)
+            waiting = held_by(connection, report_contracts(self.domain).values(), run_of(context))
+        if waiting:
+            self.subject = f"Publish {', '.join(map(str, waiting[:3]))}{' and others' if waiting[3:] else ''}?"
+            self.body = question(waiting)
+            super().execute(context)
+        return keys
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> list[str]:
+        from waybill.approval import approve, held_by, refuse
+        from waybill.reports import report_contracts
+
+        answer = super().execute_complete(context, event)
+        who = (answer["responded_by_user"] or {}).get("name") or "somebody"
+        with data_errors_fail_at_once(), warehouse() as connection:
+            waiting = held_by(connection, report_contracts(self.domain).values(), run_of(context))
+            if answer["chosen_options"] != [self.APPROVE]:
+                raise AirflowFailException(refuse(connection, waiting, run_of(context), who))
+            approve(connection, waiting, who)
+            return self.publish(connection, context)
 
 
-class PublishChangedOperator(BaseOperator):
+class PublishOperator(_ApprovedOperator):
+    """Exports every report of the domain for the run's period, with a manifest; returns the keys."""
+
+    def __init__(self, *, cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cadence = cadence
+
+    def publish(self, connection: Connection, context: Any) -> list[str]:
+        from waybill.publish import publish
+        from waybill.reports import report_contracts
+
+        contracts, period = report_contracts(self.domain).values(), period_of(context, self.cadence)
+        return publish(connection, output_client(), self.domain, contracts, period, run_of(context))
+
+
+class PublishChangedOperator(_ApprovedOperator):
     """Exports whatever was rebuilt with other content, of whichever period, with manifests; returns the keys."""
 
-    ui_color = "#f4e3e3"
-
-    def __init__(self, *, domain: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.domain = domain
-
-    def execute(self, context: Any) -> list[str]:
+    def publish(self, connection: Connection, context: Any) -> list[str]:
         from waybill.publish import publish_changed
 
-        with data_errors_fail_at_once(), warehouse() as connection:
-            return publish_changed(connection, output_client(), self.domain, run_of(context))
+        return publish_changed(connection, output_client(), self.domain, run_of(context))

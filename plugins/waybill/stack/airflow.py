@@ -37,6 +37,7 @@ if "scheduler" in sys.argv:
         "airflow.providers.standard.operators.python",
         "airflow.providers.standard.operators.bash",
         "airflow.providers.standard.operators.empty",
+        "airflow.providers.standard.operators.hitl",
         "duckdb",
         "jsonschema_rs",
         "pandas",

@@ -24,8 +24,9 @@ from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.provenance import code_version
 from waybill.settings import settings
-from waybill.views import business, catalog, operations, pages
+from waybill.views import business, catalog, history, operations, pages, rejected
 from waybill.views.difference import published_difference
+from waybill.views.scope import LAST_PAGE, Scope, scope_of
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +65,11 @@ class Selection(BaseModel):
     """Quarantined rows to try again."""
 
     dataset: str
-    rows: list[tuple[int, int]] = Field(min_length=1, max_length=operations.REPLAYED_AT_ONCE)
+    rows: list[tuple[int, int]] = Field(min_length=1, max_length=rejected.REPLAYED_AT_ONCE)
     """Pairs of file id and record."""
 
 
-PageNumber = Annotated[int, Query(ge=1, le=operations.LAST_PAGE)]
+PageNumber = Annotated[int, Query(ge=1, le=LAST_PAGE)]
 
 
 def make_app(access: Access) -> FastAPI:
@@ -202,8 +203,8 @@ def _add_business(app: FastAPI, access: Access) -> None:
         return Response(body, headers=headers, media_type="text/csv; charset=utf-8")
 
 
-def _scope(domain: str | None, dag_id: str | None, run_id: str | None) -> operations.Scope:
-    scope = operations.scope_of(domain, dag_id, run_id)
+def _scope(domain: str | None, dag_id: str | None, run_id: str | None) -> Scope:
+    scope = scope_of(domain, dag_id, run_id)
     if scope is None:
         name = f"The DAG {dag_id} takes in" if dag_id else f"There is no domain {domain!r}, so it has"
         raise HTTPException(404, f"{name} no dataset of Waybill: there is nothing to show.")
@@ -239,14 +240,14 @@ def _add_operations(app: FastAPI, access: Access) -> None:
     ) -> Response:
         scope = _scope(domain, dag_id, run_id)
         with access.reader() as connection:
-            files, has_more = operations.loads(connection, scope, dataset or None, page)
+            files, has_more = history.loads(connection, scope, dataset or None, page)
         return _html(pages.loads(scope, dag_id, files, dataset, page, has_more=has_more))
 
     @app.get("/operations/changes.html")
     def changes(domain: str | None = None, dag_id: str | None = None) -> Response:
         scope = _scope(domain, dag_id, None)
         with access.reader() as connection:
-            return _html(pages.changes(scope, dag_id, operations.rebuilds(connection, scope)))
+            return _html(pages.changes(scope, dag_id, history.rebuilds(connection, scope)))
 
     @app.get("/operations/difference.html")
     def difference(report: str, period: str, dag_id: str | None = None) -> Response:
@@ -273,9 +274,9 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         if dataset and not chosen:
             raise HTTPException(404, f"There is no dataset {dataset!r}.")
         with access.reader() as connection:
-            chosen = chosen or operations.most_rejected(connection, scope)
+            chosen = chosen or rejected.most_rejected(connection, scope)
             contract = catalog.contracts()[chosen]
-            rows, has_more = operations.quarantined(
+            rows, has_more = rejected.quarantined(
                 connection,
                 contract,
                 reason=reason or None,
@@ -283,7 +284,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                 is_open=state != "resolved",
                 page=page,
             )
-            reasons = operations.reasons(connection, chosen)
+            reasons = rejected.reasons(connection, chosen)
         replay_dag = catalog.dag_of(contract.domain) or ""
         return _html(
             pages.quarantine(
@@ -309,7 +310,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         who = getattr(request.state.waybill_user, "get_name", lambda: "someone")()
         run = Run(f"replay by {who} in the web UI", code_version())
         with access.writer() as connection:
-            result = operations.replay_selected(connection, contract, datasets, run, chosen.rows)
+            result = rejected.replay_selected(connection, contract, datasets, run, chosen.rows)
         return JSONResponse(result, headers=HEADERS)
 
 

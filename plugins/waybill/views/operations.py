@@ -5,8 +5,6 @@ It never leaves Airflow's web UI: it shows rejected rows.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,39 +12,20 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from waybill.books import COUNTS, Gap, expected_periods, gaps
+from waybill import approval
+from waybill.books import Gap, known_gaps
 from waybill.contracts import Contract
-from waybill.intake.ledger import Run
-from waybill.masking import RESTRICTED
 from waybill.period import Period
+from waybill.settings import settings
 from waybill.views import catalog
+from waybill.views.history import FILES_OF_RUN
+from waybill.views.scope import Scope
 
-PAGE_ROWS = 50
-LAST_PAGE = 200
 PERIODS_CHECKED = 12
+PERIODS_EXPECTED = 100
+"""How many of a domain's newest periods are looked at for what is missing."""
 ALERTS = 10
 BOOKS = 40
-REPLAYED_AT_ONCE = 200
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What the view is about: everything, the datasets of one domain, or what one run did."""
-
-    domains: tuple[str, ...]
-    run_id: str | None = None
-
-    @property
-    def datasets(self) -> list[str]:
-        """The tables of the datasets."""
-        return [contract.table for domain in self.domains for contract in catalog.of_schema(domain).values()]
-
-    @property
-    def subjects(self) -> list[str]:
-        """The tables of datasets and reports."""
-        return self.datasets + [
-            contract.table for domain in self.domains for contract in catalog.reports(domain).values()
-        ]
 
 
 @dataclass(frozen=True)
@@ -63,14 +42,23 @@ class Freshness:
 
 def freshness(connection: Connection, scope: Scope, today: date) -> list[Freshness]:
     """Every dataset, the latest first. `today` is the day in the business time zone."""
-    newest = {
-        dataset: (start, loaded_at)
-        for dataset, start, loaded_at in connection.execute(
-            "select dataset, max(period), max(loaded_at) from waybill.load_file "
-            "where dataset = any(%s) and status = 'loaded' group by dataset",
-            (scope.datasets,),
-        )
-    }
+    rows = connection.execute(
+        """
+        select d.dataset, newest.period, max(f.loaded_at)
+        from unnest(%(datasets)s::text[]) as d (dataset)
+        cross join lateral (
+          select f.period
+          from waybill.load_file as f
+          where f.dataset = d.dataset and f.status = 'loaded'
+          order by f.period desc
+          limit 1
+        ) as newest
+        inner join waybill.load_file as f on (d.dataset, newest.period, 'loaded') = (f.dataset, f.period, f.status)
+        group by d.dataset, newest.period
+        """,
+        {"datasets": scope.datasets},
+    ).fetchall()
+    newest = {dataset: (start, loaded_at) for dataset, start, loaded_at in rows}
     found = [_freshness(catalog.contracts()[table], newest.get(table), today) for table in scope.datasets]
     return sorted(found, key=lambda one: (-one.late, one.dataset))
 
@@ -100,55 +88,106 @@ def _period(dataset: str, start: date) -> Period:
 
 
 def balances(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
-    """The books of the newest periods, those out of balance first."""
+    """The books of the newest periods, or of what a run loaded; those out of balance first."""
+    query = _BOOKS_OF_RUN if scope.run_id else _BOOKS
     rows = (
         connection.cursor(row_factory=dict_row)
-        .execute(
-            """
-            with books as (
-              select
-                period, dataset, count(*) as files, sum(rows_in)::bigint as rows_in,
-                sum(inserted)::bigint as inserted, sum(updated)::bigint as updated,
-                sum(unchanged)::bigint as unchanged, sum(rejected)::bigint as rejected,
-                sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale, sum(filtered)::bigint as filtered
-              from waybill.load_file
-              where status = 'loaded' and dataset = any(%(datasets)s)
-                and (%(run_id)s::text is null or run_id = %(run_id)s)
-              group by period, dataset
-            )
-            select *, rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered as difference
-            from books
-            order by
-              rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered <> 0 desc,
-              period desc, dataset
-            limit %(limit)s
-            """,
-            {"datasets": scope.datasets, "run_id": scope.run_id, "limit": BOOKS},
-        )
+        .execute(query, {"datasets": scope.datasets, "run_id": scope.run_id, "limit": BOOKS, "of_run": FILES_OF_RUN})
         .fetchall()
     )
-    return [row | {"period": _period(row["dataset"], row["period"])} for row in rows]
+    found = [row | {"period": _period(row["dataset"], row["period"])} for row in rows]
+    return sorted(found, key=lambda row: row["difference"] == 0)
+
+
+# From period to period by the index, so that the number of files does not matter.
+_BOOKS = """
+with recursive steps as (
+  select d.dataset, (select max(f.period) from waybill.load_file as f where f.dataset = d.dataset) as period, 1 as place
+  from unnest(%(datasets)s::text[]) as d (dataset)
+  union all
+  select
+    s.dataset,
+    (select max(f.period) from waybill.load_file as f where f.dataset = s.dataset and f.period < s.period),
+    s.place + 1
+  from steps as s
+  where s.period is not null and s.place < %(limit)s
+),
+newest as (
+  select period, dataset from steps where period is not null order by period desc, dataset limit %(limit)s
+)
+select
+  n.period, n.dataset, b.*,
+  b.rows_in - b.inserted - b.updated - b.unchanged - b.rejected - b.duplicate - b.stale - b.filtered
+    as difference
+from newest as n
+cross join lateral (
+  select
+    count(*) as files, sum(f.rows_in)::bigint as rows_in, sum(f.inserted)::bigint as inserted,
+    sum(f.updated)::bigint as updated, sum(f.unchanged)::bigint as unchanged, sum(f.rejected)::bigint as rejected,
+    sum(f.duplicate)::bigint as duplicate, sum(f.stale)::bigint as stale,
+    sum(f.filtered)::bigint as filtered
+  from waybill.load_file as f
+  where (f.dataset, f.period, f.status) = (n.dataset, n.period, 'loaded')
+) as b
+where b.files > 0
+order by n.period desc, n.dataset
+"""
+_BOOKS_OF_RUN = """
+with books as (
+  select
+    period, dataset, count(*) as files, sum(rows_in)::bigint as rows_in, sum(inserted)::bigint as inserted,
+    sum(updated)::bigint as updated, sum(unchanged)::bigint as unchanged, sum(rejected)::bigint as rejected,
+    sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale,
+    sum(filtered)::bigint as filtered
+  from waybill.load_file
+  where status = 'loaded' and dataset = any(%(datasets)s) and run_id = %(run_id)s
+    and file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
+  group by period, dataset
+)
+select *, rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered as difference
+from books
+order by period desc, dataset
+limit %(limit)s
+"""
 
 
 def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
-    """The newest files that were not taken in, and whether a later try was."""
+    """The newest files that were not taken in and reports that must not be published, and whether that is settled.
+
+    A file is when a later try was taken in, a report when it was approved after all, or built without the warnings.
+    """
     return (
         connection.cursor(row_factory=dict_row)
         .execute(
             """
             select
               r.dataset, r.period, r.object_key, r.message, r.refused_at,
-              exists (
-                select
-                from waybill.load_file as f
-                where f.dataset = r.dataset and f.object_key = r.object_key and f.loaded_at > r.refused_at
-              ) as was_loaded_since
+              case
+                when r.dataset = any(%(datasets)s) then exists (
+                  select
+                  from waybill.load_file as f
+                  where (f.dataset, f.bucket, f.object_key, f.status) = (r.dataset, %(bucket)s, r.object_key, 'loaded')
+                    and f.loaded_at > r.refused_at
+                )
+                else not exists (
+                  select
+                  from waybill.check_result as c
+                  where (c.subject, c.period, c.check_name) = (r.dataset, r.period, %(approval)s) and not c.passed
+                )
+              end as is_settled
             from waybill.refusal as r
-            where r.dataset = any(%(datasets)s) and (%(run_id)s::text is null or r.run_id = %(run_id)s)
+            where r.dataset = any(%(subjects)s) and (%(run_id)s::text is null or r.run_id = %(run_id)s)
             order by r.refusal_id desc
             limit %(limit)s
             """,
-            {"datasets": scope.datasets, "run_id": scope.run_id, "limit": ALERTS},
+            {
+                "datasets": scope.datasets,
+                "subjects": scope.subjects,
+                "approval": approval.CHECK,
+                "bucket": settings().raw_bucket,
+                "run_id": scope.run_id,
+                "limit": ALERTS,
+            },
         )
         .fetchall()
     )
@@ -165,33 +204,50 @@ class Missing:
 
 
 def missing(connection: Connection, scope: Scope) -> list[Missing]:
-    """What is not there between the first and the newest period that a dataset of the domain was loaded for."""
+    """What is not there, or out of date, in the newest periods that a dataset of the domain was loaded for.
+
+    It is what `waybill books` says, but for files that landed and are not loaded: only the bucket knows of them.
+    """
     found: list[Gap] = []
     for domain in scope.domains:
-        datasets = catalog.of_schema(domain)
-        bounds = connection.execute(
-            "select min(period), max(period) from waybill.load_file where dataset = any(%s) and status = 'loaded'",
-            ([contract.table for contract in datasets.values()],),
-        ).fetchone()
-        if bounds is None or bounds[0] is None:
-            continue
-        built = connection.execute(
-            "select min(period) from waybill.publication where report = any(%s)",
-            ([contract.table for contract in catalog.reports(domain).values()],),
-        ).fetchone()
-        cadence = next(iter(datasets.values())).cadence
-        period, periods = Period.of(cadence, bounds[1]), list[Period]()
-        while period.start >= bounds[0] and len(periods) < 100:
-            periods.append(period)
-            period = period.shift(-1)
-        since = built[0] if built and built[0] else bounds[0]
-        contracts = [*datasets.values(), *catalog.reports(domain).values()]
-        periods = [one for one in reversed(periods) if one.start >= since]
-        found += gaps(connection, contracts, expected_periods(connection, datasets.values(), periods))
+        if periods := _periods(connection, domain):
+            found += known_gaps(connection, domain, periods)
     by_subject: dict[tuple[str, str], list[Period]] = {}
     for gap in sorted(found, key=lambda gap: (gap.period.cadence, gap.period.start)):
         by_subject.setdefault((gap.subject, gap.what), []).append(gap.period)
     return [Missing(subject, what, periods) for (subject, what), periods in sorted(by_subject.items())]
+
+
+def _periods(connection: Connection, domain: str) -> list[Period]:
+    """The domain's newest periods, as far back as any report was built; none if nothing was loaded."""
+    datasets = catalog.of_schema(domain)
+    bounds = connection.execute(
+        """
+        select min(first.period), max(last.period)
+        from unnest(%(datasets)s::text[]) as d (dataset)
+        cross join lateral (
+          select f.period from waybill.load_file as f
+          where (f.dataset, f.status) = (d.dataset, 'loaded') order by f.period limit 1
+        ) as first
+        cross join lateral (
+          select f.period from waybill.load_file as f
+          where (f.dataset, f.status) = (d.dataset, 'loaded') order by f.period desc limit 1
+        ) as last
+        """,
+        {"datasets": [contract.table for contract in datasets.values()]},
+    ).fetchone()
+    if bounds is None or bounds[0] is None:
+        return []
+    built = connection.execute(
+        "select min(period) from waybill.publication where report = any(%s)",
+        ([contract.table for contract in catalog.reports(domain).values()],),
+    ).fetchone()
+    since = built[0] if built and built[0] else bounds[0]
+    period, found = Period.of(next(iter(datasets.values())).cadence, bounds[1]), list[Period]()
+    while period.start >= max(bounds[0], since) and len(found) < PERIODS_EXPECTED:
+        found.append(period)
+        period = period.shift(-1)
+    return found[::-1]
 
 
 @dataclass(frozen=True)
@@ -221,14 +277,20 @@ def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
         connection.cursor(row_factory=dict_row)
         .execute(
             """
-            with ranked as (
-              select *, dense_rank() over (partition by cadence order by period desc) as place
-              from waybill.check_result
-              where subject = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
+            with periods as (
+              select cadence, period
+              from (
+                select cadence, period, row_number() over (partition by cadence order by period desc) as place
+                from waybill.check_result
+                where subject = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
+                group by cadence, period
+              ) as ranked
+              where place <= %(periods)s
             )
             select subject, check_name, cadence, period, severity, observed, operator, threshold, passed
-            from ranked
-            where place <= %(periods)s
+            from waybill.check_result
+            inner join periods using (cadence, period)
+            where subject = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
             order by cadence, subject, check_name, period
             """,
             {"subjects": scope.subjects, "run_id": scope.run_id, "periods": PERIODS_CHECKED},
@@ -271,218 +333,3 @@ def alerts(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         )
         .fetchall()
     )
-
-
-def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) -> tuple[list[dict[str, Any]], bool]:
-    """(files that were loaded, newest first; whether there are more) of a page of fifty."""
-    names = [name for name in scope.datasets if dataset in (None, name)]
-    rows = (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            """
-            select
-              file_id, dataset, period, bucket, object_key, size_bytes, status, contract_version, run_id, loaded_at,
-              rows_in, inserted, updated, unchanged, rejected, duplicate, stale, filtered
-            from waybill.load_file
-            where dataset = any(%(datasets)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
-            order by loaded_at desc, file_id desc
-            limit %(limit)s offset %(offset)s
-            """,
-            {
-                "datasets": names,
-                "run_id": scope.run_id,
-                "limit": PAGE_ROWS + 1,
-                "offset": (page - 1) * PAGE_ROWS,
-            },
-        )
-        .fetchall()
-    )
-    return rows[:PAGE_ROWS], len(rows) > PAGE_ROWS
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A quarantined row, to be shown as text."""
-
-    file_id: int
-    record: int
-    object_key: str
-    period: date
-    reasons: list[str]
-    values: list[tuple[str, str]]
-    """(column, value); restricted values are hidden."""
-    raw: str
-    """The record as it came, where it has no fields."""
-    resolved: str
-
-    @property
-    def can_be_replayed(self) -> bool:
-        """Only open rows that have fields."""
-        return not self.resolved and not self.raw
-
-
-def reasons(connection: Connection, dataset: str) -> list[tuple[str, int]]:
-    """(reason, open rows) of a dataset, most frequent first."""
-    return connection.execute(
-        "select reason, count(*) from waybill.quarantine as q "
-        "inner join waybill.load_file as f using (file_id), unnest(q.reasons) as reason "
-        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null "
-        "group by reason order by 2 desc, 1 limit 50",
-        (dataset,),
-    ).fetchall()
-
-
-def quarantined(
-    connection: Connection,
-    contract: Contract,
-    *,
-    reason: str | None = None,
-    file_id: int | None = None,
-    period: Period | None = None,
-    is_open: bool = True,
-    page: int = 1,
-) -> tuple[list[Rejected], bool]:
-    """(rejected rows of a dataset, newest files first; whether there are more) of a page of fifty."""
-    rows = (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            """
-            select q.file_id, q.record, f.object_key, f.period, q.reasons, q.raw, q.resolved_as, q.resolved_by
-            from waybill.quarantine as q
-            inner join waybill.load_file as f using (file_id)
-            where f.dataset = %(dataset)s and f.status = 'loaded' and (q.resolved_as is null) = %(is_open)s
-              and (%(reason)s::text is null or %(reason)s = any(q.reasons))
-              and (%(file_id)s::integer is null or q.file_id = %(file_id)s)
-              and (%(period)s::date is null or f.period = %(period)s)
-            order by q.file_id desc, q.record
-            limit %(limit)s offset %(offset)s
-            """,
-            {
-                "dataset": contract.table,
-                "is_open": is_open,
-                "reason": reason,
-                "file_id": file_id,
-                "period": period.start if period else None,
-                "limit": PAGE_ROWS + 1,
-                "offset": (page - 1) * PAGE_ROWS,
-            },
-        )
-        .fetchall()
-    )
-    return [_rejected(contract, row) for row in rows[:PAGE_ROWS]], len(rows) > PAGE_ROWS
-
-
-def _rejected(contract: Contract, row: dict[str, Any]) -> Rejected:
-    restricted = {column.name for column in contract.columns if column.classification == RESTRICTED}
-    values: list[tuple[str, str]] = []
-    raw = ""
-    if row["raw"].startswith("{"):
-        fields = json.loads(row["raw"], parse_int=str, parse_float=str)
-        values = [
-            (name, "hidden: restricted" if name in restricted else "" if value is None else str(value))
-            for name, value in fields.items()
-        ]
-    else:
-        raw = "hidden: the dataset has restricted columns" if restricted else row["raw"] or "(empty)"
-    resolved = f"{row['resolved_as']} by {row['resolved_by']}" if row["resolved_as"] else ""
-    return Rejected(
-        row["file_id"], row["record"], row["object_key"], row["period"], row["reasons"], values, raw, resolved
-    )
-
-
-def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
-    """The newest times at which a report's period got another content, with the files that came shortly before.
-
-    The files are those that were loaded since the content before, and by then.
-    """
-    rows = (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            """
-            with builds as (
-              select
-                c.table_name as report, c.day, c.changed_at,
-                lag(c.changed_at) over (partition by c.table_name, c.day order by c.change_id) as before
-              from waybill.change as c
-              where c.table_name = any(%(reports)s)
-            ),
-            newest as (
-              select * from builds where before is not null order by changed_at desc limit %(limit)s
-            )
-            select n.report, n.day, n.before, n.changed_at, coalesce(files.keys, '{}') as files
-            from newest as n
-            left join lateral (
-              select array_agg(found.object_key order by found.loaded_at, found.object_key) as keys
-              from (
-                select f.object_key, f.loaded_at
-                from waybill.load_file as f
-                where f.loaded_at > n.before and f.loaded_at <= n.changed_at and f.dataset = any(%(datasets)s)
-                  and split_part(f.dataset, '.', 1) || '_report' = split_part(n.report, '.', 1)
-                order by f.loaded_at desc
-                limit 20
-              ) as found
-            ) as files on true
-            order by n.changed_at desc, n.report, n.day
-            """,
-            {
-                "reports": [table for table in scope.subjects if table not in scope.datasets],
-                "datasets": scope.datasets,
-                "limit": PAGE_ROWS,
-            },
-        )
-        .fetchall()
-    )
-    return [row | {"periods": _periods_from(row["report"], row["day"])} for row in rows]
-
-
-def _periods_from(report: str, day: date) -> list[Period]:
-    """The periods of a report that begin on a day."""
-    periods = [Period.of(cadence, day) for cadence in catalog.contracts()[report].cadences]
-    return [period for period in periods if period.start == day]
-
-
-def scope_of(domain: str | None, dag_id: str | None, run_id: str | None) -> Scope | None:
-    """What a request is about; None for a DAG that takes in no dataset, or an unknown domain."""
-    if dag_id is not None:
-        found = catalog.domain_of(dag_id)
-        return Scope((found,), run_id or None) if found else None
-    if domain:
-        return Scope((domain,)) if domain in catalog.domains() else None
-    return Scope(tuple(catalog.domains()))
-
-
-def most_rejected(connection: Connection, scope: Scope) -> str:
-    """The dataset of the scope with the most rejected rows."""
-    row = connection.execute(
-        "select dataset from waybill.load_file where dataset = any(%s) and status = 'loaded' "
-        "group by dataset order by sum(rejected) desc, dataset limit 1",
-        (scope.datasets,),
-    ).fetchone()
-    return str(row[0]) if row else scope.datasets[0]
-
-
-def replay_selected(
-    connection: Connection,
-    contract: Contract,
-    contracts: Mapping[str, Contract],
-    run: Run,
-    rows: Iterable[tuple[int, int]],
-) -> dict[str, Any]:
-    """Try the chosen (file, record) rows of a dataset again.
-
-    Returns what became of them, and the first period for which one counts now.
-    """
-    from waybill.intake.replay import replay
-
-    selected: dict[int, list[int]] = {}
-    for file_id, record in rows:
-        selected.setdefault(file_id, []).append(record)
-    counts = dict.fromkeys(COUNTS, 0)
-    admitted = []
-    for file_id, records in sorted(selected.items()):
-        for done in replay(connection, contract, contracts, run, file_id=file_id, records=records):
-            for name in COUNTS:
-                counts[name] += getattr(done.books, name)
-            if done.books.rows_in > done.books.rejected:
-                admitted.append(done.period)
-    return {"counts": counts, "admitted_from": min(admitted).key if admitted else None}

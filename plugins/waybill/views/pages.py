@@ -18,7 +18,8 @@ from waybill.show import text
 from waybill.views import business as views_business
 from waybill.views import catalog
 from waybill.views.difference import Difference
-from waybill.views.operations import Rejected, Scope
+from waybill.views.rejected import Rejected
+from waybill.views.scope import Scope
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"

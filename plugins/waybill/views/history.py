@@ -1,0 +1,111 @@
+"""What happened: every load, and every time that a report got another content."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from waybill.period import Period
+from waybill.views import catalog
+from waybill.views.scope import PAGE_ROWS, Scope
+
+FILES_OF_RUN = 500_000
+"""A run's files are looked for among so many of the newest."""
+CHANGES = 200_000
+"""Reports with other content are looked for among so many of the newest entries of the change log."""
+FILES_OF_CHANGE = 20
+
+
+def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) -> tuple[list[dict[str, Any]], bool]:
+    """(files that were loaded, newest first; whether there are more) of a page of fifty."""
+    rows = (
+        connection.cursor(row_factory=dict_row)
+        .execute(
+            """
+            select
+              file_id, dataset, period, bucket, object_key, size_bytes, status, contract_version, run_id, loaded_at,
+              rows_in, inserted, updated, unchanged, rejected, duplicate, stale, filtered
+            from waybill.load_file
+            where dataset = any(%(datasets)s)
+              and (
+                %(run_id)s::text is null
+                or run_id = %(run_id)s and file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
+              )
+            order by file_id desc
+            limit %(limit)s offset %(offset)s
+            """,
+            {
+                "datasets": [name for name in scope.datasets if dataset in (None, name)],
+                "run_id": scope.run_id,
+                "of_run": FILES_OF_RUN,
+                "limit": PAGE_ROWS + 1,
+                "offset": (page - 1) * PAGE_ROWS,
+            },
+        )
+        .fetchall()
+    )
+    return rows[:PAGE_ROWS], len(rows) > PAGE_ROWS
+
+
+def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
+    """The newest times at which a report's period got another content, with the files that came shortly before.
+
+    The files are the last ones to change a dataset of the domain between the content before and this one.
+    """
+    rows = (
+        connection.cursor(row_factory=dict_row)
+        .execute(
+            """
+            with newest as (
+              select c.change_id, c.table_name as report, c.day, c.changed_at, b.change_id as before_id,
+                b.changed_at as before
+              from waybill.change as c
+              cross join lateral (
+                select b.change_id, b.changed_at
+                from waybill.change as b
+                where b.table_name = c.table_name and b.day = c.day and b.change_id < c.change_id
+                order by b.change_id desc
+                limit 1
+              ) as b
+              where c.change_id > (select max(change_id) - %(changes)s from waybill.change)
+                and c.table_name = any(%(reports)s)
+              order by c.change_id desc
+              limit %(limit)s
+            )
+            select n.report, n.day, n.before, n.changed_at, array(
+              select f.object_key
+              from (
+                select distinct c.file_id
+                from waybill.change as c
+                where c.change_id > greatest(n.before_id, n.change_id - 10000) and c.change_id < n.change_id
+                  and c.table_name = any(%(datasets)s) and c.file_id is not null
+                  and split_part(c.table_name, '.', 1) || '_report' = split_part(n.report, '.', 1)
+                order by c.file_id desc
+                limit %(files)s
+              ) as found
+              inner join waybill.load_file as f on found.file_id = f.file_id
+              order by f.file_id
+            ) as files
+            from newest as n
+            order by n.change_id desc
+            """,
+            {
+                "reports": [table for table in scope.subjects if table not in scope.datasets],
+                "datasets": scope.datasets,
+                "changes": CHANGES,
+                "files": FILES_OF_CHANGE,
+                "limit": PAGE_ROWS,
+            },
+        )
+        .fetchall()
+    )
+    return [row | {"periods": _periods_from(row["report"], row["day"])} for row in rows]
+
+
+def _periods_from(report: str, day: date) -> list[Period]:
+    """The periods of a report that begin on a day."""
+    periods = [Period.of(cadence, day) for cadence in catalog.contracts()[report].cadences]
+    return [period for period in periods if period.start == day]
