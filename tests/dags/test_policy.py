@@ -61,11 +61,10 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
 
 
 def test_a_runbook_names_only_tasks_that_exist(dag: DAG) -> None:
-    named = set(re.findall(r"^\* `(\w+)`(?: or `\w+`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE))
-    entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports", "freshness"} & set(
-        dag.task_ids
-    )
-    assert entrances <= named <= set(dag.task_ids)
+    told = re.findall(r"^\* `(\w+)`(?: or `(\w+)`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE)
+    named = {name for names in told for name in names if name}
+    entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports", "freshness"}
+    assert entrances & set(dag.task_ids) <= named <= set(dag.task_ids)
 
 
 def test_failures_are_retried_with_growing_pauses_and_told_once(dag: DAG) -> None:
