@@ -346,9 +346,9 @@ def test_long_texts_fill_several_row_groups(shop: Connection, s3: S3Client, lake
     assert texts[5000:] == ["\n" * 17 * 2**20, None]
 
 
-def test_a_report_has_no_days(shop: Connection, s3: S3Client, lake: str) -> None:
-    with pytest.raises(DataError, match=r"shop\.reviews is a report, not a dataset: it has no days in the lake"):
-        write_days(shop, s3, replace(CONTRACTS["reviews"], load_mode="report"), [DAY])
+def test_a_report_by_month_has_no_days(shop: Connection, s3: S3Client, lake: str) -> None:
+    with pytest.raises(DataError, match=r"shop\.reviews is a report without days: it has none in the lake"):
+        write_days(shop, s3, replace(CONTRACTS["reviews"], load_mode="report", cadences=("month",)), [DAY])
 
 
 def test_what_the_kernel_loaded_is_what_lies_in_the_lake(
