@@ -118,6 +118,10 @@ def test_a_purchase_waits_in_quarantine_until_its_rate_has_come(purchases: Purch
     assert ids(connection) == []
     purchases.arrive("rates", "2026-03-09", "r.csv", [Rate("EUR"), Rate("USD", "2026-02-02")])
     assert ids(connection) == ["1"], "the rate is delivered later, and in force on the day"
+    where = "select ctid::text from waybill.quarantine where resolved_as is null order by record"
+    before = connection.execute(where).fetchall()
+    purchases.arrive("rates", "2026-03-09", "other.csv", [Rate("USD", "2026-02-03")])
+    assert connection.execute(where).fetchall() == before, "nothing is tried in vain"
     assert [(record, sorted(why)) for _, record, why in quarantined(connection)] == [
         (2, ["in_force:currency"]),
         (3, ["in_force:currency", "type:amount"]),

@@ -541,8 +541,10 @@ def _problem(contract: Contract) -> str | None:
                 )
             )
         ),
-        "inForceOn must be a date of the contract": any(
-            column.in_force_on is not None and types.get(column.in_force_on) != "date" for column in contract.columns
+        "inForceOn must be a date of the contract, at a column of the type text": any(
+            column.in_force_on is not None
+            and (types.get(column.in_force_on) != "date" or column.physical_type != "text")
+            for column in contract.columns
         ),
         "the occurrenceColumn must be an integer and part of the key": (
             contract.occurrence_column is not None

@@ -51,13 +51,10 @@ def reference_values(
 
     found = {}
     for column in contract.columns:
-        if column.checked_reference is None:
+        if column.checked_reference is None or column.in_force_on:
             continue
         dataset, name = column.checked_reference
         target = contracts[dataset]
-        if column.in_force_on:
-            found[column.name] = _in_force(connection, target, name)
-            continue
         since = "valid_from" if target.load_mode == "snapshot" else "_delivered"
         rows = connection.execute(
             sql.SQL("select distinct {} from {} where {} < %s").format(
@@ -66,24 +63,29 @@ def reference_values(
             (known_before or "infinity",),
         ).fetchall()
         found[column.name] = pa.table({name: pa.array([row[0] for row in rows], type=_arrow_type(target, name))})
+    for name, first in in_force_since(connection, contract, contracts).items():
+        found[name] = pa.table(
+            {"value": pa.array([*first], pa.string()), "since": pa.array([*first.values()], pa.date32())}
+        )
     return found
 
 
-def _in_force(connection: Connection, target: Contract, name: str) -> pa.Table:
-    """Each value of a column, and since when it has a row."""
-    import pyarrow as pa
-
-    assert target.period_column
-    query = sql.SQL("select {name}, min({since}) from {table} group by {name}").format(
-        name=sql.Identifier(name), since=sql.Identifier(target.period_column), table=relation(target)
-    )
-    rows = connection.execute(query).fetchall()
-    return pa.table(
-        {
-            "value": pa.array([value for value, _ in rows], type=_arrow_type(target, name)),
-            "since": pa.array([since for _, since in rows], type=pa.date32()),
-        }
-    )
+def in_force_since(
+    connection: Connection, contract: Contract, contracts: Mapping[str, Contract]
+) -> dict[str, dict[Any, date]]:
+    """By column whose reference must be in force on a date: since when each value is."""
+    found: dict[str, dict[Any, date]] = {}
+    for column in contract.columns:
+        if column.checked_reference is None or column.in_force_on is None:
+            continue
+        dataset, name = column.checked_reference
+        target = contracts[dataset]
+        assert target.period_column
+        query = sql.SQL("select {name}, min({since}) from {table} group by {name}").format(
+            name=sql.Identifier(name), since=sql.Identifier(target.period_column), table=relation(target)
+        )
+        found[column.name] = dict(connection.execute(query).fetchall())
+    return found
 
 
 def _arrow_type(contract: Contract, name: str) -> Any:

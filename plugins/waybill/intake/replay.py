@@ -12,15 +12,16 @@ import logging
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from psycopg import Connection
 
-from waybill.contracts import Contract
+from waybill.contracts import Column, Contract
 from waybill.intake import changes, ledger, quarantine
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
-from waybill.intake.load import apply_incoming, is_overruled, lock_table, reference_values
+from waybill.intake.load import apply_incoming, in_force_since, is_overruled, lock_table, reference_values
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.scratch import scratch_folder
 from waybill.intake.staging import Staging
@@ -85,26 +86,38 @@ def replay(
 def replay_waiting(
     connection: Connection, contract: Contract, contracts: Mapping[str, Contract], run: Run
 ) -> list[Replayed]:
-    """Try again the rows of a dataset for which nothing was in force on their date, and that had no other flaw.
+    """Try again the rows of a dataset for which nothing was in force on their date, if by now there is something.
 
-    So it does not matter whether they or what they refer to came first. Returns the files of which a row passed.
+    Rows with another flaw are left. So it does not matter whether rows or what they refer to came first.
     """
-    reasons = [f"in_force:{column.name}" for column in contract.columns if column.in_force_on]
-    if not reasons:
-        return []
+    columns = [column for column in contract.columns if column.in_force_on]
     waiting = connection.execute(
-        "select q.file_id, array_agg(q.record) from waybill.quarantine as q "
+        "select q.file_id, q.record, q.raw from waybill.quarantine as q "
         "inner join waybill.load_file as f using (file_id) "
         "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null and q.reasons <@ %s::text[] "
-        "group by q.file_id order by q.file_id",
-        (contract.table, reasons),
+        "order by q.file_id, q.record",
+        (contract.table, [f"in_force:{column.name}" for column in columns]),
     ).fetchall()
-    done = [
+    since = in_force_since(connection, contract, contracts) if waiting else {}
+    by_file: dict[int, list[int]] = {}
+    for file_id, record, raw in waiting:
+        fields = json.loads(raw, parse_int=str, parse_float=str)
+        if all(_is_in_force(since[column.name], fields, column) for column in columns):
+            by_file.setdefault(file_id, []).append(record)
+    return [
         replayed
-        for file_id, records in waiting
+        for file_id, records in by_file.items()
         for replayed in replay(connection, contract, contracts, run, file_id=file_id, records=records)
     ]
-    return [replayed for replayed in done if replayed.books.rejected < replayed.books.rows_in]
+
+
+def _is_in_force(since: Mapping[str, date], fields: Mapping[str, str], column: Column) -> bool:
+    """Whether something is in force for a row's text, as far as that can be told without reading it by the contract."""
+    first = since.get(str(fields.get(column.name)).strip())
+    try:
+        return first is not None and first <= date.fromisoformat(str(fields.get(column.in_force_on or "")).strip())
+    except ValueError:  # in another of the contract's forms
+        return True
 
 
 def _replay_file(
