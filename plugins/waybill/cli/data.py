@@ -89,12 +89,14 @@ def seed(
 @app.command()
 @failures_in_words
 def drop(
-    files: Annotated[list[Path], typer.Argument(help="Files with orders, or what else.", exists=True, dir_okay=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of a dataset whose files land at any time.", exists=True, dir_okay=False)
+    ],
     domain: Annotated[str, typer.Option(help="orders or purchases.")] = "orders",
     dataset: Annotated[str | None, typer.Option(help="By default lines of orders, or purchases.")] = None,
     day: Annotated[str | None, typer.Option(help="The day to name in the prefix; else that of landing counts.")] = None,
 ) -> None:
-    """Put files where orders or others land; on the embedded stack also tell the queue, as S3 does on AWS."""
+    """Put files where their dataset's files land; on the embedded stack also tell the queue, as S3 does on AWS."""
     import boto3
 
     from waybill.arrivals import announce, dag_of, drop_file, queue_url
