@@ -10,22 +10,19 @@ period: it looks into the bucket, whatever woke it. A message in the queue wakes
 runs without any, so that a lost one changes nothing. Files that land together are one run. By hand: *Trigger*, with the
 parameter `file`, or `day` (and `last_day`), to take in just those, also if they were refused before.
 
-**Currencies and rates.** Purchases in other currencies than those of `WAYBILL_SOURCE_CURRENCIES` are counted as
-filtered; with another setting, the next run loads every file again. A purchase without a rate in force on its day is in
-quarantine as `in_force:currency`, and is let in by the first run after its rate has landed.
+**Currencies and rates.** Purchases in other currencies than those of `WAYBILL_SOURCE_CURRENCIES` are filtered; with
+another setting, the next run loads every file again. A purchase without a rate in force on its day is in quarantine as
+`in_force:currency`, and is let in by the first run after its rate has landed.
 
 **When it fails.**
-* `intake_rates` or `intake_purchases` fails: files were refused; the message names each, with column and numbers. The
-  other files are loaded and published. Have it mended and sent again under the same name: nothing else is to be done.
-  The same content is not tried again, nor told again, unless a run is triggered for the file or its day.
-* `curated` or `reports` fails on a check: the days that passed are up to date, the others stay as they were and
-  are tried again by the next run. `fact_purchases_rows_difference` says that a rate was withdrawn on which purchases
-  rest. `select * from waybill.check_result where not passed`.
-* `publish` waits for input: more checks of a report warn than its contract lets (`maxWarnings`). Whoever may run the
-  DAG answers under *Browse → Required Actions*; approved, the day is published. A refusal is recorded and fails the
-  run; clear the task to be asked again. Files that land meanwhile are taken in when it is answered.
-* `complete` only says that a task before it failed.
-* Anything else is retried with growing pauses; it is infrastructure.
+* `intake_rates` or `intake_purchases` fails: files were refused; the message names each, with column and numbers. All
+  others are loaded and published. Have it mended and sent again under the same name: nothing else is to be done. The
+  same content is not tried again, nor told again, unless a run is triggered for the file or its day.
+* `curated` or `reports` fails on a check: the days that passed are up to date, the others are as they were, and tried
+  again by the next run. `select * from waybill.check_result where not passed`.
+* `publish` waits for input: more checks warn than the contract lets (`maxWarnings`). Answer under *Browse → Required
+  Actions*; a refusal is recorded and fails the run; clear the task to be asked again.
+* `complete` only says that a task before it failed. Anything else is infrastructure, and retried with growing pauses.
 
 One alert goes out for a failed run, one when a run has not ended after two hours, and a message of what was loaded and
 published for one that ended well, if that was anything.
