@@ -108,6 +108,8 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        # What is told at a run's end is told by the process that reads its file, which on a busy machine takes long.
+        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
     }
     return {
         "AIRFLOW_HOME": str(home / "airflow"),
