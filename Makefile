@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint containers artefacts bench lock terraform plans scan audit screenshots browser
+.PHONY: help demo up down clean test lint containers artefacts bench lock terraform plans scan audit docs screenshots browser
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -45,6 +45,9 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/shellcheck --shell=sh deploy/*.sh
 	$(BIN)/jactionlint --shellcheck=$(BIN)/shellcheck .github/workflows/*.yaml
 	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows >.waybill/zizmor.log || { cat .waybill/zizmor.log; exit 1; }
+
+docs: $(STAMP) ## write the data dictionary and the table of DAGs anew, from contracts and DAGs
+	@$(BIN)/python docs/generate.py
 
 screenshots: $(STAMP) browser ## picture both views, with the data that is there, for the README
 	@$(BIN)/python docs/screenshots.py

@@ -1,0 +1,99 @@
+"""Documents say what the code says: generated ones are up to date, alarms have their section, links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from waybill.settings import PROJECT_ROOT
+
+DOCS = PROJECT_ROOT / "docs"
+RUNBOOK = (DOCS / "runbook.md").read_text()
+PAGES = [PROJECT_ROOT / "README.md", PROJECT_ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["data_dictionary.md", "dags.md"])
+def test_generated_documents_are_up_to_date(generator: ModuleType, name: str) -> None:
+    assert (DOCS / name).read_text() == generator.DOCUMENTS[name](), "run `make docs`"
+
+
+def test_the_table_of_dags_has_every_dag() -> None:
+    ids = re.findall(r'dag_id="(\w+)"', "".join(path.read_text() for path in (PROJECT_ROOT / "dags").rglob("*.py")))
+    assert len(ids) >= 3
+    assert re.findall(r"(?m)^\| `(\w+)` \|", (DOCS / "dags.md").read_text()) == sorted(ids)
+
+
+def sections(text: str) -> dict[str, str]:
+    """What is below each heading of the third level."""
+    parts = re.split(r"(?m)^### (.*)$", text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_kind_of_message_and_every_alarm_has_its_section() -> None:
+    tree = ast.parse((PROJECT_ROOT / "plugins" / "waybill" / "operators" / "alerting.py").read_text())
+    kinds = {
+        str(node.args[2].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "_alert_once"
+        and isinstance(node.args[2], ast.Constant)
+    }
+    assert {"failure", "deadline"} <= kinds
+    folder = PROJECT_ROOT / "terraform" / "modules" / "monitoring"
+    alarms_tf = (folder / "alarms.tf").read_text()
+    single = set(re.findall(r"(?m)^    ([a-z][a-z-]+) = \{$", alarms_tf))
+    families = {
+        re.sub(r"\$\{.*\}", "", name).strip("-") for name in re.findall(r'"((?:[a-z-]|\$\{.*?\})+)" => ', alarms_tf)
+    }
+    assert single >= {"run-failed", "database-cpu", "scheduler-heartbeat"}
+    assert families == {"stale", "slow-load", "queue-age", "dead-letters"}
+    # Each alarm takes its name from one of these locals.
+    sources = set(re.findall(r"for_each += local\.(\w+)", alarms_tf))
+    assert sources == {"application_alarms", "freshness_alarms", "slow_load_alarms", "operations_alarms"}
+    budgets = re.findall(r'resource "aws_budgets_budget"', (folder / "topics.tf").read_text())
+    found = sections(RUNBOOK)
+    assert kinds | single | families | {"budget" for _ in budgets} <= found.keys()
+    for name, text in found.items():
+        for step in ("**Means**", "**First look", "**Mend", "eplay"):
+            assert step in text, f"{name} lacks {step}"
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT_ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, heading = target.partition("#")
+        other = (page.parent / path).resolve() if path else page
+        assert other.exists(), f"{page.name}: {target}"
+        if heading:
+            headings = re.findall(r"(?m)^#+ (.*)$", other.read_text())
+            assert heading in map(anchor, headings), f"{page.name}: {target}"
+
+
+def test_paths_that_documents_name_are_there() -> None:
+    """Files of the project in back quotes, in the documents about shipping."""
+    for name in ("deployment.md", "security.md", "architecture.md", "aws.md"):
+        for path in re.findall(
+            r"`((?:deploy|terraform|plugins|docs|jobs|tests|\.github)/[\w./-]+)`", (DOCS / name).read_text()
+        ):
+            assert (PROJECT_ROOT / path).exists(), f"{name}: {path}"
