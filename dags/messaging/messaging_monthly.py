@@ -37,9 +37,12 @@ from waybill.operators import (
     PythonReportOperator,
     QualityOperator,
     SqlReportOperator,
+    datasets_param,
     deadline_alert,
+    dry_run_param,
     intake_tasks,
     month_param,
+    owner_links,
     run_callbacks,
 )
 from waybill.zones import report_files
@@ -56,8 +59,9 @@ with DAG(
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=4,
-    params={"month": month_param()},
+    params={"month": month_param(), "datasets": datasets_param("messaging"), "dry_run": dry_run_param()},
     default_args=DEFAULT_ARGS,
+    owner_links=owner_links(),
     deadline=deadline_alert(hours=3),
     **run_callbacks("messaging"),
 ):
@@ -65,13 +69,9 @@ with DAG(
     intake = intake_tasks(**OF_MONTH)
     quality = QualityOperator(task_id="quality", **OF_MONTH)
     reports = {path.stem: SqlReportOperator(path=path, **OF_MONTH) for path in report_files("messaging")}
-    statistics = PythonReportOperator(
-        task_id="descriptive_statistics", function=messaging.descriptive_statistics, **OF_MONTH
-    )
-    categories = PythonReportOperator(
-        task_id="industry_exposure_extended", function=messaging.industry_exposure_extended, **OF_MONTH
-    )
+    python = (messaging.descriptive_statistics, messaging.industry_exposure_extended)
+    others = [PythonReportOperator(task_id=one.__name__, function=one, **OF_MONTH) for one in python]
     publish = PublishOperator(task_id="publish", **OF_MONTH)
 
     landed >> intake >> quality >> list(reports.values()) >> publish
-    reports["industry_exposure"] >> [statistics, categories] >> publish
+    reports["industry_exposure"] >> others >> publish

@@ -41,6 +41,7 @@ from waybill.operators import (
     arrival_params,
     arrival_schedule,
     deadline_alert,
+    owner_links,
     run_callbacks,
 )
 from waybill.settings import settings
@@ -58,6 +59,7 @@ with DAG(
     max_active_runs=1,
     params=arrival_params(),
     default_args=DEFAULT_ARGS,
+    owner_links=owner_links(),
     deadline=deadline_alert(hours=2),
     **run_callbacks("orders", on_arrival=True),
 ):

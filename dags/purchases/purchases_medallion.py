@@ -44,6 +44,7 @@ from waybill.operators import (
     arrival_params,
     arrival_schedule,
     deadline_alert,
+    owner_links,
     run_callbacks,
 )
 from waybill.settings import settings
@@ -61,6 +62,7 @@ with DAG(
     max_active_runs=1,
     params=arrival_params(),
     default_args=DEFAULT_ARGS,
+    owner_links=owner_links(),
     deadline=deadline_alert(hours=2),
     **run_callbacks("purchases", on_arrival=True),
 ):

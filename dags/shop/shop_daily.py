@@ -40,9 +40,12 @@ from waybill.operators import (
     PublishChangedOperator,
     QualityOperator,
     RefreshOperator,
+    datasets_param,
     day_param,
     deadline_alert,
+    dry_run_param,
     intake_tasks,
+    owner_links,
     run_callbacks,
 )
 from waybill.zones import report_schema, star_schema
@@ -59,8 +62,9 @@ with DAG(
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=4,
-    params={"day": day_param()},
+    params={"day": day_param(), "datasets": datasets_param("shop"), "dry_run": dry_run_param()},
     default_args=DEFAULT_ARGS,
+    owner_links=owner_links(),
     deadline=deadline_alert(hours=3),
     **run_callbacks("shop"),
 ):

@@ -116,7 +116,7 @@ with delivered as (
       or period < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)
 ),
 counted as (
-  select d.start, count(c.change_id) as changes
+  select d.start, count(c.day) as changes
   from delivered as d
   left join waybill.change as c
     on c.table_name = any(%(inputs)s)
@@ -275,18 +275,26 @@ def out_of_date(
     return found
 
 
-# What `known_files` gives, for several periods at once.
+# Whether `known_files` gives another answer than then, for several periods at once: other files have other sums.
 _KNOWN_OTHERWISE = """
+with delivered as (
+  select period, count(*) as files, sum(file_id) as ids, sum(rows_in - rejected) as brought
+  from waybill.load_file
+  where dataset = any(%(datasets)s) and status = 'loaded'
+  group by period
+),
+known as (
+  select
+    period, sum(files) over by_then as files, sum(ids) over by_then as ids, sum(brought) over by_then as brought
+  from delivered
+  window by_then as (order by period)
+)
 select p.period
 from waybill.publication as p
-cross join lateral (
-  select
-    coalesce(array_agg(f.file_id order by f.file_id), '{}') as file_ids,
-    coalesce(sum(f.rows_in - f.rejected), 0)::bigint as brought
-  from waybill.load_file as f
-  where f.dataset = any(%(datasets)s) and f.status = 'loaded' and f.period <= p.period
-) as known
+left join lateral (select * from known as k where k.period <= p.period order by k.period desc limit 1) as k on true
 where p.report = %(report)s and p.cadence = %(cadence)s and p.period = any(%(starts)s)
-  and (p.file_ids, p.changes_seen) is distinct from (known.file_ids, known.brought)
+  and (coalesce(k.files, 0), coalesce(k.ids, 0), coalesce(k.brought, 0)) is distinct from (
+    cardinality(p.file_ids), (select coalesce(sum(f.id), 0) from unnest(p.file_ids) as f (id)), p.changes_seen
+  )
 order by p.period
 """

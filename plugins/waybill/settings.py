@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Whether measurements go to Amazon CloudWatch; by default in prod only."""
     notify_scheduled: bool = False
     """Whether runs of scheduled pipelines tell their success, as those that a file starts do."""
+    owner_link: str | None = None
+    """Where whoever looks after the DAGs is found: an address or `mailto:`."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
     """Key of the pseudonyms: whoever has it can tell whom one stands for, if he guesses the name."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)

@@ -16,6 +16,7 @@ from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.utils.db import initdb
+from psycopg import sql
 
 from messaging_months import migrate, put, sample
 from oracle_messaging import expected
@@ -210,6 +211,35 @@ def test_the_whole_run_of_a_month(
         )
     assert found["RunFailed", "messaging_monthly"] == ("Count", 0)
     assert found["RunSeconds", "messaging_monthly"][0] == "Seconds"
+
+
+def test_a_dry_run_judges_files_and_loads_nothing(
+    dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
+) -> None:
+    dag.deadline = None
+    body = s3.get_object(Bucket=landed, Key=TRAFFIC)["Body"].read()
+    s3.put_object(Bucket=landed, Key=TRAFFIC, Body=body.replace(b"revenue_eur", b"turnover", 1))
+    conf = {"month": FIRST, "dry_run": True, "datasets": ["channels", "traffic"]}
+    run = dag.test(run_after=datetime.now(UTC), logical_date=None, run_conf=conf)
+    assert run.state == "success"
+    found = states(run)
+    assert {found[name] for name in ("landed", "intake_customers", "intake_channels", "intake_traffic")} == {"success"}
+    assert {found[name] for name in ("quality", "top_customers", "publish")} == {"skipped"}
+    with connect(warehouse) as connection:
+        for table in ("load_file", "quarantine", "refusal"):
+            assert connection.execute(sql.SQL("select from waybill.{}").format(sql.Identifier(table))).fetchall() == []
+    params = {"month": FIRST, "dry_run": True, "datasets": ["customers"]}
+    judged, left, refused = (
+        dag.get_task(f"intake_{name}").execute({**context(), "params": params | chosen})  # type: ignore[union-attr,arg-type]
+        for name, chosen in (("customers", {}), ("channels", {}), ("traffic", {"datasets": ["traffic"]}))
+    )
+    planted = {file["key"]: file for file in DATA.answer_key["files"]}
+    assert len(judged) == 1
+    for key, one in judged.items():
+        assert one["rows_in"] == planted[key]["rows_in"]
+        assert 0 < one["rejected"] <= len(planted[key]["rejected"])
+    assert left == {}
+    assert "missing: revenue_eur" in refused[TRAFFIC]["refused"]
 
 
 def test_a_bad_file_fails_the_run_at_once_with_one_alert(

@@ -9,23 +9,30 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
-from airflow.sdk import DAG, AssetOrTimeSchedule, BaseOperator, CronPartitionTimetable, CronTriggerTimetable
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, BaseOperator, CronPartitionTimetable, CronTriggerTimetable
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.serialization.serialized_objects import DagSerialization
 
-from waybill.contracts import load_domain
+from waybill.contracts import load_all, load_domain
 from waybill.errors import DataError
 from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
 from waybill.operators.datasets import landing_days
 from waybill.operators.measuring import measure_failure, measure_success
-from waybill.operators.policy import arrival_schedule, run_callbacks
+from waybill.operators.policy import arrival_schedule, owner_links, run_callbacks
 from waybill.period import Period
 from waybill.reports import report_contracts
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.zones import report_files
 
-DAG_IDS = {"messaging_monthly", "operations_freshness", "orders_reports", "purchases_medallion", "shop_daily"}
+DAG_IDS = {
+    "messaging_monthly",
+    "operations_freshness",
+    "orders_reports",
+    "publish_dashboard",
+    "purchases_medallion",
+    "shop_daily",
+}
 
 
 @pytest.fixture(scope="session")
@@ -56,14 +63,15 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
     assert dag.tags
     assert dag.doc_md
     assert "**What it does.**" in dag.doc_md
-    assert re.search(r"\*\*Which (month|day)\.\*\*", dag.doc_md)
+    assert re.search(r"\*\*(Which (month|day)|When it runs)\.\*\*", dag.doc_md)
     assert "**When it fails.**" in dag.doc_md
 
 
 def test_a_runbook_names_only_tasks_that_exist(dag: DAG) -> None:
     told = re.findall(r"^\* `(\w+)`(?: or `(\w+)`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE)
     named = {name for names in told for name in names if name}
-    entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports", "freshness"}
+    entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports"}
+    entrances |= {"freshness", "publish_dashboard"}
     assert entrances & set(dag.task_ids) <= named <= set(dag.task_ids)
 
 
@@ -100,6 +108,32 @@ def test_success_is_told_where_files_start_runs_and_else_if_wanted(
     assert measure is measure_success
 
 
+def test_what_a_dag_makes_is_in_the_asset_graph(bag: BundleDagBag) -> None:
+    made = {
+        asset.name: asset.group
+        for dag in bag.dags.values()
+        for task in dag.tasks
+        for asset in task.outlets
+        if isinstance(asset, Asset)
+    }
+    datasets = {contract.table for contract in load_all().values() if contract.is_dataset}
+    reports = {contract.domain for contract in load_all().values() if contract.domain.endswith("_report")}
+    assert made == dict.fromkeys(datasets, "datasets") | dict.fromkeys(reports, "reports")
+    schedule: Any = bag.dags["publish_dashboard"].timetable
+    assert {asset.name for asset in schedule.asset_condition.objects} == reports
+
+
+def test_the_owner_is_linked_if_a_setting_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert owner_links() == {}
+    monkeypatch.setenv("WAYBILL_OWNER_LINK", "mailto:data@example.org")
+    settings.cache_clear()
+    links = owner_links()
+    monkeypatch.undo()
+    settings.cache_clear()
+    DAG("linked", schedule=None, owner_links=links)  # which checks the form
+    assert links == {"data-platform": "mailto:data@example.org"}
+
+
 def test_a_late_run_is_told(dag: DAG) -> None:
     assert dag.deadline
     for alert in dag.deadline if isinstance(dag.deadline, list) else [dag.deadline]:
@@ -116,7 +150,7 @@ def test_runs_are_bounded_and_not_caught_up(dag: DAG) -> None:
 
 
 def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
-    assert dag.params or dag.dag_id.startswith("operations_")
+    assert dag.params or dag.dag_id in ("operations_freshness", "publish_dashboard")
     for name in dag.params:
         schema = dag.params.get_param(name).schema
         assert schema.get("title"), name
@@ -137,21 +171,23 @@ def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
         ("orders_reports", "day", "2026-03-31", True),
         ("orders_reports", "day", "2026-03", False),
         ("orders_reports", "last_day", "2026-02-30", False),
+        ("messaging_monthly", "datasets", ["traffic"], True),
+        ("messaging_monthly", "datasets", ["trafic"], False),
+        ("messaging_monthly", "datasets", [], False),
+        ("shop_daily", "dry_run", "yes", False),
         ("orders_reports", "file", "orders.csv", True),
         ("orders_reports", "file", "", False),
         ("purchases_medallion", "last_day", "2026-03-31", True),
     ],
 )
 def test_a_period_is_checked_by_the_trigger_form(
-    bag: BundleDagBag, dag_id: str, name: str, value: str, is_valid: bool
+    bag: BundleDagBag, dag_id: str, name: str, value: Any, is_valid: bool
 ) -> None:
     param = bag.dags[dag_id].params.get_param(name)
     if is_valid:
         assert param.resolve(value) == value
     else:
-        with pytest.raises(
-            ValueError, match=f"{value!r} does not match|{value!r} is not |{value!r} should be non-empty"
-        ):
+        with pytest.raises(ValueError, match=r"does not match|is not |should be non-empty"):
             param.resolve(value)
 
 

@@ -1,7 +1,8 @@
-"""Try a proposed contract on files that have landed already: what would it reject that today's accepts, and why."""
+"""Judge files and load nothing: what a run would reject, or a proposed contract that today's does not, and why."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -13,11 +14,16 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.landing import LandedFile
+from waybill.intake.landing import LandedFile, list_landed, pending
 from waybill.intake.load import reference_values
 from waybill.intake.receive import receive
 from waybill.intake.scratch import scratch_folder
 from waybill.intake.validate import FastReaderFailed, judge, mend, open_duckdb
+from waybill.period import Period
+from waybill.settings import settings
+from waybill.warehouse.schema import ensure_domain
+
+log = logging.getLogger(__name__)
 
 _EXAMPLES = 3
 
@@ -36,6 +42,33 @@ class FileTrial:
     """For each of those reasons some record numbers."""
     refusal: str | None = None
     """Why the proposed contract refuses the file as a whole."""
+
+
+def judge_pending(
+    connection: Connection, s3: Any, contract: Contract, contracts: dict[str, Contract], until: Period | None
+) -> dict[str, dict[str, Any]]:
+    """What a run would find in the files that landed for a dataset up to a period and are not loaded, by object key.
+
+    For each the rows, those that the contract rejects, the reasons, and why the file would be refused as a whole, if it
+    would. Nothing is loaded, and nothing is made but tables that are not there yet. References are judged by what is
+    loaded by now; repeated keys are not looked for.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    with connection.transaction():
+        ensure_domain(connection, contracts)
+    for file in pending(connection, contract, list_landed(s3, settings().raw_bucket, contract, None, until)):
+        try:
+            rejects = _rejects(connection, s3, contract, contracts, file)
+        except DataError as error:
+            found[file.key] = {"refused": str(error)}
+            continue
+        reasons = Counter(reason for those in rejects.reasons.values() for reason in those)
+        judged = {"rows_in": rejects.rows, "rejected": len(rejects.reasons), "reasons": dict(reasons.most_common())}
+        if len(rejects.reasons) * 100 > contract.reject_threshold_pct * rejects.rows:
+            judged["refused"] = f"more than {contract.reject_threshold_pct:g} % of the rows are rejected"
+        found[file.key] = judged
+        log.info("%s would be judged: %s", file.uri, judged)
+    return found
 
 
 def try_contract(

@@ -1,6 +1,7 @@
 """The verbs that DAGs are made of. Only this package and the DAG files import Airflow."""
 
 from waybill.operators.alerting import alert_failure, deadline_alert
+from waybill.operators.assets import all_reports
 from waybill.operators.datasets import (
     IntakeArrivedOperator,
     LandedSensor,
@@ -13,12 +14,16 @@ from waybill.operators.policy import (
     DEFAULT_ARGS,
     arrival_params,
     arrival_schedule,
+    datasets_param,
     day_param,
+    dry_run_param,
     month_param,
+    owner_links,
     run_callbacks,
 )
 from waybill.operators.reports import (
     PublishChangedOperator,
+    PublishDashboardOperator,
     PublishOperator,
     PythonReportOperator,
     RefreshOperator,
@@ -32,17 +37,22 @@ __all__ = [
     "LandedSensor",
     "ProcessedOperator",
     "PublishChangedOperator",
+    "PublishDashboardOperator",
     "PublishOperator",
     "PythonReportOperator",
     "QualityOperator",
     "RefreshOperator",
     "SqlReportOperator",
     "alert_failure",
+    "all_reports",
     "arrival_params",
     "arrival_schedule",
+    "datasets_param",
     "day_param",
     "deadline_alert",
+    "dry_run_param",
     "intake_tasks",
     "month_param",
+    "owner_links",
     "run_callbacks",
 ]

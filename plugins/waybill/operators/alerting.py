@@ -157,5 +157,6 @@ def deadline_alert(hours: float) -> DeadlineAlert:
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         # Seconds, not a timedelta: Airflow 3.3 reads both, but cannot clear the tasks of a run whose deadline is one.
         interval=hours * 3600,  # type: ignore[arg-type]
+        name=f"{hours:g} hours after its start",
         callback=SyncCallback(alert_deadline, kwargs={"after": f"{hours:g} hours after its start"}),
     )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import BaseOperator
 
+from waybill.operators.assets import dataset_asset
 from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.session import (
     AWS,
     data_errors_fail_at_once,
     glue_client,
+    is_dry_run,
     period_of,
     run_of,
     s3_client,
+    skip_in_dry_run,
     warehouse,
 )
 
@@ -49,7 +53,9 @@ class LandedSensor(S3KeySensor):
         bucket = settings().raw_bucket
         # As in `list_landed`, markers of folders and names that start with a dot or underscore are no data.
         keys = {
-            name: f"s3://{bucket}/{raw_prefix(self.domain, name, period)}[!._]*[!/]" for name in references(self.domain)
+            name: f"s3://{bucket}/{raw_prefix(self.domain, name, period)}[!._]*[!/]"
+            for name in references(self.domain)
+            if name in chosen_datasets(context, [name])
         }
         if waiting := [name for name, key in keys.items() if not self._check_key(key, context)]:
             self.bucket_key = list(keys.values())
@@ -77,16 +83,22 @@ class IntakeOperator(BaseOperator):
     ui_color = "#dff0d8"
 
     def __init__(self, *, domain: str, dataset: str, cadence: Cadence, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(task_display_name=f"Take in {dataset}", outlets=[dataset_asset(domain, dataset)], **kwargs)
         self.domain, self.dataset, self.cadence = domain, dataset, cadence
 
-    def execute(self, context: Any) -> dict[str, dict[str, int]]:
+    def execute(self, context: Any) -> dict[str, dict[str, Any]]:
         from waybill.contracts import load_domain
         from waybill.intake.run import take_in
+        from waybill.intake.trial import judge_pending
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain)
             contract, period = contracts[self.dataset], period_of(context, self.cadence)
+            if self.dataset not in chosen_datasets(context, contracts):
+                log.info("%s was not chosen: its files wait for another run", self.dataset)
+                return {}
+            if is_dry_run(context):
+                return judge_pending(connection, s3_client(), contract, contracts, period)
             with measured_load(context, connection, contract):
                 done = take_in(connection, s3_client(), contract, contracts, period, run_of(context))
         return {key: vars(books) for key, books in done.items()}
@@ -102,21 +114,34 @@ class IntakeArrivedOperator(BaseOperator):
     ui_color = "#dff0d8"
 
     def __init__(self, *, domain: str, dataset: str, **kwargs: Any) -> None:
-        super().__init__(task_id=f"intake_{dataset}", **kwargs)
+        super().__init__(
+            task_id=f"intake_{dataset}",
+            task_display_name=f"Take in {dataset}",
+            outlets=[dataset_asset(domain, dataset)],
+            **kwargs,
+        )
         self.domain, self.dataset = domain, dataset
 
-    def execute(self, context: Any) -> dict[str, dict[str, int]]:
+    def execute(self, context: Any) -> dict[str, dict[str, Any]]:
         from waybill.contracts import load_domain
         from waybill.intake.run import take_in_arrived
+        from waybill.intake.trial import judge_pending
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts, params = load_domain(self.domain), context["params"]
+            if is_dry_run(context):
+                return judge_pending(connection, s3_client(), contracts[self.dataset], contracts, None)
             contract, days = contracts[self.dataset], landing_days(params["day"], params["last_day"])
             with measured_load(context, connection, contract):
                 done = take_in_arrived(
                     connection, s3_client(), contract, contracts, run_of(context), name=params["file"], days=days
                 )
         return {key: vars(books) for key, books in done.items()}
+
+
+def chosen_datasets(context: Any, every: Iterable[str]) -> set[str]:
+    """The datasets that a run was asked to take in; all of them by default."""
+    return set(context["params"].get("datasets") or every)
 
 
 def landing_days(first: str | None, last: str | None) -> tuple[Period, Period] | None:
@@ -163,6 +188,7 @@ class QualityOperator(BaseOperator):
         from waybill.quality import check_datasets
         from waybill.refresh import stale_days
 
+        skip_in_dry_run(context)
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain).values()
             periods = [period_of(context, self.cadence)] if self.cadence else stale_days(connection, self.domain)
@@ -187,10 +213,11 @@ class ProcessedOperator(BaseOperator):
         super().__init__(**kwargs)
         self.domain = domain
 
-    def execute(self, context: Any) -> dict[str, dict[str, int]]:  # noqa: ARG002  # Airflow's signature
+    def execute(self, context: Any) -> dict[str, dict[str, int]]:
         from waybill.contracts import load_domain
         from waybill.lake import write_changed_days
 
+        skip_in_dry_run(context)
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = [contract for contract in load_domain(self.domain).values() if _has_days(contract)]
             written = write_changed_days(connection, s3_client(), glue_client(), contracts)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param
 
 from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success
 from waybill.operators.measuring import measure_failure, measure_success
+from waybill.period import Period
 from waybill.settings import settings
+
+PROPOSED_MONTHS = 24
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
@@ -39,11 +43,47 @@ def run_callbacks(domain: str, *, on_arrival: bool = False) -> dict[str, Any]:
 _WHEN_NEEDED = "Required for a single run; leave it empty in a backfill, whose runs know what they stand for."
 
 
+def datasets_param(domain: str) -> Param:
+    """The parameter that limits a run to some of a domain's datasets."""
+    from waybill.contracts import references
+
+    names = sorted(references(domain))
+    return Param(
+        names,
+        type="array",
+        items={"type": "string", "enum": names},
+        examples=names,
+        minItems=1,
+        uniqueItems=True,
+        title="Datasets",
+        description_md="Take in these; files of the others wait for another run. Checks and reports follow as ever.",
+    )
+
+
+def dry_run_param() -> Param:
+    """The parameter that makes a run judge files and load nothing."""
+    return Param(
+        False,
+        type="boolean",
+        title="Dry run",
+        description_md="Judge the files that landed and are not loaded, and load nothing: the return values of the "
+        "intake tasks say how many rows would be rejected, and why. Everything after them is skipped.",
+    )
+
+
+def owner_links() -> dict[str, str]:
+    """Where the owner of the DAGs is found, if a setting says so."""
+    link = settings().owner_link
+    return {str(DEFAULT_ARGS["owner"]): link} if link else {}
+
+
 def month_param() -> Param:
-    """The parameter that names the month of a run triggered by hand."""
+    """The parameter that names the month of a run triggered by hand; the form proposes the newest complete ones."""
+    newest = Period.of("month", datetime.now(ZoneInfo(settings().timezone)).date()).shift(-1)
     return Param(
         None,
         type=["null", "string"],
+        examples=[newest.shift(-months).key for months in range(PROPOSED_MONTHS)],
         pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
         title="Month",
         description_md=f"The month to compute, like `2026-03`. {_WHEN_NEEDED}",
@@ -65,6 +105,7 @@ def arrival_params() -> dict[str, Param]:
     """The parameters that limit a run by hand to one file, one landing day or a range of them."""
     day: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
     return {
+        "dry_run": dry_run_param(),
         "file": Param(
             None,
             type=["null", "string"],
@@ -96,5 +137,5 @@ def arrival_schedule(name: str, queue_url: str | None) -> AssetOrTimeSchedule | 
         return reconciling
     # The queue holds each request until there is a message, for as long as SQS allows: told at once, asked seldom.
     trigger = SqsSensorTrigger(sqs_queue=queue_url, max_messages=10, wait_time_seconds=20, waiter_delay=1)
-    landed = Asset(name, watchers=[AssetWatcher(name=f"{name}_queue", trigger=trigger)])
+    landed = Asset(name, group="arrivals", watchers=[AssetWatcher(name=f"{name}_queue", trigger=trigger)])
     return AssetOrTimeSchedule(timetable=reconciling, assets=landed)

@@ -13,8 +13,16 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from waybill.operators.assets import reports_asset
 from waybill.operators.measuring import measured_checks
-from waybill.operators.session import data_errors_fail_at_once, output_client, period_of, run_of, warehouse
+from waybill.operators.session import (
+    data_errors_fail_at_once,
+    output_client,
+    period_of,
+    run_of,
+    skip_in_dry_run,
+    warehouse,
+)
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -93,6 +101,7 @@ class RefreshOperator(BaseOperator):
         from waybill.contracts import load_domain
         from waybill.refresh import refresh
 
+        skip_in_dry_run(context)
         with data_errors_fail_at_once(), warehouse() as connection:
             tables = load_domain(self.schema).values()
             with measured_checks(context, connection, tables):
@@ -116,6 +125,8 @@ class _ApprovedOperator(HITLOperator, ABC):
             subject=f"Publish the reports of {domain}?",
             options=[self.APPROVE, self.REJECT],
             execution_timeout=None,
+            task_display_name=f"Publish the reports of {domain}",
+            outlets=[reports_asset(domain)],
             **kwargs,
         )
         self.execution_timeout = execution_timeout
@@ -174,3 +185,15 @@ class PublishChangedOperator(_ApprovedOperator):
         from waybill.publish import publish_changed
 
         return publish_changed(connection, output_client(), self.domain, run_of(context))
+
+
+class PublishDashboardOperator(BaseOperator):
+    """Writes the business view to the dashboard bucket as a static site; returns how many of its files are new."""
+
+    ui_color = "#f4e3e3"
+
+    def execute(self, context: Any) -> int:  # noqa: ARG002  # Airflow's signature
+        from waybill.views.site import publish_dashboard
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            return len(publish_dashboard(connection, output_client()))

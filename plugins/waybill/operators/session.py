@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -33,6 +33,17 @@ def period_of(context: Mapping[str, Any], cadence: Cadence) -> Period:
         interval=interval if run.run_type == "scheduled" and all(interval) else None,
         timezone=settings().timezone,
     )
+
+
+def is_dry_run(context: Mapping[str, Any]) -> bool:
+    """Whether the run was asked to judge files only."""
+    return bool(context["params"].get("dry_run"))
+
+
+def skip_in_dry_run(context: Mapping[str, Any]) -> None:
+    """Skip this task, and so all after it, in a run that loads nothing."""
+    if is_dry_run(context):
+        raise AirflowSkipException("a dry run ends here: the intake tasks say what the files hold; nothing was loaded")
 
 
 def run_of(context: Mapping[str, Any]) -> Run:

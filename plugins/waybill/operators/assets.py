@@ -1,0 +1,25 @@
+"""What DAGs make, as Airflow's asset graph names it: datasets in the warehouse, and published reports."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset
+
+from waybill.settings import settings
+from waybill.zones import report_schema
+
+
+def dataset_asset(domain: str, dataset: str) -> Asset:
+    """A dataset in the warehouse."""
+    return Asset(name=f"{domain}.{dataset}", uri=f"waybill://warehouse/{domain}/{dataset}", group="datasets")
+
+
+def reports_asset(domain: str) -> Asset:
+    """The published reports of a domain."""
+    return Asset(name=report_schema(domain), uri=f"waybill://reports/{domain}", group="reports")
+
+
+def all_reports() -> list[Asset]:
+    """The published reports of every domain that has any; light enough for a DAG file to ask."""
+    domains = sorted(path.name for path in (settings().include_dir / "sql").iterdir() if path.is_dir())
+    contracts = settings().include_dir / "contracts"
+    return [reports_asset(domain) for domain in domains if (contracts / report_schema(domain)).is_dir()]
