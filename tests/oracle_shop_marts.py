@@ -220,6 +220,26 @@ class Marts:
             )
         return found
 
+    def cohort_retention(self, start: date, end: date) -> list[Row]:
+        firsts = {
+            customer: min(row["day"] for row in rows).replace(day=1)
+            for customer, rows in grouped(self.kept(None, end), lambda row: row["customer_id"]).items()
+        }
+        buyers = {row["customer_id"] for row in self.kept(start, end)}
+        found = []
+        for cohort in sorted(set(firsts.values())):
+            members = {customer for customer, first in firsts.items() if first == cohort}
+            found.append(
+                {
+                    "cohort_month": cohort,
+                    "customers_count": len(members),
+                    "retained_count": len(members & buyers),
+                    "months_since": (start.year - cohort.year) * 12 + start.month - cohort.month,
+                    "retention_pct": percent(len(members & buyers), len(members)),
+                }
+            )
+        return found
+
     def average_order_value_by_country(self, start: date, end: date) -> list[Row]:
         kept = self.kept(start, end)
         return [

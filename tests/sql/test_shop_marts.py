@@ -78,7 +78,7 @@ def test_every_mart_has_a_question_and_a_contract() -> None:
     assert sorted(path.stem for path in (INCLUDE / "sql" / "shop").glob("*.sql")) == sorted(MARTS)
     names = Counter(path.stem for path in (INCLUDE / "contracts").glob("*_report/*.yaml"))
     assert max(names.values()) == 1
-    assert len(MARTS) == 12
+    assert len(MARTS) == 13
 
 
 @pytest.mark.parametrize("name", MARTS)
@@ -318,6 +318,30 @@ def test_lifetime_value_of_one_purchase_and_of_only_refunds(warehouse_of_shop: S
     assert [
         row["customer_id"] for row in answer(warehouse_of_shop, shop, "customer_lifetime_value", month("2026-01"))
     ] == [1]
+
+
+def test_a_cohort_is_of_the_first_purchase_that_was_kept_and_retained_by_any_in_the_month(
+    warehouse_of_shop: ShopWarehouse,
+) -> None:
+    shop = Shop(
+        transactions=[
+            sale(1, "2025-12-31", 10, by=1),
+            sale(2, "2026-03-31", 10, by=1),
+            sale(3, "2026-01-01", 10, by=2),
+            sale(4, "2026-02-01", 10, by=2),
+            sale(5, "2025-12-01", 10, by=3, status="returned"),
+            sale(6, "2026-03-01", 10, by=3),
+            sale(7, "2025-12-15", 10, by=4),
+            sale(8, "2026-03-15", 10, by=4, status="refunded"),
+            sale(9, "2026-04-01", 10, by=4),
+        ]
+    )
+    rows = answer(warehouse_of_shop, shop, "cohort_retention", MARCH)
+    assert [tuple(row.values())[1:] for row in rows] == [
+        (date(2025, 12, 1), 2, 1, 3, Decimal(50)),
+        (date(2026, 1, 1), 1, 0, 2, Decimal(0)),
+        (date(2026, 3, 1), 1, 1, 0, Decimal(100)),
+    ]
 
 
 def test_average_order_value_counts_the_country_of_the_time(warehouse_of_shop: ShopWarehouse) -> None:
@@ -604,6 +628,9 @@ SPOILERS = {
     "co_purchases_asymmetric": "update {} set lift = lift + 1 where product_id < recommended_product_id",
     "co_purchases_contradictions": "update {} set common_baskets_count = baskets_count + 1",
     "co_purchases_weak_pct": "update {} set common_baskets_count = 3",
+    "cohort_retention_contradictions": "update {} set retained_count = customers_count + 1",
+    "cohort_retention_customers_difference": "delete from {} where months_since = 0",
+    "cohort_retention_returning_pct": "update {} set months_since = 1, retained_count = 0",
     "conversion_funnel_dead_steps":
         "update {} set sessions_count = case when step_number < 5 then 1000 else 0 end",
     "conversion_funnel_rising": "update {} set sessions_count = 9 where step = 'purchase'",

@@ -24,7 +24,7 @@ from waybill.provenance import Waybill, trace
 from waybill.reports import of_period, sha256
 from waybill.show import text
 from waybill.views import catalog, charts
-from waybill.views.layouts import LAYOUTS, Kpi, Layout, Trend
+from waybill.views.layouts import LAYOUTS, Kpi, Layout, Matrix, Trend
 from waybill.warehouse.schema import columns_sql, relation
 from waybill.zones import report_files, report_schema
 
@@ -35,6 +35,8 @@ TABLE_ROWS = 25
 REPORT_ROWS = 500
 """How many rows the page of a report shows; the CSV has all."""
 TREND_PERIODS = 400
+SHADED = 12
+"""How many lines a table of shades has."""
 LISTED: Mapping[Cadence, int] = {"day": 400, "week": 160, "month": 120}
 """How many periods of a cadence one can choose from."""
 
@@ -73,6 +75,7 @@ class Card:
     measure: str = ""
     bars: list[charts.Bar] = field(default_factory=list)
     line: charts.Line | None = None
+    shades: charts.Shades | None = None
     funnel: bool = False
     problem: str = ""
     """Why it shows nothing, if the warehouse could not tell."""
@@ -264,6 +267,12 @@ def _chart(
             "measure": f"Rows by {(by_name[group].business_name or group).lower()}",
             "bars": charts.counted_bars(connection.execute(query).fetchall()),
         }
+    if matrix := layout.matrix.get(contract.name):
+        by_row, by_column = (by_name[one].business_name or one for one in (matrix.row, matrix.column))
+        return {
+            "measure": f"{by_name[matrix.value].business_name}, %, by {by_row.lower()} and {by_column.lower()}",
+            "shades": _shades(connection, contract, matrix, period),
+        }
     name = _measure(layout, contract)
     if name is None:
         return {}
@@ -295,6 +304,20 @@ def _line(
         (day, Period.of(cadence, day).key, value) for day, value in reversed(rows) if value is not None
     ]
     return charts.line(charts.unit_of(column), values)
+
+
+def _shades(connection: Connection, contract: Contract, matrix: Matrix, until: Period) -> charts.Shades:
+    """The values of the newest rows of the matrix, in the report's periods up to one."""
+    start = sql.Identifier(contract.key[0])
+    first = until.shift(1 - SHADED)
+    query = sql.SQL("select {0}, {1}, {2} from {3} where {4} >= {5} and {4} < {6} and {0} >= {5}").format(
+        *(sql.Identifier(name) for name in (matrix.row, matrix.column, matrix.value)),
+        relation(contract),
+        start,
+        sql.Literal(first.start),
+        sql.Literal(until.end),
+    )
+    return charts.shades(connection.execute(query).fetchall())
 
 
 def _trend(connection: Connection, contract: Contract, trend: Trend, period: Period) -> TrendChart:

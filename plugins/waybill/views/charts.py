@@ -112,6 +112,41 @@ def counted_bars(counts: Iterable[tuple[str, int]]) -> list[Bar]:
     return [Bar(label, text(number), round(100 * number / longest, 2) if longest else 0) for label, number in listed]
 
 
+@dataclass(frozen=True)
+class Shade:
+    """One cell of a table of shades: its value as text, and how strong it is, from 0 to 9."""
+
+    text: str
+    strength: int
+
+
+@dataclass(frozen=True)
+class Shades:
+    """A table of shades: headings of the columns, and lines with their label."""
+
+    headings: list[str]
+    lines: list[tuple[str, list[Shade | None]]]
+
+
+def shades(cells: Iterable[tuple[date, int, Decimal]]) -> Shades:
+    """A line for each month, a cell for each number from 0 on; values are percentages."""
+    found: dict[date, dict[int, Decimal]] = {}
+    for row, column, value in cells:
+        found.setdefault(row, {})[column] = value
+    width = 1 + max((column for columns in found.values() for column in columns), default=-1)
+    lines = [
+        (
+            f"{row:%Y-%m}",
+            [
+                Shade(f"{columns[number]:.0f}", min(int(columns[number]) // 10, 9)) if number in columns else None
+                for number in range(width)
+            ],
+        )
+        for row, columns in sorted(found.items())
+    ]
+    return Shades([str(number) for number in range(width)], lines)
+
+
 def line(unit: str, values: Sequence[tuple[date, str, Decimal | int]]) -> Line | None:
     """A line through (day, label, value), in order of the day; None for fewer than two. It always shows zero."""
     if len(values) < 2:
@@ -147,7 +182,7 @@ def _step(span: float) -> float:
 
 def unit_of(column: str) -> str:
     """The unit that a column's name carries."""
-    return {"eur": "€", "pct": "%"}.get(column.rpartition("_")[2], "")
+    return {"aud": "AUD", "eur": "€", "pct": "%"}.get(column.rpartition("_")[2], "")
 
 
 def with_unit(column: Column, value: Any) -> str:

@@ -28,6 +28,18 @@ class Trend:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """A table of shades: the percentages of a report's rows of several periods, by two of its columns."""
+
+    row: str
+    """A date of the key: a line for each of the newest."""
+    column: str
+    """An integer from 0 on."""
+    value: str
+    """A percentage."""
+
+
+@dataclass(frozen=True)
 class Layout:
     """The order and the charts of a domain."""
 
@@ -39,6 +51,8 @@ class Layout:
     """Reports that come after those."""
     measure: dict[str, str] = field(default_factory=dict)
     """The column that a report's bars show, if not the first one that measures something."""
+    matrix: dict[str, Matrix] = field(default_factory=dict)
+    """Reports that are drawn as a table of shades, over the periods up to the shown one."""
     counted: dict[str, str] = field(default_factory=dict)
     """The column by whose values a report's rows are counted instead of drawn one by one."""
 
@@ -64,6 +78,14 @@ LAYOUTS: dict[str, Layout] = {
         trends=(Trend("Profit", "region_profit", "profit"),),
         first=("region_profit", "shipping_methods", "orders_by_category"),
     ),
+    "purchases": Layout(
+        kpis=(
+            Kpi("Spent by the top customers, AUD", "top_purchasers", "total_spent_aud"),
+            Kpi("Their purchases", "top_purchasers", "purchases_count"),
+            Kpi("Spent by purchase, AUD", "top_purchasers", "total_spent_aud", per="purchases_count"),
+        ),
+        measure={"top_purchasers": "total_spent_aud"},
+    ),
     "shop": Layout(
         kpis=(
             Kpi("Net revenue", "daily_kpis", "net_revenue"),
@@ -74,7 +96,14 @@ LAYOUTS: dict[str, Layout] = {
             Kpi("Sessions", "daily_kpis", "sessions_count"),
         ),
         trends=(Trend("Net revenue", "revenue_trend", "net_revenue"),),
-        first=("conversion_funnel", "top_products_30_days", "customer_lifetime_value", "rfm_segments", "return_rate"),
+        first=(
+            "conversion_funnel",
+            "top_products_30_days",
+            "customer_lifetime_value",
+            "rfm_segments",
+            "return_rate",
+            "cohort_retention",
+        ),
         measure={
             "co_purchases": "lift",
             "return_rate": "return_rate_pct",
@@ -86,5 +115,6 @@ LAYOUTS: dict[str, Layout] = {
         },
         last=("daily_kpis", "revenue_trend"),
         counted={"rfm_segments": "segment"},
+        matrix={"cohort_retention": Matrix("cohort_month", "months_since", "retention_pct")},
     ),
 }
