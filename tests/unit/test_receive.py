@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
 import hashlib
 import random
@@ -19,7 +20,7 @@ from landing_support import CUSTOMERS, MONTH, MemoryBucket, csv_body, customer_r
 from waybill.contracts import Column, Contract, load_domain
 from waybill.errors import DataError
 from waybill.intake.receive import ReceivedFile, match_header, normalise, receive
-from waybill.intake.validate import FastReaderFailed, judge, mend, open_duckdb
+from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, csv_source, judge, mend, open_duckdb
 from waybill.period import Period
 
 CONTRACT = load_domain("messaging")["customers"]
@@ -125,6 +126,17 @@ def test_what_cannot_be_read_is_refused_with_its_name(body: bytes, message: str,
 def test_a_name_that_says_gzip_must_be_gzip(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"customers.csv.gz: the name says gzip, the content is not; export it again"):
         received(GOOD, tmp_path, "customers.csv.gz")
+
+
+@pytest.mark.parametrize("first", ["", "a", "a\nb", "a\r\nb", "a\rb", '"', "\\", " é "])
+def test_text_of_any_kind_is_read_back_from_a_file_written_here(first: str, tmp_path: Path) -> None:
+    values = [(first,), ('c"d',), ("",), ("e,\nf",)]
+    path = tmp_path / "values"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(values)
+    with closing(open_duckdb(tmp_path)) as duck:
+        source = csv_source(path, {"value": "varchar"}, LINE_FEEDS + "allow_quoted_nulls=false, ")
+        assert duck.execute(f"from {source}").fetchall() == values
 
 
 # --- the fast reader and the one that mends ---------------------------------------------------------------

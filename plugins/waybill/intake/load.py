@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg import Connection, sql
 
@@ -20,19 +20,17 @@ from waybill.intake.ledger import Books, Run
 from waybill.intake.merge import merge
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.staging import Staging
-from waybill.intake.validate import FastReaderFailed, Reject, judge, mend, open_duckdb
+from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, Reject, csv_source, judge, mend, open_duckdb
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import (
     ensure,
     relation,
 )
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 log = logging.getLogger(__name__)
 
 _FEW_RECORDS = 10_000
+_AS_CSV = sql.SQL("copy ({}) to stdout (format csv, force_quote *)")
 
 
 def lock_table(connection: Connection, table: str) -> None:
@@ -41,32 +39,40 @@ def lock_table(connection: Connection, table: str) -> None:
 
 
 def reference_values(
-    connection: Connection, contract: Contract, contracts: Mapping[str, Contract], known_before: date | None
-) -> dict[str, pa.Table]:
-    """By column with a checked reference the values it may take: those delivered before a day (None: all there are).
+    connection: Connection,
+    contract: Contract,
+    contracts: Mapping[str, Contract],
+    known_before: date | None,
+    folder: Path,
+) -> dict[str, str]:
+    """By column with a checked reference, as a relation of DuckDB's, the values it may take.
 
-    Where a reference must be in force, the first day of each value; then it plays no part when it was delivered.
+    Those delivered before a day (None: all there are). Where a reference must be in force, each value and its first
+    day; then it plays no part when it was delivered. They lie in `folder`: as Python's or Arrow's objects they would
+    cost more than all the rest of a small load.
     """
-    import pyarrow as pa
-
     found = {}
     for column in contract.columns:
-        if column.checked_reference is None or column.in_force_on:
+        if column.checked_reference is None:
             continue
         dataset, name = column.checked_reference
         target = contracts[dataset]
-        since = "valid_from" if target.load_mode == "snapshot" else "_delivered"
-        rows = connection.execute(
-            sql.SQL("select distinct {} from {} where {} < %s").format(
-                sql.Identifier(name), relation(target), sql.Identifier(since)
-            ),
-            (known_before or "infinity",),
-        ).fetchall()
-        found[column.name] = pa.table({name: pa.array([row[0] for row in rows], type=_arrow_type(target, name))})
-    for name, first in in_force_since(connection, contract, contracts).items():
-        found[name] = pa.table(
-            {"value": pa.array([*first], pa.string()), "since": pa.array([*first.values()], pa.date32())}
-        )
+        types = {"value": _duckdb_type(target, name)}
+        parts = {"value": sql.Identifier(name), "table": relation(target)}
+        if column.in_force_on:
+            types["since"] = "date"
+            query = _in_force(target, name)
+        else:
+            query = sql.SQL("select distinct {value} from {table} where {since} < {until}").format(
+                **parts,
+                since=sql.Identifier("valid_from" if target.load_mode == "snapshot" else "_delivered"),
+                until=sql.Literal(known_before or "infinity"),
+            )
+        path = folder / f"{column.name}.references"
+        with path.open("wb") as file, connection.cursor().copy(_AS_CSV.format(query)) as copy:
+            for chunk in copy:
+                file.write(chunk)
+        found[column.name] = csv_source(path, types, LINE_FEEDS + "allow_quoted_nulls=false, ")
     return found
 
 
@@ -76,23 +82,23 @@ def in_force_since(
     """By column whose reference must be in force on a date: since when each value is."""
     found: dict[str, dict[Any, date]] = {}
     for column in contract.columns:
-        if column.checked_reference is None or column.in_force_on is None:
-            continue
-        dataset, name = column.checked_reference
-        target = contracts[dataset]
-        assert target.period_column
-        query = sql.SQL("select {name}, min({since}) from {table} group by {name}").format(
-            name=sql.Identifier(name), since=sql.Identifier(target.period_column), table=relation(target)
-        )
-        found[column.name] = dict(connection.execute(query).fetchall())
+        if column.checked_reference and column.in_force_on:
+            dataset, name = column.checked_reference
+            found[column.name] = dict(connection.execute(_in_force(contracts[dataset], name)).fetchall())
     return found
 
 
-def _arrow_type(contract: Contract, name: str) -> Any:
-    import pyarrow as pa
+def _in_force(target: Contract, name: str) -> sql.Composed:
+    """The query for the values of a column, each with the first day on which it is in force."""
+    assert target.period_column
+    return sql.SQL("select {name}, min({since}) from {table} group by {name}").format(
+        name=sql.Identifier(name), since=sql.Identifier(target.period_column), table=relation(target)
+    )
 
+
+def _duckdb_type(contract: Contract, name: str) -> str:
     physical = next(column.physical_type for column in contract.columns if column.name == name)
-    return {"integer": pa.int32(), "bigint": pa.int64()}.get(physical, pa.string())
+    return physical if physical in ("integer", "bigint") else "varchar"
 
 
 def load_file(
@@ -140,7 +146,7 @@ def _load(
         replaces = before[0] if before else None
         file_id = ledger.open_file(connection, contract, received, run, replaces)
         malformed = _malformed(received, contract, folder / "mended.csv") if mended else []
-        references = reference_values(connection, contract, contracts, landed.period.end)
+        references = reference_values(connection, contract, contracts, landed.period.end, folder)
         staging = Staging(connection, contract, landed.period, file_id, received.rows_in, folder)
         staging.use_fresh_partition()
         with closing(open_duckdb(folder)) as duck:

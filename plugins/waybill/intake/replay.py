@@ -140,7 +140,7 @@ def _replay_file(
             return Books()
         received = _as_received(landed, contract, rows, folder / "again.csv")
         staging = Staging(connection, contract, landed.period, file_id, len(rows), folder)
-        references = reference_values(connection, contract, contracts, known_before=None)
+        references = reference_values(connection, contract, contracts, None, folder)
         with closing(open_duckdb(folder)) as duck:
             staging.stream(judge(duck, received, contract, landed.period, references, received.body))
         staging.settle_suspects()

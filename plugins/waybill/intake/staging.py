@@ -109,27 +109,26 @@ class Staging:
     def _sorted_out(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The batches without bad rows, suspects and, for a fresh partition, rows of other periods."""
         import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
 
         loaded = [*self._contract.names, "_record"]
-        first_day = pa.scalar(self._period.start, pa.date32())
+        first_day = np.datetime64(self._period.start, "D").astype(np.int32)
         for batch in ahead(batches):
             self.rows_judged += batch.num_rows
-            bad = _mask(batch.column("_reasons").is_valid())
-            suspect = self._seen.suspects(batch.column("_hash").to_numpy(zero_copy_only=False)) & ~bad
+            bad = _bits(batch.column("_reasons").is_valid())
+            suspect = self._seen.suspects(_numbers(batch.column("_hash"), np.uint64)) & ~bad
             rows, waiting = batch.select(loaded), bad | suspect
             if self._contract.filter_column:
-                filtered = _mask(batch.column("_is_filtered"))
-                self.filtered.frombytes(batch.column("_record").to_numpy(zero_copy_only=False)[filtered].tobytes())
+                filtered = _bits(batch.column("_is_filtered"))
+                self.filtered.frombytes(_numbers(batch.column("_record"), np.int32)[filtered].tobytes())
                 suspect, waiting = suspect & ~filtered, waiting | filtered
             if self.fresh:
-                outside = _mask(pc.less(rows.column(self._contract.period_column), first_day)) & ~waiting
-                self._outside.write(rows.filter(pa.array(outside)))
+                days = _numbers(rows.column(self._contract.period_column), np.int32)
+                outside = (days < first_day) & ~waiting
+                self._outside.write(_where(outside, rows))
                 waiting |= outside
-            self._suspects.write(rows.filter(pa.array(suspect)))
-            self._rejects.write(batch.select(["_record", "_reasons", "_raw"]).filter(pa.array(bad)))
-            yield rows.filter(pa.array(~waiting)) if np.any(waiting) else rows
+            self._suspects.write(_where(suspect, rows))
+            self._rejects.write(_where(bad, batch.select(["_record", "_reasons", "_raw"])))
+            yield _where(~waiting, rows) if np.any(waiting) else rows
 
     def _attach(self, table: sql.Identifier) -> None:
         """Index the fresh table and make it a partition of the dataset's table."""
@@ -276,7 +275,28 @@ class Staging:
         yield from self._late_rejects
 
 
-def _mask(values: pa.Array) -> np.ndarray:
-    """A boolean Arrow array as numpy; a null is false."""
-    mask: np.ndarray = values.fill_null(False).to_numpy(zero_copy_only=False)
-    return mask
+# Between Arrow and numpy by their buffers: pyarrow's own ways import pandas, which takes time and tens of MiB.
+
+
+def _numbers(values: pa.Array, kind: type[np.generic]) -> np.ndarray:
+    """An Arrow array of numbers or dates as numpy; where it is null, any number."""
+    import numpy as np
+
+    return np.frombuffer(values.buffers()[1], kind)[values.offset : values.offset + len(values)]
+
+
+def _bits(values: pa.Array) -> np.ndarray:
+    """An Arrow array of booleans as numpy."""
+    import numpy as np
+
+    bits = np.unpackbits(np.frombuffer(values.buffers()[1], np.uint8), bitorder="little")
+    return bits[values.offset : values.offset + len(values)].view(np.bool_)
+
+
+def _where(mask: np.ndarray, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows whose mask is true."""
+    import numpy as np
+    import pyarrow as pa
+
+    bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
+    return rows.filter(pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits]))

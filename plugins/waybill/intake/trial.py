@@ -120,7 +120,7 @@ def _rejects(
 ) -> _Rejects:
     with scratch_folder() as folder:
         received = receive(s3, file, contract, folder)
-        references = reference_values(connection, contract, contracts, file.period.end)
+        references = reference_values(connection, contract, contracts, file.period.end, folder)
 
         def judged(mended: Path | None) -> dict[int, list[str]]:
             found: dict[int, list[str]] = {}

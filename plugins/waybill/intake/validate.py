@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 32_768
 _LINE_BYTES = 8 * 2**20
+LINE_FEEDS = "new_line='\\n', "
+"""For a CSV file written here. Without a word DuckDB takes the first line end for the file's, be it within a field."""
 
 
 class FastReaderFailed(Exception):
@@ -97,8 +99,9 @@ def open_duckdb(folder: Path) -> Any:
     return connection
 
 
-def _csv_source(path: Path, columns: list[str], options: str = "") -> str:
-    declared = ", ".join(f"{literal(name)}: 'varchar'" for name in columns)
+def csv_source(path: Path, columns: Mapping[str, str], options: str = "") -> str:
+    """A CSV file without a header, as a relation of DuckDB's with columns of these names and types."""
+    declared = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
     return (
         f"read_csv({literal(path)}, header=false, auto_detect=false, delim=',', quote='\"', escape='\"', "
         f"columns={{{declared}}}, strict_mode=true, parallel=false, {options}"
@@ -111,12 +114,12 @@ def judge(
     received: ReceivedFile,
     contract: Contract,
     period: Period,
-    references: Mapping[str, pa.Table],
+    references: Mapping[str, str],
     mended: Path | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of typed rows with `_record`, `_hash`, and for bad rows `_reasons` and `_raw`.
 
-    `references` holds, for each referring column, the one-column table of values it may take.
+    `references` holds, for each referring column, the relation of values it may take (and since when).
     Reads `mended` (made by `mend`) if given, else the body as it arrived. Raises `FastReaderFailed`
     when DuckDB cannot parse the body, and `ContractError` when it does not understand a row rule.
     """
@@ -124,16 +127,18 @@ def judge(
 
     for column in contract.columns:
         if column.checked_reference:
-            connection.register(reference_table(column), references[column.name])
+            # Not a view of something of Arrow's: to read that, DuckDB imports pyarrow.dataset, and that pandas.
+            table = identifier(reference_table(column))
+            connection.execute(f"create temp table {table} as from {references[column.name]}")
     raw_columns = [
         f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(received.columns)
     ]
     if mended is None:
         fields = ", ".join(identifier(name) for name in raw_columns)
-        source = f"(select row_number() over () as record, {fields} from {_csv_source(received.body, raw_columns)})"
+        source = csv_source(received.body, dict.fromkeys(raw_columns, "varchar"))
+        source = f"(select row_number() over () as record, {fields} from {source})"
     else:
-        # Without a word DuckDB takes the first line end for the file's, be it within a quoted field.
-        source = _csv_source(mended, ["record", *raw_columns], "new_line='\\n', ")
+        source = csv_source(mended, dict.fromkeys(["record", *raw_columns], "varchar"), LINE_FEEDS)
     try:
         query = compile_query(contract, period, source, received.has)
         yield from connection.execute(query).to_arrow_reader(BATCH_ROWS)
