@@ -20,7 +20,7 @@ from waybill.arrivals import Dropped, announce
 from waybill.contracts import load_domain
 from waybill.intake.landing import list_landed
 from waybill.period import Cadence, Period
-from waybill.sampledata import messaging, orders, shop
+from waybill.sampledata import messaging, orders, purchases, shop
 from waybill.sampledata.files import ANSWER_KEYS, SampleData, upload
 from waybill.settings import settings
 from waybill.stack import Stack
@@ -54,7 +54,8 @@ class Pipeline:
 MESSAGING = Pipeline("messaging_monthly", "messaging", "month", 14, 12, messaging.generate)
 SHOP = Pipeline("shop_daily", "shop", "day", 30, 30, shop.generate)
 ORDERS = Pipeline("orders_reports", "orders", "day", 4, 0, orders.generate, "orders_queue_url")
-PIPELINES = (MESSAGING, SHOP, ORDERS)
+PURCHASES = Pipeline("purchases_medallion", "purchases", "day", 365, 0, purchases.generate, "purchases_queue_url")
+PIPELINES = (MESSAGING, SHOP, ORDERS, PURCHASES)
 
 
 @dataclass

@@ -28,6 +28,7 @@ SHOWN = {
     },
     "shop": {"daily_kpis": 1, "top_products_30_days": 5, "conversion_funnel": 5, "rfm_segments": 9},
     "orders": {"region_profit": 5, "shipping_methods": 5, "orders_by_category": 5},
+    "purchases": {"top_purchasers": 5},
 }
 """The reports that are shown of the latest period, and how many rows of them."""
 
@@ -38,7 +39,7 @@ NOTES = {"loyal_top_customers": " (ranks are those among all customers)"}
 @app.command()
 @failures_in_words
 def demo() -> None:
-    """Start the stack, backfill 12 months of messaging and 30 days of the shop, let orders land, show what came out."""
+    """Start the stack, backfill messaging and the shop, let orders and purchases land, show what came out."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
