@@ -87,3 +87,12 @@ def test_roles_and_names_are_those_of_terraform() -> None:
     assert asked <= outputs
     named = re.findall(r'value\["(\w+)"\]|"(\w+_bucket)"', (PROJECT_ROOT / "deploy" / "smoke.py").read_text())
     assert {one or other for one, other in named} <= outputs
+
+
+def test_the_spark_job_is_started_with_arguments_that_it_knows() -> None:
+    job = (PROJECT_ROOT / "jobs" / "transform.py").read_text()
+    known = set(re.findall(r'add_argument\("(--\w+)"', job))
+    compute = (PROJECT_ROOT / "terraform" / "modules" / "compute" / "main.tf").read_text()
+    given = set(re.findall(r'(?m)^    "(--(?:processed|output|first|last|ranks))" ', compute))
+    assert given == {"--processed", "--output"}
+    assert given | {"--first", "--last", "--ranks"} == known

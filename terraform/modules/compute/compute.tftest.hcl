@@ -16,6 +16,7 @@ variables {
     write_output = "arn:aws:iam::123456789012:policy/waybill-test-write-output"
   }
   artefacts_bucket  = "waybill-test-airflow-123456789012"
+  lake_bucket       = "waybill-test-lake-123456789012"
   catalog_databases = ["waybill_processed"]
   emr_maximum       = { vcpu = 16, memory_gib = 64, disk_gib = 200 }
 }
@@ -26,6 +27,12 @@ run "spark" {
   assert {
     condition     = one(aws_glue_job.transform.command).script_location == "s3://waybill-test-airflow-123456789012/jobs/transform.py"
     error_message = "The job's code must come from the artefacts' bucket."
+  }
+  assert {
+    condition = {
+      for name in ["--processed", "--output"] : name => aws_glue_job.transform.default_arguments[name]
+    } == { "--processed" = "s3://waybill-test-lake-123456789012/processed/shop", "--output" = "s3://waybill-test-lake-123456789012/spark/shop" }
+    error_message = "The job must read the processed zone, and write beside it."
   }
   assert {
     condition     = aws_glue_job.transform.max_retries == 0 && aws_glue_job.transform.security_configuration == aws_glue_security_configuration.this.name

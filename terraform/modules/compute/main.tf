@@ -102,7 +102,7 @@ resource "aws_glue_security_configuration" "this" {
 
 resource "aws_glue_job" "transform" {
   name                   = "${var.name}-transform"
-  description            = "Transforms a period of a dataset with Spark."
+  description            = "What the shop sold in a range of days, from the processed zone."
   role_arn               = aws_iam_role.jobs.arn
   glue_version           = var.glue_version
   worker_type            = var.glue_worker.type
@@ -124,7 +124,9 @@ resource "aws_glue_job" "transform" {
     "--continuous-log-logGroup"          = local.log_group
     "--enable-auto-scaling"              = "true"
     "--job-bookmark-option"              = "job-bookmark-disable" # a run names its period
-    "--datalake-formats"                 = "iceberg"
+    # A run adds --first and --last.
+    "--processed" = "s3://${var.lake_bucket}/processed/shop"
+    "--output"    = "s3://${var.lake_bucket}/spark/shop"
   }
 
   execution_property {

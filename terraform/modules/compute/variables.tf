@@ -86,6 +86,11 @@ variable "script_key" {
   }
 }
 
+variable "lake_bucket" {
+  description = "Bucket that holds the processed zone, and takes what jobs make of it under spark/."
+  type        = string
+}
+
 variable "catalog_databases" {
   description = "Glue databases that jobs read and whose tables they write."
   type        = list(string)

@@ -151,6 +151,7 @@ module "compute" {
   security_group_id        = module.network.security_group_ids.jobs
   policy_arns              = local.policies
   artefacts_bucket         = module.orchestration.artefacts_bucket
+  lake_bucket              = module.data_lake.bucket_names.lake
   catalog_databases        = [module.catalog.processed_database]
   glue_worker              = var.spark.glue_worker
   emr_maximum              = var.spark.emr_maximum
