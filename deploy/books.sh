@@ -1,6 +1,6 @@
 #!/bin/sh
 # The books of each scheduled pipeline's last periods; exit code 1 if any is incomplete or a check does not hold.
-# A period counts once its run has had hours to end: a day from the next one's 06:00 UTC on, a month from the next one's 3rd.
+# A period counts once its run has had hours to end: a day from 06:00 UTC of the next one on, a month from the 3rd on.
 set -u
 cd "$(dirname "$0")/.." || exit
 waybill=.waybill/venv/bin/waybill
