@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint containers artefacts bench lock terraform plans scan audit docs screenshots browser
+.PHONY: help demo up down clean test lint containers artefacts bench benchviews lock terraform plans scan audit docs screenshots browser
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -62,6 +62,9 @@ browser:
 
 bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
 	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python
+
+benchviews: $(STAMP) browser ## time the views over ten million rows, and the first chart in Chromium
+	@$(BIN)/python benchmarks/views.py
 
 # A copy without links, so that nothing of Terraform's lies about. Where the registry of providers is out of reach,
 # TF_OFFLINE may name a program that does the same without it: `$(TF_OFFLINE) check --tree <tree> <folder>...`.

@@ -221,6 +221,14 @@ def _basis(connection: Connection, table: Derived, period: Period) -> Basis | No
     return None if _is_fresh(connection, table, period, basis) else basis
 
 
+def _is_stale_dimension(connection: Connection, table: Derived) -> bool:
+    row = connection.execute(
+        "select count(*) from waybill.change where table_name = any(%s)", (list(table.inputs),)
+    ).fetchone()
+    assert row
+    return not _is_fresh(connection, table, ALL_TIME, Basis([], changes=row[0]))
+
+
 def _is_fresh(connection: Connection, table: Derived, period: Period, basis: Basis) -> bool:
     found = connection.execute(
         "select from waybill.publication where report = %s and cadence = %s and period = %s "
@@ -255,7 +263,7 @@ def out_of_date(
             if only in (None, table.contract.table)
             for period in stale_periods(connection, domain, table, periods)
             if only is None or period in periods
-            if period is not ALL_TIME or _basis(connection, table, period)
+            if period is not ALL_TIME or _is_stale_dimension(connection, table)
         ]
     texts = {path.stem: path.read_text("utf-8") for path in report_files(domain)}
     found = []

@@ -22,7 +22,7 @@ from waybill.period import Period
 from waybill.views.scope import PAGE_ROWS, Scope
 
 REPLAYED_AT_ONCE = 200
-LOOKED_AT = 100_000
+LOOKED_AT = 20_000
 """How many of a dataset's newest rejected rows, and of its newest files, one look reads."""
 
 _NEWEST = """
