@@ -139,8 +139,8 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def run_demo(stack: Stack) -> demo.Outcome:
-    [outcome] = demo.run(stack, step=lambda _: None, progress=lambda *_: None, pipelines=[demo.ORDERS])
+def run_demo(stack: Stack, pipeline: demo.Pipeline = demo.ORDERS) -> demo.Outcome:
+    [outcome] = demo.run(stack, step=lambda _: None, progress=lambda *_: None, pipelines=[pipeline])
     return outcome
 
 
@@ -285,10 +285,22 @@ def test_dropped_purchases_become_totals_of_customers_and_a_poison_file_stops_no
     assert place.all(
         "select rows_in, inserted, filtered from waybill.load_file where dataset = 'purchases.purchases'"
     ) == [(12, 11, 1)]
-    told = f"select message from waybill.alert where dag_id = '{dag_id}'"
+    told = f"select message from waybill.alert where dag_id = '{dag_id}' and kind = 'failure'"
     (message,) = place.all(told)
     assert "poison.csv" in message[0]
     place.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
+
+
+def test_the_demos_purchases_land_and_their_books_agree_with_the_answer_key(place: Place) -> None:
+    few = replace(demo.PURCHASES, seeded=3)
+    outcome = run_demo(place.stack, few)
+    assert outcome.run_seconds is not None
+    assert (outcome.disagreements, outcome.gaps) == ([], [])
+    assert len(outcome.periods) >= 3
+    assert len(place.report("top_purchasers", outcome.periods[-1].key) or []) == 5
+    again = run_demo(place.stack, few)
+    assert (again.uploaded, again.run_seconds, again.disagreements, again.gaps) == (0, None, [], [])
+    place.api.call("PATCH", f"/dags/{few.dag_id}", json={"is_paused": True})
 
 
 FILES, REPEATED = 200, 20

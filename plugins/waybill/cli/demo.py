@@ -39,7 +39,7 @@ NOTES = {"loyal_top_customers": " (ranks are those among all customers)"}
 @app.command()
 @failures_in_words
 def demo() -> None:
-    """Start the stack, backfill messaging and the shop, let orders and purchases land, show what came out."""
+    """Start the stack, backfill months of messaging and days of the shop, let orders and purchases land, show it."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
