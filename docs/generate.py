@@ -74,6 +74,8 @@ def _dag(path: Path) -> dict[str, ast.expr] | None:
 def _schedule(written: ast.expr) -> str:
     if isinstance(written, ast.Call) and ast.unparse(written.func) == "arrival_schedule":
         return "when a file lands, and every 15 minutes"
+    if isinstance(written, ast.Call) and ast.unparse(written.func) == "AssetAny":
+        return "after reports were published"
     texts = [node.value for node in ast.walk(written) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return f"`{texts[0]}` UTC"
 

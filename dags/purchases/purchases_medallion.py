@@ -18,14 +18,11 @@ another setting, the next run loads every file again. A purchase without a rate 
 * `intake_rates` or `intake_purchases` fails: files were refused; the message names each, with column and numbers. All
   others are loaded and published. Have it mended and sent again under the same name: nothing else is to be done. The
   same content is not tried again, nor told again, unless a run is triggered for the file or its day.
-* `curated` or `reports` fails on a check: the days that passed are up to date, the others are as they were, and tried
-  again by the next run. `select * from waybill.check_result where not passed`.
-* `publish` waits for input: more checks warn than the contract lets (`maxWarnings`). Answer under *Browse → Required
-  Actions*; a refusal is recorded and fails the run; clear the task to be asked again.
+* `curated` or `reports` fails on a check: days that passed are up to date, the others are tried again by the next run.
+* `publish` waits for input: more checks warn than the contract lets. Answer under *Browse → Required Actions*.
 * `complete` only says that a task before it failed. Anything else is infrastructure, and retried with growing pauses.
 
-One alert goes out for a failed run, one when a run has not ended after two hours, and a message of what was loaded and
-published for one that ended well, if that was anything.
+One alert goes out for a failed run, and one for a run that is late; one that changed something tells what, once.
 """
 
 from __future__ import annotations

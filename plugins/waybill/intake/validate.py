@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waybill.contracts import Contract, ContractError
+from waybill.contracts import Column, Contract, ContractError
 from waybill.contracts.validation import compile_query, identifier, literal, reference_table
 from waybill.intake.json_records import read_records
 from waybill.intake.receive import ReceivedFile, normalise, read_chunks, read_fields
@@ -109,6 +109,12 @@ def csv_source(path: Path, columns: Mapping[str, str], options: str = "") -> str
     )
 
 
+def _keep_references(column: Column, values: str) -> str:
+    """The statement that reads the values a column may take from a relation of DuckDB's into a table."""
+    # Not a view of something of Arrow's: to read that, DuckDB imports pyarrow.dataset, and that pandas.
+    return f"create temp table {identifier(reference_table(column))} as from {values}"
+
+
 def judge(
     connection: Any,
     received: ReceivedFile,
@@ -127,9 +133,7 @@ def judge(
 
     for column in contract.columns:
         if column.checked_reference:
-            # Not a view of something of Arrow's: to read that, DuckDB imports pyarrow.dataset, and that pandas.
-            table = identifier(reference_table(column))
-            connection.execute(f"create temp table {table} as from {references[column.name]}")
+            connection.execute(_keep_references(column, references[column.name]))
     raw_columns = [
         f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(received.columns)
     ]

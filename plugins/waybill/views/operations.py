@@ -328,7 +328,7 @@ def alerts(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         .execute(
             "select dag_id, run_id, kind, message, channels, raised_at from waybill.alert "
             "where dag_id = any(%(dags)s) and (%(run_id)s::text is null or run_id = %(run_id)s) "
-            "order by raised_at desc limit %(limit)s",
+            "and kind <> 'success' order by raised_at desc limit %(limit)s",
             {"dags": dags, "run_id": scope.run_id, "limit": ALERTS},
         )
         .fetchall()

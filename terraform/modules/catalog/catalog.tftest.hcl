@@ -53,7 +53,7 @@ run "tables_of_the_projects_contracts" {
     error_message = "Reports live in PostgreSQL, not in the processed zone."
   }
   assert {
-    condition     = output.datasets["messaging_traffic"] == { dataset = "traffic", pipeline = "messaging_monthly", freshness_hours = 768 } && output.datasets["shop_clickstream"] == { dataset = "clickstream", pipeline = "shop_daily", freshness_hours = 48 }
+    condition     = output.datasets["messaging_traffic"] == { dataset = "traffic", pipeline = "messaging_monthly", freshness_hours = 768 } && output.datasets["shop_clickstream"] == { dataset = "clickstream", pipeline = "shop_daily", freshness_hours = 48 } && output.datasets["orders_lines"].pipeline == "orders_reports" && output.datasets["purchases_rates"].pipeline == "purchases_medallion"
     error_message = "A dataset may be one period and its latency old."
   }
   assert {

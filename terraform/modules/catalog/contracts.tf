@@ -24,6 +24,8 @@ locals {
 
   hours    = { h = 1, d = 24, w = 168, months = 744 } # a month: the longest
   cadences = { h = "hourly", d = "daily", w = "weekly", months = "monthly" }
+  # Pipelines that files start are named by what they do, not by how often.
+  on_arrival = { orders = "orders_reports", purchases = "purchases_medallion" }
 
   # PostgreSQL's types as Hive and Athena call them. A time zone is not lost: such instants are stored in UTC.
   hive_types = {

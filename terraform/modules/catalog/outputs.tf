@@ -25,7 +25,7 @@ output "datasets" {
   description = "What arrives, for alarms: the pipeline that takes it in, and how old its newest period may become, in hours (one period and the time to deliver)."
   value = { for key, dataset in local.datasets : key => {
     dataset         = dataset.name
-    pipeline        = "${dataset.domain}_${local.cadences[dataset.frequency]}"
+    pipeline        = lookup(local.on_arrival, dataset.domain, "${dataset.domain}_${local.cadences[dataset.frequency]}")
     freshness_hours = local.hours[dataset.frequency] + dataset.latency_hours
   } if dataset.frequency != null }
 }
