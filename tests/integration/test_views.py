@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from landing_support import TRAFFIC, csv_body
 from messaging_months import RUN, build_month, database, migrate, month, put, report_rows, sample, take_in_month
 from view_support import Page, Someone, access_of, check_inert, client_of, fill_report
+from waybill.books import known_gaps
 from waybill.contracts import load_all
 from waybill.intake.ledger import Run
 from waybill.period import Period
@@ -25,12 +26,13 @@ from waybill.publish import publish
 from waybill.settings import settings
 from waybill.show import text
 from waybill.stack import Stack
-from waybill.views import catalog, operations
+from waybill.views import business, catalog, operations
 from waybill.views.app import make_app
 from waybill.views.rejected import quarantined
 from waybill.views.scope import Scope
 from waybill.views.site import publish_dashboard, site
 from waybill.warehouse.connection import connect, only_read
+from waybill.warehouse.schema import ensure
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -218,6 +220,73 @@ def test_missing_periods_are_named(dsn: str) -> None:
         ("messaging_report.loyal_top_customers", "2026-03"),
         ("messaging_report.top_customers", "2026-03"),
     }
+
+
+def test_operations_say_what_the_books_say(dsn: str) -> None:
+    months = [Period.parse("month", key) for key in MONTHS]
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "update waybill.load_file set rejected = rejected - 1, inserted = inserted + 1 where file_id = "
+            "(select file_id from waybill.load_file where dataset = 'messaging.traffic' and rejected > 0 "
+            "order by period desc limit 1)"  # as a replay does
+        )
+        connection.execute(
+            "delete from waybill.publication where report like '%.segment_share' and period = '2026-02-01'"
+        )
+        found = operations.missing(connection, Scope(("messaging",)))
+        books = known_gaps(connection, "messaging", months)
+    assert {(one.subject, one.what, period) for one in found for period in one.periods} == {
+        (gap.subject, gap.what, gap.period) for gap in books
+    }
+    said = {(one.subject, one.what.partition(":")[0]) for one in found}
+    assert ("messaging_report.segment_share", "nothing was loaded or built") in said
+    assert ("messaging_report.top_customers", "out of date") in said
+
+
+def test_a_refused_report_is_listed_until_it_is_settled(dsn: str) -> None:
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "insert into waybill.refusal (dataset, period, object_key, message) "
+            "values ('messaging_report.segment_share', '2026-03-01', 'segment_share 2026-03', 'somebody refused')"
+        )
+        states = []
+        for passed in (False, True):
+            connection.execute(
+                "update waybill.check_result set passed = %s where subject = 'messaging_report.segment_share' "
+                "and period = '2026-03-01' and check_name = 'unapproved_warnings'",
+                (passed,),
+            )
+            (refusal,) = operations.refusals(connection, Scope(("messaging",)))
+            states.append(refusal["is_settled"])
+    assert states == [False, True]
+
+
+def test_cohorts_are_shaded_by_month(dsn: str) -> None:
+    contract = load_all()["shop_report.cohort_retention"]
+    rows = [
+        ("2026-01-01", "2026-01-01", 10, 10, 0, 100),
+        ("2026-02-01", "2026-01-01", 10, 4, 1, 40),
+        ("2026-02-01", "2026-02-01", 5, 5, 0, 100),
+        ("2026-03-01", "2026-01-01", 10, 0, 2, 0),
+        ("2024-01-01", "2024-01-01", 1, 1, 0, 100),
+    ]
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        ensure(connection, contract)
+        connection.cursor().executemany(
+            "insert into shop_report.cohort_retention values (%s, %s, %s, %s, %s, %s)", rows
+        )
+        connection.execute(
+            "insert into waybill.publication (report, cadence, period, row_count, content_sha256, code_version, "
+            "file_ids) values ('shop_report.cohort_retention', 'month', '2026-02-01', 2, 'x', 'x', '{}')"
+        )
+        page = business.page(connection, "shop", Period.parse("month", "2026-02"))
+    (card,) = page.cards
+    assert card.shades
+    assert card.shades.headings == ["0", "1"]
+    assert [(label, [cell and (cell.text, cell.strength) for cell in cells]) for label, cells in card.shades.lines] == [
+        ("2026-01", [("100", 9), ("40", 4)]),
+        ("2026-02", [("100", 9), None]),
+    ]
 
 
 def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:

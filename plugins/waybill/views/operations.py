@@ -22,7 +22,7 @@ from waybill.views.history import FILES_OF_RUN
 from waybill.views.scope import Scope
 
 PERIODS_CHECKED = 12
-PERIODS_EXPECTED = 60
+PERIODS_EXPECTED = 31
 """How many of a domain's newest periods are looked at for what is missing."""
 ALERTS = 10
 BOOKS = 40
