@@ -84,7 +84,7 @@ def dags() -> str:
     """The pipelines: when they run, what they take in, what they answer."""
     contracts = load_all().values()
     text = f"{NOTICE}# DAGs\n\n| DAG | Runs | Does | Takes in | Answers |\n|---|---|---|---|---|\n"
-    for path in sorted((ROOT / "dags").rglob("*.py")):
+    for path in sorted((ROOT / "dags").rglob("*.py"), key=lambda path: path.name):
         found = _dag(path)
         if found is None:
             continue
