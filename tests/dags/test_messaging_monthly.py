@@ -21,7 +21,7 @@ from psycopg import sql
 from messaging_months import migrate, put, sample
 from oracle_messaging import expected
 from waybill.books import balances, disagreements
-from waybill.operators import FreshnessOperator
+from waybill.operators import FreshnessOperator, PublishDashboardOperator
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.stack import Stack
@@ -189,6 +189,11 @@ def test_the_whole_run_of_a_month(
     manifest = json.load(s3.get_object(Bucket=landed, Key="analytics/2026/02/28/manifest_messaging.json")["Body"])
     assert (manifest["last_day"], manifest["run_id"]) == ("2026-02-28", again.run_id)
     assert len(manifest["objects"]) == 2 * len(oracle)
+    site: Any = PublishDashboardOperator(task_id="site")  # as its DAG does when reports were published
+    assert site.execute({}) > len(oracle)
+    first_page = s3.head_object(Bucket=settings().dashboard_bucket, Key="index.html")
+    assert (first_page["ContentType"], first_page["CacheControl"]) == ("text/html; charset=utf-8", "no-cache")
+    assert site.execute({}) == 0
     [told] = alerts()  # of the run that changed something
     assert told["Subject"].startswith(f"messaging_monthly {LAST}: the run {run.run_id}"[:99])
     files = len(DATA.files)
