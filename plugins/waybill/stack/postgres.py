@@ -109,6 +109,8 @@ def create_databases(superuser: str, passwords: Mapping[str, str]) -> None:
         for role, password in passwords.items():
             statement = "alter role {} login password {}" if role in existing else "create role {} login password {}"
             connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(password)))
+        # Workers of a scheduler that was killed keep its connection open, and so the locks of what it was about to do.
+        connection.execute("alter role airflow set idle_in_transaction_session_timeout = '60s'")
         existing = {name for (name,) in connection.execute("select datname from pg_database")}
         for database, owner in {"airflow": "airflow", "warehouse": "waybill_etl"}.items():
             if database not in existing:
