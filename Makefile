@@ -34,7 +34,8 @@ clean: down ## stop everything and remove all state
 	@rm -rf .waybill
 
 # Two at a time, since tests of a whole stack wait more than they compute; a file stays together for what it starts.
-test: lint browser ## run everything that CI runs (COVERAGE=file.xml: and measure what it covers)
+# With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
+test: lint browser $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml: and measure what it covers)
 	@$(BIN)/pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
 
 lint: $(STAMP) ## check style and types

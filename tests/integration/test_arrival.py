@@ -379,7 +379,7 @@ def test_a_report_that_warns_too_much_waits_for_a_word(place: Place) -> None:
         return [one for one in asked if day in one["subject"]]
 
     runs = {}
-    for day, answer, outcome in (("2026-05-01", "Approve", "success"), ("2026-05-02", "Reject", "failed")):
+    for day, answer, outcome in (("2026-06-01", "Approve", "success"), ("2026-06-02", "Reject", "failed")):
         place.put(f"dt={day}/wide.csv", body(*(Line(f"{day} {n}", region=f"Region {n}") for n in range(51))))
         place.trigger()
         assert eventually(lambda day=day: len(questions(day)) == 1, SECONDS)
@@ -397,13 +397,13 @@ def test_a_report_that_warns_too_much_waits_for_a_word(place: Place) -> None:
             json={"chosen_options": [answer], "params_input": {}},
         )
         assert place.end_of(runs[day]) == outcome
-    assert len(place.profits("2026-05-01")) == 51
-    (refused,) = place.all("select dataset, run_id, message from waybill.refusal where period = '2026-05-02'")
-    assert refused[:2] == ("orders_report.region_profit", runs["2026-05-02"])
+    assert len(place.profits("2026-06-01")) == 51
+    (refused,) = place.all("select dataset, run_id, message from waybill.refusal where period = '2026-06-02'")
+    assert refused[:2] == ("orders_report.region_profit", runs["2026-06-02"])
     assert "admin refused to publish it: region_profit_regions is 51" in refused[2]
     failures = place.all("select run_id, message from waybill.alert where kind = 'failure'")
     told = [text for run_id, text in failures if run_id in runs.values()]
     assert len(told) == 1
-    assert "admin refused to publish orders_report.region_profit 2026-05-02" in told[0]
+    assert "admin refused to publish orders_report.region_profit 2026-06-02" in told[0]
     assert place.run() == "success"
-    assert place.report("region_profit", "2026-05-02") is None, "nor is it published by the next run"
+    assert place.report("region_profit", "2026-06-02") is None, "nor is it published by the next run"
