@@ -20,7 +20,7 @@ locals {
     frequency = one([for sla in try(document.slaProperties, []) : sla.unit if sla.property == "frequency"])
     latency_hours = sum(concat([0], [for sla in try(document.slaProperties, []) :
     sla.value * lookup(local.hours, sla.unit, 0) if sla.property == "latency"]))
-  } if contains(local.arriving, try(one([for custom in document.schema[0].customProperties : custom.value if custom.property == "loadMode"]), "")) }
+  } if contains(local.arriving, try(coalesce(one([for custom in document.schema[0].customProperties : custom.value if custom.property == "loadMode"])), "")) }
 
   hours    = { h = 1, d = 24, w = 168, months = 744 } # a month: the longest
   cadences = { h = "hourly", d = "daily", w = "weekly", months = "monthly" }
