@@ -24,12 +24,6 @@ class Dropped:
     size_bytes: int
 
 
-def dag_of(domain: str) -> str:
-    """The DAG of a domain whose files land at any time: by rule, one with tables in between has a medallion."""
-    has_tables_between = (settings().include_dir / "contracts" / zones.star_schema(domain)).is_dir()
-    return f"{domain}_medallion" if has_tables_between else f"{domain}_reports"
-
-
 def queue_url(domain: str) -> str | None:
     """The queue that is told of the domain's files, if there is one."""
     return getattr(settings(), f"{domain}_queue_url", None)

@@ -16,7 +16,7 @@ import httpx
 from psycopg import Connection
 
 from waybill import books
-from waybill.arrivals import Dropped, announce
+from waybill.arrivals import Dropped, announce, queue_url
 from waybill.contracts import load_domain
 from waybill.intake.landing import list_landed
 from waybill.period import Cadence, Period
@@ -47,14 +47,17 @@ class Pipeline:
     """How many of them, the last ones, are backfilled."""
     generate: Callable[..., SampleData]
     """Takes the last period, the number of periods, a seed and a scale."""
-    queue: str | None = None
-    """The setting with the address of the queue that tells of files: they start the DAG, and nothing is backfilled."""
+
+    @property
+    def is_on_arrival(self) -> bool:
+        """Whether files start the DAG, and nothing is backfilled."""
+        return self.backfilled == 0
 
 
 MESSAGING = Pipeline("messaging_monthly", "messaging", "month", 14, 12, messaging.generate)
 SHOP = Pipeline("shop_daily", "shop", "day", 30, 30, shop.generate)
-ORDERS = Pipeline("orders_reports", "orders", "day", 4, 0, orders.generate, "orders_queue_url")
-PURCHASES = Pipeline("purchases_medallion", "purchases", "day", 365, 0, purchases.generate, "purchases_queue_url")
+ORDERS = Pipeline("orders_reports", "orders", "day", 4, 0, orders.generate)
+PURCHASES = Pipeline("purchases_medallion", "purchases", "day", 365, 0, purchases.generate)
 PIPELINES = (MESSAGING, SHOP, ORDERS, PURCHASES)
 
 
@@ -180,23 +183,23 @@ def run(
         for pipeline in pipelines:
             last = last_period(s3, pipeline)
             samples[pipeline] = last, pipeline.generate(last.key, pipeline.seeded)
-            if pipeline.queue is None:  # the others' files land when somebody waits for them
+            if not pipeline.is_on_arrival:  # the others' files land when somebody waits for them
                 uploaded[pipeline] = upload(s3, bucket, samples[pipeline][1]).uploaded
         airflow_up.result()
         api = Airflow(stack.airflow_address(), "admin", stack.passwords()["admin"])
         outcomes = []
         for pipeline, (last, files) in samples.items():
             api.unpause(pipeline.dag_id)
-            if pipeline.queue is None:
-                periods = [last.shift(-offset) for offset in reversed(range(pipeline.backfilled))]
-            else:
+            if pipeline.is_on_arrival:
                 step(f"{pipeline.domain}: files land")
                 uploaded[pipeline] = upload(s3, bucket, files).uploaded
                 periods = _landing_days(s3, bucket, files)
+            else:
+                periods = [last.shift(-offset) for offset in reversed(range(pipeline.backfilled))]
             with connect() as connection:
                 seconds = None
                 lacking = books.incomplete(connection, s3, pipeline.domain, periods)
-                if pipeline.queue is not None and (uploaded[pipeline] or lacking):
+                if pipeline.is_on_arrival and (uploaded[pipeline] or lacking):
                     announced = files.files[-1]
                     landed = Dropped(bucket, announced.key, "", len(announced.body))
                     seconds = _arrive(api, connection, pipeline, landed, progress)
@@ -204,7 +207,8 @@ def run(
                     step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
                     seconds = _backfill(api, connection, pipeline, missing, progress)
                 disagreements = books.disagreements(connection, files.answer_key)
-                lacking = books.incomplete(connection, s3, pipeline.domain, periods)
+                if seconds is not None:
+                    lacking = books.incomplete(connection, s3, pipeline.domain, periods)
             outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, disagreements, lacking))
     return outcomes
 
@@ -234,10 +238,11 @@ def _arrive(
     """
     import boto3
 
-    assert pipeline.queue is not None
+    queue = queue_url(pipeline.domain)
+    assert queue is not None
     began, said_at = time.monotonic(), datetime.now(UTC)
     progress(pipeline, 0, 1)
-    announce(boto3.Session().client("sqs"), getattr(settings(), pipeline.queue), landed)
+    announce(boto3.Session().client("sqs"), queue, landed)
     while True:
         ended = {
             run["dag_run_id"]: run["state"]

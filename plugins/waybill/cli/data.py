@@ -99,10 +99,11 @@ def drop(
     """Put files where their dataset's files land; on the embedded stack also tell the queue, as S3 does on AWS."""
     import boto3
 
-    from waybill.arrivals import announce, dag_of, drop_file, queue_url
+    from waybill.arrivals import announce, drop_file, queue_url
     from waybill.contracts import references
     from waybill.errors import DataError
     from waybill.period import Period
+    from waybill.pipelines import dag_of
     from waybill.settings import settings
 
     if dataset is None:  # what others of the domain refer to is not its main one
@@ -206,12 +207,12 @@ def replay(
     from datetime import timedelta
 
     from waybill import show
-    from waybill.arrivals import dag_of
     from waybill.contracts import load_domain
     from waybill.errors import DataError
     from waybill.intake.ledger import Run
     from waybill.intake.replay import replay as replay_rows
     from waybill.period import Period
+    from waybill.pipelines import dag_of
     from waybill.provenance import code_version
     from waybill.warehouse.connection import connect
 
@@ -237,14 +238,13 @@ def replay(
         last_day = Period.of(contract.cadence, newest[0]).end - timedelta(days=1)
         console.print(
             f"Rows were admitted to {min(admitted)} and later. Build the reports that rest on them again:\n"
-            f"airflow backfill create --dag-id {domain}_monthly --from-date {min(admitted).start} "
+            f"airflow backfill create --dag-id {dag_of(domain)} --from-date {min(admitted).start} "
             f"--to-date {last_day} --reprocess-behavior completed",
             soft_wrap=True,
             highlight=False,
         )
     elif admitted:
-        dag_id = dag_of(domain) if contract.lands_any_time else f"{domain}_daily"
-        console.print(f"Rows were admitted: the next run of {dag_id} builds what rests on them again.")
+        console.print(f"Rows were admitted: the next run of {dag_of(domain)} builds what rests on them again.")
 
 
 @app.command()

@@ -67,7 +67,7 @@ def demo() -> None:
         steps = progress.add_task("looking", total=None)
         bars = {
             pipeline: progress.add_task(
-                f"{pipeline.dag_id}, {'on arrival' if pipeline.queue else f'{pipeline.cadence}s'}",
+                f"{pipeline.dag_id}, {'on arrival' if pipeline.is_on_arrival else f'{pipeline.cadence}s'}",
                 total=pipeline.backfilled or 1,
                 start=False,
             )
@@ -93,7 +93,7 @@ def demo() -> None:
         span = " to ".join(dict.fromkeys(map(str, (outcome.periods[0], outcome.periods[-1]))))
         if outcome.run_seconds is None:
             done = f"nothing to do, {span} was there already"
-        elif outcome.pipeline.queue:
+        elif outcome.pipeline.is_on_arrival:
             done = f"what landed for {span} was reported {outcome.run_seconds:.0f} s after it was told"
         else:
             done = f"backfilled {span} in {outcome.run_seconds:.0f} s"

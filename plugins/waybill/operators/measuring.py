@@ -30,8 +30,8 @@ class FreshnessOperator(BaseOperator):
     def execute(self, context: Any) -> dict[str, float]:  # noqa: ARG002  # Airflow's signature
         from waybill import metrics
         from waybill.contracts import load_all
+        from waybill.pipelines import dag_of
         from waybill.settings import settings
-        from waybill.views.catalog import dag_of
 
         now, found = datetime.now(UTC), {}
         with warehouse() as connection:

@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import Period
+from waybill.pipelines import dag_of
 from waybill.provenance import code_version
 from waybill.settings import settings
 from waybill.views import business, catalog, history, operations, pages, rejected
@@ -285,7 +286,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                 page=page,
             )
             reasons = rejected.reasons(connection, chosen)
-        replay_dag = catalog.dag_of(contract.domain) or ""
+        replay_dag = dag_of(contract.domain) or ""
         return _html(
             pages.quarantine(
                 scope,

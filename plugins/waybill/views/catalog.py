@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from waybill import arrivals
 from waybill.contracts import Contract, load_all
-from waybill.period import Cadence
+from waybill.pipelines import dag_of
 from waybill.settings import settings
 from waybill.zones import report_schema, star_schema
 
-_ADVERBS: dict[Cadence, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
 _ACRONYMS = {"rfm": "RFM", "kpis": "KPIs", "pct": "%", "eur": "€", "id": "ID"}
 
 
@@ -40,17 +38,6 @@ def domains() -> list[str]:
 def reports(domain: str) -> dict[str, Contract]:
     """The reports of a domain, by name."""
     return of_schema(report_schema(domain))
-
-
-def dag_of(domain: str) -> str | None:
-    """The DAG that takes in a domain's datasets, by the rule for names: `<domain>_monthly`; None without datasets.
-
-    Where files land at any time, `waybill.arrivals.dag_of` says.
-    """
-    cadences = [contract.cadence for contract in of_schema(domain).values()]
-    if any(contract.lands_any_time for contract in of_schema(domain).values()):
-        return arrivals.dag_of(domain)
-    return f"{domain}_{_ADVERBS[cadences[0]]}" if cadences else None
 
 
 def domain_of(dag_id: str) -> str | None:
