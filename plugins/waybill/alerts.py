@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from psycopg import Connection, sql
 
-from waybill.books import COUNTS
-from waybill.intake.ledger import Books
+from waybill.intake.ledger import COUNTS, Books, sums_sql
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.zones import report_prefix, report_schema
@@ -70,12 +69,11 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
 
     None if it changed nothing. `title` is the DAG and the period, `url` the log of its last task.
     """
-    sums = sql.SQL(", ").join(sql.SQL("sum({})::bigint").format(sql.Identifier(name)) for name in COUNTS)
     loaded = connection.execute(
         sql.SQL(
-            "select dataset, count(*), {} from waybill.load_file "
-            "where split_part(dataset, '.', 1) = %s and run_id = %s group by dataset order by dataset"
-        ).format(sums),
+            "select f.dataset, count(*), {} from waybill.load_file as f "
+            "where split_part(f.dataset, '.', 1) = %s and f.run_id = %s group by f.dataset order by f.dataset"
+        ).format(sums_sql("f")),
         (domain, run_id),
     ).fetchall()
     built = connection.execute(_BUILT, (report_schema(domain), run_id)).fetchall()

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill.contracts import Contract, load_domain
 from waybill.intake.landing import list_landed, pending
+from waybill.intake.ledger import COUNTS, sums_sql
 from waybill.period import Period
 from waybill.refresh import out_of_date
 from waybill.reports import report_contracts
 from waybill.settings import settings
-
-COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,15 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
     return (
         connection.cursor(row_factory=dict_row)
         .execute(
-            """
-            select
-              period, split_part(dataset, '.', 2) as dataset, count(*) as files,
-              sum(rows_in)::bigint as rows_in, sum(inserted)::bigint as inserted, sum(updated)::bigint as updated,
-              sum(unchanged)::bigint as unchanged, sum(rejected)::bigint as rejected,
-              sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale, sum(filtered)::bigint as filtered
-            from waybill.load_file
-            where status = 'loaded' and split_part(dataset, '.', 1) = %s and period = any(%s)
-            group by period, dataset
-            order by period, dataset
-            """,
+            sql.SQL(
+                """
+                select f.period, split_part(f.dataset, '.', 2) as dataset, count(*) as files, {sums}
+                from waybill.load_file as f
+                where f.status = 'loaded' and split_part(f.dataset, '.', 1) = %s and f.period = any(%s)
+                group by f.period, f.dataset
+                order by f.period, f.dataset
+                """
+            ).format(sums=sums_sql("f")),
             (domain, starts),
         )
         .fetchall()

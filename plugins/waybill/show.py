@@ -14,8 +14,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from waybill.books import COUNTS
 from waybill.contracts import Column, Contract
+from waybill.intake.ledger import COUNTS, imbalance
 from waybill.period import Period
 from waybill.provenance import Waybill
 from waybill.reports import of_period
@@ -86,7 +86,7 @@ def books_table(rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Ta
     )
     totals = dict.fromkeys(("files", *COUNTS), 0)
     for row in rows:
-        difference = row["rows_in"] - sum(row[name] for name in COUNTS[1:])
+        difference = imbalance(row)
         for name in totals:
             totals[name] += row[name]
         table.add_row(

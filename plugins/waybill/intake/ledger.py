@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.intake.landing import LandedFile
@@ -30,8 +31,23 @@ class Books:
             setattr(self, outcome, getattr(self, outcome) + rows)
 
     def __str__(self) -> str:
-        parts = (f"{getattr(self, item.name)} {item.name}" for item in fields(self) if item.name != "rows_in")
+        parts = (f"{getattr(self, name)} {name}" for name in COUNTS[1:])
         return f"{self.rows_in} rows in = " + " + ".join(parts)
+
+
+COUNTS = tuple(item.name for item in fields(Books))
+"""`rows_in`, and the counts whose sum it is."""
+
+
+def sums_sql(alias: str) -> sql.Composed:
+    """The sum of each count, over rows of `waybill.load_file` by the alias that a query gives it."""
+    one = sql.SQL("sum({})::bigint as {}")
+    return sql.SQL(", ").join(one.format(sql.Identifier(alias, name), sql.Identifier(name)) for name in COUNTS)
+
+
+def imbalance(counts: Mapping[str, int]) -> int:
+    """By how much `rows_in` differs from the sum of the others: 0."""
+    return counts["rows_in"] - sum(counts[name] for name in COUNTS[1:])
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from waybill.intake.ledger import COUNTS
 from waybill.period import Cadence, Period
 from waybill.zones import raw_prefix
 
 if TYPE_CHECKING:
     from waybill.sampledata.lines import Spliced
 
-COUNTS = ("rows_in", "inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
 UPLOAD_THREADS = 4
 ANSWER_KEYS = "answer_key/"
 """Prefix of the answer keys, beside the raw zone in its bucket."""

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill import approval
 from waybill.books import Gap, known_gaps
 from waybill.contracts import Contract
+from waybill.intake.ledger import imbalance, sums_sql
 from waybill.period import Period
+from waybill.pipelines import dag_of
 from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.history import FILES_OF_RUN
@@ -89,13 +91,13 @@ def _period(dataset: str, start: date) -> Period:
 
 def balances(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     """The books of the newest periods, or of what a run loaded; those out of balance first."""
-    query = _BOOKS_OF_RUN if scope.run_id else _BOOKS
+    query = sql.SQL(_BOOKS_OF_RUN if scope.run_id else _BOOKS).format(sums=sums_sql("f"))
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(query, {"datasets": scope.datasets, "run_id": scope.run_id, "limit": BOOKS, "of_run": FILES_OF_RUN})
         .fetchall()
     )
-    found = [row | {"period": _period(row["dataset"], row["period"])} for row in rows]
+    found = [row | {"period": _period(row["dataset"], row["period"]), "difference": imbalance(row)} for row in rows]
     return sorted(found, key=lambda row: row["difference"] == 0)
 
 
@@ -115,17 +117,10 @@ with recursive steps as (
 newest as (
   select period, dataset from steps where period is not null order by period desc, dataset limit %(limit)s
 )
-select
-  n.period, n.dataset, b.*,
-  b.rows_in - b.inserted - b.updated - b.unchanged - b.rejected - b.duplicate - b.stale - b.filtered
-    as difference
+select n.period, n.dataset, b.*
 from newest as n
 cross join lateral (
-  select
-    count(*) as files, sum(f.rows_in)::bigint as rows_in, sum(f.inserted)::bigint as inserted,
-    sum(f.updated)::bigint as updated, sum(f.unchanged)::bigint as unchanged, sum(f.rejected)::bigint as rejected,
-    sum(f.duplicate)::bigint as duplicate, sum(f.stale)::bigint as stale,
-    sum(f.filtered)::bigint as filtered
+  select count(*) as files, {sums}
   from waybill.load_file as f
   where (f.dataset, f.period, f.status) = (n.dataset, n.period, 'loaded')
 ) as b
@@ -133,20 +128,12 @@ where b.files > 0
 order by n.period desc, n.dataset
 """
 _BOOKS_OF_RUN = """
-with books as (
-  select
-    period, dataset, count(*) as files, sum(rows_in)::bigint as rows_in, sum(inserted)::bigint as inserted,
-    sum(updated)::bigint as updated, sum(unchanged)::bigint as unchanged, sum(rejected)::bigint as rejected,
-    sum(duplicate)::bigint as duplicate, sum(stale)::bigint as stale,
-    sum(filtered)::bigint as filtered
-  from waybill.load_file
-  where status = 'loaded' and dataset = any(%(datasets)s) and run_id = %(run_id)s
-    and file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
-  group by period, dataset
-)
-select *, rows_in - inserted - updated - unchanged - rejected - duplicate - stale - filtered as difference
-from books
-order by period desc, dataset
+select f.period, f.dataset, count(*) as files, {sums}
+from waybill.load_file as f
+where f.status = 'loaded' and f.dataset = any(%(datasets)s) and f.run_id = %(run_id)s
+  and f.file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
+group by f.period, f.dataset
+order by f.period desc, f.dataset
 limit %(limit)s
 """
 
@@ -322,7 +309,7 @@ def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
 
 def alerts(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     """The newest alerts of the scope's DAGs."""
-    dags = [dag for domain in scope.domains if (dag := catalog.dag_of(domain))]
+    dags = [dag for domain in scope.domains if (dag := dag_of(domain))]
     return (
         connection.cursor(row_factory=dict_row)
         .execute(

@@ -14,9 +14,8 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from waybill.books import COUNTS
 from waybill.contracts import Contract
-from waybill.intake.ledger import Run
+from waybill.intake.ledger import COUNTS, Run
 from waybill.masking import RESTRICTED
 from waybill.period import Period
 from waybill.views.scope import PAGE_ROWS, Scope
