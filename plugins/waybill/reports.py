@@ -19,7 +19,7 @@ from waybill.intake import changes
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.schema import columns_sql, ensure, relation, touched_relation
+from waybill.warehouse.schema import changed_sql, columns_sql, ensure, relation, touched_relation
 from waybill.zones import report_schema
 
 log = logging.getLogger(__name__)
@@ -120,21 +120,8 @@ def of_period(contract: Contract, period: Period, alias: str | None = None) -> s
     return condition
 
 
-_REMEMBER = "create temp table replaced on commit drop as select {columns} from {table} where {of_period}"
-_TOUCH = """
-insert into {touched}
-select distinct {member} from (
-  (select {columns} from replaced except select {columns} from {table} where {of_period})
-  union all
-  (select {columns} from {table} where {of_period} except select {columns} from replaced)
-) as changed
-on conflict do nothing
-"""
-
-
-def _run(connection: Connection, statement: str, contract: Contract, period: Period, **parts: sql.Composable) -> None:
-    parts |= {"table": relation(contract), "columns": columns_sql(contract.names)}
-    connection.execute(sql.SQL(statement).format(of_period=of_period(contract, period), **parts))
+_REMEMBER = "create temp table replaced on commit drop as select {columns} from {rows}"
+_TOUCH = "insert into {touched} select distinct {member} from {changed} on conflict do nothing"
 
 
 def build_from_sql(
@@ -151,20 +138,22 @@ def build_from_sql(
     The text binds what `Period.parameters` gives and selects the contract's columns by name. The members of
     `summaries` whose rows changed are noted: they are to be computed again. Otherwise like `build`.
     """
-    insert = sql.SQL("insert into {} ({}) select {} from (\n").format(
-        relation(contract), columns_sql(contract.names), columns_sql(contract.names)
-    )
+    columns = columns_sql(contract.names)
+    rows = sql.SQL("{} where {}").format(relation(contract), of_period(contract, period))
+    insert = sql.SQL("insert into {} ({}) select {} from (\n").format(relation(contract), columns, columns)
     statement = insert + sql.SQL(text.rstrip().rstrip(";")) + sql.SQL("\n) as report")
 
     def write() -> list[date]:
         if summaries:
-            _run(connection, _REMEMBER, contract, period)
+            connection.execute(sql.SQL(_REMEMBER).format(columns=columns, rows=rows))
         _delete(connection, contract, period)
         connection.execute(statement, period.parameters(settings().timezone))
+        changed = changed_sql(columns, sql.Identifier("replaced"), rows)
         for summary in summaries:
-            _run(
-                connection, _TOUCH, contract, period, touched=touched_relation(summary), member=columns_sql(summary.key)
+            touch = sql.SQL(_TOUCH).format(
+                touched=touched_relation(summary), member=columns_sql(summary.key), changed=changed
             )
+            connection.execute(touch)
         if summaries:
             connection.execute("drop table replaced")
         return [period.start]

@@ -13,7 +13,7 @@ from psycopg import Connection, Cursor, sql
 
 from waybill.contracts import Contract
 from waybill.period import Period
-from waybill.warehouse.schema import columns_sql, equal_sql, relation, standing_sql, superseded_relation
+from waybill.warehouse.schema import changed_sql, columns_sql, equal_sql, relation, standing_sql, superseded_relation
 
 _TOUCHED = """
 create temp table touched on commit drop as
@@ -64,14 +64,6 @@ inner join waybill.load_file as f on n._file_id = f.file_id
 left join before as b on {key_of_b}
 """
 
-_CHANGED_DAYS = """
-select distinct {day} from (
-  (select {columns} from before except select {columns} from standing)
-  union all
-  (select {columns} from standing except select {columns} from before)
-) as changed
-"""
-
 
 def merge_deliveries(
     connection: Connection,
@@ -109,6 +101,7 @@ def merge_deliveries(
     }
     touched = sql.SQL("(select s.* from {superseded} as s inner join touched as k on {key_of_s})").format(**parts)
     parts["standing"] = standing_sql(contract, touched)
+    parts["changed"] = changed_sql(parts["columns"], sql.Identifier("before"), sql.Identifier("standing"))
 
     def run(statement: str) -> Cursor:
         return connection.execute(sql.SQL(statement).format(**parts))
@@ -123,7 +116,7 @@ def merge_deliveries(
     run("delete from {superseded} as s using standing as k where {key_of_s} and s._file_id = k._file_id")
     run(_TAKE_PLACE)
     run(_OUTCOME)
-    days = {day for (day,) in run(_CHANGED_DAYS).fetchall()}
+    days = {day for (day,) in run("select distinct {day} from {changed}").fetchall()}
     run("drop table touched, before, standing")
     return days
 

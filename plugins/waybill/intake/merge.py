@@ -14,7 +14,7 @@ from psycopg import Connection, Cursor, sql
 from waybill.contracts import Contract
 from waybill.intake.changes import day_sql
 from waybill.period import Period
-from waybill.warehouse.schema import columns_sql, equal_sql, relation, superseded_relation
+from waybill.warehouse.schema import changed_sql, columns_sql, equal_sql, relation, superseded_relation
 
 _CLASSIFY = """
 create temp table outcome on commit drop as
@@ -74,14 +74,6 @@ inner join waybill.load_file as f on s._file_id = f.file_id
 order by {key_of_s}, f.period desc, f.object_key collate "C" desc;
 delete from {superseded} as s using promoted as p where {promoted_key} and s._file_id = p._file_id;
 insert into {table} ({columns}, _file_id, _record, _delivered) select * from promoted
-"""
-
-_PROMOTED_DAYS = """
-select distinct {day_of_period_column} from (
-  (select {columns} from orphan except select {columns} from promoted)
-  union all
-  (select {columns} from promoted except select {columns} from orphan)
-) as changed
 """
 
 
@@ -165,6 +157,9 @@ def merge(
     days = {day for pair in run(_CHANGED_DAYS).fetchall() for day in pair if day is not None}
     if replaces is not None:
         run(_PROMOTE)
-        days |= {day for (day,) in run(_PROMOTED_DAYS).fetchall()}
+        changed = changed_sql(parts["columns"], sql.Identifier("orphan"), sql.Identifier("promoted"))
+        days |= {
+            day for (day,) in run("select distinct {day_of_period_column} from {changed}", changed=changed).fetchall()
+        }
         run("drop table orphan, promoted")
     return days

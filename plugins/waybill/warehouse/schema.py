@@ -49,6 +49,14 @@ def columns_sql(names: list[str], alias: str | None = None) -> sql.Composed:
     return sql.SQL(", ").join(quoted)
 
 
+def changed_sql(columns: sql.Composable, before: sql.Composable, after: sql.Composable) -> sql.Composed:
+    """The relation `changed`: the rows, by these columns, of which one of two relations has more than the other."""
+    return sql.SQL(
+        "((select {columns} from {before} except select {columns} from {after}) "
+        "union all (select {columns} from {after} except select {columns} from {before})) as changed"
+    ).format(columns=columns, before=before, after=after)
+
+
 def equal_sql(left: str, right: str, names: list[str]) -> sql.Composed:
     """The condition that two aliases agree in each of the columns."""
     return sql.SQL(" and ").join(
