@@ -72,7 +72,7 @@ def test_a_wrong_password_is_refused(stack: Stack) -> None:
         psycopg.connect(address)
 
 
-def test_buckets_exist_and_keep_versions(stack: Stack) -> None:
+def test_buckets_exist_encrypt_and_keep_versions(stack: Stack) -> None:
     client = stack.s3()
     buckets = {"waybill-raw", "waybill-lake", "waybill-reports"}
     assert buckets <= {one["Name"] for one in client.list_buckets()["Buckets"]}
@@ -80,17 +80,19 @@ def test_buckets_exist_and_keep_versions(stack: Stack) -> None:
         assert client.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     first = client.put_object(Bucket="waybill-raw", Key="a/b.csv", Body=b"1")["VersionId"]
     client.put_object(Bucket="waybill-raw", Key="a/b.csv", Body=b"2")
-    assert client.get_object(Bucket="waybill-raw", Key="a/b.csv", VersionId=first)["Body"].read() == b"1"
+    answer = client.get_object(Bucket="waybill-raw", Key="a/b.csv", VersionId=first)
+    assert (answer["Body"].read(), answer["ServerSideEncryption"]) == (b"1", "AES256")
     listed = client.list_object_versions(Bucket="waybill-raw", Prefix="a/b.csv")["Versions"]
     assert [item["IsLatest"] for item in listed] == [True, False]
     assert listed[1]["VersionId"] == first
     client.delete_object(Bucket="waybill-raw", Key="a/b.csv")
 
 
-def test_a_bucket_whose_making_was_interrupted_gets_its_versioning(stack: Stack) -> None:
+def test_a_bucket_whose_making_was_interrupted_gets_what_the_others_have(stack: Stack) -> None:
     stack.s3().create_bucket(Bucket="half-made")
     assert aws.s3_ready(stack.state, "half-made")
     assert stack.s3().get_bucket_versioning(Bucket="half-made")["Status"] == "Enabled"
+    assert stack.s3().put_object(Bucket="half-made", Key="a", Body=b"1")["ServerSideEncryption"] == "AES256"
 
 
 def test_clients_try_again(stack: Stack, stack_environment: dict[str, str]) -> None:

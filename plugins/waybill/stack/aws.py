@@ -23,6 +23,7 @@ from waybill.stack.state import State
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ServerSideEncryptionRuleTypeDef
 
 REGION: Final = "eu-central-1"
 ATTEMPTS: Final = 5
@@ -32,6 +33,7 @@ ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
 QUEUES = {"orders": "waybill-orders", "purchases": "waybill-purchases"}
 """For each domain whose files are told when they land, the queue that is told."""
+_ENCRYPTED: Final[ServerSideEncryptionRuleTypeDef] = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 S3_PARTS = ("master", "volume", "filer", "admin", "s3")
 
 
@@ -101,12 +103,14 @@ def s3_ready(state: State, *buckets: str) -> bool:
 
 
 def make_buckets(client: S3Client, *buckets: str) -> None:
-    """Make the buckets that are not there, and switch versioning on in all of them."""
+    """Make the buckets that are not there; all of them keep versions and encrypt what is put, as on AWS."""
     existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
     for name in buckets:
         if name not in existing:
             client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        # SeaweedFS packs plain text; what is encrypted it hands out five times as fast.
+        client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [_ENCRYPTED]})
 
 
 def apis_ready(state: State) -> bool:
