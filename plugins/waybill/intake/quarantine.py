@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
+from waybill.intake.transfer import copy_batches, repeated
 from waybill.intake.validate import Reject
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def keep(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]) -> int:
@@ -18,6 +23,19 @@ def keep(connection: Connection, file_id: int, contract_version: str, rejects: I
             copy.write_row((file_id, reject.record, reject.reasons, reject.raw, contract_version))
             stored += 1
     return stored
+
+
+def keep_judged(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[pa.RecordBatch]) -> int:
+    """Store what the judge rejected, batches of `_record`, `_reasons` and `_raw`; returns how many rows."""
+    import pyarrow as pa
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        names = ["record", "reasons", "raw", "file_id", "contract_version"]
+        for batch in rejects:
+            same = [repeated(file_id, batch.num_rows), repeated(contract_version, batch.num_rows)]
+            yield pa.RecordBatch.from_arrays([*batch.columns, *same], names)
+
+    return copy_batches(connection, sql.Identifier("waybill", "quarantine"), rows())
 
 
 def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int, int]]:

@@ -54,7 +54,8 @@ class Staging:
         self._rejects, self._suspects, self._outside = (
             Spool(folder / name) for name in ("rejects", "suspects", "outside")
         )
-        self._late_rejects: list[Reject] = []
+        self.late_rejects: list[Reject] = []
+        """Rows that are good by themselves and contradict others."""
         self.fresh: sql.Identifier | None = None
         """The new partition that rows stream into, if there is one."""
         for name in ("incoming", "suspect"):
@@ -236,13 +237,13 @@ class Staging:
                     "returning i._record, (to_jsonb(i) - '_record')::text"
                 ).format(stored=stored, column=sql.Identifier(name))
             ).fetchall()
-            self._late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
+            self.late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
 
     def _sort_repeats(self, repeats: Sequence[tuple[int, bool, str]]) -> None:
         """Count equal repeats as duplicates and reject contradicting ones; each is (record, is equal, fields)."""
         self.duplicates += [record for record, is_equal, _ in repeats if is_equal]
         self.books.duplicate = len(self.duplicates)
-        self._late_rejects += [Reject(record, ["conflict"], raw) for record, is_equal, raw in repeats if not is_equal]
+        self.late_rejects += [Reject(record, ["conflict"], raw) for record, is_equal, raw in repeats if not is_equal]
 
     def check_unique_columns(self) -> None:
         """Reject the second and later rows of a snapshot that repeat a unique column."""
@@ -260,19 +261,23 @@ class Staging:
                     """
                 ).format(column=sql.Identifier(name))
             ).fetchall()
-            self._late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
+            self.late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
 
     def _unique_columns(self) -> list[str]:
         """Names of the unique columns beside the key."""
         contract = self._contract
         return [column.name for column in contract.columns if column.unique and [column.name] != contract.key]
 
+    def judged_rejects(self) -> Iterator[pa.RecordBatch]:
+        """The rows that do not meet the contract, as `_record`, `_reasons` and `_raw`; to be asked for once."""
+        return self._rejects.read()
+
     def rejects(self) -> Iterator[Reject]:
-        """Every rejected row with its reasons."""
-        for batch in self._rejects.read():
+        """Every rejected row with its reasons; to be asked for once."""
+        for batch in self.judged_rejects():
             for row in batch.to_pylist():
                 yield Reject(row["_record"], row["_reasons"], row["_raw"])
-        yield from self._late_rejects
+        yield from self.late_rejects
 
 
 # Between Arrow and numpy by their buffers: pyarrow's own ways import pandas, which takes time and tens of MiB.

@@ -45,6 +45,18 @@ class Spool:
                 yield from stream
 
 
+def repeated(value: int | str, rows: int) -> pa.Array:
+    """An Arrow array of 32-bit integers or of text with the same value in every row, made without pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    if isinstance(value, int):
+        return pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(np.full(rows, value, np.int32))])
+    text = value.encode()
+    ends = np.arange(rows + 1, dtype=np.int32) * len(text)
+    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(ends), pa.py_buffer(text * rows)])
+
+
 def copy_batches(
     connection: Connection, table: sql.Composable, batches: Iterable[pa.RecordBatch], *, freeze: bool = False
 ) -> int:
