@@ -1,9 +1,12 @@
-"""What is said to whom when a run fails, is late or has changed something: once for a run, whatever its tries."""
+"""What is said when a run fails, is late, asks or has changed something: each once for a run, whatever its tries."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import Connection, sql
 
+from waybill.approval import Held
 from waybill.intake.ledger import COUNTS, Books, sums_sql
 from waybill.period import Period
 from waybill.settings import settings
@@ -49,6 +52,14 @@ def deadline_text(title: str, run_id: str, deadline: str) -> str:
         f"{title}: the run {run_id} has not finished by {deadline}.\n"
         "Look whether its files have landed (the task named landed waits for them) and whether a task is being retried."
     )
+
+
+def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str | None) -> str:
+    """The message of a run that asks: which reports wait, what their checks warn of, and where to answer (`url`)."""
+    lines = [f"{title}: the run {run_id} waits for an approval of {_many(len(waiting), 'report')}."]
+    lines += [f"{one}: {'; '.join(one.warnings)}" for one in waiting]
+    lines.append("More checks warn than the contract lets. Nothing of it is published before somebody answers.")
+    return "\n".join([*lines, *([f"Answer: {url}"] if url else [])])
 
 
 _BUILT = """

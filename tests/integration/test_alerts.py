@@ -14,11 +14,12 @@ from uuid import uuid4
 import boto3
 import pytest
 from airflow.sdk import Connection as AirflowConnection
+from airflow.sdk.exceptions import TaskAwaitingInput
 
 from messaging_months import migrate
 from waybill.errors import DataError
 from waybill.intake.ledger import Books
-from waybill.operators import alerting
+from waybill.operators import PublishOperator, alerting
 from waybill.operators.alerting import (
     alert_deadline,
     alert_failure,
@@ -116,6 +117,40 @@ def test_the_first_line_names_the_period(
     alert_failure(of_run() | {"dag_run": SimpleNamespace(partition_key=partition_key, conf=conf)})
     [message] = queue.messages()
     assert message["Subject"] == f"messaging_monthly{period}: the run scheduled__2026-11 failed."
+
+
+def test_who_is_to_approve_is_told_once_what_waits_why_and_where(
+    queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, run_id = "messaging_report.segment_share", "scheduled__2026-03"
+    with connect(warehouse) as connection:
+        connection.execute(
+            "insert into waybill.publication (report, cadence, period, row_count, content_sha256, code_version, "
+            "file_ids, run_id) values (%s, 'month', '2026-03-01', 4, 'content', 'abc123', '{}', %s)",
+            (report, run_id),
+        )
+        for check, severity, observed in (("segment_share_sum", "warning", 99), ("unapproved_warnings", "error", 1)):
+            connection.execute(
+                "insert into waybill.check_result (subject, check_name, cadence, period, severity, observed, operator, "
+                "threshold, passed, run_id) values (%s, %s, 'month', '2026-03-01', %s, %s, '<=', 0, false, %s)",
+                (report, check, severity, observed, run_id),
+            )
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example")
+    monkeypatch.setattr("airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **_: None)
+    operator = PublishOperator(task_id="publish", domain="messaging", cadence="month")
+    monkeypatch.setattr(operator, "publish", lambda *_: [])
+    task = SimpleNamespace(id="1", dag_id="messaging_monthly", run_id=run_id, task_id="publish", map_index=-1)
+    run = SimpleNamespace(partition_key="2026-03", conf={})
+    context = {"dag": DAG, "run_id": run_id, "ti": task, "task_instance": task, "dag_run": run}
+    for _ in range(2):
+        with pytest.raises(TaskAwaitingInput):
+            operator.execute(context)
+    [message] = queue.messages()
+    assert message["Subject"].startswith("messaging_monthly 2026-03: ")
+    assert f"{report} 2026-03: segment_share_sum is 99, must be <= 0" in message["Message"]
+    place = f"https://airflow.example/dags/messaging_monthly/runs/{run_id}/tasks/publish/required_actions"
+    assert place in message["Message"]
+    assert noted(warehouse) == [("messaging_monthly", run_id, "approval", ["waybill_alerts_sns"])]
 
 
 def test_tasks_that_fail_at_once_raise_one_alert(queue: Queue, warehouse: str) -> None:

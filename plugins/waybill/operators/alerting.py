@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowNotFoundException
+
+if TYPE_CHECKING:
+    from waybill.approval import Held
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +117,16 @@ def alert_task_failure(context: Mapping[str, Any]) -> None:
 def alert_failure(context: Mapping[str, Any]) -> None:
     """A run has failed: speaks for tasks that could not, and when the warehouse itself is away."""
     _alert_failure(context, even_without_warehouse=True)
+
+
+def alert_approval(context: Mapping[str, Any], waiting: Sequence[Held], url: str | None) -> None:
+    """A run waits for somebody's word on what it may publish, which is given at `url`."""
+    from waybill.alerts import approval_text
+
+    dag_id, run_id, run = context["dag"].dag_id, context["run_id"], context.get("dag_run")
+    title = _title(dag_id, getattr(run, "partition_key", None), getattr(run, "conf", None))
+    text = approval_text(title, run_id, waiting, url)
+    _alert_once(dag_id, run_id, "approval", text, even_without_warehouse=True)
 
 
 def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:

@@ -13,6 +13,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from waybill.operators.alerting import alert_approval
 from waybill.operators.assets import reports_asset
 from waybill.operators.measuring import measured_checks
 from waybill.operators.session import (
@@ -111,8 +112,8 @@ class RefreshOperator(BaseOperator):
 class _ApprovedOperator(HITLOperator, ABC):
     """Publishes; waits for somebody's word, without a worker, if more checks of what the run built warn than may.
 
-    What nobody need approve is published at once. A refusal is recorded and fails the run; clearing the task asks
-    again.
+    That it waits is told, as alerts are. What nobody need approve is published at once. A refusal is recorded and fails
+    the run; clearing the task asks again.
     """
 
     ui_color = "#f4e3e3"
@@ -146,8 +147,16 @@ class _ApprovedOperator(HITLOperator, ABC):
         if waiting:
             self.subject = f"Publish {', '.join(map(str, waiting[:3]))}{' and others' if waiting[3:] else ''}?"
             self.body = question(waiting)
+            alert_approval(context, waiting, self._answered_at(context))
             super().execute(context)
         return keys
+
+    def _answered_at(self, context: Any) -> str | None:
+        """The page with the question; None if Airflow does not know its own address."""
+        try:
+            return self.generate_link_to_ui(task_instance=context["ti"])
+        except ValueError:
+            return None
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> list[str]:
         from waybill.approval import approve, held_by, refuse
