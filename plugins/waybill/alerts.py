@@ -58,7 +58,10 @@ def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str | N
     """The message of a run that asks: which reports wait, what their checks warn of, and where to answer (`url`)."""
     lines = [f"{title}: the run {run_id} waits for an approval of {_many(len(waiting), 'report')}."]
     lines += [f"{one}: {'; '.join(one.warnings)}" for one in waiting]
-    lines.append("More checks warn than the contract lets. Nothing of it is published before somebody answers.")
+    lines.append(
+        "More checks warn than the contract lets. Until somebody answers, neither that is published "
+        "nor what else of the domain ends on the same day."
+    )
     return "\n".join([*lines, *([f"Answer: {url}"] if url else [])])
 
 

@@ -94,10 +94,9 @@ def take_in_arrived(
     for replayed in replay_waiting(connection, contract, contracts, run):
         log.info("%s: %s of the rows that waited", replayed.object_key, replayed.books)
     if refusals:
-        raise DataError(
-            f"{len(refusals)} of {len(todo)} files of {contract.table} were refused, "
-            f"the others are loaded. {' '.join(refusals)}"
-        )
+        others = ", the others are loaded" if len(refusals) < len(todo) else ""
+        lines = [f"{len(refusals)} of {len(todo)} files of {contract.table} were refused{others}:", *refusals]
+        raise DataError("\n".join(lines))
     return done
 
 
