@@ -26,7 +26,7 @@ from waybill.publish import publish
 from waybill.settings import settings
 from waybill.show import text
 from waybill.stack import Stack
-from waybill.views import business, catalog, operations
+from waybill.views import business, catalog, operations, pages
 from waybill.views.app import make_app
 from waybill.views.rejected import quarantined
 from waybill.views.scope import Scope
@@ -287,6 +287,20 @@ def test_cohorts_are_shaded_by_month(dsn: str) -> None:
         ("2026-01", [("100", 9), ("40", 4)]),
         ("2026-02", [("100", 9), None]),
     ]
+
+
+def test_a_trend_of_revenue_draws_revenue_and_says_so(dsn: str) -> None:
+    contract = load_all()["shop_report.revenue_trend"]
+    days = [Period.parse("day", f"2026-02-{number:02d}") for number in (1, 2)]
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        for day in days:
+            fill_report(connection, contract, day)
+        found = business.page(connection, "shop", days[-1])
+        stored = connection.execute("select net_revenue from shop_report.revenue_trend order by 1").fetchall()
+    (card,) = found.cards
+    assert card.line
+    assert [point.text for point in card.line.points] == [text(value) for (value,) in stored]
+    assert "Net revenue" in Page(pages.business(found, root="")).text.partition("Revenue trend")[2]
 
 
 def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:

@@ -82,9 +82,12 @@ def label_of(contract: Contract, row: dict[str, Any]) -> str:
     if any(row[name] is None for name in names):
         names = [name for name in contract.key[1:] if name != "cadence"]
     called = {column.name: column.business_name for column in contract.columns}
-    return " · ".join(
-        f"{called[name] or name} {row[name]}" if name.endswith("_id") else str(row[name]) for name in names
-    )
+    # A second identifier stands beside the first: its name would only push it out of sight.
+    said = [
+        f"{called[name] or name} {row[name]}" if name.endswith("_id") and place == 0 else str(row[name])
+        for place, name in enumerate(names)
+    ]
+    return " · ".join(said)
 
 
 def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) -> list[Bar]:

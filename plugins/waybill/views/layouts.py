@@ -50,7 +50,7 @@ class Layout:
     last: tuple[str, ...] = ()
     """Reports that come after those."""
     measure: dict[str, str] = field(default_factory=dict)
-    """The column that a report's bars show, if not the first one that measures something."""
+    """The column that a report's bars or line show, if not the first one that measures something."""
     matrix: dict[str, Matrix] = field(default_factory=dict)
     """Reports that are drawn as a table of shades, over the periods up to the shown one."""
     counted: dict[str, str] = field(default_factory=dict)
@@ -112,6 +112,8 @@ LAYOUTS: dict[str, Layout] = {
             "top_products_by_category": "net_revenue",
             "top_buyers": "net_revenue",
             "average_order_value_by_country": "average_order_value",
+            "daily_kpis": "net_revenue",
+            "revenue_trend": "net_revenue",
         },
         last=("daily_kpis", "revenue_trend"),
         counted={"rfm_segments": "segment"},
