@@ -19,7 +19,7 @@ from waybill.intake import changes
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.schema import changed_sql, columns_sql, ensure, relation, touched_relation
+from waybill.warehouse.schema import changed_sql, columns_sql, ensure, relation, subquery, touched_relation
 from waybill.zones import report_schema
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def build_from_sql(
     columns = columns_sql(contract.names)
     rows = sql.SQL("{} where {}").format(relation(contract), of_period(contract, period))
     insert = sql.SQL("insert into {} ({}) select {} from (\n").format(relation(contract), columns, columns)
-    statement = insert + sql.SQL(text.rstrip().rstrip(";")) + sql.SQL("\n) as report")
+    statement = insert + subquery(text) + sql.SQL("\n) as report")
 
     def write() -> list[date]:
         if summaries:

@@ -87,26 +87,22 @@ def _title(dag_id: str, partition_key: str | None, conf: Mapping[str, Any] | Non
     return f"{dag_id} {partition_key or conf.get('month') or conf.get('day') or ''}".strip()
 
 
+def _run(context: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The ids of a task's DAG and run, and what its messages begin with."""
+    dag_id, run = context["dag"].dag_id, context.get("dag_run")
+    title = _title(dag_id, getattr(run, "partition_key", None), getattr(run, "conf", None))
+    return dag_id, context["run_id"], title
+
+
 def _alert_failure(context: Mapping[str, Any], *, even_without_warehouse: bool) -> None:
     from waybill.alerts import failure_text
 
+    dag_id, run_id, title = _run(context)
     task = context.get("ti")
     cause = context.get("exception") or context.get("reason")
-    run = context.get("dag_run")
-    text = failure_text(
-        _title(context["dag"].dag_id, getattr(run, "partition_key", None), getattr(run, "conf", None)),
-        context["run_id"],
-        getattr(task, "task_id", None),
-        str(cause) if cause else None,
-        getattr(task, "log_url", None),
-    )
-    _alert_once(
-        context["dag"].dag_id,
-        context["run_id"],
-        "failure",
-        text,
-        even_without_warehouse=even_without_warehouse,
-    )
+    task_id, url = (getattr(task, name, None) for name in ("task_id", "log_url"))
+    text = failure_text(title, run_id, task_id, str(cause) if cause else None, url)
+    _alert_once(dag_id, run_id, "failure", text, even_without_warehouse=even_without_warehouse)
 
 
 def alert_task_failure(context: Mapping[str, Any]) -> None:
@@ -123,8 +119,7 @@ def alert_approval(context: Mapping[str, Any], waiting: Sequence[Held], url: str
     """A run waits for somebody's word on what it may publish, which is given at `url`."""
     from waybill.alerts import approval_text
 
-    dag_id, run_id, run = context["dag"].dag_id, context["run_id"], context.get("dag_run")
-    title = _title(dag_id, getattr(run, "partition_key", None), getattr(run, "conf", None))
+    dag_id, run_id, title = _run(context)
     text = approval_text(title, run_id, waiting, url)
     _alert_once(dag_id, run_id, "approval", text, even_without_warehouse=True)
 
@@ -136,8 +131,7 @@ def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:
         from waybill import alerts
         from waybill.operators.session import warehouse
 
-        dag_id, run_id, run = context["dag"].dag_id, context["run_id"], context.get("dag_run")
-        title = _title(dag_id, getattr(run, "partition_key", None), getattr(run, "conf", None))
+        dag_id, run_id, title = _run(context)
         url = getattr(context.get("ti"), "log_url", None)
         try:
             with warehouse() as connection:

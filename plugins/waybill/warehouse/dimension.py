@@ -17,7 +17,7 @@ from waybill.intake.ledger import Run
 from waybill.period import ALL_TIME
 from waybill.reports import Built, FindBasis, build, sha256
 from waybill.settings import settings
-from waybill.warehouse.schema import columns_sql, equal_sql, relation
+from waybill.warehouse.schema import columns_sql, equal_sql, relation, subquery
 
 # In set operations nulls are equal, unlike in comparisons.
 _COMPARE = """
@@ -70,7 +70,7 @@ def build_dimension(
     def write() -> list[date]:
         connection.execute(
             sql.SQL("create temp table wanted on commit drop as select {names} from (\n").format(**parts)
-            + sql.SQL(text.rstrip().rstrip(";"))
+            + subquery(text)
             + sql.SQL("\n) as wanted"),
             ALL_TIME.parameters(settings().timezone),
         )

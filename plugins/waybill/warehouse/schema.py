@@ -43,6 +43,11 @@ def as_of_function(contract: Contract) -> sql.Identifier:
     return sql.Identifier(contract.domain, f"{contract.name}_as_of")
 
 
+def subquery(text: str) -> sql.SQL:
+    """The statement of a SQL file, to be put between parentheses."""
+    return sql.SQL(text.rstrip().rstrip(";"))
+
+
 def columns_sql(names: list[str], alias: str | None = None) -> sql.Composed:
     """A comma-separated list of quoted columns."""
     quoted = (sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)

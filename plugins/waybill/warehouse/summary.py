@@ -16,7 +16,7 @@ from waybill.intake.ledger import Run
 from waybill.period import ALL_TIME
 from waybill.reports import Built, FindBasis, build, sha256
 from waybill.settings import settings
-from waybill.warehouse.schema import columns_sql, equal_sql, relation, touched_relation
+from waybill.warehouse.schema import columns_sql, equal_sql, relation, subquery, touched_relation
 
 _TAKE = """
 create temp table touched on commit drop as select {key} from {table} limit 0;
@@ -64,7 +64,7 @@ def build_summary(connection: Connection, contract: Contract, find_basis: FindBa
         "updated_at": sql.Identifier(contract.updated_at_column),
         "key_of_t": equal_sql("t", "k", contract.key),
         "key_of_s": equal_sql("s", "k", contract.key),
-        "text": sql.SQL(text.rstrip().rstrip(";")),
+        "text": subquery(text),
     }
 
     def execute(statement: str) -> None:
