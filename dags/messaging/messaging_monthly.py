@@ -15,9 +15,9 @@ scheduled run is the day after its month; of a backfill's run it is the first da
   mended and sent again under the same name, then clear the task. Until then every later month stops there, too, because
   a run takes in earlier files first; deleting the object lets them go on without it.
 * `quality` fails: a check of a contract does not hold. `select * from waybill.check_result where not passed`.
-* `publish` waits for input: more checks of a report warn than its contract lets (`maxWarnings`). Whoever may run the
-  DAG answers under *Browse → Required Actions*; approved, the month is published. A refusal is recorded and
-  fails the run; clear the task to be asked again.
+* `publish` waits for input, and a message says so: more checks of a report warn than its contract lets (`maxWarnings`).
+  Whoever may run the DAG answers under *Browse → Required Actions*; approved, the month is published. A refusal
+  is recorded and fails the run; clear the task to be asked again.
 * Anything else is retried with growing pauses; it is infrastructure.
 
 One alert goes out for a failed run, and one when a run is late and has not ended.

@@ -15,9 +15,10 @@ any, so that a lost one changes nothing. Files that land together are one run. B
 * `quality` fails on a check of the lines of a day that is to be reported: nothing is reported before it holds.
 * `reports` fails on a check of a report: the days that passed are up to date, the others stay as they were and are
   tried again by the next run. `select * from waybill.check_result where not passed` shows those of both.
-* `publish` waits for input: more checks of a report warn than its contract lets (`maxWarnings`). Whoever may run the
-  DAG answers under *Browse → Required Actions*; approved, the day is published. A refusal is recorded and fails the
-  run; clear the task to be asked again. Files that land meanwhile are taken in when it is answered.
+* `publish` waits for input, and a message says so: more checks of a report warn than its contract lets (`maxWarnings`).
+  Whoever may run the DAG answers under *Browse → Required Actions*; approved, the day is published. A refusal is
+  recorded and fails the run; clear the task to be asked again. Files that land meanwhile are taken in when it is
+  answered.
 * `complete` only says that a task before it failed.
 * Anything else is retried with growing pauses; it is infrastructure.
 

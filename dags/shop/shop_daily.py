@@ -18,9 +18,9 @@ computed anew. *Run After* of a scheduled run is the day after the one it stands
 * `quality` fails: a check of a contract does not hold. `select * from waybill.check_result where not passed`.
 * `curated` or `marts` fails on a check: the tables that passed are up to date, the others stay as they were and
   are tried again by the next run.
-* `publish` waits for input: more checks of a report warn than its contract lets (`maxWarnings`). Whoever may run the
-  DAG answers under *Browse → Required Actions*; approved, what ends on that day is published. A refusal is recorded and
-  fails the run; clear the task to be asked again.
+* `publish` waits for input, and a message says so: more checks of a report warn than its contract lets (`maxWarnings`).
+  Whoever may run the DAG answers under *Browse → Required Actions*; approved, what ends on that day is
+  published. A refusal is recorded and fails the run; clear the task to be asked again.
 * Anything else is retried with growing pauses; it is infrastructure.
 
 One alert goes out for a failed run, and one when a run is late and has not ended. Rows that came more than seven days
