@@ -293,14 +293,20 @@ def test_a_trend_of_revenue_draws_revenue_and_says_so(dsn: str) -> None:
     contract = load_all()["shop_report.revenue_trend"]
     days = [Period.parse("day", f"2026-02-{number:02d}") for number in (1, 2)]
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
-        for day in days:
-            fill_report(connection, contract, day)
+        for period in (*days, *(Period.parse("month", f"2026-{number:02d}") for number in (1, 2))):
+            fill_report(connection, contract, period)
         found = business.page(connection, "shop", days[-1])
-        stored = connection.execute("select net_revenue from shop_report.revenue_trend order by 1").fetchall()
+        stored = connection.execute(
+            "select net_revenue from shop_report.revenue_trend where cadence = 'day' order by period"
+        ).fetchall()
     (card,) = found.cards
     assert card.line
     assert [point.text for point in card.line.points] == [text(value) for (value,) in stored]
-    assert "Net revenue" in Page(pages.business(found, root="")).text.partition("Revenue trend")[2]
+    page = Page(pages.business(found, root=""))
+    assert "Net revenue" in page.text.partition("Revenue trend")[2]
+    choices = [attributes for tag, attributes in page.tags if tag == "input"]
+    assert [(one["id"], "checked" in one) for one in choices] == [("trend-day", True), ("trend-month", False)]
+    assert len({one["name"] for one in choices}) == 1, "one line is shown at a time"
 
 
 def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
