@@ -54,7 +54,7 @@ def deadline_text(title: str, run_id: str, deadline: str) -> str:
     )
 
 
-def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str | None) -> str:
+def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str) -> str:
     """The message of a run that asks: which reports wait, what their checks warn of, and where to answer (`url`)."""
     lines = [f"{title}: the run {run_id} waits for an approval of {_many(len(waiting), 'report')}."]
     lines += [f"{one}: {'; '.join(one.warnings)}" for one in waiting]
@@ -62,7 +62,7 @@ def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str | N
         "More checks warn than the contract lets. Until somebody answers, neither that is published "
         "nor what else of the domain ends on the same day."
     )
-    return "\n".join([*lines, *([f"Answer: {url}"] if url else [])])
+    return "\n".join([*lines, f"Answer: {url}"])
 
 
 _BUILT = """

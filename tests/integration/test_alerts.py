@@ -135,11 +135,11 @@ def test_who_is_to_approve_is_told_once_what_waits_why_and_where(
                 "threshold, passed, run_id) values (%s, %s, 'month', '2026-03-01', %s, %s, '<=', 0, false, %s)",
                 (report, check, severity, observed, run_id),
             )
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example")
     monkeypatch.setattr("airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **_: None)
     operator = PublishOperator(task_id="publish", domain="messaging", cadence="month")
     monkeypatch.setattr(operator, "publish", lambda *_: [])
-    task = SimpleNamespace(id="1", dag_id="messaging_monthly", run_id=run_id, task_id="publish", map_index=-1)
+    place = f"https://example.org/airflow/dags/messaging_monthly/runs/{run_id}/tasks/publish"
+    task = SimpleNamespace(id="1", log_url=f"{place}?try_number=1")
     run = SimpleNamespace(partition_key="2026-03", conf={})
     context = {"dag": DAG, "run_id": run_id, "ti": task, "task_instance": task, "dag_run": run}
     for _ in range(2):
@@ -148,8 +148,7 @@ def test_who_is_to_approve_is_told_once_what_waits_why_and_where(
     [message] = queue.messages()
     assert message["Subject"].startswith("messaging_monthly 2026-03: ")
     assert f"{report} 2026-03: segment_share_sum is 99, must be <= 0" in message["Message"]
-    place = f"https://airflow.example/dags/messaging_monthly/runs/{run_id}/tasks/publish/required_actions"
-    assert place in message["Message"]
+    assert message["Message"].endswith(f"Answer: {place}/required_actions")
     assert noted(warehouse) == [("messaging_monthly", run_id, "approval", ["waybill_alerts_sns"])]
 
 

@@ -115,11 +115,13 @@ def alert_failure(context: Mapping[str, Any]) -> None:
     _alert_failure(context, even_without_warehouse=True)
 
 
-def alert_approval(context: Mapping[str, Any], waiting: Sequence[Held], url: str | None) -> None:
-    """A run waits for somebody's word on what it may publish, which is given at `url`."""
+def alert_approval(context: Mapping[str, Any], waiting: Sequence[Held]) -> None:
+    """A run waits for somebody's word on what it may publish."""
     from waybill.alerts import approval_text
 
     dag_id, run_id, title = _run(context)
+    # Beside the task's log. Airflow's own link to that page loses the path below which Airflow is, if there is one.
+    url = f"{context['ti'].log_url.partition('?')[0]}/required_actions"
     text = approval_text(title, run_id, waiting, url)
     _alert_once(dag_id, run_id, "approval", text, even_without_warehouse=True)
 

@@ -147,16 +147,9 @@ class _ApprovedOperator(HITLOperator, ABC):
         if waiting:
             self.subject = f"Publish {', '.join(map(str, waiting[:3]))}{' and others' if waiting[3:] else ''}?"
             self.body = question(waiting)
-            alert_approval(context, waiting, self._answered_at(context))
+            alert_approval(context, waiting)
             super().execute(context)
         return keys
-
-    def _answered_at(self, context: Any) -> str | None:
-        """The page with the question; None if Airflow does not know its own address."""
-        try:
-            return self.generate_link_to_ui(task_instance=context["ti"])
-        except ValueError:
-            return None
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> list[str]:
         from waybill.approval import approve, held_by, refuse
