@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
 
-demo: $(STAMP) ## set everything up, backfill twelve months and show the numbers
+demo: $(STAMP) ## set everything up, run the pipelines for real and show the numbers
 	@$(BIN)/waybill demo
 
 up: $(STAMP) ## start PostgreSQL, S3, the AWS APIs and Airflow

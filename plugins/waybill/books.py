@@ -31,6 +31,35 @@ class Gap:
         return f"{self.period} {self.subject}: {self.what}"
 
 
+@dataclass(frozen=True)
+class Missing:
+    """What a dataset or report lacks, in one period or several."""
+
+    subject: str
+    what: str
+    periods: list[Period]
+    """In order."""
+
+    @property
+    def which(self) -> str:
+        """The periods; of many only the first and the last ones, and how many they are."""
+        if len(self.periods) <= 6:
+            return ", ".join(map(str, self.periods))
+        first, last = (", ".join(map(str, some)) for some in (self.periods[:3], self.periods[-2:]))
+        return f"{first}, …, {last} ({len(self.periods)})"
+
+    def __str__(self) -> str:
+        return f"{self.which} {self.subject}: {self.what}"
+
+
+def summed_up(found: Iterable[Gap]) -> list[Missing]:
+    """The gaps by what is lacking, in order of dataset or report."""
+    by_subject: dict[tuple[str, str], list[Period]] = {}
+    for gap in sorted(found, key=lambda gap: (gap.period.cadence, gap.period.start)):
+        by_subject.setdefault((gap.subject, gap.what), []).append(gap.period)
+    return [Missing(subject, what, periods) for (subject, what), periods in sorted(by_subject.items())]
+
+
 def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> list[dict[str, Any]]:
     """Per period and dataset the files that count and the sum of their books, in order of period."""
     starts = [period.start for period in periods]

@@ -75,9 +75,10 @@ def run(*arguments: str, exit_code: int = 0) -> str:
 
 
 def incomplete(*arguments: str) -> set[tuple[str, str, str]]:
-    """(period, subject, what) of each line of `waybill books` that says what is incomplete; on standard output."""
+    """(period, subject, what) of all that `waybill books` says is incomplete, on standard output."""
     result = CliRunner().invoke(app, ["books", *(arguments or MONTHS)])
-    found = set(re.findall(r"^incomplete: (\S+) messaging\w*\.(\w+): (.*)$", result.stdout, re.MULTILINE))
+    lines = re.findall(r"^incomplete: (.+?) messaging\w*\.(\w+): (.*)$", result.stdout, re.MULTILINE)
+    found = {(period, subject, what) for periods, subject, what in lines for period in periods.split(", ")}
     assert result.exit_code == bool(found), result.output
     assert ("Complete: " in result.stdout) == (not found)
     return found
@@ -103,6 +104,9 @@ def test_a_complete_range_is_named_as_it_was_understood(warehouse: Connection) -
     assert incomplete() == set()
     assert "every check holds for 2026-01 to 2026-02." in run("books", "2026-1", "2026-2")
     assert incomplete("2026-01", "2026-03") >= {("2026-03", "traffic", "nothing was loaded or built")}
+    many = run("books", "2025-01", "2026-03", exit_code=1)
+    assert many.count("messaging.traffic: ") == 1, "a line for each thing that is missing, not for each period"
+    assert "incomplete: 2025-01, 2025-02, 2025-03, …, 2025-12, 2026-03 (13) messaging.traffic: nothing was" in many
 
 
 def test_a_file_that_landed_is_incomplete_until_it_is_loaded_and_its_reports_are_built(

@@ -130,7 +130,7 @@ def books(
 ) -> None:
     """Show the books of a range of periods and what keeps it from being complete; then the exit code is 1."""
     from waybill import show
-    from waybill.books import balances, incomplete
+    from waybill.books import balances, incomplete, summed_up
     from waybill.period import Period
     from waybill.warehouse.connection import connect
 
@@ -139,8 +139,8 @@ def books(
     with connect() as connection:
         show.show(console, show.books_table(balances(connection, domain, periods), periods))
         lacking = incomplete(connection, _s3(), domain, periods)
-    for gap in lacking:
-        console.print(f"incomplete: {gap}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for missing in summed_up(lacking):
+        console.print(f"incomplete: {missing}", style="red", markup=False, highlight=False, soft_wrap=True)
     if lacking:
         raise typer.Exit(1)
     console.print(

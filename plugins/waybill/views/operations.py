@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill import approval
-from waybill.books import Gap, known_gaps
+from waybill.books import Gap, Missing, known_gaps, summed_up
 from waybill.contracts import Contract
 from waybill.intake.ledger import imbalance, sums_sql
 from waybill.period import Period
@@ -180,16 +180,6 @@ def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     )
 
 
-@dataclass(frozen=True)
-class Missing:
-    """What a dataset or report lacks, in one period or several."""
-
-    subject: str
-    what: str
-    periods: list[Period]
-    """In order."""
-
-
 def missing(connection: Connection, scope: Scope) -> list[Missing]:
     """What is not there, or out of date, in the newest periods that a dataset of the domain was loaded for.
 
@@ -199,10 +189,7 @@ def missing(connection: Connection, scope: Scope) -> list[Missing]:
     for domain in scope.domains:
         if periods := _periods(connection, domain):
             found += known_gaps(connection, domain, periods)
-    by_subject: dict[tuple[str, str], list[Period]] = {}
-    for gap in sorted(found, key=lambda gap: (gap.period.cadence, gap.period.start)):
-        by_subject.setdefault((gap.subject, gap.what), []).append(gap.period)
-    return [Missing(subject, what, periods) for (subject, what), periods in sorted(by_subject.items())]
+    return summed_up(found)
 
 
 def _periods(connection: Connection, domain: str) -> list[Period]:
