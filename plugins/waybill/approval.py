@@ -108,11 +108,13 @@ def held_by(connection: Connection, contracts: Iterable[Contract], run: Run) -> 
 
 
 def question(waiting: Sequence[Held]) -> str:
-    """What is asked, in Markdown."""
-    return "\n".join(
-        ["More of their checks warn than their contracts let. Approve to publish what they are part of.", ""]
-        + [f"* `{one}`: {'; '.join(one.warnings)}" for one in waiting]
-    )
+    """What is asked, in Markdown: each report with what its checks warn of, and what these look for."""
+    lines = ["More of their checks warn than their contracts let. Approve to publish what they are part of.", ""]
+    for one in waiting:
+        lines.append(f"* `{one}`")
+        looks_for = {check.name: check.description for check in one.contract.checks}
+        lines += [f"  * {warning}: {looks_for.get(warning.partition(' ')[0], '')}" for warning in one.warnings]
+    return "\n".join(lines)
 
 
 def approve(connection: Connection, waiting: Iterable[Held], who: str) -> None:

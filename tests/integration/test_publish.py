@@ -21,7 +21,7 @@ import pytest
 from psycopg import Connection
 
 from messaging_months import RUN, build_month, database, month, put, report_rows, sample, take_in_month
-from waybill.approval import approve, held_by, refuse
+from waybill.approval import approve, held_by, question, refuse
 from waybill.books import Gap, gaps
 from waybill.contracts import load_domain
 from waybill.errors import DataError
@@ -225,6 +225,7 @@ def test_content_that_warns_too_much_waits_until_just_it_is_approved(built: Conn
     (asked,) = held_by(built, [contract], one)
     assert (published(), held_by(built, [contract], other)) == ([], [])
     assert asked.warnings == ("loyal_top_customers_unnamed is 2, must be = 0",)
+    assert f"  * loyal_top_customers_unnamed is 2, must be = 0: {warning.description}" in question([asked])
     build(2, other)
     approve(built, [asked], "somebody")
     assert published() == [], "what was approved is not what is there now"
