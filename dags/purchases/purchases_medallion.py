@@ -19,8 +19,7 @@ another setting, the next run loads every file again. A purchase without a rate 
   others are loaded and published. Have it mended and sent again under the same name: nothing else is to be done. The
   same content is not tried again, nor told again, unless a run is triggered for the file or its day.
 * `curated` or `reports` fails on a check: days that passed are up to date, the others are tried again by the next run.
-* `publish` waits for input, and a message says so: more checks warn than the contract lets. Answer under *Browse →
-  Required Actions*.
+* `publish` waits, and a message says so: too many checks warn. Answer under *Browse → Required Actions*.
 * `complete` only says that a task before it failed. Anything else is infrastructure, and retried with growing pauses.
 
 One alert goes out for a failed run, and one for a run that is late; one that changed something tells what, once.

@@ -5,14 +5,28 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _TURN_SECONDS = 0.0002
-"""How long a thread may keep Python's lock from another. Python's own 5 ms are long beside what a stage does with a
-batch: the stages would wait for each other, and a core for both."""
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """Let threads hand Python's lock to each other more often, while several stages work.
+
+    Python's own turns of 5 ms are long beside what a stage does with a batch: the stages would wait for each other,
+    and a core for both.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def ahead(items: Iterable[T], depth: int = 4) -> Generator[T]:
@@ -43,8 +57,6 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T]:
             put(None, None)
 
     thread = threading.Thread(target=produce, daemon=True)
-    turn_before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN_SECONDS)
     thread.start()
     try:
         while (taken := ready.get()) != (None, None):
@@ -56,4 +68,3 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T]:
     finally:
         stopped.set()
         thread.join()
-        sys.setswitchinterval(turn_before)

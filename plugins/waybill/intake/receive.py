@@ -21,7 +21,7 @@ from typing import Any
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.ahead import ahead
+from waybill.intake.ahead import ahead, short_turns
 from waybill.intake.json_records import is_json, write_lines
 from waybill.intake.landing import LandedFile
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
@@ -179,7 +179,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
     columns = match_header(name, header, contract)
     body = folder / "body.csv"
     counter, decoder, is_text = RecordCounter(len(header)), codecs.getincrementaldecoder("utf-8")(), True
-    with body.open("wb") as stream, closing(ahead(chunks)) as arriving:
+    with body.open("wb") as stream, short_turns(), closing(ahead(chunks)) as arriving:
         for chunk in itertools.chain((rest,), arriving, (b"",)):
             stream.write(chunk)
             counter.feed(chunk)
