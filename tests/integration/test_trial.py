@@ -56,6 +56,18 @@ def test_a_file_without_a_newly_required_column_would_be_refused(landing: Landin
     assert "batch_id" in trial.refusal
 
 
+def test_files_that_todays_contract_refuses_as_a_whole_are_tried_as_well(landing: Landing, tmp_path: Path) -> None:
+    header = TRAFFIC.replace("interactions_count", "how_many")
+    assert header != TRAFFIC
+    landing.put("traffic", MONTH, csv_body(header, [*traffic_rows(3), "4,2026-03-04,1,1,1,-5,1.00"]), "a.csv")
+    landing.put("traffic", MONTH, b"", "b.csv")
+    both = "synonyms: [{synonym: interactions}, {synonym: how_many}]"
+    other, empty = tried(landing, tmp_path, ("synonyms: [{synonym: interactions}]", both))
+    assert (other.rows, other.newly_rejected, other.newly_accepted, other.refusal) == (4, 0, 3, None)
+    assert (empty.rows, empty.newly_accepted) == (0, 0)
+    assert "b.csv: the file is empty" in str(empty.refusal)
+
+
 def test_a_trial_writes_nothing(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, traffic_rows(3)))
     before = landing.row_counts()

@@ -91,12 +91,18 @@ def _try_file(
     contracts: Mapping[str, Contract],
     file: LandedFile,
 ) -> FileTrial:
-    rejected_today = _rejects(connection, s3, today, contracts, file)
+    try:
+        rejected_today = _rejects(connection, s3, today, contracts, file)
+    except DataError:  # today's contract refuses the file as a whole
+        rejected_today = None
     try:
         rejected_then = _rejects(connection, s3, proposed, contracts, file)
     except DataError as error:
-        return FileTrial(file.key, rejected_today.rows, refusal=str(error))
+        return FileTrial(file.key, rejected_today.rows if rejected_today else 0, refusal=str(error))
     trial = FileTrial(file.key, rejected_then.rows)
+    if rejected_today is None:
+        trial.newly_accepted = rejected_then.rows - len(rejected_then.reasons)
+        return trial
     for record, reasons in rejected_then.reasons.items():
         if record in rejected_today.reasons:
             continue
