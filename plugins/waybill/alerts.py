@@ -50,8 +50,8 @@ def deadline_text(title: str, run_id: str, deadline: str) -> str:
     """The message of a run that is late."""
     return (
         f"{title}: the run {run_id} has not finished by {deadline}.\n"
-        "Look whether its files have landed (the task named landed waits for them), whether publish waits for an approval, "
-        "and whether a task is being retried."
+        "Look whether its files have landed (the task named landed waits for them), whether publish waits for an "
+        "approval, and whether a task is being retried."
     )
 
 
