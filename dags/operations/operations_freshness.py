@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
-from waybill.operators import DEFAULT_ARGS, FreshnessOperator, alert_failure, deadline_alert
+from waybill.operators import DEFAULT_ARGS, FreshnessOperator, alert_failure, deadline_alert, owner_links
 
 with DAG(
     dag_id="operations_freshness",
@@ -33,6 +33,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
+    owner_links=owner_links(),
     on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=1),
 ):

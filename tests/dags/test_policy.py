@@ -38,7 +38,12 @@ DAG_IDS = {
 @pytest.fixture(scope="session")
 def bag() -> BundleDagBag:
     folder = PROJECT_ROOT / "dags"
-    return BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAYBILL_OWNER_LINK", "mailto:data@example.org")
+        settings.cache_clear()
+        found = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
+    settings.cache_clear()
+    return found
 
 
 @pytest.fixture(params=sorted(DAG_IDS))
@@ -61,6 +66,7 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
     assert dag.dag_display_name != dag.dag_id
     assert dag.description
     assert dag.tags
+    assert dag.owner_links == {"data-platform": "mailto:data@example.org"}
     assert dag.doc_md
     assert "**What it does.**" in dag.doc_md
     assert re.search(r"\*\*(Which (month|day)|When it runs)\.\*\*", dag.doc_md)
