@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
+from waybill import approval
 from waybill.contracts import Contract, load_domain
 from waybill.intake.landing import list_landed, pending
 from waybill.intake.ledger import COUNTS, sums_sql
@@ -162,7 +163,12 @@ def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequenc
         (sorted({name for name, _ in wanted}), starts),
     ).fetchall()
     return missing + [
-        Gap(Period.of(cadence, start), subject, f"check {check} failed") for subject, cadence, start, check in failed
+        Gap(
+            Period.of(cadence, start),
+            subject,
+            "waits for an approval, or was refused one" if check == approval.CHECK else f"check {check} failed",
+        )
+        for subject, cadence, start, check in failed
     ]
 
 

@@ -240,7 +240,7 @@ def test_content_that_warns_too_much_waits_until_just_it_is_approved(built: Conn
         built, [asked], one, "somebody"
     )
     assert published() == []
-    gap = Gap(key, contract.table, "check unapproved_warnings failed")
+    gap = Gap(key, contract.table, "waits for an approval, or was refused one")
     assert gap in gaps(built, [contract], [key])
     assert built.execute(
         "select dataset, run_id, message from waybill.refusal where dataset = %s", (contract.table,)
