@@ -13,11 +13,12 @@ from psycopg import Connection
 from landing_support import csv_body
 from messaging_months import RUN
 from purchase_files import CONTRACTS, HEADER, Purchase, Purchases, Rate
-from waybill.contracts import ContractError, load
+from waybill.contracts import ContractError, load, load_domain
 from waybill.errors import DataError
 from waybill.intake.landing import list_landed
+from waybill.intake.ledger import Books
 from waybill.intake.replay import replay_waiting
-from waybill.intake.run import take_in_arrived
+from waybill.intake.run import take_in_arrived, take_in_file
 from waybill.settings import PROJECT_ROOT, settings
 
 if TYPE_CHECKING:
@@ -132,6 +133,22 @@ def test_a_purchase_waits_in_quarantine_until_its_rate_has_come(purchases: Purch
     assert replay_waiting(connection, CONTRACTS["purchases"], CONTRACTS, RUN) == []
     ledger = "select rows_in, inserted, rejected from waybill.load_file where dataset = 'purchases.purchases'"
     assert connection.execute(ledger).fetchall() == [(3, 2, 1)]
+
+
+def test_a_file_whose_rates_have_not_come_waits_in_quarantine_and_is_not_refused(purchases: Purchases) -> None:
+    contracts = load_domain("purchases")
+    assert contracts["purchases"].reject_threshold_pct < 50
+
+    def take_in(name: str, *rows: Purchase) -> Books | None:
+        file = purchases.land("purchases", DAY, name, rows)
+        return take_in_file(purchases.connection, purchases.bucket, file, contracts["purchases"], contracts, RUN)
+
+    early = [Purchase(str(number), date="2026-02-01") for number in (1, 2)]
+    assert take_in("early.csv", *early) == Books(rows_in=2, rejected=2)
+    with pytest.raises(DataError, match=r"wrong\.csv: 1 of 2 rows do not meet .* type:amount in 1 rows"):
+        take_in("wrong.csv", Purchase("3", date="2026-02-01"), Purchase("4", amount="x", date="2026-02-01"))
+    purchases.arrive("rates", "2026-03-10", "r.csv", [Rate("USD", "2026-02-01")])
+    assert ids(purchases.connection) == ["1", "2"]
 
 
 def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import Connection, sql
 
+from waybill.contracts import Contract
 from waybill.intake.transfer import copy_batches, repeated
 from waybill.intake.validate import Reject
 
@@ -45,6 +46,21 @@ def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int, 
         "where file_id = %s group by reason order by count(*) desc, reason",
         (file_id,),
     ).fetchall()
+
+
+def waiting_reasons(contract: Contract) -> list[str]:
+    """The reasons of a row that only waits until what it refers to is in force."""
+    return [f"in_force:{column.name}" for column in contract.columns if column.in_force_on]
+
+
+def waiting_rows(connection: Connection, contract: Contract, file_id: int) -> int:
+    """How many of a file's rejects have no flaw but that."""
+    row = connection.execute(
+        "select count(*) from waybill.quarantine where file_id = %s and reasons <@ %s::text[]",
+        (file_id, waiting_reasons(contract)),
+    ).fetchone()
+    assert row
+    return int(row[0])
 
 
 def open_rows(connection: Connection, file_id: int, records: list[int] | None = None) -> list[tuple[int, str]]:

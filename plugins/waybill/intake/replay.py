@@ -96,7 +96,7 @@ def replay_waiting(
         "inner join waybill.load_file as f using (file_id) "
         "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null and q.reasons <@ %s::text[] "
         "order by q.file_id, q.record",
-        (contract.table, [f"in_force:{column.name}" for column in columns]),
+        (contract.table, quarantine.waiting_reasons(contract)),
     ).fetchall()
     since = in_force_since(connection, contract, contracts) if waiting else {}
     by_file: dict[int, list[int]] = {}

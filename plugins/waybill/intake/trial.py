@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.intake import quarantine
 from waybill.intake.landing import LandedFile, list_landed, pending
 from waybill.intake.load import reference_values
 from waybill.intake.receive import receive
@@ -64,7 +65,9 @@ def judge_pending(
             continue
         reasons = Counter(reason for those in rejects.reasons.values() for reason in those)
         judged = {"rows_in": rejects.rows, "rejected": len(rejects.reasons), "reasons": dict(reasons.most_common())}
-        if len(rejects.reasons) * 100 > contract.reject_threshold_pct * rejects.rows:
+        waits = set(quarantine.waiting_reasons(contract))
+        flawed = sum(not waits.issuperset(those) for those in rejects.reasons.values())
+        if flawed * 100 > contract.reject_threshold_pct * rejects.rows:
             judged["refused"] = f"more than {contract.reject_threshold_pct:g} % of the rows are rejected"
         found[file.key] = judged
         log.info("%s would be judged: %s", file.uri, judged)
