@@ -99,13 +99,12 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "API__SECRET_KEY": state.secrets["session"],
         "API_AUTH__JWT_SECRET": state.secrets["jwt"],
         # A task in between two others costs 0.3 s instead of 0.7 s when the scheduler looks often.
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         # Half of all tasks hold their slot for this long after their end, until Airflow sees that they are gone.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # Tasks that a killed scheduler had queued are found after seconds, not after five minutes.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         # What is told at a run's end is told by the process that reads its file, which on a busy machine takes long.
