@@ -212,6 +212,10 @@ class Contract:
             return None
         return [*getattr(settings(), self.filter_column.only_values_of or "")]
 
+    def tolerates(self, rejected: int, rows: int) -> bool:
+        """Whether a file may have so many rejected rows."""
+        return rejected * 100 <= self.reject_threshold_pct * rows
+
     @property
     def lands_any_time(self) -> bool:
         """Whether files land when they are ready, several a day or none, and no period waits for one."""

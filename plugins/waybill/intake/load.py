@@ -201,12 +201,11 @@ def _malformed(received: ReceivedFile, contract: Contract, target: Path) -> list
 def _check_threshold(
     connection: Connection, received: ReceivedFile, contract: Contract, file_id: int, books: Books
 ) -> None:
-    allowed = contract.reject_threshold_pct * books.rows_in / 100
-    if books.rejected <= allowed:
+    if contract.tolerates(books.rejected, books.rows_in):
         return
     # A row that came before what it refers to is no flaw of the file: a refused file would not see it come.
     rejected = books.rejected - quarantine.waiting_rows(connection, contract, file_id)
-    if rejected <= allowed:
+    if contract.tolerates(rejected, books.rows_in):
         return
     reasons = "; ".join(
         f"{reason} in {rows} rows (first: record {first})"

@@ -67,7 +67,7 @@ def judge_pending(
         judged = {"rows_in": rejects.rows, "rejected": len(rejects.reasons), "reasons": dict(reasons.most_common())}
         waits = set(quarantine.waiting_reasons(contract))
         flawed = sum(not waits.issuperset(those) for those in rejects.reasons.values())
-        if flawed * 100 > contract.reject_threshold_pct * rejects.rows:
+        if not contract.tolerates(flawed, rejects.rows):
             judged["refused"] = f"more than {contract.reject_threshold_pct:g} % of the rows are rejected"
         found[file.key] = judged
         log.info("%s would be judged: %s", file.uri, judged)
