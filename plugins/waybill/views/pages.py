@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import jinja2
 
 from waybill.contracts import Contract
+from waybill.intake.ledger import COUNTS
 from waybill.show import text
 from waybill.views import business as views_business
 from waybill.views import catalog
@@ -35,7 +36,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": text, "words": catalog.in_words, "moment": _moment, "rows": _rows}
-    environment.globals |= {"assets_version": _assets_version(), "query": _query}
+    environment.globals |= {"assets_version": _assets_version(), "counts": COUNTS, "query": _query}
     return environment
 
 
