@@ -232,8 +232,9 @@ def _good(contract: Contract, period: Period) -> str:
         else:
             conditions.append(f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end")
     conditions += [good for _, good in (*_period_rules(contract, period), *_row_rules(contract))]
-    # A missing value makes its condition, and so the whole, null.
-    return "coalesce(" + "\n    and ".join(conditions) + ", false)"
+    # A missing value makes its condition, and so the whole, null. As a case each condition looks only at the rows that
+    # met those before it, and no column of truth values is kept of any.
+    return "case when " + "\n    and ".join(conditions) + " then true else false end"
 
 
 def _reasons(contract: Contract, period: Period) -> list[str]:
