@@ -16,8 +16,7 @@ from psycopg import Connection
 from landing_support import csv_body, total
 from messaging_months import RUN
 from shop_landing import LAYOUTS, SHOP, Shop
-from waybill.contracts import Column, Contract, ContractError
-from waybill.contracts.odcs import RowRule
+from waybill.contracts import Column, Contract, ContractError, RowRule
 from waybill.intake.replay import replay
 from waybill.intake.validate import open_duckdb
 

@@ -21,8 +21,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from waybill.contracts import Column, Contract, ContractError, load, load_all
-from waybill.contracts.odcs import RowRule
+from waybill.contracts import Column, Contract, ContractError, RowRule, load, load_all
 from waybill.contracts.validation import compile_query
 from waybill.period import Period
 from waybill.review import review
@@ -301,7 +300,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
             "the properties of a check must be columns of the contract",
         ),
         ("name: traffic_account_mismatch_pct", "name: traffic_present", "every check needs a name of its own"),
-        ("latency, value: 1, unit: d", "latency, value: 1, unit: weeks", "the unit of a latency must be d or h"),
+        ("latency, value: 1, unit: d", "latency, value: 1, unit: weeks", "the latency must be in days"),
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),

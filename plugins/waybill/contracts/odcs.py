@@ -5,24 +5,20 @@ https://bitol-io.github.io/open-data-contract-standard/
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
 
-from waybill.errors import DataError
+from waybill.contracts.contract import Check, Column, Contract, ContractError, LoadMode, Metric, RowRule
 from waybill.period import Cadence
 from waybill.settings import PREFIX, Settings, settings
 
-Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
-LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
 _OPERATORS = {
     "mustBe": "=",
     "mustNotBe": "<>",
@@ -48,9 +44,6 @@ _SCHEMA_CUSTOM_PROPERTIES = {
     "updatedAtColumn",
     "versionColumn",
 }
-
-_RULE_WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")+)"|([a-z_]\w*)(?!\w*\s*[(])""", re.IGNORECASE)
-"""Texts, quoted names, and words that are not called as functions."""
 _SQL_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -59,214 +52,6 @@ _SQL_WORDS = frozenset(
         "timestamptz to true varchar when year",
     )
 )
-
-
-class ContractError(DataError):
-    """A contract file is not valid, or asks for what cannot be done."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table, as the contract declares it."""
-
-    name: str
-    description: str
-    logical_type: str
-    physical_type: str
-    required: bool = False
-    unique: bool = False
-    partitioned: bool = False
-    key_position: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    enum: tuple[str, ...] = ()
-    spellings: tuple[str, ...] = ()
-    """Other names under which the column may arrive."""
-    reference: tuple[str, str] | None = None
-    """(dataset, column) of the same domain that must hold the value."""
-    infers_unknown: bool = False
-    """An unknown value of the reference is let in: its dimension gets an inferred member."""
-    in_force_on: str | None = None
-    """The date column on which a row of the reference must be in force: not begin later, by its period column."""
-    classification: str | None = None
-    business_name: str | None = None
-    null_words: tuple[str, ...] = ()
-    """Words that stand for an absent value, in any case."""
-    date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
-    """How a date may be written: some of `DATE_FORMS`."""
-    index: Literal["ascending", "descending"] | None = None
-    """An index of the column alone, and its direction."""
-    only_values_of: str | None = None
-    """The setting, by field name, that lists the values of interest: rows with another one are filtered."""
-
-    @property
-    def checked_reference(self) -> tuple[str, str] | None:
-        """The reference by which rows are judged: none if unknown values are let in."""
-        return None if self.infers_unknown else self.reference
-
-
-@dataclass(frozen=True)
-class Check:
-    """One quality check: a number, compared with a threshold; `error` stops the run, `warning` warns."""
-
-    name: str
-    description: str
-    query: str | None
-    """SQL that gives one number; without it the metric says what is counted in the rows of the period."""
-    operator: str
-    threshold: float
-    severity: Literal["error", "warning"]
-    metric: Metric = "rowCount"
-    columns: tuple[str, ...] = ()
-    """What the metric looks at; a row counts as a whole."""
-    is_percent: bool = False
-    """Whether the metric is a share of the period's rows."""
-
-
-@dataclass(frozen=True)
-class RowRule:
-    """A condition over several columns of a row that must hold; a broken one is the reason `rule:<name>`."""
-
-    name: str
-    expression: str
-    """In the SQL that PostgreSQL and DuckDB share, over the contract's columns."""
-
-    @property
-    def words(self) -> set[str]:
-        """The words of the expression that are neither text nor called as functions: columns, and words of SQL."""
-        return {quoted or word.lower() for quoted, word in _RULE_WORDS.findall(self.expression)} - {""}
-
-
-@dataclass(frozen=True)
-class Contract:
-    """One table: its columns, key, checks and how its files are loaded."""
-
-    domain: str
-    name: str
-    version: str
-    description: str
-    grain: str
-    columns: tuple[Column, ...]
-    load_mode: LoadMode
-    reject_threshold_pct: float
-    lookback_periods: int | None
-    """How many periods before its own a file may hold rows of; None: any number."""
-    checks: tuple[Check, ...]
-    document: str
-    """The file's text."""
-    cadences: tuple[Cadence, ...] = ()
-    """How long the periods are that files or rows stand for; only reports have several."""
-    period_column: str | None = None
-    """The date or timestamptz column that says to which period a row belongs."""
-    version_column: str | None = None
-    """Of several rows of a key the one with the greatest value here stands."""
-    landing_day_column: str | None = None
-    """Holds the day on which the row's file landed; no file brings it. Files of such a dataset land at any time."""
-    occurrence_column: str | None = None
-    """Tells rows of a file apart that agree in the rest of the key: 1 for the first; no file brings it."""
-    updated_at_column: str | None = None
-    """Of a summary: holds when another column of the row changed last; its SQL does not give it."""
-    row_rules: tuple[RowRule, ...] = ()
-    days_before: int | None = 0
-    """How many days before its period a report reads; None: all."""
-    days_after: int = 0
-    latency_days: int | None = None
-    """How many days after its period's end a file has landed at the latest; None: nothing is promised."""
-    max_warnings: int | None = None
-    """With more checks of a report that warn, somebody must approve it before it is published; None: any number."""
-
-    @property
-    def table(self) -> str:
-        """`schema.name`, for messages and the ledger."""
-        return f"{self.domain}.{self.name}"
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the file's text: tells two contracts of one version apart."""
-        return hashlib.sha256(self.document.encode()).hexdigest()
-
-    @property
-    def names(self) -> list[str]:
-        """Column names in the contract's order."""
-        return [column.name for column in self.columns]
-
-    @property
-    def delivered_columns(self) -> list[Column]:
-        """The columns that files bring, in the contract's order."""
-        computed = (self.landing_day_column, self.occurrence_column)
-        return [column for column in self.columns if column.name not in computed]
-
-    @property
-    def content(self) -> list[str]:
-        """Names of the columns beside the key that files bring: deliveries of a key are equal if these are."""
-        return [column.name for column in self.delivered_columns if column.key_position is None]
-
-    @property
-    def filter_column(self) -> Column | None:
-        """The column by which rows are filtered, if the contract says so."""
-        return next((column for column in self.columns if column.only_values_of), None)
-
-    @property
-    def kept_values(self) -> list[str] | None:
-        """The values of that column whose rows are kept, by today's settings; None if nothing is filtered."""
-        if self.filter_column is None:
-            return None
-        return [*getattr(settings(), self.filter_column.only_values_of or "")]
-
-    def tolerates(self, rejected: int, rows: int) -> bool:
-        """Whether a file may have so many rejected rows."""
-        return rejected * 100 <= self.reject_threshold_pct * rows
-
-    @property
-    def lands_any_time(self) -> bool:
-        """Whether files land when they are ready, several a day or none, and no period waits for one."""
-        return self.landing_day_column is not None
-
-    def has_instants(self, name: str | None) -> bool:
-        """Whether a column holds instants rather than days."""
-        return any(column.name == name and column.physical_type == "timestamptz" for column in self.columns)
-
-    @property
-    def key(self) -> list[str]:
-        """Names of the primary key's columns, by position."""
-        keyed = [column for column in self.columns if column.key_position is not None]
-        return [column.name for column in sorted(keyed, key=lambda column: column.key_position or 0)]
-
-    @property
-    def row_key(self) -> list[str]:
-        """Names of the columns that identify a delivered row: the key, and the version if there are several."""
-        return [*self.key, *([self.version_column] if self.version_column else [])]
-
-    @property
-    def cadence(self) -> Cadence:
-        """How long the periods of a dataset's files are."""
-        return self.cadences[0]
-
-    @property
-    def is_dataset(self) -> bool:
-        """Whether files bring its rows."""
-        return self.load_mode in ("snapshot", "changes", "merge")
-
-    @property
-    def is_merged(self) -> bool:
-        """Whether the rows of its files are merged by their key, so that older versions are kept as superseded."""
-        return self.load_mode in ("merge", "changes")
-
-    @property
-    def computed_columns(self) -> list[str]:
-        """Names of the columns that the SQL of a derived table gives."""
-        return [name for name in self.names if name != self.updated_at_column]
-
-    @property
-    def day_column(self) -> str | None:
-        """The column that says to which calendar day a row belongs, if rows belong to days."""
-        if self.is_dataset:
-            return self.period_column
-        return self.key[0] if self.cadences == ("day",) else None
-
-    @property
-    def is_partitioned(self) -> bool:
-        """Whether the table has a partition for each month of the period column."""
-        return any(column.partitioned for column in self.columns)
 
 
 @cache
@@ -325,24 +110,18 @@ def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool,
     return None, False, None
 
 
-_HOURS = {"h": 1, "d": 24}
-
-
-def _freshness(path: Path, table: str, columns: Sequence[Column], raw: Mapping[str, Any]) -> list[Check]:
+def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) -> list[Check]:
     """The check that follows from the latency of a column with dates or instants."""
     _, _, name = raw.get("element", "").rpartition(".")
     if not any(column.name == name and column.physical_type in ("date", "timestamptz") for column in columns):
         return []
-    if raw.get("unit") not in _HOURS:
-        raise ContractError(f"{path}: the unit of a latency must be d or h, not {raw.get('unit')!r}")
-    hours = float(raw["value"]) * _HOURS[raw["unit"]]
     return [
         Check(
             name=f"{table}_freshness",
             description=f"Hours from the newest {name} that is known to the end of the period.",
             query=None,
             operator="<=",
-            threshold=hours,
+            threshold=float(raw["value"]) * 24,
             severity="warning",
             metric="freshness",
             columns=(name,),
@@ -459,13 +238,14 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
     frequencies = [item.get("unit") for item in raw.get("slaProperties", []) if item["property"] == "frequency"]
     if unknown := set(frequencies) - set(_CADENCES):
         raise ContractError(f"{path}: the unit of a frequency must be one of {', '.join(_CADENCES)}, not {unknown}")
+    latency_days = _latency_days(path, raw)
     checks = [_check(path, item) for item in table.get("quality", [])]
     for column in table.get("properties", []):
         checks += [_check(path, item, column["name"]) for item in column.get("quality", [])]
     if custom.get("loadMode") in ("merge", "changes"):
         for item in raw.get("slaProperties", []):
             if item["property"] == "latency":
-                checks += _freshness(path, table["name"], columns, item)
+                checks += _freshness(table["name"], columns, item)
     before = custom.get("daysBefore", 0)
     contract = Contract(
         domain=raw["domain"],
@@ -489,7 +269,7 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
         days_before=None if before == "all" else int(before),
         days_after=int(custom.get("daysAfter", 0)),
-        latency_days=_latency_days(path, raw),
+        latency_days=latency_days,
         max_warnings=custom.get("maxWarnings"),
         document=document,
     )

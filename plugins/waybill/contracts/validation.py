@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 
-from waybill.contracts.odcs import Column, Contract, ContractError
+from waybill.contracts.contract import Column, Contract, ContractError
 from waybill.period import Period
 from waybill.settings import settings
 
