@@ -25,7 +25,7 @@ from waybill.period import Period
 from waybill.pipelines import dag_of
 from waybill.provenance import code_version
 from waybill.settings import settings
-from waybill.views import business, catalog, history, operations, pages, rejected
+from waybill.views import business, catalog, history, operations, pages, rejected, report_page
 from waybill.views.difference import published_difference
 from waybill.views.scope import LAST_PAGE, Scope, scope_of
 
@@ -101,8 +101,8 @@ def _add_failures(app: FastAPI) -> None:
             return _html(pages.message(_root(request), "Not possible", str(error.detail)), error.status_code)
         return JSONResponse({"detail": error.detail}, error.status_code, HEADERS)
 
-    @app.exception_handler(business.NothingBuilt)
-    async def nothing(request: Request, error: business.NothingBuilt) -> Response:
+    @app.exception_handler(report_page.NothingBuilt)
+    async def nothing(request: Request, error: report_page.NothingBuilt) -> Response:
         text = f"{error} Locally, `make demo` fills everything; else start a run of the domain's DAG."
         return _html(pages.message(_root(request), "Nothing to show yet", text), 404)
 
@@ -185,13 +185,13 @@ def _add_business(app: FastAPI, access: Access) -> None:
     def report(domain: str, key: str, name: str) -> Response:
         _report(domain, name)
         with access.reader() as connection:
-            return _html(pages.report(business.provenance(connection, domain, name, _period(key))))
+            return _html(pages.report(report_page.provenance(connection, domain, name, _period(key))))
 
     @app.get("/business/{domain}/{key}/{name}.json")
     def waybill(domain: str, key: str, name: str) -> Response:
         _report(domain, name)
         with access.reader() as connection:
-            body = pages.as_json(business.provenance(connection, domain, name, _period(key)))
+            body = pages.as_json(report_page.provenance(connection, domain, name, _period(key)))
         return Response(body, headers=HEADERS, media_type="application/json")
 
     @app.get("/business/{domain}/{key}/{name}.csv")
@@ -199,7 +199,7 @@ def _add_business(app: FastAPI, access: Access) -> None:
         _report(domain, name)
         period = _period(key)
         with access.reader() as connection:
-            body = business.csv_of(connection, domain, name, period)
+            body = report_page.csv_of(connection, domain, name, period)
         headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}_{period}.csv"'}
         return Response(body, headers=headers, media_type="text/csv; charset=utf-8")
 

@@ -7,42 +7,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from psycopg import Connection, errors, sql
-from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
-from waybill.errors import DataError
-from waybill.export import copy_csv
-from waybill.masking import masked_select, use_key
 from waybill.period import Cadence, Period
-from waybill.provenance import Waybill, trace
-from waybill.reports import of_period, sha256
-from waybill.show import text
+from waybill.reports import of_period
 from waybill.views import catalog, charts
 from waybill.views.layouts import LAYOUTS, Kpi, Layout, Matrix, Trend
-from waybill.warehouse.schema import columns_sql, relation
-from waybill.zones import report_files, report_schema
+from waybill.views.report_page import NothingBuilt, measure_of, rows_of, table, within
+from waybill.warehouse.schema import relation
+from waybill.zones import report_schema
 
 BARS = 12
 """How many rows a chart shows."""
 TABLE_ROWS = 25
 """How many rows the table under a chart shows."""
-REPORT_ROWS = 500
-"""How many rows the page of a report shows; the CSV has all."""
 TREND_PERIODS = 400
 SHADED = 12
 """How many lines a table of shades has."""
 LISTED: Mapping[Cadence, int] = {"day": 400, "week": 160, "month": 120}
 """How many periods of a cadence one can choose from."""
-
-
-class NothingBuilt(DataError):
-    """A domain has no report of the period yet."""
 
 
 @dataclass(frozen=True)
@@ -194,40 +183,6 @@ def _newest_within(connection: Connection, domain: str, period: Period) -> dict[
     return {report: Period.of(cadence, start) for report, cadence, start in rows}
 
 
-def _order(layout: Layout, contract: Contract) -> sql.Composable:
-    """Rows as people want them: by rank, by step, else by what the chart shows, the greatest first."""
-    ranks = [name for name in contract.names if name.endswith("_rank")]
-    if len(ranks) == 1 and len(contract.key) > 2 and contract.key[1] != ranks[0]:
-        ranks = [contract.key[1], *ranks]  # a rank within each group
-    if ranks or "step_number" in contract.names:
-        return columns_sql([*(ranks or ["step_number"]), *contract.key])
-    measured = _measure(layout, contract)
-    keys = columns_sql(contract.key)
-    if measured is None:
-        return keys
-    return sql.SQL("{} desc nulls last, {}").format(sql.Identifier(measured), keys)
-
-
-def _measure(layout: Layout, contract: Contract) -> str | None:
-    names = [column.name for column in charts.measures(contract)]
-    return layout.measure.get(contract.name, names[0] if names else None)
-
-
-def rows_of(
-    connection: Connection, domain: str, contract: Contract, period: Period, limit: int
-) -> list[dict[str, Any]]:
-    """The first rows of a report's period, restricted columns as pseudonyms."""
-    use_key(connection, contract)
-    query = sql.SQL("select {} from {} where {} order by {} limit {}").format(
-        masked_select(contract),
-        relation(contract),
-        of_period(contract, period),
-        _order(LAYOUTS.get(domain, Layout()), contract),
-        sql.Literal(limit),
-    )
-    return connection.cursor(row_factory=dict_row).execute(query).fetchall()
-
-
 def _card(connection: Connection, layout: Layout, contract: Contract, period: Period) -> Card:
     """A report of the page. One that the warehouse cannot give does not keep the others from being shown."""
     counted = connection.execute(
@@ -273,7 +228,7 @@ def _chart(
             "measure": f"{by_name[matrix.value].business_name}, %, by {by_row.lower()} and {by_column.lower()}",
             "shades": _shades(connection, contract, matrix, period),
         }
-    name = _measure(layout, contract)
+    name = measure_of(layout, contract)
     if name is None:
         return {}
     measure = by_name[name].business_name or name
@@ -339,15 +294,12 @@ def _number(connection: Connection, contract: Contract, kpi: Kpi, period: Period
 
 def _sum(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -> Decimal | int | None:
     """The number in a period; None where nothing was built, or the divisor is zero."""
-    start = sql.Identifier(contract.key[0])
     summed = sql.SQL("count(*)") if kpi.column == "*" else sql.SQL("sum({})").format(sql.Identifier(kpi.column))
     if kpi.per:
         summed = sql.SQL("{} * {} / nullif(sum({}), 0)").format(
             summed, sql.Literal(100 if kpi.percent else 1), sql.Identifier(kpi.per)
         )
-    condition = sql.SQL("{0} >= {1} and {0} < {2}").format(start, sql.Literal(period.start), sql.Literal(period.end))
-    if len(contract.cadences) > 1:
-        condition += sql.SQL(" and cadence = {}").format(sql.Literal(period.cadence))
+    condition = within(contract, period, [period.cadence])
     built = connection.execute(
         "select from waybill.publication where report = %s and period >= %s and period < %s limit 1",
         (contract.table, period.start, period.end),
@@ -362,102 +314,3 @@ def _sum(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -
     if value is None or (kpi.column in whole and not kpi.per):
         return None if value is None else int(value)
     return round(Decimal(value), 2)
-
-
-def table(contract: Contract, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]], list[bool]]:
-    """(headings, cells as text, whether a column holds numbers) of a report's rows, without the period."""
-    from waybill.show import cell
-
-    shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
-    shown = shown or list(contract.columns)
-    numeric = [column.logical_type in ("integer", "number") for column in shown]
-    headings = []
-    for column in shown:
-        unit = charts.unit_of(column.name)
-        heading = column.business_name or catalog.in_words(column.name)
-        headings.append(f"{heading}, {unit}" if unit else heading)
-    return headings, [[cell(column, row[column.name]) for column in shown] for row in rows], numeric
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """The waybill of a report's numbers in a period, and its rows."""
-
-    contract: Contract
-    domain: str
-    title: str
-    period: Period
-    parts: list[Waybill]
-    """One for each of the report's own periods that lie in the period."""
-    files: list[dict[str, Any]]
-    sql_text: str | None
-    """The SQL; None if it is computed in Python, or the SQL of today is another one."""
-    headings: list[str]
-    rows: list[list[str]]
-    numeric: list[bool]
-
-
-def provenance(connection: Connection, domain: str, name: str, period: Period) -> Provenance:
-    """The waybill of a report in a period. Raises `NothingBuilt` if it was not built there."""
-    contract = catalog.reports(domain)[name]
-    built = connection.execute(
-        "select cadence, period from waybill.publication where report = %s and period >= %s and period < %s "
-        "and cadence = any(%s) order by period limit 31",
-        (contract.table, period.start, period.end, _parts_of(contract, period)),
-    ).fetchall()
-    if not built:
-        raise NothingBuilt(f"{catalog.in_words(name)} was not built for {period}.")
-    parts = [trace(connection, contract.table, Period.of(cadence, start)) for cadence, start in built]
-    files = {file["file_id"]: file for part in parts for file in part.files}
-    headings, rows, numeric = table(
-        contract, [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS)]
-    )
-    return Provenance(
-        contract=contract,
-        domain=domain,
-        title=catalog.in_words(name),
-        period=period,
-        parts=parts,
-        files=sorted(files.values(), key=lambda file: (file["dataset"], file["period"], file["object_key"])),
-        sql_text=_sql_text(domain, name, {part.sql_sha256 for part in parts}),
-        headings=headings,
-        rows=rows[:REPORT_ROWS],
-        numeric=numeric,
-    )
-
-
-def _parts_of(contract: Contract, period: Period) -> list[str]:
-    return [period.cadence] if period.cadence in contract.cadences else list(contract.cadences)
-
-
-def _sql_text(domain: str, name: str, hashes: set[str | None]) -> str | None:
-    for path in report_files(domain):
-        if path.stem == name:
-            found = path.read_text("utf-8")
-            return found if {sha256(found)} == hashes else None
-    return None
-
-
-def as_json(found: Provenance) -> dict[str, Any]:
-    """A waybill as data: for each of the report's periods what `waybill trace --json` gives."""
-    return {
-        "report": found.contract.table,
-        "period": found.period.key,
-        "parts": [asdict(part) | {"period": part.period.key} for part in found.parts],
-    }
-
-
-def csv_of(connection: Connection, domain: str, name: str, period: Period) -> bytes:
-    """All rows of a report's period as CSV, restricted columns as pseudonyms."""
-    contract = catalog.reports(domain)[name]
-    start = sql.Identifier(contract.key[0])
-    condition = sql.SQL("{0} >= {1} and {0} < {2}").format(start, sql.Literal(period.start), sql.Literal(period.end))
-    if len(contract.cadences) > 1:
-        condition += sql.SQL(" and cadence = any({})").format(sql.Literal(_parts_of(contract, period)))
-    rows = sql.SQL("from {} where {} order by {}").format(relation(contract), condition, columns_sql(contract.key))
-    return b"".join(copy_csv(connection, contract, rows))
-
-
-def rows_in_words(count: int) -> str:
-    """`1 row`, `1,204 rows`."""
-    return f"{text(count)} row{'' if count == 1 else 's'}"

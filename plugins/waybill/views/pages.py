@@ -16,10 +16,11 @@ import jinja2
 from waybill.contracts import Contract
 from waybill.intake.ledger import COUNTS
 from waybill.show import text
-from waybill.views import business as views_business
 from waybill.views import catalog
+from waybill.views.business import Page
 from waybill.views.difference import Difference
 from waybill.views.rejected import Rejected
+from waybill.views.report_page import Provenance, as_data
 from waybill.views.scope import Scope
 
 FOLDER = Path(__file__).parent
@@ -51,7 +52,8 @@ def _moment(value: datetime | None) -> str:
 
 
 def _rows(count: int) -> str:
-    return views_business.rows_in_words(count)
+    """`1 row`, `1,204 rows`."""
+    return f"{text(count)} row{'' if count == 1 else 's'}"
 
 
 def _query(**values: object) -> str:
@@ -69,19 +71,19 @@ def message(root: str, title: str, message_text: str) -> str:
     return _render("message.html", root=root, title=title, text=message_text)
 
 
-def business(page: views_business.Page, *, root: str, domains: Sequence[str] | None = None) -> str:
+def business(page: Page, *, root: str, domains: Sequence[str] | None = None) -> str:
     """The page of a domain and period; `root` leads from it to the folder of the view, and it links to `domains`."""
     return _render("business.html", page=page, root=root, domains=catalog.domains() if domains is None else domains)
 
 
-def report(found: views_business.Provenance) -> str:
+def report(found: Provenance) -> str:
     """The page of a report: its waybill and its rows."""
     return _render("report.html", found=found, root="../../")
 
 
-def as_json(found: views_business.Provenance) -> str:
+def as_json(found: Provenance) -> str:
     """The waybill of a report as JSON."""
-    return json.dumps(views_business.as_json(found), default=str, indent=2)
+    return json.dumps(as_data(found), default=str, indent=2)
 
 
 def _around(scope: Scope, dag_id: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from psycopg import Connection
 from waybill.export import put
 from waybill.period import Cadence, Period
 from waybill.settings import SettingsError, settings
-from waybill.views import business, catalog, pages
+from waybill.views import business, catalog, pages, report_page
 from waybill.warehouse.connection import only_read
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def site(connection: Connection) -> Iterator[tuple[str, bytes]]:
         yield f"assets/{path.name}", path.read_bytes()
     built = {domain: periods for domain in catalog.domains() if (periods := _periods(connection, domain))}
     if not built:
-        raise business.NothingBuilt("No report was built yet.")
+        raise report_page.NothingBuilt("No report was built yet.")
     domains = list(built)
     for domain, periods in built.items():
         shown = [business.page(connection, domain, period, NEWEST) for period in periods]
@@ -88,8 +88,8 @@ def _periods(connection: Connection, domain: str) -> list[Period]:
 
 
 def _report(connection: Connection, domain: str, name: str, period: Period) -> Iterator[tuple[str, bytes]]:
-    found = business.provenance(connection, domain, name, period)
+    found = report_page.provenance(connection, domain, name, period)
     stem = f"{domain}/{period}/{name}"
-    yield f"{stem}.csv", business.csv_of(connection, domain, name, period)
+    yield f"{stem}.csv", report_page.csv_of(connection, domain, name, period)
     yield f"{stem}.json", pages.as_json(found).encode()
     yield f"{stem}.html", pages.report(found).encode()
