@@ -71,12 +71,12 @@ def main() -> None:
                 for rows in options.rows:
                     status.update(f"making {rows:,} rows, 1 % of them dirty")
                     measure("make", rows, environment, folder, Path(sys.executable))
-                    for way, repeat in (("waybill", options.repeat), ("copy", options.repeat)):
-                        tries = []
-                        for number in range(repeat):
-                            status.update(f"{way}, {rows:,} rows, {number + 1} of {repeat}")
-                            tries.append(measure(way, rows, environment, folder, Path(sys.executable)))
-                        found.append(sorted(tries, key=lambda one: one.seconds)[len(tries) // 2])
+                    tries: dict[str, list[Measured]] = {"waybill": [], "copy": []}
+                    for number in range(options.repeat):  # in turns: what slows the machine for a while slows both
+                        for way, measured in tries.items():
+                            status.update(f"{way}, {rows:,} rows, {number + 1} of {options.repeat}")
+                            measured.append(measure(way, rows, environment, folder, Path(sys.executable)))
+                    found += [sorted(ones, key=lambda one: one.seconds)[len(ones) // 2] for ones in tries.values()]
                     if rows > options.peers_up_to:
                         continue
                     for way, python in (("pandas", Path(sys.executable)), ("dlt", options.dlt)):
