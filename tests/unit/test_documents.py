@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -97,3 +99,10 @@ def test_paths_that_documents_name_are_there() -> None:
             r"`((?:deploy|terraform|plugins|docs|jobs|tests|\.github)/[\w./-]+)`", (DOCS / name).read_text()
         ):
             assert (PROJECT_ROOT / path).exists(), f"{name}: {path}"
+
+
+@pytest.mark.skipif(not (PROJECT_ROOT / ".git").exists() or shutil.which("git") is None, reason="no clone of git's")
+def test_nothing_that_a_machine_made_is_part_of_the_project() -> None:
+    """What is ignored was made here; some of it names this machine's folders."""
+    git = ("git", "-C", str(PROJECT_ROOT), "ls-files", "--cached", "--ignored", "--exclude-standard")
+    assert subprocess.run(git, capture_output=True, text=True, check=True).stdout.split() == []
