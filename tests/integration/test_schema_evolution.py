@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from landing_support import CUSTOMERS, MONTH, TRAFFIC, Amend, Landing, csv_body, customer_rows, traffic_rows
-from waybill.contracts import ContractError, load_domain
+from waybill.contracts import ContractError, load, load_all, load_domain
+from waybill.warehouse.schema import ensure, missing_columns
 
 GOOD = traffic_rows(40)
 NEW_COLUMN = """\
@@ -119,13 +123,59 @@ def test_a_snapshots_history_view_and_function_gain_the_column(landing: Landing,
             "",
             ["column 'industry' is text not null in the table and text in the contract"],
         ),
+        (
+            "traffic",
+            "        primaryKey: true\n        primaryKeyPosition: 4\n",
+            "",
+            [
+                "the key is account_id, channel_id, customer_id, send_date in the table and ",
+                " and account_id, customer_id, send_date in the contract",
+            ],
+        ),
+        (
+            "customers",
+            "        logicalTypeOptions: {minLength: 1, maxLength: 100}\n        required: true\n",
+            "        primaryKey: true\n        primaryKeyPosition: 2\n        required: true\n",
+            ["the key is customer_id in the table and customer_id, industry in the contract"],
+        ),
+        (
+            "traffic",
+            "value: merge}",
+            "value: snapshot}",
+            ["the tables that are there were not made for the loadMode 'snapshot'"],
+        ),
+        (
+            "customers",
+            "value: snapshot}",
+            "value: merge}\n      - {property: periodColumn, value: created_date}",
+            ["the tables that are there were not made for the loadMode 'merge'"],
+        ),
+        (
+            "traffic",
+            "        partitioned: true\n        partitionKeyPosition: 1\n",
+            "",
+            ["the table has partitions, and the contract names no partitioned column"],
+        ),
     ],
-    ids=["required", "renamed", "retyped", "wider", "nullable"],
+    ids=[
+        "required",
+        "renamed",
+        "retyped",
+        "wider",
+        "nullable",
+        "narrower key",
+        "wider key",
+        "merge to snapshot",
+        "snapshot to merge",
+        "partitions",
+    ],
 )
 def test_any_other_change_is_refused_and_says_what_to_do(
     dataset: str, old: str, new: str, problems: list[str], landing: Landing, amend: Amend
 ) -> None:
     amend("traffic", LAST, f"{NEW_COLUMN if old == NEW_COLUMN else ''}{LAST}")
+    if "partitioned" in old:
+        amend("traffic", "value: merge}", "value: merge}\n      - {property: periodColumn, value: send_date}")
     amend(dataset, old, new)
     before = columns(landing, "traffic"), columns(landing, "customers_history"), contract_count(landing)
     body = csv_body(TRAFFIC, []) if dataset == "traffic" else csv_body(CUSTOMERS, customer_rows())
@@ -144,6 +194,20 @@ def test_any_other_change_is_refused_and_says_what_to_do(
     )
     assert (columns(landing, "traffic"), columns(landing, "customers_history"), contract_count(landing)) == before
     assert landing.all("select object_key, message from waybill.refusal") == [(key, message)]
+
+
+def test_every_contract_of_the_project_may_gain_a_column(landing: Landing, tmp_path: Path) -> None:
+    """Whatever its columns are called, and whatever its table has beside them."""
+    contracts = load_all()
+    for contract in contracts.values():
+        ensure(landing.connection, contract)
+    for contract in contracts.values():
+        path = tmp_path / f"{contract.name}.yaml"
+        document = yaml.safe_load(contract.document)
+        document["schema"][0]["properties"] += yaml.safe_load(NEW_COLUMN)
+        path.write_text(yaml.safe_dump(document))
+        added = missing_columns(landing.connection, load(path))
+        assert [column.name for column in added or []] == ["campaign"], contract.table
 
 
 @pytest.mark.parametrize(

@@ -273,43 +273,87 @@ def _existing_columns(connection: Connection, contract: Contract) -> dict[str, t
     rows = connection.execute(
         "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute "
         "where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped "
-        "and left(attname, 1) <> '_' and attname not in ('valid_from', 'valid_to')",
-        (contract.domain, contract.name + _suffix(contract)),
+        "and left(attname, 1) <> '_' and attname <> all(%s)",
+        (contract.domain, contract.name + _suffix(contract), _history_columns(contract)),
     ).fetchall()
     return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
 
 
-def _additions(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[Column]:
-    """Columns to add; raises `ContractError` if anything but new nullable columns changed."""
+def _history_columns(contract: Contract) -> list[str]:
+    """What a history has beside the contract's columns; elsewhere these names are the contract's own."""
+    return ["valid_from", "valid_to"] if contract.load_mode == "snapshot" else []
+
+
+def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[str]:
+    """What the contract says otherwise about columns than the table has it, but for new nullable ones."""
     problems = [
         f"column {name!r} is in the table and not in the contract" for name in existing.keys() - set(contract.names)
     ]
-    added = []
     for column in contract.columns:
         if column.name not in existing:
             if column.required:
                 problems.append(f"column {column.name!r} is new and required, so rows that are there cannot have it")
-            added.append(column)
         elif existing[column.name] != (column.physical_type, column.required):
             was = existing[column.name][0] + (" not null" if existing[column.name][1] else "")
             now = column.physical_type + (" not null" if column.required else "")
             problems.append(f"column {column.name!r} is {was} in the table and {now} in the contract")
+    return sorted(problems)
+
+
+def _changed_key(connection: Connection, contract: Contract) -> list[str]:
+    """What the contract says otherwise about partitions and key than the table has it."""
+    row = connection.execute(
+        "select relkind = 'p', array(select attname::text from pg_index inner join pg_attribute "
+        "on attrelid = indrelid and attnum = any(indkey) where indrelid = c.oid and indisprimary) "
+        "from pg_class as c where oid = to_regclass(format('%%I.%%I', %s::text, %s::text))",
+        (contract.domain, contract.name + _suffix(contract)),
+    ).fetchone()
+    assert row
+    is_partitioned, columns = row
+    problems = []
+    if is_partitioned and not contract.is_partitioned:
+        problems.append("the table has partitions, and the contract names no partitioned column")
+    if contract.is_partitioned and not is_partitioned:
+        problems.append("the table has no partitions, and the contract names a partitioned column")
+    was, now = (", ".join(sorted(key)) for key in (set(columns) - {*_history_columns(contract)}, contract.row_key))
+    if was != now:
+        problems.append(f"the key is {was} in the table and {now} in the contract")
+    return problems
+
+
+def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
+    """Whether the tables that are there were made for another load mode: table and view have changed places."""
+    rows = connection.execute(
+        "select relname, relkind = 'v' from pg_class inner join pg_namespace as n on n.oid = relnamespace "
+        "where nspname = %s and relname = any(%s)",
+        (contract.domain, [contract.name, contract.name + _suffix(contract)]),
+    ).fetchall()
+    is_view: dict[str, bool] = dict(rows)
+    if contract.name not in is_view:
+        return False
+    return is_view.get(contract.name + _suffix(contract), True) or is_view[contract.name] != bool(_suffix(contract))
+
+
+def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
+    """The columns that the next load adds to the table that is there; None if there is none. Nothing is changed.
+
+    Raises `ContractError` if the contract needs more than new nullable columns.
+    """
+    existing: dict[str, tuple[str, bool]] = {}
+    if _is_of_another_mode(connection, contract):
+        problems = [f"the tables that are there were not made for the loadMode {contract.load_mode!r}"]
+    else:
+        existing = _existing_columns(connection, contract)
+        if not existing:
+            return None
+        problems = _changed_columns(contract, existing) + _changed_key(connection, contract)
     if problems:
         raise ContractError(
             f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns: "
-            f"{'; '.join(sorted(problems))}. Migrate the table by hand, or give the dataset a new name, "
+            f"{'; '.join(problems)}. Migrate the table by hand, or give the dataset a new name, "
             f"or undo the change in the contract."
         )
-    return added
-
-
-def missing_columns(connection: Connection, contract: Contract) -> list[Column]:
-    """The columns that the next load adds to the table that is there; nothing is changed.
-
-    Raises `ContractError` if the contract needs more than that.
-    """
-    existing = _existing_columns(connection, contract)
-    return _additions(contract, existing) if existing else []
+    return [column for column in contract.columns if column.name not in existing]
 
 
 def is_changed_version(connection: Connection, contract: Contract) -> bool:
@@ -338,11 +382,10 @@ def ensure(connection: Connection, contract: Contract) -> None:
         return
     schema = sql.Identifier(contract.domain)
     connection.execute(sql.SQL("create schema if not exists {}").format(schema))
-    existing = _existing_columns(connection, contract)
-    if not existing:
+    added = missing_columns(connection, contract)
+    if added is None:
         statements = _create(contract)
     else:
-        added = _additions(contract, existing)
         tables = [relation(contract)] + ([superseded_relation(contract)] if contract.is_merged else [])
         statements = [
             sql.SQL("alter table {} add column {}").format(table, column_definition(column))
