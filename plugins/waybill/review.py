@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 
 from psycopg import Connection
 
-from waybill.contracts import Contract, ContractError, load
+from waybill.contracts import Column, Contract, ContractError, load, references
+from waybill.intake.validate import compile_contract
 from waybill.settings import settings
 from waybill.warehouse.schema import is_changed_version
 from waybill.zones import report_files, report_schema, star_schema
@@ -15,12 +17,13 @@ from waybill.zones import report_files, report_schema, star_schema
 
 def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
     """The contracts that are valid, and every problem; with a connection, also those that the warehouse knows of."""
-    contracts, problems = [], []
+    contracts, problems, unread = [], [], set()
     for path in sorted((settings().include_dir / "contracts").glob("*/*.yaml")):
         try:
             contract = load(path)
         except ContractError as error:
             problems.append(str(error))
+            unread.add(path.parent.name)
             continue
         contracts.append(contract)
         if contract.domain != path.parent.name:
@@ -31,7 +34,41 @@ def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
             )
     for domain in sorted({contract.domain for contract in contracts if contract.is_dataset}):
         problems += _without_counterpart(domain)
+        if domain not in unread:
+            problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
     return contracts, problems
+
+
+def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
+    """What a load of a domain's datasets would stumble over: what they refer to, rules that cannot be computed."""
+    try:
+        references(next(iter(contracts.values())).domain)
+    except ContractError as error:
+        return [str(error)]
+    problems = []
+    for contract in contracts.values():
+        for column in contract.columns:
+            if column.reference:
+                problems += _of_reference(contract, column, contracts)
+        try:
+            compile_contract(contract)
+        except ContractError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _of_reference(contract: Contract, column: Column, contracts: Mapping[str, Contract]) -> list[str]:
+    """What is wrong with a column's reference to another dataset."""
+    dataset, name = column.reference or ("", "")
+    target = contracts.get(dataset)
+    kind = next((one.physical_type for one in target.columns if one.name == name), None) if target else None
+    if kind == column.physical_type:
+        return []
+    where = f"{contract.table}: {column.name!r} is {column.physical_type} and refers to {dataset}.{name}"
+    if kind:
+        return [f"{where}, which is {kind}"]
+    there = f"{contract.domain}.{dataset} has no such column" if target else "there is no such dataset"
+    return [f"{where}, and {there}"]
 
 
 def _without_counterpart(domain: str) -> list[str]:

@@ -291,6 +291,24 @@ def test_every_contract_of_the_project_is_valid() -> None:
         ("value: merge", "value: append", "loadMode 'append' must be one of snapshot, changes, merge"),
         ("  - name: traffic\n    phys", "  - name: trafic\n    phys", "exactly one schema object, named 'traffic'"),
         ("        physicalType: bigint\n", "", "the column 'traffic_id' needs a logicalType and a physicalType"),
+        (
+            "physicalType: bigint",
+            "physicalType: varchar(20)",
+            r"the physicalType of 'traffic_id' is 'varchar\(20\)', which is none of integer, .*numeric\(p,s\)",
+        ),
+        ("numeric(12,2)", "numeric(39,2)", "the physicalType of 'revenue_eur' is .* with p up to 38"),
+        ("name: interactions_count", "name: channel_id", "every column needs a name of its own"),
+        ("name: account_id", "name: _account", "names that begin with an underscore, .* are taken"),
+        (
+            "rejectThresholdPct, value: 5",
+            "rejectThresholdPct, value: 5 %",
+            "rejectThresholdPct must be a number, not '5 %'",
+        ),
+        (
+            "lookbackPeriods, value: 12",
+            "lookbackPeriods, value: a year",
+            "lookbackPeriods must be a number, not 'a year'",
+        ),
         ("    severity: error\n", "    severity: fatal\n", "the check 'traffic_present' needs a name, a severity"),
         (QUALITY, MORE_QUALITY.format("metric: missingValues"), "the check 'x' must be of type sql, or have a metric"),
         (QUALITY, MORE_QUALITY.format("metric: nullValues"), "the check 'x' needs columns"),
@@ -339,13 +357,6 @@ def test_a_mistake_in_a_contract_names_the_file_and_the_place(old: str, new: str
     path.write_text(SOURCE.replace(old, new))
     with pytest.raises(ContractError, match=f"{re.escape(str(path))}: .*{message}"):
         load(path)
-
-
-def test_a_type_that_cannot_be_loaded_is_refused() -> None:
-    column = Column("a", "", "string", "money", key_position=1)
-    contract = Contract("test", "rows", "1", "", "", (column,), "snapshot", 0, 0, (), "", ("month",))
-    with pytest.raises(ContractError, match=r"column 'a': physicalType 'money' is none of integer, .*numeric\(p,s\)"):
-        compile_query(contract, PERIOD, "source", lambda _: True)
 
 
 def test_yaml_is_read_as_the_standard_means_it(tmp_path: Path) -> None:
@@ -414,3 +425,52 @@ def test_a_review_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytes
         "lonely.sql",
         "top_customers.yaml",
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "to: channels.channel_id",
+            "to: chanels.channel_id",
+            "messaging.traffic refers to 'chanels', and the domain has no",
+        ),
+        ("to: channels.channel_id", "to: traffic.traffic_id", "refer to each other in a circle: traffic, traffic"),
+        (
+            "to: channels.channel_id",
+            "to: channels.id",
+            "'channel_id' is integer and refers to channels.id, and messaging.channels has no such column",
+        ),
+        (
+            "to: channels.channel_id",
+            "to: channels.channel_name",
+            "'channel_id' is integer and refers to channels.channel_name, which is text",
+        ),
+        (
+            "value: merge}",
+            "value: merge}\n      - {property: rowRules, value: [{name: x, expression: revenue_eur >}]}",
+            "the contract of messaging.traffic .* cannot be compiled: ",
+        ),
+        (
+            "merge}",
+            "merge}\n      - property: rowRules\n        value:\n          - name: x\n            expression: regexp_matches('a', '[0-9')",
+            "the contract of messaging.traffic .* cannot be compiled: .*missing ]",
+        ),
+    ],
+    ids=["dataset", "circle", "column", "type", "rule", "pattern"],
+)
+def test_a_review_finds_what_a_load_would_stumble_over(
+    old: str, new: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(PROJECT_ROOT / "include", include)
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
+    project_settings.cache_clear()
+    path = include / "contracts/messaging/traffic.yaml"
+    assert old in SOURCE
+    path.write_text(SOURCE.replace(old, new))
+    _, problems = review(None)
+    monkeypatch.undo()
+    project_settings.cache_clear()
+    assert len(problems) == 1
+    assert re.search(message, problems[0])

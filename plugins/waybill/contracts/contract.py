@@ -14,6 +14,8 @@ from waybill.settings import settings
 
 Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
+HISTORY_COLUMNS = ("valid_from", "valid_to")
+"""What a history has beside its contract's columns."""
 
 _RULE_WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")+)"|([a-z_]\w*)(?!\w*\s*[(])""", re.IGNORECASE)
 """Texts, quoted names, and words that are not called as functions."""

@@ -9,13 +9,23 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
-from waybill.contracts.contract import Check, Column, Contract, ContractError, LoadMode, Metric, RowRule
+from waybill.contracts.contract import (
+    HISTORY_COLUMNS,
+    Check,
+    Column,
+    Contract,
+    ContractError,
+    LoadMode,
+    Metric,
+    RowRule,
+)
 from waybill.period import Cadence
 from waybill.settings import PREFIX, Settings, settings
 
@@ -29,6 +39,9 @@ _OPERATORS = {
 }
 _COLUMN_CUSTOM_PROPERTIES = {"dateForms", "index", "nullWords", "onlyValuesOf"}
 DATE_FORMS = ("YYYY-MM-DD", "M/D/YYYY")
+_TYPES = ("integer", "bigint", "text", "date", "timestamptz", "boolean", "uuid")
+_NUMERIC = re.compile(r"numeric\(([0-9]+),([0-9]+)\)")
+_MOST_DIGITS = 38
 _CADENCES: dict[str, Cadence] = {"d": "day", "w": "week", "months": "month"}
 _SCHEMA_CUSTOM_PROPERTIES = {
     "daysAfter",
@@ -148,6 +161,13 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     index = custom.get("index")
     if index not in (None, "ascending", "descending"):
         raise ContractError(f"{path}: the index of {name!r} must be ascending or descending, not {index!r}")
+    physical_type = raw["physicalType"].replace(", ", ",")  # as PostgreSQL writes numeric(12,2)
+    numeric = _NUMERIC.fullmatch(physical_type)
+    if physical_type not in _TYPES and not (numeric and int(numeric[1]) <= _MOST_DIGITS):
+        raise ContractError(
+            f"{path}: the physicalType of {name!r} is {physical_type!r}, which is none of {', '.join(_TYPES)} "
+            f"and numeric(p,s) with p up to {_MOST_DIGITS}"
+        )
     date_forms = tuple(custom.get("dateForms", Column.date_forms))
     if not date_forms or not set(date_forms) <= set(DATE_FORMS):
         raise ContractError(f"{path}: the dateForms of {name!r} must be some of {', '.join(DATE_FORMS)}")
@@ -155,7 +175,7 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
         name=name,
         description=raw.get("description", ""),
         logical_type=raw["logicalType"],
-        physical_type=raw["physicalType"].replace(", ", ","),  # as PostgreSQL writes numeric(12,2)
+        physical_type=physical_type,
         required=raw.get("required", False) or raw.get("primaryKey", False),
         unique=raw.get("unique", False),
         partitioned=raw.get("partitioned", False),
@@ -195,6 +215,14 @@ def _latency_days(path: Path, raw: Mapping[str, Any]) -> int | None:
                 raise ContractError(f"{path}: the latency must be in days (unit d), not {item.get('unit')!r}")
             return int(item["value"])
     return None
+
+
+def _number(path: Path, custom: Mapping[str, Any], name: str) -> float:
+    """The value of a custom property that is a number; 0 if there is none."""
+    try:
+        return float(custom.get(name, 0))
+    except (TypeError, ValueError):
+        raise ContractError(f"{path}: {name} must be a number, not {custom[name]!r}") from None
 
 
 def _custom(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,7 +274,6 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
         for item in raw.get("slaProperties", []):
             if item["property"] == "latency":
                 checks += _freshness(table["name"], columns, item)
-    before = custom.get("daysBefore", 0)
     contract = Contract(
         domain=raw["domain"],
         name=table["name"],
@@ -255,8 +282,8 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
         grain=table.get("dataGranularityDescription", ""),
         columns=columns,
         load_mode=custom.get("loadMode", "report"),
-        reject_threshold_pct=float(custom.get("rejectThresholdPct", 0)),
-        lookback_periods=int(custom.get("lookbackPeriods", 0)),
+        reject_threshold_pct=_number(path, custom, "rejectThresholdPct"),
+        lookback_periods=int(_number(path, custom, "lookbackPeriods")),
         checks=tuple(checks),
         row_rules=tuple(_row_rule(path, item) for item in custom.get("rowRules", [])),
         period_column=custom.get("periodColumn")
@@ -267,8 +294,8 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
         landing_day_column=custom.get("landingDayColumn"),
         occurrence_column=custom.get("occurrenceColumn"),
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
-        days_before=None if before == "all" else int(before),
-        days_after=int(custom.get("daysAfter", 0)),
+        days_before=None if custom.get("daysBefore") == "all" else int(_number(path, custom, "daysBefore")),
+        days_after=int(_number(path, custom, "daysAfter")),
         latency_days=latency_days,
         max_warnings=custom.get("maxWarnings"),
         document=document,
@@ -284,6 +311,10 @@ def _problem(contract: Contract) -> str | None:
     types = {column.name: column.physical_type for column in contract.columns}
     problems = {
         "needs at least one primaryKey column": not contract.key,
+        "every column needs a name of its own": len(types) < len(contract.columns),
+        "names that begin with an underscore, and valid_from and valid_to of snapshots, are taken": any(
+            name.startswith("_") or (mode == "snapshot" and name in HISTORY_COLUMNS) for name in contract.names
+        ),
         "maxWarnings is for reports: a whole number, 0 or more": (
             contract.max_warnings is not None
             and not (mode == "report" and type(contract.max_warnings) is int and contract.max_warnings >= 0)
@@ -369,7 +400,8 @@ def load_domain(domain: str) -> dict[str, Contract]:
 def references(domain: str) -> dict[str, set[str]]:
     """The datasets of a domain, each with those that its rows must refer to; light enough for a DAG file to ask.
 
-    Raises `ContractError` for a file that is not YAML; whatever else may be wrong, `load` finds.
+    Raises `ContractError` for a file that is not YAML, and for what is referred to and not there or in a circle;
+    whatever else may be wrong, `load` finds.
     """
     found = {}
     for path in sorted((settings().include_dir / "contracts" / domain).glob("*.yaml")):
@@ -377,6 +409,18 @@ def references(domain: str) -> dict[str, set[str]]:
         columns = [column for table in raw.get("schema", []) for column in table.get("properties", [])]
         read = [_reference(column) for column in columns]
         found[path.stem] = {target[0] for target, infers_unknown, _ in read if target and not infers_unknown}
+    for name, targets in found.items():
+        if unknown := targets - found.keys():
+            raise ContractError(
+                f"the contract of {domain}.{name} refers to {', '.join(map(repr, sorted(unknown)))}, and the domain "
+                f"has no such dataset; there are {', '.join(found)}"
+            )
+    try:
+        TopologicalSorter(found).prepare()
+    except CycleError as error:
+        raise ContractError(
+            f"the contracts of {domain} refer to each other in a circle: {', '.join(error.args[1])}"
+        ) from None
     return found
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Column, Contract, ContractError
-from waybill.contracts.validation import compile_query, identifier, literal, reference_table
+from waybill.contracts.validation import compile_query, duckdb_type, identifier, literal, reference_table
 from waybill.intake.json_records import read_records
 from waybill.intake.receive import ReceivedFile, normalise, read_chunks, read_fields
 from waybill.intake.records import Record, split_records
@@ -147,9 +149,32 @@ def judge(
         query = compile_query(contract, period, source, received.has)
         yield from connection.execute(query).to_arrow_reader(BATCH_ROWS)
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
-        raise ContractError(
-            f"the contract of {contract.table} (version {contract.version}) cannot be compiled: "
-            f"{str(error).splitlines()[0]}; look at its row rules"
-        ) from error
+        raise _not_compiled(contract, error) from error
     except duckdb.Error as error:
         raise FastReaderFailed(str(error).splitlines()[0]) from error
+
+
+def compile_contract(contract: Contract) -> None:
+    """Raise `ContractError` if DuckDB does not understand the query of a dataset's contract."""
+    import duckdb
+
+    fields = ", ".join(f"null::varchar as {identifier(f'raw_{name}')}" for name in contract.names)
+    source = f"(select 1 as record, {fields} where false)"
+    period = Period.of(contract.cadence, date(2026, 1, 1))
+    with closing(duckdb.connect()) as connection:
+        for column in contract.columns:
+            if column.checked_reference:
+                since = ", null::date as since" if column.in_force_on else ""
+                value = f"(select null::{duckdb_type(column)} as value{since} where false)"
+                connection.execute(_keep_references(column, value))
+        try:
+            connection.execute(compile_query(contract, period, source, lambda _: True))
+        except duckdb.Error as error:
+            raise _not_compiled(contract, error) from error
+
+
+def _not_compiled(contract: Contract, error: Exception) -> ContractError:
+    return ContractError(
+        f"the contract of {contract.table} (version {contract.version}) cannot be compiled: "
+        f"{str(error).splitlines()[0]}; look at its row rules and patterns"
+    )

@@ -12,6 +12,7 @@ import logging
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, ContractError
+from waybill.contracts.contract import HISTORY_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +282,7 @@ def _existing_columns(connection: Connection, contract: Contract) -> dict[str, t
 
 def _history_columns(contract: Contract) -> list[str]:
     """What a history has beside the contract's columns; elsewhere these names are the contract's own."""
-    return ["valid_from", "valid_to"] if contract.load_mode == "snapshot" else []
+    return [*HISTORY_COLUMNS] if contract.load_mode == "snapshot" else []
 
 
 def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[str]:
