@@ -453,7 +453,7 @@ def test_a_review_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytes
         ),
         (
             "merge}",
-            "merge}\n      - property: rowRules\n        value:\n          - name: x\n            expression: regexp_matches('a', '[0-9')",
+            "merge}\n      - {property: rowRules, value: [{name: x, expression: \"'a' ~ '['\"}]}",
             "the contract of messaging.traffic .* cannot be compiled: .*missing ]",
         ),
     ],
