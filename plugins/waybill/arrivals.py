@@ -29,12 +29,13 @@ def queue_url(domain: str) -> str | None:
     return getattr(settings(), f"{domain}_queue_url", None)
 
 
-def drop_file(s3: Any, bucket: str, contract: Contract, file: Path, day: date | None = None) -> Dropped:
-    """Upload a file under its own name to where the dataset's files land, in the folder of a day if one is given.
+def drop_file(s3: Any, bucket: str, contract: Contract, file: Path, start: date | None = None) -> Dropped:
+    """Upload a file under its own name to where the dataset's files land.
 
-    `s3` is a boto3 client.
+    `s3` is a boto3 client, `start` the first day of the period whose folder it is for; None: of no period.
     """
-    key, body = zones.raw_layout(contract.domain, contract.name).prefix(day) + file.name, file.read_bytes()
+    layout, body = zones.raw_layout(contract.domain, contract.name, contract.cadence), file.read_bytes()
+    key = layout.prefix(start) + file.name
     answer = s3.put_object(Bucket=bucket, Key=key, Body=body)
     return Dropped(bucket, key, answer["ETag"].strip('"'), len(body))
 

@@ -13,7 +13,8 @@ from waybill.errors import DataError
 Cadence = Literal["month", "week", "day", "all"]
 """How long a period is; `all` is for what stands for all time and is never a key."""
 _KEY_FORMAT: dict[Cadence, str] = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
-_EXAMPLE: dict[Cadence, str] = {"month": "2026-03", "week": "2026-W13", "day": "2026-03-31"}
+EXAMPLE: dict[Cadence, str] = {"month": "2026-03", "week": "2026-W13", "day": "2026-03-31"}
+"""How a period is written, for messages."""
 
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +51,7 @@ class Period:
                 raise ValueError
             return period
         except (ValueError, OverflowError):  # the calendar's last period has no end
-            raise DataError(f"{key!r} is not a {cadence}; write it like {_EXAMPLE[cadence]}") from None
+            raise DataError(f"{key!r} is not a {cadence}; write it like {EXAMPLE[cadence]}") from None
 
     @classmethod
     def named(cls, key: str) -> Period:
@@ -58,7 +59,7 @@ class Period:
         for cadence in _KEY_FORMAT:
             with contextlib.suppress(DataError):
                 return cls.parse(cadence, key)
-        raise DataError(f"{key!r} is no period; write it like {', '.join(_EXAMPLE.values())}")
+        raise DataError(f"{key!r} is no period; write it like {', '.join(EXAMPLE.values())}")
 
     @property
     def key(self) -> str:

@@ -257,7 +257,7 @@ def test_dropped_purchases_become_totals_of_customers_and_a_poison_file_stops_no
         *(poison, PROJECT_ROOT / "examples/purchases.csv"),
         prefix="datalake/bronze/year=2026/month=03/day=31/",
         domain="purchases",
-        day=day,
+        period=day,
     )
     assert eventually(lambda: len(place.report("top_purchasers", day) or []) == 5, 2 * SECONDS)
     assert eventually(lambda: not any(run["state"] in ("queued", "running") for run in place.api.runs(dag_id)), SECONDS)

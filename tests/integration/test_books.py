@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +136,18 @@ def test_a_refused_file_is_incomplete_until_it_is_mended_or_gone(warehouse: Conn
     assert incomplete() == set()
 
 
+def test_a_file_of_a_month_is_dropped_below_the_months_prefix(
+    warehouse: Connection, s3: S3Client, tmp_path: Path
+) -> None:
+    file = tmp_path / Path(EXTRA).name
+    file.write_bytes(extra_file(warehouse, 1))
+    printed = run("drop", str(file), "--domain", "messaging", "--period", "2026-01")
+    assert f"s3://{BUCKET}/{EXTRA}" in printed
+    assert """airflow dags trigger messaging_monthly -c '{"month": "2026-01"}'""" in printed
+    assert incomplete() == {("2026-01", "traffic", f"landed and is not loaded: s3://{BUCKET}/{EXTRA}")}
+    s3.delete_object(Bucket=BUCKET, Key=EXTRA)
+
+
 def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out_of_date(
     warehouse: Connection, s3: S3Client
 ) -> None:
@@ -167,7 +180,16 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
             "no domain 'mesaging' .* messaging, orders, purchases, shop",
         ),
         (("books", "2026-01", "2026-02", "--domain", "messaging_report"), 1, "no domain 'messaging_report'"),
-        (("drop", "README.md", "--domain", "messaging"), 1, "files of messaging.traffic do not land at any time"),
+        (
+            ("drop", "README.md", "--domain", "messaging"),
+            1,
+            "files of messaging.traffic land under the prefix of a month: name it, like --period 2026-03",
+        ),
+        (
+            ("drop", "README.md", "--domain", "shop", "--dataset", "reviews", "--period", "2026-03"),
+            1,
+            "'2026-03' is not a day; write it like 2026-03-31",
+        ),
         (
             ("drop", "README.md", "--domain", "purchases", "--dataset", "x"),
             1,

@@ -89,12 +89,15 @@ def seed(
 @app.command()
 @failures_in_words
 def drop(
-    files: Annotated[
-        list[Path], typer.Argument(help="Files of a dataset whose files land at any time.", exists=True, dir_okay=False)
-    ],
-    domain: Annotated[str, typer.Option(help="orders or purchases.")] = "orders",
-    dataset: Annotated[str | None, typer.Option(help="By default lines of orders, or purchases.")] = None,
-    day: Annotated[str | None, typer.Option(help="The day to name in the prefix; else that of landing counts.")] = None,
+    files: Annotated[list[Path], typer.Argument(help="Files of a dataset.", exists=True, dir_okay=False)],
+    domain: Annotated[str, typer.Option(help="Domain of its contract.")] = "orders",
+    dataset: Annotated[str | None, typer.Option(help="By default one that no other refers to, like traffic.")] = None,
+    period: Annotated[
+        str | None,
+        typer.Option(
+            help="The month or day to name in the prefix; where files land at any time, else the day of landing counts."
+        ),
+    ] = None,
 ) -> None:
     """Put files where their dataset's files land; on the embedded stack also tell the queue, as S3 does on AWS."""
     import boto3
@@ -102,7 +105,7 @@ def drop(
     from waybill.arrivals import announce, drop_file, queue_url
     from waybill.contracts import references
     from waybill.errors import DataError
-    from waybill.period import Period
+    from waybill.period import EXAMPLE, Period
     from waybill.pipelines import dag_of
     from waybill.settings import settings
 
@@ -110,15 +113,23 @@ def drop(
         referred = set().union(*references(domain).values())
         dataset = next((name for name in _datasets(domain) if name not in referred), None)
     contract = _dataset(domain, dataset or "")
-    if not contract.lands_any_time:
-        raise DataError(f"files of {contract.table} do not land at any time: put each under the prefix of its period")
-    queue, start = queue_url(domain), Period.parse("day", day).start if day else None
+    if period is None and not contract.lands_any_time:
+        cadence = contract.cadence
+        raise DataError(
+            f"files of {contract.table} land under the prefix of a {cadence}: name it, like --period {EXAMPLE[cadence]}"
+        )
+    queue, named = queue_url(domain), Period.parse(contract.cadence, period) if period else None
     for file in files:
-        landed = drop_file(_s3(), settings().raw_bucket, contract, file, start)
+        landed = drop_file(_s3(), settings().raw_bucket, contract, file, named.start if named else None)
         if settings().profile == "dev" and queue:
             announce(boto3.client("sqs"), queue, landed)
         console.print(f"s3://{landed.bucket}/{landed.key}", highlight=False, soft_wrap=True)
-    console.print(f"The DAG {dag_of(domain)} writes to s3://{settings().reports_bucket}/analytics/, by landing day.")
+    if contract.lands_any_time:
+        text = f"The DAG {dag_of(domain)} writes to s3://{settings().reports_bucket}/analytics/, by landing day."
+    else:
+        conf = json.dumps({contract.cadence: str(named)})
+        text = f"Take it in: airflow dags trigger {dag_of(domain)} -c '{conf}'"
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 @app.command()
