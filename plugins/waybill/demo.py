@@ -203,7 +203,11 @@ def run(
                     announced = files.files[-1]
                     landed = Dropped(bucket, announced.key, "", len(announced.body))
                     seconds = _arrive(api, connection, pipeline, landed, progress)
-                elif missing := [period for period in periods if any(gap.period.covers(period) for gap in lacking)]:
+                elif missing := [
+                    period
+                    for period in landed_for(s3, pipeline.domain, periods)
+                    if any(gap.period.covers(period) for gap in lacking)
+                ]:
                     step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
                     seconds = _backfill(api, connection, pipeline, missing, progress)
                 disagreements = books.disagreements(connection, files.answer_key)
@@ -211,6 +215,17 @@ def run(
                     lacking = books.incomplete(connection, s3, pipeline.domain, periods)
             outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, disagreements, lacking))
     return outcomes
+
+
+def landed_for(s3: Any, domain: str, periods: Sequence[Period]) -> list[Period]:
+    """Those of consecutive periods for which a file of each dataset has landed; a run of another one would wait for it.
+
+    `s3` is a boto3 client.
+    """
+    bucket, found = settings().raw_bucket, set(periods)
+    for contract in load_domain(domain).values():
+        found &= {file.period for file in list_landed(s3, bucket, contract, periods[0], periods[-1])}
+    return sorted(found)
 
 
 def _landing_days(s3: Any, bucket: str, sample: SampleData) -> list[Period]:

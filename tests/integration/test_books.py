@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from messaging_months import build_month, database, put, sample, take_in_month
 from waybill.cli import app
+from waybill.demo import landed_for
 from waybill.errors import DataError
+from waybill.period import Period
 from waybill.settings import settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -134,6 +136,14 @@ def test_a_refused_file_is_incomplete_until_it_is_mended_or_gone(warehouse: Conn
     assert what == f"was refused: {caught.value}"
     s3.delete_object(Bucket=BUCKET, Key=EXTRA)
     assert incomplete() == set()
+
+
+def test_the_demo_runs_no_month_that_would_wait_for_a_file(warehouse: Connection, s3: S3Client) -> None:
+    key = EXTRA.replace("2026-01", "2026-03")
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
+    months = Period.parse("month", "2025-11").until(Period.parse("month", "2026-04"))
+    assert [str(month) for month in landed_for(s3, "messaging", months)] == [*MONTHS]
+    s3.delete_object(Bucket=BUCKET, Key=key)
 
 
 def test_a_file_of_a_month_is_dropped_below_the_months_prefix(

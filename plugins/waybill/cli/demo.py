@@ -51,6 +51,7 @@ def demo() -> None:
 
     from waybill import demo as main_job
     from waybill import show
+    from waybill.books import summed_up
     from waybill.stack import Stack
     from waybill.warehouse.connection import connect
 
@@ -88,7 +89,7 @@ def demo() -> None:
         for outcome in outcomes:
             show.show(console, *_tables(connection, outcome))
     for outcome in outcomes:
-        for line in [*outcome.disagreements, *map(str, outcome.gaps)]:
+        for line in [*outcome.disagreements, *map(str, summed_up(outcome.gaps))]:
             messages.print(line, style="red", markup=False)
         span = " to ".join(dict.fromkeys(map(str, (outcome.periods[0], outcome.periods[-1]))))
         if outcome.run_seconds is None:
