@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import logging
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -245,6 +246,17 @@ def test_a_file_that_is_refused_leaves_nothing_but_the_refusal(body: bytes, mess
 
 def test_a_gzip_name_on_a_plain_file_is_refused(landing: Landing) -> None:
     assert "the name says gzip, the content is not" in landing.refuse("traffic", BODY, "part-1.csv.gz")
+
+
+def test_a_column_that_the_contract_does_not_know_is_told(landing: Landing, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        landing.load("traffic", csv_body(TRAFFIC, GOOD), "known.csv")
+        assert caplog.messages == []
+        key = landing.load("traffic", csv_body(f"{TRAFFIC},Campaign", [f"{row},x" for row in GOOD]), "more.csv")
+    [message] = caplog.messages
+    assert message.startswith(f"s3://{landing.bucket}/{key}: ")
+    assert message.endswith("not loaded: Campaign")
+    assert landing.ledger(key)["ignored_columns"] == ["Campaign"]
 
 
 def test_a_header_alone_is_a_traffic_file_without_rows(landing: Landing) -> None:

@@ -30,6 +30,7 @@ from waybill.warehouse.schema import (
 log = logging.getLogger(__name__)
 
 _FEW_RECORDS = 10_000
+_LOGGED_CHARACTERS = 500
 _AS_CSV = sql.SQL("copy ({}) to stdout (format csv, force_quote *)")
 
 
@@ -145,6 +146,9 @@ def _load(
             return None
         replaces = before[0] if before else None
         file_id = ledger.open_file(connection, contract, received, run, replaces)
+        if received.ignored:
+            names = ", ".join(received.ignored)[:_LOGGED_CHARACTERS]
+            log.warning("%s: the contract does not know these columns, they are not loaded: %s", landed.uri, names)
         malformed = _malformed(received, contract, folder / "mended.csv") if mended else []
         references = reference_values(connection, contract, contracts, landed.period.end, folder)
         staging = Staging(connection, contract, landed.period, file_id, received.rows_in, folder)
