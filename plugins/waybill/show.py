@@ -68,14 +68,14 @@ def show(console: Console, *tables: Table) -> None:
 _MANY_PERIODS = 24
 
 
-def books_table(rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Table:
-    """The books per period and dataset, with the total and whether they balance; many periods become one."""
+def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Table:
+    """The books of a domain per period and dataset, with the total and whether they balance; many periods become one."""
     keys = {period.start: period.key for period in periods}
     if len(periods) > _MANY_PERIODS:
         rows = _summed(rows)
-        keys = {periods[0].start: f"{periods[0]} to {periods[-1]}"}
+        keys = dict.fromkeys((row["period"] for row in rows), f"{periods[0]} to {periods[-1]}")
     table = _table(
-        "Every row is accounted for (rows in = the sum of the seven beside it)",
+        f"{domain.capitalize()}: every row is accounted for (rows in = the sum of the seven beside it)",
         [
             ("period", False),
             ("dataset", False),

@@ -148,7 +148,7 @@ def books(
     cadence = next(iter(_datasets(domain).values())).cadence
     periods = Period.parse(cadence, first).until(Period.parse(cadence, last))
     with connect() as connection:
-        show.show(console, show.books_table(balances(connection, domain, periods), periods))
+        show.show(console, show.books_table(domain, balances(connection, domain, periods), periods))
         lacking = incomplete(connection, _s3(), domain, periods)
     for missing in summed_up(lacking):
         console.print(f"incomplete: {missing}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -114,7 +114,7 @@ def _tables(connection: Connection, outcome: Outcome) -> list[Table]:
     from waybill.reports import report_contracts
 
     domain, latest = outcome.pipeline.domain, outcome.periods[-1]
-    tables = [show.books_table(balances(connection, domain, outcome.periods), outcome.periods)]
+    tables = [show.books_table(domain, balances(connection, domain, outcome.periods), outcome.periods)]
     contracts = report_contracts(domain)
     for name, rows in SHOWN[domain].items():
         period = Period.of(contracts[name].cadences[0], latest.start)
