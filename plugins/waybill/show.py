@@ -69,7 +69,7 @@ _MANY_PERIODS = 24
 
 
 def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Table:
-    """The books of a domain per period and dataset, with the total and whether they balance; many periods become one."""
+    """The books of a domain per period and dataset, their total and whether they balance; many periods become one."""
     keys = {period.start: period.key for period in periods}
     if len(periods) > _MANY_PERIODS:
         rows = _summed(rows)
