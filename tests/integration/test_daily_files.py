@@ -54,7 +54,9 @@ def test_days_are_listed_in_order_and_within_bounds(
     assert [key.split("/")[3] for key in books] == ["dt=2026-03-02", "dt=2026-03-03"]
     assert empty_connection.execute("select count(*) from shop.reviews").fetchone() == (4,)
     s3.put_object(Bucket=raw_bucket, Key="raw/shop/reviews/month=2026-03/a.csv", Body=b"x")
-    with pytest.raises(DataError, match=r"the prefix names no day; files land under .*dt=YYYY-MM-DD/"):
+    with pytest.raises(
+        DataError, match=r"the prefix names no day; files land under .*dt=YYYY-MM-DD/. Move the object there"
+    ):
         list_landed(s3, raw_bucket, contract, None, day("2026-03-03"))
 
 

@@ -79,8 +79,13 @@ def demo() -> None:
             progress.start_task(bars[pipeline])
             progress.update(bars[pipeline], completed=finished, total=total)
 
+        def step(text: str) -> None:
+            if not messages.is_terminal:  # there the bars are drawn at the end only
+                messages.print(text)
+            progress.update(steps, description=text)
+
         try:
-            outcomes = main_job.run(stack, step=lambda text: progress.update(steps, description=text), progress=move)
+            outcomes = main_job.run(stack, step=step, progress=move)
         except KeyboardInterrupt:
             messages.print("What was started goes on running: `make demo` continues, `make down` stops it.")
             raise

@@ -66,9 +66,11 @@ def _period(bucket: str, key: str, contract: Contract, landed_at: datetime) -> P
     except DataError:
         if contract.lands_any_time:
             return Period.of(cadence, landed_at.astimezone(ZoneInfo(settings().timezone)).date())
+        folder = "month=YYYY-MM" if cadence == "month" else "dt=YYYY-MM-DD"
         raise DataError(
             f"s3://{bucket}/{key}: the prefix names no {cadence}; files land under "
-            f"{zones.raw_prefix('<domain>', '<dataset>')}{'month=YYYY-MM' if cadence == 'month' else 'dt=YYYY-MM-DD'}/"
+            f"{zones.raw_prefix(contract.domain, contract.name)}{folder}/. Move the object there or delete it: "
+            f"until then no run takes in files of {contract.table}."
         ) from None
 
 
