@@ -49,6 +49,7 @@ def down() -> None:
 @failures_in_words
 def status() -> None:
     """List the parts of the embedded stack; the exit code is 1 unless all of them run."""
+    from waybill import show
     from waybill.stack import Stack
 
     services = Stack().status()
@@ -57,7 +58,10 @@ def status() -> None:
         table.add_row(
             service.name, service.state, str(service.pid or ""), service.address, os.path.relpath(service.log)
         )
-    console.print(table if services else "Nothing was started yet: run `make up`.")
+    if services:
+        show.show(console, table)
+    else:
+        console.print("Nothing was started yet: run `make up`.")
     if not services or any(service.state != "running" for service in services):
         raise typer.Exit(1)
 
