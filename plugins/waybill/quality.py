@@ -15,6 +15,7 @@ from waybill.errors import DataError
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.warehouse.connection import refused_for_good
 from waybill.warehouse.schema import as_of_function, columns_sql, ensure, relation
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ def evaluate(connection: Connection, contract: Contract, period: Period) -> list
     results = []
     for check in contract.checks:
         query = sql.SQL(check.query) if check.query else _metric(contract, check)
-        row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
+        with refused_for_good(f"the check {check.name} of {contract.table} {period}"):
+            row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
         observed = None if row is None or row[0] is None else Decimal(str(row[0]))
         results.append(CheckResult(contract.table, check, period, observed))
     return results

@@ -19,6 +19,7 @@ from waybill.intake import changes
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.warehouse.connection import refused_for_good
 from waybill.warehouse.schema import changed_sql, columns_sql, ensure, relation, subquery, touched_relation
 from waybill.zones import report_schema
 
@@ -216,7 +217,8 @@ def build(
             basis = find_basis()
             if basis is None:
                 return Built(0, is_changed=False)
-            days = write()
+            with refused_for_good(f"the SQL of {contract.table} {period}"):
+                days = write()
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)
             rows, content_sha256 = _content(connection, contract, period)

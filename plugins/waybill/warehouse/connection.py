@@ -55,3 +55,16 @@ def one_at_a_time(connection: Connection, work: str) -> Iterator[None]:
     finally:
         if not connection.broken:
             connection.execute("select pg_advisory_unlock(hashtext(%s))", (work,))
+
+
+@contextmanager
+def refused_for_good(what: str) -> Iterator[None]:
+    """Raise `DataError` if PostgreSQL refuses a statement of somebody's SQL file or contract: no retry mends that.
+
+    `what` says whose it is. The details of PostgreSQL's message are left out, because they may quote rows.
+    """
+    try:
+        yield
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
+        said = "; ".join(filter(None, (error.diag.message_primary, error.diag.message_hint))) or str(error)
+        raise DataError(f"{what}: PostgreSQL refuses it: {said}. Mend the SQL or the contract.") from error
