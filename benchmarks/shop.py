@@ -71,7 +71,7 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, 
     from waybill.sampledata.files import upload
     from waybill.sampledata.shop import generate
     from waybill.settings import settings
-    from waybill.warehouse.schema import ensure_domain
+    from waybill.warehouse.evolution import ensure_domain
 
     sample = generate(DAY, 1, scale=rows / ROWS_AT_SCALE_1, datasets=["transactions"])
     upload(stack.s3(), settings().raw_bucket, sample)
@@ -95,7 +95,7 @@ def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, fl
 
     from waybill.period import Period
     from waybill.refresh import derived_tables
-    from waybill.warehouse.schema import ensure
+    from waybill.warehouse.evolution import ensure
 
     tables = derived_tables("shop")
     for table in tables:

@@ -86,7 +86,7 @@ def fill(connection: Connection, rows: int) -> None:
     from psycopg import ClientCursor
 
     from waybill.contracts import load_all
-    from waybill.warehouse.schema import ensure
+    from waybill.warehouse.evolution import ensure
 
     contracts = load_all()
     datasets = [contract for contract in contracts.values() if contract.is_dataset]

@@ -72,8 +72,8 @@ def waybill(rows: int, _folder: Path) -> float:
     from waybill.intake.run import take_in
     from waybill.period import Period
     from waybill.warehouse.connection import connect
+    from waybill.warehouse.evolution import ensure_domain
     from waybill.warehouse.migrations import upgrade
-    from waybill.warehouse.schema import ensure_domain
 
     with connect() as connection:
         connection.execute("drop schema if exists messaging cascade; drop schema if exists waybill cascade")

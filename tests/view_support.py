@@ -20,7 +20,8 @@ from waybill.contracts import Column, Contract
 from waybill.period import Period
 from waybill.views.app import Access, make_app
 from waybill.warehouse.connection import connect, only_read
-from waybill.warehouse.schema import columns_sql, ensure, relation
+from waybill.warehouse.evolution import ensure
+from waybill.warehouse.schema import columns_sql, relation
 
 EVIL_VALUE = "<img src=x onerror=\"document.title='hacked'\">"
 """What a sender may write into a field; a browser that took it for HTML would change the title of the page."""

@@ -16,7 +16,8 @@ from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import refused_for_good
-from waybill.warehouse.schema import as_of_function, columns_sql, ensure, relation
+from waybill.warehouse.evolution import ensure
+from waybill.warehouse.schema import as_of_function, columns_sql, relation
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from waybill.reports import (
     sha256,
 )
 from waybill.warehouse.dimension import build_dimension
-from waybill.warehouse.schema import ensure
+from waybill.warehouse.evolution import ensure
 from waybill.warehouse.summary import build_summary
 from waybill.zones import report_files, report_schema, star_schema
 

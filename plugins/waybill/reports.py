@@ -20,7 +20,8 @@ from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import refused_for_good
-from waybill.warehouse.schema import changed_sql, columns_sql, ensure, relation, subquery, touched_relation
+from waybill.warehouse.evolution import ensure
+from waybill.warehouse.schema import changed_sql, columns_sql, relation, subquery, touched_relation
 from waybill.zones import report_schema
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from psycopg import Connection
 from waybill.contracts import Column, Contract, ContractError, load, references
 from waybill.intake.validate import compile_contract
 from waybill.settings import settings
-from waybill.warehouse.schema import is_changed_version
+from waybill.warehouse.evolution import is_changed_version
 from waybill.zones import report_files, report_schema, star_schema
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from landing_support import CUSTOMERS, MONTH, TRAFFIC, Amend, Landing, csv_body, customer_rows, traffic_rows
 from waybill.contracts import ContractError, load, load_all, load_domain
-from waybill.warehouse.schema import ensure, missing_columns
+from waybill.warehouse.evolution import ensure, missing_columns
 
 GOOD = traffic_rows(40)
 NEW_COLUMN = """\

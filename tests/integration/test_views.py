@@ -32,7 +32,7 @@ from waybill.views.rejected import quarantined
 from waybill.views.scope import Scope
 from waybill.views.site import publish_dashboard, site
 from waybill.warehouse.connection import connect, only_read
-from waybill.warehouse.schema import ensure
+from waybill.warehouse.evolution import ensure
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient

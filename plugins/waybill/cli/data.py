@@ -320,7 +320,7 @@ def contract_try(
     from waybill.period import Period
     from waybill.settings import settings
     from waybill.warehouse.connection import connect
-    from waybill.warehouse.schema import missing_columns
+    from waybill.warehouse.evolution import missing_columns
 
     proposed = load(file, is_proposal=True)
     if not proposed.is_dataset:

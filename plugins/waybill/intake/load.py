@@ -21,11 +21,9 @@ from waybill.intake.merge import merge
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.staging import Staging
 from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, Reject, csv_source, judge, mend, open_duckdb
+from waybill.warehouse.evolution import ensure
 from waybill.warehouse.history import apply_snapshot
-from waybill.warehouse.schema import (
-    ensure,
-    relation,
-)
+from waybill.warehouse.schema import relation
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from waybill.intake.scratch import scratch_folder
 from waybill.intake.staging import Staging
 from waybill.intake.validate import judge, open_duckdb
 from waybill.period import Period
-from waybill.warehouse.schema import ensure
+from waybill.warehouse.evolution import ensure
 
 log = logging.getLogger(__name__)
 

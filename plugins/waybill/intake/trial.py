@@ -22,7 +22,7 @@ from waybill.intake.scratch import scratch_folder
 from waybill.intake.validate import FastReaderFailed, judge, mend, open_duckdb
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.schema import ensure_domain
+from waybill.warehouse.evolution import ensure_domain
 
 log = logging.getLogger(__name__)
 

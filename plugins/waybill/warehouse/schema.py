@@ -1,4 +1,4 @@
-"""Tables, views and functions of a contract in PostgreSQL, and their additive evolution.
+"""Tables, views and functions of a contract in PostgreSQL.
 
 A snapshot dataset is kept as a type-2 history, a merged dataset as its current rows and the versions that
 newer files superseded; of a dataset of changes the rows are the changes of each key. All offer
@@ -7,14 +7,9 @@ newer files superseded; of a dataset of changes the rows are the changes of each
 
 from __future__ import annotations
 
-import logging
+from psycopg import sql
 
-from psycopg import Connection, sql
-
-from waybill.contracts import Column, Contract, ContractError
-from waybill.contracts.contract import HISTORY_COLUMNS
-
-log = logging.getLogger(__name__)
+from waybill.contracts import Column, Contract
 
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
@@ -85,7 +80,8 @@ def definitions(contract: Contract) -> sql.Composed:
     return sql.SQL(", ").join(column_definition(column) for column in contract.columns)
 
 
-def _create(contract: Contract) -> list[sql.Composed]:
+def create_statements(contract: Contract) -> list[sql.Composed]:
+    """Those that make the contract's tables."""
     table, key = relation(contract), columns_sql(contract.row_key)
     body = definitions(contract)
     create = sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)
@@ -269,145 +265,11 @@ def _comments(contract: Contract) -> list[sql.Composed]:
     return comments
 
 
-def _existing_columns(connection: Connection, contract: Contract) -> dict[str, tuple[str, bool]]:
-    """(type, required) of each business column of a table; empty if there is no table."""
-    rows = connection.execute(
-        "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute "
-        "where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped "
-        "and left(attname, 1) <> '_' and attname <> all(%s)",
-        (contract.domain, contract.name + _suffix(contract), _history_columns(contract)),
-    ).fetchall()
-    return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
-
-
-def _history_columns(contract: Contract) -> list[str]:
-    """What a history has beside the contract's columns; elsewhere these names are the contract's own."""
-    return [*HISTORY_COLUMNS] if contract.load_mode == "snapshot" else []
-
-
-def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[str]:
-    """What the contract says otherwise about columns than the table has it, but for new nullable ones."""
-    problems = [
-        f"column {name!r} is in the table and not in the contract" for name in existing.keys() - set(contract.names)
-    ]
-    for column in contract.columns:
-        if column.name not in existing:
-            if column.required:
-                problems.append(f"column {column.name!r} is new and required, so rows that are there cannot have it")
-        elif existing[column.name] != (column.physical_type, column.required):
-            was = existing[column.name][0] + (" not null" if existing[column.name][1] else "")
-            now = column.physical_type + (" not null" if column.required else "")
-            problems.append(f"column {column.name!r} is {was} in the table and {now} in the contract")
-    return sorted(problems)
-
-
-def _changed_key(connection: Connection, contract: Contract) -> list[str]:
-    """What the contract says otherwise about partitions and key than the table has it."""
-    row = connection.execute(
-        "select relkind = 'p', array(select attname::text from pg_index inner join pg_attribute "
-        "on attrelid = indrelid and attnum = any(indkey) where indrelid = c.oid and indisprimary) "
-        "from pg_class as c where oid = to_regclass(format('%%I.%%I', %s::text, %s::text))",
-        (contract.domain, contract.name + _suffix(contract)),
-    ).fetchone()
-    assert row
-    is_partitioned, columns = row
-    problems = []
-    if is_partitioned and not contract.is_partitioned:
-        problems.append("the table has partitions, and the contract names no partitioned column")
-    if contract.is_partitioned and not is_partitioned:
-        problems.append("the table has no partitions, and the contract names a partitioned column")
-    was, now = (", ".join(sorted(key)) for key in (set(columns) - {*_history_columns(contract)}, contract.row_key))
-    if was != now:
-        problems.append(f"the key is {was} in the table and {now} in the contract")
-    return problems
-
-
-def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
-    """Whether the tables that are there were made for another load mode: table and view have changed places."""
-    rows = connection.execute(
-        "select relname, relkind = 'v' from pg_class inner join pg_namespace as n on n.oid = relnamespace "
-        "where nspname = %s and relname = any(%s)",
-        (contract.domain, [contract.name, contract.name + _suffix(contract)]),
-    ).fetchall()
-    is_view: dict[str, bool] = dict(rows)
-    if contract.name not in is_view:
-        return False
-    return is_view.get(contract.name + _suffix(contract), True) or is_view[contract.name] != bool(_suffix(contract))
-
-
-def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
-    """The columns that the next load adds to the table that is there; None if there is none. Nothing is changed.
-
-    Raises `ContractError` if the contract needs more than new nullable columns.
-    """
-    existing: dict[str, tuple[str, bool]] = {}
-    if _is_of_another_mode(connection, contract):
-        problems = [f"the tables that are there were not made for the loadMode {contract.load_mode!r}"]
-    else:
-        existing = _existing_columns(connection, contract)
-        if not existing:
-            return None
-        problems = _changed_columns(contract, existing) + _changed_key(connection, contract)
-    if problems:
-        raise ContractError(
-            f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns: "
-            f"{'; '.join(problems)}. Migrate the table by hand, or give the dataset a new name, "
-            f"or undo the change in the contract."
-        )
-    return [column for column in contract.columns if column.name not in existing]
-
-
-def is_changed_version(connection: Connection, contract: Contract) -> bool:
-    """Whether the warehouse knows another contract of the same table and version."""
-    other = connection.execute(
-        "select from waybill.contract where dataset = %s and version = %s and sha256 <> %s limit 1",
-        (contract.table, contract.version, contract.sha256),
-    ).fetchone()
-    return other is not None
-
-
-def ensure(connection: Connection, contract: Contract) -> None:
-    """Create the contract's table, view and function, or add its new nullable columns; else change nothing.
-
-    Runs in the caller's transaction. Raises `ContractError` for any change that is not additive.
-    """
-
-    def is_there() -> bool:
-        latest = "select sha256 from waybill.contract where dataset = %s order by contract_id desc limit 1"
-        return connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256,)
-
-    if is_there():  # without the lock: the every-day case is free of waiting
-        return
-    connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
-    if is_there():  # another run was quicker
-        return
-    schema = sql.Identifier(contract.domain)
-    connection.execute(sql.SQL("create schema if not exists {}").format(schema))
-    added = missing_columns(connection, contract)
-    if added is None:
-        statements = _create(contract)
-    else:
-        tables = [relation(contract)] + ([superseded_relation(contract)] if contract.is_merged else [])
-        statements = [
-            sql.SQL("alter table {} add column {}").format(table, column_definition(column))
-            for table in tables
-            for column in added
-        ]
+def derived_statements(contract: Contract) -> list[sql.Composed]:
+    """Those that make all that follows from the tables and the contract: indexes, view, function, comments, grants."""
+    schema, reader = sql.Identifier(contract.domain), sql.Identifier(READER_ROLE)
     grants = [
-        sql.SQL("grant usage on schema {} to {}").format(schema, sql.Identifier(READER_ROLE)),
-        sql.SQL("grant select on all tables in schema {} to {}").format(schema, sql.Identifier(READER_ROLE)),
+        sql.SQL("grant usage on schema {} to {}").format(schema, reader),
+        sql.SQL("grant select on all tables in schema {} to {}").format(schema, reader),
     ]
-    for statement in [*statements, *_indexes(contract), *_readers(contract), *_comments(contract), *grants]:
-        connection.execute(statement)
-    if is_changed_version(connection, contract):
-        log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
-    connection.execute(
-        "insert into waybill.contract (dataset, version, sha256, document) values (%s, %s, %s, %s)",
-        (contract.table, contract.version, contract.sha256, contract.document),
-    )
-
-
-def ensure_domain(connection: Connection, contracts: dict[str, Contract]) -> None:
-    """`ensure` each contract of a domain; datasets first, because reports' checks read them."""
-    for contract in sorted(contracts.values(), key=lambda item: not item.is_dataset):
-        ensure(connection, contract)
+    return [*_indexes(contract), *_readers(contract), *_comments(contract), *grants]

@@ -1,0 +1,155 @@
+"""Bring the warehouse to what a contract says: make its tables, or add new nullable columns, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Column, Contract, ContractError
+from waybill.contracts.contract import HISTORY_COLUMNS
+from waybill.warehouse.schema import (
+    column_definition,
+    create_statements,
+    derived_statements,
+    relation,
+    superseded_relation,
+)
+
+log = logging.getLogger(__name__)
+
+
+def _existing_columns(connection: Connection, contract: Contract) -> dict[str, tuple[str, bool]]:
+    """(type, required) of each business column of a table; empty if there is no table."""
+    rows = connection.execute(
+        "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute "
+        "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped "
+        "and left(attname, 1) <> '_' and attname <> all(%s)",
+        (relation(contract).as_string(None), _history_columns(contract)),
+    ).fetchall()
+    return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
+
+
+def _history_columns(contract: Contract) -> list[str]:
+    """What a history has beside the contract's columns; elsewhere these names are the contract's own."""
+    return [*HISTORY_COLUMNS] if contract.load_mode == "snapshot" else []
+
+
+def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[str]:
+    """What the contract says otherwise about columns than the table has it, but for new nullable ones."""
+    problems = [
+        f"column {name!r} is in the table and not in the contract" for name in existing.keys() - set(contract.names)
+    ]
+    for column in contract.columns:
+        if column.name not in existing:
+            if column.required:
+                problems.append(f"column {column.name!r} is new and required, so rows that are there cannot have it")
+        elif existing[column.name] != (column.physical_type, column.required):
+            was = existing[column.name][0] + (" not null" if existing[column.name][1] else "")
+            now = column.physical_type + (" not null" if column.required else "")
+            problems.append(f"column {column.name!r} is {was} in the table and {now} in the contract")
+    return sorted(problems)
+
+
+def _changed_key(connection: Connection, contract: Contract) -> list[str]:
+    """What the contract says otherwise about partitions and key than the table has it."""
+    row = connection.execute(
+        "select relkind = 'p', array(select attname::text from pg_index inner join pg_attribute "
+        "on attrelid = indrelid and attnum = any(indkey) where indrelid = c.oid and indisprimary) "
+        "from pg_class as c where oid = to_regclass(%s)",
+        (relation(contract).as_string(None),),
+    ).fetchone()
+    assert row
+    is_partitioned, columns = row
+    problems = []
+    if is_partitioned and not contract.is_partitioned:
+        problems.append("the table has partitions, and the contract names no partitioned column")
+    if contract.is_partitioned and not is_partitioned:
+        problems.append("the table has no partitions, and the contract names a partitioned column")
+    was, now = (", ".join(sorted(key)) for key in (set(columns) - {*_history_columns(contract)}, contract.row_key))
+    if was != now:
+        problems.append(f"the key is {was} in the table and {now} in the contract")
+    return problems
+
+
+def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
+    """Whether the tables that are there were made for another load mode: table and view have changed places."""
+    has_view = relation(contract) != sql.Identifier(contract.domain, contract.name)
+    row = connection.execute(
+        "select relkind = 'v', to_regclass(%s) is not null from pg_class where oid = to_regclass(%s)",
+        (relation(contract).as_string(None), sql.Identifier(contract.domain, contract.name).as_string(None)),
+    ).fetchone()
+    return row is not None and row != (has_view, True)
+
+
+def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
+    """The columns that the next load adds to the table that is there; None if there is none. Nothing is changed.
+
+    Raises `ContractError` if the contract needs more than new nullable columns.
+    """
+    existing: dict[str, tuple[str, bool]] = {}
+    if _is_of_another_mode(connection, contract):
+        problems = [f"the tables that are there were not made for the loadMode {contract.load_mode!r}"]
+    else:
+        existing = _existing_columns(connection, contract)
+        if not existing:
+            return None
+        problems = _changed_columns(contract, existing) + _changed_key(connection, contract)
+    if problems:
+        raise ContractError(
+            f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns: "
+            f"{'; '.join(problems)}. Migrate the table by hand, or give the dataset a new name, "
+            f"or undo the change in the contract."
+        )
+    return [column for column in contract.columns if column.name not in existing]
+
+
+def is_changed_version(connection: Connection, contract: Contract) -> bool:
+    """Whether the warehouse knows another contract of the same table and version."""
+    other = connection.execute(
+        "select from waybill.contract where dataset = %s and version = %s and sha256 <> %s limit 1",
+        (contract.table, contract.version, contract.sha256),
+    ).fetchone()
+    return other is not None
+
+
+def ensure(connection: Connection, contract: Contract) -> None:
+    """Create the contract's table, view and function, or add its new nullable columns; else change nothing.
+
+    Runs in the caller's transaction. Raises `ContractError` for any change that is not additive.
+    """
+
+    def is_there() -> bool:
+        latest = "select sha256 from waybill.contract where dataset = %s order by contract_id desc limit 1"
+        return connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256,)
+
+    if is_there():  # without the lock: the every-day case is free of waiting
+        return
+    connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
+    if is_there():  # another run was quicker
+        return
+    connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(contract.domain)))
+    added = missing_columns(connection, contract)
+    if added is None:
+        statements = create_statements(contract)
+    else:
+        tables = [relation(contract)] + ([superseded_relation(contract)] if contract.is_merged else [])
+        statements = [
+            sql.SQL("alter table {} add column {}").format(table, column_definition(column))
+            for table in tables
+            for column in added
+        ]
+    for statement in [*statements, *derived_statements(contract)]:
+        connection.execute(statement)
+    if is_changed_version(connection, contract):
+        log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
+    connection.execute(
+        "insert into waybill.contract (dataset, version, sha256, document) values (%s, %s, %s, %s)",
+        (contract.table, contract.version, contract.sha256, contract.document),
+    )
+
+
+def ensure_domain(connection: Connection, contracts: dict[str, Contract]) -> None:
+    """`ensure` each contract of a domain; datasets first, because reports' checks read them."""
+    for contract in sorted(contracts.values(), key=lambda item: not item.is_dataset):
+        ensure(connection, contract)
