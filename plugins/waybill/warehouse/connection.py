@@ -67,4 +67,4 @@ def refused_for_good(what: str) -> Iterator[None]:
         yield
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
         said = "; ".join(filter(None, (error.diag.message_primary, error.diag.message_hint))) or str(error)
-        raise DataError(f"{what}: PostgreSQL refuses it: {said}. Mend the SQL or the contract.") from error
+        raise DataError(f"{what}: PostgreSQL refuses it: {said.rstrip('.')}. Mend the SQL or the contract.") from error
