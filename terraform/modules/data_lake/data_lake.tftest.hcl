@@ -28,9 +28,10 @@ run "landed_files_are_told" {
   command = apply
 
   assert {
-    condition = { for queue in aws_s3_bucket_notification.raw.queue : queue.queue_arn => queue.filter_prefix } == {
-      "arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders"    = "raw/orders/"
-      "arn:aws:sqs:eu-central-1:123456789012:waybill-test-purchases" = "datalake/bronze/"
+    condition = { for queue in aws_s3_bucket_notification.raw.queue : queue.filter_prefix => queue.queue_arn } == {
+      "raw/orders/"      = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders"
+      "datalake/bronze/" = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-purchases"
+      "raw/purchases/"   = "arn:aws:sqs:eu-central-1:123456789012:waybill-test-purchases"
     } && aws_s3_bucket_notification.raw.bucket == output.bucket_names.raw
     error_message = "The raw bucket must tell the queue of each pipeline of its files, and of no others."
   }
@@ -80,7 +81,7 @@ run "refuses_prefixes_that_overlap" {
   command = plan
 
   variables {
-    arrivals = { orders = "raw/orders/", everything = "raw/" }
+    arrivals = { orders = ["raw/orders/"], everything = ["raw/"] }
   }
 
   expect_failures = [var.arrivals]

@@ -163,12 +163,12 @@ resource "aws_sqs_queue_policy" "this" {
 resource "aws_s3_bucket_notification" "raw" {
   bucket = module.bucket["raw"].name
   dynamic "queue" {
-    for_each = var.arrivals
+    for_each = flatten([for pipeline, prefixes in var.arrivals : [for prefix in prefixes : { pipeline = pipeline, prefix = prefix }]])
     content {
-      id            = queue.key
-      queue_arn     = local.queue_arns[queue.key]
+      id            = queue.value.prefix
+      queue_arn     = local.queue_arns[queue.value.pipeline]
       events        = ["s3:ObjectCreated:*"]
-      filter_prefix = queue.value
+      filter_prefix = queue.value.prefix
     }
   }
 

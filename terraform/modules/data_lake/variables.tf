@@ -94,15 +94,19 @@ variable "trail_arn" {
 }
 
 variable "arrivals" {
-  description = "Pipelines that wake when a file lands, and the prefix of the raw bucket under which theirs do."
-  type        = map(string)
-  default     = { orders = "raw/orders/", purchases = "datalake/bronze/" }
+  description = "Pipelines that wake when a file lands, and the prefixes of the raw bucket under which theirs do."
+  type        = map(list(string))
+  default     = { orders = ["raw/orders/"], purchases = ["datalake/bronze/", "raw/purchases/"] }
   validation {
-    condition     = alltrue([for pipeline, prefix in var.arrivals : can(regex("^[a-z][a-z0-9]*$", pipeline)) && endswith(prefix, "/")])
+    condition = alltrue([
+      for pipeline, prefixes in var.arrivals : can(regex("^[a-z][a-z0-9]*$", pipeline)) && alltrue([for prefix in prefixes : endswith(prefix, "/")])
+    ])
     error_message = "A pipeline's name has lower-case letters and digits, and a prefix ends with a slash."
   }
   validation {
-    condition     = alltrue([for one in values(var.arrivals) : length([for other in values(var.arrivals) : other if startswith(other, one)]) == 1])
+    condition = alltrue([
+      for one in flatten(values(var.arrivals)) : length([for other in flatten(values(var.arrivals)) : other if startswith(other, one)]) == 1
+    ])
     error_message = "S3 refuses prefixes of which one begins with another."
   }
 }
