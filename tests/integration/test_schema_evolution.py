@@ -196,18 +196,33 @@ def test_any_other_change_is_refused_and_says_what_to_do(
     assert landing.all("select object_key, message from waybill.refusal") == [(key, message)]
 
 
-def test_every_contract_of_the_project_may_gain_a_column(landing: Landing, tmp_path: Path) -> None:
-    """Whatever its columns are called, and whatever its table has beside them."""
+def test_every_contract_of_the_project_may_gain_columns(landing: Landing, tmp_path: Path) -> None:
+    """Whatever they are called, and whatever its table and function have beside them."""
     contracts = load_all()
     for contract in contracts.values():
         ensure(landing.connection, contract)
     for contract in contracts.values():
         path = tmp_path / f"{contract.name}.yaml"
         document = yaml.safe_load(contract.document)
-        document["schema"][0]["properties"] += yaml.safe_load(NEW_COLUMN)
+        names = [one for one in ("campaign", "period", "period_end", "object_key") if one not in contract.names]
+        for name in names:
+            document["schema"][0]["properties"] += yaml.safe_load(NEW_COLUMN.replace("campaign", name))
         path.write_text(yaml.safe_dump(document))
-        added = missing_columns(landing.connection, load(path))
-        assert [column.name for column in added or []] == ["campaign"], contract.table
+        wider = load(path)
+        added = missing_columns(landing.connection, wider)
+        assert [column.name for column in added or []] == names, contract.table
+        ensure(landing.connection, wider)
+
+
+@pytest.mark.parametrize("name", ["period", "period_end", "object_key", "outcome", "at", "value"])
+def test_a_column_may_have_a_name_that_the_kernel_uses(name: str, landing: Landing, amend: Amend) -> None:
+    amend("traffic", LAST, NEW_COLUMN.replace("campaign", name) + LAST)
+    landing.load("traffic", csv_body(f"{TRAFFIC},{name}", [f"{row},x" for row in GOOD]), "a.csv")
+    again = [*(f"{row},x" for row in GOOD[:10]), *(f"{row},y" for row in GOOD[10:20])]
+    landing.check(landing.load("traffic", csv_body(f"{TRAFFIC},{name}", again), "b.csv"), 20, unchanged=10, updated=10)
+    known = f"select {name}, count(*) from messaging.traffic_as_of('2026-04-01') group by {name} order by {name}"
+    assert landing.all(known) == [("x", 30), ("y", 10)]
+    assert landing.all("select * from messaging.traffic_as_of('2026-03-01')") == []
 
 
 @pytest.mark.parametrize(

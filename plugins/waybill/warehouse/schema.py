@@ -150,7 +150,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     table, function = relation(contract), as_of_function(contract)
     names, types = columns_sql(contract.names), definitions_for_result(contract)
     drop = sql.SQL("drop function if exists {}(date)").format(function)
-    head = sql.SQL("create function {}(period_end date) returns table ({}) language sql stable parallel safe").format(
+    head = sql.SQL("create function {}(_period_end date) returns table ({}) language sql stable parallel safe").format(
         function, types
     )
     view = sql.Identifier(contract.domain, contract.name)
@@ -162,15 +162,15 @@ def _readers(contract: Contract) -> list[sql.Composed]:
             drop,
             sql.SQL(
                 "{} begin atomic select {} from {} as h "
-                "where h.valid_from < period_end and h.valid_to >= period_end; end"
+                "where h.valid_from < _period_end and h.valid_to >= _period_end; end"
             ).format(head, columns_sql(contract.names, "h"), table),
         ]
     if contract.lands_any_time:
         known = standing_sql(
             contract,
             sql.SQL(
-                "(select * from {} as t where t._delivered < period_end "
-                "union all select * from {} as u where u._delivered < period_end)"
+                "(select * from {} as t where t._delivered < _period_end "
+                "union all select * from {} as u where u._delivered < _period_end)"
             ).format(table, superseded_relation(contract)),
         )
         body = sql.SQL("select {} from ({}) as k").format(columns_sql(contract.names, "k"), known)
@@ -178,14 +178,14 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     # The current row has the greatest order of its key. Where it was delivered too late to be known,
     # the newest of the superseded versions that were known stands for it.
     known = sql.SQL(
-        """select {current} from {table} as t where t._delivered < period_end
+        """select {current} from {table} as t where t._delivered < _period_end
             union all
             select {old} from (
               select distinct on ({key}) s.*
               from {superseded} as s
               inner join waybill.load_file as f on s._file_id = f.file_id
-              where s._delivered < period_end
-                and not exists (select from {table} as c where {equal} and c._delivered < period_end)
+              where s._delivered < _period_end
+                and not exists (select from {table} as c where {equal} and c._delivered < _period_end)
               order by {key}, f.period desc, f.object_key collate "C" desc
             ) as k"""
     ).format(
@@ -215,15 +215,15 @@ def standing_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
     return sql.SQL(
         """select distinct on ({key}) {names}, v._file_id, v._record, v._delivered
             from (
-              select s.*, f.period, f.object_key,
+              select s.*, f.period as _period, f.object_key as _object_key,
                 row_number() over in_order = 1
-                or jsonb_build_array({content}) <> lag(jsonb_build_array({content})) over in_order as is_news
+                or jsonb_build_array({content}) <> lag(jsonb_build_array({content})) over in_order as _is_news
               from {source} as s
               inner join waybill.load_file as f on s._file_id = f.file_id
               window in_order as (partition by {key_of_s} order by f.period, f.object_key collate "C")
             ) as v
-            where v.is_news
-            order by {key}, v.period desc, v.object_key collate "C" desc"""
+            where v._is_news
+            order by {key}, v._period desc, v._object_key collate "C" desc"""
     ).format(
         key=columns_sql(contract.key, "v"),
         names=columns_sql(contract.names, "v"),
