@@ -244,6 +244,7 @@ def test_the_chain_of_the_months_run(bag: BundleDagBag) -> None:
     assert landed.deferrable
     assert {"intake_customers", "intake_channels"} <= traffic.upstream_task_ids
     assert dag.get_task("quality").upstream_task_ids == {f"intake_{name}" for name in load_domain("messaging")}
+    assert dag.get_task("quality").upstream_task_ids >= {"intake_customers", "intake_channels", "intake_traffic"}
     assert publish.upstream_task_ids >= {path.stem for path in report_files("messaging")}
     assert publish.downstream_task_ids == set()
     for name in ("descriptive_statistics", "industry_exposure_extended"):

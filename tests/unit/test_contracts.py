@@ -318,7 +318,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
             "the properties of a check must be columns of the contract",
         ),
         ("name: traffic_account_mismatch_pct", "name: traffic_present", "every check needs a name of its own"),
-        ("latency, value: 1, unit: d", "latency, value: 1, unit: weeks", "the latency must be in days"),
+        ("latency, value: 1, unit: d", "latency, value: 1, unit: weeks", "the unit of a latency must be d or h"),
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
@@ -425,6 +425,21 @@ def test_a_review_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytes
         "lonely.sql",
         "top_customers.yaml",
     ]
+
+
+def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:
+    """Of several the first, in days, says when files land; the freshness of a column may be in hours."""
+    path = tmp_path / "traffic.yaml"
+    days, landing = (
+        "{property: latency, value: 1, unit: d, element: traffic.send_date,",
+        "{property: latency, value: 1, unit: d}",
+    )
+    assert days in SOURCE
+    hours = "{property: latency, value: 6, unit: h, element: traffic.send_date,"
+    path.write_text(SOURCE.replace(days, f"{landing}\n  - {hours}"))
+    contract = load(path)
+    assert contract.latency_days == 1
+    assert [check.threshold for check in contract.checks if check.metric == "freshness"] == [6]
 
 
 @pytest.mark.parametrize(

@@ -123,18 +123,23 @@ def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool,
     return None, False, None
 
 
-def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) -> list[Check]:
+_HOURS = {"h": 1, "d": 24}
+
+
+def _freshness(path: Path, table: str, columns: Sequence[Column], raw: Mapping[str, Any]) -> list[Check]:
     """The check that follows from the latency of a column with dates or instants."""
     _, _, name = raw.get("element", "").rpartition(".")
     if not any(column.name == name and column.physical_type in ("date", "timestamptz") for column in columns):
         return []
+    if raw.get("unit") not in _HOURS:
+        raise ContractError(f"{path}: the unit of a latency must be d or h, not {raw.get('unit')!r}")
     return [
         Check(
             name=f"{table}_freshness",
             description=f"Hours from the newest {name} that is known to the end of the period.",
             query=None,
             operator="<=",
-            threshold=float(raw["value"]) * 24,
+            threshold=float(raw["value"]) * _HOURS[raw["unit"]],
             severity="warning",
             metric="freshness",
             columns=(name,),
@@ -266,14 +271,13 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
     frequencies = [item.get("unit") for item in raw.get("slaProperties", []) if item["property"] == "frequency"]
     if unknown := set(frequencies) - set(_CADENCES):
         raise ContractError(f"{path}: the unit of a frequency must be one of {', '.join(_CADENCES)}, not {unknown}")
-    latency_days = _latency_days(path, raw)
     checks = [_check(path, item) for item in table.get("quality", [])]
     for column in table.get("properties", []):
         checks += [_check(path, item, column["name"]) for item in column.get("quality", [])]
     if custom.get("loadMode") in ("merge", "changes"):
         for item in raw.get("slaProperties", []):
             if item["property"] == "latency":
-                checks += _freshness(table["name"], columns, item)
+                checks += _freshness(path, table["name"], columns, item)
     contract = Contract(
         domain=raw["domain"],
         name=table["name"],
@@ -296,7 +300,7 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
         cadences=tuple(_CADENCES[unit] for unit in frequencies),
         days_before=None if custom.get("daysBefore") == "all" else int(_number(path, custom, "daysBefore")),
         days_after=int(_number(path, custom, "daysAfter")),
-        latency_days=latency_days,
+        latency_days=_latency_days(path, raw),
         max_warnings=custom.get("maxWarnings"),
         document=document,
     )
