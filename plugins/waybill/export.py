@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.contracts.contract import numeric_digits
 from waybill.masking import masked_columns, masked_select, use_key
 
 PARQUET = "application/vnd.apache.parquet"
@@ -86,9 +87,8 @@ def arrow_type(physical_type: str) -> Any:
     """
     import pyarrow as pa
 
-    if physical_type.startswith("numeric("):
-        precision, scale = physical_type.removeprefix("numeric(").removesuffix(")").split(",")
-        return pa.decimal128(int(precision), int(scale))
+    if digits := numeric_digits(physical_type):
+        return pa.decimal128(*digits)
     return {
         "integer": pa.int32(),
         "bigint": pa.int64(),

@@ -38,13 +38,12 @@ def failures_in_words(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except (DataError, DemoFailed, StackError) as error:
-            messages.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+            text = str(error)
         except OperationalError as error:
             text = f"The warehouse does not answer; locally, `make up` starts it: {error}"
-            messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
         except EndpointConnectionError as error:
             text = f"S3 does not answer; locally, `make up` starts it: {error}"
-            messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 
     return wrapped

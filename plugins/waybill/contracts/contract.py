@@ -21,6 +21,15 @@ _RULE_WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")+)"|([a-z_]\w*)(?!\w*\s
 """Texts, quoted names, and words that are not called as functions."""
 
 
+_NUMERIC = re.compile(r"numeric\((\d+),\s*(\d+)\)")
+
+
+def numeric_digits(physical_type: str) -> tuple[int, int] | None:
+    """(digits, digits after the point) of `numeric(p,s)`; None for any other type."""
+    found = _NUMERIC.fullmatch(physical_type)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 class ContractError(DataError):
     """A contract file is not valid, or asks for what cannot be done."""
 

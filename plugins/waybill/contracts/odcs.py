@@ -25,6 +25,7 @@ from waybill.contracts.contract import (
     LoadMode,
     Metric,
     RowRule,
+    numeric_digits,
 )
 from waybill.period import Cadence
 from waybill.settings import PREFIX, Settings, settings
@@ -40,7 +41,6 @@ _OPERATORS = {
 _COLUMN_CUSTOM_PROPERTIES = {"dateForms", "index", "nullWords", "onlyValuesOf"}
 DATE_FORMS = ("YYYY-MM-DD", "M/D/YYYY")
 _TYPES = ("integer", "bigint", "text", "date", "timestamptz", "boolean", "uuid")
-_NUMERIC = re.compile(r"numeric\(([0-9]+),([0-9]+)\)")
 _MOST_DIGITS = 38
 _CADENCES: dict[str, Cadence] = {"d": "day", "w": "week", "months": "month"}
 _SCHEMA_CUSTOM_PROPERTIES = {
@@ -167,8 +167,8 @@ def _column(path: Path, raw: Mapping[str, Any]) -> Column:
     if index not in (None, "ascending", "descending"):
         raise ContractError(f"{path}: the index of {name!r} must be ascending or descending, not {index!r}")
     physical_type = raw["physicalType"].replace(", ", ",")  # as PostgreSQL writes numeric(12,2)
-    numeric = _NUMERIC.fullmatch(physical_type)
-    if physical_type not in _TYPES and not (numeric and int(numeric[1]) <= _MOST_DIGITS):
+    digits = numeric_digits(physical_type)
+    if physical_type not in _TYPES and not (digits and digits[0] <= _MOST_DIGITS):
         raise ContractError(
             f"{path}: the physicalType of {name!r} is {physical_type!r}, which is none of {', '.join(_TYPES)} "
             f"and numeric(p,s) with p up to {_MOST_DIGITS}"

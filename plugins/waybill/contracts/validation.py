@@ -6,11 +6,10 @@ The text forms that a type accepts are regular expressions here, because DuckDB'
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import date, datetime
 
-from waybill.contracts.contract import Column, Contract
+from waybill.contracts.contract import Column, Contract, numeric_digits
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -28,7 +27,6 @@ _FORMS = {
     "uuid": r"\s*[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\s*",
 }
 _DATE_PATTERNS = {"YYYY-MM-DD": _DAY, "M/D/YYYY": _MONTH_FIRST}
-_NUMERIC = re.compile(r"numeric\((\d+),\s*(\d+)\)")
 
 
 def identifier(name: str) -> str:
@@ -45,15 +43,14 @@ def literal(value: object) -> str:
 
 def duckdb_type(column: Column) -> str:
     """The DuckDB type whose Arrow form PostgreSQL reads as the column's physical type."""
-    if numeric := _NUMERIC.fullmatch(column.physical_type):
-        return f"decimal({numeric[1]},{numeric[2]})"
+    if digits := numeric_digits(column.physical_type):
+        return f"decimal({digits[0]},{digits[1]})"
     return "varchar" if column.physical_type == "text" else column.physical_type
 
 
 def _form(column: Column) -> str | None:
-    if numeric := _NUMERIC.fullmatch(column.physical_type):
-        scale = int(numeric[2])
-        fraction = rf"([.][0-9]{{1,{scale}}})?" if scale else ""
+    if digits := numeric_digits(column.physical_type):
+        fraction = rf"([.][0-9]{{1,{digits[1]}}})?" if digits[1] else ""
         return rf"\s*[+-]?[0-9]+{fraction}\s*"
     if "M/D/YYYY" in column.date_forms:
         return rf"\s*({'|'.join(_DATE_PATTERNS[form] for form in column.date_forms)})\s*"
