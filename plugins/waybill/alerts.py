@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from psycopg import Connection, sql
 
 from waybill.approval import Held
+from waybill.intake import file_warnings
 from waybill.intake.ledger import COUNTS, Books, sums_sql
 from waybill.period import Period
 from waybill.settings import settings
@@ -66,6 +67,23 @@ def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str) ->
     return "\n".join([*lines, f"Answer: {url}"])
 
 
+def warning_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
+    """The message of a run that loaded files with warnings; None if it loaded none.
+
+    `title` is the DAG and the period, `url` the log of its last task.
+    """
+    warnings = file_warnings.of_run(connection, domain, run_id)
+    if not warnings:
+        return None
+    files = len({warning.file_id for warning in warnings})
+    lines = [
+        f"{title}: the run {run_id} loaded {_many(files, 'file')} with {_many(len(warnings), 'warning')}.",
+        *file_warnings.lines(warnings),
+        "The rows are loaded. If a file is wrong, send it again under the same name.",
+    ]
+    return "\n".join([*lines, *([f"Log: {url}"] if url else [])])
+
+
 _BUILT = """
 select report, cadence, count(*), min(period), max(period)
 from waybill.publication
@@ -95,8 +113,12 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
     if not loaded and not built:
         return None
     files, reports = sum(row[1] for row in loaded), len({row[0] for row in built})
+    warnings = file_warnings.of_run(connection, domain, run_id)
+    warned = f", with {_many(len(warnings), 'warning')}" if warnings else ""
+    changed = f"loaded {_many(files, 'file')} and brought {_many(reports, 'report')} up to date"
     lines = [
-        f"{title}: the run {run_id} loaded {_many(files, 'file')} and brought {_many(reports, 'report')} up to date."
+        f"{title}: the run {run_id} {changed}{warned}.",
+        *file_warnings.lines(warnings),
     ]
     books = {table: Books(**dict(zip(COUNTS, counts, strict=True))) for table, _, *counts in loaded}
     lines += [f"{table}: {_many(number, 'file')}, {books[table]}" for table, number, *_ in loaded]

@@ -85,8 +85,10 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
         raise DataError(f"{report} was not built for {period}; {_built(connection, report)}")
     files = cursor.execute(
         "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, "
-        "unchanged, rejected, duplicate, stale, filtered, contract_version, loaded_at "
-        "from waybill.load_file where file_id = any(%s) "
+        "unchanged, rejected, duplicate, stale, filtered, contract_version, loaded_at, array("
+        "select w.kind || ': ' || w.message from waybill.file_warning as w "
+        "where w.file_id = f.file_id and f.status = 'loaded' order by 1) as warnings "
+        "from waybill.load_file as f where file_id = any(%s) "
         "order by dataset, period, object_key",
         (head["file_ids"],),
     ).fetchall()

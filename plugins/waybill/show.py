@@ -193,7 +193,11 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
             text(file["rejected"]),
             file["contract_version"],
         )
-    return [head, checks, files]
+    warnings = _table("Warnings about these files", [("file", False), ("warning", False)])
+    for file in waybill.files:
+        for warning in file["warnings"]:
+            warnings.add_row(file["object_key"], Text(warning, "yellow"))
+    return [head, checks, files, *([warnings] if warnings.row_count else [])]
 
 
 def quarantine_tables(counts: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> list[Table]:

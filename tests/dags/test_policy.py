@@ -108,7 +108,9 @@ def test_success_is_told_where_files_start_runs_and_else_if_wanted(
     finally:
         monkeypatch.undo()
         settings.cache_clear()
-    assert found["on_failure_callback"] == [alert_failure, measure_failure]
+    [failure, warn, measured] = found["on_failure_callback"]
+    assert (failure, measured) == (alert_failure, measure_failure)
+    assert warn.__qualname__.startswith("notify_warnings")
     [notify, measure] = found["on_success_callback"]
     assert notify.__qualname__.startswith("notify_success")
     assert measure is measure_success

@@ -18,14 +18,16 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from messaging_months import migrate
 from waybill.errors import DataError
+from waybill.intake import file_warnings
 from waybill.intake.ledger import Books
-from waybill.operators import PublishOperator, alerting
+from waybill.operators import PublishOperator, QualityOperator, alerting
 from waybill.operators.alerting import (
     alert_deadline,
     alert_failure,
     alert_task_failure,
     deadline_alert,
     notify_success,
+    notify_warnings,
 )
 from waybill.warehouse.connection import connect
 
@@ -301,6 +303,61 @@ def test_a_run_that_changed_something_says_so_once_and_another_one_nothing(queue
     assert noted(warehouse) == [("orders_reports", "woken", "success", ["waybill_alerts_sns"])]
 
 
+def load_with_warnings(dsn: str, dataset: str, run_id: str, *messages: str) -> int:
+    """A file in the ledger that a run loaded with warnings; returns its id."""
+    with connect(dsn) as connection:
+        row = connection.execute(
+            "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
+            "contract_sha256, contract_version, code_version, run_id) "
+            "values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, 'c', '1.0.0', 'v', %s) returning file_id",
+            (dataset, f"{run_id}.csv", run_id),
+        ).fetchone()
+        assert row
+        for message in messages:
+            file_warnings.add(connection, row[0], "columns", message)
+        return int(row[0])
+
+
+def test_the_message_of_a_run_has_its_warnings(queue: Queue, warehouse: str) -> None:
+    load_with_warnings(warehouse, "orders.lines", "woken", *(f"number {number:02}" for number in range(23)))
+    load_with_warnings(warehouse, "orders.lines", "another", "not of this run")
+    notify_success("orders")({"dag": SimpleNamespace(dag_id="orders_reports"), "run_id": "woken"})
+    [message] = queue.messages()
+    first, *others = message["Message"].splitlines()
+    assert first == ("orders_reports: the run woken loaded 1 file and brought 0 reports up to date, with 23 warnings.")
+    assert others[:20] == [f"Warning: woken.csv: number {number:02}" for number in range(20)]
+    assert others[20] == "20 of 23 warnings are listed here."
+
+
+def test_warnings_of_a_scheduled_run_are_told_once(
+    queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task after every intake tells them, before it does anything that may fail; the failed run tells no more."""
+    load_with_warnings(warehouse, "messaging.traffic", "scheduled", "revenue is missing", "currency is unknown")
+    monkeypatch.setattr("waybill.contracts.load_domain", lambda _: 1 / 0)
+    quality = QualityOperator(task_id="quality", domain="messaging", cadence="month")
+    for run_id in ("scheduled", "scheduled", "without"):
+        with pytest.raises(ZeroDivisionError):
+            quality.execute({"dag": DAG, "run_id": run_id, "params": {}})
+    notify_warnings("messaging")({"dag": DAG, "run_id": "scheduled"})
+    [message] = queue.messages()
+    assert message["Message"].splitlines() == [
+        "messaging_monthly: the run scheduled loaded 1 file with 2 warnings.",
+        "Warning: scheduled.csv: currency is unknown",
+        "Warning: scheduled.csv: revenue is missing",
+        "The rows are loaded. If a file is wrong, send it again under the same name.",
+    ]
+    assert noted(warehouse) == [("messaging_monthly", "scheduled", "warning", ["waybill_alerts_sns"])]
+
+
+def test_a_file_that_no_longer_counts_is_not_warned_of(queue: Queue, warehouse: str) -> None:
+    file_id = load_with_warnings(warehouse, "messaging.traffic", "scheduled", "revenue is missing")
+    with connect(warehouse) as connection:
+        connection.execute("update waybill.load_file set status = 'superseded' where file_id = %s", (file_id,))
+    notify_warnings("messaging")({"dag": DAG, "run_id": "scheduled"})
+    assert queue.messages() == []
+
+
 def test_a_callback_never_raises(monkeypatch: pytest.MonkeyPatch, queue: Queue) -> None:
     """An exception in a callback would hide the cause of the failure."""
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", raising=False)
@@ -308,6 +365,7 @@ def test_a_callback_never_raises(monkeypatch: pytest.MonkeyPatch, queue: Queue) 
     alert_task_failure({"dag": DAG, "run_id": "x"})
     alert_failure({"dag": DAG, "run_id": "x"})
     notify_success("messaging")({"dag": DAG, "run_id": "x"})
+    notify_warnings("messaging")({"dag": DAG, "run_id": "x"})
 
 
 def test_the_subject_fits_sns(queue: Queue, warehouse: str) -> None:

@@ -15,6 +15,7 @@ from messaging_months import build_month, database, put, sample, take_in_month
 from waybill.cli import app
 from waybill.demo import landed_for
 from waybill.errors import DataError
+from waybill.intake import file_warnings
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.stack import Stack
@@ -128,6 +129,26 @@ def test_a_file_that_landed_is_incomplete_until_it_is_loaded_and_its_reports_are
     assert incomplete() == outdated("2026-02")
     build_month(warehouse, "2026-02")
     assert incomplete() == set()
+
+
+def test_warnings_are_listed_while_their_file_counts_and_keep_nothing_from_being_complete(
+    warehouse: Connection,
+) -> None:
+    rows = warehouse.execute(
+        "select file_id, object_key from waybill.load_file where dataset = 'messaging.traffic' "
+        "and period = '2026-02-01' order by file_id"
+    ).fetchall()
+    for number, (file_id, _) in enumerate(rows):
+        file_warnings.add(warehouse, file_id, "columns", f"number {number}")
+        file_warnings.add(warehouse, file_id, "columns", f"number {number}")
+    printed = run("books", *MONTHS)
+    for number, (_, key) in enumerate(rows):
+        assert printed.count(f"Warning: {key}: number {number}") == 1
+    assert "Complete: " in printed
+    assert "Warning" not in run("books", "2026-01", "2026-01")
+    assert "columns: number 0" in run("trace", "top_customers", "2026-02")
+    warehouse.execute("update waybill.load_file set status = 'superseded' where file_id = %s", (rows[0][0],))
+    assert f"Warning: {rows[0][1]}" not in CliRunner().invoke(app, ["books", *MONTHS]).output
 
 
 def test_a_refused_file_is_incomplete_until_it_is_mended_or_gone(warehouse: Connection, s3: S3Client) -> None:

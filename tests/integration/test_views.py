@@ -20,6 +20,7 @@ from messaging_months import RUN, build_month, database, migrate, month, put, re
 from view_support import Page, Someone, access_of, check_inert, client_of, fill_report
 from waybill.books import known_gaps
 from waybill.contracts import load_all
+from waybill.intake import file_warnings
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.publish import publish
@@ -69,6 +70,11 @@ def dsn(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
                 connection.execute(
                     "insert into waybill.alert values ('messaging_monthly', 'r', 'failure', %s)", (EVIL_VALUE,)
                 )
+                row = connection.execute(
+                    "select file_id from waybill.load_file where object_key = %s", (key,)
+                ).fetchone()
+                assert row
+                file_warnings.add(connection, row[0], "columns", f"the column {EVIL_VALUE} is unknown")
             yield found
     finally:
         patch.undo()
@@ -122,6 +128,30 @@ def test_what_a_sender_wrote_is_shown_as_text(client: TestClient) -> None:
     assert EVIL_NAME in page.text
     assert EVIL_NAME in Page(client.get("/business/messaging/2026-03/top_customers.html").text).text
     assert EVIL_VALUE in Page(client.get("/operations/index.html").text).text
+
+
+def test_warnings_stand_beside_their_files(client: TestClient) -> None:
+    warning = f"columns the column {EVIL_VALUE} is unknown"
+    for path in ("index.html", "index.html?dag_id=messaging_monthly&run_id=test", "loads.html"):
+        text = " ".join(Page(client.get(f"/operations/{path}").text).text.split())
+        assert f"{EVIL_NAME} {warning}" in text, path
+    other = Page(client.get("/operations/index.html?dag_id=messaging_monthly&run_id=another").text)
+    assert "is unknown" not in other.text
+
+
+def test_a_cut_list_of_warnings_says_how_many_there_are(dsn: str) -> None:
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "insert into waybill.file_warning select file_id, 'columns', number::text "
+            "from waybill.load_file, generate_series(1, 30) as number where dataset = 'messaging.traffic'"
+        )
+        files = connection.execute(
+            "select count(*) from waybill.load_file where dataset = 'messaging.traffic'"
+        ).fetchone()
+        assert files
+        listed, total = operations.warnings(connection, Scope(("messaging",)))
+        assert (len(listed), total) == (operations.WARNINGS, 30 * files[0] + 1)
+        assert operations.warnings(connection, Scope(("shop",))) == ([], 0)
 
 
 def test_the_numbers_on_top_are_those_of_the_rows(client: TestClient, dsn: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from waybill.cli.terminal import app, console, failures_in_words
 
+_WARNINGS_LISTED = 100
 Domain = Annotated[str, typer.Option(help="Domain of the contracts.")]
 
 
@@ -139,9 +140,13 @@ def books(
     last: Annotated[str, typer.Argument(help="Last one.")],
     domain: Domain = "messaging",
 ) -> None:
-    """Show the books of a range of periods and what keeps it from being complete; then the exit code is 1."""
+    """Show the books of a range of periods and what keeps it from being complete; then the exit code is 1.
+
+    Warnings about loaded files are listed, too; they do not change the exit code.
+    """
     from waybill import show
     from waybill.books import balances, incomplete, summed_up
+    from waybill.intake import file_warnings
     from waybill.period import Period
     from waybill.warehouse.connection import connect
 
@@ -150,6 +155,9 @@ def books(
     with connect() as connection:
         show.show(console, show.books_table(domain, balances(connection, domain, periods), periods))
         lacking = incomplete(connection, _s3(), domain, periods)
+        warnings = file_warnings.of_periods(connection, domain, [one.start for one in periods])
+    for line in file_warnings.lines(warnings, _WARNINGS_LISTED):
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for missing in summed_up(lacking):
         console.print(f"incomplete: {missing}", style="red", markup=False, highlight=False, soft_wrap=True)
     if lacking:

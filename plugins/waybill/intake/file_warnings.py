@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from datetime import date
+from typing import Final, NamedTuple
 
-from psycopg import Connection
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+
+IN_MESSAGE: Final = 20
+"""How many warnings one message lists."""
 
 
 class FileWarning(NamedTuple):
     """One warning about one loaded file."""
 
     dataset: str
+    period: date
+    """First day of the file's period."""
+    file_id: int
     object_key: str
     kind: str
     """What it is about: `columns`, `conflict`, `repeated`, `truncated`."""
@@ -19,6 +28,16 @@ class FileWarning(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.object_key}: {self.message}"
+
+
+_WARNINGS = """
+select f.dataset, f.period, f.file_id, f.object_key, w.kind, w.message
+from waybill.file_warning as w
+inner join waybill.load_file as f using (file_id)
+where f.status = 'loaded' and {condition}
+order by {order}, f.object_key, w.kind, w.message
+"""
+_IN_ORDER = "f.dataset, f.period"
 
 
 def add(connection: Connection, file_id: int, kind: str, message: str) -> None:
@@ -30,12 +49,54 @@ def add(connection: Connection, file_id: int, kind: str, message: str) -> None:
 
 
 def of_run(connection: Connection, domain: str, run_id: str) -> list[FileWarning]:
-    """The warnings about the files of a domain that a run loaded."""
-    rows = connection.execute(
-        "select f.dataset, f.object_key, w.kind, w.message from waybill.file_warning as w "
-        "inner join waybill.load_file as f using (file_id) "
-        "where split_part(f.dataset, '.', 1) = %s and f.run_id = %s "
-        "order by f.dataset, f.period, f.object_key, w.kind, w.message",
-        (domain, run_id),
-    ).fetchall()
-    return [FileWarning(*row) for row in rows]
+    """The warnings about the files of a domain that a run loaded and that still count."""
+    condition = "split_part(f.dataset, '.', 1) = %s and f.run_id = %s"
+    return _found(connection, condition, _IN_ORDER, (domain, run_id))
+
+
+def of_periods(connection: Connection, domain: str, starts: Sequence[date]) -> list[FileWarning]:
+    """The warnings about the files of a domain that count for periods; `starts` are their first days."""
+    condition = "split_part(f.dataset, '.', 1) = %s and f.period = any(%s)"
+    return _found(connection, condition, _IN_ORDER, (domain, [*starts]))
+
+
+def of_files(connection: Connection, file_ids: Collection[int]) -> dict[int, list[FileWarning]]:
+    """The warnings about files that count, by file id; files without warnings are left out."""
+    found: dict[int, list[FileWarning]] = {}
+    for warning in _found(connection, "w.file_id = any(%s)", _IN_ORDER, ([*file_ids],)):
+        found.setdefault(warning.file_id, []).append(warning)
+    return found
+
+
+def newest(
+    connection: Connection, datasets: Sequence[str], run_id: str | None, limit: int
+) -> tuple[list[FileWarning], int]:
+    """(the warnings about the newest files of some datasets, at most `limit`; how many there are in all).
+
+    With a run, only those about the files that it loaded.
+    """
+    condition = "f.dataset = any(%s) and (%s::text is null or f.run_id = %s)"
+    parameters = ([*datasets], run_id, run_id)
+    counted = connection.execute(
+        sql.SQL(
+            "select count(*) from waybill.file_warning as w inner join waybill.load_file as f using (file_id) "
+            "where f.status = 'loaded' and {}"
+        ).format(sql.SQL(condition)),
+        parameters,
+    ).fetchone()
+    assert counted
+    return _found(connection, condition, "w.file_id desc", (*parameters, limit), " limit %s"), int(counted[0])
+
+
+def _found(
+    connection: Connection, condition: str, order: str, parameters: Sequence[object], limit: str = ""
+) -> list[FileWarning]:
+    query = sql.SQL(_WARNINGS + limit).format(condition=sql.SQL(condition), order=sql.SQL(order))
+    return connection.cursor(row_factory=class_row(FileWarning)).execute(query, parameters).fetchall()
+
+
+def lines(warnings: Sequence[FileWarning], limit: int = IN_MESSAGE) -> list[str]:
+    """The warnings as lines of a message: the first ones, and how many there are beside them."""
+    shown = [f"Warning: {warning}" for warning in warnings[:limit]]
+    left_out = len(warnings) - len(shown)
+    return [*shown, f"{len(shown)} of {len(warnings)} warnings are listed here."] if left_out else shown

@@ -126,25 +126,44 @@ def alert_approval(context: Mapping[str, Any], waiting: Sequence[Held]) -> None:
     _alert_once(dag_id, run_id, "approval", text, even_without_warehouse=True)
 
 
+def notify_warnings(domain: str) -> Callable[[Mapping[str, Any]], None]:
+    """What says that a run of the domain's DAG loaded files with warnings, however the run ended: once a run."""
+
+    def notify(context: Mapping[str, Any]) -> None:
+        from waybill import alerts
+
+        _tell_of_run(context, domain, "warning", alerts.warning_text)
+
+    return notify
+
+
 def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:
     """What says that a run of the domain's DAG has ended well: once, and only if the run changed something."""
 
     def notify(context: Mapping[str, Any]) -> None:
         from waybill import alerts
-        from waybill.operators.session import warehouse
 
-        dag_id, run_id, title = _run(context)
-        url = getattr(context.get("ti"), "log_url", None)
-        try:
-            with warehouse() as connection:
-                text = alerts.success_text(connection, domain, title, run_id, url)
-        except Exception:
-            log.exception("what the run %s of %s changed could not be read", run_id, dag_id)
-        else:
-            if text is not None:
-                _alert_once(dag_id, run_id, "success", text, even_without_warehouse=False)
+        _tell_of_run(context, domain, "success", alerts.success_text)
 
     return notify
+
+
+def _tell_of_run(
+    context: Mapping[str, Any], domain: str, kind: str, text_of: Callable[[Any, str, str, str, str | None], str | None]
+) -> None:
+    """Send what `text_of` reads from the warehouse about a run; nothing if it has no text."""
+    from waybill.operators.session import warehouse
+
+    dag_id, run_id, title = _run(context)
+    url = getattr(context.get("ti"), "log_url", None)
+    try:
+        with warehouse() as connection:
+            text = text_of(connection, domain, title, run_id, url)
+    except Exception:
+        log.exception("what the run %s of %s changed could not be read", run_id, dag_id)
+    else:
+        if text is not None:
+            _alert_once(dag_id, run_id, kind, text, even_without_warehouse=False)
 
 
 def alert_deadline(after: str, context: Mapping[str, Any]) -> None:

@@ -174,6 +174,7 @@ def intake_tasks(domain: str, cadence: Cadence) -> list[IntakeOperator]:
 class QualityOperator(BaseOperator):
     """Runs the datasets' checks for the run's period: a failed error stops the run, a failed warning is logged.
 
+    Every intake of the run has ended by then, so a run with a period also tells the warnings about its files here.
     Without a cadence, a run has no period: then for the days of which something is to be built.
     """
 
@@ -185,10 +186,16 @@ class QualityOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, bool]:
         from waybill.contracts import load_domain
+        from waybill.operators.alerting import notify_warnings
         from waybill.quality import check_datasets
         from waybill.refresh import stale_days
+        from waybill.settings import settings
 
         skip_in_dry_run(context)
+        # A run without a period tells its success, and with it the warnings. A callback of the DAG could tell those of
+        # the others, but Airflow would read the DAG's file for each run.
+        if self.cadence and not settings().notify_scheduled:
+            notify_warnings(self.domain)(context)
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain).values()
             periods = [period_of(context, self.cadence)] if self.cadence else stale_days(connection, self.domain)

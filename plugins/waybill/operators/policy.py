@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param
 
-from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success
+from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, notify_warnings
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.period import Period
 from waybill.settings import settings
@@ -29,11 +29,12 @@ DEFAULT_ARGS: dict[str, Any] = {
 def run_callbacks(domain: str, *, on_arrival: bool = False) -> dict[str, Any]:
     """What is called when a run of the domain's DAG ends, for those that are switched on.
 
-    A failed run is always told. One that ended well is told if files start it, or if the settings want it for scheduled
-    ones, too. Airflow reads the DAG's file for each call: so nothing is called that would do nothing.
+    A failed run is always told, with the warnings about the files that it loaded. One that ended well is told if files
+    start it, or if the settings want it for scheduled ones, too. Airflow reads the DAG's file for each call: so nothing
+    is called that would do nothing.
     """
     of_success: list[Any] = [notify_success(domain)] if on_arrival or settings().notify_scheduled else []
-    of_failure: list[Any] = [alert_failure]
+    of_failure: list[Any] = [alert_failure, notify_warnings(domain)]
     if settings().metrics:
         of_success.append(measure_success)
         of_failure.append(measure_failure)

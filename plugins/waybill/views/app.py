@@ -226,6 +226,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                     balances=operations.balances(connection, scope),
                     refusals=operations.refusals(connection, scope),
                     missing=operations.missing(connection, scope),
+                    warnings=operations.warnings(connection, scope),
                     checks=operations.checks(connection, scope),
                     alerts=operations.alerts(connection, scope),
                 )

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from waybill.intake import file_warnings
 from waybill.period import Period
 from waybill.views import catalog
 from waybill.views.scope import PAGE_ROWS, Scope
@@ -20,7 +21,7 @@ FILES_OF_CHANGE = 20
 
 
 def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) -> tuple[list[dict[str, Any]], bool]:
-    """(files that were loaded, newest first; whether there are more) of a page of fifty."""
+    """(files that were loaded, newest first, with their warnings; whether there are more) of a page of fifty."""
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
@@ -47,7 +48,9 @@ def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) 
         )
         .fetchall()
     )
-    return rows[:PAGE_ROWS], len(rows) > PAGE_ROWS
+    shown = rows[:PAGE_ROWS]
+    warnings = file_warnings.of_files(connection, [row["file_id"] for row in shown])
+    return [row | {"warnings": warnings.get(row["file_id"], [])} for row in shown], len(rows) > PAGE_ROWS
 
 
 def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ from psycopg.rows import dict_row
 from waybill import approval
 from waybill.books import Gap, Missing, known_gaps, summed_up
 from waybill.contracts import Contract
+from waybill.intake import file_warnings
+from waybill.intake.file_warnings import FileWarning
 from waybill.intake.ledger import imbalance, sums_sql
 from waybill.period import Period
 from waybill.pipelines import dag_of
@@ -28,6 +30,7 @@ PERIODS_EXPECTED = 31
 """How many of a domain's newest periods are looked at for what is missing."""
 ALERTS = 10
 BOOKS = 40
+WARNINGS = 40
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,11 @@ def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         )
         .fetchall()
     )
+
+
+def warnings(connection: Connection, scope: Scope) -> tuple[list[FileWarning], int]:
+    """(the warnings about the newest files that count, how many there are in all)."""
+    return file_warnings.newest(connection, scope.datasets, scope.run_id, WARNINGS)
 
 
 def missing(connection: Connection, scope: Scope) -> list[Missing]:
