@@ -39,7 +39,7 @@ class Someone:
         return self.name
 
 
-def access_of(reader_dsn: str, writer_dsn: str, user: Someone) -> Access:
+def access_of(reader_dsn: str, writer_dsn: str, user: Someone, address: str = "") -> Access:
     """What Airflow provides, for one user."""
 
     def identify(request: Request) -> None:
@@ -62,7 +62,16 @@ def access_of(reader_dsn: str, writer_dsn: str, user: Someone) -> Access:
     def writer() -> AbstractContextManager[Connection]:
         return connect(writer_dsn)
 
-    return Access(view, run, identify, lambda _request, _dag: user.may_run, reader, writer, lambda: boto3.client("s3"))
+    return Access(
+        view,
+        run,
+        identify,
+        lambda _request, _dag: user.may_run,
+        reader,
+        writer,
+        lambda: boto3.client("s3"),
+        address,
+    )
 
 
 def client_of(reader_dsn: str, writer_dsn: str, user: Someone | None = None) -> TestClient:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_access_view
+from airflow.configuration import conf
 from fastapi import Request
 
 from waybill.operators.session import s3_client, warehouse
@@ -34,6 +35,7 @@ def application() -> FastAPI:
         reader=_reader,
         writer=warehouse,
         s3=s3_client,
+        address=conf.get("api", "base_url", fallback=""),
     )
     return make_app(access)
 

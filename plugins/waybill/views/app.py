@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import psycopg
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from psycopg import Connection
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
@@ -27,19 +24,11 @@ from waybill.provenance import code_version
 from waybill.settings import settings
 from waybill.views import business, catalog, history, operations, pages, rejected, report_page
 from waybill.views.difference import published_difference
+from waybill.views.refused import HEADERS, WithoutBlanks, answer_refusals
 from waybill.views.scope import LAST_PAGE, Scope, scope_of
-
-log = logging.getLogger(__name__)
+from waybill.warehouse import LARGEST_INTEGER
 
 _ASSET_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-    ),
-    "Cache-Control": "private, no-store",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 @dataclass(frozen=True)
@@ -60,13 +49,19 @@ class Access:
     """The warehouse, for replays."""
     s3: Callable[[], Any]
     """A client for S3, to compare what was published."""
+    address: str = ""
+    """The address by which people know the web server, as somebody configured it; empty if nobody did."""
+
+
+Id = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+"""Of a file, or the number of a record."""
 
 
 class Selection(BaseModel):
     """Quarantined rows to try again."""
 
     dataset: str
-    rows: list[tuple[int, int]] = Field(min_length=1, max_length=rejected.REPLAYED_AT_ONCE)
+    rows: list[tuple[Id, Id]] = Field(min_length=1, max_length=rejected.REPLAYED_AT_ONCE)
     """Pairs of file id and record."""
 
 
@@ -77,7 +72,8 @@ def make_app(access: Access) -> FastAPI:
     """The application; every route of it asks `access`."""
     guard = [Depends(access.identify), Depends(access.view)]
     app = FastAPI(title="Waybill", openapi_url=None, docs_url=None, redoc_url=None, dependencies=guard)
-    _add_failures(app)
+    app.add_middleware(WithoutBlanks)
+    answer_refusals(app, access.address)
     _add_assets(app)
     _add_business(app, access)
     _add_operations(app, access)
@@ -86,52 +82,6 @@ def make_app(access: Access) -> FastAPI:
 
 def _html(body: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(body, status, HEADERS)
-
-
-def _add_failures(app: FastAPI) -> None:
-    """Failures that people meet are pages that say what to do."""
-
-    @app.exception_handler(StarletteHTTPException)
-    async def refused(request: Request, error: StarletteHTTPException) -> Response:
-        wants_page = "text/html" in request.headers.get("accept", "") and request.method == "GET"
-        if wants_page and error.status_code == 401:
-            base = request.scope.get("root_path", "").removesuffix("/waybill")
-            return RedirectResponse(f"{base}/api/v2/auth/login?next={quote(str(request.url), safe='')}", 303)
-        if wants_page:
-            return _html(pages.message(_root(request), "Not possible", str(error.detail)), error.status_code)
-        return JSONResponse({"detail": error.detail}, error.status_code, HEADERS)
-
-    @app.exception_handler(report_page.NothingBuilt)
-    async def nothing(request: Request, error: report_page.NothingBuilt) -> Response:
-        text = f"{error} Locally, `make demo` fills everything; else start a run of the domain's DAG."
-        return _html(pages.message(_root(request), "Nothing to show yet", text), 404)
-
-    @app.exception_handler(DataError)
-    async def wrong(request: Request, error: DataError) -> Response:
-        return _html(pages.message(_root(request), "Not possible", str(error)), 400)
-
-    @app.exception_handler(psycopg.Error)
-    async def no_warehouse(request: Request, error: psycopg.Error) -> Response:
-        log.warning("the warehouse could not be asked for %s: %s", request.url.path, error)
-        title, text, status = _failure(error)
-        return _html(pages.message(_root(request), title, text), status)
-
-
-def _failure(error: psycopg.Error) -> tuple[str, str, int]:
-    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-        text = "The warehouse lacks a table. Locally, run `make demo`; else `waybill migrate`, and start a run."
-        return "Nothing to show yet", text, 404
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        text = "The warehouse took longer than five seconds. Try again, or choose fewer rows with a filter."
-        return "Too slow", text, 503
-    text = "The warehouse does not answer. Look at the Airflow connection waybill_reader and the log of the web server."
-    return "No connection", text, 503
-
-
-def _root(request: Request) -> str:
-    """From the page of a request back to the folder of its view."""
-    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return "../" * max(path.count("/") - 2, 0)
 
 
 def _add_assets(app: FastAPI) -> None:
@@ -207,9 +157,18 @@ def _add_business(app: FastAPI, access: Access) -> None:
 def _scope(domain: str | None, dag_id: str | None, run_id: str | None) -> Scope:
     scope = scope_of(domain, dag_id, run_id)
     if scope is None:
-        name = f"The DAG {dag_id} takes in" if dag_id else f"There is no domain {domain!r}, so it has"
-        raise HTTPException(404, f"{name} no dataset of Waybill: there is nothing to show.")
+        known = ", ".join(catalog.domains()) or "none"
+        text = f"There is no domain {domain!r}; there are {known}."
+        if dag_id:
+            text = f"The DAG {dag_id} takes in no dataset of Waybill: there is nothing to show."
+        raise HTTPException(404, text)
     return scope
+
+
+def _dataset(scope: Scope, dataset: str | None) -> None:
+    """Raises HTTP 404 for a dataset that is not one of the scope."""
+    if dataset is not None and dataset not in scope.datasets:
+        raise HTTPException(404, f"There is no dataset {dataset!r} in {' or '.join(scope.domains) or 'this project'}.")
 
 
 def _add_operations(app: FastAPI, access: Access) -> None:
@@ -241,8 +200,9 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         page: PageNumber = 1,
     ) -> Response:
         scope = _scope(domain, dag_id, run_id)
+        _dataset(scope, dataset)
         with access.reader() as connection:
-            files, has_more = history.loads(connection, scope, dataset or None, page)
+            files, has_more = history.loads(connection, scope, dataset, page)
         return _html(pages.loads(scope, dag_id, files, dataset, page, has_more=has_more))
 
     @app.get("/operations/changes.html")
@@ -267,21 +227,19 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         dag_id: str | None = None,
         dataset: str | None = None,
         reason: str | None = None,
-        file_id: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
-        state: str = "open",
+        file_id: Annotated[int | None, Query(ge=0, le=LARGEST_INTEGER)] = None,
+        state: Literal["open", "resolved"] = "open",
         page: PageNumber = 1,
     ) -> Response:
         scope = _scope(domain, dag_id, None)
-        chosen = dataset if dataset in scope.datasets else None
-        if dataset and not chosen:
-            raise HTTPException(404, f"There is no dataset {dataset!r}.")
+        _dataset(scope, dataset)
         with access.reader() as connection:
-            chosen = chosen or rejected.most_rejected(connection, scope)
+            chosen = dataset or rejected.most_rejected(connection, scope)
             contract = catalog.contracts()[chosen]
             rows, has_more = rejected.quarantined(
                 connection,
                 contract,
-                reason=reason or None,
+                reason=reason,
                 file_id=file_id,
                 is_open=state != "resolved",
                 page=page,

@@ -66,9 +66,9 @@ def _render(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(**values)
 
 
-def message(root: str, title: str, message_text: str) -> str:
-    """A page that says what is wrong and what to do."""
-    return _render("message.html", root=root, title=title, text=message_text)
+def message(root: str, title: str, message_text: str, ways: Sequence[tuple[str, str]]) -> str:
+    """A page that says what is wrong and what to do, with links (address, label) to where one can go on."""
+    return _render("message.html", root=root, title=title, text=message_text, ways=ways)
 
 
 def business(page: Page, *, root: str, domains: Sequence[str] | None = None) -> str:
