@@ -249,7 +249,7 @@ def trial_table(proposed: Contract, trials: Sequence[FileTrial]) -> Table:
         table.add_row(
             trial.key,
             text(trial.rows),
-            "all" if trial.refusal else text(trial.newly_rejected),
+            "all" if trial.is_newly_refused else text(trial.newly_rejected),
             text(trial.newly_accepted),
             why,
         )
@@ -257,7 +257,7 @@ def trial_table(proposed: Contract, trials: Sequence[FileTrial]) -> Table:
     table.add_row(
         "total",
         text(sum(trial.rows for trial in trials)),
-        text(sum(trial.rows if trial.refusal else trial.newly_rejected for trial in trials)),
+        text(sum(trial.rows if trial.is_newly_refused else trial.newly_rejected for trial in trials)),
         text(sum(trial.newly_accepted for trial in trials)),
     )
     return table

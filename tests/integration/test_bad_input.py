@@ -16,6 +16,7 @@ from landing_support import (
     CUSTOMERS,
     MONTH,
     TRAFFIC,
+    Amend,
     Landing,
     channel_rows,
     csv_body,
@@ -23,6 +24,7 @@ from landing_support import (
     total,
     traffic_rows,
 )
+from waybill.errors import DataError
 
 GOOD = traffic_rows(40)
 BODY = csv_body(TRAFFIC, GOOD)
@@ -265,16 +267,23 @@ def test_a_header_alone_is_a_traffic_file_without_rows(landing: Landing) -> None
     landing.check(landing.load("traffic", BODY, "rows.csv"), 40, inserted=40)
 
 
-@pytest.mark.parametrize(
-    "rows", [[], ["x,1,Customer,Startup,Retail,DE,2020-01-31"]], ids=["header only", "all rejected"]
-)
-def test_a_snapshot_without_a_row_to_load_is_refused(rows: list[str], landing: Landing) -> None:
-    message = landing.refuse("customers", csv_body(CUSTOMERS, rows))
-    assert (
-        f"the snapshot has no row to load ({len(rows)} records), it would end every row of messaging.customers"
-        in message
-    )
+def test_a_snapshot_without_a_row_to_load_is_refused(landing: Landing) -> None:
+    message = landing.refuse("customers", csv_body(CUSTOMERS, []))
+    assert "the snapshot has no row to load (0 records), it would end every row of messaging.customers" in message
     assert len(landing.column("select customer_id from messaging.customers")) == 9
+
+
+def test_a_snapshot_whose_rows_are_all_rejected_is_refused_with_their_reasons(landing: Landing, amend: Amend) -> None:
+    body = csv_body(CUSTOMERS, ["x,1,Customer,Startup,Retail,DE,2020-01-31"])
+    reasons = "Reasons:\n  type:customer_id in 1 row: record 1 (customer_id 'x')"
+    message = landing.refuse("customers", body)
+    assert "1 of 1 rows do not meet the contract of messaging.customers" in message
+    assert message.endswith(reasons)
+    amend("customers", "property: rejectThresholdPct, value: 5", "property: rejectThresholdPct, value: 100")
+    with pytest.raises(DataError) as caught:
+        landing.take_in("customers", MONTH)
+    assert "the snapshot has no row to load (1 records)" in str(caught.value)
+    assert str(caught.value).endswith(reasons)
 
 
 def test_too_many_rejects_refuse_the_file_with_columns_and_numbers(landing: Landing) -> None:
@@ -282,9 +291,27 @@ def test_too_many_rejects_refuse_the_file_with_columns_and_numbers(landing: Land
     message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
     assert (
         "3 of 40 rows do not meet the contract of messaging.traffic 1.0.0, more than the 5 % it allows; nothing was "
-        "loaded. Reasons: type:revenue_eur in 2 rows (first: record 10); reference:customer_id in 1 rows (first: "
-        "record 30). Mend the file and send it again under the same name."
+        "loaded. Mend the file and send it again under the same name. Reasons:\n"
+        "  type:revenue_eur in 2 rows: record 10 (revenue_eur 'a'), record 20 (revenue_eur 'b')\n"
+        "  reference:customer_id in 1 row: record 30 (customer_id '99')"
     ) in message
+    assert landing.column("select reasons from waybill.refusal") == [
+        [
+            {
+                "reason": "type:revenue_eur",
+                "rows": 2,
+                "first": [
+                    {"record": 10, "values": {"revenue_eur": "a"}},
+                    {"record": 20, "values": {"revenue_eur": "b"}},
+                ],
+            },
+            {
+                "reason": "reference:customer_id",
+                "rows": 1,
+                "first": [{"record": 30, "values": {"customer_id": "99"}}],
+            },
+        ]
+    ]
     # Exactly the threshold is allowed, and a file under the same name mends the refusal.
     rows[29] = GOOD[29]
     key = landing.load("traffic", csv_body(TRAFFIC, rows))
@@ -400,4 +427,8 @@ def test_a_record_longer_than_any_reader_takes_refuses_the_file(bad: str, landin
 
 def test_a_file_that_is_malformed_throughout_is_refused_early(landing: Landing) -> None:
     message = landing.refuse("traffic", csv_body(TRAFFIC, ["1,2"] * 20_000))
-    assert "more than 10000 of 20000 records are malformed (record 1: ragged)" in message
+    assert "more than 10000 of 20000 records are malformed; nothing was loaded." in message
+    assert message.endswith(
+        "Up to record 10001: Reasons:\n  ragged in 10001 rows: "
+        "record 1 (text '1,2'), record 2 (text '1,2'), record 3 (text '1,2')"
+    )

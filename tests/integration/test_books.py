@@ -158,6 +158,10 @@ def test_a_refused_file_is_incomplete_until_it_is_mended_or_gone(warehouse: Conn
     [(period, subject, what)] = incomplete()
     assert (period, subject) == ("2026-01", "traffic")
     assert what == f"was refused: {caught.value}"
+    s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, -1))
+    with pytest.raises(DataError):
+        take_in_month(warehouse, s3, "2026-02")
+    assert "range:interactions_count in 1 row: record 1 (interactions_count '-1')" in run("books", *MONTHS, exit_code=1)
     s3.delete_object(Bucket=BUCKET, Key=EXTRA)
     assert incomplete() == set()
 

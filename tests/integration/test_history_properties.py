@@ -39,6 +39,7 @@ class Archive:
         self.connection, self.bucket = connection, MemoryBucket()
         self.files: dict[tuple[str, str], Snapshot] = {}
         connection.execute("truncate messaging.customers_history")
+        connection.execute("delete from waybill.file_warning")
         connection.execute("delete from waybill.load_file where dataset = 'messaging.customers'")
 
     def arrive(self, name: tuple[str, str], snapshot: Snapshot) -> Books | None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from landing_support import MONTH, TRAFFIC, Amend, Landing, csv_body, traffic_rows
+from landing_support import CUSTOMERS, MONTH, TRAFFIC, Amend, Landing, csv_body, customer_rows, traffic_rows
 from messaging_months import month
 from waybill.cli import app
 from waybill.contracts import load
 from waybill.intake.landing import list_landed
-from waybill.intake.trial import FileTrial, try_contract
+from waybill.intake.trial import FileTrial, judge_pending, try_contract
 from waybill.review import review
 from waybill.settings import PROJECT_ROOT, settings
 
@@ -63,9 +63,34 @@ def test_files_that_todays_contract_refuses_as_a_whole_are_tried_as_well(landing
     landing.put("traffic", MONTH, b"", "b.csv")
     both = "synonyms: [{synonym: interactions}, {synonym: how_many}]"
     other, empty = tried(landing, tmp_path, ("synonyms: [{synonym: interactions}]", both))
-    assert (other.rows, other.newly_rejected, other.newly_accepted, other.refusal) == (4, 0, 3, None)
+    assert (other.rows, other.newly_rejected, other.newly_accepted) == (4, 0, 3)
+    assert "1 of 4 rows do not meet the contract" in str(other.refusal)
+    assert str(other.refusal).endswith("range:interactions_count in 1 row: record 4 (interactions_count '-5')")
     assert (empty.rows, empty.newly_accepted) == (0, 0)
     assert "b.csv: the file is empty" in str(empty.refusal)
+
+
+def test_a_trial_refuses_what_a_load_refuses_in_the_same_words(landing: Landing, tmp_path: Path) -> None:
+    rows = [*traffic_rows(17), "18,2026-03-18,1,1,1,5,1.00", "19,2026-03-19,1,1,1", "20,2026-03-20,99,99,1,5,-1"]
+    landing.put("traffic", MONTH, csv_body(TRAFFIC, rows))
+    [trial] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 6")))
+    today = judge_pending(landing.connection, landing.s3, landing.contracts["traffic"], landing.contracts, month(MONTH))
+    message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
+    [dry] = today.values()
+    assert dry["refused"] == message
+    assert (dry["rejected"], trial.is_refused_today, trial.is_newly_refused) == (2, True, False)
+    assert trial.newly_rejected == 1
+    assert "range:interactions_count in 2 rows: record 18 (interactions_count '5')" in str(trial.refusal)
+
+
+def test_a_trial_of_a_snapshot_refuses_one_that_has_shrunk(landing: Landing) -> None:
+    landing.load("customers", csv_body(CUSTOMERS, customer_rows(41)), key_month="2026-02")
+    landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(4)))
+    found = judge_pending(
+        landing.connection, landing.s3, landing.contracts["customers"], landing.contracts, month(MONTH)
+    )
+    [refused] = [judged["refused"] for judged in found.values()]
+    assert refused == landing.refuse("customers", csv_body(CUSTOMERS, customer_rows(4)))
 
 
 def test_a_trial_writes_nothing(landing: Landing, tmp_path: Path) -> None:

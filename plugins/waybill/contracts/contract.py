@@ -140,6 +140,8 @@ class Contract:
     days_after: int = 0
     latency_days: int | None = None
     """How many days after its period's end a file has landed at the latest; None: nothing is promised."""
+    max_shrink_pct: float = 90
+    """By how many percent a snapshot may have fewer rows than the one before it."""
     max_warnings: int | None = None
     """With more checks of a report that warn, somebody must approve it before it is published; None: any number."""
 

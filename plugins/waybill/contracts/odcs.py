@@ -50,6 +50,7 @@ _SCHEMA_CUSTOM_PROPERTIES = {
     "loadMode",
     "occurrenceColumn",
     "lookbackPeriods",
+    "maxShrinkPct",
     "maxWarnings",
     "periodColumn",
     "rejectThresholdPct",
@@ -222,10 +223,10 @@ def _latency_days(path: Path, raw: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _number(path: Path, custom: Mapping[str, Any], name: str) -> float:
-    """The value of a custom property that is a number; 0 if there is none."""
+def _number(path: Path, custom: Mapping[str, Any], name: str, default: float = 0) -> float:
+    """The value of a custom property that is a number; `default` if there is none."""
     try:
-        return float(custom.get(name, 0))
+        return float(custom.get(name, default))
     except (TypeError, ValueError):
         raise ContractError(f"{path}: {name} must be a number, not {custom[name]!r}") from None
 
@@ -301,6 +302,7 @@ def _load(path: Path, document: str, is_proposal: bool) -> Contract:
         days_before=None if custom.get("daysBefore") == "all" else int(_number(path, custom, "daysBefore")),
         days_after=int(_number(path, custom, "daysAfter")),
         latency_days=_latency_days(path, raw),
+        max_shrink_pct=_number(path, custom, "maxShrinkPct", Contract.max_shrink_pct),
         max_warnings=custom.get("maxWarnings"),
         document=document,
     )
@@ -324,6 +326,10 @@ def _problem(contract: Contract) -> str | None:
             and not (mode == "report" and type(contract.max_warnings) is int and contract.max_warnings >= 0)
         ),
         f"loadMode {mode!r} must be one of {', '.join(get_args(LoadMode))}": mode not in get_args(LoadMode),
+        "maxShrinkPct is for snapshots: a number from 0 to 100": (
+            contract.max_shrink_pct != Contract.max_shrink_pct
+            and not (mode == "snapshot" and 0 <= contract.max_shrink_pct <= 100)
+        ),
         "slaProperties must name a frequency: its unit says how long a period is": (
             not contract.cadences and mode not in ("dimension", "summary")
         ),

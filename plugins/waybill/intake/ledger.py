@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
 
 from waybill.contracts import Contract
+from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.receive import ReceivedFile
+from waybill.intake.refusal import Refusal
 
 
 @dataclass
@@ -149,12 +152,13 @@ def refused(connection: Connection, contract: Contract, run: Run) -> set[tuple[s
     return {(key, etag) for key, etag in rows}
 
 
-def refuse(connection: Connection, contract: Contract, landed: LandedFile, run: Run, message: str) -> None:
+def refuse(connection: Connection, contract: Contract, landed: LandedFile, run: Run, error: DataError) -> None:
     """Record a file that was not loaded, in a transaction of its own; the same refusal is recorded once."""
+    broken = error.broken if isinstance(error, Refusal) else []
     with connection.transaction():
         connection.execute(
-            "insert into waybill.refusal (dataset, period, object_key, etag, run_id, message) "
-            "select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s where not exists ("
+            "insert into waybill.refusal (dataset, period, object_key, etag, run_id, message, reasons) "
+            "select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s, %(reasons)s where not exists ("
             "select from waybill.refusal where object_key = %(key)s and etag = %(etag)s and message = %(message)s)",
             {
                 "dataset": contract.table,
@@ -162,6 +166,7 @@ def refuse(connection: Connection, contract: Contract, landed: LandedFile, run: 
                 "key": landed.key,
                 "etag": landed.etag,
                 "run_id": run.run_id,
-                "message": message,
+                "message": str(error),
+                "reasons": Jsonb([rule.as_json() for rule in broken]),
             },
         )

@@ -13,17 +13,19 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import changes, ledger, quarantine
+from waybill.intake import changes, file_warnings, ledger, quarantine
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
 from waybill.intake.merge import merge
 from waybill.intake.receive import ReceivedFile
+from waybill.intake.refusal import BrokenRules, Refusal, broken_rules, check_snapshot, too_many_rejects
 from waybill.intake.staging import Staging
 from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, Reject, csv_source, judge, mend, open_duckdb
+from waybill.period import Period
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.history import apply_snapshot
-from waybill.warehouse.schema import relation
+from waybill.warehouse.schema import as_of_function, relation
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +149,7 @@ def _load(
         if received.ignored:
             names = ", ".join(received.ignored)[:_LOGGED_CHARACTERS]
             log.warning("%s: the contract does not know these columns, they are not loaded: %s", landed.uri, names)
-        malformed = _malformed(received, contract, folder / "mended.csv") if mended else []
+        malformed = malformed_records(received, contract, folder / "mended.csv") if mended else []
         references = reference_values(connection, contract, contracts, landed.period.end, folder)
         staging = Staging(connection, contract, landed.period, file_id, received.rows_in, folder)
         staging.use_fresh_partition()
@@ -165,24 +167,24 @@ def _load(
             raise DataError(f"{landed.uri}: {message}; nothing was loaded. Look for stray quotes or line ends.")
         staging.settle_suspects()
         staging.check_unique_columns()
-        if contract.load_mode == "snapshot":
-            _refuse_empty_snapshot(connection, received, contract)
+        books.rejected = quarantine.keep(connection, file_id, contract.version, malformed + staging.late_rejects)
+        books.rejected += quarantine.keep_judged(connection, file_id, contract.version, staging.judged_rejects())
+        _check_threshold(connection, received, contract, file_id, books)
+        if contract.load_mode == "snapshot" and not is_overruled(connection, contract, landed):
+            _check_snapshot(connection, received, contract, file_id)
         days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
         if staging.fresh:
             days |= changes.days_of_partition(connection, contract, landed.period, staging.fresh)
         changes.record(connection, contract.table, days, file_id)
         changes.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
         books.add_outcomes(connection)
-        books.rejected = quarantine.keep(connection, file_id, contract.version, malformed + staging.late_rejects)
-        books.rejected += quarantine.keep_judged(connection, file_id, contract.version, staging.judged_rejects())
-        _check_threshold(connection, received, contract, file_id, books)
         connection.execute("drop table incoming, suspect, outcome")
         ledger.close_file(connection, file_id, books)
     log.info("%s: %s", landed.uri, books)
     return books
 
 
-def _malformed(received: ReceivedFile, contract: Contract, target: Path) -> list[Reject]:
+def malformed_records(received: ReceivedFile, contract: Contract, target: Path) -> list[Reject]:
     """The records that are no records, while the others are written to `target`.
 
     A file that is malformed throughout is refused before it fills the memory.
@@ -192,10 +194,13 @@ def _malformed(received: ReceivedFile, contract: Contract, target: Path) -> list
     for reject in mend(received, target):
         found.append(reject)
         if len(found) > allowed:
-            raise DataError(
-                f"{received.landed.uri}: more than {allowed:.0f} of {received.rows_in} records are malformed "
-                f"(record {found[0].record}: {', '.join(found[0].reasons)}); nothing was loaded. "
-                f"Mend the file and send it again under the same name."
+            broken = BrokenRules(contract)
+            for one in found:
+                broken.add(one.record, one.reasons, one.raw)
+            raise Refusal(
+                f"{received.landed.uri}: more than {allowed:.0f} of {received.rows_in} records are malformed; nothing "
+                f"was loaded. Mend the file and send it again under the same name. Up to record {reject.record}:",
+                broken.listed(),
             )
     return found
 
@@ -209,23 +214,27 @@ def _check_threshold(
     rejected = books.rejected - quarantine.waiting_rows(connection, contract, file_id)
     if contract.tolerates(rejected, books.rows_in):
         return
-    reasons = "; ".join(
-        f"{reason} in {rows} rows (first: record {first})"
-        for reason, rows, first in quarantine.reason_counts(connection, file_id)[:5]
-    )
-    raise DataError(
-        f"{received.landed.uri}: {rejected} of {books.rows_in} rows do not meet the contract of {contract.table} "
-        f"{contract.version}, more than the {contract.reject_threshold_pct:g} % it allows; nothing was loaded. "
-        f"Reasons: {reasons}. Mend the file and send it again under the same name."
-    )
+    broken = broken_rules(connection, contract, file_id)
+    raise too_many_rejects(received.landed.uri, contract, rejected, books.rows_in, broken)
 
 
-def _refuse_empty_snapshot(connection: Connection, received: ReceivedFile, contract: Contract) -> None:
-    if connection.execute("select from incoming limit 1").fetchone() is None:
-        raise DataError(
-            f"{received.landed.uri}: the snapshot has no row to load ({received.rows_in} records), it would end every "
-            f"row of {contract.table}; nothing was loaded. Send the whole snapshot again under the same name."
-        )
+def _check_snapshot(connection: Connection, received: ReceivedFile, contract: Contract, file_id: int) -> None:
+    counted = connection.execute("select count(*) from incoming").fetchone()
+    assert counted
+    before = snapshot_rows(connection, contract, received.landed.period)
+    broken = broken_rules(connection, contract, file_id)
+    odd = check_snapshot(received.landed.uri, contract, counted[0], before, received.rows_in, broken)
+    if odd:
+        file_warnings.add(connection, file_id, "shrunk", odd)
+
+
+def snapshot_rows(connection: Connection, contract: Contract, period: Period) -> int:
+    """How many rows of a snapshot are in force at the end of a period, by what is loaded by now."""
+    counted = connection.execute(
+        sql.SQL("select count(*) from {}({})").format(as_of_function(contract), sql.Literal(period.end))
+    ).fetchone()
+    assert counted
+    return int(counted[0])
 
 
 def apply_incoming(

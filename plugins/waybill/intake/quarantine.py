@@ -39,12 +39,20 @@ def keep_judged(connection: Connection, file_id: int, contract_version: str, rej
     return copy_batches(connection, sql.Identifier("waybill", "quarantine"), rows())
 
 
-def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int, int]]:
-    """(reason, rows, first record) of a file's rejects, most frequent first."""
+def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int]]:
+    """(reason, rows) of a file's rejects, most frequent first."""
     return connection.execute(
-        "select reason, count(*), min(record) from waybill.quarantine, unnest(reasons) as reason "
+        "select reason, count(*) from waybill.quarantine, unnest(reasons) as reason "
         "where file_id = %s group by reason order by count(*) desc, reason",
         (file_id,),
+    ).fetchall()
+
+
+def first_rows(connection: Connection, file_id: int, reason: str, limit: int) -> list[tuple[int, str]]:
+    """(record, fields as JSON text) of a file's first rejects for a reason."""
+    return connection.execute(
+        "select record, raw from waybill.quarantine where file_id = %s and %s = any(reasons) order by record limit %s",
+        (file_id, reason, limit),
     ).fetchall()
 
 

@@ -128,5 +128,5 @@ def take_in_file(
             received = receive(s3, file, contract, folder)
             return load_file(connection, received, contract, contracts, run, folder)
         except DataError as error:
-            ledger.refuse(connection, contract, file, run, str(error))
+            ledger.refuse(connection, contract, file, run, error)
             raise

@@ -16,10 +16,11 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import quarantine
 from waybill.intake.landing import LandedFile, list_landed, pending
-from waybill.intake.load import reference_values
+from waybill.intake.load import is_overruled, malformed_records, reference_values, snapshot_rows
 from waybill.intake.receive import receive
+from waybill.intake.refusal import BrokenRules, Refusal, check_snapshot, too_many_rejects
 from waybill.intake.scratch import scratch_folder
-from waybill.intake.validate import FastReaderFailed, judge, mend, open_duckdb
+from waybill.intake.validate import FastReaderFailed, Reject, judge, open_duckdb
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure_domain
@@ -35,14 +36,21 @@ class FileTrial:
 
     key: str
     rows: int
+    is_refused_today: bool = False
+    """Whether today's contract refuses the file as a whole."""
+    refusal: str | None = None
+    """Why the proposed contract refuses the file as a whole."""
     newly_rejected: int = 0
     newly_accepted: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """Reasons of the proposed contract against rows that today's accepts."""
     examples: dict[str, list[int]] = field(default_factory=dict)
     """For each of those reasons some record numbers."""
-    refusal: str | None = None
-    """Why the proposed contract refuses the file as a whole."""
+
+    @property
+    def is_newly_refused(self) -> bool:
+        """Whether the proposed contract refuses the file as a whole, and today's does not."""
+        return self.refusal is not None and not self.is_refused_today
 
 
 def judge_pending(
@@ -63,12 +71,10 @@ def judge_pending(
         except DataError as error:
             found[file.key] = {"refused": str(error)}
             continue
-        reasons = Counter(reason for those in rejects.reasons.values() for reason in those)
-        judged = {"rows_in": rejects.rows, "rejected": len(rejects.reasons), "reasons": dict(reasons.most_common())}
-        waits = set(quarantine.waiting_reasons(contract))
-        flawed = sum(not waits.issuperset(those) for those in rejects.reasons.values())
-        if not contract.tolerates(flawed, rejects.rows):
-            judged["refused"] = f"more than {contract.reject_threshold_pct:g} % of the rows are rejected"
+        reasons = {rule.reason: rule.rows for rule in rejects.broken.listed()}
+        judged = {"rows_in": rejects.rows, "rejected": len(rejects.reasons), "reasons": reasons}
+        if rejects.refusal:
+            judged["refused"] = str(rejects.refusal)
         found[file.key] = judged
         log.info("%s would be judged: %s", file.uri, judged)
     return found
@@ -98,12 +104,15 @@ def _try_file(
         rejected_today = _rejects(connection, s3, today, contracts, file)
     except DataError:  # today's contract refuses the file as a whole
         rejected_today = None
+    is_refused_today = rejected_today is None or rejected_today.refusal is not None
     try:
         rejected_then = _rejects(connection, s3, proposed, contracts, file)
     except DataError as error:
-        return FileTrial(file.key, rejected_today.rows if rejected_today else 0, refusal=str(error))
-    trial = FileTrial(file.key, rejected_then.rows)
-    if rejected_today is None:
+        return FileTrial(file.key, rejected_today.rows if rejected_today else 0, is_refused_today, str(error))
+    trial = FileTrial(file.key, rejected_then.rows, is_refused_today)
+    if rejected_then.refusal:
+        trial.refusal = str(rejected_then.refusal)
+    if rejected_today is None or (is_refused_today and not trial.refusal):
         trial.newly_accepted = rejected_then.rows - len(rejected_then.reasons)
         return trial
     for record, reasons in rejected_then.reasons.items():
@@ -122,27 +131,60 @@ def _try_file(
 class _Rejects:
     rows: int
     reasons: dict[int, list[str]]
+    """By record, of the rows that are rejected."""
+    broken: BrokenRules
+    refusal: Refusal | None
+    """Why the file would be refused because of its rows."""
 
 
 def _rejects(
     connection: Connection, s3: Any, contract: Contract, contracts: Mapping[str, Contract], file: LandedFile
 ) -> _Rejects:
+    """What a load would reject of a file. Raises `DataError` if it would refuse the file before it judges a row."""
     with scratch_folder() as folder:
         received = receive(s3, file, contract, folder)
         references = reference_values(connection, contract, contracts, file.period.end, folder)
 
-        def judged(mended: Path | None) -> dict[int, list[str]]:
-            found: dict[int, list[str]] = {}
+        def judged(malformed: list[Reject], mended: Path | None) -> _Rejects:
+            reasons = {reject.record: reject.reasons for reject in malformed}
+            broken = BrokenRules(contract)
+            for reject in malformed:
+                broken.add(reject.record, reject.reasons, reject.raw)
             with closing(open_duckdb(folder)) as duck:
                 for batch in judge(duck, received, contract, file.period, references, mended):
-                    bad = batch.filter(batch.column("_reasons").is_valid())
-                    found.update(zip(bad["_record"].to_pylist(), bad["_reasons"].to_pylist(), strict=True))
-            return found
+                    bad = batch.filter(batch.column("_reasons").is_valid()).select(["_record", "_reasons", "_raw"])
+                    for row in bad.to_pylist():
+                        reasons[row["_record"]] = row["_reasons"]
+                        broken.add(row["_record"], row["_reasons"], row["_raw"])
+            refusal = _refusal(connection, contract, file, received.rows_in, reasons, broken)
+            return _Rejects(received.rows_in, reasons, broken, refusal)
 
         try:
             if received.is_regular:
-                return _Rejects(received.rows_in, judged(None))
+                return judged([], None)
         except FastReaderFailed:
             pass
-        malformed = {reject.record: reject.reasons for reject in mend(received, folder / "mended.csv")}
-        return _Rejects(received.rows_in, malformed | judged(folder / "mended.csv"))
+        return judged(malformed_records(received, contract, folder / "mended.csv"), folder / "mended.csv")
+
+
+def _refusal(
+    connection: Connection,
+    contract: Contract,
+    file: LandedFile,
+    rows_in: int,
+    reasons: Mapping[int, list[str]],
+    broken: BrokenRules,
+) -> Refusal | None:
+    """Why a load would refuse the file because of its rows, in the words of the load."""
+    waits = set(quarantine.waiting_reasons(contract))
+    flawed = sum(not waits.issuperset(those) for those in reasons.values())
+    if not contract.tolerates(flawed, rows_in):
+        return too_many_rejects(file.uri, contract, flawed, rows_in, broken.listed())
+    if contract.load_mode != "snapshot" or is_overruled(connection, contract, file):
+        return None
+    try:
+        before = snapshot_rows(connection, contract, file.period)
+        check_snapshot(file.uri, contract, rows_in - len(reasons), before, rows_in, broken.listed())
+    except Refusal as error:
+        return error
+    return None
