@@ -18,6 +18,7 @@ from waybill.contracts import Contract
 from waybill.period import Cadence, Period
 from waybill.reports import of_period
 from waybill.views import catalog, charts
+from waybill.views.comparison import comparison, days_of, lacking_of, parts_of
 from waybill.views.layouts import LAYOUTS, Kpi, Layout, Matrix, Trend
 from waybill.views.report_page import NothingBuilt, measure_of, rows_of, table, within
 from waybill.warehouse.schema import relation
@@ -41,9 +42,13 @@ class Number:
     label: str
     text: str
     change: str
-    """Like `+3.1 %`; empty without a number before."""
+    """Like `+3.1 %`; empty without a number to compare with."""
     direction: str
-    """up, down or flat; empty without a number before."""
+    """up, down or flat; empty without a number to compare with."""
+    note: str
+    """What it is compared with, or why it is not."""
+    part: str
+    """Like `27 of 30 days`; empty if the period is whole."""
     report: str
     is_built: bool
     """Whether the report was built in the period, so that the number has a waybill."""
@@ -66,6 +71,10 @@ class Card:
     line: charts.Line | None = None
     shades: charts.Shades | None = None
     funnel: bool = False
+    part: str = ""
+    """Like `27 of 30 days`; empty if its period is whole."""
+    lacking: str = ""
+    """Which days its week or month, and the one before, lack; empty if none."""
     problem: str = ""
     """Why it shows nothing, if the warehouse could not tell."""
 
@@ -85,6 +94,8 @@ class Page:
 
     domain: str
     period: Period
+    part: str
+    """Like `27 of 30 days`; empty if the period is whole."""
     periods: list[Period]
     """The newest ones of its cadence that something was built for, newest first."""
     cadences: list[Period]
@@ -146,14 +157,14 @@ def page(connection: Connection, domain: str, period: Period, listed: Mapping[Ca
         for name in order
         if contracts[name].table in newest
     ]
+    days = days_of(connection, contracts.values(), period)
     return Page(
         domain=domain,
         period=period,
+        part=days.part if days else "",
         periods=periods[period.cadence],
         cadences=[found[0] for found in periods.values()],
-        numbers=[
-            _number(connection, contracts[kpi.report], kpi, period) for kpi in layout.kpis if kpi.report in contracts
-        ],
+        numbers=[_number(connection, contracts, kpi, period) for kpi in layout.kpis if kpi.report in contracts],
         trends=[
             _trend(connection, contracts[trend.report], trend, period)
             for trend in layout.trends
@@ -189,12 +200,15 @@ def _card(connection: Connection, layout: Layout, contract: Contract, period: Pe
         "select row_count from waybill.publication where (report, cadence, period) = (%s, %s, %s)",
         (contract.table, period.cadence, period.start),
     ).fetchone()
+    now, before = (days_of(connection, [contract], one) for one in (period, period.shift(-1)))
     card = Card(
         name=contract.name,
         title=catalog.in_words(contract.name),
         purpose=contract.description,
         period=period,
         row_count=counted[0] if counted else 0,
+        part=now.part if now else "",
+        lacking=lacking_of(now, before) if now and before else "",
     )
     domain = contract.domain.removesuffix(report_schema(""))
     try:
@@ -258,7 +272,8 @@ def _line(
     values: list[tuple[date, str, Decimal]] = [
         (day, Period.of(cadence, day).key, value) for day, value in reversed(rows) if value is not None
     ]
-    return charts.line(charts.unit_of(column), values)
+    parts = parts_of(connection, contract, [Period.of(cadence, day) for day, *_ in values])
+    return charts.line(charts.unit_of(column), values, parts)
 
 
 def _shades(connection: Connection, contract: Contract, matrix: Matrix, until: Period) -> charts.Shades:
@@ -280,31 +295,72 @@ def _trend(connection: Connection, contract: Contract, trend: Trend, period: Per
     return TrendChart(trend.label, trend.report, [(cadence, line) for cadence, line in found if line is not None])
 
 
-def _number(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -> Number:
-    now, before = (_sum(connection, contract, kpi, one) for one in (period, period.shift(-1)))
-    unit = "%" if kpi.percent else charts.unit_of(kpi.column)
-    change = direction = ""
-    if now is not None and before:
-        moved = (now / before - 1) * 100
-        change = f"{moved:+.1f} %"
-        direction = "flat" if round(moved, 1) == 0 else "up" if moved > 0 else "down"
-    shown = "none" if now is None else charts.spoken(unit, now)
-    return Number(kpi.label, shown, change, direction, kpi.report, is_built=now is not None)
+def _number(connection: Connection, contracts: Mapping[str, Contract], kpi: Kpi, period: Period) -> Number:
+    contract = contracts[kpi.report]
+    now = _sum(connection, contract, kpi, period)
+    days = days_of(connection, [contract] if "day" in contract.cadences else contracts.values(), period)
+    change, direction, note = _change(connection, contracts, kpi, period, now)
+    return Number(
+        label=kpi.label,
+        text="none" if now is None else charts.spoken("%" if kpi.percent else charts.unit_of(kpi.column), now),
+        change=change,
+        direction=direction,
+        note=note,
+        part=days.part if days else "",
+        report=kpi.report,
+        is_built=now is not None,
+    )
 
 
-def _sum(connection: Connection, contract: Contract, kpi: Kpi, period: Period) -> Decimal | int | None:
-    """The number in a period; None where nothing was built, or the divisor is zero."""
+def _change(
+    connection: Connection, contracts: Mapping[str, Contract], kpi: Kpi, period: Period, now: Decimal | int | None
+) -> tuple[str, str, str]:
+    """(change in percent, its direction, what it is compared with or why not) of a number."""
+    if now is None:
+        return "", "", "not built"
+    contract = contracts[kpi.report]
+    found = comparison(connection, contract, contracts.values(), period)
+    if found.reason:
+        return "", "", found.reason
+    before = _sum(connection, contract, kpi, found.before)
+    if found.days is not None:
+        if contract.cadences != ("day",) and now != _sum(connection, contract, kpi, period, daily=True):
+            return "", "", "its days do not add up to it, and not all of them are there"
+        now, before = (_sum(connection, contract, kpi, period, days=days) for days in found.days)
+    if now is None or not before:
+        return "", "", f"nothing to compare with: {found.before} {'was not built' if before is None else 'has none'}"
+    moved = (now / before - 1) * 100
+    return f"{moved:+,.1f} %", "flat" if round(moved, 1) == 0 else "up" if moved > 0 else "down", found.against
+
+
+def _sum(
+    connection: Connection,
+    contract: Contract,
+    kpi: Kpi,
+    period: Period,
+    *,
+    daily: bool = False,
+    days: Sequence[date] | None = None,
+) -> Decimal | int | None:
+    """The number in a period; None where nothing was built, or the divisor is zero.
+
+    `daily`: from the rows of its days, though the report has rows of the period itself. With `days`, of these alone.
+    """
     summed = sql.SQL("count(*)") if kpi.column == "*" else sql.SQL("sum({})").format(sql.Identifier(kpi.column))
     if kpi.per:
         summed = sql.SQL("{} * {} / nullif(sum({}), 0)").format(
             summed, sql.Literal(100 if kpi.percent else 1), sql.Identifier(kpi.per)
         )
-    condition = within(contract, period, [period.cadence])
+    condition = within(contract, period, ["day" if daily else period.cadence])
+    if days is not None:
+        condition = sql.SQL("{} = any({})").format(sql.Identifier(contract.key[0]), sql.Literal([*days]))
+        if len(contract.cadences) > 1:
+            condition += sql.SQL(" and cadence = 'day'")
     built = connection.execute(
         "select from waybill.publication where report = %s and period >= %s and period < %s limit 1",
         (contract.table, period.start, period.end),
     ).fetchone()
-    if built is None:
+    if built is None and days is None:
         return None
     row = connection.execute(
         sql.SQL("select {} from {} where {}").format(summed, relation(contract), condition)

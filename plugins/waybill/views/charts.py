@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -35,6 +35,8 @@ class Point:
     text: str
     x_pct: float
     y_pct: float
+    part: str = ""
+    """Like `27 of 30 days`; empty for a whole period."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,13 @@ def shades(cells: Iterable[tuple[date, int, Decimal]]) -> Shades:
     return Shades([str(number) for number in range(width)], lines)
 
 
-def line(unit: str, values: Sequence[tuple[date, str, Decimal | int]]) -> Line | None:
-    """A line through (day, label, value), in order of the day; None for fewer than two. It always shows zero."""
+def line(
+    unit: str, values: Sequence[tuple[date, str, Decimal | int]], parts: Mapping[date, str] | None = None
+) -> Line | None:
+    """A line through (day, label, value), in order of the day; None for fewer than two. It always shows zero.
+
+    `parts` says of which days the period is not whole.
+    """
     if len(values) < 2:
         return None
     first, last = values[0][0], values[-1][0]
@@ -163,7 +170,13 @@ def line(unit: str, values: Sequence[tuple[date, str, Decimal | int]]) -> Line |
         return round(100 * (top - value) / (top - bottom), 3) if top > bottom else 100.0
 
     points = [
-        Point(label, spoken(unit, value), round(100 * (day - first) / (last - first), 3), height(float(value)))
+        Point(
+            label,
+            spoken(unit, value),
+            round(100 * (day - first) / (last - first), 3),
+            height(float(value)),
+            (parts or {}).get(day, ""),
+        )
         for day, label, value in values
     ]
     levels = [
