@@ -296,9 +296,13 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
     [
         ("value: landed_on", "value: order_id", "periodColumn must be a date"),
         ("value: occurrence", "value: quantity", "occurrenceColumn must be an integer and part of the key"),
-        ("loadMode, value: merge", "loadMode, value: snapshot", "landingDayColumn goes with"),
-        ("[YYYY-MM-DD, M/D/YYYY]", "[D.M.YYYY]", "dateForms of 'order_date' must be some of"),
-        ("property: nullWords", "property: nullwords", "unknown custom properties"),
+        (
+            "loadMode, value: merge",
+            "loadMode, value: snapshot",
+            "`landingDayColumn` is for the loadMode merge, and this one is .snapshot.",
+        ),
+        ("[YYYY-MM-DD, M/D/YYYY]", "[D.M.YYYY]", r"\(order_date\): `dateForms` must be some of"),
+        ("property: nullWords", "property: nullwords", "unknown custom property `nullwords`.*did you mean `nullWords`"),
         (
             "property: nullWords, value: [Not Available, unknown]",
             "property: dateForms, value: [M/D/YYYY]",

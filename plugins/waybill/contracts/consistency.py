@@ -1,0 +1,140 @@
+"""What contradicts itself in a contract whose parts are each valid: columns, load mode, key and checks together."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from waybill.contracts.contract import HISTORY_COLUMNS, Column, Contract
+from waybill.contracts.standard import Problem, likeliest
+
+_SQL_WORDS: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "and any all as between bigint boolean case cast date day distinct else end escape extract false from hour "
+        "ilike in integer interval is like minute month not null numeric or second similar text then time timestamp "
+        "timestamptz to true varchar when year",
+    )
+)
+_TABLE: Final = ("schema", 0)
+
+
+def problems(contract: Contract) -> Iterator[Problem]:
+    """What Waybill cannot do with a contract whose parts are each valid."""
+    yield from _of_names(contract)
+    yield from _of_key(contract)
+    yield from _of_periods(contract)
+    yield from _of_version(contract)
+    yield from _of_landing_day(contract)
+    yield from _of_summary(contract)
+    yield from _of_files(contract)
+    yield from _of_rules(contract)
+
+
+def _column(contract: Contract, column: Column, *more: str) -> tuple[str | int, ...]:
+    """Where a column is."""
+    return (*_TABLE, "properties", contract.columns.index(column), *more)
+
+
+def _type(contract: Contract, name: str | None) -> str | None:
+    return next((column.physical_type for column in contract.columns if column.name == name), None)
+
+
+def _of_names(contract: Contract) -> Iterator[Problem]:
+    names = Counter(contract.names)
+    for name in sorted(name for name, times in names.items() if times > 1):
+        yield Problem(_TABLE, f"every column needs a name of its own: {name!r} is there {names[name]} times")
+    taken = HISTORY_COLUMNS if contract.load_mode == "snapshot" else ()
+    for column in contract.columns:
+        if column.name.startswith("_") or column.name in taken:
+            yield Problem(
+                _column(contract, column, "name"),
+                "names that begin with an underscore, and valid_from and valid_to of snapshots, are taken",
+            )
+
+
+def _of_key(contract: Contract) -> Iterator[Problem]:
+    if not contract.key:
+        yield Problem(_TABLE, "needs at least one primaryKey column")
+    positions = Counter(column.key_position for column in contract.columns if column.key_position)
+    for position in sorted(position for position, times in positions.items() if times > 1):
+        yield Problem(_TABLE, f"several columns of the primary key have the primaryKeyPosition {position}")
+    occurrence = contract.occurrence_column
+    if occurrence is not None and not (occurrence in contract.key and _type(contract, occurrence) == "integer"):
+        yield Problem(_TABLE, "the occurrenceColumn must be an integer and part of the key")
+
+
+def _of_periods(contract: Contract) -> Iterator[Problem]:
+    name = contract.period_column
+    if not contract.cadences and contract.load_mode not in ("dimension", "summary"):
+        yield Problem((), "slaProperties must name a frequency: its unit says how long a period is")
+    if contract.is_dataset and len(contract.cadences) > 1:
+        yield Problem(("slaProperties",), "a dataset has one frequency; only a report has several")
+    if contract.is_merged and name is None:
+        yield Problem(_TABLE, "a merged dataset needs a period column")
+    if name is not None and _type(contract, name) not in ("date", "timestamptz"):
+        yield Problem(_TABLE, "the periodColumn must be a date or a timestamptz")
+    elif contract.is_partitioned and (name not in contract.key or _type(contract, name) != "date"):
+        yield Problem(_TABLE, "the partitioned date column must be part of the primary key")
+    partitioned = [column for column in contract.columns if column.partitioned]
+    if len(partitioned) > 1 or any(column.name != name for column in partitioned):
+        yield Problem(_TABLE, "a table is partitioned by one column, the periodColumn")
+
+
+def _of_version(contract: Contract) -> Iterator[Problem]:
+    name = contract.version_column
+    if (contract.load_mode == "changes") != (name is not None):
+        yield Problem(_TABLE, "versionColumn goes with the loadMode changes, and only with it")
+    if any(column.name == name and (not column.required or column.key_position) for column in contract.columns):
+        yield Problem(_TABLE, "the versionColumn must be required, and no part of the key")
+
+
+def _of_landing_day(contract: Contract) -> Iterator[Problem]:
+    name = contract.landing_day_column
+    for column in contract.columns:
+        if column.name == name and (
+            column.physical_type != "date" or not column.required or column.key_position is not None
+        ):
+            yield Problem(
+                _column(contract, column), "the landingDayColumn must be a required date, and no part of the key"
+            )
+
+
+def _of_summary(contract: Contract) -> Iterator[Problem]:
+    is_summary = contract.load_mode == "summary"
+    if is_summary and (len(contract.key) != 1 or _type(contract, contract.updated_at_column) != "timestamptz"):
+        yield Problem(_TABLE, "a summary has a key of one column, and an updatedAtColumn of the type timestamptz")
+
+
+def _of_files(contract: Contract) -> Iterator[Problem]:
+    """What only columns that files bring can have."""
+    for column in contract.columns:
+        if column.unique and contract.load_mode != "snapshot":
+            yield Problem(
+                _column(contract, column, "unique"), "unique columns beside the key are checked in snapshots only"
+            )
+        if column.in_force_on is not None and (
+            _type(contract, column.in_force_on) != "date" or column.physical_type != "text"
+        ):
+            yield Problem(
+                _column(contract, column), "inForceOn must be a date of the contract, at a column of the type text"
+            )
+        if column.only_values_of and (column.physical_type != "text" or column is not contract.filter_column):
+            yield Problem(_column(contract, column), "onlyValuesOf is for one column, of the type text")
+        if column.date_forms != Column.date_forms and column.physical_type != "date":
+            yield Problem(_column(contract, column), "dateForms are for columns of the type date")
+
+
+def _of_rules(contract: Contract) -> Iterator[Problem]:
+    names = Counter(check.name for check in contract.checks)
+    for name in sorted(name for name, times in names.items() if times > 1):
+        yield Problem(_TABLE, f"every check needs a name of its own: {name!r} is there {names[name]} times")
+    for rule in contract.row_rules:
+        for word in sorted(rule.words - _SQL_WORDS.union(contract.names)):
+            yield Problem(
+                _TABLE,
+                f"the names in a row rule must be columns of the contract: {word!r} in {rule.name!r}; "
+                f"{likeliest(word, frozenset(contract.names))}",
+            )

@@ -1,0 +1,165 @@
+"""Waybill's own properties of the standard's `customProperties`: their names, and what their values may be.
+
+A new one is one line in the table of its place, a field of `Contract` or `Column`, and a line in `docs/contracts.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, get_args
+
+from waybill.contracts.contract import LoadMode
+from waybill.contracts.standard import Problem, Steps, likeliest
+from waybill.settings import PREFIX, Settings
+
+DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY")
+
+
+class Values(NamedTuple):
+    """What the values of a custom property are."""
+
+    expected: str
+    """In words, after "must be"."""
+    allows: Callable[[Any], bool]
+    modes: Sequence[str] = ()
+    """The load modes in which the property has an effect; all if there are none."""
+
+    def only_for(self, *modes: LoadMode) -> Values:
+        """The same, of a property that has an effect in some load modes only."""
+        return self._replace(modes=modes)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def one_of(*words: str) -> Values:
+    """One of some words."""
+    return Values(_either(words), lambda value: value in words)
+
+
+def _either(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def some_of(*words: str) -> Values:
+    """A list of some words, each at most once."""
+    return Values(f"some of {', '.join(words)}", lambda value: _is_list_of(value, lambda one: one in words))
+
+
+def number(least: float, most: float) -> Values:
+    """A number within limits."""
+    return Values(f"a number from {least:g} to {most:g}", lambda value: is_number(value) and least <= value <= most)
+
+
+def whole_number(least: int = 0, *, or_word: str | None = None) -> Values:
+    """A whole number that is not less than `least`, or a word that stands for none or all."""
+    return Values(
+        f"a whole number, {least} or more" + (f", or {or_word}" if or_word else ""),
+        lambda value: (type(value) is int and value >= least) or (or_word is not None and value == or_word),
+    )
+
+
+def boolean() -> Values:
+    """True or false, not as text."""
+    return Values("true or false, without quotes", lambda value: isinstance(value, bool))
+
+
+def _is_list_of(value: object, allows: Callable[[Any], bool]) -> bool:
+    """Whether a value is a list with items, all of them allowed and no text twice."""
+    if not isinstance(value, list) or not value or not all(allows(item) for item in value):
+        return False
+    texts = [item for item in value if isinstance(item, str)]
+    return len(set(texts)) == len(texts)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.strip() == value != ""
+
+
+def _is_row_rule(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"name", "expression"} and all(map(_is_text, value.values()))
+
+
+_LISTS: Final = [
+    PREFIX + name.upper() for name, one in Settings.model_fields.items() if one.annotation == tuple[str, ...]
+]
+"""The variables of the settings that list values."""
+TEXTS: Final = Values(
+    "a list of different texts without blanks around them, in quotes where YAML reads something else (null, yes, 007)",
+    lambda value: _is_list_of(value, _is_text),
+)
+COLUMN: Final = Values("the name of a column of the contract", _is_text)
+ROW_RULES: Final = Values(
+    "a list of rules, each with a name and an expression", lambda value: _is_list_of(value, _is_row_rule)
+)
+
+_FILES: Final[tuple[LoadMode, ...]] = ("snapshot", "changes", "merge")
+"""The load modes of tables whose rows files bring."""
+_DERIVED: Final[tuple[LoadMode, ...]] = ("dimension", "summary", "report")
+
+OF_TABLE: Final[Mapping[str, Values]] = {
+    "daysAfter": whole_number().only_for("report"),
+    "daysBefore": whole_number(or_word="all").only_for("report"),
+    "landingDayColumn": COLUMN.only_for("merge"),
+    "loadMode": one_of(*get_args(LoadMode)),
+    "lookbackPeriods": whole_number().only_for(*_FILES),
+    "maxShrinkPct": number(0, 100).only_for("snapshot"),
+    "maxWarnings": whole_number().only_for("report"),
+    "occurrenceColumn": COLUMN.only_for(*_FILES),
+    "periodColumn": COLUMN,
+    "rejectThresholdPct": number(0, 100).only_for(*_FILES),
+    "rowRules": ROW_RULES.only_for(*_FILES),
+    "updatedAtColumn": COLUMN.only_for("summary"),
+    "versionColumn": COLUMN.only_for("changes"),
+}
+"""Of the schema object."""
+OF_COLUMN: Final[Mapping[str, Values]] = {
+    "dateForms": some_of(*DATE_FORMS).only_for(*_FILES),
+    "index": one_of("ascending", "descending").only_for(*_DERIVED),
+    "nullWords": TEXTS.only_for(*_FILES),
+    "onlyValuesOf": Values(f"a setting with values: {', '.join(_LISTS)}", lambda value: value in _LISTS, _FILES),
+}
+OF_RELATIONSHIP: Final[Mapping[str, Values]] = {
+    "inForceOn": COLUMN,
+    "onUnknown": one_of("infer"),
+}
+
+
+def values_of(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The custom properties of an object, by name."""
+    return {item["property"]: item["value"] for item in raw.get("customProperties", [])}
+
+
+def problems(
+    raw: Mapping[str, Any], table: Mapping[str, Values], steps: Steps, names: frozenset[str], mode: str
+) -> Iterator[Problem]:
+    """What is wrong with the custom properties of an object, of a contract with these columns and load mode."""
+    seen = set()
+    for position, item in enumerate(raw.get("customProperties", [])):
+        here, name, value = (*steps, "customProperties", position), item["property"], item["value"]
+        if name in seen:
+            yield Problem((*here, "property"), f"the custom property `{name}` is given twice")
+        seen.add(name)
+        values = table.get(name)
+        if values is None:
+            yield Problem(
+                (*here, "property"), f"unknown custom property `{name}` here: {likeliest(name, frozenset(table))}"
+            )
+        elif not values.allows(value):
+            yield Problem((*here, "value"), f"`{name}` must be {values.expected}, not {value!r}")
+        elif values.modes and mode not in values.modes:
+            yield Problem(
+                (*here, "property"), f"`{name}` is for the loadMode {_either(values.modes)}, and this one is {mode!r}"
+            )
+        elif values.expected == COLUMN.expected and value not in names:
+            yield Problem(
+                (*here, "value"), f"`{name}` must be {values.expected}, not {value!r}: {likeliest(value, names)}"
+            )
+        elif values.expected == ROW_RULES.expected:
+            rules = [rule["name"] for rule in value]
+            if len(set(rules)) < len(rules):
+                yield Problem((*here, "value"), "every row rule needs a name of its own")

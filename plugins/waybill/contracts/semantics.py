@@ -1,0 +1,499 @@
+"""What is wrong with a document that has the form of the standard: values that Waybill cannot honour.
+
+Each check looks at one thing and gives a problem with its place; all of them are given at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+from uuid import UUID
+
+from waybill.contracts import custom_properties
+from waybill.contracts.contract import numeric_digits
+from waybill.contracts.custom_properties import is_number, values_of
+from waybill.contracts.standard import Problem, Steps, likeliest, unreadable
+from waybill.period import Cadence
+
+OPERATORS: Final = {
+    "mustBe": "=",
+    "mustNotBe": "<>",
+    "mustBeGreaterThan": ">",
+    "mustBeGreaterOrEqualTo": ">=",
+    "mustBeLessThan": "<",
+    "mustBeLessOrEqualTo": "<=",
+}
+CADENCES: Final[Mapping[str, Cadence]] = {"d": "day", "w": "week", "months": "month"}
+HOURS: Final = {"h": 1, "d": 24}
+"""The units of a latency."""
+_TYPES: Final = ("integer", "bigint", "text", "date", "timestamptz", "boolean", "uuid")
+_LOGICAL: Final = {
+    "integer": "integer",
+    "bigint": "integer",
+    "text": "string",
+    "uuid": "string",
+    "date": "date",
+    "timestamptz": "timestamp",
+    "boolean": "boolean",
+}
+_OTHER_TYPES: Final = {
+    "varchar": "text, with `maxLength` in the logicalTypeOptions",
+    "character varying": "text, with `maxLength` in the logicalTypeOptions",
+    "char": "text, with `minLength` and `maxLength` in the logicalTypeOptions",
+    "string": "text",
+    "decimal": "numeric(p,s)",
+    "numeric": "numeric(p,s)",
+    "number": "numeric(p,s)",
+    "real": "numeric(p,s)",
+    "float": "numeric(p,s)",
+    "double": "numeric(p,s)",
+    "double precision": "numeric(p,s)",
+    "int": "integer",
+    "int4": "integer",
+    "int8": "bigint",
+    "long": "bigint",
+    "smallint": "integer",
+    "timestamp": "timestamptz",
+    "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamptz",
+    "datetime": "timestamptz",
+    "bool": "boolean",
+}
+"""Types that others write, and what they are here."""
+_MOST_DIGITS: Final = 38
+_READ_STATES: Final = ("active", "deprecated")
+_STATES: Final = ("proposed", "draft", *_READ_STATES, "retired")
+_CLASSIFICATIONS: Final = ("public", "internal", "confidential", "restricted")
+_PROMISES: Final = (
+    "availability",
+    "endOfLife",
+    "endOfSupport",
+    "errorRate",
+    "generalAvailability",
+    "throughput",
+    "timeOfAvailability",
+    "timeToDetect",
+    "timeToNotify",
+    "timeToRepair",
+)
+"""Service levels that inform readers."""
+_METRICS: Final = ("rowCount", "nullValues", "duplicateValues")
+_SEVERITIES: Final = ("error", "warning")
+_BITS: Final = {"integer": 32, "bigint": 64}
+_INTEGER_FORMATS: Final = {"integer": "i32", "bigint": "i64"}
+_LOWER: Final = ("minimum", "exclusiveMinimum")
+_UPPER: Final = ("maximum", "exclusiveMaximum")
+
+
+def normal_type(physical_type: str) -> str:
+    """A physical type as PostgreSQL writes it: `numeric(12,2)`."""
+    return physical_type.replace(", ", ",")
+
+
+def problems(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Problem]:
+    """What Waybill cannot do with a document that has the form of the standard."""
+    yield from _of_document(document, is_proposal=is_proposal)
+    for position, table in enumerate(document.get("schema", [])[:1]):
+        steps: Steps = ("schema", position)
+        names = frozenset(column["name"] for column in table.get("properties", []))
+        mode = values_of(table).get("loadMode", "report")
+        yield from _of_table(table, steps, names, mode)
+        for place, column in enumerate(table.get("properties", [])):
+            here = (*steps, "properties", place)
+            yield from _of_column(column, here, names, mode)
+            for number, check in enumerate(column.get("quality", [])):
+                yield from unreadable(_of_check(check, (*here, "quality", number), names, at_column=True))
+        for number, check in enumerate(table.get("quality", [])):
+            yield from unreadable(_of_check(check, (*steps, "quality", number), names, at_column=False))
+        yield from unreadable(_of_first_latency(document))
+        for number, promise in enumerate(document.get("slaProperties", [])):
+            yield from unreadable(_of_promise(promise, ("slaProperties", number), table["name"], names))
+
+
+def _of_document(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Problem]:
+    if not document["apiVersion"].startswith("v3."):
+        yield Problem(("apiVersion",), f"{document['apiVersion']!r} is too old: Waybill reads version 3, like v3.1.0")
+    status = document.get("status", "active")
+    if status not in _STATES:
+        yield Problem(("status",), f"{status!r} is no state of a contract: {likeliest(status, frozenset(_STATES))}")
+    elif status not in _READ_STATES and not is_proposal:
+        yield Problem(
+            ("status",),
+            f"Waybill loads by every contract of the project, and this one is {status!r}: write active or deprecated, "
+            "or move the file away; `waybill contract try` takes it in any state",
+        )
+
+
+def _of_table(table: Mapping[str, Any], steps: Steps, names: frozenset[str], mode: str) -> Iterator[Problem]:
+    kind = table.get("physicalType", "table")
+    if kind != "table":
+        yield Problem((*steps, "physicalType"), f"must be table, not {kind!r}")
+    yield from unreadable(custom_properties.problems(table, custom_properties.OF_TABLE, steps, names, mode))
+
+
+# --- columns ------------------------------------------------------------------------------------------------
+
+
+def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], mode: str) -> Iterator[Problem]:
+    yield from unreadable(custom_properties.problems(column, custom_properties.OF_COLUMN, steps, names, mode))
+    yield from _of_key(column, steps)
+    yield from _of_synonyms(column, steps)
+    yield from unreadable(_of_relationships(column, steps, names, mode))
+    if (value := column.get("classification")) not in (None, *_CLASSIFICATIONS):
+        yield Problem(
+            (*steps, "classification"),
+            f"{value!r} is not one of {', '.join(_CLASSIFICATIONS)}; only restricted values leave as pseudonyms",
+        )
+    lacking = [name for name in ("logicalType", "physicalType") if name not in column]
+    for name in lacking:
+        yield Problem(steps, f"the column {column['name']!r} needs a {name}", is_readable=False)
+    if lacking:
+        return
+    kind, logical = normal_type(column["physicalType"]), column["logicalType"]
+    digits = numeric_digits(kind)
+    if kind not in _TYPES and not (digits and digits[1] <= digits[0] and 0 < digits[0] <= _MOST_DIGITS):
+        yield Problem((*steps, "physicalType"), _no_type(kind))
+        return
+    right = "number" if digits else _LOGICAL[kind]
+    if logical != right:
+        yield Problem((*steps, "logicalType"), f"{logical!r} does not go with the physicalType {kind}: write {right}")
+        return
+    broken = [*_of_options(column.get("logicalTypeOptions", {}), kind, column, steps)]
+    yield from broken
+    if not broken:
+        yield from _of_enum(column, kind, steps)
+
+
+def _no_type(kind: str) -> str:
+    """Why a physical type is none, with the one that is probably meant."""
+    other = _OTHER_TYPES.get(kind.lower().split("(")[0].strip())
+    if other and "(p,s)" in other and (digits := numeric_digits(f"numeric({kind.partition('(')[2]}")):
+        other = f"numeric({digits[0]},{digits[1]})"
+    known = f"known are {', '.join(_TYPES)} and numeric(p,s) with p up to {_MOST_DIGITS}"
+    return f"unknown physicalType {kind!r}: " + (f"write {other}; {known}" if other else known)
+
+
+def _of_key(column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    position, is_key = column.get("primaryKeyPosition", -1), column.get("primaryKey", False)
+    if position != -1 and not is_key:
+        yield Problem((*steps, "primaryKeyPosition"), "a column without `primaryKey: true` has no place in the key")
+    elif is_key and "primaryKeyPosition" in column and position < 1:
+        yield Problem((*steps, "primaryKeyPosition"), f"must be 1 or more, not {position}")
+    if is_key and column.get("required") is False:
+        yield Problem((*steps, "required"), "a column of the primary key is always required: write true")
+    expected = (1, -1) if column.get("partitioned") else (-1,)
+    if (place := column.get("partitionKeyPosition", -1)) not in expected:
+        yield Problem(
+            (*steps, "partitionKeyPosition"),
+            f"must be {expected[0]}, not {place}: a table is partitioned by one column",
+        )
+
+
+def _of_synonyms(column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    for position, item in enumerate(column.get("synonyms", [])):
+        if not item["synonym"].strip():
+            yield Problem((*steps, "synonyms", position, "synonym"), "a synonym must not be blank")
+
+
+def _of_relationships(column: Mapping[str, Any], steps: Steps, names: frozenset[str], mode: str) -> Iterator[Problem]:
+    relationships = column.get("relationships", [])
+    if len(relationships) > 1:
+        yield Problem((*steps, "relationships"), f"a column refers to one other column, not {len(relationships)}")
+    for position, relationship in enumerate(relationships):
+        here, target = (*steps, "relationships", position), relationship.get("to")
+        if not isinstance(target, str) or target.count(".") != 1 or "/" in target:
+            yield Problem((*here, "to"), f"must be `dataset.column` of the same domain, not {target!r}")
+        yield from custom_properties.problems(relationship, custom_properties.OF_RELATIONSHIP, here, names, mode)
+        if {"inForceOn", "onUnknown"} <= values_of(relationship).keys():
+            yield Problem((*here, "customProperties"), "inForceOn has no effect with onUnknown: remove one")
+
+
+# --- options and allowed values -----------------------------------------------------------------------------
+
+
+def _of_options(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    here = (*steps, "logicalTypeOptions")
+    if kind == "uuid":
+        for name in sorted(options.keys() & {"minLength", "maxLength", "pattern"}):
+            yield Problem((*here, name), f"`{name}` is for the physicalType text; a uuid has one form")
+    if kind == "boolean":
+        for name in options:
+            yield Problem((*here, name), f"`{name}` has no meaning for a boolean: remove it")
+    yield from _of_format(options, kind, column, here)
+    if options.get("timezone") is False:
+        yield Problem((*here, "timezone"), "false is not honoured: every timestamptz is an instant. Remove it")
+    if (zone := options.get("defaultTimezone", "UTC")) not in ("UTC", "Etc/UTC"):
+        yield Problem(
+            (*here, "defaultTimezone"),
+            f"{zone!r} is not honoured: an instant without an offset is read as UTC. Remove it; senders in another "
+            "time zone must write the offset",
+        )
+    if options.get("minLength", 0) > options.get("maxLength", math.inf):
+        yield Problem((*here, "minLength"), f"{options['minLength']} is more than maxLength {options['maxLength']}")
+    yield from _of_bounds(options, kind, here)
+
+
+def _of_format(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
+    given = options.get("format")
+    if given is None:
+        return
+    text = f"{given!r} is not honoured"
+    if kind in _INTEGER_FORMATS and given != _INTEGER_FORMATS[kind]:
+        yield Problem(
+            (*here, "format"),
+            f"{text} for {kind}, which is {_INTEGER_FORMATS[kind]}: write that, or change the physicalType; limits go "
+            "into `minimum` and `maximum`",
+        )
+    elif kind == "text" or (kind == "uuid" and given != "uuid"):
+        yield Problem(
+            (*here, "format"),
+            f"{text}: it would say which kind of text the column holds. Write a `pattern`, or the physicalType uuid, "
+            "which goes with `format: uuid`",
+        )
+    elif kind == "date" and (given != "yyyy-MM-dd" or "dateForms" in values_of(column)):
+        yield Problem(
+            (*here, "format"),
+            f"{text}: it would say how dates are written. Write the custom property `dateForms` at the column, with "
+            f"some of {', '.join(custom_properties.DATE_FORMS)}",
+        )
+
+
+def _of_bounds(options: Mapping[str, Any], kind: str, here: Steps) -> Iterator[Problem]:
+    """Limits that are no values of the column's type, or between which no value lies."""
+    read: dict[str, Any] = {}
+    for name in (*_LOWER, *_UPPER):
+        if name in options:
+            try:
+                read[name] = _bound(options[name], kind)
+            except (ValueError, InvalidOperation):
+                yield Problem(
+                    (*here, name), f"{options[name]!r} is no {kind}; write it like {_EXAMPLES.get(kind, '12')}"
+                )
+    if len(read) < len(options.keys() & {*_LOWER, *_UPPER}):
+        return
+    for low in _LOWER:
+        for high in _UPPER:
+            if low not in read or high not in read:
+                continue
+            is_open = low.startswith("exclusive") or high.startswith("exclusive")
+            if read[low] > read[high] or (is_open and read[low] == read[high]):
+                yield Problem((*here, low), f"no value can meet {low} {options[low]} and {high} {options[high]}")
+    smallest, largest = _limits(kind)
+    for name in _LOWER:
+        if name in read and largest is not None and read[name] > largest:
+            yield Problem((*here, name), f"no {kind} is as large as {options[name]}")
+    for name in _UPPER:
+        if name in read and smallest is not None and read[name] < smallest:
+            yield Problem((*here, name), f"no {kind} is as small as {options[name]}")
+
+
+_EXAMPLES: Final = {"date": "'2026-03-31'", "timestamptz": "'2026-03-31T12:00:00Z'"}
+
+
+def _bound(value: Any, kind: str) -> Any:
+    """A limit as a value that can be compared. Raises `ValueError` or `InvalidOperation` if it is none."""
+    if kind == "date":
+        if len(value) != len("2026-03-31"):
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    if kind == "timestamptz":
+        instant = datetime.fromisoformat(value)
+        if instant.tzinfo is None:
+            raise ValueError(value)
+        return instant
+    if not math.isfinite(value):
+        raise ValueError(value)
+    return Decimal(str(value))
+
+
+def _limits(kind: str) -> tuple[Decimal | None, Decimal | None]:
+    """The smallest and largest number of a type, if it is one of numbers."""
+    if digits := numeric_digits(kind):
+        most = Decimal(10) ** (digits[0] - digits[1])
+        return -most, most
+    if kind in _BITS:
+        most = Decimal(2) ** (_BITS[kind] - 1)
+        return -most, most - 1
+    return None, None
+
+
+def _of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Problem]:
+    """Allowed values that no value of the column can be."""
+    seen = set()
+    options = column.get("logicalTypeOptions", {})
+    absent = {word.lower() for word in values_of(column).get("nullWords", []) if isinstance(word, str)}
+    for position, item in enumerate(column.get("enum", [])):
+        here, value = (*steps, "enum", position, "value"), item["value"]
+        text = str(value)
+        if (why := _not_of_type(value, kind)) or (why := _outside(value, kind, options)):
+            yield Problem(here, why)
+        elif text in seen:
+            yield Problem(here, f"{value!r} is given twice")
+        elif text.lower() in absent:
+            yield Problem(here, f"{value!r} is also one of the nullWords, so no row can have it")
+        seen.add(text)
+
+
+_READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "text": str,
+    "uuid": UUID,
+    "date": date.fromisoformat,
+    "timestamptz": datetime.fromisoformat,
+}
+
+
+def _not_of_type(value: Any, kind: str) -> str | None:
+    """Why an allowed value is none of the column's type."""
+    if kind in _READERS:
+        return _no_text_of(value, kind)
+    if kind == "boolean":
+        return None if isinstance(value, bool) else f"{value!r} is no boolean: write true or false"
+    digits = numeric_digits(kind) or (0, 0)
+    if not is_number(value) or -int(Decimal(str(value)).normalize().as_tuple().exponent) > digits[1]:
+        return f"{value!r} is no {kind}"
+    return None
+
+
+def _no_text_of(value: Any, kind: str) -> str | None:
+    if not isinstance(value, str):
+        return f"{value!r} is no text as YAML reads it: write it in quotes"
+    if value.strip() != value or not value:
+        return f"{value!r} is empty or has blanks around it, which are trimmed from what arrives"
+    try:
+        _READERS[kind](value)
+    except ValueError:
+        return f"{value!r} is no {kind}"
+    return None
+
+
+def _outside(value: Any, kind: str, options: Mapping[str, Any]) -> str | None:
+    """Which limit of the column an allowed value breaks."""
+    if isinstance(value, str) and kind == "text":
+        if not options.get("minLength", 0) <= len(value) <= options.get("maxLength", math.inf):
+            return f"{value!r} breaks minLength or maxLength of the column, so no row can have it"
+        return None
+    if kind in ("boolean", "uuid", "timestamptz"):
+        return None
+    read = _bound(value, kind)
+    smallest, largest = _limits(kind)
+    is_inside = (smallest is None or read >= smallest) and (largest is None or read <= largest)
+    holds = {
+        "minimum": lambda bound: read >= bound,
+        "exclusiveMinimum": lambda bound: read > bound,
+        "maximum": lambda bound: read <= bound,
+        "exclusiveMaximum": lambda bound: read < bound,
+    }
+    if is_inside and all(holds[name](_bound(options[name], kind)) for name in holds if name in options):
+        return None
+    return f"{value!r} breaks the limits of the column, so no row can have it"
+
+
+# --- checks and service levels ------------------------------------------------------------------------------
+
+
+def _of_check(check: Mapping[str, Any], steps: Steps, names: frozenset[str], *, at_column: bool) -> Iterator[Problem]:
+    if not check.get("name", "").strip():
+        yield Problem(steps, "a check needs a name")
+    if (severity := check.get("severity")) not in _SEVERITIES:
+        yield Problem(
+            (*steps, "severity") if "severity" in check else steps,
+            f"the check {check.get('name')!r} needs a severity of error or warning, not {severity!r}",
+        )
+    given = [name for name in OPERATORS if name in check]
+    if len(given) != 1:
+        yield Problem(
+            steps,
+            f"the check {check.get('name')!r} needs one comparison, and has {', '.join(given) or 'none'}; there are "
+            f"{', '.join(OPERATORS)}",
+        )
+    for name in given:
+        if not is_number(check[name]):
+            yield Problem((*steps, name), f"must be a number, not {check[name]!r}")
+    yield from _of_query(check, steps) if check.get("type") == "sql" else _of_metric(check, steps, names, at_column)
+
+
+def _of_query(check: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    for name in ("metric", "arguments"):
+        if name in check:
+            yield Problem((*steps, name), f"a check of the type sql has no {name}: its query counts")
+    if not check.get("query", "").strip():
+        yield Problem((*steps, "query"), "the query is empty")
+
+
+def _of_metric(check: Mapping[str, Any], steps: Steps, names: frozenset[str], at_column: bool) -> Iterator[Problem]:
+    name, metric = check.get("name"), check.get("metric")
+    if check.get("type", "library") != "library" or metric not in _METRICS:
+        yield Problem(
+            (*steps, "metric") if metric else steps,
+            f"the check {name!r} must be of type sql, or have a metric: {', '.join(_METRICS)}"
+            + (f"; not {metric!r}" if metric else ""),
+        )
+        return
+    if "query" in check:
+        yield Problem((*steps, "query"), "a check with a metric has no query: write `type: sql`, or remove it")
+    if check.get("unit", "rows") not in ("rows", "percent"):
+        yield Problem((*steps, "unit"), f"must be rows or percent, not {check['unit']!r}")
+    columns = check.get("arguments", {}).get("properties")
+    if columns is not None:
+        here = (*steps, "arguments", "properties")
+        if not isinstance(columns, list) or not columns or not all(isinstance(one, str) for one in columns):
+            yield Problem(here, f"must be a list of columns, not {columns!r}")
+        else:
+            for unknown in sorted({*columns} - names):
+                yield Problem(
+                    here,
+                    f"the properties of a check must be columns of the contract, and {unknown!r} is none: "
+                    f"{likeliest(unknown, names)}",
+                )
+        if metric == "rowCount":
+            yield Problem((*steps, "arguments"), "rowCount counts whole rows and takes no columns: remove them")
+    elif metric != "rowCount" and not at_column:
+        yield Problem(steps, f"the check {name!r} needs columns: put it at one, or name some as arguments")
+
+
+def _of_first_latency(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """The first latency says after how many days a file has landed at the latest."""
+    for number, promise in enumerate(document.get("slaProperties", [])):
+        if promise["property"] == "latency":
+            if promise.get("unit") == "h" or (
+                is_number(promise["value"]) and promise["value"] != int(promise["value"])
+            ):
+                yield Problem(
+                    ("slaProperties", number),
+                    "the first latency must be in whole days (unit d); others may be in hours",
+                )
+            return
+
+
+def _of_promise(promise: Mapping[str, Any], steps: Steps, table: str, names: frozenset[str]) -> Iterator[Problem]:
+    name, unit, value = promise["property"], promise.get("unit"), promise["value"]
+    if element := promise.get("element"):
+        known = frozenset({table, *(f"{table}.{column}" for column in names)})
+        if element not in known:
+            yield Problem(
+                (*steps, "element"), f"{element!r} is no column of this contract: {likeliest(element, known)}"
+            )
+    if name == "frequency":
+        if unit not in CADENCES:
+            yield Problem(
+                (*steps, "unit") if unit else steps,
+                f"the unit of a frequency must be one of {', '.join(CADENCES)}, not {unit!r}",
+            )
+        if not is_number(value) or value != 1:
+            yield Problem((*steps, "value"), f"must be 1, not {value!r}: a period is one day, week or month")
+    elif name == "latency":
+        if unit not in HOURS:
+            yield Problem((*steps, "unit") if unit else steps, f"the unit of a latency must be d or h, not {unit!r}")
+        if not is_number(value) or value < 0:
+            yield Problem((*steps, "value"), f"must be a number, 0 or more, not {value!r}")
+    elif name == "retention":
+        yield Problem(
+            (*steps, "property"),
+            "`retention` is not honoured: it would say when rows are removed. Waybill keeps them all",
+        )
+    elif name not in _PROMISES:
+        known = frozenset({"frequency", "latency", *_PROMISES})
+        yield Problem((*steps, "property"), f"unknown service level {name!r}: {likeliest(name, known)}")
