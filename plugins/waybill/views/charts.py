@@ -14,6 +14,9 @@ from waybill.show import cell, text
 
 _NOT_MEASURES = ("_id", "_rank", "_number", "_score")
 _LEVELS = ("Low", "Mid", "High")
+_BETWEEN_PCT, _BEFORE_LAST_PCT = 27, 33
+"""How far labels lie apart at least. The last one ends at its point, the others are centred."""
+_CHARACTER_PX, _GAP_PX, _NARROWEST_PX = 7, 10, 38
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Line:
     marks: list[tuple[float, str]]
     """(percent from the left, label)."""
     zero_pct: float
+
+    @property
+    def gutter_px(self) -> int:
+        """How wide the column of values beside the plot is."""
+        return max(_NARROWEST_PX, _GAP_PX + _CHARACTER_PX * max(len(value) for _, value in self.levels))
 
     @property
     def path(self) -> str:
@@ -183,9 +191,16 @@ def line(
         (height(bottom + n * step), text(Decimal(str(bottom + n * step)), 0 if step >= 1 else 2))
         for n in range(round((top - bottom) / step) + 1)
     ]
-    every = math.ceil(len(points) / 4)
-    marks = [(point.x_pct, point.label) for point in points[::every]]
-    return Line(points, levels, marks, height(0))
+    return Line(points, levels, _marks(points), height(0))
+
+
+def _marks(points: Sequence[Point]) -> list[tuple[float, str]]:
+    """The first and the last point, and points between them that leave room for their labels on a phone."""
+    marked = [points[0]]
+    for point in points[1:-1]:
+        if point.x_pct - marked[-1].x_pct >= _BETWEEN_PCT and points[-1].x_pct - point.x_pct >= _BEFORE_LAST_PCT:
+            marked.append(point)
+    return [(point.x_pct, point.label) for point in (*marked, points[-1])]
 
 
 def _step(span: float) -> float:

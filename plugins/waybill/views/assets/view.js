@@ -27,28 +27,57 @@ function followLists() {
   }
 }
 
+/** How far the labels below a line lie apart, in pixels; the last one ends at its point, the others are centred. */
+const BETWEEN = 84;
+const BEFORE_LAST = 110;
+
+/** Label the first and the last of the points that are shown, and as many between them as there is room for. */
+function label(marks, points, width) {
+  const last = points[points.length - 1];
+  const chosen = [points[0]];
+  const apart = (earlier, later) => (later.x - earlier.x) / 100 * width;
+  const between = Math.max(BETWEEN, width / 8);
+  for (const point of points.slice(1, -1)) {
+    const isFree = apart(chosen[chosen.length - 1], point) >= between && apart(point, last) >= Math.max(BEFORE_LAST, between);
+    if (isFree) chosen.push(point);
+  }
+  if (points.length > 1) chosen.push(last);
+  marks.replaceChildren(...chosen.map((point) => {
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    const isAtEnd = (100 - point.x) / 100 * width < 34;
+    const values = { class: "mark", x: `${point.x}%`, y: 234, "text-anchor": isAtEnd ? "end" : "middle" };
+    for (const [name, value] of Object.entries(values)) text.setAttribute(name, value);
+    text.textContent = point.label;
+    return text;
+  }));
+}
+
 /** Zoom a line: from and to are percent of its whole width. */
 function zoomable(chart) {
+  const plot = chart.querySelector(".plot");
   const curve = chart.querySelector(".curve");
   const points = [...chart.querySelectorAll(".point")];
-  const marks = [...chart.querySelectorAll(".mark")];
-  if (points.length < 5) return;
   let from = 0;
   let to = 100;
   const show = () => {
     const width = to - from;
     curve.setAttribute("viewBox", `${from * 10} 0 ${width * 10} 100`);
     const inside = [];
-    for (const one of [...points, ...marks]) {
-      const x = Number(one.dataset.x);
+    for (const point of points) {
+      const x = Number(point.dataset.x);
       const isInside = x >= from - 0.01 && x <= to + 0.01;
-      one.setAttribute(one.tagName === "circle" ? "cx" : "x", `${((x - from) / width) * 100}%`);
-      one.toggleAttribute("hidden", !isInside);
-      one.setAttribute("visibility", isInside ? "visible" : "hidden");
-      if (isInside && one.tagName === "circle") inside.push(one.querySelector("title").textContent.split(":")[0]);
+      const shown = Math.min(100, Math.max(0, ((x - from) / width) * 100));
+      point.setAttribute("cx", `${shown}%`);
+      point.toggleAttribute("hidden", !isInside);
+      if (isInside) inside.push({ x: shown, label: point.dataset.label });
     }
-    chart.querySelector(".shown").textContent = inside.length ? `${inside[0]} to ${inside[inside.length - 1]}` : "";
+    const room = plot.getBoundingClientRect().width;
+    if (inside.length && room) label(chart.querySelector(".marks"), inside, room);
+    const said = inside.length ? `${inside[0].label} to ${inside[inside.length - 1].label}` : "";
+    chart.querySelector(".shown").textContent = width < 100 ? said : "";
   };
+  new ResizeObserver(show).observe(plot);
+  if (points.length < 5) return;
   const move = (start, width) => {
     const wide = Math.min(100, Math.max(100 * 4 / points.length, width));
     from = Math.min(100 - wide, Math.max(0, start));
