@@ -65,10 +65,10 @@ from (
 """
 PUBLICATIONS = """
 insert into waybill.publication (
-  report, cadence, period, row_count, content_sha256, sql_sha256, contract_sha256, code_version, file_ids, changes_seen,
-  built_at
+  report, cadence, period, row_count, content_sha256, exported_sha256, sql_sha256, contract_sha256, code_version,
+  file_ids, changes_seen, built_at
 )
-select %(report)s, %(cadence)s, period::date, 1, repeat('0', 64), repeat('0', 64), repeat('0', 64),
+select %(report)s, %(cadence)s, period::date, 1, repeat('0', 64), repeat('0', 64), repeat('0', 64), repeat('0', 64),
   'abc123', '{1,2,3}', 0, period + interval '1 day'
 from generate_series(date_trunc(%(cadence)s, %(first)s::date), %(last)s, ('1 ' || %(cadence)s)::interval) as s (period)
 """

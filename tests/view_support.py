@@ -129,9 +129,9 @@ def fill_report(connection: Connection, contract: Contract, period: Period, rows
     for number in range(wanted):
         connection.execute(statement, [value_of(contract, column, period, number) for column in contract.columns])
     connection.execute(
-        "insert into waybill.publication (report, cadence, period, row_count, content_sha256, code_version, file_ids) "
-        "values (%s, %s, %s, %s, %s, 'abc123', '{}')",
-        (contract.table, period.cadence, period.start, wanted, "0" * 64),
+        "insert into waybill.publication (report, cadence, period, row_count, content_sha256, exported_sha256, "
+        "code_version, file_ids) values (%s, %s, %s, %s, %s, %s, 'abc123', '{}')",
+        (contract.table, period.cadence, period.start, wanted, "0" * 64, "0" * 64),
     )
 
 

@@ -2,13 +2,14 @@
 
 **What it does.** Writes the business view, with its data as files, to the dashboard bucket, each with its content type
 and how long a browser may keep it. Only files with other content are written, what a page links to before the page.
-Data operations are never part of it.
+Data operations are never part of it, nor is a
+report that waits for an approval.
 
 **When it runs.** After reports of any domain were published, and by hand. All of the site shows one state of the
 warehouse, so it stands for no period, and running it again changes nothing.
 
 **When it fails.**
-* `publish_dashboard` fails at once if no report was ever built, or if `WAYBILL_DASHBOARD_BUCKET` is not set in
+* `publish_dashboard` fails at once if no report was ever published, or if `WAYBILL_DASHBOARD_BUCKET` is not set in
   production. Set it, or pause this DAG where nobody wants the site.
 * Anything else is retried with growing pauses; it is infrastructure.
 

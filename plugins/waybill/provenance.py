@@ -10,13 +10,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
+from waybill.contracts import load_domain
 from waybill.errors import DataError
 from waybill.period import ALL_TIME, Period
 from waybill.refresh import out_of_date
 from waybill.settings import PROJECT_ROOT, settings
+from waybill.unpublished import unpublished
+from waybill.zones import report_schema
 
 _CODE = ("dags", "include", "plugins")
 """Folders whose files are code as soon as they lie there."""
@@ -68,19 +71,25 @@ class Waybill:
     """Whether what it rests on has changed since it was built: the files' books are those of today."""
     files: list[dict[str, Any]]
     checks: list[dict[str, Any]]
+    unpublished: str
+    """Why these numbers are not published, like `waits for approval, not published`; empty if they are."""
 
 
-def trace(connection: Connection, report: str, period: Period) -> Waybill:
+BUILT_LAST = sql.SQL("waybill.publication")
+
+
+def trace(connection: Connection, report: str, period: Period, heads: sql.Composable = BUILT_LAST) -> Waybill:
     """The waybill of a report (`messaging_report.top_customers` or just its name) for a period.
 
-    Raises `DataError` if the report was never built for it.
+    `heads` is where to look for what is known of its content: by default of the one built last. Raises `DataError` if
+    the report was never built for the period.
     """
     cursor = connection.cursor(row_factory=dict_row)
-    head = cursor.execute(
-        "select * from waybill.publication where (report = %(name)s or split_part(report, '.', 2) = %(name)s) "
-        "and cadence = %(cadence)s and period = %(period)s order by report",
-        {"name": report, "cadence": period.cadence, "period": period.start},
-    ).fetchone()
+    query = sql.SQL(
+        "select * from {} as p where (report = %(name)s or split_part(report, '.', 2) = %(name)s) "
+        "and cadence = %(cadence)s and period = %(period)s order by report"
+    ).format(heads)
+    head = cursor.execute(query, {"name": report, "cadence": period.cadence, "period": period.start}).fetchone()
     if head is None:
         raise DataError(f"{report} was not built for {period}; {_built(connection, report)}")
     files = cursor.execute(
@@ -94,14 +103,31 @@ def trace(connection: Connection, report: str, period: Period) -> Waybill:
     ).fetchall()
     checks = cursor.execute(
         "select check_name, severity, observed, operator, threshold, passed from waybill.check_result "
-        "where subject = %s and cadence = %s and period = %s order by check_name",
-        (head["report"], period.cadence, period.start),
+        "where subject = %(report)s and cadence = %(cadence)s and period = %(period)s and exists (select "
+        "from waybill.publication as p where (p.report, p.cadence, p.period, p.content_sha256) = "
+        "(%(report)s, %(cadence)s, %(period)s, %(content)s)) order by check_name",  # checks are of the newest content
+        {
+            "report": head["report"],
+            "cadence": period.cadence,
+            "period": period.start,
+            "content": head["content_sha256"],
+        },
     ).fetchall()
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
     domain = head["report"].partition(".")[0].rpartition("_")[0]
     is_outdated = bool(out_of_date(connection, domain, [period], head["report"]))
-    return Waybill(report=head["report"], period=period, is_outdated=is_outdated, files=files, checks=checks, **values)
+    key = (head["report"], period.cadence, period.start)
+    newest = unpublished(connection, load_domain(report_schema(domain)).values()).get(key)
+    return Waybill(
+        report=head["report"],
+        period=period,
+        is_outdated=is_outdated,
+        files=files,
+        checks=checks,
+        unpublished=newest.why if newest and heads is BUILT_LAST else "",
+        **values,
+    )
 
 
 _PERIODS_NAMED = 24

@@ -66,9 +66,15 @@ def manifest_key(domain: str, period: Period) -> str:
     return f"{zones.report_prefix(period)}manifest_{domain}.json"
 
 
+def parquet_key(contract: Contract, period: Period) -> str:
+    """The object with a report's rows of a period, with their types."""
+    return f"{zones.report_prefix(period)}{_Export(contract, period).name}.parquet"
+
+
+_IN_MANIFEST = ("row_count", "content_sha256", "sql_sha256", "code_version")
 _PROVENANCE = """
 select
-  p.row_count, p.content_sha256, p.sql_sha256, p.code_version,
+  p.row_count, p.content_sha256, p.sql_sha256, p.code_version, p.run_id, p.file_ids, p.inputs, p.built_at,
   coalesce((
     select jsonb_agg(
       jsonb_build_object('key', f.object_key, 'version_id', f.version_id, 'sha256', f.sha256) order by f.file_id
@@ -95,10 +101,8 @@ def publish(
     it. Raises `DataError` for a report that was not built for the period.
     """
     exports = [_Export(contract, period) for contract in contracts]
-    if waiting := {export.key for export in exports} & _held(connection, [export.contract for export in exports]):
-        log.warning("%s waits for an approval of %s", period, ", ".join(sorted(report for report, *_ in waiting)))
-        return []
-    return _publish(connection, s3, domain, exports, run)
+    with one_at_a_time(connection, f"publish {domain}"):
+        return _publish(connection, s3, domain, exports, run)
 
 
 def _held(connection: Connection, contracts: Iterable[Contract]) -> set[tuple[str, str, date]]:
@@ -136,12 +140,19 @@ def publish_changed(connection: Connection, s3: Any, domain: str, run: Run) -> l
 
 
 def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export], run: Run) -> list[str]:
-    """Write reports whose periods end on the same day, and their manifest."""
+    """Write reports whose periods end on the same day, and their manifest; nothing if one waits for an approval.
+
+    Whether one waits is asked in the snapshot that the rows are read from: a build may replace them at any moment.
+    """
     bucket, prefix = settings().reports_bucket, zones.report_prefix(exports[0].period)
     exports = sorted(exports, key=lambda export: export.name)
     bodies = {}
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
+        held_keys = _held(connection, [export.contract for export in exports])
+        if waiting := [f"{one.contract.table} {one.period}" for one in exports if one.key in held_keys]:
+            log.warning("%s is not published: an approval is missing for %s", prefix, ", ".join(waiting))
+            return []
         found = [(export, _provenance(connection, export)) for export in exports]
         if missing := [f"{one.contract.table} for {one.period}" for one, head in found if head is None]:
             raise DataError(f"not built: {', '.join(missing)}; run the tasks of these reports first")
@@ -150,7 +161,7 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
             csv, parquet = b"".join(copy_csv(connection, export.contract, _rows(export))), io.BytesIO()
             write_parquet([csv], export.contract, parquet)
             bodies[csv_key(export.contract, export.period)] = csv
-            bodies[f"{prefix}{export.name}.parquet"] = parquet.getvalue()
+            bodies[parquet_key(export.contract, export.period)] = parquet.getvalue()
     files = {file["key"]: file for report in provenance.values() for file in report.pop("files")}
     manifest = {
         "domain": domain,
@@ -158,7 +169,8 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         "code_version": run.code_version,
         "run_id": run.run_id,
         "reports": {
-            export.name: provenance[export.name] | {"table": export.contract.table, "period": export.period.key}
+            export.name: {name: provenance[export.name][name] for name in _IN_MANIFEST}
+            | {"table": export.contract.table, "period": export.period.key}
             for export in exports
         },
         "objects": [
@@ -171,9 +183,37 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
     text = json.dumps(manifest, indent=2, sort_keys=True).encode()
     for key, body in [*bodies.items(), (key_of_manifest, text)]:
         put(s3, bucket, key, io.BytesIO(body), _CONTENT_TYPES[key.rpartition(".")[2]])
-    connection.cursor().executemany(
-        "update waybill.publication set exported_sha256 = %s where (report, cadence, period) = (%s, %s, %s)",
-        [(provenance[export.name]["content_sha256"], *export.key) for export in exports],
-    )
+    for export in exports:
+        body = bodies[parquet_key(export.contract, export.period)]
+        _note(connection, export, provenance[export.name], hashlib.sha256(body).hexdigest())
     log.info("published %d objects under s3://%s/%s", len(bodies) + 1, bucket, prefix)
     return [*bodies, key_of_manifest]
+
+
+_NOTE = """
+insert into waybill.published as p (
+  report, cadence, period, row_count, content_sha256, sql_sha256, code_version, run_id, file_ids, inputs, built_at,
+  object_sha256
+)
+values (
+  %(report)s, %(cadence)s, %(period)s, %(row_count)s, %(content_sha256)s, %(sql_sha256)s, %(code_version)s, %(run_id)s,
+  %(file_ids)s, %(inputs)s, %(built_at)s, %(object_sha256)s
+)
+on conflict (report, cadence, period) do update
+set row_count = excluded.row_count, content_sha256 = excluded.content_sha256, sql_sha256 = excluded.sql_sha256,
+  code_version = excluded.code_version, run_id = excluded.run_id, file_ids = excluded.file_ids,
+  inputs = excluded.inputs, built_at = excluded.built_at, object_sha256 = excluded.object_sha256,
+  published_at = case when p.content_sha256 = excluded.content_sha256 then p.published_at else now() end
+"""
+
+
+def _note(connection: Connection, export: _Export, head: dict[str, Any], object_sha256: str) -> None:
+    """Note that a report's content is published, and what it rests on."""
+    key = dict(zip(("report", "cadence", "period"), export.key, strict=True))
+    with connection.transaction():
+        connection.execute(
+            "update waybill.publication set exported_sha256 = %(content_sha256)s "
+            "where (report, cadence, period) = (%(report)s, %(cadence)s, %(period)s)",
+            head | key,
+        )
+        connection.execute(_NOTE, head | key | {"object_sha256": object_sha256})

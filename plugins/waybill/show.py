@@ -162,6 +162,8 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
         ("built", f"{waybill.built_at:%Y-%m-%d %H:%M:%S %Z}"),
     ):
         head.add_row(label, value)
+    if waybill.unpublished:
+        head.add_row("", f"[red]{waybill.unpublished}[/]")
     if waybill.is_outdated:
         head.add_row("", "[red]out of date: what it rests on has changed since; the books below are those of today[/]")
     checks = _table("Checks", [("check", False), ("observed", True), ("must be", False), ("result", False)])

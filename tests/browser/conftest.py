@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from messaging_months import build_month, put, sample, take_in_month
+from messaging_months import RUN, build_month, put, sample, take_in_month
 from view_support import EVIL_VALUE
 from waybill.contracts import load_domain
+from waybill.period import Period
+from waybill.publish import publish
+from waybill.reports import report_contracts
 from waybill.settings import settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
@@ -85,6 +88,7 @@ def seed(running: Stack) -> None:
         for month in MONTHS:
             take_in_month(connection, s3, month)
             build_month(connection, month)
+            publish(connection, s3, "messaging", report_contracts("messaging").values(), Period.named(month), RUN)
         connection.execute(
             "insert into messaging.customers_history select 999999, account_id, customer_name, segment, industry, "
             "country, created_date, valid_from, valid_to, _file_id, 999999 from messaging.customers_history "

@@ -6,6 +6,7 @@ import csv
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,11 @@ import pytest
 
 from messaging_months import report_rows
 from view_support import EVIL_VALUE
+from waybill.approval import approve, held_by
+from waybill.intake.ledger import Run
+from waybill.period import Period
+from waybill.publish import publish
+from waybill.reports import build_from_sql, known_files, report_contracts
 from waybill.stack import Stack
 from waybill.views.site import site
 from waybill.warehouse.connection import connect, only_read
@@ -188,15 +194,22 @@ class Quiet(SimpleHTTPRequestHandler):
         """Nothing: what matters is asserted."""
 
 
+def write_site(seeded: Stack, folder: Path) -> None:
+    with connect(seeded.database_url()) as connection:
+        only_read(connection)
+        for name, body in site(connection, seeded.s3()):
+            place = folder / "some" / "where" / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if body is None:
+                place.unlink(missing_ok=True)
+            else:
+                place.write_bytes(body)
+
+
 @pytest.fixture
 def published(seeded: Stack, tmp_path: Path) -> Iterator[str]:
     """The address of the published site, below two folders of a plain web server."""
-    with connect(seeded.database_url()) as connection:
-        only_read(connection)
-        for name, body in site(connection):
-            place = tmp_path / "some" / "where" / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(body)
+    write_site(seeded, tmp_path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/some/where/index.html"
@@ -222,3 +235,46 @@ def test_the_site_works_under_a_folder_and_on_a_phone(browser: Browser, publishe
         page.get_by_role("link", name="CSV", exact=True).click()
     assert failures == []
     context.close()
+
+
+def test_a_report_that_waits_for_approval_says_so_and_is_not_on_the_site(
+    log_in: LogIn, browser: Browser, seeded: Stack, published: str, tmp_path: Path
+) -> None:
+    contracts, period, run = report_contracts("messaging"), Period.named("2026-03"), Run("held", "abc123")
+    shares = contracts["segment_share"]
+    page, outside = log_in("viewer"), browser.new_page()
+
+    def outside_text() -> str:
+        write_site(seeded, tmp_path)
+        outside.goto(published)
+        outside.get_by_role("heading", name="Messaging 2026-03").wait_for()
+        return outside.locator("main").inner_text()
+
+    before = outside_text()
+    with connect(seeded.database_url()) as connection:
+        warning = replace(shares.checks[-1], query="select 99")
+        text = "select %(period_start)s::date as month, 'All' as segment, 987654 as customers_count, 100 as share_pct"
+        basis = partial(known_files, connection, "messaging", period)
+        build_from_sql(connection, replace(shares, checks=(warning,)), basis, text, period, run)
+        assert publish(connection, seeded.s3(), "messaging", contracts.values(), period, run) == []
+        said = "Segment share 2026-03: waits for approval, not published."
+        page.goto("/plugin/business")
+        frame = business(page)
+        frame.get_by_text(said).wait_for()
+        card = frame.locator("#segment_share")
+        assert "waits for approval, not published" in card.locator("h2").inner_text()
+        assert "987,654" in card.inner_text()
+        with page.expect_download() as download:
+            card.get_by_role("link", name="CSV (not published) of Segment share").click()
+        assert download.value.suggested_filename == "segment_share_2026-03_not_published.csv"
+        waiting = outside_text()
+        assert said in waiting
+        assert "987,654" not in waiting
+        assert waiting.replace(said, "").split() == before.split(), "all else is as it was"
+        approve(connection, held_by(connection, contracts.values(), run), "somebody")
+        assert publish(connection, seeded.s3(), "messaging", contracts.values(), period, run)
+    assert "987,654" in outside_text()
+    outside.close()
+    page.goto("/plugin/business")
+    frame.locator("#segment_share").wait_for()
+    assert frame.get_by_text("not published").count() == 0

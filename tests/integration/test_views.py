@@ -615,7 +615,10 @@ def test_the_site_is_whole_relative_and_written_once(
     monkeypatch.setenv("WAYBILL_DASHBOARD_BUCKET", bucket)
     monkeypatch.setenv("WAYBILL_DASHBOARD_PREFIX", "a/b/")
     settings.cache_clear()
+    monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
     with connect(dsn) as connection:
+        for one in MONTHS:
+            publish(connection, s3, "messaging", catalog.reports("messaging").values(), month(one), RUN)
         written = publish_dashboard(connection, s3)
     objects = {key.removeprefix("a/b/"): s3.get_object(Bucket=bucket, Key=key) for key in written}
     assert written[-1] == "a/b/index.html"
@@ -643,5 +646,5 @@ def test_the_site_is_whole_relative_and_written_once(
 
 def test_the_site_needs_something_to_show(warehouse_dsn: str) -> None:
     migrate(warehouse_dsn)
-    with connect(warehouse_dsn) as connection, pytest.raises(Exception, match="No report was built yet"):
-        list(site(connection))
+    with connect(warehouse_dsn) as connection, pytest.raises(Exception, match="No report was published yet"):
+        list(site(connection, None))

@@ -150,7 +150,8 @@ def _add_business(app: FastAPI, access: Access) -> None:
         period = _period(key)
         with access.reader() as connection:
             body = report_page.csv_of(connection, domain, name, period)
-        headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}_{period}.csv"'}
+            suffix = "" if report_page.is_published(connection, domain, name, period) else "_not_published"
+        headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}_{period}{suffix}.csv"'}
         return Response(body, headers=headers, media_type="text/csv; charset=utf-8")
 
 

@@ -16,14 +16,17 @@ from psycopg import Connection, errors, sql
 
 from waybill.contracts import Contract
 from waybill.period import Cadence, Period
+from waybill.provenance import BUILT_LAST
 from waybill.reports import of_period
 from waybill.views import catalog, charts
 from waybill.views.comparison import comparison, days_of, lacking_of, parts_of
 from waybill.views.layouts import LAYOUTS, Kpi, Layout, Matrix, Trend
 from waybill.views.report_page import NothingBuilt, measure_of, rows_of, table, within
-from waybill.warehouse.schema import relation
+from waybill.views.source import Source, built, notices
 from waybill.zones import report_schema
 
+NOTICES = 5
+"""How many days with unpublished reports a page names."""
 BARS = 12
 """How many rows a chart shows."""
 TABLE_ROWS = 25
@@ -52,6 +55,8 @@ class Number:
     report: str
     is_built: bool
     """Whether the report was built in the period, so that the number has a waybill."""
+    mark: str
+    """Why it is not published; empty if it is."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,10 @@ class Card:
     """Which days its week or month, and the one before, lack; empty if none."""
     problem: str = ""
     """Why it shows nothing, if the warehouse could not tell."""
+    mark: str = ""
+    """Why its numbers are not published; empty if they are."""
+    left_out: str = ""
+    """Which periods its line leaves out, because nobody has approved them."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,8 @@ class TrendChart:
     label: str
     report: str
     lines: list[tuple[str, charts.Line]]
+    left_out: str = ""
+    """Which periods the lines leave out, because nobody has approved them."""
 
 
 @dataclass(frozen=True)
@@ -103,20 +114,24 @@ class Page:
     numbers: list[Number]
     trends: list[TrendChart]
     cards: list[Card]
+    notices: list[str]
+    """Which reports of the period, and of newer ones, wait for an approval."""
 
 
 def built_periods(
-    connection: Connection, domain: str, listed: Mapping[Cadence, int] = LISTED
+    connection: Connection, domain: str, listed: Mapping[Cadence, int] = LISTED, heads: sql.Composable = BUILT_LAST
 ) -> dict[Cadence, list[Period]]:
-    """The newest periods that a report of the domain was built for, newest first, by cadence; at most so many."""
+    """The newest periods that a report of the domain was built for, newest first, by cadence; at most so many.
+
+    `heads` is where it stands what was built; the site asks what was published.
+    """
     names = [contract.table for contract in catalog.reports(domain).values()]
     found: dict[Cadence, list[Period]] = {}
     for cadence in listed:
-        rows = connection.execute(
-            "select distinct period from waybill.publication where report = any(%s) and cadence = %s "
-            "order by period desc limit %s",
-            (names, cadence, listed[cadence]),
-        ).fetchall()
+        query = sql.SQL(
+            "select distinct period from {} as p where report = any(%s) and cadence = %s order by period desc limit %s"
+        ).format(heads)
+        rows = connection.execute(query, (names, cadence, listed[cadence])).fetchall()
         if rows:
             found[cadence] = [Period.of(cadence, start) for (start,) in rows]
     return found
@@ -141,49 +156,62 @@ def newest_period(connection: Connection, domain: str) -> Period:
     return list(found.values())[-1][0]
 
 
-def page(connection: Connection, domain: str, period: Period, listed: Mapping[Cadence, int] = LISTED) -> Page:
-    """The page of a domain and period. Raises `NothingBuilt` if nothing was built for the period."""
-    layout = LAYOUTS.get(domain, Layout())
-    periods = built_periods(connection, domain, listed)
+def page(
+    connection: Connection,
+    domain: str,
+    period: Period,
+    listed: Mapping[Cadence, int] = LISTED,
+    source: Source | None = None,
+) -> Page:
+    """The page of a domain and period, by default of what was built last.
+
+    Raises `NothingBuilt` if the source has nothing of the period.
+    """
+    layout, source = LAYOUTS.get(domain, Layout()), source or built(connection, domain)
+    periods = built_periods(connection, domain, listed, source.heads)
     if period not in periods.get(period.cadence, []):
         raise NothingBuilt(f"No report of {domain} was built for {period}.")
-    contracts = catalog.reports(domain)
+    contracts = source.contracts(domain)
     order = [name for name in layout.first if name in contracts]
     order += [name for name in contracts if name not in (*order, *layout.last)]
     order += [name for name in layout.last if name in contracts]
-    newest = _newest_within(connection, domain, period)
+    newest = _newest_within(connection, domain, period, source.heads)
     cards = [
-        _card(connection, layout, contracts[name], newest[contracts[name].table])
+        _card(connection, layout, contracts[name], newest[contracts[name].table], source)
         for name in order
         if contracts[name].table in newest
     ]
-    days = days_of(connection, contracts.values(), period)
+    days = days_of(connection, contracts.values(), period, source.heads)
     return Page(
         domain=domain,
         period=period,
         part=days.part if days else "",
         periods=periods[period.cadence],
         cadences=[found[0] for found in periods.values()],
-        numbers=[_number(connection, contracts, kpi, period) for kpi in layout.kpis if kpi.report in contracts],
+        numbers=[_number(connection, contracts, kpi, period, source) for kpi in layout.kpis if kpi.report in contracts],
         trends=[
-            _trend(connection, contracts[trend.report], trend, period)
+            _trend(connection, contracts[trend.report], trend, period, source)
             for trend in layout.trends
             if trend.report in contracts and contracts[trend.report].table in newest
         ],
         cards=cards,
+        notices=notices(source, period)[:NOTICES],
     )
 
 
-def _newest_within(connection: Connection, domain: str, period: Period) -> dict[str, Period]:
+def _newest_within(connection: Connection, domain: str, period: Period, heads: sql.Composable) -> dict[str, Period]:
     """By report the period to show: this one, or the newest of its own cadences that overlaps with it."""
-    rows = connection.execute(
+    query = sql.SQL(
         """
         select distinct on (report) report, cadence, period
-        from waybill.publication
+        from {} as p
         where report = any(%(reports)s)
           and period < %(end)s and (period + ('1 ' || cadence)::interval)::date > %(start)s
         order by report, (cadence = %(cadence)s) desc, period desc, cadence
-        """,
+        """
+    ).format(heads)
+    rows = connection.execute(
+        query,
         {
             "reports": [contract.table for contract in catalog.reports(domain).values()],
             "start": period.start,
@@ -194,13 +222,13 @@ def _newest_within(connection: Connection, domain: str, period: Period) -> dict[
     return {report: Period.of(cadence, start) for report, cadence, start in rows}
 
 
-def _card(connection: Connection, layout: Layout, contract: Contract, period: Period) -> Card:
+def _card(connection: Connection, layout: Layout, contract: Contract, period: Period, source: Source) -> Card:
     """A report of the page. One that the warehouse cannot give does not keep the others from being shown."""
     counted = connection.execute(
-        "select row_count from waybill.publication where (report, cadence, period) = (%s, %s, %s)",
+        sql.SQL("select row_count from {} as p where (report, cadence, period) = (%s, %s, %s)").format(source.heads),
         (contract.table, period.cadence, period.start),
     ).fetchone()
-    now, before = (days_of(connection, [contract], one) for one in (period, period.shift(-1)))
+    now, before = (days_of(connection, [contract], one, source.heads) for one in (period, period.shift(-1)))
     card = Card(
         name=contract.name,
         title=catalog.in_words(contract.name),
@@ -209,13 +237,14 @@ def _card(connection: Connection, layout: Layout, contract: Contract, period: Pe
         row_count=counted[0] if counted else 0,
         part=now.part if now else "",
         lacking=lacking_of(now, before) if now and before else "",
+        mark=source.mark(contract, period),
     )
     domain = contract.domain.removesuffix(report_schema(""))
     try:
         with connection.transaction():
-            rows = rows_of(connection, domain, contract, period, TABLE_ROWS)
+            rows = rows_of(connection, domain, contract, period, TABLE_ROWS, source)
             headings, texts, numeric = table(contract, rows)
-            chart = _chart(connection, layout, contract, period, rows)
+            chart = _chart(connection, layout, contract, period, rows, source)
     except errors.QueryCanceled:
         return replace(card, problem="It took the warehouse too long to sort its rows; the CSV may have them.")
     except (errors.UndefinedColumn, errors.UndefinedTable):
@@ -224,13 +253,23 @@ def _card(connection: Connection, layout: Layout, contract: Contract, period: Pe
 
 
 def _chart(
-    connection: Connection, layout: Layout, contract: Contract, period: Period, rows: Sequence[dict[str, Any]]
+    connection: Connection,
+    layout: Layout,
+    contract: Contract,
+    period: Period,
+    rows: Sequence[dict[str, Any]],
+    source: Source,
 ) -> dict[str, Any]:
     """The chart that suits the report: counts, a line over the periods, bars, or none."""
     by_name = {column.name: column for column in contract.columns}
     if group := layout.counted.get(contract.name):
-        query = sql.SQL("select {0}::text, count(*) from {1} where {2} group by 1 order by 2 desc, 1 limit {3}").format(
-            sql.Identifier(group), relation(contract), of_period(contract, period), sql.Literal(BARS)
+        query = sql.SQL(
+            "select {0}::text, count(*) from {1} as r where {2} group by 1 order by 2 desc, 1 limit {3}"
+        ).format(
+            sql.Identifier(group),
+            source.rows(connection, contract),
+            of_period(contract, period),
+            sql.Literal(BARS),
         )
         return {
             "measure": f"Rows by {(by_name[group].business_name or group).lower()}",
@@ -240,14 +279,15 @@ def _chart(
         by_row, by_column = (by_name[one].business_name or one for one in (matrix.row, matrix.column))
         return {
             "measure": f"{by_name[matrix.value].business_name}, %, by {by_row.lower()} and {by_column.lower()}",
-            "shades": _shades(connection, contract, matrix, period),
+            "shades": _shades(connection, contract, matrix, period, source),
         }
     name = measure_of(layout, contract)
     if name is None:
         return {}
     measure = by_name[name].business_name or name
     if not [key for key in contract.key[1:] if key != "cadence"]:
-        return {"measure": measure, "line": _line(connection, contract, name, period.cadence, period)}
+        line = _line(connection, contract, name, period.cadence, period, source)
+        return {"measure": measure, "line": line, "left_out": _left_out(source, contract, [period.cadence], period)}
     if any(not charts.label_of(contract, row) for row in rows) or "table_name" in contract.key:
         return {}  # values of different kinds are not compared
     return {
@@ -258,31 +298,47 @@ def _chart(
 
 
 def _line(
-    connection: Connection, contract: Contract, column: str, cadence: Cadence, until: Period
+    connection: Connection, contract: Contract, column: str, cadence: Cadence, until: Period, source: Source
 ) -> charts.Line | None:
-    """The sum of a column in each period up to one, of the report's newest periods."""
+    """The sum of a column in each period up to one, of the report's newest periods.
+
+    Periods that nobody has approved are left out: a line through approved numbers has no others.
+    """
     start = sql.Identifier(contract.key[0])
     condition = sql.SQL("{} < {}").format(start, sql.Literal(until.end))
     if len(contract.cadences) > 1:
         condition += sql.SQL(" and cadence = {}").format(sql.Literal(cadence))
-    query = sql.SQL("select {0}, sum({1}) from {2} where {3} group by 1 order by 1 desc limit {4}").format(
-        start, sql.Identifier(column), relation(contract), condition, sql.Literal(TREND_PERIODS)
+    if held := [period.start for period in source.held(contract, cadence)]:
+        condition += sql.SQL(" and {} <> all({})").format(start, sql.Literal(held))
+    query = sql.SQL("select {0}, sum({1}) from {2} as r where {3} group by 1 order by 1 desc limit {4}").format(
+        start, sql.Identifier(column), source.rows(connection, contract), condition, sql.Literal(TREND_PERIODS)
     )
     rows = connection.execute(query).fetchall()
     values: list[tuple[date, str, Decimal]] = [
         (day, Period.of(cadence, day).key, value) for day, value in reversed(rows) if value is not None
     ]
-    parts = parts_of(connection, contract, [Period.of(cadence, day) for day, *_ in values])
+    parts = parts_of(connection, contract, [Period.of(cadence, day) for day, *_ in values], source.heads)
     return charts.line(charts.unit_of(column), values, parts)
 
 
-def _shades(connection: Connection, contract: Contract, matrix: Matrix, until: Period) -> charts.Shades:
+def _left_out(source: Source, contract: Contract, cadences: Sequence[Cadence], until: Period) -> str:
+    """Which periods the report's line leaves out, in words."""
+    held = sorted(
+        period for cadence in cadences for period in source.held(contract, cadence) if period.start < until.end
+    )
+    if not held:
+        return ""
+    named = ", ".join(period.key for period in held[-NOTICES:])
+    return f"Without what nobody has approved: {'… ' if len(held) > NOTICES else ''}{named}."
+
+
+def _shades(connection: Connection, contract: Contract, matrix: Matrix, until: Period, source: Source) -> charts.Shades:
     """The values of the newest rows of the matrix, in the report's periods up to one."""
     start = sql.Identifier(contract.key[0])
     first = until.shift(1 - SHADED)
-    query = sql.SQL("select {0}, {1}, {2} from {3} where {4} >= {5} and {4} < {6} and {0} >= {5}").format(
+    query = sql.SQL("select {0}, {1}, {2} from {3} as r where {4} >= {5} and {4} < {6} and {0} >= {5}").format(
         *(sql.Identifier(name) for name in (matrix.row, matrix.column, matrix.value)),
-        relation(contract),
+        source.rows(connection, contract),
         start,
         sql.Literal(first.start),
         sql.Literal(until.end),
@@ -290,16 +346,23 @@ def _shades(connection: Connection, contract: Contract, matrix: Matrix, until: P
     return charts.shades(connection.execute(query).fetchall())
 
 
-def _trend(connection: Connection, contract: Contract, trend: Trend, period: Period) -> TrendChart:
-    found = [(cadence, _line(connection, contract, trend.column, cadence, period)) for cadence in contract.cadences]
-    return TrendChart(trend.label, trend.report, [(cadence, line) for cadence, line in found if line is not None])
+def _trend(connection: Connection, contract: Contract, trend: Trend, period: Period, source: Source) -> TrendChart:
+    found = [
+        (cadence, _line(connection, contract, trend.column, cadence, period, source)) for cadence in contract.cadences
+    ]
+    lines: list[tuple[str, charts.Line]] = [(cadence, line) for cadence, line in found if line is not None]
+    return TrendChart(trend.label, trend.report, lines, _left_out(source, contract, contract.cadences, period))
 
 
-def _number(connection: Connection, contracts: Mapping[str, Contract], kpi: Kpi, period: Period) -> Number:
+def _number(
+    connection: Connection, contracts: Mapping[str, Contract], kpi: Kpi, period: Period, source: Source
+) -> Number:
     contract = contracts[kpi.report]
-    now = _sum(connection, contract, kpi, period)
-    days = days_of(connection, [contract] if "day" in contract.cadences else contracts.values(), period)
-    change, direction, note = _change(connection, contracts, kpi, period, now)
+    now = _sum(connection, contract, kpi, period, source)
+    own = [contract] if "day" in contract.cadences else contracts.values()
+    days = days_of(connection, own, period, source.heads)
+    change, direction, note = _change(connection, contracts, kpi, period, now, source)
+    held = source.held_within(contract, period)
     return Number(
         label=kpi.label,
         text="none" if now is None else charts.spoken("%" if kpi.percent else charts.unit_of(kpi.column), now),
@@ -309,24 +372,32 @@ def _number(connection: Connection, contracts: Mapping[str, Contract], kpi: Kpi,
         part=days.part if days else "",
         report=kpi.report,
         is_built=now is not None,
+        mark=held[0].why if held else "",
     )
 
 
 def _change(
-    connection: Connection, contracts: Mapping[str, Contract], kpi: Kpi, period: Period, now: Decimal | int | None
+    connection: Connection,
+    contracts: Mapping[str, Contract],
+    kpi: Kpi,
+    period: Period,
+    now: Decimal | int | None,
+    source: Source,
 ) -> tuple[str, str, str]:
     """(change in percent, its direction, what it is compared with or why not) of a number."""
     if now is None:
         return "", "", "not built"
     contract = contracts[kpi.report]
-    found = comparison(connection, contract, contracts.values(), period)
+    found = comparison(connection, contract, contracts.values(), period, source.heads)
     if found.reason:
         return "", "", found.reason
-    before = _sum(connection, contract, kpi, found.before)
+    if held := [one for one in (period, found.before) if source.held_within(contract, one)]:
+        return "", "", f"not compared: nobody has approved {held[0]}"
+    before = _sum(connection, contract, kpi, found.before, source)
     if found.days is not None:
-        if contract.cadences != ("day",) and now != _sum(connection, contract, kpi, period, daily=True):
+        if contract.cadences != ("day",) and now != _sum(connection, contract, kpi, period, source, daily=True):
             return "", "", "its days do not add up to it, and not all of them are there"
-        now, before = (_sum(connection, contract, kpi, period, days=days) for days in found.days)
+        now, before = (_sum(connection, contract, kpi, period, source, days=days) for days in found.days)
     if now is None or not before:
         return "", "", f"nothing to compare with: {found.before} {'was not built' if before is None else 'has none'}"
     moved = (now / before - 1) * 100
@@ -338,6 +409,7 @@ def _sum(
     contract: Contract,
     kpi: Kpi,
     period: Period,
+    source: Source,
     *,
     daily: bool = False,
     days: Sequence[date] | None = None,
@@ -356,14 +428,14 @@ def _sum(
         condition = sql.SQL("{} = any({})").format(sql.Identifier(contract.key[0]), sql.Literal([*days]))
         if len(contract.cadences) > 1:
             condition += sql.SQL(" and cadence = 'day'")
-    built = connection.execute(
-        "select from waybill.publication where report = %s and period >= %s and period < %s limit 1",
+    is_there = connection.execute(
+        sql.SQL("select from {} as p where report = %s and period >= %s and period < %s limit 1").format(source.heads),
         (contract.table, period.start, period.end),
     ).fetchone()
-    if built is None and days is None:
+    if is_there is None and days is None:
         return None
     row = connection.execute(
-        sql.SQL("select {} from {} where {}").format(summed, relation(contract), condition)
+        sql.SQL("select {} from {} as r where {}").format(summed, source.rows(connection, contract), condition)
     ).fetchone()
     value: Decimal | int | None = row[0] if row else None
     whole = {column.name for column in contract.columns if column.logical_type == "integer"} | {"*"}

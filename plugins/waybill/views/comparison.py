@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.period import Period
+from waybill.provenance import BUILT_LAST
 from waybill.views import catalog
 
 _A_WEEK = 7
@@ -60,11 +61,14 @@ def lacking_of(*found: Days) -> str:
     return " and ".join(f"{days.period} has {days.part}" for days in found if days.part)
 
 
-def days_of(connection: Connection, reports: Iterable[Contract], period: Period) -> Days | None:
+def days_of(
+    connection: Connection, reports: Iterable[Contract], period: Period, heads: sql.Composable = BUILT_LAST
+) -> Days | None:
     """The days of a week or month that one of a domain's reports was built for and no dataset lacks a file for.
 
     Where files land at any time, a day without a file lacks nothing: every day from the first to the last with a
-    report is there. None for a day, and for reports that have no days.
+    report is there. None for a day, and for reports that have no days. `heads` is where it stands what is shown of
+    the reports.
     """
     daily = [contract for contract in reports if "day" in contract.cadences]
     if period.cadence == "day" or not daily:
@@ -73,7 +77,9 @@ def days_of(connection: Connection, reports: Iterable[Contract], period: Period)
     datasets = catalog.of_schema(catalog.domain_of_report(names[0]) or "").values()
     if any(contract.lands_any_time for contract in datasets):
         bounds = connection.execute(
-            "select min(period), max(period) from waybill.publication where report = any(%s) and cadence = 'day'",
+            sql.SQL("select min(period), max(period) from {} as p where report = any(%s) and cadence = 'day'").format(
+                heads
+            ),
             (names,),
         ).fetchone()
         first, last = bounds or (None, None)
@@ -81,10 +87,10 @@ def days_of(connection: Connection, reports: Iterable[Contract], period: Period)
             return Days(period, frozenset())
         every = (period.start + timedelta(days=place) for place in range((period.end - period.start).days))
         return Days(period, frozenset(day for day in every if first <= day <= last))
-    rows = connection.execute(
+    query = sql.SQL(
         """
         select distinct p.period
-        from waybill.publication as p
+        from {} as p
         where p.report = any(%(reports)s) and p.cadence = 'day' and p.period >= %(start)s and p.period < %(end)s
           and not exists (
             select
@@ -93,7 +99,10 @@ def days_of(connection: Connection, reports: Iterable[Contract], period: Period)
               select from waybill.load_file as f where (f.dataset, f.period, f.status) = (d.dataset, p.period, 'loaded')
             )
           )
-        """,
+        """
+    ).format(heads)
+    rows = connection.execute(
+        query,
         {
             "reports": names,
             "datasets": [contract.table for contract in datasets if contract.cadence == "day"],
@@ -104,7 +113,9 @@ def days_of(connection: Connection, reports: Iterable[Contract], period: Period)
     return Days(period, frozenset(day for (day,) in rows))
 
 
-def parts_of(connection: Connection, contract: Contract, periods: Sequence[Period]) -> dict[date, str]:
+def parts_of(
+    connection: Connection, contract: Contract, periods: Sequence[Period], heads: sql.Composable = BUILT_LAST
+) -> dict[date, str]:
     """By first day what `Days.part` says of those weeks or months, in order, for which a report lacks days.
 
     Where files land at any time nothing is known to lack.
@@ -113,9 +124,12 @@ def parts_of(connection: Connection, contract: Contract, periods: Sequence[Perio
     is_anytime = any(dataset.lands_any_time for dataset in datasets)
     if not periods or periods[0].cadence == "day" or "day" not in contract.cadences or is_anytime:
         return {}
+    query = sql.SQL(
+        "select date_trunc(%s, period)::date, array_agg(period) from {} as p "
+        "where report = %s and cadence = 'day' and period >= %s and period < %s group by 1"
+    ).format(heads)
     rows = connection.execute(
-        "select date_trunc(%s, period)::date, array_agg(period) from waybill.publication "
-        "where report = %s and cadence = 'day' and period >= %s and period < %s group by 1",
+        query,
         (periods[0].cadence, contract.table, periods[0].start, periods[-1].end),
     ).fetchall()
     built = {start: frozenset(days) for start, days in rows}
@@ -123,7 +137,13 @@ def parts_of(connection: Connection, contract: Contract, periods: Sequence[Perio
     return {start: part for start, part in found.items() if part}
 
 
-def comparison(connection: Connection, contract: Contract, siblings: Iterable[Contract], period: Period) -> Comparison:
+def comparison(
+    connection: Connection,
+    contract: Contract,
+    siblings: Iterable[Contract],
+    period: Period,
+    heads: sql.Composable = BUILT_LAST,
+) -> Comparison:
     """What to compare a number of a report with. `siblings` are all reports of its domain.
 
     A day is compared with the same weekday of the week before, a whole week or month with the one before. Of a week
@@ -135,7 +155,7 @@ def comparison(connection: Connection, contract: Contract, siblings: Iterable[Co
         return Comparison(before, f"against {before.start:%A} {before}")
     before = period.shift(-1)
     own = [contract] if "day" in contract.cadences else [*siblings]
-    now, then = (days_of(connection, own, one) for one in (period, before))
+    now, then = (days_of(connection, own, one, heads) for one in (period, before))
     if now is None or then is None or not (now.part or then.part):
         return Comparison(before, f"against {before}")
     if own != [contract]:

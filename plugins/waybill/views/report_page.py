@@ -19,7 +19,8 @@ from waybill.reports import of_period, sha256
 from waybill.show import cell
 from waybill.views import catalog, charts
 from waybill.views.layouts import LAYOUTS, Layout
-from waybill.warehouse.schema import columns_sql, relation
+from waybill.views.source import Source, built
+from waybill.warehouse.schema import columns_sql
 from waybill.zones import report_files
 
 REPORT_ROWS = 500
@@ -51,13 +52,13 @@ def measure_of(layout: Layout, contract: Contract) -> str | None:
 
 
 def rows_of(
-    connection: Connection, domain: str, contract: Contract, period: Period, limit: int
+    connection: Connection, domain: str, contract: Contract, period: Period, limit: int, source: Source
 ) -> list[dict[str, Any]]:
     """The first rows of a report's period, restricted columns as pseudonyms."""
     use_key(connection, contract)
-    query = sql.SQL("select {} from {} where {} order by {} limit {}").format(
+    query = sql.SQL("select {} from {} as r where {} order by {} limit {}").format(
         masked_select(contract),
-        relation(contract),
+        source.rows(connection, contract),
         of_period(contract, period),
         _order(LAYOUTS.get(domain, Layout()), contract),
         sql.Literal(limit),
@@ -104,23 +105,35 @@ class Provenance:
     headings: list[str]
     rows: list[list[str]]
     numeric: list[bool]
+    marks: list[str]
+    """Which of its periods are not published, and why."""
 
 
-def provenance(connection: Connection, domain: str, name: str, period: Period) -> Provenance:
-    """The waybill of a report in a period. Raises `NothingBuilt` if it was not built there."""
-    contract = catalog.reports(domain)[name]
-    built = connection.execute(
-        "select cadence, period from waybill.publication where report = %s and period >= %s and period < %s "
-        "and cadence = any(%s) order by period limit 31",
-        (contract.table, period.start, period.end, _parts_of(contract, period)),
+def provenance(
+    connection: Connection, domain: str, name: str, period: Period, source: Source | None = None
+) -> Provenance:
+    """The waybill of a report in a period, by default of what was built last.
+
+    Raises `NothingBuilt` if the source has nothing of it there.
+    """
+    source = source or built(connection, domain)
+    contract = source.contracts(domain)[name]
+    query = sql.SQL(
+        "select cadence, period from {} as p where report = %s and period >= %s and period < %s "
+        "and cadence = any(%s) order by period limit 31"
+    ).format(source.heads)
+    there = connection.execute(
+        query, (contract.table, period.start, period.end, _parts_of(contract, period))
     ).fetchall()
-    if not built:
+    if not there:
         raise NothingBuilt(f"{catalog.in_words(name)} was not built for {period}.")
-    parts = [trace(connection, contract.table, Period.of(cadence, start)) for cadence, start in built]
+    parts = [trace(connection, contract.table, Period.of(cadence, start), source.heads) for cadence, start in there]
     files = {file["file_id"]: file for part in parts for file in part.files}
     headings, rows, numeric = table(
-        contract, [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS)]
+        contract,
+        [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS, source)],
     )
+    marks = [f"{part.period}: {mark}" for part in parts if (mark := source.mark(contract, part.period))]
     return Provenance(
         contract=contract,
         domain=domain,
@@ -132,6 +145,7 @@ def provenance(connection: Connection, domain: str, name: str, period: Period) -
         headings=headings,
         rows=rows[:REPORT_ROWS],
         numeric=numeric,
+        marks=marks,
     )
 
 
@@ -156,9 +170,22 @@ def as_data(found: Provenance) -> dict[str, Any]:
     }
 
 
-def csv_of(connection: Connection, domain: str, name: str, period: Period) -> bytes:
-    """All rows of a report's period as CSV, restricted columns as pseudonyms."""
-    contract = catalog.reports(domain)[name]
+def csv_of(connection: Connection, domain: str, name: str, period: Period, source: Source | None = None) -> bytes:
+    """All rows of a report's period as CSV, restricted columns as pseudonyms; by default of what was built last."""
+    source = source or built(connection, domain)
+    contract = source.contracts(domain)[name]
     condition = within(contract, period, _parts_of(contract, period))
-    rows = sql.SQL("from {} where {} order by {}").format(relation(contract), condition, columns_sql(contract.key))
+    rows = sql.SQL("from {} as r where {} order by {}").format(
+        source.rows(connection, contract), condition, columns_sql(contract.key)
+    )
     return b"".join(copy_csv(connection, contract, rows))
+
+
+def is_published(connection: Connection, domain: str, name: str, period: Period) -> bool:
+    """Whether all that a report's page of a period shows within Airflow is published."""
+    contract, waiting = catalog.reports(domain)[name], built(connection, domain).unpublished
+    cadences = _parts_of(contract, period)
+    return not any(
+        table == contract.table and cadence in cadences and period.start <= start < period.end
+        for table, cadence, start in waiting
+    )

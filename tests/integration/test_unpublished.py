@@ -1,0 +1,335 @@
+"""What nobody has approved leaves the warehouse nowhere: not as a report, not on the site; and the pages say so."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import Connection
+
+from messaging_months import RUN, build_month, database, migrate, month, put, report_rows, sample, take_in_month
+from view_support import Page, client_of, fill_report
+from waybill import show
+from waybill.approval import approve, held_by, refuse
+from waybill.intake.ledger import Run
+from waybill.period import Period
+from waybill.provenance import trace
+from waybill.publish import publish, publish_changed
+from waybill.reports import build_from_sql, known_files, report_contracts
+from waybill.settings import settings
+from waybill.stack import Stack
+from waybill.unpublished import unpublished
+from waybill.views import catalog
+from waybill.views.site import publish_dashboard, site
+from waybill.warehouse.connection import connect, only_read
+from waybill.warehouse.migrations import upgrade
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+    from mypy_boto3_s3 import S3Client
+
+OLD, NEW = "2026-02", "2026-03"
+CONTRACTS = report_contracts("messaging")
+SHARES = CONTRACTS["segment_share"]
+BUCKETS = {name: f"unpublished-{name}" for name in ("raw", "reports", "dashboard")}
+UNSEEN = "987654"
+"""A number that stands only in content that nobody has approved."""
+
+
+@pytest.fixture(scope="module")
+def template(stack: Stack) -> Iterator[str]:
+    """A warehouse with three months, of which the first two are built and published, and the third is built."""
+    s3, patch = stack.s3(), pytest.MonkeyPatch()
+    for name, value in stack.env().items():
+        if name.startswith(("AWS_", "NO_PROXY", "no_proxy", "WAYBILL_MASK_KEY")):
+            patch.setenv(name, value)
+    for name, bucket in BUCKETS.items():
+        s3.create_bucket(Bucket=bucket)
+        patch.setenv(f"WAYBILL_{name.upper()}_BUCKET", bucket)
+    settings.cache_clear()
+    put(s3, BUCKETS["raw"], sample(NEW, 3, scale=0.2))
+    try:
+        with database(stack) as dsn:
+            with connect(dsn) as connection:
+                for key in ("2026-01", OLD, NEW):
+                    take_in_month(connection, s3, key)
+                    build_month(connection, key)
+                    if key != NEW:
+                        assert publish(connection, s3, "messaging", CONTRACTS.values(), month(key), RUN)
+            write_site(dsn, s3)
+            yield dsn
+    finally:
+        patch.undo()
+        settings.cache_clear()
+
+
+@pytest.fixture
+def dsn(stack: Stack, template: str) -> Iterator[str]:
+    """A copy of that warehouse; what a test does to the buckets is undone."""
+    s3 = stack.s3()
+    before = everything(s3, "reports", "dashboard")
+    with database(stack, template) as copy:
+        yield copy
+    after = everything(s3, "reports", "dashboard")
+    for place in after.keys() - before.keys():
+        name, _, key = place.partition("/")
+        s3.delete_object(Bucket=BUCKETS[name], Key=key)
+    for place, body in before.items():
+        name, _, key = place.partition("/")
+        if after.get(place) != body:
+            s3.put_object(Bucket=BUCKETS[name], Key=key, Body=body)
+
+
+@pytest.fixture
+def warehouse(dsn: str) -> Iterator[Connection]:
+    with connect(dsn) as connection:
+        yield connection
+
+
+@pytest.fixture
+def view(stack: Stack, dsn: str) -> TestClient:
+    return client_of(stack.database_url("waybill_reader", dsn.rpartition("/")[2]), dsn)
+
+
+def hold(connection: Connection, key: str, run: Run = RUN) -> None:
+    """Build the month's segments with other numbers, of which a check warns."""
+    warning = replace(SHARES.checks[-1], query="select 99")
+    assert warning.severity == "warning"
+    text = (
+        f"select %(period_start)s::date as month, 'Everybody' as segment, {UNSEEN} as customers_count, 100 as share_pct"
+    )
+    basis = partial(known_files, connection, "messaging", month(key))
+    build_from_sql(connection, replace(SHARES, checks=(warning,)), basis, text, month(key), run)
+
+
+def everything(s3: S3Client, *names: str) -> dict[str, bytes]:
+    """Every object of these buckets."""
+    found = {}
+    for name in names:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKETS[name])
+        for item in [item for page in pages for item in page.get("Contents", [])]:
+            found[f"{name}/{item['Key']}"] = s3.get_object(Bucket=BUCKETS[name], Key=item["Key"])["Body"].read()
+    return found
+
+
+def outside(s3: S3Client) -> dict[str, str]:
+    """All that left the warehouse, as text: of Parquet the rows."""
+    import pyarrow.parquet as pq
+
+    return {
+        name: str(pq.read_table(io.BytesIO(body)).to_pylist()) if name.endswith(".parquet") else body.decode()
+        for name, body in everything(s3, "reports", "dashboard").items()
+    }
+
+
+def write_site(dsn: str, s3: S3Client) -> None:
+    with connect(dsn) as connection:
+        publish_dashboard(connection, s3)
+
+
+def leaks(s3: S3Client) -> list[str]:
+    """The objects in which the number stands that nobody has approved."""
+    return [name for name, text in outside(s3).items() if UNSEEN in text.replace(",", "")]
+
+
+def words(body: str) -> str:
+    return " ".join(Page(body).text.split())
+
+
+def site_page(s3: S3Client, name: str) -> str:
+    return words(s3.get_object(Bucket=BUCKETS["dashboard"], Key=name)["Body"].read().decode())
+
+
+def test_a_month_that_waits_is_nowhere_until_it_is_approved(
+    warehouse: Connection, dsn: str, view: TestClient, s3: S3Client
+) -> None:
+    hold(warehouse, NEW)
+    assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(NEW), RUN) == []
+    assert publish_changed(warehouse, s3, "messaging", RUN) == []
+    write_site(dsn, s3)
+    assert leaks(s3) == []
+    found = outside(s3)
+    assert "dashboard/messaging/2026-03/top_customers.csv" not in found, "it waits with the report of its day"
+    first = site_page(s3, "index.html")
+    assert f"Messaging {OLD}" in first
+    said = "Segment share 2026-03: waits for approval, not published; 7 other reports of the same day wait with it"
+    assert said in first
+    assert said in site_page(s3, f"messaging/{NEW}.html")
+    assert "Waits for approval, not published." in site_page(s3, f"messaging/{NEW}/segment_share.html")
+
+    page = view.get(f"/business/messaging/{NEW}.html").text
+    assert said in words(page)
+    assert "987,654" in words(page), "who is to approve it must see it"
+    assert "Segment share waits for approval, not published" in words(page)
+    assert "Top customers not published: waits with segment_share" in words(page)
+    assert "CSV (not published) of Segment share" in words(page)
+    csv = view.get(f"/business/messaging/{NEW}/segment_share.csv")
+    assert csv.headers["content-disposition"] == 'attachment; filename="segment_share_2026-03_not_published.csv"'
+    assert "2026-03: waits for approval, not published" in words(
+        view.get(f"/business/messaging/{NEW}/segment_share.html").text
+    )
+
+    approve(warehouse, held_by(warehouse, CONTRACTS.values(), RUN), "somebody")
+    assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(NEW), RUN)
+    write_site(dsn, s3)
+    assert {"reports/analytics/2026/03/31/segment_share.csv", "dashboard/messaging/2026-03.html"} <= set(leaks(s3))
+    assert f"Messaging {NEW}" in site_page(s3, "index.html")
+    assert "approval" not in site_page(s3, "index.html")
+    assert "not published" not in words(view.get(f"/business/messaging/{NEW}.html").text)
+    csv = view.get(f"/business/messaging/{NEW}/segment_share.csv")
+    assert csv.headers["content-disposition"] == 'attachment; filename="segment_share_2026-03.csv"'
+
+
+@pytest.mark.parametrize("old_site", [False, True])
+def test_the_site_keeps_the_numbers_that_were_published(
+    old_site: bool, warehouse: Connection, dsn: str, view: TestClient, s3: S3Client
+) -> None:
+    """Newer content of a published month waits, then it is refused: page, CSV, waybill and charts stay as they were."""
+    name = f"messaging/{OLD}/segment_share"
+    write_site(dsn, s3)
+    before = {key: body for key, body in outside(s3).items() if f"/{name}." in key}
+    rows, was = report_rows(warehouse, "segment_share", OLD), trace(warehouse, "segment_share", month(OLD))
+    assert len(before) == 3
+    hold(warehouse, OLD)
+    if old_site:  # an earlier version published what nobody had approved
+        for key in before:
+            s3.put_object(Bucket=BUCKETS["dashboard"], Key=key.removeprefix("dashboard/"), Body=UNSEEN.encode())
+    assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(OLD), RUN) == []
+    write_site(dsn, s3)
+    assert leaks(s3) == []
+    after = {key: body for key, body in outside(s3).items() if f"/{name}." in key}
+    csv_name = f"dashboard/{name}.csv"
+    assert after[csv_name] == before[csv_name]
+    assert [int(row["customers_count"]) for row in csv.DictReader(io.StringIO(after[csv_name]))] == [
+        row["customers_count"] for row in rows
+    ]
+    (part,) = json.loads(after[f"dashboard/{name}.json"])["parts"]
+    assert (part["content_sha256"], part["sql_sha256"], part["checks"]) == (was.content_sha256, was.sql_sha256, [])
+    assert [file["sha256"] for file in part["files"]] == [file["sha256"] for file in was.files]
+    page = site_page(s3, f"messaging/{OLD}.html")
+    assert "Segment share 2026-02: waits for approval, not published." in page
+    assert f"Customers {sum(row['customers_count'] for row in rows):,}" in page, "the headline is the published one"
+
+    live = words(view.get(f"/business/messaging/{OLD}.html").text)
+    assert "Customers 987,654 waits for approval, not published not compared: nobody has approved 2026-02" in live
+    asked = held_by(warehouse, CONTRACTS.values(), RUN)
+    refuse(warehouse, asked, RUN, "lena")
+    assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(OLD), RUN) == []
+    write_site(dsn, s3)
+    assert leaks(s3) == []
+    assert "Segment share 2026-02: refused by lena, not published." in site_page(s3, f"messaging/{OLD}.html")
+    assert "refused by lena, not published" in words(view.get(f"/business/messaging/{OLD}.html").text)
+
+
+def test_a_published_object_that_is_gone_or_another_one_is_left_out(
+    warehouse: Connection, dsn: str, s3: S3Client
+) -> None:
+    key = "analytics/2026/02/28/segment_share.parquet"
+    other = s3.get_object(Bucket=BUCKETS["reports"], Key=key.replace("segment_share", "top_customers"))["Body"].read()
+    hold(warehouse, OLD)
+    for content in (other, None):
+        s3.delete_object(Bucket=BUCKETS["reports"], Key=key)
+        if content:
+            s3.put_object(Bucket=BUCKETS["reports"], Key=key, Body=content)
+        write_site(dsn, s3)
+        assert leaks(s3) == []
+        page = site_page(s3, f"messaging/{OLD}.html")
+        assert "Segment share 2026-02: waits for approval, not published." in page
+        assert "Customers none" in page
+        assert "Waits for approval" in site_page(s3, f"messaging/{OLD}/segment_share.html")
+        assert f"dashboard/messaging/{OLD}/segment_share.csv" not in outside(s3)
+
+
+def test_lines_join_approved_numbers_only(warehouse: Connection, dsn: str, view: TestClient, s3: S3Client) -> None:
+    exposure = CONTRACTS["industry_exposure"]
+    warning = replace(SHARES.checks[-1], query="select 99")
+    text = "select r.* from messaging_report.industry_exposure as r where false"
+    basis = partial(known_files, warehouse, "messaging", month(NEW))
+    for key in (OLD, NEW):  # reports beside one that waits are not published either
+        hold(warehouse, key)
+    build_from_sql(warehouse, replace(exposure, checks=(warning,)), basis, text, month(NEW), RUN)
+    page = view.get(f"/business/messaging/{NEW}.html").text
+    assert "Without what nobody has approved: 2026-03." in words(page), "OLD's revenue is still the published one"
+    points = [a for tag, a in Page(page).tags if tag == "circle"]
+    assert len(points) == 2, "January and February"
+    write_site(dsn, s3)
+    site = site_page(s3, f"messaging/{OLD}.html")
+    assert "Without what nobody" not in site
+
+
+def test_content_that_is_held_while_it_is_being_published_is_not_read(
+    warehouse: Connection, dsn: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build that ends between the question who waits and the reading must not slip through."""
+    from waybill import publish as module
+
+    held = module._held
+
+    def then_build(connection: Connection, contracts: Any) -> Any:
+        answer = held(connection, contracts)
+        with connect(dsn) as other:
+            hold(other, NEW)
+        return answer
+
+    monkeypatch.setattr(module, "_held", then_build)
+    publish(warehouse, s3, "messaging", CONTRACTS.values(), month(NEW), RUN)
+    assert leaks(s3) == []
+    monkeypatch.undo()
+    assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(NEW), RUN) == []
+    assert [one.period for one in unpublished(warehouse, CONTRACTS.values()).values() if one.asks] == [month(NEW)]
+
+
+def test_a_trace_says_that_it_is_not_published(warehouse: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trace(warehouse, "segment_share", month(OLD)).unpublished == ""
+    assert trace(warehouse, "segment_share", month(NEW)).unpublished == "not published yet"
+    hold(warehouse, OLD)
+    found = trace(warehouse, "segment_share", month(OLD))
+    assert found.unpublished == "waits for approval, not published"
+    show.show(show.Console(), *show.waybill_tables(found))
+    assert "waits for approval, not published" in capsys.readouterr().out
+
+
+def test_a_warehouse_made_before_knows_what_it_has_published(warehouse: Connection, dsn: str, s3: S3Client) -> None:
+    warehouse.execute("update waybill.alembic_version set version_num = '0006'")
+    warehouse.execute("drop table waybill.published")
+    upgrade(warehouse)
+    hold(warehouse, OLD)
+    write_site(dsn, s3)
+    assert leaks(s3) == []
+    rows = s3.get_object(Bucket=BUCKETS["dashboard"], Key=f"messaging/{OLD}/segment_share.csv")["Body"].read()
+    assert rows == s3.get_object(Bucket=BUCKETS["reports"], Key="analytics/2026/02/28/segment_share.csv")["Body"].read()
+    assert Period.named(OLD) in {one.period for one in unpublished(warehouse, CONTRACTS.values()).values()}
+
+
+def test_the_site_shows_pseudonyms_as_the_view_does(
+    stack: Stack, template: str, warehouse_dsn: str, s3: S3Client
+) -> None:
+    """Also of rows that come from the published object: they are pseudonyms there, and stay what they are."""
+    contract, key = catalog.reports("purchases")["top_purchasers"], Period.named("2026-02-27")
+    restricted = next(column.name for column in contract.columns if column.classification == "restricted")
+    migrate(warehouse_dsn)
+    client = client_of(stack.database_url("waybill_reader", warehouse_dsn.rpartition("/")[2]), warehouse_dsn)
+
+    def codes(body: str) -> list[str]:
+        return [row[restricted] for row in csv.DictReader(io.StringIO(body))]
+
+    with connect(warehouse_dsn) as connection:
+        fill_report(connection, contract, key, rows=3)
+        shown = codes(client.get(f"/business/purchases/{key}/top_purchasers.csv").text)
+        assert len(set(shown)) == 3
+        assert {len(code) for code in shown} == {32}
+        publish(connection, s3, "purchases", [contract], key, RUN)
+        for content in ("0" * 64, "newer"):
+            connection.execute("update waybill.publication set content_sha256 = %s", (content,))
+            with connect(warehouse_dsn) as own:
+                only_read(own)
+                files = dict(site(own, s3))
+            body = files[f"purchases/{key}/top_purchasers.csv"]
+            assert body
+            assert codes(body.decode()) == shown
