@@ -227,7 +227,7 @@ def build(
             quality.record(connection, results, run)
             is_changed = _note(connection, contract, basis, period, run, rows, content_sha256, sql_sha256)
             if is_changed:
-                changes.record(connection, contract.table, days, file_id=None)
+                changes.record(connection, contract.table, days, file_id=None, cadence=period.cadence)
     except DataError:
         quality.record(connection, results, run)
         raise

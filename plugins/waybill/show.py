@@ -43,6 +43,11 @@ def text(value: Any, decimals: int = 2) -> str:
     return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
 
 
+def of_all(shown: int, total: int) -> str:
+    """How many are shown of all: `20 of 850`, or `850` if all are."""
+    return text(total) if shown >= total else f"{text(shown)} of {text(total)}"
+
+
 def _table(title: str, columns: Iterable[tuple[str, bool]], text_width: int | None = None) -> Table:
     """An empty table; each column is (heading, whether it holds numbers)."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -20,14 +20,14 @@ from messaging_months import RUN, build_month, database, migrate, month, put, re
 from view_support import Page, Someone, access_of, check_inert, client_of, fill_report
 from waybill.books import known_gaps
 from waybill.contracts import load_all
-from waybill.intake import file_warnings
+from waybill.intake import changes, file_warnings
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.publish import publish
 from waybill.settings import settings
 from waybill.show import text
 from waybill.stack import Stack
-from waybill.views import business, catalog, operations, pages
+from waybill.views import business, catalog, history, operations, pages
 from waybill.views.app import make_app
 from waybill.views.rejected import quarantined
 from waybill.views.scope import Scope
@@ -607,6 +607,42 @@ def test_what_changed_between_two_publications_is_told_by_row_and_file(
             "difference.html?report=messaging_report.segment_share&period=2026-03" in one for one in listed.links
         )
     settings.cache_clear()
+
+
+def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_rest_on(dsn: str) -> None:
+    """A day, a week and a month may begin on the same day; other datasets' files change nothing."""
+    report = "shop_report.revenue_trend"
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+
+        def load(name: str, dataset: str) -> int:
+            file_id = connection.execute(
+                "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
+                "contract_sha256, contract_version, code_version, rows_in) "
+                "values (%s, '2026-06-01', 'b', %s, 'e', 's', 1, 'c', '1', 'v', 0) returning file_id",
+                (dataset, name),
+            ).fetchone()[0]  # type: ignore[index]
+            changes.record(connection, dataset, [Period.parse("day", "2026-06-01").start], file_id)
+            return int(file_id)
+
+        june = [Period.parse(cadence, key) for cadence, key in (("day", "2026-06-01"), ("week", "2026-W23"))]
+        june.append(Period.parse("month", "2026-06"))
+        files = [load("sales-1", "shop.transactions"), load("other", "shop.reviews")]
+        for period in june:
+            changes.record(connection, report, [period.start], None, period.cadence)
+        scope = Scope(("shop",))
+        assert history.rebuilds(connection, scope) == [], "three periods were built, each once"
+        files += [load(f"sales-{n}", "shop.transactions") for n in range(2, 32)]
+        fill_report(connection, catalog.contracts()[report], june[2])
+        connection.execute(
+            "update waybill.publication set file_ids = %s where report = %s", ([files[0], *files[2:]], report)
+        )
+        changes.record(connection, report, [june[2].start], None, "month")
+        (found,) = history.rebuilds(connection, scope)
+        assert found["period"].key == "2026-06"
+        assert found["files_count"] == 30
+        assert found["files"] == [f"sales-{n}" for n in range(12, 32)]
+        place = pages.changes(scope, None, [found])
+        assert "20 of 30 files" in Page(place).text
 
 
 def test_the_site_is_whole_relative_and_written_once(

@@ -12,7 +12,7 @@ from datetime import date
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
-from waybill.period import Period
+from waybill.period import Cadence, Period
 from waybill.settings import settings
 
 
@@ -42,11 +42,21 @@ def days_of_partition(
     return {day for (day,) in rows}
 
 
-def record(connection: Connection, table_name: str, days: Iterable[date], file_id: int | None) -> None:
-    """Note that the content of these days of a table (`schema.name`) has changed, by a file if it was one."""
+def record(
+    connection: Connection,
+    table_name: str,
+    days: Iterable[date],
+    file_id: int | None,
+    cadence: Cadence | None = None,
+) -> None:
+    """Note that the content of these days of a table (`schema.name`) has changed, by a file if it was one.
+
+    For a derived table `cadence` says how long the period is that changed.
+    """
     connection.execute(
-        "insert into waybill.change (table_name, day, file_id) select %s, day, %s from unnest(%s::date[]) as day",
-        (table_name, file_id, sorted(days)),
+        "insert into waybill.change (table_name, day, file_id, cadence) "
+        "select %s, day, %s, %s from unnest(%s::date[]) as day",
+        (table_name, file_id, cadence, sorted(days)),
     )
 
 

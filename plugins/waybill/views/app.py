@@ -18,12 +18,12 @@ from pydantic import BaseModel, Field
 
 from waybill.errors import DataError
 from waybill.intake.ledger import Run
-from waybill.period import Period
+from waybill.period import EXAMPLE, Period
 from waybill.pipelines import dag_of
 from waybill.provenance import code_version
 from waybill.settings import settings
 from waybill.views import business, catalog, history, operations, pages, rejected, report_page
-from waybill.views.difference import published_difference
+from waybill.views.difference import files_of, published_difference
 from waybill.views.refused import HEADERS, WithoutBlanks, answer_refusals
 from waybill.views.scope import LAST_PAGE, Scope, scope_of
 from waybill.warehouse import LARGEST_INTEGER
@@ -218,8 +218,15 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         domain = catalog.domain_of_report(report)
         if contract is None or domain is None:
             raise HTTPException(404, f"There is no report {report!r}.")
-        found = published_difference(access.s3(), domain, contract, _period(period))
-        return _html(pages.difference(_scope(domain, dag_id, None), dag_id, contract, period, found))
+        of = _period(period)
+        if of.cadence not in contract.cadences:
+            raise HTTPException(
+                404, f"{report} has no periods of a {of.cadence}; write it like {EXAMPLE[contract.cadence]}."
+            )
+        with access.reader() as connection:
+            rests_on = files_of(connection, contract, of)
+        found = published_difference(access.s3(), domain, contract, of, rests_on)
+        return _html(pages.difference(_scope(domain, dag_id, None), dag_id, contract, of.key, found))
 
     @app.get("/operations/quarantine.html")
     def quarantine(

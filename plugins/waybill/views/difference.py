@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg import Connection
+
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.period import Period
@@ -46,11 +48,26 @@ class Difference:
     files_added: list[str]
     """Keys of the files that only the later version rests on, or rests on with other content."""
     files_removed: list[str]
+    are_files_known: bool
+    """Whether the manifests of both versions are still there."""
 
 
-def published_difference(s3: Any, domain: str, contract: Contract, period: Period) -> Difference | None:
+def files_of(connection: Connection, contract: Contract, period: Period) -> set[str]:
+    """The keys of the files that a report's period rests on."""
+    rows = connection.execute(
+        "select f.object_key from waybill.load_file as f where f.file_id = any(array(select unnest(p.file_ids) "
+        "from waybill.publication as p where (p.report, p.cadence, p.period) = (%s, %s, %s)))",
+        (contract.table, period.cadence, period.start),
+    ).fetchall()
+    return {key for (key,) in rows}
+
+
+def published_difference(
+    s3: Any, domain: str, contract: Contract, period: Period, rests_on: set[str]
+) -> Difference | None:
     """The difference of the last two published versions; None if there are not two.
 
+    A manifest names the files of all reports of a day: of the new ones only those count that this report rests on.
     Raises `DataError` if they are too large to compare here.
     """
     bucket, key = settings().reports_bucket, csv_key(contract, period)
@@ -71,7 +88,8 @@ def published_difference(s3: Any, domain: str, contract: Contract, period: Perio
         ),
     ]
     found.sort(key=lambda row: (row.kind, row.cells))
-    files_after, files_before = _files(s3, bucket, manifest_key(domain, period), after, before)
+    known = _files(s3, bucket, manifest_key(domain, period), after, before)
+    files_after, files_before = (files if None not in known and files else set() for files in known)
     counts = {kind: sum(row.kind == kind for row in found) for kind in ("added", "removed", "changed")}
     return Difference(
         before=versions[1]["LastModified"],
@@ -79,8 +97,9 @@ def published_difference(s3: Any, domain: str, contract: Contract, period: Perio
         **counts,
         headings=[column.business_name or catalog.in_words(column.name) for column in contract.columns],
         rows=found[:ROWS],
-        files_added=sorted(key for key, _ in files_after - files_before),
+        files_added=sorted(key for key, _ in files_after - files_before if key in rests_on),
         files_removed=sorted({key for key, _ in files_before} - {key for key, _ in files_after}),
+        are_files_known=None not in known,
     )
 
 
@@ -105,8 +124,8 @@ def _rows(contract: Contract, body: bytes) -> dict[tuple[str, ...], list[str]]:
     }
 
 
-def _files(s3: Any, bucket: str, key: str, *bodies: bytes) -> list[set[tuple[str, str]]]:
-    """For each version of a report the files (key, hash) that it rests on, by the manifest that names the version."""
+def _files(s3: Any, bucket: str, key: str, *bodies: bytes) -> list[set[tuple[str, str]] | None]:
+    """For each version of a report the files (key, hash) of the manifest that names it; None without a manifest."""
     wanted = [hashlib.sha256(body).hexdigest() for body in bodies]
     found: dict[str, set[tuple[str, str]]] = {}
     for version in _versions(s3, bucket, key)[:_MANIFESTS]:
@@ -116,4 +135,4 @@ def _files(s3: Any, bucket: str, key: str, *bodies: bytes) -> list[set[tuple[str
             found.setdefault(one["sha256"], files)
         if found.keys() >= set(wanted):
             break
-    return [found.get(sha256, set()) for sha256 in wanted]
+    return [found.get(sha256) for sha256 in wanted]

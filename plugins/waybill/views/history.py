@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from psycopg import Connection
@@ -10,7 +9,6 @@ from psycopg.rows import dict_row
 
 from waybill.intake import file_warnings
 from waybill.period import Period
-from waybill.views import catalog
 from waybill.views.scope import PAGE_ROWS, Scope
 
 FILES_OF_RUN = 500_000
@@ -56,20 +54,22 @@ def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) 
 def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     """The newest times at which a report's period got another content, with the files that came shortly before.
 
-    The files are the last ones to change a dataset of the domain between the content before and this one.
+    The files are the last ones to change a dataset between the content before and this one, of those that the report
+    rests on. `files_count` says how many there are, among the last 10,000 changes.
     """
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
             """
             with newest as (
-              select c.change_id, c.table_name as report, c.day, c.changed_at, b.change_id as before_id,
+              select c.change_id, c.table_name as report, c.cadence, c.day, c.changed_at, b.change_id as before_id,
                 b.changed_at as before
               from waybill.change as c
               cross join lateral (
                 select b.change_id, b.changed_at
                 from waybill.change as b
-                where b.table_name = c.table_name and b.day = c.day and b.change_id < c.change_id
+                where b.table_name = c.table_name and b.day = c.day and b.cadence = c.cadence
+                  and b.change_id < c.change_id
                 order by b.change_id desc
                 limit 1
               ) as b
@@ -78,21 +78,19 @@ def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
               order by c.change_id desc
               limit %(limit)s
             )
-            select n.report, n.day, n.before, n.changed_at, array(
-              select f.object_key
-              from (
-                select distinct c.file_id
+            select n.report, n.cadence, n.day, n.before, n.changed_at, f.files, f.files_count
+            from newest as n
+            left join waybill.publication as p on (n.report, n.cadence, n.day) = (p.report, p.cadence, p.period)
+            cross join lateral (
+              select (array_agg(f.object_key order by f.file_id desc))[:%(files)s] as files, count(*) as files_count
+              from waybill.load_file as f
+              where f.file_id = any(p.file_ids) and f.file_id in (
+                select c.file_id
                 from waybill.change as c
                 where c.change_id > greatest(n.before_id, n.change_id - 10000) and c.change_id < n.change_id
-                  and c.table_name = any(%(datasets)s) and c.file_id is not null
-                  and split_part(c.table_name, '.', 1) || '_report' = split_part(n.report, '.', 1)
-                order by c.file_id desc
-                limit %(files)s
-              ) as found
-              inner join waybill.load_file as f on found.file_id = f.file_id
-              order by f.file_id
-            ) as files
-            from newest as n
+                  and c.table_name = any(%(datasets)s)
+              )
+            ) as f
             order by n.change_id desc
             """,
             {
@@ -105,10 +103,7 @@ def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         )
         .fetchall()
     )
-    return [row | {"periods": _periods_from(row["report"], row["day"])} for row in rows]
-
-
-def _periods_from(report: str, day: date) -> list[Period]:
-    """The periods of a report that begin on a day."""
-    periods = [Period.of(cadence, day) for cadence in catalog.contracts()[report].cadences]
-    return [period for period in periods if period.start == day]
+    return [
+        row | {"period": Period.of(row["cadence"], row["day"]), "files": list(reversed(row["files"] or []))}
+        for row in rows
+    ]

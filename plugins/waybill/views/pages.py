@@ -15,7 +15,7 @@ import jinja2
 
 from waybill.contracts import Contract
 from waybill.intake.ledger import COUNTS
-from waybill.show import text
+from waybill.show import of_all, text
 from waybill.views import catalog
 from waybill.views.business import Page
 from waybill.views.difference import Difference
@@ -36,7 +36,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": text, "words": catalog.in_words, "moment": _moment, "rows": _rows}
+    environment.filters |= {"number": text, "words": catalog.in_words, "moment": _moment, "of": of_all, "rows": _rows}
     environment.globals |= {"assets_version": _assets_version(), "counts": COUNTS, "query": _query}
     return environment
 
