@@ -275,7 +275,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
         (
             "version: 1.0.0",
             "versoin: 1.0.0",
-            r"\$.versoin: unknown property `versoin` of a contract: did you mean `version`",
+            r"\$.versoin: unknown property `versoin` of the contract: did you mean `version`",
         ),
         ("kind: DataContract", "kind: Contract", r"\$.kind: .Contract. is not one of|\$.kind: .*DataContract"),
         (

@@ -17,7 +17,7 @@ from waybill.contracts import consistency, semantics
 from waybill.contracts.contract import Check, Column, Contract, ContractError, RowRule
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
-from waybill.contracts.standard import Problem, departures, in_words, unread_properties, unreadable
+from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
 from waybill.settings import PREFIX, settings
 
 
@@ -140,9 +140,7 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
 @lru_cache(maxsize=512)  # a process reads the same texts again and again
 def _load(path: Path, text: str, is_proposal: bool) -> Contract:
     document = _read_yaml(path, text)
-    problems = [*departures(document)]
-    if isinstance(document, dict):
-        problems += unread_properties(document)
+    problems = problems_of_form(document)
     if all(problem.has_form for problem in problems):
         problems += unreadable(_of_file(document, path, is_proposal))
         problems += semantics.problems(document, is_proposal=is_proposal)

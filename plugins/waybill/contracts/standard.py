@@ -13,10 +13,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from importlib import resources
+from operator import getitem
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 Steps = tuple[str | int, ...]
 """Where in a document something is: the keys and positions that lead to it."""
@@ -298,6 +299,16 @@ PLACES: Mapping[str, Place] = {
     ),
 }
 """Each kind of object of the standard, with its properties."""
+LOGICAL_TYPES: Final = ("boolean", "date", "integer", "number", "string", "timestamp")
+"""Those that Waybill has; the standard has others for nested values, vectors and times of the day."""
+_OTHER_LOGICAL_TYPES: Final = ("array", "map", "object", "time", "vector")
+_ARTICLES: Final = {
+    "allowed value": "an",
+    **dict.fromkeys(
+        ("check", "column", "custom property", "definition", "member", "relationship", "service level", "statement"),
+        "a",
+    ),
+}
 
 
 def place_of(kind: str, name: str, parent: Mapping[str, Any], value: object) -> str | None:
@@ -324,10 +335,13 @@ def unread_properties(document: Mapping[str, Any], kind: str = "contract", steps
     place = PLACES[kind]
     for name, value in document.items():
         here = (*steps, name)
+        if kind == "column" and name == "logicalType" and value in _OTHER_LOGICAL_TYPES:
+            yield Problem(here, f"the logicalType {value!r} is not honoured: write one of {', '.join(LOGICAL_TYPES)}")
+            continue
         if refused := place.refused.get(name):
             yield Problem(here, f"`{name}` is not honoured: it would say {refused.meaning}. {refused.instead}")
         elif name not in place.known:
-            text = f"unknown property `{name}` of a {kind}: {likeliest(name, place.known)}"
+            text = f"unknown property `{name}` of {_ARTICLES.get(kind, 'the')} {kind}: {likeliest(name, place.known)}"
             yield Problem(here, text, is_readable=False)
         elif held := place_of(kind, name, document, value):
             items = enumerate(value) if isinstance(value, list) else [(None, value)]
@@ -348,7 +362,21 @@ def schema() -> Any:
     return json.loads(resources.files("open_data_contract_standard").joinpath("schema.json").read_text("utf-8"))
 
 
-def departures(document: object) -> Iterator[Problem]:
+def problems_of_form(document: Any) -> list[Problem]:
+    """What the standard and Waybill say against the properties of a document, whatever their values mean."""
+    if not isinstance(document, dict):
+        return [*departures(document)]
+    unread = [*unread_properties(document)]
+    # What is refused needs no form; and what another logical type would need is nobody's question.
+    refused = [problem.steps[:-1] if problem.steps[-1] == "logicalType" else problem.steps for problem in unread]
+    return unread + [
+        problem
+        for problem in departures(document)
+        if not any(problem.steps[: len(steps)] == steps for steps in refused)
+    ]
+
+
+def departures(document: Any) -> Iterator[Problem]:
     """What the standard's own JSON schema says against a document, but for names of properties and for checks.
 
     `unread_properties` finds the former with what was probably meant, and the reader of checks the latter.
@@ -360,15 +388,15 @@ def departures(document: object) -> Iterator[Problem]:
             continue
         if error.kind.name == "oneOf" and steps[-2:-1] == ("quality",):
             continue
-        problem = Problem(steps, _sentence(error), has_form=False, is_readable=False)
+        problem = Problem(steps, _sentence(error, reduce(getitem, steps, document)), has_form=False, is_readable=False)
         if problem not in seen:
             seen.add(problem)
             yield problem
 
 
-def _sentence(error: Any) -> str:
-    """A message of the JSON schema library as a sentence."""
-    kind, value = error.kind, error.instance
+def _sentence(error: Any, value: Any) -> str:
+    """A message of the JSON schema library about a value as a sentence."""
+    kind = error.kind
     if kind.name == "enum":
         return f"{value!r} is not one of {', '.join(str(option) for option in kind.options)}"
     if kind.name == "required":

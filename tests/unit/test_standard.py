@@ -1,0 +1,348 @@
+"""Every property of the standard is honoured, documentation or refused, and whatever else is written is an error."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from waybill.contracts import ContractError, load
+from waybill.contracts.standard import PLACES, place_of, schema
+from waybill.settings import PROJECT_ROOT
+
+CASES = PROJECT_ROOT / "tests/field/26_contract_options"
+OWN = sorted((PROJECT_ROOT / "include/contracts").glob("*/*.yaml"))
+LINES = (PROJECT_ROOT / "include/contracts/orders/lines.yaml").read_text("utf-8")
+
+# --- contracts as people write them -------------------------------------------------------------------------
+
+SAID = {
+    "dmy.yaml": r"properties\[3\].customProperties\[0\].value \(order_date\): `dateForms` must be some of YYYY-MM-DD,",
+    "format.yaml": r"\$.schema\[0\].properties\[3\].logicalTypeOptions.format \(order_date\): 'dd/MM/yyyy' is not "
+    "honoured: it would say how dates are written. Write the custom property `dateForms`",
+    "multipleof.yaml": r"\$.schema\[0\].properties\[15\].logicalTypeOptions.multipleOf \(quantity\): `multipleOf` "
+    "is not honoured: .* Write a row rule",
+    "physdecimal.yaml": r"properties\[13\].physicalType \(cost_price\): .*'decimal\(12,2\)': write numeric\(12,2\);",
+    "servers.yaml": r"\$.servers: `servers` is not honoured: it would say where the files are and how they are written",
+    "servers_encoding.yaml": r"\$.servers: `servers` is not honoured: .*delimiter, encoding.*Remove it",
+    "varchar.yaml": r"properties\[0\].physicalType \(order_id\): .*'varchar\(50\)': write text, with `maxLength`",
+}
+GOOD = {"dmin.yaml", "pattern_id.yaml", "rowrule_date.yaml", "v32.yaml"}
+
+
+def test_there_is_an_answer_to_every_case() -> None:
+    assert {path.name for path in CASES.glob("*.yaml")} == SAID.keys() | GOOD
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_not_honoured_is_an_error_with_its_place_and_what_to_write(name: str) -> None:
+    with pytest.raises(ContractError, match=f"{re.escape(str(CASES / name))}: .*{SAID[name]}"):
+        load(CASES / name, is_proposal=True)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_what_is_honoured_is_read(name: str) -> None:
+    assert load(CASES / name, is_proposal=True).table == "orders.lines"
+
+
+COLUMN = "      - name: quantity\n"
+EDITS = [
+    ("status: active", "status: activ", r"\$.status: 'activ' is no state of a contract: did you mean `active`"),
+    ("status: active", "status: retired", r"\$.status: Waybill loads by every contract .* 'retired'"),
+    ("  purpose:", "  purpos:", r"\$.description.purpos: unknown property `purpos` .*: did you mean `purpose`"),
+    ("apiVersion: v3.1.0", "apiVersion: v2.2.2", r"\$.apiVersion: 'v2.2.2' is too old"),
+    ("apiVersion: v3.1.0", "apiVersion: v4.0.0", r"\$.apiVersion: 'v4.0.0' is not one of v3.2.0, v3.1.0"),
+    ("        physicalType: text", "        physcalType: text", r"physcalType \(\w+\): .* did you mean `physicalType`"),
+    ("kind: DataContract", "kind: DataContract\nroles: [{role: reader}]", r"\$.roles: `roles` is not honoured"),
+    (
+        "kind: DataContract",
+        "kind: DataContract\nteam: {members: [{usrname: x}]}",
+        r"\$.team.members\[0\].usrname: .*`user",
+    ),
+    ("kind: DataContract", "kind: DataContract\nkind: DataContract", "not YAML: 'kind' stands twice"),
+    ("{minimum: 1}", "{minimum: 3, maximum: 2}", "no value can meet minimum 3 and maximum 2"),
+    ("{maxLength: 100}", "{maxLength: 100, minLength: 101}", "minLength .*: 101 is more than maxLength 100"),
+    ("{minimum: 1}", "{minLength: 1}", r"minLength \(occurrence\): unknown property `minLength` of the options of the"),
+    ("{minimum: 1}", "{exclusiveMinimum: 4, exclusiveMaximum: 4}", "no value can meet exclusiveMinimum 4 and"),
+    ("{minimum: 1}", "{minimum: 3000000000}", "no integer is as large as 3000000000"),
+    ("{minimum: 1}", "{minimum: .inf}", "minimum .*: must be of the type number, not .inf."),
+    (
+        "        physicalType: numeric(12,2)",
+        "        physicalType: text",
+        "'number' does not go with the physicalType text",
+    ),
+    ("rejectThresholdPct, value: 5", "rejectThresholdPct, value: 101", "from 0 to 100, not 101"),
+    ("rejectThresholdPct, value: 5", "rejectThresholdPct, value: '5'", "from 0 to 100, not '5'"),
+    ("rejectThresholdPct, value: 5", "rejectThresholdPct, value: true", "from 0 to 100, not True"),
+    (
+        "rejectThresholdPct, value: 5",
+        "rejectThresholdPct, value: .nan",
+        r"customProperties\[3\].value: 'nan' does not have a form",
+    ),
+    ("property: rejectThresholdPct, value: 5", "property: loadMode, value: merge", "`loadMode` is given twice"),
+    (
+        "value: landed_on",
+        "value: landed",
+        "`landingDayColumn` must be the name of a column .*: did you mean `landed_on`",
+    ),
+    ("[Not Available, unknown]", "[NULL, unknown]", "`nullWords` must be a list of different texts"),
+    ("[Not Available, unknown]", "[]", "`nullWords` must be a list"),
+    ("        mustBe: 0", "        mustBe: ten", r"quality\[0\].mustBe: must be a number, not 'ten'"),
+    ("        mustBe: 0", "        mustBe: true", r"quality\[0\].mustBe: must be a number, not True"),
+    ("        mustBe: 0", "        mustBeBetween: [0, 1]", r"quality\[0\].mustBeBetween: .* not honoured"),
+    ("        mustBe: 0", "        mustBe: 0\n        mustNotBe: 1", "needs one comparison, and has mustBe, mustNotBe"),
+    ("dimension: consistency", "dimension: consistence", "'consistence' is not one of accuracy, completeness"),
+    ("metric: nullValues", "metric: invalidValues", "must be of type sql, or have a metric: .*not 'invalidValues'"),
+    (
+        "metric: nullValues\n            unit: percent",
+        "metric: nullValues\n            unit: precent",
+        "unit .*: must be rows or percent, not 'precent'",
+    ),
+    ("unit: d}", "unit: fortnight}", "unit: the unit of a frequency must be one of d, w, months, not 'fortnight'"),
+    ("frequency, value: 1", "frequency, value: 2", "slaProperties.*value: must be 1, not 2"),
+    ("property: frequency", "property: frequancy", "unknown service level 'frequancy': did you mean `frequency`"),
+    (COLUMN, COLUMN + "        classification: restrcted\n", "classification .*'restrcted' is not one of public,"),
+    (COLUMN, COLUMN + "        physicalName: qty\n", "physicalName .*: `physicalName` is not honoured"),
+    (COLUMN, COLUMN + "        enum: [{value: 1}, {value: x}]\n", r"enum\[1\].value \(quantity\): 'x' is no integer"),
+    (COLUMN, COLUMN + "        enum: [{value: 0}]\n", r"enum\[0\].value .*: 0 breaks the limits of the column"),
+    (COLUMN, COLUMN + "        relationships: [{to: a.b}, {to: c.d}]\n", "refers to one other column, not 2"),
+    (
+        COLUMN,
+        COLUMN + "        relationships: [{to: b}]\n",
+        "must be `dataset.column` of the same domain, not 'b'|form that",
+    ),
+    (COLUMN, COLUMN + "        unique: true\n", "unique columns beside the key are checked in snapshots only"),
+    (COLUMN, COLUMN + "        primaryKeyPosition: 4\n", "a column without `primaryKey: true` has no place in the key"),
+    (
+        COLUMN,
+        COLUMN + "        customProperties: [{property: index, value: ascending}]\n",
+        "`index` is for the loadMode dim",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), EDITS, ids=[new.strip()[:60] for _, new, _ in EDITS])
+def test_a_mistake_is_told_with_its_place(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert old in LINES
+    with pytest.raises(ContractError, match=f"(?s){message}"):
+        load(written(tmp_path, LINES.replace(old, new)))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "lines.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    text = LINES.replace("status: active", "status: activ\nservers: [{server: raw, type: custom}]")
+    text = text.replace("  purpose:", "  purpos:").replace("        mustBe: 0", "        mustBe: zero")
+    text = text.replace("{maxLength: 50}", "{maxLength: 50, format: email}").replace(
+        "value: occurrence", "value: quantity"
+    )
+    with pytest.raises(ContractError) as found:
+        load(written(tmp_path, text))
+    first, *lines = str(found.value).splitlines()
+    assert first.endswith("lines.yaml: 6 problems:")
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "$.servers",
+        "$.description.purpos",
+        "$.status",
+        "$.schema[0].properties[0].logicalTypeOptions.format (order_id)",
+        "$.schema[0].properties[1].logicalTypeOptions.format (product_id)",
+        "$.schema[0].quality[0].mustBe",
+    ]
+
+
+def test_a_problem_of_one_value_hides_none_of_the_whole(tmp_path: Path) -> None:
+    text = LINES.replace("status: active", "status: activ").replace("value: occurrence", "value: quantity")
+    with pytest.raises(
+        ContractError, match=r"(?s)2 problems:.*\$.status: .*occurrenceColumn must be an integer and part"
+    ):
+        load(written(tmp_path, text))
+
+
+def test_dates_need_no_quotes_and_are_checked(tmp_path: Path) -> None:
+    old = "        logicalType: date\n        physicalType: date\n"
+    for limit in ("2026-01-01", "'2026-01-01'"):
+        options = f"        logicalTypeOptions: {{minimum: {limit}}}\n"
+        found = load(written(tmp_path, LINES.replace(old, old + options)))
+        assert found.columns[3].options == {"minimum": "2026-01-01"}
+    with pytest.raises(
+        ContractError, match=r"minimum \(order_date\): '2026-02-30' is no date; write it like '2026-03-31'"
+    ):
+        load(written(tmp_path, LINES.replace(old, old + "        logicalTypeOptions: {minimum: 2026-02-30}\n")))
+
+
+# --- the standard's own JSON schema -------------------------------------------------------------------------
+
+
+def objects(node: Any, defs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(property, its schema) of an object of the JSON schema, wherever it is declared: by reference or condition."""
+    if "$ref" in node:
+        yield from objects(resolved(node, defs), defs)
+    yield from node.get("properties", {}).items()
+    for word in ("allOf", "anyOf", "oneOf"):
+        for part in node.get(word, []):
+            yield from objects(part, defs)
+    for word in ("then", "else"):
+        if word in node:
+            yield from objects(node[word], defs)
+
+
+def resolved(node: Any, defs: Mapping[str, Any]) -> Any:
+    return defs[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+
+
+def held(node: Any, defs: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:
+    """(schema, whether in a list) of the objects that a property may hold."""
+    node = {**node, **resolved(node, defs)}
+    if isinstance(node.get("items"), dict):
+        for item, _ in held(node["items"], defs):
+            yield item, True
+    if any(objects(node, defs)) and node.get("type") != "array":
+        yield node, False
+    for word in ("oneOf", "anyOf"):
+        for part in node.get(word, []):
+            if part.get("type") == "array" or "items" in resolved(part, defs):
+                yield from held(part, defs)
+
+
+def unanswered(node: Any, kind: str, defs: Mapping[str, Any], seen: set[str]) -> Iterator[str]:
+    """The properties of an object of the standard about which nothing is said, here and beneath."""
+    place = PLACES[kind]
+    for name, value in objects(node, defs):
+        if name in place.refused:
+            continue
+        if name not in place.known:
+            yield f"{kind}.{name}"
+        for item, is_list in held(value, defs):
+            for parent in parents(node, name):
+                below = place_of(kind, name, parent, [] if is_list else {})
+                if below is None:
+                    yield f"{kind}.{name}: its properties"
+                elif (key := f"{below} {sorted(item)} {sorted(item.get('properties', {}))}") not in seen:
+                    seen.add(key)
+                    yield from unanswered(item, below, defs, seen)
+
+
+def parents(node: Any, name: str) -> Iterator[Mapping[str, Any]]:
+    """What decides which options a column has: the logical types for which the standard declares them."""
+    if name != "logicalTypeOptions":
+        yield {}
+
+
+def options(defs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(logical type, option) of all that the standard declares."""
+    for rule in defs["SchemaBaseProperty"]["allOf"]:
+        if "if" in rule:
+            conditions = rule["if"].get("anyOf", [rule["if"]])
+            names = rule["then"].get("properties", {}).get("logicalTypeOptions", {}).get("properties", {})
+            for condition in conditions:
+                for name in names:
+                    yield condition["properties"]["logicalType"]["const"], name
+
+
+def test_every_property_of_the_standard_is_honoured_documentation_or_refused() -> None:
+    document = schema()
+    seen: set[str] = set()
+    assert list(unanswered(document, "contract", document["$defs"], seen)) == []
+    assert len(seen) > 15  # it went down into the places
+
+
+LOGICAL = {"string", "date", "timestamp", "integer", "number", "boolean"}
+
+
+def test_every_option_of_a_logical_type_is_honoured_or_refused() -> None:
+    found = set(options(schema()["$defs"]))
+    assert len(found) > 30
+    for logical, name in found:
+        if logical in LOGICAL:
+            place = PLACES[f"options of the logicalType {logical}"]
+            assert name in place.known or name in place.refused, (logical, name)
+
+
+def test_a_logical_type_that_is_none_of_waybills_is_refused(tmp_path: Path) -> None:
+    declared = set(schema()["$defs"]["SchemaBaseProperty"]["properties"]["logicalType"]["enum"])
+    for logical in declared - LOGICAL:
+        with pytest.raises(ContractError, match=r"the logicalType .* is not honoured: write one of boolean, date"):
+            load(written(tmp_path, LINES.replace("logicalType: integer", f"logicalType: {logical}")))
+
+
+def test_a_property_that_a_later_standard_adds_is_found() -> None:
+    document = copy.deepcopy(schema())
+    document["properties"]["pledge"] = {"type": "string"}
+    document["$defs"]["SchemaBaseProperty"]["properties"]["unit"] = {"type": "string"}
+    document["$defs"]["Team"]["properties"]["access"] = {"type": "string"}
+    document["$defs"]["Synonym"]["properties"]["pattern"] = {"type": "string"}
+    found = set(unanswered(document, "contract", document["$defs"], set()))
+    assert found == {"contract.pledge", "column.unit", "team.access", "synonym.pattern"}
+
+
+def test_no_property_is_two_things() -> None:
+    for kind, place in PLACES.items():
+        three = [set(place.honoured.split()), set(place.documentation.split()), set(place.refused)]
+        assert sum(map(len, three)) == len(set().union(*three)), kind
+        assert set(place.nested) <= place.known, kind
+
+
+# --- misspelling anything -----------------------------------------------------------------------------------
+
+
+def keys(node: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where each key of a document is."""
+    for step, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if isinstance(node, dict):
+            yield (*steps, step)
+        yield from keys(value, (*steps, step))
+
+
+def misspelt(document: Any, steps: tuple[str | int, ...], spelling: Callable[[str], str]) -> Any:
+    """The document with one key spelt otherwise, in its place."""
+    document = copy.deepcopy(document)
+    parent = document
+    for step in steps[:-1]:
+        parent = parent[step]
+    items = [(spelling(name) if name == steps[-1] else name, value) for name, value in parent.items()]
+    parent.clear()
+    parent.update(items)
+    return document
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_misspelling_any_kind_of_key_of_the_projects_contracts_is_an_error(path: Path, tmp_path: Path) -> None:
+    """Of the same key at the same kind of place one is enough: a hundred columns have `description`."""
+    document = yaml.safe_load(path.read_text("utf-8"))
+    places = {tuple(step for step in steps if isinstance(step, str)): steps for steps in keys(document)}
+    copied = tmp_path / path.name
+    for steps in places.values():
+        copied.write_text(yaml.safe_dump(misspelt(document, steps, lambda name: name[:-1])), "utf-8")
+        with pytest.raises(ContractError):
+            load(copied)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_misspelling_any_key_anyhow_is_an_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(OWN))
+    document = yaml.safe_load(path.read_text("utf-8"))
+    steps = data.draw(st.sampled_from(list(keys(document))))
+    name = str(steps[-1])
+    place = data.draw(st.integers(0, len(name) - 1))
+    letter = data.draw(st.sampled_from("abcxyzABC_ "))
+    spelling = data.draw(
+        st.sampled_from([name[:place] + name[place + 1 :], name[:place] + letter + name[place:], name.swapcase()])
+    )
+    if spelling == name:
+        return
+    copied = tmp_path_factory.mktemp("contract") / path.name
+    copied.write_text(yaml.safe_dump(misspelt(document, steps, lambda _: spelling)), "utf-8")
+    with pytest.raises(ContractError):
+        load(copied)
