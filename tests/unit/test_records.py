@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -43,11 +45,60 @@ def test_well_formed_csv_splits_as_the_csv_module_reads_it(
         rows = [[field.replace("\r", "") for field in row] for row in rows]
         assume(all(not field.startswith((" ", "\t")) or '"' not in field for row in rows for field in row))
     text = well_formed_csv(rows, line_end, quoting, final_line_end)
+    if quoting == csv.QUOTE_MINIMAL:  # nothing but commas is no record
+        rows = [row for row in rows if any(row)]
     records = list(split_records(chunks(text, size)))
     assert all(well_formed for _, well_formed in records)
     read = [next(csv.reader(io.StringIO(record.decode(), newline=""))) for record, _ in records]
-    assert read == [row for row in csv.reader(io.StringIO(text.decode(), newline="")) if row] == rows
+    assert read == rows
     assert count(text, size) == len(rows)
+
+
+@given(
+    st.lists(st.lists(FIELDS, min_size=3, max_size=3), min_size=1, max_size=8),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]),
+    st.integers(0, 400),
+    CHUNK,
+)
+@example([["", "x\n1,2,3\ny", "c"]], csv.QUOTE_MINIMAL, 1, 7)
+@example([["a", "\nfoo,b,c\n", "c"]], csv.QUOTE_MINIMAL, 0, 7)
+@settings(max_examples=500)
+def test_a_stray_quote_makes_no_other_table(rows: list[list[str]], quoting: int, place: int, size: int) -> None:
+    rows = [[field.replace("\r", "").strip() for field in row] for row in rows]
+    text = well_formed_csv(rows, "\n", quoting, True)
+    place %= len(text)
+    while text[place] & 0xC0 == 0x80:  # not within a character
+        place += 1
+    mutated = text[:place] + b'"' + text[place:]
+    records = list(split_records(chunks(mutated, size), 3))
+    assert not all(well_formed for _, well_formed in records), "an odd number of quotes is told"
+    assert len(records) == count(mutated, size, 3)
+    read = [
+        next(csv.reader(io.StringIO(record.decode(), newline=""))) for record, well_formed in records if well_formed
+    ]
+    accepted = Counter(tuple(row) for row in read if len(row) == 3)
+    if not any("\n" in field for row in rows for field in row):
+        assert accepted <= Counter(map(tuple, rows)), "no row is another one"
+
+
+@given(st.lists(st.sampled_from(["1,2", ",", ",,,", "", '"",""', ",x"])), st.sampled_from(["\n", "\r\n"]), CHUNK)
+def test_lines_of_commas_are_no_records(lines: list[str], line_end: str, size: int) -> None:
+    text = line_end.join(lines).encode()
+    expected = [line for line in lines if line.strip(",\r")]
+    assert [record.decode() for record, _ in split_records(chunks(text, size))] == expected
+    assert count(text, size) == len(expected)
+
+
+@pytest.mark.parametrize("text", ['1,2"', '1,a"b', '1,a"b"', '1,a"b""c"', '1,"a"b', '1, "a"', '1"2",3', '$7"A, 4"""'])
+def test_a_quote_within_an_unquoted_field_is_malformed(text: str) -> None:
+    records = [(b"a,b", True), (text.encode(), False), (b"3,4", True)]
+    assert list(split_records([f"a,b\n{text}\n3,4\n".encode()])) == records
+
+
+def test_what_may_be_the_rest_of_a_quoted_field_is_no_record() -> None:
+    text = b'a","x\n1,2,3\n4,5,6\ny",c\n7,8,9\n'
+    found = [(record, well_formed) for record, well_formed in split_records([text], 3)]
+    assert [well_formed for _, well_formed in found] == [False] * 4 + [True]
 
 
 @given(st.lists(LINES), st.sampled_from(["\n", "\r\n"]), CHUNK)
@@ -62,7 +113,8 @@ def test_any_text_gives_the_same_records_for_any_chunk_size(lines: list[str], li
 def test_no_byte_is_lost(lines: list[str], size: int) -> None:
     text = "\n".join(lines).encode()
     kept = b"".join(record for record, _ in split_records(chunks(text, size)))
-    assert kept.translate(None, b"\r\n") == text.translate(None, b"\r\n")
+    text = b"".join(line for line in text.split(b"\n") if line.strip(b",\r"))
+    assert kept.translate(None, b",\r\n") == text.translate(None, b",\r\n")
 
 
 @given(
@@ -86,7 +138,9 @@ def test_the_first_record_is_the_one_that_splitting_finds(first: str, others: li
     assert (found is None) == (not records)
     if found is not None:
         record, well_formed, rest = found
-        assert [(record, well_formed), *split_records([rest])] == records
+        assert (record, well_formed) == records[0]
+        if well_formed:
+            assert list(split_records([rest])) == records[1:]
 
 
 def test_a_quote_that_never_closes_costs_one_line_in_a_large_file() -> None:

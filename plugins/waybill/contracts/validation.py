@@ -6,9 +6,10 @@ The text forms that a type accepts are regular expressions here, because DuckDB'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, datetime
 
+from waybill.blanks import BLANKS
 from waybill.contracts.contract import Column, Contract, numeric_digits
 from waybill.period import Period
 from waybill.settings import settings
@@ -242,12 +243,31 @@ def _reasons(contract: Contract, period: Period) -> list[str]:
     return [f"case when {condition} then {literal(reason)} end" for reason, condition in found]
 
 
-def compile_query(contract: Contract, period: Period, source: str, present: Callable[[str], bool]) -> str:
+def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Collection[str]) -> str:
+    """The condition that a row may be a header: two of its fields, or its only one, are among the `names`."""
+    raws = [identifier(f"raw_{name}") for name in contract.names if present(name)]
+    words = ", ".join(literal(name) for name in sorted(names))
+    hits = " + ".join(f"coalesce(lower(trim({raw}, {literal(BLANKS)})) in ({words}), false)::integer" for raw in raws)
+    condition = f"{hits} >= {min(2, len(raws))}"
+    if any(_form(column) is not None and present(column.name) for column in contract.columns):
+        # A name is no number or date: a header is among the bad rows, and they are few.
+        condition = f"case when not is_good then {condition} else false end"
+    return condition
+
+
+def compile_query(
+    contract: Contract,
+    period: Period,
+    source: str,
+    present: Callable[[str], bool],
+    header_names: Collection[str] = (),
+) -> str:
     """The query over `source`, a DuckDB relation with `record` and one `raw_<column>` varchar per present column.
 
     It yields `_record`, the typed columns, `_hash` (of the row's key), and for bad rows alone `_reasons`
     (list of text) and `_raw` (the fields as JSON text); both are null for good rows. If the contract filters
     rows, `_is_filtered` says of which, good or bad, nothing else is asked.
+    With `header_names`, lower-case names of columns, `_may_be_header` says which rows may be a header.
     `present` tells which columns the source has. An absent column is computed, if the contract says how, else null
     throughout.
     """
@@ -270,7 +290,10 @@ def compile_query(contract: Contract, period: Period, source: str, present: Call
     )
     columns = ", ".join(_result(column) for column in contract.columns)
     filtered = f", {_is_filtered(contract)} as _is_filtered" if contract.filter_column else ""
+    marks = ", _is_filtered" if filtered else ""
     is_bad = "not is_good and not _is_filtered" if filtered else "not is_good"
+    if header_names:
+        marks += f", {_may_be_header(contract, present, header_names)} as _may_be_header"
     key = ", ".join(identifier(name) for name in contract.row_key)
     return f"""
 with fields as (
@@ -295,6 +318,6 @@ select
   case when {is_bad} then list_filter([
       {reasons}
   ], lambda reason: reason is not null) end as _reasons,
-  case when {is_bad} then to_json(struct_pack({fields}))::varchar end as _raw{", _is_filtered" if filtered else ""}
+  case when {is_bad} then to_json(struct_pack({fields}))::varchar end as _raw{marks}
 from judged
 """

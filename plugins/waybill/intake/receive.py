@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.ahead import ahead, short_turns
@@ -28,6 +29,7 @@ from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 
 CHUNK_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add one to one that is there
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,11 @@ class ReceivedFile:
     """For each field of the header the contract's column, or None for a column that is not loaded."""
     header: list[str]
     is_regular: bool
-    """Valid UTF-8 without NUL and malformed records throughout: the fast reader may take it as it is."""
+    """Valid UTF-8 without NUL, malformed and blank records: the fast reader may take it as it is."""
     spellings: Mapping[str, str] | None = None
     """Of a JSON file the column for each normalised name; it has no header, and may bring every column."""
+    column_names: frozenset[str] = frozenset()
+    """Of a CSV file the normalised names of columns: those of its header and those that the contract knows."""
 
     @property
     def ignored(self) -> list[str]:
@@ -110,7 +114,7 @@ def read_fields(record: str) -> list[str]:
 
 def normalise(name: str) -> str:
     """A header field as it is compared: lower case, runs of blanks, hyphens, dots and underscores as one underscore."""
-    return re.sub(r"[\s\-_.]+", "_", name.strip().casefold())
+    return re.sub(r"[\s\-_.]+", "_", strip(name).casefold())
 
 
 def spellings_of(contract: Contract) -> dict[str, str]:
@@ -171,7 +175,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
         rows_in = write_lines(name, chunks, body)
         names = [column.name for column in contract.delivered_columns]
         return file(body, rows_in, [*names], names, is_regular=False, spellings=spellings_of(contract))
-    first = split_first(next(chunks, b"").removeprefix(codecs.BOM_UTF8))
+    first = split_first(_BYTE_ORDER_MARKS.sub(b"", next(chunks, b""), count=1))
     if first is None:
         raise DataError(f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again")
     record, well_formed, rest = first
@@ -188,4 +192,6 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
             except UnicodeDecodeError:
                 is_text = False
     counter.finish()
-    return file(body, counter.rows, columns, header, is_regular=is_text and counter.is_regular)
+    column_names = frozenset({*map(normalise, header), *spellings_of(contract)} - {""})
+    is_regular = is_text and counter.is_regular
+    return file(body, counter.rows, columns, header, is_regular=is_regular, column_names=column_names)

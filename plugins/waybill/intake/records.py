@@ -1,13 +1,15 @@
 """Split a CSV file into records without any CSV library, so that rows are counted independently of the loader.
 
 A record is what RFC 4180 says: fields separated by commas, a field quoted as a whole or not at all,
-ended by a line feed outside of quotes. A physical line that is no such record (an unclosed quote, blanks or text
-around a quoted field, a lone carriage return) is a malformed record of its own, and reading goes on with the next
-line: an unclosed quote does not swallow the records after it. Blank lines are no records.
+ended by a line feed outside of quotes. A physical line that is no such record (an unclosed quote, a quote within an
+unquoted field, blanks or text around a quoted field, a lone carriage return) is a malformed record of its own, and
+reading goes on with the next line: an unclosed quote does not swallow the records after it. Blank lines are no
+records, and neither are lines of nothing but commas, which spreadsheets leave below a table.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -25,28 +27,45 @@ class Record(NamedTuple):
 MAX_RECORD_BYTES = 4 * 2**20
 """How far a closing quote is looked for."""
 
-_QUOTED = rb'"(?:[^"]++|"")*+"'
-_PLAIN = rb'[ \t]*+(?:[^",\r\n \t][^,\r\n]*+)?'
-_RECORD = re.compile(rb"(?:%(q)s|%(p)s)(?:,(?:%(q)s|%(p)s))*+\r?\n" % {b"q": _QUOTED, b"p": _PLAIN})
-_QUOTED_FIELD = re.compile(_QUOTED)
+_PARTS = {
+    b"bom": codecs.BOM_UTF8,  # in the middle of a file where files were concatenated
+    b"in_quotes": rb'(?:[^"]++|"")*+"',
+    b"plain": rb'[ \t]*+(?:[^",\r\n \t][^",\r\n]*+)?',
+}
+_FIELD = rb'(?:"%(in_quotes)s|%(plain)s)' % _PARTS
+_PARTS |= {b"field": _FIELD, b"more_fields": rb"(?:,%s)*+\r?\n" % _FIELD}
+_RECORD = re.compile(rb"(?:%(bom)s)*+%(field)s%(more_fields)s" % _PARTS)
+_REST_OF_RECORD = re.compile(rb"%(in_quotes)s%(more_fields)s" % _PARTS)
+_QUOTED_FIELD = re.compile(rb'"%(in_quotes)s' % _PARTS)
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
+_COMMAS_ONLY = re.compile(rb"\n(,+)\r?(?=\n)")
 _LINE_FEED, _COMMA = b"\n,"
-_BLANK_LINES = re.compile(rb"\A(?:\r?\n)*+(?:\r\Z)?")
+_BLANK_LINES = re.compile(rb"\A(?:,*+\r?\n)*+(?:,*+\r?\Z)?")
 
 
-def split_records(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """(bytes of a record without its line end, whether it is well formed), in the file's order."""
+def split_records(chunks: Iterable[bytes], fields: int | None = None) -> Iterator[tuple[bytes, bool]]:
+    """(bytes of a record without its line end, whether it is well formed), in the file's order.
+
+    The lines after a malformed record, or after one with quotes that has not as many `fields` as it should, may be the
+    rest of a quoted field. If they can be read as that, they are not well formed.
+    """
     source = iter(chunks)
-    buffer, position, at_end = b"", 0, False
+    buffer, position, at_end, doubtful_until = b"", 0, False, 0
+
+    def fetch() -> None:
+        nonlocal buffer, position, at_end, doubtful_until
+        chunk = next(source, None)
+        at_end = chunk is None
+        doubtful_until -= position
+        buffer, position = buffer[position:] + (chunk or b""), 0
+        if at_end and buffer and not buffer.endswith(b"\n"):
+            buffer += b"\n"
+
     while True:
         match = _RECORD.match(buffer, position)
         line_end = buffer.find(b"\n", position) if match is None else match.end() - 1
         if match is None and not at_end and len(buffer) - position < MAX_RECORD_BYTES:
-            chunk = next(source, None)
-            at_end = chunk is None
-            buffer, position = buffer[position:] + (chunk or b""), 0
-            if at_end and buffer and not buffer.endswith(b"\n"):
-                buffer += b"\n"
+            fetch()
             continue
         if line_end < 0:
             if position < len(buffer):  # a line longer than the limit: pass it on, it is malformed
@@ -54,9 +73,19 @@ def split_records(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
             else:
                 return
         record = buffer[position:line_end].removesuffix(b"\r")
+        well_formed = match is not None and position >= doubtful_until
         position = line_end + 1
-        if record:
-            yield record, match is not None
+        if b'"' in record and (match is None or (fields and _count_fields(record) != fields)):
+            while not at_end and len(buffer) - position < MAX_RECORD_BYTES:
+                fetch()
+            if rest := _REST_OF_RECORD.match(buffer, position):
+                doubtful_until = max(doubtful_until, rest.end())
+        if not _is_blank(record):
+            yield record, well_formed
+
+
+def _is_blank(record: bytes) -> bool:
+    return not record or (record[0] == _COMMA and not record.strip(b","))
 
 
 def split_first(text: bytes) -> tuple[bytes, bool, bytes] | None:
@@ -80,15 +109,17 @@ class RecordCounter:
         self._fields = fields
         self._commas = 0
         self._tail = b""  # what may still become part of a record
-        self._has_malformed = False
+        self._has_irregular = False
+        self.lacks_line_end = False
+        """Once finished: whether the last record has no line end."""
 
     @property
     def is_regular(self) -> bool:
-        """Once finished: whether no record is malformed or ends in a comma that the header does not have.
+        """Once finished: whether no record is malformed, blank, or ends in a comma that the header does not have.
 
-        The fast reader passes over both without a word.
+        The fast reader would not tell.
         """
-        return not self._has_malformed and self._commas == self.rows * (self._fields - 1)
+        return not self._has_irregular and self._commas == self.rows * (self._fields - 1)
 
     def feed(self, chunk: bytes) -> None:
         """Take in the next chunk."""
@@ -96,6 +127,7 @@ class RecordCounter:
 
     def finish(self) -> None:
         """Take in what has no line end."""
+        self.lacks_line_end = not _is_blank(self._tail.removesuffix(b"\r"))
         self._take(self._tail + b"\n", at_end=True)
 
     def _take(self, text: bytes, *, at_end: bool) -> None:
@@ -111,7 +143,7 @@ class RecordCounter:
             self._take_lines(text[position:start])
             self.rows += 1
             self._commas += _count_fields(text[start:end]) - 1
-            self._has_malformed |= match is None
+            self._has_irregular |= match is None or text.startswith(codecs.BOM_UTF8, start)
             position = end
         cut = max(text.rfind(b"\n", position) + 1, position)
         self._take_lines(text[position:cut])
@@ -124,10 +156,16 @@ class RecordCounter:
         # Many times faster than bytes.count for what occurs every few bytes.
         characters = np.frombuffer(text, dtype=np.uint8)
         is_line_end = characters == _LINE_FEED
+        is_comma = characters == _COMMA
         self.rows += int(np.count_nonzero(is_line_end))
-        self._commas += int(np.count_nonzero(characters == _COMMA))
+        self._commas += int(np.count_nonzero(is_comma))
+        if text.startswith(b",") or bool(np.any(is_line_end[:-1] & is_comma[1:])):
+            blank = [len(commas) for commas in _COMMAS_ONLY.findall(b"\n" + text)]
+            self.rows -= len(blank)
+            self._commas -= sum(blank)
+            self._has_irregular |= bool(blank)
         if b"\r" in text:
-            self._has_malformed |= text.count(b"\r") != text.count(b"\r\n")
+            self._has_irregular |= text.count(b"\r") != text.count(b"\r\n")
             self.rows -= _BLANK_LINE.subn(b"", text)[1]
         elif len(text):
             self.rows -= int(is_line_end[0]) + int(np.count_nonzero(is_line_end[1:] & is_line_end[:-1]))

@@ -15,6 +15,7 @@ from waybill.contracts.validation import compile_query, duckdb_type, identifier,
 from waybill.intake.json_records import read_records
 from waybill.intake.receive import ReceivedFile, normalise, read_chunks, read_fields
 from waybill.intake.records import Record, split_records
+from waybill.intake.repeated_headers import RepeatedHeaders, as_written
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -61,19 +62,22 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
     if spellings is not None:
         yield from read_records(received.body, received.header, lambda name: spellings.get(normalise(name)))
         return
-    for raw, well_formed in split_records(read_chunks(received.body)):
-        reasons = [] if well_formed else ["quote" if b'"' in raw else "line_end"]
+    headers = RepeatedHeaders(received.header, received.column_names)
+    for raw, well_formed in split_records(read_chunks(received.body), len(received.header)):
+        reasons = [] if well_formed else ["line_end" if b"\r" in raw and b'"' not in raw else "quote"]
         if b"\0" in raw:
             reasons.append("nul")
         try:
-            text = raw.decode("utf-8")
+            text = raw.decode("utf-8").removeprefix("\ufeff" if well_formed else "")
         except UnicodeDecodeError:
             text = raw.decode("utf-8", "backslashreplace")
             reasons.append("encoding")
-        fields: list[str | None] = [*read_fields(text)] if well_formed else []
-        if well_formed and len(fields) != len(received.header):
+        fields = read_fields(text) if well_formed else []
+        if well_formed and (reason := headers.reason(fields)):
+            reasons.append(reason)
+        elif well_formed and len(fields) != len(received.header):
             reasons.append("ragged")
-        yield Record(fields, reasons, text)
+        yield Record([*fields], reasons, text)
 
 
 def _json_text(text: str) -> str:
@@ -128,8 +132,8 @@ def judge(
     """Batches of typed rows with `_record`, `_hash`, and for bad rows `_reasons` and `_raw`.
 
     `references` holds, for each referring column, the relation of values it may take (and since when).
-    Reads `mended` (made by `mend`) if given, else the body as it arrived. Raises `FastReaderFailed`
-    when DuckDB cannot parse the body, and `ContractError` when it does not understand a row rule.
+    Reads `mended` (made by `mend`) if given, else the body as it arrived. Raises `FastReaderFailed` when DuckDB cannot
+    parse the body or a header may stand among the rows, and `ContractError` when it does not understand a row rule.
     """
     import duckdb
 
@@ -145,9 +149,13 @@ def judge(
         source = f"(select row_number() over () as record, {fields} from {source})"
     else:
         source = csv_source(mended, dict.fromkeys(["record", *raw_columns], "varchar"), LINE_FEEDS)
+    names = as_written(received.column_names) if mended is None else ()
     try:
-        query = compile_query(contract, period, source, received.has)
-        yield from connection.execute(query).to_arrow_reader(BATCH_ROWS)
+        query = compile_query(contract, period, source, received.has, names)
+        for batch in connection.execute(query).to_arrow_reader(BATCH_ROWS):
+            if names and batch["_may_be_header"].true_count:
+                raise FastReaderFailed("a header may stand among the rows")
+            yield batch.drop_columns("_may_be_header") if names else batch
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
         raise _not_compiled(contract, error) from error
     except duckdb.Error as error:

@@ -1,0 +1,220 @@
+"""Score how files are read on the data of Pollock, a public benchmark of polluted CSV files.
+
+Pollock (Vitagliano et al., VLDB 2023) holds the same table of sales in some 2,290 files, each with one pollution, the
+table that each file should load as, and how often each pollution occurs in open data. Each file goes through the path
+of a load: it is received, read and judged by a contract. Rows that a load would compare by key are compared here, too.
+
+A file that loads scores 1 for the success and 1 each for precision, recall and F1 of its header, its rows and its
+cells: at most 10. Values count as equal after trimming and lower-casing, numbers by their value.
+
+Usage: python benchmarks/pollock.py FOLDER [--contract text|typed]
+
+FOLDER holds `csv/`, `clean/` and `weights.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import logging
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from waybill.contracts import Column, Contract
+from waybill.errors import DataError
+from waybill.intake.landing import LandedFile
+from waybill.intake.receive import ReceivedFile, receive
+from waybill.intake.validate import FastReaderFailed, Reject, judge, mend, open_duckdb
+from waybill.period import Period
+
+DAY = Period.parse("day", "2026-11-02")
+NAMES = ("DATE", "TIME", "Qty", "PRODUCTID", "Price", "ProductType", "ProductDescription", "URL", "Comments")
+KEY = ("DATE", "TIME", "PRODUCTID")
+PATTERNS = {
+    "DATE": "[0-3][0-9]/[01][0-9]/[0-9]{4}",
+    "TIME": "[0-2][0-9]:[0-5][0-9]",
+    "Price": "[$][0-9]+([.][0-9]{1,2})?",
+}
+SCORES = 10
+
+
+def contract(*, typed: bool) -> Contract:
+    """The table as nine texts, or with the types of its date, time, quantity and price."""
+
+    def column(name: str) -> Column:
+        is_integer = typed and name == "Qty"
+        return Column(
+            name.lower(),
+            "",
+            "integer" if is_integer else "string",
+            "integer" if is_integer else "text",
+            required=name in KEY,
+            key_position=KEY.index(name) + 1 if name in KEY else None,
+            options={"pattern": PATTERNS[name]} if typed and name in PATTERNS else {},
+        )
+
+    columns = tuple(map(column, NAMES))
+    return Contract("pollock", "sales", "1", "", "", columns, "merge", 100, None, (), "", cadences=("day",))
+
+
+class OneFile:
+    """The part of an S3 client that receiving a file needs."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
+        return {"Body": io.BytesIO(self._body), "ETag": hashlib.md5(self._body).hexdigest()}
+
+
+@dataclass
+class Loaded:
+    """What a load would make of a file."""
+
+    header: list[str]
+    rows: list[tuple[str, ...]]
+    rejected: int = 0
+    records: list[int] = field(default_factory=list)
+    """The record number of each row."""
+
+
+def load(path: Path, contract: Contract) -> Loaded:
+    """Receive and judge one file. Raises `DataError` if it is refused."""
+    body = path.read_bytes()
+    landed = LandedFile("pollock", path.name, "", len(body), DAY)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        received = receive(OneFile(body), landed, contract, folder)
+        if received.is_regular:
+            try:
+                return _rows(received, contract, _judged(received, contract, folder, None), [])
+            except FastReaderFailed:
+                pass
+        mended = folder / "mended.csv"
+        malformed = list(mend(received, mended))
+        return _rows(received, contract, _judged(received, contract, folder, mended), malformed)
+
+
+def _judged(received: ReceivedFile, contract: Contract, folder: Path, mended: Path | None) -> list[dict[str, Any]]:
+    with closing(open_duckdb(folder)) as duck:
+        return [row for batch in judge(duck, received, contract, DAY, {}, mended) for row in batch.to_pylist()]
+
+
+def _rows(
+    received: ReceivedFile, contract: Contract, judged: Sequence[dict[str, Any]], malformed: Sequence[Reject]
+) -> Loaded:
+    """The good rows: of equal keys the first, because a load merges by key."""
+    if len(judged) + len(malformed) != received.rows_in:
+        raise DataError(f"{len(judged) + len(malformed)} records were read and {received.rows_in} counted")
+    loaded = Loaded([name for name in contract.names if received.has(name)], [], len(malformed))
+    keys = set()
+    for row in judged:
+        if row["_reasons"]:
+            loaded.rejected += 1
+        elif (key := tuple(row[name] for name in contract.row_key)) not in keys:
+            keys.add(key)
+            loaded.rows.append(tuple(plain(row[name]) for name in contract.names))
+            loaded.records.append(row["_record"])
+    return loaded
+
+
+def plain(value: object) -> str:
+    """A value as it is compared."""
+    text = "" if value is None else str(value).strip().lower()
+    if re.fullmatch(r"[+-]?[0-9]+([.][0-9]+)?", text):
+        try:
+            return str(Decimal(text).normalize())
+        except InvalidOperation:
+            return text
+    return text
+
+
+def read_clean(path: Path) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Header and rows of the table that a file should load as."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        header, *rows = list(csv.reader(stream)) or [[]]
+    return [plain(name) for name in header], [tuple(map(plain, row)) for row in rows]
+
+
+def agreement(found: Iterable[object], expected: Iterable[object]) -> float:
+    """Precision, recall and F1 of one multiset against another, added up."""
+    ours, right = Counter(found), Counter(expected)
+    if not right:
+        return 3.0
+    common = (ours & right).total()
+    precision = common / ours.total() if ours else 0.0
+    recall = common / right.total()
+    return precision + recall + (2 * precision * recall / (precision + recall) if common else 0.0)
+
+
+def pollution(name: str) -> str:
+    """The kind of a file's pollution."""
+    return re.sub(r"_?row[0-9]+.*|[0-9]+_(col|0x).*", "", name.removesuffix(".csv").removeprefix("row_")).strip("_")
+
+
+def cells(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    return chain.from_iterable(rows)
+
+
+def score(folder: Path, contract: Contract) -> None:
+    """Read every file and print the scores and what was read wrongly."""
+    weights = json.loads((folder / "weights.json").read_text())
+    simple = weighted = weight = 0.0
+    right = rejected = files = 0
+    refused, wrong = [], []
+    for path in sorted((folder / "csv").iterdir()):
+        files += 1
+        header, rows = read_clean(folder / "clean" / path.name)
+        try:
+            loaded = load(path, contract)
+        except DataError as error:
+            refused.append(f"{path.name}: {str(error)[:300]}")
+            points = 0.0
+        else:
+            points = 1 + agreement(loaded.header, header) + agreement(loaded.rows, rows)
+            points += agreement(cells(loaded.rows), cells(rows))
+            rejected += loaded.rejected
+            right += (Counter(loaded.rows) & Counter(rows)).total()
+            spare = Counter(loaded.rows) - Counter(rows)
+            for record, row in zip(reversed(loaded.records), reversed(loaded.rows), strict=True):
+                if spare[row]:
+                    spare[row] -= 1
+                    wrong.append((pollution(path.name), path.name, record, row))
+        simple += points
+        weighted += points * weights.get(path.name, 0)
+        weight += weights.get(path.name, 0)
+    print(f"simple {simple / files:.3f}, weighted {weighted / weight:.3f} of {SCORES}; {files} files")
+    print(f"{right} rows loaded rightly, {rejected} records in quarantine, {len(refused)} files refused")
+    print(*(f"  refused {line}" for line in refused), sep="\n")
+    print(f"{len(wrong)} rows loaded wrongly without a word")
+    for kind, count in Counter(kind for kind, *_ in wrong).most_common():
+        print(f"  {count:4} {kind}")
+    for _, name, record, row in wrong:
+        print(f"  {name} record {record}: {','.join(row)[:200]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--contract", choices=["text", "typed"], default="typed")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    started = time.monotonic()
+    score(options.folder, contract(typed=options.contract == "typed"))
+    print(f"{time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
