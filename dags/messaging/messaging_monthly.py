@@ -10,7 +10,7 @@ scheduled run is the day after its month; of a backfill's run it is the first da
 
 **When it fails.**
 * `landed` waits: a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`; its log says which. Ask the
-  sender. It fails at once for a month that is not over yet.
+  sender. It fails at once for a month that is not over yet, and for an object whose folder names no month: move it.
 * An intake task fails at once: the file is wrong; the message names file, column and numbers. Have it
   mended and sent again under the same name, then clear the task. Until then every later month stops there, too, because
   a run takes in earlier files first; deleting the object lets them go on without it.

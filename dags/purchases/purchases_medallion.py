@@ -5,10 +5,10 @@
 (silver), sums them up by customer (gold, and the table `customer_purchase_summary`); writes the days that changed to
 the lake, and publishes the top purchasers of each.
 
-**Which day.** That of ingestion, which the prefix of a file names; else the day on which S3 got it. A run has no
-period: it looks into the bucket, whatever woke it. A message in the queue wakes it within seconds; every 15 minutes one
-runs without any, so that a lost one changes nothing. Files that land together are one run. By hand: *Trigger*, with the
-parameter `file`, or `day` (and `last_day`), to take in just those, also if they were refused before.
+**Which day.** That of ingestion, which the prefix of a file names; without folders like a date, the day on which S3 got
+it. A run has no period: it looks into the bucket, whatever woke it. A message in the queue wakes it within seconds;
+every 15 minutes one runs without any, so that a lost one changes nothing. Files that land together are one run. By
+hand: *Trigger*, with the parameter `file`, or `day` (and `last_day`), also for what was refused.
 
 **Currencies and rates.** Purchases in other currencies than those of `WAYBILL_SOURCE_CURRENCIES` are filtered; with
 another setting, the next run loads every file again. A purchase without a rate in force on its day is in quarantine as

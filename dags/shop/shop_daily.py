@@ -11,7 +11,7 @@ computed anew. *Run After* of a scheduled run is the day after the one it stands
 
 **When it fails.**
 * `landed` waits: a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`; its log says which. Ask the
-  sender. It fails at once for a day that is not over yet.
+  sender. It fails at once for a day that is not over yet, and for an object whose folder names no day: move it.
 * An intake task fails at once: the file is wrong; the message names file, column and numbers. Have it
   mended and sent again under the same name, then clear the task. Until then every later day stops there, too, because
   a run takes in earlier files first; deleting the object lets them go on without it.

@@ -11,6 +11,8 @@ from urllib.parse import quote_plus
 
 from waybill import zones
 from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.intake.object_keys import passed_over
 from waybill.settings import settings
 
 
@@ -29,13 +31,24 @@ def queue_url(domain: str) -> str | None:
     return getattr(settings(), f"{domain}_queue_url", None)
 
 
+def key_of(contract: Contract, file: Path, start: date | None = None) -> str:
+    """The key under which a file of a dataset lands: its own name, in the folder of the period that begins on `start`.
+
+    Raises `DataError` if an object of that name would be passed over.
+    """
+    key = zones.raw_layout(contract.domain, contract.name, contract.cadence).prefix(start) + file.name
+    if rule := passed_over(contract, key):
+        raise DataError(f"{file}: under this name it would be passed over: {rule}; rename it if it is data")
+    return key
+
+
 def drop_file(s3: Any, bucket: str, contract: Contract, file: Path, start: date | None = None) -> Dropped:
     """Upload a file under its own name to where the dataset's files land.
 
     `s3` is a boto3 client, `start` the first day of the period whose folder it is for; None: of no period.
+    Raises `DataError` if an object of that name would be passed over.
     """
-    layout, body = zones.raw_layout(contract.domain, contract.name, contract.cadence), file.read_bytes()
-    key = layout.prefix(start) + file.name
+    key, body = key_of(contract, file, start), file.read_bytes()
     answer = s3.put_object(Bucket=bucket, Key=key, Body=body)
     return Dropped(bucket, key, answer["ETag"].strip('"'), len(body))
 

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from waybill import approval
 from waybill.contracts import Contract, load_domain
-from waybill.intake.landing import list_landed, pending
+from waybill.intake.landing import list_objects, pending
 from waybill.intake.ledger import COUNTS, sums_sql
 from waybill.period import Period
 from waybill.refresh import out_of_date
@@ -85,13 +85,15 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
 def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[Period]) -> list[Gap]:
     """All that keeps consecutive periods of a domain from being complete, whatever the scheduler says.
 
-    Besides `known_gaps` these are files that landed and are not loaded. `s3` is a boto3 client.
+    Besides `known_gaps` these are files that landed and are not loaded. Objects whose folders name no period are among
+    them whichever periods are asked for, each in the period in which it landed. `s3` is a boto3 client.
     """
     datasets = load_domain(domain)
     found = known_gaps(connection, domain, periods)
     for contract in datasets.values():
-        landed = list_landed(s3, settings().raw_bucket, contract, periods[0], periods[-1])
-        for file in pending(connection, contract, landed):
+        listing = list_objects(s3, settings().raw_bucket, contract, periods[0], periods[-1])
+        found += [Gap(one.file.period, contract.table, f"was refused: {one.message}") for one in listing.misplaced]
+        for file in pending(connection, contract, listing.landed):
             refusal = connection.execute(
                 "select message from waybill.refusal where object_key = %s and etag = %s order by refusal_id desc",
                 (file.key, file.etag),

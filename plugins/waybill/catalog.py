@@ -9,8 +9,8 @@ from typing import Any
 
 from waybill import zones
 from waybill.contracts import Contract
+from waybill.errors import DataError
 from waybill.masking import RESTRICTED, masked_columns
-from waybill.period import Period
 from waybill.zones import Layout
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,10 @@ def _listed(glue: Any, contract: Contract) -> dict[date, str]:
 
 
 def _days_with_files(s3: Any, contract: Contract, bucket: str) -> Iterator[date]:
-    prefix = _layout(contract).prefix()
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    layout = _layout(contract)
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=layout.root):
         for item in page.get("Contents", []):
-            yield Period.parse("day", zones.period_of(item["Key"]) or item["Key"]).start
+            day = layout.day_of(item["Key"].removeprefix(layout.root).split("/")[:-1])
+            if day is None:
+                raise DataError(f"s3://{bucket}/{item['Key']}: the prefix names no day; expected is {layout.pattern}")
+            yield day

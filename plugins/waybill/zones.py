@@ -7,8 +7,10 @@ another layout, as for purchases, a dataset has one of its own.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from waybill.period import Cadence, Period
@@ -35,8 +37,28 @@ class Layout:
         """The prefix of a period's objects, by its first day; of all objects without one."""
         if start is None:
             return self.root
-        values = zip(self.folders, self.values(start), strict=True)
-        return self.root + "".join(f"{name}={value}/" for (name, _), value in values)
+        return self.root + "".join(f"{folder}/" for folder in self.folders_of(start))
+
+    @property
+    def pattern(self) -> str:
+        """The prefix as messages write it: `raw/shop/reviews/dt=YYYY-MM-DD/`."""
+        forms = {"%Y": "YYYY", "%m": "MM", "%d": "DD"}
+        return self.root + "".join(
+            f"{name}={re.sub('%.', lambda found: forms[found[0]], form)}/" for name, form in self.folders
+        )
+
+    def folders_of(self, start: date) -> list[str]:
+        """The folders of a period by its first day: `["dt=2026-03-31"]`."""
+        return [f"{name}={value}" for (name, _), value in zip(self.folders, self.values(start), strict=True)]
+
+    def day_of(self, folders: Sequence[str]) -> date | None:
+        """The first day of the period that folders name; None unless they are written exactly as `folders_of` does."""
+        values = "/".join(folder.partition("=")[2] for folder in folders)
+        try:
+            day = datetime.strptime(values, "/".join(form for _, form in self.folders)).date()  # noqa: DTZ007
+        except ValueError:
+            return None
+        return day if self.folders_of(day) == [*folders] else None
 
 
 _MONTH, _DAY = (("month", "%Y-%m"),), (("dt", "%Y-%m-%d"),)
@@ -59,14 +81,6 @@ def raw_prefix(domain: str, dataset: str, period: Period | None = None) -> str:
     if period is None:
         return raw_layout(domain, dataset).prefix()
     return raw_layout(domain, dataset, period.cadence).prefix(period.start)
-
-
-def period_of(key: str) -> str | None:
-    """The period key in an object's prefix, or None if no folder names one."""
-    folders = dict(folder.split("=", 1) for folder in key.split("/")[:-1] if "=" in folder)
-    if "year" in folders:
-        return "-".join(folders.get(name, "") for name, _ in _CALENDAR)
-    return folders.get("month") or folders.get("dt") or folders.get("ingestion_date")
 
 
 def processed_layout(domain: str, table: str) -> Layout:

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from messaging_months import migrate, put, sample
 from oracle_messaging import expected
-from waybill.books import balances, disagreements
+from waybill.books import balances, disagreements, incomplete
 from waybill.operators import FreshnessOperator, PublishDashboardOperator
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
@@ -393,16 +393,14 @@ def test_the_sensor_waits_for_every_dataset_without_a_worker(
     for name in ("customers", "channels"):
         s3.put_object(Bucket=raw, Key=bodies[name].key, Body=bodies[name].body)
     prefix = f"raw/messaging/traffic/month={FIRST}/"
-    for marker in ("", "_SUCCESS", ".part-1.csv", "folder/"):
+    for marker in ("", "_SUCCESS", ".part-1.csv", "folder/", "a.csv.md5", "b.csv.filepart", "_temporary/c.csv"):
         s3.put_object(Bucket=raw, Key=prefix + marker, Body=b"")
     with pytest.raises(TaskDeferred) as deferred, caplog.at_level("INFO"):
         execute(dag, "landed", FIRST)
     assert f"waiting for traffic under s3://{raw}/raw/messaging/<dataset>/month={FIRST}/" in caplog.text
     trigger = deferred.value.trigger
     _, arguments = trigger.serialize()
-    assert {key.split(f"/month={FIRST}/")[0] for key in arguments["bucket_key"]} == {
-        f"s3://{raw}/raw/messaging/{name}" for name in ("customers", "channels", "traffic")
-    }
+    assert set(arguments["datasets"]) == {"customers", "channels", "traffic"}
     arguments["poke_interval"] = 0.2
     waiting = type(trigger)(**arguments)
 
@@ -423,3 +421,47 @@ def test_the_sensor_waits_for_every_dataset_without_a_worker(
     execute(dag, "landed", FIRST)  # all are there: it does not wait
     with pytest.raises(TaskDeferred):
         execute(dag, "landed", LAST)
+
+
+def test_the_sensor_fails_at_once_for_a_folder_that_names_no_month_and_the_next_run_waits(
+    dag: DAG, warehouse: str, landed: str, s3: S3Client
+) -> None:
+    """Spark and Glue write integers without padding."""
+    sent = s3.get_object(Bucket=landed, Key=TRAFFIC)["Body"].read()
+    s3.delete_object(Bucket=landed, Key=TRAFFIC)
+    unpadded = "raw/messaging/traffic/month=2026-1/traffic.csv"
+    s3.put_object(Bucket=landed, Key=unpadded, Body=sent)
+    message = (
+        f"s3://{landed}/{unpadded}: 'month=2026-1' is not read as a month; files of messaging.traffic land under "
+        "raw/messaging/traffic/month=YYYY-MM/. Move the object there or delete it."
+    )
+    for _ in range(2):  # cleared, it says so again
+        with pytest.raises(AirflowFailException) as caught:
+            execute(dag, "landed", FIRST)
+        assert str(caught.value) == message
+    with connect(warehouse) as connection:
+        found = connection.execute("select dataset, object_key, message from waybill.refusal").fetchall()
+        assert found == [("messaging.traffic", unpadded, message)]
+        gaps = incomplete(connection, s3, "messaging", [Period.parse("month", FIRST)])
+    assert f"was refused: {message}" in {gap.what for gap in gaps}
+    sensor: Any = dag.get_task("landed")
+    with pytest.raises(TaskDeferred):
+        sensor.execute({**context(partition_key=FIRST), "run_id": "another"})
+    s3.put_object(Bucket=landed, Key=TRAFFIC, Body=sent)
+    s3.delete_object(Bucket=landed, Key=unpadded)
+    assert execute(dag, "landed", FIRST) is None
+
+
+def test_the_trigger_tells_the_task_that_it_could_not_look(dag: DAG, raw: str) -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(dag, "landed", FIRST)
+    trigger = deferred.value.trigger
+    _, arguments = trigger.serialize()
+
+    async def first_event() -> Any:
+        return await anext(aiter(type(trigger)(**arguments | {"bucket": "there-is-none"}).run()))
+
+    event = asyncio.run(asyncio.wait_for(first_event(), 60))
+    task: Any = dag.get_task("landed")
+    with pytest.raises(RuntimeError, match=r"could not be listed: .*NoSuchBucket"):
+        getattr(task, deferred.value.method_name)(context(partition_key=FIRST), event.payload)

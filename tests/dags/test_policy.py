@@ -243,7 +243,6 @@ def test_the_chain_of_the_months_run(bag: BundleDagBag) -> None:
     dag = bag.dags["messaging_monthly"]
     landed, traffic, publish = (dag.get_task(name) for name in ("landed", "intake_traffic", "publish"))
     assert isinstance(landed, LandedSensor)
-    assert landed.deferrable
     assert {"intake_customers", "intake_channels"} <= traffic.upstream_task_ids
     assert dag.get_task("quality").upstream_task_ids == {f"intake_{name}" for name in load_domain("messaging")}
     assert dag.get_task("quality").upstream_task_ids >= {"intake_customers", "intake_channels", "intake_traffic"}

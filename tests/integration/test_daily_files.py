@@ -54,10 +54,9 @@ def test_days_are_listed_in_order_and_within_bounds(
     assert [key.split("/")[3] for key in books] == ["dt=2026-03-02", "dt=2026-03-03"]
     assert empty_connection.execute("select count(*) from shop.reviews").fetchone() == (4,)
     s3.put_object(Bucket=raw_bucket, Key="raw/shop/reviews/month=2026-03/a.csv", Body=b"x")
-    with pytest.raises(
-        DataError, match=r"the prefix names no day; files land under .*dt=YYYY-MM-DD/. Move the object there"
-    ):
-        list_landed(s3, raw_bucket, contract, None, day("2026-03-03"))
+    message = r"'month=2026-03' is not read as a day; files of shop.reviews land under raw/shop/reviews/dt=YYYY-MM-DD/"
+    with pytest.raises(DataError, match=message):
+        take_in(empty_connection, s3, contract, SHOP, day("2026-03-03"), RUN)
 
 
 def test_a_replay_judges_a_daily_file_by_its_day(empty_connection: Connection) -> None:

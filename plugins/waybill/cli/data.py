@@ -103,7 +103,7 @@ def drop(
     """Put files where their dataset's files land; on the embedded stack also tell the queue, as S3 does on AWS."""
     import boto3
 
-    from waybill.arrivals import announce, drop_file, queue_url
+    from waybill.arrivals import announce, drop_file, key_of, queue_url
     from waybill.contracts import references
     from waybill.errors import DataError
     from waybill.period import EXAMPLE, Period
@@ -120,8 +120,11 @@ def drop(
             f"files of {contract.table} land under the prefix of a {cadence}: name it, like --period {EXAMPLE[cadence]}"
         )
     queue, named = queue_url(domain), Period.parse(contract.cadence, period) if period else None
+    start = named.start if named else None
+    for file in files:  # before any of them is uploaded
+        key_of(contract, file, start)
     for file in files:
-        landed = drop_file(_s3(), settings().raw_bucket, contract, file, named.start if named else None)
+        landed = drop_file(_s3(), settings().raw_bucket, contract, file, start)
         if settings().profile == "dev" and queue:
             announce(boto3.client("sqs"), queue, landed)
         console.print(f"s3://{landed.bucket}/{landed.key}", highlight=False, soft_wrap=True)

@@ -134,6 +134,8 @@ class Contract:
     """Tells rows of a file apart that agree in the rest of the key: 1 for the first; no file brings it."""
     updated_at_column: str | None = None
     """Of a summary: holds when another column of the row changed last; its SQL does not give it."""
+    file_names: tuple[str, ...] = ()
+    """Globs, in any case: only objects whose name fits one are data; empty: every name is."""
     row_rules: tuple[RowRule, ...] = ()
     days_before: int | None = 0
     """How many days before its period a report reads; None: all."""

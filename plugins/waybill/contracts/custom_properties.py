@@ -92,6 +92,10 @@ TEXTS: Final = Values(
     "a list of different texts without blanks around them, in quotes where YAML reads something else (null, yes, 007)",
     lambda value: _is_list_of(value, _is_text),
 )
+FILE_NAMES: Final = Values(
+    'a list of different globs for the last part of a key, without a slash, like ["*.csv", "*.csv.gz"]',
+    lambda value: _is_list_of(value, lambda glob: _is_text(glob) and "/" not in glob),
+)
 COLUMN: Final = Values("the name of a column of the contract", _is_text)
 ROW_RULES: Final = Values(
     "a list of rules, each with a name and an expression", lambda value: _is_list_of(value, _is_row_rule)
@@ -104,6 +108,7 @@ _DERIVED: Final[tuple[LoadMode, ...]] = ("dimension", "summary", "report")
 OF_TABLE: Final[Mapping[str, Values]] = {
     "daysAfter": whole_number().only_for("report"),
     "daysBefore": whole_number(or_word="all").only_for("report"),
+    "fileNames": FILE_NAMES.only_for(*_FILES),
     "landingDayColumn": COLUMN.only_for("merge"),
     "loadMode": one_of(*get_args(LoadMode)),
     "lookbackPeriods": whole_number().only_for(*_FILES),

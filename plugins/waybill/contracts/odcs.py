@@ -183,6 +183,7 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         reject_threshold_pct=float(custom.get("rejectThresholdPct", 0)),
         lookback_periods=custom.get("lookbackPeriods", 0),
         checks=tuple(checks),
+        file_names=tuple(custom.get("fileNames", ())),
         row_rules=tuple(RowRule(rule["name"], rule["expression"]) for rule in custom.get("rowRules", [])),
         period_column=custom.get("periodColumn")
         or custom.get("landingDayColumn")

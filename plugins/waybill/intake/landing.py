@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from psycopg import Connection
 from waybill import zones
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.intake import object_keys
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -37,41 +39,81 @@ class LandedFile:
         return (self.period.key, self.key)
 
 
-def list_landed(
-    s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None
-) -> list[LandedFile]:
-    """The dataset's objects of the periods `first` to `last` (None: any), in the order in which they apply.
+@dataclass(frozen=True)
+class Misplaced:
+    """An object whose folders name no period of its dataset; it is not loaded."""
 
-    `s3` is a boto3 client. Folder markers and names that start with a dot or underscore are passed over. The period
-    of an object is named by its prefix; if it need not be, it is else the day on which S3 got the object.
-    Raises `DataError` for an object whose prefix must name a period and does not.
+    file: LandedFile
+    """Its period is the one in which it landed."""
+    error: DataError
+    """What is wrong, what was expected and what to do."""
+
+    @property
+    def message(self) -> str:
+        """The error's text."""
+        return str(self.error)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The objects below a dataset's prefix."""
+
+    landed: list[LandedFile]
+    """Files of the periods asked for, in the order in which they apply."""
+    misplaced: list[Misplaced]
+    """In order of their keys, whatever periods were asked for."""
+    passed_over: dict[str, str]
+    """Keys of objects that are no data, each with the rule that says so."""
+
+
+def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None) -> Listing:
+    """The objects of a dataset, with its files of the periods `first` to `last` (None: any).
+
+    `s3` is a boto3 client. `object_keys` says what is data and which period an object belongs to.
     """
-    found = []
+    landed, misplaced, others = [], [], {}
     prefix = zones.raw_prefix(contract.domain, contract.name)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
-            key = item["Key"]
-            if key.rsplit("/", 1)[1].startswith((".", "_")) or key.endswith("/"):
+            key, landed_at = item["Key"], item["LastModified"]
+            if rule := object_keys.passed_over(contract, key):
+                others[key] = rule
                 continue
-            period = _period(bucket, key, contract, item["LastModified"])
+            etag, size = item["ETag"].strip('"'), item["Size"]
+            try:
+                period = object_keys.period_of(contract, bucket, key, landed_at)
+            except DataError as error:
+                landing_day = landed_at.astimezone(ZoneInfo(settings().timezone)).date()
+                file = LandedFile(bucket, key, etag, size, Period.of(contract.cadence, landing_day))
+                misplaced.append(Misplaced(file, error))
+                continue
             if (first is None or first <= period) and (last is None or period <= last):
-                found.append(LandedFile(bucket, key, item["ETag"].strip('"'), item["Size"], period))
-    return sorted(found, key=lambda file: file.order)
+                landed.append(LandedFile(bucket, key, etag, size, period))
+    return Listing(sorted(landed, key=lambda file: file.order), misplaced, others)
 
 
-def _period(bucket: str, key: str, contract: Contract, landed_at: datetime) -> Period:
-    named, cadence = zones.period_of(key), contract.cadence
-    try:
-        return Period.parse(cadence, named or "")
-    except DataError:
-        if contract.lands_any_time:
-            return Period.of(cadence, landed_at.astimezone(ZoneInfo(settings().timezone)).date())
-        folder = "month=YYYY-MM" if cadence == "month" else "dt=YYYY-MM-DD"
-        raise DataError(
-            f"s3://{bucket}/{key}: the prefix names no {cadence}; files land under "
-            f"{zones.raw_prefix(contract.domain, contract.name)}{folder}/. Move the object there or delete it: "
-            f"until then no run takes in files of {contract.table}."
-        ) from None
+def list_landed(
+    s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None
+) -> list[LandedFile]:
+    """The dataset's files of the periods `first` to `last` (None: any), in the order in which they apply."""
+    return list_objects(s3, bucket, contract, first, last).landed
+
+
+def has_landed(s3: Any, bucket: str, contract: Contract, period: Period) -> bool:
+    """Whether the dataset has a file of the period. `s3` is a boto3 client."""
+    prefix = zones.raw_prefix(contract.domain, contract.name, period)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return any(is_file_of(item, bucket, contract, period) for page in pages for item in page.get("Contents", []))
+
+
+def is_file_of(item: Mapping[str, Any], bucket: str, contract: Contract, period: Period) -> bool:
+    """Whether an entry of S3's list of objects is a file of a dataset's period."""
+    key = item["Key"]
+    if object_keys.passed_over(contract, key):
+        return False
+    with contextlib.suppress(DataError):
+        return object_keys.period_of(contract, bucket, key, item["LastModified"]) == period
+    return False
 
 
 def pending(connection: Connection, contract: Contract, landed: list[LandedFile]) -> list[LandedFile]:

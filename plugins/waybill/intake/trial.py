@@ -15,7 +15,7 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import quarantine
-from waybill.intake.landing import LandedFile, list_landed, pending
+from waybill.intake.landing import LandedFile, list_objects, pending
 from waybill.intake.load import is_overruled, malformed_records, reference_values, snapshot_rows
 from waybill.intake.receive import receive
 from waybill.intake.refusal import BrokenRules, Refusal, check_snapshot, too_many_rejects
@@ -62,10 +62,11 @@ def judge_pending(
     would. Nothing is loaded, and nothing is made but tables that are not there yet. References are judged by what is
     loaded by now; repeated keys are not looked for.
     """
-    found: dict[str, dict[str, Any]] = {}
+    listing = list_objects(s3, settings().raw_bucket, contract, None, until)
+    found: dict[str, dict[str, Any]] = {one.file.key: {"refused": one.message} for one in listing.misplaced}
     with connection.transaction():
         ensure_domain(connection, contracts)
-    for file in pending(connection, contract, list_landed(s3, settings().raw_bucket, contract, None, until)):
+    for file in pending(connection, contract, listing.landed):
         try:
             rejects = _rejects(connection, s3, contract, contracts, file)
         except DataError as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, BaseSensorOperator
 
 from waybill.operators.assets import dataset_asset
+from waybill.operators.landed_trigger import LandedTrigger
 from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.session import (
     AWS,
@@ -30,38 +31,59 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class LandedSensor(S3KeySensor):
+class LandedSensor(BaseSensorOperator):
     """Waits, without holding a worker, until each dataset has at least one file of the run's period.
 
-    A run that was not scheduled fails at once if its period is not over yet.
+    A run that was not scheduled fails at once if its period is not over yet. A run that would wait for a dataset with
+    an object whose folders name no period fails at once, too, unless an earlier one has said so.
     """
 
     ui_color = "#e8f4f8"
 
     def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
-        super().__init__(bucket_key=[], wildcard_match=True, deferrable=True, aws_conn_id=AWS, **kwargs)
+        super().__init__(**kwargs)
         self.domain, self.cadence = domain, cadence
 
     def execute(self, context: Any) -> None:
-        from waybill.contracts import references
+        from waybill.contracts import load_domain
+        from waybill.intake.landing import has_landed, list_objects
+        from waybill.intake.run import refuse_misplaced
         from waybill.settings import settings
         from waybill.zones import raw_prefix
 
         with data_errors_fail_at_once():
             period = period_of(context, self.cadence)
             self._refuse_future(period, context["dag_run"])
-        bucket = settings().raw_bucket
-        # As in `list_landed`, markers of folders and names that start with a dot or underscore are no data.
-        keys = {
-            name: f"s3://{bucket}/{raw_prefix(self.domain, name, period)}[!._]*[!/]"
-            for name in references(self.domain)
-            if name in chosen_datasets(context, [name])
-        }
-        if waiting := [name for name, key in keys.items() if not self._check_key(key, context)]:
-            self.bucket_key = list(keys.values())
-            where = raw_prefix(self.domain, "<dataset>", period)
-            log.info("waiting for %s under s3://%s/%s", ", ".join(waiting), bucket, where)
-            self._defer()
+            contracts, bucket, s3 = load_domain(self.domain), settings().raw_bucket, s3_client()
+            chosen = [contracts[name] for name in contracts if name in chosen_datasets(context, contracts)]
+            waiting = [contract for contract in chosen if not has_landed(s3, bucket, contract, period)]
+            if not waiting:
+                return
+            for contract in waiting:
+                listing = list_objects(s3, bucket, contract, period, period)
+                if listing.misplaced:
+                    with warehouse() as connection:
+                        refuse_misplaced(connection, contract, listing, run_of(context))
+        names = ", ".join(contract.name for contract in waiting)
+        log.info("waiting for %s under s3://%s/%s", names, bucket, raw_prefix(self.domain, "<dataset>", period))
+        self.defer(
+            timeout=timedelta(seconds=self.timeout),
+            trigger=LandedTrigger(
+                domain=self.domain,
+                datasets=[contract.name for contract in chosen],
+                cadence=self.cadence,
+                period=period.key,
+                bucket=bucket,
+                aws_conn_id=AWS,
+                poke_interval=float(self.poke_interval),
+            ),
+            method_name="landed",
+        )
+
+    def landed(self, context: Any, event: dict[str, str]) -> None:  # noqa: ARG002  # Airflow's signature
+        """Continue after the trigger. Raises `RuntimeError`, which is retried, if it could not look."""
+        if event["status"] != "success":
+            raise RuntimeError(f"what has landed could not be listed: {event['message']}")
 
     def _refuse_future(self, period: Period, run: Any) -> None:
         """Raise `DataError` if somebody asks for a period that is not over; the clock has no say in anything else."""

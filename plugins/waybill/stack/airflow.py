@@ -31,7 +31,6 @@ if "scheduler" in sys.argv:
         "airflow.sdk.execution_time.task_runner",
         "airflow.providers.amazon.aws.hooks.s3",
         "airflow.providers.amazon.aws.hooks.sns",
-        "airflow.providers.amazon.aws.sensors.s3",
         "airflow.providers.common.sql.operators.sql",
         "airflow.providers.postgres.hooks.postgres",
         "airflow.providers.standard.operators.python",

@@ -144,7 +144,8 @@ limit %(limit)s
 def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     """The newest files that were not taken in and reports that must not be published, and whether that is settled.
 
-    A file is when a later try was taken in, a report when it was approved after all, or built without the warnings.
+    A file is when a later try was taken in or its content was loaded under another key of the dataset, a report when it
+    was approved after all, or built without the warnings.
     """
     return (
         connection.cursor(row_factory=dict_row)
@@ -156,7 +157,8 @@ def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
                 when r.dataset = any(%(datasets)s) then exists (
                   select
                   from waybill.load_file as f
-                  where (f.dataset, f.bucket, f.object_key, f.status) = (r.dataset, %(bucket)s, r.object_key, 'loaded')
+                  where (f.dataset, f.bucket, f.status) = (r.dataset, %(bucket)s, 'loaded')
+                    and (f.object_key = r.object_key or f.etag = r.etag)
                     and f.loaded_at > r.refused_at
                 )
                 else not exists (

@@ -1,0 +1,149 @@
+"""What an object's key says: whether the object is data, and which period it belongs to.
+
+Sensor, intake, books and `waybill drop` all ask here, so that they read a key alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.period import Cadence, Period
+from waybill.settings import settings
+from waybill.zones import Layout, raw_layout
+
+UNFINISHED = (".filepart", ".part", ".partial", ".tmp", ".crdownload", ".inprogress")
+"""Endings of uploads that have not ended."""
+SIDECARS = (".md5", ".sha256", ".crc", ".ok", ".done")
+"""Endings of files that say something about a file."""
+_PASSED_OVER = UNFINISHED + SIDECARS
+_MANIFEST = "manifest.json"
+
+_TIME_WORDS = frozenset(
+    [
+        *("y", "yy", "yyyy", "yr", "year", "years"),
+        *("q", "qtr", "quarter", "quarters"),
+        *("m", "mm", "mon", "mth", "month", "months", "ym", "yyyymm", "yearmonth"),
+        *("w", "wk", "week", "weeks"),
+        *("d", "dd", "day", "days", "dt", "ds", "date", "ymd", "yyyymmdd", "period", "time", "timestamp", "ts"),
+    ]
+)
+_MONTHS = (
+    "jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|"
+    "dec(ember)?"
+)
+_DATE_LIKE = re.compile(
+    r"(?<![^\W_])(19|20|21)\d\d(?!\d)"  # a year that stands alone: 2026, 2026-03-05, 05.03.2026, 2026W13
+    r"|(?<!\d)(19|20|21)\d{4}(\d\d){0,4}(?!\d)"  # 202603, 20260305, 2026030507
+    r"|(?<!\d)\d{4}(19|20|21)\d\d(?!\d)"  # 05032026
+    r"|(?<!\d)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d)"  # 260305
+    r"|(?<!\d)(0[1-9]|[12]\d|3[01])(0[1-9]|1[0-2])\d\d(?!\d)"  # 050326
+    r"|(?<![^\W_])\d{1,4}[-._: ]\d{1,2}[-._: ]\d{1,4}(?!\d)"  # 5-3-26
+    r"|^(years?|yr|months?|mon|days?|dt|date|weeks?|wk|quarters?|qtr|period)[\W_]*\d"  # Month03, day-5
+    r"|^(w|kw|cw|q)[\W_]?\d{1,2}$"  # W13, Q1
+    rf"|^[\d\W_]*({_MONTHS})[\d\W_]*$",  # 03-March, Mar26
+    re.IGNORECASE,
+)
+_SHORT_NUMBER = re.compile(r"\d{1,2}")
+_CAMEL_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+
+
+def passed_over(contract: Contract, key: str) -> str | None:
+    """The rule by which an object is no data of the dataset, as the end of "it is passed over: "; None if it is data.
+
+    `key` is the whole key of an object of the dataset.
+    """
+    below = key.removeprefix(_layout(contract).root)
+    name = below.rpartition("/")[2]
+    if not name:
+        return "a key that ends with a slash marks a folder"
+    if below[0] in "._" or "/." in below or "/_" in below:
+        part = next(part for part in below.split("/") if part.startswith((".", "_")))
+        return f"{part!r} begins with {part[0]!r}"
+    lower = name.lower()
+    if lower.endswith(_PASSED_OVER):
+        ending = next(ending for ending in _PASSED_OVER if lower.endswith(ending))
+        what = "an upload that has not ended" if ending in UNFINISHED else "a file about another one"
+        return f"names that end in {ending} stand for {what}"
+    if lower == _MANIFEST:
+        return f"{_MANIFEST} describes other files"
+    if contract.file_names and not any(fnmatchcase(lower, pattern.lower()) for pattern in contract.file_names):
+        return f"the contract's fileNames allow {', '.join(contract.file_names)} only"
+    return None
+
+
+def period_of(contract: Contract, bucket: str, key: str, landed_at: datetime) -> Period:
+    """The period that an object belongs to.
+
+    Its folders name it, written exactly as the dataset's layout says. Where files land at any time and no folder looks
+    like a period, it is the day of `landed_at`, an instant, in the business time zone.
+    Raises `DataError` for folders that look like a period and are no period of the layout or more than one, and in a
+    dataset of periods if no folder names one.
+    """
+    layout, cadence = _layout(contract), contract.cadence
+    folders = key.removeprefix(layout.root).rpartition("/")[0]
+    found = _read(layout, cadence, folders, contract.lands_any_time)
+    if isinstance(found, Period):
+        return found
+    if found is None and contract.lands_any_time:
+        return Period.of(cadence, landed_at.astimezone(ZoneInfo(settings().timezone)).date())
+    problem = found or f"no folder names the {cadence}"
+    place = "there, or under no folder that looks like a date," if contract.lands_any_time else "there"
+    raise DataError(
+        f"s3://{bucket}/{key}: {problem}; files of {contract.table} land under {layout.pattern}. "
+        f"Move the object {place} or delete it."
+    )
+
+
+def _layout(contract: Contract) -> Layout:
+    return raw_layout(contract.domain, contract.name, contract.cadence)
+
+
+@lru_cache(maxsize=4096)  # many objects have the same folders
+def _read(layout: Layout, cadence: Cadence, path: str, is_anywhere: bool) -> Period | str | None:
+    """The period that folders name, or why they name none; None if no folder looks like a period.
+
+    The layout's folders stand together, and before all others unless they may be anywhere.
+    """
+    folders = path.split("/") if path else []
+    positions = _like_a_period(folders)
+    if not positions:
+        return None
+    named = [folders[position] for position in positions]
+    first, day = positions[0], layout.day_of(named)
+    together = positions == list(range(first, first + len(layout.folders)))
+    with contextlib.suppress(OverflowError):  # the calendar's last period has no end
+        if day is not None and together and (is_anywhere or first == 0):
+            period = Period.of(cadence, day)
+            if period.start == day:
+                return period
+    text = "/".join(named)
+    return f"{text!r} must stand before other folders" if together and day else f"{text!r} is not read as a {cadence}"
+
+
+def _like_a_period(folders: Sequence[str]) -> list[int]:
+    """The positions of the folders that look like a part of a period."""
+    plain = [unicodedata.normalize("NFKC", unquote(folder)).strip() for folder in folders]
+    short = [_SHORT_NUMBER.fullmatch(folder) is not None for folder in plain]
+    return [
+        position
+        for position, folder in enumerate(plain)
+        if _looks_like_a_period(folder)
+        or (short[position] and (any(short[position - 1 : position]) or any(short[position + 1 : position + 2])))
+    ]
+
+
+def _looks_like_a_period(folder: str) -> bool:
+    """Whether a folder alone looks like a date or a part of one: `dt=…`, `2026-03`, `Month03`; not `region=eu`."""
+    name, equals, _ = folder.partition("=")
+    words = {word.lower() for word in _CAMEL_WORD.findall(name)}
+    return (bool(equals) and not words.isdisjoint(_TIME_WORDS)) or _DATE_LIKE.search(folder) is not None
