@@ -8,7 +8,7 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -50,8 +50,6 @@ SYNONYMS = {
         "revenue": "revenue_eur",
     },
 }
-SEGMENTS = ("Enterprise", "Mid-Market", "Small Business", "Startup")
-CHANNEL_TYPES = ("sms", "email", "push", "voice", "chat")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -108,36 +106,21 @@ def words(longest: int) -> Callable[[str], str]:
     return read
 
 
-def one_of(values: Sequence[str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in values:
-            raise RuleError("enum")
-        return text
-
-    return read
-
-
-def country(text: str) -> str:
-    if not re.fullmatch(r"[A-Z]{2}", text):
-        raise RuleError("pattern")
-    return text
-
-
 # per dataset, the columns in the contract's order and how each is read
 READERS: dict[str, dict[str, Callable[[str], Any]]] = {
     "customers": {
         "customer_id": integer(32, 1),
         "account_id": integer(32, 1),
         "customer_name": words(200),
-        "segment": one_of(SEGMENTS),
+        "segment": words(100),
         "industry": words(100),
-        "country": country,
+        "country": words(100),
         "created_date": day,
     },
     "channels": {
         "channel_id": integer(32, 1),
         "channel_name": words(100),
-        "channel_type": one_of(CHANNEL_TYPES),
+        "channel_type": words(100),
         "unit_price_eur": decimal(10, 4),
     },
     "traffic": {

@@ -157,7 +157,7 @@ DATASETS = {
             "page": words(),
             "product_id": ID,
             "ts": instant,
-            "device": one_of("mobile", "desktop", "tablet"),
+            "device": words(50),
         },
         key=("event_id",),
         period="ts",

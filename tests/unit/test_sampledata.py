@@ -20,7 +20,7 @@ REASONS = {
     *(f"required:{column}" for column in ("customer_name", "segment", "send_date", "revenue_eur", "traffic_id")),
     *(f"type:{column}" for column in ("created_date", "send_date", "revenue_eur", "interactions_count")),
     *(f"range:{column}" for column in ("account_id", "interactions_count", "revenue_eur")),
-    *("reference:customer_id", "reference:channel_id", "enum:segment", "pattern:country"),
+    *("reference:customer_id", "reference:channel_id", "length:segment", "length:country"),
     *("length:customer_name", "length:industry", "conflict", "after_period", "too_late"),
     *("ragged", "encoding", "nul", "quote"),
 }

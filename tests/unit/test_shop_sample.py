@@ -28,7 +28,7 @@ REASONS = {
     *(f"required:{name}" for name in ("name", "email", "price", "status", "session_id", "device", "rating")),
     *(f"type:{name}" for name in ("customer_id", "price", "stock", "quantity", "transaction_ts", "event_id", "rating")),
     *(f"range:{name}" for name in ("customer_id", "price", "stock", "quantity", "total_amount", "rating")),
-    *(f"enum:{name}" for name in ("status", "event_type", "device")),
+    *("enum:status", "enum:event_type", "length:device"),
     *("pattern:email", "pattern:country", "length:name", "length:review_text", "rule:total_amount"),
     *("conflict", "too_late", "after_period", "json", "ragged", "encoding", "nul"),
 }

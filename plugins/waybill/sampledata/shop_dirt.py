@@ -130,7 +130,7 @@ def click_kinds(day: np.datetime64) -> list[Kind]:
         Kind({"ts": f'"{day + 1}T00:00:00Z"'}, ("after_period",)),
         Kind({"event_id": '"1234"'}, ("type:event_id",)),
         Kind({}, ("json",), "comma"),
-        Kind({"device": '"watch"'}, ("enum:device",)),
+        Kind({"device": f'"{"w" * 51}"'}, ("length:device",)),
         Kind({"customer_id": '"guest"'}, ("type:customer_id",)),
         Kind({"customer_id": "0"}, ("range:customer_id",)),
         Kind({"device": ""}, ("required:device",)),
