@@ -7,6 +7,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ TRAFFIC = "traffic_id,send_date,account_id,customer_id,channel_id,interactions_c
 CUSTOMERS = "customer_id,account_id,customer_name,segment,industry,country,created_date"
 CHANNELS = "channel_id,channel_name,channel_type,unit_price_eur"
 MONTH = "2026-03"
+LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
+"""When files land for which it does not matter: the same time for all."""
 
 Amend = Callable[[str, str, str], None]
 """Dataset, text of its contract, text in its place."""
@@ -70,13 +73,28 @@ class MemoryBucket:
     def __init__(self) -> None:
         self._bodies: dict[str, bytes] = {}
 
-    def land(self, dataset: str, key_month: str, body: bytes, name: str = "part-1.csv") -> LandedFile:
-        return self.put("messaging", dataset, month(key_month), body, name)
+    def land(
+        self,
+        dataset: str,
+        key_month: str,
+        body: bytes,
+        name: str = "part-1.csv",
+        landed_at: datetime = LANDED_AT,
+    ) -> LandedFile:
+        return self.put("messaging", dataset, month(key_month), body, name, landed_at)
 
-    def put(self, domain: str, dataset: str, period: Period, body: bytes, name: str) -> LandedFile:
+    def put(
+        self,
+        domain: str,
+        dataset: str,
+        period: Period,
+        body: bytes,
+        name: str,
+        landed_at: datetime = LANDED_AT,
+    ) -> LandedFile:
         key = zones.raw_prefix(domain, dataset, period) + name
         self._bodies[key] = body
-        return LandedFile("memory", key, hashlib.md5(body).hexdigest(), len(body), period)
+        return LandedFile("memory", key, hashlib.md5(body).hexdigest(), len(body), period, landed_at)
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
         body = self._bodies[Key]

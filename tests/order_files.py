@@ -7,10 +7,11 @@ import io
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from psycopg import Connection
 
-from landing_support import MemoryBucket, csv_body
+from landing_support import LANDED_AT, MemoryBucket, csv_body
 from messaging_months import RUN
 from waybill.contracts import load_domain
 from waybill.intake.landing import LandedFile
@@ -79,10 +80,11 @@ class Orders:
     def __init__(self, connection: Connection) -> None:
         self.connection, self.bucket = connection, MemoryBucket()
 
-    def land(self, key: str, name: str, lines: tuple[Line, ...] | bytes) -> LandedFile:
+    def land(self, key: str, name: str, lines: tuple[Line, ...] | bytes, landed_at: datetime = LANDED_AT) -> LandedFile:
         text = lines if isinstance(lines, bytes) else body(*lines)
-        return self.bucket.put("orders", "lines", day(key), text, name)
+        return self.bucket.put("orders", "lines", day(key), text, name, landed_at)
 
-    def arrive(self, key: str, name: str, *lines: Line) -> Books | None:
+    def arrive(self, key: str, name: str, *lines: Line, landed_at: datetime = LANDED_AT) -> Books | None:
         """Land a file of the day and take it in."""
-        return take_in_file(self.connection, self.bucket, self.land(key, name, lines), LINES, CONTRACTS, RUN)
+        file = self.land(key, name, lines, landed_at)
+        return take_in_file(self.connection, self.bucket, file, LINES, CONTRACTS, RUN)

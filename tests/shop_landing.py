@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from landing_support import MemoryBucket, csv_body
+from landing_support import LANDED_AT, MemoryBucket, csv_body
 from messaging_months import RUN
 from waybill.contracts import Contract, load_domain
 from waybill.intake.landing import LandedFile
@@ -69,20 +69,29 @@ class Shop:
     bucket: MemoryBucket = field(default_factory=MemoryBucket)
     _last_change: int = 0
 
-    def land(self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv") -> LandedFile:
-        return self.bucket.put("shop", dataset, day(key_day), body, name)
+    def land(
+        self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv", landed_at: datetime = LANDED_AT
+    ) -> LandedFile:
+        return self.bucket.put("shop", dataset, day(key_day), body, name, landed_at)
 
-    def load(self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv") -> Books | None:
+    def load(
+        self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv", landed_at: datetime = LANDED_AT
+    ) -> Books | None:
         """Land a file, over its older version if there is one, and take it in."""
-        file = self.land(dataset, key_day, body, name)
+        file = self.land(dataset, key_day, body, name, landed_at)
         return take_in_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
 
     def load_rows(
-        self, dataset: str, key_day: str, rows: Iterable[tuple[int, datetime, int]], name: str = "part-1.csv"
+        self,
+        dataset: str,
+        key_day: str,
+        rows: Iterable[tuple[int, datetime, int]],
+        name: str = "part-1.csv",
+        landed_at: datetime = LANDED_AT,
     ) -> Books | None:
         layout = LAYOUTS[dataset]
         body = csv_body(layout.header, (layout.line(*row) for row in rows))
-        return self.load(dataset, key_day, body, name)
+        return self.load(dataset, key_day, body, name, landed_at)
 
     def new_changes(self) -> list[tuple[str, date]]:
         """(table, day) of every change that was noted since this was asked last."""

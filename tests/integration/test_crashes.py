@@ -59,6 +59,7 @@ def client(stack: Stack, module_patch: pytest.MonkeyPatch, data: SampleData) -> 
     """A client; the settings' raw bucket holds two months."""
     client = stack.s3()
     client.create_bucket(Bucket=BUCKET)
+    client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     put(client, BUCKET, data)
     module_patch.setenv("WAYBILL_RAW_BUCKET", BUCKET)
     settings.cache_clear()
@@ -167,9 +168,11 @@ def test_a_killed_load_of_a_new_version_leaves_the_old_one(place: Place, data: S
         take_in_month(connection, place.client, LAST)
         old = content(connection)
         [original] = [file.body for file in data.files if file.key == TRAFFIC]
+        version: str | None = None
         lines = gzip.decompress(original).splitlines(keepends=True)
         try:
-            place.client.put_object(Bucket=BUCKET, Key=TRAFFIC, Body=gzip.compress(b"".join(lines[: len(lines) // 2])))
+            half = gzip.compress(b"".join(lines[: len(lines) // 2]))
+            version = place.client.put_object(Bucket=BUCKET, Key=TRAFFIC, Body=half)["VersionId"]
             [process] = loads(place.dsn, (LAST,), "waybill.intake.ledger:close_file", 1)
             assert process.exitcode == -signal.SIGKILL
             assert eventually(partial(no_one_else, connection))
@@ -179,7 +182,8 @@ def test_a_killed_load_of_a_new_version_leaves_the_old_one(place: Place, data: S
             versions = "select status, count(*) from waybill.load_file where object_key = %s group by 1"
             assert dict(connection.execute(versions, (TRAFFIC,)).fetchall()) == {"loaded": 1, "superseded": 1}
         finally:
-            place.client.put_object(Bucket=BUCKET, Key=TRAFFIC, Body=original)
+            if version:  # the original is then what landed first, as before
+                place.client.delete_object(Bucket=BUCKET, Key=TRAFFIC, VersionId=version)
 
 
 @pytest.mark.parametrize("months", [(LAST, LAST), (FIRST, LAST, LAST)])

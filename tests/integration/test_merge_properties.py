@@ -6,18 +6,21 @@ Every load is compared with a plain Python model of the files that count, which 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import TRAFFIC, MemoryBucket, csv_body, total
+from landing_support import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, total
 from messaging_months import RUN
 from waybill.contracts import load_domain
+from waybill.contracts.contract import FileOrder
 from waybill.intake.ledger import Books
 from waybill.intake.run import take_in_file
+from waybill.warehouse.schema import derived_statements
 
 CONTRACTS = load_domain("messaging")
 # Any number of rejects is allowed, so that every file of the model counts.
@@ -30,13 +33,16 @@ Key = tuple[date, int]
 Row = tuple[Key, int]
 """((day, customer), revenue): the smallest traffic row."""
 ROWS = st.lists(st.tuples(st.tuples(st.sampled_from(DAYS), st.integers(1, 2)), st.integers(1, 2)), max_size=5)
-NAME = st.tuples(st.sampled_from(MONTHS), st.sampled_from(["a.csv", "b.csv"]))
-ARRIVALS = st.lists(st.tuples(NAME, ROWS), min_size=2, max_size=9)
+NAMES = ["a.csv", "a (2).csv", "a (10).csv"]
+"""In natural order."""
+NAME = st.tuples(st.sampled_from(MONTHS), st.sampled_from(NAMES))
+LANDINGS = st.integers(0, 3)
+ARRIVALS = st.lists(st.tuples(NAME, ROWS, LANDINGS), min_size=2, max_size=9)
 
 
-def one_row(month: str, name: str, revenue: int | None) -> tuple[tuple[str, str], list[Row]]:
+def one_row(month: str, name: str, revenue: int | None, landing: int = 0) -> tuple[tuple[str, str], list[Row], int]:
     """A file of one row, always of the same key, or of none."""
-    return (month, name), [] if revenue is None else [((DAYS[0], 1), revenue)]
+    return (month, name), [] if revenue is None else [((DAYS[0], 1), revenue)], landing
 
 
 @dataclass(frozen=True)
@@ -66,21 +72,40 @@ def judge(month: str, rows: list[Row]) -> Judged:
 class Shelf:
     """The traffic files in a bucket, and the warehouse they are loaded into."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, file_order: FileOrder = "landing") -> None:
         self.connection, self.bucket = connection, MemoryBucket()
+        self.contract = replace(CONTRACT, file_order=file_order)
         self.files: dict[tuple[str, str], list[Row]] = {}
+        self.landings: dict[tuple[str, str], int] = {}
+        """When the content that counts landed, by file, in hours."""
+        for statement in derived_statements(self.contract):
+            connection.execute(statement)
 
-    def arrive(self, name: tuple[str, str], rows: list[Row]) -> Books | None:
-        """Put the file, over its older version if there is one, and take it in."""
+    def arrive(self, name: tuple[str, str], rows: list[Row], landing: int) -> Books | None:
+        """Put the file, over its older version if there is one, and take it in.
+
+        With the same content again it keeps its landing.
+        """
+        if self.files.get(name) != rows:
+            self.landings[name] = landing
         lines = [f"7,{day},1,{customer},1,10,{revenue}" for (day, customer), revenue in rows]
-        file = self.bucket.land("traffic", name[0], csv_body(TRAFFIC, lines), name[1])
+        landed_at = LANDED_AT + timedelta(hours=landing)
+        file = self.bucket.land("traffic", name[0], csv_body(TRAFFIC, lines), name[1], landed_at)
         self.files[name] = rows
-        return take_in_file(self.connection, self.bucket, file, CONTRACT, CONTRACTS, RUN)
+        return take_in_file(self.connection, self.bucket, file, self.contract, CONTRACTS, RUN)
+
+    def in_order(self) -> list[tuple[str, str]]:
+        """The files by month, then by landing (unless names decide), then by name."""
+        by_landing = self.contract.file_order == "landing"
+        return sorted(
+            self.files, key=lambda name: (name[0], self.landings[name] if by_landing else 0, NAMES.index(name[1]))
+        )
 
     def versions(self) -> dict[Key, list[tuple[str, str, int, int]]]:
         """By key (delivery month, file, record, revenue) of every accepted row, in the order in which they apply."""
         found: dict[Key, list[tuple[str, str, int, int]]] = {}
-        for (month, name), rows in sorted(self.files.items()):
+        for month, name in self.in_order():
+            rows = self.files[month, name]
             for key, (record, revenue) in judge(month, rows).accepted.items():
                 found.setdefault(key, []).append((month, name, record, revenue))
         return found
@@ -92,15 +117,15 @@ class Shelf:
         rows = self.all(
             "select send_date, customer_id, to_char(t._delivered, 'YYYY-MM'), split_part(object_key, '/', 5), "
             f"_record, revenue_eur::integer from messaging.{table} as t "
-            "inner join waybill.load_file as f on t._file_id = f.file_id where status = 'loaded' order by 1, 2, 3, 4"
+            "inner join waybill.load_file as f on t._file_id = f.file_id where status = 'loaded' order by 1, 2"
         )
         return [((day, customer), tuple(rest)) for day, customer, *rest in rows]
 
     def check(self) -> None:
         """Compare every table and the ledger with the model."""
         versions = self.versions()
-        assert self.stored("traffic") == sorted((key, found[-1]) for key, found in versions.items())
-        assert self.stored("traffic_superseded") == sorted(
+        assert sorted(self.stored("traffic")) == sorted((key, found[-1]) for key, found in versions.items())
+        assert sorted(self.stored("traffic_superseded")) == sorted(
             (key, version) for key, found in versions.items() for version in found[:-1]
         )
         counts = self.all(
@@ -136,26 +161,35 @@ class Shelf:
         ]
 
 
-@given(ARRIVALS)
+@pytest.mark.parametrize("file_order", ["landing", "name"])
+@given(arrivals=ARRIVALS)
 # A new version withdraws the row, so the newest of the older versions, not the one loaded last, stands again.
 @example(
-    [
-        one_row("2026-01", "b.csv", 2),
+    arrivals=[
+        one_row("2026-01", "a (2).csv", 2),
         one_row("2026-01", "a.csv", 1),
         *(one_row("2026-02", "a.csv", n) for n in (3, None)),
     ]
 )
 # Before the current version was delivered, the newest of those known by then counts.
-@example([one_row("2026-01", "b.csv", 2), one_row("2026-01", "a.csv", 1), one_row("2026-02", "a.csv", 1)])
+@example(arrivals=[one_row("2026-01", "a (2).csv", 2), one_row("2026-01", "a.csv", 1), one_row("2026-02", "a.csv", 1)])
+# An older version of an object comes back, and a file that landed between the two stands again.
+@example(
+    arrivals=[
+        one_row("2026-01", "a.csv", 2, landing=2),
+        one_row("2026-01", "a (2).csv", 1, landing=1),
+        one_row("2026-01", "a.csv", 3, landing=0),
+    ]
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
-    landing_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row]]]
+    landing_connection: Connection, file_order: FileOrder, arrivals: list[tuple[tuple[str, str], list[Row], int]]
 ) -> None:
     with landing_connection.transaction(force_rollback=True):
-        shelf = Shelf(landing_connection)
-        for name, rows in arrivals:
+        shelf = Shelf(landing_connection, file_order)
+        for name, rows, landing in arrivals:
             is_new = shelf.files.get(name) != rows
-            books = shelf.arrive(name, rows)
+            books = shelf.arrive(name, rows, landing)
             assert (books is not None) == is_new, "the same content again is no load"
             if books is not None:
                 judged = judge(name[0], rows)
@@ -163,5 +197,5 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
                 assert (books.rejected, books.duplicate) == (len(judged.rejected), judged.duplicates)
         shelf.check()
         for name, rows in shelf.files.items():
-            assert shelf.arrive(name, rows) is None
+            assert shelf.arrive(name, rows, landing=9) is None, "a later upload of the same content changes nothing"
         shelf.check()

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import csv_body, total
+from landing_support import LANDED_AT, csv_body, total
 from messaging_months import RUN
 from order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
 from waybill.contracts import ContractError, load
@@ -37,7 +37,7 @@ Row = tuple[str, int]
 """(order, quantity): what is left of a line whose other columns never differ."""
 NAME = st.tuples(st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"]))
 ROWS = st.lists(st.tuples(st.sampled_from("12"), st.integers(1, 2)), max_size=4)
-ARRIVALS = st.lists(st.tuples(NAME, ROWS), min_size=2, max_size=8)
+ARRIVALS = st.lists(st.tuples(NAME, ROWS, st.integers(0, 2)), min_size=2, max_size=8)
 Delivery = tuple[str, str, int]
 """(landing day, file name, quantity)"""
 
@@ -47,11 +47,14 @@ class Model:
     """What the tables must hold of a set of files, in plain Python; it knows nothing of loading."""
 
     files: dict[tuple[str, str], list[Row]] = field(default_factory=dict)
+    landings: dict[tuple[str, str], int] = field(default_factory=dict)
+    """When the content that counts landed, by file, in hours."""
 
     def deliveries(self, before: str = "9999") -> dict[tuple[str, int], list[Delivery]]:
         """Of each (order, occurrence) the deliveries of files that landed before a day, in the order of files."""
         found: dict[tuple[str, int], list[Delivery]] = {}
-        for (landed, name), rows in sorted(self.files.items()):
+        for landed, name in sorted(self.files, key=lambda file: (file[0], self.landings[file], file[1])):
+            rows = self.files[landed, name]
             seen: Counter[str] = Counter()
             for order, quantity in rows:
                 seen[order] += 1
@@ -91,12 +94,15 @@ def check(connection: Connection, model: Model) -> None:
         )
 
 
-def one(key: str, name: str, quantity: int | None) -> tuple[tuple[str, str], list[Row]]:
+def one(key: str, name: str, quantity: int | None, landing: int = 0) -> tuple[tuple[str, str], list[Row], int]:
     """A file with one line of one order, or with none."""
-    return (key, name), [] if quantity is None else [("1", quantity)]
+    return (key, name), [] if quantity is None else [("1", quantity)], landing
 
 
 @given(ARRIVALS)
+# On one day the file that landed later counts, whatever its name and whichever is loaded first.
+@example([one(DAYS[0], "b.csv", 1, 0), one(DAYS[0], "a.csv", 2, 1)])
+@example([one(DAYS[0], "a.csv", 2, 1), one(DAYS[0], "b.csv", 1, 0)])
 # The first delivery comes last: it takes the line over, and its landing day with it.
 @example([one(DAYS[1], "a.csv", 1), one(DAYS[2], "a.csv", 1), one(DAYS[0], "a.csv", 1)])
 # What stood between two equal deliveries is withdrawn: the earlier of them stands again.
@@ -105,17 +111,17 @@ def one(key: str, name: str, quantity: int | None) -> tuple[tuple[str, str], lis
 @example([one(DAYS[0], "a.csv", 1), one(DAYS[1], "a.csv", 1), one(DAYS[0], "a.csv", None)])
 @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
-    empty_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row]]]
+    empty_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row], int]]
 ) -> None:
     with empty_connection.transaction(force_rollback=True):
         orders, model = Orders(empty_connection), Model()
         orders.arrive("2026-03-01", "none.csv")  # so that there are tables
-        for name, rows in [*arrivals, *arrivals[-1:]]:
+        for name, rows, landing in [*arrivals, *arrivals[-1:]]:
             lines = [Line(order=order, quantity=str(quantity)) for order, quantity in rows]
             is_new = model.files.get(name) != rows
             before = stored(empty_connection, "lines")
             changes = empty_connection.execute("select count(*) from waybill.change").fetchone()
-            books = orders.arrive(*name, *lines)
+            books = orders.arrive(*name, *lines, landed_at=LANDED_AT + timedelta(hours=landing))
             assert (books is not None) == is_new, "the same content again is no load"
             if books is not None:
                 assert books.rows_in == len(rows) == total(books)
@@ -125,6 +131,8 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
             differs = {row[:3] + row[4:] for row in before} != {row[:3] + row[4:] for row in after}
             assert (empty_connection.execute("select count(*) from waybill.change").fetchone() != changes) == differs
             model.files[name] = rows
+            if is_new:
+                model.landings[name] = landing
         check(empty_connection, model)
 
 

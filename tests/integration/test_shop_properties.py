@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import total
+from landing_support import LANDED_AT, total
 from shop_landing import LAYOUTS, Shop
 from waybill.intake.ledger import Books
 from waybill.settings import settings
@@ -42,7 +42,9 @@ Version = tuple[str, str, int, Row]
 """(day of delivery, file name, record, row)"""
 ROWS = st.lists(st.tuples(st.integers(1, 2), st.sampled_from(INSTANTS), st.integers(1, 2)), max_size=5)
 ARRIVALS = st.lists(
-    st.tuples(st.tuples(st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"])), ROWS), min_size=2, max_size=8
+    st.tuples(st.tuples(st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"])), ROWS, st.integers(0, 2)),
+    min_size=2,
+    max_size=8,
 )
 
 
@@ -62,6 +64,8 @@ class Model:
     def __init__(self, dataset: str, timezone: str) -> None:
         self.dataset, self.zone = dataset, ZoneInfo(timezone)
         self.files: dict[Name, list[Row]] = {}
+        self.landings: dict[Name, int] = {}
+        """When the content that counts landed, by file, in hours."""
 
     def day_of(self, row: Row) -> date:
         return row[1].date() if self.dataset == "reviews" else row[1].astimezone(self.zone).date()
@@ -105,9 +109,9 @@ class Model:
     def versions(self, before: str = "9999") -> dict[Any, list[Version]]:
         """By key every accepted row of the files delivered before a day, in the order in which they apply."""
         found: dict[Any, list[Version]] = {}
-        for (delivered, name), rows in sorted(self.files.items()):
+        for delivered, name in sorted(self.files, key=lambda file: (file[0], self.landings[file], file[1])):
             if delivered < before:
-                for key, (record, row) in self.judge(delivered, rows).accepted.items():
+                for key, (record, row) in self.judge(delivered, self.files[delivered, name]).accepted.items():
                     found.setdefault(key, []).append((delivered, name, record, row))
         return found
 
@@ -179,22 +183,26 @@ A, B = (DAYS[0], "a.csv"), (DAYS[1], "a.csv")
 @pytest.mark.parametrize("dataset", LAYOUTS)
 @given(arrivals=ARRIVALS)
 # A sale moves to another day, is withdrawn, and its older version stands again.
-@example([(A, [(1, INSTANTS[1], 1)]), (B, [(1, INSTANTS[3], 1)]), (B, [(1, INSTANTS[2], 1)]), (B, [])])
+@example(
+    arrivals=[(A, [(1, INSTANTS[1], 1)], 0), (B, [(1, INSTANTS[3], 1)], 0), (B, [(1, INSTANTS[2], 1)], 0), (B, [], 0)]
+)
 # The same, and what stands again says the same.
-@example([(A, [(1, INSTANTS[1], 1)]), (B, [(1, INSTANTS[1], 1)]), (B, [])])
+@example(arrivals=[(A, [(1, INSTANTS[1], 1)], 0), (B, [(1, INSTANTS[1], 1)], 0), (B, [], 0)])
 @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
-    empty_connection: Connection, timezone: str, dataset: str, arrivals: list[tuple[Name, list[Row]]]
+    empty_connection: Connection, timezone: str, dataset: str, arrivals: list[tuple[Name, list[Row], int]]
 ) -> None:
     with empty_connection.transaction(force_rollback=True):
         shop, model, newest = Shop(empty_connection), Model(dataset, timezone), NEVER
-        for (delivered, name), rows in arrivals:
+        for (delivered, name), rows, landing in arrivals:
             rows = list(map(model.stored, rows))  # noqa: PLW2901
             is_new = model.files.get((delivered, name)) != rows
             before = model.current()
             model.files[delivered, name] = rows
+            if is_new:
+                model.landings[delivered, name] = landing
             newest = max([newest, *model.newest(delivered)])
-            books: Books | None = shop.load_rows(dataset, delivered, rows, name)
+            books: Books | None = shop.load_rows(dataset, delivered, rows, name, LANDED_AT + timedelta(hours=landing))
             assert (books is not None) == is_new, "the same content again is no load"
             if books is not None:
                 judged = model.judge(delivered, rows)

@@ -14,6 +14,7 @@ from waybill.settings import settings
 
 Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
+FileOrder = Literal["landing", "name"]
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 """What a history has beside its contract's columns."""
 
@@ -128,6 +129,8 @@ class Contract:
     """The date or timestamptz column that says to which period a row belongs."""
     version_column: str | None = None
     """Of several rows of a key the one with the greatest value here stands."""
+    file_order: FileOrder = "landing"
+    """What decides between files of a period that bring the same key: which landed later, or the greater name."""
     landing_day_column: str | None = None
     """Holds the day on which the row's file landed; no file brings it. Files of such a dataset land at any time."""
     occurrence_column: str | None = None

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
-from waybill.contracts.contract import LoadMode
+from waybill.contracts.contract import FileOrder, LoadMode
 from waybill.contracts.standard import Problem, Steps, likeliest
 from waybill.settings import PREFIX, Settings
 
@@ -110,6 +110,7 @@ OF_TABLE: Final[Mapping[str, Values]] = {
     "daysBefore": whole_number(or_word="all").only_for("report"),
     "fileNames": FILE_NAMES.only_for(*_FILES),
     "landingDayColumn": COLUMN.only_for("merge"),
+    "fileOrder": one_of(*get_args(FileOrder)).only_for(*_FILES),
     "loadMode": one_of(*get_args(LoadMode)),
     "lookbackPeriods": whole_number().only_for(*_FILES),
     "maxShrinkPct": number(0, 100).only_for("snapshot"),

@@ -190,6 +190,7 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         or next((item.name for item in columns if item.partitioned), None),
         version_column=custom.get("versionColumn"),
         updated_at_column=custom.get("updatedAtColumn"),
+        file_order=custom.get("fileOrder", "landing"),
         landing_day_column=custom.get("landingDayColumn"),
         occurrence_column=custom.get("occurrenceColumn"),
         cadences=tuple(CADENCES[item["unit"]] for item in promises if item["property"] == "frequency"),

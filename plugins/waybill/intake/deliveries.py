@@ -1,7 +1,7 @@
 """Merge the rows of one file into a table whose rows stay with the file that brought them first.
 
 For files that land at any time and may repeat what an earlier one brought. Like `merge`, the state depends on the set
-of files alone: in their order (landing day, object key), of all deliveries of a key the first of the last run
+of files alone: in their order (landing day, landing, name), of all deliveries of a key the first of the last run
 of equal ones is current, and every other one is in `<table>_superseded`.
 """
 
@@ -13,6 +13,7 @@ from psycopg import Connection, Cursor, sql
 
 from waybill.contracts import Contract
 from waybill.period import Period
+from waybill.warehouse.file_order import order_sql, place_of_sql
 from waybill.warehouse.schema import changed_sql, columns_sql, equal_sql, relation, standing_sql, superseded_relation
 
 _TOUCHED = """
@@ -52,7 +53,7 @@ create temp table outcome on commit drop as
 select
   i._record,
   case
-    when n._file_id <> {file_id} and {content_of_i_is_that_of_n} and ({order_of_n}) < ({order_of_file}) then 'duplicate'
+    when n._file_id <> {file_id} and {content_of_i_is_that_of_n} and ({order_of_n}) < {place} then 'duplicate'
     when n._file_id <> {file_id} then 'stale'
     when b._file_id is null then 'inserted'
     when {content_of_i_is_that_of_b} then 'unchanged'
@@ -71,7 +72,6 @@ def merge_deliveries(
     *,
     file_id: int,
     period: Period,
-    object_key: str,
     replaces: int | None,
 ) -> set[date]:
     """Merge the temporary table `incoming` (one row a key); leaves the temporary table `outcome` (_record, outcome).
@@ -96,8 +96,8 @@ def merge_deliveries(
         "key_of_b": equal_sql("b", "i", contract.key),
         "content_of_i_is_that_of_n": _same_content(contract, "n"),
         "content_of_i_is_that_of_b": _same_content(contract, "b"),
-        "order_of_n": sql.SQL('f.period, f.object_key collate "C"'),
-        "order_of_file": sql.SQL('{}::date, {} collate "C"').format(sql.Literal(period.start), sql.Literal(object_key)),
+        "order_of_n": order_sql(contract, "f"),
+        "place": place_of_sql(contract, file_id),
     }
     touched = sql.SQL("(select s.* from {superseded} as s inner join touched as k on {key_of_s})").format(**parts)
     parts["standing"] = standing_sql(contract, touched)

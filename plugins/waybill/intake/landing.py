@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +18,7 @@ from waybill.errors import DataError
 from waybill.intake import object_keys
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.warehouse.file_order import natural_key
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class LandedFile:
     etag: str
     size_bytes: int
     period: Period
+    landed_at: datetime
+    """When S3 got the content."""
 
     @property
     def uri(self) -> str:
@@ -34,9 +39,15 @@ class LandedFile:
         return f"s3://{self.bucket}/{self.key}"
 
     @property
-    def order(self) -> tuple[str, str]:
-        """Files apply in this order: by delivery period, then by name. The clock plays no part."""
-        return (self.period.key, self.key)
+    def name_key(self) -> str:
+        """The key in a form whose order is the natural order of names."""
+        return natural_key(self.key)
+
+
+def in_order(contract: Contract, files: Iterable[LandedFile]) -> list[LandedFile]:
+    """The files in the order in which they apply: by period, landing and name, or by period and name."""
+    by_name = contract.file_order == "name"
+    return sorted(files, key=lambda file: (file.period.key, *(() if by_name else (file.landed_at,)), file.name_key))
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None,
     prefix = zones.raw_prefix(contract.domain, contract.name)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
-            key, landed_at = item["Key"], item["LastModified"]
+            key, landed_at = item["Key"], item["LastModified"].astimezone(UTC)
             if rule := object_keys.passed_over(contract, key):
                 others[key] = rule
                 continue
@@ -84,12 +95,12 @@ def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None,
                 period = object_keys.period_of(contract, bucket, key, landed_at)
             except DataError as error:
                 landing_day = landed_at.astimezone(ZoneInfo(settings().timezone)).date()
-                file = LandedFile(bucket, key, etag, size, Period.of(contract.cadence, landing_day))
+                file = LandedFile(bucket, key, etag, size, Period.of(contract.cadence, landing_day), landed_at)
                 misplaced.append(Misplaced(file, error))
                 continue
             if (first is None or first <= period) and (last is None or period <= last):
-                landed.append(LandedFile(bucket, key, etag, size, period))
-    return Listing(sorted(landed, key=lambda file: file.order), misplaced, others)
+                landed.append(LandedFile(bucket, key, etag, size, period, landed_at))
+    return Listing(in_order(contract, landed), misplaced, others)
 
 
 def list_landed(
@@ -136,4 +147,33 @@ def pending(connection: Connection, contract: Contract, landed: list[LandedFile]
     ).fetchall()
     first = {(bucket, key): Period.of(contract.cadence, day) for bucket, key, day in rows}
     todo = [replace(file, period=first.get((file.bucket, file.key), file.period)) for file in todo]
-    return sorted(todo, key=lambda file: file.order)
+    return in_order(contract, todo)
+
+
+def with_first_landing(
+    s3: Any, contract: Contract, todo: list[LandedFile], landed: Iterable[LandedFile]
+) -> list[LandedFile]:
+    """The files to load, each with the time at which its content landed first, in the order in which they apply.
+
+    A sender who uploads the same content again does not mean that it corrects what landed in between. In a bucket
+    without versions S3 knows the last upload only. Asked only where the landing decides: for files that share their
+    period with others of `landed`.
+    """
+    if contract.file_order == "name":
+        return todo
+    shared = Counter(file.period for file in landed)
+    return in_order(
+        contract,
+        (replace(file, landed_at=_first_landing(s3, file)) if shared[file.period] > 1 else file for file in todo),
+    )
+
+
+def _first_landing(s3: Any, file: LandedFile) -> datetime:
+    """When the oldest of the newest versions with the file's ETag landed."""
+    landed_at = file.landed_at
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=file.bucket, Prefix=file.key):
+        for version in page.get("Versions", []):  # by key, the newest version first
+            if version["Key"] != file.key or version["ETag"].strip('"') != file.etag:
+                return landed_at
+            landed_at = version["LastModified"].astimezone(UTC)
+    return landed_at

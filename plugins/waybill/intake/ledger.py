@@ -13,6 +13,8 @@ from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.refusal import Refusal
+from waybill.period import Period
+from waybill.warehouse.file_order import order_sql
 
 
 @dataclass
@@ -90,9 +92,9 @@ def open_file(
         """
         insert into waybill.load_file (
           dataset, period, bucket, object_key, version_id, etag, sha256, size_bytes, replaces_file_id,
-          contract_sha256, contract_version, code_version, run_id, ignored_columns, kept_values
+          contract_sha256, contract_version, code_version, run_id, ignored_columns, kept_values, landed_at, name_key
         )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         returning file_id
         """,
         (
@@ -111,10 +113,41 @@ def open_file(
             run.run_id,
             received.ignored,
             contract.kept_values,
+            landed.landed_at,
+            landed.name_key,
         ),
     ).fetchone()
     assert row
     return int(row[0])
+
+
+def release(connection: Connection, contract: Contract, period: Period, *, but: int) -> str | None:
+    """Let the last loaded file of a period, beside one, count as not loaded; returns its object key.
+
+    The next run loads it again. For snapshots: the history holds only the rows of the one that stands.
+    """
+    row = connection.execute(
+        sql.SQL(
+            """
+            with newest as (
+              select f.file_id
+              from waybill.load_file as f
+              where f.dataset = {dataset} and f.period = {period} and f.status = 'loaded' and f.file_id <> {but}
+              order by {newest_first}
+              limit 1
+            )
+            update waybill.load_file as f set status = 'superseded'
+            from newest as n where f.file_id = n.file_id
+            returning f.object_key
+            """
+        ).format(
+            dataset=sql.Literal(contract.table),
+            period=sql.Literal(period.start),
+            but=sql.Literal(but),
+            newest_first=order_sql(contract, "f", descending=True),
+        )
+    ).fetchone()
+    return row[0] if row else None
 
 
 def supersede(connection: Connection, file_id: int) -> None:

@@ -24,6 +24,7 @@ from waybill.intake.staging import Staging
 from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, Reject, csv_source, judge, mend, open_duckdb
 from waybill.period import Period
 from waybill.warehouse.evolution import ensure
+from waybill.warehouse.file_order import comes_before, order_sql, place_sql
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import as_of_function, relation
 
@@ -146,6 +147,7 @@ def _load(
             return None
         replaces = before[0] if before else None
         file_id = ledger.open_file(connection, contract, received, run, replaces)
+        _release_overruling(connection, contract, landed, file_id, replaces)
         if received.ignored:
             names = ", ".join(received.ignored)[:_LOGGED_CHARACTERS]
             log.warning("%s: the contract does not know these columns, they are not loaded: %s", landed.uri, names)
@@ -258,7 +260,6 @@ def apply_incoming(
             contract,
             file_id=file_id,
             period=landed.period,
-            object_key=landed.key,
             replaces=replaces,
         )
     if is_overruled(connection, contract, landed):
@@ -271,12 +272,33 @@ def apply_incoming(
 
 
 def is_overruled(connection: Connection, contract: Contract, landed: LandedFile) -> bool:
-    """Whether another snapshot of the same period, with a later name, stands."""
+    """Whether another snapshot of the same period stands because it comes after this one."""
     if contract.load_mode != "snapshot":
         return False
     newer = connection.execute(
-        "select from waybill.load_file where dataset = %s and period = %s and status = 'loaded' "
-        'and object_key collate "C" > %s',
-        (contract.table, landed.period.start, landed.key),
+        sql.SQL(
+            "select from waybill.load_file as f where f.dataset = {dataset} and f.status = 'loaded' "
+            "and f.period = {period} and ({order}) > {place}"
+        ).format(
+            dataset=sql.Literal(contract.table),
+            period=sql.Literal(landed.period.start),
+            order=order_sql(contract, "f"),
+            place=place_sql(contract, landed.period.start, landed.landed_at, landed.name_key),
+        )
     ).fetchone()
     return newer is not None
+
+
+def _release_overruling(
+    connection: Connection, contract: Contract, landed: LandedFile, file_id: int, replaces: int | None
+) -> None:
+    """When an older version of a snapshot has come back: have the file loaded again that may come between the two.
+
+    The rows of a snapshot that another one overruled are not kept.
+    """
+    if contract.load_mode != "snapshot" or replaces is None:
+        return
+    if comes_before(connection, contract, file_id, replaces):
+        released = ledger.release(connection, contract, landed.period, but=file_id)
+        if released:
+            log.info("%s is loaded again by the next run: it comes after %s", released, landed.key)

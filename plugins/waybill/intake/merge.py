@@ -1,7 +1,7 @@
 """Merge the accepted rows of one file into a keyed table that remembers what newer files superseded.
 
 The state depends on the set of files alone, not on the order in which they were loaded: for every key the
-row of the file with the greatest order (delivery period, object key) is current, and every other accepted
+row of the last file in order (delivery period, landing, name) is current, and every other accepted
 row is in `<table>_superseded`.
 """
 
@@ -14,6 +14,7 @@ from psycopg import Connection, Cursor, sql
 from waybill.contracts import Contract
 from waybill.intake.changes import day_sql
 from waybill.period import Period
+from waybill.warehouse.file_order import comes_before, order_sql, place_of_sql
 from waybill.warehouse.schema import changed_sql, columns_sql, equal_sql, relation, superseded_relation
 
 _CLASSIFY = """
@@ -22,7 +23,7 @@ select
   i._record,
   case
     when c._file_id is null then 'inserted'
-    when (f.period, f.object_key collate "C") > ({period}, {object_key} collate "C") then 'stale'
+    when ({order}) > {place} then 'stale'
     when ({incoming_columns}) is not distinct from ({current_columns}) then 'unchanged'
     else 'updated'
   end as outcome,
@@ -62,16 +63,16 @@ _CHANGED_DAYS = """
 select distinct {day_of_at}, {day_of_was_at} from outcome where outcome in ('inserted', 'updated')
 """
 
-# The rows that only the replaced version had: withdrawn, and the newest older version takes their place.
 _PROMOTE = """
-create temp table orphan on commit drop as select {columns} from {table} where _file_id = {replaces};
-delete from {table} where _file_id = {replaces};
+delete from {superseded} where _file_id = {file_id};
+create temp table orphan on commit drop as select {columns} from {table} where _file_id = {file_id};
+delete from {table} where _file_id = {file_id};
 create temp table promoted on commit drop as
 select distinct on ({key_of_s}) {old_columns}, s._file_id, s._record, s._delivered
 from {superseded} as s
 inner join orphan as o on {orphan_key}
 inner join waybill.load_file as f on s._file_id = f.file_id
-order by {key_of_s}, f.period desc, f.object_key collate "C" desc;
+order by {key_of_s}, {newest_first};
 delete from {superseded} as s using promoted as p where {promoted_key} and s._file_id = p._file_id;
 insert into {table} ({columns}, _file_id, _record, _delivered) select * from promoted
 """
@@ -110,7 +111,6 @@ def merge(
     *,
     file_id: int,
     period: Period,
-    object_key: str,
     replaces: int | None,
 ) -> set[date]:
     """Merge the temporary table `incoming` (one row a key); leaves the temporary table `outcome` (_record, outcome).
@@ -118,6 +118,8 @@ def merge(
     `replaces` is the file_id of the older version of the same object, whose rows are withdrawn. Returns the
     business days whose current rows have another content than before.
     """
+    if replaces is not None and comes_before(connection, contract, file_id, replaces):
+        return _bring_back(connection, contract, file_id=file_id, period=period, replaces=replaces)
     ensure_partitions(connection, contract)
     assert contract.period_column
     period_column = sql.Identifier(contract.period_column)
@@ -128,26 +130,19 @@ def merge(
         "incoming_columns": columns_sql(contract.names, "i"),
         "current_columns": columns_sql(contract.names, "c"),
         "same_key": equal_sql("c", "i", contract.row_key),
-        "key": columns_sql(contract.row_key),
-        "key_of_s": columns_sql(contract.row_key, "s"),
-        "orphan_key": equal_sql("s", "o", contract.row_key),
-        "promoted_key": equal_sql("s", "p", contract.row_key),
-        "old_columns": columns_sql(contract.names, "s"),
         "file_id": sql.Literal(file_id),
         "period": sql.SQL("{}::date").format(sql.Literal(period.start)),
-        "object_key": sql.Literal(object_key),
+        "order": order_sql(contract, "f"),
+        "place": place_of_sql(contract, file_id),
         "replaces": sql.Literal(replaces),
         "at": period_column,
         "day_of_at": day_sql(contract, sql.Identifier("at")),
         "day_of_was_at": day_sql(contract, sql.Identifier("was_at")),
-        "day_of_period_column": day_sql(contract, period_column),
     }
 
     def run(statement: str, **more: sql.Composable) -> Cursor:
         return connection.execute(sql.SQL(statement).format(**parts, **more))
 
-    if replaces is not None:
-        run("delete from {superseded} where _file_id = {replaces}")
     run(_CLASSIFY)
     run("analyze outcome")
     run(_KEEP_OLD)
@@ -155,11 +150,67 @@ def merge(
     run(_ADD, target=parts["table"], outcome=sql.Literal("inserted"))
     run(_ADD, target=parts["superseded"], outcome=sql.Literal("stale"))
     days = {day for pair in run(_CHANGED_DAYS).fetchall() for day in pair if day is not None}
-    if replaces is not None:
-        run(_PROMOTE)
-        changed = changed_sql(parts["columns"], sql.Identifier("orphan"), sql.Identifier("promoted"))
-        days |= {
-            day for (day,) in run("select distinct {day_of_period_column} from {changed}", changed=changed).fetchall()
-        }
-        run("drop table orphan, promoted")
+    return days if replaces is None else days | withdraw_rows(connection, contract, replaces)
+
+
+_TOUCHED = """
+create temp table touched on commit drop as
+select {key} from incoming
+union
+select {key} from {table} where _file_id = {replaces};
+create temp table before on commit drop as select {columns} from {table} as t inner join touched as k on {same_key}
+"""
+_AFTER = """
+create temp table after on commit drop as select {columns} from {table} as t inner join touched as k on {same_key}
+"""
+
+
+def _bring_back(
+    connection: Connection, contract: Contract, *, file_id: int, period: Period, replaces: int
+) -> set[date]:
+    """Merge an older version of an object that has come back: other files may stand between the two versions.
+
+    The version that it replaces is withdrawn first. Only the difference between before and after has changed.
+    """
+    assert contract.period_column
+    parts = {
+        "table": relation(contract),
+        "key": columns_sql(contract.row_key),
+        "columns": columns_sql(contract.names, "t"),
+        "same_key": equal_sql("t", "k", contract.row_key),
+        "replaces": sql.Literal(replaces),
+        "day": day_sql(contract, sql.Identifier(contract.period_column)),
+        "changed": changed_sql(columns_sql(contract.names), sql.Identifier("before"), sql.Identifier("after")),
+    }
+    connection.execute(sql.SQL(_TOUCHED).format(**parts))
+    withdraw_rows(connection, contract, replaces)
+    merge(connection, contract, file_id=file_id, period=period, replaces=None)
+    connection.execute(sql.SQL(_AFTER).format(**parts))
+    days = {day for (day,) in connection.execute(sql.SQL("select distinct {day} from {changed}").format(**parts))}
+    connection.execute("drop table touched, before, after")
+    return days
+
+
+def withdraw_rows(connection: Connection, contract: Contract, file_id: int) -> set[date]:
+    """Remove the rows of a file; where they were current, the newest older version of their key takes their place.
+
+    Returns the business days whose current rows have another content than before.
+    """
+    assert contract.period_column
+    parts = {
+        "table": relation(contract),
+        "superseded": superseded_relation(contract),
+        "columns": columns_sql(contract.names),
+        "key_of_s": columns_sql(contract.row_key, "s"),
+        "orphan_key": equal_sql("s", "o", contract.row_key),
+        "promoted_key": equal_sql("s", "p", contract.row_key),
+        "old_columns": columns_sql(contract.names, "s"),
+        "newest_first": order_sql(contract, "f", descending=True),
+        "file_id": sql.Literal(file_id),
+        "day": day_sql(contract, sql.Identifier(contract.period_column)),
+        "changed": changed_sql(columns_sql(contract.names), sql.Identifier("orphan"), sql.Identifier("promoted")),
+    }
+    connection.execute(sql.SQL(_PROMOTE).format(**parts))
+    days = {day for (day,) in connection.execute(sql.SQL("select distinct {day} from {changed}").format(**parts))}
+    connection.execute("drop table orphan, promoted")
     return days

@@ -61,21 +61,21 @@ def replay(
     """
     files = connection.execute(
         """
-        select f.file_id, f.bucket, f.object_key, f.period
+        select f.file_id, f.bucket, f.object_key, f.period, f.landed_at
         from waybill.load_file as f
         where f.dataset = %(dataset)s and f.status = 'loaded'
           and (%(file_id)s::integer is null or f.file_id = %(file_id)s)
           and exists (select from waybill.quarantine as q where q.file_id = f.file_id and q.resolved_as is null)
-        order by f.period, f.object_key collate "C"
+        order by f.period, f.landed_at, f.name_key
         """,
         {"dataset": contract.table, "file_id": file_id},
     ).fetchall()
     if admit_late:
         contract = replace(contract, lookback_periods=None)
     done = []
-    for found_id, bucket, key, start in files:
+    for found_id, bucket, key, start, landed_at in files:
         period = Period.of(contract.cadence, start)
-        landed = LandedFile(bucket, key, "", 0, period)
+        landed = LandedFile(bucket, key, "", 0, period, landed_at)
         books = _replay_file(connection, contract, contracts, run, found_id, landed, records)
         if books.rows_in:
             done.append(Replayed(found_id, key, period, books))

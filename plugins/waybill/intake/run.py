@@ -12,7 +12,7 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import ledger
-from waybill.intake.landing import LandedFile, Listing, list_objects, pending
+from waybill.intake.landing import LandedFile, Listing, list_objects, pending, with_first_landing
 from waybill.intake.ledger import Books, Run
 from waybill.intake.load import load_file
 from waybill.intake.receive import receive
@@ -39,7 +39,7 @@ def take_in(
 
     What landed earlier comes first, so that periods may run in any order: whichever runs, it finds the history
     that it rests on. `lookback_periods` limits how far back missing files are looked for. Files apply in the
-    order of period and name, each in a transaction of its own, so a run that dies leaves whole files and the
+    order of period, landing and name, each in a transaction of its own, so a run that dies leaves whole files and the
     next one goes on. A `DataError` is recorded as a refusal, then raised. So is, after the files, an object whose
     folders name no period, by the first run that meets it; later runs only warn of it.
     """
@@ -49,7 +49,7 @@ def take_in(
     log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), landed)
     _log_passed_over(contract, listing)
     done = {}
-    for file in todo:
+    for file in with_first_landing(s3, contract, todo, listing.landed):
         books = take_in_file(connection, s3, file, contract, contracts, run)
         if books is not None:
             done[file.key] = books
@@ -116,7 +116,7 @@ def take_in_arrived(
     done, refusals = {}, [one.message for one in misplaced]
     for one in misplaced:
         ledger.refuse(connection, contract, one.file, run, one.error)
-    for file in todo:
+    for file in with_first_landing(s3, contract, todo, listing.landed):
         try:
             books = take_in_file(connection, s3, file, contract, contracts, run)
         except DataError as error:

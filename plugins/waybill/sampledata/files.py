@@ -6,12 +6,14 @@ import gzip
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from waybill.intake.ledger import COUNTS
 from waybill.period import Cadence, Period
+from waybill.warehouse.file_order import natural_key
 from waybill.zones import raw_prefix
 
 if TYPE_CHECKING:
@@ -142,8 +144,20 @@ def upload(s3_client: Any, bucket: str, sample: SampleData) -> Uploaded:
         if there.get(key) != hashlib.md5(body, usedforsecurity=False).hexdigest()
     }
     with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
-        list(pool.map(lambda key: s3_client.put_object(Bucket=bucket, Key=key, Body=wanted[key]), wanted))
+        for keys in _waves(wanted):
+            list(pool.map(lambda key: s3_client.put_object(Bucket=bucket, Key=key, Body=wanted[key]), keys))
     return Uploaded(uploaded=len(wanted), unchanged=len(bodies) - len(wanted))
+
+
+def _waves(keys: Iterable[str]) -> list[list[str]]:
+    """The keys, the first of each folder, then the second of each, …: so those of a folder land in order of name."""
+    waves: dict[int, list[str]] = {}
+    folders = Counter[str]()
+    for key in sorted(keys, key=natural_key):
+        folder, _, _ = key.rpartition("/")
+        waves.setdefault(folders[folder], []).append(key)
+        folders[folder] += 1
+    return [*waves.values()]
 
 
 def _number(value: int | list[Any]) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, ContractError
 from waybill.contracts.contract import HISTORY_COLUMNS
+from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.schema import (
+    LAYOUT,
     column_definition,
     create_statements,
     derived_statements,
@@ -72,6 +75,43 @@ def _changed_key(connection: Connection, contract: Contract) -> list[str]:
     return problems
 
 
+def _changed_order(connection: Connection, contract: Contract) -> list[str]:
+    """Two loaded files of a period between which another `fileOrder` than before would decide otherwise.
+
+    The rows that are there were merged in the order of before. If no two files change places, the change is harmless.
+    """
+    before = connection.execute(
+        "select file_order from waybill.contract where dataset = %s order by contract_id desc limit 1",
+        (contract.table,),
+    ).fetchone()
+    if not contract.is_dataset or before is None or before[0] == contract.file_order:
+        return []
+    now, then = (order_sql(replace(contract, file_order=order), "f") for order in (contract.file_order, before[0]))
+    swapped = connection.execute(
+        sql.SQL(
+            """
+            with placed as (
+              select f.object_key, f.period, row_number() over (order by {now}) as now,
+                row_number() over (order by {then}) as before
+              from waybill.load_file as f
+              where f.dataset = {dataset} and f.status = 'loaded'
+            ),
+            compared as (
+              select p.*, lag(p.object_key) over in_order as earlier_key, lag(p.now) over in_order as earlier_now
+              from placed as p
+              window in_order as (order by p.before)
+            )
+            select earlier_key, object_key, period from compared where now < earlier_now order by before limit 1
+            """
+        ).format(now=now, then=then, dataset=sql.Literal(contract.table))
+    ).fetchone()
+    if swapped is None:
+        return []
+    first, second, period = swapped
+    change = f"fileOrder is {contract.file_order} and was {before[0]}"
+    return [f"{change}, which changes the order of two loaded files of {period}: {first}, {second}"]
+
+
 def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
     """Whether the tables that are there were made for another load mode: table and view have changed places."""
     has_view = relation(contract) != sql.Identifier(contract.domain, contract.name)
@@ -95,6 +135,7 @@ def missing_columns(connection: Connection, contract: Contract) -> list[Column] 
         if not existing:
             return None
         problems = _changed_columns(contract, existing) + _changed_key(connection, contract)
+        problems += _changed_order(connection, contract)
     if problems:
         raise ContractError(
             f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns: "
@@ -120,8 +161,8 @@ def ensure(connection: Connection, contract: Contract) -> None:
     """
 
     def is_there() -> bool:
-        latest = "select sha256 from waybill.contract where dataset = %s order by contract_id desc limit 1"
-        return connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256,)
+        latest = "select sha256, layout from waybill.contract where dataset = %s order by contract_id desc limit 1"
+        return connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256, LAYOUT)
 
     if is_there():  # without the lock: the every-day case is free of waiting
         return
@@ -144,8 +185,9 @@ def ensure(connection: Connection, contract: Contract) -> None:
     if is_changed_version(connection, contract):
         log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
     connection.execute(
-        "insert into waybill.contract (dataset, version, sha256, document) values (%s, %s, %s, %s)",
-        (contract.table, contract.version, contract.sha256, contract.document),
+        "insert into waybill.contract (dataset, version, sha256, document, file_order, layout) "
+        "values (%s, %s, %s, %s, %s, %s)",
+        (contract.table, contract.version, contract.sha256, contract.document, contract.file_order, LAYOUT),
     )
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 from psycopg import sql
 
 from waybill.contracts import Column, Contract
+from waybill.warehouse.file_order import order_sql
 
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
+LAYOUT = 2
+"""Of views and functions: raise it when their form changes, so that the next load makes them again."""
 
 
 def relation(contract: Contract) -> sql.Identifier:
@@ -186,7 +189,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
               inner join waybill.load_file as f on s._file_id = f.file_id
               where s._delivered < _period_end
                 and not exists (select from {table} as c where {equal} and c._delivered < _period_end)
-              order by {key}, f.period desc, f.object_key collate "C" desc
+              order by {key}, {newest_first}
             ) as k"""
     ).format(
         current=columns_sql(contract.names, "t"),
@@ -194,6 +197,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         table=table,
         superseded=superseded_relation(contract),
         key=columns_sql(contract.row_key, "s"),
+        newest_first=order_sql(contract, "f", descending=True),
         equal=equal_sql("c", "s", contract.row_key),
     )
     if contract.load_mode == "merge":
@@ -215,20 +219,21 @@ def standing_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
     return sql.SQL(
         """select distinct on ({key}) {names}, v._file_id, v._record, v._delivered
             from (
-              select s.*, f.period as _period, f.object_key as _object_key,
+              select s.*, row_number() over in_order as _place,
                 row_number() over in_order = 1
                 or jsonb_build_array({content}) <> lag(jsonb_build_array({content})) over in_order as _is_news
               from {source} as s
               inner join waybill.load_file as f on s._file_id = f.file_id
-              window in_order as (partition by {key_of_s} order by f.period, f.object_key collate "C")
+              window in_order as (partition by {key_of_s} order by {order})
             ) as v
             where v._is_news
-            order by {key}, v._period desc, v._object_key collate "C" desc"""
+            order by {key}, v._place desc"""
     ).format(
         key=columns_sql(contract.key, "v"),
         names=columns_sql(contract.names, "v"),
         content=columns_sql(contract.content, "s"),
         source=source,
+        order=order_sql(contract, "f"),
         key_of_s=columns_sql(contract.key, "s"),
     )
 
