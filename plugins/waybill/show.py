@@ -207,13 +207,18 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
     return [head, checks, files, *([warnings] if warnings.row_count else [])]
 
 
-def quarantine_tables(counts: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> list[Table]:
-    """Open rejects by reason, and some of them by file and record."""
-    reasons = _table("Open rows by reason", [("reason", False), ("rows", True), ("files", True)])
+def quarantine_tables(
+    dataset: str, counts: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]], total: int
+) -> list[Table]:
+    """Open rejects of a dataset by reason, and some of them by file and record."""
+    reasons = _table(
+        f"{dataset}: {text(total)} open rows by reason; a row may have several",
+        [("reason", False), ("rows", True), ("files", True)],
+    )
     for reason, number, files in counts:
         reasons.add_row(reason, text(number), text(files))
     records = _table(
-        "Rows",
+        f"{of_all(len(rows), total)} rows, those of the newest files first",
         [("file id", True), ("file", False), ("record", True), ("reasons", False), ("contract", False)],
     )
     for file_id, key, record, why, version in rows:
@@ -233,12 +238,14 @@ def replay_table(replayed: Sequence[Replayed]) -> Table:
     return table
 
 
-def alerts_text(rows: Sequence[tuple[Any, ...]]) -> Text:
-    """Alerts, newest first: when, over which channels, and what was said."""
+def alerts_text(rows: Sequence[tuple[Any, ...]], total: int) -> Text:
+    """Alerts, newest first: when, over which channels, and what was said; last how many of all they are."""
     lines = Text() if rows else Text("No alert was raised.")
     for raised_at, kind, channels, message in rows:
         sent = f"sent over {', '.join(channels)}" if channels else "sent over nothing"
         lines.append(f"{raised_at:%Y-%m-%d %H:%M %Z}  {kind}, {sent}\n", "bold").append(f"{message}\n\n")
+    if len(rows) < total:
+        lines.append(f"{of_all(len(rows), total)}, the newest first: --limit shows more.\n")
     return lines
 
 

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from fastapi.routing import APIRoute
+from rich.console import Console
 
 from landing_support import TRAFFIC, csv_body
 from messaging_months import RUN, build_month, database, migrate, month, put, report_rows, sample, take_in_month
 from view_support import Page, Someone, access_of, check_inert, client_of, fill_report
+from waybill import show
 from waybill.books import known_gaps
 from waybill.contracts import load_all
 from waybill.intake import changes, file_warnings
 from waybill.intake.ledger import Run
+from waybill.intake.quarantine import open_by_file
 from waybill.period import Period
 from waybill.publish import publish
 from waybill.settings import settings
@@ -30,7 +33,7 @@ from waybill.stack import Stack
 from waybill.views import business, catalog, history, operations, pages
 from waybill.views.app import make_app
 from waybill.views.rejected import quarantined
-from waybill.views.scope import Scope
+from waybill.views.scope import Scope, Total
 from waybill.views.site import publish_dashboard, site
 from waybill.warehouse.connection import connect, only_read
 from waybill.warehouse.evolution import ensure
@@ -221,6 +224,76 @@ def test_books_are_shown_as_they_are(client: TestClient, dsn: str) -> None:
     assert "balanced" in words
 
 
+def test_counts_are_of_everything_however_little_is_listed(client: TestClient, dsn: str) -> None:
+    """Files, rejected rows, alerts and refusals: the same numbers for all domains together as one by one."""
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        for number in range(70):
+            file_id = connection.execute(
+                "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
+                "contract_sha256, contract_version, code_version, rows_in, rejected, run_id) "
+                "values ('shop.reviews', %s::date + %s, 'b', %s, 'e', 's', 1, 'c', '1', 'v', 3, 3, 'many') "
+                "returning file_id",
+                ("2026-01-01", number, f"many-{number}"),
+            ).fetchone()[0]  # type: ignore[index]
+            for record in range(3):
+                connection.execute(
+                    "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
+                    "values (%s, %s, '{ragged,json}', '7', '1')",
+                    (file_id, record),
+                )
+            connection.execute(
+                "insert into waybill.alert values ('shop_daily', %s, 'failure', 'it failed')", (f"run {number}",)
+            )
+            connection.execute(
+                "insert into waybill.refusal (dataset, period, object_key, message) "
+                "values ('shop.reviews', '2026-01-01', %s, 'no')",
+                (f"refused-{number}",),
+            )
+            connection.execute(
+                "insert into waybill.check_result (subject, cadence, period, check_name, severity, observed, operator, "
+                "threshold, passed) values ('shop.reviews', 'day', %s::date + %s, 'c', 'warning', 1, '=', 0, false)",
+                ("2026-01-01", number),
+            )
+        shop, messaging = (operations.totals(connection, Scope((name,))) for name in ("shop", "messaging"))
+        both = operations.totals(connection, Scope(("messaging", "shop")))
+        assert (shop.books, shop.rejected, shop.failed, shop.refusals, shop.alerts) == (70, 210, 70, 70, 70)
+        for name in ("books", "rejected", "failed", "refusals", "alerts"):
+            assert getattr(both, name) == getattr(shop, name) + getattr(messaging, name), name
+        rejected = connection.execute(
+            "select count(*) from waybill.quarantine inner join waybill.load_file using (file_id) "
+            "where status = 'loaded' and resolved_as is null and dataset like 'messaging.%'"
+        ).fetchone()
+        assert (messaging.rejected,) == rejected
+        assert operations.totals(connection, Scope(("shop",), "many")).rejected == 210
+        assert operations.totals(connection, Scope(("shop",), "other")).books == 0
+        files, total = history.loads(connection, Scope(("shop",)), None, 2)
+        assert (len(files), total.place(2), total.has_more(1), total.has_more(2)) == (20, "51 to 70 of 70", True, False)
+        contract = catalog.contracts()["shop.reviews"]
+        rows, total = quarantined(connection, contract, page=5)
+        assert (len(rows), total.place(5), total.has_more(5)) == (10, "201 to 210 of 210", False)
+        assert quarantined(connection, contract, page=6) == ([], total)
+        assert quarantined(connection, contract, reason="json", is_open=False)[1].rows == 0
+        counts, listed, open_rows = open_by_file(connection, "shop.reviews", 20)
+        assert (open_rows, len(listed)) == (210, 20)
+        assert counts == [("json", 210, 70), ("ragged", 210, 70)]
+        console = Console(width=120, record=True, file=io.StringIO())
+        show.show(console, *show.quarantine_tables("shop.reviews", counts, listed, open_rows))
+        assert "20 of 210" in console.file.getvalue()  # type: ignore[attr-defined]
+    words = " ".join(Page(client.get("/operations/loads.html?domain=messaging").text).text.split())
+    with connect(dsn) as connection:
+        (files_count,) = connection.execute("select count(*) from waybill.load_file").fetchone()  # type: ignore[misc]
+    assert f"1 to {min(50, files_count)} of {files_count} files" in words
+
+
+def test_more_than_one_can_page_through_is_said() -> None:
+    total = Total.of(10_001)
+    assert (total.place(200), total.has_more(199), total.has_more(200)) == (
+        "9,951 to 10,000 of more than 10,000",
+        True,
+        False,
+    )
+
+
 def test_books_out_of_balance_come_first(dsn: str) -> None:
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         connection.execute("alter table waybill.load_file drop constraint books_balance")
@@ -355,10 +428,10 @@ def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
                 "values (%s, %s, '{ragged}', %s, '1')",
                 (file_id, record, line),
             )
-        rows, has_more = quarantined(connection, contract)
+        rows, total = quarantined(connection, contract)
     assert "secret" not in str(rows)
     assert ("country", "DE") in rows[0].values
-    assert (len(rows), has_more, rows[1].can_be_replayed) == (2, False, False)
+    assert (len(rows), total.rows, rows[1].can_be_replayed) == (2, 2, False)
 
 
 def test_the_reader_cannot_write_nor_ask_for_long(reader_dsn: str) -> None:
@@ -630,14 +703,14 @@ def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_
         for period in june:
             changes.record(connection, report, [period.start], None, period.cadence)
         scope = Scope(("shop",))
-        assert history.rebuilds(connection, scope) == [], "three periods were built, each once"
+        assert history.rebuilds(connection, scope) == ([], False), "three periods were built, each once"
         files += [load(f"sales-{n}", "shop.transactions") for n in range(2, 32)]
         fill_report(connection, catalog.contracts()[report], june[2])
         connection.execute(
             "update waybill.publication set file_ids = %s where report = %s", ([files[0], *files[2:]], report)
         )
         changes.record(connection, report, [june[2].start], None, "month")
-        (found,) = history.rebuilds(connection, scope)
+        ((found,), _) = history.rebuilds(connection, scope)
         assert found["period"].key == "2026-06"
         assert found["files_count"] == 30
         assert found["files"] == [f"sales-{n}" for n in range(12, 32)]

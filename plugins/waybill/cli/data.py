@@ -208,9 +208,9 @@ def quarantine(
 
     contract = _dataset(domain, dataset)
     with connect() as connection:
-        counts, rows = open_by_file(connection, contract.table, limit)
+        counts, rows, total = open_by_file(connection, contract.table, limit)
     if counts:
-        show.show(console, *show.quarantine_tables(counts, rows))
+        show.show(console, *show.quarantine_tables(contract.table, counts, rows, total))
     else:
         console.print(f"No row of {contract.table} is in quarantine.")
 
@@ -281,7 +281,8 @@ def alerts(limit: Annotated[int, typer.Option(help="At most so many.", min=1)] =
             "select raised_at, kind, channels, message from waybill.alert order by raised_at desc limit %s",
             (limit,),
         ).fetchall()
-    console.print(show.alerts_text(rows), soft_wrap=True)
+        counted = connection.execute("select count(*) from waybill.alert").fetchone()
+    console.print(show.alerts_text(rows, counted[0] if counted else 0), soft_wrap=True)
 
 
 contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, and try a proposed one.")

@@ -101,8 +101,8 @@ def still_rejected(connection: Connection, file_id: int, contract_version: str, 
 
 def open_by_file(
     connection: Connection, dataset: str, limit: int
-) -> tuple[list[tuple[str, int, int]], list[tuple[int, str, int, list[str], str]]]:
-    """Open rejects of a dataset: (reason, rows, files), and the newest (file id, key, record, reasons, contract)."""
+) -> tuple[list[tuple[str, int, int]], list[tuple[int, str, int, list[str], str]], int]:
+    """Open rejects: (reason, rows, files), the newest (file id, key, record, reasons, contract), and how many rows."""
     counts = connection.execute(
         "select reason, count(*), count(distinct q.file_id) from waybill.quarantine as q "
         "inner join waybill.load_file as f using (file_id), unnest(q.reasons) as reason "
@@ -116,4 +116,10 @@ def open_by_file(
         "order by q.file_id desc, q.record limit %s",
         (dataset, limit),
     ).fetchall()
-    return counts, rows
+    total = connection.execute(
+        "select count(*) from waybill.quarantine as q inner join waybill.load_file as f using (file_id) "
+        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null",
+        (dataset,),
+    ).fetchone()
+    assert total
+    return counts, rows, int(total[0])

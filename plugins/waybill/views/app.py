@@ -182,6 +182,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                 pages.operations(
                     scope,
                     dag_id,
+                    totals=operations.totals(connection, scope),
                     freshness=operations.freshness(connection, scope, today),
                     balances=operations.balances(connection, scope),
                     refusals=operations.refusals(connection, scope),
@@ -189,6 +190,8 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                     warnings=operations.warnings(connection, scope),
                     checks=operations.checks(connection, scope),
                     alerts=operations.alerts(connection, scope),
+                    periods_checked=operations.PERIODS_CHECKED,
+                    periods_expected=operations.PERIODS_EXPECTED,
                 )
             )
 
@@ -203,14 +206,15 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         scope = _scope(domain, dag_id, run_id)
         _dataset(scope, dataset)
         with access.reader() as connection:
-            files, has_more = history.loads(connection, scope, dataset, page)
-        return _html(pages.loads(scope, dag_id, files, dataset, page, has_more=has_more))
+            files, total = history.loads(connection, scope, dataset, page)
+        return _html(pages.loads(scope, dag_id, files, dataset, page, total))
 
     @app.get("/operations/changes.html")
     def changes(domain: str | None = None, dag_id: str | None = None) -> Response:
         scope = _scope(domain, dag_id, None)
         with access.reader() as connection:
-            return _html(pages.changes(scope, dag_id, history.rebuilds(connection, scope)))
+            builds, has_more = history.rebuilds(connection, scope)
+        return _html(pages.changes(scope, dag_id, builds, has_more=has_more))
 
     @app.get("/operations/difference.html")
     def difference(report: str, period: str, dag_id: str | None = None) -> Response:
@@ -244,7 +248,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         with access.reader() as connection:
             chosen = dataset or rejected.most_rejected(connection, scope)
             contract = catalog.contracts()[chosen]
-            rows, has_more = rejected.quarantined(
+            rows, total = rejected.quarantined(
                 connection,
                 contract,
                 reason=reason,
@@ -252,7 +256,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                 is_open=state != "resolved",
                 page=page,
             )
-            reasons = rejected.reasons(connection, chosen)
+            reasons = rejected.reasons(connection, chosen, is_open=state != "resolved")
         replay_dag = dag_of(contract.domain) or ""
         return _html(
             pages.quarantine(
@@ -263,7 +267,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                 reasons=reasons,
                 filters={"reason": reason or "", "file_id": file_id, "state": state},
                 page=page,
-                has_more=has_more,
+                total=total,
                 replay_dag=replay_dag if access.may_run(request, replay_dag) else None,
             )
         )

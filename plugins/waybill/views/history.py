@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill.intake import file_warnings
 from waybill.period import Period
-from waybill.views.scope import PAGE_ROWS, Scope
+from waybill.views.scope import LISTED_ROWS, PAGE_ROWS, Scope, Total
 
 FILES_OF_RUN = 500_000
 """A run's files are looked for among so many of the newest."""
@@ -18,41 +18,54 @@ CHANGES = 200_000
 FILES_OF_CHANGE = 20
 
 
-def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) -> tuple[list[dict[str, Any]], bool]:
-    """(files that were loaded, newest first, with their warnings; whether there are more) of a page of fifty."""
+def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) -> tuple[list[dict[str, Any]], Total]:
+    """(files that were loaded, newest first, with their warnings; how many there are) of a page of fifty."""
+    parameters = {
+        "datasets": [name for name in scope.datasets if dataset in (None, name)],
+        "run_id": scope.run_id,
+        "of_run": FILES_OF_RUN,
+        "listed": LISTED_ROWS,
+        "limit": PAGE_ROWS,
+        "offset": (page - 1) * PAGE_ROWS,
+    }
+    counted = connection.execute(
+        sql.SQL("select count(*) from (select from waybill.load_file where {} limit %(listed)s + 1) as files").format(
+            sql.SQL(_LOADS)
+        ),
+        parameters,
+    ).fetchone()
+    assert counted
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
-            """
+            sql.SQL("""
             select
               file_id, dataset, period, bucket, object_key, size_bytes, status, contract_version, run_id, loaded_at,
               rows_in, inserted, updated, unchanged, rejected, duplicate, stale, filtered
             from waybill.load_file
-            where dataset = any(%(datasets)s)
-              and (
-                %(run_id)s::text is null
-                or run_id = %(run_id)s and file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
-              )
+            where {}
             order by file_id desc
             limit %(limit)s offset %(offset)s
-            """,
-            {
-                "datasets": [name for name in scope.datasets if dataset in (None, name)],
-                "run_id": scope.run_id,
-                "of_run": FILES_OF_RUN,
-                "limit": PAGE_ROWS + 1,
-                "offset": (page - 1) * PAGE_ROWS,
-            },
+            """).format(sql.SQL(_LOADS)),
+            parameters,
         )
         .fetchall()
     )
-    shown = rows[:PAGE_ROWS]
-    warnings = file_warnings.of_files(connection, [row["file_id"] for row in shown])
-    return [row | {"warnings": warnings.get(row["file_id"], [])} for row in shown], len(rows) > PAGE_ROWS
+    warnings = file_warnings.of_files(connection, [row["file_id"] for row in rows])
+    return [row | {"warnings": warnings.get(row["file_id"], [])} for row in rows], Total.of(counted[0])
 
 
-def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
-    """The newest times at which a report's period got another content, with the files that came shortly before.
+_LOADS = """
+dataset = any(%(datasets)s)
+and (
+  %(run_id)s::text is null
+  or run_id = %(run_id)s and file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
+)
+"""
+
+
+def rebuilds(connection: Connection, scope: Scope) -> tuple[list[dict[str, Any]], bool]:
+    """(the newest times at which a report's period got another content, whether there are more), with the files before.
 
     The files are the last ones to change a dataset between the content before and this one, of those that the report
     rests on. `files_count` says how many there are, among the last 10,000 changes.
@@ -98,12 +111,13 @@ def rebuilds(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
                 "datasets": scope.datasets,
                 "changes": CHANGES,
                 "files": FILES_OF_CHANGE,
-                "limit": PAGE_ROWS,
+                "limit": PAGE_ROWS + 1,
             },
         )
         .fetchall()
     )
-    return [
+    found = [
         row | {"period": Period.of(row["cadence"], row["day"]), "files": list(reversed(row["files"] or []))}
-        for row in rows
+        for row in rows[:PAGE_ROWS]
     ]
+    return found, len(rows) > PAGE_ROWS

@@ -30,6 +30,8 @@ PERIODS_EXPECTED = 31
 """How many of a domain's newest periods are looked at for what is missing."""
 ALERTS = 10
 BOOKS = 40
+COUNTED = 10_000
+"""So many of a dataset's newest files and periods are counted, so that their number does not matter."""
 WARNINGS = 40
 
 
@@ -139,6 +141,88 @@ group by f.period, f.dataset
 order by f.period desc, f.dataset
 limit %(limit)s
 """
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How many there are of what the page lists the newest of."""
+
+    books: int
+    """Periods of datasets with files; of a run, those that it loaded files for."""
+    rejected: int
+    """Rows that wait in quarantine."""
+    failed: int
+    """Results of checks that did not pass."""
+    refusals: int
+    alerts: int
+    is_cut: bool
+    """Whether a dataset has more files than are counted."""
+
+
+def totals(connection: Connection, scope: Scope) -> Totals:
+    """The numbers on top of the page: of everything in the scope, however much of it is listed."""
+    files = sql.SQL(_FILES_OF_RUN if scope.run_id else _FILES)
+    row = connection.execute(
+        sql.SQL(_TOTALS).format(files=files),
+        {
+            "datasets": scope.datasets,
+            "subjects": scope.subjects,
+            "dags": _dags(scope),
+            "run_id": scope.run_id,
+            "counted": COUNTED,
+            "of_run": FILES_OF_RUN,
+        },
+    ).fetchone()
+    assert row
+    return Totals(*row)
+
+
+_FILES = """
+select d.dataset, f.period, f.rejected, f.place
+from unnest(%(datasets)s::text[]) as d (dataset)
+cross join lateral (
+  select newest.*, row_number() over () as place
+  from (
+    select f.period, f.rejected
+    from waybill.load_file as f
+    where f.dataset = d.dataset and f.status = 'loaded'
+    order by f.period desc
+    limit %(counted)s + 1
+  ) as newest
+) as f
+"""
+_FILES_OF_RUN = """
+select dataset, period, rejected, 0 as place
+from waybill.load_file
+where status = 'loaded' and dataset = any(%(datasets)s) and run_id = %(run_id)s
+  and file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
+"""
+_TOTALS = """
+with files as ({files})
+select
+  (select count(distinct (dataset, period)) from files where place <= %(counted)s),
+  (select coalesce(sum(rejected), 0)::bigint from files where place <= %(counted)s),
+  (
+    select count(*)
+    from waybill.check_result
+    where not passed and subject = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
+  ),
+  (
+    select count(*)
+    from waybill.refusal
+    where dataset = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
+  ),
+  (
+    select count(*)
+    from waybill.alert
+    where dag_id = any(%(dags)s) and (%(run_id)s::text is null or run_id = %(run_id)s) and kind <> 'success'
+  ),
+  exists (select from files where place > %(counted)s)
+"""
+
+
+def _dags(scope: Scope) -> list[str]:
+    return [dag for domain in scope.domains if (dag := dag_of(domain))]
 
 
 def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
@@ -306,14 +390,13 @@ def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
 
 def alerts(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     """The newest alerts of the scope's DAGs."""
-    dags = [dag for domain in scope.domains if (dag := dag_of(domain))]
     return (
         connection.cursor(row_factory=dict_row)
         .execute(
             "select dag_id, run_id, kind, message, channels, raised_at from waybill.alert "
             "where dag_id = any(%(dags)s) and (%(run_id)s::text is null or run_id = %(run_id)s) "
             "and kind <> 'success' order by raised_at desc limit %(limit)s",
-            {"dags": dags, "run_id": scope.run_id, "limit": ALERTS},
+            {"dags": _dags(scope), "run_id": scope.run_id, "limit": ALERTS},
         )
         .fetchall()
     )

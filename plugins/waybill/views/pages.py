@@ -21,7 +21,7 @@ from waybill.views.business import Page
 from waybill.views.difference import Difference
 from waybill.views.rejected import Rejected
 from waybill.views.report_page import Provenance, as_data
-from waybill.views.scope import Scope
+from waybill.views.scope import Scope, Total
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"
@@ -108,8 +108,7 @@ def loads(
     files: Iterable[Mapping[str, Any]],
     dataset: str | None,
     page: int,
-    *,
-    has_more: bool,
+    total: Total,
 ) -> str:
     """The history of loads, a page of it."""
     return _render(
@@ -119,13 +118,13 @@ def loads(
         files=files,
         dataset=dataset or "",
         page=page,
-        has_more=has_more,
+        total=total,
     )
 
 
-def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]]) -> str:
+def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> str:
     """Which reports got another content, and when."""
-    return _render("changes.html", section="changes", **_around(scope, dag_id), builds=builds)
+    return _render("changes.html", section="changes", **_around(scope, dag_id), builds=builds, has_more=has_more)
 
 
 def difference(scope: Scope, dag_id: str | None, contract: Contract, period: str, found: Difference | None) -> str:
@@ -144,7 +143,7 @@ def quarantine(
     reasons: Sequence[tuple[str, int]],
     filters: Mapping[str, Any],
     page: int,
-    has_more: bool,
+    total: Total,
     replay_dag: str | None,
 ) -> str:
     """Rejected rows of a dataset, a page of them; with `replay_dag` they can be tried again."""
@@ -157,6 +156,6 @@ def quarantine(
         reasons=reasons,
         filters=filters,
         page=page,
-        has_more=has_more,
+        total=total,
         replay_dag=replay_dag,
     )

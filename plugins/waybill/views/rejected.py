@@ -18,7 +18,7 @@ from waybill.contracts import Contract
 from waybill.intake.ledger import COUNTS, Run
 from waybill.masking import RESTRICTED
 from waybill.period import Period
-from waybill.views.scope import PAGE_ROWS, Scope
+from waybill.views.scope import PAGE_ROWS, Scope, Total
 
 REPLAYED_AT_ONCE = 200
 LOOKED_AT = 20_000
@@ -40,6 +40,19 @@ newest as (
   cross join lateral (select * from waybill.quarantine as q where q.file_id = f.file_id order by q.record) as q
   limit %(looked_at)s
 )
+"""
+_PAGE = """
+, found as (
+  select *
+  from newest
+  where (resolved_as is null) = %(is_open)s and (%(reason)s::text is null or %(reason)s = any(reasons))
+)
+select *
+from (select count(*) as total from found) as counted
+left join lateral (
+  select * from found order by period desc, file_id desc, record limit %(limit)s offset %(offset)s
+) as page on true
+order by period desc, file_id desc, record
 """
 
 
@@ -88,15 +101,15 @@ def most_rejected(connection: Connection, scope: Scope) -> str:
     return str(row[0]) if row else scope.datasets[0]
 
 
-def reasons(connection: Connection, dataset: str) -> list[tuple[str, int]]:
-    """(reason, open rows) among the newest rejected rows of a dataset, most frequent first."""
+def reasons(connection: Connection, dataset: str, *, is_open: bool = True) -> list[tuple[str, int]]:
+    """(reason, rows) among the newest rejected rows of a dataset that are open or resolved, most frequent first."""
     return connection.execute(
         sql.SQL(_NEWEST)
         + sql.SQL(
-            "select reason, count(*) from newest, unnest(reasons) as reason where resolved_as is null "
+            "select reason, count(*) from newest, unnest(reasons) as reason where (resolved_as is null) = %(is_open)s "
             "group by reason order by 2 desc, 1 limit 50"
         ),
-        {"dataset": dataset, "file_id": None, "period": None, "looked_at": LOOKED_AT},
+        {"dataset": dataset, "file_id": None, "period": None, "looked_at": LOOKED_AT, "is_open": is_open},
     ).fetchall()
 
 
@@ -109,17 +122,12 @@ def quarantined(
     period: Period | None = None,
     is_open: bool = True,
     page: int = 1,
-) -> tuple[list[Rejected], bool]:
-    """(those of a dataset's newest rejected rows, newest period first; whether there are more) of a page of fifty."""
+) -> tuple[list[Rejected], Total]:
+    """(those of a dataset's newest rejected rows, newest period first; how many there are) of a page of fifty."""
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
-            sql.SQL(_NEWEST)
-            + sql.SQL(
-                "select * from newest where (resolved_as is null) = %(is_open)s "
-                "and (%(reason)s::text is null or %(reason)s = any(reasons)) "
-                "order by period desc, file_id desc, record limit %(limit)s offset %(offset)s"
-            ),
+            sql.SQL(_NEWEST + _PAGE),
             {
                 "dataset": contract.table,
                 "is_open": is_open,
@@ -127,13 +135,13 @@ def quarantined(
                 "file_id": file_id,
                 "period": period.start if period else None,
                 "looked_at": LOOKED_AT,
-                "limit": PAGE_ROWS + 1,
+                "limit": PAGE_ROWS,
                 "offset": (page - 1) * PAGE_ROWS,
             },
         )
         .fetchall()
     )
-    return [_rejected(contract, row) for row in rows[:PAGE_ROWS]], len(rows) > PAGE_ROWS
+    return [_rejected(contract, row) for row in rows if row["file_id"] is not None], Total.of(rows[0]["total"])
 
 
 def _rejected(contract: Contract, row: dict[str, Any]) -> Rejected:

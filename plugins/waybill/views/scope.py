@@ -9,6 +9,31 @@ from waybill.views import catalog
 PAGE_ROWS = 50
 """How many rows a page lists."""
 LAST_PAGE = 200
+LISTED_ROWS = PAGE_ROWS * LAST_PAGE
+"""How many rows one can page through."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many rows a list has over all its pages."""
+
+    rows: int
+    is_cut: bool = False
+    """Whether there are more than are counted."""
+
+    @classmethod
+    def of(cls, counted: int) -> Total:
+        """The total of a list of which at most one row more was counted than one can page through."""
+        return cls(min(counted, LISTED_ROWS), counted > LISTED_ROWS)
+
+    def has_more(self, page: int) -> bool:
+        """Whether a page follows this one."""
+        return page * PAGE_ROWS < self.rows
+
+    def place(self, page: int) -> str:
+        """Which of the rows are on a page: `51 to 100 of 254`; empty for a page without rows."""
+        first, last = (page - 1) * PAGE_ROWS + 1, min(page * PAGE_ROWS, self.rows)
+        return f"{first:,} to {last:,} of {'more than ' if self.is_cut else ''}{self.rows:,}" if first <= last else ""
 
 
 @dataclass(frozen=True)
