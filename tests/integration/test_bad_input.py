@@ -66,9 +66,9 @@ TRAFFIC_FIELDS: Fields = [
     *wrong("reference", "channel_id", "4"),
     ("customer_id", "0", ["range:customer_id", "reference:customer_id"]),
     ("send_date", "2026-04-01", ["after_period"]),
-    ("send_date", "9999-12-31", ["after_period"]),
+    ("send_date", "9999-12-31", ["after_period", "range:send_date"]),
     ("send_date", "2025-02-28", ["too_late"]),
-    ("send_date", "0001-01-01", ["too_late"]),
+    ("send_date", "0001-01-01", ["range:send_date", "too_late"]),
 ]
 CUSTOMER_FIELDS: Fields = [
     *wrong("required", "customer_name", "", " ", '"  "'),

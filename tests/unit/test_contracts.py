@@ -46,16 +46,22 @@ KNOWN_CUSTOMERS = (1, 7)
 
 # --- the rules again, in plain Python -----------------------------------------------------------------------
 
-BLANKS = "[ \\t\\n\\f\\r]*"
+BLANKS = "\t\n\v\f\r\u0085\u200b\u200c\u200d\u2060\ufeff"
+WRITTEN_BY_PROGRAMS = {"NULL", "null", "nan", "NaN", "N/A", "#N/A", "#NA", "<NA>", "#NUM!", "#NULL!", r"\N"}
 
 
 def trimmed(text: str | None) -> str:
-    spaces = "".join(sorted({char for char in text or "" if unicodedata.category(char) == "Zs"}))
-    return (text or "").strip(spaces) if spaces else text or ""
+    separators = {char for char in text or "" if unicodedata.category(char) in ("Zs", "Zl", "Zp")}
+    return (text or "").strip(BLANKS + "".join(sorted(separators)))
+
+
+def as_text(text: str) -> str | None:
+    controls = {char for char in text if unicodedata.category(char) == "Cc"}
+    return text if controls <= set("\t\n\r") else None
 
 
 def as_integer(text: str, bits: int) -> int | None:
-    if not re.fullmatch(f"{BLANKS}[+-]?[0-9]+{BLANKS}", text):
+    if not re.fullmatch("[+-]?[0-9]+", text):
         return None
     value = int(text)
     return value if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1) else None
@@ -63,20 +69,20 @@ def as_integer(text: str, bits: int) -> int | None:
 
 def as_decimal(text: str, precision: int, scale: int) -> Decimal | None:
     fraction = f"([.][0-9]{{1,{scale}}})?" if scale else ""
-    if not re.fullmatch(f"{BLANKS}[+-]?[0-9]+{fraction}{BLANKS}", text):
+    if not re.fullmatch(f"[+-]?[0-9]+{fraction}", text):
         return None
     try:
-        value = Decimal(text.strip())
+        value = Decimal(text)
     except InvalidOperation:
         return None
     return value if abs(value) < 10 ** (precision - scale) else None
 
 
 def as_date(text: str) -> date | None:
-    if not re.fullmatch(f"{BLANKS}[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{BLANKS}", text):
+    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         return None
     try:
-        return date.fromisoformat(text.strip())
+        return date.fromisoformat(text)
     except ValueError:
         return None
 
@@ -87,7 +93,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "numeric(12,2)": lambda text: as_decimal(text, 12, 2),
     "numeric(4,0)": lambda text: as_decimal(text, 4, 0),
     "date": as_date,
-    "text": lambda text: trimmed(text) or None,
+    "text": as_text,
 }
 BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "minimum": lambda value, bound: value >= bound,
@@ -101,11 +107,13 @@ def judge_field(column: Column, text: str | None) -> tuple[Any, list[str]]:
     """The value and the reasons against it."""
     if not trimmed(text):
         return None, [f"required:{column.name}"] if column.required else []
-    value = READ[column.physical_type](text or "")
+    value = READ[column.physical_type](trimmed(text))
     if value is None:
-        return None, [f"type:{column.name}"]
+        return None, [f"control:{column.name}" if column.physical_type == "text" else f"type:{column.name}"]
     options, broken = column.options, []
     if any(not BOUNDS[name](value, options[name]) for name in BOUNDS if name in options):
+        broken.append("range")
+    if column.physical_type == "date" and not date(1900, 1, 1) <= value < date(2036, 4, 1):
         broken.append("range")
     if "maxLength" in options and not options["minLength"] <= len(value) <= options["maxLength"]:
         broken.append("length")
@@ -113,6 +121,8 @@ def judge_field(column: Column, text: str | None) -> tuple[Any, list[str]]:
         broken.append("pattern")
     if column.enum and value not in column.enum:
         broken.append("enum")
+    if column.physical_type == "text" and not column.enum and value in WRITTEN_BY_PROGRAMS:
+        broken.append("placeholder")
     if column.reference and value not in KNOWN_CUSTOMERS:
         broken.append("reference")
     return value, [f"{rule}:{column.name}" for rule in broken]
@@ -179,7 +189,7 @@ WORDS = st.one_of(
     st.sampled_from(["AB", " AB ", "A\u00e9", "it's", "B", " B", "b", "NULL", "x" * 1000]),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5),
 )
-TEXTS = st.one_of(st.none(), st.sampled_from(["", " ", "  ", "\u00a0", "\t"]), NUMBERS, DATES, WORDS)
+TEXTS = st.one_of(st.none(), st.sampled_from(["", " ", "  ", "\u00a0", "\t", "\u200b\ufeff"]), NUMBERS, DATES, WORDS)
 GOOD: list[str | None] = ["2026-03-01", "1", "1", "1", "1", "2000-01-01", "abc", "AB", "B", "7"]
 FITTING = [DATES, NUMBERS, NUMBERS, NUMBERS, NUMBERS, DATES, WORDS, WORDS, WORDS, NUMBERS]
 

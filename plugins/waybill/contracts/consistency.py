@@ -125,6 +125,16 @@ def _of_files(contract: Contract) -> Iterator[Problem]:
             yield Problem(_column(contract, column), "onlyValuesOf is for one column, of the type text")
         if column.date_forms != Column.date_forms and column.physical_type != "date":
             yield Problem(_column(contract, column), "dateForms are for columns of the type date")
+        if {"M/D/YYYY", "D/M/YYYY"} <= set(column.date_forms):
+            yield Problem(_column(contract, column), "dateForms must not have M/D/YYYY and D/M/YYYY both")
+        if column.max_years_ahead != Column.max_years_ahead and column.physical_type not in ("date", "timestamptz"):
+            yield Problem(_column(contract, column), "maxYearsAhead is for columns of the type date or timestamptz")
+        if column.physical_type != "text" and (
+            column.allows_placeholders or column.control_characters not in ("layout", "none")
+        ):
+            yield Problem(
+                _column(contract, column), "allowsPlaceholders and controlCharacters are for columns of the type text"
+            )
 
 
 def _of_rules(contract: Contract) -> Iterator[Problem]:

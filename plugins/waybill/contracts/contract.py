@@ -15,6 +15,7 @@ from waybill.settings import settings
 Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
 FileOrder = Literal["landing", "name"]
+ControlCharacters = Literal["none", "layout", "any"]
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 """What a history has beside its contract's columns."""
 
@@ -63,6 +64,12 @@ class Column:
     """Words that stand for an absent value, in any case."""
     date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
     """How a date may be written: some of `DATE_FORMS`."""
+    max_years_ahead: int = 10
+    """A date or instant that lies more years after its file's period is implausible, unless there is a maximum."""
+    control_characters: ControlCharacters = "layout"
+    """Which control characters a text may have: tabs and line ends by default."""
+    allows_placeholders: bool = False
+    """Whether a text like NULL or #N/A is a value."""
     index: Literal["ascending", "descending"] | None = None
     """An index of the column alone, and its direction."""
     only_values_of: str | None = None

@@ -9,11 +9,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
-from waybill.contracts.contract import FileOrder, LoadMode
+from waybill.blanks import strip
+from waybill.contracts.contract import ControlCharacters, FileOrder, LoadMode
 from waybill.contracts.standard import Problem, Steps, likeliest
 from waybill.settings import PREFIX, Settings
 
-DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY")
+DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY", "D/M/YYYY")
 
 
 class Values(NamedTuple):
@@ -77,7 +78,7 @@ def _is_list_of(value: object, allows: Callable[[Any], bool]) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.strip() == value != ""
+    return isinstance(value, str) and strip(value) == value != ""
 
 
 def _is_row_rule(value: object) -> bool:
@@ -124,8 +125,11 @@ OF_TABLE: Final[Mapping[str, Values]] = {
 }
 """Of the schema object."""
 OF_COLUMN: Final[Mapping[str, Values]] = {
+    "allowsPlaceholders": boolean().only_for(*_FILES),
+    "controlCharacters": one_of(*get_args(ControlCharacters)).only_for(*_FILES),
     "dateForms": some_of(*DATE_FORMS).only_for(*_FILES),
     "index": one_of("ascending", "descending").only_for(*_DERIVED),
+    "maxYearsAhead": whole_number().only_for(*_FILES),
     "nullWords": TEXTS.only_for(*_FILES),
     "onlyValuesOf": Values(f"a setting with values: {', '.join(_LISTS)}", lambda value: value in _LISTS, _FILES),
 }

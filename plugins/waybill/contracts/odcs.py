@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from waybill.contracts import consistency, semantics
-from waybill.contracts.contract import Check, Column, Contract, ContractError, RowRule
+from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
@@ -67,6 +67,8 @@ def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) ->
 def _column(raw: Mapping[str, Any]) -> Column:
     reference, infers_unknown, in_force_on = _reference(raw)
     custom = values_of(raw)
+    # Two keys must not differ by what nobody can see.
+    controls: ControlCharacters = "none" if raw.get("primaryKey") or raw.get("unique") else "layout"
     return Column(
         name=raw["name"],
         description=raw.get("description", ""),
@@ -86,6 +88,9 @@ def _column(raw: Mapping[str, Any]) -> Column:
         business_name=raw.get("businessName"),
         null_words=tuple(custom.get("nullWords", [])),
         date_forms=tuple(custom.get("dateForms", Column.date_forms)),
+        max_years_ahead=custom.get("maxYearsAhead", Column.max_years_ahead),
+        control_characters=custom.get("controlCharacters", controls),
+        allows_placeholders=custom.get("allowsPlaceholders", False),
         index=custom.get("index"),
         only_values_of=_setting(custom.get("onlyValuesOf")),
     )

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
+from waybill.blanks import strip
 from waybill.contracts import custom_properties
 from waybill.contracts.contract import numeric_digits
 from waybill.contracts.custom_properties import is_number, values_of
@@ -360,7 +361,7 @@ def _not_of_type(value: Any, kind: str) -> str | None:
 def _no_text_of(value: Any, kind: str) -> str | None:
     if not isinstance(value, str):
         return f"{value!r} is no text as YAML reads it: write it in quotes"
-    if value.strip() != value or not value:
+    if strip(value) != value or not value:
         return f"{value!r} is empty or has blanks around it, which are trimmed from what arrives"
     try:
         _READERS[kind](value)

@@ -1,74 +1,46 @@
-"""Compile a contract into one DuckDB query that types every row and collects all reasons against it.
-
-The text forms that a type accepts are regular expressions here, because DuckDB's casts are lenient:
-`1.5`, `1e3` and `1_000` all cast to an integer.
-"""
+"""Compile a contract into one DuckDB query that types every row and collects all reasons against it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import date, datetime
 
-from waybill.blanks import BLANKS
-from waybill.contracts.contract import Column, Contract, numeric_digits
+from waybill.contracts.contract import Column, Contract
+from waybill.contracts.quoting import identifier, literal
+from waybill.contracts.values import (
+    cast,
+    is_blank,
+    other_order,
+    read_slashed,
+    slashed_form,
+    stripped,
+    typed,
+)
 from waybill.period import Period
 from waybill.settings import settings
 
-_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_DATE = rf"\s*{_DAY}\s*"
-_TIME = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
-_TIMESTAMP = rf"\s*{_DAY}[ T]{_TIME}\s*"
-_MONTH_FIRST = "[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
-_FORMS = {
-    "integer": r"\s*[+-]?[0-9]+\s*",
-    "bigint": r"\s*[+-]?[0-9]+\s*",
-    "date": _DATE,
-    "timestamptz": _TIMESTAMP,
-    "boolean": r"\s*(?i:true|false|t|f|1|0)\s*",
-    "uuid": r"\s*[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\s*",
-}
-_DATE_PATTERNS = {"YYYY-MM-DD": _DAY, "M/D/YYYY": _MONTH_FIRST}
-
-
-def identifier(name: str) -> str:
-    """`name` quoted for DuckDB."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: object) -> str:
-    """`value` as a DuckDB literal; only for text of the contract, data never becomes SQL."""
-    if isinstance(value, bool | int | float):
-        return str(value).lower()
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def duckdb_type(column: Column) -> str:
-    """The DuckDB type whose Arrow form PostgreSQL reads as the column's physical type."""
-    if digits := numeric_digits(column.physical_type):
-        return f"decimal({digits[0]},{digits[1]})"
-    return "varchar" if column.physical_type == "text" else column.physical_type
-
-
-def _form(column: Column) -> str | None:
-    if digits := numeric_digits(column.physical_type):
-        fraction = rf"([.][0-9]{{1,{digits[1]}}})?" if digits[1] else ""
-        return rf"\s*[+-]?[0-9]+{fraction}\s*"
-    if "M/D/YYYY" in column.date_forms:
-        return rf"\s*({'|'.join(_DATE_PATTERNS[form] for form in column.date_forms)})\s*"
-    return _FORMS.get(column.physical_type)
-
-
-def _cast(column: Column) -> str:
-    raw = _present(column)
-    kind = duckdb_type(column)
-    if "M/D/YYYY" in column.date_forms:
-        return f"coalesce(try_cast({raw} as date), try_strptime(trim({raw}), '%m/%d/%Y')::date)"
-    if kind == "timestamptz":  # the cast wants seconds before an offset
-        seconds = rf"regexp_replace({raw}, '([ T][0-9]{{2}}:[0-9]{{2}})(Z|[+-])', '\1:00\2')"
-        return f"coalesce(try_cast({raw} as {kind}), try_cast({seconds} as {kind}))"
-    if kind in ("boolean", "uuid"):  # these casts do not pass over blanks
-        raw = f"trim({raw})"
-    return f"nullif(trim({raw}), '')" if kind == "varchar" else f"try_cast({raw} as {kind})"
+_EARLIEST = "1900-01-01"
+"""An earlier date is implausible unless the contract has a minimum of its own."""
+PLACEHOLDERS = (
+    r"\N",
+    "NULL",
+    "null",
+    "(null)",
+    "[NULL]",
+    "<NA>",
+    "NaN",
+    "nan",
+    "N/A",
+    "#N/A",
+    "#NA",
+    "#REF!",
+    "#VALUE!",
+    "#NAME?",
+    "#DIV/0!",
+    "#NUM!",
+    "#NULL!",
+)
+"""What programs write in place of a text that is missing or could not be computed."""
 
 
 def _result(column: Column) -> str:
@@ -79,40 +51,25 @@ def _result(column: Column) -> str:
     return value
 
 
-def _typed(column: Column) -> str:
-    """The cast value if the text has the type's form."""
-    raw, value, form = identifier(f"raw_{column.name}"), identifier(f"cast_{column.name}"), _form(column)
-    if form is None:
-        return value
-    has_form = f"regexp_full_match({raw}, {literal(form)})"
-    if column.logical_type in ("integer", "number", "date"):
-        # A value that prints as its text needs no pattern, which is dearer than the cast.
-        has_form = f"({value}::varchar = {raw} or {has_form})"
-    if column.logical_type in ("date", "timestamp"):
-        # Neither infinity nor the years that Python does not know, be it in another time zone.
-        last = "<= '9999-12-31'" if column.physical_type == "date" else "< '9999-12-31'"
-        has_form += f" and {value} >= '0001-01-01' and {value} {last}"
-    return f"case when {has_form} then {value} end"
-
-
 _LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
-def _value_rules(column: Column) -> list[tuple[str, str]]:
+def _value_rules(column: Column, period: Period) -> list[tuple[str, str]]:
     """(reason, condition that holds for a good, present value) for each rule of the column."""
-    rules = _own_rules(column)
+    rules = _own_rules(column, period)
     if column.checked_reference:
         rules.append(("in_force" if column.in_force_on else "reference", identifier(f"known_{column.name}")))
     return rules
 
 
-def _own_rules(column: Column) -> list[tuple[str, str]]:
+def _own_rules(column: Column, period: Period) -> list[tuple[str, str]]:
     """Those that need nothing but the value."""
     value = identifier(column.name)
     rules: list[tuple[str, str]] = []
     bounds = [
         f"{value} {sign} {literal(column.options[name])}" for name, sign in _LIMITS.items() if name in column.options
     ]
+    bounds += _plausible(column, period)
     if bounds:
         rules.append(("range", " and ".join(bounds)))
     lengths = [
@@ -126,7 +83,26 @@ def _own_rules(column: Column) -> list[tuple[str, str]]:
         rules.append(("pattern", f"regexp_full_match({value}, {literal(column.options['pattern'])})"))
     if column.enum:
         rules.append(("enum", f"{value} in ({', '.join(literal(item) for item in column.enum)})"))
+    elif column.physical_type == "text" and not column.allows_placeholders:
+        rules.append(("placeholder", f"{value} not in ({', '.join(map(literal, PLACEHOLDERS))})"))
     return rules
+
+
+def _plausible(column: Column, period: Period) -> list[str]:
+    """The bounds of a date or instant for which the contract has none; they depend on the file's period alone."""
+    value, found = identifier(column.name), []
+    if column.physical_type in ("date", "timestamptz"):
+        if not {"minimum", "exclusiveMinimum"} & column.options.keys():
+            found.append(f"{value} >= {literal(_EARLIEST)}")
+        if not {"maximum", "exclusiveMaximum"} & column.options.keys():
+            found.append(f"{value} < {literal(_years_after(period.end, column.max_years_ahead))}")
+    return found
+
+
+def _years_after(day: date, years: int) -> date:
+    """The same day of a later year, 1 March for 29 February; never after the year 9999."""
+    year = min(day.year + years, date.max.year)
+    return date(year, 3, 1) if (day.month, day.day) == (2, 29) else day.replace(year=year)
 
 
 def reference_table(column: Column) -> str:
@@ -179,26 +155,13 @@ def _row_rules(contract: Contract) -> list[tuple[str, str]]:
     return found
 
 
-def _present(column: Column) -> str:
-    """The text as it arrived, or null if it is a word that stands for an absent value."""
-    raw = identifier(f"raw_{column.name}")
-    if not column.null_words:
-        return raw
-    words = ", ".join(literal(word.lower()) for word in column.null_words)
-    return f"(case when lower(trim({raw})) not in ({words}) then {raw} end)"
-
-
-def _is_blank(column: Column) -> str:
-    return f"coalesce(trim({_present(column)}), '') = ''"
-
-
-def _is_filtered(contract: Contract) -> str:
+def _is_filtered(contract: Contract, period: Period) -> str:
     """The condition that a row has a value that nobody asked for; one that breaks the column's own rules is bad."""
     column = contract.filter_column
     assert column
     value = identifier(column.name)
     kept = ", ".join(literal(one) for one in contract.kept_values or [])
-    conditions = [f"{value} not in ({kept})", *(f"({good})" for _, good in _own_rules(column))]
+    conditions = [f"{value} not in ({kept})", *(f"({good})" for _, good in _own_rules(column, period))]
     return f"coalesce({' and '.join(conditions)}, false)"
 
 
@@ -207,7 +170,7 @@ def _raw(contract: Contract, name: str, period: Period) -> str:
     if name == contract.landing_day_column:
         return literal(period.start)
     if name == contract.occurrence_column:
-        rest = ", ".join(f"trim({identifier(f'raw_{key}')})" for key in contract.key if key != name)
+        rest = ", ".join(stripped(identifier(f"raw_{key}")) for key in contract.key if key != name)
         return f"(row_number() over (partition by {rest} order by record::integer))::varchar"
     return "null::varchar"
 
@@ -217,27 +180,35 @@ def _good(contract: Contract, period: Period) -> str:
     conditions = []
     for column in contract.columns:
         value = identifier(column.name)
-        rules = " and ".join(f"({good})" for _, good in _value_rules(column))
+        rules = " and ".join(f"({good})" for _, good in _value_rules(column, period))
         if column.required:
             conditions.append(rules or f"{value} is not null")
         else:
-            conditions.append(f"case when {value} is null then {_is_blank(column)} else {rules or 'true'} end")
+            conditions.append(f"case when {value} is null then {is_blank(column)} else {rules or 'true'} end")
     conditions += [good for _, good in (*_period_rules(contract, period), *_row_rules(contract))]
     # A missing value makes its condition, and so the whole, null. As a case each condition looks only at the rows that
     # met those before it, and no column of truth values is kept of any.
     return "case when " + "\n    and ".join(conditions) + " then true else false end"
 
 
+def date_order_reason(column: Column) -> str:
+    """The reason against a row whose date reads only with month and day the other way round."""
+    return f"date_order:{column.name}"
+
+
 def _reasons(contract: Contract, period: Period) -> list[str]:
     """For each rule an expression that gives its reason if a bad row breaks it."""
     found: list[tuple[str, str]] = []
     for column in contract.columns:
-        value, blank = identifier(column.name), _is_blank(column)
+        value, blank = identifier(column.name), is_blank(column)
         if column.required:
             found.append((f"required:{column.name}", blank))
-        if _form(column) is not None:
-            found.append((f"type:{column.name}", f"{value} is null and not ({blank})"))
-        found += [(f"{rule}:{column.name}", f"not ({good})") for rule, good in _value_rules(column)]
+        rule = "control" if column.physical_type == "text" else "type"
+        found.append((f"{rule}:{column.name}", f"{value} is null and not ({blank})"))
+        if form := slashed_form(column):
+            other = read_slashed(column, other_order(form))
+            found.append((date_order_reason(column), f"{value} is null and {other} is not null"))
+        found += [(f"{rule}:{column.name}", f"not ({good})") for rule, good in _value_rules(column, period)]
     rules = (*_period_rules(contract, period), *_row_rules(contract))
     found += [(reason, f"not ({good})") for reason, good in rules]
     return [f"case when {condition} then {literal(reason)} end" for reason, condition in found]
@@ -247,9 +218,9 @@ def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Co
     """The condition that a row may be a header: two of its fields, or its only one, are among the `names`."""
     raws = [identifier(f"raw_{name}") for name in contract.names if present(name)]
     words = ", ".join(literal(name) for name in sorted(names))
-    hits = " + ".join(f"coalesce(lower(trim({raw}, {literal(BLANKS)})) in ({words}), false)::integer" for raw in raws)
+    hits = " + ".join(f"coalesce(lower({stripped(raw)}) in ({words}), false)::integer" for raw in raws)
     condition = f"{hits} >= {min(2, len(raws))}"
-    if any(_form(column) is not None and present(column.name) for column in contract.columns):
+    if any(column.physical_type != "text" and present(column.name) for column in contract.columns):
         # A name is no number or date: a header is among the bad rows, and they are few.
         condition = f"case when not is_good then {condition} else false end"
     return condition
@@ -275,8 +246,12 @@ def compile_query(
         identifier(f"raw_{name}") if present(name) else f"{_raw(contract, name, period)} as {identifier(f'raw_{name}')}"
         for name in contract.names
     ]
-    casts = [f"{_cast(column)} as {identifier(f'cast_{column.name}')}" for column in contract.columns]
-    typed = [f"{_typed(column)} as {identifier(column.name)}" for column in contract.columns]
+    casts = [
+        f"{expression} as {identifier(f'cast_{column.name}')}"
+        for column in contract.columns
+        if (expression := cast(column))
+    ]
+    values = [f"{typed(column)} as {identifier(column.name)}" for column in contract.columns]
     known = [
         f"{_is_known(column)} as {identifier(f'known_{column.name}')}"
         for column in contract.columns
@@ -289,7 +264,7 @@ def compile_query(
         if present(name) or name == contract.occurrence_column  # it cannot be told again from some rows of a file
     )
     columns = ", ".join(_result(column) for column in contract.columns)
-    filtered = f", {_is_filtered(contract)} as _is_filtered" if contract.filter_column else ""
+    filtered = f", {_is_filtered(contract, period)} as _is_filtered" if contract.filter_column else ""
     marks = ", _is_filtered" if filtered else ""
     is_bad = "not is_good and not _is_filtered" if filtered else "not is_good"
     if header_names:
@@ -300,10 +275,10 @@ with fields as (
   select record, {", ".join(raws)} from {source}
 ),
 casts as (
-  select *, {", ".join(casts)} from fields
+  select {", ".join(["*", *casts])} from fields
 ),
 typed as (
-  select *, {", ".join(typed)} from casts
+  select *, {", ".join(values)} from casts
 ),
 referenced as (
   select {", ".join(["*", *known])} from typed
@@ -320,4 +295,31 @@ select
   ], lambda reason: reason is not null) end as _reasons,
   case when {is_bad} then to_json(struct_pack({fields}))::varchar end as _raw{marks}
 from judged
+"""
+
+
+def compile_date_order(column: Column, source: str) -> str:
+    """The query that counts how the dates with slashes of a column read in `source`, a relation as of `compile_query`.
+
+    It yields one row: how many read in the declared form, how many in both orders, how many only in the other one, and
+    of these the first three, each with its `record` and `text`.
+    """
+    declared = slashed_form(column)
+    assert declared
+    other = other_order(declared)
+    return f"""
+with dates as (
+  select
+    record::bigint as record,
+    {identifier(f"raw_{column.name}")} as text,
+    {read_slashed(column, declared)} as declared,
+    {read_slashed(column, other)} as other
+  from {source}
+)
+select
+  count(declared),
+  count(*) filter (declared is not null and other is not null),
+  count(*) filter (declared is null and other is not null),
+  arg_min(struct_pack(record, text), record, 3) filter (declared is null and other is not null)
+from dates
 """

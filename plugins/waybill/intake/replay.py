@@ -17,6 +17,7 @@ from pathlib import Path
 
 from psycopg import Connection
 
+from waybill.blanks import strip
 from waybill.contracts import Column, Contract
 from waybill.intake import changes, ledger, quarantine
 from waybill.intake.landing import LandedFile
@@ -113,9 +114,9 @@ def replay_waiting(
 
 def _is_in_force(since: Mapping[str, date], fields: Mapping[str, str], column: Column) -> bool:
     """Whether something is in force for a row's text, as far as that can be told without reading it by the contract."""
-    first = since.get(str(fields.get(column.name)).strip())
+    first = since.get(strip(str(fields.get(column.name))))
     try:
-        return first is not None and first <= date.fromisoformat(str(fields.get(column.in_force_on or "")).strip())
+        return first is not None and first <= date.fromisoformat(strip(str(fields.get(column.in_force_on or ""))))
     except ValueError:  # in another of the contract's forms
         return True
 
@@ -142,7 +143,7 @@ def _replay_file(
         staging = Staging(connection, contract, landed.period, file_id, len(rows), folder)
         references = reference_values(connection, contract, contracts, None, folder)
         with closing(open_duckdb(folder)) as duck:
-            staging.stream(judge(duck, received, contract, landed.period, references, received.body))
+            staging.stream(judge(duck, received, contract, landed.period, references, received.body, is_whole=False))
         staging.settle_suspects()
         if not is_overruled(connection, contract, landed):
             staging.settle_against_file()

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Column, Contract, ContractError
-from waybill.contracts.validation import compile_query, duckdb_type, identifier, literal, reference_table
+from waybill.contracts.quoting import identifier, literal
+from waybill.contracts.validation import compile_query, reference_table
+from waybill.contracts.values import duckdb_type
+from waybill.intake.date_order import doubtful_columns, refusal
 from waybill.intake.json_records import read_records
 from waybill.intake.receive import ReceivedFile, normalise, read_chunks, read_fields
 from waybill.intake.records import Record, split_records
@@ -128,12 +131,16 @@ def judge(
     period: Period,
     references: Mapping[str, str],
     mended: Path | None = None,
+    *,
+    is_whole: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of typed rows with `_record`, `_hash`, and for bad rows `_reasons` and `_raw`.
 
     `references` holds, for each referring column, the relation of values it may take (and since when).
-    Reads `mended` (made by `mend`) if given, else the body as it arrived. Raises `FastReaderFailed` when DuckDB cannot
-    parse the body or a header may stand among the rows, and `ContractError` when it does not understand a row rule.
+    Reads `mended` (made by `mend`) if given, else the body as it arrived. `is_whole` says that the rows are all
+    those of a file, so that they must agree on the order of day and month. Raises `DataError` if they do not,
+    `FastReaderFailed` when DuckDB cannot parse the body or a header may stand among the rows, and `ContractError`
+    when it does not understand a row rule.
     """
     import duckdb
 
@@ -155,6 +162,8 @@ def judge(
         for batch in connection.execute(query).to_arrow_reader(BATCH_ROWS):
             if names and batch["_may_be_header"].true_count:
                 raise FastReaderFailed("a header may stand among the rows")
+            if is_whole and (doubtful := doubtful_columns(contract, batch)):
+                raise refusal(connection, source, doubtful[0], received.landed.uri)
             yield batch.drop_columns("_may_be_header") if names else batch
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
         raise _not_compiled(contract, error) from error

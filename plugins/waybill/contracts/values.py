@@ -1,0 +1,156 @@
+"""Which texts a column accepts and which value each of them has, as expressions for DuckDB.
+
+DuckDB's casts are lenient: `1.5`, `1e3` and `1_000` all cast to an integer. So a regular expression says which texts a
+type accepts, and only those are cast. A regular expression costs more than a cast: where nearly all values print back
+as their text, that comparison decides first.
+
+Blanks around a value do not count. A text is tried as it is, then without the spaces that DuckDB's `trim` knows, then
+without all of `BLANKS`: the last is exact and ten times as slow as the others.
+"""
+
+from __future__ import annotations
+
+from waybill.blanks import BLANKS, strip
+from waybill.contracts.contract import Column, numeric_digits
+from waybill.contracts.quoting import identifier, literal
+
+_YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"  # the years that Python and PostgreSQL share
+_DAY = f"{_YEAR}-[0-9]{{2}}-[0-9]{{2}}"
+_SLASHED = f"[0-9]{{1,2}}/[0-9]{{1,2}}/{_YEAR}"
+# More digits than microseconds only if they are zero; a day may end at 24:00, the next midnight.
+_CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0{0,3})?)?|24:00(:00([.]0{1,9})?)?)"
+# The offsets that are in use: from -12:00 to +14:00.
+_OFFSET = "(Z|[+](0[0-9]|1[0-3])(:?[0-5][0-9])?|[+]14(:?00)?|-(0[0-9]|1[01])(:?[0-5][0-9])?|-12(:?00)?)"
+_INTEGER = "[+-]?[0-9]+"
+_FORMS = {
+    "integer": _INTEGER,
+    "bigint": _INTEGER,
+    "date": _DAY,
+    "timestamptz": f"{_DAY}[ T]{_CLOCK}{_OFFSET}?",
+    "boolean": "(?i:true|false|t|f|1|0)",
+    "uuid": "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
+}
+_CONTROLS = {
+    "none": r"\p{Cc}\p{Cf}\x{2028}\x{2029}",
+    "layout": r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}",
+    "any": r"\x00",
+}
+"""For what a contract says of control characters, those that a text must not have, as part of a character class."""
+_SLASHED_FORMS = {"M/D/YYYY": "%m/%d/%Y", "D/M/YYYY": "%d/%m/%Y"}
+_EDGES = "".join(rf"\x{{{ord(character):x}}}" for character in BLANKS)
+_WITHOUT_EDGES = rf"[^{_EDGES}]((?s:.)*[^{_EDGES}])?"
+
+
+def duckdb_type(column: Column) -> str:
+    """The DuckDB type whose Arrow form PostgreSQL reads as the column's physical type."""
+    if digits := numeric_digits(column.physical_type):
+        return f"decimal({digits[0]},{digits[1]})"
+    return "varchar" if column.physical_type == "text" else column.physical_type
+
+
+def stripped(text: str) -> str:
+    """The expression `text` without the blanks around it."""
+    return f"(case when regexp_full_match({text}, {literal(_WITHOUT_EDGES)}) then {text} else {_trimmed(text)} end)"
+
+
+def is_blank(column: Column) -> str:
+    """The condition that a field has nothing but blanks, or a word that stands for an absent value."""
+    return f"coalesce({_trimmed(_present(column))}, '') = ''"
+
+
+def cast(column: Column) -> str | None:
+    """What `typed` expects as the column `cast_<name>`; None if it needs nothing."""
+    if column.physical_type == "timestamptz":
+        return _any_text(column)
+    has_cheap_test = column.logical_type in ("integer", "number") or "YYYY-MM-DD" in _date_forms(column)
+    return f"try_cast({_present(column)} as {duckdb_type(column)})" if has_cheap_test else None
+
+
+def typed(column: Column) -> str:
+    """The value of a column's text; null if the text is blank or the column does not accept it."""
+    known, raw = identifier(f"cast_{column.name}"), identifier(f"raw_{column.name}")
+    if cast(column) is None:
+        return _any_text(column)
+    if column.physical_type == "timestamptz":
+        # The years that Python knows, be it in another time zone.
+        return f"case when {known} >= '0001-01-01' and {known} < '9999-12-31' then {known} end"
+    is_plain = f"{known}::varchar = {raw}"
+    if column.physical_type == "date":  # not infinity, nor a year before 1 or after 9999
+        is_plain += f" and strlen({raw}) = 10"
+    return f"case when {is_plain} then {known} else {_any_text(column)} end"
+
+
+def slashed_form(column: Column) -> str | None:
+    """The form of the column's dates in which month and day may be taken for each other, if it has one."""
+    return next((form for form in _date_forms(column) if form in _SLASHED_FORMS), None)
+
+
+def other_order(form: str) -> str:
+    """The form with month and day the other way round."""
+    return next(other for other in _SLASHED_FORMS if other != form)
+
+
+def read_slashed(column: Column, form: str) -> str:
+    """The date of a column's text in one of the forms with slashes; null if the text is no such date."""
+    return _slashed(_trimmed(_present(column)), form)
+
+
+def _trimmed(text: str) -> str:
+    return f"trim({text}, {literal(BLANKS)})"
+
+
+def _present(column: Column) -> str:
+    """The text as it arrived, or null if it is a word that stands for an absent value."""
+    raw = identifier(f"raw_{column.name}")
+    if not column.null_words:
+        return raw
+    words = ", ".join(literal(strip(word).lower()) for word in column.null_words)
+    return f"(case when lower({stripped(raw)}) not in ({words}) then {raw} end)"
+
+
+def _date_forms(column: Column) -> tuple[str, ...]:
+    return column.date_forms if column.physical_type == "date" else ()
+
+
+def _form(column: Column) -> str:
+    """The texts that the column accepts, as a regular expression for the whole text without blanks around it."""
+    if digits := numeric_digits(column.physical_type):
+        return _INTEGER + (rf"([.][0-9]{{1,{digits[1]}}})?" if digits[1] else "")
+    if column.physical_type == "text":
+        controls = _CONTROLS[column.control_characters]
+        return rf"[^{_EDGES}{controls}]([^{controls}]*[^{_EDGES}{controls}])?"
+    return _FORMS[column.physical_type]
+
+
+def _any_text(column: Column) -> str:
+    """The value of the column's text, whatever blanks are around it."""
+    present = _present(column)
+    texts = (present, f"trim({present})", _trimmed(present))
+    return f"coalesce({', '.join(_value(column, text) for text in texts)})"
+
+
+def _value(column: Column, text: str) -> str:
+    """The value of an expression `text`; null if the column does not accept it as it is."""
+    kind = duckdb_type(column)
+    if kind == "varchar":
+        value = text
+    elif kind == "timestamptz":
+        value = _instant(text)
+    else:
+        value = f"try_cast({text} as {kind})"
+    in_form = f"case when regexp_full_match({text}, {literal(_form(column))}) then {value} end"
+    if kind != "date":
+        return in_form
+    forms = [_slashed(text, form) if form in _SLASHED_FORMS else in_form for form in column.date_forms]
+    return f"coalesce({', '.join(forms)})"
+
+
+def _instant(text: str) -> str:
+    # The cast wants seconds before an offset.
+    with_seconds = rf"regexp_replace({text}, '([ T][0-9]{{2}}:[0-9]{{2}})(Z|[+-])', '\1:00\2')"
+    return f"coalesce(try_cast({text} as timestamptz), try_cast({with_seconds} as timestamptz))"
+
+
+def _slashed(text: str, form: str) -> str:
+    value = f"try_strptime({text}, {literal(_SLASHED_FORMS[form])})::date"
+    return f"case when regexp_full_match({text}, {literal(_SLASHED)}) then {value} end"

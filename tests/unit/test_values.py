@@ -1,0 +1,410 @@
+"""Every text that a column accepts has the value that an independent reader gives it; any other text is rejected."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, localcontext
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from waybill.contracts import Column, Contract
+from waybill.contracts.validation import PLACEHOLDERS, compile_query
+from waybill.period import Period
+
+PERIOD = Period.parse("day", "2026-03-02")
+MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
+BLANK = (
+    "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
+)
+FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def column(physical_type: str, logical_type: str, **more: Any) -> Column:
+    return Column("value", "", logical_type, physical_type, **more)
+
+
+INTEGER, BIGINT = column("integer", "integer"), column("bigint", "integer")
+AMOUNT, WIDE = column("numeric(12,2)", "number"), column("numeric(38,10)", "number")
+DAY, MONTH_FIRST = column("date", "date"), column("date", "date", date_forms=("YYYY-MM-DD", "M/D/YYYY"))
+DAY_FIRST, ONLY_SLASHED = replace(DAY, date_forms=("D/M/YYYY",)), replace(DAY, date_forms=("M/D/YYYY",))
+INSTANT, FLAG, ID = column("timestamptz", "timestamp"), column("boolean", "boolean"), column("uuid", "string")
+TEXT, KEY = column("text", "string"), column("text", "string", control_characters="none")
+
+
+def read(judged: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
+    """The value and the reasons for each text."""
+    record = Column("line", "", "integer", "integer", required=True, key_position=1)
+    contract = Contract("t", "rows", "1", "", "", (record, judged), "merge", 100, 0, (), "", ("day",))
+    with closing(duckdb.connect()) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        numbers = [str(n) for n in range(len(texts))]
+        table = pa.table(
+            {"record": list(range(len(texts))), "raw_line": numbers, "raw_value": pa.array(texts, pa.string())}
+        )
+        connection.register("source", table)
+        query = compile_query(contract, PERIOD, "source", lambda _: True)
+        value = {"timestamptz": "epoch_us(value)"}.get(judged.physical_type, "value")
+        found = connection.execute(f"select {value}, _reasons from ({query}) order by _record").fetchall()
+    if judged.physical_type == "timestamptz":
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        found = [(us if us is None else epoch + timedelta(microseconds=us), reasons) for us, reasons in found]
+    return [(value, reasons or []) for value, reasons in found]
+
+
+def is_type_error(reasons: list[str]) -> bool:
+    return "type:value" in reasons
+
+
+BLANKS = st.text(st.sampled_from(BLANK), max_size=3)
+
+
+def mutated(texts: st.SearchStrategy[str], alphabet: str) -> st.SearchStrategy[str]:
+    """Texts of which a piece is replaced by a few characters that such texts may be spoilt with."""
+
+    def change(text: str, place: int, length: int, new: str) -> str:
+        place %= len(text) + 1
+        return text[:place] + new + text[place + length :]
+
+    return st.builds(
+        change, texts, st.integers(0, 40), st.integers(0, 3), st.text(st.sampled_from(alphabet), max_size=2)
+    )
+
+
+def padded(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.builds(lambda before, text, after: before + text + after, BLANKS, texts, BLANKS)
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------
+
+WRITTEN = st.builds(
+    lambda sign, zeros, number: sign + zeros + number,
+    st.sampled_from(["", "+", "-"]),
+    st.sampled_from(["", "0", "000"]),
+    st.one_of(
+        st.integers(0, 10**11).map(str),
+        st.sampled_from([2**31 - 1, 2**31, 2**63 - 1, 2**63, 10**20, 10**28]).map(str),
+        st.builds(lambda whole, part: f"{whole}.{part}", st.integers(0, 10**10), st.integers(0, 999)),
+    ),
+)
+SPOILT = ".,eE_-+()$%€xX\u2212\u2013\uff11\u0661 \u00a0\u202f'0159NaInfityd"
+NUMBERS = padded(st.one_of(WRITTEN, mutated(WRITTEN, SPOILT)))
+ODD = [
+    "(123.45)",
+    "-0",
+    "-0.00",
+    "\u221212.00",
+    "$12.00",
+    "12%",
+    "1 234.50",
+    "1_000",
+    "1e3",
+    "\uff11\uff12",
+    ".5",
+    "5.",
+]
+ODD += [
+    "0x10",
+    "Infinity",
+    "-inf",
+    "NaN",
+    "1,5",
+    "1.234,56",
+    "+5",
+    "007",
+    "1.5",
+    "5\u00a0",
+    "\ufeff5",
+    "9" * 20,
+    "9" * 40,
+]
+
+
+def exact(text: str) -> Decimal | None:
+    """The number that a text stands for by Python's reading, which knows far more forms."""
+    try:
+        with localcontext(prec=100):
+            number = Decimal(text.strip(BLANK))
+    except ArithmeticError:
+        return None
+    return number if number.is_finite() else None
+
+
+@pytest.mark.parametrize("judged", [INTEGER, BIGINT, AMOUNT, WIDE], ids=lambda judged: judged.physical_type)
+@given(texts=st.lists(NUMBERS, min_size=20, max_size=60))
+@example(texts=ODD)
+@FAST
+def test_a_number_is_loaded_exactly_or_rejected(judged: Column, texts: list[str]) -> None:
+    whole, scale = {"integer": (2**31, 0), "bigint": (2**63, 0), "numeric(12,2)": (10**10, 2)}.get(
+        judged.physical_type, (10**28, 10)
+    )
+    for text, (value, reasons) in zip(texts, read(judged, texts), strict=True):
+        number = exact(text)
+        plain = re.fullmatch(rf"[+-]?[0-9]+([.][0-9]{{1,{scale}}})?" if scale else "[+-]?[0-9]+", text.strip(BLANK))
+        fits = number is not None and -whole <= number < whole and (scale == 0 or abs(number) < whole)
+        if plain and fits:
+            assert (text, value, reasons) == (text, number, [])
+        elif text.strip(BLANK):
+            assert (text, value, reasons) == (text, None, ["type:value"])
+
+
+# --- dates --------------------------------------------------------------------------------------------------------
+
+YEARS = st.one_of(st.integers(1890, 2045), st.sampled_from([1, 26, 99, 206, 1899, 1900, 2036, 2126, 9999]))
+DAYS = st.builds(
+    lambda year, month, day: (year, month, day),
+    YEARS,
+    st.integers(0, 13),
+    st.one_of(st.integers(1, 28), st.integers(0, 32)),
+)
+ISO = DAYS.map(lambda parts: f"{parts[0]:04d}-{parts[1]:02d}-{parts[2]:02d}")
+SLASHED = st.builds(
+    lambda parts, form: form.format(*parts),
+    DAYS,
+    st.sampled_from(["{1}/{2}/{0:04d}", "{1:02d}/{2:02d}/{0:04d}", "{1}/{2}/{0}"]),
+)
+DATES = padded(st.one_of(ISO, SLASHED, mutated(ISO, "-/ 0129T\u2010"), mutated(SLASHED, "-/. 0129")))
+ODD_DATES = ["3/31/26", "3/31/0026", "2026-03-31 00:00:00", "46112", "0026-03-01", "0000-01-01", "infinity", "epoch"]
+ODD_DATES += [
+    "2026-03-1 ",
+    " 026-03-01",
+    "2026-03-01 (BC)",
+    "10000-01-01",
+    "9999-12-31",
+    "2026/3/31",
+    "2026-03-1a",
+    "today",
+]
+PATTERNS = {"YYYY-MM-DD": r"\d{4}-\d\d-\d\d", "M/D/YYYY": r"\d\d?/\d\d?/\d{4}", "D/M/YYYY": r"\d\d?/\d\d?/\d{4}"}
+PYTHON_FORMS = {"YYYY-MM-DD": "%Y-%m-%d", "M/D/YYYY": "%m/%d/%Y", "D/M/YYYY": "%d/%m/%Y"}
+
+
+def as_date(text: str, form: str) -> date | None:
+    if not re.fullmatch(PATTERNS[form], text, re.ASCII):
+        return None
+    try:
+        return datetime.strptime(text, PYTHON_FORMS[form]).date()  # noqa: DTZ007
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "judged", [DAY, MONTH_FIRST, DAY_FIRST, ONLY_SLASHED], ids=lambda judged: str(judged.date_forms)
+)
+@given(texts=st.lists(DATES, min_size=20, max_size=60))
+@example(texts=ODD_DATES)
+@FAST
+def test_a_date_is_the_day_that_is_meant_or_rejected(judged: Column, texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(judged, texts), strict=True):
+        bare = text.strip(BLANK)
+        if not bare:
+            continue
+        meant = next((day for form in judged.date_forms if (day := as_date(bare, form))), None)
+        if meant is None:
+            swapped = {"M/D/YYYY": "D/M/YYYY", "D/M/YYYY": "M/D/YYYY"}.get(judged.date_forms[-1])
+            in_doubt = ["date_order:value"] if swapped and as_date(bare, swapped) else []
+            assert (text, reasons) == (text, ["type:value", *in_doubt])
+        else:
+            plausible = date(1900, 1, 1) <= meant < date(2036, 3, 3)
+            assert (text, value, reasons) == (text, meant, [] if plausible else ["range:value"])
+
+
+BOUNDS: list[tuple[dict[str, Any], str, bool]] = [
+    ({}, "1899-12-31", False),
+    ({}, "1900-01-01", True),
+    ({}, "2036-03-02", True),
+    ({}, "2036-03-03", False),
+    ({"max_years_ahead": 0}, "2026-03-02", True),
+    ({"max_years_ahead": 0}, "2026-03-03", False),
+    ({"max_years_ahead": 9000}, "9999-03-02", True),
+    ({"options": {"minimum": "1800-01-01"}}, "1890-05-01", True),
+    ({"options": {"minimum": "1800-01-01"}}, "1799-12-31", False),
+    ({"options": {"minimum": "1800-01-01"}}, "2099-12-31", False),
+    ({"options": {"exclusiveMinimum": "0025-12-31"}}, "0026-01-01", True),
+    ({"options": {"maximum": "2099-12-31"}}, "2099-12-31", True),
+    ({"options": {"maximum": "2099-12-31"}}, "2100-01-01", False),
+    ({"options": {"maximum": "2099-12-31"}}, "0026-03-31", False),
+    ({"options": {"exclusiveMaximum": "2099-12-31"}}, "2099-12-31", False),
+]
+
+
+@pytest.mark.parametrize("judged", [DAY, INSTANT], ids=lambda judged: judged.physical_type)
+@pytest.mark.parametrize(("changes", "text", "is_plausible"), BOUNDS)
+def test_a_contract_says_which_years_are_plausible(
+    judged: Column, changes: dict[str, Any], text: str, is_plausible: bool
+) -> None:
+    written = text if judged is DAY else f"{text}T00:00:00Z"
+    [(_, reasons)] = read(replace(judged, **changes), [written])
+    assert reasons == ([] if is_plausible else ["range:value"])
+
+
+def test_a_leap_day_has_a_bound_too() -> None:
+    contract = Contract("t", "rows", "1", "", "", (replace(DAY, key_position=1),), "merge", 100, 0, (), "", ("day",))
+    query = compile_query(contract, Period.parse("day", "2028-02-28"), "source", lambda _: True)
+    assert "< '2038-03-01'" in query
+
+
+# --- instants -----------------------------------------------------------------------------------------------------
+
+CLOCKS = st.one_of(
+    st.times().map(lambda time: time.isoformat()),
+    st.builds(lambda h, m: f"{h:02d}:{m:02d}", st.integers(0, 25), st.integers(0, 61)),
+    st.builds(lambda h, m, s: f"{h:02d}:{m:02d}:{s:02d}", st.integers(0, 25), st.integers(0, 61), st.integers(0, 61)),
+    st.builds(
+        lambda s, part: f"10:00:{s:02d}.{part}", st.integers(0, 60), st.text(st.sampled_from("0123456789"), max_size=10)
+    ),
+    st.sampled_from(["24:00", "24:00:00", "24:00:00.000", "24:00:01", "24:01", "23:59:60", "10:00:00.1230000"]),
+)
+OFFSETS = st.one_of(
+    st.sampled_from(
+        ["", "Z", "+0530", "+05:30", "-05:30", "+05", "+14:00", "+14:01", "-12:00", "-12:01", "+26:00", "-00:00"]
+    ),
+    st.builds(
+        lambda sign, h, m: f"{sign}{h:02d}:{m:02d}", st.sampled_from("+-"), st.integers(0, 30), st.integers(0, 61)
+    ),
+    st.sampled_from([" UTC", "z", " AM", " Europe/Berlin", "+5:30", "+5"]),
+)
+NEAR = st.dates(date(1899, 1, 1), date(2040, 1, 1)).map(str)
+INSTANTS = st.builds(
+    lambda day, mark, clock, offset: day + mark + clock + offset, NEAR, st.sampled_from("T T "), CLOCKS, OFFSETS
+)
+ODD_INSTANTS = [
+    "2026-10-24 24:00:00",
+    "2026-10-24T23:59:60Z",
+    "2026-10-24T10:00:00.123456789Z",
+    "1792837800",
+    "2026-10-24",
+]
+ODD_INSTANTS += ["2026-10-24T10:00:00+26:00", "2026-10-24t10:00:00z", "24/10/2026 10:00", "2026-10-24T10:00:00,5Z"]
+ODD_INSTANTS += ["9999-12-31T24:00Z", "0001-01-01T00:00+14:00", "0000-01-01T00:00Z", "2026-10-24 10:00:00 AM"]
+INSTANT_FORM = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](?:(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+)
+
+
+def as_instant(text: str) -> datetime | None:
+    """By the parts of the text and Python's calendar; no library knows all that is excluded here."""
+    parts = INSTANT_FORM.fullmatch(text)
+    if parts is None:
+        return None
+    day, hours, minutes, seconds, fraction, offset = parts.groups()
+    micros = (fraction or "").ljust(6, "0")
+    if micros[6:].strip("0") or int(minutes) > 59 or int(seconds or 0) > 59:
+        return None
+    clock = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0), microseconds=int(micros[:6]))
+    shift = timedelta()
+    if offset and offset != "Z":
+        digits = offset[1:].replace(":", "").ljust(4, "0")
+        shift = timedelta(hours=int(digits[:2]), minutes=int(digits[2:])) * (1 if offset[0] == "+" else -1)
+        if int(digits[2:]) > 59 or not timedelta(hours=-12) <= shift <= timedelta(hours=14):
+            return None
+    try:
+        found = datetime.fromisoformat(day).replace(tzinfo=UTC) + clock - shift
+    except (ValueError, OverflowError):
+        return None
+    return found if clock <= timedelta(days=1) and found < datetime(9999, 12, 31, tzinfo=UTC) else None
+
+
+@given(texts=st.lists(padded(st.one_of(INSTANTS, mutated(INSTANTS, "TZ:+-. 0129"))), min_size=20, max_size=60))
+@example(texts=ODD_INSTANTS)
+@FAST
+def test_an_instant_is_exact_or_rejected(texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(INSTANT, texts), strict=True):
+        meant = as_instant(text.strip(BLANK))
+        if meant is None:
+            assert (text, value, reasons) == (text, None, ["type:value"])
+        else:
+            plausible = datetime(1900, 1, 1, tzinfo=UTC) <= meant < datetime(2036, 3, 3, tzinfo=UTC)
+            assert (text, value, reasons) == (text, meant, [] if plausible else ["range:value"])
+
+
+# --- truth values and UUIDs ---------------------------------------------------------------------------------------
+
+
+@given(
+    padded(
+        st.sampled_from(["true", "FALSE", "t", "F", "1", "0", "True", "yes", "2", "1.0", "truth", "null", "on", "-1"])
+    )
+)
+@FAST
+def test_a_truth_value_is_one_of_a_few_words(text: str) -> None:
+    words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+    meant = words.get(text.strip(BLANK).lower())
+    assert read(FLAG, [text]) == [(meant, ["type:value"] if meant is None else [])]
+
+
+@given(padded(st.one_of(st.uuids().map(str), mutated(st.uuids().map(str), "0aFg-{}"))))
+@FAST
+def test_a_uuid_has_its_five_groups(text: str) -> None:
+    bare = text.strip(BLANK)
+    is_uuid = re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", bare, re.IGNORECASE | re.ASCII)
+    assert read(ID, [text]) == [(UUID(bare).bytes if is_uuid else None, [] if is_uuid else ["type:value"])]
+
+
+# --- text ---------------------------------------------------------------------------------------------------------
+
+CHARACTERS = st.one_of(
+    st.sampled_from(BLANK),
+    st.sampled_from("aé\u0301😀\"'\u4e2d\u00ad\u202e\u200f"),
+    st.characters(max_codepoint=0xA0, exclude_characters="\0"),
+)
+
+
+@pytest.mark.parametrize("controls", ["none", "layout", "any"])
+@given(texts=st.lists(st.text(CHARACTERS, max_size=6), min_size=20, max_size=60))
+@example(
+    texts=[
+        "Le\teds",
+        "line\nbreak",
+        "bell\x07",
+        "\x1besc",
+        "del\x7f",
+        "nel\x85x",
+        "\x9b",
+        "A\u200bB",
+        "\u00a0 ",
+        "\x1c",
+    ]
+)
+@FAST
+def test_text_is_trimmed_and_has_no_control_characters(controls: Any, texts: list[str]) -> None:
+    judged = replace(TEXT, control_characters=controls, allows_placeholders=True)
+    for text, (value, reasons) in zip(texts, read(judged, texts), strict=True):
+        bare = text.strip(BLANK + "\u180e\u200e\u200f")
+        controlling = {c for c in bare if unicodedata.category(c) == "Cc"} - set(
+            "\t\n\r" if controls == "layout" else ""
+        )
+        if controls == "none":
+            controlling |= {c for c in bare if unicodedata.category(c) in ("Cf", "Zl", "Zp")}
+        if controlling and controls != "any":
+            assert (text, value, reasons) == (text, None, ["control:value"])
+        else:
+            assert (text, value, reasons) == (text, bare or None, [])
+
+
+def test_what_programs_write_in_place_of_a_value_is_no_text() -> None:
+    for text, (_, reasons) in zip(PLACEHOLDERS, read(TEXT, [f" {text}\u00a0" for text in PLACEHOLDERS]), strict=True):
+        assert (text, reasons) == (text, ["placeholder:value"])
+    assert read(replace(TEXT, allows_placeholders=True), ["NULL"]) == [("NULL", [])]
+    assert read(replace(TEXT, null_words=("null", r"\N")), ["NULL", "\ufeff\\n\u3000"]) == [(None, []), (None, [])]
+    assert read(TEXT, ["Null", "Nan", "NA", "none"]) == [("Null", []), ("Nan", []), ("NA", []), ("none", [])]
+
+
+@pytest.mark.parametrize(
+    "judged", [INTEGER, AMOUNT, DAY, INSTANT, FLAG, ID, TEXT], ids=lambda judged: judged.physical_type
+)
+def test_nothing_but_blanks_is_absent(judged: Column) -> None:
+    texts = ["", *BLANK, BLANK]
+    assert read(judged, texts) == [(None, [])] * len(texts)
+    assert read(replace(judged, required=True), texts) == [(None, ["required:value"])] * len(texts)
+    worded = replace(judged, null_words=("n.a.", "-1", "9999-12-31"))
+    assert read(worded, [f"\u00a0{word}\u200b" for word in ("N.A.", "-1", "9999-12-31")]) == [(None, [])] * 3
