@@ -11,12 +11,16 @@ from psycopg import Connection
 from waybill.contracts import Column, Contract, ContractError, load, references
 from waybill.intake.validate import compile_contract
 from waybill.settings import settings
+from waybill.sql_review import review_sql
 from waybill.warehouse.evolution import is_changed_version
 from waybill.zones import report_files, report_schema, star_schema
 
 
 def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
-    """The contracts that are valid, and every problem; with a connection, also those that the warehouse knows of."""
+    """The contracts that are valid, and every problem; with a connection, also those that the warehouse finds.
+
+    It knows which contracts changed without another version, and plans the SQL of derived tables and of checks.
+    """
     contracts, problems, unread = [], [], set()
     for path in sorted((settings().include_dir / "contracts").glob("*/*.yaml")):
         try:
@@ -32,10 +36,16 @@ def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
             problems.append(
                 f"{path}: has changed since it was applied and is still version {contract.version}: raise it"
             )
+    whole = []
     for domain in sorted({contract.domain for contract in contracts if contract.is_dataset}):
         problems += _without_counterpart(domain)
         if domain not in unread:
             problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
+        schemas = {domain, star_schema(domain), report_schema(domain)}
+        if not schemas & unread:  # else SQL may name a table whose contract cannot be read
+            whole += [one for one in contracts if one.domain in schemas]
+    if connection:
+        problems += review_sql(connection, whole)
     return contracts, problems
 
 

@@ -296,21 +296,30 @@ def contract_check() -> None:
     import psycopg
 
     from waybill.review import review
-    from waybill.settings import SettingsError
+    from waybill.settings import SettingsError, settings
     from waybill.warehouse.connection import connect
 
+    missing = None
     try:
         with connect() as connection:
             contracts, problems = review(connection)
     except (psycopg.Error, SettingsError) as error:
-        console.print(f"Not compared with the warehouse: {error}", markup=False, soft_wrap=True)
         contracts, problems = review(None)
+        missing = str(error).strip()
     for contract in contracts:
         console.print(
             f"{contract.table} {contract.version}: {len(contract.columns)} columns, {len(contract.checks)} checks"
         )
+    folder = f"{settings().include_dir.parent}/"
     for problem in problems:
-        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(problem.replace(folder, ""), style="red", markup=False, highlight=False, soft_wrap=True)
+    if missing:
+        text = f"Not compared with the warehouse, and its SQL not planned: {missing}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    elif not problems:
+        console.print(
+            "PostgreSQL accepts the SQL of derived tables and of checks, and it gives what the contracts say."
+        )
     if problems:
         raise typer.Exit(1)
 
