@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 from waybill.contracts import load_domain
 from waybill.period import Cadence
+from waybill.settings import PROJECT_ROOT
 from waybill.zones import star_schema
 
 _ADVERBS: dict[Cadence, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
@@ -18,3 +24,34 @@ def dag_of(domain: str) -> str | None:
     if any(contract.lands_any_time for contract in contracts):
         return f"{domain}_medallion" if load_domain(star_schema(domain)) else f"{domain}_reports"
     return f"{domain}_{_ADVERBS[contracts[0].cadence]}" if contracts else None
+
+
+def existing_dag_of(domain: str) -> str | None:
+    """The DAG by its rule, if a file in the folder of DAGs defines it; read without Airflow."""
+    dag_id = dag_of(domain)
+    return dag_id if dag_id in _defined_dags(_dags_folder()) else None
+
+
+def without_dag(domain: str) -> str:
+    """What to tell whoever expects a DAG for the files of a domain that has none."""
+    dag_id, folder = dag_of(domain), _dags_folder()
+    return (
+        f"No DAG takes in the files of {domain}: {folder} has none named {dag_id}. "
+        f"Write {folder / domain / f'{dag_id}.py'}, like the ones that are there."
+    )
+
+
+def _dags_folder() -> Path:
+    return Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER") or PROJECT_ROOT / "dags")
+
+
+def _defined_dags(folder: Path) -> set[str]:
+    """The ids that the Python files of a folder give to DAGs as a literal."""
+    return {dag_id for path in folder.rglob("*.py") for dag_id in _ids(ast.parse(path.read_text("utf-8")))}
+
+
+def _ids(tree: ast.AST) -> Iterator[str]:
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in ("DAG", "dag"):
+            given = [keyword.value for keyword in call.keywords if keyword.arg == "dag_id"] or call.args[:1]
+            yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))

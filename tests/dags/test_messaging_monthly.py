@@ -247,6 +247,26 @@ def test_a_dry_run_judges_files_and_loads_nothing(
     assert "missing: revenue_eur" in refused[TRAFFIC]["refused"]
 
 
+@pytest.mark.parametrize("conf", [{"Month": LAST}, {"month": LAST, "dry": True}], ids=str)
+def test_a_run_with_an_unknown_parameter_fails_before_anything_is_loaded_with_one_alert(
+    conf: dict[str, Any], dag: DAG, airflow_database: None, warehouse: str, landed: str
+) -> None:
+    dag.deadline = None
+    alerts()
+    run = dag.test(run_after=datetime.now(UTC), logical_date=None, run_conf=conf)
+    assert run.state == "failed"
+    assert set(states(run).values()) == {"failed", "upstream_failed"}
+    [task] = [task for task in run.get_task_instances() if task.state == "failed"]
+    assert (task.task_id, task.try_number) == ("landed", 1)
+    [alert] = alerts()
+    unknown = "dry" if "dry" in conf else "Month"
+    takes = "messaging_monthly takes datasets, dry_run, month. Nothing was loaded or changed."
+    assert f"Cause: unknown parameter {unknown!r}: {takes} Is {unknown!r} meant to be " in alert["Message"]
+    with connect(warehouse) as connection:
+        for table in ("load_file", "quarantine", "refusal"):
+            assert connection.execute(sql.SQL("select from waybill.{}").format(sql.Identifier(table))).fetchall() == []
+
+
 def test_a_bad_file_fails_the_run_at_once_with_one_alert(
     dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
 ) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, BaseOperator, CronPartitionTimetable, CronTriggerTimetable
 from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from waybill.contracts import load_all, load_domain
@@ -19,6 +21,7 @@ from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOpera
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
 from waybill.operators.datasets import landing_days
 from waybill.operators.measuring import measure_failure, measure_success
+from waybill.operators.parameters import refuse_unknown_parameters, unknown_parameters
 from waybill.operators.policy import arrival_schedule, owner_links, run_callbacks
 from waybill.period import Period
 from waybill.reports import report_contracts
@@ -323,3 +326,31 @@ def test_refused_rates_stop_no_purchase(bag: BundleDagBag) -> None:
     assert [task.task_id for task in dag.leaves] == ["complete"]
     intakes = {"intake_rates", "intake_purchases"}
     assert dag.get_task("complete").upstream_task_ids == intakes | {"lake", "publish"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"fil": "q5.csv"}, "unknown parameter 'fil': {takes} Is 'fil' meant to be 'file'?"),
+        ({"File": "q5.csv"}, "unknown parameter 'File': {takes} Is 'File' meant to be 'file'?"),
+        ({"file": "q5.csv", "Month": "2026-10", "x": None}, "unknown parameters 'Month', 'x': {takes}"),
+        ({"": 1}, "unknown parameter '': {takes}"),
+        ([1], "the parameters of a run are a JSON object, not [1]; {takes}"),
+        ({"file": "q5.csv"}, None),
+        ({}, None),
+    ],
+)
+def test_unknown_parameters_are_refused_with_the_known_ones(given: Any, said: str | None) -> None:
+    known = ["last_day", "file", "day", "dry_run"]
+    takes = "orders_reports takes day, dry_run, file, last_day. Nothing was loaded or changed."
+    assert unknown_parameters("orders_reports", known, given) == (said and said.format(takes=takes))
+
+
+def test_every_task_of_every_dag_refuses_unknown_parameters_first(dag: DAG) -> None:
+    run = SimpleNamespace(conf={"fil": "q5.csv"})
+    for task in tasks(dag):
+        assert task._pre_execute_hook is refuse_unknown_parameters, task.task_id
+        with pytest.raises(AirflowFailException, match=rf"unknown parameter 'fil': {dag.dag_id} takes "):
+            task._pre_execute_hook({"dag": dag, "dag_run": run})
+    for conf in (None, {}, dict.fromkeys(dag.params)):
+        refuse_unknown_parameters({"dag": dag, "dag_run": SimpleNamespace(conf=conf)})

@@ -304,6 +304,15 @@ def test_the_demos_purchases_land_and_their_books_agree_with_the_answer_key(plac
     place.api.call("PATCH", f"/dags/{few.dag_id}", json={"is_paused": True})
 
 
+def test_an_unknown_parameter_is_refused_and_its_run_loads_nothing(place: Place) -> None:
+    place.put("q5.csv", body(Line("q5")))
+    message = place.refused_by(fil="q5.csv")
+    assert "unknown parameter 'fil': orders_reports takes day, dry_run, file, last_day." in message
+    assert "Is 'fil' meant to be 'file'?" in message
+    by = place.all(f"select run_id from waybill.load_file where object_key = '{PREFIX}q5.csv'")
+    assert not any(run_id.startswith("manual") for (run_id,) in by)
+
+
 FILES, REPEATED = 200, 20
 ROWS = (
     "select order_id, product_id, occurrence, ship_mode, quantity, list_price, landed_on, object_key "

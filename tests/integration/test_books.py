@@ -174,8 +174,8 @@ def test_the_demo_runs_no_month_that_would_wait_for_a_file(warehouse: Connection
     s3.delete_object(Bucket=BUCKET, Key=key)
 
 
-def test_a_file_of_a_month_is_dropped_below_the_months_prefix(
-    warehouse: Connection, s3: S3Client, tmp_path: Path
+def test_a_file_of_a_month_is_dropped_below_the_months_prefix_and_only_a_dag_that_exists_is_named(
+    warehouse: Connection, s3: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / Path(EXTRA).name
     file.write_bytes(extra_file(warehouse, 1))
@@ -183,6 +183,9 @@ def test_a_file_of_a_month_is_dropped_below_the_months_prefix(
     assert f"s3://{BUCKET}/{EXTRA}" in printed
     assert """airflow dags trigger messaging_monthly -c '{"month": "2026-01"}'""" in printed
     assert incomplete() == {("2026-01", "traffic", f"landed and is not loaded: s3://{BUCKET}/{EXTRA}")}
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
+    printed = run("drop", str(file), "--domain", "messaging", "--period", "2026-01")
+    assert f"No DAG takes in the files of messaging: {tmp_path} has none named messaging_monthly. Write " in printed
     s3.delete_object(Bucket=BUCKET, Key=EXTRA)
 
 

@@ -107,7 +107,7 @@ def drop(
     from waybill.contracts import references
     from waybill.errors import DataError
     from waybill.period import EXAMPLE, Period
-    from waybill.pipelines import dag_of
+    from waybill.pipelines import existing_dag_of, without_dag
     from waybill.settings import settings
 
     if dataset is None:  # what others of the domain refer to is not its main one
@@ -128,11 +128,14 @@ def drop(
         if settings().profile == "dev" and queue:
             announce(boto3.client("sqs"), queue, landed)
         console.print(f"s3://{landed.bucket}/{landed.key}", highlight=False, soft_wrap=True)
-    if contract.lands_any_time:
-        text = f"The DAG {dag_of(domain)} writes to s3://{settings().reports_bucket}/analytics/, by landing day."
+    dag_id = existing_dag_of(domain)
+    if dag_id is None:
+        text = without_dag(domain)
+    elif contract.lands_any_time:
+        text = f"The DAG {dag_id} writes to s3://{settings().reports_bucket}/analytics/, by landing day."
     else:
         conf = json.dumps({contract.cadence: str(named)})
-        text = f"Take it in: airflow dags trigger {dag_of(domain)} -c '{conf}'"
+        text = f"Take it in: airflow dags trigger {dag_id} -c '{conf}'"
     console.print(text, highlight=False, soft_wrap=True)
 
 
@@ -234,7 +237,7 @@ def replay(
     from waybill.intake.ledger import Run
     from waybill.intake.replay import replay as replay_rows
     from waybill.period import Period
-    from waybill.pipelines import dag_of
+    from waybill.pipelines import existing_dag_of, without_dag
     from waybill.provenance import code_version
     from waybill.warehouse.connection import connect
 
@@ -255,18 +258,22 @@ def replay(
         return
     show.show(console, show.replay_table(replayed))
     admitted = [file.period for file in replayed if file.books.rows_in > file.books.rejected]
-    if admitted and contract.cadence == "month":
+    if not admitted:
+        return
+    dag_id = existing_dag_of(domain)
+    if dag_id is None:
+        text = f"Rows were admitted to {min(admitted)} and later. {without_dag(domain)}"
+    elif contract.cadence == "month":
         assert newest
         last_day = Period.of(contract.cadence, newest[0]).end - timedelta(days=1)
-        console.print(
+        text = (
             f"Rows were admitted to {min(admitted)} and later. Build the reports that rest on them again:\n"
-            f"airflow backfill create --dag-id {dag_of(domain)} --from-date {min(admitted).start} "
-            f"--to-date {last_day} --reprocess-behavior completed",
-            soft_wrap=True,
-            highlight=False,
+            f"airflow backfill create --dag-id {dag_id} --from-date {min(admitted).start} "
+            f"--to-date {last_day} --reprocess-behavior completed"
         )
-    elif admitted:
-        console.print(f"Rows were admitted: the next run of {dag_of(domain)} builds what rests on them again.")
+    else:
+        text = f"Rows were admitted: the next run of {dag_id} builds what rests on them again."
+    console.print(text, soft_wrap=True, highlight=False)
 
 
 @app.command()

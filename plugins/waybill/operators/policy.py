@@ -10,6 +10,7 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTim
 
 from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, notify_warnings
 from waybill.operators.measuring import measure_failure, measure_success
+from waybill.operators.parameters import refuse_unknown_parameters
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -23,6 +24,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=15),
     "execution_timeout": timedelta(hours=2),
     "on_failure_callback": alert_task_failure,
+    "pre_execute": refuse_unknown_parameters,
 }
 
 
