@@ -19,6 +19,12 @@ from waybill.refresh import out_of_date
 from waybill.reports import report_contracts
 from waybill.settings import settings
 
+NOTHING = "nothing was loaded or built"
+OUT_OF_DATE = "out of date: what it rests on has changed since it was built"
+UNAPPROVED = "waits for an approval, or was refused one"
+REFUSED, NOT_LOADED, CHECK_FAILED = "was refused: ", "landed and is not loaded: ", "check "
+"""What a gap begins with that names a reason, a file or a check."""
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -92,13 +98,13 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
     found = known_gaps(connection, domain, periods)
     for contract in datasets.values():
         listing = list_objects(s3, settings().raw_bucket, contract, periods[0], periods[-1])
-        found += [Gap(one.file.period, contract.table, f"was refused: {one.message}") for one in listing.misplaced]
+        found += [Gap(one.file.period, contract.table, f"{REFUSED}{one.message}") for one in listing.misplaced]
         for file in pending(connection, contract, listing.landed):
             refusal = connection.execute(
                 "select message from waybill.refusal where object_key = %s and etag = %s order by refusal_id desc",
                 (file.key, file.etag),
             ).fetchone()
-            said = f"was refused: {refusal[0]}" if refusal else f"landed and is not loaded: {file.uri}"
+            said = f"{REFUSED}{refusal[0]}" if refusal else f"{NOT_LOADED}{file.uri}"
             found.append(Gap(file.period, contract.table, said))
     return found
 
@@ -110,7 +116,7 @@ def known_gaps(connection: Connection, domain: str, periods: Sequence[Period]) -
     found = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], expected)
     there = {(gap.subject, gap.period) for gap in found}
     return found + [
-        Gap(period, table, "out of date: what it rests on has changed since it was built")
+        Gap(period, table, OUT_OF_DATE)
         for table, period in out_of_date(connection, domain, periods)
         if (table, period) not in there
     ]
@@ -155,7 +161,7 @@ def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequenc
     ).fetchall()
     there = {(name, cadence, start) for name, cadence, start in found}
     missing = [
-        Gap(period, name, "nothing was loaded or built")
+        Gap(period, name, NOTHING)
         for name, period in sorted(wanted)
         if not there & {(name, period.cadence, period.start), (name, None, period.start)}
     ]
@@ -168,7 +174,7 @@ def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequenc
         Gap(
             Period.of(cadence, start),
             subject,
-            "waits for an approval, or was refused one" if check == approval.CHECK else f"check {check} failed",
+            UNAPPROVED if check == approval.CHECK else f"{CHECK_FAILED}{check} failed",
         )
         for subject, cadence, start, check in failed
     ]

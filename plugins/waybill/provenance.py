@@ -133,16 +133,30 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
 _PERIODS_NAMED = 24
 
 
-def _built(connection: Connection, report: str) -> str:
-    """For which periods the report was built, the newest of them; or which reports were at all."""
+def periods_built(connection: Connection, report: str) -> tuple[list[Period], int]:
+    """(the newest periods that a report was built for, newest first; how many there are in all)."""
     rows = connection.execute(
-        "select cadence, period from waybill.publication where %s in (report, split_part(report, '.', 2)) "
-        "order by period desc, cadence limit %s",
+        "select cadence, period, count(*) over () from waybill.publication "
+        "where %s in (report, split_part(report, '.', 2)) order by period desc, cadence limit %s",
         (report, _PERIODS_NAMED),
     ).fetchall()
-    if rows:
-        return "it was for " + ", ".join(
-            (ALL_TIME if cadence == "all" else Period.of(cadence, start)).key for cadence, start in reversed(rows)
-        )
+    periods = [ALL_TIME if cadence == "all" else Period.of(cadence, start) for cadence, start, _ in rows]
+    return periods, rows[0][2] if rows else 0
+
+
+def newest_period(connection: Connection, report: str) -> Period:
+    """The newest period that a report was built for. Raises `DataError` if there is none."""
+    periods, _ = periods_built(connection, report)
+    if not periods:
+        raise DataError(f"{report} was not built; {_built(connection, report)}")
+    return periods[0]
+
+
+def _built(connection: Connection, report: str) -> str:
+    """For which periods the report was built, the newest of them; or which reports were at all."""
+    periods, total = periods_built(connection, report)
+    if periods:
+        more = f" ({len(periods)} of {total})" if total > len(periods) else ""
+        return f"it was for {', '.join(map(str, periods))}{more}"
     known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
     return f"reports that were: {', '.join(row[0] for row in known) or 'none'}"

@@ -209,6 +209,10 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
         "--reprocess-behavior completed"
     ) in run("replay", "traffic")
     assert incomplete() == outdated("2026-01") | outdated("2026-02")
+    assert run("books", *MONTHS, exit_code=1).endswith(
+        "To complete it: airflow backfill create --dag-id messaging_monthly --from-date 2026-01-01 "
+        "--to-date 2026-03-01 --reprocess-behavior completed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,12 +240,40 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
             1,
             "no dataset 'x' in purchases; there are ",
         ),
-        (("quarantine", "trafic"), 1, "no dataset 'trafic' in messaging; there are channels, customers, traffic"),
+        (("quarantine", "trafic"), 1, "no dataset 'trafic'; there are messaging.channels, messaging.customers, "),
+        (
+            ("quarantine", "trafic", "--domain", "messaging"),
+            1,
+            "no dataset 'trafic' in messaging; there are channels, customers, traffic",
+        ),
+        (
+            ("quarantine", "lines", "--domain", "messaging"),
+            1,
+            "no dataset 'lines' in messaging; .*; orders.lines is another domain's: --domain orders",
+        ),
+        (("quarantine", "lines"), 0, r"No row of orders\.lines is in quarantine"),
+        (("quarantine", "orders.lines"), 0, r"No row of orders\.lines is in quarantine"),
+        (("quarantine", "customers"), 1, "several datasets .* --domain messaging or --domain shop"),
+        (("replay", "lines"), 0, r"no row of orders\.lines that can be is in quarantine"),
+        (("replay", "customers"), 1, "several datasets"),
+        (("replay", "traffic", "--file-id", str(2**31)), 2, "Invalid value for '--file-id'"),
+        (("replay", "traffic", "--file-id", "1", "--record", str(2**31)), 2, "Invalid value for '--record'"),
+        (("alerts", "--limit", str(10**30)), 2, "Invalid value for '--limit'"),
+        (("books", "2026-03-01", "2026-03-02"), 1, "is a day: name the domain, --domain orders or .* shop"),
+        (("books", "2026-W10", "2026-W11"), 1, "is a week: name the domain, no domain has files of one"),
+        (("drop", "README.md", "--dataset", "customers"), 1, "several datasets"),
+        (("drop", "README.md", "--dataset", "traffic"), 1, "files of messaging.traffic land under .* a month"),
+        (
+            ("trace", "top_customers"),
+            0,
+            r"Waybill of messaging_report.top_customers, 2026-02 .* 2 periods: 2026-02, 2026-01",
+        ),
+        (("trace", "nonsense"), 1, "nonsense was not built; reports that were: messaging_report"),
         (("quarantine", "reviews", "--domain", "shop"), 0, r"No row of shop\.reviews is in quarantine"),
         (("quarantine", "traffic", "--limit", "-1"), 2, "Invalid value for '--limit'"),
         (("replay", "trafic"), 1, "no dataset 'trafic'"),
         (("replay", "traffic", "--file-id", "99999"), 0, "Nothing was tried: no row of file 99999 of messaging"),
-        (("trace", "top_customers", "2020-03"), 1, "not built for 2020-03; it was for 2026-01, 2026-02"),
+        (("trace", "top_customers", "2020-03"), 1, "not built for 2020-03; it was for 2026-02, 2026-01"),
         (("trace", "nonsense", "2020-03"), 1, "reports that were: messaging_report.descriptive_statistics, "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -318,7 +318,7 @@ def test_a_trace_names_files_checks_and_code(name: str, built: Connection) -> No
     ("name", "key", "said"),
     [
         ("top_customer", LAST, r"reports that were: .*messaging_report\.top_customers"),
-        ("top_customers", "2026-01", f"it was for 2026-02, {LAST}$"),
+        ("top_customers", "2026-01", f"it was for {LAST}, 2026-02$"),
     ],
 )
 def test_a_trace_of_what_was_not_built_says_what_was(name: str, key: str, said: str, built: Connection) -> None:

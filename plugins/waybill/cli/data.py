@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from waybill.cli.terminal import app, console, failures_in_words
+from waybill.warehouse import LARGEST_INTEGER
 
 _WARNINGS_LISTED = 100
 Domain = Annotated[str, typer.Option(help="Domain of the contracts.")]
+AnyDomain = Annotated[
+    str | None, typer.Option("--domain", help="Domain of the contracts, where the other arguments do not say it.")
+]
+Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=LARGEST_INTEGER)]
 
 
 if TYPE_CHECKING:
@@ -37,14 +42,45 @@ def _datasets(domain: str) -> dict[str, Contract]:
     return datasets
 
 
-def _dataset(domain: str, name: str) -> Contract:
-    """One dataset of the domain. Raises `DataError` if there is none of this name."""
+def _dataset(domain: str | None, name: str) -> Contract:
+    """The dataset of this name, or of `domain.name`; in any domain without one.
+
+    Raises `DataError` if there is none, or without a domain several.
+    """
+    from waybill.contracts import load_all
     from waybill.errors import DataError
 
+    if domain is None and "." in name:
+        domain, _, name = name.partition(".")
+    everywhere = [contract for contract in load_all().values() if contract.is_dataset]
+    named = sorted((contract for contract in everywhere if contract.name == name), key=lambda one: one.domain)
+    if domain is None:
+        if len(named) == 1:
+            return named[0]
+        if named:
+            where = " or ".join(f"--domain {contract.domain}" for contract in named)
+            raise DataError(f"there are several datasets {name!r}: name the domain, {where}")
+        known = ", ".join(sorted(contract.table for contract in everywhere))
+        raise DataError(f"there is no dataset {name!r}; there are {known}")
     datasets = _datasets(domain)
     if name not in datasets:
-        raise DataError(f"there is no dataset {name!r} in {domain}; there are {', '.join(datasets)}")
+        elsewhere = "".join(f"; {one.table} is another domain's: --domain {one.domain}" for one in named)
+        raise DataError(f"there is no dataset {name!r} in {domain}; there are {', '.join(datasets)}{elsewhere}")
     return datasets[name]
+
+
+def _domain_of(period: str) -> str:
+    """The domain whose datasets have periods like this one. Raises `DataError` if there is none, or several."""
+    from waybill.contracts import load_all
+    from waybill.errors import DataError
+    from waybill.period import Period
+
+    cadence = Period.named(period).cadence
+    found = sorted({one.domain for one in load_all().values() if one.is_dataset and one.cadence == cadence})
+    if len(found) != 1:
+        where = " or ".join(f"--domain {domain}" for domain in found) or "no domain has files of one"
+        raise DataError(f"{period} is a {cadence}: name the domain, {where}")
+    return found[0]
 
 
 @app.command()
@@ -91,7 +127,9 @@ def seed(
 @failures_in_words
 def drop(
     files: Annotated[list[Path], typer.Argument(help="Files of a dataset.", exists=True, dir_okay=False)],
-    domain: Annotated[str, typer.Option(help="Domain of its contract.")] = "orders",
+    domain: Annotated[
+        str | None, typer.Option(help="Domain of its contract; by default that of the dataset, else orders.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="By default one that no other refers to, like traffic.")] = None,
     period: Annotated[
         str | None,
@@ -111,9 +149,11 @@ def drop(
     from waybill.settings import settings
 
     if dataset is None:  # what others of the domain refer to is not its main one
+        domain = domain or "orders"
         referred = set().union(*references(domain).values())
         dataset = next((name for name in _datasets(domain) if name not in referred), None)
     contract = _dataset(domain, dataset or "")
+    domain = contract.domain
     if period is None and not contract.lands_any_time:
         cadence = contract.cadence
         raise DataError(
@@ -144,9 +184,9 @@ def drop(
 def books(
     first: Annotated[str, typer.Argument(help="First month or day, like 2025-11 or 2025-11-30.")],
     last: Annotated[str, typer.Argument(help="Last one.")],
-    domain: Domain = "messaging",
+    domain: AnyDomain = None,
 ) -> None:
-    """Show the books of a range of periods and what keeps it from being complete; then the exit code is 1.
+    """Show the books of a range of periods, what keeps it from being complete and what to do; then the exit code is 1.
 
     Warnings about loaded files are listed, too; they do not change the exit code.
     """
@@ -154,8 +194,10 @@ def books(
     from waybill.books import balances, incomplete, summed_up
     from waybill.intake import file_warnings
     from waybill.period import Period
+    from waybill.remedies import remedies
     from waybill.warehouse.connection import connect
 
+    domain = domain or _domain_of(first)
     cadence = next(iter(_datasets(domain).values())).cadence
     periods = Period.parse(cadence, first).until(Period.parse(cadence, last))
     with connect() as connection:
@@ -164,8 +206,11 @@ def books(
         warnings = file_warnings.of_periods(connection, domain, [one.start for one in periods])
     for line in file_warnings.lines(warnings, _WARNINGS_LISTED):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for missing in summed_up(lacking):
+    listed = summed_up(lacking)
+    for missing in listed:
         console.print(f"incomplete: {missing}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if steps := remedies(domain, listed, periods):
+        console.print("\n".join(["To complete it:", *steps]), markup=False, highlight=False, soft_wrap=True)
     if lacking:
         raise typer.Exit(1)
     console.print(
@@ -178,7 +223,10 @@ def books(
 @failures_in_words
 def trace(
     report: Annotated[str, typer.Argument(help="A report, like top_customers.")],
-    period: Annotated[str, typer.Argument(help="The month, week or day, like 2026-03, 2026-W13 or 2026-03-31.")],
+    period: Annotated[
+        str | None,
+        typer.Argument(help="The month, week or day, like 2026-03, 2026-W13 or 2026-03-31; by default the newest."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the waybill of a report: its rows, SQL, code, checks and the files it rests on."""
@@ -186,23 +234,29 @@ def trace(
 
     from waybill import show
     from waybill.period import Period
+    from waybill.provenance import newest_period, periods_built
     from waybill.provenance import trace as trace_report
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
-        waybill = trace_report(connection, report, Period.named(period))
+        wanted = Period.named(period) if period else newest_period(connection, report)
+        waybill = trace_report(connection, report, wanted)
+        built, total = periods_built(connection, waybill.report)
     if as_json:
-        print(json.dumps(asdict(waybill) | {"period": period}, default=str, indent=2))
-    else:
-        show.show(console, *show.waybill_tables(waybill))
+        print(json.dumps(asdict(waybill) | {"period": wanted.key}, default=str, indent=2))
+        return
+    show.show(console, *show.waybill_tables(waybill))
+    if period is None:
+        number = show.of_all(len(built), total)
+        console.print(f"Built for {number} periods: {', '.join(map(str, built))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 @failures_in_words
 def quarantine(
     dataset: Annotated[str, typer.Argument(help="A dataset, like traffic.")],
-    domain: Domain = "messaging",
-    limit: Annotated[int, typer.Option(help="At most so many rows.", min=1)] = 20,
+    domain: AnyDomain = None,
+    limit: Limit = 20,
 ) -> None:
     """List open quarantined rows of a dataset: file, record, reasons. Their content is shown in the warehouse only."""
     from waybill import show
@@ -222,9 +276,12 @@ def quarantine(
 @failures_in_words
 def replay(
     dataset: Annotated[str, typer.Argument(help="A dataset, like traffic.")],
-    domain: Domain = "messaging",
-    file_id: Annotated[int | None, typer.Option(help="Only the rows of this file.")] = None,
-    record: Annotated[list[int] | None, typer.Option(help="Only this record of the file; may be repeated.")] = None,
+    domain: AnyDomain = None,
+    file_id: Annotated[int | None, typer.Option(help="Only the rows of this file.", min=0, max=LARGEST_INTEGER)] = None,
+    record: Annotated[
+        list[int] | None,
+        typer.Option(help="Only this record of the file; may be repeated.", min=0, max=LARGEST_INTEGER),
+    ] = None,
     admit_late: Annotated[bool, typer.Option("--admit-late", help="Admit rows that came too late, too.")] = False,
 ) -> None:
     """Try quarantined rows again, after a contract was mended or a referenced row has arrived."""
@@ -241,7 +298,8 @@ def replay(
     from waybill.provenance import code_version
     from waybill.warehouse.connection import connect
 
-    contract, contracts = _dataset(domain, dataset), load_domain(domain)
+    contract = _dataset(domain, dataset)
+    domain, contracts = contract.domain, load_domain(contract.domain)
     if record and file_id is None:
         raise DataError("--record needs --file-id: records are numbered within a file")
     run = Run(run_id=f"replay by {os.environ.get('USER') or getpass.getuser()}", code_version=code_version())
@@ -278,7 +336,7 @@ def replay(
 
 @app.command()
 @failures_in_words
-def alerts(limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10) -> None:
+def alerts(limit: Limit = 10) -> None:
     """List what was told, alerts and runs that ended well, and over which channels it went out."""
     from waybill import show
     from waybill.warehouse.connection import connect
@@ -335,7 +393,7 @@ def contract_check() -> None:
 @failures_in_words
 def contract_try(
     file: Annotated[Path, typer.Argument(help="The proposed contract.", exists=True, dir_okay=False)],
-    last: Annotated[int, typer.Option(help="Try the newest so many files; 0 for all.")] = 24,
+    last: Annotated[int, typer.Option(help="Try the newest so many files; 0 for all.", min=0)] = 24,
 ) -> None:
     """Judge files that have landed by a proposed contract: how many rows it rejects that today's accepts, and why."""
     from datetime import date
@@ -360,6 +418,8 @@ def contract_try(
         if landed:
             trials = try_contract(connection, _s3(), today, proposed, contracts, landed[-last:])
             show.show(console, show.trial_table(proposed, trials))
+            if 0 < last < len(landed):
+                console.print(f"Tried {show.of_all(last, len(landed))} files, the newest; --last 0 tries all.")
         else:
             console.print(f"No file of {today.table} has landed in s3://{bucket}.")
         try:
