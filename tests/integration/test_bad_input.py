@@ -258,7 +258,7 @@ def test_a_column_that_the_contract_does_not_know_is_told(landing: Landing, capl
         key = landing.load("traffic", csv_body(f"{TRAFFIC},Campaign", [f"{row},x" for row in GOOD]), "more.csv")
     [message] = caplog.messages
     assert message.startswith(f"s3://{landing.bucket}/{key}: ")
-    assert message.endswith("not loaded: Campaign")
+    assert message.endswith("the column 'Campaign' is unknown and was not loaded")
     assert landing.ledger(key)["ignored_columns"] == ["Campaign"]
 
 

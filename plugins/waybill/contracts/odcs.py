@@ -203,6 +203,8 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         days_after=custom.get("daysAfter", 0),
         latency_days=_latency_days(document),
         max_shrink_pct=float(custom.get("maxShrinkPct", Contract.max_shrink_pct)),
+        missing_columns=custom.get("missingColumns", Contract.missing_columns),
+        unknown_columns=custom.get("unknownColumns", Contract.unknown_columns),
         max_warnings=custom.get("maxWarnings"),
         document=text,
     )

@@ -48,6 +48,16 @@ def add(connection: Connection, file_id: int, kind: str, message: str) -> None:
     )
 
 
+def replace(connection: Connection, file_id: int, kind: str, messages: Sequence[str]) -> None:
+    """Make these the only warnings of a kind about a file."""
+    connection.execute(
+        "delete from waybill.file_warning where file_id = %s and kind = %s and message <> all(%s)",
+        (file_id, kind, [*messages]),
+    )
+    for message in messages:
+        add(connection, file_id, kind, message)
+
+
 def of_run(connection: Connection, domain: str, run_id: str) -> list[FileWarning]:
     """The warnings about the files of a domain that a run loaded and that still count."""
     condition = "split_part(f.dataset, '.', 1) = %s and f.run_id = %s"

@@ -10,6 +10,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from waybill.intake.records import MAX_RECORD_BYTES, Record
 _NAME = re.compile(r"[.](json|jsonl|ndjson)([.]gz)?$")
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _BLANK_BYTES = b" \t\r\n"
+_UNKNOWN_NOTED = 100
+_UNKNOWN_CHARACTERS = 100
 
 
 class _Number(str):
@@ -28,6 +31,23 @@ class _Number(str):
 
 class _Members(list[tuple[str, Any]]):
     """An object's members in their order, repeated names too."""
+
+
+@dataclass
+class MemberNames:
+    """The names of the members of a file's records, noted while they are read."""
+
+    columns: set[str] = field(default_factory=set)
+    """Columns of the contract that stand in some record."""
+    unknown: set[str] = field(default_factory=set)
+    """Names of other members; of many the first ones."""
+
+    def note(self, name: str, column: str | None) -> None:
+        """Note a member and the column that it is, if it is one."""
+        if column is not None:
+            self.columns.add(column)
+        elif len(self.unknown) < _UNKNOWN_NOTED:
+            self.unknown.add(name[:_UNKNOWN_CHARACTERS])
 
 
 def _no_constant(name: str) -> None:

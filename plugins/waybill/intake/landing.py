@@ -16,6 +16,7 @@ from waybill import zones
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import object_keys
+from waybill.intake.spellings import knows_more
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.file_order import natural_key
@@ -128,16 +129,23 @@ def is_file_of(item: Mapping[str, Any], bucket: str, contract: Contract, period:
 
 
 def pending(connection: Connection, contract: Contract, landed: list[LandedFile]) -> list[LandedFile]:
-    """The landed files whose content (by ETag) the ledger does not hold, or holds by another filter than today's.
+    """The landed files whose content (by ETag) the ledger does not hold as today's contract reads it.
 
+    It does not if rows were filtered by other values, or if the contract knows columns that were unknown.
     A file that lands at any time keeps the landing day of its first version: what mends it counts on that day.
     """
     rows = connection.execute(
-        "select bucket, object_key, etag from waybill.load_file where dataset = %s and status = 'loaded' "
+        "select bucket, object_key, etag, nullif(ignored_columns, '{}'), "
+        "case when ignored_columns <> '{}' then brought_columns end "
+        "from waybill.load_file where dataset = %s and status = 'loaded' "
         "and kept_values is not distinct from %s::text[]",
         (contract.table, contract.kept_values),
     ).fetchall()
-    known = {(bucket, key): etag for bucket, key, etag in rows}
+    known = {
+        (bucket, key): etag
+        for bucket, key, etag, ignored, brought in rows
+        if not ignored or not knows_more(contract, ignored, brought)
+    }
     todo = [file for file in landed if known.get((file.bucket, file.key)) != file.etag]
     if not contract.lands_any_time:
         return todo

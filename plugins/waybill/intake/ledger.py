@@ -13,6 +13,7 @@ from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.refusal import Refusal
+from waybill.intake.spellings import knows_more
 from waybill.period import Period
 from waybill.warehouse.file_order import order_sql
 
@@ -64,13 +65,19 @@ class Run:
 
 
 def predecessor(connection: Connection, contract: Contract, landed: LandedFile) -> tuple[int, str, bool] | None:
-    """(file_id, sha256, whether it was filtered as today) of the version of this object that counts now, if any."""
+    """(file_id, sha256, whether today's contract reads it alike) of the version of this object that counts now, if any.
+
+    It does not if it filters other rows, or knows columns of the file that were unknown.
+    """
     row = connection.execute(
-        "select file_id, sha256, kept_values is not distinct from %s::text[] from waybill.load_file "
-        "where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'",
+        "select file_id, sha256, kept_values is not distinct from %s::text[], ignored_columns, brought_columns "
+        "from waybill.load_file where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'",
         (contract.kept_values, contract.table, landed.bucket, landed.key),
     ).fetchone()
-    return (row[0], row[1], row[2]) if row else None
+    if row is None:
+        return None
+    file_id, sha256, is_filtered_alike, ignored, brought = row
+    return file_id, sha256, is_filtered_alike and not knows_more(contract, ignored, brought)
 
 
 def note_same_content(connection: Connection, file_id: int, received: ReceivedFile) -> None:
@@ -92,9 +99,10 @@ def open_file(
         """
         insert into waybill.load_file (
           dataset, period, bucket, object_key, version_id, etag, sha256, size_bytes, replaces_file_id,
-          contract_sha256, contract_version, code_version, run_id, ignored_columns, kept_values, landed_at, name_key
+          contract_sha256, contract_version, code_version, run_id, ignored_columns, brought_columns, kept_values,
+          landed_at, name_key
         )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         returning file_id
         """,
         (
@@ -112,6 +120,7 @@ def open_file(
             run.code_version,
             run.run_id,
             received.ignored,
+            received.brought,
             contract.kept_values,
             landed.landed_at,
             landed.name_key,

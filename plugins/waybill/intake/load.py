@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import changes, file_warnings, ledger, quarantine
+from waybill.intake import changes, columns, file_warnings, ledger, quarantine
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
@@ -31,7 +31,6 @@ from waybill.warehouse.schema import as_of_function, relation
 log = logging.getLogger(__name__)
 
 _FEW_RECORDS = 10_000
-_LOGGED_CHARACTERS = 500
 _AS_CSV = sql.SQL("copy ({}) to stdout (format csv, force_quote *)")
 
 
@@ -146,12 +145,12 @@ def _load(
             ledger.note_same_content(connection, before[0], received)
             return None
         replaces = before[0] if before else None
-        file_id = ledger.open_file(connection, contract, received, run, replaces)
-        _release_overruling(connection, contract, landed, file_id, replaces)
-        if received.ignored:
-            names = ", ".join(received.ignored)[:_LOGGED_CHARACTERS]
-            log.warning("%s: the contract does not know these columns, they are not loaded: %s", landed.uri, names)
         malformed = malformed_records(received, contract, folder / "mended.csv") if mended else []
+        odd = columns.of_received(connection, contract, received, replaces)
+        columns.refuse_errors(landed.uri, odd)
+        file_id = ledger.open_file(connection, contract, received, run, replaces)
+        columns.warn(connection, contract, file_id, odd)
+        _release_overruling(connection, contract, landed, file_id, replaces)
         references = reference_values(connection, contract, contracts, landed.period.end, folder)
         staging = Staging(connection, contract, landed.period, file_id, received.rows_in, folder)
         staging.use_fresh_partition()
@@ -182,6 +181,8 @@ def _load(
         books.add_outcomes(connection)
         connection.execute("drop table incoming, suspect, outcome")
         ledger.close_file(connection, file_id, books)
+    for warning in odd.warnings:
+        log.warning("%s: %s", landed.uri, warning)
     log.info("%s: %s", landed.uri, books)
     return books
 

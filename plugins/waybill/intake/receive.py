@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.ahead import ahead, short_turns
-from waybill.intake.json_records import is_json, write_lines
+from waybill.intake.json_records import MemberNames, is_json, write_lines
 from waybill.intake.landing import LandedFile
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
+from waybill.intake.spellings import normalise, spellings_of
 
 CHUNK_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -52,13 +52,24 @@ class ReceivedFile:
     """Valid UTF-8 without NUL, malformed and blank records: the fast reader may take it as it is."""
     spellings: Mapping[str, str] | None = None
     """Of a JSON file the column for each normalised name; it has no header, and may bring every column."""
+    members: MemberNames | None = None
+    """Of a JSON file the names of its members, once its records were read."""
     column_names: frozenset[str] = frozenset()
     """Of a CSV file the normalised names of columns: those of its header and those that the contract knows."""
 
     @property
     def ignored(self) -> list[str]:
-        """Header fields that the contract does not know."""
+        """Header fields, or members of JSON records, that the contract does not know."""
+        if self.members is not None:
+            return sorted(self.members.unknown)
         return [name for name, column in zip(self.header, self.columns, strict=True) if column is None]
+
+    @property
+    def brought(self) -> list[str] | None:
+        """The contract's columns that the file brings; None if it does not say, being JSON without records."""
+        if self.members is None:
+            return [column for column in self.columns if column]
+        return [column for column in self.columns if column in self.members.columns] if self.rows_in else None
 
     def has(self, column: str) -> bool:
         """Whether the file brings this column."""
@@ -112,20 +123,6 @@ def read_fields(record: str) -> list[str]:
     return next(csv.reader(io.StringIO(record, newline="")))
 
 
-def normalise(name: str) -> str:
-    """A header field as it is compared: lower case, runs of blanks, hyphens, dots and underscores as one underscore."""
-    return re.sub(r"[\s\-_.]+", "_", strip(name).casefold())
-
-
-def spellings_of(contract: Contract) -> dict[str, str]:
-    """The contract's column for each normalised spelling of its name and synonyms."""
-    return {
-        normalise(spelling): column.name
-        for column in contract.delivered_columns
-        for spelling in (*column.spellings, column.name)
-    }
-
-
 def match_header(name: str, header: list[str], contract: Contract) -> list[str | None]:
     """The contract's column for each header field, by name and by the contract's synonyms.
 
@@ -174,7 +171,9 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
         body = folder / "body.jsonl"
         rows_in = write_lines(name, chunks, body)
         names = [column.name for column in contract.delivered_columns]
-        return file(body, rows_in, [*names], names, is_regular=False, spellings=spellings_of(contract))
+        return file(
+            body, rows_in, [*names], names, is_regular=False, spellings=spellings_of(contract), members=MemberNames()
+        )
     first = split_first(_BYTE_ORDER_MARKS.sub(b"", next(chunks, b""), count=1))
     if first is None:
         raise DataError(f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again")

@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import quarantine
+from waybill.intake import columns, ledger, quarantine
 from waybill.intake.landing import LandedFile, list_objects, pending
 from waybill.intake.load import is_overruled, malformed_records, reference_values, snapshot_rows
 from waybill.intake.receive import receive
@@ -157,6 +157,9 @@ def _rejects(
                     for row in bad.to_pylist():
                         reasons[row["_record"]] = row["_reasons"]
                         broken.add(row["_record"], row["_reasons"], row["_raw"])
+            before = ledger.predecessor(connection, contract, file)
+            odd = columns.of_received(connection, contract, received, before[0] if before else None)
+            columns.refuse_errors(file.uri, odd)
             refusal = _refusal(connection, contract, file, received.rows_in, reasons, broken)
             return _Rejects(received.rows_in, reasons, broken, refusal)
 

@@ -16,9 +16,10 @@ from waybill.contracts.validation import compile_query, reference_table
 from waybill.contracts.values import duckdb_type
 from waybill.intake.date_order import doubtful_columns, refusal
 from waybill.intake.json_records import read_records
-from waybill.intake.receive import ReceivedFile, normalise, read_chunks, read_fields
+from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
 from waybill.intake.records import Record, split_records
 from waybill.intake.repeated_headers import RepeatedHeaders, as_written
+from waybill.intake.spellings import normalise
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -63,7 +64,16 @@ def mend(received: ReceivedFile, target: Path) -> Iterator[Reject]:
 def _records(received: ReceivedFile) -> Iterator[Record]:
     spellings = received.spellings
     if spellings is not None:
-        yield from read_records(received.body, received.header, lambda name: spellings.get(normalise(name)))
+        members = received.members
+
+        def column_of(name: str) -> str | None:
+            """Asked once for each name."""
+            column = spellings.get(normalise(name))
+            if members is not None:
+                members.note(name, column)
+            return column
+
+        yield from read_records(received.body, received.header, column_of)
         return
     headers = RepeatedHeaders(received.header, received.column_names)
     for raw, well_formed in split_records(read_chunks(received.body), len(received.header)):

@@ -1,0 +1,210 @@
+"""Columns that vanish from a dataset's files or appear in them are told, with the likeliest rename."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import Connection
+
+from landing_support import csv_body
+from messaging_months import RUN
+from order_files import CONTRACTS, HEADER, LINES, Line, Orders
+from waybill.contracts import Contract, load_domain
+from waybill.contracts.contract import Told
+from waybill.errors import DataError
+from waybill.intake.columns import find_odd
+from waybill.intake.landing import LandedFile, pending
+from waybill.intake.run import take_in_file
+from waybill.settings import PROJECT_ROOT
+
+FIELD = PROJECT_ROOT / "tests/field/09_renamed_nullable"
+DAY = "2026-03-01"
+
+
+@pytest.fixture
+def orders(empty_connection: Connection) -> Orders:
+    return Orders(empty_connection)
+
+
+def take_in(orders: Orders, file: LandedFile, contract: Contract = LINES) -> None:
+    take_in_file(orders.connection, orders.bucket, file, contract, {**CONTRACTS, "lines": contract}, RUN)
+
+
+def warnings(orders: Orders) -> dict[str, list[str]]:
+    """The warnings about the files that count, by the last part of the key."""
+    found: dict[str, list[str]] = {}
+    for key, message in orders.connection.execute(
+        "select object_key, message from waybill.file_warning inner join waybill.load_file using (file_id) "
+        "where kind = 'columns' and status = 'loaded' order by object_key, message"
+    ).fetchall():
+        found.setdefault(key.rpartition("/")[2], []).append(message)
+    return found
+
+
+def without(*columns: str, header: str = HEADER) -> bytes:
+    """A file with one line that lacks some columns; `header` may name others."""
+    names, cells = header.split(","), str(Line()).split(",")
+    kept = [place for place, name in enumerate(HEADER.split(",")) if name not in columns]
+    return csv_body(",".join(names[place] for place in kept), [",".join(cells[place] for place in kept)])
+
+
+def with_names(**renamed: str) -> bytes:
+    names = [renamed.get(name.replace(" ", "_"), name) for name in HEADER.split(",")]
+    return csv_body(",".join(names), [str(Line())])
+
+
+def test_a_file_sent_again_with_renamed_columns_is_told_with_what_was_probably_renamed(orders: Orders) -> None:
+    take_in(orders, orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.csv").read_bytes()))
+    assert warnings(orders) == {}, "nothing has vanished from the first file"
+    file = orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.v2.csv").read_bytes())
+    take_in(orders, file)
+    [ship_mode, postal_code] = sorted(warnings(orders)["shop_a.csv"], key=lambda text: "postal_code" in text)
+    assert ship_mode == (
+        f"the column ship_mode is missing, which {file.key} had; it is null in every row of this file. The column "
+        "'Shipping Method' is unknown: a rename? If so, add 'Shipping Method' to the synonyms of ship_mode in the "
+        "contract of orders.lines; the next run then loads the file again"
+    )
+    assert "add 'ZIP' to the synonyms of postal_code" in postal_code
+
+
+def test_a_synonym_that_is_added_makes_the_next_run_load_the_file_again(orders: Orders) -> None:
+    take_in(orders, orders.land(DAY, "a.csv", without()))
+    file = orders.land(DAY, "b.csv", with_names(Ship_Mode="Shipping Method"))
+    take_in(orders, file)
+    assert len(warnings(orders)["b.csv"]) == 1
+    assert pending(orders.connection, LINES, [file]) == []
+    known = [
+        replace(column, spellings=("Shipping Method",)) if column.name == "ship_mode" else column
+        for column in LINES.columns
+    ]
+    mended = replace(LINES, columns=tuple(known), version="9.0.0")
+    assert pending(orders.connection, mended, [file]) == [file]
+    take_in(orders, file, mended)
+    assert warnings(orders) == {}
+    assert pending(orders.connection, mended, [file]) == []
+    rows = orders.connection.execute("select ship_mode from orders.lines").fetchall()
+    assert rows == [("First Class",)]
+
+
+def test_a_column_that_is_known_twice_by_now_is_left_alone(orders: Orders) -> None:
+    """The file would be refused for a column that stands twice, although it is loaded."""
+    header, row = f"{HEADER},Shipping Method", f"{Line()},First Class"
+    file = orders.land(DAY, "a.csv", csv_body(header, [row]))
+    take_in(orders, file)
+    known = [
+        replace(column, spellings=("Shipping Method",)) if column.name == "ship_mode" else column
+        for column in LINES.columns
+    ]
+    assert pending(orders.connection, replace(LINES, columns=tuple(known)), [file]) == []
+
+
+def test_unknown_columns_and_columns_that_nobody_had_are_told_apart(orders: Orders) -> None:
+    take_in(orders, orders.land(DAY, "a.csv", without("Ship Mode")))
+    take_in(orders, orders.land(DAY, "b.csv", csv_body(f"{HEADER},Campaign", [f"{Line()},x"])))
+    take_in(orders, orders.land(DAY, "c.csv", without("Ship Mode", "Postal Code")))
+    found = warnings(orders)
+    assert found["b.csv"] == ["the column 'Campaign' is unknown and was not loaded"]
+    key = orders.land(DAY, "b.csv", without()).key
+    assert [text.partition(";")[0] for text in found["c.csv"]] == [
+        f"the column {name} is missing, which {key} had" for name in ("postal_code", "ship_mode")
+    ]
+    assert "a.csv" not in found
+
+
+@pytest.mark.parametrize("name", ["missing_columns", "unknown_columns"])
+def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> None:
+    def contract(told: Told) -> Contract:
+        if name == "missing_columns":
+            return replace(LINES, missing_columns=told, unknown_columns="ignore")
+        return replace(LINES, missing_columns="ignore", unknown_columns=told)
+
+    take_in(orders, orders.land(DAY, "a.csv", without()))
+    body = {
+        "missing_columns": without("Ship Mode"),
+        "unknown_columns": csv_body(f"{HEADER},Campaign", [f"{Line()},x"]),
+    }[name]
+    with pytest.raises(DataError, match="The contract makes that an error") as caught:
+        take_in(orders, orders.land(DAY, "b.csv", body), contract("error"))
+    refused = orders.connection.execute("select message from waybill.refusal").fetchall()
+    assert refused == [(str(caught.value),)]
+    assert orders.connection.execute("select count(*) from waybill.load_file").fetchone() == (1,)
+    take_in(orders, orders.land(DAY, "b.csv", body), contract("ignore"))
+    assert warnings(orders) == {}
+
+
+def test_unknown_members_of_json_and_keys_of_no_record_are_columns(orders: Orders) -> None:
+    names = [column.name for column in LINES.delivered_columns]
+    order = dict(zip(["order_id", *names], ["1", *names], strict=False)) | {
+        "order_date": DAY,
+        "cost_price": 1,
+        "list_price": 2,
+        "quantity": 1,
+        "discount_percent": 0,
+        "postal_code": "01234",
+    }
+    other = {name: value for name, value in order.items() if name != "ship_mode"} | {"shippingMode": "x"}
+    for name, rows in {"a.json": [order], "b.json": [other, other], "c.json": [other, order], "d.json": []}.items():
+        take_in(orders, orders.land(DAY, name, json.dumps(rows).encode()))
+    found = warnings(orders)
+    assert "ship_mode is missing" in found["b.json"][0]
+    assert "add 'shippingMode' to the synonyms of ship_mode" in found["b.json"][0]
+    assert found["c.json"] == ["the column 'shippingMode' is unknown and was not loaded"]
+    assert found.keys() == {"b.json", "c.json"}
+
+
+def test_names_of_any_length_fit_a_warning(orders: Orders) -> None:
+    long = "".join(chr(0x10000 + place) for place in range(3000))
+    take_in(orders, orders.land(DAY, "a.csv", csv_body(f"{HEADER},{long}", [f"{Line()},x"])))
+    [[text]] = warnings(orders).values()
+    assert "is unknown and was not loaded" in text
+    assert len(text) < 300
+
+
+NAMES = ["a.csv", "b.csv", "c.csv", "d.csv"]
+FILES = st.dictionaries(
+    st.tuples(st.sampled_from(["2026-03-01", "2026-03-02"]), st.sampled_from(NAMES)),
+    st.sampled_from(
+        [without(), without("Ship Mode"), without("Postal Code"), with_names(Ship_Mode="Shipping Method"),
+         csv_body(f"{HEADER},Campaign", [f"{Line()},x"])]
+    ),
+    min_size=1,
+    max_size=5,
+)  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FILES, st.randoms(use_true_random=False))
+def test_warnings_do_not_depend_on_the_order_of_loads(
+    empty_connection: Connection, files: dict[tuple[str, str], bytes], shuffle: Any
+) -> None:
+    def told(order: list[tuple[str, str]]) -> dict[str, list[str]]:
+        with empty_connection.transaction(force_rollback=True):
+            orders = Orders(empty_connection)
+            for key, name in order:
+                take_in(orders, orders.land(key, f"{key}-{name}", files[key, name]))
+            return warnings(orders)
+
+    shuffled = list(files)
+    shuffle.shuffle(shuffled)
+    assert told(shuffled) == told(sorted(files))
+
+
+COLUMNS = [column.name for column in LINES.delivered_columns]
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=6), st.sets(st.sampled_from(COLUMNS)))
+def test_every_missing_and_every_unknown_column_is_named_once(unknown: list[str], earlier: set[str]) -> None:
+    contract = load_domain("orders")["lines"]
+    brought = [column.name for column in contract.delivered_columns if column.required]
+    odd = find_odd(contract, brought, unknown, dict.fromkeys(earlier, "earlier.csv"))
+    missing = sorted(earlier - set(brought))
+    assert odd.errors == []
+    told_missing = [text.split()[2] for text in odd.warnings if " is missing, which earlier.csv had" in text]
+    assert sorted(told_missing) == missing
+    for name in unknown:
+        assert sum(f"column {name!r} is unknown" in text for text in odd.warnings) == 1
