@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     """Whether measurements go to Amazon CloudWatch; by default in prod only."""
     notify_scheduled: bool = False
     """Whether runs of scheduled pipelines tell their success, as those that a file starts do."""
+    alert_connect_seconds: float = Field(default=3, ge=0.1, le=7)
+    """How long an alert waits for a channel to take its connection."""
+    alert_read_seconds: float = Field(default=4, ge=0.1, le=7)
+    """How long an alert waits for an answer of a channel."""
     owner_link: str | None = None
     """Where whoever looks after the DAGs is found: an address or `mailto:`."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -238,11 +238,14 @@ def replay_table(replayed: Sequence[Replayed]) -> Table:
     return table
 
 
-def alerts_text(rows: Sequence[tuple[Any, ...]], total: int) -> Text:
-    """Alerts, newest first: when, over which channels, and what was said; last how many of all they are."""
+def alerts_text(rows: Sequence[tuple[Any, ...]], deliveries: Mapping[Any, Sequence[str]], total: int) -> Text:
+    """Alerts (DAG, run, kind, when, message), newest first: over which channels each went out, and what it says.
+
+    Last it says how many of all (`total`) they are.
+    """
     lines = Text() if rows else Text("No alert was raised.")
-    for raised_at, kind, channels, message in rows:
-        sent = f"sent over {', '.join(channels)}" if channels else "sent over nothing"
+    for dag_id, run_id, kind, raised_at, message in rows:
+        sent = "; ".join(deliveries[(dag_id, run_id, kind)]) or "sent over nothing: no channel has a connection"
         lines.append(f"{raised_at:%Y-%m-%d %H:%M %Z}  {kind}, {sent}\n", "bold").append(f"{message}\n\n")
     if len(rows) < total:
         lines.append(f"{of_all(len(rows), total)}, the newest first: --limit shows more.\n")

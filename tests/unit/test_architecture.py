@@ -21,7 +21,7 @@ DAG_FILES = sorted((PROJECT_ROOT / "dags").rglob("*.py"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 KERNEL = [path for path in MODULES if not path.is_relative_to(OPERATORS)]
 # Tests of DAGs, of operators and of the stack's Airflow import it; no other test needs it.
-AIRFLOW_TESTS = {"dags", "test_alerts.py", "test_stack_airflow.py"}
+AIRFLOW_TESTS = {"dags", "test_alert_channels.py", "test_alerts.py", "test_stack_airflow.py"}
 KERNEL_TESTS = [
     path
     for path in sorted((PROJECT_ROOT / "tests").rglob("*.py"))

@@ -336,18 +336,25 @@ def replay(
 
 @app.command()
 @failures_in_words
+<<<<<<< HEAD
 def alerts(limit: Limit = 10) -> None:
     """List what was told, alerts and runs that ended well, and over which channels it went out."""
     from waybill import show
+=======
+def alerts(limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10) -> None:
+    """List what was told, alerts and runs that ended well, and over which channels it went out or waits."""
+    from waybill import deliveries, show
+>>>>>>> 0e0a31c (Send alerts within time limits, once over each channel)
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
         rows = connection.execute(
-            "select raised_at, kind, channels, message from waybill.alert order by raised_at desc limit %s",
+            "select dag_id, run_id, kind, raised_at, message from waybill.alert order by raised_at desc limit %s",
             (limit,),
         ).fetchall()
         counted = connection.execute("select count(*) from waybill.alert").fetchone()
-    console.print(show.alerts_text(rows, counted[0] if counted else 0), soft_wrap=True)
+        states = deliveries.states(connection, [row[:3] for row in rows])
+    console.print(show.alerts_text(rows, states, counted[0] if counted else 0), soft_wrap=True)
 
 
 contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, and try a proposed one.")

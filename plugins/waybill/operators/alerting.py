@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,74 +12,144 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from waybill.operators.channels import CHANNELS, in_words, was_refused
+from waybill.settings import settings
+
 if TYPE_CHECKING:
+    from psycopg import Connection as WarehouseConnection
+
     from waybill.approval import Held
+    from waybill.deliveries import Alert, Delivery
 
 log = logging.getLogger(__name__)
 
 
-def _send_sns(connection: Connection, subject: str, text: str) -> None:
-    from airflow.providers.amazon.aws.hooks.sns import SnsHook
+_SECONDS = 15
+"""How long one occasion may take. Airflow ends a task's process 20 seconds after the task (`task_success_overtime`),
+and takes that for a failure that may be tried again."""
 
-    hook = SnsHook(aws_conn_id=connection.conn_id)  # type: ignore[no-untyped-call]
-    hook.publish_to_target(target_arn=connection.extra_dejson["topic_arn"], message=text, subject=subject[:99])
-
-
-def _send_slack(connection: Connection, _subject: str, text: str) -> None:
-    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
-
-    SlackWebhookHook(slack_webhook_conn_id=connection.conn_id).send(text=text)
+_Found = dict[str, Connection | None]
+"""The channels that are configured, with their connections; None for one that could not be read."""
 
 
-def _send_email(connection: Connection, subject: str, text: str) -> None:
-    from html import escape
-
-    from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-    with SmtpHook(smtp_conn_id=connection.conn_id) as hook:
-        hook.send_email_smtp(
-            to=connection.extra_dejson["to_email"], subject=subject, html_content=f"<pre>{escape(text)}</pre>"
-        )
-
-
-CHANNELS: dict[str, Callable[[Connection, str, str], None]] = {
-    "waybill_alerts_sns": _send_sns,
-    "waybill_alerts_slack": _send_slack,
-    "waybill_alerts_email": _send_email,
-}
-"""Connection id of a channel and how to send over it. A channel without a connection is off."""
-
-
-def send(subject: str, text: str) -> list[str]:
-    """Send over every channel that is configured; one that fails does not keep the others from sending."""
-    sent = []
-    for conn_id, function in CHANNELS.items():
+def _configured() -> _Found:
+    found: _Found = {}
+    for conn_id in CHANNELS:
         try:
-            function(Connection.get(conn_id), subject, text)
+            found[conn_id] = Connection.get(conn_id)
         except AirflowNotFoundException:
             continue
-        except Exception:
-            log.exception("the alert could not be sent over %s", conn_id)
-        else:
-            sent.append(conn_id)
-    if not sent:
-        log.error("no alert channel took the alert: %s", text)
-    return sent
+        except Exception as error:
+            log.error("the connection %s could not be read: %s", conn_id, in_words(error))
+            found[conn_id] = None
+    return found
 
 
 def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_warehouse: bool) -> None:
-    from waybill import alerts
+    """Send an alert over every channel that has not carried it; one that fails does not keep the others from sending.
+
+    What is noted in the warehouse is sent once over each channel, and later if a channel is away.
+    """
+    from waybill import deliveries
     from waybill.operators.session import warehouse
 
-    subject = text.splitlines()[0]
+    alert, found, is_noted = (dag_id, run_id, kind), _configured(), False
+    if not found:
+        log.error("no alert channel took the alert: %s", text)
     try:
-        with warehouse() as connection, connection.transaction():
-            if alerts.claim(connection, dag_id, run_id, kind, text):
-                alerts.note_channels(connection, dag_id, run_id, kind, send(subject, text))
+        with warehouse() as connection:
+            deliveries.note(connection, alert, text, found.keys())
+            is_noted = True
+            _deliver(connection, found, alert)
     except Exception:
         log.exception("the alert could not be noted in the warehouse")
-        if even_without_warehouse:
-            send(subject, text)
+        if even_without_warehouse and not is_noted:
+            _send_unnoted(found, text)
+
+
+def send_waiting() -> None:
+    """Send what could not be sent when it was raised, over channels that were away. Raises nothing."""
+    from waybill import deliveries
+    from waybill.operators.session import warehouse
+
+    try:
+        with warehouse() as connection:
+            if deliveries.is_any_waiting(connection):
+                _deliver(connection, _configured(), None)
+    except Exception:
+        log.exception("alerts that wait could not be sent")
+
+
+def _deliver(warehouse: WarehouseConnection, found: _Found, alert: Alert | None) -> None:
+    """Send an alert, and then others that wait, over each channel; the channels that failed of late come last."""
+    from waybill import deliveries
+
+    until = time.monotonic() + _SECONDS
+    troubled = deliveries.troubled(warehouse)
+    for channel in sorted(found, key=lambda one: one in troubled):
+        waiting = deliveries.waiting(warehouse, channel, alert)
+        if not waiting:
+            continue
+        connection = found[channel]
+        if connection is None or _too_late(until, settings().alert_connect_seconds + settings().alert_read_seconds):
+            log.warning("alerts over %s wait for the next occasion", channel)
+        elif first := deliveries.lease(warehouse, waiting[0], channel):
+            _send_all(warehouse, connection, first, waiting[1:], until)
+
+
+def _too_late(until: float, seconds: float) -> bool:
+    return time.monotonic() + seconds > until
+
+
+def _send_all(
+    warehouse: WarehouseConnection,
+    connection: Connection,
+    first: Delivery,
+    others: Sequence[Alert],
+    until: float,
+) -> None:
+    """Send alerts over a channel, one after the other, until one fails or there is no time left."""
+    from waybill import deliveries
+
+    channel, may_be_sent = first.channel, False
+    current: Delivery | None = first
+    try:
+        with CHANNELS[channel](connection) as send:
+            for alert in (None, *others):
+                if alert is not None and not _too_late(until, settings().alert_read_seconds):
+                    current = deliveries.lease(warehouse, alert, channel)
+                if current is None or not deliveries.begin(warehouse, current):
+                    continue
+                may_be_sent = True
+                send(current.message.partition("\n")[0], _text(current))
+                deliveries.note_sent(warehouse, current)
+                current, may_be_sent = None, False
+    except Exception as error:
+        reason = in_words(error)
+        log.error("the alert could not be sent over %s: %s", channel, reason)
+        if current is not None:
+            is_unknown = may_be_sent and not was_refused(error)
+            deliveries.note_failed(warehouse, current, reason, may_be_sent=is_unknown)
+
+
+def _text(delivery: Delivery) -> str:
+    if not delivery.is_late:
+        return delivery.message
+    return f"{delivery.message}\nSent late: it was raised at {delivery.raised_at:%Y-%m-%d %H:%M %Z}."
+
+
+def _send_unnoted(found: _Found, text: str) -> None:
+    """Send over every channel once, without the warehouse."""
+    until = time.monotonic() + _SECONDS
+    for channel, connection in found.items():
+        if connection is None or _too_late(until, 0):
+            log.error("no connection or no time to send over %s: %s", channel, text)
+            continue
+        try:
+            with CHANNELS[channel](connection) as send:
+                send(text.partition("\n")[0], text)
+        except Exception as error:
+            log.error("the alert could not be sent over %s: %s", channel, in_words(error))
 
 
 def _title(dag_id: str, partition_key: str | None, conf: Mapping[str, Any] | None) -> str:
@@ -143,15 +214,16 @@ def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:
     def notify(context: Mapping[str, Any]) -> None:
         from waybill import alerts
 
-        _tell_of_run(context, domain, "success", alerts.success_text)
+        if not _tell_of_run(context, domain, "success", alerts.success_text):
+            send_waiting()
 
     return notify
 
 
 def _tell_of_run(
     context: Mapping[str, Any], domain: str, kind: str, text_of: Callable[[Any, str, str, str, str | None], str | None]
-) -> None:
-    """Send what `text_of` reads from the warehouse about a run; nothing if it has no text."""
+) -> bool:
+    """Send what `text_of` reads from the warehouse about a run; False if it has no text."""
     from waybill.operators.session import warehouse
 
     dag_id, run_id, title = _run(context)
@@ -161,9 +233,11 @@ def _tell_of_run(
             text = text_of(connection, domain, title, run_id, url)
     except Exception:
         log.exception("what the run %s of %s changed could not be read", run_id, dag_id)
-    else:
-        if text is not None:
-            _alert_once(dag_id, run_id, kind, text, even_without_warehouse=False)
+        return False
+    if text is None:
+        return False
+    _alert_once(dag_id, run_id, kind, text, even_without_warehouse=False)
+    return True
 
 
 def alert_deadline(after: str, context: Mapping[str, Any]) -> None:

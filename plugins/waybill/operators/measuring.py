@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from waybill.operators.alerting import send_waiting
 from waybill.operators.session import AWS, warehouse
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class FreshnessOperator(BaseOperator):
             _send([*found.values()])
         hours = {table: measurement.value for table, measurement in found.items()}
         log.info("hours since the end of the newest loaded period: %s", hours)
+        send_waiting()
         return hours
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from waybill import approval
+from waybill import approval, deliveries
 from waybill.books import Gap, Missing, known_gaps, summed_up
 from waybill.contracts import Contract
 from waybill.intake import file_warnings
@@ -390,13 +390,15 @@ def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
 
 def alerts(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
     """The newest alerts of the scope's DAGs."""
-    return (
+    found = (
         connection.cursor(row_factory=dict_row)
         .execute(
-            "select dag_id, run_id, kind, message, channels, raised_at from waybill.alert "
+            "select dag_id, run_id, kind, message, raised_at from waybill.alert "
             "where dag_id = any(%(dags)s) and (%(run_id)s::text is null or run_id = %(run_id)s) "
             "and kind <> 'success' order by raised_at desc limit %(limit)s",
             {"dags": _dags(scope), "run_id": scope.run_id, "limit": ALERTS},
         )
         .fetchall()
     )
+    states = deliveries.states(connection, [(one["dag_id"], one["run_id"], one["kind"]) for one in found])
+    return [one | {"deliveries": states[(one["dag_id"], one["run_id"], one["kind"])]} for one in found]

@@ -1,0 +1,405 @@
+"""Channels of alerts that hang, refuse or are away, and processes that die: each carries an alert once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import pytest
+
+from alert_support import CAUSE, Queue, closed_port, of_run, of_task, queue, warehouse
+from stopping import at
+from waybill import deliveries, show
+from waybill.operators import FreshnessOperator
+from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, send_waiting
+from waybill.settings import settings
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+from waybill.warehouse.migrations import upgrade
+
+__all__ = ["queue", "warehouse"]
+
+SNS, SLACK, EMAIL = (f"waybill_alerts_{name}" for name in ("sns", "slack", "email"))
+ALERT = ("messaging_monthly", "scheduled__2026-11", "failure")
+OVERTIME_SECONDS = 20
+"""What Airflow gives a task's process after the task."""
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("WAYBILL_ALERT_CONNECT_SECONDS", "1")
+    monkeypatch.setenv("WAYBILL_ALERT_READ_SECONDS", "1")
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture
+def hanging() -> Iterator[int]:
+    """The port of a server that takes connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(50)
+        yield server.getsockname()[1]
+
+
+class Webhook(ThreadingHTTPServer):
+    """A Slack webhook that counts messages; it answers posts with a status, or never."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Hook)
+        self.texts: list[str] = []
+        self.status: int | None = 200
+        self.released = threading.Event()
+
+
+class _Hook(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(405)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.server.status is None or self.server.status == 200:
+            self.server.texts.append(body["text"])
+        if self.server.status is None:
+            self.server.released.wait(30)
+            return
+        self.send_response(self.server.status)
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+
+@pytest.fixture
+def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    server = Webhook()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    set_slack(monkeypatch, server.server_port)
+    yield server
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+
+
+class Mailbox(socketserver.ThreadingTCPServer):
+    """A mail server that counts messages; it may refuse them, or hang once it has one."""
+
+    daemon_threads = allow_reuse_address = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Mail)
+        self.messages: list[str] = []
+        self.answer: bytes | None = b"250 taken"
+        self.released = threading.Event()
+
+
+class _Mail(socketserver.StreamRequestHandler):
+    server: Mailbox
+    ANSWERS: ClassVar = {b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline():
+            command = line[:4].upper()
+            self.wfile.write(self.ANSWERS.get(command, b"250 fine") + b"\r\n")
+            if command == b"DATA":
+                body = b"".join(iter(self.rfile.readline, b".\r\n"))
+                if self.server.answer is None or self.server.answer.startswith(b"250"):
+                    self.server.messages.append(body.decode())
+                if self.server.answer is None:
+                    self.server.released.wait(30)
+                    return
+                self.wfile.write(self.server.answer + b"\r\n")
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    server = Mailbox()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    set_email(monkeypatch, server.server_address[1])
+    yield server
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+
+
+def set_slack(patch: pytest.MonkeyPatch, port: int) -> None:
+    hook = {"conn_type": "slackwebhook", "password": f"http://127.0.0.1:{port}/services/T0/B0/token-of-the-hook"}
+    patch.setenv("AIRFLOW_CONN_WAYBILL_ALERTS_SLACK", json.dumps(hook))
+
+
+def set_email(patch: pytest.MonkeyPatch, port: int) -> None:
+    extra = {"to_email": "a@example.com", "from_email": "b@example.com", "disable_ssl": True, "disable_tls": True}
+    mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
+    patch.setenv("AIRFLOW_CONN_WAYBILL_ALERTS_EMAIL", json.dumps(mail))
+
+
+def set_sns(patch: pytest.MonkeyPatch, port: int) -> None:
+    patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+
+
+def states(dsn: str, alert: deliveries.Alert = ALERT) -> dict[str, str]:
+    """By channel what is known of an alert."""
+    with connect(dsn) as connection:
+        found = deliveries.states(connection, [alert])[alert]
+    return {channel: text for text in found for channel in (SNS, SLACK, EMAIL) if channel in text}
+
+
+def test_one_hung_channel_of_each_kind_is_soon_passed_over_and_gets_the_alert_later(
+    queue: Queue, slack: Webhook, mailbox: Mailbox, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: dict[str, Callable[[], int]] = {
+        SNS: lambda: len(queue.messages()),
+        SLACK: lambda: len(slack.texts),
+        EMAIL: lambda: len(mailbox.messages),
+    }
+    for number, (hung, point) in enumerate({SNS: set_sns, SLACK: set_slack, EMAIL: set_email}.items()):
+        run_id = f"run {number}"
+        before = {SLACK: len(slack.texts), EMAIL: len(mailbox.messages), SNS: 0}
+        with monkeypatch.context() as patch:
+            point(patch, hanging)
+            began = time.monotonic()
+            alert_task_failure(of_task("intake_traffic", run_id=run_id))
+            alert_failure(of_run(run_id))
+            assert time.monotonic() - began < OVERTIME_SECONDS
+            found = states(warehouse, (ALERT[0], run_id, "failure"))
+            assert {channel for channel, text in found.items() if text.startswith("sent over")} == {*counts} - {hung}
+            assert found[hung].startswith(f"not sent over {hung} yet, is tried again: ")
+            assert {channel: count() - before[channel] for channel, count in counts.items()} == {
+                channel: int(channel != hung) for channel in counts
+            }
+        send_waiting()
+        send_waiting()
+        found = states(warehouse, (ALERT[0], run_id, "failure"))
+        assert all(text.startswith("sent over") for text in found.values())
+        assert len(slack.texts) == len(mailbox.messages) == number + 1
+        assert counts[SNS]() == int(hung == SNS)
+    assert CAUSE in slack.texts[0]
+
+
+def test_all_channels_that_hang_take_less_than_airflow_gives(
+    queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_ALERT_CONNECT_SECONDS", "7")
+    monkeypatch.setenv("WAYBILL_ALERT_READ_SECONDS", "7")
+    settings.cache_clear()
+    with monkeypatch.context() as patch:
+        set_sns(patch, hanging)
+        set_slack(patch, hanging)
+        set_email(patch, hanging)
+        began = time.monotonic()
+        alert_task_failure(of_task("intake_traffic"))
+        assert time.monotonic() - began < OVERTIME_SECONDS
+    assert all("is tried again" in text for text in states(warehouse).values())
+
+
+def test_an_sns_that_is_stopped_gets_the_alert_once_when_it_goes_on(
+    stack: Stack, queue: Queue, slack: Webhook, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pid,) = [service.pid for service in stack.status() if service.name == "aws"]
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        alert_task_failure(of_task("intake_traffic"))
+        alert_failure(of_run())
+        assert "ReadTimeout" in states(warehouse)[SNS]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert len(slack.texts) == 1
+    time.sleep(1)  # what reached it while it was stopped
+    assert queue.messages() == []
+    for _ in range(2):
+        alert_failure(of_run("another"))
+    messages = queue.messages()
+    assert len(messages) == 2, "the one of this run, and the one that waited"
+    assert len(slack.texts) == 2
+
+
+def test_what_comes_late_says_so(queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        set_sns(patch, hanging)
+        alert_task_failure(of_task("intake_traffic"))
+    with connect(warehouse) as connection:
+        connection.execute("update waybill.alert set raised_at = now() - interval '3 hours'")
+        raised = connection.execute("select to_char(raised_at, 'YYYY-MM-DD HH24:MI') from waybill.alert").fetchone()
+    notify_success("messaging")({"dag": type("Dag", (), {"dag_id": "orders_reports"}), "run_id": "nothing new"})
+    [message] = queue.messages()
+    assert raised
+    assert f"Sent late: it was raised at {raised[0]}" in message["Message"]
+    assert message["Subject"].startswith("messaging_monthly: the run scheduled__2026-11 failed")
+
+
+def test_every_occasion_sends_what_waits(
+    queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_METRICS", "false")
+    occasions: list[Callable[[], Any]] = [
+        lambda: alert_failure(of_run("another")),
+        lambda: FreshnessOperator(task_id="freshness").execute({}),
+        lambda: notify_success("messaging")({"dag": type("Dag", (), {"dag_id": "x"}), "run_id": "nothing new"}),
+    ]
+    for number, occasion in enumerate(occasions):
+        with monkeypatch.context() as patch:
+            set_sns(patch, hanging)
+            alert_task_failure(of_task("intake_traffic", run_id=f"run {number}"))
+        assert queue.messages() == []
+        occasion()
+        assert f"run {number}" in "".join(message["Message"] for message in queue.messages())
+
+
+def test_an_alert_of_a_week_ago_is_not_sent_any_more(
+    queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        set_sns(patch, hanging)
+        alert_task_failure(of_task("intake_traffic"))
+    with connect(warehouse) as connection:
+        connection.execute("update waybill.alert set raised_at = now() - interval '8 days'")
+    send_waiting()
+    assert queue.messages() == []
+    assert states(warehouse)[SNS].startswith(f"not sent over {SNS} within 7 days: ")
+
+
+def test_what_hangs_after_it_has_the_message_is_not_sent_it_again(
+    slack: Webhook, mailbox: Mailbox, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
+    slack.status = mailbox.answer = None
+    alert_failure(of_run())
+    slack.status, mailbox.answer = 200, b"250 taken"
+    send_waiting()
+    alert_failure(of_run())
+    assert (len(slack.texts), len(mailbox.messages)) == (1, 1)
+    assert {text.partition(":")[0] for text in states(warehouse).values()} == {
+        f"perhaps sent over {SLACK}, not sent again",
+        f"perhaps sent over {EMAIL}, not sent again",
+    }
+
+
+def test_what_refuses_the_message_gets_it_again_and_no_secret_is_told(
+    slack: Webhook,
+    mailbox: Mailbox,
+    warehouse: str,
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slack.status, mailbox.answer = 503, b"451 come again"
+    with monkeypatch.context() as patch:
+        wrong = {"conn_type": "aws", "extra": {"topic_arn": queue.topic_arn + "-of-nobody"}}
+        patch.setenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS", json.dumps(wrong))
+        alert_failure(of_run())
+    found = states(warehouse)
+    assert all("is tried again" in text for text in found.values())
+    assert "NotFound" in found[SNS]
+    with monkeypatch.context() as patch:
+        set_slack(patch, closed_port())
+        send_waiting()
+    slack.status, mailbox.answer = 200, b"250 taken"
+    send_waiting()
+    assert (len(slack.texts), len(mailbox.messages), len(queue.messages())) == (1, 1, 1)
+    with connect(warehouse) as connection:
+        kept = connection.execute("select string_agg(error, ' ') from waybill.alert_delivery").fetchone()
+    assert "token-of-the-hook" not in caplog.text + str(kept)
+
+
+@pytest.mark.parametrize(
+    ("point", "first", "later", "said"),
+    [
+        ("waybill.deliveries:note", 0, 1, "sent over"),
+        ("waybill.deliveries:lease", 0, 1, "sent over"),
+        ("waybill.deliveries:begin", 0, 0, "perhaps sent over"),
+        ("airflow.providers.slack.hooks.slack_webhook:SlackWebhookHook.send", 1, 1, "perhaps sent over"),
+        ("waybill.deliveries:note_sent", 1, 1, "sent over"),
+    ],
+)
+def test_a_process_that_is_killed_sends_at_most_once(
+    point: str, first: int, later: int, said: str, slack: Webhook, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with at(point, 1, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+                alert_task_failure(of_task("intake_traffic"))
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert len(slack.texts) == first
+    if point.endswith(":lease"):
+        alert_failure(of_run())
+        assert slack.texts == [], "the lease may still be somebody's"
+    with connect(warehouse) as connection:
+        connection.execute("update waybill.alert_delivery set leased_until = leased_until - interval '2 minutes'")
+    for _ in range(2):
+        alert_failure(of_run())
+    assert len(slack.texts) == later
+    assert states(warehouse)[SLACK].startswith(said)
+
+
+def test_nothing_is_locked_while_a_channel_hangs_and_nobody_sends_twice(
+    slack: Webhook, queue: Queue, warehouse: str
+) -> None:
+    slack.status = None
+    with ThreadPoolExecutor(4) as pool, connect(warehouse) as connection:
+        sending = [pool.submit(alert_task_failure, of_task(f"task_{number}")) for number in range(4)]
+        deadline = time.monotonic() + 30
+        while not slack.texts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        idle = connection.execute(
+            "select count(*) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'"
+        ).fetchone()
+        connection.execute("set lock_timeout = '500ms'")
+        connection.execute("update waybill.alert set raised_at = raised_at")
+        connection.execute("update waybill.alert_delivery set error = error")
+        for one in sending:
+            one.result()
+    assert idle == (0,)
+    assert len(slack.texts) == 1
+    assert len(queue.messages()) == 1
+
+
+def test_a_warehouse_made_before_sends_nothing_again(slack: Webhook, queue: Queue, warehouse: str) -> None:
+    with connect(warehouse) as connection:
+        connection.execute("drop table waybill.alert_delivery")
+        connection.execute("update waybill.alembic_version set version_num = '0010'")
+        connection.execute(
+            "insert into waybill.alert (dag_id, run_id, kind, message, channels) values (%s, %s, %s, 'old', %s)",
+            (*ALERT, [SNS, SLACK]),
+        )
+        upgrade(connection)
+    alert_failure(of_run())
+    assert (queue.messages(), slack.texts) == ([], [])
+
+
+def test_the_command_lists_each_channel(
+    slack: Webhook, queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    set_sns(monkeypatch, hanging)
+    with caplog.at_level(logging.ERROR):
+        alert_failure(of_run())
+    with connect(warehouse) as connection:
+        rows = connection.execute("select dag_id, run_id, kind, raised_at, message from waybill.alert").fetchall()
+        text = show.alerts_text(rows, deliveries.states(connection, [row[:3] for row in rows]), 1).plain
+    assert f"failure, sent over {SLACK} at 20" in text
+    assert f"; not sent over {SNS} yet, is tried again: ReadTimeoutError: " in text
+    assert f"the alert could not be sent over {SNS}: ReadTimeoutError" in caplog.text
