@@ -336,15 +336,9 @@ def replay(
 
 @app.command()
 @failures_in_words
-<<<<<<< HEAD
 def alerts(limit: Limit = 10) -> None:
-    """List what was told, alerts and runs that ended well, and over which channels it went out."""
-    from waybill import show
-=======
-def alerts(limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10) -> None:
     """List what was told, alerts and runs that ended well, and over which channels it went out or waits."""
     from waybill import deliveries, show
->>>>>>> 0e0a31c (Send alerts within time limits, once over each channel)
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
