@@ -1,0 +1,153 @@
+"""The commands that README prints work as they stand, on data such as `make demo` made today."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+
+from messaging_months import RUN, build_month, database, put, take_in_month
+from waybill.arrivals import queue_url
+from waybill.contracts import load_domain
+from waybill.intake.run import take_in, take_in_arrived
+from waybill.period import Period
+from waybill.refresh import refresh
+from waybill.sampledata import messaging, shop
+from waybill.settings import PROJECT_ROOT, settings
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+from waybill.zones import report_schema, star_schema
+
+BUCKET = "readme"
+BLOCKS = re.findall(r"(?s)```sh\n(.*?)```", (PROJECT_ROOT / "README.md").read_text())
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line]
+VARIABLES = "\n".join(line for line in LINES if re.match(r"\w+=", line))
+ARGUMENTS = "import json, sys; print(json.dumps(sys.argv[1:]))"
+
+
+def commands(program: str) -> list[str]:
+    return [line for line in LINES if line.startswith(f"{program} ")]
+
+
+@pytest.fixture(scope="module")
+def environment(stack: Stack) -> Iterator[dict[str, str]]:
+    """The environment of a shell, and a warehouse with the newest two months of messaging and days of the shop."""
+    patch = pytest.MonkeyPatch()
+    with database(stack) as dsn:
+        found = {
+            name: value
+            for name, value in stack.env().items()
+            if name.startswith(("AWS_", "NO_PROXY", "no_proxy", "WAYBILL_"))
+        }
+        found |= {"AIRFLOW_CONN_WAYBILL_WAREHOUSE": dsn, "WAYBILL_RAW_BUCKET": BUCKET}
+        for name, value in found.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        fill(stack, dsn)
+        yield os.environ | found | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        for domain in ("orders", "purchases"):
+            if address := queue_url(domain):
+                boto3.client("sqs").purge_queue(QueueUrl=address)
+    patch.undo()
+    settings.cache_clear()
+
+
+def fill(stack: Stack, dsn: str) -> None:
+    s3 = stack.s3()
+    s3.create_bucket(Bucket=BUCKET)
+    today = datetime.now(UTC).date()
+    month, day = Period.of("month", today).shift(-1), Period.of("day", today).shift(-1)
+    put(s3, BUCKET, messaging.generate(month.key, 2))
+    put(s3, BUCKET, shop.generate(day.key, 3, 20260101, 0.3))
+    with connect(dsn) as connection:
+        for one in (month.shift(-1), month):
+            take_in_month(connection, s3, one.key)
+            build_month(connection, one.key)
+        contracts = load_domain("shop")
+        for contract in contracts.values():
+            take_in(connection, s3, contract, contracts, day, RUN)
+        derive(connection, "shop")
+
+
+def derive(connection: psycopg.Connection, domain: str) -> None:
+    """Build what is out of date, as the domain's DAG does."""
+    for schema in (star_schema(domain), report_schema(domain)):
+        refresh(connection, domain, schema, RUN)
+
+
+def arrive(environment: dict[str, str], domain: str) -> None:
+    """Take in what was dropped, as the domain's DAG does."""
+    with connect(environment["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection:
+        contracts = load_domain(domain)
+        for contract in contracts.values():
+            take_in_arrived(connection, boto3.client("s3"), contract, contracts, RUN)
+        derive(connection, domain)
+
+
+def shell(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    script = f"set -eu\n{VARIABLES}\n{command}\n"
+    return subprocess.run(
+        ["bash", "-c", script], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def arguments(line: str, environment: dict[str, str]) -> list[str]:
+    """What a program of a line would be given, after the program's name is replaced by one that prints it."""
+    found: list[str] = json.loads(shell(f"python -c '{ARGUMENTS}' {line.partition(' ')[2]}", environment).stdout)
+    return found
+
+
+def test_every_waybill_command_and_query_works_in_order(environment: dict[str, str]) -> None:
+    said: dict[str, str] = {}
+    assert len(commands("waybill")) > 10
+    assert len(commands("psql")) > 2
+    with connect(environment["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection:
+        for line in LINES:
+            if line.startswith("psql "):
+                _, query = arguments(line, environment)
+                assert connection.execute(query).fetchall(), query
+            elif line.startswith("waybill "):
+                done = shell(line, environment)
+                assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+                said[line.partition("#")[0].strip()] = done.stdout
+            if line.startswith("waybill drop"):
+                arrive(environment, "purchases" if "purchases" in line else "orders")
+    assert "Complete: " in said["waybill books $month $month"]
+    assert "Complete: " in said["waybill books $day $day --domain shop"]
+    assert "Built for " in said["waybill trace revenue_trend"]
+    assert "-W" in said["waybill trace revenue_trend $week"]
+
+
+def test_every_airflow_command_names_a_dag_and_parameters_that_it_has(environment: dict[str, str]) -> None:
+    dags = {
+        re.findall(r'dag_id="(\w+)"', text)[0]: text
+        for text in (path.read_text() for path in (PROJECT_ROOT / "dags").rglob("*.py"))
+        if "dag_id=" in text
+    }
+    assert len(commands("airflow")) > 4
+    for line in commands("airflow"):
+        words = arguments(line, environment)
+        dag = words[words.index("--dag-id") + 1] if "--dag-id" in words else words[2]
+        assert dag in dags, line
+        conf: dict[str, Any] = json.loads(words[words.index("-c") + 1]) if "-c" in words else {}
+        named = r'"(\w+)": \w+_param\('
+        known = {"file", "day", "last_day"} if "arrival_params" in dags[dag] else {*re.findall(named, dags[dag])}
+        assert conf.keys() <= known, line
+        for name in conf.keys() & {"month", "day", "last_day"}:
+            assert Period.named(conf[name])
+
+
+def test_every_target_of_make_is_there() -> None:
+    targets = re.findall(r"(?m)^([\w-]+):", (PROJECT_ROOT / "Makefile").read_text())
+    assert commands("make")
+    assert {line.split()[1] for line in commands("make")} <= set(targets)
