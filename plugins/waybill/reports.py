@@ -19,6 +19,7 @@ from waybill.intake import changes
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.value_rules import broken_rules
 from waybill.warehouse.connection import refused_for_good
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import changed_sql, columns_sql, relation, subquery, touched_relation
@@ -208,7 +209,8 @@ def build(
 
     `find_basis` is asked when no other build of the period runs; if it gives None, the period is left as it is.
     `write` gives the days for the change log, should the content be another one than before. Raises `DataError` if
-    a check of severity error fails; the rows of before then stay, and what the checks saw is kept.
+    a row breaks what the contract says about values, or a check of severity error fails; the rows of before then stay,
+    and what the checks saw is kept.
     """
     results: list[quality.CheckResult] = []
     try:
@@ -220,6 +222,7 @@ def build(
                 return Built(0, is_changed=False)
             with refused_for_good(f"the SQL of {contract.table} {period}"):
                 days = write()
+                _refuse_broken(connection, contract, period)
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)
             rows, content_sha256 = _content(connection, contract, period)
@@ -233,6 +236,15 @@ def build(
         raise
     log.info("%s %s: %d rows%s", contract.table, period, rows, "" if is_changed else ", as before")
     return Built(rows, is_changed)
+
+
+def _refuse_broken(connection: Connection, contract: Contract, period: Period) -> None:
+    """Raise `DataError` if rows of the period break what their contract says about values."""
+    if broken := broken_rules(connection, contract, of_period(contract, period)):
+        counts = ", ".join(f"{reason} in {rows} row{'' if rows == 1 else 's'}" for reason, rows in broken.items())
+        raise DataError(
+            f"{contract.table} {period}: its rows do not meet the contract: {counts}. Correct the SQL or the contract."
+        )
 
 
 def _content(connection: Connection, contract: Contract, period: Period) -> tuple[int, str]:

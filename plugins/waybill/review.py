@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from psycopg import Connection
 
 from waybill.contracts import Column, Contract, ContractError, load, references
-from waybill.intake.validate import compile_contract
+from waybill.intake.receive import normalise
+from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.settings import settings
 from waybill.sql_review import review_sql
 from waybill.warehouse.evolution import is_changed_version
@@ -60,11 +61,28 @@ def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
         for column in contract.columns:
             if column.reference:
                 problems += _of_reference(contract, column, contracts)
+        problems += _of_headers(contract)
+        if patterns := pattern_problems(contract):
+            problems += patterns
+            continue
         try:
             compile_contract(contract)
         except ContractError as error:
             problems.append(str(error))
     return problems
+
+
+def _of_headers(contract: Contract) -> list[str]:
+    """Spellings of a header that several columns have."""
+    columns: dict[str, list[str]] = {}
+    for column in contract.delivered_columns:
+        for spelling in {normalise(one) for one in (*column.spellings, column.name)}:
+            columns.setdefault(spelling, []).append(column.name)
+    return [
+        f"{contract.table}: the header {spelling!r} names {' and '.join(map(repr, names))}: remove a synonym"
+        for spelling, names in columns.items()
+        if len(names) > 1
+    ]
 
 
 def _of_reference(contract: Contract, column: Column, contracts: Mapping[str, Contract]) -> list[str]:

@@ -66,6 +66,7 @@ def review_sql(connection: Connection, contracts: Sequence[Contract]) -> list[st
         for domain in sorted({one.domain for one in contracts if one.is_dataset}):
             for contract, path in _derived(domain, contracts):
                 problems += [f"{path}{problem}" for problem in _of_derived(connection, contract, path)]
+                problems += [f"{_contract_file(contract)}: {problem}" for problem in _of_patterns(connection, contract)]
         for contract in contracts:
             problems += [f"{_contract_file(contract)}: {problem}" for problem in _of_checks(connection, contract)]
     return problems
@@ -113,6 +114,19 @@ def _of_derived(connection: Connection, contract: Contract, path: Path) -> Itera
                 f": the column {column.name!r} has {column.scale} digits after the point, and the contract says "
                 f"{declared}: round it in the SQL, or change the contract"
             )
+
+
+def _of_patterns(connection: Connection, contract: Contract) -> Iterator[str]:
+    """The patterns of a derived table that PostgreSQL does not understand."""
+    for column in contract.columns:
+        pattern = column.options.get("pattern")
+        if pattern is None:
+            continue
+        try:
+            with connection.transaction():
+                connection.execute("select '' ~ %s", (pattern,))
+        except psycopg.Error as error:
+            yield f"the pattern of {column.name!r} is not understood: {error.diag.message_primary}"
 
 
 def _of_checks(connection: Connection, contract: Contract) -> Iterator[str]:

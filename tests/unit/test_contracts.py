@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from waybill.contracts import Column, Contract, ContractError, RowRule, load, load_all
 from waybill.contracts.validation import compile_query
+from waybill.intake.validate import pattern_problems
 from waybill.period import Period
 from waybill.review import review
 from waybill.settings import PROJECT_ROOT
@@ -400,6 +401,19 @@ def test_a_latency_becomes_a_check_of_freshness() -> None:
     assert not any(check.metric == "freshness" for check in contracts["messaging.customers"].checks)
 
 
+def test_a_pattern_is_understood_and_allows_what_the_enum_does() -> None:
+    def said(**options: str) -> list[str]:
+        code = Column("code", "", "string", "text", options=options, enum=("AB", "ab"))
+        return pattern_problems(replace(CONTRACT, columns=(*COLUMNS, code)))
+
+    assert said(pattern="[A-Za-z]{2}") == said() == []
+    assert said(pattern="[A-Z]+") == [
+        "test.rows: no row can have 'ab' of the enum of 'code': the pattern does not allow it"
+    ]
+    [problem] = said(pattern="(?=a)b")
+    assert problem.startswith("test.rows: the pattern of 'code' is not understood: ")
+
+
 # --- the manual and the review ------------------------------------------------------------------------------
 
 
@@ -493,8 +507,13 @@ def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:
             "merge}\n      - {property: rowRules, value: [{name: x, expression: \"'a' ~ '['\"}]}",
             "the contract of messaging.traffic .* cannot be compiled: .*missing ]",
         ),
+        (
+            "synonyms: [{synonym: id}]",
+            "synonyms: [{synonym: Customer-ID}]",
+            "messaging.traffic: the header 'customer_id' names 'traffic_id' and 'customer_id': remove a synonym",
+        ),
     ],
-    ids=["dataset", "circle", "column", "type", "rule", "pattern"],
+    ids=["dataset", "circle", "column", "type", "rule", "pattern", "header"],
 )
 def test_a_review_finds_what_a_load_would_stumble_over(
     old: str, new: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -110,7 +110,16 @@ def _of_summary(contract: Contract) -> Iterator[Problem]:
 
 def _of_files(contract: Contract) -> Iterator[Problem]:
     """What only columns that files bring can have."""
+    if not contract.is_dataset and contract.latency_days is not None:
+        yield Problem(("slaProperties",), "a latency says when files land, and no file brings a derived table")
     for column in contract.columns:
+        if column.spellings and not contract.is_dataset:
+            yield Problem(
+                _column(contract, column, "synonyms"),
+                "synonyms are spellings of a header, and a derived table has none",
+            )
+        if column.partitioned and not contract.is_merged:
+            yield Problem(_column(contract, column, "partitioned"), "only tables of merged datasets have partitions")
         if column.unique and contract.load_mode != "snapshot":
             yield Problem(
                 _column(contract, column, "unique"), "unique columns beside the key are checked in snapshots only"

@@ -200,6 +200,34 @@ def compile_contract(contract: Contract) -> None:
             raise _not_compiled(contract, error) from error
 
 
+def _matches(connection: Any, value: str, pattern: str) -> bool:
+    return bool(connection.execute("select regexp_full_match(?, ?)", [value, pattern]).fetchone()[0])
+
+
+def pattern_problems(contract: Contract) -> list[str]:
+    """What is wrong with the patterns of a dataset's contract, and allowed values that break them."""
+    import duckdb
+
+    problems = []
+    with closing(duckdb.connect()) as connection:
+        for column in contract.columns:
+            pattern = column.options.get("pattern")
+            if pattern is None:
+                continue
+            try:
+                broken = [value for value in ("", *column.enum) if not _matches(connection, value, pattern)]
+            except duckdb.Error as error:
+                said = str(error).splitlines()[0]
+                problems.append(f"{contract.table}: the pattern of {column.name!r} is not understood: {said}")
+                continue
+            if values := ", ".join(repr(value) for value in broken if value in column.enum):
+                problems.append(
+                    f"{contract.table}: no row can have {values} of the enum of {column.name!r}: "
+                    "the pattern does not allow it"
+                )
+    return problems
+
+
 def _not_compiled(contract: Contract, error: Exception) -> ContractError:
     return ContractError(
         f"the contract of {contract.table} (version {contract.version}) cannot be compiled: "

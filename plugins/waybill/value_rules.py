@@ -1,0 +1,51 @@
+"""What the columns of a contract allow, asked of the rows of a derived table: no file is validated before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Column, Contract
+from waybill.warehouse.schema import relation
+
+_BOUNDS: Final[Mapping[str, str]] = {
+    "minimum": "{} >= {}",
+    "exclusiveMinimum": "{} > {}",
+    "maximum": "{} <= {}",
+    "exclusiveMaximum": "{} < {}",
+}
+_LENGTHS: Final[Mapping[str, str]] = {"minLength": "char_length({}) >= {}", "maxLength": "char_length({}) <= {}"}
+
+
+def _rules(column: Column) -> Iterator[tuple[str, sql.Composed]]:
+    """(reason, condition that holds for a good, present value) of a column, called as those of files are."""
+    name = sql.Identifier(column.name)
+    for reason, templates in (("range", _BOUNDS), ("length", _LENGTHS)):
+        conditions = [
+            sql.SQL(template).format(name, sql.Literal(column.options[option]))
+            for option, template in templates.items()
+            if option in column.options
+        ]
+        if conditions:
+            yield f"{reason}:{column.name}", sql.SQL(" and ").join(conditions)
+    if "pattern" in column.options:
+        whole = f"^(?:{column.options['pattern']})$"
+        yield f"pattern:{column.name}", sql.SQL("{} ~ {}").format(name, sql.Literal(whole))
+    if column.enum:
+        values = sql.SQL(", ").join(map(sql.Literal, column.enum))
+        yield f"enum:{column.name}", sql.SQL("{} in ({})").format(name, values)
+
+
+def broken_rules(connection: Connection, contract: Contract, rows: sql.Composable) -> dict[str, int]:
+    """How many rows of a derived table break which rule of its contract, among those that meet the condition `rows`."""
+    rules = [rule for column in contract.columns for rule in _rules(column)]
+    if not rules:
+        return {}
+    counts = sql.SQL(", ").join(sql.SQL("count(*) filter (where not ({}))").format(holds) for _, holds in rules)
+    found = connection.execute(
+        sql.SQL("select {} from {} where {}").format(counts, relation(contract), rows)
+    ).fetchone()
+    assert found
+    return {reason: count for (reason, _), count in zip(rules, found, strict=True) if count}
