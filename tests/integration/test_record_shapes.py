@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,21 @@ class Arrivals(Orders):
         return dict(
             self.connection.execute("select record, reasons from waybill.quarantine order by record").fetchall()
         )
+
+    def rejects_of(self, name: str) -> dict[int, list[str]]:
+        """Of the version of a file that counts."""
+        query = (
+            "select record, reasons from waybill.quarantine inner join waybill.load_file using (file_id) "
+            "where object_key like %s and status = 'loaded'"
+        )
+        return dict(self.connection.execute(query, (f"%/{name}",)).fetchall())
+
+    def warnings_of(self, name: str) -> set[str]:
+        query = (
+            "select kind from waybill.file_warning inner join waybill.load_file using (file_id) "
+            "where object_key like %s and status = 'loaded'"
+        )
+        return {kind for (kind,) in self.connection.execute(query, (f"%/{name}",)).fetchall()}
 
     def warnings(self) -> dict[str, str]:
         return dict(self.connection.execute("select kind, message from waybill.file_warning").fetchall())
@@ -138,3 +154,139 @@ def test_records_of_commas_stand_anywhere(ending: str, arrivals: Arrivals) -> No
 
 def test_records_with_more_fields_than_the_header_are_no_rows(arrivals: Arrivals) -> None:
     assert "ragged" in arrivals.refuse_field("11_totals_and_blank_rows/wide.csv")
+
+
+# --- files that were cut off --------------------------------------------------------------------------------
+
+
+def test_a_last_record_without_line_end_is_loaded_with_a_warning(arrivals: Arrivals) -> None:
+    books = arrivals.load_field("20_truncated/cut.csv")
+    assert (books.rejected, books.inserted) == (0, books.rows_in)
+    assert arrivals.warnings() == {
+        "truncated": f"record {books.rows_in}, the last one, has no line end: the file may have been cut off; check "
+        "the value of its last column, Discount Percent, and send the file again if it was"
+    }
+
+
+@pytest.mark.parametrize("form", ["regular", "gzip", "with a malformed record"])
+def test_every_cut_of_a_file_is_told(form: str, arrivals: Arrivals) -> None:
+    first = "x,y" if form == "with a malformed record" else str(Line("0"))
+    whole = lines(first, Line("1"), str(Line("2")).replace("Seattle", '"Seattle, north"'))
+    start = whole.index(b"\n2,") + 1
+    for length in (*range(start + 1, len(whole) - 3, 11), *range(len(whole) - 3, len(whole))):
+        text = whole[:length]
+        arrivals.load(gzip.compress(text, mtime=0) if form == "gzip" else text, "orders.csv")
+        found = arrivals.rejects_of("orders.csv").get(3)
+        is_whole = length == len(whole) - 1
+        lacks_value = ["required:discount_percent"] if text.endswith(b"1,") else None
+        assert found is None if is_whole else found == lacks_value or "truncated" in (found or []), text[start:]
+        assert "truncated" in arrivals.warnings_of("orders.csv")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n", "\n,,,\n", "\n,,,"])
+def test_a_file_that_ends_with_a_line_end_has_no_warning(ending: str, arrivals: Arrivals) -> None:
+    arrivals.load(lines(Line("1"), Line("2")).removesuffix(b"\n") + ending.encode())
+    assert (arrivals.warnings(), arrivals.orders()) == ({}, ["1", "2"])
+
+
+def test_json_lines_that_were_cut_are_told(arrivals: Arrivals) -> None:
+    text = (FIELD / "17_json_shapes/float.jsonl").read_bytes().replace(b"2.0", b"2").strip()
+    arrivals.load(text + b"\n" + text[:-5], "cut.jsonl")
+    assert arrivals.rejects_of("cut.jsonl") == {2: ["json", "truncated"]}
+    arrivals.load(text + b"\n" + text, "whole.jsonl")
+    assert arrivals.rejects_of("whole.jsonl") == {}
+
+
+# --- formats, headers and encodings -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            "10_european/semicolon.csv",
+            "; semicolons seem to delimit its fields: export it with commas, and numbers with",
+        ),
+        ("12_encodings/cp1252.csv", " What is not UTF-8 looks like Windows-1252 or Latin-1: export the file as UTF-8."),
+        ("12_encodings/utf16.csv", "it is text in UTF-16; export it as UTF-8"),
+        ("16_packed/packed.zip", "it is a ZIP archive; unpack it"),
+        ("16_packed/book.csv", "it is a ZIP archive; unpack it"),
+        ("16_packed/book.xlsx", "it is a ZIP archive; unpack it"),
+        ("16_packed/table.parquet", "it is a Parquet file; export it as CSV or JSON"),
+        ("16_packed/garbage.csv.gz", "there are other bytes behind the end of the gzip stream; send it again"),
+        ("17_json_shapes/wrapped.json", "the records are under `orders` of an object"),
+        ("17_json_shapes/pretty.json", "the records are under `orders` of an object"),
+        ("17_json_shapes/nan.json", "the array is not JSON at its element 1: NaN is no JSON"),
+        ("18_empty/zero.csv", "the file is empty (0 bytes)"),
+        ("18_empty/spaces.csv", "the file is empty (5 bytes)"),
+        ("24_header_forms/synonym.csv", "the header has discount_percent more than once"),
+        ("24_header_forms/title.csv", "; the header seems to be line 3: delete what stands above it"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(case: str, message: str, arrivals: Arrivals) -> None:
+    assert message in arrivals.refuse_field(case)
+
+
+@pytest.mark.parametrize(
+    ("case", "orders"),
+    [
+        ("10_european/sep.csv", ["C10d"]),
+        ("12_encodings/bom.csv", ["C12", "C12b"]),
+        ("12_encodings/twobom.csv", ["C12", "C12b"]),
+        ("16_packed/members.csv.gz", ["C16a", "C16b"]),
+        ("16_packed/padded.csv.gz", ["C16p"]),
+        ("16_packed/UPPER.CSV.GZ", ["C16u"]),
+        ("17_json_shapes/UPPER.JSON", ["C17i"]),
+        ("17_json_shapes/camel.jsonl", ["C17h"]),
+        ("17_json_shapes/firehose.json", ["C17d", "C17e"]),
+        ("17_json_shapes/one.json", ["C17l"]),
+        ("17_json_shapes/nested.jsonl", ["C17j", "C17k"]),
+        ("18_empty/header.csv", []),
+        ("24_header_forms/break.csv", ["C24b"]),
+        ("24_header_forms/trailing.csv", ["C24c"]),
+    ],
+)
+def test_an_odd_file_that_can_be_read_is_loaded(case: str, orders: list[str], arrivals: Arrivals) -> None:
+    books = arrivals.load_field(case)
+    assert (books.rejected, arrivals.orders()) == (0, orders)
+
+
+def test_text_of_another_encoding_is_rejected_and_told(arrivals: Arrivals) -> None:
+    books = arrivals.load_field("12_encodings/cp1252_big.csv")
+    assert (books.rows_in, arrivals.rejects()) == (61, {61: ["encoding"]})
+    assert arrivals.warnings() == {
+        "encoding": "1 of 61 records (first: record 61) is not UTF-8 and rejected. What is not UTF-8 looks like "
+        "Windows-1252 or Latin-1: export the file as UTF-8."
+    }
+
+
+def test_decimal_commas_are_rejected_and_told(arrivals: Arrivals) -> None:
+    books = arrivals.load_field("10_european/quotedcomma.csv")
+    assert (books.rows_in, books.rejected) == (42, 2)
+    assert arrivals.warnings() == {
+        "decimal_comma": "1 of 42 records (first: record 41) is rejected for a decimal comma in list_price; other "
+        "numbers may be in the same form. Export numbers with a decimal point, without points or commas between "
+        "thousands"
+    }
+
+
+@pytest.mark.parametrize(
+    ("price", "is_told"),
+    [
+        ('"0,5"', True),
+        ('"80,00"', True),
+        ('"1.234,567"', True),
+        ('"1,234"', False),
+        ('"1,234.50"', False),
+        ("x", False),
+    ],
+)
+def test_a_comma_between_thousands_is_no_decimal_comma(price: str, is_told: bool, arrivals: Arrivals) -> None:
+    arrivals.load(lines(Line("1", list_price=price), Line("2")))
+    assert (arrivals.orders(), set(arrivals.warnings())) == (["2"], {"decimal_comma"} if is_told else set())
+
+
+def test_a_line_of_types_below_the_header_is_rejected(arrivals: Arrivals) -> None:
+    books = arrivals.load_field("24_header_forms/twoheaders.csv")
+    assert (books.rejected, books.inserted) == (1, books.rows_in - 1)
+    assert "type:order_date" in arrivals.rejects()[1]

@@ -23,6 +23,7 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
 )
+CHUNK = st.integers(1, 40)
 OBJECTS = st.dictionaries(st.sampled_from(["a", "b", "c", "é"]), VALUES, max_size=4)
 
 
@@ -113,6 +114,53 @@ def test_what_cannot_be_read_is_refused_with_its_place(body: bytes, message: str
     assert message in str(caught.value)
 
 
+@given(
+    st.lists(OBJECTS, min_size=1, max_size=5), st.sampled_from([1, "\t", 0]), st.sampled_from(["", "\n", " "]), CHUNK
+)
+@settings(max_examples=100, deadline=None)
+def test_objects_that_are_not_one_a_line_are_records(
+    values: list[dict[str, Any]], indent: Any, between: str, size: int
+) -> None:
+    values[0] = {"a": 1, **values[0]}  # after an empty object on a line of its own, lines are records
+    text = between.join(json.dumps(value, indent=indent) for value in values)
+    with tempfile.TemporaryDirectory() as folder:
+        found = records(text.encode(), Path(folder), size)
+    for record, value in zip(found, values, strict=True):
+        fields = [as_text(value.get(name)) for name in COLUMNS]
+        assert record.reasons == (["nul"] if any("\0" in (field or "") for field in fields) else [])
+        assert record.reasons or record.fields == fields
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"a": 1}{"a": 2}{"a": 3', "not JSON at its object 3: Expecting ',' delimiter. The file ends there: it may"),
+        (b'{"a": 1}{"a": 2} x', "not JSON at its object 3: an object must be followed by another one or the end"),
+        (b'{\n "a": 1\n}\n{\n "a": NaN\n}', "not JSON at its object 2: NaN is no JSON; nothing was loaded"),
+        (b'{\n "a": 1,\n', "not JSON at its object 1: Expecting property name"),
+        (b'[{"a": 1}, {"a": "x', "at its element 2: Unterminated string starting at. The file ends there: it may have"),
+        (b'[{"a": 1}, {"a": x}]', "at its element 2: Expecting value; nothing was loaded"),
+    ],
+)
+@pytest.mark.parametrize("size", [3, 2**20])
+def test_objects_that_are_no_json_are_refused_with_their_place(
+    body: bytes, message: str, size: int, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError) as caught:
+        write_lines("file", chunks_of(body, size), tmp_path / "body")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("size", [3, 2**20])
+def test_records_within_an_object_are_refused_with_its_name(indent: int | None, size: int, tmp_path: Path) -> None:
+    body = json.dumps({"count": 1, "none": [], "orders": [{"a": 1}]}, indent=indent).encode()
+    with pytest.raises(DataError, match="file: the records are under `orders` of an object; send that array alone"):
+        write_lines("file", chunks_of(body, size), tmp_path / "body", COLUMNS.__contains__)
+    with_column = json.dumps({"a": 1, "lines": [{"x": 1}]}, indent=indent).encode()
+    assert write_lines("file", chunks_of(with_column, size), tmp_path / "body", COLUMNS.__contains__) == 1
+
+
 @pytest.mark.parametrize("is_array", [True, False])
 def test_memory_does_not_grow_with_the_file(is_array: bool, tmp_path: Path) -> None:
     element = b'{"a": "' + b"x" * 50_000 + b'", "b": 1}'
@@ -133,5 +181,5 @@ def test_memory_does_not_grow_with_the_file(is_array: bool, tmp_path: Path) -> N
 
 
 def test_a_name_says_whether_it_is_json() -> None:
-    assert all(map(is_json, ["a.json", "x/a.jsonl", "a.ndjson", "a.json.gz", "a.jsonl.gz"]))
+    assert all(map(is_json, ["a.json", "x/a.jsonl", "a.ndjson", "a.json.gz", "a.jsonl.gz", "A.JSON", "A.Json.GZ"]))
     assert not any(map(is_json, ["a.csv", "json", "a.json.csv", "a.csv.gz", "a.gz", "ajson"]))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import csv
 import gzip
 import hashlib
+import io
+import lzma
 import random
+import tarfile
 import tempfile
+import zipfile
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -102,7 +107,7 @@ REFUSED = {
     "BOM only": (codecs.BOM_UTF8, "the file is empty \\(3 bytes\\)"),
     "BOM and a blank line": (codecs.BOM_UTF8 + b"\n", "the file is empty \\(4 bytes\\)"),
     "Latin-1": ("größe,b\n1,2\n".encode("latin-1"), "the header is not UTF-8 \\(byte 2\\); export the file as UTF-8"),
-    "UTF-16": (GOOD.decode().encode("utf-16"), "the header is not UTF-8 \\(byte 0\\)"),
+    "UTF-16": (GOOD.decode().encode("utf-16"), "it is text in UTF-16; export it as UTF-8"),
     "NUL": (b"customer_id\0,account_id\n", "the first record is no CSV header: 'customer_id.x00"),
     "unclosed quote": (b'"customer_id,account_id\n1,2\n', "the first record is no CSV header"),
     "Macintosh line ends": (GOOD.replace(b"\n", b"\r"), "the first record is no CSV header: 'customer_id.*carriage"),
@@ -121,6 +126,114 @@ def test_what_cannot_be_read_is_refused_with_its_name(body: bytes, message: str,
         DataError, match=f"s3://memory/raw/messaging/customers/month=2026-03/customers.csv: .*{message}"
     ):
         received(body, tmp_path)
+
+
+ZIP = io.BytesIO()
+with zipfile.ZipFile(ZIP, "w") as archive:
+    archive.writestr("orders.csv", GOOD)
+WORKBOOK = io.BytesIO()
+with zipfile.ZipFile(WORKBOOK, "w") as archive:
+    archive.writestr("[Content_Types].xml", "<Types/>")
+    archive.writestr("xl/workbook.xml", "<workbook/>")
+TAR = io.BytesIO()
+with tarfile.open(fileobj=TAR, mode="w") as tar:
+    tar.addfile(tarfile.TarInfo("orders.csv"))
+FORMATS = {
+    "zip": (ZIP.getvalue(), "it is a ZIP archive; unpack it"),
+    "xlsx": (WORKBOOK.getvalue(), "it is an Excel workbook (.xlsx); save its sheet as CSV UTF-8"),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "it is an Excel workbook (.xls)"),
+    "bzip2": (bz2.compress(GOOD), "it is packed with bzip2; unpack it, or pack it with gzip"),
+    "empty bzip2": (bz2.compress(b""), "it is packed with bzip2"),
+    "xz": (lzma.compress(GOOD), "it is packed with xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00rest", "it is packed with zstd"),
+    "tar": (TAR.getvalue(), "it is a tar archive; unpack it"),
+    "gzip twice": (gzip.compress(gzip.compress(GOOD)), "it is a gzip file within a gzip file; pack it once"),
+    "zip in gzip": (gzip.compress(ZIP.getvalue()), "it is a ZIP archive"),
+    "Parquet": (b"PAR1\x15\x04\x15\x10rest", "it is a Parquet file; export it as CSV or JSON"),
+    "Avro": (b"Obj\x01\x04rest", "it is an Avro file"),
+    "PDF": (b"%PDF-1.7\n", "it is a PDF document"),
+    "UTF-16 with BOM": (GOOD.decode().encode("utf-16"), "it is text in UTF-16; export it as UTF-8"),
+    "UTF-16, big end first": (codecs.BOM_UTF16_BE + GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
+    "UTF-16 without BOM": (GOOD.decode().encode("utf-16-le"), "it is text in UTF-16"),
+    "UTF-16 without BOM, big end first": (GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
+    "UTF-32": (GOOD.decode().encode("utf-32"), "it is text in UTF-32"),
+    "HTML": (b"\n<!DOCTYPE html><html>", "it is an HTML page; export its table as CSV"),
+    "XML": (b'<?xml version="1.0"?><orders/>', "it is XML; export it as CSV or JSON"),
+    "JSON": (b'[{"customer_id": 1}]', "the content looks like JSON; give it a name that ends in .json or .jsonl"),
+    "JSON lines": (b'{"customer_id": 1}\n', "the content looks like JSON"),
+    "semicolons": (GOOD.replace(b",", b";"), "; semicolons seem to delimit its fields: export it with commas"),
+    "tabs": (GOOD.replace(b",", b"\t"), "; tabs seem to delimit its fields: export it with commas"),
+    "pipes": (GOOD.replace(b",", b"|"), "; pipes seem to delimit its fields: export it with commas"),
+    "quoted, with semicolons": (
+        ("\n".join(f'"{line}"'.replace(",", '";"') for line in GOOD.decode().splitlines())).encode(),
+        "; semicolons seem to delimit its fields: export it with commas",
+    ),
+    "decimal commas": (
+        GOOD.replace(b",", b";").replace(b"Customer 1", b"80,5"),
+        "; semicolons seem to delimit its fields: export it with commas, and numbers with a decimal point",
+    ),
+    "a line for spreadsheets": (b"sep=;\n" + GOOD, "its first line names ';' as delimiter; export it with commas"),
+    "a title": (b"Customers of March\n\n" + GOOD, "the header seems to be line 3: delete what stands above it"),
+    "Windows-1252": (
+        GOOD.replace(b"created_date", b"f\xfcr"),
+        "export the file as UTF-8. It looks like Windows-1252 or Latin-1",
+    ),
+    "single quotes": (
+        GOOD.replace(b"industry", b"'industry'"),
+        "names in the header are enclosed in ', which is part of a value here",
+    ),
+    "only blanks": (b"   \n\n", "the file is empty (5 bytes), it has not even a header"),
+    "no-break spaces": ("\u00a0\ufeff\n".encode(), "the file is empty (6 bytes)"),
+    "garbage behind gzip": (gzip.compress(GOOD) + b"EXTRA", "there are other bytes behind the end of the gzip stream"),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), FORMATS.values(), ids=FORMATS.keys())
+def test_a_refusal_names_the_format(body: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        received(body, tmp_path)
+    assert str(caught.value).startswith("s3://memory/raw/messaging/customers/month=2026-03/customers.csv: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["PAR1", "ORC", "ARROW1", "BZh9", "PK", "7z", "Rar!", "sep=", "xl/"])
+def test_a_header_may_begin_like_another_format(name: str, tmp_path: Path) -> None:
+    file = received(GOOD.replace(b"customer_id", name.encode() + b",customer_id").replace(b"\n", b"\n,"), tmp_path)
+    assert file.ignored == [name]
+
+
+READ = {
+    "two byte order marks": codecs.BOM_UTF8 * 2 + GOOD,
+    "a line for spreadsheets": b"sep=,\r\n" + GOOD,
+    "blanks around names": GOOD.replace(b"customer_id", "\u00a0\u200bcustomer_id\t\ufeff".encode()),
+    "a line break in a name": GOOD.replace(b"customer_id", b'"Customer\r\nID"'),
+    "camel case": GOOD.replace(b"customer_id", b"customerId").replace(b"created_date", b"CreatedDate"),
+    "commas above": b",,,\n,,,\r\n" + GOOD,
+    "zeros behind gzip": gzip.compress(GOOD) + bytes(512),
+}
+
+
+@pytest.mark.parametrize("body", READ.values(), ids=READ.keys())
+def test_an_odd_beginning_or_end_is_read(body: bytes, tmp_path: Path) -> None:
+    file = received(body, tmp_path)
+    assert (file.columns, file.rows_in, file.is_regular) == (CUSTOMERS.split(","), 3, True)
+
+
+@pytest.mark.parametrize("name", ["A.CSV", "A.CSV.GZ", "a.csv.Gz"])
+def test_names_are_read_in_any_case(name: str, tmp_path: Path) -> None:
+    assert received(gzip.compress(GOOD), tmp_path, name).rows_in == 3
+
+
+@pytest.mark.parametrize(
+    ("ending", "lacks_line_end"), [(b"\n", False), (b"\r\n", False), (b"", True), (b"\r", True), (b"\n,,", False)]
+)
+def test_a_last_record_without_line_end_is_noticed(ending: bytes, lacks_line_end: bool, tmp_path: Path) -> None:
+    file = received(GOOD.removesuffix(b"\n") + ending, tmp_path)
+    assert (file.rows_in, file.lacks_line_end) == (3, lacks_line_end)
+
+
+def test_a_header_alone_lacks_no_line_end(tmp_path: Path) -> None:
+    assert not received(CUSTOMERS.encode(), tmp_path).lacks_line_end
 
 
 def test_a_name_that_says_gzip_must_be_gzip(tmp_path: Path) -> None:

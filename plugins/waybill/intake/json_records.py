@@ -1,12 +1,14 @@
-"""JSON files, an array of objects or one object a line, as records of text fields like those of a CSV file.
+"""JSON files as records of text fields like those of a CSV file.
 
+A file is an array of objects, one object a line, or objects one after another, each on several lines or several on one.
 Python's decoder reads them, because it hands over the text of a number: 0.10 and 12345678901234567.89 stay what
-they are, while faster parsers make binary floating point of them. Lines are told from arrays by the first character.
+they are, while faster parsers make binary floating point of them.
 """
 
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +20,7 @@ from typing import Any
 from waybill.errors import DataError
 from waybill.intake.records import MAX_RECORD_BYTES, Record
 
-_NAME = re.compile(r"[.](json|jsonl|ndjson)([.]gz)?$")
+_NAME = re.compile(r"[.](json|jsonl|ndjson)([.]gz)?$", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _BLANK_BYTES = b" \t\r\n"
 _UNKNOWN_NOTED = 100
@@ -64,20 +66,60 @@ def is_json(key: str) -> bool:
     return _NAME.search(key) is not None
 
 
-def write_lines(name: str, chunks: Iterator[bytes], target: Path) -> int:
+def write_lines(
+    name: str, chunks: Iterator[bytes], target: Path, is_column: Callable[[str], bool] = lambda _: True
+) -> int:
     """Write the records of a file to `target`, one a line, and return how many there are.
 
-    Of lines those that are not blank are records, whatever is in them. The elements of an array must be JSON.
-    Raises `DataError` for an empty file, for an array that is not JSON, and for a record longer than 4 MiB.
+    Of lines those that are not blank are records, whatever is in them. The elements of an array, and objects that are
+    not one a line, must be JSON. `is_column` tells whether a field's name is that of a column.
+    Raises `DataError` for an empty file, for one that is not JSON, for one whose records lie within an object, and for
+    a record longer than 4 MiB.
     """
     first = b""
     while len(first) < len(codecs.BOM_UTF8) and (chunk := next(chunks, b"")):
         first = (first + chunk).removeprefix(codecs.BOM_UTF8).lstrip(_BLANK_BYTES)
     if not first:
         raise DataError(f"{name}: the file is empty, it has not even an empty array; send it again")
-    write = _write_elements if first.startswith(b"[") else _write_lines
     with target.open("wb") as stream:
-        return write(name, first, chunks, stream.write)
+        if first.startswith(b"["):
+            return _write_values(name, _Text(first, chunks), stream.write, in_array=True)
+        first, value, rest = _first_value(first, chunks)
+        if isinstance(value, _Members) and (key := _wrapper(value, is_column)):
+            raise DataError(
+                f"{name}: the records are under `{key}` of an object; send that array alone, or one object a line"
+            )
+        if rest or first.partition(b"\n")[0].strip(_BLANK_BYTES) == b"{":
+            return _write_values(name, _Text(first, chunks), stream.write, in_array=False)
+        return _write_lines(name, first, chunks, stream.write)
+
+
+def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, bool]:
+    """(what was read to find it, the first value or None, whether it is not alone on one line)."""
+    while True:
+        text = first.decode("utf-8", "replace")
+        try:
+            value, end = _DECODER.raw_decode(text)
+        except (ValueError, RecursionError):
+            value, end = None, 0
+        following = text[end:].lstrip(" \t\r")
+        # A number may go on in the next chunk.
+        if (end and following) or len(first) > MAX_RECORD_BYTES or not (chunk := next(chunks, b"")):
+            is_spread = end > 0 and ("\n" in text[:end] or following.startswith("{"))
+            return first, value, is_spread
+        first += chunk
+
+
+def _wrapper(members: _Members, is_column: Callable[[str], bool]) -> str | None:
+    """The name of a member that holds objects, in an object that has no column."""
+    if any(is_column(name) for name, _ in members):
+        return None
+    holds_objects = (
+        name
+        for name, value in members
+        if type(value) is list and value and all(type(element) is _Members for element in value)
+    )
+    return next(holds_objects, None)
 
 
 def _write_lines(name: str, first: bytes, chunks: Iterator[bytes], write: Callable[[bytes], Any]) -> int:
@@ -92,61 +134,91 @@ def _write_lines(name: str, first: bytes, chunks: Iterator[bytes], write: Callab
     return rows + bool(tail.strip(_BLANK_BYTES))
 
 
-def _write_elements(name: str, first: bytes, chunks: Iterator[bytes], write: Callable[[bytes], Any]) -> int:
-    """The elements of an array, each on one line: a line end can only stand between its tokens."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    text, position, rows, at_end = "", 1, 0, False
+class _Text:
+    """Text that is read on as it is needed, and a place in it."""
 
-    def fetch() -> bool:
+    def __init__(self, first: bytes, chunks: Iterator[bytes]) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._chunks = itertools.chain((first,), chunks)
+        self._text, self._position, self._at_end = "", 0, False
+
+    def _fetch(self) -> bool:
         """Whether there was more text to read."""
-        nonlocal text, position, at_end
-        chunk = next(chunks, b"")
-        at_end = not chunk
-        text, position = text[position:] + decoder.decode(chunk, final=at_end), 0
-        return not at_end
+        chunk = next(self._chunks, b"")
+        self._at_end = not chunk
+        self._text = self._text[self._position :] + self._decoder.decode(chunk, final=self._at_end)
+        self._position = 0
+        return not self._at_end
 
-    def skip_blanks() -> str:
+    def next_character(self) -> str:
         """The next character that is not blank; none at the end of the file."""
-        nonlocal position
-        position = _BLANKS.match(text, position).end()  # type: ignore[union-attr]
-        while position == len(text) and fetch():
-            position = _BLANKS.match(text, position).end()  # type: ignore[union-attr]
-        return text[position : position + 1]
+        self._position = _BLANKS.match(self._text, self._position).end()  # type: ignore[union-attr]
+        while self._position == len(self._text) and self._fetch():
+            self._position = _BLANKS.match(self._text, self._position).end()  # type: ignore[union-attr]
+        return self._text[self._position : self._position + 1]
 
-    def element_end() -> int:
-        """Where the element ends that starts here; what may go on behind the text read so far is read again."""
+    def skip_character(self) -> None:
+        self._position += 1
+
+    def take_value(self) -> str:
+        """The text of the value that starts here; what may go on behind the text read so far is read again."""
         while True:
             try:
-                end = _DECODER.raw_decode(text, position)[1]
-                if end < len(text) or at_end:
-                    return end
+                end = _DECODER.raw_decode(self._text, self._position)[1]
+                if end < len(self._text) or self._at_end:
+                    value, self._position = self._text[self._position : end], end
+                    return value
             except ValueError:
-                if at_end or len(text) - position > MAX_RECORD_BYTES:
+                if self._at_end or len(self._text) - self._position > MAX_RECORD_BYTES:
                     raise
-            fetch()
+            self._fetch()
 
+    @property
+    def was_cut(self) -> bool:
+        """Whether a value that is not JSON ends with the file, as far as that can be told."""
+        if not self._at_end:
+            return False
+        try:
+            _DECODER.raw_decode(self._text, self._position)
+        except json.JSONDecodeError as error:
+            return error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated string")
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+
+def _write_values(name: str, text: _Text, write: Callable[[bytes], Any], *, in_array: bool) -> int:
+    """The elements of an array, or objects one after another, each on one line.
+
+    A line end can only stand between the tokens of a value.
+    """
+    rows = 0
     try:
-        text = decoder.decode(first)
-        following = skip_blanks()
-        if following == "]":
-            position += 1
-        while following != "]":
-            end = element_end()
-            write(re.sub(r"[\r\n]", " ", text[position:end]).encode() + b"\n")
-            rows, position = rows + 1, end
-            following = skip_blanks()
-            if following not in ("]", ","):
-                raise ValueError("an element must be followed by a comma or the end of the array")
-            position += 1
-            if following == ",":
-                skip_blanks()
-        if skip_blanks():
-            raise ValueError("there is more after the end of the array")
+        following = text.next_character()
+        if in_array:
+            text.skip_character()
+            following = text.next_character()
+        end = "]" if in_array else ""
+        while following != end:
+            if not in_array and following != "{":
+                raise ValueError("an object must be followed by another one or the end of the file")
+            write(re.sub(r"[\r\n]", " ", text.take_value()).encode() + b"\n")
+            rows += 1
+            following = text.next_character()
+            if in_array and following != end:
+                if following != ",":
+                    raise ValueError("an element must be followed by a comma or the end of the array")
+                text.skip_character()
+                text.next_character()
+        if in_array:
+            text.skip_character()
+            if text.next_character():
+                raise ValueError("there is more after the end of the array")
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise DataError(
-            f"{name}: the array is not JSON at its element {rows + 1}: {reason}; nothing was loaded. Send it again."
-        ) from None
+        what = "the array is not JSON at its element" if in_array else "the file is not JSON at its object"
+        cut = ". The file ends there: it may have been cut off" if text.was_cut else ""
+        raise DataError(f"{name}: {what} {rows + 1}: {reason}{cut}; nothing was loaded. Send it again.") from None
     return rows
 
 

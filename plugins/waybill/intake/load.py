@@ -15,6 +15,7 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import changes, columns, file_warnings, ledger, quarantine
 from waybill.intake.deliveries import merge_deliveries
+from waybill.intake.form_warnings import warn_of_form
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books, Run
 from waybill.intake.merge import merge
@@ -181,6 +182,7 @@ def _load(
         books.add_outcomes(connection)
         connection.execute("drop table incoming, suspect, outcome")
         ledger.close_file(connection, file_id, books)
+        warn_of_form(connection, received, file_id, malformed)
     for warning in odd.warnings:
         log.warning("%s: %s", landed.uri, warning)
     log.info("%s: %s", landed.uri, books)
@@ -202,7 +204,8 @@ def malformed_records(received: ReceivedFile, contract: Contract, target: Path) 
                 broken.add(one.record, one.reasons, one.raw)
             raise Refusal(
                 f"{received.landed.uri}: more than {allowed:.0f} of {received.rows_in} records are malformed; nothing "
-                f"was loaded. Mend the file and send it again under the same name. Up to record {reject.record}:",
+                f"was loaded. Mend the file and send it again under the same name.{received.hint} "
+                f"Up to record {reject.record}:",
                 broken.listed(),
             )
     return found
@@ -218,7 +221,7 @@ def _check_threshold(
     if contract.tolerates(rejected, books.rows_in):
         return
     broken = broken_rules(connection, contract, file_id)
-    raise too_many_rejects(received.landed.uri, contract, rejected, books.rows_in, broken)
+    raise too_many_rejects(received.landed.uri, contract, rejected, books.rows_in, broken, received.hint)
 
 
 def _check_snapshot(connection: Connection, received: ReceivedFile, contract: Contract, file_id: int) -> None:

@@ -19,15 +19,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.ahead import ahead, short_turns
+from waybill.intake.formats import (
+    header_hint,
+    likely_encoding,
+    looks_like_json,
+    names_delimiter,
+    other_format,
+    other_quotes,
+)
 from waybill.intake.json_records import MemberNames, is_json, write_lines
 from waybill.intake.landing import LandedFile
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
-from waybill.intake.spellings import normalise, spellings_of
+from waybill.intake.spellings import find_column, normalise, spellings_of
 
 CHUNK_BYTES = 2**20
+_CONTEXT_BYTES = 100
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add one to one that is there
 
@@ -54,6 +64,10 @@ class ReceivedFile:
     """Of a JSON file the column for each normalised name; it has no header, and may bring every column."""
     members: MemberNames | None = None
     """Of a JSON file the names of its members, once its records were read."""
+    lacks_line_end: bool = False
+    """The last record has no line end, although the header or a record before it has one."""
+    likely_encoding: str | None = None
+    """Of a file that is not UTF-8 throughout: what its other text is likely written in."""
     column_names: frozenset[str] = frozenset()
     """Of a CSV file the normalised names of columns: those of its header and those that the contract knows."""
 
@@ -62,7 +76,19 @@ class ReceivedFile:
         """Header fields, or members of JSON records, that the contract does not know."""
         if self.members is not None:
             return sorted(self.members.unknown)
-        return [name for name, column in zip(self.header, self.columns, strict=True) if column is None]
+        fields = enumerate(zip(self.header, self.columns, strict=True), start=1)
+        return [
+            name if normalise(name) else f"(field {place} without a name)"
+            for place, (name, column) in fields
+            if column is None
+        ]
+
+    @property
+    def hint(self) -> str:
+        """A sentence for the message that refuses the file; "" if there is nothing to say."""
+        if self.likely_encoding is None:
+            return ""
+        return f" What is not UTF-8 looks like {self.likely_encoding}: export the file as UTF-8."
 
     @property
     def brought(self) -> list[str] | None:
@@ -104,9 +130,12 @@ class _HashedBody(io.RawIOBase):
 
 def _unpacked(name: str, stream: io.BufferedReader) -> Iterator[bytes]:
     """The stream's bytes, gunzipped when they are gzip by their first bytes."""
-    is_gzip = stream.peek(2).startswith(_GZIP_MAGIC)
-    if name.endswith(".gz") and not is_gzip and stream.peek(1):
-        raise DataError(f"{name}: the name says gzip, the content is not; export it again")
+    head = stream.peek(CHUNK_BYTES)
+    is_gzip = head.startswith(_GZIP_MAGIC)
+    if name.lower().endswith(".gz") and not is_gzip and head:
+        what = other_format(head)
+        found = f"it is {what}" if what else "export it again"
+        raise DataError(f"{name}: the name says gzip, the content is not; {found}")
     plain = gzip.GzipFile(fileobj=stream) if is_gzip else stream
     try:
         while chunk := plain.read(CHUNK_BYTES):
@@ -114,6 +143,8 @@ def _unpacked(name: str, stream: io.BufferedReader) -> Iterator[bytes]:
     except EOFError:
         raise DataError(f"{name}: the gzip stream ends early; the upload was cut off, send the file again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
+        if str(error).startswith("Not a gzipped file"):  # the first bytes are, so it says this of others
+            raise DataError(f"{name}: there are other bytes behind the end of the gzip stream; send it again") from None
         raise DataError(f"{name}: the gzip stream is damaged ({error}); send the file again") from error
 
 
@@ -123,39 +154,71 @@ def read_fields(record: str) -> list[str]:
     return next(csv.reader(io.StringIO(record, newline="")))
 
 
-def match_header(name: str, header: list[str], contract: Contract) -> list[str | None]:
+def match_header(name: str, header: list[str], contract: Contract, hint: str = "") -> list[str | None]:
     """The contract's column for each header field, by name and by the contract's synonyms.
 
-    Raises `DataError` for a column that stands twice or a required one that is missing.
+    Raises `DataError` for a column that stands twice or a required one that is missing; then `hint` says why it may be.
     """
     spellings = spellings_of(contract)
-    columns = [spellings.get(normalise(field)) for field in header]
+    columns = [find_column(spellings, field) for field in header]
     present = [column for column in columns if column]
     if doubled := sorted({column for column in present if present.count(column) > 1}):
         raise DataError(f"{name}: the header has {', '.join(doubled)} more than once: {', '.join(header)}")
     if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
         raise DataError(
-            f"{name}: required columns are missing: {', '.join(missing)}; the header is: {', '.join(header)[:500]}"
+            f"{name}: required columns are missing: {', '.join(missing)}; the header is: "
+            f"{', '.join(header)[:500]}{hint}"
         )
     return columns
 
 
-def _header(name: str, record: bytes, well_formed: bool) -> list[str]:
+def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple[list[str], list[str | None], bytes]:
+    """(fields of the header, the contract's column for each, what follows), from the beginning of a file.
+
+    Raises `DataError` if there is no header, or not one of a file for the contract.
+    """
+    first = split_first(text)
+    if first and names_delimiter(first[0].decode("utf-8", "replace")) == ",":
+        first = split_first(first[2])  # a line that tells spreadsheets what the delimiter is
+    if first is None or not (strip(first[0].decode("utf-8", "replace")) or first[2].strip()):
+        raise DataError(f"{name}: the file is empty ({size} bytes), it has not even a header; send it again")
+    record, well_formed, rest = first
+    spellings = spellings_of(contract)
+
+    def is_name(field: str) -> bool:
+        return find_column(spellings, field) is not None
+
     try:
-        text = record.decode("utf-8")
+        line = record.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name}: the header is not UTF-8 (byte {error.start}); export the file as UTF-8") from error
-    if not well_formed or "\0" in text:
-        hint = "; lines must end in a line feed, not in a carriage return alone" if "\r" in text else ""
-        raise DataError(f"{name}: the first record is no CSV header: {text[:200]!r}{hint}")
-    return read_fields(text)
+        encoding = likely_encoding(record)
+        hint = f". It looks like {encoding}" if encoding else ""
+        raise DataError(
+            f"{name}: the header is not UTF-8 (byte {error.start}); export the file as UTF-8{hint}"
+        ) from error
+    if (delimiter := names_delimiter(line)) is not None:
+        raise DataError(f"{name}: its first line names {delimiter!r} as delimiter; export it with commas")
+    if looks_like_json(text):
+        raise DataError(f"{name}: the content looks like JSON; give it a name that ends in .json or .jsonl")
+    hint = header_hint(line, rest[:CHUNK_BYTES].decode("utf-8", "replace"), is_name)
+    if not well_formed or "\0" in line:
+        if "\r" in line:
+            hint = "; lines must end in a line feed, not in a carriage return alone"
+        raise DataError(f"{name}: the first record is no CSV header: {line[:200]!r}{hint}")
+    header = read_fields(line)
+    if quote := other_quotes(header, is_name):
+        raise DataError(
+            f"{name}: names in the header are enclosed in {quote}, which is part of a value here; "
+            f'export it with " as quote: {line[:500]}'
+        )
+    return header, match_header(name, header, contract, hint), rest
 
 
 def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
     """Fetch and unpack one object into `folder`, and understand its header; JSON, by its name, has none.
 
-    Raises `DataError` when it is empty, no gzip although it says so, cut off, its header does not fit, or an array
-    is not JSON.
+    Raises `DataError` when it is empty, in a format that is not read, no gzip although it says so, cut off, its header
+    does not fit, or an array is not JSON.
     """
     name = landed.uri
     answer = s3.get_object(Bucket=landed.bucket, Key=landed.key)
@@ -167,30 +230,52 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
         digest, size_bytes = raw.digest.hexdigest(), raw.size_bytes
         return ReceivedFile(landed, version_id, etag, digest, size_bytes, body, rows_in, columns, header, **form)
 
+    if (head := next(chunks, b"")) and (what := other_format(head)):
+        raise DataError(f"{name}: it is {what}")
     if is_json(landed.key):
         body = folder / "body.jsonl"
-        rows_in = write_lines(name, chunks, body)
+        spellings = spellings_of(contract)
+        chunks = itertools.chain((head,), chunks)
+        rows_in = write_lines(name, chunks, body, lambda field: find_column(spellings, field) is not None)
         names = [column.name for column in contract.delivered_columns]
-        return file(
-            body, rows_in, [*names], names, is_regular=False, spellings=spellings_of(contract), members=MemberNames()
-        )
-    first = split_first(_BYTE_ORDER_MARKS.sub(b"", next(chunks, b""), count=1))
-    if first is None:
-        raise DataError(f"{name}: the file is empty ({raw.size_bytes} bytes), it has not even a header; send it again")
-    record, well_formed, rest = first
-    header = _header(name, record, well_formed)
-    columns = match_header(name, header, contract)
+        form = {
+            "is_regular": False,
+            "lacks_line_end": not _ends_in_line_feed(body),
+            "spellings": spellings,
+            "members": MemberNames(),
+        }
+        return file(body, rows_in, [*names], names, **form)
+    text = _BYTE_ORDER_MARKS.sub(b"", head, count=1)
+    header, columns, rest = _read_header(name, raw.size_bytes, text, contract)
     body = folder / "body.csv"
     counter, decoder, is_text = RecordCounter(len(header)), codecs.getincrementaldecoder("utf-8")(), True
+    encoding = None
     with body.open("wb") as stream, short_turns(), closing(ahead(chunks)) as arriving:
         for chunk in itertools.chain((rest,), arriving, (b"",)):
             stream.write(chunk)
             counter.feed(chunk)
             try:
                 is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
-            except UnicodeDecodeError:
+            except UnicodeDecodeError as error:
                 is_text = False
+                encoding = likely_encoding(error.object[max(error.start - _CONTEXT_BYTES, 0) :][: 2 * _CONTEXT_BYTES])
     counter.finish()
     column_names = frozenset({*map(normalise, header), *spellings_of(contract)} - {""})
-    is_regular = is_text and counter.is_regular
-    return file(body, counter.rows, columns, header, is_regular=is_regular, column_names=column_names)
+    return file(
+        body,
+        counter.rows,
+        columns,
+        header,
+        is_regular=is_text and counter.is_regular,
+        lacks_line_end=counter.lacks_line_end,
+        likely_encoding=encoding,
+        column_names=column_names,
+    )
+
+
+def _ends_in_line_feed(body: Path) -> bool:
+    """Whether a file ends in a line feed; an empty one does, too."""
+    with body.open("rb") as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(max(size - 1, 0))
+        return stream.read() in (b"", b"\n")

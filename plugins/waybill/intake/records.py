@@ -127,7 +127,8 @@ class RecordCounter:
 
     def finish(self) -> None:
         """Take in what has no line end."""
-        self.lacks_line_end = not _is_blank(self._tail.removesuffix(b"\r"))
+        last_line = self._tail[self._tail.rfind(b"\n") + 1 :]
+        self.lacks_line_end = not _is_blank(last_line.removesuffix(b"\r"))
         self._take(self._tail + b"\n", at_end=True)
 
     def _take(self, text: bytes, *, at_end: bool) -> None:

@@ -100,13 +100,13 @@ def broken_rules(connection: Connection, contract: Contract, file_id: int) -> li
 
 
 def too_many_rejects(
-    name: str, contract: Contract, rejected: int, rows_in: int, broken: Sequence[BrokenRule]
+    name: str, contract: Contract, rejected: int, rows_in: int, broken: Sequence[BrokenRule], hint: str = ""
 ) -> Refusal:
-    """The refusal of a file of which more rows are rejected than the contract allows."""
+    """The refusal of a file of which more rows are rejected than the contract allows; `hint` may say why."""
     return Refusal(
         f"{name}: {rejected} of {rows_in} rows do not meet the contract of {contract.table} {contract.version}, more "
         f"than the {contract.reject_threshold_pct:g} % it allows; nothing was loaded. Mend the file and send it again "
-        f"under the same name.",
+        f"under the same name.{hint}",
         broken,
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from waybill.blanks import strip
 from waybill.contracts import Contract
+
+_CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def normalise(name: str) -> str:
@@ -23,6 +25,11 @@ def spellings_of(contract: Contract) -> dict[str, str]:
     }
 
 
+def find_column(spellings: Mapping[str, str], name: str) -> str | None:
+    """The column that a name stands for, by its normalised spellings; `orderId` is read as `order_id`, too."""
+    return spellings.get(normalise(name)) or spellings.get(normalise(_CAMEL_CASE.sub("_", name)))
+
+
 def knows_more(contract: Contract, ignored: Collection[str], brought: Collection[str] | None) -> bool:
     """Whether the contract knows a column that was unknown when a file was loaded, and that the file lacked.
 
@@ -31,5 +38,5 @@ def knows_more(contract: Contract, ignored: Collection[str], brought: Collection
     if not ignored or brought is None:
         return False
     spellings = spellings_of(contract)
-    known = {spellings.get(normalise(name)) for name in ignored} - {None}
+    known = {find_column(spellings, name) for name in ignored} - {None}
     return not known <= set(brought)

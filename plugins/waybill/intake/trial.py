@@ -17,7 +17,7 @@ from waybill.errors import DataError
 from waybill.intake import columns, ledger, quarantine
 from waybill.intake.landing import LandedFile, list_objects, pending
 from waybill.intake.load import is_overruled, malformed_records, reference_values, snapshot_rows
-from waybill.intake.receive import receive
+from waybill.intake.receive import ReceivedFile, receive
 from waybill.intake.refusal import BrokenRules, Refusal, check_snapshot, too_many_rejects
 from waybill.intake.scratch import scratch_folder
 from waybill.intake.validate import FastReaderFailed, Reject, judge, open_duckdb
@@ -160,7 +160,7 @@ def _rejects(
             before = ledger.predecessor(connection, contract, file)
             odd = columns.of_received(connection, contract, received, before[0] if before else None)
             columns.refuse_errors(file.uri, odd)
-            refusal = _refusal(connection, contract, file, received.rows_in, reasons, broken)
+            refusal = _refusal(connection, contract, received, reasons, broken)
             return _Rejects(received.rows_in, reasons, broken, refusal)
 
         try:
@@ -174,21 +174,21 @@ def _rejects(
 def _refusal(
     connection: Connection,
     contract: Contract,
-    file: LandedFile,
-    rows_in: int,
+    received: ReceivedFile,
     reasons: Mapping[int, list[str]],
     broken: BrokenRules,
 ) -> Refusal | None:
     """Why a load would refuse the file because of its rows, in the words of the load."""
+    landed, rows_in = received.landed, received.rows_in
     waits = set(quarantine.waiting_reasons(contract))
     flawed = sum(not waits.issuperset(those) for those in reasons.values())
     if not contract.tolerates(flawed, rows_in):
-        return too_many_rejects(file.uri, contract, flawed, rows_in, broken.listed())
-    if contract.load_mode != "snapshot" or is_overruled(connection, contract, file):
+        return too_many_rejects(received.landed.uri, contract, flawed, received.rows_in, broken.listed(), received.hint)
+    if contract.load_mode != "snapshot" or is_overruled(connection, contract, landed):
         return None
     try:
-        before = snapshot_rows(connection, contract, file.period)
-        check_snapshot(file.uri, contract, rows_in - len(reasons), before, rows_in, broken.listed())
+        before = snapshot_rows(connection, contract, landed.period)
+        check_snapshot(landed.uri, contract, rows_in - len(reasons), before, rows_in, broken.listed())
     except Refusal as error:
         return error
     return None

@@ -19,7 +19,7 @@ from waybill.intake.json_records import read_records
 from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
 from waybill.intake.records import Record, split_records
 from waybill.intake.repeated_headers import RepeatedHeaders, as_written
-from waybill.intake.spellings import normalise
+from waybill.intake.spellings import find_column
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -56,7 +56,9 @@ def mend(received: ReceivedFile, target: Path) -> Iterator[Reject]:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for number, record in enumerate(_records(received), start=1):
             if record.reasons:
-                yield Reject(number, record.reasons, _json_text(record.text))
+                is_cut = received.lacks_line_end and number == received.rows_in and _is_unfinished(record, received)
+                reasons = [*record.reasons, "truncated"] if is_cut else record.reasons
+                yield Reject(number, reasons, _json_text(record.text))
             else:
                 writer.writerow([number, *record.fields])
 
@@ -68,7 +70,7 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
 
         def column_of(name: str) -> str | None:
             """Asked once for each name."""
-            column = spellings.get(normalise(name))
+            column = find_column(spellings, name)
             if members is not None:
                 members.note(name, column)
             return column
@@ -91,6 +93,13 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
         elif well_formed and len(fields) != len(received.header):
             reasons.append("ragged")
         yield Record([*fields], reasons, text)
+
+
+def _is_unfinished(record: Record, received: ReceivedFile) -> bool:
+    """Whether more text could make a record of one that is none."""
+    if "ragged" in record.reasons:
+        return len(record.fields) < len(received.header)
+    return not {"quote", "json", "encoding"}.isdisjoint(record.reasons)
 
 
 def _json_text(text: str) -> str:

@@ -1,0 +1,50 @@
+"""Warn about loaded files whose form is odd: cut off, in another encoding, or with decimal commas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import Connection
+
+from waybill.intake import file_warnings
+from waybill.intake.receive import ReceivedFile
+from waybill.intake.validate import Reject
+
+# A comma with three digits behind it may be one of thousands, unless points are.
+_DECIMAL_COMMAS = r"""
+select substr(reason, 6), count(*), min(record)
+from waybill.quarantine, unnest(reasons) as reason
+where
+  file_id = %s and reason like 'type:%%' and raw like '{%%'
+  and raw::jsonb ->> substr(reason, 6) ~ '^\s*[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|[0-9]{1,3}([.][0-9]{3})+,[0-9]+)\s*$'
+group by 1
+order by 1
+"""
+
+
+def warn_of_form(connection: Connection, received: ReceivedFile, file_id: int, malformed: Sequence[Reject]) -> None:
+    """Record the warnings about the form of a file, in the transaction that loads it.
+
+    `malformed` are its records that are none. Its other rejects are in quarantine by now.
+    """
+    if received.lacks_line_end and received.spellings is None:
+        was_rejected = bool(malformed) and "truncated" in malformed[-1].reasons
+        check = "it was rejected" if was_rejected else f"check the value of its last column, {received.header[-1]}"
+        message = (
+            f"record {received.rows_in}, the last one, has no line end: the file may have been cut off; {check}, and "
+            f"send the file again if it was"
+        )
+        file_warnings.add(connection, file_id, "truncated", message)
+    if others := [reject.record for reject in malformed if "encoding" in reject.reasons]:
+        message = f"{_of(len(others), others[0], received)} not UTF-8 and rejected.{received.hint}"
+        file_warnings.add(connection, file_id, "encoding", message)
+    for column, rows, first in connection.execute(_DECIMAL_COMMAS, (file_id,)).fetchall():
+        message = (
+            f"{_of(rows, first, received)} rejected for a decimal comma in {column}; other numbers may be in the same "
+            f"form. Export numbers with a decimal point, without points or commas between thousands"
+        )
+        file_warnings.add(connection, file_id, "decimal_comma", message)
+
+
+def _of(rows: int, first: int, received: ReceivedFile) -> str:
+    return f"{rows} of {received.rows_in} records (first: record {first}) {'is' if rows == 1 else 'are'}"
