@@ -151,11 +151,11 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
     landing.s3.put_object(Bucket=landing.bucket, Key=key, Body=b"x")
     landing._keys.append(key)
     landing.put("traffic", "2026-03", csv_body(TRAFFIC, traffic_rows(3)))
-    traffic, march = landing.contracts["traffic"], Period.parse("month", "2026-03")
+    traffic = landing.contracts["traffic"]
 
-    def load(run_id: str) -> list[str]:
-        done = take_in(landing.connection, landing.s3, traffic, landing.contracts, march, Run(run_id, "abc123"))
-        return [*done]
+    def load(run_id: str, month: str = "2026-03") -> list[str]:
+        period, run = Period.parse("month", month), Run(run_id, "abc123")
+        return [*take_in(landing.connection, landing.s3, traffic, landing.contracts, period, run)]
 
     for _ in range(2):
         with pytest.raises(DataError) as caught:
@@ -166,6 +166,8 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
     with caplog.at_level("WARNING"):
         assert load("second") == ["raw/messaging/traffic/month=2026-03/more.csv"]
     assert f"not loaded, as an earlier run said: {caught.value}" in caplog.text
+    with pytest.raises(DataError, match="month=2026-9"):  # the month that it may be of is never complete without a word
+        load("third", "2026-09")
     assert landing.column("select count(*) from waybill.refusal") == [1]
     assert f"was refused: {caught.value}" in gaps(landing.connection, landing.s3, "messaging", "2026-03")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from waybill.contracts import Contract, ContractError, load, load_domain
 from waybill.errors import DataError
 from waybill.intake.landing import has_landed, list_objects
-from waybill.intake.object_keys import passed_over, period_of
+from waybill.intake.object_keys import may_belong_to, passed_over, period_of
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
 from waybill.zones import raw_layout
@@ -121,6 +121,31 @@ def test_a_dataset_of_periods_needs_one_before_all_other_folders() -> None:
             f"s3://bucket/raw/messaging/traffic/{folders}x.csv: {said}; files of messaging.traffic land under "
             "raw/messaging/traffic/month=YYYY-MM/. Move the object there or delete it."
         )
+
+
+@pytest.mark.parametrize(
+    ("contract", "folders", "periods"),
+    [
+        (TRAFFIC, "month=2026-9/", ["2026-09"]),
+        (TRAFFIC, "month=202609/", ["2026-09"]),
+        (TRAFFIC, "dt=2026-09-15/", ["2026-09"]),
+        (TRAFFIC, "store7/month=2026-09/", ["2026-09"]),
+        (TRAFFIC, "month=2026-03/month=2026-04/", ["2026-03", "2026-04"]),
+        (TRAFFIC, "month=2026-13/", []),
+        (TRAFFIC, "store7/", []),
+        (REVIEWS, "dt=20260305/", ["2026-03-05"]),
+        (REVIEWS, "2026/03/05/", ["2026-03-05"]),
+        (REVIEWS, "dt=2026-3-5/", ["2026-03-05"]),
+        (REVIEWS, "year=2026/month=3/day=5/", ["2026-03-05"]),
+        (REVIEWS, "dt=2026-02-30/", []),
+    ],
+)
+def test_the_periods_that_an_object_under_malformed_folders_may_be_of(
+    contract: Contract, folders: str, periods: list[str]
+) -> None:
+    key = f"{root(contract)}{folders}x20260101.csv"
+    every = Period.of(contract.cadence, date(2026, 1, 1)).until(Period.of(contract.cadence, date(2026, 12, 31)))
+    assert [period.key for period in every if may_belong_to(contract, key, period)] == periods
 
 
 class Bucket:

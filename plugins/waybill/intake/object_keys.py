@@ -54,6 +54,7 @@ _DATE_LIKE = re.compile(
     re.IGNORECASE,
 )
 _SHORT_NUMBER = re.compile(r"\d{1,2}")
+_COMPACT = re.compile(r"(?<!\d)((?:19|20|21)\d\d)(\d\d)(\d\d)?(?!\d)")
 _CAMEL_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
@@ -102,6 +103,15 @@ def period_of(contract: Contract, bucket: str, key: str, landed_at: datetime) ->
         f"s3://{bucket}/{key}: {problem}; files of {contract.table} land under {layout.pattern}. "
         f"Move the object {place} or delete it."
     )
+
+
+def may_belong_to(contract: Contract, key: str, period: Period) -> bool:
+    """Whether folders that name no period have the numbers of this one: `month=2026-9` those of 2026-09."""
+    folders = unicodedata.normalize("NFKC", key.removeprefix(_layout(contract).root).rpartition("/")[0])
+    numbers = [int(number) for number in re.findall(r"\d+", _COMPACT.sub(r"\1-\2-\3", folders))]
+    start = period.start
+    wanted = [start.year, start.month] if period.cadence == "month" else [start.year, start.month, start.day]
+    return any(numbers[at : at + len(wanted)] == wanted for at in range(len(numbers)))
 
 
 def _layout(contract: Contract) -> Layout:

@@ -15,6 +15,7 @@ from waybill.intake import ledger
 from waybill.intake.landing import LandedFile, Listing, list_objects, pending, with_first_landing
 from waybill.intake.ledger import Books, Run
 from waybill.intake.load import load_file
+from waybill.intake.object_keys import may_belong_to
 from waybill.intake.receive import receive
 from waybill.intake.replay import replay_waiting
 from waybill.intake.scratch import scratch_folder
@@ -41,7 +42,7 @@ def take_in(
     that it rests on. `lookback_periods` limits how far back missing files are looked for. Files apply in the
     order of period, landing and name, each in a transaction of its own, so a run that dies leaves whole files and the
     next one goes on. A `DataError` is recorded as a refusal, then raised. So is, after the files, an object whose
-    folders name no period, by the first run that meets it; later runs only warn of it.
+    folders name no period, by the first run that meets it and by those of whose period it may be; others only warn.
     """
     first = None if lookback_periods is None else period.shift(-lookback_periods)
     listing = list_objects(s3, settings().raw_bucket, contract, first, period)
@@ -53,16 +54,21 @@ def take_in(
         books = take_in_file(connection, s3, file, contract, contracts, run)
         if books is not None:
             done[file.key] = books
-    refuse_misplaced(connection, contract, listing, run)
+    refuse_misplaced(connection, contract, listing, run, period)
     return done
 
 
-def refuse_misplaced(connection: Connection, contract: Contract, listing: Listing, run: Run) -> None:
-    """Record objects whose folders name no period of the dataset; `DataError` if no other run has refused them."""
+def refuse_misplaced(connection: Connection, contract: Contract, listing: Listing, run: Run, period: Period) -> None:
+    """Record objects whose folders name no period of the dataset.
+
+    Raises `DataError` for those that no other run has refused, and for those whose folders have the numbers of the
+    run's own period: that would else be incomplete without a word.
+    """
     known = ledger.refused(connection, contract, run) if listing.misplaced else set()
     refusals = []
     for one in listing.misplaced:
-        if (one.file.key, one.file.etag) in known:
+        is_known = (one.file.key, one.file.etag) in known
+        if is_known and not may_belong_to(contract, one.file.key, period):
             log.warning("not loaded, as an earlier run said: %s", one.message)
             continue
         ledger.refuse(connection, contract, one.file, run, one.error)

@@ -63,7 +63,7 @@ class LandedSensor(BaseSensorOperator):
                 listing = list_objects(s3, bucket, contract, period, period)
                 if listing.misplaced:
                     with warehouse() as connection:
-                        refuse_misplaced(connection, contract, listing, run_of(context))
+                        refuse_misplaced(connection, contract, listing, run_of(context), period)
         names = ", ".join(contract.name for contract in waiting)
         log.info("waiting for %s under s3://%s/%s", names, bucket, raw_prefix(self.domain, "<dataset>", period))
         self.defer(
