@@ -33,7 +33,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TriggerRule
 
 from waybill.operators import (
-    DEFAULT_ARGS,
+    ARRIVAL_ARGS,
     IntakeArrivedOperator,
     ProcessedOperator,
     PublishChangedOperator,
@@ -58,7 +58,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=arrival_params(),
-    default_args=DEFAULT_ARGS,
+    default_args=ARRIVAL_ARGS,
     owner_links=owner_links(),
     deadline=deadline_alert(hours=2),
     **run_callbacks("purchases", on_arrival=True),

@@ -1,8 +1,9 @@
-"""Which DAG takes in the datasets of a domain: the rule by which DAGs are named."""
+"""Which DAG takes in the datasets of a domain, and how the DAGs share Airflow's slots."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,19 @@ from waybill.settings import PROJECT_ROOT
 from waybill.zones import star_schema
 
 _ADVERBS: dict[Cadence, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
+
+POOL_SLOTS = 4
+"""How many slots of its pool a task takes that no file waits for; one of a pipeline on arrival takes one."""
+ARRIVAL_SLOTS = POOL_SLOTS - 1
+"""How many slots are always left to pipelines on arrival, if the pool has the size of `pool_size`."""
+
+
+def pool_size(tasks: int) -> int:
+    """The size of a pool that lets so many tasks of scheduled and backfilled runs run at once.
+
+    The last `ARRIVAL_SLOTS` slots are too few for another one of them, so that a backfill never takes them.
+    """
+    return tasks * POOL_SLOTS + ARRIVAL_SLOTS
 
 
 def dag_of(domain: str) -> str | None:
@@ -47,7 +61,12 @@ def _dags_folder() -> Path:
 
 def _defined_dags(folder: Path) -> set[str]:
     """The ids that the Python files of a folder give to DAGs as a literal."""
-    return {dag_id for path in folder.rglob("*.py") for dag_id in _ids(ast.parse(path.read_text("utf-8")))}
+    found: set[str] = set()
+    for place, _, names in os.walk(folder, followlinks=True):  # as Airflow does
+        for path in (Path(place) / name for name in names if name.endswith(".py")):
+            with contextlib.suppress(SyntaxError):  # Airflow's list of import errors says it
+                found.update(_ids(ast.parse(path.read_bytes())))
+    return found
 
 
 def _ids(tree: ast.AST) -> Iterator[str]:

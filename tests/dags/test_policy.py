@@ -24,6 +24,7 @@ from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import refuse_unknown_parameters, unknown_parameters
 from waybill.operators.policy import arrival_schedule, owner_links, run_callbacks
 from waybill.period import Period
+from waybill.pipelines import ARRIVAL_SLOTS, POOL_SLOTS, pool_size
 from waybill.reports import report_contracts
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.zones import report_files
@@ -158,6 +159,24 @@ def test_runs_are_bounded_and_not_caught_up(dag: DAG) -> None:
     assert 1 <= dag.max_active_runs <= 8
     assert dag.catchup is False
     assert dag.start_date
+
+
+def test_a_backfill_never_takes_the_slots_of_what_arrives(dag: DAG, bag: BundleDagBag) -> None:
+    """However many backfills run: what is left of the pool is too little for another task of theirs."""
+    on_arrival = "on arrival" in dag.tags
+    for task in tasks(dag):
+        assert task.pool == "default_pool", "the pool that every Airflow has"
+        assert task.pool_slots == (1 if on_arrival else POOL_SLOTS), task.task_id
+    if on_arrival:
+        assert {(task.priority_weight, str(task.weight_rule)) for task in tasks(dag)} == {(1000, "absolute")}
+        others = [task for one in bag.dags.values() if "on arrival" not in one.tags for task in one.tasks]
+        weights = [1 + len(list(task.get_flat_relatives(upstream=False))) for task in others]  # the default rule
+        assert {task.priority_weight for task in others} == {1}
+        assert max(weights) < 1000
+    for running in range(1, 40):
+        size = pool_size(running)
+        scheduled = size // POOL_SLOTS
+        assert (scheduled, size - scheduled * POOL_SLOTS) == (running, ARRIVAL_SLOTS)
 
 
 def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:

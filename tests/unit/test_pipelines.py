@@ -46,6 +46,17 @@ def test_a_dag_exists_if_a_file_defines_it(
     )
 
 
+def test_folders_that_are_links_are_searched_and_broken_files_define_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "orders").symlink_to(PROJECT_ROOT / "dags" / "orders")
+    (tmp_path / "broken.py").write_text("def (:\n")
+    (tmp_path / "latin.py").write_bytes(b"# \xe4\n")
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
+    assert existing_dag_of("orders") == "orders_reports"
+    assert existing_dag_of("shop") is None
+
+
 def test_dags_are_looked_up_without_airflow() -> None:
     code = (
         "import sys; from waybill.pipelines import existing_dag_of as f; f('orders'); print('airflow' in sys.modules)"

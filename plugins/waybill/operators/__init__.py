@@ -11,6 +11,7 @@ from waybill.operators.datasets import (
 )
 from waybill.operators.measuring import FreshnessOperator
 from waybill.operators.policy import (
+    ARRIVAL_ARGS,
     DEFAULT_ARGS,
     arrival_params,
     arrival_schedule,
@@ -31,6 +32,7 @@ from waybill.operators.reports import (
 )
 
 __all__ = [
+    "ARRIVAL_ARGS",
     "DEFAULT_ARGS",
     "FreshnessOperator",
     "IntakeArrivedOperator",

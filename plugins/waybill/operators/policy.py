@@ -12,6 +12,7 @@ from waybill.operators.alerting import alert_failure, alert_task_failure, notify
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import refuse_unknown_parameters
 from waybill.period import Period
+from waybill.pipelines import POOL_SLOTS
 from waybill.settings import settings
 
 PROPOSED_MONTHS = 24
@@ -25,7 +26,10 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(hours=2),
     "on_failure_callback": alert_task_failure,
     "pre_execute": refuse_unknown_parameters,
+    "pool_slots": POOL_SLOTS,
 }
+ARRIVAL_ARGS: dict[str, Any] = DEFAULT_ARGS | {"pool_slots": 1, "priority_weight": 1000, "weight_rule": "absolute"}
+"""Of DAGs that files start: somebody waits for them, so their tasks come before those of schedules and backfills."""
 
 
 def run_callbacks(domain: str, *, on_arrival: bool = False) -> dict[str, Any]:

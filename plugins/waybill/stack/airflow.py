@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from waybill.pipelines import ARRIVAL_SLOTS, pool_size
 from waybill.stack.postgres import url
 from waybill.stack.processes import Program
 from waybill.stack.state import State, write_private
@@ -86,6 +87,8 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": str(slots),
+        # The executor hands tasks to its processes first come, first served: a backfill must not fill that queue.
+        "CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(pool_size(slots - ARRIVAL_SLOTS)),
         "CORE__FERNET_KEY": state.secrets["fernet"],
         "CORE__EXECUTION_API_SERVER_URL": f"{address(state)}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),

@@ -1,0 +1,90 @@
+"""A file that arrives is a report within seconds, also while a long backfill runs."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import date, datetime
+
+import boto3
+
+from order_files import CONTRACTS, Line, body
+from waiting import eventually
+from waybill import demo
+from waybill.arrivals import Dropped, announce
+from waybill.demo import Airflow
+from waybill.period import Period
+from waybill.sampledata.files import upload
+from waybill.stack import Stack
+from waybill.warehouse.connection import connect
+from waybill.warehouse.migrations import upgrade
+from waybill.zones import raw_prefix, report_prefix
+
+SECONDS, TIMES = 20, 3
+"""An order may take so many seconds to become a report, or so many times as long as without a backfill."""
+SLOT_SECONDS = 5
+"""How long a task of it may wait for a process, at most."""
+DAYS = 30
+
+
+def waits(api: Airflow) -> list[float]:
+    """How many seconds the tasks of the newest three runs that a message started waited for a process."""
+    runs = [run for run in api.runs("orders_reports") if run["run_type"] == "asset_triggered"]
+    found = []
+    for run in runs[:3]:
+        path = f"/dags/orders_reports/dagRuns/{run['dag_run_id']}/taskInstances"
+        for task in api.call("GET", path)["task_instances"]:
+            if task["queued_when"] and task["start_date"]:
+                started, queued = (datetime.fromisoformat(task[name]) for name in ("start_date", "queued_when"))
+                found.append((started - queued).total_seconds())
+    return found
+
+
+def test_an_order_is_a_report_within_seconds_while_thirty_days_are_backfilled(airflow_stack: Stack) -> None:
+    with closing(connect(airflow_stack.database_url())) as connection:
+        upgrade(connection)
+    api = Airflow(airflow_stack.airflow_address(), "admin", airflow_stack.passwords()["admin"])
+    s3, environment = airflow_stack.s3(), airflow_stack.env()
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+    def published(day: Period) -> bool:
+        found = s3.list_objects_v2(Bucket="waybill-reports", Prefix=f"{report_prefix(day)}region_profit.csv")
+        return found["KeyCount"] == 1
+
+    def seconds(number: int) -> float:
+        """From the message about a file with one order to its report."""
+        day = Period.of("day", date(2026, 5, number))
+        key = f"{raw_prefix('orders', CONTRACTS['lines'].name, day)}order.csv"
+        text = body(Line(f"{number}"))
+        s3.put_object(Bucket="waybill-raw", Key=key, Body=text)
+        began = time.monotonic()
+        announce(sqs, environment["WAYBILL_ORDERS_QUEUE_URL"], Dropped("waybill-raw", key, "", len(text)))
+        assert eventually(lambda: published(day), 300)
+        return round(time.monotonic() - began, 1)
+
+    def backfilled(*states: str) -> int:
+        return sum(run["state"] in states for run in api.runs("shop_daily") if run["run_type"] == "backfill")
+
+    last = Period.parse("day", "2026-10-31")
+    upload(s3, "waybill-raw", demo.SHOP.generate(last.key, DAYS))
+    api.unpause("orders_reports")
+    seconds(1)  # the first one of all is slow
+    alone = seconds(2)
+    api.unpause("shop_daily")
+    api.backfill("shop_daily", last.shift(1 - DAYS), last)
+    assert eventually(lambda: backfilled("success") >= 1, 300), "the backfill is under way"
+    began, before = time.monotonic(), backfilled("success")
+    took = [seconds(number) for number in (3, 4, 5)]
+    assert backfilled("queued", "running") > 1, "the backfill still runs"
+    print(f"alone {alone} s, during a backfill {took} s, which did {backfilled('success') - before} days in ", end="")
+    print(f"{time.monotonic() - began:.0f} s")
+    assert max(took) <= max(SECONDS, TIMES * alone), f"orders took {took} s, and {alone} s alone"
+    assert max(waits(api)) <= SLOT_SECONDS, "an order waits for a slot"
+    for dag_id in ("orders_reports", "shop_daily"):
+        api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
