@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from psycopg import Connection
 
 from waybill.contracts import Column, Contract, ContractError, load, references
-from waybill.intake.receive import normalise
+from waybill.intake.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.settings import settings
 from waybill.sql_review import review_sql
