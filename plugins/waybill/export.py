@@ -11,15 +11,26 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.contracts.contract import numeric_digits
+from waybill.formulas import neutralised
 from waybill.masking import masked_columns, masked_select, use_key
+from waybill.settings import settings
 
 PARQUET = "application/vnd.apache.parquet"
 _ROW_GROUP_BYTES = 16 * 2**20
 """Size of a row group as CSV: what one reader takes at once, and what writing holds."""
 
 
-def copy_csv(connection: Connection, contract: Contract, rows: sql.Composable) -> Iterator[bytes]:
+def csv_for_people(connection: Connection, contract: Contract, rows: sql.Composable) -> Iterator[bytes]:
+    """What `copy_csv` gives, with formulas neutralised unless the settings say otherwise."""
+    return copy_csv(connection, contract, rows, neutralise=settings().neutralise_formulas)
+
+
+def copy_csv(
+    connection: Connection, contract: Contract, rows: sql.Composable, *, neutralise: bool = False
+) -> Iterator[bytes]:
     """The contract's columns, restricted ones as pseudonyms, as CSV: first the header, then row by row.
+
+    With `neutralise` no text is a formula to a spreadsheet.
 
     `rows` is what follows the columns in a select: from, where and order by. NULL is written as nothing, an empty
     text as `""`, an instant in UTC. Needs an open transaction. Raises `SettingsError` if a key is needed and missing.
@@ -27,7 +38,7 @@ def copy_csv(connection: Connection, contract: Contract, rows: sql.Composable) -
     connection.execute("select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
     use_key(connection, contract)
     query = sql.SQL("copy (select {} {}) to stdout (format csv, header, encoding 'UTF8')").format(
-        masked_select(contract), rows
+        masked_select(contract, neutralised) if neutralise else masked_select(contract), rows
     )
     with connection.cursor().copy(query) as copy:
         yield from map(bytes, copy)  # libpq gives whole rows

@@ -7,6 +7,7 @@ have equal pseudonyms, so tables join by them; without the key nobody can tell, 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -34,12 +35,19 @@ def masked_columns(contract: Contract) -> list[Column]:
     ]
 
 
-def masked_select(contract: Contract) -> sql.Composed:
-    """The contract's columns for a select list, restricted ones as pseudonyms; `use_key` comes first."""
+def _as_it_is(column: Column) -> sql.Composable:
+    return sql.Identifier(column.name)
+
+
+def masked_select(contract: Contract, written: Callable[[Column], sql.Composable] = _as_it_is) -> sql.Composed:
+    """The contract's columns for a select list, restricted ones as pseudonyms; `use_key` comes first.
+
+    `written` gives the item for a column that is not restricted.
+    """
     return sql.SQL(", ").join(
         sql.SQL(_PSEUDONYM).format(sql.Identifier(column.name), sql.Literal(CHARACTERS), sql.Identifier(column.name))
         if column.classification == RESTRICTED
-        else sql.Identifier(column.name)
+        else written(column)
         for column in contract.columns
     )
 

@@ -18,7 +18,8 @@ from waybill import zones
 from waybill.approval import held
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.export import PARQUET, copy_csv, put, write_parquet
+from waybill.export import PARQUET, copy_csv, csv_for_people, put, write_parquet
+from waybill.formulas import may_be_formula
 from waybill.intake.ledger import Run
 from waybill.period import Period
 from waybill.reports import of_period, report_contracts
@@ -33,8 +34,8 @@ _CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": PARQUET, "json": 
 
 def _rows(export: _Export) -> sql.Composed:
     contract = export.contract
-    return sql.SQL("from {} where {} order by {}").format(
-        relation(contract), of_period(contract, export.period), columns_sql(contract.key)
+    return sql.SQL("from {} as r where {} order by {}").format(
+        relation(contract), of_period(contract, export.period), columns_sql(contract.key, "r")
     )
 
 
@@ -160,6 +161,8 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         for export in exports:
             csv, parquet = b"".join(copy_csv(connection, export.contract, _rows(export))), io.BytesIO()
             write_parquet([csv], export.contract, parquet)
+            if may_be_formula(export.contract):
+                csv = b"".join(csv_for_people(connection, export.contract, _rows(export)))
             bodies[csv_key(export.contract, export.period)] = csv
             bodies[parquet_key(export.contract, export.period)] = parquet.getvalue()
     files = {file["key"]: file for report in provenance.values() for file in report.pop("files")}

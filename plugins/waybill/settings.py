@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """How long an alert waits for a channel to take its connection."""
     alert_read_seconds: float = Field(default=4, ge=0.1, le=7)
     """How long an alert waits for an answer of a channel."""
+    neutralise_formulas: bool = True
+    """Whether exported CSV files have an apostrophe before texts that a spreadsheet would run as formulas."""
     owner_link: str | None = None
     """Where whoever looks after the DAGs is found: an address or `mailto:`."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.formulas import restored
 from waybill.period import Period
 from waybill.publish import csv_key, manifest_key
 from waybill.settings import settings
@@ -119,7 +120,9 @@ def _rows(contract: Contract, body: bytes) -> dict[tuple[str, ...], list[str]]:
     """The rows of a CSV by their key; a column that it does not have is empty."""
     lines = csv.DictReader(io.StringIO(body.decode("utf-8"), newline=""))
     return {
-        tuple(line.get(name) or "" for name in contract.key): [line.get(name) or "" for name in contract.names]
+        tuple(restored(line.get(name) or "") for name in contract.key): [
+            restored(line.get(name) or "") for name in contract.names
+        ]
         for line in lines
     }
 

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.export import copy_csv
+from waybill.export import csv_for_people
 from waybill.masking import masked_select, use_key
 from waybill.period import Cadence, Period
 from waybill.provenance import Waybill, trace
@@ -176,9 +176,9 @@ def csv_of(connection: Connection, domain: str, name: str, period: Period, sourc
     contract = source.contracts(domain)[name]
     condition = within(contract, period, _parts_of(contract, period))
     rows = sql.SQL("from {} as r where {} order by {}").format(
-        source.rows(connection, contract), condition, columns_sql(contract.key)
+        source.rows(connection, contract), condition, columns_sql(contract.key, "r")
     )
-    return b"".join(copy_csv(connection, contract, rows))
+    return b"".join(csv_for_people(connection, contract, rows))
 
 
 def is_published(connection: Connection, domain: str, name: str, period: Period) -> bool:
