@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import Connection, sql
 
 from messaging_months import RUN, database, month
@@ -95,6 +96,14 @@ class MemoryBucket:
         key = zones.raw_prefix(domain, dataset, period) + name
         self._bodies[key] = body
         return LandedFile("memory", key, hashlib.md5(body).hexdigest(), len(body), period, landed_at)
+
+    def delete(self, key: str) -> None:
+        del self._bodies[key]
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
+        if Key not in self._bodies:
+            raise ClientError({"Error": {"Code": "404"}}, "HeadObject")
+        return {}
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
         body = self._bodies[Key]

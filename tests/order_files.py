@@ -13,7 +13,9 @@ from psycopg import Connection
 
 from landing_support import LANDED_AT, MemoryBucket, csv_body
 from messaging_months import RUN
+from waybill import zones
 from waybill.contracts import load_domain
+from waybill.intake import withdrawal
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.run import take_in_file
@@ -83,6 +85,13 @@ class Orders:
     def land(self, key: str, name: str, lines: tuple[Line, ...] | bytes, landed_at: datetime = LANDED_AT) -> LandedFile:
         text = lines if isinstance(lines, bytes) else body(*lines)
         return self.bucket.put("orders", "lines", day(key), text, name, landed_at)
+
+    def withdraw(self, key: str, name: str) -> withdrawal.Withdrawn:
+        """Delete the object of a file and withdraw its rows."""
+        object_key = zones.raw_prefix("orders", "lines", day(key)) + name
+        self.bucket.delete(object_key)
+        file = withdrawal.find_loaded(self.connection, object_key)
+        return withdrawal.withdraw(self.connection, self.bucket, LINES, file)
 
     def arrive(self, key: str, name: str, *lines: Line, landed_at: datetime = LANDED_AT) -> Books | None:
         """Land a file of the day and take it in."""

@@ -11,7 +11,9 @@ from psycopg import Connection
 
 from landing_support import LANDED_AT, MemoryBucket, csv_body
 from messaging_months import RUN
+from waybill import zones
 from waybill.contracts import Contract, load_domain
+from waybill.intake import withdrawal
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.run import take_in_file
@@ -80,6 +82,13 @@ class Shop:
         """Land a file, over its older version if there is one, and take it in."""
         file = self.land(dataset, key_day, body, name, landed_at)
         return take_in_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
+
+    def withdraw(self, dataset: str, key_day: str, name: str) -> None:
+        """Delete the object of a file and withdraw its rows."""
+        key = zones.raw_prefix("shop", dataset, day(key_day)) + name
+        self.bucket.delete(key)
+        file = withdrawal.find_loaded(self.connection, key)
+        withdrawal.withdraw(self.connection, self.bucket, self.contracts[dataset], file)
 
     def load_rows(
         self,

@@ -14,6 +14,7 @@ from waybill import approval
 from waybill.contracts import Contract, load_domain
 from waybill.intake.landing import list_objects, pending
 from waybill.intake.ledger import COUNTS, sums_sql
+from waybill.intake.withdrawal import LoadedFile, gone_files, noticed
 from waybill.period import Period
 from waybill.refresh import out_of_date
 from waybill.reports import report_contracts
@@ -91,15 +92,20 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
 def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[Period]) -> list[Gap]:
     """All that keeps consecutive periods of a domain from being complete, whatever the scheduler says.
 
-    Besides `known_gaps` these are files that landed and are not loaded. Objects whose folders name no period are among
-    them whichever periods are asked for, each in the period in which it landed. `s3` is a boto3 client.
+    Besides `known_gaps` these are files that landed and are not loaded, and loaded files that are gone from the bucket.
+    Objects whose folders name no period are among them whichever periods are asked for, each in the period in which it
+    landed. `s3` is a boto3 client.
     """
     datasets = load_domain(domain)
     found = known_gaps(connection, domain, periods)
     for contract in datasets.values():
-        listing = list_objects(s3, settings().raw_bucket, contract, periods[0], periods[-1])
+        # A file that lands at any time may have another period in the ledger: that of its first version.
+        within = (None, None) if contract.lands_any_time else (periods[0], periods[-1])
+        listing = list_objects(s3, settings().raw_bucket, contract, *within)
+        found += _gone(contract, gone_files(connection, contract, listing, periods[0], periods[-1]))
         found += [Gap(one.file.period, contract.table, f"{REFUSED}{one.message}") for one in listing.misplaced]
-        for file in pending(connection, contract, listing.landed):
+        landed = [file for file in listing.landed if periods[0] <= file.period <= periods[-1]]
+        for file in pending(connection, contract, landed):
             refusal = connection.execute(
                 "select message from waybill.refusal where object_key = %s and etag = %s order by refusal_id desc",
                 (file.key, file.etag),
@@ -107,6 +113,17 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
             said = f"{REFUSED}{refusal[0]}" if refusal else f"{NOT_LOADED}{file.uri}"
             found.append(Gap(file.period, contract.table, said))
     return found
+
+
+def noticed_gaps(connection: Connection, domain: str) -> list[Gap]:
+    """The loaded files of a domain that runs noticed to be gone from the bucket, of any period."""
+    datasets = {contract.table: contract for contract in load_domain(domain).values()}
+    files = noticed(connection, domain)
+    return [gap for table in datasets for gap in _gone(datasets[table], [f for f in files if f.dataset == table])]
+
+
+def _gone(contract: Contract, files: Iterable[LoadedFile]) -> list[Gap]:
+    return [Gap(Period.of(contract.cadence, file.period), contract.table, file.advice) for file in files]
 
 
 def known_gaps(connection: Connection, domain: str, periods: Sequence[Period]) -> list[Gap]:

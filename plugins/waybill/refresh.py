@@ -110,7 +110,7 @@ _STALE = """
 with delivered as (
   select distinct date_trunc(%(cadence)s, period)::date as start
   from waybill.load_file
-  where dataset = any(%(datasets)s) and status = 'loaded'
+  where dataset = any(%(datasets)s) and status in ('loaded', 'withdrawn') -- what a withdrawal leaves is built, too
     and (%(since)s::date is null or period >= date_trunc(%(cadence)s, %(since)s::date)::date)
     and (%(until)s::date is null
       or period < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)

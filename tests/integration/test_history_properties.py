@@ -14,6 +14,7 @@ from landing_support import CUSTOMERS, LANDED_AT, MemoryBucket, csv_body, total
 from messaging_months import RUN, month
 from waybill import zones
 from waybill.contracts import load_domain
+from waybill.intake import withdrawal
 from waybill.intake.ledger import Books
 from waybill.intake.run import take_in_file
 
@@ -56,6 +57,21 @@ class Archive:
             if zones.raw_prefix("messaging", "customers", month(other[0])) + other[1] not in loaded:
                 self.load(other, self.landings[other])
         return books
+
+    def withdraw(self, name: tuple[str, str]) -> bool:
+        """Delete the object, withdraw its rows and load again what stands then; whether the state has changed."""
+        key = zones.raw_prefix("messaging", "customers", month(name[0])) + name[1]
+        self.bucket.delete(key)
+        file = withdrawal.find_loaded(self.connection, key)
+        before = self.all(HISTORY)
+        done = withdrawal.withdraw(self.connection, self.bucket, CONTRACTS["customers"], file)
+        assert bool(done.days) == (self.all(HISTORY) != before)
+        del self.files[name]
+        again = [other for other in self.files if done.again and done.again.endswith(f"month={other[0]}/{other[1]}")]
+        assert len(again) == bool(done.again)
+        for other in again:
+            self.load(other, self.landings[other])
+        return bool(done.days)
 
     def load(self, name: tuple[str, str], landing: int) -> Books | None:
         snapshot = self.files[name]
@@ -144,3 +160,33 @@ def test_the_history_depends_on_the_snapshots_and_not_on_their_arrival(
         for name in archive.in_order():
             in_order.arrive(name, files[name], archive.landings[name])
         assert in_order.all(HISTORY) == history
+
+
+@given(ARRIVALS, st.sets(NAME, max_size=3))
+# The only snapshot; the first of two; the one between two that agree.
+@example([(("2026-01", "a.csv"), {1: "Startup"}, 0)], {("2026-01", "a.csv")})
+@example([(("2026-01", "a.csv"), {1: "Startup"}, 0), (("2026-02", "a.csv"), {1: "Startup"}, 0)], {("2026-01", "a.csv")})
+@example(
+    [
+        (("2026-01", "a.csv"), {1: "Startup"}, 0),
+        (("2026-02", "a.csv"), {1: "Enterprise"}, 0),
+        (("2026-03", "a.csv"), {1: "Startup"}, 0),
+    ],
+    {("2026-02", "a.csv")},
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_withdrawn_snapshot_leaves_the_history_as_if_it_had_never_been_loaded(
+    landing_connection: Connection, arrivals: list[tuple[tuple[str, str], Snapshot, int]], names: set[tuple[str, str]]
+) -> None:
+    with landing_connection.transaction(force_rollback=True):
+        archive = Archive(landing_connection)
+        for name, snapshot, landing in arrivals:
+            archive.arrive(name, snapshot, landing)
+        for name in sorted(names & archive.files.keys()):
+            archive.withdraw(name)
+            archive.check()
+        history = archive.all(HISTORY)
+        without = Archive(landing_connection)
+        for name in archive.in_order():
+            without.arrive(name, archive.files[name], archive.landings[name])
+        assert without.all(HISTORY) == history

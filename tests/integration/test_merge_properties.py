@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from psycopg import Connection
 
 from landing_support import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, total
-from messaging_months import RUN
+from messaging_months import RUN, month
+from waybill import zones
 from waybill.contracts import load_domain
 from waybill.contracts.contract import FileOrder
+from waybill.intake import withdrawal
 from waybill.intake.ledger import Books
 from waybill.intake.run import take_in_file
 from waybill.warehouse.schema import derived_statements
@@ -94,6 +96,14 @@ class Shelf:
         self.files[name] = rows
         return take_in_file(self.connection, self.bucket, file, self.contract, CONTRACTS, RUN)
 
+    def withdraw(self, name: tuple[str, str]) -> None:
+        """Delete the object and withdraw its rows."""
+        key = zones.raw_prefix("messaging", "traffic", month(name[0])) + name[1]
+        self.bucket.delete(key)
+        file = withdrawal.find_loaded(self.connection, key)
+        withdrawal.withdraw(self.connection, self.bucket, self.contract, file)
+        del self.files[name], self.landings[name]
+
     def in_order(self) -> list[tuple[str, str]]:
         """The files by month, then by landing (unless names decide), then by name."""
         by_landing = self.contract.file_order == "landing"
@@ -104,10 +114,10 @@ class Shelf:
     def versions(self) -> dict[Key, list[tuple[str, str, int, int]]]:
         """By key (delivery month, file, record, revenue) of every accepted row, in the order in which they apply."""
         found: dict[Key, list[tuple[str, str, int, int]]] = {}
-        for month, name in self.in_order():
-            rows = self.files[month, name]
-            for key, (record, revenue) in judge(month, rows).accepted.items():
-                found.setdefault(key, []).append((month, name, record, revenue))
+        for delivered, name in self.in_order():
+            rows = self.files[delivered, name]
+            for key, (record, revenue) in judge(delivered, rows).accepted.items():
+                found.setdefault(key, []).append((delivered, name, record, revenue))
         return found
 
     def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -199,3 +209,25 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
         for name, rows in shelf.files.items():
             assert shelf.arrive(name, rows, landing=9) is None, "a later upload of the same content changes nothing"
         shelf.check()
+
+
+@given(ARRIVALS, st.sets(NAME, max_size=4), st.booleans())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_withdrawn_files_leave_the_tables_as_if_they_had_never_been_loaded(
+    landing_connection: Connection,
+    arrivals: list[tuple[tuple[str, str], list[Row], int]],
+    names: set[tuple[str, str]],
+    comes_back: bool,
+) -> None:
+    with landing_connection.transaction(force_rollback=True):
+        shelf = Shelf(landing_connection)
+        for name, rows, landing in arrivals:
+            shelf.arrive(name, rows, landing)
+        withdrawn = {name: (shelf.files[name], shelf.landings[name]) for name in sorted(names & shelf.files.keys())}
+        for name in withdrawn:
+            shelf.withdraw(name)
+            shelf.check()
+        if comes_back:
+            for name, (rows, landing) in withdrawn.items():
+                assert shelf.arrive(name, rows, landing) is not None, "a returned object is loaded as new"
+            shelf.check()

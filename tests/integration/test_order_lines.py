@@ -136,6 +136,29 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
         check(empty_connection, model)
 
 
+@given(ARRIVALS, st.sets(NAME, max_size=3))
+@hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_withdrawn_files_leave_the_tables_as_if_they_had_never_been_loaded(
+    empty_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row], int]], names: set[tuple[str, str]]
+) -> None:
+    with empty_connection.transaction(force_rollback=True):
+        orders, model = Orders(empty_connection), Model()
+        orders.arrive("2026-03-01", "none.csv")
+        for name, rows, landing in arrivals:
+            if model.files.get(name) != rows:
+                model.files[name], model.landings[name] = rows, landing
+            lines = [Line(order=order, quantity=str(quantity)) for order, quantity in rows]
+            orders.arrive(*name, *lines, landed_at=LANDED_AT + timedelta(hours=landing))
+        for name in sorted(names & model.files.keys()):
+            before = stored(empty_connection, "lines")
+            days = orders.withdraw(*name).days
+            after = stored(empty_connection, "lines")
+            del model.files[name]
+            check(empty_connection, model)
+            differs = {row[:3] + row[4:] for row in before} != {row[:3] + row[4:] for row in after}
+            assert bool(days) == differs
+
+
 def test_files_in_any_order_and_twice_equal_files_in_order(empty_connection: Connection) -> None:
     files = [
         (DAYS[0], "a.csv", [("1", 1), ("1", 2), ("2", 1)]),

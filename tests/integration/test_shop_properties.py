@@ -216,3 +216,28 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
             assert shop.load_rows(dataset, delivered, rows, name) is None
         assert shop.new_changes() == []
         check(shop, model)
+
+
+@pytest.mark.parametrize("dataset", LAYOUTS)
+@given(
+    arrivals=ARRIVALS, names=st.sets(st.tuples(st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"])), max_size=3)
+)
+@hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_withdrawn_files_leave_the_tables_as_if_they_had_never_been_loaded(
+    empty_connection: Connection, dataset: str, arrivals: list[tuple[Name, list[Row], int]], names: set[Name]
+) -> None:
+    with empty_connection.transaction(force_rollback=True):
+        shop, model = Shop(empty_connection), Model(dataset, settings().timezone)
+        for (delivered, name), rows, landing in arrivals:
+            rows = list(map(model.stored, rows))  # noqa: PLW2901
+            if model.files.get((delivered, name)) != rows:
+                model.files[delivered, name], model.landings[delivered, name] = rows, landing
+            shop.load_rows(dataset, delivered, rows, name, LANDED_AT + timedelta(hours=landing))
+        for withdrawn in sorted(names & model.files.keys()):
+            before = model.current()
+            del model.files[withdrawn]
+            shop.new_changes()
+            shop.withdraw(dataset, *withdrawn)
+            changed = {model.day_of(row) for row in before ^ model.current()}
+            assert shop.new_changes() == [(f"shop.{dataset}", day) for day in sorted(changed)]
+        check(shop, model)

@@ -21,7 +21,10 @@ Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=LARGEST_
 
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from waybill.contracts import Contract
+    from waybill.period import Period
 
 
 def _s3() -> Any:
@@ -286,15 +289,12 @@ def replay(
 ) -> None:
     """Try quarantined rows again, after a contract was mended or a referenced row has arrived."""
     import getpass
-    from datetime import timedelta
 
     from waybill import show
     from waybill.contracts import load_domain
     from waybill.errors import DataError
     from waybill.intake.ledger import Run
     from waybill.intake.replay import replay as replay_rows
-    from waybill.period import Period
-    from waybill.pipelines import existing_dag_of, without_dag
     from waybill.provenance import code_version
     from waybill.warehouse.connection import connect
 
@@ -316,22 +316,64 @@ def replay(
         return
     show.show(console, show.replay_table(replayed))
     admitted = [file.period for file in replayed if file.books.rows_in > file.books.rejected]
-    if not admitted:
-        return
-    dag_id = existing_dag_of(domain)
-    if dag_id is None:
-        text = f"Rows were admitted to {min(admitted)} and later. {without_dag(domain)}"
-    elif contract.cadence == "month":
+    if admitted:
         assert newest
-        last_day = Period.of(contract.cadence, newest[0]).end - timedelta(days=1)
+        _print_how_to_build("Rows were admitted", contract, min(admitted), newest[0])
+
+
+def _print_how_to_build(what: str, contract: Contract, first: Period, newest: date) -> None:
+    """Say how the reports are built again that rest on what happened to rows from a period on."""
+    from datetime import timedelta
+
+    from waybill.period import Period
+    from waybill.pipelines import existing_dag_of, without_dag
+
+    dag_id = existing_dag_of(contract.domain)
+    if dag_id is None:
+        text = f"{what} in {first} and later. {without_dag(contract.domain)}"
+    elif contract.cadence == "month":
+        last_day = Period.of(contract.cadence, newest).end - timedelta(days=1)
         text = (
-            f"Rows were admitted to {min(admitted)} and later. Build the reports that rest on them again:\n"
-            f"airflow backfill create --dag-id {dag_id} --from-date {min(admitted).start} "
+            f"{what} in {first} and later. Build the reports that rest on them again:\n"
+            f"airflow backfill create --dag-id {dag_id} --from-date {first.start} "
             f"--to-date {last_day} --reprocess-behavior completed"
         )
     else:
-        text = f"Rows were admitted: the next run of {dag_id} builds what rests on them again."
+        text = f"{what}: the next run of {dag_id} builds what rests on them again."
     console.print(text, soft_wrap=True, highlight=False)
+
+
+@app.command()
+@failures_in_words
+def withdraw(
+    file: Annotated[str, typer.Argument(help="A loaded file: its id, key or name.")],
+    domain: Annotated[str | None, typer.Option(help="Domain of its contract, if the name needs it.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Keep the rows; the file is no longer listed.")] = False,
+) -> None:
+    """Take the rows of a loaded file out whose object is gone from the bucket, or accept that they stay."""
+    from waybill.contracts import load_all
+    from waybill.intake import withdrawal
+    from waybill.period import Period
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        found = withdrawal.find_loaded(connection, file, domain)
+        if accept:
+            withdrawal.require_gone(_s3(), found)
+            withdrawal.accept(connection, found)
+            console.print(f"The {found.rows_in} rows of {found.uri} stay.", soft_wrap=True, highlight=False)
+            return
+        contract = load_all()[found.dataset]
+        done = withdrawal.withdraw(connection, _s3(), contract, found)
+        newest = connection.execute(
+            "select max(period) from waybill.load_file where dataset = %s", [contract.table]
+        ).fetchone()
+    console.print(f"{found.uri} is withdrawn, with {found.rows_in} rows.", soft_wrap=True, highlight=False)
+    if done.again:
+        console.print(f"The next run loads {done.again} again, which stands now.", soft_wrap=True, highlight=False)
+    if done.days:
+        assert newest
+        _print_how_to_build("Rows changed", contract, Period.of(contract.cadence, found.period), newest[0])
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -76,6 +77,11 @@ class Listing:
     """In order of their keys, whatever periods were asked for."""
     passed_over: dict[str, str]
     """Keys of objects that are no data, each with the rule that says so."""
+
+    @cached_property
+    def keys(self) -> set[str]:
+        """The keys of all objects: of the periods asked for, misplaced or passed over."""
+        return {file.key for file in self.landed} | {one.file.key for one in self.misplaced} | self.passed_over.keys()
 
 
 def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None) -> Listing:

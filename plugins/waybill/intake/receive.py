@@ -214,6 +214,30 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
     return header, match_header(name, header, contract, hint), rest
 
 
+class ObjectChanged(DataError):
+    """The object is no longer what was listed: it is still being written, or was replaced or deleted meanwhile."""
+
+
+def _open(s3: Any, landed: LandedFile) -> Any:
+    """S3's answer with the listed content of an object. Raises `ObjectChanged` if it has another content by now."""
+    from botocore.exceptions import ClientError
+
+    waits = "it is not loaded now and waits for the next run"
+    try:
+        answer = s3.get_object(Bucket=landed.bucket, Key=landed.key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            raise ObjectChanged(f"{landed.uri}: the object was deleted after it was listed; {waits}") from error
+        raise
+    etag, size_bytes = answer["ETag"].strip('"'), answer.get("ContentLength", landed.size_bytes)
+    if (etag, size_bytes) != (landed.etag, landed.size_bytes):
+        raise ObjectChanged(
+            f"{landed.uri}: the object changed after it was listed, from {landed.size_bytes} to {size_bytes} bytes "
+            f"(ETag {landed.etag} to {etag}); {waits}"
+        )
+    return answer
+
+
 def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
     """Fetch and unpack one object into `folder`, and understand its header; JSON, by its name, has none.
 
@@ -221,7 +245,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
     does not fit, or an array is not JSON.
     """
     name = landed.uri
-    answer = s3.get_object(Bucket=landed.bucket, Key=landed.key)
+    answer = _open(s3, landed)
     raw = _HashedBody(answer["Body"])
     chunks = _unpacked(name, io.BufferedReader(raw, CHUNK_BYTES))
 

@@ -16,9 +16,10 @@ from waybill.intake.landing import LandedFile, Listing, list_objects, pending, w
 from waybill.intake.ledger import Books, Run
 from waybill.intake.load import load_file
 from waybill.intake.object_keys import may_belong_to
-from waybill.intake.receive import receive
+from waybill.intake.receive import ObjectChanged, receive
 from waybill.intake.replay import replay_waiting
 from waybill.intake.scratch import scratch_folder
+from waybill.intake.withdrawal import note_gone
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.zones import raw_prefix
@@ -49,6 +50,7 @@ def take_in(
     todo, landed = pending(connection, contract, listing.landed), len(listing.landed)
     log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), landed)
     _log_passed_over(contract, listing)
+    note_gone(connection, contract, listing, todo, first, period)
     done = {}
     for file in with_first_landing(s3, contract, todo, listing.landed):
         books = take_in_file(connection, s3, file, contract, contracts, run)
@@ -105,6 +107,7 @@ def take_in_arrived(
     todo = pending(connection, contract, listing.landed)
     misplaced = listing.misplaced
     _log_passed_over(contract, listing)
+    note_gone(connection, contract, listing, todo, None, None)
     if name is not None:
         bucket = settings().raw_bucket
         if not any(_is_named(bucket, file.key, name) for file in _files(listing)):
@@ -172,11 +175,17 @@ def take_in_file(
     contracts: Mapping[str, Contract],
     run: Run,
 ) -> Books | None:
-    """Receive and load one file; None if its content was loaded before. A refusal is recorded, then raised."""
+    """Receive and load one file. A refusal is recorded, then raised.
+
+    None if its content was loaded before, or if the object changed since it was listed: then it waits for the next run.
+    """
     with scratch_folder() as folder:
         try:
             received = receive(s3, file, contract, folder)
             return load_file(connection, received, contract, contracts, run, folder)
+        except ObjectChanged as error:
+            log.warning("%s", error)
+            return None
         except DataError as error:
             ledger.refuse(connection, contract, file, run, error)
             raise

@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill import approval, deliveries
-from waybill.books import Gap, Missing, known_gaps, summed_up
+from waybill.books import Gap, Missing, known_gaps, noticed_gaps, summed_up
 from waybill.contracts import Contract
 from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
@@ -277,12 +277,14 @@ def warnings(connection: Connection, scope: Scope) -> tuple[list[FileWarning], i
 def missing(connection: Connection, scope: Scope) -> list[Missing]:
     """What is not there, or out of date, in the newest periods that a dataset of the domain was loaded for.
 
-    It is what `waybill books` says, but for files that landed and are not loaded: only the bucket knows of them.
+    It is what `waybill books` says, but for files that landed and are not loaded: only the bucket knows of them. Loaded
+    files that are gone from the bucket are among it whatever their period, from the first run on that noticed it.
     """
     found: list[Gap] = []
     for domain in scope.domains:
         if periods := _periods(connection, domain):
             found += known_gaps(connection, domain, periods)
+        found += noticed_gaps(connection, domain)
     return summed_up(found)
 
 

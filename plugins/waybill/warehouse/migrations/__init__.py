@@ -7,8 +7,8 @@ from pathlib import Path
 from psycopg import Connection
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the operations schema to the newest version; does nothing when it is there already."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the operations schema to the newest version, or to a revision; does nothing when it is there already."""
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine, pool
@@ -20,5 +20,5 @@ def upgrade(connection: Connection) -> None:
         bound.exec_driver_sql("select pg_advisory_xact_lock(hashtext('waybill.migrations'))")
         bound.exec_driver_sql("create schema if not exists waybill")
         config.attributes["connection"] = bound
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
         bound.commit()

@@ -17,7 +17,6 @@ _ADD = """
 alter table waybill.load_file
   add column landed_at timestamptz not null default 'epoch',
   add column name_key text collate "C" not null default '';
-alter table waybill.load_file alter column landed_at drop default, alter column name_key drop default;
 comment on column waybill.load_file.landed_at is
   'When the content landed, as S3 tells it; 1970-01-01 for files that were loaded before this was recorded.';
 comment on column waybill.load_file.name_key is

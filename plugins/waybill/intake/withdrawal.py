@@ -1,0 +1,267 @@
+"""Loaded files whose objects are gone from the bucket: notice them, withdraw their rows, or accept that they stay."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.intake import changes, ledger
+from waybill.intake.deliveries import merge_deliveries
+from waybill.intake.landing import LandedFile, Listing
+from waybill.intake.load import is_overruled, lock_table
+from waybill.intake.merge import withdraw_rows
+from waybill.period import Period
+from waybill.settings import settings
+from waybill.warehouse.evolution import ensure
+from waybill.warehouse.history import apply_snapshot
+from waybill.warehouse.schema import columns_sql, definitions, relation
+
+log = logging.getLogger(__name__)
+
+_LOADED = """
+select f.file_id, f.dataset, f.period, f.bucket, f.object_key, f.rows_in, f.gone
+from waybill.load_file as f
+where f.status = 'loaded'
+"""
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A file of the ledger that counts."""
+
+    file_id: int
+    dataset: str
+    """`schema.name` of its table."""
+    period: date
+    bucket: str
+    object_key: str
+    rows_in: int
+    gone: str | None
+    """`noticed` or `accepted` if its object is known to be gone from the bucket."""
+
+    @property
+    def uri(self) -> str:
+        """How messages name the file."""
+        return f"s3://{self.bucket}/{self.object_key}"
+
+    @property
+    def advice(self) -> str:
+        """What is wrong with a file whose object is gone, and what to do."""
+        return (
+            f"was loaded and is gone from the bucket: {self.uri} (file {self.file_id}, {self.rows_in} rows). "
+            f"To take its rows out, run: waybill withdraw {self.file_id}; to keep them, add --accept"
+        )
+
+
+def _loaded(connection: Connection, condition: sql.Composable, parameters: Mapping[str, Any]) -> list[LoadedFile]:
+    query = sql.SQL("{} and {} order by f.dataset, f.period, f.object_key").format(sql.SQL(_LOADED), condition)
+    return connection.cursor(row_factory=class_row(LoadedFile)).execute(query, parameters).fetchall()
+
+
+_WITHIN = sql.SQL(
+    "f.dataset = %(dataset)s and f.bucket = %(bucket)s "
+    "and f.period between coalesce(%(first)s::date, f.period) and coalesce(%(last)s::date, f.period)"
+)
+
+
+def gone_files(
+    connection: Connection, contract: Contract, listing: Listing, first: Period | None, last: Period | None
+) -> list[LoadedFile]:
+    """The loaded files of the periods (None: any) whose objects are not in a listing that covers these periods."""
+    present = listing.keys
+    return [
+        file
+        for file in _loaded(connection, _WITHIN, _bounds(contract, first, last))
+        if file.object_key not in present and file.gone != "accepted"
+    ]
+
+
+def _bounds(contract: Contract, first: Period | None, last: Period | None) -> dict[str, Any]:
+    return {
+        "dataset": contract.table,
+        "bucket": settings().raw_bucket,
+        "first": first.start if first else None,
+        "last": last.start if last else None,
+    }
+
+
+def note_gone(
+    connection: Connection,
+    contract: Contract,
+    listing: Listing,
+    todo: Iterable[LandedFile],
+    first: Period | None,
+    last: Period | None,
+) -> None:
+    """Note in the ledger which loaded files are gone from the bucket and which are back; the log names the new ones.
+
+    `todo` are the pending files of the listing. The keys are compared only if the numbers of files differ.
+    """
+    bounds = _bounds(contract, first, last)
+    counts = connection.execute(
+        sql.SQL(
+            "select count(*) filter (where f.gone is distinct from 'accepted'), "
+            "count(*) filter (where f.gone = 'noticed') from waybill.load_file as f where f.status = 'loaded' and {}"
+        ).format(_WITHIN),
+        bounds,
+    ).fetchone()
+    keys = [file.key for file in todo]
+    known = connection.execute(
+        "select count(*) from waybill.load_file "
+        "where dataset = %s and bucket = %s and status = 'loaded' and object_key = any(%s)",
+        (contract.table, bounds["bucket"], keys),
+    ).fetchone()
+    assert counts
+    assert known
+    if counts == (len(listing.landed) - len(keys) + known[0], 0):
+        return
+    missing = gone_files(connection, contract, listing, first, last)
+    for file in missing:
+        if file.gone is None:
+            log.warning("%s: %s", contract.table, file.advice)
+    present = [
+        file.file_id
+        for file in _loaded(connection, sql.SQL("f.gone is not null and ") + _WITHIN, bounds)
+        if file.object_key in listing.keys
+    ]
+    connection.execute(
+        "update waybill.load_file set gone = case when file_id = any(%(missing)s) then 'noticed' end "
+        "where file_id = any(%(missing)s) or file_id = any(%(present)s)",
+        {"missing": [file.file_id for file in missing], "present": present},
+    )
+
+
+def noticed(connection: Connection, domain: str) -> list[LoadedFile]:
+    """The loaded files of a domain that runs noticed to be gone from the bucket, and nobody accepted."""
+    condition = sql.SQL("f.gone = 'noticed' and split_part(f.dataset, '.', 1) = %(domain)s")
+    return _loaded(connection, condition, {"domain": domain})
+
+
+def find_loaded(connection: Connection, name: str, domain: str | None = None) -> LoadedFile:
+    """The one loaded file by its id, key, address or last part of the key.
+
+    Raises `DataError` if there is none, or several.
+    """
+    condition = sql.SQL(
+        "(%(domain)s::text is null or split_part(f.dataset, '.', 1) = %(domain)s) "
+        "and (f.file_id::text = %(name)s or %(name)s in (f.object_key, 's3://' || f.bucket || '/' || f.object_key, "
+        "regexp_replace(f.object_key, '^.*/', '')))"
+    )
+    found = _loaded(connection, condition, {"domain": domain, "name": name})
+    if not found:
+        raise DataError(
+            f"no loaded file has the id, key or name {name!r}"
+            + (f" in {domain}" if domain else "")
+            + "; `waybill books` lists the files that are gone"
+        )
+    if len(found) > 1:
+        listed = ", ".join(f"{file.file_id} ({file.dataset}, {file.object_key})" for file in found[:10])
+        raise DataError(f"{len(found)} loaded files are named {name!r}: {listed}. Give the id of one")
+    return found[0]
+
+
+def is_there(s3: Any, bucket: str, key: str) -> bool:
+    """Whether the bucket has the object. `s3` is a boto3 client."""
+    from botocore.exceptions import ClientError
+
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            return False
+        raise
+    return True
+
+
+def require_gone(s3: Any, file: LoadedFile) -> None:
+    """Raise `DataError` if the file's object is in the bucket. `s3` is a boto3 client."""
+    if is_there(s3, file.bucket, file.object_key):
+        raise DataError(
+            f"{file.uri} is still in the bucket: the next run would load it again. Delete the object first, or land "
+            f"the right content under the same name, which replaces the rows."
+        )
+
+
+def accept(connection: Connection, file: LoadedFile) -> None:
+    """Keep the rows of a file whose object is gone; it is no longer listed."""
+    connection.execute("update waybill.load_file set gone = 'accepted' where file_id = %s", (file.file_id,))
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What a withdrawal did."""
+
+    days: list[date]
+    """The business days whose content changed, in order; for a snapshot the first day of its period."""
+    again: str | None = None
+    """The key of another snapshot of the same period, which the next run loads again: it stands now."""
+
+
+def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFile) -> Withdrawn:
+    """Take the rows of a loaded file out, as if it had never been loaded, in one transaction.
+
+    Older rows of its keys stand again. The ledger keeps the file and its books, as withdrawn; its rows in quarantine
+    are no longer open. `s3` is a boto3 client. Raises `DataError` if the object is in the bucket, the file does not
+    count any more, or another snapshot of the period that would stand is gone, too.
+    """
+    require_gone(s3, file)
+    period = Period.of(contract.cadence, file.period)
+    with connection.transaction():
+        lock_table(connection, contract.table)
+        ensure(connection, contract)
+        row = connection.execute(
+            "update waybill.load_file set status = 'withdrawn', gone = null where file_id = %s and status = 'loaded' "
+            "returning landed_at",
+            (file.file_id,),
+        ).fetchone()
+        if row is None:
+            raise DataError(f"file {file.file_id}, {file.uri}, does not count any more: it was replaced or withdrawn")
+        connection.execute(
+            sql.SQL("create temp table incoming ({}, _record integer not null) on commit drop").format(
+                definitions(contract)
+            )
+        )
+        again = None
+        if contract.lands_any_time:
+            days = merge_deliveries(connection, contract, file_id=file.file_id, period=period, replaces=file.file_id)
+            connection.execute("drop table outcome")
+        elif contract.is_merged:
+            days = withdraw_rows(connection, contract, file.file_id)
+        else:
+            landed = LandedFile(file.bucket, file.object_key, "", 0, period, row[0])
+            days, again = _withdraw_snapshot(connection, contract, landed, file.file_id)
+            if again is not None and not is_there(s3, file.bucket, again):
+                raise DataError(
+                    f"{file.uri} cannot be withdrawn yet: s3://{file.bucket}/{again} of the same period would stand "
+                    f"then, which is gone from the bucket, too. Withdraw that file first."
+                )
+        changes.record(connection, contract.table, days, file.file_id)
+        connection.execute("drop table incoming")
+    log.info("%s: withdrawn, %d days changed", file.uri, len(days))
+    return Withdrawn(sorted(days), again)
+
+
+def _withdraw_snapshot(
+    connection: Connection, contract: Contract, landed: LandedFile, file_id: int
+) -> tuple[set[date], str | None]:
+    """Let the state before a snapshot go on to the next one; the changed days, and what is to be loaded again."""
+    if is_overruled(connection, contract, landed):  # its rows are not in the history
+        return set(), None
+    again = ledger.release(connection, contract, landed.period, but=file_id)
+    connection.execute(
+        sql.SQL(
+            "insert into incoming ({columns}, _record) select {columns}, row_number() over () from {table} "
+            "where valid_from < {start} and valid_to >= {start}"
+        ).format(columns=columns_sql(contract.names), table=relation(contract), start=sql.Literal(landed.period.start))
+    )
+    differs = apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=True)
+    connection.execute("drop table outcome")
+    return ({landed.period.start} if differs else set()), again
