@@ -207,6 +207,11 @@ def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
         ("shop_daily", "dry_run", "yes", False),
         ("orders_reports", "file", "orders.csv", True),
         ("orders_reports", "file", "", False),
+        ("orders_reports", "file", 5, False),
+        ("orders_reports", "file", ["orders.csv"], False),
+        ("orders_reports", "day", 20260331, False),
+        ("orders_reports", "dry_run", "true", False),
+        ("messaging_monthly", "datasets", "traffic", False),
         ("purchases_medallion", "last_day", "2026-03-31", True),
     ],
 )
