@@ -22,6 +22,7 @@ from waybill.errors import DataError
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
 from waybill.intake.run import take_in_file
+from waybill.intake.trial import try_contract
 
 FIELD = Path(__file__).parents[1] / "field"
 DAY = "2026-11-02"
@@ -82,7 +83,8 @@ def test_dates_of_which_some_read_only_day_first_refuse_the_file(empty_connectio
     text = (FIELD / "08_day_first/dayfirst.csv").read_bytes()
     message = refused(empty_connection, text)
     assert "97 dates read as M/D/YYYY (97 of them also as D/M/YYYY), and 3 read only as D/M/YYYY" in message
-    assert "(record 98: 25/04/2026, record 99: 25/04/2026, record 100: 25/04/2026)" in message
+    examples = ", ".join(f"record {n} (order_date '25/04/2026')" for n in (98, 99, 100))
+    assert f"date_order:order_date in 3 rows: {examples}" in message
     assert "dateForms" in message
 
 
@@ -92,6 +94,20 @@ def test_a_contract_may_say_that_dates_are_day_first(empty_connection: Connectio
     found = stored(empty_connection, "order_date")
     assert (found["C08-000"], found["C08z0"]) == (date(2026, 4, 5), date(2026, 4, 25))
     assert len(found) == 100
+
+
+def test_a_trial_refuses_what_a_run_refuses(empty_connection: Connection) -> None:
+    orders = Orders(empty_connection)
+    file = orders.land(DAY, "a.csv", (FIELD / "08_day_first/dayfirst.csv").read_bytes())
+    day_first = with_options(LINES, order_date={"date_forms": ("D/M/YYYY",)})
+    trials = [
+        try_contract(empty_connection, orders.bucket, today, proposed, CONTRACTS, [file])[0]
+        for today, proposed in ((LINES, day_first), (day_first, LINES))
+    ]
+    assert (trials[0].refusal, trials[0].newly_accepted) == (None, 100)
+    assert "3 read only as D/M/YYYY" in str(trials[1].refusal)
+    loaded = empty_connection.execute("select count(*) from waybill.load_file").fetchall()
+    assert loaded == [(0,)]
 
 
 def lines(*dates: str) -> bytes:
@@ -134,13 +150,13 @@ def test_every_mixture_of_the_two_orders_refuses_the_file(
 def test_the_order_of_a_restricted_column_is_told_without_its_values(empty_connection: Connection) -> None:
     contract = with_options(LINES, order_date={"classification": "restricted"})
     message = refused(empty_connection, lines("5/4/2026", "25/4/2026"), contract)
-    assert "(record 2)" in message
+    assert "in 1 row: record 2 (order_date ***)" in message
     assert "25/4/2026" not in message
 
 
 def test_a_malformed_record_does_not_hide_the_order_of_dates(empty_connection: Connection) -> None:
     text = lines("5/4/2026", "25/4/2026") + b'"unclosed\n'
-    assert "(record 2: 25/4/2026)" in refused(empty_connection, text)
+    assert "in 1 row: record 2 (order_date '25/4/2026')" in refused(empty_connection, text)
 
 
 def test_json_dates_are_held_to_the_same_order(empty_connection: Connection) -> None:
@@ -212,6 +228,14 @@ def test_the_hour_that_daylight_saving_repeats_is_told_by_its_offset(empty_conne
     assert found[9203] == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     assert found[9204] == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
     assert found[9207] == datetime(2026, 10, 25, 2, 30, tzinfo=UTC), "without an offset it is UTC"
+
+
+def test_a_contract_may_ask_for_an_offset(empty_connection: Connection) -> None:
+    shop = Shop(empty_connection)
+    sales = with_options(shop.contracts["transactions"], transaction_ts={"options": {"timezone": True}})
+    shop.contracts["transactions"] = sales
+    shop.load("transactions", "2026-10-25", (FIELD / "27_timestamps/dst.csv").read_bytes())
+    assert rejects(empty_connection, "transaction_ts") == {"2026-10-25T02:30:00": ["type:transaction_ts"]}
 
 
 # --- numbers, words and identifiers -------------------------------------------------------------------------------

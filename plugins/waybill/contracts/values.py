@@ -26,7 +26,6 @@ _FORMS = {
     "integer": _INTEGER,
     "bigint": _INTEGER,
     "date": _DAY,
-    "timestamptz": f"{_DAY}[ T]{_CLOCK}{_OFFSET}?",
     "boolean": "(?i:true|false|t|f|1|0)",
     "uuid": "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
 }
@@ -119,6 +118,8 @@ def _form(column: Column) -> str:
     if column.physical_type == "text":
         controls = _CONTROLS[column.control_characters]
         return rf"[^{_EDGES}{controls}]([^{controls}]*[^{_EDGES}{controls}])?"
+    if column.physical_type == "timestamptz":
+        return f"{_DAY}[ T]{_CLOCK}{_OFFSET}" + ("" if column.options.get("timezone") else "?")
     return _FORMS[column.physical_type]
 
 

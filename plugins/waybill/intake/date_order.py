@@ -6,6 +6,7 @@ contract says, the sender's order is in doubt, and with it every date of the col
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Column, Contract
@@ -26,20 +27,23 @@ def doubtful_columns(contract: Contract, batch: pa.RecordBatch) -> list[Column]:
     return [column for column in columns if date_order_reason(column) in found]
 
 
-def refusal(connection: Any, source: str, column: Column, name: str) -> DataError:
+def refusal(connection: Any, source: str, contract: Contract, column: Column, name: str) -> DataError:
     """The error that says how the dates of a column read in `source`, the relation of the raw fields of a file."""
+    from waybill.intake.refusal import BrokenRules, Refusal  # which know the judgement that asks for this
+
     declared = slashed_form(column)
     assert declared
     other = other_order(declared)
     query = compile_date_order(column, source)
-    [(in_declared, in_both, in_other, examples)] = connection.execute(query).fetchall()
-    shown = ", ".join(
-        f"record {one['record']}" if column.classification == "restricted" else f"record {one['record']}: {one['text']}"
-        for one in examples
-    )
-    return DataError(
+    [(in_declared, in_both, in_other, first)] = connection.execute(query).fetchall()
+    rules = BrokenRules(contract)
+    for one in first:
+        rules.add(one["record"], [date_order_reason(column)], json.dumps({column.name: one["text"]}))
+    [rule] = rules.listed()
+    rule.rows = in_other
+    return Refusal(
         f"{name}: the order of day and month in {column.name} is in doubt: {in_declared} dates read as {declared} "
-        f"({in_both} of them also as {other}), and {in_other} read only as {other} ({shown}); nothing was loaded. "
-        f"Send the dates as YYYY-MM-DD. If the sender writes {other} throughout, put that into the dateForms of the "
-        f"contract."
+        f"({in_both} of them also as {other}), and {in_other} read only as {other}; nothing was loaded. Send the dates "
+        f"as YYYY-MM-DD. If the sender writes {other} throughout, put that into the dateForms of the contract.",
+        [rule],
     )

@@ -182,7 +182,7 @@ def judge(
             if names and batch["_may_be_header"].true_count:
                 raise FastReaderFailed("a header may stand among the rows")
             if is_whole and (doubtful := doubtful_columns(contract, batch)):
-                raise refusal(connection, source, doubtful[0], received.landed.uri)
+                raise refusal(connection, source, contract, doubtful[0], received.landed.uri)
             yield batch.drop_columns("_may_be_header") if names else batch
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
         raise _not_compiled(contract, error) from error
