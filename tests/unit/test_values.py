@@ -26,7 +26,7 @@ MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 BLANK = (
     "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
 )
-FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def column(physical_type: str, logical_type: str, **more: Any) -> Column:

@@ -91,7 +91,7 @@ def other_order(form: str) -> str:
 
 def read_slashed(column: Column, form: str) -> str:
     """The date of a column's text in one of the forms with slashes; null if the text is no such date."""
-    return _slashed(_trimmed(_present(column)), form)
+    return f"case {_slashed(_trimmed(_present(column)), form)} end"
 
 
 def _trimmed(text: str) -> str:
@@ -127,23 +127,20 @@ def _any_text(column: Column) -> str:
     """The value of the column's text, whatever blanks are around it."""
     present = _present(column)
     texts = (present, f"trim({present})", _trimmed(present))
-    return f"coalesce({', '.join(_value(column, text) for text in texts)})"
+    # One case, because DuckDB computes what the operands of a coalesce share for every row.
+    return f"case {' '.join(when for text in texts for when in _cases(column, text))} end"
 
 
-def _value(column: Column, text: str) -> str:
-    """The value of an expression `text`; null if the column does not accept it as it is."""
+def _cases(column: Column, text: str) -> list[str]:
+    """The branches of a case that give the value of an expression `text`, if the column accepts it as it is."""
     kind = duckdb_type(column)
-    if kind == "varchar":
-        value = text
-    elif kind == "timestamptz":
-        value = _instant(text)
-    else:
-        value = f"try_cast({text} as {kind})"
-    in_form = f"case when regexp_full_match({text}, {literal(_form(column))}) then {value} end"
-    if kind != "date":
-        return in_form
-    forms = [_slashed(text, form) if form in _SLASHED_FORMS else in_form for form in column.date_forms]
-    return f"coalesce({', '.join(forms)})"
+    values = {"varchar": text, "timestamptz": _instant(text)}
+    plain = _case(text, _form(column), values.get(kind, f"try_cast({text} as {kind})"))
+    return [_slashed(text, form) if form in _SLASHED_FORMS else plain for form in _date_forms(column)] or [plain]
+
+
+def _case(text: str, form: str, value: str) -> str:
+    return f"when regexp_full_match({text}, {literal(form)}) then {value}"
 
 
 def _instant(text: str) -> str:
@@ -153,5 +150,4 @@ def _instant(text: str) -> str:
 
 
 def _slashed(text: str, form: str) -> str:
-    value = f"try_strptime({text}, {literal(_SLASHED_FORMS[form])})::date"
-    return f"case when regexp_full_match({text}, {literal(_SLASHED)}) then {value} end"
+    return _case(text, _SLASHED, f"try_strptime({text}, {literal(_SLASHED_FORMS[form])})::date")
