@@ -146,11 +146,16 @@ RECORDS: dict[str, tuple[bytes, list[str]]] = {
     "half a surrogate": (LINE + b"\xed\xa0\x80", ["encoding"]),
     "several faults": (b"\0\xff" + LINE + b",", ["encoding", "nul", "ragged"]),
 }
+UNFINISHED = ["Latin-1", "too short", "one word", "blanks", "unclosed quote", "unclosed quote in the last field"]
+"""At the end of a file without a last line end more text could complete these: é in Latin-1 may be half a character."""
 
 
 @pytest.mark.parametrize("is_last", [False, True], ids=["in the middle", "at the end"])
-@pytest.mark.parametrize(("bad", "reasons"), RECORDS.values(), ids=RECORDS.keys())
-def test_a_malformed_record_is_rejected_alone(bad: bytes, reasons: list[str], is_last: bool, landing: Landing) -> None:
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_malformed_record_is_rejected_alone(kind: str, is_last: bool, landing: Landing) -> None:
+    bad, reasons = RECORDS[kind]
+    if is_last and kind in UNFINISHED:
+        reasons = [*reasons, "truncated"]
     lines = [TRAFFIC.encode(), *(row.encode() for row in GOOD)]
     record = len(GOOD) if is_last else BAD_RECORD
     lines[record] = bad

@@ -255,7 +255,7 @@ def _record(raw: bytes, width: int, place_of: Callable[[str], int | None]) -> Re
         reason = "encoding"
     except (ValueError, RecursionError):
         reason = "nul" if b"\0" in raw else "json"
-    return Record([], [reason], raw.decode("utf-8", "backslashreplace"))
+    return Record([], [reason], raw.decode("utf-8", "backslashreplace"), is_unfinished=reason != "nul")
 
 
 def _fields(text: str, width: int, place_of: Callable[[str], int | None]) -> list[str | None]:

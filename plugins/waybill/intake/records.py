@@ -22,6 +22,8 @@ class Record(NamedTuple):
     reasons: list[str]
     text: str
     """As it arrived; kept of a record that is rejected."""
+    is_unfinished: bool = False
+    """More text at its end could make a record of it that is none."""
 
 
 MAX_RECORD_BYTES = 4 * 2**20

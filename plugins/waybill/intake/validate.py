@@ -56,7 +56,7 @@ def mend(received: ReceivedFile, target: Path) -> Iterator[Reject]:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for number, record in enumerate(_records(received), start=1):
             if record.reasons:
-                is_cut = received.lacks_line_end and number == received.rows_in and _is_unfinished(record, received)
+                is_cut = record.is_unfinished and received.lacks_line_end and number == received.rows_in
                 reasons = [*record.reasons, "truncated"] if is_cut else record.reasons
                 yield Reject(number, reasons, _json_text(record.text))
             else:
@@ -84,22 +84,18 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
             reasons.append("nul")
         try:
             text = raw.decode("utf-8").removeprefix("\ufeff" if well_formed else "")
-        except UnicodeDecodeError:
+            is_unfinished = not well_formed and raw.count(b'"') % 2 == 1
+        except UnicodeDecodeError as error:
             text = raw.decode("utf-8", "backslashreplace")
             reasons.append("encoding")
+            is_unfinished = error.reason == "unexpected end of data"
         fields = read_fields(text) if well_formed else []
         if well_formed and (reason := headers.reason(fields)):
             reasons.append(reason)
         elif well_formed and len(fields) != len(received.header):
             reasons.append("ragged")
-        yield Record([*fields], reasons, text)
-
-
-def _is_unfinished(record: Record, received: ReceivedFile) -> bool:
-    """Whether more text could make a record of one that is none."""
-    if "ragged" in record.reasons:
-        return len(record.fields) < len(received.header)
-    return not {"quote", "json", "encoding"}.isdisjoint(record.reasons)
+            is_unfinished |= len(fields) < len(received.header)
+        yield Record([*fields], reasons, text, is_unfinished)
 
 
 def _json_text(text: str) -> str:
