@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from pathlib import Path
@@ -40,6 +41,7 @@ from waybill.intake.validate import FastReaderFailed, Reject, judge, mend, open_
 from waybill.period import Period
 
 DAY = Period.parse("day", "2026-11-02")
+LANDED_AT = datetime(2026, 11, 2, tzinfo=UTC)
 NAMES = ("DATE", "TIME", "Qty", "PRODUCTID", "Price", "ProductType", "ProductDescription", "URL", "Comments")
 KEY = ("DATE", "TIME", "PRODUCTID")
 PATTERNS = {
@@ -72,11 +74,11 @@ def contract(*, typed: bool) -> Contract:
 class OneFile:
     """The part of an S3 client that receiving a file needs."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    def __init__(self, body: bytes, etag: str) -> None:
+        self._body, self._etag = body, etag
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
-        return {"Body": io.BytesIO(self._body), "ETag": hashlib.md5(self._body).hexdigest()}
+        return {"Body": io.BytesIO(self._body), "ETag": self._etag}
 
 
 @dataclass
@@ -93,10 +95,11 @@ class Loaded:
 def load(path: Path, contract: Contract) -> Loaded:
     """Receive and judge one file. Raises `DataError` if it is refused."""
     body = path.read_bytes()
-    landed = LandedFile("pollock", path.name, "", len(body), DAY)
+    etag = hashlib.md5(body).hexdigest()
+    landed = LandedFile("pollock", path.name, etag, len(body), DAY, LANDED_AT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        received = receive(OneFile(body), landed, contract, folder)
+        received = receive(OneFile(body, etag), landed, contract, folder)
         if received.is_regular:
             try:
                 return _rows(received, contract, _judged(received, contract, folder, None), [])

@@ -1,0 +1,56 @@
+"""The benchmark of polluted files scores what a load makes of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from waybill.settings import PROJECT_ROOT
+
+HEADER = "DATE,TIME,Qty,PRODUCTID,Price,ProductType,ProductDescription,URL,Comments"
+ROWS = [f"28/01/2018,00:{minute},2,MG-{minute},$74.69,Boots,Warm,https://x.example,\n" for minute in range(10, 14)]
+
+
+@pytest.fixture(scope="module")
+def pollock() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pollock", PROJECT_ROOT / "benchmarks/pollock.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pollock"] = module  # its dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_scores_refusals_and_wrong_rows_are_printed(
+    pollock: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = f"{HEADER}\n" + "".join(ROWS)
+    files = {
+        "source.csv": clean,
+        "row_less_sep_row2_col3.csv": clean.replace(",MG-11", "MG-11"),
+        "file_preamble.csv": f"Sales\n{clean}",
+        "file_other_value.csv": clean.replace("MG-12", "MG-99"),
+        "file_multitable_same.csv": clean + clean,
+    }
+    for folder in ("csv", "clean"):
+        (tmp_path / folder).mkdir()
+        for name, text in files.items():
+            (tmp_path / folder / name).write_text(text if folder == "csv" else clean)
+    (tmp_path / "weights.json").write_text(json.dumps({"source.csv": 3, "file_preamble.csv": 1}))
+    pollock.score(tmp_path, pollock.contract(typed=True))
+    printed = capsys.readouterr().out.splitlines()
+    # The lost row costs recall and F1 of rows and cells, the other value precision and recall of both.
+    row = 1 + 0.75 + 2 * 0.75 / 1.75
+    value = 3 * 0.75
+    cells_lost, cells_other = 1 + 27 / 36 + 2 * 0.75 / 1.75, 3 * 35 / 36
+    simple = (10 + (4 + row + cells_lost) + 0 + (4 + value + cells_other) + 10) / 5
+    assert printed[0] == f"simple {simple:.3f}, weighted 7.500 of 10; 5 files"
+    assert printed[1] == "14 rows loaded rightly, 2 records in quarantine, 1 files refused"
+    assert printed[2].startswith("  refused file_preamble.csv: s3://pollock/file_preamble.csv: required columns")
+    assert printed[3:5] == ["1 rows loaded wrongly without a word", "     1 file_other_value"]
+    assert printed[5].startswith("  file_other_value.csv record 3: 28/01/2018,00:12,2,mg-99,")
