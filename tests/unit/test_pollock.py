@@ -19,7 +19,8 @@ ROWS = [f"28/01/2018,00:{minute},2,MG-{minute},$74.69,Boots,Warm,https://x.examp
 @pytest.fixture(scope="module")
 def pollock() -> ModuleType:
     spec = importlib.util.spec_from_file_location("pollock", PROJECT_ROOT / "benchmarks/pollock.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["pollock"] = module  # its dataclasses look their module up
     spec.loader.exec_module(module)
