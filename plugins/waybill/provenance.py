@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -130,33 +131,45 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
     )
 
 
-_PERIODS_NAMED = 24
+_PERIODS_NAMED = 8
 
 
-def periods_built(connection: Connection, report: str) -> tuple[list[Period], int]:
-    """(the newest periods that a report was built for, newest first; how many there are in all)."""
+def periods_built(connection: Connection, report: str) -> list[tuple[list[Period], int]]:
+    """For each cadence (the newest periods that a report was built for, newest first; how many there are in all)."""
     rows = connection.execute(
-        "select cadence, period, count(*) over () from waybill.publication "
-        "where %s in (report, split_part(report, '.', 2)) order by period desc, cadence limit %s",
-        (report, _PERIODS_NAMED),
+        """
+        select cadence, array_agg(period order by period desc) as periods
+        from waybill.publication
+        where %s in (report, split_part(report, '.', 2))
+        group by cadence
+        order by max(period) desc, cadence
+        """,
+        (report,),
     ).fetchall()
-    periods = [ALL_TIME if cadence == "all" else Period.of(cadence, start) for cadence, start, _ in rows]
-    return periods, rows[0][2] if rows else 0
+    return [
+        ([ALL_TIME if cadence == "all" else Period.of(cadence, day) for day in days[:_PERIODS_NAMED]], len(days))
+        for cadence, days in rows
+    ]
+
+
+def built_in_words(built: Sequence[tuple[list[Period], int]]) -> str:
+    """The periods of each cadence, newest first, and of many how many there are."""
+    return "; ".join(
+        f"{', '.join(map(str, periods))}{f', … ({total})' if total > len(periods) else ''}" for periods, total in built
+    )
 
 
 def newest_period(connection: Connection, report: str) -> Period:
     """The newest period that a report was built for. Raises `DataError` if there is none."""
-    periods, _ = periods_built(connection, report)
-    if not periods:
+    built = periods_built(connection, report)
+    if not built:
         raise DataError(f"{report} was not built; {_built(connection, report)}")
-    return periods[0]
+    return built[0][0][0]
 
 
 def _built(connection: Connection, report: str) -> str:
     """For which periods the report was built, the newest of them; or which reports were at all."""
-    periods, total = periods_built(connection, report)
-    if periods:
-        more = f" ({len(periods)} of {total})" if total > len(periods) else ""
-        return f"it was for {', '.join(map(str, periods))}{more}"
+    if built := periods_built(connection, report):
+        return f"it was for {built_in_words(built)}"
     known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
     return f"reports that were: {', '.join(row[0] for row in known) or 'none'}"

@@ -266,7 +266,7 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
         (
             ("trace", "top_customers"),
             0,
-            r"Waybill of messaging_report.top_customers, 2026-02 .* 2 periods: 2026-02, 2026-01",
+            r"Waybill of messaging_report.top_customers, 2026-02 .*Built for 2026-02, 2026-01",
         ),
         (("trace", "nonsense"), 1, "nonsense was not built; reports that were: messaging_report"),
         (("quarantine", "reviews", "--domain", "shop"), 0, r"No row of shop\.reviews is in quarantine"),

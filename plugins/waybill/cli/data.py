@@ -237,21 +237,20 @@ def trace(
 
     from waybill import show
     from waybill.period import Period
-    from waybill.provenance import newest_period, periods_built
+    from waybill.provenance import built_in_words, newest_period, periods_built
     from waybill.provenance import trace as trace_report
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
         wanted = Period.named(period) if period else newest_period(connection, report)
         waybill = trace_report(connection, report, wanted)
-        built, total = periods_built(connection, waybill.report)
+        built = periods_built(connection, waybill.report)
     if as_json:
         print(json.dumps(asdict(waybill) | {"period": wanted.key}, default=str, indent=2))
         return
     show.show(console, *show.waybill_tables(waybill))
     if period is None:
-        number = show.of_all(len(built), total)
-        console.print(f"Built for {number} periods: {', '.join(map(str, built))}", highlight=False, soft_wrap=True)
+        console.print(f"Built for {built_in_words(built)}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

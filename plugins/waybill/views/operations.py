@@ -342,7 +342,7 @@ class CheckTable:
 
 
 def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
-    """Every check by its newest periods, those that failed first; one table for each cadence."""
+    """Every check by its newest periods, newest first, those that failed first; one table for each cadence."""
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
@@ -370,7 +370,7 @@ def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
     tables = []
     for cadence in sorted({row["cadence"] for row in rows}):
         of_cadence = [row for row in rows if row["cadence"] == cadence]
-        starts = sorted({row["period"] for row in of_cadence})
+        starts = sorted({row["period"] for row in of_cadence}, reverse=True)
         by_check: dict[tuple[str, str], dict[date, dict[str, Any]]] = {}
         for row in of_cadence:
             by_check.setdefault((row["subject"], row["check_name"]), {})[row["period"]] = row
