@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -346,3 +347,57 @@ def test_misspelling_any_key_anyhow_is_an_error(tmp_path_factory: pytest.TempPat
     copied.write_text(yaml.safe_dump(misspelt(document, steps, lambda _: spelling)), "utf-8")
     with pytest.raises(ContractError):
         load(copied)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 10**12),
+    st.floats(),
+    st.sampled_from(
+        ["", " ", "a", "2026-02-30", "v9", "active", "sql", "numeric(99,100)", "numeric(0,0)", "a.b.c", "["]
+    ),
+    st.sampled_from([[], {}, [None], [[]], [{}], {"a": 1}, [{"property": "loadMode", "value": []}], [1, "a"]]),
+)
+
+
+@given(st.data(), VALUES)
+@settings(max_examples=300, deadline=None)
+def test_whatever_stands_anywhere_is_read_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, value: object
+) -> None:
+    path = data.draw(st.sampled_from(OWN))
+    document = yaml.safe_load(path.read_text("utf-8"))
+    steps = data.draw(st.sampled_from(list(keys(document))))
+    parent = document
+    for step in steps[:-1]:
+        parent = parent[step]
+    parent[steps[-1]] = value
+    copied = tmp_path_factory.mktemp("contract") / path.name
+    copied.write_text(yaml.safe_dump(document), "utf-8")
+    with suppress(ContractError):
+        load(copied)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"\$: must be of the type object, not .None."),
+        (b"- a\n", r"\$: must be of the type object"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"? [a]\n: b\n", "not YAML: a key must be a text"),
+        (b"a: &x\n  b: *x\n", "cannot be checked: Recursion limit reached"),
+        (b"a: 1\n---\nb: 2\n", "not YAML: expected a single document"),
+        (b"yes: 1\n", "unknown property `True`"),
+    ],
+)
+def test_what_is_no_contract_at_all_is_refused_in_words(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ContractError, match=message):
+        load(path)
+
+
+def test_a_draft_can_be_tried(tmp_path: Path) -> None:
+    path = written(tmp_path, LINES.replace("status: active", "status: draft"))
+    assert load(path, is_proposal=True).table == "orders.lines"

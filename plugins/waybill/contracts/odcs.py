@@ -118,6 +118,8 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a text", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
             seen.add(key.value)
@@ -126,7 +128,7 @@ class _Loader(yaml.CSafeLoader):
 
 def _read_yaml(path: Path, text: str | None = None) -> Any:
     try:
-        return yaml.load(text or path.read_text("utf-8"), Loader=_Loader)  # noqa: S506  # a safe one
+        return yaml.load(_read_text(path) if text is None else text, Loader=_Loader)  # noqa: S506  # a safe one
     except yaml.YAMLError as error:
         raise ContractError(f"{path}: not YAML: {error}") from error
 
@@ -139,7 +141,14 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
     """
     if not path.is_file():
         raise ContractError(f"{path}: there is no such contract")
-    return _load(path, path.read_text("utf-8"), is_proposal)
+    return _load(path, _read_text(path), is_proposal)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 @lru_cache(maxsize=512)  # a process reads the same texts again and again
@@ -226,8 +235,11 @@ def references(domain: str) -> dict[str, set[str]]:
     found = {}
     for path in sorted((settings().include_dir / "contracts" / domain).glob("*.yaml")):
         raw = _read_yaml(path)
-        columns = [column for table in raw.get("schema", []) for column in table.get("properties", [])]
-        read = [_reference(column) for column in columns]
+        try:
+            columns = [column for table in raw.get("schema", []) for column in table.get("properties", [])]
+            read = [_reference(column) for column in columns]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ContractError(f"{path}: cannot be read; `waybill contract check` says what is wrong") from error
         found[path.stem] = {target[0] for target, infers_unknown, _ in read if target and not infers_unknown}
     for name, targets in found.items():
         if unknown := targets - found.keys():

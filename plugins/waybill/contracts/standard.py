@@ -382,7 +382,12 @@ def departures(document: Any) -> Iterator[Problem]:
     `unread_properties` finds the former with what was probably meant, and the reader of checks the latter.
     """
     seen = set()
-    for error in _validator().iter_errors(document):
+    try:
+        errors = [*_validator().iter_errors(document)]
+    except ValueError as refusal:  # an alias of YAML within itself
+        yield Problem((), f"cannot be checked: {refusal}", has_form=False, is_readable=False)
+        return
+    for error in errors:
         steps = tuple(error.instance_path)
         if error.kind.name in ("additionalProperties", "unevaluatedProperties"):
             continue
