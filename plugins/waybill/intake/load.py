@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import changes, columns, file_warnings, ledger, quarantine
+from waybill.intake import changes, columns, file_warnings, ledger, quarantine, repeated_lines
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.form_warnings import warn_of_form
 from waybill.intake.landing import LandedFile
@@ -174,6 +174,8 @@ def _load(
         _check_threshold(connection, received, contract, file_id, books)
         if contract.load_mode == "snapshot" and not is_overruled(connection, contract, landed):
             _check_snapshot(connection, received, contract, file_id)
+        if repeated := repeated_lines.find_repeated(connection, contract, staging.places):
+            file_warnings.add(connection, file_id, repeated_lines.KIND, repeated)
         days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
         if staging.fresh:
             days |= changes.days_of_partition(connection, contract, landed.period, staging.fresh)

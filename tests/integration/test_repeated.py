@@ -1,0 +1,76 @@
+"""A file that repeats its lines where the occurrence tells rows apart is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg import Connection
+
+from messaging_months import RUN
+from order_files import CONTRACTS, LINES, Line, Orders
+from waybill.intake.repeated_lines import SHARE, describe
+from waybill.intake.run import take_in_file
+from waybill.settings import PROJECT_ROOT
+
+FIELD = PROJECT_ROOT / "tests/field/23_duplicate_lines"
+DAY = "2026-03-01"
+
+
+@pytest.fixture
+def orders(empty_connection: Connection) -> Orders:
+    return Orders(empty_connection)
+
+
+def warnings(orders: Orders) -> list[str]:
+    rows = orders.connection.execute("select message from waybill.file_warning where kind = 'repeated'").fetchall()
+    return [message for (message,) in rows]
+
+
+def test_an_export_that_repeats_every_line_is_told(orders: Orders) -> None:
+    body = (FIELD / "double.csv").read_bytes()
+    take_in_file(orders.connection, orders.bucket, orders.land(DAY, "double.csv", body), LINES, CONTRACTS, RUN)
+    rows = len(body.splitlines()) - 1
+    [message] = warnings(orders)
+    assert message.startswith(f"every line stands 2 times in the file ({rows} rows, {rows // 2} different lines)")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([Line(order=str(n)) for n in range(20)] * 3, "every line stands 3 times in the file (60 rows, 20 different"),
+        ([Line(order=str(n // 2)) for n in range(20)] * 2, "every line stands 4 times"),
+        ([*[Line(order=str(n)) for n in range(20)] * 2, Line(order="x")], "20 of 21 different lines stand 2 times"),
+        ([Line(order=str(n)) for n in range(20)] * 2 + [Line(order="1", quantity="9")], "20 of 21 different lines"),
+        ([Line(order=str(n), quantity=str(q)) for n in range(20) for q in (1, 2)], None),
+        ([*[Line(order=str(n)) for n in range(20)], *[Line(order=str(n)) for n in range(15)]], None),
+        ([Line(order=str(n)) for n in range(20)], None),
+    ],
+    ids=["three times", "of some that are twice", "nearly", "one differs", "two quantities", "three quarters", "once"],
+)
+def test_what_is_told(lines: list[Line], told: str | None, orders: Orders) -> None:
+    books = orders.arrive(DAY, "a.csv", *lines)
+    assert books
+    assert (books.inserted, books.duplicate) == (len(lines), 0)
+    assert [message.startswith(told) for message in warnings(orders) if told] == ([True] if told else [])
+    assert bool(warnings(orders)) == bool(told)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=50))
+def test_a_file_is_told_if_and_only_if_enough_lines_stand_a_multiple_of_the_usual_times(times: list[int]) -> None:
+    told = describe(Counter(times))
+    usual = [one for one in sorted(set(times)) if one > 1]
+    if not usual:
+        assert told is None
+        return
+    most = max(usual, key=lambda one: (times.count(one), -one))
+    alike = [one for one in times if one % most == 0]
+    assert (told is not None) == (len(alike) >= SHARE * len(times))
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=30), st.integers(2, 4))
+def test_repeating_a_whole_file_of_different_lines_is_always_told(times: list[int], copies: int) -> None:
+    once = [1] * (10 * len(times)) + times  # nearly all lines differ
+    assert describe(Counter(one * copies for one in once)) is not None
