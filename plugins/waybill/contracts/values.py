@@ -54,7 +54,7 @@ def stripped(text: str) -> str:
 
 def is_blank(column: Column) -> str:
     """The condition that a field has nothing but blanks, or a word that stands for an absent value."""
-    return f"coalesce({_trimmed(_present(column))}, '') = ''"
+    return f"coalesce(not regexp_matches({_present(column)}, {literal(f'[^{_EDGES}]')}), true)"
 
 
 def cast(column: Column) -> str | None:
@@ -91,7 +91,7 @@ def other_order(form: str) -> str:
 
 def read_slashed(column: Column, form: str) -> str:
     """The date of a column's text in one of the forms with slashes; null if the text is no such date."""
-    return f"case {_slashed(_trimmed(_present(column)), form)} end"
+    return f"case {_slashed(stripped(_present(column)), form)} end"
 
 
 def _trimmed(text: str) -> str:
@@ -126,9 +126,14 @@ def _form(column: Column) -> str:
 def _any_text(column: Column) -> str:
     """The value of the column's text, whatever blanks are around it."""
     present = _present(column)
-    texts = (present, f"trim({present})", _trimmed(present))
+    branches = [
+        *_cases(column, present),
+        _case(present, _WITHOUT_EDGES, "null"),
+        *_cases(column, f"trim({present})"),
+        *_cases(column, _trimmed(present)),
+    ]
     # One case, because DuckDB computes what the operands of a coalesce share for every row.
-    return f"case {' '.join(when for text in texts for when in _cases(column, text))} end"
+    return f"case {' '.join(branches)} end"
 
 
 def _cases(column: Column, text: str) -> list[str]:
