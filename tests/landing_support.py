@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -66,6 +67,16 @@ def total(books: Mapping[str, Any] | Books) -> int:
     return sum(
         counts[name] for name in ("inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
     )
+
+
+def told_conflicts(connection: Connection) -> dict[str, int]:
+    """How many rows of the newest file differ from those of others of its period, as its warnings say, by name."""
+    messages = connection.execute(
+        "select message from waybill.file_warning where kind = 'conflict' "
+        "and file_id = (select max(file_id) from waybill.load_file)"
+    ).fetchall()
+    found = [re.match(r"(\d+) rows? differs? from (.+?), a file of the same", message) for (message,) in messages]
+    return {told[2].rsplit("/", 1)[1]: int(told[1]) for told in found if told}
 
 
 class MemoryBucket:

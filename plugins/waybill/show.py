@@ -23,6 +23,7 @@ from waybill.settings import settings
 from waybill.warehouse.schema import columns_sql, relation
 
 if TYPE_CHECKING:
+    from waybill.intake.conflicts import Version
     from waybill.intake.replay import Replayed
     from waybill.intake.trial import FileTrial
     from waybill.stack import Stack
@@ -224,6 +225,20 @@ def quarantine_tables(
     for file_id, key, record, why, version in rows:
         records.add_row(str(file_id), key, str(record), ", ".join(why), version)
     return [reasons, records]
+
+
+def conflicts_table(contract: Contract, versions: Sequence[Version], keys: int) -> Table:
+    """What files of the same period say of the keys about which they disagree, and which row counts."""
+    listed = len({(version.period, version.key) for version in versions})
+    table = _table(
+        f"{contract.table}: {of_all(listed, keys)} keys about which files of the same {contract.cadence} disagree",
+        [("period", False), ("key", False), ("file id", True), ("file", False), ("counts", False), ("values", False)],
+    )
+    for version in versions:
+        period = Period.of(contract.cadence, version.period)
+        counts = "yes" if version.is_current else ""
+        table.add_row(period.key, version.key, str(version.file_id), version.object_key, counts, version.values)
+    return table
 
 
 def replay_table(replayed: Sequence[Replayed]) -> Table:

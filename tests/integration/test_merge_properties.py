@@ -5,6 +5,7 @@ Every load is compared with a plain Python model of the files that count, which 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, total
+from landing_support import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, told_conflicts, total
 from messaging_months import RUN, month
 from waybill import zones
 from waybill.contracts import load_domain
@@ -120,6 +121,16 @@ class Shelf:
                 found.setdefault(key, []).append((delivered, name, record, revenue))
         return found
 
+    def conflicts(self, name: tuple[str, str]) -> dict[str, int]:
+        """The model: how many keys each other file of the month has with another revenue, by its name."""
+        own = judge(name[0], self.files[name]).accepted
+        found = Counter[str]()
+        for (delivered, other), rows in self.files.items():
+            if delivered == name[0] and other != name[1]:
+                theirs = judge(delivered, rows).accepted
+                found[other] += sum(theirs[key][1] != own[key][1] for key in theirs.keys() & own.keys())
+        return {other: rows for other, rows in found.items() if rows}
+
     def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, parameters).fetchall()
 
@@ -205,6 +216,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
                 judged = judge(name[0], rows)
                 assert books.rows_in == len(rows) == total(books)
                 assert (books.rejected, books.duplicate) == (len(judged.rejected), judged.duplicates)
+                assert told_conflicts(landing_connection) == shelf.conflicts(name)
         shelf.check()
         for name, rows in shelf.files.items():
             assert shelf.arrive(name, rows, landing=9) is None, "a later upload of the same content changes nothing"

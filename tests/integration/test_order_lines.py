@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import LANDED_AT, csv_body, total
+from landing_support import LANDED_AT, csv_body, told_conflicts, total
 from messaging_months import RUN
 from order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
 from waybill.contracts import ContractError, load
@@ -61,6 +61,19 @@ class Model:
                 if landed < before:
                     found.setdefault((order, seen[order]), []).append((landed, name, quantity))
         return found
+
+    def conflicts(self, landed: str, name: str) -> dict[str, int]:
+        """How many lines each other file of the day has with another quantity, by its name."""
+        brought: dict[str, dict[tuple[str, int], int]] = {}
+        for key, found in self.deliveries().items():
+            for day_of, file, quantity in found:
+                if day_of == landed:
+                    brought.setdefault(file, {})[key] = quantity
+        own = brought.pop(name, {})
+        counts = {
+            file: sum(own.get(key, value) != value for key, value in rows.items()) for file, rows in brought.items()
+        }
+        return {file: rows for file, rows in counts.items() if rows}
 
     @staticmethod
     def standing(deliveries: list[Delivery]) -> Delivery:
@@ -133,6 +146,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
             model.files[name] = rows
             if is_new:
                 model.landings[name] = landing
+                assert told_conflicts(empty_connection) == model.conflicts(*name)
         check(empty_connection, model)
 
 

@@ -276,6 +276,30 @@ def quarantine(
 
 @app.command()
 @failures_in_words
+def conflicts(
+    dataset: Annotated[str, typer.Argument(help="A dataset, like traffic.")],
+    domain: AnyDomain = None,
+    limit: Limit = 20,
+) -> None:
+    """List the keys about which files of the same period disagree, with each file's values; the last one counts."""
+    from waybill import show
+    from waybill.errors import DataError
+    from waybill.intake.conflicts import conflicts as find_conflicts
+    from waybill.warehouse.connection import connect
+
+    contract = _dataset(domain, dataset)
+    if not contract.is_merged:
+        raise DataError(f"{contract.table} has snapshots: of one that does not count no rows are kept")
+    with connect() as connection:
+        versions, keys = find_conflicts(connection, contract, limit)
+    if versions:
+        show.show(console, show.conflicts_table(contract, versions, keys))
+    else:
+        console.print(f"No files of the same {contract.cadence} disagree about a row of {contract.table}.")
+
+
+@app.command()
+@failures_in_words
 def replay(
     dataset: Annotated[str, typer.Argument(help="A dataset, like traffic.")],
     domain: AnyDomain = None,

@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import changes, columns, file_warnings, ledger, quarantine, repeated_lines
+from waybill.intake import changes, columns, conflicts, file_warnings, ledger, quarantine, repeated_lines
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.form_warnings import warn_of_form
 from waybill.intake.landing import LandedFile
@@ -261,19 +261,19 @@ def apply_incoming(
     """
     if contract.is_merged:
         bring = merge_deliveries if contract.lands_any_time else merge
-        return bring(
-            connection,
-            contract,
-            file_id=file_id,
-            period=landed.period,
-            replaces=replaces,
-        )
-    if is_overruled(connection, contract, landed):
+        days = bring(connection, contract, file_id=file_id, period=landed.period, replaces=replaces)
+        conflicts.warn(connection, contract, landed, file_id, replaces=replaces)
+        return days
+    overruled = is_overruled(connection, contract, landed)
+    if overruled:
         connection.execute(
             "create temp table outcome on commit drop as select _record, 'stale' as outcome from incoming"
         )
-        return set()
-    differs = apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
+        differs = False
+    else:
+        differs = apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=is_whole)
+    if is_whole:
+        conflicts.warn(connection, contract, landed, file_id, replaces=replaces, is_overruled=overruled)
     return {landed.period.start} if differs else set()
 
 
