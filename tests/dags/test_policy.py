@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -21,8 +22,8 @@ from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOpera
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
 from waybill.operators.datasets import landing_days
 from waybill.operators.measuring import measure_failure, measure_success
-from waybill.operators.parameters import refuse_unknown_parameters, unknown_parameters
-from waybill.operators.policy import arrival_schedule, owner_links, run_callbacks
+from waybill.operators.parameters import unknown_parameters
+from waybill.operators.policy import arrival_schedule, before_each_task, owner_links, run_callbacks
 from waybill.period import Period
 from waybill.pipelines import ARRIVAL_SLOTS, POOL_SLOTS, pool_size
 from waybill.reports import report_contracts
@@ -371,10 +372,21 @@ def test_unknown_parameters_are_refused_with_the_known_ones(given: Any, said: st
 
 
 def test_every_task_of_every_dag_refuses_unknown_parameters_first(dag: DAG) -> None:
-    run = SimpleNamespace(conf={"fil": "q5.csv"})
+    run = SimpleNamespace(conf={"fil": "q5.csv"}, run_type="manual")
     for task in tasks(dag):
-        assert task._pre_execute_hook is refuse_unknown_parameters, task.task_id
+        assert task._pre_execute_hook is before_each_task, task.task_id
         with pytest.raises(AirflowFailException, match=rf"unknown parameter 'fil': {dag.dag_id} takes "):
             task._pre_execute_hook({"dag": dag, "dag_run": run})
     for conf in (None, {}, dict.fromkeys(dag.params)):
-        refuse_unknown_parameters({"dag": dag, "dag_run": SimpleNamespace(conf=conf)})
+        before_each_task({"dag": dag, "dag_run": SimpleNamespace(conf=conf, run_type="manual")})
+
+
+def test_a_task_of_a_backfill_leaves_the_processor_to_others(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[int] = []
+    monkeypatch.setattr(os, "nice", raised.append)
+    for run_type in ("manual", "scheduled", "asset_triggered"):
+        before_each_task({"dag": dag, "dag_run": SimpleNamespace(conf=None, run_type=run_type)})
+    assert raised == []
+    before_each_task({"dag": dag, "dag_run": SimpleNamespace(conf={}, run_type="backfill")})
+    [niceness] = raised
+    assert 0 < niceness < 20
