@@ -401,3 +401,12 @@ def test_what_is_no_contract_at_all_is_refused_in_words(content: bytes, message:
 def test_a_draft_can_be_tried(tmp_path: Path) -> None:
     path = written(tmp_path, LINES.replace("status: active", "status: draft"))
     assert load(path, is_proposal=True).table == "orders.lines"
+
+
+def test_the_manual_names_every_property_of_a_contract() -> None:
+    text = (PROJECT_ROOT / "docs/contracts.md").read_text("utf-8")
+    nested = {"context", "custom property", "definition", "member", "price", "statement", "support", "team"}
+    for kind, place in PLACES.items():
+        if kind not in nested:  # documentation as a whole
+            missing = [name for name in sorted({*place.known, *place.refused}) if not re.search(rf"`{name}\b", text)]
+            assert missing == [], kind
