@@ -16,6 +16,8 @@ FILES_OF_RUN = 500_000
 CHANGES = 200_000
 """Reports with other content are looked for among so many of the newest entries of the change log."""
 FILES_OF_CHANGE = 20
+NEWEST_FILES = 20_000
+"""Of the files that a report rests on, in order of their id, so many of the newest are looked at."""
 
 
 def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) -> tuple[list[dict[str, Any]], Total]:
@@ -97,7 +99,9 @@ def rebuilds(connection: Connection, scope: Scope) -> tuple[list[dict[str, Any]]
             cross join lateral (
               select (array_agg(f.object_key order by f.file_id desc))[:%(files)s] as files, count(*) as files_count
               from waybill.load_file as f
-              where f.file_id = any(p.file_ids) and f.file_id in (
+              where f.file_id in (
+                select unnest(p.file_ids[cardinality(p.file_ids) - %(newest_files)s:])
+                intersect
                 select c.file_id
                 from waybill.change as c
                 where c.change_id > greatest(n.before_id, n.change_id - 10000) and c.change_id < n.change_id
@@ -111,6 +115,7 @@ def rebuilds(connection: Connection, scope: Scope) -> tuple[list[dict[str, Any]]
                 "datasets": scope.datasets,
                 "changes": CHANGES,
                 "files": FILES_OF_CHANGE,
+                "newest_files": NEWEST_FILES,
                 "limit": PAGE_ROWS + 1,
             },
         )
