@@ -174,7 +174,7 @@ def _load(
         _check_threshold(connection, received, contract, file_id, books)
         if contract.load_mode == "snapshot" and not is_overruled(connection, contract, landed):
             _check_snapshot(connection, received, contract, file_id)
-        if repeated := repeated_lines.find_repeated(connection, contract, staging.places):
+        if repeated := repeated_lines.find_repeated(connection, contract, staging):
             file_warnings.add(connection, file_id, repeated_lines.KIND, repeated)
         days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
         if staging.fresh:

@@ -6,20 +6,19 @@ Where the occurrence within the file tells rows apart, repeated lines are rows o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.intake.staging import Staging
 from waybill.warehouse.schema import columns_sql
 
 KIND: Final = "repeated"
 SHARE: Final = 0.9
 """A file is told if so many of its different lines are repeated alike."""
 
-# A file that is told has few rows that are the first of their key: that is cheap to see, and true of no usual file.
-_FIRST_ROWS = "select count(*) filter (where {occurrence} = 1), count(*) from {place}"
 _TIMES = """
 select times, count(*)
 from (select count(*) as times from ({rows}) as line group by {columns}) as lines
@@ -27,25 +26,16 @@ group by times
 """
 
 
-def find_repeated(connection: Connection, contract: Contract, places: Sequence[sql.Identifier]) -> str | None:
+def find_repeated(connection: Connection, contract: Contract, staging: Staging) -> str | None:
     """What is odd if nearly every line of a file stands in it the same number of times; None if that is not so.
 
-    `places` are the tables with the file's rows. Only for contracts with an occurrence column.
+    Only for contracts with an occurrence column. A usual file is told by its rows of occurrence 1: they are too many.
     """
-    if contract.occurrence_column is None:
-        return None
-    firsts = rows = 0
-    for place in places:
-        counted = connection.execute(
-            sql.SQL(_FIRST_ROWS).format(occurrence=sql.Identifier(contract.occurrence_column), place=place)
-        ).fetchone()
-        assert counted
-        firsts, rows = firsts + counted[0], rows + counted[1]
-    if firsts * (1 + SHARE) > rows:
+    if contract.occurrence_column is None or staging.first_rows * 2 * SHARE > staging.good_rows:
         return None
     columns = columns_sql([column.name for column in contract.delivered_columns])
     one = sql.SQL("select {} from {}")
-    union = sql.SQL(" union all ").join(one.format(columns, place) for place in places)
+    union = sql.SQL(" union all ").join(one.format(columns, place) for place in staging.places)
     return describe(dict(connection.execute(sql.SQL(_TIMES).format(rows=union, columns=columns)).fetchall()))
 
 

@@ -46,6 +46,8 @@ class Staging:
         """Records that repeat an earlier one."""
         self.filtered = array("i")
         """Records with a value that nobody asked for."""
+        self.good_rows = self.first_rows = 0
+        """Where an occurrence tells rows apart: the rows that meet the contract, and those of occurrence 1."""
         self._connection = connection
         self._contract = contract
         self._period = period
@@ -117,6 +119,10 @@ class Staging:
             self.rows_judged += batch.num_rows
             bad = _bits(batch.column("_reasons").is_valid())
             suspect = self._seen.suspects(_numbers(batch.column("_hash"), np.uint64)) & ~bad
+            if self._contract.occurrence_column:
+                occurrence = _numbers(batch.column(self._contract.occurrence_column), np.int32)
+                self.good_rows += int(np.count_nonzero(~bad))
+                self.first_rows += int(np.count_nonzero((occurrence == 1) & ~bad))
             rows, waiting = batch.select(loaded), bad | suspect
             if self._contract.filter_column:
                 filtered = _bits(batch.column("_is_filtered"))
