@@ -188,7 +188,7 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         put(s3, bucket, key, io.BytesIO(body), _CONTENT_TYPES[key.rpartition(".")[2]])
     for export in exports:
         body = bodies[parquet_key(export.contract, export.period)]
-        _note(connection, export, provenance[export.name], hashlib.sha256(body).hexdigest())
+        _note(connection, export, provenance[export.name], hashlib.sha256(body).hexdigest(), run)
     log.info("published %d objects under s3://%s/%s", len(bodies) + 1, bucket, prefix)
     return [*bodies, key_of_manifest]
 
@@ -196,21 +196,22 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
 _NOTE = """
 insert into waybill.published as p (
   report, cadence, period, row_count, content_sha256, sql_sha256, code_version, run_id, file_ids, inputs, built_at,
-  object_sha256
+  object_sha256, published_by
 )
 values (
   %(report)s, %(cadence)s, %(period)s, %(row_count)s, %(content_sha256)s, %(sql_sha256)s, %(code_version)s, %(run_id)s,
-  %(file_ids)s, %(inputs)s, %(built_at)s, %(object_sha256)s
+  %(file_ids)s, %(inputs)s, %(built_at)s, %(object_sha256)s, %(published_by)s
 )
 on conflict (report, cadence, period) do update
 set row_count = excluded.row_count, content_sha256 = excluded.content_sha256, sql_sha256 = excluded.sql_sha256,
   code_version = excluded.code_version, run_id = excluded.run_id, file_ids = excluded.file_ids,
   inputs = excluded.inputs, built_at = excluded.built_at, object_sha256 = excluded.object_sha256,
-  published_at = case when p.content_sha256 = excluded.content_sha256 then p.published_at else now() end
+  published_at = case when p.content_sha256 = excluded.content_sha256 then p.published_at else now() end,
+  published_by = case when p.content_sha256 = excluded.content_sha256 then p.published_by else excluded.published_by end
 """
 
 
-def _note(connection: Connection, export: _Export, head: dict[str, Any], object_sha256: str) -> None:
+def _note(connection: Connection, export: _Export, head: dict[str, Any], object_sha256: str, run: Run) -> None:
     """Note that a report's content is published, and what it rests on."""
     key = dict(zip(("report", "cadence", "period"), export.key, strict=True))
     with connection.transaction():
@@ -219,4 +220,13 @@ def _note(connection: Connection, export: _Export, head: dict[str, Any], object_
             "where (report, cadence, period) = (%(report)s, %(cadence)s, %(period)s)",
             head | key,
         )
-        connection.execute(_NOTE, head | key | {"object_sha256": object_sha256})
+        connection.execute(_NOTE, head | key | {"object_sha256": object_sha256, "published_by": run.run_id})
+
+
+def has_published(connection: Connection, domain: str, run: Run) -> bool:
+    """Whether a run has published content of the domain's reports that was not before, in any of its tries."""
+    found = connection.execute(
+        "select from waybill.published where report = any(%s) and published_by = %s limit 1",
+        ([contract.table for contract in report_contracts(domain).values()], run.run_id),
+    ).fetchone()
+    return found is not None

@@ -33,7 +33,7 @@ from waybill.reports import (
 from waybill.warehouse.dimension import build_dimension
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.summary import build_summary
-from waybill.zones import report_files, report_schema, star_schema
+from waybill.zones import read_sql, report_files, report_schema, star_schema
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def derived_tables(domain: str) -> list[Derived]:
     texts: dict[str, str] = {}
     for schema, files in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
         contracts |= {contract.table: contract for contract in load_domain(schema).values()}
-        texts |= {f"{schema}.{path.stem}": path.read_text("utf-8") for path in report_files(files)}
+        texts |= {f"{schema}.{path.stem}": read_sql(path) for path in report_files(files)}
     if alone := sorted(contracts.keys() ^ texts.keys()):
         raise DataError(f"{', '.join(alone)}: a derived table needs an SQL file and a contract of the same name")
     logged = dataset_relations(domain) | {table: table for table in contracts}
@@ -265,7 +265,7 @@ def out_of_date(
             if only is None or period in periods
             if period is not ALL_TIME or _is_stale_dimension(connection, table)
         ]
-    texts = {path.stem: path.read_text("utf-8") for path in report_files(domain)}
+    texts = {path.stem: read_sql(path) for path in report_files(domain)}
     found = []
     for name, contract in report_contracts(domain).items():
         if only not in (None, contract.table):

@@ -196,6 +196,14 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def is_sql_of(text: str, recorded: str | None) -> bool:
+    """Whether a recorded hash is that of an SQL text.
+
+    Version 0.1 hashed the SQL of monthly reports without its last line end. That is the same SQL.
+    """
+    return recorded in (sha256(text), sha256(text.removesuffix("\n")))
+
+
 def build(
     connection: Connection,
     contract: Contract,

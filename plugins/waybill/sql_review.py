@@ -23,7 +23,7 @@ from waybill.period import ALL_TIME, Period
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import subquery
-from waybill.zones import report_files, report_schema, star_schema
+from waybill.zones import read_sql, report_files, report_schema, star_schema
 
 STATEMENT_TIMEOUT = "5s"
 LOCK_TIMEOUT = "2s"
@@ -88,7 +88,7 @@ def _derived(domain: str, contracts: Sequence[Contract]) -> Iterator[tuple[Contr
 def _of_derived(connection: Connection, contract: Contract, path: Path) -> Iterator[str]:
     """What is wrong with an SQL file, each led by its line or by nothing."""
     try:
-        given = _columns(connection, path.read_text("utf-8"), contract)
+        given = _columns(connection, read_sql(path), contract)
     except _RefusedSql as error:
         yield str(error)
         return

@@ -113,6 +113,11 @@ def star_schema(domain: str) -> str:
     return f"{domain}_star"
 
 
+def read_sql(path: Path) -> str:
+    """The text of an SQL file with every byte of it: the hash of the text is the hash of the file."""
+    return path.read_bytes().decode("utf-8")
+
+
 def report_files(domain: str) -> list[Path]:
     """The domain's SQL reports, one question a file; the stem is the report's name."""
     return sorted((settings().include_dir / "sql" / domain).glob("*.sql"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill.zones import report_files
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -117,6 +119,17 @@ def alerts() -> list[dict[str, str]]:
     return found
 
 
+def events(run: Any) -> set[str]:
+    """The assets of which a run has emitted events."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    query = select(AssetModel.name).join(AssetEvent, AssetEvent.asset_id == AssetModel.id)
+    with create_session() as session:
+        return set(session.scalars(query.where(AssetEvent.source_run_id == run.run_id)))
+
+
 def states(run: Any) -> dict[str, str | None]:
     return {task.task_id: task.state for task in run.get_task_instances()}
 
@@ -185,6 +198,14 @@ def test_the_whole_run_of_a_month(
         first = connection.execute("select * from waybill.publication order by report").fetchall()
         again = run_month(dag, LAST)  # changes nothing
         assert again.state == "success"
+        assert events(run) == {f"messaging.{name}" for name in ("customers", "channels", "traffic")} | {
+            "messaging_report"
+        }
+        assert events(again) == set(), "nothing was loaded and nothing published"
+        hashes = dict(connection.execute("select split_part(report, '.', 2), sql_sha256 from waybill.publication"))
+        assert {name: found for name, found in hashes.items() if found} == {
+            path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in report_files("messaging")
+        }
         assert connection.execute("select * from waybill.publication order by report").fetchall() == first
     manifest = json.load(s3.get_object(Bucket=landed, Key="analytics/2026/02/28/manifest_messaging.json")["Body"])
     assert (manifest["last_day"], manifest["run_id"]) == ("2026-02-28", again.run_id)
@@ -230,6 +251,7 @@ def test_a_dry_run_judges_files_and_loads_nothing(
     found = states(run)
     assert {found[name] for name in ("landed", "intake_customers", "intake_channels", "intake_traffic")} == {"success"}
     assert {found[name] for name in ("quality", "top_customers", "publish")} == {"skipped"}
+    assert events(run) == set()
     with connect(warehouse) as connection:
         for table in ("load_file", "quarantine", "refusal"):
             assert connection.execute(sql.SQL("select from waybill.{}").format(sql.Identifier(table))).fetchall() == []

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from alert_support import CAUSE, Queue, closed_port, of_run, of_task, queue, warehouse
+from messaging_months import migrate_again
 from stopping import at
 from waybill import deliveries, show
 from waybill.operators import FreshnessOperator
@@ -25,7 +26,6 @@ from waybill.operators.alerting import alert_failure, alert_task_failure, notify
 from waybill.settings import settings
 from waybill.stack import Stack
 from waybill.warehouse.connection import connect
-from waybill.warehouse.migrations import upgrade
 
 __all__ = ["queue", "warehouse"]
 
@@ -381,12 +381,11 @@ def test_nothing_is_locked_while_a_channel_hangs_and_nobody_sends_twice(
 def test_a_warehouse_made_before_sends_nothing_again(slack: Webhook, queue: Queue, warehouse: str) -> None:
     with connect(warehouse) as connection:
         connection.execute("drop table waybill.alert_delivery")
-        connection.execute("update waybill.alembic_version set version_num = '0010'")
         connection.execute(
             "insert into waybill.alert (dag_id, run_id, kind, message, channels) values (%s, %s, %s, 'old', %s)",
             (*ALERT, [SNS, SLACK]),
         )
-        upgrade(connection)
+        migrate_again(connection, "0011_alert_delivery")
     alert_failure(of_run())
     assert (queue.messages(), slack.texts) == ([], [])
 

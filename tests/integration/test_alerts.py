@@ -219,8 +219,9 @@ def test_a_run_that_changed_something_says_so_once_and_another_one_nothing(queue
         ):
             connection.execute(
                 "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-                "contract_sha256, contract_version, code_version, run_id, rows_in, inserted, updated, unchanged, "
-                "rejected, duplicate, stale) values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, 'c', '1.0.0', 'v', "
+                "landed_at, name_key, contract_sha256, contract_version, code_version, run_id, rows_in, inserted, "
+                "updated, unchanged, rejected, duplicate, stale) "
+                "values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, now(), 'k', 'c', '1.0.0', 'v', "
                 "%s, %s, %s, %s, %s, %s, %s, %s)",
                 (dataset, key, run_id, *rows),
             )
@@ -252,8 +253,8 @@ def load_with_warnings(dsn: str, dataset: str, run_id: str, *messages: str) -> i
     with connect(dsn) as connection:
         row = connection.execute(
             "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-            "contract_sha256, contract_version, code_version, run_id) "
-            "values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, 'c', '1.0.0', 'v', %s) returning file_id",
+            "landed_at, name_key, contract_sha256, contract_version, code_version, run_id) "
+            "values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, now(), 'k', 'c', '1.0.0', 'v', %s) returning file_id",
             (dataset, f"{run_id}.csv", run_id),
         ).fetchone()
         assert row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import posixpath
@@ -25,7 +26,9 @@ from waybill.contracts import load_all
 from waybill.intake import changes, file_warnings
 from waybill.intake.ledger import Run
 from waybill.intake.quarantine import open_by_file
+from waybill.intake.replay import replay
 from waybill.period import Period
+from waybill.provenance import trace
 from waybill.publish import publish
 from waybill.settings import settings
 from waybill.show import text
@@ -212,6 +215,30 @@ def test_a_waybill_names_every_file_of_what_its_sql_reads_and_the_sql(client: Te
     assert found["parts"][0]["code_version"] == "abc123"
 
 
+def test_the_sql_of_a_waybill_is_that_of_its_file_unless_it_has_changed(client: TestClient, dsn: str) -> None:
+    """Earlier versions hashed the SQL without its last line end; that is not a change."""
+    path = settings().include_dir / "sql" / "messaging" / "top_customers.sql"
+    said = "The SQL has changed since"
+    address = "/business/messaging/2026-03/top_customers.html"
+    query = "update waybill.publication set sql_sha256 = %s where report = 'messaging_report.top_customers'"
+    recorded = hashlib.sha256(path.read_bytes()).hexdigest()
+    with connect(dsn) as connection:
+        assert trace(connection, "top_customers", month("2026-03")).sql_sha256 == recorded
+        hashes = {
+            recorded: False,
+            hashlib.sha256(path.read_bytes().removesuffix(b"\n")).hexdigest(): False,
+            hashlib.sha256(path.read_bytes() + b"\n").hexdigest(): True,
+            hashlib.sha256(path.read_bytes().replace(b"desc", b"asc", 1)).hexdigest(): True,
+        }
+        try:
+            for value, is_changed in hashes.items():
+                connection.execute(query, (value,))
+                text = Page(client.get(address).text).text
+                assert (said in text, path.read_text().strip() in text) == (is_changed, not is_changed)
+        finally:
+            connection.execute(query, (recorded,))
+
+
 def test_books_are_shown_as_they_are(client: TestClient, dsn: str) -> None:
     page = Page(client.get("/operations/index.html?domain=messaging").text)
     with connect(dsn) as connection:
@@ -231,8 +258,8 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
         for number in range(70):
             file_id = connection.execute(
                 "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-                "contract_sha256, contract_version, code_version, rows_in, rejected, run_id) "
-                "values ('shop.reviews', %s::date + %s, 'b', %s, 'e', 's', 1, 'c', '1', 'v', 3, 3, 'many') "
+                "landed_at, name_key, contract_sha256, contract_version, code_version, rows_in, rejected, run_id) "
+                "values ('shop.reviews', %s::date + %s, 'b', %s, 'e', 's', 1, now(), 'k', 'c', '1', 'v', 3, 3, 'many') "
                 "returning file_id",
                 ("2026-01-01", number, f"many-{number}"),
             ).fetchone()[0]  # type: ignore[index]
@@ -419,8 +446,9 @@ def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         file_id = connection.execute(
             "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-            "contract_sha256, contract_version, code_version, rows_in, rejected) "
-            "values ('shop.customers', '2026-03-01', 'b', 'k', 'e', 's', 1, 'c', '1', 'v', 2, 2) returning file_id"
+            "landed_at, name_key, contract_sha256, contract_version, code_version, rows_in, rejected) "
+            "values ('shop.customers', '2026-03-01', 'b', 'k', 'e', 's', 1, now(), 'k', 'c', '1', 'v', 2, 2) "
+            "returning file_id"
         ).fetchone()[0]  # type: ignore[index]
         raw = json.dumps({restricted[0]: "secret@example.com", "country": "DE"})
         for record, line in enumerate((raw, "7,secret@example.com"), 1):
@@ -691,8 +719,8 @@ def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_
         def load(name: str, dataset: str) -> int:
             file_id = connection.execute(
                 "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-                "contract_sha256, contract_version, code_version, rows_in) "
-                "values (%s, '2026-06-01', 'b', %s, 'e', 's', 1, 'c', '1', 'v', 0) returning file_id",
+                "landed_at, name_key, contract_sha256, contract_version, code_version, rows_in) "
+                "values (%s, '2026-06-01', 'b', %s, 'e', 's', 1, now(), 'k', 'c', '1', 'v', 0) returning file_id",
                 (dataset, name),
             ).fetchone()[0]  # type: ignore[index]
             changes.record(connection, dataset, [Period.parse("day", "2026-06-01").start], file_id)
@@ -717,6 +745,45 @@ def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_
         assert found["files"] == [f"sales-{n}" for n in range(12, 32)]
         place = pages.changes(scope, None, [found])
         assert "20 of 30 files" in Page(place).text
+
+
+def test_a_replay_in_between_is_named_as_a_cause(
+    stack: Stack, dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
+    settings.cache_clear()
+    reports = list(catalog.reports("messaging").values())
+    path = "/operations/difference.html?report=messaging_report.{}&period=2026-03"
+    with database(stack, dsn) as copy, connect(copy) as connection:
+        client = client_of(stack.database_url("waybill_reader", copy.rpartition("/")[2]), copy)
+        publish(connection, s3, "messaging", reports, month("2026-03"), RUN)
+        contents = (
+            "select split_part(report, '.', 2), content_sha256 from waybill.publication where period = '2026-03-01'"
+        )
+        before = dict(connection.execute(contents).fetchall())
+        connection.execute(
+            "insert into messaging.customers_history select 999999, account_id, customer_name, segment, industry, "
+            "country, created_date, valid_from, valid_to, _file_id, 999999 from messaging.customers_history "
+            "order by valid_from limit 1 on conflict do nothing"
+        )
+        contracts = load_all()
+        datasets = {one.name: one for one in contracts.values() if one.domain == "messaging"}
+        replayed = replay(connection, datasets["traffic"], datasets, Run("replay by lena", "abc123"))
+        admitted = [(one, one.books.rows_in - one.books.rejected) for one in replayed]
+        assert any(rows for _, rows in admitted)
+        build_month(connection, "2026-03", Run("later", "abc123"))
+        publish(connection, s3, "messaging", reports, month("2026-03"), RUN)
+        after = dict(connection.execute(contents).fetchall())
+        name = next(name for name in sorted(after) if after[name] != before[name])
+        words = " ".join(Page(client.get(path.format(name)).text).text.split())
+        for one, rows in admitted:
+            told = f"replay {rows} row{'' if rows == 1 else 's'} of file {one.file_id} ({one.object_key}): "
+            assert (f"{told}admitted by replay by lena" in words) == (rows > 0)
+        build_month(connection, "2026-03", Run("again", "abc123"))
+        connection.execute("update waybill.quarantine set resolved_at = '2026-01-01' where resolved_at is not null")
+        words = " ".join(Page(client.get(path.format(name)).text).text.split())
+        assert "replay" not in words.partition("Rows")[0].replace("nothing was replayed", "")
+    settings.cache_clear()
 
 
 def test_the_site_is_whole_relative_and_written_once(

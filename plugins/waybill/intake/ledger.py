@@ -212,3 +212,13 @@ def refuse(connection: Connection, contract: Contract, landed: LandedFile, run: 
                 "reasons": Jsonb([rule.as_json() for rule in broken]),
             },
         )
+
+
+def has_loaded(connection: Connection, dataset: str, run: Run) -> bool:
+    """Whether a run has loaded a file of a dataset, in any of its tries, among the newest 10,000 files of all."""
+    found = connection.execute(
+        "select from waybill.load_file where (dataset, run_id) = (%s, %s) "
+        "and file_id > (select max(file_id) - 10000 from waybill.load_file) limit 1",
+        (dataset, run.run_id),
+    ).fetchone()
+    return found is not None

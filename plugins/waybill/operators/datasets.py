@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
 
-from waybill.operators.assets import dataset_asset
+from waybill.operators.assets import dataset_asset, emit_no_event
 from waybill.operators.landed_trigger import LandedTrigger
 from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.session import (
@@ -110,6 +110,7 @@ class IntakeOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, dict[str, Any]]:
         from waybill.contracts import load_domain
+        from waybill.intake.ledger import has_loaded
         from waybill.intake.run import take_in
         from waybill.intake.trial import judge_pending
 
@@ -118,11 +119,15 @@ class IntakeOperator(BaseOperator):
             contract, period = contracts[self.dataset], period_of(context, self.cadence)
             if self.dataset not in chosen_datasets(context, contracts):
                 log.info("%s was not chosen: its files wait for another run", self.dataset)
+                emit_no_event(self)
                 return {}
             if is_dry_run(context):
+                emit_no_event(self)
                 return judge_pending(connection, s3_client(), contract, contracts, period)
             with measured_load(context, connection, contract):
                 done = take_in(connection, s3_client(), contract, contracts, period, run_of(context))
+            if not done and not has_loaded(connection, contract.table, run_of(context)):
+                emit_no_event(self)
         return {key: vars(books) for key, books in done.items()}
 
 
@@ -146,18 +151,22 @@ class IntakeArrivedOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, dict[str, Any]]:
         from waybill.contracts import load_domain
+        from waybill.intake.ledger import has_loaded
         from waybill.intake.run import take_in_arrived
         from waybill.intake.trial import judge_pending
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts, params = load_domain(self.domain), context["params"]
             if is_dry_run(context):
+                emit_no_event(self)
                 return judge_pending(connection, s3_client(), contracts[self.dataset], contracts, None)
             contract, days = contracts[self.dataset], landing_days(params["day"], params["last_day"])
             with measured_load(context, connection, contract):
                 done = take_in_arrived(
                     connection, s3_client(), contract, contracts, run_of(context), name=params["file"], days=days
                 )
+            if not done and not has_loaded(connection, contract.table, run_of(context)):
+                emit_no_event(self)
         return {key: vars(books) for key, books in done.items()}
 
 

@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from waybill.operators.alerting import alert_approval
-from waybill.operators.assets import reports_asset
+from waybill.operators.assets import emit_no_event, reports_asset
 from waybill.operators.measuring import measured_checks
 from waybill.operators.session import (
     data_errors_fail_at_once,
@@ -24,6 +24,7 @@ from waybill.operators.session import (
     skip_in_dry_run,
     warehouse,
 )
+from waybill.zones import read_sql
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -44,7 +45,10 @@ class SqlReportOperator(BaseOperator):
     def __init__(self, *, domain: str, path: Path, cadence: Cadence, **kwargs: Any) -> None:
         super().__init__(task_id=path.stem, **kwargs)
         self.domain, self.cadence = domain, cadence
-        self.sql = path.read_text("utf-8")
+        self.sql = read_sql(path)
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render nothing: the SQL is a template field to be shown, and Jinja takes its last line end away."""
 
     def execute(self, context: Any) -> int:
         from waybill.reports import build_from_sql, known_files, report_contract
@@ -137,12 +141,21 @@ class _ApprovedOperator(HITLOperator, ABC):
     def publish(self, connection: Connection, context: Any) -> list[str]:
         """Export what waits for nobody; returns the keys."""
 
+    def _publish(self, connection: Connection, context: Any) -> list[str]:
+        """Export, and emit an asset event only if the run has published content that was not."""
+        from waybill.publish import has_published
+
+        keys = self.publish(connection, context)
+        if not has_published(connection, self.domain, run_of(context)):
+            emit_no_event(self)
+        return keys
+
     def execute(self, context: Any) -> list[str]:
         from waybill.approval import held_by, question
         from waybill.reports import report_contracts
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            keys = self.publish(connection, context)
+            keys = self._publish(connection, context)
             waiting = held_by(connection, report_contracts(self.domain).values(), run_of(context))
         if waiting:
             self.subject = f"Publish {', '.join(map(str, waiting[:3]))}{' and others' if waiting[3:] else ''}?"
@@ -162,7 +175,7 @@ class _ApprovedOperator(HITLOperator, ABC):
             if answer["chosen_options"] != [self.APPROVE]:
                 raise AirflowFailException(refuse(connection, waiting, run_of(context), who))
             approve(connection, waiting, who)
-            return self.publish(connection, context)
+            return self._publish(connection, context)
 
 
 class PublishOperator(_ApprovedOperator):

@@ -23,7 +23,7 @@ from waybill.pipelines import dag_of
 from waybill.provenance import code_version
 from waybill.settings import settings
 from waybill.views import business, catalog, history, operations, pages, rejected, report_page
-from waybill.views.difference import files_of, published_difference
+from waybill.views.difference import files_of, published_difference, with_replays
 from waybill.views.refused import HEADERS, WithoutBlanks, answer_refusals
 from waybill.views.scope import LAST_PAGE, Scope, scope_of
 from waybill.warehouse import LARGEST_INTEGER
@@ -230,6 +230,9 @@ def _add_operations(app: FastAPI, access: Access) -> None:
         with access.reader() as connection:
             rests_on = files_of(connection, contract, of)
         found = published_difference(access.s3(), domain, contract, of, rests_on)
+        if found is not None:
+            with access.reader() as connection:
+                found = with_replays(connection, contract, of, found)
         return _html(pages.difference(_scope(domain, dag_id, None), dag_id, contract, of.key, found))
 
     @app.get("/operations/quarantine.html")

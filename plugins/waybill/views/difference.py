@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +51,8 @@ class Difference:
     files_removed: list[str]
     are_files_known: bool
     """Whether the manifests of both versions are still there."""
+    replays: list[str]
+    """Whose replay admitted how many rows of which file in between."""
 
 
 def files_of(connection: Connection, contract: Contract, period: Period) -> set[str]:
@@ -101,7 +103,63 @@ def published_difference(
         files_added=sorted(key for key, _ in files_after - files_before if key in rests_on),
         files_removed=sorted({key for key, _ in files_before} - {key for key, _ in files_after}),
         are_files_known=None not in known,
+        replays=[],
     )
+
+
+def with_replays(connection: Connection, contract: Contract, period: Period, found: Difference) -> Difference:
+    """The difference with the replays that admitted rows between the builds of its two versions."""
+    rows = connection.execute(
+        _REPLAYS,
+        {
+            "report": contract.table,
+            "cadence": period.cadence,
+            "start": period.start,
+            "before": found.before,
+            "after": found.after,
+        },
+    ).fetchall()
+    told = [
+        f"{count:,} row{'' if count == 1 else 's'} of file {file_id} ({key}): admitted by {resolved_by}"
+        for count, file_id, key, resolved_by in rows
+    ]
+    return replace(found, replays=told)
+
+
+# A version is built before it is published: what was admitted after the build is in the next version only. The bucket
+# knows the second in which an object was written.
+_REPLAYS = """
+with builds as (
+  select changed_at
+  from waybill.change
+  where (table_name, cadence, day) = (%(report)s, %(cadence)s, %(start)s)
+),
+later as (
+  select max(changed_at) as built_at
+  from builds
+  where changed_at < %(after)s::timestamptz + interval '1 second'
+),
+earlier as (
+  select max(b.changed_at) as built_at
+  from builds as b
+  cross join later as l
+  where b.changed_at < least(%(before)s::timestamptz + interval '1 second', l.built_at)
+),
+files as (
+  select unnest(file_ids) as file_id
+  from waybill.publication
+  where (report, cadence, period) = (%(report)s, %(cadence)s, %(start)s)
+)
+select count(*), f.file_id, f.object_key, q.resolved_by
+from waybill.quarantine as q
+inner join files using (file_id)
+inner join waybill.load_file as f using (file_id)
+cross join later as l
+cross join earlier as e
+where q.resolved_at > coalesce(e.built_at, %(before)s) and q.resolved_at <= coalesce(l.built_at, %(after)s)
+group by f.file_id, f.object_key, q.resolved_by
+order by f.file_id, q.resolved_by
+"""
 
 
 def _versions(s3: Any, bucket: str, key: str) -> list[dict[str, Any]]:

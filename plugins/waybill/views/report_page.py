@@ -15,13 +15,13 @@ from waybill.export import csv_for_people
 from waybill.masking import masked_select, use_key
 from waybill.period import Cadence, Period
 from waybill.provenance import Waybill, trace
-from waybill.reports import of_period, sha256
+from waybill.reports import is_sql_of, of_period
 from waybill.show import cell
 from waybill.views import catalog, charts
 from waybill.views.layouts import LAYOUTS, Layout
 from waybill.views.source import Source, built
 from waybill.warehouse.schema import columns_sql
-from waybill.zones import report_files
+from waybill.zones import read_sql, report_files
 
 REPORT_ROWS = 500
 """How many rows the page shows; the CSV has all."""
@@ -156,8 +156,8 @@ def _parts_of(contract: Contract, period: Period) -> list[Cadence]:
 def _sql_text(domain: str, name: str, hashes: set[str | None]) -> str | None:
     for path in report_files(domain):
         if path.stem == name:
-            found = path.read_text("utf-8")
-            return found if {sha256(found)} == hashes else None
+            found = read_sql(path)
+            return found if all(is_sql_of(found, recorded) for recorded in hashes) else None
     return None
 
 
