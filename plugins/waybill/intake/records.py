@@ -42,6 +42,9 @@ _QUOTED_FIELD = re.compile(rb'"%(in_quotes)s' % _PARTS)
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
 _COMMAS_ONLY = re.compile(rb"\n(,+)\r?(?=\n)")
 _LINE_FEED, _COMMA = b"\n,"
+_SHORT_BYTES = 2048
+"""Text of which numpy's calls would cost more than its counting."""
+_ODD_LINES = (b"\n\n", b"\n,", b"\r")
 _BLANK_LINES = re.compile(rb"\A(?:,*+\r?\n)*+(?:,*+\r?\Z)?")
 
 
@@ -154,15 +157,21 @@ class RecordCounter:
 
     def _take_lines(self, text: bytes) -> None:
         """Count in whole lines without quotes."""
+        if not text:
+            return
+        if len(text) < _SHORT_BYTES and text[0] not in b",\n" and not any(odd in text for odd in _ODD_LINES):
+            self.rows += text.count(b"\n")
+            self._commas += text.count(b",")
+            return
         import numpy as np
 
         # Many times faster than bytes.count for what occurs every few bytes.
         characters = np.frombuffer(text, dtype=np.uint8)
-        is_line_end = characters == _LINE_FEED
-        is_comma = characters == _COMMA
-        self.rows += int(np.count_nonzero(is_line_end))
-        self._commas += int(np.count_nonzero(is_comma))
-        if text.startswith(b",") or bool(np.any(is_line_end[:-1] & is_comma[1:])):
+        line_ends = np.flatnonzero(characters == _LINE_FEED)
+        first = np.append(characters[:1], characters[line_ends[:-1] + 1])  # of each line
+        self.rows += len(line_ends)
+        self._commas += int(np.count_nonzero(characters == _COMMA))
+        if np.any(first == _COMMA):
             blank = [len(commas) for commas in _COMMAS_ONLY.findall(b"\n" + text)]
             self.rows -= len(blank)
             self._commas -= sum(blank)
@@ -170,8 +179,8 @@ class RecordCounter:
         if b"\r" in text:
             self._has_irregular |= text.count(b"\r") != text.count(b"\r\n")
             self.rows -= _BLANK_LINE.subn(b"", text)[1]
-        elif len(text):
-            self.rows -= int(is_line_end[0]) + int(np.count_nonzero(is_line_end[1:] & is_line_end[:-1]))
+        else:
+            self.rows -= int(np.count_nonzero(first == _LINE_FEED))
 
 
 def _count_fields(record: bytes) -> int:
