@@ -224,8 +224,10 @@ def _reasons(contract: Contract, period: Period) -> list[str]:
 def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Collection[str]) -> str:
     """The condition that a row may be a header: two of its fields, or its only one, are among the `names`."""
     raws = [identifier(f"raw_{name}") for name in contract.names if present(name)]
-    words = ", ".join(literal(name) for name in sorted(names))
-    hits = " + ".join(f"coalesce(lower({stripped(raw)}) in ({words}), false)::integer" for raw in raws)
+    # Not a list: DuckDB makes a join of that, which looks at every row.
+    words = "|".join(re.escape(name).replace("_", r"[\s_.\-]+") for name in sorted(names))
+    pattern = literal(f"(?i)({words})")
+    hits = " + ".join(f"coalesce(regexp_full_match({stripped(raw)}, {pattern}), false)::integer" for raw in raws)
     condition = f"{hits} >= {min(2, len(raws))}"
     if any(column.physical_type != "text" and present(column.name) for column in contract.columns):
         # A name is no number or date: a header is among the bad rows, and they are few.
@@ -245,7 +247,7 @@ def compile_query(
     It yields `_record`, the typed columns, `_hash` (of the row's key), and for bad rows alone `_reasons`
     (list of text) and `_raw` (the fields as JSON text); both are null for good rows. If the contract filters
     rows, `_is_filtered` says of which, good or bad, nothing else is asked.
-    With `header_names`, lower-case names of columns, `_may_be_header` says which rows may be a header.
+    With `header_names`, normalised names of columns, `_may_be_header` says which rows may be a header.
     `present` tells which columns the source has. An absent column is computed, if the contract says how, else null
     throughout.
     """

@@ -15,7 +15,7 @@ from waybill.intake.spellings import normalise
 _SEPARATORS = ("_", " ", "-", ".")
 
 
-def as_written(names: Collection[str]) -> set[str]:
+def _as_written(names: Collection[str]) -> set[str]:
     """Lower-case forms in which normalised names are usually written."""
     return {name.replace("_", separator) for name in names for separator in _SEPARATORS}
 
@@ -27,7 +27,7 @@ class RepeatedHeaders:
         """`names` are the normalised names by which columns are known."""
         self._header = _names(header)
         self._known = {*names, *self._header} - {""}
-        self._written = as_written(self._known)
+        self._written = _as_written(self._known)
         self._in_other_table = False
 
     def reason(self, fields: Sequence[str]) -> Literal["header", "second_table"] | None:

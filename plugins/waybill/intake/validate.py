@@ -18,7 +18,7 @@ from waybill.intake.date_order import doubtful_columns, refusal
 from waybill.intake.json_records import read_records
 from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
 from waybill.intake.records import Record, split_records
-from waybill.intake.repeated_headers import RepeatedHeaders, as_written
+from waybill.intake.repeated_headers import RepeatedHeaders
 from waybill.intake.spellings import find_column
 from waybill.period import Period
 from waybill.settings import settings
@@ -171,7 +171,7 @@ def judge(
         source = f"(select row_number() over () as record, {fields} from {source})"
     else:
         source = csv_source(mended, dict.fromkeys(["record", *raw_columns], "varchar"), LINE_FEEDS)
-    names = as_written(received.column_names) if mended is None else ()
+    names = received.column_names if mended is None else ()
     try:
         query = compile_query(contract, period, source, received.has, names)
         for batch in connection.execute(query).to_arrow_reader(BATCH_ROWS):
