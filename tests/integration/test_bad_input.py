@@ -389,7 +389,14 @@ def test_a_refused_new_version_leaves_the_old_one_in_place(landing: Landing) -> 
     landing.check(key, 40, inserted=40)
 
 
-def test_two_files_of_one_month_apply_by_name_whichever_comes_first(landing: Landing) -> None:
+def order_by_name(amend: Amend, dataset: str, mode: str) -> None:
+    """Declare that the names of the dataset's files carry their order."""
+    mode = f"- {{property: loadMode, value: {mode}}}\n"
+    amend(dataset, mode, f"{mode}      - {{property: fileOrder, value: name}}\n")
+
+
+def test_two_files_of_one_month_apply_by_name_whichever_comes_first(landing: Landing, amend: Amend) -> None:
+    order_by_name(amend, "traffic", "merge")
     landing.put("traffic", MONTH, csv_body(TRAFFIC, GOOD[:30]), "a.csv")
     landing.put("traffic", MONTH, gzip.compress(csv_body(TRAFFIC, dearer(GOOD[20:]))), "b.csv.gz")
     books = landing.take_in("traffic", MONTH)
@@ -409,7 +416,10 @@ def test_a_file_of_another_month_is_late_too_late_or_refused(landing: Landing) -
 
 
 @pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("b.csv", "a.csv")])
-def test_of_two_snapshots_of_a_month_the_later_name_stands(names: tuple[str, str], landing: Landing) -> None:
+def test_of_two_snapshots_of_a_month_the_later_name_stands(
+    names: tuple[str, str], landing: Landing, amend: Amend
+) -> None:
+    order_by_name(amend, "customers", "snapshot")
     bodies = {"a.csv": customer_rows(3, segment="Enterprise"), "b.csv": customer_rows(4, segment="Mid-Market")}
     for name in names:
         landing.load("customers", csv_body(CUSTOMERS, bodies[name]), name)
