@@ -223,7 +223,7 @@ def test_the_site_keeps_the_numbers_that_were_published(
     assert (part["content_sha256"], part["sql_sha256"], part["checks"]) == (was.content_sha256, was.sql_sha256, [])
     assert [file["sha256"] for file in part["files"]] == [file["sha256"] for file in was.files]
     page = site_page(s3, f"messaging/{OLD}.html")
-    assert "Segment share 2026-02: waits for approval, not published." in page
+    assert "Segment share 2026-02: waits for approval, not published; shown is what was published before." in page
     assert f"Customers {sum(row['customers_count'] for row in rows):,}" in page, "the headline is the published one"
 
     live = words(view.get(f"/business/messaging/{OLD}.html").text)
@@ -233,7 +233,9 @@ def test_the_site_keeps_the_numbers_that_were_published(
     assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(OLD), RUN) == []
     write_site(dsn, s3)
     assert leaks(s3) == []
-    assert "Segment share 2026-02: refused by lena, not published." in site_page(s3, f"messaging/{OLD}.html")
+    assert "Segment share 2026-02: refused by lena, not published; shown is what" in site_page(
+        s3, f"messaging/{OLD}.html"
+    )
     assert "refused by lena, not published" in words(view.get(f"/business/messaging/{OLD}.html").text)
 
 

@@ -53,6 +53,10 @@ class Source:
         found = self.unpublished.get((contract.table, period.cadence, period.start))
         return found.why if found else ""
 
+    def shows_earlier(self, one: Unpublished) -> bool:  # noqa: ARG002
+        """Whether it shows the content that was published before instead."""
+        return False
+
     def held_within(self, contract: Contract, period: Period) -> list[Unpublished]:
         """The report's own periods within a period that nobody has approved yet."""
         return [
@@ -134,6 +138,10 @@ class _PublishedSource(Source):
         """Empty: all that is shown is published."""
         return ""
 
+    def shows_earlier(self, one: Unpublished) -> bool:
+        """Whether it shows the content that was published before instead."""
+        return one.key in self.earlier
+
     def held_within(self, contract: Contract, period: Period) -> list[Unpublished]:  # noqa: ARG002
         """None: all that is shown is published."""
         return []
@@ -203,10 +211,10 @@ def notices(source: Source, period: Period) -> list[str]:
     for one in source.unpublished.values():
         if one.is_held and one.period.end > period.start:
             days.setdefault(report_prefix(one.period), []).append(one)
-    return [notice(days[day]) for day in sorted(days, reverse=True)]
+    return [notice(days[day], source) for day in sorted(days, reverse=True)]
 
 
-def notice(held: Sequence[Unpublished]) -> str:
+def notice(held: Sequence[Unpublished], source: Source) -> str:
     """What is said of reports that wait, all of the same day: which ask, and how many wait with them."""
     told = [
         f"{catalog.in_words(one.contract.name)} {one.period}: {one.why}"
@@ -216,4 +224,5 @@ def notice(held: Sequence[Unpublished]) -> str:
     others = (
         f"; {beside} other report{'' if beside == 1 else 's'} of the same day wait{'s' if beside == 1 else ''} with it"
     )
-    return "; ".join(told) + (others if beside else "")
+    shown = "; shown is what was published before" if any(source.shows_earlier(one) for one in held) else ""
+    return "; ".join(told) + (others if beside else "") + shown
