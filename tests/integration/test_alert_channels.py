@@ -20,7 +20,7 @@ import pytest
 from alert_support import CAUSE, Queue, closed_port, of_run, of_task, queue, warehouse
 from messaging_months import migrate_again
 from stopping import at
-from waybill import deliveries, show
+from waybill import alert_delivery, show
 from waybill.operators import FreshnessOperator
 from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, send_waiting
 from waybill.settings import settings
@@ -156,10 +156,10 @@ def set_sns(patch: pytest.MonkeyPatch, port: int) -> None:
     patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
 
 
-def states(dsn: str, alert: deliveries.Alert = ALERT) -> dict[str, str]:
+def states(dsn: str, alert: alert_delivery.Alert = ALERT) -> dict[str, str]:
     """By channel what is known of an alert."""
     with connect(dsn) as connection:
-        found = deliveries.states(connection, [alert])[alert]
+        found = alert_delivery.states(connection, [alert])[alert]
     return {channel: text for text in found for channel in (SNS, SLACK, EMAIL) if channel in text}
 
 
@@ -324,11 +324,11 @@ def test_what_refuses_the_message_gets_it_again_and_no_secret_is_told(
 @pytest.mark.parametrize(
     ("point", "first", "later", "said"),
     [
-        ("waybill.deliveries:note", 0, 1, "sent over"),
-        ("waybill.deliveries:lease", 0, 1, "sent over"),
-        ("waybill.deliveries:begin", 0, 0, "perhaps sent over"),
+        ("waybill.alert_delivery:note", 0, 1, "sent over"),
+        ("waybill.alert_delivery:lease", 0, 1, "sent over"),
+        ("waybill.alert_delivery:begin", 0, 0, "perhaps sent over"),
         ("airflow.providers.slack.hooks.slack_webhook:SlackWebhookHook.send", 1, 1, "perhaps sent over"),
-        ("waybill.deliveries:note_sent", 1, 1, "sent over"),
+        ("waybill.alert_delivery:note_sent", 1, 1, "sent over"),
     ],
 )
 def test_a_process_that_is_killed_sends_at_most_once(
@@ -398,7 +398,7 @@ def test_the_command_lists_each_channel(
         alert_failure(of_run())
     with connect(warehouse) as connection:
         rows = connection.execute("select dag_id, run_id, kind, raised_at, message from waybill.alert").fetchall()
-        text = show.alerts_text(rows, deliveries.states(connection, [row[:3] for row in rows]), 1).plain
+        text = show.alerts_text(rows, alert_delivery.states(connection, [row[:3] for row in rows]), 1).plain
     assert f"failure, sent over {SLACK} at 20" in text
     assert f"; not sent over {SNS} yet, is tried again: ReadTimeoutError: " in text
     assert f"the alert could not be sent over {SNS}: ReadTimeoutError" in caplog.text

@@ -18,39 +18,87 @@ from waybill.contracts import ContractError, load
 from waybill.contracts.standard import PLACES, place_of, schema
 from waybill.settings import PROJECT_ROOT
 
-CASES = PROJECT_ROOT / "tests/field/26_contract_options"
 OWN = sorted((PROJECT_ROOT / "include/contracts").glob("*/*.yaml"))
 LINES = (PROJECT_ROOT / "include/contracts/orders/lines.yaml").read_text("utf-8")
 
 # --- contracts as people write them -------------------------------------------------------------------------
 
-SAID = {
-    "dmy.yaml": r"properties\[3\].customProperties\[0\].value \(order_date\): `dateForms` must be some of YYYY-MM-DD,",
-    "format.yaml": r"\$.schema\[0\].properties\[3\].logicalTypeOptions.format \(order_date\): 'dd/MM/yyyy' is not "
-    "honoured: it would say how dates are written. Write the custom property `dateForms`",
-    "multipleof.yaml": r"\$.schema\[0\].properties\[15\].logicalTypeOptions.multipleOf \(quantity\): `multipleOf` "
-    "is not honoured: .* Write a row rule",
-    "physdecimal.yaml": r"properties\[13\].physicalType \(cost_price\): .*'decimal\(12,2\)': write numeric\(12,2\);",
-    "servers.yaml": r"\$.servers: `servers` is not honoured: it would say where the files are and how they are written",
-    "servers_encoding.yaml": r"\$.servers: `servers` is not honoured: .*delimiter, encoding.*Remove it",
-    "varchar.yaml": r"properties\[0\].physicalType \(order_id\): .*'varchar\(50\)': write text, with `maxLength`",
-}
-GOOD = {"dmin.yaml", "pattern_id.yaml", "rowrule_date.yaml", "v32.yaml"}
+ORDER_DATE = "        physicalType: date\n        required: true\n"
+FORMS = "        customProperties:\n          - {property: dateForms, value: [YYYY-MM-DD, M/D/YYYY]}\n"
+TEXT_50 = "physicalType: text\n        logicalTypeOptions: {maxLength: 50}"
+PIECES = "        physicalType: integer\n        logicalTypeOptions: {minimum: 1}\n        required: true\n"
+SERVER = "servers:\n  - {server: raw, type: s3, location: 's3://raw/orders/*.csv', format: csv, %s}\nschema:\n"
+REFUSED = [
+    (
+        "value: [YYYY-MM-DD, M/D/YYYY]",
+        "value: [DD/MM/YYYY]",
+        r"properties\[3\].customProperties\[0\].value \(order_date\): `dateForms` must be some of YYYY-MM-DD,",
+    ),
+    (
+        ORDER_DATE + FORMS,
+        ORDER_DATE + "        logicalTypeOptions: {format: dd/MM/yyyy}\n",
+        (
+            r"\$.schema\[0\].properties\[3\].logicalTypeOptions.format \(order_date\): 'dd/MM/yyyy' is not "
+            "honoured: it would say how dates are written. Write the custom property `dateForms`"
+        ),
+    ),
+    (
+        PIECES,
+        PIECES.replace("{minimum: 1}", "{minimum: 1, multipleOf: 6}"),
+        (
+            r"\$.schema\[0\].properties\[15\].logicalTypeOptions.multipleOf \(quantity\): `multipleOf` "
+            "is not honoured: .* Write a row rule"
+        ),
+    ),
+    (
+        "numeric(12,2)",
+        "decimal(12,2)",
+        r"properties\[13\].physicalType \(cost_price\): .*'decimal\(12,2\)': write numeric\(12,2\);",
+    ),
+    (
+        "schema:\n",
+        SERVER % "delimiter: ';'",
+        r"\$.servers: `servers` is not honoured: it would say where the files are and how they are written",
+    ),
+    (
+        "schema:\n",
+        SERVER % "encoding: ISO-8859-1",
+        r"\$.servers: `servers` is not honoured: .*delimiter, encoding.*Remove it",
+    ),
+    (
+        TEXT_50,
+        "physicalType: varchar(50)",
+        r"properties\[0\].physicalType \(order_id\): .*'varchar\(50\)': write text, with `maxLength`",
+    ),
+]
+READ = [
+    (ORDER_DATE, ORDER_DATE + "        logicalTypeOptions: {minimum: '2020-01-01'}\n"),
+    ("{maxLength: 50}", "{maxLength: 50, pattern: '[A-Z0-9-]+'}"),
+    (
+        "    quality:\n",
+        (
+            "      - {property: rowRules, value: [{name: order_date_sane, expression: "
+            "\"order_date between date '2000-01-01' and landed_on\"}]}\n    quality:\n"
+        ),
+    ),
+    ("apiVersion: v3.1.0", "apiVersion: v3.2.0"),
+]
 
 
-def test_there_is_an_answer_to_every_case() -> None:
-    assert {path.name for path in CASES.glob("*.yaml")} == SAID.keys() | GOOD
+@pytest.mark.parametrize(("old", "new", "message"), REFUSED)
+def test_what_is_not_honoured_is_an_error_with_its_place_and_what_to_write(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    assert old in LINES
+    path = written(tmp_path, LINES.replace(old, new, 1))
+    with pytest.raises(ContractError, match=f"{re.escape(str(path))}: .*{message}"):
+        load(path)
 
 
-@pytest.mark.parametrize("name", SAID)
-def test_what_is_not_honoured_is_an_error_with_its_place_and_what_to_write(name: str) -> None:
-    with pytest.raises(ContractError, match=f"{re.escape(str(CASES / name))}: .*{SAID[name]}"):
-        load(CASES / name, is_proposal=True)
-
-
-@pytest.mark.parametrize("name", sorted(GOOD))
-def test_what_is_honoured_is_read(name: str) -> None:
-    assert load(CASES / name, is_proposal=True).table == "orders.lines"
+@pytest.mark.parametrize(("old", "new"), READ)
+def test_what_is_honoured_is_read(old: str, new: str, tmp_path: Path) -> None:
+    assert old in LINES
+    assert load(written(tmp_path, LINES.replace(old, new, 1))).table == "orders.lines"
 
 
 COLUMN = "      - name: quantity\n"

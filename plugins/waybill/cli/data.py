@@ -403,7 +403,7 @@ def withdraw(
 @failures_in_words
 def alerts(limit: Limit = 10) -> None:
     """List what was told, alerts and runs that ended well, and over which channels it went out or waits."""
-    from waybill import deliveries, show
+    from waybill import alert_delivery, show
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
@@ -412,7 +412,7 @@ def alerts(limit: Limit = 10) -> None:
             (limit,),
         ).fetchall()
         counted = connection.execute("select count(*) from waybill.alert").fetchone()
-        states = deliveries.states(connection, [row[:3] for row in rows])
+        states = alert_delivery.states(connection, [row[:3] for row in rows])
     console.print(show.alerts_text(rows, states, counted[0] if counted else 0), soft_wrap=True)
 
 

@@ -18,8 +18,8 @@ from waybill.settings import settings
 if TYPE_CHECKING:
     from psycopg import Connection as WarehouseConnection
 
+    from waybill.alert_delivery import Alert, Delivery
     from waybill.approval import Held
-    from waybill.deliveries import Alert, Delivery
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_
 
     What is noted in the warehouse is sent once over each channel, and later if a channel is away.
     """
-    from waybill import deliveries
+    from waybill import alert_delivery
     from waybill.operators.session import warehouse
 
     alert, found, is_noted = (dag_id, run_id, kind), _configured(), False
@@ -58,7 +58,7 @@ def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_
         log.error("no alert channel took the alert: %s", text)
     try:
         with warehouse() as connection:
-            deliveries.note(connection, alert, text, found.keys())
+            alert_delivery.note(connection, alert, text, found.keys())
             is_noted = True
             _deliver(connection, found, alert)
     except Exception:
@@ -69,12 +69,12 @@ def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_
 
 def send_waiting() -> None:
     """Send what could not be sent when it was raised, over channels that were away. Raises nothing."""
-    from waybill import deliveries
+    from waybill import alert_delivery
     from waybill.operators.session import warehouse
 
     try:
         with warehouse() as connection:
-            if deliveries.is_any_waiting(connection):
+            if alert_delivery.is_any_waiting(connection):
                 _deliver(connection, _configured(), None)
     except Exception:
         log.exception("alerts that wait could not be sent")
@@ -82,18 +82,18 @@ def send_waiting() -> None:
 
 def _deliver(warehouse: WarehouseConnection, found: _Found, alert: Alert | None) -> None:
     """Send an alert, and then others that wait, over each channel; the channels that failed of late come last."""
-    from waybill import deliveries
+    from waybill import alert_delivery
 
     until = time.monotonic() + _SECONDS
-    troubled = deliveries.troubled(warehouse)
+    troubled = alert_delivery.troubled(warehouse)
     for channel in sorted(found, key=lambda one: one in troubled):
-        waiting = deliveries.waiting(warehouse, channel, alert)
+        waiting = alert_delivery.waiting(warehouse, channel, alert)
         if not waiting:
             continue
         connection = found[channel]
         if connection is None or _too_late(until, settings().alert_connect_seconds + settings().alert_read_seconds):
             log.warning("alerts over %s wait for the next occasion", channel)
-        elif first := deliveries.lease(warehouse, waiting[0], channel):
+        elif first := alert_delivery.lease(warehouse, waiting[0], channel):
             _send_all(warehouse, connection, first, waiting[1:], until)
 
 
@@ -109,7 +109,7 @@ def _send_all(
     until: float,
 ) -> None:
     """Send alerts over a channel, one after the other, until one fails or there is no time left."""
-    from waybill import deliveries
+    from waybill import alert_delivery
 
     channel, may_be_sent = first.channel, False
     current: Delivery | None = first
@@ -117,19 +117,19 @@ def _send_all(
         with CHANNELS[channel](connection) as send:
             for alert in (None, *others):
                 if alert is not None and not _too_late(until, settings().alert_read_seconds):
-                    current = deliveries.lease(warehouse, alert, channel)
-                if current is None or not deliveries.begin(warehouse, current):
+                    current = alert_delivery.lease(warehouse, alert, channel)
+                if current is None or not alert_delivery.begin(warehouse, current):
                     continue
                 may_be_sent = True
                 send(current.message.partition("\n")[0], _text(current))
-                deliveries.note_sent(warehouse, current)
+                alert_delivery.note_sent(warehouse, current)
                 current, may_be_sent = None, False
     except Exception as error:
         reason = in_words(error)
         log.error("the alert could not be sent over %s: %s", channel, reason)
         if current is not None:
             is_unknown = may_be_sent and not was_refused(error)
-            deliveries.note_failed(warehouse, current, reason, may_be_sent=is_unknown)
+            alert_delivery.note_failed(warehouse, current, reason, may_be_sent=is_unknown)
 
 
 def _text(delivery: Delivery) -> str:

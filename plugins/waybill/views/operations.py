@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from waybill import approval, deliveries
+from waybill import alert_delivery, approval
 from waybill.books import Gap, Missing, known_gaps, noticed_gaps, summed_up
 from waybill.contracts import Contract
 from waybill.intake import file_warnings
@@ -402,5 +402,5 @@ def alerts(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         )
         .fetchall()
     )
-    states = deliveries.states(connection, [(one["dag_id"], one["run_id"], one["kind"]) for one in found])
+    states = alert_delivery.states(connection, [(one["dag_id"], one["run_id"], one["kind"]) for one in found])
     return [one | {"deliveries": states[(one["dag_id"], one["run_id"], one["kind"])]} for one in found]
