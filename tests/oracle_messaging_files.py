@@ -171,7 +171,7 @@ def read_records(dataset: str, key: str, body: bytes) -> tuple[list[str], list[t
             faults.append("nul")
         checked.append((fields, faults))
     if text.count('"') % 2:
-        checked[-1][1].append("quote")
+        checked[-1][1].extend(["quote", "truncated"])  # the file ends within a quoted field
     return header, checked
 
 

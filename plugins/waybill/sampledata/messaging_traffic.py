@@ -250,7 +250,7 @@ class Traffic:
             (row,) = self._rows(index, 1)
             line = record(_texts(row, layout).values(), b"")
             opened = line[: line.rindex(b",") + 1] + b'"' + line[line.rindex(b",") + 1 :]
-            planted.append(Planted(len(clean), opened, ("quote",)))
+            planted.append(Planted(len(clean), opened, ("quote", "truncated")))
             self.planting.story(str(self._month(index)), f"{name} ends within a quoted field")
         header = record(map(layout.spell, layout.columns), layout.newline)
         self.planting.add(
