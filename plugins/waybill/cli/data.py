@@ -1,14 +1,15 @@
-"""Commands about the data: books, waybills, quarantine, contracts."""
+"""Commands about the data: books, waybills, quarantine."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waybill.cli.lookup import dataset_named, datasets_of, domain_of, s3_client
 from waybill.cli.terminal import app, console, failures_in_words
 from waybill.warehouse import LARGEST_INTEGER
 
@@ -25,65 +26,6 @@ if TYPE_CHECKING:
 
     from waybill.contracts import Contract
     from waybill.period import Period
-
-
-def _s3() -> Any:
-    import boto3
-
-    return boto3.client("s3")
-
-
-def _datasets(domain: str) -> dict[str, Contract]:
-    """The domain's datasets, by name. Raises `DataError` if it has none."""
-    from waybill.contracts import load_all, load_domain
-    from waybill.errors import DataError
-
-    datasets = {name: contract for name, contract in load_domain(domain).items() if contract.is_dataset}
-    if not datasets:
-        known = sorted({contract.domain for contract in load_all().values() if contract.is_dataset})
-        raise DataError(f"there is no domain {domain!r} with datasets; there are {', '.join(known)}")
-    return datasets
-
-
-def _dataset(domain: str | None, name: str) -> Contract:
-    """The dataset of this name, or of `domain.name`; in any domain without one.
-
-    Raises `DataError` if there is none, or without a domain several.
-    """
-    from waybill.contracts import load_all
-    from waybill.errors import DataError
-
-    if domain is None and "." in name:
-        domain, _, name = name.partition(".")
-    everywhere = [contract for contract in load_all().values() if contract.is_dataset]
-    named = sorted((contract for contract in everywhere if contract.name == name), key=lambda one: one.domain)
-    if domain is None:
-        if len(named) == 1:
-            return named[0]
-        if named:
-            where = " or ".join(f"--domain {contract.domain}" for contract in named)
-            raise DataError(f"there are several datasets {name!r}: name the domain, {where}")
-        known = ", ".join(sorted(contract.table for contract in everywhere))
-        raise DataError(f"there is no dataset {name!r}; there are {known}")
-    datasets = _datasets(domain)
-    if name not in datasets:
-        elsewhere = "".join(f"; {one.table} is another domain's: --domain {one.domain}" for one in named)
-        raise DataError(f"there is no dataset {name!r} in {domain}; there are {', '.join(datasets)}{elsewhere}")
-    return datasets[name]
-
-
-def _domain_of(period: str) -> str:
-    """The domain whose datasets have periods like this one. Raises `DataError` if there is none, or several."""
-    from waybill.contracts import load_all
-    from waybill.errors import DataError
-    from waybill.period import Period
-
-    cadence = Period.named(period).cadence
-    found = sorted({one.domain for one in load_all().values() if one.is_dataset and one.cadence == cadence})
-    if len(found) != 1:
-        where = " or ".join(f"--domain {domain}" for domain in found) or "no domain has files of one"
-        raise DataError(f"{period} is a {cadence}: name the domain, {where}")
-    return found[0]
 
 
 @app.command()
@@ -121,8 +63,8 @@ def seed(
         raise DataError(
             f"there is no sample data of {domain!r}; there is of {', '.join(one.domain for one in PIPELINES)}"
         )
-    files = pipeline.generate(last or last_period(_s3(), pipeline).key, periods or pipeline.seeded, seed, scale)
-    uploaded = upload(_s3(), settings().raw_bucket, files)
+    files = pipeline.generate(last or last_period(s3_client(), pipeline).key, periods or pipeline.seeded, seed, scale)
+    uploaded = upload(s3_client(), settings().raw_bucket, files)
     console.print(f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content.")
 
 
@@ -154,8 +96,8 @@ def drop(
     if dataset is None:  # what others of the domain refer to is not its main one
         domain = domain or "orders"
         referred = set().union(*references(domain).values())
-        dataset = next((name for name in _datasets(domain) if name not in referred), None)
-    contract = _dataset(domain, dataset or "")
+        dataset = next((name for name in datasets_of(domain) if name not in referred), None)
+    contract = dataset_named(domain, dataset or "")
     domain = contract.domain
     if period is None and not contract.lands_any_time:
         cadence = contract.cadence
@@ -167,7 +109,7 @@ def drop(
     for file in files:  # before any of them is uploaded
         key_of(contract, file, start)
     for file in files:
-        landed = drop_file(_s3(), settings().raw_bucket, contract, file, start)
+        landed = drop_file(s3_client(), settings().raw_bucket, contract, file, start)
         if settings().profile == "dev" and queue:
             announce(boto3.client("sqs"), queue, landed)
         console.print(f"s3://{landed.bucket}/{landed.key}", highlight=False, soft_wrap=True)
@@ -200,12 +142,12 @@ def books(
     from waybill.remedies import remedies
     from waybill.warehouse.connection import connect
 
-    domain = domain or _domain_of(first)
-    cadence = next(iter(_datasets(domain).values())).cadence
+    domain = domain or domain_of(first)
+    cadence = next(iter(datasets_of(domain).values())).cadence
     periods = Period.parse(cadence, first).until(Period.parse(cadence, last))
     with connect() as connection:
         show.show(console, show.books_table(domain, balances(connection, domain, periods), periods))
-        lacking = incomplete(connection, _s3(), domain, periods)
+        lacking = incomplete(connection, s3_client(), domain, periods)
         warnings = file_warnings.of_periods(connection, domain, [one.start for one in periods])
     for line in file_warnings.lines(warnings, _WARNINGS_LISTED):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -265,7 +207,7 @@ def quarantine(
     from waybill.intake.quarantine import open_by_file
     from waybill.warehouse.connection import connect
 
-    contract = _dataset(domain, dataset)
+    contract = dataset_named(domain, dataset)
     with connect() as connection:
         counts, rows, total = open_by_file(connection, contract.table, limit)
     if counts:
@@ -287,7 +229,7 @@ def conflicts(
     from waybill.intake.conflicts import conflicts as find_conflicts
     from waybill.warehouse.connection import connect
 
-    contract = _dataset(domain, dataset)
+    contract = dataset_named(domain, dataset)
     if not contract.is_merged:
         raise DataError(f"{contract.table} has snapshots: of one that does not count no rows are kept")
     with connect() as connection:
@@ -321,7 +263,7 @@ def replay(
     from waybill.provenance import code_version
     from waybill.warehouse.connection import connect
 
-    contract = _dataset(domain, dataset)
+    contract = dataset_named(domain, dataset)
     domain, contracts = contract.domain, load_domain(contract.domain)
     if record and file_id is None:
         raise DataError("--record needs --file-id: records are numbered within a file")
@@ -382,12 +324,12 @@ def withdraw(
     with connect() as connection:
         found = withdrawal.find_loaded(connection, file, domain)
         if accept:
-            withdrawal.require_gone(_s3(), found)
+            withdrawal.require_gone(s3_client(), found)
             withdrawal.accept(connection, found)
             console.print(f"The {found.rows_in} rows of {found.uri} stay.", soft_wrap=True, highlight=False)
             return
         contract = load_all()[found.dataset]
-        done = withdrawal.withdraw(connection, _s3(), contract, found)
+        done = withdrawal.withdraw(connection, s3_client(), contract, found)
         newest = connection.execute(
             "select max(period) from waybill.load_file where dataset = %s", [contract.table]
         ).fetchone()
@@ -414,81 +356,3 @@ def alerts(limit: Limit = 10) -> None:
         counted = connection.execute("select count(*) from waybill.alert").fetchone()
         states = alert_delivery.states(connection, [row[:3] for row in rows])
     console.print(show.alerts_text(rows, states, counted[0] if counted else 0), soft_wrap=True)
-
-
-contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, and try a proposed one.")
-app.add_typer(contract_app, name="contract")
-
-
-@contract_app.command("check")
-@failures_in_words
-def contract_check() -> None:
-    """Check every contract against the standard, Waybill's needs, the SQL files and the warehouse, if there is one."""
-    import psycopg
-
-    from waybill.review import review
-    from waybill.settings import SettingsError, settings
-    from waybill.warehouse.connection import connect
-
-    missing = None
-    try:
-        with connect() as connection:
-            contracts, problems = review(connection)
-    except (psycopg.Error, SettingsError) as error:
-        contracts, problems = review(None)
-        missing = str(error).strip()
-    for contract in contracts:
-        console.print(
-            f"{contract.table} {contract.version}: {len(contract.columns)} columns, {len(contract.checks)} checks"
-        )
-    folder = f"{settings().include_dir.parent}/"
-    for problem in problems:
-        console.print(problem.replace(folder, ""), style="red", markup=False, highlight=False, soft_wrap=True)
-    if missing:
-        text = f"Not compared with the warehouse, and its SQL not planned: {missing}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    elif not problems:
-        console.print(
-            "PostgreSQL accepts the SQL of derived tables and of checks, and it gives what the contracts say."
-        )
-    if problems:
-        raise typer.Exit(1)
-
-
-@contract_app.command("try")
-@failures_in_words
-def contract_try(
-    file: Annotated[Path, typer.Argument(help="The proposed contract.", exists=True, dir_okay=False)],
-    last: Annotated[int, typer.Option(help="Try the newest so many files; 0 for all.", min=0)] = 24,
-) -> None:
-    """Judge files that have landed by a proposed contract: how many rows it rejects that today's accepts, and why."""
-    from datetime import date
-
-    from waybill import show
-    from waybill.contracts import ContractError, load, load_domain
-    from waybill.errors import DataError
-    from waybill.intake.landing import list_landed
-    from waybill.intake.trial import try_contract
-    from waybill.period import Period
-    from waybill.settings import settings
-    from waybill.warehouse.connection import connect
-    from waybill.warehouse.evolution import missing_columns
-
-    proposed = load(file, is_proposal=True)
-    if not proposed.is_dataset:
-        raise DataError(f"{proposed.table} is computed, not loaded: there are no files to try its contract on")
-    today, contracts = _dataset(proposed.domain, proposed.name), load_domain(proposed.domain)
-    bucket = settings().raw_bucket
-    with connect() as connection:
-        landed = list_landed(_s3(), bucket, today, None, Period.of(today.cadence, date(2999, 12, 31)))
-        if landed:
-            trials = try_contract(connection, _s3(), today, proposed, contracts, landed[-last:])
-            show.show(console, show.trial_table(proposed, trials))
-            if 0 < last < len(landed):
-                console.print(f"Tried {show.of_all(last, len(landed))} files, the newest; --last 0 tries all.")
-        else:
-            console.print(f"No file of {today.table} has landed in s3://{bucket}.")
-        try:
-            missing_columns(connection, proposed)
-        except ContractError as error:
-            raise ContractError(f"With this contract the next load stops: {error}") from None

@@ -1,0 +1,198 @@
+"""What is wrong with the options and allowed values of a column: limits that contradict each other or its type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+from uuid import UUID
+
+from waybill.blanks import strip
+from waybill.contracts.contract import numeric_digits
+from waybill.contracts.custom_properties import DATE_FORMS, is_number, values_of
+from waybill.contracts.standard import Problem, Steps
+
+_BITS: Final = {"integer": 32, "bigint": 64}
+_INTEGER_FORMATS: Final = {"integer": "i32", "bigint": "i64"}
+_LOWER: Final = ("minimum", "exclusiveMinimum")
+_UPPER: Final = ("maximum", "exclusiveMaximum")
+
+
+def of_options(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    """What is wrong with the `logicalTypeOptions` of a column of a physical type."""
+    here = (*steps, "logicalTypeOptions")
+    if kind == "uuid":
+        for name in sorted(options.keys() & {"minLength", "maxLength", "pattern"}):
+            yield Problem((*here, name), f"`{name}` is for the physicalType text; a uuid has one form")
+    if kind == "boolean":
+        for name in options:
+            yield Problem((*here, name), f"`{name}` has no meaning for a boolean: remove it")
+    yield from _of_format(options, kind, column, here)
+    if options.get("timezone") is False:
+        yield Problem((*here, "timezone"), "false is not honoured: every timestamptz is an instant. Remove it")
+    if (zone := options.get("defaultTimezone", "UTC")) not in ("UTC", "Etc/UTC"):
+        yield Problem(
+            (*here, "defaultTimezone"),
+            f"{zone!r} is not honoured: an instant without an offset is read as UTC. Remove it; senders in another "
+            "time zone must write the offset",
+        )
+    if options.get("minLength", 0) > options.get("maxLength", math.inf):
+        yield Problem((*here, "minLength"), f"{options['minLength']} is more than maxLength {options['maxLength']}")
+    yield from _of_bounds(options, kind, here)
+
+
+def _of_format(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
+    given = options.get("format")
+    if given is None:
+        return
+    text = f"{given!r} is not honoured"
+    if kind in _INTEGER_FORMATS and given != _INTEGER_FORMATS[kind]:
+        yield Problem(
+            (*here, "format"),
+            f"{text} for {kind}, which is {_INTEGER_FORMATS[kind]}: write that, or change the physicalType; limits go "
+            "into `minimum` and `maximum`",
+        )
+    elif kind == "text" or (kind == "uuid" and given != "uuid"):
+        yield Problem(
+            (*here, "format"),
+            f"{text}: it would say which kind of text the column holds. Write a `pattern`, or the physicalType uuid, "
+            "which goes with `format: uuid`",
+        )
+    elif kind == "date" and (given != "yyyy-MM-dd" or "dateForms" in values_of(column)):
+        yield Problem(
+            (*here, "format"),
+            f"{text}: it would say how dates are written. Write the custom property `dateForms` at the column, with "
+            f"some of {', '.join(DATE_FORMS)}",
+        )
+
+
+def _of_bounds(options: Mapping[str, Any], kind: str, here: Steps) -> Iterator[Problem]:
+    """Limits that are no values of the column's type, or between which no value lies."""
+    read: dict[str, Any] = {}
+    for name in (*_LOWER, *_UPPER):
+        if name in options:
+            try:
+                read[name] = _bound(options[name], kind)
+            except (ValueError, InvalidOperation):
+                yield Problem(
+                    (*here, name), f"{options[name]!r} is no {kind}; write it like {_EXAMPLES.get(kind, '12')}"
+                )
+    if len(read) < len(options.keys() & {*_LOWER, *_UPPER}):
+        return
+    for low in _LOWER:
+        for high in _UPPER:
+            if low not in read or high not in read:
+                continue
+            is_open = low.startswith("exclusive") or high.startswith("exclusive")
+            if read[low] > read[high] or (is_open and read[low] == read[high]):
+                yield Problem((*here, low), f"no value can meet {low} {options[low]} and {high} {options[high]}")
+    smallest, largest = _limits(kind)
+    for name in _LOWER:
+        if name in read and largest is not None and read[name] > largest:
+            yield Problem((*here, name), f"no {kind} is as large as {options[name]}")
+    for name in _UPPER:
+        if name in read and smallest is not None and read[name] < smallest:
+            yield Problem((*here, name), f"no {kind} is as small as {options[name]}")
+
+
+_EXAMPLES: Final = {"date": "'2026-03-31'", "timestamptz": "'2026-03-31T12:00:00Z'"}
+
+
+def _bound(value: Any, kind: str) -> Any:
+    """A limit as a value that can be compared. Raises `ValueError` or `InvalidOperation` if it is none."""
+    if kind == "date":
+        if len(value) != len("2026-03-31"):
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    if kind == "timestamptz":
+        instant = datetime.fromisoformat(value)
+        if instant.tzinfo is None:
+            raise ValueError(value)
+        return instant
+    if not math.isfinite(value):
+        raise ValueError(value)
+    return Decimal(str(value))
+
+
+def _limits(kind: str) -> tuple[Decimal | None, Decimal | None]:
+    """The smallest and largest number of a type, if it is one of numbers."""
+    if digits := numeric_digits(kind):
+        most = Decimal(10) ** (digits[0] - digits[1])
+        return -most, most
+    if kind in _BITS:
+        most = Decimal(2) ** (_BITS[kind] - 1)
+        return -most, most - 1
+    return None, None
+
+
+def of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Problem]:
+    """Allowed values that no value of the column can be."""
+    seen = set()
+    options = column.get("logicalTypeOptions", {})
+    absent = {word.lower() for word in values_of(column).get("nullWords", []) if isinstance(word, str)}
+    for position, item in enumerate(column.get("enum", [])):
+        here, value = (*steps, "enum", position, "value"), item["value"]
+        text = str(value)
+        if (why := _not_of_type(value, kind)) or (why := _outside(value, kind, options)):
+            yield Problem(here, why)
+        elif text in seen:
+            yield Problem(here, f"{value!r} is given twice")
+        elif text.lower() in absent:
+            yield Problem(here, f"{value!r} is also one of the nullWords, so no row can have it")
+        seen.add(text)
+
+
+_READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "text": str,
+    "uuid": UUID,
+    "date": date.fromisoformat,
+    "timestamptz": datetime.fromisoformat,
+}
+
+
+def _not_of_type(value: Any, kind: str) -> str | None:
+    """Why an allowed value is none of the column's type."""
+    if kind in _READERS:
+        return _no_text_of(value, kind)
+    if kind == "boolean":
+        return None if isinstance(value, bool) else f"{value!r} is no boolean: write true or false"
+    digits = numeric_digits(kind) or (0, 0)
+    if not is_number(value) or -int(Decimal(str(value)).normalize().as_tuple().exponent) > digits[1]:
+        return f"{value!r} is no {kind}"
+    return None
+
+
+def _no_text_of(value: Any, kind: str) -> str | None:
+    if not isinstance(value, str):
+        return f"{value!r} is no text as YAML reads it: write it in quotes"
+    if strip(value) != value or not value:
+        return f"{value!r} is empty or has blanks around it, which are trimmed from what arrives"
+    try:
+        _READERS[kind](value)
+    except ValueError:
+        return f"{value!r} is no {kind}"
+    return None
+
+
+def _outside(value: Any, kind: str, options: Mapping[str, Any]) -> str | None:
+    """Which limit of the column an allowed value breaks."""
+    if isinstance(value, str) and kind == "text":
+        if not options.get("minLength", 0) <= len(value) <= options.get("maxLength", math.inf):
+            return f"{value!r} breaks minLength or maxLength of the column, so no row can have it"
+        return None
+    if kind in ("boolean", "uuid", "timestamptz"):
+        return None
+    read = _bound(value, kind)
+    smallest, largest = _limits(kind)
+    is_inside = (smallest is None or read >= smallest) and (largest is None or read <= largest)
+    holds = {
+        "minimum": lambda bound: read >= bound,
+        "exclusiveMinimum": lambda bound: read > bound,
+        "maximum": lambda bound: read <= bound,
+        "exclusiveMaximum": lambda bound: read < bound,
+    }
+    if is_inside and all(holds[name](_bound(options[name], kind)) for name in holds if name in options):
+        return None
+    return f"{value!r} breaks the limits of the column, so no row can have it"
