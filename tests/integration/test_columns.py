@@ -137,6 +137,14 @@ def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> N
     assert warnings(orders) == {}
 
 
+@pytest.mark.parametrize("name", ["\ud800", "a\0b"], ids=ascii)
+def test_a_name_of_a_json_member_that_no_text_can_hold_is_told(name: str, orders: Orders) -> None:
+    fields = dict(zip(HEADER.split(","), str(Line()).split(","), strict=True))
+    take_in(orders, orders.land(DAY, "a.jsonl", json.dumps({**fields, name: "x"}).encode()))
+    escaped = json.dumps(name)[1:-1]
+    assert warnings(orders) == {"a.jsonl": [f"the column {escaped!r} is unknown and was not loaded"]}
+
+
 def test_unknown_members_of_json_and_keys_of_no_record_are_columns(orders: Orders) -> None:
     names = [column.name for column in LINES.delivered_columns]
     order = dict(zip(["order_id", *names], ["1", *names], strict=False)) | {

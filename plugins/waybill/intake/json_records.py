@@ -25,6 +25,8 @@ _BLANKS = re.compile(r"[ \t\r\n]*")
 _BLANK_BYTES = b" \t\r\n"
 _UNKNOWN_NOTED = 100
 _UNKNOWN_CHARACTERS = 100
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What JSON can escape and PostgreSQL's text cannot hold: NUL and half a surrogate pair."""
 
 
 class _Number(str):
@@ -42,14 +44,14 @@ class MemberNames:
     columns: set[str] = field(default_factory=set)
     """Columns of the contract that stand in some record."""
     unknown: set[str] = field(default_factory=set)
-    """Names of other members; of many the first ones."""
+    """Names of other members, with JSON's escape for what no text can hold; of many the first ones."""
 
     def note(self, name: str, column: str | None) -> None:
         """Note a member and the column that it is, if it is one."""
         if column is not None:
             self.columns.add(column)
         elif len(self.unknown) < _UNKNOWN_NOTED:
-            self.unknown.add(name[:_UNKNOWN_CHARACTERS])
+            self.unknown.add(_NO_TEXT.sub(lambda found: json.dumps(found[0])[1:-1], name[:_UNKNOWN_CHARACTERS]))
 
 
 def _no_constant(name: str) -> None:
