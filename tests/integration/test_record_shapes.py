@@ -130,6 +130,17 @@ def test_a_table_behind_the_first_is_not_loaded(order: list[int], width: int, ar
     assert (arrivals.rejects(), arrivals.orders()) == (expected, ["1", "3"])
 
 
+@pytest.mark.parametrize("file_is_camel", [False, True])
+def test_a_table_with_its_header_in_camel_case_is_not_loaded(file_is_camel: bool, arrivals: Arrivals) -> None:
+    camel = [name.title().replace(" ", "") for name in HEADER.split(",")]
+    order = [11, *range(1, 11), 0, *range(12, 16)]  # order and product change places: both are text
+    other = HEADER.split(",") if file_is_camel else camel
+    cells = str(Line("2")).split(",")
+    text = lines(Line("1"), ",".join(other[place] for place in order), ",".join(cells[place] for place in order))
+    arrivals.load(text.replace(HEADER.encode(), ",".join(camel).encode(), 1) if file_is_camel else text)
+    assert (arrivals.rejects(), arrivals.orders()) == ({2: ["header"], 3: ["second_table"]}, ["1"])
+
+
 def test_concatenated_files_are_loaded_but_for_the_header_between_them(arrivals: Arrivals) -> None:
     books = arrivals.load_field("25_concatenated/cat.csv")
     assert (books.rows_in, books.inserted, arrivals.rejects()) == (61, 60, {31: ["header"]})

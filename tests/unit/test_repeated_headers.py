@@ -27,6 +27,8 @@ def reasons(*records: list[str]) -> list[str | None]:
         [name.upper() for name in HEADER],
         [f" {name}\u00a0" for name in HEADER],
         ["order_id", "order-date", "city", "ship.mode", "price"],
+        ["orderId", "OrderDate", "City", "ShipMode", "price"],
+        ["ORDERID", "ORDERDATE", "CITY", "SHIPMODE", "PRICE"],
         [*HEADER, "", ""],
     ],
 )
@@ -38,6 +40,7 @@ def test_the_header_again_is_a_header_and_the_rows_after_it_are_rows(repeated: l
     "other",
     [
         [HEADER[1], HEADER[0], *HEADER[2:]],
+        ["orderDate", "orderId", "shipMode"],
         HEADER[:-1],
         [*HEADER, "col1"],
         [*HEADER[:-1], "Amount"],

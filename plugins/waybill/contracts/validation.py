@@ -225,7 +225,7 @@ def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Co
     """The condition that a row may be a header: two of its fields, or its only one, are among the `names`."""
     raws = [identifier(f"raw_{name}") for name in contract.names if present(name)]
     # Not a list: DuckDB makes a join of that, which looks at every row.
-    words = "|".join(re.escape(name).replace("_", r"[\s_.\-]+") for name in sorted(names))
+    words = "|".join(re.escape(name).replace("_", r"[\s_.\-]*") for name in sorted(names))
     pattern = literal(f"(?i)({words})")
     hits = " + ".join(f"coalesce(regexp_full_match({stripped(raw)}, {pattern}), false)::integer" for raw in raws)
     condition = f"{hits} >= {min(2, len(raws))}"

@@ -12,7 +12,7 @@ from typing import Literal
 from waybill.blanks import strip
 from waybill.intake.spellings import normalise
 
-_SEPARATORS = ("_", " ", "-", ".")
+_SEPARATORS = ("_", " ", "-", ".", "")
 
 
 def _as_written(names: Collection[str]) -> set[str]:
@@ -26,8 +26,9 @@ class RepeatedHeaders:
     def __init__(self, header: Sequence[str], names: Collection[str]) -> None:
         """`names` are the normalised names by which columns are known."""
         self._header = _names(header)
-        self._known = {*names, *self._header} - {""}
-        self._written = _as_written(self._known)
+        known = {*names, *map(normalise, header)} - {""}
+        self._known = set(map(_compared, known))
+        self._written = _as_written(known)
         self._in_other_table = False
 
     def reason(self, fields: Sequence[str]) -> Literal["header", "second_table"] | None:
@@ -55,9 +56,14 @@ class RepeatedHeaders:
         return len(known) >= 4 and 3 * len(others) <= len(known) and not any(_is_value(name) for name in others)
 
 
+def _compared(name: str) -> str:
+    """A normalised name as headers are compared here: `orderId` and `ORDERID` are `order_id`, too."""
+    return name.replace("_", "") or name
+
+
 def _names(fields: Sequence[str]) -> list[str]:
-    """The normalised fields without empty ones at the end."""
-    names = [normalise(field) for field in fields]
+    """The fields as they are compared, without empty ones at the end."""
+    names = [_compared(normalise(field)) for field in fields]
     while names and not names[-1]:
         names.pop()
     return names
