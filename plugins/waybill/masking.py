@@ -17,6 +17,8 @@ from waybill.contracts import Column, Contract
 from waybill.settings import SettingsError, settings
 
 RESTRICTED: Final = "restricted"
+MASK: Final = "***"
+"""What messages show in place of a value that may be a restricted one."""
 CHARACTERS: Final = 32
 _BLOCK_BYTES = 64  # of SHA-256
 # PostgreSQL has SHA-256 built in; HMAC would need an extension. The padded keys are settings of the transaction,
@@ -25,6 +27,11 @@ _PSEUDONYM = """left(encode(sha256(
   decode(current_setting('waybill.mask_outer'), 'hex')
   || sha256(decode(current_setting('waybill.mask_inner'), 'hex') || convert_to({}::text, 'UTF8'))
 ), 'hex'), {}) as {}"""
+
+
+def has_restricted(contract: Contract) -> bool:
+    """Whether a column of the contract is restricted."""
+    return any(column.classification == RESTRICTED for column in contract.columns)
 
 
 def masked_columns(contract: Contract) -> list[Column]:

@@ -46,6 +46,22 @@ def test_restricted_values_are_masked_in_every_place(landing: Landing, amend: Am
     assert "Secret" not in message + json.dumps(kept)
 
 
+@pytest.mark.parametrize(
+    ("first", "hint"),
+    [
+        ("1,1,Secret,Startup,Retail,DE,2020-01-31", "the file may lack its header"),
+        ("1;1;Secret;Startup;Retail;DE;2020-01-31", "the file may lack its header"),
+        ('1,1,"Secret" x,Startup,Retail,DE,2020-01-31', "the first record is no CSV header: ***"),
+    ],
+)
+def test_a_row_in_place_of_the_header_is_masked(first: str, hint: str, landing: Landing, amend: Amend) -> None:
+    amend("customers", "classification: confidential", "classification: restricted")
+    message = landing.refuse("customers", csv_body(first, customer_rows(2)))
+    assert hint in message
+    assert "***" in message
+    assert "Secret" not in message
+
+
 def test_values_that_no_message_can_hold_are_cut_and_escaped(landing: Landing) -> None:
     rows = [f"{'9' * 70},1,A,Startup,Retail,DE,2020-01-31", '"1\r\n2",1,B,Startup,Retail,DE,2020-01-31']
     message = landing.refuse("customers", csv_body(CUSTOMERS, rows))

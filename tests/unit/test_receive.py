@@ -65,6 +65,11 @@ def test_a_column_that_stands_twice_is_refused_even_under_two_names() -> None:
         match_header("file", [*CUSTOMERS.split(","), "Cust ID"], CONTRACT)
 
 
+def test_a_header_without_any_name_is_shown_and_may_be_missing() -> None:
+    with pytest.raises(DataError, match=r"the header is: 1, 1, A; none of its fields is the name of a column, so the"):
+        match_header("file", ["1", "1", "A"], CONTRACT)
+
+
 def test_every_missing_required_column_is_named() -> None:
     with pytest.raises(
         DataError, match=r"file: .*missing: customer_name, country; the header is: customer_id, account_id"

@@ -17,8 +17,8 @@ from psycopg.rows import dict_row
 from waybill.contracts import Contract
 from waybill.intake import file_warnings
 from waybill.intake.landing import LandedFile
-from waybill.intake.refusal import EXAMPLES, MASK
-from waybill.masking import RESTRICTED
+from waybill.intake.refusal import EXAMPLES
+from waybill.masking import MASK, RESTRICTED
 from waybill.warehouse.file_order import comes_before, order_sql
 from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, relation, superseded_relation
 

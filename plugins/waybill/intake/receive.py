@@ -35,6 +35,7 @@ from waybill.intake.json_records import MemberNames, is_json, write_lines
 from waybill.intake.landing import LandedFile
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
+from waybill.masking import MASK, has_restricted
 
 CHUNK_BYTES = 2**20
 _CONTEXT_BYTES = 100
@@ -158,17 +159,18 @@ def match_header(name: str, header: list[str], contract: Contract, hint: str = "
     """The contract's column for each header field, by name and by the contract's synonyms.
 
     Raises `DataError` for a column that stands twice or a required one that is missing; then `hint` says why it may be.
+    The first record of a file without a header is a row: its values are masked if the contract has restricted columns.
     """
     spellings = spellings_of(contract)
     columns = [find_column(spellings, field) for field in header]
     present = [column for column in columns if column]
+    shown = ", ".join(header)[:500] if present or not has_restricted(contract) else MASK
+    if not present and not hint:
+        hint = "; none of its fields is the name of a column, so the file may lack its header"
     if doubled := sorted({column for column in present if present.count(column) > 1}):
         raise DataError(f"{name}: the header has {', '.join(doubled)} more than once: {', '.join(header)}")
     if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
-        raise DataError(
-            f"{name}: required columns are missing: {', '.join(missing)}; the header is: "
-            f"{', '.join(header)[:500]}{hint}"
-        )
+        raise DataError(f"{name}: required columns are missing: {', '.join(missing)}; the header is: {shown}{hint}")
     return columns
 
 
@@ -204,7 +206,9 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
     if not well_formed or "\0" in line:
         if "\r" in line:
             hint = "; lines must end in a line feed, not in a carriage return alone"
-        raise DataError(f"{name}: the first record is no CSV header: {line[:200]!r}{hint}")
+        is_header = any(is_name(field.strip('"')) for field in line.split(","))
+        shown = repr(line[:200]) if is_header or not has_restricted(contract) else MASK
+        raise DataError(f"{name}: the first record is no CSV header: {shown}{hint}")
     header = read_fields(line)
     if quote := other_quotes(header, is_name):
         raise DataError(

@@ -12,11 +12,10 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import quarantine
-from waybill.masking import RESTRICTED
+from waybill.masking import MASK, RESTRICTED
 
 EXAMPLES: Final = 3
 """How many records stand for all that broke a rule."""
-MASK: Final = "***"
 _RULES_LISTED = 10
 _CHARACTERS = 60
 
