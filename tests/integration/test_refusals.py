@@ -107,6 +107,20 @@ def test_a_snapshot_sent_again_is_held_against_what_it_replaces(landing: Landing
         landing.take_in("customers", MONTH)
 
 
+def test_a_snapshot_sent_again_is_held_against_the_period_before_too(landing: Landing) -> None:
+    landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
+    key = landing.load("customers", csv_body(CUSTOMERS, customer_rows(30)))
+    assert warnings(landing, key) == []
+    for rows in (16, 15):
+        landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(rows)))
+        landing.take_in("customers", MONTH)
+        [(kind, text)] = warnings(landing, key)
+        assert (kind, f"the snapshot has {rows} rows, the one before it has 43" in text) == ("shrunk", True)
+    landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(4)))
+    with pytest.raises(Refusal, match="the snapshot has 4 rows, the one before it has 43"):
+        landing.take_in("customers", MONTH)
+
+
 REASONS = ("type:customer_id", "length:customer_name", "conflict")
 REJECTS = st.dictionaries(st.integers(1, 40), st.lists(st.sampled_from(REASONS), min_size=1, unique=True), max_size=30)
 

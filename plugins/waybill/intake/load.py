@@ -237,12 +237,17 @@ def _check_snapshot(connection: Connection, received: ReceivedFile, contract: Co
 
 
 def snapshot_rows(connection: Connection, contract: Contract, period: Period) -> int:
-    """How many rows of a snapshot are in force at the end of a period, by what is loaded by now."""
-    counted = connection.execute(
-        sql.SQL("select count(*) from {}({})").format(as_of_function(contract), sql.Literal(period.end))
+    """How many rows a snapshot of a period is held against: those in force at its start or its end, by what is loaded.
+
+    The greater of the two: a snapshot that is sent again and again must not shrink step by step without a word.
+    """
+    counts = connection.execute(
+        sql.SQL("select (select count(*) from {0}({1})), (select count(*) from {0}({2}))").format(
+            as_of_function(contract), sql.Literal(period.start), sql.Literal(period.end)
+        )
     ).fetchone()
-    assert counted
-    return int(counted[0])
+    assert counts
+    return int(max(counts))
 
 
 def apply_incoming(
