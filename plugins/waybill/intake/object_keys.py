@@ -35,11 +35,14 @@ _TIME_WORDS = frozenset(
         *("m", "mm", "mon", "mth", "month", "months", "ym", "yyyymm", "yearmonth"),
         *("w", "wk", "week", "weeks"),
         *("d", "dd", "day", "days", "dt", "ds", "date", "ymd", "yyyymmdd", "period", "time", "timestamp", "ts"),
+        *("jahr", "quartal", "monat", "woche", "datum", "annee", "trimestre", "mois", "semaine", "jour"),
     ]
 )
 _MONTHS = (
     "jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|"
-    "dec(ember)?"
+    "dec(ember)?|"
+    "januar|j\u00e4nner|februar|m\u00e4r|m(\u00e4|ae)rz|mai|juni|juli|okt(ober)?|dez(ember)?|"
+    "janvier|f[e\u00e9]vrier|mars|avril|juin|juillet|ao[u\u00fb]t|septembre|octobre|novembre|d[e\u00e9]cembre"
 )
 _DATE_LIKE = re.compile(
     r"(?<![^\W_])(19|20|21)\d\d(?!\d)"  # a year that stands alone: 2026, 2026-03-05, 05.03.2026, 2026W13
@@ -49,7 +52,8 @@ _DATE_LIKE = re.compile(
     r"|(?<!\d)(0[1-9]|[12]\d|3[01])(0[1-9]|1[0-2])\d\d(?!\d)"  # 050326
     r"|(?<![^\W_])\d{1,4}[-._: ]\d{1,2}[-._: ]\d{1,4}(?!\d)"  # 5-3-26
     r"|^(years?|yr|months?|mon|days?|dt|date|weeks?|wk|quarters?|qtr|period)[\W_]*\d"  # Month03, day-5
-    r"|^(w|kw|cw|q)[\W_]?\d{1,2}$"  # W13, Q1
+    r"|^(w|kw|cw|q|fy|gj)[\W_]?\d{1,2}$"  # W13, Q1, FY26
+    r"|^(fy|gj)[\W_]?(19|20|21)\d\d$"  # FY2026
     rf"|^[\d\W_]*({_MONTHS})[\d\W_]*$",  # 03-March, Mar26
     re.IGNORECASE,
 )
