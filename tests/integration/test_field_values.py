@@ -288,6 +288,13 @@ def test_what_programs_write_for_a_missing_value_is_no_value(empty_connection: C
     assert stored(empty_connection, "postal_code")["C14c"] is None
 
 
+def test_errors_of_spreadsheets_in_other_languages_are_no_values(empty_connection: Connection) -> None:
+    errors = ["#NV", "#WERT!", "#BEZUG!", "#VALEUR!", "#NOM?", "#\u00a1REF!", "#N/D", "#SPILL!"]
+    load(empty_connection, body(*(Line(order=text, region=text) for text in [*errors, "#1 in Leeds"])))
+    assert rejects(empty_connection, "region").keys() == {*errors}
+    assert stored(empty_connection, "region") == {"#1 in Leeds": "#1 in Leeds"}
+
+
 def test_identifiers_that_a_spreadsheet_mangled_are_what_the_file_says(empty_connection: Connection) -> None:
     text = (FIELD / "13_excel_ids/excel.csv").read_bytes()
     load(empty_connection, text)
@@ -371,7 +378,14 @@ def test_a_text_may_have_lines_and_tabs_and_a_key_may_not(character: str, empty_
     assert rejects(empty_connection, "order_id") == {f"b{character}c": ["control:order_id"]}
 
 
-@pytest.mark.parametrize("character", ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202e"], ids=ascii)
+@pytest.mark.parametrize(
+    "character",
+    [
+        *("\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202e", "\u034f", "\u115f", "\u1160", "\u17b5"),
+        *("\u180b", "\u180f", "\u2800", "\u3164", "\ufe0f", "\uffa0", "\U000e0100"),
+    ],
+    ids=ascii,
+)
 def test_what_nobody_sees_does_not_tell_keys_apart(character: str, empty_connection: Connection) -> None:
     load(
         empty_connection,

@@ -40,6 +40,13 @@ PLACEHOLDERS = (
     "#DIV/0!",
     "#NUM!",
     "#NULL!",
+    "#ERROR!",
+    "#SPILL!",
+    "#CALC!",
+    *("#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "#\u00dcBERLAUF!"),  # German
+    *("#VALEUR!", "#NOM?", "#NOMBRE!", "#NUL!", "#PROPAGATION!"),  # French
+    *("#N/D", "#\u00a1VALOR!", "#\u00a1REF!", "#\u00bfNOMBRE?", "#\u00a1NUM!", "#\u00a1DIV/0!"),  # Spanish
+    *("#VALORE!", "#RIF!", "#NOME?"),  # Italian
 )
 """What programs write in place of a text that is missing or could not be computed."""
 
@@ -91,8 +98,10 @@ def _own_rules(column: Column, period: Period) -> list[tuple[str, str]]:
 
 def _is_no_placeholder(value: str) -> str:
     # Not a list of them, which DuckDB makes a join of.
-    words, longest = "|".join(map(re.escape, PLACEHOLDERS)), max(map(len, PLACEHOLDERS))
-    return f"case when strlen({value}) > {longest} then true else not regexp_full_match({value}, {literal(words)}) end"
+    words = literal("|".join(map(re.escape, PLACEHOLDERS)))
+    longest = max(len(word) for word in PLACEHOLDERS if not word.startswith("#"))
+    is_none = f"strlen({value}) > {longest} and not starts_with({value}, '#')"  # cheap, and true of nearly all values
+    return f"case when {is_none} then true else not regexp_full_match({value}, {words}) end"
 
 
 def _plausible(column: Column, period: Period) -> list[str]:

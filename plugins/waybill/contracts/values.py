@@ -29,8 +29,13 @@ _FORMS = {
     "boolean": "(?i:true|false|t|f|1|0)",
     "uuid": "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
 }
+# Besides format characters: joiners, fillers, variation selectors and the blank of Braille.
+_INVISIBLE = (
+    r"\x{34f}\x{115f}\x{1160}\x{17b4}\x{17b5}\x{180b}-\x{180f}\x{2800}\x{3164}\x{fe00}-\x{fe0f}\x{ffa0}"
+    r"\x{e0100}-\x{e01ef}"
+)
 _CONTROLS = {
-    "none": r"\p{Cc}\p{Cf}\x{2028}\x{2029}",
+    "none": rf"\p{{Cc}}\p{{Cf}}\x{{2028}}\x{{2029}}{_INVISIBLE}",
     "layout": r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}",
     "any": r"\x00",
 }
