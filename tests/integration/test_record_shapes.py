@@ -95,6 +95,26 @@ def test_lines_that_may_be_the_rest_of_a_quoted_field_are_no_rows(arrivals: Arri
     assert (books.rows_in, arrivals.orders()) == (5, ["0", "3"])
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("malformed", ["", "x,y"], ids=["regular", "with a malformed record"])
+def test_rows_between_two_stray_quotes_are_told(malformed: str, ending: str, arrivals: Arrivals) -> None:
+    first, last = str(Line("1")).replace("Seattle", '"Seattle'), str(Line("2")).replace("Seattle", 'Seattle"')
+    rows = [Line("0"), first, last, Line("3"), *filter(None, [malformed])]
+    books = arrivals.load(lines(*rows).replace(b"\n", ending.encode()))
+    assert (books.inserted, arrivals.orders()) == (3, ["0", "1", "3"]), "a field may have lines: this is a record"
+    assert arrivals.warnings() == {
+        "quotes": f"1 of {3 + bool(malformed)} records (first: record 2) has a quoted field with line ends, and its "
+        "lines look like records of their own: quotes may be missing there, and rows may be hidden in a field. Compare "
+        "it with the export, and send the file again if it is so"
+    }
+
+
+def test_texts_of_several_lines_are_no_rows_between_stray_quotes(arrivals: Arrivals) -> None:
+    texts = ['"Seattle\nNorth"', '"Seattle, WA\nUnited States, America"', '"a,b,c\n\nd,e,f"']
+    arrivals.load(lines(*(str(Line(f"{n}")).replace("Seattle", text) for n, text in enumerate(texts))))
+    assert (arrivals.warnings(), arrivals.orders()) == ({}, ["0", "1", "2"])
+
+
 # --- headers and other tables -------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Warn about loaded files whose form is odd: cut off, in another encoding, or with decimal commas."""
+"""Warn about loaded files whose form is odd: cut off, stray quotes, another encoding, or decimal commas."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ def warn_of_form(connection: Connection, received: ReceivedFile, file_id: int, m
             f"send the file again if it was"
         )
         file_warnings.add(connection, file_id, "truncated", message)
+    if rows := received.of_several:
+        has, it, its = ("has", "it", "its") if rows == 1 else ("have", "them", "their")
+        message = (
+            f"{_records(rows, received.first_of_several, received)} {has} a quoted field with line ends, and {its} "
+            f"lines look like records of their own: quotes may be missing there, and rows may be hidden in a field. "
+            f"Compare {it} with the export, and send the file again if it is so"
+        )
+        file_warnings.add(connection, file_id, "quotes", message)
     if others := [reject.record for reject in malformed if "encoding" in reject.reasons]:
         message = f"{_of(len(others), others[0], received)} not UTF-8 and rejected.{received.hint}"
         file_warnings.add(connection, file_id, "encoding", message)
@@ -47,4 +55,8 @@ def warn_of_form(connection: Connection, received: ReceivedFile, file_id: int, m
 
 
 def _of(rows: int, first: int, received: ReceivedFile) -> str:
-    return f"{rows} of {received.rows_in} records (first: record {first}) {'is' if rows == 1 else 'are'}"
+    return f"{_records(rows, first, received)} {'is' if rows == 1 else 'are'}"
+
+
+def _records(rows: int, first: int, received: ReceivedFile) -> str:
+    return f"{rows} of {received.rows_in} records (first: record {first})"

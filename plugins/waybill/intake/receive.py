@@ -67,6 +67,9 @@ class ReceivedFile:
     """Of a JSON file the names of its members, once its records were read."""
     lacks_line_end: bool = False
     """The last record has no line end, although the header or a record before it has one."""
+    of_several: int = 0
+    """Records with a field over line ends that look like several records."""
+    first_of_several: int = 0
     likely_encoding: str | None = None
     """Of a file that is not UTF-8 throughout: what its other text is likely written in."""
     column_names: frozenset[str] = frozenset()
@@ -296,6 +299,8 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
         header,
         is_regular=is_text and counter.is_regular,
         lacks_line_end=counter.lacks_line_end,
+        of_several=counter.of_several,
+        first_of_several=counter.first_of_several,
         likely_encoding=encoding,
         column_names=column_names,
     )

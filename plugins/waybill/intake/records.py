@@ -117,6 +117,11 @@ class RecordCounter:
         self._has_irregular = False
         self.lacks_line_end = False
         """Once finished: whether the last record has no line end."""
+        self.of_several = 0
+        """Records that look like several: with a field over line ends, between which there are as many commas as in
+        the header, and that more than once."""
+        self.first_of_several = 0
+        """The number of the first one."""
 
     @property
     def is_regular(self) -> bool:
@@ -150,10 +155,17 @@ class RecordCounter:
             self.rows += 1
             self._commas += _count_fields(text[start:end]) - 1
             self._has_irregular |= match is None or text.startswith(codecs.BOM_UTF8, start)
+            if match and text.find(b"\n", start, end - 1) >= 0 and self._looks_like_several(text[start:end]):
+                self.of_several += 1
+                self.first_of_several = self.first_of_several or self.rows
             position = end
         cut = max(text.rfind(b"\n", position) + 1, position)
         self._take_lines(text[position:cut])
         self._tail = text[cut:]
+
+    def _looks_like_several(self, record: bytes) -> bool:
+        """Whether two lines of a record have as many commas as a record has: quotes may be missing around them."""
+        return sum(line.count(b",") == self._fields - 1 > 0 for line in record.split(b"\n")) > 1
 
     def _take_lines(self, text: bytes) -> None:
         """Count in whole lines without quotes."""
