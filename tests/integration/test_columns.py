@@ -137,6 +137,37 @@ def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> N
     assert warnings(orders) == {}
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_column_of_which_a_file_sent_again_has_no_value_is_told(name: str, orders: Orders) -> None:
+    names = HEADER.split(",")
+
+    def land(*lines: Line) -> None:
+        text = csv_body(HEADER, map(str, lines))
+        if name.endswith("jsonl"):
+            rows = (dict(zip(names, str(line).split(","), strict=True)) for line in lines)
+            text = "".join(json.dumps(row).replace('""', "null") + "\n" for row in rows).encode()
+        take_in(orders, orders.land(DAY, name, text))
+
+    def told() -> list[tuple[str, str]]:
+        return orders.connection.execute(
+            "select kind, message from waybill.file_warning inner join waybill.load_file using (file_id) "
+            "where status = 'loaded'"
+        ).fetchall()
+
+    land(Line("1"), Line("2"), Line("3", ship_mode=""))
+    land(Line("1"), Line("2", ship_mode=""), Line("3", ship_mode=""))
+    assert told() == []
+    land(Line("1", ship_mode=""), Line("2", ship_mode=""))
+    [(kind, message)] = told()
+    assert kind == "emptied"
+    assert message == (
+        "the column ship_mode has no value in any row, and 1 row of the version before had one; it is null in every "
+        "row of this file. If the export lost the column, send the file again"
+    )
+    land(Line("1", ship_mode=""), Line("2", ship_mode="", quantity="3"))
+    assert told() == [], "the version before had none, either"
+
+
 @pytest.mark.parametrize("name", ["\ud800", "a\0b"], ids=ascii)
 def test_a_name_of_a_json_member_that_no_text_can_hold_is_told(name: str, orders: Orders) -> None:
     fields = dict(zip(HEADER.split(","), str(Line()).split(","), strict=True))

@@ -15,6 +15,7 @@ from waybill.intake import file_warnings
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.spellings import normalise
 from waybill.warehouse.file_order import order_sql, place_of_sql, place_sql
+from waybill.warehouse.schema import columns_sql, relation, superseded_relation
 
 KIND: Final = "columns"
 FILES_COMPARED: Final = 100
@@ -159,6 +160,46 @@ def warn(connection: Connection, contract: Contract, file_id: int, odd: OddColum
             earlier = _earlier(connection, contract, place_of_sql(contract, later_id), replaces)
             now = find_odd(contract, brought, ignored, earlier)
             file_warnings.replace(connection, later_id, KIND, [*now.errors, *now.warnings])
+
+
+def warn_of_emptied(
+    connection: Connection, contract: Contract, file_id: int, replaces: int | None, brought: Collection[str] | None
+) -> None:
+    """Record a warning for each column of which a file that is sent again has no value, and its older version had.
+
+    Reads the temporary table `incoming`, before its rows are merged.
+    """
+    optional = [column.name for column in contract.delivered_columns if not column.required]
+    names = [name for name in optional if name in (brought or ())]
+    if replaces is None or not names or contract.load_mode == "snapshot":
+        return
+    counts = sql.SQL(", ").join(sql.SQL("count({})").format(sql.Identifier(name)) for name in names)
+    now = connection.execute(sql.SQL("select count(*), {} from incoming").format(counts)).fetchone()
+    assert now
+    rows, *values = now
+    if not rows or all(values):
+        return
+    before = connection.execute(
+        sql.SQL(
+            "select {counts} from (select {names} from {table} where _file_id = {file} "
+            "union all select {names} from {superseded} where _file_id = {file}) as older"
+        ).format(
+            counts=counts,
+            names=columns_sql(names),
+            table=relation(contract),
+            superseded=superseded_relation(contract),
+            file=sql.Literal(replaces),
+        )
+    ).fetchone()
+    assert before
+    for name, has_value, had_values in zip(names, values, before, strict=True):
+        if had_values and not has_value:
+            rows_before = f"{had_values} row{'' if had_values == 1 else 's'} of the version before"
+            message = (
+                f"the column {name} has no value in any row, and {rows_before} had one; it is null in every row of "
+                f"this file. If the export lost the column, send the file again"
+            )
+            file_warnings.add(connection, file_id, "emptied", message)
 
 
 def _earlier(connection: Connection, contract: Contract, place: sql.Composed, replaces: int | None) -> dict[str, str]:

@@ -176,6 +176,7 @@ def _load(
             _check_snapshot(connection, received, contract, file_id)
         if repeated := repeated_lines.find_repeated(connection, contract, staging):
             file_warnings.add(connection, file_id, repeated_lines.KIND, repeated)
+        columns.warn_of_emptied(connection, contract, file_id, replaces, received.brought)
         days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
         if staging.fresh:
             days |= changes.days_of_partition(connection, contract, landed.period, staging.fresh)
