@@ -321,3 +321,33 @@ def test_a_line_of_types_below_the_header_is_rejected(arrivals: Arrivals) -> Non
     books = arrivals.load_field("24_header_forms/twoheaders.csv")
     assert (books.rejected, books.inserted) == (1, books.rows_in - 1)
     assert "type:order_date" in arrivals.rejects()[1]
+
+
+@pytest.mark.parametrize(
+    ("city", "told"),
+    [
+        ("K\ufffdln", "the file has the character U+FFFD, "),
+        ("K\u00c3\u00b6ln", "the file has text that looks encoded in UTF-8 twice, "),
+        ("it\u00e2\u20ac\u2122s", "the file has text that looks encoded in UTF-8 twice, "),
+        ("K\u00f6ln, S\u00c3O PAULO, \u00c2NGELA, \u20ac 5", None),
+    ],
+)
+@pytest.mark.parametrize("row", [0, 40_000])
+def test_text_that_the_sender_damaged_is_told(city: str, told: str | None, row: int, arrivals: Arrivals) -> None:
+    lines = [str(Line(order=str(number))) for number in range(40_002)]
+    lines[row] = str(Line(order="X", region=f'"{city}"'))
+    arrivals.load("\n".join([HEADER, *lines, ""]).encode(), "damaged.csv")
+    messages = [
+        message for (message,) in arrivals.connection.execute("select message from waybill.file_warning").fetchall()
+    ]
+    assert len(messages) == (told is not None)
+    assert all(message.startswith(told or "") for message in messages)
+
+
+def test_a_record_like_a_header_of_another_table_is_told(arrivals: Arrivals) -> None:
+    header = ",".join(f"Spalte {number}" for number in range(HEADER.count(",") + 1))
+    lines = [str(Line(order=str(number))) for number in range(40)]
+    arrivals.load("\n".join([HEADER, *lines[:39], header, lines[39], ""]).encode(), "two.csv")
+    assert arrivals.warnings_of("two.csv") == {"header"}
+    arrivals.load("\n".join([HEADER, *lines, header, ""]).encode(), "last.csv")
+    assert "header" not in arrivals.warnings_of("last.csv")

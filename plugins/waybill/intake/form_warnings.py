@@ -1,4 +1,4 @@
-"""Warn about loaded files whose form is odd: cut off, stray quotes, another encoding, or decimal commas."""
+"""Warn about loaded files whose form is odd: cut off, stray quotes, lost characters, decimal commas, other tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from psycopg import Connection
 
+from waybill.contracts import Contract
 from waybill.intake import file_warnings
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.validate import Reject
@@ -22,7 +23,17 @@ order by 1
 """
 
 
-def warn_of_form(connection: Connection, received: ReceivedFile, file_id: int, malformed: Sequence[Reject]) -> None:
+# A header has text in every column; a row of the file with as many faults is read the same way.
+_LIKE_A_HEADER = """
+select count(*), min(record)
+from waybill.quarantine
+where file_id = %s and record < %s and reasons @> %s::text[]
+"""
+
+
+def warn_of_form(
+    connection: Connection, contract: Contract, received: ReceivedFile, file_id: int, malformed: Sequence[Reject]
+) -> None:
     """Record the warnings about the form of a file, in the transaction that loads it.
 
     `malformed` are its records that are none. Its other rejects are in quarantine by now.
@@ -46,6 +57,18 @@ def warn_of_form(connection: Connection, received: ReceivedFile, file_id: int, m
     if others := [reject.record for reject in malformed if "encoding" in reject.reasons]:
         message = f"{_of(len(others), others[0], received)} not UTF-8 and rejected.{received.hint}"
         file_warnings.add(connection, file_id, "encoding", message)
+    if received.damaged_text:
+        message = f"the file has {received.damaged_text}. Correct the encoding of the export and send the file again"
+        file_warnings.add(connection, file_id, "encoding", message)
+    typed = [f"type:{one.name}" for one in contract.columns if one.physical_type != "text" and received.has(one.name)]
+    if len(typed) > 1:
+        rows, first = connection.execute(_LIKE_A_HEADER, (file_id, received.rows_in, typed)).fetchall()[0]
+        if rows:
+            message = (
+                f"{_of(rows, first, received)} rejected with text in every column of numbers and dates, like a "
+                f"header: the records after it may belong to another table. Compare them with the export"
+            )
+            file_warnings.add(connection, file_id, "header", message)
     for column, rows, first in connection.execute(_DECIMAL_COMMAS, (file_id,)).fetchall():
         message = (
             f"{_of(rows, first, received)} rejected for a decimal comma in {column}; other numbers may be in the same "

@@ -185,7 +185,7 @@ def _load(
         books.add_outcomes(connection)
         connection.execute("drop table incoming, suspect, outcome")
         ledger.close_file(connection, file_id, books)
-        warn_of_form(connection, received, file_id, malformed)
+        warn_of_form(connection, contract, received, file_id, malformed)
     for warning in odd.warnings:
         log.warning("%s: %s", landed.uri, warning)
     log.info("%s: %s", landed.uri, books)

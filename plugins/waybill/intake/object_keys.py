@@ -21,11 +21,27 @@ from waybill.period import Cadence, Period
 from waybill.settings import settings
 from waybill.zones import Layout, raw_layout
 
-UNFINISHED = (".filepart", ".part", ".partial", ".tmp", ".crdownload", ".inprogress")
+UNFINISHED = (
+    ".filepart",
+    ".part",
+    ".partial",
+    ".tmp",
+    ".temp",
+    ".crdownload",
+    ".download",
+    ".inprogress",
+    ".uploading",
+)
 """Endings of uploads that have not ended."""
-SIDECARS = (".md5", ".sha256", ".crc", ".ok", ".done")
+SIDECARS = (
+    *(".md5", ".sha1", ".sha256", ".sha512", ".crc", ".sig", ".asc"),
+    *(".ok", ".done", ".ctl", ".trg", ".manifest"),
+)
 """Endings of files that say something about a file."""
-_PASSED_OVER = UNFINISHED + SIDECARS
+BACKUPS = (".bak", "~")
+"""Endings of copies that editors leave."""
+_FOLDER_MARK = "_$folder$"
+_PASSED_OVER = UNFINISHED + SIDECARS + BACKUPS
 _MANIFEST = "manifest.json"
 
 _TIME_WORDS = frozenset(
@@ -69,15 +85,16 @@ def passed_over(contract: Contract, key: str) -> str | None:
     """
     below = key.removeprefix(_layout(contract).root)
     name = below.rpartition("/")[2]
-    if not name:
-        return "a key that ends with a slash marks a folder"
+    if not name or name.endswith(_FOLDER_MARK):
+        return f"a key that ends with {_FOLDER_MARK if name else 'a slash'} marks a folder"
     if below[0] in "._" or "/." in below or "/_" in below:
         part = next(part for part in below.split("/") if part.startswith((".", "_")))
         return f"{part!r} begins with {part[0]!r}"
     lower = name.lower()
     if lower.endswith(_PASSED_OVER):
         ending = next(ending for ending in _PASSED_OVER if lower.endswith(ending))
-        what = "an upload that has not ended" if ending in UNFINISHED else "a file about another one"
+        kinds = {"an upload that has not ended": UNFINISHED, "a file about another one": SIDECARS, "a backup": BACKUPS}
+        what = next(what for what, endings in kinds.items() if ending in endings)
         return f"names that end in {ending} stand for {what}"
     if lower == _MANIFEST:
         return f"{_MANIFEST} describes other files"

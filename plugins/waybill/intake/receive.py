@@ -23,6 +23,7 @@ from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.ahead import ahead, short_turns
+from waybill.intake.damaged_text import DamagedText
 from waybill.intake.formats import (
     header_hint,
     likely_encoding,
@@ -72,6 +73,8 @@ class ReceivedFile:
     first_of_several: int = 0
     likely_encoding: str | None = None
     """Of a file that is not UTF-8 throughout: what its other text is likely written in."""
+    damaged_text: str | None = None
+    """What shows that characters were lost before the file was written."""
     column_names: frozenset[str] = frozenset()
     """Of a CSV file the normalised names of columns: those of its header and those that the contract knows."""
 
@@ -254,11 +257,13 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
     name = landed.uri
     answer = _open(s3, landed)
     raw = _HashedBody(answer["Body"])
-    chunks = _unpacked(name, io.BufferedReader(raw, CHUNK_BYTES))
+    damaged = DamagedText()
+    chunks = damaged.watch(_unpacked(name, io.BufferedReader(raw, CHUNK_BYTES)))
 
     def file(body: Path, rows_in: int, columns: list[str | None], header: list[str], **form: Any) -> ReceivedFile:
         version_id, etag = answer.get("VersionId"), answer["ETag"].strip('"')
         digest, size_bytes = raw.digest.hexdigest(), raw.size_bytes
+        form["damaged_text"] = damaged.found
         return ReceivedFile(landed, version_id, etag, digest, size_bytes, body, rows_in, columns, header, **form)
 
     if (head := next(chunks, b"")) and (what := other_format(head)):
