@@ -194,8 +194,8 @@ def test_a_last_record_without_line_end_is_loaded_with_a_warning(arrivals: Arriv
     books = arrivals.load_field("20_truncated/cut.csv")
     assert (books.rejected, books.inserted) == (0, books.rows_in)
     assert arrivals.warnings() == {
-        "truncated": f"record {books.rows_in}, the last one, has no line end: the file may have been cut off; check "
-        "the value of its last column, Discount Percent, and send the file again if it was"
+        "truncated": f"record {books.rows_in}, the last one, has no line end: the file may have been cut off. Check "
+        "the value of its last column, Discount Percent, and send the file again if it is incomplete"
     }
 
 

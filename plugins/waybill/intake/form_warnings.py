@@ -40,10 +40,12 @@ def warn_of_form(
     """
     if received.lacks_line_end and received.spellings is None:
         was_rejected = bool(malformed) and "truncated" in malformed[-1].reasons
-        check = "it was rejected" if was_rejected else f"check the value of its last column, {received.header[-1]}"
+        what = (
+            "The record was rejected" if was_rejected else f"Check the value of its last column, {received.header[-1]}"
+        )
         message = (
-            f"record {received.rows_in}, the last one, has no line end: the file may have been cut off; {check}, and "
-            f"send the file again if it was"
+            f"record {received.rows_in}, the last one, has no line end: the file may have been cut off. {what}, and "
+            f"send the file again if it is incomplete"
         )
         file_warnings.add(connection, file_id, "truncated", message)
     if rows := received.of_several:

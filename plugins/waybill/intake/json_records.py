@@ -217,7 +217,8 @@ def _write_values(name: str, text: _Text, write: Callable[[bytes], Any], *, in_a
             if text.next_character():
                 raise ValueError("there is more after the end of the array")
     except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        is_deep = isinstance(error, RecursionError)
+        reason = "its values are nested too deeply" if is_deep else getattr(error, "msg", str(error))
         what = "the array is not JSON at its element" if in_array else "the file is not JSON at its object"
         cut = ". The file ends there: it may have been cut off" if text.was_cut else ""
         raise DataError(f"{name}: {what} {rows + 1}: {reason}{cut}; nothing was loaded. Send it again.") from None
