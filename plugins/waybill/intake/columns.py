@@ -165,7 +165,7 @@ def warn(connection: Connection, contract: Contract, file_id: int, odd: OddColum
 def warn_of_emptied(
     connection: Connection, contract: Contract, file_id: int, replaces: int | None, brought: Collection[str] | None
 ) -> None:
-    """Record a warning for each column of which a file that is sent again has no value, and its older version had.
+    """Record a warning for each optional column that has lost more than half of its values in a file sent again.
 
     Reads the temporary table `incoming`, before its rows are merged.
     """
@@ -177,11 +177,11 @@ def warn_of_emptied(
     now = connection.execute(sql.SQL("select count(*), {} from incoming").format(counts)).fetchone()
     assert now
     rows, *values = now
-    if not rows or all(values):
+    if rows == 0:
         return
     before = connection.execute(
         sql.SQL(
-            "select {counts} from (select {names} from {table} where _file_id = {file} "
+            "select count(*), {counts} from (select {names} from {table} where _file_id = {file} "
             "union all select {names} from {superseded} where _file_id = {file}) as older"
         ).format(
             counts=counts,
@@ -192,12 +192,12 @@ def warn_of_emptied(
         )
     ).fetchone()
     assert before
-    for name, has_value, had_values in zip(names, values, before, strict=True):
-        if had_values and not has_value:
-            rows_before = f"{had_values} row{'' if had_values == 1 else 's'} of the version before"
+    rows_before, *values_before = before
+    for name, has, had in zip(names, values, values_before, strict=True):
+        if had * rows > 2 * has * rows_before:
             message = (
-                f"the column {name} has no value in any row, and {rows_before} had one; it is null in every row of "
-                f"this file. If the export lost the column, send the file again"
+                f"the column {name} has a value in {has} of {rows} rows, and in {had} of {rows_before} rows of the "
+                f"version before. If the export lost values, send the file again"
             )
             file_warnings.add(connection, file_id, "emptied", message)
 
