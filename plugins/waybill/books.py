@@ -115,6 +115,21 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
     return found
 
 
+def warned_checks(connection: Connection, domain: str, periods: Sequence[Period]) -> list[Missing]:
+    """The checks of severity warning that do not hold for consecutive periods of a domain, with what they observed."""
+    contracts = [*load_domain(domain).values(), *report_contracts(domain).values()]
+    wanted = _wanted(contracts, periods)
+    rows = connection.execute(
+        "select subject, cadence, period, "
+        "format('check %%s is %%s, must be %%s %%s', check_name, observed, operator, threshold) "
+        "from waybill.check_result "
+        "where not passed and severity = 'warning' and subject = any(%s) and period = any(%s)",
+        (sorted({name for name, _ in wanted}), sorted({period.start for _, period in wanted})),
+    ).fetchall()
+    found = [Gap(Period.of(cadence, start), subject, what) for subject, cadence, start, what in rows]
+    return summed_up(gap for gap in found if (gap.subject, gap.period) in wanted)
+
+
 def noticed_gaps(connection: Connection, domain: str) -> list[Gap]:
     """The loaded files of a domain that runs noticed to be gone from the bucket, of any period."""
     datasets = {contract.table: contract for contract in load_domain(domain).values()}
@@ -160,12 +175,8 @@ def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequenc
     Looks for a file of every dataset in each period (unless its files land at any time), for every report in each
     period of its own cadences that holds the last day of one of them, and for checks that failed.
     """
-    wanted: set[tuple[str, Period]] = set()
-    for contract in contracts:
-        if contract.lands_any_time:  # no period waits for a file of it
-            continue
-        for cadence in contract.cadences:
-            wanted |= {(contract.table, Period.of(cadence, period.end - timedelta(days=1))) for period in periods}
+    # No period waits for a file that lands at any time.
+    wanted = _wanted((contract for contract in contracts if not contract.lands_any_time), periods)
     starts = sorted({period.start for _, period in wanted})
     found = connection.execute(
         "select report, cadence, period from waybill.publication where report = any(%(names)s) "
@@ -195,6 +206,16 @@ def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequenc
         )
         for subject, cadence, start, check in failed
     ]
+
+
+def _wanted(contracts: Iterable[Contract], periods: Sequence[Period]) -> set[tuple[str, Period]]:
+    """Each table with each period of its own cadences that holds the last day of one of the periods."""
+    return {
+        (contract.table, Period.of(cadence, period.end - timedelta(days=1)))
+        for contract in contracts
+        for cadence in contract.cadences
+        for period in periods
+    }
 
 
 def disagreements(connection: Connection, answer_key: dict[str, Any]) -> list[str]:

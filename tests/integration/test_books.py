@@ -106,7 +106,7 @@ def outdated(key: str) -> set[tuple[str, str, str]]:
 
 def test_a_complete_range_is_named_as_it_was_understood(warehouse: Connection) -> None:
     assert incomplete() == set()
-    assert "every check holds for 2026-01 to 2026-02." in run("books", "2026-1", "2026-2")
+    assert "no check of severity error fails for 2026-01 to 2026-02." in run("books", "2026-1", "2026-2")
     assert incomplete("2026-01", "2026-03") >= {("2026-03", "traffic", "nothing was loaded or built")}
     assert run("books", *MONTHS).startswith("Messaging: every row is accounted for")
     years = run("books", "2023-01", "2026-03", exit_code=1)
@@ -114,6 +114,18 @@ def test_a_complete_range_is_named_as_it_was_understood(warehouse: Connection) -
     many = run("books", "2025-01", "2026-03", exit_code=1)
     assert many.count("messaging.traffic: ") == 1, "a line for each thing that is missing, not for each period"
     assert "incomplete: 2025-01, 2025-02, 2025-03, …, 2025-12, 2026-03 (13) messaging.traffic: nothing was" in many
+
+
+def test_checks_that_warn_are_listed_and_do_not_make_a_range_incomplete(warehouse: Connection) -> None:
+    warehouse.execute(
+        "update waybill.check_result set passed = false, observed = 83.89 "
+        "where (check_name, period) = ('segment_changes_pct', '2026-02-01')"
+    )
+    text = run("books", *MONTHS)
+    assert (
+        "Warning: 2026-02 messaging_report.segment_changes: check segment_changes_pct is 83.89, must be <= 50" in text
+    )
+    assert "Complete: " in text
 
 
 def test_a_file_that_landed_is_incomplete_until_it_is_loaded_and_its_reports_are_built(

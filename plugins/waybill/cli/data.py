@@ -133,10 +133,10 @@ def books(
 ) -> None:
     """Show the books of a range of periods, what keeps it from being complete and what to do; then the exit code is 1.
 
-    Warnings about loaded files are listed, too; they do not change the exit code.
+    Warnings about loaded files and of checks are listed, too; they do not change the exit code.
     """
     from waybill import show
-    from waybill.books import balances, incomplete, summed_up
+    from waybill.books import balances, incomplete, summed_up, warned_checks
     from waybill.intake import file_warnings
     from waybill.period import Period
     from waybill.remedies import remedies
@@ -149,7 +149,8 @@ def books(
         show.show(console, show.books_table(domain, balances(connection, domain, periods), periods))
         lacking = incomplete(connection, s3_client(), domain, periods)
         warnings = file_warnings.of_periods(connection, domain, [one.start for one in periods])
-    for line in file_warnings.lines(warnings, _WARNINGS_LISTED):
+        checks = warned_checks(connection, domain, periods)
+    for line in [*file_warnings.lines(warnings, _WARNINGS_LISTED), *(f"Warning: {check}" for check in checks)]:
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     listed = summed_up(lacking)
     for missing in listed:
@@ -159,7 +160,7 @@ def books(
     if lacking:
         raise typer.Exit(1)
     console.print(
-        f"Complete: every file is loaded, every report is up to date and every check holds "
+        f"Complete: every file is loaded, every report is up to date and no check of severity error fails "
         f"for {periods[0]} to {periods[-1]}."
     )
 
