@@ -68,6 +68,36 @@ def test_values_that_no_message_can_hold_are_cut_and_escaped(landing: Landing) -
     assert f"record 1 (customer_id '{'9' * 60}…'), record 2 (customer_id '1\\r\\n2')" in message
 
 
+@pytest.mark.parametrize(
+    ("domain", "dataset", "reason", "values", "said"),
+    [
+        (
+            "orders",
+            "lines",
+            "type:order_date",
+            {"order_date": "3/31/26"},
+            "type:order_date (must be YYYY-MM-DD or M/D/YYYY) in 1 row: record 1 (order_date '3/31/26')",
+        ),
+        (  # the day of ingestion is not among the values of a file
+            "purchases",
+            "purchases",
+            "rule:bought_by_ingestion",
+            {"purchase_date": "2026-03-31"},
+            (
+                "rule:bought_by_ingestion (must be purchase_date <= ingested_on) in 1 row: "
+                "record 1 (purchase_date '2026-03-31')"
+            ),
+        ),
+    ],
+)
+def test_a_broken_rule_says_what_must_be(
+    domain: str, dataset: str, reason: str, values: dict[str, str], said: str
+) -> None:
+    rules = BrokenRules(load_domain(domain)[dataset])
+    rules.add(1, [reason], json.dumps(values))
+    assert [str(rule) for rule in rules.listed()] == [said]
+
+
 def test_a_snapshot_that_is_nearly_empty_is_refused_before_it_ends_the_others(landing: Landing) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
     message = landing.refuse("customers", (FIELD / "28_short_snapshot/customers_2026-11.csv").read_bytes())

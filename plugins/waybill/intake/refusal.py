@@ -41,9 +41,12 @@ class BrokenRule:
     reason: str
     rows: int = 0
     first: list[Example] = field(default_factory=list)
+    expected: str = ""
+    """What the contract asks for, where the reason does not tell."""
 
     def __str__(self) -> str:
-        return f"{self.reason} in {self.rows} row{'' if self.rows == 1 else 's'}: {', '.join(map(str, self.first))}"
+        rule = f"{self.reason} (must be {self.expected})" if self.expected else self.reason
+        return f"{rule} in {self.rows} row{'' if self.rows == 1 else 's'}: {', '.join(map(str, self.first))}"
 
     def as_json(self) -> dict[str, Any]:
         """The rule as `waybill.refusal` keeps it."""
@@ -72,7 +75,7 @@ class BrokenRules:
     def add(self, record: int, reasons: Iterable[str], raw: str) -> None:
         """Count a rejected row; `raw` is what the quarantine keeps of it."""
         for reason in reasons:
-            rule = self._by_reason.setdefault(reason, BrokenRule(reason))
+            rule = self._by_reason.setdefault(reason, BrokenRule(reason, expected=_expected(self._contract, reason)))
             rule.rows += 1
             if len(rule.first) < EXAMPLES or record < rule.first[-1].record:
                 rule.first.append(_example(self._contract, record, reason, raw))
@@ -93,6 +96,7 @@ def broken_rules(connection: Connection, contract: Contract, file_id: int) -> li
                 _example(contract, record, reason, raw)
                 for record, raw in quarantine.first_rows(connection, file_id, reason, EXAMPLES)
             ],
+            _expected(contract, reason),
         )
         for reason, rows in quarantine.reason_counts(connection, file_id)
     ]
@@ -151,12 +155,25 @@ def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
     )
 
 
+def _expected(contract: Contract, reason: str) -> str:
+    """What the contract asks for, of a rule or of a date; "" of other reasons."""
+    kind, _, name = reason.partition(":")
+    if kind == "rule":
+        return next((rule.expression for rule in contract.row_rules if rule.name == name), "")
+    if kind == "type":
+        dates = (
+            column.date_forms for column in contract.columns if column.name == name and column.logical_type == "date"
+        )
+        return " or ".join(next(dates, ()))
+    return ""
+
+
 def _columns_of(contract: Contract, reason: str) -> list[str]:
     """The columns that a rule looks at, by the reason that it gives."""
     kind, _, name = reason.partition(":")
     if kind == "rule":
         words = next((rule.words for rule in contract.row_rules if rule.name == name), set())
-        return [column for column in contract.names if column in words]
+        return [column.name for column in contract.delivered_columns if column.name in words]
     if kind == "in_force":
         dates = [column.in_force_on for column in contract.columns if column.name == name and column.in_force_on]
         return [name, *dates]
