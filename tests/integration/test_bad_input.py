@@ -235,7 +235,7 @@ def test_an_odd_file_with_the_right_rows_gives_the_same_table(body: bytes, landi
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the file is empty (0 bytes), it has not even a header; send it again"),
+        (b"", "the file is empty (0 bytes) and lacks a header; send it again"),
         (b"\n\r\n", "the file is empty (3 bytes)"),
         (
             csv_body(TRAFFIC.replace("customer_id,", ""), GOOD),

@@ -154,6 +154,10 @@ def test_the_order_of_a_restricted_column_is_told_without_its_values(empty_conne
     assert "25/4/2026" not in message
 
 
+def test_the_other_order_is_only_suggested_if_it_reads_every_date(empty_connection: Connection) -> None:
+    assert "dateForms" not in refused(empty_connection, lines("4/25/2026", "25/4/2026"))
+
+
 def test_a_malformed_record_does_not_hide_the_order_of_dates(empty_connection: Connection) -> None:
     text = lines("5/4/2026", "25/4/2026") + b'"unclosed\n'
     assert "in 1 row: record 2 (order_date '25/4/2026')" in refused(empty_connection, text)

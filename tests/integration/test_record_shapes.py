@@ -195,7 +195,7 @@ def test_a_last_record_without_line_end_is_loaded_with_a_warning(arrivals: Arriv
     assert (books.rejected, books.inserted) == (0, books.rows_in)
     assert arrivals.warnings() == {
         "truncated": f"record {books.rows_in}, the last one, has no line end: the file may have been cut off. Check "
-        "the value of its last column, Discount Percent, and send the file again if it is incomplete"
+        "the value of its last column, Discount Percent. Send the file again if it is incomplete"
     }
 
 
@@ -236,7 +236,7 @@ def test_json_lines_that_were_cut_are_told(arrivals: Arrivals) -> None:
     [
         (
             "10_european/semicolon.csv",
-            "; semicolons seem to delimit its fields: export it with commas, and numbers with",
+            ": semicolons seem to delimit its fields: export it with commas, and numbers with",
         ),
         ("12_encodings/cp1252.csv", " What is not UTF-8 looks like Windows-1252 or Latin-1: export the file as UTF-8."),
         ("12_encodings/utf16.csv", "it is text in UTF-16; export it as UTF-8"),
@@ -251,7 +251,7 @@ def test_json_lines_that_were_cut_are_told(arrivals: Arrivals) -> None:
         ("18_empty/zero.csv", "the file is empty (0 bytes)"),
         ("18_empty/spaces.csv", "the file is empty (5 bytes)"),
         ("24_header_forms/synonym.csv", "the header has discount_percent more than once"),
-        ("24_header_forms/title.csv", "; the header seems to be line 3: delete what stands above it"),
+        ("24_header_forms/title.csv", ": the header seems to be line 3: delete what is above it"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_the_reason(case: str, message: str, arrivals: Arrivals) -> None:

@@ -41,9 +41,11 @@ def refusal(connection: Any, source: str, contract: Contract, column: Column, na
         rules.add(one["record"], [date_order_reason(column)], json.dumps({column.name: one["text"]}))
     [rule] = rules.listed()
     rule.rows = in_other
+    advice = "Send the dates as YYYY-MM-DD."
+    if in_both == in_declared:  # else no single order reads them all
+        advice += f" If the sender writes {other} throughout, put that into the dateForms of the contract."
     return Refusal(
         f"{name}: the order of day and month in {column.name} is in doubt: {in_declared} dates read as {declared} "
-        f"({in_both} of them also as {other}), and {in_other} read only as {other}; nothing was loaded. Send the dates "
-        f"as YYYY-MM-DD. If the sender writes {other} throughout, put that into the dateForms of the contract.",
+        f"({in_both} of them also as {other}), and {in_other} read only as {other}; nothing was loaded. {advice}",
         [rule],
     )

@@ -44,8 +44,8 @@ def warn_of_form(
             "The record was rejected" if was_rejected else f"Check the value of its last column, {received.header[-1]}"
         )
         message = (
-            f"record {received.rows_in}, the last one, has no line end: the file may have been cut off. {what}, and "
-            f"send the file again if it is incomplete"
+            f"record {received.rows_in}, the last one, has no line end: the file may have been cut off. {what}. "
+            f"Send the file again if it is incomplete"
         )
         file_warnings.add(connection, file_id, "truncated", message)
     if rows := received.of_several:

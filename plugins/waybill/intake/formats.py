@@ -91,13 +91,13 @@ def header_hint(record: str, rest: str, is_name: Callable[[str], bool]) -> str:
     with_commas = known(record, ",")
     delimiter = max(_DELIMITERS, key=lambda sign: known(record, sign))
     if known(record, delimiter) > max(with_commas, 1):
-        hint = f"; {_DELIMITERS[delimiter]} seem to delimit its fields: export it with commas"
+        hint = f"{_DELIMITERS[delimiter]} seem to delimit its fields: export it with commas"
         if _DECIMAL_COMMA.search(rest):
             hint += ", and numbers with a decimal point"
         return hint
     for number, line in enumerate(rest.splitlines()[:_TITLE_LINES], start=2):
         if known(line, ",") > max(with_commas, 1):
-            return f"; the header seems to be line {number}: delete what stands above it"
+            return f"the header seems to be line {number}: delete what is above it"
     return ""
 
 

@@ -172,11 +172,12 @@ def match_header(name: str, header: list[str], contract: Contract, hint: str = "
     present = [column for column in columns if column]
     shown = ", ".join(header)[:500] if present or not has_restricted(contract) else MASK
     if not present and not hint:
-        hint = "; none of its fields is the name of a column, so the file may lack its header"
+        hint = "no field of the header is the name of a column, so the file may lack its header"
     if doubled := sorted({column for column in present if present.count(column) > 1}):
         raise DataError(f"{name}: the header has {', '.join(doubled)} more than once: {', '.join(header)}")
     if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
-        raise DataError(f"{name}: required columns are missing: {', '.join(missing)}; the header is: {shown}{hint}")
+        cause = f"{hint}; " if hint else ""
+        raise DataError(f"{name}: {cause}required columns are missing: {', '.join(missing)}; the header is: {shown}")
     return columns
 
 
@@ -189,7 +190,7 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
     if first and names_delimiter(first[0].decode("utf-8", "replace")) == ",":
         first = split_first(first[2])  # a line that tells spreadsheets what the delimiter is
     if first is None or not (strip(first[0].decode("utf-8", "replace")) or first[2].strip()):
-        raise DataError(f"{name}: the file is empty ({size} bytes), it has not even a header; send it again")
+        raise DataError(f"{name}: the file is empty ({size} bytes) and lacks a header; send it again")
     record, well_formed, rest = first
     spellings = spellings_of(contract)
 
@@ -211,10 +212,10 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
     hint = header_hint(line, rest[:CHUNK_BYTES].decode("utf-8", "replace"), is_name)
     if not well_formed or "\0" in line:
         if "\r" in line:
-            hint = "; lines must end in a line feed, not in a carriage return alone"
+            hint = "lines must end in a line feed, not in a carriage return alone"
         is_header = any(is_name(field.strip('"')) for field in line.split(","))
         shown = repr(line[:200]) if is_header or not has_restricted(contract) else MASK
-        raise DataError(f"{name}: the first record is no CSV header: {shown}{hint}")
+        raise DataError(f"{name}: the first record is no CSV header: {shown}{f'; {hint}' if hint else ''}")
     header = read_fields(line)
     if quote := other_quotes(header, is_name):
         raise DataError(

@@ -50,8 +50,8 @@ def describe(lines: Mapping[int, int]) -> str | None:
     if alike < SHARE * different:
         return None
     rows = sum(one * number for one, number in lines.items())
-    which = "every line stands" if alike == different else f"{alike} of {different} different lines stand"
+    which = "every line occurs" if alike == different else f"{alike} of {different} different lines occur"
     return (
-        f"{which} {times} times in the file ({rows} rows, {different} different lines), and all of them are loaded: "
+        f"{which} {times} times in the file ({rows} rows, {different} different lines), and all rows are loaded: "
         "the export may have repeated them. If it has, send the file again without the repetitions, under the same name"
     )
