@@ -194,7 +194,11 @@ def test_a_file_of_a_month_is_dropped_below_the_months_prefix_and_only_a_dag_tha
     printed = run("drop", str(file), "--domain", "messaging", "--period", "2026-01")
     assert f"s3://{BUCKET}/{EXTRA}" in printed
     assert """airflow dags trigger messaging_monthly -c '{"month": "2026-01"}'""" in printed
+    assert "is over" not in printed
     assert incomplete() == {("2026-01", "traffic", f"landed and is not loaded: s3://{BUCKET}/{EXTRA}")}
+    printed = run("drop", str(file), "--domain", "messaging", "--period", "2999-01")
+    assert "That works once 2999-01 is over, from 2999-02-01 00:00 UTC on." in printed
+    s3.delete_object(Bucket=BUCKET, Key=EXTRA.replace("2026-01", "2999-01"))
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
     printed = run("drop", str(file), "--domain", "messaging", "--period", "2026-01")
     assert f"No DAG takes in the files of messaging: {tmp_path} has none named messaging_monthly. Write " in printed

@@ -463,6 +463,22 @@ def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
     assert (len(rows), total.rows, rows[1].can_be_replayed) == (2, 2, False)
 
 
+def test_a_malformed_record_is_shown_as_it_stands_in_the_file(dsn: str) -> None:
+    line = '7,"Hen"derson,\\"'
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "with file as (insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, "
+            "size_bytes, landed_at, name_key, contract_sha256, contract_version, code_version, rows_in, rejected) "
+            "values ('shop.reviews', '2026-03-01', 'b', 'k', 'e', 's', 1, now(), 'k', 'c', '1', 'v', 1, 1) "
+            "returning file_id) "
+            "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
+            "select file_id, 1, '{quote}', %s, '1' from file",
+            (json.dumps(line),),
+        )
+        rows, _ = quarantined(connection, load_all()["shop.reviews"])
+    assert [row.raw for row in rows if row.object_key == "k"] == [line]
+
+
 def test_the_reader_cannot_write_nor_ask_for_long(reader_dsn: str) -> None:
     with psycopg.connect(reader_dsn) as connection:
         only_read(connection)

@@ -32,9 +32,8 @@ def contract_check() -> None:
         contracts, problems = review(None)
         missing = str(error).strip()
     for contract in contracts:
-        console.print(
-            f"{contract.table} {contract.version}: {len(contract.columns)} columns, {len(contract.checks)} checks"
-        )
+        checks = f"{len(contract.checks)} check{'' if len(contract.checks) == 1 else 's'}"
+        console.print(f"{contract.table} {contract.version}: {len(contract.columns)} columns, {checks}")
     folder = f"{settings().include_dir.parent}/"
     for problem in problems:
         console.print(problem.replace(folder, ""), style="red", markup=False, highlight=False, soft_wrap=True)

@@ -84,6 +84,8 @@ def drop(
     ] = None,
 ) -> None:
     """Put files where their dataset's files land; on the embedded stack also tell the queue, as S3 does on AWS."""
+    from datetime import UTC, datetime
+
     import boto3
 
     from waybill.arrivals import announce, drop_file, key_of, queue_url
@@ -120,7 +122,9 @@ def drop(
         text = f"The DAG {dag_id} writes to s3://{settings().reports_bucket}/analytics/, by landing day."
     else:
         conf = json.dumps({contract.cadence: str(named)})
-        text = f"Take it in: airflow dags trigger {dag_id} -c '{conf}'"
+        text = f"Load it: airflow dags trigger {dag_id} -c '{conf}'"
+        if named and (ends := named.instants(settings().timezone)[1]) > datetime.now(UTC):
+            text += f"\nThat works once {named} is over, from {ends:%Y-%m-%d %H:%M} UTC on."
     console.print(text, highlight=False, soft_wrap=True)
 
 
