@@ -351,3 +351,12 @@ def test_a_record_like_a_header_of_another_table_is_told(arrivals: Arrivals) -> 
     assert arrivals.warnings_of("two.csv") == {"header"}
     arrivals.load("\n".join([HEADER, *lines, header, ""]).encode(), "last.csv")
     assert "header" not in arrivals.warnings_of("last.csv")
+
+
+def test_a_large_file_of_lines_that_end_in_carriage_returns_is_read_whole(arrivals: Arrivals) -> None:
+    """Also beyond the first megabyte, where quoted fields hold line feeds."""
+    lines = [str(Line(order=str(number), region='"a\nb"' if number > 15_000 else "a")) for number in range(20_000)]
+    books = arrivals.load("\r".join([HEADER, *lines, ""]).encode(), "mac.csv")
+    assert (books.rows_in, books.inserted, arrivals.warnings_of("mac.csv")) == (20_000, 20_000, set())
+    found = arrivals.connection.execute("select region, count(*) from orders.lines group by region order by region")
+    assert found.fetchall() == [("a", 15_001), ("a\nb", 4_999)]

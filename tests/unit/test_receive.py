@@ -115,7 +115,7 @@ REFUSED = {
     "UTF-16": (GOOD.decode().encode("utf-16"), "it is text in UTF-16; export it as UTF-8"),
     "NUL": (b"customer_id\0,account_id\n", "the first record is no CSV header: 'customer_id.x00"),
     "unclosed quote": (b'"customer_id,account_id\n1,2\n', "the first record is no CSV header"),
-    "Macintosh line ends": (GOOD.replace(b"\n", b"\r"), "the first record is no CSV header: 'customer_id.*carriage"),
+    "mixed line ends": (GOOD.replace(b"\n", b"\r", 1), "the first record is no CSV header: 'customer_id.*carriage"),
     "endless field": (b"x" * 3_000_000, "required .*missing"),
     "binary": (random.Random(2).randbytes(1000), "the header is not UTF-8"),
     "truncated gzip": (gzip.compress(GOOD)[:-12], "the gzip stream ends early; the upload was cut off"),

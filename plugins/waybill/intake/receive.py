@@ -282,6 +282,8 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
             "members": MemberNames(),
         }
         return file(body, rows_in, [*names], names, **form)
+    if b"\r" in head and b"\n" not in head:  # lines that end in a carriage return alone
+        head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
     text = _BYTE_ORDER_MARKS.sub(b"", head, count=1)
     header, columns, rest = _read_header(name, raw.size_bytes, text, contract)
     body = folder / "body.csv"
@@ -310,6 +312,10 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
         likely_encoding=encoding,
         column_names=column_names,
     )
+
+
+def _with_line_feeds(text: bytes) -> bytes:
+    return text.replace(b"\r", b"\n")
 
 
 def _ends_in_line_feed(body: Path) -> bool:
