@@ -143,21 +143,22 @@ def upload(s3_client: Any, bucket: str, sample: SampleData) -> Uploaded:
         for key, body in bodies.items()
         if there.get(key) != hashlib.md5(body, usedforsecurity=False).hexdigest()
     }
+
+    def put(keys: list[str]) -> None:
+        for key in keys:
+            s3_client.put_object(Bucket=bucket, Key=key, Body=wanted[key])
+
     with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
-        for keys in _waves(wanted):
-            list(pool.map(lambda key: s3_client.put_object(Bucket=bucket, Key=key, Body=wanted[key]), keys))
+        list(pool.map(put, _by_folder(wanted)))
     return Uploaded(uploaded=len(wanted), unchanged=len(bodies) - len(wanted))
 
 
-def _waves(keys: Iterable[str]) -> list[list[str]]:
-    """The keys, the first of each folder, then the second of each, …: so those of a folder land in order of name."""
-    waves: dict[int, list[str]] = {}
-    folders = Counter[str]()
-    for key in sorted(keys, key=natural_key):
-        folder, _, _ = key.rpartition("/")
-        waves.setdefault(folders[folder], []).append(key)
-        folders[folder] += 1
-    return [*waves.values()]
+def _by_folder(keys: Iterable[str]) -> list[list[str]]:
+    """The keys of each folder in order of name, since files of a period count in the order in which they land."""
+    folders: dict[str, list[str]] = {}
+    for key in keys:
+        folders.setdefault(key.rpartition("/")[0], []).append(key)
+    return [sorted(found, key=natural_key) for found in folders.values()]
 
 
 def _number(value: int | list[Any]) -> int:
