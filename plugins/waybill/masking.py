@@ -29,9 +29,9 @@ _PSEUDONYM = """left(encode(sha256(
 ), 'hex'), {}) as {}"""
 
 
-def has_restricted(contract: Contract) -> bool:
-    """Whether a column of the contract is restricted."""
-    return any(column.classification == RESTRICTED for column in contract.columns)
+def restricted_names(contract: Contract) -> set[str]:
+    """The names of the contract's restricted columns."""
+    return {column.name for column in contract.columns if column.classification == RESTRICTED}
 
 
 def masked_columns(contract: Contract) -> list[Column]:

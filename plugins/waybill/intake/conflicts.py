@@ -5,7 +5,7 @@ The later file counts. A file of a later period that updates a row is no conflic
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -18,7 +18,7 @@ from waybill.contracts import Contract
 from waybill.intake import file_warnings
 from waybill.intake.landing import LandedFile
 from waybill.intake.refusal import EXAMPLES
-from waybill.masking import MASK, RESTRICTED
+from waybill.masking import MASK, restricted_names
 from waybill.warehouse.file_order import comes_before, order_sql
 from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, relation, superseded_relation
 
@@ -151,7 +151,7 @@ def _message(
     contract: Contract, landed: LandedFile, other: str, rows: int, keys: Sequence[Sequence[Any]], *, is_later: bool
 ) -> str:
     names = contract.row_key
-    restricted = _restricted(contract)
+    restricted = restricted_names(contract)
     listed = "; ".join(
         ", ".join(f"{name} {MASK if name in restricted else value}" for name, value in zip(names, key, strict=True))
         for key in keys
@@ -166,10 +166,6 @@ def _message(
         f"{rows} {'row differs' if rows == 1 else 'rows differ'} from {other}, a file of the same "
         f"{landed.period.cadence}; {later} is the later one and counts (first: {listed}). {how}"
     )
-
-
-def _restricted(contract: Contract) -> Collection[str]:
-    return {column.name for column in contract.columns if column.classification == RESTRICTED}
 
 
 @dataclass(frozen=True)
@@ -241,7 +237,7 @@ def conflicts(connection: Connection, contract: Contract, limit: int) -> tuple[l
 
 
 def _versions(contract: Contract, rows: Sequence[dict[str, Any]]) -> Iterator[Version]:
-    restricted = _restricted(contract)
+    restricted = restricted_names(contract)
 
     def text(row: dict[str, Any], names: Sequence[str]) -> str:
         return ", ".join(f"{name} {MASK if name in restricted else row[name]}" for name in names)

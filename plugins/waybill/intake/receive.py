@@ -36,7 +36,7 @@ from waybill.intake.json_records import MemberNames, is_json, write_lines
 from waybill.intake.landing import LandedFile
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
-from waybill.masking import MASK, has_restricted
+from waybill.masking import MASK, restricted_names
 
 CHUNK_BYTES = 2**20
 _CONTEXT_BYTES = 100
@@ -170,7 +170,7 @@ def match_header(name: str, header: list[str], contract: Contract, hint: str = "
     spellings = spellings_of(contract)
     columns = [find_column(spellings, field) for field in header]
     present = [column for column in columns if column]
-    shown = ", ".join(header)[:500] if present or not has_restricted(contract) else MASK
+    shown = ", ".join(header)[:500] if present or not restricted_names(contract) else MASK
     if not present and not hint:
         hint = "no field of the header is the name of a column, so the file may lack its header"
     if doubled := sorted({column for column in present if present.count(column) > 1}):
@@ -214,7 +214,7 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
         if "\r" in line:
             hint = "lines must end in a line feed, not in a carriage return alone"
         is_header = any(is_name(field.strip('"')) for field in line.split(","))
-        shown = repr(line[:200]) if is_header or not has_restricted(contract) else MASK
+        shown = repr(line[:200]) if is_header or not restricted_names(contract) else MASK
         raise DataError(f"{name}: the first record is no CSV header: {shown}{f'; {hint}' if hint else ''}")
     header = read_fields(line)
     if quote := other_quotes(header, is_name):

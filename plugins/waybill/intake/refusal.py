@@ -12,7 +12,7 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import quarantine
-from waybill.masking import MASK, RESTRICTED
+from waybill.masking import MASK, restricted_names
 
 EXAMPLES: Final = 3
 """How many records stand for all that broke a rule."""
@@ -141,7 +141,7 @@ def check_snapshot(
 
 
 def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
-    restricted = {column.name for column in contract.columns if column.classification == RESTRICTED}
+    restricted = restricted_names(contract)
     content = json.loads(raw, parse_int=str, parse_float=str)
     if not isinstance(content, dict):
         return Example(record, {"text": MASK if restricted else _shown(str(content).rstrip("\r\n"))})

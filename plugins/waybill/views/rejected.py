@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
 from waybill.intake.ledger import COUNTS, Run
-from waybill.masking import RESTRICTED
+from waybill.masking import restricted_names
 from waybill.period import Period
 from waybill.views.scope import PAGE_ROWS, Scope, Total
 
@@ -145,7 +145,7 @@ def quarantined(
 
 
 def _rejected(contract: Contract, row: dict[str, Any]) -> Rejected:
-    restricted = {column.name for column in contract.columns if column.classification == RESTRICTED}
+    restricted = restricted_names(contract)
     values: list[tuple[str, str]] = []
     raw = ""
     if row["raw"].startswith("{"):
