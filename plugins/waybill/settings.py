@@ -36,13 +36,22 @@ class Settings(BaseSettings):
     The variable of a setting is its name in capitals after `WAYBILL_`.
     """
 
-    model_config = Config(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+    model_config = Config(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
 
     profile: Literal["dev", "prod"] = "dev"
     """In prod, what decides where data goes and who may read it has no default."""
     raw_bucket: Bucket = "waybill-raw"
+    """The bucket where files land."""
     reports_bucket: Bucket = "waybill-reports"
+    """The bucket for published reports and their manifests."""
     lake_bucket: Bucket = "waybill-lake"
+    """The bucket for the Parquet files of the lake."""
     dashboard_bucket: Bucket = "waybill-dashboard"
     """Where the business view is published as a static site; in prod only if this is set."""
     dashboard_prefix: str = ""
@@ -72,9 +81,11 @@ class Settings(BaseSettings):
     timezone: str = "UTC"
     """Business time zone: decides to which calendar day or month an instant belongs."""
     include_dir: Path = PROJECT_ROOT / "include"
+    """The folder with contracts and SQL files."""
     scratch_dir: Path | None = None
     """Where files are unpacked while they load; the system's temporary folder by default."""
     duckdb_memory_limit: str = "160MB"
+    """How much memory DuckDB may use to validate a file."""
     code_version: str | None = None
     """Version to record with every number; the git commit by default."""
 

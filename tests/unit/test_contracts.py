@@ -418,7 +418,7 @@ def test_a_pattern_is_understood_and_allows_what_the_enum_does() -> None:
 
 
 def test_the_contracts_of_the_manual_are_valid(tmp_path: Path) -> None:
-    text = (PROJECT_ROOT / "docs/contracts.md").read_text()
+    text = (PROJECT_ROOT / "docs/reference/contracts.md").read_text()
     found = re.findall(r"as `include/contracts/([a-z_/]+)\.yaml`.*?```yaml\n(.*?)```", text, re.DOTALL)
     assert len(found) == 2
     for name, document in found:
@@ -429,7 +429,7 @@ def test_the_contracts_of_the_manual_are_valid(tmp_path: Path) -> None:
 
 
 def test_the_manual_names_every_custom_property() -> None:
-    text = (PROJECT_ROOT / "docs/contracts.md").read_text()
+    text = (PROJECT_ROOT / "docs/reference/contracts.md").read_text()
     used = {
         item["property"]
         for path in (PROJECT_ROOT / "include/contracts").glob("*/*.yaml")

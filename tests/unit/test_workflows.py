@@ -20,7 +20,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def test_there_are_the_workflows_that_the_deployment_guide_lists() -> None:
-    guide = (PROJECT_ROOT / "docs" / "deployment.md").read_text().split("## The workflows")[1]
+    guide = (PROJECT_ROOT / "docs" / "do" / "deployment.md").read_text().split("## The workflows")[1]
     assert set(re.findall(r"(?m)^\| `([a-z-]+)` \|", guide)) == {file.stem for file in FILES}
 
 

@@ -1,7 +1,7 @@
 locals {
   identifier = "${var.name}-warehouse"
   database   = "waybill"
-  role       = "waybill" # the role that owns the database; made by hand once, see docs/aws.md
+  role       = "waybill" # the role that owns the database; made by hand once, see docs/do/aws.md
 }
 
 resource "aws_db_subnet_group" "this" {

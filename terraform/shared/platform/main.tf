@@ -49,7 +49,7 @@ locals {
 check "airflow_version" {
   assert {
     condition     = var.airflow_version == local.locked_airflow_version
-    error_message = "MWAA would run Airflow ${var.airflow_version}, and requirements.txt is locked for ${local.locked_airflow_version}: see \"Airflow's version\" in docs/aws.md."
+    error_message = "MWAA would run Airflow ${var.airflow_version}, and requirements.txt is locked for ${local.locked_airflow_version}: see \"Airflow's version\" in docs/do/aws.md."
   }
 }
 
