@@ -16,7 +16,7 @@ from waybill.settings import PREFIX, PROJECT_ROOT, Settings
 
 DOCS = PROJECT_ROOT / "docs"
 RUNBOOK = (DOCS / "do" / "runbook.md").read_text()
-PAGES = [PROJECT_ROOT / name for name in ("README.md", "CHANGELOG.md")]
+PAGES = [PROJECT_ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 """Pages that are no part of the site."""
 
 
@@ -107,6 +107,12 @@ def test_paths_that_documents_name_are_there() -> None:
             r"`((?:deploy|terraform|plugins|docs|jobs|tests|\.github)/[\w./-]+)`", (DOCS / name).read_text()
         ):
             assert (PROJECT_ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_the_glossary_is_short_and_sorted() -> None:
+    words = re.findall(r"(?m)^\| \*\*(.+?)\*\* \|", (DOCS / "start" / "glossary.md").read_text())
+    assert 15 < len(words) <= 25
+    assert words == sorted(words)
 
 
 @pytest.mark.skipif(not (PROJECT_ROOT / ".git").exists() or shutil.which("git") is None, reason="no clone of git's")
