@@ -1,7 +1,7 @@
 """Waybill's own properties of the standard's `customProperties`: their names, and what their values may be.
 
 A new one is one line in the table of its place, a field of `Contract` or `Column`, and a section of
-`docs/reference/contracts.md`.
+`docs/reference/contracts/custom-properties.md`.
 """
 
 from __future__ import annotations
