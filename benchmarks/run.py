@@ -51,7 +51,7 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from waybill.stack import Stack
+    from waybill_devtools.stack import Stack
 
     parser = argparse.ArgumentParser(description="Compare ways to load rows.")
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from waybill.stack import Stack
+    from waybill_devtools.stack import Stack
 
 DAY = "2026-03-31"
 # A scale of 1 is about 180 transactions a day.
@@ -60,18 +60,18 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, 
     """The seconds of each step of a day with so many transactions."""
     import boto3
 
+    from waybill.checks.quality import check_datasets
     from waybill.contracts import load_domain
-    from waybill.intake.ledger import Run
-    from waybill.intake.run import take_in
-    from waybill.lake import write_changed_days
+    from waybill.derived.refresh import refresh
+    from waybill.intake.ingest import ingest
+    from waybill.outputs.lake import write_changed_days
+    from waybill.outputs.publish import publish_changed
     from waybill.period import Period
-    from waybill.publish import publish_changed
-    from waybill.quality import check_datasets
-    from waybill.refresh import refresh
-    from waybill.sampledata.files import upload
-    from waybill.sampledata.shop import generate
+    from waybill.run import Run
     from waybill.settings import settings
     from waybill.warehouse.evolution import ensure_domain
+    from waybill_devtools.sampledata.files import upload
+    from waybill_devtools.sampledata.shop import generate
 
     sample = generate(DAY, 1, scale=rows / ROWS_AT_SCALE_1, datasets=["transactions"])
     upload(stack.s3(), settings().raw_bucket, sample)
@@ -79,7 +79,7 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, 
     sales, s3, found = contracts["transactions"], stack.s3(), []
     with connection.transaction():
         ensure_domain(connection, contracts)
-    books = timed("intake", found, lambda: take_in(connection, s3, sales, contracts, period, run))
+    books = timed("intake", found, lambda: ingest(connection, s3, sales, contracts, period, run))
     print(*books.values())
     timed("processed", found, lambda: write_changed_days(connection, s3, boto3.client("glue"), [sales]))
     timed("quality", found, lambda: check_datasets(connection, [sales], period, run))
@@ -93,8 +93,8 @@ def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, fl
     """The seconds of each mart's SQL over so many sales."""
     from psycopg import ClientCursor, sql
 
+    from waybill.derived.refresh import derived_tables
     from waybill.period import Period
-    from waybill.refresh import derived_tables
     from waybill.warehouse.evolution import ensure
 
     tables = derived_tables("shop")
@@ -132,9 +132,9 @@ def main() -> None:
     from rich.table import Table
 
     from waybill.settings import settings
-    from waybill.stack import Stack
     from waybill.warehouse.connection import connect
     from waybill.warehouse.migrations import upgrade
+    from waybill_devtools.stack import Stack
 
     parser = argparse.ArgumentParser(description="Time the shop.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="transactions of the day")

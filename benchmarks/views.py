@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg import Connection, Cursor
 
     from waybill.contracts import Contract
-    from waybill.stack import Stack
+    from waybill_devtools.stack import Stack
 
 LAST_DAY = date(2026, 3, 31)
 YEARS = 10
@@ -243,7 +243,7 @@ def time_charts(address: str, password: str) -> Iterator[tuple[str, list[float]]
 @contextmanager
 def running(folder: Path | None) -> Iterator[Stack]:
     """A stack of the benchmark's own, stopped in the end; one that is kept in a folder stays filled."""
-    from waybill.stack import Stack
+    from waybill_devtools.stack import Stack
 
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as scratch:
         stack = Stack((folder or Path(scratch)) / "stack")

@@ -68,9 +68,9 @@ def waybill(rows: int, _folder: Path) -> float:
     import boto3
 
     from waybill.contracts import load_domain
-    from waybill.intake.ledger import Run
-    from waybill.intake.run import take_in
+    from waybill.intake.ingest import ingest
     from waybill.period import Period
+    from waybill.run import Run
     from waybill.warehouse.connection import connect
     from waybill.warehouse.evolution import ensure_domain
     from waybill.warehouse.migrations import upgrade
@@ -93,7 +93,7 @@ def waybill(rows: int, _folder: Path) -> float:
         )
         began = time.perf_counter()
         period = Period.parse("month", MONTH)
-        books = take_in(connection, boto3.client("s3"), contracts["traffic"], contracts, period, Run(None, "bench"))
+        books = ingest(connection, boto3.client("s3"), contracts["traffic"], contracts, period, Run(None, "bench"))
         seconds = time.perf_counter() - began
     print(*books.values(), file=sys.stderr)
     return seconds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from waybill.stack import Stack, StackError
+from waybill_devtools.stack import Stack, StackError
 
 FOLDER = Path(__file__).parent / "images"
 OPERATIONS = "/plugin/data-operations/waybill/operations"

@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from waybill.settings import PROJECT_ROOT, settings
-from waybill.stack import Stack
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

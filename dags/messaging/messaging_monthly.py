@@ -29,7 +29,8 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronPartitionTimetable
 
-from waybill import messaging
+from messaging.reports import descriptive_statistics, industry_exposure_extended
+from waybill.contracts.locations import report_files
 from waybill.operators import (
     DEFAULT_ARGS,
     LandedSensor,
@@ -45,7 +46,6 @@ from waybill.operators import (
     owner_links,
     run_callbacks,
 )
-from waybill.zones import report_files
 
 OF_MONTH = {"domain": "messaging", "cadence": "month"}
 
@@ -69,7 +69,7 @@ with DAG(
     intake = intake_tasks(**OF_MONTH)
     quality = QualityOperator(task_id="quality", **OF_MONTH)
     reports = {path.stem: SqlReportOperator(path=path, **OF_MONTH) for path in report_files("messaging")}
-    python = (messaging.descriptive_statistics, messaging.industry_exposure_extended)
+    python = (descriptive_statistics, industry_exposure_extended)
     others = [PythonReportOperator(task_id=one.__name__, function=one, **OF_MONTH) for one in python]
     publish = PublishOperator(task_id="publish", **OF_MONTH)
 

@@ -32,6 +32,7 @@ from datetime import UTC, datetime
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TriggerRule
 
+from waybill.contracts.locations import report_schema, star_schema
 from waybill.operators import (
     ARRIVAL_ARGS,
     IntakeArrivedOperator,
@@ -45,7 +46,6 @@ from waybill.operators import (
     run_callbacks,
 )
 from waybill.settings import settings
-from waybill.zones import report_schema, star_schema
 
 with DAG(
     dag_id="purchases_medallion",

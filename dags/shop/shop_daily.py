@@ -33,6 +33,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronPartitionTimetable
 
+from waybill.contracts.locations import report_schema, star_schema
 from waybill.operators import (
     DEFAULT_ARGS,
     LandedSensor,
@@ -48,7 +49,6 @@ from waybill.operators import (
     owner_links,
     run_callbacks,
 )
-from waybill.zones import report_schema, star_schema
 
 OF_DAY = {"domain": "shop", "cadence": "day"}
 

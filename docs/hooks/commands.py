@@ -8,7 +8,7 @@ from typing import Any
 import typer.main
 from typer.cli import get_docs_for_click
 
-from waybill.cli import app
+from waybill_devtools.commands import app
 
 TRUNCATED_LIST = re.compile(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n?")
 

@@ -8,3 +8,7 @@ class DataError(Exception):
 
     The message names the file or table, the column and the numbers, and says what to do next.
     """
+
+
+class CommandFailed(Exception):
+    """A command cannot go on. The message says why, and what to do next."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from messaging_months import RUN, build_month, put, sample, take_in_month
-from view_support import EVIL_VALUE
+from support.messaging_months import RUN, build_month, put, sample, take_in_month
+from support.views import EVIL_VALUE
 from waybill.contracts import load_domain
+from waybill.derived.build import report_contracts
+from waybill.outputs.publish import publish
 from waybill.period import Period
-from waybill.publish import publish
-from waybill.reports import report_contracts
 from waybill.settings import settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

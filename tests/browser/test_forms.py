@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page

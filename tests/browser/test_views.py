@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from messaging_months import report_rows
-from view_support import EVIL_VALUE
-from waybill.approval import approve, held_by
-from waybill.intake.ledger import Run
+from support.messaging_months import report_rows
+from support.views import EVIL_VALUE
+from waybill.checks.approval import approve, held_by
+from waybill.derived.build import build_from_sql, known_files, report_contracts
+from waybill.outputs.publish import publish
 from waybill.period import Period
-from waybill.publish import publish
-from waybill.reports import build_from_sql, known_files, report_contracts
-from waybill.stack import Stack
+from waybill.run import Run
 from waybill.views.site import site
-from waybill.warehouse.connection import connect, only_read
+from waybill.warehouse.connection import connect, set_read_only
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
@@ -196,7 +196,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 def write_site(seeded: Stack, folder: Path) -> None:
     with connect(seeded.database_url()) as connection:
-        only_read(connection)
+        set_read_only(connection)
         for name, body in site(connection, seeded.s3()):
             place = folder / "some" / "where" / name
             place.parent.mkdir(parents=True, exist_ok=True)

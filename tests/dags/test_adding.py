@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 
-from landing_support import MemoryBucket
-from messaging_months import RUN, database
+from support.landing import MemoryBucket
+from support.messaging_months import RUN, database
 from waybill.contracts import load_domain
-from waybill.intake.run import take_in_file
+from waybill.derived.refresh import refresh
+from waybill.intake.ingest import take_in_file
+from waybill.ops.provenance import trace
 from waybill.period import Period
-from waybill.provenance import trace
-from waybill.refresh import refresh
 from waybill.settings import PROJECT_ROOT, settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 SUPPLIERS = """
 apiVersion: v3.1.0

@@ -19,15 +19,15 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.utils.db import initdb
 from psycopg import sql
 
-from messaging_months import migrate, put, sample
-from oracle_messaging import expected
-from waybill.books import balances, disagreements, incomplete
+from oracles.messaging import expected
+from support.messaging_months import migrate, put, sample
+from waybill.contracts.locations import report_files
 from waybill.operators import FreshnessOperator, PublishDashboardOperator
+from waybill.ops.books import balances, disagreements, incomplete
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
-from waybill.zones import report_files
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -17,6 +17,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from waybill.contracts import load_all, load_domain
+from waybill.contracts.locations import report_files
+from waybill.derived.build import report_contracts
 from waybill.errors import DataError
 from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
@@ -25,10 +27,8 @@ from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import unknown_parameters
 from waybill.operators.policy import arrival_schedule, before_each_task, owner_links, run_callbacks
 from waybill.period import Period
-from waybill.pipelines import ARRIVAL_SLOTS, POOL_SLOTS, pool_size
-from waybill.reports import report_contracts
+from waybill.pools import ARRIVAL_SLOTS, POOL_SLOTS, pool_size
 from waybill.settings import PROJECT_ROOT, settings
-from waybill.zones import report_files
 
 DAG_IDS = {
     "messaging_monthly",

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
-pytest.register_assert_rewrite("landing_support")
+pytest.register_assert_rewrite("support.landing")
 
-from landing_support import (  # noqa: E402
+from support.landing import (  # noqa: E402
     amend,
     empty_connection,
     landing,

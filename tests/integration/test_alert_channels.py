@@ -17,15 +17,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from alert_support import CAUSE, Queue, closed_port, of_run, of_task, queue, warehouse
-from messaging_months import migrate_again
-from stopping import at
-from waybill import alert_delivery, show
+from support.alerts import CAUSE, Queue, closed_port, of_run, of_task, queue, warehouse
+from support.messaging_months import migrate_again
+from support.stopping import at
+from waybill.cli import tables
 from waybill.operators import FreshnessOperator
 from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, send_waiting
+from waybill.ops import alert_delivery
 from waybill.settings import settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 __all__ = ["queue", "warehouse"]
 
@@ -324,11 +325,11 @@ def test_what_refuses_the_message_gets_it_again_and_no_secret_is_told(
 @pytest.mark.parametrize(
     ("point", "first", "later", "said"),
     [
-        ("waybill.alert_delivery:note", 0, 1, "sent over"),
-        ("waybill.alert_delivery:lease", 0, 1, "sent over"),
-        ("waybill.alert_delivery:begin", 0, 0, "perhaps sent over"),
+        ("waybill.ops.alert_delivery:note", 0, 1, "sent over"),
+        ("waybill.ops.alert_delivery:lease", 0, 1, "sent over"),
+        ("waybill.ops.alert_delivery:begin", 0, 0, "perhaps sent over"),
         ("airflow.providers.slack.hooks.slack_webhook:SlackWebhookHook.send", 1, 1, "perhaps sent over"),
-        ("waybill.alert_delivery:note_sent", 1, 1, "sent over"),
+        ("waybill.ops.alert_delivery:note_sent", 1, 1, "sent over"),
     ],
 )
 def test_a_process_that_is_killed_sends_at_most_once(
@@ -398,7 +399,7 @@ def test_the_command_lists_each_channel(
         alert_failure(of_run())
     with connect(warehouse) as connection:
         rows = connection.execute("select dag_id, run_id, kind, raised_at, message from waybill.alert").fetchall()
-        text = show.alerts_text(rows, alert_delivery.states(connection, [row[:3] for row in rows]), 1).plain
+        text = tables.alerts_text(rows, alert_delivery.states(connection, [row[:3] for row in rows]), 1).plain
     assert f"failure, sent over {SLACK} at 20" in text
     assert f"; not sent over {SNS} yet, is tried again: ReadTimeoutError: " in text
     assert f"the alert could not be sent over {SNS}: ReadTimeoutError" in caplog.text

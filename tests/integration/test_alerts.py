@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk.exceptions import TaskAwaitingInput
 
-from alert_support import CAUSE, DAG, Queue, closed_port, of_run, of_task, queue, warehouse
+from support.alerts import CAUSE, DAG, Queue, closed_port, of_run, of_task, queue, warehouse
 from waybill.intake import file_warnings
 from waybill.intake.ledger import Books
 from waybill.operators import PublishOperator, QualityOperator, alerting

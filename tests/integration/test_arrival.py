@@ -23,17 +23,17 @@ import boto3
 import pytest
 from psycopg import Connection
 
-from oracle_orders import EXPECTED, make_lines
-from order_files import Line, Orders, body, lines_of
-from waiting import eventually
-from waybill import demo
-from waybill.arrivals import Dropped, announce
-from waybill.demo import Airflow
-from waybill.sampledata.orders import generate
+from oracles.orders import EXPECTED, make_lines
+from support.order_files import Line, Orders, body, lines_of
+from support.waiting import eventually
+from waybill.intake.upload import Dropped, announce
 from waybill.settings import PROJECT_ROOT
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
+from waybill_devtools import demo
+from waybill_devtools.demo import Airflow
+from waybill_devtools.sampledata.orders import generate
+from waybill_devtools.stack import Stack
 
 DAG_ID = "orders_reports"
 PREFIX = "raw/orders/lines/"
@@ -366,9 +366,9 @@ def test_many_files_at_once_with_a_killed_scheduler_and_triggerer_equal_one_at_a
     place.trigger()  # as the schedule does after the last message
     assert eventually(lambda: len(march()) == FILES and at_rest(), 4 * SECONDS)
 
-    one_at_a_time = Orders(empty_connection)
+    advisory_lock = Orders(empty_connection)
     for day, name in sorted(files):
-        one_at_a_time.arrive(day, name, *files[day, name])
+        advisory_lock.arrive(day, name, *files[day, name])
     for table in ("lines", "lines_superseded"):
         assert place.all(ROWS.format(table)) == empty_connection.execute(ROWS.format(table)).fetchall()
     assert empty_connection.execute("select count(*) from orders.lines").fetchone() == (sum(map(len, landed.values())),)

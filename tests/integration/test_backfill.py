@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from oracle_messaging import expected
-from waybill import demo
+from oracles.messaging import expected
+from waybill.contracts.locations import report_prefix
 from waybill.period import Period
-from waybill.sampledata.messaging import generate
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
-from waybill.zones import report_prefix
+from waybill_devtools import demo
+from waybill_devtools.sampledata.messaging import generate
+from waybill_devtools.stack import Stack
 
 
 @pytest.fixture(scope="module")

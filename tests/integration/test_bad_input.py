@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from landing_support import (
+from support.landing import (
     CHANNELS,
     CUSTOMERS,
     MONTH,
@@ -288,7 +288,7 @@ def test_a_snapshot_whose_rows_are_all_rejected_is_refused_with_their_reasons(la
     assert message.endswith(reasons)
     amend("customers", "property: rejectThresholdPct, value: 5", "property: rejectThresholdPct, value: 100")
     with pytest.raises(DataError) as caught:
-        landing.take_in("customers", MONTH)
+        landing.ingest("customers", MONTH)
     assert "the snapshot has no row to load (1 records)" in str(caught.value)
     assert str(caught.value).endswith(reasons)
 
@@ -355,11 +355,11 @@ def test_repeats_of_a_snapshots_key(landing: Landing) -> None:
 
 def test_the_same_file_again_changes_nothing(landing: Landing) -> None:
     key = landing.load("traffic", BODY)
-    assert landing.take_in("traffic", MONTH) == {}
+    assert landing.ingest("traffic", MONTH) == {}
     landing.put("traffic", MONTH, BODY)
-    assert landing.take_in("traffic", MONTH) == {}
+    assert landing.ingest("traffic", MONTH) == {}
     landing.put("traffic", MONTH, gzip.compress(BODY))  # other bytes: another version
-    assert landing.take_in("traffic", MONTH)["part-1.csv"].unchanged == 40
+    assert landing.ingest("traffic", MONTH)["part-1.csv"].unchanged == 40
     landing.check(key, 40, unchanged=40)
 
 
@@ -400,7 +400,7 @@ def test_two_files_of_one_month_apply_by_name_whichever_comes_first(landing: Lan
     order_by_name(amend, "traffic", "merge")
     landing.put("traffic", MONTH, csv_body(TRAFFIC, GOOD[:30]), "a.csv")
     landing.put("traffic", MONTH, gzip.compress(csv_body(TRAFFIC, dearer(GOOD[20:]))), "b.csv.gz")
-    books = landing.take_in("traffic", MONTH)
+    books = landing.ingest("traffic", MONTH)
     assert (books["a.csv"].inserted, books["b.csv.gz"].inserted, books["b.csv.gz"].updated) == (30, 10, 10)
     between = landing.load("traffic", csv_body(TRAFFIC, GOOD[10:25]), "a2.csv")
     landing.check(between, 15, unchanged=10, stale=5)

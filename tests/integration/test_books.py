@@ -11,15 +11,15 @@ import pytest
 from psycopg import Connection
 from typer.testing import CliRunner
 
-from messaging_months import build_month, database, put, sample, take_in_month
+from support.messaging_months import build_month, database, put, sample, take_in_month
 from waybill.cli import app
-from waybill.demo import landed_for
 from waybill.errors import DataError
 from waybill.intake import file_warnings
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.demo import landed_for
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

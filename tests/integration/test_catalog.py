@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection
 
-import shop_tables
-from shop_tables import insert
-from waybill.catalog import CatalogRefused, reconcile, register
+from support import shop_tables
+from support.shop_tables import insert
 from waybill.contracts import Column, load_domain
-from waybill.lake import write_days
+from waybill.outputs.catalog import CatalogRefused, reconcile, register
+from waybill.outputs.lake import write_days
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
 

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import csv_body
-from messaging_months import RUN
-from order_files import CONTRACTS, HEADER, LINES, Line, Orders
+from support.landing import csv_body
+from support.messaging_months import RUN
+from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.contract import Told
 from waybill.errors import DataError
 from waybill.intake.columns import find_odd
+from waybill.intake.ingest import take_in_file
 from waybill.intake.landing import LandedFile, pending
-from waybill.intake.run import take_in_file
 from waybill.settings import PROJECT_ROOT
 
 FIELD = PROJECT_ROOT / "tests/field/09_renamed_nullable"
@@ -31,7 +31,7 @@ def orders(empty_connection: Connection) -> Orders:
     return Orders(empty_connection)
 
 
-def take_in(orders: Orders, file: LandedFile, contract: Contract = LINES) -> None:
+def ingest(orders: Orders, file: LandedFile, contract: Contract = LINES) -> None:
     take_in_file(orders.connection, orders.bucket, file, contract, {**CONTRACTS, "lines": contract}, RUN)
 
 
@@ -59,10 +59,10 @@ def with_names(**renamed: str) -> bytes:
 
 
 def test_a_file_sent_again_with_renamed_columns_is_told_with_what_was_probably_renamed(orders: Orders) -> None:
-    take_in(orders, orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.csv").read_bytes()))
+    ingest(orders, orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.csv").read_bytes()))
     assert warnings(orders) == {}, "nothing has vanished from the first file"
     file = orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.v2.csv").read_bytes())
-    take_in(orders, file)
+    ingest(orders, file)
     [ship_mode, postal_code] = sorted(warnings(orders)["shop_a.csv"], key=lambda text: "postal_code" in text)
     assert ship_mode == (
         f"the column ship_mode is missing, which {file.key} had; it is null in every row of this file. The column "
@@ -73,9 +73,9 @@ def test_a_file_sent_again_with_renamed_columns_is_told_with_what_was_probably_r
 
 
 def test_a_synonym_that_is_added_makes_the_next_run_load_the_file_again(orders: Orders) -> None:
-    take_in(orders, orders.land(DAY, "a.csv", without()))
+    ingest(orders, orders.land(DAY, "a.csv", without()))
     file = orders.land(DAY, "b.csv", with_names(Ship_Mode="Shipping Method"))
-    take_in(orders, file)
+    ingest(orders, file)
     assert len(warnings(orders)["b.csv"]) == 1
     assert pending(orders.connection, LINES, [file]) == []
     known = [
@@ -84,7 +84,7 @@ def test_a_synonym_that_is_added_makes_the_next_run_load_the_file_again(orders: 
     ]
     mended = replace(LINES, columns=tuple(known), version="9.0.0")
     assert pending(orders.connection, mended, [file]) == [file]
-    take_in(orders, file, mended)
+    ingest(orders, file, mended)
     assert warnings(orders) == {}
     assert pending(orders.connection, mended, [file]) == []
     rows = orders.connection.execute("select ship_mode from orders.lines").fetchall()
@@ -95,7 +95,7 @@ def test_a_column_that_is_known_twice_by_now_is_left_alone(orders: Orders) -> No
     """The file would be refused for a column that stands twice, although it is loaded."""
     header, row = f"{HEADER},Shipping Method", f"{Line()},First Class"
     file = orders.land(DAY, "a.csv", csv_body(header, [row]))
-    take_in(orders, file)
+    ingest(orders, file)
     known = [
         replace(column, spellings=("Shipping Method",)) if column.name == "ship_mode" else column
         for column in LINES.columns
@@ -104,9 +104,9 @@ def test_a_column_that_is_known_twice_by_now_is_left_alone(orders: Orders) -> No
 
 
 def test_unknown_columns_and_columns_that_nobody_had_are_told_apart(orders: Orders) -> None:
-    take_in(orders, orders.land(DAY, "a.csv", without("Ship Mode")))
-    take_in(orders, orders.land(DAY, "b.csv", csv_body(f"{HEADER},Campaign", [f"{Line()},x"])))
-    take_in(orders, orders.land(DAY, "c.csv", without("Ship Mode", "Postal Code")))
+    ingest(orders, orders.land(DAY, "a.csv", without("Ship Mode")))
+    ingest(orders, orders.land(DAY, "b.csv", csv_body(f"{HEADER},Campaign", [f"{Line()},x"])))
+    ingest(orders, orders.land(DAY, "c.csv", without("Ship Mode", "Postal Code")))
     found = warnings(orders)
     assert found["b.csv"] == ["the column 'Campaign' is unknown and was not loaded"]
     key = orders.land(DAY, "b.csv", without()).key
@@ -123,17 +123,17 @@ def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> N
             return replace(LINES, missing_columns=told, unknown_columns="ignore")
         return replace(LINES, missing_columns="ignore", unknown_columns=told)
 
-    take_in(orders, orders.land(DAY, "a.csv", without()))
+    ingest(orders, orders.land(DAY, "a.csv", without()))
     body = {
         "missing_columns": without("Ship Mode"),
         "unknown_columns": csv_body(f"{HEADER},Campaign", [f"{Line()},x"]),
     }[name]
     with pytest.raises(DataError, match="The contract makes that an error") as caught:
-        take_in(orders, orders.land(DAY, "b.csv", body), contract("error"))
+        ingest(orders, orders.land(DAY, "b.csv", body), contract("error"))
     refused = orders.connection.execute("select message from waybill.refusal").fetchall()
     assert refused == [(str(caught.value),)]
     assert orders.connection.execute("select count(*) from waybill.load_file").fetchone() == (1,)
-    take_in(orders, orders.land(DAY, "b.csv", body), contract("ignore"))
+    ingest(orders, orders.land(DAY, "b.csv", body), contract("ignore"))
     assert warnings(orders) == {}
 
 
@@ -146,7 +146,7 @@ def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_told(
         if name.endswith("jsonl"):
             rows = (dict(zip(names, str(line).split(","), strict=True)) for line in lines)
             text = "".join(json.dumps(row).replace('""', "null") + "\n" for row in rows).encode()
-        take_in(orders, orders.land(DAY, name, text))
+        ingest(orders, orders.land(DAY, name, text))
 
     def told() -> list[tuple[str, str]]:
         return orders.connection.execute(
@@ -175,7 +175,7 @@ def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_told(
 @pytest.mark.parametrize("name", ["\ud800", "a\0b"], ids=ascii)
 def test_a_name_of_a_json_member_that_no_text_can_hold_is_told(name: str, orders: Orders) -> None:
     fields = dict(zip(HEADER.split(","), str(Line()).split(","), strict=True))
-    take_in(orders, orders.land(DAY, "a.jsonl", json.dumps({**fields, name: "x"}).encode()))
+    ingest(orders, orders.land(DAY, "a.jsonl", json.dumps({**fields, name: "x"}).encode()))
     escaped = json.dumps(name)[1:-1]
     assert warnings(orders) == {"a.jsonl": [f"the column {escaped!r} is unknown and was not loaded"]}
 
@@ -192,7 +192,7 @@ def test_unknown_members_of_json_and_keys_of_no_record_are_columns(orders: Order
     }
     other = {name: value for name, value in order.items() if name != "ship_mode"} | {"shippingMode": "x"}
     for name, rows in {"a.json": [order], "b.json": [other, other], "c.json": [other, order], "d.json": []}.items():
-        take_in(orders, orders.land(DAY, name, json.dumps(rows).encode()))
+        ingest(orders, orders.land(DAY, name, json.dumps(rows).encode()))
     found = warnings(orders)
     assert "ship_mode is missing" in found["b.json"][0]
     assert "add 'shippingMode' to the synonyms of ship_mode" in found["b.json"][0]
@@ -202,7 +202,7 @@ def test_unknown_members_of_json_and_keys_of_no_record_are_columns(orders: Order
 
 def test_names_of_any_length_fit_a_warning(orders: Orders) -> None:
     long = "".join(chr(0x10000 + place) for place in range(3000))
-    take_in(orders, orders.land(DAY, "a.csv", csv_body(f"{HEADER},{long}", [f"{Line()},x"])))
+    ingest(orders, orders.land(DAY, "a.csv", csv_body(f"{HEADER},{long}", [f"{Line()},x"])))
     [[text]] = warnings(orders).values()
     assert "is unknown and was not loaded" in text
     assert len(text) < 300
@@ -229,7 +229,7 @@ def test_warnings_do_not_depend_on_the_order_of_loads(
         with empty_connection.transaction(force_rollback=True):
             orders = Orders(empty_connection)
             for key, name in order:
-                take_in(orders, orders.land(key, f"{key}-{name}", files[key, name]))
+                ingest(orders, orders.land(key, f"{key}-{name}", files[key, name]))
             return warnings(orders)
 
     shuffled = list(files)

@@ -10,16 +10,16 @@ from decimal import Decimal
 import pytest
 from psycopg import Connection
 
-from messaging_months import database
-from view_support import Page, fill_report
+from support.messaging_months import database
+from support.views import Page, fill_report
 from waybill.contracts import load_all
 from waybill.period import Cadence, Period
-from waybill.stack import Stack
 from waybill.views import business, catalog, pages
 from waybill.views.comparison import comparison
 from waybill.views.layouts import LAYOUTS, Kpi, Layout
 from waybill.views.site import site
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 KPIS = load_all()["shop_report.daily_kpis"]
 TREND = load_all()["shop_report.revenue_trend"]

@@ -12,16 +12,16 @@ import pytest
 from psycopg import Connection
 from typer.testing import CliRunner
 
-from landing_support import CUSTOMERS, LANDED_AT, MONTH, TRAFFIC, Landing, csv_body, customer_rows, told_conflicts
-from messaging_months import RUN, database
-from order_files import CONTRACTS, Line, Orders
-from shop_landing import SHOP, Shop
+from support.landing import CUSTOMERS, LANDED_AT, MONTH, TRAFFIC, Landing, csv_body, customer_rows, told_conflicts
+from support.messaging_months import RUN, database
+from support.order_files import CONTRACTS, Line, Orders
+from support.shop_landing import SHOP, Shop
 from waybill.cli import app
 from waybill.intake import conflicts, file_warnings
-from waybill.intake.run import take_in_arrived
+from waybill.intake.ingest import ingest_arrived
 from waybill.settings import settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,7 +60,7 @@ def test_a_correction_on_the_same_day_is_told_with_both_files_and_values(
     for name in ("week48.csv", "week48 (1).csv"):
         content = (FIELD / "01_browser_copy_loses" / name).read_bytes()
         s3.put_object(Bucket=bucket, Key=PREFIX + name, Body=content)
-        take_in_arrived(warehouse, s3, CONTRACTS["lines"], CONTRACTS, RUN)
+        ingest_arrived(warehouse, s3, CONTRACTS["lines"], CONTRACTS, RUN)
     ((key, kind, message),) = [
         (warning.object_key, warning.kind, warning.message)
         for warning in file_warnings.of_run(warehouse, "orders", RUN.run_id or "")

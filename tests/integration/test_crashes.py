@@ -21,17 +21,17 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from psycopg import Connection
 
-from messaging_months import RUN, content, database, migrate, month, partitions, put, sample, take_in_month
-from stopping import at, loads
-from waiting import eventually
+from support.messaging_months import RUN, content, database, migrate, month, partitions, put, sample, take_in_month
+from support.stopping import at, loads
+from support.waiting import eventually
 from waybill.contracts import load_domain
 from waybill.errors import DataError
+from waybill.intake.ingest import take_in_file
 from waybill.intake.landing import list_landed
-from waybill.intake.run import take_in_file
-from waybill.sampledata.files import SampleData
 from waybill.settings import settings
-from waybill.stack import Stack, postgres
 from waybill.warehouse.connection import connect
+from waybill_devtools.sampledata.files import SampleData
+from waybill_devtools.stack import Stack, postgres
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -135,14 +135,14 @@ def place(stack: Stack, client: S3Client, before: str, stack_environment: dict[s
 # traffic (into a fresh partition), its second part (into an existing one) and corrections of the month before.
 STEPS = [
     ("waybill.intake.ledger:close_file", 1, 0),
-    ("waybill.intake.run:load_file", 1, 1),
+    ("waybill.intake.ingest:load_file", 1, 1),
     ("waybill.intake.ledger:open_file", 3, 2),
-    ("waybill.intake.suspects:SeenKeys.suspects", 3, 2),
+    ("waybill.intake.duplicate_candidates:SeenKeys.suspects", 3, 2),
     ("waybill.intake.staging:Staging._attach", 1, 2),
     ("waybill.intake.load:apply_incoming", 3, 2),
     ("waybill.intake.quarantine:keep", 3, 2),
     ("waybill.intake.ledger:close_file", 3, 2),
-    ("waybill.intake.run:load_file", 3, 3),
+    ("waybill.intake.ingest:load_file", 3, 3),
     ("waybill.intake.load:apply_incoming", 5, 4),
     ("waybill.intake.ledger:close_file", 5, 4),
 ]
@@ -199,7 +199,7 @@ def test_runs_at_once_give_what_one_run_gives(
 @pytest.mark.parametrize(
     ("point", "number", "files"),
     [
-        ("waybill.intake.suspects:SeenKeys.suspects", 3, 2),
+        ("waybill.intake.duplicate_candidates:SeenKeys.suspects", 3, 2),
         ("waybill.intake.load:apply_incoming", 4, 3),
         ("waybill.intake.ledger:close_file", 5, 4),
     ],

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import Connection
 
-from landing_support import csv_body, total
-from messaging_months import RUN
-from shop_landing import LAYOUTS, SHOP, Shop, day
-from waybill import zones
+from support.landing import csv_body, total
+from support.messaging_months import RUN
+from support.shop_landing import LAYOUTS, SHOP, Shop, day
+from waybill.contracts import locations
 from waybill.errors import DataError
+from waybill.intake.ingest import ingest
 from waybill.intake.landing import list_landed
 from waybill.intake.replay import replay
-from waybill.intake.run import take_in
 from waybill.settings import settings
 
 if TYPE_CHECKING:
@@ -44,19 +44,19 @@ def test_days_are_listed_in_order_and_within_bounds(
     for key_day in ("2026-03-02", "2026-02-28", "2026-03-01", "2026-03-03"):
         at = datetime.combine(day(key_day).start, datetime.min.time(), UTC)
         body = reviews(REVIEWS.line(at.day, at, 5))
-        s3.put_object(Bucket=raw_bucket, Key=zones.raw_prefix("shop", "reviews", day(key_day)) + "a.csv", Body=body)
+        s3.put_object(Bucket=raw_bucket, Key=locations.raw_prefix("shop", "reviews", day(key_day)) + "a.csv", Body=body)
     contract = SHOP["reviews"]
     found = list_landed(s3, raw_bucket, contract, day("2026-03-01"), day("2026-03-02"))
     assert [file.period.key for file in found] == ["2026-03-01", "2026-03-02"]
-    books = take_in(empty_connection, s3, contract, SHOP, day("2026-03-01"), RUN, lookback_periods=1)
+    books = ingest(empty_connection, s3, contract, SHOP, day("2026-03-01"), RUN, lookback_periods=1)
     assert [key.split("/")[3] for key in books] == ["dt=2026-02-28", "dt=2026-03-01"]
-    books = take_in(empty_connection, s3, contract, SHOP, day("2026-03-03"), RUN)
+    books = ingest(empty_connection, s3, contract, SHOP, day("2026-03-03"), RUN)
     assert [key.split("/")[3] for key in books] == ["dt=2026-03-02", "dt=2026-03-03"]
     assert empty_connection.execute("select count(*) from shop.reviews").fetchone() == (4,)
     s3.put_object(Bucket=raw_bucket, Key="raw/shop/reviews/month=2026-03/a.csv", Body=b"x")
     message = r"'month=2026-03' is not read as a day; files of shop.reviews land under raw/shop/reviews/dt=YYYY-MM-DD/"
     with pytest.raises(DataError, match=message):
-        take_in(empty_connection, s3, contract, SHOP, day("2026-03-03"), RUN)
+        ingest(empty_connection, s3, contract, SHOP, day("2026-03-03"), RUN)
 
 
 def test_a_replay_judges_a_daily_file_by_its_day(empty_connection: Connection) -> None:

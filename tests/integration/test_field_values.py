@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from landing_support import TRAFFIC, Landing, csv_body, total, traffic_rows
-from messaging_months import RUN
-from order_files import CONTRACTS, LINES, Line, Orders, body
-from shop_landing import Shop
+from support.landing import TRAFFIC, Landing, csv_body, total, traffic_rows
+from support.messaging_months import RUN
+from support.order_files import CONTRACTS, LINES, Line, Orders, body
+from support.shop_landing import Shop
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.intake.dry_run import try_contract
+from waybill.intake.ingest import take_in_file
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
-from waybill.intake.run import take_in_file
-from waybill.intake.trial import try_contract
 
 FIELD = Path(__file__).parents[1] / "field"
 DAY = "2026-11-02"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import Connection
 
-from landing_support import LANDED_AT
-from messaging_months import RUN
-from order_files import CONTRACTS, Line, Orders, body
+from support.landing import LANDED_AT
+from support.messaging_months import RUN
+from support.order_files import CONTRACTS, Line, Orders, body
 from waybill.contracts import ContractError
 from waybill.contracts.contract import Contract
+from waybill.intake.ingest import ingest_arrived
 from waybill.intake.landing import list_landed, with_first_landing
-from waybill.intake.run import take_in_arrived
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure
 
@@ -53,8 +53,8 @@ def next_second(s3: S3Client, bucket: str) -> None:
         time.sleep(0.05)
 
 
-def take_in(connection: Connection, s3: S3Client, contract: Contract = CONTRACT) -> list[str]:
-    return [key.removeprefix(PREFIX) for key in take_in_arrived(connection, s3, contract, CONTRACTS, RUN)]
+def ingest(connection: Connection, s3: S3Client, contract: Contract = CONTRACT) -> list[str]:
+    return [key.removeprefix(PREFIX) for key in ingest_arrived(connection, s3, contract, CONTRACTS, RUN)]
 
 
 def prices(connection: Connection) -> dict[str, Decimal]:
@@ -68,11 +68,11 @@ def test_a_corrected_download_counts_although_its_name_sorts_first(
     folder = FIELD / "01_browser_copy_loses"
     put(s3, raw_bucket, folder / "week48.csv")
     if not one_run:
-        assert take_in(empty_connection, s3) == ["week48.csv"]
+        assert ingest(empty_connection, s3) == ["week48.csv"]
         assert prices(empty_connection) == {"C01": Decimal("100.00")}
     next_second(s3, raw_bucket)
     put(s3, raw_bucket, folder / "week48 (1).csv")
-    take_in(empty_connection, s3)
+    ingest(empty_connection, s3)
     assert prices(empty_connection) == {"C01": Decimal("110.00")}
 
 
@@ -88,7 +88,7 @@ def test_of_files_of_one_second_the_one_that_is_later_in_natural_order_counts(
             "week48 (2).csv",
             "week48 (10).csv",
         ]
-    take_in(empty_connection, s3)
+    ingest(empty_connection, s3)
     assert prices(empty_connection) == {"1": Decimal("110.00")}
 
 
@@ -98,7 +98,7 @@ def test_each_correction_counts_from_its_landing_on(
     names = ["week50.csv", "week50-corrected.csv", "week50 v2.csv", "week50_final.csv", "week50.csv.gz"]
     for price, name in enumerate(names, start=100):
         put(s3, raw_bucket, FIELD / "32_correction_names" / name)
-        assert take_in(empty_connection, s3) == [name]
+        assert ingest(empty_connection, s3) == [name]
         assert prices(empty_connection) == {"C32": Decimal(price)}
         next_second(s3, raw_bucket)
 
@@ -107,7 +107,7 @@ def test_by_contract_names_decide(empty_connection: Connection, s3: S3Client, ra
     by_name = replace(CONTRACT, file_order="name")
     for name, price in (("seq 10.csv", "110.00"), ("seq 9.csv", "109.00")):
         s3.put_object(Bucket=raw_bucket, Key=PREFIX + name, Body=body(Line(list_price=price)))
-        take_in(empty_connection, s3, by_name)
+        ingest(empty_connection, s3, by_name)
         next_second(s3, raw_bucket)
     assert prices(empty_connection) == {"1": Decimal("110.00")}
 
@@ -122,10 +122,10 @@ def test_the_same_content_again_keeps_its_landing_whenever_runs_happen(
     next_second(s3, raw_bucket)
     s3.put_object(Bucket=raw_bucket, Key=PREFIX + "a correction.csv", Body=correction)
     if run_before:
-        take_in(empty_connection, s3)
+        ingest(empty_connection, s3)
     next_second(s3, raw_bucket)
     s3.put_object(Bucket=raw_bucket, Key=PREFIX + "week48.csv", Body=original)
-    take_in(empty_connection, s3)
+    ingest(empty_connection, s3)
     assert prices(empty_connection) == {"1": Decimal("110.00")}
 
 

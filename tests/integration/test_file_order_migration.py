@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from landing_support import LANDED_AT
-from messaging_months import database
-from order_files import Line, Orders
-from waybill.stack import Stack
+from support.landing import LANDED_AT
+from support.messaging_months import database
+from support.order_files import Line, Orders
 from waybill.warehouse.connection import connect
 from waybill.warehouse.file_order import natural_key
 from waybill.warehouse.migrations import upgrade
+from waybill_devtools.stack import Stack
 
 # What the migration added; without it the as-of function, which orders by it, is gone, too.
 _UNDO = """

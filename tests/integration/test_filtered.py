@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from landing_support import MemoryBucket, csv_body
-from messaging_months import RUN
-from order_files import CONTRACTS, HEADER, LINES, Line
+from support.landing import MemoryBucket, csv_body
+from support.messaging_months import RUN
+from support.order_files import CONTRACTS, HEADER, LINES, Line
 from waybill.contracts import Contract
+from waybill.intake.ingest import take_in_file
 from waybill.intake.landing import LandedFile, pending
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
-from waybill.intake.run import take_in_file
 from waybill.period import Period
 from waybill.settings import settings
 

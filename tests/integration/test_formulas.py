@@ -14,20 +14,20 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, sql
 
-from landing_support import CUSTOMERS, csv_body
-from messaging_months import RUN, migrate, month
+from support.landing import CUSTOMERS, csv_body
+from support.messaging_months import RUN, migrate, month
 from waybill.contracts import load_domain
-from waybill.export import copy_csv, csv_for_people
-from waybill.formulas import restored
-from waybill.intake.run import take_in
-from waybill.publish import publish
-from waybill.reports import build_from_sql, known_files, report_contracts
+from waybill.contracts.locations import raw_prefix, report_files, report_prefix
+from waybill.derived.build import build_from_sql, known_files, report_contracts
+from waybill.intake.ingest import ingest
+from waybill.outputs.export import copy_csv, csv_for_people
+from waybill.outputs.formulas import restored
+from waybill.outputs.publish import publish
 from waybill.settings import settings as waybill_settings
 from waybill.views.report_page import csv_of
 from waybill.warehouse.connection import connect
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import relation
-from waybill.zones import raw_prefix, report_files, report_prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -62,7 +62,7 @@ def connection(warehouse_dsn: str, s3: S3Client, bucket: str, monkeypatch: pytes
     [path] = [path for path in report_files("messaging") if path.stem == "segment_share"]
     text = path.read_text()
     with connect(warehouse_dsn) as connection:
-        take_in(connection, s3, contracts["customers"], contracts, MARCH, RUN)
+        ingest(connection, s3, contracts["customers"], contracts, MARCH, RUN)
         basis = partial(known_files, connection, "messaging", MARCH, text)
         build_from_sql(connection, CONTRACT, basis, text, MARCH, RUN)
         publish(connection, s3, "messaging", [CONTRACT], MARCH, RUN)

@@ -10,13 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import CUSTOMERS, LANDED_AT, MemoryBucket, csv_body, total
-from messaging_months import RUN, month
-from waybill import zones
-from waybill.contracts import load_domain
+from support.landing import CUSTOMERS, LANDED_AT, MemoryBucket, csv_body, total
+from support.messaging_months import RUN, month
+from waybill.contracts import load_domain, locations
 from waybill.intake import withdrawal
+from waybill.intake.ingest import take_in_file
 from waybill.intake.ledger import Books
-from waybill.intake.run import take_in_file
 
 CONTRACTS = load_domain("messaging")
 MONTHS = ["2026-01", "2026-02", "2026-03", "2026-05"]
@@ -54,13 +53,13 @@ class Archive:
         books = self.load(name, landing)
         loaded = {key for (key,) in self.all("select object_key from waybill.load_file where status = 'loaded'")}
         for other in self.files:
-            if zones.raw_prefix("messaging", "customers", month(other[0])) + other[1] not in loaded:
+            if locations.raw_prefix("messaging", "customers", month(other[0])) + other[1] not in loaded:
                 self.load(other, self.landings[other])
         return books
 
     def withdraw(self, name: tuple[str, str]) -> bool:
         """Delete the object, withdraw its rows and load again what stands then; whether the state has changed."""
-        key = zones.raw_prefix("messaging", "customers", month(name[0])) + name[1]
+        key = locations.raw_prefix("messaging", "customers", month(name[0])) + name[1]
         self.bucket.delete(key)
         file = withdrawal.find_loaded(self.connection, key)
         before = self.all(HISTORY)

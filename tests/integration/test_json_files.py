@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from landing_support import total
-from messaging_months import RUN
-from shop_landing import SHOP, Shop
+from support.landing import total
+from support.messaging_months import RUN
+from support.shop_landing import SHOP, Shop
 from waybill.errors import DataError
+from waybill.intake.dry_run import try_contract
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
-from waybill.intake.trial import try_contract
 
 DAY = "2026-03-02"
 REVIEWS = [

@@ -22,16 +22,16 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection
 
-import shop_tables
-from messaging_months import database, put, sample, take_in_month
-from shop_tables import CUSTOMERS, EVENTS, REVIEWS, ROWS, TRANSACTIONS, insert
-from waiting import eventually
+from support import shop_tables
+from support.messaging_months import database, put, sample, take_in_month
+from support.shop_tables import CUSTOMERS, EVENTS, REVIEWS, ROWS, TRANSACTIONS, insert
+from support.waiting import eventually
 from waybill.contracts import load_domain
 from waybill.errors import DataError
-from waybill.lake import write_days
+from waybill.outputs.lake import write_days
 from waybill.settings import SettingsError, settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

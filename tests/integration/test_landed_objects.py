@@ -11,15 +11,15 @@ import pytest
 from psycopg import Connection
 from typer.testing import CliRunner
 
-from landing_support import Landing, csv_body, traffic_rows
-from waybill.books import incomplete
+from support.landing import Landing, csv_body, traffic_rows
 from waybill.cli.terminal import app
 from waybill.contracts import load_domain
 from waybill.errors import DataError
-from waybill.intake.ledger import Run
-from waybill.intake.run import take_in, take_in_arrived
-from waybill.intake.trial import judge_pending
+from waybill.intake.dry_run import dry_run_pending
+from waybill.intake.ingest import ingest, ingest_arrived
+from waybill.ops.books import incomplete
 from waybill.period import Period
+from waybill.run import Run
 from waybill.settings import settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def put(s3: S3Client, bucket: str, file: str, key: str) -> None:
 
 
 def arrived(connection: Connection, s3: S3Client, run_id: str, **limits: Any) -> list[str]:
-    done = take_in_arrived(connection, s3, ORDERS["lines"], ORDERS, Run(run_id, "abc123"), **limits)
+    done = ingest_arrived(connection, s3, ORDERS["lines"], ORDERS, Run(run_id, "abc123"), **limits)
     return [key.removeprefix(LINES) for key in done]
 
 
@@ -97,7 +97,7 @@ def test_a_malformed_prefix_is_refused_alone_once_and_named_by_the_books(
         f"s3://{raw}/{LINES}dt=20260305/o.csv: 'dt=20260305' is not read as a day; files of orders.lines land under "
         f"{LINES}dt=YYYY-MM-DD/. Move the object there, or under no folder that looks like a date, or delete it."
     )
-    judged = judge_pending(empty_connection, s3, ORDERS["lines"], ORDERS, None)
+    judged = dry_run_pending(empty_connection, s3, ORDERS["lines"], ORDERS, None)
     assert judged[f"{LINES}dt=20260305/o.csv"] == {"refused": message}
     for _ in range(2):  # a retry says it again
         with pytest.raises(DataError) as caught:
@@ -129,7 +129,7 @@ def test_purchases_under_folders_of_another_form_do_not_count_on_the_day_of_land
     key = f"datalake/bronze/{folders}p.csv"
     put(s3, raw, "05_prefix_not_understood/p.csv", key)
     with pytest.raises(DataError, match=r"land under datalake/bronze/year=YYYY/month=MM/day=DD/\. Move"):
-        take_in_arrived(empty_connection, s3, PURCHASES["purchases"], PURCHASES, Run("run", "abc123"))
+        ingest_arrived(empty_connection, s3, PURCHASES["purchases"], PURCHASES, Run("run", "abc123"))
     assert empty_connection.execute("select count(*) from waybill.load_file").fetchone() == (0,)
     today = datetime.now(UTC).date().isoformat()
     assert len(gaps(empty_connection, s3, "purchases", today)) == 1
@@ -139,7 +139,7 @@ def test_sidecar_files_stop_no_day(empty_connection: Connection, s3: S3Client, r
     shop, day = load_domain("shop"), Period.parse("day", "2026-10-25")
     for name in ("tx.csv.md5", "manifest.json"):
         put(s3, raw, f"29_sidecar_files/{name}", f"raw/shop/transactions/dt={day}/{name}")
-    assert take_in(empty_connection, s3, shop["transactions"], shop, day, Run("run", "abc123")) == {}
+    assert ingest(empty_connection, s3, shop["transactions"], shop, day, Run("run", "abc123")) == {}
     assert empty_connection.execute("select count(*) from waybill.refusal").fetchone() == (0,)
     assert gaps(empty_connection, s3, "shop", str(day)) == []
 
@@ -155,7 +155,7 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
 
     def load(run_id: str, month: str = "2026-03") -> list[str]:
         period, run = Period.parse("month", month), Run(run_id, "abc123")
-        return [*take_in(landing.connection, landing.s3, traffic, landing.contracts, period, run)]
+        return [*ingest(landing.connection, landing.s3, traffic, landing.contracts, period, run)]
 
     for _ in range(2):
         with pytest.raises(DataError) as caught:

@@ -15,14 +15,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, told_conflicts, total
-from messaging_months import RUN, month
-from waybill import zones
-from waybill.contracts import load_domain
+from support.landing import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, told_conflicts, total
+from support.messaging_months import RUN, month
+from waybill.contracts import load_domain, locations
 from waybill.contracts.contract import FileOrder
 from waybill.intake import withdrawal
+from waybill.intake.ingest import take_in_file
 from waybill.intake.ledger import Books
-from waybill.intake.run import take_in_file
 from waybill.warehouse.schema import derived_statements
 
 CONTRACTS = load_domain("messaging")
@@ -99,7 +98,7 @@ class Shelf:
 
     def withdraw(self, name: tuple[str, str]) -> None:
         """Delete the object and withdraw its rows."""
-        key = zones.raw_prefix("messaging", "traffic", month(name[0])) + name[1]
+        key = locations.raw_prefix("messaging", "traffic", month(name[0])) + name[1]
         self.bucket.delete(key)
         file = withdrawal.find_loaded(self.connection, key)
         withdrawal.withdraw(self.connection, self.bucket, self.contract, file)

@@ -16,15 +16,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import LANDED_AT, csv_body, told_conflicts, total
-from messaging_months import RUN
-from order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
+from support.landing import LANDED_AT, csv_body, told_conflicts, total
+from support.messaging_months import RUN
+from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
 from waybill.contracts import ContractError, load
 from waybill.errors import DataError
+from waybill.intake.ingest import ingest_arrived, take_in_file
 from waybill.intake.landing import list_landed, pending
-from waybill.intake.ledger import Run
 from waybill.intake.replay import replay
-from waybill.intake.run import take_in_arrived, take_in_file
+from waybill.run import Run
 from waybill.settings import PROJECT_ROOT, settings
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def test_a_file_lands_on_the_day_that_s3_got_it_and_mended_keeps_it(
     at = s3.head_object(Bucket=raw_bucket, Key=key)["LastModified"]
     (file,) = list_landed(s3, raw_bucket, contract, None, None)
     assert file.period.start == at.astimezone(ZoneInfo("Pacific/Kiritimati")).date()
-    (books,) = take_in_arrived(empty_connection, s3, contract, CONTRACTS, RUN).values()
+    (books,) = ingest_arrived(empty_connection, s3, contract, CONTRACTS, RUN).values()
     assert books.inserted == 1
     # As if the first version had landed two days before.
     earlier = file.period.start - timedelta(days=2)
@@ -297,7 +297,7 @@ def test_a_file_lands_on_the_day_that_s3_got_it_and_mended_keeps_it(
     s3.put_object(Bucket=raw_bucket, Key=key, Body=body(Line(), Line(order="2")))
     (mended,) = pending(empty_connection, contract, list_landed(s3, raw_bucket, contract, None, None))
     assert mended.period.start == earlier
-    assert [*take_in_arrived(empty_connection, s3, contract, CONTRACTS, RUN)] == [key]
+    assert [*ingest_arrived(empty_connection, s3, contract, CONTRACTS, RUN)] == [key]
     days = empty_connection.execute("select distinct landed_on from orders.lines").fetchall()
     assert days == [(earlier,)]
 
@@ -310,8 +310,8 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
     for name, text in bodies.items():
         s3.put_object(Bucket=raw_bucket, Key=prefix + name, Body=text)
 
-    def take_in(run_id: str, **limits: Any) -> list[str]:
-        done = take_in_arrived(empty_connection, s3, contract, CONTRACTS, Run(run_id, "abc123"), **limits)
+    def ingest(run_id: str, **limits: Any) -> list[str]:
+        done = ingest_arrived(empty_connection, s3, contract, CONTRACTS, Run(run_id, "abc123"), **limits)
         return sorted(key.removeprefix(prefix) for key in done)
 
     others = (
@@ -319,25 +319,25 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         r"\S+b\.csv: no field of the header .* required columns"
     )
     with pytest.raises(DataError, match=others) as told:
-        take_in("first")
+        ingest("first")
     assert "a.csv" not in str(told.value)
     assert [row[0] for row in stored(empty_connection, "lines")] == ["a", "c"]
     with pytest.raises(DataError, match="1 of 1 files"):
-        take_in("first")  # a retry of the same run says again what is wrong
-    assert take_in("second") == []
+        ingest("first")  # a retry of the same run says again what is wrong
+    assert ingest("second") == []
     s3.put_object(Bucket=raw_bucket, Key=f"{prefix}d.csv", Body=body(Line(order="d")))
     today = datetime.now(UTC).astimezone(ZoneInfo("Pacific/Kiritimati")).date()
     span = (day(str(today - timedelta(days=1))), day(str(today + timedelta(days=1))))
     for limits in ({"name": "b.csv"}, {"name": f"{prefix}b.csv"}, {"name": f"s3://{raw_bucket}/{prefix}b.csv"}):
         with pytest.raises(DataError, match=r"^1 of 1 files of orders\.lines were refused:\n\S+b\.csv"):
-            take_in("asked for", **limits)
-    assert take_in("another day", days=(day("2026-03-01"), day("2026-03-02"))) == []
+            ingest("asked for", **limits)
+    assert ingest("another day", days=(day("2026-03-01"), day("2026-03-02"))) == []
     with pytest.raises(DataError, match=r"1 of 2 files.*:\n\S+b\.csv"):
-        take_in("its day", days=span)
+        ingest("its day", days=span)
     with pytest.raises(DataError, match=r"'e\.csv' has not landed"):
-        take_in("asked for", name="e.csv")
+        ingest("asked for", name="e.csv")
     s3.put_object(Bucket=raw_bucket, Key=f"{prefix}b.csv", Body=body(Line(order="b")))
-    assert take_in("third") == ["b.csv"]
+    assert ingest("third") == ["b.csv"]
     assert [row[0] for row in stored(empty_connection, "lines")] == ["a", "b", "c", "d"]
 
 

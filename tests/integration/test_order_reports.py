@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import Connection
 
-from messaging_months import RUN, migrate
-from oracle_orders import EXPECTED, make_lines, regions
-from order_files import CONTRACTS, LINES, Line, Orders, day
-from waybill.books import incomplete
-from waybill.intake.run import take_in_file
-from waybill.publish import publish_changed
-from waybill.quality import check_datasets
-from waybill.refresh import refresh, stale_days
+from oracles.orders import EXPECTED, make_lines, regions
+from support.messaging_months import RUN, migrate
+from support.order_files import CONTRACTS, LINES, Line, Orders, day
+from waybill.checks.quality import check_datasets
+from waybill.derived.refresh import refresh, stale_days
+from waybill.intake.ingest import take_in_file
+from waybill.ops.books import incomplete
+from waybill.outputs.publish import publish_changed
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.views import business, operations, pages
 from waybill.views.scope import Scope

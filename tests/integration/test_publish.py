@@ -20,20 +20,20 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection
 
-from messaging_months import RUN, build_month, database, month, put, report_rows, sample, take_in_month
-from waybill.approval import approve, held_by, question, refuse
-from waybill.books import Gap, gaps
+from support.messaging_months import RUN, build_month, database, month, put, report_rows, sample, take_in_month
+from waybill.checks.approval import approve, held_by, question, refuse
+from waybill.checks.quality import check_datasets
 from waybill.contracts import load_domain
+from waybill.derived.build import build_from_sql, known_files, report_contracts
 from waybill.errors import DataError
-from waybill.formulas import restored
-from waybill.intake.ledger import Run
-from waybill.provenance import trace
-from waybill.publish import publish
-from waybill.quality import check_datasets
-from waybill.reports import build_from_sql, known_files, report_contracts
+from waybill.ops.books import Gap, gaps
+from waybill.ops.provenance import trace
+from waybill.outputs.formulas import restored
+from waybill.outputs.publish import publish
+from waybill.run import Run
 from waybill.settings import SettingsError, settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

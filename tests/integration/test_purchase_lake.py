@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from messaging_months import RUN, migrate
-from purchase_files import Purchase, Purchases, Rate, day
-from waybill.books import balances, incomplete
+from support.messaging_months import RUN, migrate
+from support.purchase_files import Purchase, Purchases, Rate, day
 from waybill.contracts import load_domain
-from waybill.lake import write_changed_days
-from waybill.refresh import refresh
+from waybill.derived.refresh import refresh
+from waybill.ops.books import balances, incomplete
+from waybill.outputs.lake import write_changed_days
 from waybill.settings import settings
 from waybill.views import business, operations, pages
 from waybill.warehouse.connection import connect

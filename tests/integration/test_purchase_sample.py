@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-import oracle_purchases as oracle
-from landing_support import MemoryBucket
-from messaging_months import RUN
-from purchase_files import Purchase, Rate, day
-from waybill import books
+from oracles import purchases as oracle
+from support.landing import MemoryBucket
+from support.messaging_months import RUN
+from support.purchase_files import Purchase, Rate, day
 from waybill.contracts import load_domain
+from waybill.derived.refresh import refresh
+from waybill.intake.ingest import take_in_file
 from waybill.intake.receive import normalise
-from waybill.intake.run import take_in_file
-from waybill.refresh import refresh
-from waybill.sampledata.purchases import SampleData, generate
+from waybill.ops import books
+from waybill_devtools.sampledata.purchases import SampleData, generate
 
 LAST_DAY, DAYS = "2026-03-31", 62
 

@@ -13,11 +13,11 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from psycopg import Connection
 
-import oracle_purchases as oracle
-from messaging_months import RUN, migrate
-from purchase_files import Purchase, Purchases, Rate
+from oracles import purchases as oracle
+from support.messaging_months import RUN, migrate
+from support.purchase_files import Purchase, Purchases, Rate
+from waybill.derived.refresh import refresh
 from waybill.errors import DataError
-from waybill.refresh import refresh
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
 

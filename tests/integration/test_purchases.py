@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import Connection
 
-from landing_support import csv_body
-from messaging_months import RUN
-from purchase_files import CONTRACTS, HEADER, Purchase, Purchases, Rate
+from support.landing import csv_body
+from support.messaging_months import RUN
+from support.purchase_files import CONTRACTS, HEADER, Purchase, Purchases, Rate
 from waybill.contracts import ContractError, load, load_domain
 from waybill.errors import DataError
+from waybill.intake.ingest import ingest_arrived, take_in_file
 from waybill.intake.landing import list_objects
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay_waiting
-from waybill.intake.run import take_in_arrived, take_in_file
 from waybill.settings import PROJECT_ROOT, settings
 
 if TYPE_CHECKING:
@@ -137,14 +137,14 @@ def test_a_file_whose_rates_have_not_come_waits_in_quarantine_and_is_not_refused
     contracts = load_domain("purchases")
     assert contracts["purchases"].reject_threshold_pct < 50
 
-    def take_in(name: str, *rows: Purchase) -> Books | None:
+    def ingest(name: str, *rows: Purchase) -> Books | None:
         file = purchases.land("purchases", DAY, name, rows)
         return take_in_file(purchases.connection, purchases.bucket, file, contracts["purchases"], contracts, RUN)
 
     early = [Purchase(str(number), date="2026-02-01") for number in (1, 2)]
-    assert take_in("early.csv", *early) == Books(rows_in=2, rejected=2)
+    assert ingest("early.csv", *early) == Books(rows_in=2, rejected=2)
     with pytest.raises(DataError, match=r"(?s)wrong\.csv: 1 of 2 rows do not meet .* type:amount in 1 row:"):
-        take_in("wrong.csv", Purchase("3", date="2026-02-01"), Purchase("4", amount="x", date="2026-02-01"))
+        ingest("wrong.csv", Purchase("3", date="2026-02-01"), Purchase("4", amount="x", date="2026-02-01"))
     purchases.arrive("rates", "2026-03-10", "r.csv", [Rate("USD", "2026-02-01")])
     assert ids(purchases.connection) == ["1", "2"]
 
@@ -158,20 +158,20 @@ def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
     for key, text in files.items():
         s3.put_object(Bucket=raw_bucket, Key=key, Body=text)
 
-    def take_in(dataset: str, **limits: Any) -> list[str]:
-        done = take_in_arrived(empty_connection, s3, CONTRACTS[dataset], CONTRACTS, RUN, **limits)
+    def ingest(dataset: str, **limits: Any) -> list[str]:
+        done = ingest_arrived(empty_connection, s3, CONTRACTS[dataset], CONTRACTS, RUN, **limits)
         return [key.rsplit("/", 1)[1] for key in done]
 
     with pytest.raises(DataError, match=r"(?s)^1 of 2 files of purchases.purchases.*poison\.csv: .*required columns"):
-        take_in("purchases")
+        ingest("purchases")
     assert ids(empty_connection) == []
-    assert take_in("rates", name="a.csv") == [], "it is a file of the other dataset"
-    assert take_in("rates") == ["r.csv"]
+    assert ingest("rates", name="a.csv") == [], "it is a file of the other dataset"
+    assert ingest("rates") == ["r.csv"]
     with pytest.raises(DataError, match="1 of 1 files"):
-        take_in("purchases")
+        ingest("purchases")
     assert ids(empty_connection) == ["a"], "although a file was refused, what waited is tried again"
     with pytest.raises(DataError, match=r"'z\.csv' has not landed: .* under datalake/bronze/, raw/purchases/rates/"):
-        take_in("rates", name="z.csv")
+        ingest("rates", name="z.csv")
 
 
 @pytest.mark.parametrize(

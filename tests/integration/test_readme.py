@@ -16,17 +16,17 @@ import boto3
 import psycopg
 import pytest
 
-from messaging_months import RUN, build_month, database, put, take_in_month
-from waybill.arrivals import queue_url
+from support.messaging_months import RUN, build_month, database, put, take_in_month
 from waybill.contracts import load_domain
-from waybill.intake.run import take_in, take_in_arrived
+from waybill.contracts.locations import report_schema, star_schema
+from waybill.derived.refresh import refresh
+from waybill.intake.ingest import ingest, ingest_arrived
+from waybill.intake.upload import queue_url
 from waybill.period import Period
-from waybill.refresh import refresh
-from waybill.sampledata import messaging, shop
 from waybill.settings import PROJECT_ROOT, settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
-from waybill.zones import report_schema, star_schema
+from waybill_devtools.sampledata import messaging, shop
+from waybill_devtools.stack import Stack
 
 BUCKET = "readme"
 BLOCKS = re.findall(r"(?s)```sh\n(.*?)```", (PROJECT_ROOT / "README.md").read_text())
@@ -75,7 +75,7 @@ def fill(stack: Stack, dsn: str) -> None:
             build_month(connection, one.key)
         contracts = load_domain("shop")
         for contract in contracts.values():
-            take_in(connection, s3, contract, contracts, day, RUN)
+            ingest(connection, s3, contract, contracts, day, RUN)
         derive(connection, "shop")
 
 
@@ -90,7 +90,7 @@ def arrive(environment: dict[str, str], domain: str) -> None:
     with connect(environment["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection:
         contracts = load_domain(domain)
         for contract in contracts.values():
-            take_in_arrived(connection, boto3.client("s3"), contract, contracts, RUN)
+            ingest_arrived(connection, boto3.client("s3"), contract, contracts, RUN)
         derive(connection, domain)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from psycopg import Connection
 
-from messaging_months import RUN
-from order_files import CONTRACTS, HEADER, LINES, Line, Orders
+from support.messaging_months import RUN
+from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders
 from waybill.errors import DataError
+from waybill.intake.ingest import take_in_file
 from waybill.intake.ledger import Books
-from waybill.intake.run import take_in_file
 
 FIELD = Path(__file__).parents[1] / "field"
 DAY = "2026-11-02"

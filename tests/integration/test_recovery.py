@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from messaging_months import migrate
-from waiting import eventually
-from waybill.demo import Airflow
-from waybill.stack import Stack
+from support.messaging_months import migrate
+from support.waiting import eventually
+from waybill_devtools.demo import Airflow
+from waybill_devtools.stack import Stack
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as quickly
 from hypothesis import strategies as st
 
-from messaging_months import database
-from view_support import Page, Someone, access_of, check_inert, client_of
-from waybill.stack import Stack
+from support.messaging_months import database
+from support.views import Page, Someone, access_of, check_inert, client_of
 from waybill.views.app import make_app
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from httpx import Response

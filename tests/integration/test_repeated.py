@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from messaging_months import RUN
-from order_files import CONTRACTS, LINES, Line, Orders
+from support.messaging_months import RUN
+from support.order_files import CONTRACTS, LINES, Line, Orders
+from waybill.intake.ingest import take_in_file
 from waybill.intake.repeated_lines import SHARE, describe
-from waybill.intake.run import take_in_file
 from waybill.settings import PROJECT_ROOT
 
 FIELD = PROJECT_ROOT / "tests/field/23_duplicate_lines"

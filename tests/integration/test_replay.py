@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from landing_support import (
+from support.landing import (
     CHANNELS,
     CUSTOMERS,
     MONTH,
@@ -19,8 +19,9 @@ from landing_support import (
     total,
     traffic_rows,
 )
-from waybill.intake.ledger import Books, Run
+from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
+from waybill.run import Run
 
 GOOD = traffic_rows(40)
 COUNTS = ("inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
@@ -70,7 +71,7 @@ def test_rows_of_a_customer_who_arrives_later_are_admitted_once(landing: Landing
     assert replayed(landing, "traffic", "replay 3") == {}
     landing.check(key, 42, inserted=42)
     assert landing.column("select resolved_by from waybill.quarantine") == ["replay 2"] * 2
-    assert landing.take_in("traffic", MONTH) == {}
+    assert landing.ingest("traffic", MONTH) == {}
 
 
 def test_a_selection_of_file_and_records_is_all_that_is_tried(landing: Landing) -> None:

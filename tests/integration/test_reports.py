@@ -15,29 +15,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import Connection
 
-from messaging_months import (
-    RUN,
-    build_month,
-    content,
-    database,
-    month,
-    put,
-    report_rows,
-    sample,
-    take_in_month,
-)
-from oracle_messaging import expected
-from waybill.books import disagreements, gaps
+from oracles.messaging import expected
+from support.messaging_months import RUN, build_month, content, database, month, put, report_rows, sample, take_in_month
 from waybill.contracts import load_domain
+from waybill.contracts.locations import report_files
+from waybill.derived.build import build_from_rows, build_from_sql, known_files, report_contracts
 from waybill.errors import DataError
+from waybill.intake.ingest import take_in_file
 from waybill.intake.landing import list_landed
-from waybill.intake.ledger import Run
-from waybill.intake.run import take_in_file
-from waybill.reports import build_from_rows, build_from_sql, known_files, report_contracts
+from waybill.ops.books import disagreements, gaps
+from waybill.run import Run
 from waybill.settings import settings
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
-from waybill.zones import report_files
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from landing_support import CUSTOMERS, MONTH, TRAFFIC, Amend, Landing, csv_body, customer_rows, traffic_rows
+from support.landing import CUSTOMERS, MONTH, TRAFFIC, Amend, Landing, csv_body, customer_rows, traffic_rows
 from waybill.contracts import ContractError, load, load_all, load_domain
 from waybill.warehouse.evolution import ensure, missing_columns
 
@@ -187,7 +187,7 @@ def test_any_other_change_is_refused_and_says_what_to_do(
         body = csv_body(f"{TRAFFIC},campaign", [])
     key = landing.put(dataset, MONTH, body)
     with pytest.raises(ContractError) as caught:
-        landing.take_in(dataset, MONTH)
+        landing.ingest(dataset, MONTH)
     message, version = str(caught.value), landing.contracts[dataset].version
     assert f"the contract of messaging.{dataset} (version {version}) needs more than new nullable columns" in message
     assert all(problem in message for problem in problems)

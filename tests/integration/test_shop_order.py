@@ -9,16 +9,16 @@ from contextlib import contextmanager
 import pytest
 from psycopg import Connection, sql
 
-from landing_support import MemoryBucket
-from messaging_months import RUN, database
+from support.landing import MemoryBucket
+from support.messaging_months import RUN, database
 from waybill.contracts import load_domain
-from waybill.intake.run import take_in_file
+from waybill.derived.refresh import derived_tables, out_of_date, refresh
+from waybill.intake.ingest import take_in_file
 from waybill.period import Period
-from waybill.refresh import derived_tables, out_of_date, refresh
-from waybill.sampledata.files import SampleFile
-from waybill.sampledata.shop import generate
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
+from waybill_devtools.sampledata.files import SampleFile
+from waybill_devtools.sampledata.shop import generate
+from waybill_devtools.stack import Stack
 
 SAMPLE = generate("2026-03-05", days=16, scale=0.1)  # two months and four weeks
 DAYS = Period.parse("day", "2026-02-18").until(Period.parse("day", "2026-03-05"))
@@ -33,7 +33,7 @@ def warehouse(stack: Stack) -> Iterator[Connection]:
         yield connection
 
 
-def take_in(connection: Connection, bucket: MemoryBucket, file: SampleFile) -> None:
+def ingest(connection: Connection, bucket: MemoryBucket, file: SampleFile) -> None:
     contracts = load_domain("shop")
     landed = bucket.put("shop", file.dataset, Period.parse("day", file.period), file.body, file.key.rsplit("/", 1)[1])
     take_in_file(connection, bucket, landed, contracts[file.dataset], contracts, RUN)
@@ -78,7 +78,7 @@ def in_order(stack: Stack) -> dict[str, str]:
     with warehouse(stack) as connection:
         bucket = MemoryBucket()
         for file in SAMPLE.files:
-            take_in(connection, bucket, file)
+            ingest(connection, bucket, file)
         outdated = {table for table, _ in out_of_date(connection, "shop", DAYS)}
         assert outdated == {table.contract.table for table in derived_tables("shop")}
         assert bring_up_to_date(connection)
@@ -100,7 +100,7 @@ def test_files_in_any_order_and_twice_give_the_same_tables(stack: Stack, in_orde
     with warehouse(stack) as connection:
         bucket = MemoryBucket()
         for file in shuffled(SAMPLE.files, seed):
-            take_in(connection, bucket, file)
+            ingest(connection, bucket, file)
             if chance.random() < 0.05:
                 bring_up_to_date(connection)
         bring_up_to_date(connection)

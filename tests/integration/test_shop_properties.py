@@ -17,8 +17,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from landing_support import LANDED_AT, total
-from shop_landing import LAYOUTS, Shop
+from support.landing import LANDED_AT, total
+from support.shop_landing import LAYOUTS, Shop
 from waybill.intake.ledger import Books
 from waybill.settings import settings
 

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from psycopg import Connection
 
-from landing_support import csv_body
-from messaging_months import RUN
-from shop_landing import LAYOUTS, SHOP, Shop, day
+from support.landing import csv_body
+from support.messaging_months import RUN
+from support.shop_landing import LAYOUTS, SHOP, Shop, day
+from waybill.checks.quality import check_datasets, evaluate
 from waybill.contracts import Check
 from waybill.errors import DataError
-from waybill.quality import check_datasets, evaluate
 from waybill.settings import settings
 
 SALES, CUSTOMERS, REVIEWS = (LAYOUTS[name].header for name in ("transactions", "customers", "reviews"))

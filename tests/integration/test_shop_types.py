@@ -13,9 +13,9 @@ from uuid import UUID
 import pytest
 from psycopg import Connection
 
-from landing_support import csv_body, total
-from messaging_months import RUN
-from shop_landing import LAYOUTS, SHOP, Shop
+from support.landing import csv_body, total
+from support.messaging_months import RUN
+from support.shop_landing import LAYOUTS, SHOP, Shop
 from waybill.contracts import Column, Contract, ContractError, RowRule
 from waybill.intake.replay import replay
 from waybill.intake.validate import open_duckdb

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from waiting import eventually
-from waybill.stack import SERVICES, Stack, StackError, aws, postgres
+from support.waiting import eventually
+from waybill_devtools.stack import SERVICES, Stack, StackError, aws, postgres
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_up_replaces_what_a_killed_supervisor_left(own: Stack) -> None:
 
 
 def test_an_interrupted_up_stops_what_it_had_started(short_home: Path) -> None:
-    script = "from waybill.stack import Stack; Stack().up()"
+    script = "from waybill_devtools.stack import Stack; Stack().up()"
     environment = os.environ | {"WAYBILL_HOME": str(short_home)}
     command = ["env", "--default-signal=INT", sys.executable, "-c", script]  # a job in the background ignores it
     starting = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from waiting import eventually
-from waybill.stack import Stack, airflow
+from support.waiting import eventually
+from waybill_devtools.stack import Stack, airflow
 
 
 def call(stack: Stack, path: str, body: dict[str, Any] | None = None, token: str = "") -> dict[str, Any]:

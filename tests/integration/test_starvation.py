@@ -8,17 +8,17 @@ from datetime import date, datetime
 
 import boto3
 
-from order_files import CONTRACTS, Line, body
-from waiting import eventually
-from waybill import demo
-from waybill.arrivals import Dropped, announce
-from waybill.demo import Airflow
+from support.order_files import CONTRACTS, Line, body
+from support.waiting import eventually
+from waybill.contracts.locations import raw_prefix, report_prefix
+from waybill.intake.upload import Dropped, announce
 from waybill.period import Period
-from waybill.sampledata.files import upload
-from waybill.stack import Stack
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
-from waybill.zones import raw_prefix, report_prefix
+from waybill_devtools import demo
+from waybill_devtools.demo import Airflow
+from waybill_devtools.sampledata.files import upload
+from waybill_devtools.stack import Stack
 
 SECONDS, TIMES = 20, 3
 """An order may take so many seconds to become a report, or so many times as long as without a backfill."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import Connection
 
-from messaging_months import (
+from support.messaging_months import (
     RUN,
     build_month,
     database,
@@ -25,20 +25,20 @@ from messaging_months import (
     sample,
     take_in_month,
 )
-from view_support import Page, client_of, fill_report
-from waybill import show
-from waybill.approval import approve, held_by, refuse
-from waybill.intake.ledger import Run
+from support.views import Page, client_of, fill_report
+from waybill.checks.approval import approve, held_by, refuse
+from waybill.checks.unpublished import unpublished
+from waybill.cli import tables
+from waybill.derived.build import build_from_sql, known_files, report_contracts
+from waybill.ops.provenance import trace
+from waybill.outputs.publish import publish, publish_changed
 from waybill.period import Period
-from waybill.provenance import trace
-from waybill.publish import publish, publish_changed
-from waybill.reports import build_from_sql, known_files, report_contracts
+from waybill.run import Run
 from waybill.settings import settings
-from waybill.stack import Stack
-from waybill.unpublished import unpublished
 from waybill.views import catalog
 from waybill.views.site import publish_dashboard, site
-from waybill.warehouse.connection import connect, only_read
+from waybill.warehouse.connection import connect, set_read_only
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -279,7 +279,7 @@ def test_content_that_is_held_while_it_is_being_published_is_not_read(
     warehouse: Connection, dsn: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build that ends between the question who waits and the reading must not slip through."""
-    from waybill import publish as module
+    from waybill.outputs import publish as module
 
     held = module._held
 
@@ -303,7 +303,7 @@ def test_a_trace_says_that_it_is_not_published(warehouse: Connection, capsys: py
     hold(warehouse, OLD)
     found = trace(warehouse, "segment_share", month(OLD))
     assert found.unpublished == "waits for approval, not published"
-    show.show(show.Console(), *show.waybill_tables(found))
+    tables.show(tables.Console(), *tables.waybill_tables(found))
     assert "waits for approval, not published" in capsys.readouterr().out
 
 
@@ -339,7 +339,7 @@ def test_the_site_shows_pseudonyms_as_the_view_does(
         for content in ("0" * 64, "newer"):
             connection.execute("update waybill.publication set content_sha256 = %s", (content,))
             with connect(warehouse_dsn) as own:
-                only_read(own)
+                set_read_only(own)
                 files = dict(site(own, s3))
             body = files[f"purchases/{key}/top_purchasers.csv"]
             assert body

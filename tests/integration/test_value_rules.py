@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from psycopg import Connection
 
 from waybill.contracts import Column, Contract
+from waybill.derived.build import BuildInputs, build_from_rows
 from waybill.errors import DataError
-from waybill.intake.ledger import Run
 from waybill.period import Period
-from waybill.reports import Basis, build_from_rows
+from waybill.run import Run
 
 COLUMNS = (
     Column("month", "", "date", "date", required=True, key_position=1),
@@ -65,7 +65,7 @@ ROWS = st.lists(
 
 def build(connection: Connection, rows: list[dict[str, Any]]) -> int:
     found = [{"month": MARCH.start, **row} for row in rows]
-    return build_from_rows(connection, REPORT, lambda: Basis([]), found, MARCH, RUN).rows
+    return build_from_rows(connection, REPORT, lambda: BuildInputs([]), found, MARCH, RUN).rows
 
 
 def stored(connection: Connection) -> list[tuple[Any, ...]]:

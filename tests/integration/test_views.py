@@ -17,29 +17,30 @@ import pytest
 from fastapi.routing import APIRoute
 from rich.console import Console
 
-from landing_support import TRAFFIC, csv_body
-from messaging_months import RUN, build_month, database, migrate, month, put, report_rows, sample, take_in_month
-from view_support import Page, Someone, access_of, check_inert, client_of, fill_report
-from waybill import show
-from waybill.books import known_gaps
+from support.landing import TRAFFIC, csv_body
+from support.messaging_months import RUN, build_month, database, migrate, month, put, report_rows, sample, take_in_month
+from support.views import Page, Someone, access_of, check_inert, client_of, fill_report
+from waybill.cli import tables
 from waybill.contracts import load_all
-from waybill.intake import changes, file_warnings
-from waybill.intake.ledger import Run
+from waybill.formatting import text
+from waybill.intake import file_warnings
 from waybill.intake.quarantine import open_by_file
 from waybill.intake.replay import replay
+from waybill.ops.books import known_gaps
+from waybill.ops.provenance import trace
+from waybill.outputs.publish import publish
 from waybill.period import Period
-from waybill.provenance import trace
-from waybill.publish import publish
+from waybill.run import Run
 from waybill.settings import settings
-from waybill.show import text
-from waybill.stack import Stack
 from waybill.views import business, catalog, history, operations, pages
 from waybill.views.app import make_app
 from waybill.views.rejected import quarantined
 from waybill.views.scope import Scope, Total
 from waybill.views.site import publish_dashboard, site
-from waybill.warehouse.connection import connect, only_read
+from waybill.warehouse import change_log
+from waybill.warehouse.connection import connect, set_read_only
 from waybill.warehouse.evolution import ensure
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -305,7 +306,7 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
         assert (open_rows, len(listed)) == (210, 20)
         assert counts == [("json", 210, 70), ("ragged", 210, 70)]
         console = Console(width=120, record=True, file=io.StringIO())
-        show.show(console, *show.quarantine_tables("shop.reviews", counts, listed, open_rows))
+        tables.show(console, *tables.quarantine_tables("shop.reviews", counts, listed, open_rows))
         assert "20 of 210" in console.file.getvalue()  # type: ignore[attr-defined]
     words = " ".join(Page(client.get("/operations/loads.html?domain=messaging").text).text.split())
     with connect(dsn) as connection:
@@ -481,7 +482,7 @@ def test_a_malformed_record_is_shown_as_it_stands_in_the_file(dsn: str) -> None:
 
 def test_the_reader_cannot_write_nor_ask_for_long(reader_dsn: str) -> None:
     with psycopg.connect(reader_dsn) as connection:
-        only_read(connection)
+        set_read_only(connection)
         assert connection.execute("show statement_timeout").fetchone() == ("5s",)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("create temporary table own (id integer)")
@@ -739,14 +740,14 @@ def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_
                 "values (%s, '2026-06-01', 'b', %s, 'e', 's', 1, now(), 'k', 'c', '1', 'v', 0) returning file_id",
                 (dataset, name),
             ).fetchone()[0]  # type: ignore[index]
-            changes.record(connection, dataset, [Period.parse("day", "2026-06-01").start], file_id)
+            change_log.record(connection, dataset, [Period.parse("day", "2026-06-01").start], file_id)
             return int(file_id)
 
         june = [Period.parse(cadence, key) for cadence, key in (("day", "2026-06-01"), ("week", "2026-W23"))]
         june.append(Period.parse("month", "2026-06"))
         files = [load("sales-1", "shop.transactions"), load("other", "shop.reviews")]
         for period in june:
-            changes.record(connection, report, [period.start], None, period.cadence)
+            change_log.record(connection, report, [period.start], None, period.cadence)
         scope = Scope(("shop",))
         assert history.rebuilds(connection, scope) == ([], False), "three periods were built, each once"
         files += [load(f"sales-{n}", "shop.transactions") for n in range(2, 32)]
@@ -754,7 +755,7 @@ def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_
         connection.execute(
             "update waybill.publication set file_ids = %s where report = %s", ([files[0], *files[2:]], report)
         )
-        changes.record(connection, report, [june[2].start], None, "month")
+        change_log.record(connection, report, [june[2].start], None, "month")
         ((found,), _) = history.rebuilds(connection, scope)
         assert found["period"].key == "2026-06"
         assert found["files_count"] == 30

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from landing_support import MONTH, Landing
-from messaging_months import RUN, month
-from waybill.reports import build_from_sql, known_files, report_contracts
+from support.landing import MONTH, Landing
+from support.messaging_months import RUN, month
+from waybill.contracts.locations import report_files
+from waybill.derived.build import build_from_sql, known_files, report_contracts
 from waybill.settings import PROJECT_ROOT
-from waybill.zones import report_files
 
 FIELD = PROJECT_ROOT / "tests/field/34_vocabulary"
 

@@ -12,23 +12,23 @@ import pytest
 from psycopg import Connection
 from typer.testing import CliRunner
 
-from landing_support import CUSTOMERS, MONTH, TRAFFIC, Landing, csv_body, customer_rows, traffic_rows
-from messaging_months import RUN, database, month
-from order_files import CONTRACTS, Line, body
-from waybill.books import incomplete
+from support.landing import CUSTOMERS, MONTH, TRAFFIC, Landing, csv_body, customer_rows, traffic_rows
+from support.messaging_months import RUN, database, month
+from support.order_files import CONTRACTS, Line, body
 from waybill.cli import app
+from waybill.derived.refresh import refresh
 from waybill.errors import DataError
 from waybill.intake import withdrawal
+from waybill.intake.ingest import ingest_arrived
 from waybill.intake.landing import LandedFile, list_landed
 from waybill.intake.receive import ObjectChanged, receive
-from waybill.intake.run import take_in_arrived
+from waybill.ops.books import incomplete
 from waybill.period import Period
-from waybill.refresh import refresh
 from waybill.settings import settings
-from waybill.stack import Stack
 from waybill.views import operations
 from waybill.views.scope import Scope
 from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -66,8 +66,8 @@ def command(*arguments: str, exit_code: int = 0) -> str:
     return text
 
 
-def take_in(connection: Connection, s3: S3Client) -> list[str]:
-    return [*take_in_arrived(connection, s3, CONTRACT, CONTRACTS, RUN)]
+def ingest(connection: Connection, s3: S3Client) -> list[str]:
+    return [*ingest_arrived(connection, s3, CONTRACT, CONTRACTS, RUN)]
 
 
 def states(connection: Connection, key: str = KEY) -> list[tuple[str, str | None]]:
@@ -82,7 +82,7 @@ def test_a_file_that_the_sender_deletes_is_told_withdrawn_and_loaded_anew_when_i
     content = (FIELD / "22_deleted_object" / "withdrawn.csv").read_bytes()
     s3.put_object(Bucket=raw_bucket, Key=KEY, Body=content)
     s3.put_object(Bucket=raw_bucket, Key=PREFIX + "other.csv", Body=body(Line("2")))
-    take_in(warehouse, s3)
+    ingest(warehouse, s3)
     refresh(warehouse, "orders", "orders_report", RUN)
     ((file_id, day),) = warehouse.execute(
         "select file_id, period from waybill.load_file where object_key = %s", (KEY,)
@@ -97,8 +97,8 @@ def test_a_file_that_the_sender_deletes_is_told_withdrawn_and_loaded_anew_when_i
     assert f"waybill withdraw {file_id}" in books
     assert operations.missing(warehouse, Scope(("orders",))) == [], "the warehouse does not know yet"
     with caplog.at_level(logging.WARNING):
-        assert take_in(warehouse, s3) == []
-        assert take_in(warehouse, s3) == []
+        assert ingest(warehouse, s3) == []
+        assert ingest(warehouse, s3) == []
     assert len([record for record in caplog.records if told in record.getMessage()]) == 1, "the log says it once"
     (missing,) = operations.missing(warehouse, Scope(("orders",)))
     assert told in str(missing)
@@ -114,7 +114,7 @@ def test_a_file_that_the_sender_deletes_is_told_withdrawn_and_loaded_anew_when_i
     assert "no loaded file" in command("withdraw", str(file_id), exit_code=1)
 
     s3.put_object(Bucket=raw_bucket, Key=KEY, Body=content)
-    assert take_in(warehouse, s3) == [KEY]
+    assert ingest(warehouse, s3) == [KEY]
     assert states(warehouse) == [("withdrawn", None), ("loaded", None)]
     prices = warehouse.execute("select list_price from orders.lines where order_id = 'C22'").fetchall()
     assert prices == [(Decimal("100.00"),)]
@@ -124,7 +124,7 @@ def test_the_reports_of_a_day_whose_only_file_is_withdrawn_are_built_again(
     warehouse: Connection, s3: S3Client, raw_bucket: str
 ) -> None:
     s3.put_object(Bucket=raw_bucket, Key=PREFIX + "dt=2026-03-02/only.csv", Body=body(Line()))
-    take_in(warehouse, s3)
+    ingest(warehouse, s3)
     refresh(warehouse, "orders", "orders_report", RUN)
     s3.delete_object(Bucket=raw_bucket, Key=PREFIX + "dt=2026-03-02/only.csv")
     command("withdraw", "only.csv")
@@ -137,29 +137,29 @@ def test_an_accepted_file_keeps_its_rows_and_is_no_longer_listed_until_it_return
     warehouse: Connection, s3: S3Client, raw_bucket: str
 ) -> None:
     s3.put_object(Bucket=raw_bucket, Key=KEY, Body=body(Line()))
-    take_in(warehouse, s3)
+    ingest(warehouse, s3)
     assert "is still in the bucket" in command("withdraw", KEY, "--accept", exit_code=1)
     s3.delete_object(Bucket=raw_bucket, Key=KEY)
-    take_in(warehouse, s3)
+    ingest(warehouse, s3)
     assert states(warehouse) == [("loaded", "noticed")]
     assert f"The 1 rows of s3://{raw_bucket}/{KEY} stay." in command("withdraw", KEY, "--accept")
-    take_in(warehouse, s3)
+    ingest(warehouse, s3)
     assert states(warehouse) == [("loaded", "accepted")]
     (day,) = warehouse.execute("select landed_on from orders.lines").fetchone() or ()
     gaps = [str(gap) for gap in incomplete(warehouse, s3, "orders", [Period.of("day", day)])]
     assert not any("gone" in gap for gap in gaps)
     s3.put_object(Bucket=raw_bucket, Key=KEY, Body=body(Line()))
-    assert take_in(warehouse, s3) == [], "the same content is loaded already"
+    assert ingest(warehouse, s3) == [], "the same content is loaded already"
     assert states(warehouse) == [("loaded", None)]
     s3.delete_object(Bucket=raw_bucket, Key=KEY)
-    take_in(warehouse, s3)
+    ingest(warehouse, s3)
     assert states(warehouse) == [("loaded", "noticed")], "it is told anew when it goes again"
 
 
 def test_a_name_of_several_files_must_be_told_apart(warehouse: Connection, s3: S3Client, raw_bucket: str) -> None:
     for day in ("2026-03-01", "2026-03-02"):
         s3.put_object(Bucket=raw_bucket, Key=f"{PREFIX}dt={day}/a.csv", Body=body(Line()))
-    take_in(warehouse, s3)
+    ingest(warehouse, s3)
     printed = command("withdraw", "a.csv", exit_code=1)
     assert "2 loaded files are named 'a.csv'" in printed
     assert "Give the id of one" in printed
@@ -212,7 +212,7 @@ def test_another_snapshot_of_the_month_is_loaded_again_and_the_one_before_goes_o
     done = withdraw(landing, "customers", second)
     assert done.again == first
     assert segments() == {"Startup": 9}, "the state before the month goes on"
-    assert [*landing.take_in("customers", MONTH)] == ["a.csv"]
+    assert [*landing.ingest("customers", MONTH)] == ["a.csv"]
     assert segments() == {"Startup": 8}
     assert withdraw(landing, "customers", first).again is None
     assert segments() == {"Startup": 9}
@@ -227,7 +227,7 @@ def test_another_snapshot_of_the_month_is_loaded_again_and_the_one_before_goes_o
 def test_a_run_for_a_month_notices_what_is_gone(landing: Landing) -> None:
     key = landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3)), "a.csv")
     landing.s3.delete_object(Bucket=landing.bucket, Key=key)
-    landing.take_in("traffic", MONTH)
+    landing.ingest("traffic", MONTH)
     assert landing.ledger(key)["gone"] == "noticed"
     found = incomplete(landing.connection, landing.s3, "messaging", [month(MONTH)])
     (gap,) = [one for one in found if "gone" in one.what]
@@ -255,7 +255,7 @@ def test_an_object_that_grows_or_goes_while_it_is_read_waits_for_the_next_run(
     whole = body(Line("1"), Line("2"))
     s3.put_object(Bucket=raw_bucket, Key=KEY, Body=whole[:-20])
     growing: Any = Changing(s3, lambda key: s3.put_object(Bucket=raw_bucket, Key=key, Body=whole))
-    assert take_in(warehouse, growing) == []
+    assert ingest(warehouse, growing) == []
     assert f"changed after it was listed, from {len(whole) - 20} to {len(whole)} bytes" in caplog.text
     assert warehouse.execute("select count(*) from waybill.refusal").fetchone() == (0,)
     (file,) = list_landed(s3, raw_bucket, CONTRACT, None, None)
@@ -267,5 +267,5 @@ def test_an_object_that_grows_or_goes_while_it_is_read_waits_for_the_next_run(
     s3.put_object(Bucket=raw_bucket, Key=KEY, Body=whole)
     with pytest.raises(ObjectChanged, match="changed after it was listed"):
         receive(s3, LandedFile(file.bucket, KEY, file.etag, 1, file.period, file.landed_at), CONTRACT, tmp_path)
-    assert take_in(warehouse, s3) == [KEY]
+    assert ingest(warehouse, s3) == [KEY]
     assert warehouse.execute("select count(*) from orders.lines").fetchone() == (2,)

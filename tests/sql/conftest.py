@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from shop_stand_ins import ShopWarehouse
+from support.shop_fixtures import ShopWarehouse
 
 if TYPE_CHECKING:
-    from waybill.stack import Stack
+    from waybill_devtools.stack import Stack
 
 
 @pytest.fixture(scope="session")

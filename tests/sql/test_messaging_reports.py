@@ -16,7 +16,7 @@ import pytest
 from psycopg import ClientCursor, Connection, sql
 
 from waybill.contracts import Check, Contract, load
-from waybill.statistics import Source, descriptive_statistics, industry_exposure_extended, measures
+from waybill.derived.statistics import Source, descriptive_statistics, industry_exposure_extended, measures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

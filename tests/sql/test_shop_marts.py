@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import ClientCursor, sql
 
-from oracle_shop import ONE_DAY, Row, Shop
-from oracle_shop_marts import Marts
-from shop_stand_ins import (
+from oracles.shop import ONE_DAY, Row, Shop
+from oracles.shop_marts import Marts
+from support.shop_fixtures import (
     FIRST,
     INCLUDE,
     LAST,

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import ClientCursor, errors
 
-import oracle_shop
-from oracle_shop import ONE_DAY, STEPS, Shop, Version
-from shop_stand_ins import (
+from oracles import shop as oracle_shop
+from oracles.shop import ONE_DAY, STEPS, Shop, Version
+from support.shop_fixtures import (
     DIMENSIONS,
     FACTS,
     INCLUDE,

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from oracle_shop import ONE_DAY
-from shop_stand_ins import FIRST, LAST, SHOP_DAYS, Period, ShopWarehouse, random_shop
+from oracles.shop import ONE_DAY
+from support.shop_fixtures import FIRST, LAST, SHOP_DAYS, Period, ShopWarehouse, random_shop
 from waybill.settings import PROJECT_ROOT
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="PySpark is not installed")

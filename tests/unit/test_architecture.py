@@ -17,7 +17,8 @@ from waybill.settings import PROJECT_ROOT
 
 PACKAGE = PROJECT_ROOT / "plugins" / "waybill"
 OPERATORS = PACKAGE / "operators"
-DAG_FILES = sorted((PROJECT_ROOT / "dags").rglob("*.py"))
+# Beside its DAG, a domain may have reports in Python.
+DAG_FILES = sorted(path for path in (PROJECT_ROOT / "dags").rglob("*.py") if "airflow" in path.read_text())
 MODULES = sorted(PACKAGE.rglob("*.py"))
 KERNEL = [path for path in MODULES if not path.is_relative_to(OPERATORS)]
 # Tests of DAGs, of operators and of the stack's Airflow import it; no other test needs it.
@@ -70,7 +71,7 @@ def test_a_dag_file_is_wiring(path: Path) -> None:
     assert definitions == []
     other_dags = {file.stem for file in DAG_FILES}
     modules = {part for _, name in imports(ast.parse(path.read_text())) for part in name.split(".")}
-    assert not (other_dags - {"messaging"}) & modules, "a DAG file imports another one"
+    assert not other_dags & modules, "a DAG file imports another one"
 
 
 AS_AIRFLOW_DOES = """
@@ -92,7 +93,10 @@ def airflow() -> dict[str, Any]:
     """What Airflow executes below plugins/, and which modules are there after reading each DAG file."""
     done = subprocess.run(
         [sys.executable, "-c", AS_AIRFLOW_DOES, str(PROJECT_ROOT / "plugins"), *map(str, DAG_FILES)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT / "plugins")},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{PROJECT_ROOT / 'plugins'}{os.pathsep}{PROJECT_ROOT / 'dags'}",
+        },  # as Airflow sets sys.path
         capture_output=True,
         text=True,
     )

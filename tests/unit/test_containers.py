@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from waybill.settings import PROJECT_ROOT
-from waybill.stack import Stack, airflow, aws
-from waybill.stack.state import OTHER_PORTS, PREFERRED_PORTS, State
+from waybill_devtools.stack import Stack, airflow, aws
+from waybill_devtools.stack.state import OTHER_PORTS, PREFERRED_PORTS, State
 
 COMPOSE = Path(sysconfig.get_path("scripts")) / "docker-compose"
 FILE = PROJECT_ROOT / "docker-compose.yaml"

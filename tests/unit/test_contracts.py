@@ -25,8 +25,8 @@ from waybill.contracts import Column, Contract, ContractError, RowRule, load, lo
 from waybill.contracts.custom_properties import OF_COLUMN, OF_RELATIONSHIP, OF_TABLE
 from waybill.contracts.validation import compile_query
 from waybill.intake.validate import pattern_problems
+from waybill.ops.lint import review
 from waybill.period import Period
-from waybill.review import review
 from waybill.settings import PROJECT_ROOT
 from waybill.settings import settings as project_settings
 

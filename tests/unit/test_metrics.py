@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from waybill import metrics
-from waybill.metrics import Measurement
+from waybill.ops import metrics
+from waybill.ops.metrics import Measurement
 from waybill.settings import PROJECT_ROOT
 
 MONITORING = PROJECT_ROOT / "terraform" / "modules" / "monitoring"

@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from waybill.contracts import Contract, ContractError, load, load_domain
+from waybill.contracts.locations import raw_layout
 from waybill.errors import DataError
 from waybill.intake.landing import has_landed, list_objects
 from waybill.intake.object_keys import may_belong_to, passed_over, period_of
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
-from waybill.zones import raw_layout
 
 LINES = load_domain("orders")["lines"]
 PURCHASES = load_domain("purchases")["purchases"]

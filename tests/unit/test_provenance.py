@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from waybill.provenance import commit_of
+from waybill.run import commit_of
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from landing_support import CUSTOMERS, MONTH, MemoryBucket, csv_body, customer_rows
+from support.landing import CUSTOMERS, MONTH, MemoryBucket, csv_body, customer_rows
 from waybill.contracts import Column, Contract, load_domain
 from waybill.errors import DataError
 from waybill.intake.receive import ReceivedFile, match_header, normalise, receive

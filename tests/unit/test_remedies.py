@@ -7,9 +7,9 @@ import shlex
 
 import pytest
 
-from waybill.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REFUSED, UNAPPROVED, Missing
+from waybill.ops.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REFUSED, UNAPPROVED, Missing
+from waybill.ops.remedies import remedies
 from waybill.period import Period
-from waybill.remedies import remedies
 
 MONTHS = Period.parse("month", "2026-01").until(Period.parse("month", "2026-03"))
 DAYS = Period.parse("day", "2026-03-29").until(Period.parse("day", "2026-03-31"))

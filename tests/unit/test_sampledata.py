@@ -11,9 +11,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from oracle_messaging import expected, expected_books
-from waybill.sampledata import orders
-from waybill.sampledata.messaging import SampleData, generate, upload
+from oracles.messaging import expected, expected_books
+from waybill_devtools.sampledata import orders
+from waybill_devtools.sampledata.messaging import SampleData, generate, upload
 
 COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale", "filtered")
 REASONS = {

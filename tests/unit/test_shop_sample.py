@@ -18,9 +18,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from oracle_shop_files import DATASETS, Row, ShopOracle
+from oracles.shop_files import DATASETS, Row, ShopOracle
 from waybill.contracts import load_domain
-from waybill.sampledata.shop import SampleData, generate, upload
+from waybill_devtools.sampledata.shop import SampleData, generate, upload
 
 LAST_DAY = "2026-05-31"
 COUNTS = ("rows_in", "inserted", "updated", "unchanged", "duplicate", "stale", "filtered")
@@ -114,7 +114,7 @@ def test_files_are_in_loading_order(sample: SampleData) -> None:
 
 FINGERPRINT = """
 import hashlib, json
-from waybill.sampledata.shop import generate
+from waybill_devtools.sampledata.shop import generate
 made = generate("2026-05-31", 8, scale=0.5)
 text = json.dumps(made.answer_key).encode()
 print(hashlib.sha256(text + b"".join(file.key.encode() + file.body for file in made.files)).hexdigest())

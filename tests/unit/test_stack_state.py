@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from waybill.stack import Stack, StackError
-from waybill.stack.state import OTHER_PORTS, PORT_RANGE, PREFERRED_PORTS, State
+from waybill_devtools.stack import Stack, StackError
+from waybill_devtools.stack.state import OTHER_PORTS, PORT_RANGE, PREFERRED_PORTS, State
 
 
 def test_an_older_state_keeps_its_secrets_and_gets_those_that_are_new() -> None:

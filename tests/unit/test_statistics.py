@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from psycopg import Connection, sql
 
 from waybill.contracts import Column
-from waybill.statistics import Description, describe, measures, quartile_categories
+from waybill.derived.statistics import Description, describe, measures, quartile_categories
 
 AMOUNTS = st.decimals(min_value=-(10**12), max_value=10**12, places=2)
 # few distinct values, so that ties are common

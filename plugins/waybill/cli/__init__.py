@@ -1,6 +1,6 @@
 """The command `waybill`."""
 
-from waybill.cli import contracts, dashboard, data, demo, stack
+from waybill.cli import contracts, dashboard, data
 from waybill.cli.terminal import app
 
-__all__ = ["app", "contracts", "dashboard", "data", "demo", "stack"]
+__all__ = ["app", "contracts", "dashboard", "data"]

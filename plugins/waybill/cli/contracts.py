@@ -20,7 +20,7 @@ def contract_check() -> None:
     """Check every contract against the standard, Waybill's needs, the SQL files and the warehouse, if there is one."""
     import psycopg
 
-    from waybill.review import review
+    from waybill.ops.lint import review
     from waybill.settings import SettingsError, settings
     from waybill.warehouse.connection import connect
 
@@ -57,11 +57,12 @@ def contract_try(
     """Judge files that have landed by a proposed contract: how many rows it rejects that today's accepts, and why."""
     from datetime import date
 
-    from waybill import show
+    from waybill.cli import tables
     from waybill.contracts import ContractError, load, load_domain
     from waybill.errors import DataError
+    from waybill.formatting import of_all
+    from waybill.intake.dry_run import try_contract
     from waybill.intake.landing import list_landed
-    from waybill.intake.trial import try_contract
     from waybill.period import Period
     from waybill.settings import settings
     from waybill.warehouse.connection import connect
@@ -76,9 +77,9 @@ def contract_try(
         landed = list_landed(s3_client(), bucket, today, None, Period.of(today.cadence, date(2999, 12, 31)))
         if landed:
             trials = try_contract(connection, s3_client(), today, proposed, contracts, landed[-last:])
-            show.show(console, show.trial_table(proposed, trials))
+            tables.show(console, tables.dry_run_table(proposed, trials))
             if 0 < last < len(landed):
-                console.print(f"Tried {show.of_all(last, len(landed))} files, the newest; --last 0 tries all.")
+                console.print(f"Tried {of_all(last, len(landed))} files, the newest; --last 0 tries all.")
         else:
             console.print(f"No file of {today.table} has landed in s3://{bucket}.")
         try:

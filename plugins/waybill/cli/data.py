@@ -41,35 +41,6 @@ def migrate() -> None:
 
 @app.command()
 @failures_in_words
-def seed(
-    domain: Domain = "messaging",
-    last: Annotated[
-        str | None, typer.Option(help="The last period to make; by default as before, or the last complete one.")
-    ] = None,
-    periods: Annotated[
-        int | None, typer.Option(help="How many months or days; by default as many as the demo.")
-    ] = None,
-    scale: Annotated[float, typer.Option(help="How many times as many rows as the demo.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Another seed gives other data.")] = 20260101,
-) -> None:
-    """Put sample files into the raw bucket, with an answer key of what is wrong with them."""
-    from waybill.demo import PIPELINES, last_period
-    from waybill.errors import DataError
-    from waybill.sampledata.files import upload
-    from waybill.settings import settings
-
-    pipeline = next((one for one in PIPELINES if one.domain == domain), None)
-    if pipeline is None:
-        raise DataError(
-            f"there is no sample data of {domain!r}; there is of {', '.join(one.domain for one in PIPELINES)}"
-        )
-    files = pipeline.generate(last or last_period(s3_client(), pipeline).key, periods or pipeline.seeded, seed, scale)
-    uploaded = upload(s3_client(), settings().raw_bucket, files)
-    console.print(f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content.")
-
-
-@app.command()
-@failures_in_words
 def drop(
     files: Annotated[list[Path], typer.Argument(help="Files of a dataset.", exists=True, dir_okay=False)],
     domain: Annotated[
@@ -88,11 +59,11 @@ def drop(
 
     import boto3
 
-    from waybill.arrivals import announce, drop_file, key_of, queue_url
     from waybill.contracts import references
+    from waybill.contracts.domains import existing_dag_of, without_dag
     from waybill.errors import DataError
+    from waybill.intake.upload import announce, drop_file, key_of, queue_url
     from waybill.period import EXAMPLE, Period
-    from waybill.pipelines import existing_dag_of, without_dag
     from waybill.settings import settings
 
     if dataset is None:  # what others of the domain refer to is not its main one
@@ -139,18 +110,18 @@ def books(
 
     Warnings about loaded files and of checks are listed, too; they do not change the exit code.
     """
-    from waybill import show
-    from waybill.books import balances, incomplete, summed_up, warned_checks
+    from waybill.cli import tables
     from waybill.intake import file_warnings
+    from waybill.ops.books import balances, incomplete, summed_up, warned_checks
+    from waybill.ops.remedies import remedies
     from waybill.period import Period
-    from waybill.remedies import remedies
     from waybill.warehouse.connection import connect
 
     domain = domain or domain_of(first)
     cadence = next(iter(datasets_of(domain).values())).cadence
     periods = Period.parse(cadence, first).until(Period.parse(cadence, last))
     with connect() as connection:
-        show.show(console, show.books_table(domain, balances(connection, domain, periods), periods))
+        tables.show(console, tables.books_table(domain, balances(connection, domain, periods), periods))
         lacking = incomplete(connection, s3_client(), domain, periods)
         warnings = file_warnings.of_periods(connection, domain, [one.start for one in periods])
         checks = warned_checks(connection, domain, periods)
@@ -182,10 +153,10 @@ def trace(
     """Show the waybill of a report: its rows, SQL, code, checks and the files it rests on."""
     from dataclasses import asdict
 
-    from waybill import show
+    from waybill.cli import tables
+    from waybill.ops.provenance import built_in_words, newest_period, periods_built
+    from waybill.ops.provenance import trace as trace_report
     from waybill.period import Period
-    from waybill.provenance import built_in_words, newest_period, periods_built
-    from waybill.provenance import trace as trace_report
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
@@ -195,7 +166,7 @@ def trace(
     if as_json:
         print(json.dumps(asdict(waybill) | {"period": wanted.key}, default=str, indent=2))
         return
-    show.show(console, *show.waybill_tables(waybill))
+    tables.show(console, *tables.waybill_tables(waybill))
     if period is None:
         console.print(f"Built for {built_in_words(built)}", markup=False, highlight=False, soft_wrap=True)
 
@@ -208,7 +179,7 @@ def quarantine(
     limit: Limit = 20,
 ) -> None:
     """List open quarantined rows of a dataset: file, record, reasons. Their content is shown in the warehouse only."""
-    from waybill import show
+    from waybill.cli import tables
     from waybill.intake.quarantine import open_by_file
     from waybill.warehouse.connection import connect
 
@@ -216,7 +187,7 @@ def quarantine(
     with connect() as connection:
         counts, rows, total = open_by_file(connection, contract.table, limit)
     if counts:
-        show.show(console, *show.quarantine_tables(contract.table, counts, rows, total))
+        tables.show(console, *tables.quarantine_tables(contract.table, counts, rows, total))
     else:
         console.print(f"No row of {contract.table} is in quarantine.")
 
@@ -229,7 +200,7 @@ def conflicts(
     limit: Limit = 20,
 ) -> None:
     """List the keys about which files of the same period disagree, with each file's values; the last one counts."""
-    from waybill import show
+    from waybill.cli import tables
     from waybill.errors import DataError
     from waybill.intake.conflicts import conflicts as find_conflicts
     from waybill.warehouse.connection import connect
@@ -240,7 +211,7 @@ def conflicts(
     with connect() as connection:
         versions, keys = find_conflicts(connection, contract, limit)
     if versions:
-        show.show(console, show.conflicts_table(contract, versions, keys))
+        tables.show(console, tables.conflicts_table(contract, versions, keys))
     else:
         console.print(f"No files of the same {contract.cadence} disagree about a row of {contract.table}.")
 
@@ -260,12 +231,11 @@ def replay(
     """Try quarantined rows again, after a contract was mended or a referenced row has arrived."""
     import getpass
 
-    from waybill import show
+    from waybill.cli import tables
     from waybill.contracts import load_domain
     from waybill.errors import DataError
-    from waybill.intake.ledger import Run
     from waybill.intake.replay import replay as replay_rows
-    from waybill.provenance import code_version
+    from waybill.run import Run, code_version
     from waybill.warehouse.connection import connect
 
     contract = dataset_named(domain, dataset)
@@ -284,7 +254,7 @@ def replay(
         of_file = f"file {file_id} of " if file_id is not None else ""
         console.print(f"Nothing was tried: no row of {of_file}{contract.table} that can be is in quarantine.")
         return
-    show.show(console, show.replay_table(replayed))
+    tables.show(console, tables.replay_table(replayed))
     admitted = [file.period for file in replayed if file.books.rows_in > file.books.rejected]
     if admitted:
         assert newest
@@ -295,8 +265,8 @@ def _print_how_to_build(what: str, contract: Contract, first: Period, newest: da
     """Say how the reports are built again that rest on what happened to rows from a period on."""
     from datetime import timedelta
 
+    from waybill.contracts.domains import existing_dag_of, without_dag
     from waybill.period import Period
-    from waybill.pipelines import existing_dag_of, without_dag
 
     dag_id = existing_dag_of(contract.domain)
     if dag_id is None:
@@ -350,7 +320,8 @@ def withdraw(
 @failures_in_words
 def alerts(limit: Limit = 10) -> None:
     """List what was told, alerts and runs that ended well, and over which channels it went out or waits."""
-    from waybill import alert_delivery, show
+    from waybill.cli import tables
+    from waybill.ops import alert_delivery
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
@@ -360,4 +331,4 @@ def alerts(limit: Limit = 10) -> None:
         ).fetchall()
         counted = connection.execute("select count(*) from waybill.alert").fetchone()
         states = alert_delivery.states(connection, [row[:3] for row in rows])
-    console.print(show.alerts_text(rows, states, counted[0] if counted else 0), soft_wrap=True)
+    console.print(tables.alerts_text(rows, states, counted[0] if counted else 0), soft_wrap=True)

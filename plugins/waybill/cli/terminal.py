@@ -31,13 +31,11 @@ def failures_in_words(command: Callable[P, R]) -> Callable[P, R]:
         from botocore.exceptions import EndpointConnectionError
         from psycopg import OperationalError
 
-        from waybill.demo import DemoFailed
-        from waybill.errors import DataError
-        from waybill.stack import StackError
+        from waybill.errors import CommandFailed, DataError
 
         try:
             return command(*args, **kwargs)
-        except (DataError, DemoFailed, StackError) as error:
+        except (CommandFailed, DataError) as error:
             text = str(error)
         except OperationalError as error:
             text = f"The warehouse does not answer; locally, `make up` starts it: {error}"

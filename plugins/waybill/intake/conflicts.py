@@ -15,10 +15,10 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
+from waybill.contracts.classification import MASK, restricted_names
 from waybill.intake import file_warnings
 from waybill.intake.landing import LandedFile
-from waybill.intake.refusal import EXAMPLES
-from waybill.masking import MASK, restricted_names
+from waybill.intake.rejected_files import EXAMPLES
 from waybill.warehouse.file_order import comes_before, order_sql
 from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, relation, superseded_relation
 

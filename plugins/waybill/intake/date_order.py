@@ -29,7 +29,7 @@ def doubtful_columns(contract: Contract, batch: pa.RecordBatch) -> list[Column]:
 
 def refusal(connection: Any, source: str, contract: Contract, column: Column, name: str) -> DataError:
     """The error that says how the dates of a column read in `source`, the relation of the raw fields of a file."""
-    from waybill.intake.refusal import BrokenRules, Refusal  # which know the judgement that asks for this
+    from waybill.intake.rejected_files import BrokenRules, Refusal  # which know the judgement that asks for this
 
     declared = slashed_form(column)
     assert declared

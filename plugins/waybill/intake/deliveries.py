@@ -14,7 +14,7 @@ from psycopg import Connection, Cursor, sql
 from waybill.contracts import Contract
 from waybill.period import Period
 from waybill.warehouse.file_order import order_sql, place_of_sql
-from waybill.warehouse.schema import changed_sql, columns_sql, equal_sql, relation, standing_sql, superseded_relation
+from waybill.warehouse.schema import changed_sql, columns_sql, current_sql, equal_sql, relation, superseded_relation
 
 _TOUCHED = """
 create temp table touched on commit drop as
@@ -100,7 +100,7 @@ def merge_deliveries(
         "place": place_of_sql(contract, file_id),
     }
     touched = sql.SQL("(select s.* from {superseded} as s inner join touched as k on {key_of_s})").format(**parts)
-    parts["standing"] = standing_sql(contract, touched)
+    parts["standing"] = current_sql(contract, touched)
     parts["changed"] = changed_sql(parts["columns"], sql.Identifier("before"), sql.Identifier("standing"))
 
     def run(statement: str) -> Cursor:

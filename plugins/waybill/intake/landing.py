@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
-from waybill import zones
-from waybill.contracts import Contract
+from waybill.contracts import Contract, locations
 from waybill.errors import DataError
 from waybill.intake import object_keys
 from waybill.intake.spellings import knows_more
@@ -90,7 +89,7 @@ def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None,
     `s3` is a boto3 client. `object_keys` says what is data and which period an object belongs to.
     """
     landed, misplaced, others = [], [], {}
-    prefix = zones.raw_prefix(contract.domain, contract.name)
+    prefix = locations.raw_prefix(contract.domain, contract.name)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             key, landed_at = item["Key"], item["LastModified"].astimezone(UTC)
@@ -119,7 +118,7 @@ def list_landed(
 
 def has_landed(s3: Any, bucket: str, contract: Contract, period: Period) -> bool:
     """Whether the dataset has a file of the period. `s3` is a boto3 client."""
-    prefix = zones.raw_prefix(contract.domain, contract.name, period)
+    prefix = locations.raw_prefix(contract.domain, contract.name, period)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return any(is_file_of(item, bucket, contract, period) for page in pages for item in page.get("Contents", []))
 

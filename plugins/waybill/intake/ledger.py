@@ -12,9 +12,10 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.receive import ReceivedFile
-from waybill.intake.refusal import Refusal
+from waybill.intake.rejected_files import Refusal
 from waybill.intake.spellings import knows_more
 from waybill.period import Period
+from waybill.run import Run
 from waybill.warehouse.file_order import order_sql
 
 
@@ -54,14 +55,6 @@ def sums_sql(alias: str) -> sql.Composed:
 def imbalance(counts: Mapping[str, int]) -> int:
     """By how much `rows_in` differs from the sum of the others: 0."""
     return counts["rows_in"] - sum(counts[name] for name in COUNTS[1:])
-
-
-@dataclass(frozen=True)
-class Run:
-    """Who loads: recorded with every file, check and report."""
-
-    run_id: str | None
-    code_version: str
 
 
 def predecessor(connection: Connection, contract: Contract, landed: LandedFile) -> tuple[int, str, bool] | None:

@@ -13,17 +13,19 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import changes, columns, conflicts, file_warnings, ledger, quarantine, repeated_lines
+from waybill.intake import columns, conflicts, file_warnings, ledger, quarantine, repeated_lines
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.form_warnings import warn_of_form
 from waybill.intake.landing import LandedFile
-from waybill.intake.ledger import Books, Run
+from waybill.intake.ledger import Books
 from waybill.intake.merge import merge
 from waybill.intake.receive import ReceivedFile
-from waybill.intake.refusal import BrokenRules, Refusal, broken_rules, check_snapshot, too_many_rejects
+from waybill.intake.rejected_files import BrokenRules, Refusal, broken_rules, check_snapshot, too_many_rejects
 from waybill.intake.staging import Staging
 from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, Reject, csv_source, judge, mend, open_duckdb
 from waybill.period import Period
+from waybill.run import Run
+from waybill.warehouse import change_log
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.file_order import comes_before, order_sql, place_sql
 from waybill.warehouse.history import apply_snapshot
@@ -179,9 +181,9 @@ def _load(
         columns.warn_of_emptied(connection, contract, file_id, replaces, received.brought)
         days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=True)
         if staging.fresh:
-            days |= changes.days_of_partition(connection, contract, landed.period, staging.fresh)
-        changes.record(connection, contract.table, days, file_id)
-        changes.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
+            days |= change_log.days_of_partition(connection, contract, landed.period, staging.fresh)
+        change_log.record(connection, contract.table, days, file_id)
+        change_log.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
         books.add_outcomes(connection)
         connection.execute("drop table incoming, suspect, outcome")
         ledger.close_file(connection, file_id, books)

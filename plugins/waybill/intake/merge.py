@@ -12,8 +12,8 @@ from datetime import date
 from psycopg import Connection, Cursor, sql
 
 from waybill.contracts import Contract
-from waybill.intake.changes import day_sql
 from waybill.period import Period
+from waybill.warehouse.change_log import day_sql
 from waybill.warehouse.file_order import comes_before, order_sql, place_of_sql
 from waybill.warehouse.schema import changed_sql, columns_sql, equal_sql, relation, superseded_relation
 

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from waybill.contracts import Contract
+from waybill.contracts.locations import Layout, raw_layout
 from waybill.errors import DataError
 from waybill.period import Cadence, Period
 from waybill.settings import settings
-from waybill.zones import Layout, raw_layout
 
 UNFINISHED = (
     ".filepart",

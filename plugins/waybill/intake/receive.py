@@ -21,8 +21,8 @@ from typing import Any
 
 from waybill.blanks import strip
 from waybill.contracts import Contract
+from waybill.contracts.classification import MASK, restricted_names
 from waybill.errors import DataError
-from waybill.intake.ahead import ahead, short_turns
 from waybill.intake.damaged_text import DamagedText
 from waybill.intake.formats import (
     header_hint,
@@ -34,9 +34,9 @@ from waybill.intake.formats import (
 )
 from waybill.intake.json_records import MemberNames, is_json, write_lines
 from waybill.intake.landing import LandedFile
+from waybill.intake.prefetch import ahead, short_switch_interval
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
-from waybill.masking import MASK, restricted_names
 
 CHUNK_BYTES = 2**20
 _CONTEXT_BYTES = 100
@@ -289,7 +289,7 @@ def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> Re
     body = folder / "body.csv"
     counter, decoder, is_text = RecordCounter(len(header)), codecs.getincrementaldecoder("utf-8")(), True
     encoding = None
-    with body.open("wb") as stream, short_turns(), closing(ahead(chunks)) as arriving:
+    with body.open("wb") as stream, short_switch_interval(), closing(ahead(chunks)) as arriving:
         for chunk in itertools.chain((rest,), arriving, (b"",)):
             stream.write(chunk)
             counter.feed(chunk)

@@ -19,15 +19,17 @@ from psycopg import Connection
 
 from waybill.blanks import strip
 from waybill.contracts import Column, Contract
-from waybill.intake import changes, ledger, quarantine
+from waybill.intake import ledger, quarantine
 from waybill.intake.landing import LandedFile
-from waybill.intake.ledger import Books, Run
+from waybill.intake.ledger import Books
 from waybill.intake.load import apply_incoming, in_force_since, is_overruled, lock_table, reference_values
 from waybill.intake.receive import ReceivedFile
-from waybill.intake.scratch import scratch_folder
 from waybill.intake.staging import Staging
 from waybill.intake.validate import judge, open_duckdb
 from waybill.period import Period
+from waybill.run import Run
+from waybill.scratch import scratch_folder
+from waybill.warehouse import change_log
 from waybill.warehouse.evolution import ensure
 
 log = logging.getLogger(__name__)
@@ -149,8 +151,8 @@ def _replay_file(
             staging.settle_against_file()
         staging.check_unique_columns()
         days = apply_incoming(connection, contract, landed, file_id, replaces=None, is_whole=False)
-        changes.record(connection, contract.table, days, file_id)
-        changes.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
+        change_log.record(connection, contract.table, days, file_id)
+        change_log.move_checkpoint(connection, contract, landed.period, file_id, staging.places)
         settled = [(record, "duplicate") for record in staging.duplicates]
         settled += [(record, "filtered") for record in staging.filtered]
         connection.cursor().executemany("insert into outcome (_record, outcome) values (%s, %s)", settled)

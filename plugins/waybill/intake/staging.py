@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
-from waybill.intake.ahead import ahead
+from waybill.intake.duplicate_candidates import SeenKeys
 from waybill.intake.ledger import Books
 from waybill.intake.merge import partition
-from waybill.intake.suspects import SeenKeys
-from waybill.intake.transfer import Spool, copy_batches
+from waybill.intake.prefetch import ahead
+from waybill.intake.transfer import SpillFile, copy_batches
 from waybill.intake.validate import Reject
 from waybill.period import Period
 from waybill.warehouse.schema import as_of_function, columns_sql, definitions, equal_sql, relation, superseded_relation
@@ -54,7 +54,7 @@ class Staging:
         self._file_id = file_id
         self._seen = SeenKeys(rows)
         self._rejects, self._suspects, self._outside = (
-            Spool(folder / name) for name in ("rejects", "suspects", "outside")
+            SpillFile(folder / name) for name in ("rejects", "suspects", "outside")
         )
         self.late_rejects: list[Reject] = []
         """Rows that are good by themselves and contradict others."""

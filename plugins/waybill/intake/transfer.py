@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 
-from waybill.intake.ahead import ahead, short_turns
+from waybill.intake.prefetch import ahead, short_switch_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Spool:
+class SpillFile:
     """Batches set aside on disk while the main stream runs; memory stays flat however many there are."""
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +87,7 @@ def copy_batches(
         sql.SQL(", ").join(map(sql.Identifier, first.schema.names)),
         sql.SQL("format binary, freeze" if freeze else "format binary"),
     )
-    with short_turns(), closing(ahead(encoded())) as chunks, connection.cursor().copy(statement) as copy:
+    with short_switch_interval(), closing(ahead(encoded())) as chunks, connection.cursor().copy(statement) as copy:
         for chunk in chunks:
             copy.write(chunk)
     return rows

@@ -13,13 +13,14 @@ from psycopg.rows import class_row
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake import changes, ledger
+from waybill.intake import ledger
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.landing import LandedFile, Listing
 from waybill.intake.load import is_overruled, lock_table
 from waybill.intake.merge import withdraw_rows
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.warehouse import change_log
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import columns_sql, definitions, relation
@@ -243,7 +244,7 @@ def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFi
                     f"{file.uri} cannot be withdrawn yet: s3://{file.bucket}/{again} of the same period would stand "
                     f"then, which is gone from the bucket, too. Withdraw that file first."
                 )
-        changes.record(connection, contract.table, days, file.file_id)
+        change_log.record(connection, contract.table, days, file.file_id)
         connection.execute("drop table incoming")
     log.info("%s: withdrawn, %d days changed", file.uri, len(days))
     return Withdrawn(sorted(days), again)

@@ -18,8 +18,8 @@ from waybill.settings import settings
 if TYPE_CHECKING:
     from psycopg import Connection as WarehouseConnection
 
-    from waybill.alert_delivery import Alert, Delivery
-    from waybill.approval import Held
+    from waybill.checks.approval import Held
+    from waybill.ops.alert_delivery import Alert, Delivery
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_
 
     What is noted in the warehouse is sent once over each channel, and later if a channel is away.
     """
-    from waybill import alert_delivery
     from waybill.operators.session import warehouse
+    from waybill.ops import alert_delivery
 
     alert, found, is_noted = (dag_id, run_id, kind), _configured(), False
     if not found:
@@ -69,8 +69,8 @@ def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_
 
 def send_waiting() -> None:
     """Send what could not be sent when it was raised, over channels that were away. Raises nothing."""
-    from waybill import alert_delivery
     from waybill.operators.session import warehouse
+    from waybill.ops import alert_delivery
 
     try:
         with warehouse() as connection:
@@ -82,7 +82,7 @@ def send_waiting() -> None:
 
 def _deliver(warehouse: WarehouseConnection, found: _Found, alert: Alert | None) -> None:
     """Send an alert, and then others that wait, over each channel; the channels that failed of late come last."""
-    from waybill import alert_delivery
+    from waybill.ops import alert_delivery
 
     until = time.monotonic() + _SECONDS
     troubled = alert_delivery.troubled(warehouse)
@@ -109,7 +109,7 @@ def _send_all(
     until: float,
 ) -> None:
     """Send alerts over a channel, one after the other, until one fails or there is no time left."""
-    from waybill import alert_delivery
+    from waybill.ops import alert_delivery
 
     channel, may_be_sent = first.channel, False
     current: Delivery | None = first
@@ -166,7 +166,7 @@ def _run(context: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _alert_failure(context: Mapping[str, Any], *, even_without_warehouse: bool) -> None:
-    from waybill.alerts import failure_text
+    from waybill.ops.alerts import failure_text
 
     dag_id, run_id, title = _run(context)
     task = context.get("ti")
@@ -188,7 +188,7 @@ def alert_failure(context: Mapping[str, Any]) -> None:
 
 def alert_approval(context: Mapping[str, Any], waiting: Sequence[Held]) -> None:
     """A run waits for somebody's word on what it may publish."""
-    from waybill.alerts import approval_text
+    from waybill.ops.alerts import approval_text
 
     dag_id, run_id, title = _run(context)
     # Beside the task's log. Airflow's own link to that page loses the path below which Airflow is, if there is one.
@@ -201,7 +201,7 @@ def notify_warnings(domain: str) -> Callable[[Mapping[str, Any]], None]:
     """What says that a run of the domain's DAG loaded files with warnings, however the run ended: once a run."""
 
     def notify(context: Mapping[str, Any]) -> None:
-        from waybill import alerts
+        from waybill.ops import alerts
 
         _tell_of_run(context, domain, "warning", alerts.warning_text)
 
@@ -212,7 +212,7 @@ def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:
     """What says that a run of the domain's DAG has ended well: once, and only if the run changed something."""
 
     def notify(context: Mapping[str, Any]) -> None:
-        from waybill import alerts
+        from waybill.ops import alerts
 
         if not _tell_of_run(context, domain, "success", alerts.success_text):
             send_waiting()
@@ -242,7 +242,7 @@ def _tell_of_run(
 
 def alert_deadline(after: str, context: Mapping[str, Any]) -> None:
     """A run is late, unless it has ended by now."""
-    from waybill.alerts import deadline_text
+    from waybill.ops.alerts import deadline_text
 
     run = context["dag_run"]
     if run["state"] in ("success", "failed"):  # Airflow keeps the deadline of a run that failed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow.sdk import Asset, BaseOperator
 
+from waybill.contracts.locations import report_schema
 from waybill.settings import settings
-from waybill.zones import report_schema
 
 
 def dataset_asset(domain: str, dataset: str) -> Asset:

@@ -46,10 +46,10 @@ class LandedSensor(BaseSensorOperator):
 
     def execute(self, context: Any) -> None:
         from waybill.contracts import load_domain
+        from waybill.contracts.locations import raw_prefix
+        from waybill.intake.ingest import refuse_misplaced
         from waybill.intake.landing import has_landed, list_objects
-        from waybill.intake.run import refuse_misplaced
         from waybill.settings import settings
-        from waybill.zones import raw_prefix
 
         with data_errors_fail_at_once():
             period = period_of(context, self.cadence)
@@ -110,9 +110,9 @@ class IntakeOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, dict[str, Any]]:
         from waybill.contracts import load_domain
+        from waybill.intake.dry_run import dry_run_pending
+        from waybill.intake.ingest import ingest
         from waybill.intake.ledger import has_loaded
-        from waybill.intake.run import take_in
-        from waybill.intake.trial import judge_pending
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = load_domain(self.domain)
@@ -123,9 +123,9 @@ class IntakeOperator(BaseOperator):
                 return {}
             if is_dry_run(context):
                 emit_no_event(self)
-                return judge_pending(connection, s3_client(), contract, contracts, period)
+                return dry_run_pending(connection, s3_client(), contract, contracts, period)
             with measured_load(context, connection, contract):
-                done = take_in(connection, s3_client(), contract, contracts, period, run_of(context))
+                done = ingest(connection, s3_client(), contract, contracts, period, run_of(context))
             if not done and not has_loaded(connection, contract.table, run_of(context)):
                 emit_no_event(self)
         return {key: vars(books) for key, books in done.items()}
@@ -151,18 +151,18 @@ class IntakeArrivedOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, dict[str, Any]]:
         from waybill.contracts import load_domain
+        from waybill.intake.dry_run import dry_run_pending
+        from waybill.intake.ingest import ingest_arrived
         from waybill.intake.ledger import has_loaded
-        from waybill.intake.run import take_in_arrived
-        from waybill.intake.trial import judge_pending
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts, params = load_domain(self.domain), context["params"]
             if is_dry_run(context):
                 emit_no_event(self)
-                return judge_pending(connection, s3_client(), contracts[self.dataset], contracts, None)
+                return dry_run_pending(connection, s3_client(), contracts[self.dataset], contracts, None)
             contract, days = contracts[self.dataset], landing_days(params["day"], params["last_day"])
             with measured_load(context, connection, contract):
-                done = take_in_arrived(
+                done = ingest_arrived(
                     connection, s3_client(), contract, contracts, run_of(context), name=params["file"], days=days
                 )
             if not done and not has_loaded(connection, contract.table, run_of(context)):
@@ -216,10 +216,10 @@ class QualityOperator(BaseOperator):
         self.domain, self.cadence = domain, cadence
 
     def execute(self, context: Any) -> dict[str, bool]:
+        from waybill.checks.quality import check_datasets
         from waybill.contracts import load_domain
+        from waybill.derived.refresh import stale_days
         from waybill.operators.alerting import notify_warnings
-        from waybill.quality import check_datasets
-        from waybill.refresh import stale_days
         from waybill.settings import settings
 
         skip_in_dry_run(context)
@@ -253,7 +253,7 @@ class ProcessedOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, dict[str, int]]:
         from waybill.contracts import load_domain
-        from waybill.lake import write_changed_days
+        from waybill.outputs.lake import write_changed_days
 
         skip_in_dry_run(context)
         with data_errors_fail_at_once(), warehouse() as connection:

@@ -67,8 +67,8 @@ class LandedTrigger(BaseTrigger):
 
 async def _has_landed(s3: Any, bucket: str, contract: Contract, period: Period) -> bool:
     """As `landing.has_landed`, with an aiobotocore client."""
+    from waybill.contracts.locations import raw_prefix
     from waybill.intake.landing import is_file_of
-    from waybill.zones import raw_prefix
 
     prefix = raw_prefix(contract.domain, contract.name, period)
     async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

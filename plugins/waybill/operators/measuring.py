@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from waybill.contracts import Contract
-    from waybill.metrics import Measurement
+    from waybill.ops.metrics import Measurement
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,9 @@ class FreshnessOperator(BaseOperator):
     ui_color = "#e8f4f8"
 
     def execute(self, context: Any) -> dict[str, float]:  # noqa: ARG002  # Airflow's signature
-        from waybill import metrics
         from waybill.contracts import load_all
-        from waybill.pipelines import dag_of
+        from waybill.contracts.domains import dag_of
+        from waybill.ops import metrics
         from waybill.settings import settings
 
         now, found = datetime.now(UTC), {}
@@ -52,7 +52,7 @@ def _send(measurements: list[Measurement]) -> None:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from botocore.config import Config
 
-    from waybill import metrics
+    from waybill.ops import metrics
 
     # What waits for CloudWatch holds a worker: better no measurement than a slow task.
     config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
@@ -71,7 +71,7 @@ def _emit(find: Callable[[], list[Measurement]]) -> None:
 @contextmanager
 def measured_load(context: Mapping[str, Any], connection: Connection, contract: Contract) -> Iterator[None]:
     """Afterwards send what became of the dataset's rows and how fresh it is, also if files were refused."""
-    from waybill import metrics
+    from waybill.ops import metrics
     from waybill.settings import settings
 
     if not settings().metrics:
@@ -96,7 +96,7 @@ def measured_checks(
     context: Mapping[str, Any], connection: Connection, contracts: Collection[Contract]
 ) -> Iterator[None]:
     """Afterwards send how many checks of these tables did not hold, also if that stops the run."""
-    from waybill import metrics
+    from waybill.ops import metrics
     from waybill.settings import settings
 
     try:
@@ -118,7 +118,7 @@ def measure_failure(context: Mapping[str, Any]) -> None:
 
 
 def _measure_run(context: Mapping[str, Any], *, failed: bool) -> None:
-    from waybill import metrics
+    from waybill.ops import metrics
 
     run = context.get("dag_run")
     start, end = getattr(run, "start_date", None), getattr(run, "end_date", None)

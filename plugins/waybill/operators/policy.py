@@ -14,7 +14,7 @@ from waybill.operators.alerting import alert_failure, alert_task_failure, notify
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import refuse_unknown_parameters
 from waybill.period import Period
-from waybill.pipelines import POOL_SLOTS
+from waybill.pools import POOL_SLOTS
 from waybill.settings import settings
 
 PROPOSED_MONTHS = 24

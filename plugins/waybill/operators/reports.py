@@ -13,6 +13,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from waybill.contracts.locations import read_sql
 from waybill.operators.alerting import alert_approval
 from waybill.operators.assets import emit_no_event, reports_asset
 from waybill.operators.measuring import measured_checks
@@ -24,7 +25,6 @@ from waybill.operators.session import (
     skip_in_dry_run,
     warehouse,
 )
-from waybill.zones import read_sql
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -51,7 +51,7 @@ class SqlReportOperator(BaseOperator):
         """Render nothing: the SQL is a template field to be shown, and Jinja takes its last line end away."""
 
     def execute(self, context: Any) -> int:
-        from waybill.reports import build_from_sql, known_files, report_contract
+        from waybill.derived.build import build_from_sql, known_files, report_contract
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contract = report_contract(self.domain, self.task_id)
@@ -82,7 +82,7 @@ class PythonReportOperator(BaseOperator):
         self.domain, self.cadence, self.function = domain, cadence, function
 
     def execute(self, context: Any) -> int:
-        from waybill.reports import build_from_rows, known_files, report_contract
+        from waybill.derived.build import build_from_rows, known_files, report_contract
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contract = report_contract(self.domain, self.task_id)
@@ -104,7 +104,7 @@ class RefreshOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, list[str]]:
         from waybill.contracts import load_domain
-        from waybill.refresh import refresh
+        from waybill.derived.refresh import refresh
 
         skip_in_dry_run(context)
         with data_errors_fail_at_once(), warehouse() as connection:
@@ -143,7 +143,7 @@ class _ApprovedOperator(HITLOperator, ABC):
 
     def _publish(self, connection: Connection, context: Any) -> list[str]:
         """Export, and emit an asset event only if the run has published content that was not."""
-        from waybill.publish import has_published
+        from waybill.outputs.publish import has_published
 
         keys = self.publish(connection, context)
         if not has_published(connection, self.domain, run_of(context)):
@@ -151,8 +151,8 @@ class _ApprovedOperator(HITLOperator, ABC):
         return keys
 
     def execute(self, context: Any) -> list[str]:
-        from waybill.approval import held_by, question
-        from waybill.reports import report_contracts
+        from waybill.checks.approval import held_by, question
+        from waybill.derived.build import report_contracts
 
         with data_errors_fail_at_once(), warehouse() as connection:
             keys = self._publish(connection, context)
@@ -165,8 +165,8 @@ class _ApprovedOperator(HITLOperator, ABC):
         return keys
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> list[str]:
-        from waybill.approval import approve, held_by, refuse
-        from waybill.reports import report_contracts
+        from waybill.checks.approval import approve, held_by, refuse
+        from waybill.derived.build import report_contracts
 
         answer = super().execute_complete(context, event)
         who = (answer["responded_by_user"] or {}).get("name") or "somebody"
@@ -186,8 +186,8 @@ class PublishOperator(_ApprovedOperator):
         self.cadence = cadence
 
     def publish(self, connection: Connection, context: Any) -> list[str]:
-        from waybill.publish import publish
-        from waybill.reports import report_contracts
+        from waybill.derived.build import report_contracts
+        from waybill.outputs.publish import publish
 
         contracts, period = report_contracts(self.domain).values(), period_of(context, self.cadence)
         return publish(connection, output_client(), self.domain, contracts, period, run_of(context))
@@ -197,7 +197,7 @@ class PublishChangedOperator(_ApprovedOperator):
     """Exports whatever was rebuilt with other content, of whichever period, with manifests; returns the keys."""
 
     def publish(self, connection: Connection, context: Any) -> list[str]:
-        from waybill.publish import publish_changed
+        from waybill.outputs.publish import publish_changed
 
         return publish_changed(connection, output_client(), self.domain, run_of(context))
 

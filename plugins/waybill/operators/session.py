@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from waybill.intake.ledger import Run
     from waybill.period import Cadence, Period
+    from waybill.run import Run
 
 WAREHOUSE = "waybill_warehouse"
 AWS = "aws_default"
@@ -48,8 +48,7 @@ def skip_in_dry_run(context: Mapping[str, Any]) -> None:
 
 def run_of(context: Mapping[str, Any]) -> Run:
     """The run as the ledger records it."""
-    from waybill.intake.ledger import Run
-    from waybill.provenance import code_version
+    from waybill.run import Run, code_version
 
     return Run(run_id=context["run_id"], code_version=code_version())
 

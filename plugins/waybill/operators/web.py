@@ -59,7 +59,7 @@ def _reader() -> Iterator[Connection]:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
-    from waybill.warehouse.connection import NoConnection, only_read
+    from waybill.warehouse.connection import NoConnection, set_read_only
 
     connection: Any  # of psycopg 3, as SQLAlchemy 2 has it
     try:
@@ -69,7 +69,7 @@ def _reader() -> Iterator[Connection]:
             f"Airflow has no connection {READER}: define it with the address of the warehouse for the role {READER}"
         ) from None
     try:
-        only_read(connection)
+        set_read_only(connection)
         yield connection
     finally:
         connection.close()

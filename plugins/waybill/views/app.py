@@ -16,11 +16,10 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from psycopg import Connection
 from pydantic import BaseModel, Field
 
+from waybill.contracts.domains import dag_of
 from waybill.errors import DataError
-from waybill.intake.ledger import Run
 from waybill.period import EXAMPLE, Period
-from waybill.pipelines import dag_of
-from waybill.provenance import code_version
+from waybill.run import Run, code_version
 from waybill.settings import settings
 from waybill.views import business, catalog, history, operations, pages, rejected, report_page
 from waybill.views.difference import files_of, published_difference, with_replays

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from waybill.contracts import Contract, load_all
-from waybill.pipelines import dag_of
+from waybill.contracts.domains import dag_of
+from waybill.contracts.locations import report_schema, star_schema
 from waybill.settings import settings
-from waybill.zones import report_schema, star_schema
 
 _ACRONYMS = {"rfm": "RFM", "kpis": "KPIs", "pct": "%", "eur": "€", "id": "ID"}
 

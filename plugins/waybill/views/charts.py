@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from waybill.contracts import Column, Contract
-from waybill.show import cell, text
+from waybill.contracts.display import cell
+from waybill.formatting import text
 
 _NOT_MEASURES = ("_id", "_rank", "_number", "_score")
 _LEVELS = ("Low", "Mid", "High")

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.ops.provenance import BUILT_LAST
 from waybill.period import Period
-from waybill.provenance import BUILT_LAST
 from waybill.views import catalog
 
 _A_WEEK = 7

@@ -14,9 +14,9 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.formulas import restored
+from waybill.outputs.formulas import restored
+from waybill.outputs.publish import csv_key, manifest_key
 from waybill.period import Period
-from waybill.publish import csv_key, manifest_key
 from waybill.settings import settings
 from waybill.views import catalog
 

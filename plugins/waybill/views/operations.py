@@ -12,14 +12,15 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from waybill import alert_delivery, approval
-from waybill.books import Gap, Missing, known_gaps, noticed_gaps, summed_up
+from waybill.checks import approval
 from waybill.contracts import Contract
+from waybill.contracts.domains import dag_of
 from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
 from waybill.intake.ledger import imbalance, sums_sql
+from waybill.ops import alert_delivery
+from waybill.ops.books import Gap, Missing, known_gaps, noticed_gaps, summed_up
 from waybill.period import Period
-from waybill.pipelines import dag_of
 from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.history import FILES_OF_RUN

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import jinja2
 
 from waybill.contracts import Contract
+from waybill.formatting import of_all, text
 from waybill.intake.ledger import COUNTS
-from waybill.show import of_all, text
 from waybill.views import catalog
 from waybill.views.business import Page
 from waybill.views.difference import Difference

@@ -15,9 +15,10 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
-from waybill.intake.ledger import COUNTS, Run
-from waybill.masking import restricted_names
+from waybill.contracts.classification import restricted_names
+from waybill.intake.ledger import COUNTS
 from waybill.period import Period
+from waybill.run import Run
 from waybill.views.scope import PAGE_ROWS, Scope, Total
 
 REPLAYED_AT_ONCE = 200

@@ -10,18 +10,18 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
+from waybill.contracts.display import cell
+from waybill.contracts.locations import read_sql, report_files
+from waybill.derived.build import is_sql_of, of_period
 from waybill.errors import DataError
-from waybill.export import csv_for_people
-from waybill.masking import masked_select, use_key
+from waybill.ops.provenance import Waybill, trace
+from waybill.outputs.export import csv_for_people
+from waybill.outputs.masking import masked_select, use_key
 from waybill.period import Cadence, Period
-from waybill.provenance import Waybill, trace
-from waybill.reports import is_sql_of, of_period
-from waybill.show import cell
 from waybill.views import catalog, charts
 from waybill.views.layouts import LAYOUTS, Layout
 from waybill.views.source import Source, built
 from waybill.warehouse.schema import columns_sql
-from waybill.zones import read_sql, report_files
 
 REPORT_ROWS = 500
 """How many rows the page shows; the CSV has all."""

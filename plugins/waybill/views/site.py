@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from waybill.export import put, remove
+from waybill.outputs.export import put, remove
 from waybill.period import Cadence, Period
 from waybill.settings import SettingsError, settings
 from waybill.views import business, catalog, pages, report_page
 from waybill.views.source import Source, notice, published
-from waybill.warehouse.connection import only_read
+from waybill.warehouse.connection import set_read_only
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def publish_dashboard(connection: Connection, s3: Any) -> list[str]:
         raise SettingsError(
             "WAYBILL_DASHBOARD_BUCKET must be set to publish the dashboard when WAYBILL_PROFILE is prod"
         )
-    only_read(connection)
+    set_read_only(connection)
     written = []
     for name, body in site(connection, s3):
         key, kind = f"{chosen.dashboard_prefix}{name}", name.rpartition(".")[2]

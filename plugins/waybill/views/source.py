@@ -17,16 +17,16 @@ from typing import Any
 
 from psycopg import Connection, sql
 
+from waybill.checks.unpublished import Key, Unpublished, unpublished
 from waybill.contracts import Contract
-from waybill.masking import masked_columns, masked_select, use_key
+from waybill.contracts.locations import report_prefix
+from waybill.ops.provenance import BUILT_LAST
+from waybill.outputs.masking import masked_columns, masked_select, use_key
+from waybill.outputs.publish import parquet_key
 from waybill.period import Cadence, Period
-from waybill.provenance import BUILT_LAST
-from waybill.publish import parquet_key
 from waybill.settings import settings
-from waybill.unpublished import Key, Unpublished, unpublished
 from waybill.views import catalog
 from waybill.warehouse.schema import columns_sql, relation
-from waybill.zones import report_prefix
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ def connect(uri: str | None = None) -> Connection:
     return psycopg.connect(uri, autocommit=True, application_name="waybill")
 
 
-def only_read(connection: Connection) -> None:
+def set_read_only(connection: Connection) -> None:
     """Let the connection read one state of the warehouse, and no statement run longer than five seconds."""
     connection.autocommit = False
     connection.read_only = True
@@ -44,7 +44,7 @@ def only_read(connection: Connection) -> None:
 
 
 @contextmanager
-def one_at_a_time(connection: Connection, work: str) -> Iterator[None]:
+def advisory_lock(connection: Connection, work: str) -> Iterator[None]:
     """Wait until no other connection does this work; whoever comes second finds it done.
 
     The lock spans transactions, and goes with the connection if the process dies.
@@ -58,7 +58,7 @@ def one_at_a_time(connection: Connection, work: str) -> Iterator[None]:
 
 
 @contextmanager
-def refused_for_good(what: str) -> Iterator[None]:
+def non_retryable_sql(what: str) -> Iterator[None]:
     """Raise `DataError` if PostgreSQL refuses a statement of somebody's SQL file or contract: no retry mends that.
 
     `what` says whose it is. The details of PostgreSQL's message are left out, because they may quote rows.

@@ -32,7 +32,7 @@ def superseded_relation(contract: Contract) -> sql.Identifier:
     return sql.Identifier(contract.domain, f"{contract.name}_superseded")
 
 
-def touched_relation(contract: Contract) -> sql.Identifier:
+def changed_keys_relation(contract: Contract) -> sql.Identifier:
     """The table of a summary's members that are to be computed again."""
     return sql.Identifier(contract.domain, f"{contract.name}_touched")
 
@@ -92,7 +92,7 @@ def create_statements(contract: Contract) -> list[sql.Composed]:
         return [create]
     if contract.load_mode == "summary":
         member = sql.SQL(", ").join(column_definition(column) for column in contract.columns if column.key_position)
-        touched = sql.SQL("create table {} ({}, primary key ({}))").format(touched_relation(contract), member, key)
+        touched = sql.SQL("create table {} ({}, primary key ({}))").format(changed_keys_relation(contract), member, key)
         return [create, touched]
     if contract.load_mode == "dimension":
         return [sql.SQL("create table {} ({}, primary key ({}){})").format(table, body, key, _no_overlap(contract))]
@@ -169,7 +169,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
             ).format(head, columns_sql(contract.names, "h"), table),
         ]
     if contract.lands_any_time:
-        known = standing_sql(
+        known = current_sql(
             contract,
             sql.SQL(
                 "(select * from {} as t where t._delivered < _period_end "
@@ -210,7 +210,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     ]
 
 
-def standing_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
+def current_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
     """Of all deliveries of each key the one that stands, if files may repeat what an earlier one brought.
 
     In the order of files that is the first of the last run of equal ones: a repetition changes nothing, and a row with

@@ -1,0 +1,42 @@
+"""What is particular to the messaging domain: the reports that Python computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from waybill.period import Period
+
+
+def descriptive_statistics(connection: Connection, period: Period) -> list[dict[str, Any]]:
+    """The descriptive set of every measure of the datasets, as known at the month's end, and of industry exposure."""
+    from psycopg import sql
+
+    from waybill.contracts import load_domain
+    from waybill.derived.build import report_contract
+    from waybill.derived.statistics import Source, measures
+    from waybill.derived.statistics import descriptive_statistics as describe_sources
+    from waybill.warehouse.schema import as_of_function, relation
+
+    datasets, exposure = load_domain("messaging"), report_contract("messaging", "industry_exposure")
+    sources = []
+    for name, contract in datasets.items():
+        rows = sql.SQL("select * from {}(%(period_end)s)").format(as_of_function(contract))
+        if contract.period_column:
+            rows += sql.SQL(" where {0} >= %(period_start)s and {0} < %(period_end)s").format(
+                sql.Identifier(contract.period_column)
+            )
+        sources.append(Source(name, sql.SQL("({})").format(rows), measures(contract.columns)))
+    of_month = sql.SQL("(select * from {} where month = %(period_start)s)").format(relation(exposure))
+    sources.append(Source(exposure.name, of_month, measures(exposure.columns)))
+    bounds = {"period_start": period.start, "period_end": period.end}
+    return describe_sources(connection, period.start, sources, bounds)
+
+
+def industry_exposure_extended(connection: Connection, period: Period) -> list[dict[str, Any]]:
+    """Industry exposure with Low, Mid or High for revenue and for the number of customers."""
+    from waybill.derived.statistics import industry_exposure_extended as extend
+
+    return extend(connection, period.start)

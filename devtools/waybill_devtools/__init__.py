@@ -1,0 +1,1 @@
+"""What development needs and production does not: the embedded stack, sample data and the demo."""

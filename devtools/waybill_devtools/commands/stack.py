@@ -1,0 +1,104 @@
+"""Commands about the embedded stack: start, stop, look."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from waybill.cli.terminal import app, console, failures_in_words, messages
+from waybill.settings import settings
+
+if TYPE_CHECKING:
+    from waybill.period import Period
+    from waybill_devtools.stack import Stack
+
+
+@app.command()
+@failures_in_words
+def up(
+    airflow: Annotated[bool, typer.Option(help="Start Airflow too, not only what it stands on.")] = True,
+) -> None:
+    """Start the embedded stack; nothing happens if it runs already."""
+    from waybill.warehouse.connection import connect
+    from waybill.warehouse.migrations import upgrade
+    from waybill_devtools.stack import Stack
+
+    stack = Stack()
+    began = time.monotonic()
+    with messages.status("looking") as line:
+        changed = stack.up(with_airflow=airflow, report=line.update)
+        upgrade(connect(stack.database_url()))
+    console.print(f"Started in {time.monotonic() - began:.0f} s." if changed else "Everything runs already.")
+    if airflow:
+        console.print(f"Airflow     {stack.airflow_address()}")
+        for user, password in stack.passwords().items():
+            console.print(f"  log-in    {user} / {password}", highlight=False)
+    console.print("Shell       . ./activate", "Stop        make down", sep="\n")
+
+
+@app.command()
+@failures_in_words
+def down() -> None:
+    """Stop every process of the embedded stack."""
+    from waybill_devtools.stack import Stack
+
+    Stack().down()
+    console.print("Stopped.")
+
+
+@app.command()
+@failures_in_words
+def status() -> None:
+    """List the parts of the embedded stack; the exit code is 1 unless all of them run."""
+    from waybill.cli import tables
+    from waybill_devtools.stack import Stack
+
+    services = Stack().status()
+    table = Table("part", "state", "process", "address", "log", box=None)
+    for service in services:
+        table.add_row(
+            service.name, service.state, str(service.pid or ""), service.address, os.path.relpath(service.log)
+        )
+    if services:
+        tables.show(console, table)
+    else:
+        console.print("Nothing was started yet: run `make up`.")
+    if not services or any(service.state != "running" for service in services):
+        raise typer.Exit(1)
+
+
+@app.command()
+@failures_in_words
+def env() -> None:
+    """Print the environment of the embedded stack as shell commands, for `eval`."""
+    from waybill_devtools.stack import Stack
+
+    print(Stack().shell_script(), end="")
+
+
+def addresses(stack: Stack, month: Period | None = None) -> Table:
+    """Where everything is, how to log in, how to go on (with a month that is there) and how to stop."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for user, password in stack.passwords().items():
+        table.add_row("Airflow", f"{stack.airflow_address()}   log in as {user} / {password}")
+    for service in stack.status():
+        if service.name == "postgres":
+            table.add_row("Warehouse", f"{service.address}   psql, after `. ./activate`")
+        elif service.name == "s3":
+            table.add_row(
+                "S3",
+                f"http://{service.address}   buckets {settings().raw_bucket} and {settings().reports_bucket}",
+            )
+    table.add_row(
+        "Alerts",
+        "SNS topic waybill-alerts, read by the SQS queue waybill-alerts; `waybill alerts` lists them",
+    )
+    table.add_row("Shell", ". ./activate   then `airflow …`, `waybill …`, psql")
+    if month:
+        table.add_row("Trace", f"waybill trace top_customers {month}")
+    table.add_row("Stop", "make down")
+    return table

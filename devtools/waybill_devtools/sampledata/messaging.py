@@ -1,0 +1,83 @@
+"""Sample files of the messaging domain: customers, channels and traffic by month, about 1 % of it dirty.
+
+The same options give the same bytes. What is wrong is planted, and written down while it is: the answer key
+is not computed by validating the files. Traffic is made by numpy: a scale of 200, a million rows a month,
+takes seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import numpy as np
+
+from waybill_devtools.sampledata.files import ANSWER_KEYS, Planting, SampleData, SampleFile, Uploaded, upload
+from waybill_devtools.sampledata.lines import Lines, Planted, record, splice
+from waybill_devtools.sampledata.messaging_customers import Customers
+from waybill_devtools.sampledata.messaging_traffic import CHANNELS, Traffic, channels_of
+
+__all__ = ["ANSWER_KEY", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
+
+ANSWER_KEY = f"{ANSWER_KEYS}messaging.json"
+
+# where the columns of a snapshot of channels stand, in even and in odd months, and how they are spelt
+HEADERS = (
+    {"channel_id": 0, "channel_name": 1, "channel_type": 2, "unit_price_eur": 3},
+    {"Channel-Type": 2, "Channel ID": 0, "Unit Price EUR": 3, "Channel Name": 1},
+)
+PRICE_CHANGES = {1: Decimal("0.0475"), 4: Decimal("0.0550")}
+
+
+def generate(last_month: str, months: int = 14, seed: int = 20260101, scale: float = 1.0) -> SampleData:
+    """Files of `months` consecutive months, the last of them `last_month` (YYYY-MM).
+
+    Scale 1 is about 300 customers and 4,000 to 6,000 traffic rows a month; both grow with it. Raises
+    ValueError for a month that is not one, no months or a scale that is not positive.
+    """
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", last_month):
+        raise ValueError(f"last_month is {last_month!r}, expected a month as YYYY-MM")
+    if months < 1 or scale <= 0:
+        raise ValueError(f"months is {months} and scale {scale}, expected at least one month and a positive scale")
+    first = np.datetime64(last_month, "M") - (months - 1)
+    planting = Planting("messaging")
+    customers = Customers(seed, first, months, scale)
+    traffic = Traffic(seed, customers, planting, scale)
+    for index in range(months):
+        customers.advance(index, planting)
+        _plant_channels(index, months, str(first + index), planting)
+        customers.plant_snapshot(index, planting)
+        traffic.plant_month(index)
+        traffic.plant_corrections(index)
+    options = {"last_month": last_month, "months": months, "seed": seed, "scale": scale}
+    return SampleData(planting.domain, planting.files, planting.answer_key(options))
+
+
+def _plant_channels(index: int, months: int, month: str, planting: Planting) -> None:
+    """Add the month's channels: prices change half-way, one channel comes later, some stand twice."""
+    change = max(1, months // 2)
+    header = HEADERS[index % 2]
+    channels = channels_of(index, months)
+    lines = []
+    for channel in channels:
+        name, kind, price, _ = CHANNELS[channel]
+        if index >= change:
+            price = PRICE_CHANGES.get(channel, price)
+        fields = (str(channel), name, kind, str(price))
+        lines.append(record([fields[place] for place in header.values()], b"\n"))
+    known = channels_of(index - 1, months) if index else []
+    updated = len(PRICE_CHANGES) if index == change else 0
+    twice = [Planted(len(lines), lines[1], duplicate=True)] if index % 5 == 2 else []
+    planting.add(
+        "channels",
+        month,
+        f"channels_{month}.csv",
+        splice(record(header, b"\n"), Lines.of(lines), twice),
+        inserted=len(channels) - len(known),
+        updated=updated,
+        unchanged=len(known) - updated,
+    )
+    if index == change:
+        planting.story(month, f"the prices of channels {' and '.join(map(str, PRICE_CHANGES))} change")
+    if index and len(channels) > len(known):
+        planting.story(month, f"channel {channels[-1]} is new")

@@ -1,0 +1,235 @@
+"""The embedded stack: PostgreSQL, S3, AWS APIs and Airflow on this machine, without Docker or an account.
+
+Everything it keeps lies in one folder (`WAYBILL_HOME`, by default `.waybill` in the project) and everything
+it listens on is a loopback port. Nothing of it runs in production: there, connections point elsewhere.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from waybill.settings import PROJECT_ROOT, read_settings
+from waybill_devtools.stack import airflow, aws, postgres
+from waybill_devtools.stack.processes import Processes, StackError
+from waybill_devtools.stack.state import State, write_private
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["Service", "Stack", "StackError"]
+
+PLUGINS = PROJECT_ROOT / "plugins"
+COMMAND_FOLDERS = (sysconfig.get_path("scripts"), str(postgres.BIN))
+SERVICES = ("postgres", "s3", "aws")
+# What a user's own shell may say about Airflow, AWS, PostgreSQL or Python must not reach the stack.
+FOREIGN = ("AIRFLOW", "AWS_", "PG", "PYTHON")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One line of `status`: `state` is supervisord's word, `address` what a client connects to, if any."""
+
+    name: str
+    state: str
+    pid: int | None
+    address: str
+    log: Path
+
+
+class Stack:
+    """The stack whose state is in `home`.
+
+    Args:
+        home: folder of its state; by default WAYBILL_HOME, else `.waybill` in the project.
+        dags: folder of the DAGs that its Airflow runs; by default the project's.
+    """
+
+    def __init__(self, home: Path | None = None, dags: Path | None = None) -> None:
+        default = PROJECT_ROOT / ".waybill"
+        self.home = (home or Path(os.environ.get("WAYBILL_HOME") or default)).resolve()
+        self._prefer_known_ports = self.home == default
+        self._dags = dags or PROJECT_ROOT / "dags"
+        self._state_file = self.home / "state.json"
+
+    @property
+    def state(self) -> State:
+        """Ports and secrets.
+
+        Raises:
+            StackError: the stack was never started.
+        """
+        state = State.load(self._state_file)
+        if state is None or not state.ports or not state.has_secrets():
+            raise StackError(f"no stack was started in {self.home}: run `make up`")
+        return state
+
+    def up(self, *, with_airflow: bool = True, report: Callable[[str], object] = str) -> bool:
+        """Start whatever does not run yet, wait until all is ready; False when nothing was to be started.
+
+        Args:
+            with_airflow: also start Airflow; without it the stack is PostgreSQL, S3 and the AWS APIs.
+            report: told each step as it begins.
+
+        Raises:
+            StackError: a part did not start; if nothing ran before this call, all is stopped again.
+        """
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        wanted = {*SERVICES, *(airflow.COMPONENTS if with_airflow else ())}
+        with self._locked():
+            state = State.load(self._state_file) or State()
+            state.generate_secrets()
+            state.save(self._state_file)
+            launched = not (state.ports and self._processes(state).alive())
+            missing = wanted if launched else wanted - self._started(state)
+            try:
+                if launched:
+                    self._launch(state)
+                self._start(state, with_airflow, report)
+            except BaseException:
+                if launched:
+                    report("stopping what was started")
+                    self._processes(state).stop(first=airflow.COMPONENTS)
+                raise
+        return bool(missing)
+
+    def down(self) -> None:
+        """Stop every process of the stack, also those that a killed supervisor left behind."""
+        state = State.load(self._state_file)
+        if state is not None and state.ports:
+            with self._locked():
+                self._processes(state).stop(first=airflow.COMPONENTS)
+
+    def status(self) -> list[Service]:
+        """Every long-running part; empty when none was ever started."""
+        state = State.load(self._state_file)
+        if state is None or not state.ports:
+            return []
+        processes = self._processes(state)
+        info = processes.info()
+        ports = {**state.ports, "airflow-api": state.ports["airflow"]}
+        return [
+            Service(
+                name=name,
+                state=info.get(name, {}).get("statename", "STOPPED").lower(),
+                pid=info.get(name, {}).get("pid") or None,
+                address=f"127.0.0.1:{ports[name]}" if name in ports else "",
+                log=processes.log(name),
+            )
+            for name in (*SERVICES, *airflow.COMPONENTS)
+        ]
+
+    def env(self) -> dict[str, str]:
+        """What a task, a test or a shell needs to use the stack, as environment variables."""
+        return self._environment(self.state)
+
+    def shell_script(self) -> str:
+        """The environment as shell commands, with the programs' folders and psql's way to the warehouse."""
+        state = self.state
+        psql = {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(state.ports["postgres"]),
+            "PGUSER": "waybill_etl",
+            "PGPASSWORD": state.secrets["warehouse"],
+            "PGDATABASE": "warehouse",
+        }
+        # The installed package is found without PYTHONPATH, which would leak into another clone's programs.
+        exported = {name: value for name, value in self.env().items() if name != "PYTHONPATH"} | psql
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in exported.items()]
+        path = shlex.quote(os.pathsep.join(COMMAND_FOLDERS))
+        return "\n".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports, f'export PATH={path}:"$PATH"', ""])
+
+    def airflow_address(self) -> str:
+        """The address of Airflow's user interface and API."""
+        return airflow.address(self.state)
+
+    def passwords(self) -> dict[str, str]:
+        """Airflow's users and their passwords."""
+        return {user: self.state.secrets[user] for user in airflow.USERS}
+
+    def database_url(self, role: str = "waybill_etl", database: str = "warehouse") -> str:
+        """The address of a database for postgres (superuser), waybill_etl, waybill_reader or airflow."""
+        return postgres.url(self.state, role, database)
+
+    def s3(self) -> S3Client:
+        """A client of the embedded S3."""
+        return aws.s3_client(self.state)
+
+    def _launch(self, state: State) -> None:
+        """Choose ports, write every configuration and start the supervisor."""
+        if state.ports:  # what a killed supervisor left behind
+            self._processes(state).stop(first=airflow.COMPONENTS)
+        state.claim_ports(prefer=self._prefer_known_ports)
+        state.save(self._state_file)
+        (self.home / "s3").mkdir(mode=0o700, exist_ok=True)
+        airflow.prepare(self.home, state)
+        environment = self._environment(state)
+        write_private(self.home / "env", self.shell_script())
+        programs = (
+            postgres.program(self.home / "postgres", state.ports["postgres"]),
+            *aws.programs(self.home, state),
+            *airflow.programs(),
+        )
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        path = os.pathsep.join((*COMMAND_FOLDERS, os.environ.get("PATH", os.defpath)))
+        self._processes(state).launch(programs, inherited | environment | {"PATH": path})
+
+    def _start(self, state: State, with_airflow: bool, report: Callable[[str], object]) -> None:
+        """Start the programs, each as soon as what it needs is there."""
+        processes = self._processes(state)
+        report("starting PostgreSQL, S3 and the AWS APIs")
+        processes.start("s3", "aws")
+        postgres.initialise(self.home / "postgres", state.secrets["postgres"])
+        processes.start("postgres")
+        processes.wait("PostgreSQL", ["postgres"], lambda: postgres.accepts_connections(state))
+        postgres.create_databases(self.database_url("postgres", "postgres"), postgres.passwords(state))
+        migrate = with_airflow and state.airflow_schema != airflow.VERSION
+        if migrate:
+            report("preparing Airflow's database")
+            processes.start("airflow-migrate")
+        settings = read_settings(profile="dev")
+        buckets = (settings.raw_bucket, settings.lake_bucket, settings.reports_bucket, settings.dashboard_bucket)
+        processes.wait("S3", ["s3"], lambda: aws.s3_ready(state, *buckets))
+        processes.wait("the AWS APIs", ["aws"], lambda: aws.apis_ready(state))
+        if migrate:
+            processes.wait_end("airflow-migrate")
+            state.airflow_schema = airflow.VERSION
+            state.save(self._state_file)
+        if with_airflow:
+            report("starting Airflow")
+            processes.start(*airflow.COMPONENTS)
+            processes.wait("Airflow", airflow.COMPONENTS, lambda: airflow.healthy(state), seconds=180)
+
+    def _processes(self, state: State) -> Processes:
+        return Processes(self.home, state.ports["supervisor"], state.secrets["supervisor"])
+
+    def _started(self, state: State) -> set[str]:
+        info = self._processes(state).info()
+        return {name for name, one in info.items() if one["statename"] in ("STARTING", "RUNNING")}
+
+    def _environment(self, state: State) -> dict[str, str]:
+        loopback = "127.0.0.1,localhost"
+        return {
+            "WAYBILL_HOME": str(self.home),
+            "WAYBILL_PROFILE": "dev",
+            "WAYBILL_MASK_KEY": state.secrets["mask_key"],
+            "PYTHONPATH": str(PLUGINS),
+            "NO_PROXY": loopback,
+            "no_proxy": loopback,
+            **aws.environment(state),
+            **airflow.environment(self.home, state, self._dags, PLUGINS),
+        }
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One `up` or `down` at a time."""
+        with (self.home / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

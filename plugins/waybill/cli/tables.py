@@ -1,0 +1,269 @@
+"""What commands print: tables of the books, the answers, a waybill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from waybill.contracts import Contract
+from waybill.contracts.display import cell
+from waybill.derived.build import of_period
+from waybill.formatting import of_all, text
+from waybill.intake.ledger import COUNTS, imbalance
+from waybill.ops.provenance import Waybill
+from waybill.period import Period
+from waybill.warehouse.schema import columns_sql, relation
+
+if TYPE_CHECKING:
+    from waybill.intake.conflicts import Version
+    from waybill.intake.dry_run import FileDryRun
+    from waybill.intake.replay import Replayed
+
+
+_TEXT_WIDTH = 30
+
+
+def _table(title: str, columns: Iterable[tuple[str, bool]], text_width: int | None = None) -> Table:
+    """An empty table; each column is (heading, whether it holds numbers)."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading, is_number in columns:
+        table.add_column(
+            heading.replace(" ", "\n"),
+            justify="right" if is_number else "left",
+            vertical="bottom",
+            no_wrap=True,
+            max_width=None if is_number else text_width,
+        )
+    return table
+
+
+def show(console: Console, *tables: Table) -> None:
+    """Print tables in their full width: a narrow terminal wraps lines, but no digit is lost."""
+    for table in tables:
+        natural = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+        wide = Console(width=max(natural, console.width), file=console.file, force_terminal=console.is_terminal)
+        wide.print(table, crop=False, no_wrap=True, overflow="ignore")
+
+
+_MANY_PERIODS = 24
+
+
+def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Table:
+    """The books of a domain per period and dataset, their total and whether they balance; many periods become one."""
+    keys = {period.start: period.key for period in periods}
+    if len(periods) > _MANY_PERIODS:
+        rows = _summed(rows)
+        keys = dict.fromkeys((row["period"] for row in rows), f"{periods[0]} to {periods[-1]}")
+    table = _table(
+        f"{domain.capitalize()}: every row is accounted for (rows in = the sum of the seven beside it)",
+        [
+            ("period", False),
+            ("dataset", False),
+            ("files", True),
+            *((name.replace("_", " "), True) for name in COUNTS),
+            ("balance", False),
+        ],
+    )
+    totals = dict.fromkeys(("files", *COUNTS), 0)
+    for row in rows:
+        difference = imbalance(row)
+        for name in totals:
+            totals[name] += row[name]
+        table.add_row(
+            keys[row["period"]],
+            row["dataset"],
+            *(text(row[name]) for name in totals),
+            "[green]ok[/]" if difference == 0 else f"[red]off by {difference}[/]",
+        )
+    table.add_section()
+    table.add_row("total", "", *(text(value) for value in totals.values()))
+    return table
+
+
+def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each dataset, of the first period."""
+    sums: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        found = sums.setdefault(
+            row["dataset"], row | {"period": rows[0]["period"]} | dict.fromkeys(COUNTS, 0) | {"files": 0}
+        )
+        for name in ("files", *COUNTS):
+            found[name] += row[name]
+    return list(sums.values())
+
+
+def report_table(connection: Connection, contract: Contract, period: Period, limit: int = 5, note: str = "") -> Table:
+    """The first rows of a report for a period; the title ends with the note."""
+    shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
+    order = [name for name in contract.names if name.endswith("_rank")] or contract.key
+    rows = (
+        connection.cursor(row_factory=dict_row)
+        .execute(
+            sql.SQL("select *, count(*) over () as _total from {} where {} order by {} limit {}").format(
+                relation(contract),
+                of_period(contract, period),
+                columns_sql([*order, *contract.key]),
+                sql.Literal(limit),
+            )
+        )
+        .fetchall()
+    )
+    total = rows[0]["_total"] if rows else 0
+    more = f", the first {limit} of {total}" if total > limit else ""
+    table = _table(
+        f"{contract.name.replace('_', ' ').capitalize()}, {period}{more}{note}",
+        [(column.name.replace("_", " "), column.logical_type in ("integer", "number")) for column in shown],
+        text_width=_TEXT_WIDTH,
+    )
+    for row in rows:
+        table.add_row(*(cell(column, row[column.name]) for column in shown))
+    return table
+
+
+def waybill_tables(waybill: Waybill) -> list[Table]:
+    """The chain behind a report: what built it, its checks, its files."""
+    head = _table(f"Waybill of {waybill.report}, {waybill.period}", [("", False), ("", False)])
+    head.show_header = False
+    for label, value in (
+        ("rows", text(waybill.row_count)),
+        ("content", f"sha256 {waybill.content_sha256}"),
+        ("SQL", f"sha256 {waybill.sql_sha256}" if waybill.sql_sha256 else "computed in Python"),
+        ("reads", ", ".join(waybill.inputs)),
+        ("code", waybill.code_version),
+        ("run", waybill.run_id),
+        ("built", f"{waybill.built_at:%Y-%m-%d %H:%M:%S %Z}"),
+    ):
+        head.add_row(label, value)
+    if waybill.unpublished:
+        head.add_row("", f"[red]{waybill.unpublished}[/]")
+    if waybill.is_outdated:
+        head.add_row("", "[red]out of date: what it rests on has changed since; the books below are those of today[/]")
+    checks = _table("Checks", [("check", False), ("observed", True), ("must be", False), ("result", False)])
+    for check in waybill.checks:
+        result = "[green]passed[/]" if check["passed"] else f"[red]{check['severity']}[/]"
+        checks.add_row(
+            check["check_name"],
+            text(check["observed"]),
+            f"{check['operator']} {check['threshold']:g}",
+            result,
+        )
+    files = _table(
+        f"Rests on {len(waybill.files)} files",
+        [
+            ("file", False),
+            ("version", False),
+            ("sha256", False),
+            ("rows in", True),
+            ("rejected", True),
+            ("contract", False),
+        ],
+    )
+    for file in waybill.files:
+        files.add_row(
+            f"s3://{file['bucket']}/{file['object_key']}",
+            (file["version_id"] or "")[:12],
+            file["sha256"][:12],
+            text(file["rows_in"]),
+            text(file["rejected"]),
+            file["contract_version"],
+        )
+    warnings = _table("Warnings about these files", [("file", False), ("warning", False)])
+    for file in waybill.files:
+        for warning in file["warnings"]:
+            warnings.add_row(file["object_key"], Text(warning, "yellow"))
+    return [head, checks, files, *([warnings] if warnings.row_count else [])]
+
+
+def quarantine_tables(
+    dataset: str, counts: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]], total: int
+) -> list[Table]:
+    """Open rejects of a dataset by reason, and some of them by file and record."""
+    reasons = _table(
+        f"{dataset}: {text(total)} open rows by reason; a row may have several",
+        [("reason", False), ("rows", True), ("files", True)],
+    )
+    for reason, number, files in counts:
+        reasons.add_row(reason, text(number), text(files))
+    records = _table(
+        f"{of_all(len(rows), total)} rows, those of the newest files first",
+        [("file id", True), ("file", False), ("record", True), ("reasons", False), ("contract", False)],
+    )
+    for file_id, key, record, why, version in rows:
+        records.add_row(str(file_id), key, str(record), ", ".join(why), version)
+    return [reasons, records]
+
+
+def conflicts_table(contract: Contract, versions: Sequence[Version], keys: int) -> Table:
+    """What files of the same period say of the keys about which they disagree, and which row counts."""
+    listed = len({(version.period, version.key) for version in versions})
+    table = _table(
+        f"{contract.table}: {of_all(listed, keys)} keys about which files of the same {contract.cadence} disagree",
+        [("period", False), ("key", False), ("file id", True), ("file", False), ("counts", False), ("values", False)],
+    )
+    for version in versions:
+        period = Period.of(contract.cadence, version.period)
+        counts = "yes" if version.is_current else ""
+        table.add_row(period.key, version.key, str(version.file_id), version.object_key, counts, version.values)
+    return table
+
+
+def replay_table(replayed: Sequence[Replayed]) -> Table:
+    """What a replay did, file by file."""
+    table = _table(
+        "Replayed",
+        [("period", False), ("file", False), ("tried", True), *((name, True) for name in COUNTS[1:])],
+    )
+    for file in replayed:
+        counts = (text(getattr(file.books, name)) for name in COUNTS)
+        table.add_row(file.period.key, file.object_key, *counts)
+    return table
+
+
+def alerts_text(rows: Sequence[tuple[Any, ...]], deliveries: Mapping[Any, Sequence[str]], total: int) -> Text:
+    """Alerts (DAG, run, kind, when, message), newest first: over which channels each went out, and what it says.
+
+    Last it says how many of all (`total`) they are.
+    """
+    lines = Text() if rows else Text("No alert was raised.")
+    for dag_id, run_id, kind, raised_at, message in rows:
+        sent = "; ".join(deliveries[(dag_id, run_id, kind)]) or "sent over nothing: no channel has a connection"
+        lines.append(f"{raised_at:%Y-%m-%d %H:%M %Z}  {kind}, {sent}\n", "bold").append(f"{message}\n\n")
+    if len(rows) < total:
+        lines.append(f"{of_all(len(rows), total)}, the newest first: --limit shows more.\n")
+    return lines
+
+
+def dry_run_table(proposed: Contract, trials: Sequence[FileDryRun]) -> Table:
+    """What a proposed contract would do to each file."""
+    table = _table(
+        f"{proposed.table} {proposed.version}: rows that it rejects and today's contract accepts",
+        [("file", False), ("rows", True), ("newly rejected", True), ("newly accepted", True), ("why", False)],
+    )
+    for trial in trials:
+        why = trial.refusal or "; ".join(
+            f"{reason} {number} (records {', '.join(map(str, trial.examples[reason]))})"
+            for reason, number in trial.reasons.most_common()
+        )
+        table.add_row(
+            trial.key,
+            text(trial.rows),
+            "all" if trial.is_newly_refused else text(trial.newly_rejected),
+            text(trial.newly_accepted),
+            why,
+        )
+    table.add_section()
+    table.add_row(
+        "total",
+        text(sum(trial.rows for trial in trials)),
+        text(sum(trial.rows if trial.is_newly_refused else trial.newly_rejected for trial in trials)),
+        text(sum(trial.newly_accepted for trial in trials)),
+    )
+    return table

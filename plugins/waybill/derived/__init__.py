@@ -1,0 +1,1 @@
+"""Tables computed from loaded rows: star schemas, marts and reports."""

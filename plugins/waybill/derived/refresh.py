@@ -1,0 +1,308 @@
+"""Keep derived tables true: rebuild exactly the periods whose inputs have changed since they were built.
+
+Loads write to `waybill.change` which days of a dataset they changed; so does a derived table whose content
+changed. A period of a report is stale when the log holds more changes of its inputs, within its window, than were
+counted when it was built, or when its SQL or contract is another one. What was derived therefore depends on the rows
+that are there, not on the order in which they came, nor on how often anything ran.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from graphlib import TopologicalSorter
+
+from psycopg import Connection
+
+from waybill.contracts import Contract, load_domain
+from waybill.contracts.locations import read_sql, report_files, report_schema, star_schema
+from waybill.derived.build import (
+    BuildInputs,
+    build_from_sql,
+    dataset_relations,
+    known_datasets,
+    named_tables,
+    report_contracts,
+    sha256,
+)
+from waybill.derived.dimension import build_dimension
+from waybill.derived.summary import build_summary
+from waybill.errors import DataError
+from waybill.period import ALL_TIME, Period
+from waybill.run import Run
+from waybill.warehouse.evolution import ensure
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A table that is computed from others by one SQL text."""
+
+    contract: Contract
+    text: str
+    inputs: tuple[str, ...]
+    """The tables it names, as the change log calls them."""
+
+
+def derived_tables(domain: str) -> list[Derived]:
+    """The star's tables and the reports of a domain, each after those that it reads.
+
+    Raises `DataError` for a contract without its SQL file, or the reverse, and for tables that read each other.
+    """
+    contracts: dict[str, Contract] = {}
+    texts: dict[str, str] = {}
+    for schema, files in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
+        contracts |= {contract.table: contract for contract in load_domain(schema).values()}
+        texts |= {f"{schema}.{path.stem}": read_sql(path) for path in report_files(files)}
+    if alone := sorted(contracts.keys() ^ texts.keys()):
+        raise DataError(f"{', '.join(alone)}: a derived table needs an SQL file and a contract of the same name")
+    logged = dataset_relations(domain) | {table: table for table in contracts}
+    named = {table: named_tables(text, logged) - {table} for table, text in texts.items()}
+    order = TopologicalSorter({table: inputs & contracts.keys() for table, inputs in named.items()}).static_order()
+    return [Derived(contracts[table], texts[table], tuple(sorted(named[table]))) for table in order]
+
+
+def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[str, list[str]]:
+    """Rebuild what is stale among a schema's derived tables; the periods whose content changed, by table.
+
+    Each period is a transaction of its own. One whose checks fail does not keep the others from being built; at
+    the end `DataError` names all of them. Whatever failed stays stale.
+    """
+    rebuilt: dict[str, list[str]] = {}
+    failures = []
+    datasets, tables = load_domain(domain).values(), derived_tables(domain)
+    with connection.transaction():  # SQL may name what no file was delivered for yet
+        for contract in (*datasets, *(table.contract for table in tables)):
+            ensure(connection, contract)
+    for table in tables:
+        contract = table.contract
+        if contract.domain != schema:
+            continue
+        summaries = [
+            one.contract for one in tables if one.contract.load_mode == "summary" and contract.table in one.inputs
+        ]
+        for period in stale_periods(connection, domain, table):
+            find_basis = partial(_basis, connection, table, period)
+            try:
+                if contract.load_mode == "dimension":
+                    built = build_dimension(connection, contract, find_basis, table.text, run, datasets)
+                elif contract.load_mode == "summary":
+                    built = build_summary(connection, contract, find_basis, table.text, run)
+                else:
+                    built = build_from_sql(connection, contract, find_basis, table.text, period, run, summaries)
+            except DataError as error:
+                failures.append(str(error))
+                continue
+            if built.is_changed:
+                rebuilt.setdefault(contract.table, []).append(period.key)
+    for name, periods in rebuilt.items():
+        log.info("%s: new content for %s", name, ", ".join(periods))
+    if failures:
+        raise DataError("; ".join(failures))
+    return rebuilt
+
+
+_STALE = """
+with delivered as (
+  select distinct date_trunc(%(cadence)s, period)::date as start
+  from waybill.load_file
+  where dataset = any(%(datasets)s) and status in ('loaded', 'withdrawn') -- what a withdrawal leaves is built, too
+    and (%(since)s::date is null or period >= date_trunc(%(cadence)s, %(since)s::date)::date)
+    and (%(until)s::date is null
+      or period < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)
+),
+counted as (
+  select d.start, count(c.day) as changes
+  from delivered as d
+  left join waybill.change as c
+    on c.table_name = any(%(inputs)s)
+    and (%(days_before)s::integer is null or c.day >= d.start - %(days_before)s::integer)
+    and c.day < (d.start + ('1 ' || %(cadence)s)::interval)::date + %(days_after)s::integer
+  group by d.start
+)
+select c.start
+from counted as c
+left join waybill.publication as p on p.report = %(report)s and p.cadence = %(cadence)s and p.period = c.start
+where p.report is null
+  or (p.changes_seen, p.sql_sha256, p.contract_sha256) is distinct from (c.changes, %(sql)s, %(contract)s)
+order by c.start
+"""
+
+
+def stale_periods(
+    connection: Connection, domain: str, table: Derived, within: Sequence[Period] | None = None
+) -> list[Period]:
+    """The periods to rebuild, of every cadence, among those that files were delivered for.
+
+    With `within`, only those that overlap with these consecutive periods. A dimension or summary has one, all time;
+    whether that is stale is seen when it is about to be built.
+    """
+    contract, found = table.contract, []
+    if contract.load_mode in ("dimension", "summary"):
+        return [ALL_TIME]
+    for cadence in contract.cadences:
+        rows = connection.execute(
+            _STALE,
+            {
+                "cadence": cadence,
+                "datasets": [dataset.table for dataset in load_domain(domain).values()],
+                "since": within[0].start if within else None,
+                "until": within[-1].end if within else None,
+                "inputs": list(table.inputs),
+                "days_before": contract.days_before,
+                "days_after": contract.days_after,
+                "report": contract.table,
+                "sql": sha256(table.text),
+                "contract": contract.sha256,
+            },
+        ).fetchall()
+        found += [Period.of(cadence, start) for (start,) in rows]
+    return found
+
+
+def stale_days(connection: Connection, domain: str) -> list[Period]:
+    """The days of which a table derived from the domain's datasets is to be rebuilt, in order."""
+    return sorted(
+        {
+            period
+            for table in derived_tables(domain)
+            for period in stale_periods(connection, domain, table)
+            if period.cadence == "day"
+        }
+    )
+
+
+_BASIS = """
+with changes as (
+  select file_id
+  from waybill.change
+  where table_name = any(%(inputs)s)
+    and (%(first)s::date is null or day >= %(first)s::date)
+    and (%(last)s::date is null or day < %(last)s::date)
+),
+derived as (
+  select unnest(file_ids) as file_id
+  from waybill.publication
+  where report = any(%(inputs)s) and cadence = 'day'
+    and (%(first)s::date is null or period >= %(first)s::date)
+    and (%(last)s::date is null or period < %(last)s::date)
+),
+files as (
+  select file_id from changes
+  union
+  select file_id from derived
+)
+select
+  (select count(*) from changes),
+  array(
+    select f.file_id
+    from waybill.load_file as f
+    inner join files on f.file_id = files.file_id
+    where f.status = 'loaded'
+    order by f.file_id
+  )
+"""
+
+
+def _basis(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
+    """What the period would be built from; None if it was built from just that."""
+    first = last = None
+    if period is not ALL_TIME:
+        last = period.end + timedelta(days=table.contract.days_after)
+        if table.contract.days_before is not None:
+            first = period.start - timedelta(days=table.contract.days_before)
+    row = connection.execute(_BASIS, {"inputs": list(table.inputs), "first": first, "last": last}).fetchone()
+    assert row
+    basis = BuildInputs(file_ids=row[1], inputs=table.inputs, changes=row[0])
+    return None if _is_fresh(connection, table, period, basis) else basis
+
+
+def _is_stale_dimension(connection: Connection, table: Derived) -> bool:
+    row = connection.execute(
+        "select count(*) from waybill.change where table_name = any(%s)", (list(table.inputs),)
+    ).fetchone()
+    assert row
+    return not _is_fresh(connection, table, ALL_TIME, BuildInputs([], changes=row[0]))
+
+
+def _is_fresh(connection: Connection, table: Derived, period: Period, basis: BuildInputs) -> bool:
+    found = connection.execute(
+        "select from waybill.publication where report = %s and cadence = %s and period = %s "
+        "and (changes_seen, sql_sha256, contract_sha256) = (%s, %s, %s)",
+        (
+            table.contract.table,
+            period.cadence,
+            period.start,
+            basis.changes,
+            sha256(table.text),
+            table.contract.sha256,
+        ),
+    ).fetchone()
+    return found is not None
+
+
+def out_of_date(
+    connection: Connection, domain: str, periods: Sequence[Period], only: str | None = None
+) -> list[tuple[str, Period]]:
+    """(table, period) of the domain's derived tables, for what is to be built again within the periods, in order.
+
+    With `only`, of this table alone, and of its periods these alone.
+
+    Where `refresh` builds them (there is a star schema, or files land at any time) that is what is stale. Else every
+    report says what was known at the end of a period, and is out of date if it was built from other files, or before
+    rows of one were admitted by a replay.
+    """
+    if load_domain(star_schema(domain)) or any(contract.lands_any_time for contract in load_domain(domain).values()):
+        return [
+            (table.contract.table, period)
+            for table in derived_tables(domain)
+            if only in (None, table.contract.table)
+            for period in stale_periods(connection, domain, table, periods)
+            if only is None or period in periods
+            if period is not ALL_TIME or _is_stale_dimension(connection, table)
+        ]
+    texts = {path.stem: read_sql(path) for path in report_files(domain)}
+    found = []
+    for name, contract in report_contracts(domain).items():
+        if only not in (None, contract.table):
+            continue
+        rows = connection.execute(
+            _KNOWN_OTHERWISE,
+            {
+                "report": contract.table,
+                "cadence": contract.cadence,
+                "starts": [period.start for period in periods],
+                "datasets": known_datasets(domain, texts.get(name)),
+            },
+        ).fetchall()
+        found += [(contract.table, Period.of(contract.cadence, start)) for (start,) in rows]
+    return found
+
+
+# Whether `known_files` gives another answer than then, for several periods at once: other files have other sums.
+_KNOWN_OTHERWISE = """
+with delivered as (
+  select period, count(*) as files, sum(file_id) as ids, sum(rows_in - rejected) as brought
+  from waybill.load_file
+  where dataset = any(%(datasets)s) and status = 'loaded'
+  group by period
+),
+known as (
+  select
+    period, sum(files) over by_then as files, sum(ids) over by_then as ids, sum(brought) over by_then as brought
+  from delivered
+  window by_then as (order by period)
+)
+select p.period
+from waybill.publication as p
+left join lateral (select * from known as k where k.period <= p.period order by k.period desc limit 1) as k on true
+where p.report = %(report)s and p.cadence = %(cadence)s and p.period = any(%(starts)s)
+  and (coalesce(k.files, 0), coalesce(k.ids, 0), coalesce(k.brought, 0)) is distinct from (
+    cardinality(p.file_ids), (select coalesce(sum(f.id), 0) from unnest(p.file_ids) as f (id)), p.changes_seen
+  )
+order by p.period
+"""

@@ -1,0 +1,197 @@
+"""Files that are refused because of their rows: how many broke which rule, with the first records and their values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from psycopg import Connection
+
+from waybill.contracts import Contract
+from waybill.contracts.classification import MASK, restricted_names
+from waybill.errors import DataError
+from waybill.intake import quarantine
+
+EXAMPLES: Final = 3
+"""How many records stand for all that broke a rule."""
+_RULES_LISTED = 10
+_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Example:
+    """A record that broke a rule."""
+
+    record: int
+    """Number of the record within the file, from 1."""
+    values: Mapping[str, str | None]
+    """The values that the rule looks at, by column; of a record without fields its text. Restricted ones are masked."""
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name} {_quoted(value)}" for name, value in self.values.items())
+        return f"record {self.record}" + (f" ({values})" if values else "")
+
+
+@dataclass
+class BrokenRule:
+    """A rule that rows of a file broke."""
+
+    reason: str
+    rows: int = 0
+    first: list[Example] = field(default_factory=list)
+    expected: str = ""
+    """What the contract asks for, where the reason does not tell."""
+
+    def __str__(self) -> str:
+        rule = f"{self.reason} (must be {self.expected})" if self.expected else self.reason
+        return f"{rule} in {self.rows} row{'' if self.rows == 1 else 's'}: {', '.join(map(str, self.first))}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The rule as `waybill.refusal` keeps it."""
+        first = [{"record": one.record, "values": dict(one.values)} for one in self.first]
+        return {"reason": self.reason, "rows": self.rows, "first": first}
+
+
+class Refusal(DataError):
+    """A file is refused because of its rows. The message lists the rules that they broke."""
+
+    def __init__(self, message: str, broken: Sequence[BrokenRule] = ()) -> None:
+        listed = [f"  {rule}" for rule in broken[:_RULES_LISTED]]
+        if len(broken) > _RULES_LISTED:
+            listed.append(f"  {_RULES_LISTED} of {len(broken)} reasons are listed here.")
+        super().__init__("\n".join([f"{message} Reasons:", *listed]) if listed else message)
+        self.broken = list(broken)
+
+
+class BrokenRules:
+    """Counts the rules that rows of a file broke; keeps the first records of each."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._by_reason: dict[str, BrokenRule] = {}
+
+    def add(self, record: int, reasons: Iterable[str], raw: str) -> None:
+        """Count a rejected row; `raw` is what the quarantine keeps of it."""
+        for reason in reasons:
+            rule = self._by_reason.setdefault(reason, BrokenRule(reason, expected=_expected(self._contract, reason)))
+            rule.rows += 1
+            if len(rule.first) < EXAMPLES or record < rule.first[-1].record:
+                rule.first.append(_example(self._contract, record, reason, raw))
+                rule.first = sorted(rule.first, key=lambda one: one.record)[:EXAMPLES]
+
+    def listed(self) -> list[BrokenRule]:
+        """The rules, most frequent first."""
+        return sorted(self._by_reason.values(), key=lambda rule: (-rule.rows, rule.reason))
+
+
+def broken_rules(connection: Connection, contract: Contract, file_id: int) -> list[BrokenRule]:
+    """The rules that the quarantined rows of a file broke, most frequent first."""
+    return [
+        BrokenRule(
+            reason,
+            rows,
+            [
+                _example(contract, record, reason, raw)
+                for record, raw in quarantine.first_rows(connection, file_id, reason, EXAMPLES)
+            ],
+            _expected(contract, reason),
+        )
+        for reason, rows in quarantine.reason_counts(connection, file_id)
+    ]
+
+
+def too_many_rejects(
+    name: str, contract: Contract, rejected: int, rows_in: int, broken: Sequence[BrokenRule], hint: str = ""
+) -> Refusal:
+    """The refusal of a file of which more rows are rejected than the contract allows; `hint` may say why."""
+    return Refusal(
+        f"{name}: {rejected} of {rows_in} rows do not meet the contract of {contract.table} {contract.version}, more "
+        f"than the {contract.reject_threshold_pct:g} % it allows; nothing was loaded. Mend the file and send it again "
+        f"under the same name.{hint}",
+        broken,
+    )
+
+
+def check_snapshot(
+    name: str, contract: Contract, rows: int, rows_before: int, rows_in: int, broken: Sequence[BrokenRule]
+) -> str | None:
+    """What is odd about the size of a snapshot with `rows` rows to load, after one of `rows_before`; None if nothing.
+
+    Raises `Refusal` if it has no row, or has shrunk more than the contract allows.
+    """
+    if rows == 0:
+        raise Refusal(
+            f"{name}: the snapshot has no row to load ({rows_in} records), it would end every row of "
+            f"{contract.table}; nothing was loaded. Send the whole snapshot again under the same name.",
+            broken,
+        )
+    if rows * 2 > rows_before:
+        return None
+    shrunk = f"the snapshot has {rows} rows, the one before it has {rows_before}"
+    if (rows_before - rows) * 100 > contract.max_shrink_pct * rows_before:
+        raise Refusal(
+            f"{name}: {shrunk}. That is more than the {contract.max_shrink_pct:g} % by which {contract.table} may "
+            f"shrink (maxShrinkPct), and it would end {rows_before - rows} rows; nothing was loaded. Send the whole "
+            f"snapshot again under the same name, or raise maxShrinkPct in the contract if the snapshot is right.",
+            broken,
+        )
+    return f"{shrunk}: rows that are absent have ended. If the file was cut off, send it again under the same name"
+
+
+def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
+    restricted = restricted_names(contract)
+    content = json.loads(raw, parse_int=str, parse_float=str)
+    if not isinstance(content, dict):
+        return Example(record, {"text": MASK if restricted else _shown(str(content).rstrip("\r\n"))})
+    columns = _columns_of(contract, reason)
+    return Example(
+        record,
+        {
+            name: MASK if name in restricted and content.get(name) is not None else _shown(content.get(name))
+            for name in columns
+        },
+    )
+
+
+def _expected(contract: Contract, reason: str) -> str:
+    """What the contract asks for, of a rule or of a date; "" of other reasons."""
+    kind, _, name = reason.partition(":")
+    if kind == "rule":
+        return next((rule.expression for rule in contract.row_rules if rule.name == name), "")
+    if kind == "type":
+        dates = (
+            column.date_forms for column in contract.columns if column.name == name and column.logical_type == "date"
+        )
+        return " or ".join(next(dates, ()))
+    return ""
+
+
+def _columns_of(contract: Contract, reason: str) -> list[str]:
+    """The columns that a rule looks at, by the reason that it gives."""
+    kind, _, name = reason.partition(":")
+    if kind == "rule":
+        words = next((rule.words for rule in contract.row_rules if rule.name == name), set())
+        return [column.name for column in contract.delivered_columns if column.name in words]
+    if kind == "in_force":
+        dates = [column.in_force_on for column in contract.columns if column.name == name and column.in_force_on]
+        return [name, *dates]
+    if name in contract.names:
+        return [name]
+    if kind in ("after_period", "too_late") and contract.period_column:
+        return [contract.period_column]
+    return contract.row_key
+
+
+def _shown(value: object) -> str | None:
+    """A value that fits a message: short, on one line, without characters that PostgreSQL's JSON cannot hold."""
+    if value is None:
+        return None
+    text = str(value)
+    cut = text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
+
+
+def _quoted(value: str | None) -> str:
+    return "absent" if value is None else MASK if value == MASK else f"'{value}'"

@@ -1,0 +1,113 @@
+"""What is said when a run fails, is late, asks or has changed something: each once for a run, whatever its tries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import Connection, sql
+
+from waybill.checks.approval import Held
+from waybill.contracts.locations import report_prefix, report_schema
+from waybill.intake import file_warnings
+from waybill.intake.ledger import COUNTS, Books, sums_sql
+from waybill.period import Period
+from waybill.settings import settings
+
+
+def failure_text(title: str, run_id: str, task_id: str | None, cause: str | None, url: str | None) -> str:
+    """The message of a failed run: what failed (`title` is the DAG and the period), why, and where to look."""
+    lines = [f"{title}: the run {run_id} failed" + (f" in the task {task_id}." if task_id else ".")]
+    if cause:
+        lines.append(f"Cause: {cause}")
+    lines.append("Nothing of a failed step was published; the data of earlier runs is unchanged.")
+    if url:
+        lines.append(f"Log: {url}")
+    return "\n".join(lines)
+
+
+def deadline_text(title: str, run_id: str, deadline: str) -> str:
+    """The message of a run that is late."""
+    return (
+        f"{title}: the run {run_id} has not finished by {deadline}.\n"
+        "Look whether its files have landed (the task named landed waits for them), whether publish waits for an "
+        "approval, and whether a task is being retried."
+    )
+
+
+def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str) -> str:
+    """The message of a run that asks: which reports wait, what their checks warn of, and where to answer (`url`)."""
+    lines = [f"{title}: the run {run_id} waits for an approval of {_many(len(waiting), 'report')}."]
+    lines += [f"{one}: {'; '.join(one.warnings)}" for one in waiting]
+    lines.append(
+        "More checks warn than the contract lets. Until somebody answers, neither that is published "
+        "nor what else of the domain ends on the same day."
+    )
+    return "\n".join([*lines, f"Answer: {url}"])
+
+
+def warning_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
+    """The message of a run that loaded files with warnings; None if it loaded none.
+
+    `title` is the DAG and the period, `url` the log of its last task.
+    """
+    warnings = file_warnings.of_run(connection, domain, run_id)
+    if not warnings:
+        return None
+    files = len({warning.file_id for warning in warnings})
+    lines = [
+        f"{title}: the run {run_id} loaded {_many(files, 'file')} with {_many(len(warnings), 'warning')}.",
+        *file_warnings.lines(warnings),
+        "The rows are loaded. If a file is wrong, send it again under the same name.",
+    ]
+    return "\n".join([*lines, *([f"Log: {url}"] if url else [])])
+
+
+_BUILT = """
+select report, cadence, count(*), min(period), max(period)
+from waybill.publication
+where split_part(report, '.', 1) = %s and run_id = %s and exported_sha256 = content_sha256
+group by report, cadence
+order by report, cadence
+"""
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def success_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
+    """The message of a run that ended well: what it loaded, which reports it brought up to date, and where they are.
+
+    None if it changed nothing. `title` is the DAG and the period, `url` the log of its last task.
+    """
+    loaded = connection.execute(
+        sql.SQL(
+            "select f.dataset, count(*), {} from waybill.load_file as f "
+            "where split_part(f.dataset, '.', 1) = %s and f.run_id = %s group by f.dataset order by f.dataset"
+        ).format(sums_sql("f")),
+        (domain, run_id),
+    ).fetchall()
+    built = connection.execute(_BUILT, (report_schema(domain), run_id)).fetchall()
+    if not loaded and not built:
+        return None
+    files, reports = sum(row[1] for row in loaded), len({row[0] for row in built})
+    warnings = file_warnings.of_run(connection, domain, run_id)
+    warned = f", with {_many(len(warnings), 'warning')}" if warnings else ""
+    changed = f"loaded {_many(files, 'file')} and brought {_many(reports, 'report')} up to date"
+    lines = [
+        f"{title}: the run {run_id} {changed}{warned}.",
+        *file_warnings.lines(warnings),
+    ]
+    books = {table: Books(**dict(zip(COUNTS, counts, strict=True))) for table, _, *counts in loaded}
+    lines += [f"{table}: {_many(number, 'file')}, {books[table]}" for table, number, *_ in loaded]
+    for report, cadence, number, first, last in built:
+        newest = Period.of(cadence, last)
+        span = f"{Period.of(cadence, first)} to {newest} ({number} periods)" if number > 1 else str(newest)
+        place = f"s3://{settings().reports_bucket}/{report_prefix(newest)}"
+        lines.append(f"{report}: {span}, in {place}; `waybill trace {report.partition('.')[2]} {newest}`")
+    lines += [
+        f"Rejected rows: `waybill quarantine {table.partition('.')[2]} --domain {domain}`"
+        for table, found in books.items()
+        if found.rejected
+    ]
+    return "\n".join([*lines, *([f"Log: {url}"] if url else [])])

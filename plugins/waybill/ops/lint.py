@@ -1,0 +1,117 @@
+"""What is wrong with the project's contracts and SQL files: all of it at once, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg import Connection
+
+from waybill.contracts import Column, Contract, ContractError, load, references
+from waybill.contracts.domains import dags_folder, functions_of
+from waybill.contracts.locations import report_files, report_schema, star_schema
+from waybill.intake.spellings import normalise
+from waybill.intake.validate import compile_contract, pattern_problems
+from waybill.ops.sql_lint import review_sql
+from waybill.settings import settings
+from waybill.warehouse.evolution import is_changed_version
+
+
+def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
+    """The contracts that are valid, and every problem; with a connection, also those that the warehouse finds.
+
+    It knows which contracts changed without another version, and plans the SQL of derived tables and of checks.
+    """
+    contracts, problems, unread = [], [], set()
+    for path in sorted((settings().include_dir / "contracts").glob("*/*.yaml")):
+        try:
+            contract = load(path)
+        except ContractError as error:
+            problems.append(str(error))
+            unread.add(path.parent.name)
+            continue
+        contracts.append(contract)
+        if contract.domain != path.parent.name:
+            problems.append(f"{path}: its domain is {contract.domain!r}, so its folder must be, too")
+        if connection and is_changed_version(connection, contract):
+            problems.append(
+                f"{path}: has changed since it was applied and is still version {contract.version}: raise it"
+            )
+    whole = []
+    for domain in sorted({contract.domain for contract in contracts if contract.is_dataset}):
+        problems += _without_counterpart(domain)
+        if domain not in unread:
+            problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
+        schemas = {domain, star_schema(domain), report_schema(domain)}
+        if not schemas & unread:  # else SQL may name a table whose contract cannot be read
+            whole += [one for one in contracts if one.domain in schemas]
+    if connection:
+        problems += review_sql(connection, whole)
+    return contracts, problems
+
+
+def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
+    """What a load of a domain's datasets would stumble over: what they refer to, rules that cannot be computed."""
+    try:
+        references(next(iter(contracts.values())).domain)
+    except ContractError as error:
+        return [str(error)]
+    problems = []
+    for contract in contracts.values():
+        for column in contract.columns:
+            if column.reference:
+                problems += _of_reference(contract, column, contracts)
+        problems += _of_headers(contract)
+        if patterns := pattern_problems(contract):
+            problems += patterns
+            continue
+        try:
+            compile_contract(contract)
+        except ContractError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _of_headers(contract: Contract) -> list[str]:
+    """Spellings of a header that several columns have."""
+    columns: dict[str, list[str]] = {}
+    for column in contract.delivered_columns:
+        for spelling in {normalise(one) for one in (*column.spellings, column.name)}:
+            columns.setdefault(spelling, []).append(column.name)
+    return [
+        f"{contract.table}: the header {spelling!r} names {' and '.join(map(repr, names))}: remove a synonym"
+        for spelling, names in columns.items()
+        if len(names) > 1
+    ]
+
+
+def _of_reference(contract: Contract, column: Column, contracts: Mapping[str, Contract]) -> list[str]:
+    """What is wrong with a column's reference to another dataset."""
+    dataset, name = column.reference or ("", "")
+    target = contracts.get(dataset)
+    kind = next((one.physical_type for one in target.columns if one.name == name), None) if target else None
+    if kind == column.physical_type:
+        return []
+    where = f"{contract.table}: {column.name!r} is {column.physical_type} and refers to {dataset}.{name}"
+    if kind:
+        return [f"{where}, which is {kind}"]
+    there = f"{contract.domain}.{dataset} has no such column" if target else "there is no such dataset"
+    return [f"{where}, and {there}"]
+
+
+def _without_counterpart(domain: str) -> list[str]:
+    """SQL files of a domain that have no contract, and contracts of what nothing computes."""
+    problems, functions = [], functions_of(domain)
+    for schema, folder in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
+        texts = {path.stem: path for path in report_files(folder)}
+        contracts = {path.stem: path for path in (settings().include_dir / "contracts" / schema).glob("*.yaml")}
+        problems += [
+            f"{texts[name]}: there is no contract {schema}/{name}.yaml"
+            for name in sorted(texts.keys() - contracts.keys())
+        ]
+        problems += [
+            f"{contracts[name]}: there is no SQL file {folder}/{name}.sql "
+            f"and no function {name} in {dags_folder() / domain}"
+            for name in sorted(contracts.keys() - texts.keys())
+            if name not in functions
+        ]
+    return problems

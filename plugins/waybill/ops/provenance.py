@@ -1,0 +1,139 @@
+"""The waybill of a number: which code, which SQL, which files and rows it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+
+from waybill.checks.unpublished import unpublished
+from waybill.contracts import load_domain
+from waybill.contracts.locations import report_schema
+from waybill.derived.refresh import out_of_date
+from waybill.errors import DataError
+from waybill.period import ALL_TIME, Period
+
+
+@dataclass(frozen=True)
+class Waybill:
+    """Where a report's numbers of one period come from."""
+
+    report: str
+    period: Period
+    row_count: int
+    content_sha256: str
+    sql_sha256: str | None
+    code_version: str
+    run_id: str | None
+    built_at: datetime
+    inputs: list[str]
+    """The tables that its SQL reads, where periods are rebuilt by the changes of tables."""
+    is_outdated: bool
+    """Whether what it rests on has changed since it was built: the files' books are those of today."""
+    files: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+    unpublished: str
+    """Why these numbers are not published, like `waits for approval, not published`; empty if they are."""
+
+
+BUILT_LAST = sql.SQL("waybill.publication")
+
+
+def trace(connection: Connection, report: str, period: Period, heads: sql.Composable = BUILT_LAST) -> Waybill:
+    """The waybill of a report (`messaging_report.top_customers` or just its name) for a period.
+
+    `heads` is where to look for what is known of its content: by default of the one built last. Raises `DataError` if
+    the report was never built for the period.
+    """
+    cursor = connection.cursor(row_factory=dict_row)
+    query = sql.SQL(
+        "select * from {} as p where (report = %(name)s or split_part(report, '.', 2) = %(name)s) "
+        "and cadence = %(cadence)s and period = %(period)s order by report"
+    ).format(heads)
+    head = cursor.execute(query, {"name": report, "cadence": period.cadence, "period": period.start}).fetchone()
+    if head is None:
+        raise DataError(f"{report} was not built for {period}; {_built(connection, report)}")
+    files = cursor.execute(
+        "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, "
+        "unchanged, rejected, duplicate, stale, filtered, contract_version, loaded_at, array("
+        "select w.kind || ': ' || w.message from waybill.file_warning as w "
+        "where w.file_id = f.file_id and f.status = 'loaded' order by 1) as warnings "
+        "from waybill.load_file as f where file_id = any(%s) "
+        "order by dataset, period, object_key",
+        (head["file_ids"],),
+    ).fetchall()
+    checks = cursor.execute(
+        "select check_name, severity, observed, operator, threshold, passed from waybill.check_result "
+        "where subject = %(report)s and cadence = %(cadence)s and period = %(period)s and exists (select "
+        "from waybill.publication as p where (p.report, p.cadence, p.period, p.content_sha256) = "
+        "(%(report)s, %(cadence)s, %(period)s, %(content)s)) order by check_name",  # checks are of the newest content
+        {
+            "report": head["report"],
+            "cadence": period.cadence,
+            "period": period.start,
+            "content": head["content_sha256"],
+        },
+    ).fetchall()
+    names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
+    values = {name: head[name] for name in names}
+    domain = head["report"].partition(".")[0].rpartition("_")[0]
+    is_outdated = bool(out_of_date(connection, domain, [period], head["report"]))
+    key = (head["report"], period.cadence, period.start)
+    newest = unpublished(connection, load_domain(report_schema(domain)).values()).get(key)
+    return Waybill(
+        report=head["report"],
+        period=period,
+        is_outdated=is_outdated,
+        files=files,
+        checks=checks,
+        unpublished=newest.why if newest and heads is BUILT_LAST else "",
+        **values,
+    )
+
+
+_PERIODS_NAMED = 8
+
+
+def periods_built(connection: Connection, report: str) -> list[tuple[list[Period], int]]:
+    """For each cadence (the newest periods that a report was built for, newest first; how many there are in all)."""
+    rows = connection.execute(
+        """
+        select cadence, array_agg(period order by period desc) as periods
+        from waybill.publication
+        where %s in (report, split_part(report, '.', 2))
+        group by cadence
+        order by max(period) desc, cadence
+        """,
+        (report,),
+    ).fetchall()
+    return [
+        ([ALL_TIME if cadence == "all" else Period.of(cadence, day) for day in days[:_PERIODS_NAMED]], len(days))
+        for cadence, days in rows
+    ]
+
+
+def built_in_words(built: Sequence[tuple[list[Period], int]]) -> str:
+    """The periods of each cadence, newest first, and of many how many there are."""
+    return "; ".join(
+        f"{', '.join(map(str, periods))}{f', … ({total})' if total > len(periods) else ''}" for periods, total in built
+    )
+
+
+def newest_period(connection: Connection, report: str) -> Period:
+    """The newest period that a report was built for. Raises `DataError` if there is none."""
+    built = periods_built(connection, report)
+    if not built:
+        raise DataError(f"{report} was not built; {_built(connection, report)}")
+    return built[0][0][0]
+
+
+def _built(connection: Connection, report: str) -> str:
+    """For which periods the report was built, the newest of them; or which reports were at all."""
+    if built := periods_built(connection, report):
+        return f"it was for {built_in_words(built)}"
+    known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
+    return f"reports that were: {', '.join(row[0] for row in known) or 'none'}"

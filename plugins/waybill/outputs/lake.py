@@ -1,0 +1,115 @@
+"""The processed zone: each day of a table as one Parquet file, for engines other than the warehouse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract, locations
+from waybill.errors import DataError
+from waybill.outputs.catalog import reconcile, register
+from waybill.outputs.export import PARQUET, copy_csv, put, remove, write_parquet
+from waybill.scratch import scratch_folder
+from waybill.settings import settings
+from waybill.warehouse.connection import advisory_lock
+from waybill.warehouse.schema import as_of_function, columns_sql, relation
+
+log = logging.getLogger(__name__)
+
+
+_STALE_DAYS = """
+with days as (
+  select period as day from waybill.load_file where dataset = %(dataset)s and status = 'loaded'
+  union
+  select day from waybill.change where table_name = %(dataset)s
+),
+counted as (
+  select d.day, count(c.change_id) as changes
+  from days as d
+  left join waybill.change as c on c.table_name = %(dataset)s and c.day = d.day
+  group by d.day
+)
+select c.day, c.changes
+from counted as c
+left join waybill.processed_day as p on p.dataset = %(dataset)s and p.day = c.day
+where p.changes_seen is distinct from c.changes
+order by c.day
+"""
+
+
+def write_changed_days(
+    connection: Connection, s3: Any, glue: Any, contracts: Iterable[Contract]
+) -> dict[str, dict[date, int]]:
+    """Write and register the days of each table that files were delivered for or that changed since; rows by day.
+
+    `connection` is in autocommit mode. A run that dies on the way leaves days stale, and the next one writes them. A
+    catalog that lost its tables gets them back.
+    """
+    written = {}
+    for contract in contracts:
+        with advisory_lock(connection, f"processed {contract.table}"):
+            # Counted before the rows are read: a change that comes in between makes the day stale again.
+            stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
+            rows = write_days(connection, s3, contract, stale)
+            register(glue, contract, settings().lake_bucket, rows)
+            reconcile(glue, s3, contract, settings().lake_bucket)
+            connection.cursor().executemany(
+                "insert into waybill.processed_day (dataset, day, row_count, changes_seen) values (%s, %s, %s, %s) "
+                "on conflict (dataset, day) do update set row_count = excluded.row_count, "
+                "changes_seen = excluded.changes_seen, written_at = now()",
+                [(contract.table, day, rows[day], changes) for day, changes in stale.items()],
+            )
+        written[contract.table] = rows
+    return written
+
+
+def write_days(connection: Connection, s3: Any, contract: Contract, days: Iterable[date]) -> dict[date, int]:
+    """Make the files of these calendar days what the warehouse holds; returns each day's number of rows.
+
+    A merged dataset's day has the rows whose period column falls on it in the business time zone, a snapshot's
+    those that were current at its end, a derived table's those of the day's period. A day without rows has no file.
+    A file that is right is not written again; one run at a time writes a day, so the file never falls behind what was
+    committed before.
+
+    `connection` is in autocommit mode. Raises `DataError` for a table without days, `SettingsError` without the
+    key that restricted columns need.
+    """
+    bucket, rows, written = settings().lake_bucket, {}, 0
+    with scratch_folder() as folder:
+        path = folder / "day.parquet"
+        for day in sorted(set(days)):
+            key = locations.processed_key(contract.domain, contract.name, day)
+            with connection.transaction():
+                connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"s3://{bucket}/{key}",))
+                with path.open("wb") as file:
+                    rows[day] = write_parquet(copy_csv(connection, contract, _rows_of(contract, day)), contract, file)
+                if rows[day]:
+                    with path.open("rb") as body:
+                        written += put(s3, bucket, key, body, PARQUET)
+                else:
+                    remove(s3, bucket, key)
+    log.info("%s: %d days looked at, %d files written in s3://%s", contract.table, len(rows), written, bucket)
+    return rows
+
+
+def _rows_of(contract: Contract, day: date) -> sql.Composed:
+    following = day + timedelta(days=1)
+    order = columns_sql(contract.row_key)
+    if contract.load_mode == "snapshot":
+        return sql.SQL("from {}({}) order by {}").format(as_of_function(contract), sql.Literal(following), order)
+    if contract.day_column is None:
+        raise DataError(f"{contract.table} is a {contract.load_mode} without days: it has none in the lake")
+    is_instant = contract.has_instants(contract.day_column)
+    bound = sql.SQL("{}::timestamp at time zone {}" if is_instant else "{}")
+    zone = sql.Literal(settings().timezone)
+    return sql.SQL("from {} where {column} >= {} and {column} < {} order by {}").format(
+        relation(contract),
+        bound.format(sql.Literal(day), zone),
+        bound.format(sql.Literal(following), zone),
+        order,
+        column=sql.Identifier(contract.day_column),
+    )

@@ -1,0 +1,153 @@
+"""The SQL of reports and checks is planned against the warehouse before any run, and compared with the contract."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from psycopg import Connection
+from typer.testing import CliRunner
+
+from waybill.cli import app
+from waybill.contracts import load_all
+from waybill.ops.lint import review
+from waybill.settings import PROJECT_ROOT, settings
+from waybill.warehouse.evolution import ensure
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
+    """Edits a file of a copy of the project's `include`, which the settings name."""
+    include = tmp_path / "include"
+    shutil.copytree(PROJECT_ROOT / "include", include)
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
+    settings.cache_clear()
+
+    def change(name: str, old: str, new: str) -> None:
+        text = (include / name).read_text("utf-8")
+        assert old in text
+        (include / name).write_text(text.replace(old, new), "utf-8")
+
+    yield change
+    settings.cache_clear()
+
+
+def tables(connection: Connection) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select schemaname, tablename from pg_tables where schemaname not in ('pg_catalog', 'information_schema') "
+        "order by 1, 2"
+    ).fetchall()
+
+
+def test_the_projects_sql_gives_what_its_contracts_say_and_nothing_is_left_behind(empty_connection: Connection) -> None:
+    before = tables(empty_connection)
+    contracts, problems = review(empty_connection)
+    assert problems == []
+    assert len(contracts) == len(load_all())
+    assert tables(empty_connection) == before
+
+
+SQL = "sql/orders/region_profit.sql"
+REPORT = "contracts/orders_report/region_profit.yaml"
+LINES = "contracts/orders/lines.yaml"
+QUERY = "          select\n              (select coalesce(sum(lines_count), 0)"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (SQL, "as revenue,\n    orders", "as turnover,\n    orders", "lacks the column 'revenue' of the contract"),
+        (
+            SQL,
+            "    orders_count,\n    lines",
+            "    orders_count as order_count,\n    lines",
+            "contract lacks: .*`orders_count`",
+        ),
+        (SQL, "    lines_count,\n", "    lines_count,\n    region as area,\n", "gives the column 'area', which the"),
+        (SQL, "    lines_count,\n", "    lines_count,\n    lines_count,\n", "gives the column 'lines_count' 2 times"),
+        (SQL, "profit::numeric(38, 6)", "profit::float8", r"'profit' is double precision, .* numeric\(38,6\): write"),
+        (SQL, "profit::numeric(38, 6)", "profit::numeric(38, 8)", "'profit' has 8 digits after the point"),
+        (
+            SQL,
+            "    orders_count,\n    lines",
+            "    orders_count::integer,\n    lines",
+            "is integer, and the contract says big",
+        ),
+        (
+            SQL,
+            "    region,\n    profit",
+            "    region::varchar(9),\n    profit",
+            "'region' is character varying, .* text",
+        ),
+        (SQL, "::date as day", "::timestamptz as day", "'day' is timestamp with time zone, and the contract says date"),
+        (
+            SQL,
+            "        quantity,",
+            "        quantty,",
+            r"region_profit.sql, line 10: .*\"quantty\" does not exist; Perhaps",
+        ),
+        (SQL, "group by region", "grup by region", r"region_profit.sql, line 25: PostgreSQL refuses it: syntax error"),
+        (SQL, "%(period_end)s", "%(period_ende)s", "query parameter missing: period_ende"),
+        (SQL, "from orders.lines", "from orders.line", 'relation "orders.line" does not exist'),
+        (LINES, "      - name: cost_price", "      - name: cost", r"region_profit.sql, line 11: .*cost_price"),
+        (
+            REPORT,
+            QUERY,
+            QUERY.replace("lines_count", "line_count"),
+            "check region_profit_lines_difference, line 2: PostgreSQL",
+        ),
+        (
+            REPORT,
+            QUERY,
+            "          select region, 1 from orders.lines where 0 = (select 0",
+            "one number, and gives region",
+        ),
+        (REPORT, QUERY, "          select true or 0 < (select 0", "must give one number, and gives .*boolean"),
+        (REPORT, "day = %(period_start)s", "day = %(start)s", "query parameter missing: start"),
+    ],
+)
+def test_sql_that_gives_something_else_is_told(
+    name: str, old: str, new: str, message: str, edit: Edit, empty_connection: Connection
+) -> None:
+    edit(name, old, new)
+    problems = review(empty_connection)[1]
+    assert any(re.search(message, problem) for problem in problems), problems
+
+
+def test_tables_that_a_contract_cannot_be_brought_to_are_told(edit: Edit, empty_connection: Connection) -> None:
+    for contract in load_all().values():
+        ensure(empty_connection, contract)
+    edit(LINES, "        physicalType: numeric(12,2)", "        physicalType: numeric(14,2)")
+    edit(LINES, "version: 1", "version: 2")
+    [problem] = review(empty_connection)[1]
+    assert re.search(
+        r"lines.yaml: with this contract the next run stops: .*'cost_price' is numeric\(12,2\) not null", problem
+    )
+
+
+def test_the_command_says_what_is_wrong_and_what_it_could_not_compare(
+    edit: Edit, operations_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(SQL, "profit::numeric(38, 6)", "profit::float8")
+    edit(LINES, "status: active", "status: active\nservers: []")
+
+    def said(exit_code: int) -> str:
+        settings.cache_clear()
+        result = CliRunner().invoke(app, ["contract", "check"])
+        assert result.exit_code == exit_code, result.output
+        return result.output
+
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", operations_dsn)
+    assert "$.servers: `servers` is not honoured" in said(1)
+    edit(LINES, "\nservers: []", "")
+    assert "'profit' is double precision" in said(1)
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", "postgresql://127.0.0.1:1/none")
+    assert "Not compared with the warehouse" in said(0)
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", operations_dsn)
+    edit(SQL, "profit::float8", "profit::numeric(38, 6)")
+    assert "PostgreSQL accepts the SQL of derived tables and of checks" in said(0)

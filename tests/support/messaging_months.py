@@ -1,0 +1,160 @@
+"""The messaging domain in a test: databases, files in S3, months taken in and reports built."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import Connection, sql
+
+from messaging import reports
+from waybill.contracts import load_domain
+from waybill.contracts.locations import report_files
+from waybill.derived.build import build_from_rows, build_from_sql, known_files, report_contracts
+from waybill.intake.ingest import ingest
+from waybill.intake.ledger import Books
+from waybill.period import Period
+from waybill.run import Run
+from waybill.warehouse.connection import connect
+from waybill.warehouse.migrations import upgrade
+from waybill_devtools.sampledata.messaging import SampleData, generate
+from waybill_devtools.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+RUN = Run("test", "abc123")
+PYTHON_REPORTS = {
+    "descriptive_statistics": reports.descriptive_statistics,
+    "industry_exposure_extended": reports.industry_exposure_extended,
+}
+
+sample = cache(generate)
+"""The generator is quick, but many tests ask for the same files."""
+
+
+def month(key: str) -> Period:
+    return Period.parse("month", key)
+
+
+@contextmanager
+def database(stack: Stack, template: str = "warehouse") -> Iterator[str]:
+    """The address of a fresh database with the operations schema, or of a copy of `template`."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    template = template.rsplit("/", 1)[-1]
+    with psycopg.connect(stack.database_url("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("create database {} template {} owner waybill_etl").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        admin.execute(sql.SQL("grant connect on database {} to waybill_reader").format(sql.Identifier(name)))
+        dsn = stack.database_url("waybill_etl", name)
+        try:
+            migrate(dsn)
+            yield dsn
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def migrate(dsn: str) -> None:
+    with connect(dsn) as connection:
+        upgrade(connection)
+
+
+def migrate_again(connection: Connection, *migrations: str) -> None:
+    """Do what some migrations do, such as `0013_published_by`, after a test has undone it."""
+    for name in migrations:
+        connection.execute(import_module(f"waybill.warehouse.migrations.versions.{name}")._DDL)
+
+
+def put(s3: S3Client, bucket: str, data: SampleData, months: Iterable[str] | None = None) -> None:
+    """Upload the files, of some months only if given."""
+    wanted = None if months is None else set(months)
+    for file in data.files:
+        if wanted is None or file.period in wanted:
+            s3.put_object(Bucket=bucket, Key=file.key, Body=file.body)
+
+
+def take_in_month(connection: Connection, s3: Any, key: str, *, lookback: int = 12) -> dict[str, Books]:
+    """Load every dataset for a month, as the DAG does; books by object key."""
+    contracts = load_domain("messaging")
+    books: dict[str, Books] = {}
+    for name in ("customers", "channels", "traffic"):
+        books |= ingest(connection, s3, contracts[name], contracts, month(key), RUN, lookback_periods=lookback)
+    return books
+
+
+def build_month(connection: Connection, key: str, run: Run = RUN) -> None:
+    """Build every report of a month, as the DAG does."""
+    contracts, period = report_contracts("messaging"), month(key)
+    for path in report_files("messaging"):
+        text = path.read_text()
+        basis = partial(known_files, connection, "messaging", period, text)
+        build_from_sql(connection, contracts[path.stem], basis, text, period, run)
+    basis = partial(known_files, connection, "messaging", period)
+    for name, function in PYTHON_REPORTS.items():
+        rows = function(connection, period)
+        build_from_rows(connection, contracts[name], basis, rows, period, run)
+
+
+def report_rows(connection: Connection, report: str, key: str) -> list[dict[str, Any]]:
+    """The stored rows of a report and month, in the order of its key."""
+    contract = report_contracts("messaging")[report]
+    query = sql.SQL("select * from {} where month = %s order by {}").format(
+        sql.Identifier("messaging_report", report), sql.SQL(", ").join(map(sql.Identifier, contract.key))
+    )
+    cursor = connection.execute(query, (month(key).start,))
+    assert cursor.description
+    names = [column.name for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """All that loads write, by table; ids that depend on tries and times are told by the file's name and content."""
+    file = "(select f.object_key || ' ' || left(f.sha256, 8) from waybill.load_file as f where f.file_id = x._file_id)"
+    found = {}
+    tables = [
+        name
+        for (name,) in connection.execute(
+            "select c.relname from pg_class as c where relnamespace = to_regnamespace('messaging') "
+            "and relkind in ('r', 'p') and not relispartition"
+        ).fetchall()
+    ]
+    for name in tables:
+        columns = [
+            column
+            for (column,) in connection.execute(
+                "select column_name from information_schema.columns where table_schema = 'messaging' "
+                "and table_name = %s and column_name <> '_file_id'",
+                (name,),
+            ).fetchall()
+        ]
+        query = sql.SQL("select {}, {} from {} as x order by 1, 2, 3, 4, 5, 6, 7, 8").format(
+            sql.SQL(file),
+            sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns),
+            sql.Identifier("messaging", name),
+        )
+        found[name] = connection.execute(query).fetchall()
+    found["ledger"] = connection.execute(
+        "select dataset, period, object_key, sha256, status, rows_in, inserted, updated, unchanged, rejected, "
+        "duplicate, stale from waybill.load_file order by object_key, sha256, status"
+    ).fetchall()
+    found["quarantine"] = connection.execute(
+        "select object_key, sha256, record, reasons, raw from waybill.quarantine "
+        "inner join waybill.load_file using (file_id) order by 1, 2, 3"
+    ).fetchall()
+    found["refusals"] = connection.execute("select object_key, message from waybill.refusal").fetchall()
+    return found
+
+
+def partitions(connection: Connection) -> set[str]:
+    """Months that have a table of their own, whether it is attached or not."""
+    rows = connection.execute("select relname from pg_class where relname like 'traffic\\_2%' and relkind = 'r'")
+    return {match[0] for (name,) in rows if (match := re.search(r"\d{4}_\d{2}", name))}

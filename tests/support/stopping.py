@@ -1,0 +1,82 @@
+"""Loads in processes of their own, and what may happen at a certain step of one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from importlib import import_module
+from multiprocessing.process import BaseProcess
+from typing import Any
+from unittest.mock import patch
+
+# Processes are forked from a server that has imported what takes long, and nothing else.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["__main__", "stopping", "boto3", "duckdb", "messaging_months", "pgpq", "pyarrow.compute"]
+)
+
+
+@contextmanager
+def at(point: str, number: int, happen: Callable[[], object]) -> Iterator[None]:
+    """Call `happen` at the end of the `number`-th call of the function that `point` names.
+
+    A point is written `module:function` or `module:Class.method`.
+    """
+    module, _, path = point.partition(":")
+    *owners, name = path.split(".")
+    owner: Any = import_module(module)
+    for part in owners:
+        owner = getattr(owner, part)
+    original, calls = getattr(owner, name), 0
+
+    @wraps(original)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        result = original(*args, **kwargs)
+        calls += 1
+        if calls == number:
+            happen()
+        return result
+
+    with patch.object(owner, name, counted):
+        yield
+
+
+def loads(dsn: str, months: tuple[str, ...], point: str | None = None, number: int = 1) -> list[BaseProcess]:
+    """One process for each month that loads it, all begun at once; returns when all have ended.
+
+    If a point is given, a process kills itself at the end of the function's `number`-th call.
+    """
+    begin = _SERVER.Barrier(len(months))
+    processes = [
+        _SERVER.Process(target=_load, args=(dict(os.environ), dsn, key, point, number, begin), daemon=True)
+        for key in months
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    return list(processes)
+
+
+def _load(environment: Mapping[str, str], dsn: str, month: str, point: str | None, number: int, begin: Any) -> None:
+    import boto3
+
+    from support.messaging_months import take_in_month
+    from waybill.settings import settings
+    from waybill.warehouse.connection import connect
+
+    os.environ.clear()
+    os.environ.update(environment)
+    settings.cache_clear()
+    with connect(dsn) as connection:
+        begin.wait(30)
+        if point is None:
+            take_in_month(connection, boto3.client("s3"), month)
+        else:
+            with at(point, number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+                take_in_month(connection, boto3.client("s3"), month)

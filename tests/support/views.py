@@ -1,0 +1,147 @@
+"""The views in a test: an application without Airflow, and rows for any report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Any
+
+import boto3
+import psycopg
+from fastapi import HTTPException, Request
+from fastapi.testclient import TestClient
+from psycopg import Connection, sql
+
+from waybill.contracts import Column, Contract
+from waybill.period import Period
+from waybill.views.app import Access, make_app
+from waybill.warehouse.connection import connect, set_read_only
+from waybill.warehouse.evolution import ensure
+from waybill.warehouse.schema import columns_sql, relation
+
+EVIL_VALUE = "<img src=x onerror=\"document.title='hacked'\">"
+"""What a sender may write into a field; a browser that took it for HTML would change the title of the page."""
+
+
+@dataclass
+class Someone:
+    """A user of the views: whether he may look, and run DAGs."""
+
+    name: str = "somebody"
+    may_look: bool = True
+    may_run: bool = True
+
+    def get_name(self) -> str:
+        return self.name
+
+
+def access_of(reader_dsn: str, writer_dsn: str, user: Someone, address: str = "") -> Access:
+    """What Airflow provides, for one user."""
+
+    def identify(request: Request) -> None:
+        request.state.waybill_user = user
+
+    def view() -> None:
+        if not user.may_look:
+            raise HTTPException(401, "Not authenticated")
+
+    def run() -> None:
+        if not user.may_run:
+            raise HTTPException(403, "Forbidden")
+
+    @contextmanager
+    def reader() -> Iterator[Connection]:
+        with psycopg.connect(reader_dsn, connect_timeout=2) as connection:
+            set_read_only(connection)
+            yield connection
+
+    def writer() -> AbstractContextManager[Connection]:
+        return connect(writer_dsn)
+
+    return Access(
+        view,
+        run,
+        identify,
+        lambda _request, _dag: user.may_run,
+        reader,
+        writer,
+        lambda: boto3.client("s3"),
+        address,
+    )
+
+
+def client_of(reader_dsn: str, writer_dsn: str, user: Someone | None = None) -> TestClient:
+    """A client of the views that does not follow redirects."""
+    app = make_app(access_of(reader_dsn, writer_dsn, user or Someone()))
+    return TestClient(app, follow_redirects=False, headers={"accept": "text/html"})
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its tags with attributes, and its text."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(body)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += f"{data} "
+
+    @property
+    def links(self) -> list[str]:
+        """Every address that the page names."""
+        return [
+            value
+            for tag, attributes in self.tags
+            for name, value in attributes.items()
+            if value and (name in ("href", "src") or (tag == "option" and ".html" in value))
+        ]
+
+
+def check_inert(page: Page) -> None:
+    """Nothing but the page's own script may run, wherever hostile text came from."""
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    assert [str(script["src"]).partition("?")[0].rpartition("/")[2] for script in scripts] == ["view.js"]
+    assert not [tag for tag, _ in page.tags if tag in ("img", "iframe", "object", "embed", "base")]
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert not str(attributes.get("href")).lower().startswith(("javascript:", "data:"))
+
+
+def fill_report(connection: Connection, contract: Contract, period: Period, rows: int = 15) -> None:
+    """Rows of any values that the columns take, for one period of a report, with its publication."""
+    ensure(connection, contract)
+    names = contract.names
+    statement = sql.SQL("insert into {} ({}) values ({})").format(
+        relation(contract), columns_sql(names), sql.SQL(", ").join(sql.SQL("%s") for _ in names)
+    )
+    wanted = rows if [key for key in contract.key[1:] if key != "cadence"] else 1
+    if any(column.name == "step_number" for column in contract.columns):
+        wanted = min(rows, 5)
+    for number in range(wanted):
+        connection.execute(statement, [value_of(contract, column, period, number) for column in contract.columns])
+    connection.execute(
+        "insert into waybill.publication (report, cadence, period, row_count, content_sha256, exported_sha256, "
+        "code_version, file_ids) values (%s, %s, %s, %s, %s, %s, 'abc123', '{}')",
+        (contract.table, period.cadence, period.start, wanted, "0" * 64, "0" * 64),
+    )
+
+
+def value_of(contract: Contract, column: Column, period: Period, number: int) -> Any:
+    """A value for a column of the row with this number."""
+    if column.name in (contract.key[0], "cadence"):
+        return period.start if column.name == contract.key[0] else period.cadence
+    if column.enum:
+        return column.enum[number % len(column.enum)]
+    if column.physical_type == "date":
+        return date(2026, 1, 1 + number % 28)
+    kinds = {"boolean": number % 2 == 0, "number": Decimal(number % 90) + Decimal("2.25"), "integer": number + 1}
+    return kinds.get(column.logical_type, f"{column.name} {number + 1} <b>&")

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from waybill.intake.duplicate_candidates import SeenKeys
+
+# Few values make repeats; low and high bits both occur, and both ends of the range.
+HASHES = st.one_of(st.integers(0, 30), st.integers(2**64 - 30, 2**64 - 1), st.integers(0, 2**64 - 1))
+
+
+@given(st.lists(st.lists(HASHES, max_size=40), max_size=8))
+@settings(deadline=None)
+def test_no_repeat_is_missed_within_or_across_batches(batches: list[list[int]]) -> None:
+    keys, before = SeenKeys(sum(map(len, batches))), set[int]()
+    for batch in batches:
+        suspects = keys.suspects(np.array(batch, dtype=np.uint64))
+        assert len(suspects) == len(batch)
+        for value, is_suspect in zip(batch, suspects, strict=True):
+            assert is_suspect or value not in before
+            before.add(value)
+
+
+def test_distinct_keys_are_seldom_suspects() -> None:
+    rows = 200_000
+    hashes = np.random.default_rng(7).integers(0, 2**64, rows, dtype=np.uint64)
+    keys = SeenKeys(rows)
+    suspects = sum(int(keys.suspects(batch).sum()) for batch in np.array_split(hashes, 7))
+    assert suspects < rows / 50
+
+
+def test_a_file_without_rows_has_no_suspects() -> None:
+    assert not SeenKeys(0).suspects(np.array([], dtype=np.uint64)).any()

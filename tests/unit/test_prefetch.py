@@ -1,0 +1,52 @@
+"""A stage that runs ahead gives what the plain one gives, fails where it fails, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waybill.intake.prefetch import ahead, short_switch_interval
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
+def test_the_items_come_in_their_order(items: list[int], depth: int) -> None:
+    assert list(ahead(items, depth)) == items
+
+
+def test_a_failure_comes_at_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise LookupError("the second")
+
+    taken = ahead(items())
+    assert next(taken) == 1
+    with pytest.raises(LookupError, match="the second"):
+        next(taken)
+
+
+def test_one_who_leaves_early_stops_the_thread() -> None:
+    threads, made = threading.active_count(), 0
+
+    def items() -> Iterator[int]:
+        nonlocal made
+        while True:
+            made += 1
+            yield made
+
+    with closing(ahead(items(), depth=2)) as taken:
+        assert next(taken) == 1
+    assert made <= 5
+    assert threading.active_count() == threads
+
+
+def test_python_gets_its_turns_back() -> None:
+    before = sys.getswitchinterval()
+    with short_switch_interval():
+        assert sys.getswitchinterval() < before
+    assert sys.getswitchinterval() == pytest.approx(before)
