@@ -79,7 +79,7 @@ def test_every_kind_of_message_and_every_alarm_has_its_section() -> None:
     found = sections(RUNBOOK)
     assert kinds | single | families | {"budget" for _ in budgets} <= found.keys()
     for name, text in found.items():
-        for step in ("**Means**", "**First look", "**Mend", "eplay"):
+        for step in ("**Meaning.**", "**Check.**", "**Fix.**", "**Afterwards.**"):
             assert step in text, f"{name} lacks {step}"
 
 
