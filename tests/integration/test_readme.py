@@ -1,4 +1,4 @@
-"""The commands that README prints work as they stand, on data such as `make demo` made today."""
+"""The commands that README and the pages print work as they stand, on data such as `make demo` made today."""
 
 from __future__ import annotations
 
@@ -29,8 +29,15 @@ from waybill_devtools.sampledata import messaging, shop
 from waybill_devtools.stack import Stack
 
 BUCKET = "readme"
-BLOCKS = re.findall(r"(?s)```sh\n(.*?)```", (PROJECT_ROOT / "README.md").read_text())
-LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line]
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/start/{name}.md" for name in ("installation", "first-run")),
+    *(f"docs/do/{name}.md" for name in ("add-dataset", "add-report", "backfill", "trace")),
+)
+"""Pages whose commands work on the data of the demo. Blocks marked `console` are left out: they need a reader's files."""
+BLOCKS = re.findall(r"(?s)```sh\n(.*?)```", "".join((PROJECT_ROOT / page).read_text() for page in PAGES))
+LINES = [*dict.fromkeys(line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line)]
 VARIABLES = "\n".join(line for line in LINES if re.match(r"\w+=", line))
 ARGUMENTS = "import json, sys; print(json.dumps(sys.argv[1:]))"
 

@@ -419,8 +419,8 @@ def test_a_pattern_is_understood_and_allows_what_the_enum_does() -> None:
 
 
 def test_the_contracts_of_the_manual_are_valid(tmp_path: Path) -> None:
-    text = (PROJECT_ROOT / "docs/reference/contracts.md").read_text()
-    found = re.findall(r"as `include/contracts/([a-z_/]+)\.yaml`.*?```yaml\n(.*?)```", text, re.DOTALL)
+    text = "".join((PROJECT_ROOT / f"docs/do/add-{kind}.md").read_text() for kind in ("dataset", "report"))
+    found = re.findall(r"`include/contracts/([a-z_/]+)\.yaml`.*?```yaml\n(.*?)```", text, re.DOTALL)
     assert len(found) == 2
     for name, document in found:
         path = tmp_path / f"{name}.yaml"
