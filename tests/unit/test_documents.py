@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from waybill.contracts import load_all
+from waybill.intake.ledger import COUNTS
 from waybill.settings import PREFIX, PROJECT_ROOT, Settings
 
 DOCS = PROJECT_ROOT / "docs"
@@ -81,6 +82,28 @@ def test_every_kind_of_message_and_every_alarm_has_its_section() -> None:
     for name, text in found.items():
         for step in ("**Meaning.**", "**Check.**", "**Fix.**", "**Afterwards.**"):
             assert step in text, f"{name} lacks {step}"
+
+
+def test_the_sum_of_the_books_is_that_of_the_ledger() -> None:
+    found = {}
+    for path in [PROJECT_ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for terms in re.findall(r"(?m)rows[_ ]in = ([a-z+ ]+)$", path.read_text()):
+            found[path.name] = tuple(terms.split(" + "))
+    assert {"README.md", "intake.md", "architecture.md", "0002-ledger.md"} <= found.keys()
+    assert {*found.values()} == {COUNTS[1:]}
+
+
+def test_the_architecture_names_every_package() -> None:
+    text = (DOCS / "why" / "architecture.md").read_text()
+    package = PROJECT_ROOT / "plugins" / "waybill"
+    packages = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", text)) == packages
+    ground = re.search(r"Ground floor\]\n +(.*)", text)
+    assert ground
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    assert set(ground[1].split(" & ")) == modules
+    named = re.findall(r"`((?:checks|derived|outputs|ops)/\w+)`", text)
+    assert [name for name in named if not (package / f"{name}.py").exists()] == []
 
 
 def anchor(heading: str) -> str:
