@@ -35,7 +35,7 @@ PAGES = (
     *(f"docs/start/{name}.md" for name in ("installation", "first-run")),
     *(f"docs/do/{name}.md" for name in ("add-dataset", "add-report", "backfill", "trace")),
 )
-"""Pages whose commands work on the data of the demo. Blocks marked `console` are left out: they need a reader's files."""
+"""Pages whose commands work on the data of the demo. Blocks marked `console` need files of a reader."""
 BLOCKS = re.findall(r"(?s)```sh\n(.*?)```", "".join((PROJECT_ROOT / page).read_text() for page in PAGES))
 LINES = [*dict.fromkeys(line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line)]
 VARIABLES = "\n".join(line for line in LINES if re.match(r"\w+=", line))
