@@ -8,6 +8,7 @@ from typing import Final
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import relation
 
 _BOUNDS: Final[Mapping[str, str]] = {
@@ -44,8 +45,5 @@ def broken_rules(connection: Connection, contract: Contract, rows: sql.Composabl
     if not rules:
         return {}
     counts = sql.SQL(", ").join(sql.SQL("count(*) filter (where not ({}))").format(holds) for _, holds in rules)
-    found = connection.execute(
-        sql.SQL("select {} from {} where {}").format(counts, relation(contract), rows)
-    ).fetchone()
-    assert found
+    found = one_row(connection, sql.SQL("select {} from {} where {}").format(counts, relation(contract), rows))
     return {reason: count for (reason, _), count in zip(rules, found, strict=True) if count}

@@ -236,7 +236,7 @@ def replay(
     from waybill.errors import DataError
     from waybill.intake.replay import replay as replay_rows
     from waybill.run import Run, code_version
-    from waybill.warehouse.connection import connect
+    from waybill.warehouse.connection import connect, one_row
 
     contract = dataset_named(domain, dataset)
     domain, contracts = contract.domain, load_domain(contract.domain)
@@ -247,9 +247,9 @@ def replay(
         replayed = replay_rows(
             connection, contract, contracts, run, file_id=file_id, records=record or None, admit_late=admit_late
         )
-        newest = connection.execute(
-            "select max(period) from waybill.load_file where dataset = %s", [contract.table]
-        ).fetchone()
+        (newest,) = one_row(
+            connection, "select max(period) from waybill.load_file where dataset = %s", [contract.table]
+        )
     if not replayed:
         of_file = f"file {file_id} of " if file_id is not None else ""
         console.print(f"Nothing was tried: no row of {of_file}{contract.table} that can be is in quarantine.")
@@ -257,8 +257,7 @@ def replay(
     tables.show(console, tables.replay_table(replayed))
     admitted = [file.period for file in replayed if file.books.rows_in > file.books.rejected]
     if admitted:
-        assert newest
-        _print_how_to_build("Rows were admitted", contract, min(admitted), newest[0])
+        _print_how_to_build("Rows were admitted", contract, min(admitted), newest)
 
 
 def _print_how_to_build(what: str, contract: Contract, first: Period, newest: date) -> None:
@@ -294,7 +293,7 @@ def withdraw(
     from waybill.contracts import load_all
     from waybill.intake import withdrawal
     from waybill.period import Period
-    from waybill.warehouse.connection import connect
+    from waybill.warehouse.connection import connect, one_row
 
     with connect() as connection:
         found = withdrawal.find_loaded(connection, file, domain)
@@ -305,15 +304,14 @@ def withdraw(
             return
         contract = load_all()[found.dataset]
         done = withdrawal.withdraw(connection, s3_client(), contract, found)
-        newest = connection.execute(
-            "select max(period) from waybill.load_file where dataset = %s", [contract.table]
-        ).fetchone()
+        (newest,) = one_row(
+            connection, "select max(period) from waybill.load_file where dataset = %s", [contract.table]
+        )
     console.print(f"{found.uri} is withdrawn, with {found.rows_in} rows.", soft_wrap=True, highlight=False)
     if done.again:
         console.print(f"The next run loads {done.again} again, which stands now.", soft_wrap=True, highlight=False)
     if done.days:
-        assert newest
-        _print_how_to_build("Rows changed", contract, Period.of(contract.cadence, found.period), newest[0])
+        _print_how_to_build("Rows changed", contract, Period.of(contract.cadence, found.period), newest)
 
 
 @app.command()
@@ -322,13 +320,13 @@ def alerts(limit: Limit = 10) -> None:
     """List what was told, alerts and runs that ended well, and over which channels it went out or waits."""
     from waybill.cli import tables
     from waybill.ops import alert_delivery
-    from waybill.warehouse.connection import connect
+    from waybill.warehouse.connection import connect, one_row
 
     with connect() as connection:
         rows = connection.execute(
             "select dag_id, run_id, kind, raised_at, message from waybill.alert order by raised_at desc limit %s",
             (limit,),
         ).fetchall()
-        counted = connection.execute("select count(*) from waybill.alert").fetchone()
+        (total,) = one_row(connection, "select count(*) from waybill.alert")
         states = alert_delivery.states(connection, [row[:3] for row in rows])
-    console.print(tables.alerts_text(rows, states, counted[0] if counted else 0), soft_wrap=True)
+    console.print(tables.alerts_text(rows, states, total), soft_wrap=True)

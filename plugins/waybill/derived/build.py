@@ -21,7 +21,7 @@ from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
 from waybill.warehouse import change_log
-from waybill.warehouse.connection import non_retryable_sql
+from waybill.warehouse.connection import non_retryable_sql, one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import changed_keys_relation, changed_sql, columns_sql, relation, subquery
 
@@ -262,9 +262,8 @@ def _content(connection: Connection, contract: Contract, period: Period) -> tupl
         "string_agg(sha256(convert_to(r::text, 'UTF8')), ''::bytea order by {}), ''::bytea)), 'hex') "
         "from {} as r where {}"
     ).format(columns_sql(contract.key, "r"), relation(contract), of_period(contract, period, "r"))
-    row = connection.execute(query).fetchone()
-    assert row
-    return int(row[0]), str(row[1])
+    rows, content_sha256 = one_row(connection, query)
+    return int(rows), str(content_sha256)
 
 
 def _note(

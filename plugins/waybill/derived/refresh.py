@@ -33,6 +33,7 @@ from waybill.derived.summary import build_summary
 from waybill.errors import DataError
 from waybill.period import ALL_TIME, Period
 from waybill.run import Run
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 
 log = logging.getLogger(__name__)
@@ -215,18 +216,16 @@ def _basis(connection: Connection, table: Derived, period: Period) -> BuildInput
         last = period.end + timedelta(days=table.contract.days_after)
         if table.contract.days_before is not None:
             first = period.start - timedelta(days=table.contract.days_before)
-    row = connection.execute(_BASIS, {"inputs": list(table.inputs), "first": first, "last": last}).fetchone()
-    assert row
-    basis = BuildInputs(file_ids=row[1], inputs=table.inputs, changes=row[0])
+    changes, file_ids = one_row(connection, _BASIS, {"inputs": list(table.inputs), "first": first, "last": last})
+    basis = BuildInputs(file_ids, table.inputs, changes)
     return None if _is_fresh(connection, table, period, basis) else basis
 
 
 def _is_stale_dimension(connection: Connection, table: Derived) -> bool:
-    row = connection.execute(
-        "select count(*) from waybill.change where table_name = any(%s)", (list(table.inputs),)
-    ).fetchone()
-    assert row
-    return not _is_fresh(connection, table, ALL_TIME, BuildInputs([], changes=row[0]))
+    (changes,) = one_row(
+        connection, "select count(*) from waybill.change where table_name = any(%s)", (list(table.inputs),)
+    )
+    return not _is_fresh(connection, table, ALL_TIME, BuildInputs([], changes=changes))
 
 
 def _is_fresh(connection: Connection, table: Derived, period: Period, basis: BuildInputs) -> bool:

@@ -14,6 +14,7 @@ from waybill.errors import DataError
 from waybill.intake import file_warnings
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.spellings import normalise
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql, place_of_sql, place_sql
 from waybill.warehouse.schema import columns_sql, relation, superseded_relation
 
@@ -174,12 +175,11 @@ def warn_of_emptied(
     if replaces is None or not names or contract.load_mode == "snapshot":
         return
     counts = sql.SQL(", ").join(sql.SQL("count({})").format(sql.Identifier(name)) for name in names)
-    now = connection.execute(sql.SQL("select count(*), {} from incoming").format(counts)).fetchone()
-    assert now
-    rows, *values = now
+    rows, *values = one_row(connection, sql.SQL("select count(*), {} from incoming").format(counts))
     if rows == 0:
         return
-    before = connection.execute(
+    rows_before, *values_before = one_row(
+        connection,
         sql.SQL(
             "select count(*), {counts} from (select {names} from {table} where _file_id = {file} "
             "union all select {names} from {superseded} where _file_id = {file}) as older"
@@ -189,10 +189,8 @@ def warn_of_emptied(
             table=relation(contract),
             superseded=superseded_relation(contract),
             file=sql.Literal(replaces),
-        )
-    ).fetchone()
-    assert before
-    rows_before, *values_before = before
+        ),
+    )
     for name, has, had in zip(names, values, values_before, strict=True):
         if had * rows > 2 * has * rows_before:
             message = (

@@ -19,6 +19,7 @@ from waybill.contracts.classification import MASK, restricted_names
 from waybill.intake import file_warnings
 from waybill.intake.landing import LandedFile
 from waybill.intake.rejected_files import EXAMPLES
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import comes_before, order_sql
 from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, relation, superseded_relation
 
@@ -212,8 +213,8 @@ def conflicts(connection: Connection, contract: Contract, limit: int) -> tuple[l
 
     At most `limit` keys are listed. The contract is that of a merged dataset.
     """
-    found = connection.execute("select to_regclass(%s)", (superseded_relation(contract).as_string(None),)).fetchone()
-    if not found or found[0] is None:  # nothing was loaded yet
+    (table,) = one_row(connection, "select to_regclass(%s)", (superseded_relation(contract).as_string(None),))
+    if table is None:  # nothing was loaded yet
         return [], 0
     rows = (
         connection.cursor(row_factory=dict_row)

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 
+from waybill.warehouse.connection import one_row
+
 IN_MESSAGE: Final = 20
 """How many warnings one message lists."""
 
@@ -87,15 +89,15 @@ def newest(
     """
     condition = "f.dataset = any(%s) and (%s::text is null or f.run_id = %s)"
     parameters = ([*datasets], run_id, run_id)
-    counted = connection.execute(
+    (warnings,) = one_row(
+        connection,
         sql.SQL(
             "select count(*) from waybill.file_warning as w inner join waybill.load_file as f using (file_id) "
             "where f.status = 'loaded' and {}"
         ).format(sql.SQL(condition)),
         parameters,
-    ).fetchone()
-    assert counted
-    return _found(connection, condition, "w.file_id desc", (*parameters, limit), " limit %s"), int(counted[0])
+    )
+    return _found(connection, condition, "w.file_id desc", (*parameters, limit), " limit %s"), int(warnings)
 
 
 def _found(

@@ -16,6 +16,7 @@ from waybill.intake.rejected_files import Refusal
 from waybill.intake.spellings import knows_more
 from waybill.period import Period
 from waybill.run import Run
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql
 
 
@@ -88,7 +89,8 @@ def open_file(
     if replaces is not None:
         supersede(connection, replaces)
     landed = received.landed
-    row = connection.execute(
+    (file_id,) = one_row(
+        connection,
         """
         insert into waybill.load_file (
           dataset, period, bucket, object_key, version_id, etag, sha256, size_bytes, replaces_file_id,
@@ -118,9 +120,8 @@ def open_file(
             landed.landed_at,
             landed.name_key,
         ),
-    ).fetchone()
-    assert row
-    return int(row[0])
+    )
+    return int(file_id)
 
 
 def release(connection: Connection, contract: Contract, period: Period, *, but: int) -> str | None:

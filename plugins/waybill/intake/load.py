@@ -26,6 +26,7 @@ from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, Reject, csv_so
 from waybill.period import Period
 from waybill.run import Run
 from waybill.warehouse import change_log
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.file_order import comes_before, order_sql, place_sql
 from waybill.warehouse.history import apply_snapshot
@@ -230,11 +231,10 @@ def _check_threshold(
 
 
 def _check_snapshot(connection: Connection, received: ReceivedFile, contract: Contract, file_id: int) -> None:
-    counted = connection.execute("select count(*) from incoming").fetchone()
-    assert counted
+    (rows,) = one_row(connection, "select count(*) from incoming")
     before = snapshot_rows(connection, contract, received.landed.period)
     broken = broken_rules(connection, contract, file_id)
-    odd = check_snapshot(received.landed.uri, contract, counted[0], before, received.rows_in, broken)
+    odd = check_snapshot(received.landed.uri, contract, rows, before, received.rows_in, broken)
     if odd:
         file_warnings.add(connection, file_id, "shrunk", odd)
 
@@ -244,12 +244,12 @@ def snapshot_rows(connection: Connection, contract: Contract, period: Period) ->
 
     The greater of the two: a snapshot that is sent again and again must not shrink step by step without a word.
     """
-    counts = connection.execute(
+    counts = one_row(
+        connection,
         sql.SQL("select (select count(*) from {0}({1})), (select count(*) from {0}({2}))").format(
             as_of_function(contract), sql.Literal(period.start), sql.Literal(period.end)
-        )
-    ).fetchone()
-    assert counts
+        ),
+    )
     return int(max(counts))
 
 

@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract
 from waybill.intake.transfer import copy_batches, repeated
 from waybill.intake.validate import Reject
+from waybill.warehouse.connection import one_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,12 +64,12 @@ def waiting_reasons(contract: Contract) -> list[str]:
 
 def waiting_rows(connection: Connection, contract: Contract, file_id: int) -> int:
     """How many of a file's rejects have no flaw but that."""
-    row = connection.execute(
+    (rows,) = one_row(
+        connection,
         "select count(*) from waybill.quarantine where file_id = %s and reasons <@ %s::text[]",
         (file_id, waiting_reasons(contract)),
-    ).fetchone()
-    assert row
-    return int(row[0])
+    )
+    return int(rows)
 
 
 def open_rows(connection: Connection, file_id: int, records: list[int] | None = None) -> list[tuple[int, str]]:
@@ -116,10 +117,10 @@ def open_by_file(
         "order by q.file_id desc, q.record limit %s",
         (dataset, limit),
     ).fetchall()
-    total = connection.execute(
+    (total,) = one_row(
+        connection,
         "select count(*) from waybill.quarantine as q inner join waybill.load_file as f using (file_id) "
         "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null",
         (dataset,),
-    ).fetchone()
-    assert total
-    return counts, rows, int(total[0])
+    )
+    return counts, rows, int(total)

@@ -21,6 +21,7 @@ from waybill.intake.prefetch import ahead
 from waybill.intake.transfer import SpillFile, copy_batches
 from waybill.intake.validate import Reject
 from waybill.period import Period
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import as_of_function, columns_sql, definitions, equal_sql, relation, superseded_relation
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Staging:
             return
         assert contract.period_column
         table = partition(contract, period)
-        found = self._connection.execute("select to_regclass(%s)", (table.as_string(None),)).fetchone()
-        if found and found[0]:
+        (existing,) = one_row(self._connection, "select to_regclass(%s)", (table.as_string(None),))
+        if existing:
             return
         day = sql.Identifier(contract.period_column)
         self._connection.execute(

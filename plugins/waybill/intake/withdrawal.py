@@ -21,6 +21,7 @@ from waybill.intake.merge import withdraw_rows
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse import change_log
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import columns_sql, definitions, relation
@@ -107,22 +108,22 @@ def note_gone(
     `todo` are the pending files of the listing. The keys are compared only if the numbers of files differ.
     """
     bounds = _bounds(contract, first, last)
-    counts = connection.execute(
+    counts = one_row(
+        connection,
         sql.SQL(
             "select count(*) filter (where f.gone is distinct from 'accepted'), "
             "count(*) filter (where f.gone = 'noticed') from waybill.load_file as f where f.status = 'loaded' and {}"
         ).format(_WITHIN),
         bounds,
-    ).fetchone()
+    )
     keys = [file.key for file in todo]
-    known = connection.execute(
+    (known,) = one_row(
+        connection,
         "select count(*) from waybill.load_file "
         "where dataset = %s and bucket = %s and status = 'loaded' and object_key = any(%s)",
         (contract.table, bounds["bucket"], keys),
-    ).fetchone()
-    assert counts
-    assert known
-    if counts == (len(listing.landed) - len(keys) + known[0], 0):
+    )
+    if counts == (len(listing.landed) - len(keys) + known, 0):
         return
     missing = gone_files(connection, contract, listing, first, last)
     for file in missing:

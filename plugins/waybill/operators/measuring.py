@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator
 
 from waybill.operators.alerting import send_waiting
 from waybill.operators.session import AWS, warehouse
+from waybill.warehouse.connection import one_row
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -127,7 +128,6 @@ def _measure_run(context: Mapping[str, Any], *, failed: bool) -> None:
 
 
 def _now(connection: Connection) -> datetime:
-    row = connection.execute("select clock_timestamp()").fetchone()
-    assert row
-    now: datetime = row[0]
+    now: datetime
+    (now,) = one_row(connection, "select clock_timestamp()")
     return now

@@ -15,6 +15,7 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.warehouse.connection import one_row
 
 NAMESPACE: Final = "Waybill"
 
@@ -71,13 +72,12 @@ def of_load(
 
     Read from the ledger, so that files count also if others of the same task were refused.
     """
-    row = connection.execute(
+    files, *sums = one_row(
+        connection,
         "select count(*), sum(rows_in), sum(inserted + updated + unchanged), sum(rejected), sum(duplicate) "
         "from waybill.load_file where dataset = %s and run_id = %s and loaded_at >= %s",
         (contract.table, run_id, since),
-    ).fetchone()
-    assert row
-    files, *sums = row
+    )
     if not files:
         return []
     names: tuple[Name, ...] = ("RowsIn", "RowsLoaded", "RowsRejected", "RowsDuplicate")
@@ -87,13 +87,14 @@ def of_load(
 
 def of_freshness(connection: Connection, contract: Contract, pipeline: str, now: datetime) -> list[Measurement]:
     """Hours from the end of the dataset's newest loaded period to an instant, 0 within it; [] if nothing is loaded."""
-    row = connection.execute(
-        "select max(period) from waybill.load_file where dataset = %s and status = 'loaded'", (contract.table,)
-    ).fetchone()
-    assert row
-    if row[0] is None:
+    (newest,) = one_row(
+        connection,
+        "select max(period) from waybill.load_file where dataset = %s and status = 'loaded'",
+        (contract.table,),
+    )
+    if newest is None:
         return []
-    _, ends = Period.of(contract.cadence, row[0]).instants(settings().timezone)
+    _, ends = Period.of(contract.cadence, newest).instants(settings().timezone)
     hours = max(0.0, (now.astimezone(UTC) - ends).total_seconds() / 3600)
     return [Measurement("FreshnessHours", round(hours, 2), pipeline, contract.name)]
 

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 from waybill.intake import file_warnings
 from waybill.period import Period
 from waybill.views.scope import LISTED_ROWS, PAGE_ROWS, Scope, Total
+from waybill.warehouse.connection import one_row
 
 FILES_OF_RUN = 500_000
 """A run's files are looked for among so many of the newest."""
@@ -30,13 +31,13 @@ def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) 
         "limit": PAGE_ROWS,
         "offset": (page - 1) * PAGE_ROWS,
     }
-    counted = connection.execute(
+    counted = one_row(
+        connection,
         sql.SQL("select count(*) from (select from waybill.load_file where {} limit %(listed)s + 1) as files").format(
             sql.SQL(_LOADS)
         ),
         parameters,
-    ).fetchone()
-    assert counted
+    )
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(

@@ -25,6 +25,7 @@ from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.history import FILES_OF_RUN
 from waybill.views.scope import Scope
+from waybill.warehouse.connection import one_row
 
 PERIODS_CHECKED = 12
 PERIODS_EXPECTED = 31
@@ -163,7 +164,8 @@ class Totals:
 def totals(connection: Connection, scope: Scope) -> Totals:
     """The numbers on top of the page: of everything in the scope, however much of it is listed."""
     files = sql.SQL(_FILES_OF_RUN if scope.run_id else _FILES)
-    row = connection.execute(
+    counts = one_row(
+        connection,
         sql.SQL(_TOTALS).format(files=files),
         {
             "datasets": scope.datasets,
@@ -173,9 +175,8 @@ def totals(connection: Connection, scope: Scope) -> Totals:
             "counted": COUNTED,
             "of_run": FILES_OF_RUN,
         },
-    ).fetchone()
-    assert row
-    return Totals(*row)
+    )
+    return Totals(*counts)
 
 
 _FILES = """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, LiteralString
 
 import psycopg
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection, IsolationLevel, sql
+from psycopg.abc import Params
 
 from waybill.errors import DataError
 from waybill.settings import WAREHOUSE, SettingsError, settings
@@ -33,6 +34,24 @@ def connect(uri: str | None = None) -> Connection:
             )
         uri = warehouse.get_secret_value()
     return psycopg.connect(uri, autocommit=True, application_name="waybill")
+
+
+class RowCountError(LookupError):
+    """A query that always returns exactly one row returned another number of rows."""
+
+
+def one_row(
+    connection: Connection,
+    query: LiteralString | sql.SQL | sql.Composed,
+    parameters: Params | None = None,
+) -> tuple[Any, ...]:
+    """Return the only row of a query. Raises `RowCountError` if the query returns no row or several."""
+    cursor = connection.execute(query, parameters)
+    rows = cursor.fetchmany(2)
+    if len(rows) != 1:
+        text = query if isinstance(query, str) else query.as_string(None)
+        raise RowCountError(f"expected one row and got {cursor.rowcount} from: {' '.join(text.split())}")
+    return rows[0]
 
 
 def set_read_only(connection: Connection) -> None:

@@ -9,6 +9,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, ContractError
 from waybill.contracts.contract import HISTORY_COLUMNS
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.schema import (
     LAYOUT,
@@ -56,14 +57,22 @@ def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) 
 
 def _changed_key(connection: Connection, contract: Contract) -> list[str]:
     """What the contract says otherwise about partitions and key than the table has it."""
-    row = connection.execute(
-        "select relkind = 'p', array(select attname::text from pg_index inner join pg_attribute "
-        "on attrelid = indrelid and attnum = any(indkey) where indrelid = c.oid and indisprimary) "
-        "from pg_class as c where oid = to_regclass(%s)",
+    is_partitioned, columns = one_row(
+        connection,
+        """
+        select
+          relkind = 'p',
+          array(
+            select attname::text
+            from pg_index
+            inner join pg_attribute on attrelid = indrelid and attnum = any(indkey)
+            where indrelid = c.oid and indisprimary
+          )
+        from pg_class as c
+        where oid = to_regclass(%s)
+        """,
         (relation(contract).as_string(None),),
-    ).fetchone()
-    assert row
-    is_partitioned, columns = row
+    )
     problems = []
     if is_partitioned and not contract.is_partitioned:
         problems.append("the table has partitions, and the contract names no partitioned column")

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.warehouse.connection import one_row
 
 _NAME = re.compile(r"(.*?)((?:\.(?:csv|tsv|txt|jsonl?|ndjson))?(?:\.gz)?)", re.IGNORECASE | re.DOTALL)
 _LOWEST = "\x01"
@@ -62,10 +63,10 @@ def place_of_sql(contract: Contract, file_id: int) -> sql.Composed:
 
 def comes_before(connection: Connection, contract: Contract, file_id: int, other: int) -> bool:
     """Whether one file of the ledger comes before another one in the dataset's order."""
-    row = connection.execute(
+    (is_before,) = one_row(
+        connection,
         sql.SQL("select ({order}) < {place} from waybill.load_file as f where f.file_id = {file_id}").format(
             order=order_sql(contract, "f"), place=place_of_sql(contract, other), file_id=sql.Literal(file_id)
-        )
-    ).fetchone()
-    assert row
-    return bool(row[0])
+        ),
+    )
+    return bool(is_before)
