@@ -16,10 +16,10 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test lint containers artefacts bench benchviews lock terraform plans scan audit docs screenshots browser
+.PHONY: help demo up down clean test test-fast lint containers artefacts bench benchviews lock terraform plans scan audit docs screenshots browser
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
 
 demo: $(STAMP) ## set everything up, run the pipelines for real and show the numbers
 	@$(BIN)/waybill demo
@@ -35,8 +35,11 @@ clean: down ## stop everything and remove all state
 
 # Two at a time, since tests of a whole stack wait more than they compute; a file stays together for what it starts.
 # With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
-test: lint browser $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml: and measure what it covers)
+test: $(if $(LINTED),,lint) browser $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
 	@$(BIN)/pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
+
+test-fast: $(STAMP) ## run the tests that need neither servers nor a browser
+	@$(BIN)/pytest -n 2 -m 'not stack and not browser'
 
 lint: $(STAMP) ## check style and types
 	@$(BIN)/ruff check .

@@ -21,6 +21,8 @@ from waybill_devtools.stack import Stack
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytest.register_assert_rewrite("oracles", "support")
+
 # Whatever imports Airflow in a test must find this project's DAGs and leave the user's home alone.
 # A test that talks to a server asks for a fixture; nothing may reach one by the user's own environment.
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "PG", "WAYBILL_"))]:
@@ -34,6 +36,19 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+SERVERS = {"airflow_stack", "short_home", "stack"}
+"""Fixtures that start servers, or are for a test that does."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need servers or a browser, by their fixtures and folder."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("stack")
+        if "browser" in item.path.relative_to(PROJECT_ROOT / "tests").parts:
+            item.add_marker("browser")
 
 
 @pytest.fixture(scope="session")

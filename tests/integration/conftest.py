@@ -8,9 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-pytest.register_assert_rewrite("support.landing")
-
-from support.landing import (  # noqa: E402
+from support.landing import (
     amend,
     empty_connection,
     landing,

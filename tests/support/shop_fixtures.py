@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from psycopg import Connection, sql
 
 from oracles.shop import ONE_DAY, STEPS, Row, Shop
 from waybill.contracts import Contract, load
+from waybill.settings import PROJECT_ROOT
 from waybill.warehouse.schema import columns_sql, definitions
 
-INCLUDE = Path(__file__).parents[1] / "include"
+INCLUDE = PROJECT_ROOT / "include"
 DATASETS = {path.stem: load(path) for path in (INCLUDE / "contracts" / "shop").glob("*.yaml")}
 STAR = {path.stem: load(path) for path in sorted((INCLUDE / "contracts" / "shop_star").glob("*.yaml"))}
 MARTS = {path.stem: load(path) for path in sorted((INCLUDE / "contracts" / "shop_report").glob("*.yaml"))}
