@@ -1,4 +1,4 @@
-"""Values and counts as people read them."""
+"""Format values and counts for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def text(value: Any, decimals: int = 2) -> str:
-    """A value as people read it: thousands apart, so many decimals, nothing for nothing."""
+    """Return a value as text: thousands separated by commas, `decimals` digits after the point, "" for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -17,6 +17,11 @@ def text(value: Any, decimals: int = 2) -> str:
     return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
 
 
+def count(number: int, noun: str) -> str:
+    """Return a count with its noun in the right form: `1 row`, `2,000 rows`."""
+    return f"{text(number)} {noun if number == 1 else f'{noun}s'}"
+
+
 def of_all(shown: int, total: int) -> str:
-    """How many are shown of all: `20 of 850`, or `850` if all are."""
+    """Return how many of all items are shown: `20 of 850`, or `850` if all are."""
     return text(total) if shown >= total else f"{text(shown)} of {text(total)}"

@@ -9,6 +9,7 @@ import typer
 
 from waybill.cli.lookup import dataset_named, s3_client
 from waybill.cli.terminal import app, console, failures_in_words
+from waybill.formatting import count, of_all
 
 contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, and try a proposed one.")
 app.add_typer(contract_app, name="contract")
@@ -32,7 +33,7 @@ def contract_check() -> None:
         contracts, problems = review(None)
         missing = str(error).strip()
     for contract in contracts:
-        checks = f"{len(contract.checks)} check{'' if len(contract.checks) == 1 else 's'}"
+        checks = count(len(contract.checks), "check")
         console.print(f"{contract.table} {contract.version}: {len(contract.columns)} columns, {checks}")
     folder = f"{settings().include_dir.parent}/"
     for problem in problems:
@@ -60,7 +61,6 @@ def contract_try(
     from waybill.cli import tables
     from waybill.contracts import ContractError, load, load_domain
     from waybill.errors import DataError
-    from waybill.formatting import of_all
     from waybill.intake.dry_run import try_contract
     from waybill.intake.landing import list_landed
     from waybill.period import Period

@@ -17,6 +17,7 @@ from waybill.checks.value_rules import broken_rules
 from waybill.contracts import Contract, load, load_domain
 from waybill.contracts.locations import report_schema
 from waybill.errors import DataError
+from waybill.formatting import count
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
@@ -249,7 +250,7 @@ def build(
 def _refuse_broken(connection: Connection, contract: Contract, period: Period) -> None:
     """Raise `DataError` if rows of the period break what their contract says about values."""
     if broken := broken_rules(connection, contract, of_period(contract, period)):
-        counts = ", ".join(f"{reason} in {rows} row{'' if rows == 1 else 's'}" for reason, rows in broken.items())
+        counts = ", ".join(f"{reason} in {count(rows, 'row')}" for reason, rows in broken.items())
         raise DataError(
             f"{contract.table} {period}: its rows do not meet the contract: {counts}. Correct the SQL or the contract."
         )

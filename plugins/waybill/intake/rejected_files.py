@@ -12,6 +12,7 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
 from waybill.errors import DataError
+from waybill.formatting import count
 from waybill.intake import quarantine
 
 EXAMPLES: Final = 3
@@ -46,7 +47,7 @@ class BrokenRule:
 
     def __str__(self) -> str:
         rule = f"{self.reason} (must be {self.expected})" if self.expected else self.reason
-        return f"{rule} in {self.rows} row{'' if self.rows == 1 else 's'}: {', '.join(map(str, self.first))}"
+        return f"{rule} in {count(self.rows, 'row')}: {', '.join(map(str, self.first))}"
 
     def as_json(self) -> dict[str, Any]:
         """The rule as `waybill.refusal` keeps it."""

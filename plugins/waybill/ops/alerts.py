@@ -8,6 +8,7 @@ from psycopg import Connection, sql
 
 from waybill.checks.approval import Held
 from waybill.contracts.locations import report_prefix, report_schema
+from waybill.formatting import count
 from waybill.intake import file_warnings
 from waybill.intake.ledger import COUNTS, Books, sums_sql
 from waybill.period import Period
@@ -36,7 +37,7 @@ def deadline_text(title: str, run_id: str, deadline: str) -> str:
 
 def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str) -> str:
     """The message of a run that asks: which reports wait, what their checks warn of, and where to answer (`url`)."""
-    lines = [f"{title}: the run {run_id} waits for an approval of {_many(len(waiting), 'report')}."]
+    lines = [f"{title}: the run {run_id} waits for an approval of {count(len(waiting), 'report')}."]
     lines += [f"{one}: {'; '.join(one.warnings)}" for one in waiting]
     lines.append(
         "More checks warn than the contract lets. Until somebody answers, neither that is published "
@@ -55,7 +56,7 @@ def warning_text(connection: Connection, domain: str, title: str, run_id: str, u
         return None
     files = len({warning.file_id for warning in warnings})
     lines = [
-        f"{title}: the run {run_id} loaded {_many(files, 'file')} with {_many(len(warnings), 'warning')}.",
+        f"{title}: the run {run_id} loaded {count(files, 'file')} with {count(len(warnings), 'warning')}.",
         *file_warnings.lines(warnings),
         "The rows are loaded. If a file is wrong, send it again under the same name.",
     ]
@@ -69,10 +70,6 @@ where split_part(report, '.', 1) = %s and run_id = %s and exported_sha256 = cont
 group by report, cadence
 order by report, cadence
 """
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def success_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
@@ -92,14 +89,14 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
         return None
     files, reports = sum(row[1] for row in loaded), len({row[0] for row in built})
     warnings = file_warnings.of_run(connection, domain, run_id)
-    warned = f", with {_many(len(warnings), 'warning')}" if warnings else ""
-    changed = f"loaded {_many(files, 'file')} and brought {_many(reports, 'report')} up to date"
+    warned = f", with {count(len(warnings), 'warning')}" if warnings else ""
+    changed = f"loaded {count(files, 'file')} and brought {count(reports, 'report')} up to date"
     lines = [
         f"{title}: the run {run_id} {changed}{warned}.",
         *file_warnings.lines(warnings),
     ]
     books = {table: Books(**dict(zip(COUNTS, counts, strict=True))) for table, _, *counts in loaded}
-    lines += [f"{table}: {_many(number, 'file')}, {books[table]}" for table, number, *_ in loaded]
+    lines += [f"{table}: {count(number, 'file')}, {books[table]}" for table, number, *_ in loaded]
     for report, cadence, number, first, last in built:
         newest = Period.of(cadence, last)
         span = f"{Period.of(cadence, first)} to {newest} ({number} periods)" if number > 1 else str(newest)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import dag_of
 from waybill.contracts.locations import star_schema
+from waybill.formatting import count
 from waybill.ops.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REFUSED, UNAPPROVED, Missing
 from waybill.period import Period
 
@@ -44,7 +45,7 @@ def _landing(contract: Contract, periods: Sequence[Period]) -> str:
     """How the first file that lacks lands, and for how many other periods one does."""
     command = f"waybill drop FILE --domain {contract.domain} --dataset {contract.name} --period {periods[0]}"
     others = len(periods) - 1
-    more = f", and a file for {others} more {periods[0].cadence}{'' if others == 1 else 's'}" if others else ""
+    more = f", and a file for {count(others, f'more {periods[0].cadence}')}" if others else ""
     return f"{command}{more}"
 
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.formatting import count
 from waybill.ops.provenance import BUILT_LAST
 from waybill.period import Period
 from waybill.views import catalog
@@ -164,7 +165,7 @@ def comparison(
     if not both:
         return Comparison(before, "", reason=f"no day to compare with: {lacking_of(then)}")
     days = (now.at(both), then.at(both))
-    number = f"{len(both)} day{'' if len(both) == 1 else 's'}"
+    number = count(len(both), "day")
     if both == now.places == set(range(len(both))):
         return Comparison(before, f"against the first {number} of {before}", days)
     return Comparison(before, f"of the {number} that {before} has, too", days)

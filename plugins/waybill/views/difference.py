@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.formatting import count
 from waybill.outputs.formulas import restored
 from waybill.outputs.publish import csv_key, manifest_key
 from waybill.period import Period
@@ -109,7 +110,7 @@ def published_difference(
 
 def with_replays(connection: Connection, contract: Contract, period: Period, found: Difference) -> Difference:
     """The difference with the replays that admitted rows between the builds of its two versions."""
-    rows = connection.execute(
+    replays = connection.execute(
         _REPLAYS,
         {
             "report": contract.table,
@@ -119,11 +120,11 @@ def with_replays(connection: Connection, contract: Contract, period: Period, fou
             "after": found.after,
         },
     ).fetchall()
-    told = [
-        f"{count:,} row{'' if count == 1 else 's'} of file {file_id} ({key}): admitted by {resolved_by}"
-        for count, file_id, key, resolved_by in rows
+    sentences = [
+        f"{count(rows, 'row')} of file {file_id} ({key}): admitted by {resolved_by}"
+        for rows, file_id, key, resolved_by in replays
     ]
-    return replace(found, replays=told)
+    return replace(found, replays=sentences)
 
 
 # A version is built before it is published: what was admitted after the build is in the next version only. The bucket

@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from waybill.checks import approval
 from waybill.contracts import Contract
 from waybill.contracts.domains import dag_of
+from waybill.formatting import count
 from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
 from waybill.intake.ledger import imbalance, sums_sql
@@ -77,7 +78,7 @@ def _freshness(contract: Contract, newest: tuple[date, datetime] | None, today: 
     late, promised = 0, "nothing is promised"
     if contract.latency_days is not None:
         days = contract.latency_days
-        promised = f"{days} day{'' if days == 1 else 's'} after the {contract.cadence}"
+        promised = f"{count(days, 'day')} after the {contract.cadence}"
         due = Period.of(contract.cadence, today - timedelta(days=days)).shift(-1)
         if period is None:
             late = 1

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import jinja2
 
 from waybill.contracts import Contract
-from waybill.formatting import of_all, text
+from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS
 from waybill.views import catalog
 from waybill.views.business import Page
@@ -36,7 +36,13 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": text, "words": catalog.in_words, "moment": _moment, "of": of_all, "rows": _rows}
+    environment.filters |= {
+        "number": text,
+        "words": catalog.in_words,
+        "moment": _moment,
+        "of": of_all,
+        "counted": count,
+    }
     environment.globals |= {"assets_version": _assets_version(), "counts": COUNTS, "query": _query}
     return environment
 
@@ -49,11 +55,6 @@ def _assets_version() -> str:
 
 def _moment(value: datetime | None) -> str:
     return f"{value:%Y-%m-%d %H:%M}" if value else ""
-
-
-def _rows(count: int) -> str:
-    """`1 row`, `1,204 rows`."""
-    return f"{text(count)} row{'' if count == 1 else 's'}"
 
 
 def _query(**values: object) -> str:

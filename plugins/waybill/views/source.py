@@ -20,6 +20,7 @@ from psycopg import Connection, sql
 from waybill.checks.unpublished import Key, Unpublished, unpublished
 from waybill.contracts import Contract
 from waybill.contracts.locations import report_prefix
+from waybill.formatting import count
 from waybill.ops.provenance import BUILT_LAST
 from waybill.outputs.masking import masked_columns, masked_select, use_key
 from waybill.outputs.publish import parquet_key
@@ -221,8 +222,6 @@ def notice(held: Sequence[Unpublished], source: Source) -> str:
         for one in [one for one in held if one.asks] or held
     ]
     beside = len(held) - len(told)
-    others = (
-        f"; {beside} other report{'' if beside == 1 else 's'} of the same day wait{'s' if beside == 1 else ''} with it"
-    )
+    others = f"; {count(beside, 'other report')} of the same day wait{'s' if beside == 1 else ''} with it"
     shown = "; shown is what was published before" if any(source.shows_earlier(one) for one in held) else ""
     return "; ".join(told) + (others if beside else "") + shown
