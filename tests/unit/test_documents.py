@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,40 @@ def test_the_architecture_names_every_package() -> None:
     assert set(ground[1].split(" & ")) == modules
     named = re.findall(r"`((?:checks|derived|outputs|ops)/\w+)`", text)
     assert [name for name in named if not (package / f"{name}.py").exists()] == []
+
+
+def test_the_picture_of_the_packages_has_the_layers_that_the_linter_enforces() -> None:
+    text = (DOCS / "why" / "architecture.md").read_text()
+    pictures = re.findall(r"(?s)```mermaid\n(.*?)```", text)
+    [picture] = [one for one in pictures if "subgraph ground" in one]
+    chains = re.findall(r"(?m)^  (\w.*-->.*)$", picture)
+    arrows = {
+        (lower, upper)
+        for chain in chains
+        for left, right in pairwise(chain.split(" --> "))
+        for lower in left.split(" & ")
+        for upper in right.split(" & ")
+    }
+    linter = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [layer.split(" | ") for one in linter if one["type"] == "layers" for layer in reversed(one["layers"])]
+    packages = [[name for name in layer if (PROJECT_ROOT / "plugins/waybill" / name).is_dir()] for layer in layers]
+    steps = [["ground"], *filter(None, packages)]
+    expected = {(lower, upper) for below, above in pairwise(steps) for lower in below for upper in above}
+    assert arrows - {("operators", "dags[dags/]")} == expected
+
+
+def test_every_decision_has_status_date_and_alternatives() -> None:
+    folder = DOCS / "why" / "decisions"
+    index = (folder / "index.md").read_text()
+    rows = re.findall(r"(?m)^\| \[(\d+)\]\((\S+)\) \| (.*?) \| (\w+) \| (\d{4}-\d\d-\d\d) \|$", index)
+    assert {name for _, name, *_ in rows} == {path.name for path in folder.glob("0*.md")}
+    for number, name, title, status, day in rows:
+        text = (folder / name).read_text()
+        assert text.startswith(f"# {number}. {title}\n"), name
+        assert f"\n{status} on {day}." in text, name
+        parts = dict(re.findall(r"(?ms)^\*\*(\w+)\.\*\*(.*?)(?=^\*\*|\Z)", text))
+        assert list(parts) == ["Context", "Decision", "Alternatives", "Consequences"], name
+        assert parts["Alternatives"].count("\n* ") >= 1, name
 
 
 def anchor(heading: str) -> str:
