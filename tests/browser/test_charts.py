@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from waybill.period import Period
-from waybill.views import business, charts, pages
+from waybill.views import pages
+from waybill.views.business import charts
+from waybill.views.business import page as business
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

@@ -14,8 +14,9 @@ from support.messaging_months import database
 from support.views import Page, fill_report
 from waybill.contracts import load_all
 from waybill.period import Cadence, Period
-from waybill.views import business, catalog, pages
-from waybill.views.comparison import comparison
+from waybill.views import catalog, pages
+from waybill.views.business import page as business
+from waybill.views.business.comparison import comparison
 from waybill.views.layouts import LAYOUTS, Kpi, Layout
 from waybill.views.site import site
 from waybill.warehouse.connection import connect

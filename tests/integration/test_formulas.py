@@ -24,7 +24,7 @@ from waybill.outputs.export import copy_csv, csv_for_people
 from waybill.outputs.formulas import restored
 from waybill.outputs.publish import publish
 from waybill.settings import settings as waybill_settings
-from waybill.views.report_page import csv_of
+from waybill.views.business.report import csv_of
 from waybill.warehouse.connection import connect
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import relation

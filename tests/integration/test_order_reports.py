@@ -22,8 +22,10 @@ from waybill.intake.ingest import take_in_file
 from waybill.ops.books import incomplete
 from waybill.outputs.publish import publish_changed
 from waybill.settings import PROJECT_ROOT, settings
-from waybill.views import business, operations, pages
-from waybill.views.scope import Scope
+from waybill.views import pages
+from waybill.views.business import page as business
+from waybill.views.operations import overview as operations
+from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ from waybill.derived.refresh import refresh
 from waybill.ops.books import balances, incomplete
 from waybill.outputs.lake import write_changed_days
 from waybill.settings import settings
-from waybill.views import business, operations, pages
+from waybill.views import pages
+from waybill.views.business import page as business
+from waybill.views.operations import overview as operations
 from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:

@@ -199,7 +199,7 @@ def test_a_fault_of_the_page_is_a_page_too(reader_dsn: str, dsn: str, monkeypatc
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("waybill.views.operations.freshness", fail)
+    monkeypatch.setattr("waybill.views.operations.overview.freshness", fail)
     app = make_app(access_of(reader_dsn, dsn, Someone()))
     client = TestClient(app, raise_server_exceptions=False, headers={"accept": "text/html"})
     answer = client.get("/operations/index.html")

@@ -32,10 +32,13 @@ from waybill.outputs.publish import publish
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
-from waybill.views import business, catalog, history, operations, pages
+from waybill.views import catalog, pages
 from waybill.views.app import make_app
-from waybill.views.rejected import quarantined
-from waybill.views.scope import Scope, Total
+from waybill.views.business import page as business
+from waybill.views.operations import history
+from waybill.views.operations import overview as operations
+from waybill.views.operations.rejected_rows import quarantined
+from waybill.views.operations.scope import Scope, Total
 from waybill.views.site import publish_dashboard, site
 from waybill.warehouse import change_log
 from waybill.warehouse.connection import connect, set_read_only

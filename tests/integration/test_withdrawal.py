@@ -25,8 +25,8 @@ from waybill.intake.receive import ObjectChanged, receive
 from waybill.ops.books import incomplete
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.views import operations
-from waybill.views.scope import Scope
+from waybill.views.operations import overview as operations
+from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waybill.views import charts
+from waybill.views.business import charts
 
 VALUES = st.decimals(min_value=-(10**9), max_value=10**12, places=2)
 SERIES = st.dictionaries(st.integers(0, 400), VALUES, min_size=2, max_size=40)

@@ -21,10 +21,15 @@ from waybill.errors import DataError
 from waybill.period import EXAMPLE, Period
 from waybill.run import Run, code_version
 from waybill.settings import settings
-from waybill.views import business, catalog, history, operations, pages, rejected, report_page
-from waybill.views.difference import files_of, published_difference, with_replays
-from waybill.views.refused import HEADERS, WithoutBlanks, answer_refusals
-from waybill.views.scope import LAST_PAGE, Scope, scope_of
+from waybill.views import catalog, pages
+from waybill.views.business import page as business
+from waybill.views.business import report as report_page
+from waybill.views.error_pages import HEADERS, WithoutBlanks, answer_refusals
+from waybill.views.operations import history
+from waybill.views.operations import overview as operations
+from waybill.views.operations import rejected_rows as rejected
+from waybill.views.operations.difference import files_of, published_difference, with_replays
+from waybill.views.operations.scope import LAST_PAGE, Scope, scope_of
 from waybill.warehouse import LARGEST_INTEGER
 
 _ASSET_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}

@@ -17,11 +17,11 @@ from waybill.contracts import Contract
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS
 from waybill.views import catalog
-from waybill.views.business import Page
-from waybill.views.difference import Difference
-from waybill.views.rejected import Rejected
-from waybill.views.report_page import Provenance, as_data
-from waybill.views.scope import Scope, Total
+from waybill.views.business.page import Page
+from waybill.views.business.report import Provenance, as_data
+from waybill.views.operations.difference import Difference
+from waybill.views.operations.rejected_rows import Rejected
+from waybill.views.operations.scope import Scope, Total
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"

@@ -15,8 +15,10 @@ from psycopg import Connection
 from waybill.outputs.export import put, remove
 from waybill.period import Cadence, Period
 from waybill.settings import SettingsError, settings
-from waybill.views import business, catalog, pages, report_page
-from waybill.views.source import Source, notice, published
+from waybill.views import catalog, pages
+from waybill.views.business import page as business
+from waybill.views.business import report as report_page
+from waybill.views.business.source import Source, notice, published
 from waybill.warehouse.connection import set_read_only
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from waybill.ops.books import Gap, Missing, known_gaps, noticed_gaps, summed_up
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.views import catalog
-from waybill.views.history import FILES_OF_RUN
-from waybill.views.scope import Scope
+from waybill.views.operations.history import FILES_OF_RUN
+from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import one_row
 
 PERIODS_CHECKED = 12

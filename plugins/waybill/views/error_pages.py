@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waybill.errors import DataError
-from waybill.views import catalog, pages, report_page
+from waybill.views import catalog, pages
+from waybill.views.business import report as report_page
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from waybill.contracts.classification import restricted_names
 from waybill.intake.ledger import COUNTS
 from waybill.period import Period
 from waybill.run import Run
-from waybill.views.scope import PAGE_ROWS, Scope, Total
+from waybill.views.operations.scope import PAGE_ROWS, Scope, Total
 
 REPLAYED_AT_ONCE = 200
 LOOKED_AT = 20_000

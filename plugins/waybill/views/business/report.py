@@ -18,9 +18,10 @@ from waybill.ops.provenance import Waybill, trace
 from waybill.outputs.export import csv_for_people
 from waybill.outputs.masking import masked_select, use_key
 from waybill.period import Cadence, Period
-from waybill.views import catalog, charts
+from waybill.views import catalog
+from waybill.views.business import charts
+from waybill.views.business.source import Source, built
 from waybill.views.layouts import LAYOUTS, Layout
-from waybill.views.source import Source, built
 from waybill.warehouse.schema import columns_sql
 
 REPORT_ROWS = 500

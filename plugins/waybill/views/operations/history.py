@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from waybill.intake import file_warnings
 from waybill.period import Period
-from waybill.views.scope import LISTED_ROWS, PAGE_ROWS, Scope, Total
+from waybill.views.operations.scope import LISTED_ROWS, PAGE_ROWS, Scope, Total
 from waybill.warehouse.connection import one_row
 
 FILES_OF_RUN = 500_000

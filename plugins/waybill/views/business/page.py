@@ -19,11 +19,12 @@ from waybill.contracts.locations import report_schema
 from waybill.derived.build import of_period
 from waybill.ops.provenance import BUILT_LAST
 from waybill.period import Cadence, Period
-from waybill.views import catalog, charts
-from waybill.views.comparison import comparison, days_of, lacking_of, parts_of
+from waybill.views import catalog
+from waybill.views.business import charts
+from waybill.views.business.comparison import comparison, days_of, lacking_of, parts_of
+from waybill.views.business.report import NothingBuilt, measure_of, rows_of, table, within
+from waybill.views.business.source import Source, built, notices
 from waybill.views.layouts import LAYOUTS, Kpi, Layout, Matrix, Trend
-from waybill.views.report_page import NothingBuilt, measure_of, rows_of, table, within
-from waybill.views.source import Source, built, notices
 
 NOTICES = 5
 """How many days with unpublished reports a page names."""

@@ -1,0 +1,1 @@
+"""The data operations view: loads, checks, rejected rows and alerts. It is shown only within Airflow."""
