@@ -80,10 +80,10 @@ def test_a_table_has_the_contracts_columns(glue: Any, lake: str) -> None:
     storage = found["StorageDescriptor"]
     assert storage["Location"] == f"s3://{lake}/processed/shop/transactions/"
     assert storage["SerdeInfo"]["SerializationLibrary"].endswith("parquet.serde.ParquetHiveSerDe")
-    assert storage["Columns"][3]["Comment"] == "Pieces sold."
-    assert found["Description"] == "What was sold, and what became of it. One row per transaction."
+    assert storage["Columns"][3]["Comment"] == "Number of pieces sold."
+    assert found["Description"] == "Sales and their status. One row per transaction."
     comments = {one["Name"]: one["Comment"] for one in table(glue, "shop_customers")["StorageDescriptor"]["Columns"]}
-    assert comments["email"] == "Address for order mails. Pseudonym."
+    assert comments["email"] == "Email address for order messages. Pseudonym."
     assert ("registration_date", "date") in columns(table(glue, "shop_customers"))
     assert columns(table(glue, "shop_clickstream"))[0] == ("event_id", "string")
     assert partitions(glue) == {}

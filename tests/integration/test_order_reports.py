@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg import Connection
@@ -17,6 +19,7 @@ from oracles.orders import EXPECTED, make_lines, regions
 from support.messaging_months import RUN, migrate
 from support.order_files import CONTRACTS, LINES, Line, Orders, day
 from waybill.checks.quality import check_datasets
+from waybill.contracts import load
 from waybill.derived.refresh import refresh, stale_days
 from waybill.intake.ingest import take_in_file
 from waybill.ops.books import incomplete
@@ -27,6 +30,7 @@ from waybill.views.business import page as business
 from waybill.views.operations import overview as operations
 from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import connect
+from waybill.warehouse.evolution import is_changed_version
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -146,6 +150,38 @@ def reports_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 def read_csv(s3: S3Client, bucket: str, key: str) -> list[dict[str, str]]:
     text = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_description_rebuilds_nothing_and_a_rule_does(
+    orders: Orders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    include = shutil.copytree(PROJECT_ROOT / "include", tmp_path / "include")
+    contract = include / "contracts/orders_report/region_profit.yaml"
+
+    def built_after(old: str, new: str) -> list[tuple[Any, ...]]:
+        """Return the records of all builds after an edit of the contract."""
+        text = contract.read_text()
+        assert old in text
+        contract.write_text(text.replace(old, new))
+        assert is_changed_version(orders.connection, load(contract)) == (old == "value: 0}")
+        assert run_refresh(orders.connection).keys() <= {f"orders_report.{report}" for report in REPORTS}
+        query = "select report, contract_sha256, built_at, content_sha256 from waybill.publication order by 1"
+        return orders.connection.execute(query).fetchall()
+
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
+    settings.cache_clear()
+    try:
+        orders.arrive(DAY, "a.csv", *make_lines(1, 20))
+        before = built_after("name: region_profit", "name: region_profit")
+        assert len(before) == 3
+        assert built_after("Sales region.", "Region of sales.  # of the seller") == before
+        after = built_after("value: 0}", "value: 5}")
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    changed = [one[0] for one, other in zip(before, after, strict=True) if one != other]
+    assert changed == ["orders_report.region_profit"]
+    assert [one[3] for one in after] == [one[3] for one in before]
 
 
 def test_what_changed_is_published_under_its_landing_day(warehouse_dsn: str, s3: S3Client, reports_bucket: str) -> None:

@@ -230,7 +230,7 @@ def test_a_column_may_have_a_name_that_the_kernel_uses(name: str, landing: Landi
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("Net revenue of the day, in euro.", "Net revenue of the day, in euro, without tax."),
+        ("Net revenue, in euro. Covers the day.", "Net revenue, in euro. Covers the day, without tax."),
         ("numeric(12,2)", "numeric(12, 2)"),
         ("rejectThresholdPct, value: 5", "rejectThresholdPct, value: 4"),
         ("      - name: traffic_id", "\n      # the sender's number\n      - name: traffic_id"),

@@ -21,6 +21,7 @@ def contract_check() -> None:
     """Check every contract against the standard, Waybill's needs, the SQL files and the warehouse, if there is one."""
     import psycopg
 
+    from waybill.contracts.namesakes import namesake_warnings
     from waybill.ops.lint import review
     from waybill.settings import SettingsError, settings
     from waybill.warehouse.connection import connect
@@ -38,6 +39,14 @@ def contract_check() -> None:
     folder = f"{settings().include_dir.parent}/"
     for problem in problems:
         console.print(problem.replace(folder, ""), style="red", markup=False, highlight=False, soft_wrap=True)
+    domains = sorted({contract.domain for contract in contracts if contract.is_dataset})
+    warnings = [warning for domain in domains for warning in namesake_warnings(domain, contracts)]
+    for warning in warnings:
+        console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if warnings:
+        counted = f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'}, which do not fail the check."
+        advice = "Give each column the same type and the same first sentence of its description in all of these tables."
+        console.print(f"{counted} {advice}", soft_wrap=True)
     if missing:
         text = f"Not compared with the warehouse, and its SQL not planned: {missing}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -151,6 +151,10 @@ def _read_text(path: Path) -> str:
         raise ContractError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from error
 
 
+_DESCRIPTIONS = ("description", "dataGranularityDescription")
+"""Properties that inform readers: no row, check or period depends on them."""
+
+
 @lru_cache(maxsize=512)  # a process reads the same texts again and again
 def _load(path: Path, text: str, is_proposal: bool) -> Contract:
     document = _read_yaml(path, text)
@@ -217,6 +221,23 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         max_warnings=custom.get("maxWarnings"),
         document=text,
     )
+
+
+@lru_cache(maxsize=512)
+def _rules(text: str) -> Any:
+    """Return the document of a contract without its descriptions."""
+
+    def without_descriptions(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without_descriptions(item) for key, item in value.items() if key not in _DESCRIPTIONS}
+        return [without_descriptions(item) for item in value] if isinstance(value, list) else value
+
+    return without_descriptions(yaml.load(text, Loader=_Loader))  # noqa: S506  # a safe one
+
+
+def have_same_rules(text: str, other: str) -> bool:
+    """Return whether two texts of a contract differ at most in descriptions, comments and layout."""
+    return text == other or _rules(text) == _rules(other)
 
 
 def load_domain(domain: str) -> dict[str, Contract]:

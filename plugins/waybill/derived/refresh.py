@@ -2,8 +2,8 @@
 
 Loads write to `waybill.change` which days of a dataset they changed; so does a derived table whose content
 changed. A period of a report is stale when the log holds more changes of its inputs, within its window, than were
-counted when it was built, or when its SQL or contract is another one. What was derived therefore depends on the rows
-that are there, not on the order in which they came, nor on how often anything ran.
+counted when it was built, or when its SQL or its contract has changed, except for descriptions. What was derived
+therefore depends on the rows that are there, not on the order in which they came, nor on how often anything ran.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from waybill.errors import DataError
 from waybill.period import ALL_TIME, Period
 from waybill.run import Run
 from waybill.warehouse.connection import one_row
-from waybill.warehouse.evolution import ensure
+from waybill.warehouse.evolution import ensure, equivalent_hashes
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,8 @@ select c.start
 from counted as c
 left join waybill.publication as p on p.report = %(report)s and p.cadence = %(cadence)s and p.period = c.start
 where p.report is null
-  or (p.changes_seen, p.sql_sha256, p.contract_sha256) is distinct from (c.changes, %(sql)s, %(contract)s)
+  or (p.changes_seen, p.sql_sha256) is distinct from (c.changes, %(sql)s)
+  or (p.contract_sha256 = any(%(contracts)s)) is not true
 order by c.start
 """
 
@@ -158,7 +159,7 @@ def stale_periods(
                 "days_after": contract.days_after,
                 "report": contract.table,
                 "sql": sha256(table.text),
-                "contract": contract.sha256,
+                "contracts": equivalent_hashes(connection, contract),
             },
         ).fetchall()
         found += [Period.of(cadence, start) for (start,) in rows]
@@ -231,14 +232,14 @@ def _is_stale_dimension(connection: Connection, table: Derived) -> bool:
 def _is_fresh(connection: Connection, table: Derived, period: Period, basis: BuildInputs) -> bool:
     found = connection.execute(
         "select from waybill.publication where report = %s and cadence = %s and period = %s "
-        "and (changes_seen, sql_sha256, contract_sha256) = (%s, %s, %s)",
+        "and (changes_seen, sql_sha256) = (%s, %s) and contract_sha256 = any(%s)",
         (
             table.contract.table,
             period.cadence,
             period.start,
             basis.changes,
             sha256(table.text),
-            table.contract.sha256,
+            equivalent_hashes(connection, table.contract),
         ),
     ).fetchone()
     return found is not None

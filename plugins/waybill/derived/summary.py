@@ -16,6 +16,7 @@ from waybill.derived.build import Built, FindInputs, build, sha256
 from waybill.period import ALL_TIME
 from waybill.run import Run
 from waybill.settings import settings
+from waybill.warehouse.evolution import equivalent_hashes
 from waybill.warehouse.schema import changed_keys_relation, columns_sql, equal_sql, relation, subquery
 
 _TAKE = """
@@ -87,7 +88,7 @@ def build_summary(connection: Connection, contract: Contract, find_basis: FindIn
 
 def _was_built_by(connection: Connection, contract: Contract, text: str) -> bool:
     found = connection.execute(
-        "select from waybill.publication where report = %s and (sql_sha256, contract_sha256) = (%s, %s)",
-        (contract.table, sha256(text), contract.sha256),
+        "select from waybill.publication where report = %s and sql_sha256 = %s and contract_sha256 = any(%s)",
+        (contract.table, sha256(text), equivalent_hashes(connection, contract)),
     ).fetchone()
     return found is not None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from psycopg import Connection, sql
 
-from waybill.contracts import Column, Contract, ContractError
+from waybill.contracts import Column, Contract, ContractError, have_same_rules
 from waybill.contracts.contract import HISTORY_COLUMNS
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql
@@ -155,12 +155,24 @@ def missing_columns(connection: Connection, contract: Contract) -> list[Column] 
 
 
 def is_changed_version(connection: Connection, contract: Contract) -> bool:
-    """Whether the warehouse knows another contract of the same table and version."""
-    other = connection.execute(
-        "select from waybill.contract where dataset = %s and version = %s and sha256 <> %s limit 1",
+    """Return whether the warehouse has a contract of the same table and version with other rules."""
+    others = connection.execute(
+        "select distinct document from waybill.contract where dataset = %s and version = %s and sha256 <> %s",
         (contract.table, contract.version, contract.sha256),
-    ).fetchone()
-    return other is not None
+    ).fetchall()
+    return not all(have_same_rules(document, contract.document) for (document,) in others)
+
+
+def equivalent_hashes(connection: Connection, contract: Contract) -> list[str]:
+    """Return the hash of the contract, and those of the table's earlier contracts with the same rules.
+
+    A table that was built under one of them is not stale.
+    """
+    earlier = connection.execute(
+        "select distinct sha256, document from waybill.contract where dataset = %s and sha256 <> %s",
+        (contract.table, contract.sha256),
+    ).fetchall()
+    return [contract.sha256, *(sha for sha, document in earlier if have_same_rules(document, contract.document))]
 
 
 def ensure(connection: Connection, contract: Contract) -> None:

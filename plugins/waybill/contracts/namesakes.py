@@ -1,0 +1,44 @@
+"""Warn about columns that share a name within a domain and differ in type or meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from waybill.contracts.contract import Column, Contract, numeric_digits
+from waybill.contracts.locations import report_schema, star_schema
+
+_END_OF_SENTENCE = re.compile(r"(?<=[.!?]) ")
+
+
+def namesake_warnings(domain: str, contracts: Iterable[Contract]) -> list[str]:
+    """Return a warning for each column name with several types or meanings among the domain's tables.
+
+    The tables are the domain's datasets, star and reports. The meaning is the first sentence of the description, which
+    also states a unit that the name lacks. Later sentences say what is particular to one table.
+    """
+    schemas = {domain, star_schema(domain), report_schema(domain)}
+    variants: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for contract in contracts:
+        if contract.domain in schemas:
+            for column in contract.columns:
+                of_name = variants.setdefault(column.name, {})
+                of_name.setdefault((_kind(column), _meaning(column)), []).append(contract.table)
+    return [_warning(domain, name, found) for name, found in variants.items() if len(found) > 1]
+
+
+def _kind(column: Column) -> str:
+    """Return the type; of a decimal only the digits after the point, because a sum has more digits than its parts."""
+    digits = numeric_digits(column.physical_type)
+    return f"numeric with {digits[1]} decimals" if digits else column.physical_type
+
+
+def _meaning(column: Column) -> str:
+    return _END_OF_SENTENCE.split(" ".join(column.description.split()), maxsplit=1)[0]
+
+
+def _warning(domain: str, name: str, variants: dict[tuple[str, str], list[str]]) -> str:
+    kinds, meanings = (len(set(values)) for values in zip(*variants, strict=True))
+    counts = [f"{count} {what}" for count, what in ((kinds, "types"), (meanings, "meanings")) if count > 1]
+    lines = [f"  {kind}, {meaning!r}: {', '.join(tables)}" for (kind, meaning), tables in variants.items()]
+    return "\n".join([f"{domain}: the column {name!r} has {' and '.join(counts)}:", *lines])
