@@ -11,13 +11,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from waybill.contracts import consistency, semantics
 from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
+from waybill.contracts.yaml_files import parse, read_text
 from waybill.settings import PREFIX, settings
 
 
@@ -107,32 +106,6 @@ def _latency_days(raw: Mapping[str, Any]) -> int | None:
     return int(found[0]["value"]) if found else None
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML in which a key stands once, keys are texts, and dates are texts, too, as in JSON."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  # as the base class has it
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a text", key.start_mark)
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
-            seen.add(key.value)
-        return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
-
-
-def _read_yaml(path: Path, text: str | None = None) -> Any:
-    try:
-        return yaml.load(_read_text(path) if text is None else text, Loader=_Loader)  # noqa: S506  # a safe one
-    except yaml.YAMLError as error:
-        raise ContractError(f"{path}: not YAML: {error}") from error
-
-
 def load(path: Path, *, is_proposal: bool = False) -> Contract:
     """Read one contract file; a proposal's file may have any name, and be in any state.
 
@@ -141,14 +114,7 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
     """
     if not path.is_file():
         raise ContractError(f"{path}: there is no such contract")
-    return _load(path, _read_text(path), is_proposal)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ContractError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from error
+    return _load(path, read_text(path), is_proposal)
 
 
 _DESCRIPTIONS = ("description", "dataGranularityDescription")
@@ -157,7 +123,7 @@ _DESCRIPTIONS = ("description", "dataGranularityDescription")
 
 @lru_cache(maxsize=512)  # a process reads the same texts again and again
 def _load(path: Path, text: str, is_proposal: bool) -> Contract:
-    document = _read_yaml(path, text)
+    document = parse(path, text)
     problems = problems_of_form(document)
     if all(problem.has_form for problem in problems):
         problems += unreadable(_of_file(document, path, is_proposal))
@@ -255,7 +221,7 @@ def references(domain: str) -> dict[str, set[str]]:
     """
     found = {}
     for path in sorted((settings().include_dir / "contracts" / domain).glob("*.yaml")):
-        raw = _read_yaml(path)
+        raw = parse(path, read_text(path))
         try:
             columns = [column for table in raw.get("schema", []) for column in table.get("properties", [])]
             read = [_reference(column) for column in columns]
