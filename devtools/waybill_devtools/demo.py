@@ -299,6 +299,8 @@ def _backfill(
 def _raise_for_failed(connection: Connection, runs: Mapping[str, str]) -> None:
     """Raise `DemoFailed` with the newest refusals if one of the runs (states by name) failed."""
     if failed := sorted(key for key, state in runs.items() if state == "failed"):
-        refusals = connection.execute("select message from waybill.refusal order by refusal_id desc limit 3").fetchall()
+        refusals = connection.execute(
+            "select message from waybill.rejected_file order by rejected_file_id desc limit 3"
+        ).fetchall()
         causes = "; ".join(row[0] for row in refusals) or "see the log of the failed task in Airflow"
         raise DemoFailed(f"the runs of {', '.join(failed)} failed: {causes}")

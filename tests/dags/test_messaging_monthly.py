@@ -253,7 +253,7 @@ def test_a_dry_run_judges_files_and_loads_nothing(
     assert {found[name] for name in ("quality", "top_customers", "publish")} == {"skipped"}
     assert events(run) == set()
     with connect(warehouse) as connection:
-        for table in ("load_file", "quarantine", "refusal"):
+        for table in ("load_file", "quarantine", "rejected_file"):
             assert connection.execute(sql.SQL("select from waybill.{}").format(sql.Identifier(table))).fetchall() == []
     params = {"month": FIRST, "dry_run": True, "datasets": ["customers"]}
     judged, left, refused = (
@@ -285,7 +285,7 @@ def test_a_run_with_an_unknown_parameter_fails_before_anything_is_loaded_with_on
     takes = "messaging_monthly takes datasets, dry_run, month. Nothing was loaded or changed."
     assert f"Cause: unknown parameter {unknown!r}: {takes} Is {unknown!r} meant to be " in alert["Message"]
     with connect(warehouse) as connection:
-        for table in ("load_file", "quarantine", "refusal"):
+        for table in ("load_file", "quarantine", "rejected_file"):
             assert connection.execute(sql.SQL("select from waybill.{}").format(sql.Identifier(table))).fetchall() == []
 
 
@@ -336,7 +336,7 @@ def test_a_bad_file_is_not_retried_and_the_message_says_what_is_wrong(
     with pytest.raises(AirflowFailException, match=f"(?s)s3://{landed}/{TRAFFIC}: {message}"):
         execute(dag, "intake_traffic", FIRST)
     with connect(warehouse) as connection:
-        [(refused, said)] = connection.execute("select object_key, message from waybill.refusal").fetchall()
+        [(refused, said)] = connection.execute("select object_key, message from waybill.rejected_file").fetchall()
     assert refused == TRAFFIC
     assert f"s3://{landed}/{TRAFFIC}" in said
     s3.put_object(Bucket=landed, Key=TRAFFIC, Body=body)  # mended, sent again under the same name, task cleared
@@ -482,7 +482,7 @@ def test_the_sensor_fails_at_once_for_a_folder_that_names_no_month_until_it_is_m
             execute(dag, "landed", FIRST)
         assert str(caught.value) == message
     with connect(warehouse) as connection:
-        found = connection.execute("select dataset, object_key, message from waybill.refusal").fetchall()
+        found = connection.execute("select dataset, object_key, message from waybill.rejected_file").fetchall()
         assert found == [("messaging.traffic", unpadded, message)]
         gaps = incomplete(connection, s3, "messaging", [Period.parse("month", FIRST)])
     assert f"was refused: {message}" in {gap.what for gap in gaps}
@@ -490,7 +490,7 @@ def test_the_sensor_fails_at_once_for_a_folder_that_names_no_month_until_it_is_m
     with pytest.raises(AirflowFailException):  # another run of the month that it may be of
         sensor.execute({**context(partition_key=FIRST), "run_id": "another"})
     with connect(warehouse) as connection:
-        assert connection.execute("select count(*) from waybill.refusal").fetchone() == (1,)
+        assert connection.execute("select count(*) from waybill.rejected_file").fetchone() == (1,)
     for item in s3.list_objects_v2(Bucket=landed, Prefix=f"raw/messaging/traffic/month={LAST}/")["Contents"]:
         s3.delete_object(Bucket=landed, Key=item["Key"])
     with pytest.raises(TaskDeferred):  # a run of another month waits for its own files

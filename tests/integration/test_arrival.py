@@ -201,7 +201,7 @@ def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
     place.put("dt=2026-05-02/venom.csv", b"Order Id\n1\n")
     place.put("good.csv", body(Line("4", region="Good")))
     place.run()
-    [(run_id,)] = place.all(f"select run_id from waybill.refusal where object_key = '{PREFIX}poison.csv'")
+    [(run_id,)] = place.all(f"select run_id from waybill.rejected_file where object_key = '{PREFIX}poison.csv'")
     assert place.end_of(run_id) == "failed"  # the schedule's, if the quarter of an hour was over just then
     assert place.profits(place.loaded()["good.csv"])["Good"] == Decimal(4), "reported although the run failed"
     [(kind, message)] = place.all(f"select kind, message from waybill.alert where run_id = '{run_id}'")
@@ -407,7 +407,7 @@ def test_a_report_that_warns_too_much_waits_for_a_word(place: Place) -> None:
         )
         assert place.end_of(runs[day]) == outcome
     assert len(place.profits("2026-06-01")) == 51
-    (refused,) = place.all("select dataset, run_id, message from waybill.refusal where period = '2026-06-02'")
+    (refused,) = place.all("select dataset, run_id, message from waybill.rejected_file where period = '2026-06-02'")
     assert refused[:2] == ("orders_report.region_profit", runs["2026-06-02"])
     assert "admin refused to publish it: region_profit_regions is 51" in refused[2]
     failures = place.all("select run_id, message from waybill.alert where kind = 'failure'")

@@ -302,7 +302,7 @@ def test_too_many_rejects_refuse_the_file_with_columns_and_numbers(landing: Land
         "  type:revenue_eur in 2 rows: record 10 (revenue_eur 'a'), record 20 (revenue_eur 'b')\n"
         "  reference:customer_id in 1 row: record 30 (customer_id '99')"
     ) in message
-    assert landing.column("select reasons from waybill.refusal") == [
+    assert landing.column("select reasons from waybill.rejected_file") == [
         [
             {
                 "reason": "type:revenue_eur",

@@ -130,7 +130,7 @@ def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> N
     }[name]
     with pytest.raises(DataError, match="The contract makes that an error") as caught:
         ingest(orders, orders.land(DAY, "b.csv", body), contract("error"))
-    refused = orders.connection.execute("select message from waybill.refusal").fetchall()
+    refused = orders.connection.execute("select message from waybill.rejected_file").fetchall()
     assert refused == [(str(caught.value),)]
     assert orders.connection.execute("select count(*) from waybill.load_file").fetchone() == (1,)
     ingest(orders, orders.land(DAY, "b.csv", body), contract("ignore"))

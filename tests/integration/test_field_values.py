@@ -49,7 +49,7 @@ def refused(connection: Connection, text: bytes, contract: Contract = LINES, nam
         load(connection, text, contract, name)
     loaded = connection.execute("select count(*) from waybill.load_file").fetchall()
     assert loaded == [(0,)]
-    assert connection.execute("select message from waybill.refusal").fetchall() == [(str(caught.value),)]
+    assert connection.execute("select message from waybill.rejected_file").fetchall() == [(str(caught.value),)]
     return str(caught.value)
 
 

@@ -185,7 +185,7 @@ def test_a_file_that_is_refused_leaves_nothing_but_the_refusal(
     assert message in str(caught.value)
     assert f"s3://memory/raw/shop/reviews/dt={DAY}/{name}" in str(caught.value)
     assert shop.all("select count(*) from waybill.load_file") == [(0,)]
-    assert shop.all("select message from waybill.refusal") == [(str(caught.value),)]
+    assert shop.all("select message from waybill.rejected_file") == [(str(caught.value),)]
 
 
 def test_an_empty_array_is_a_file_without_rows(shop: Shop) -> None:

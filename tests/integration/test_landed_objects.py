@@ -107,7 +107,9 @@ def test_a_malformed_prefix_is_refused_alone_once_and_named_by_the_books(
     assert arrived(empty_connection, s3, "second") == [], "it is told once"
     with pytest.raises(DataError, match=r"^1 of 1 files of orders\.lines were refused:\n.*dt=20260305"):
         arrived(empty_connection, s3, "asked for", name="o.csv")
-    recorded = empty_connection.execute("select dataset, object_key, message, run_id from waybill.refusal").fetchall()
+    recorded = empty_connection.execute(
+        "select dataset, object_key, message, run_id from waybill.rejected_file"
+    ).fetchall()
     assert recorded == [("orders.lines", f"{LINES}dt=20260305/o.csv", message, "first")]
     assert gaps(empty_connection, s3, "orders", "2020-01-01") == [f"was refused: {message}"], "whichever day is asked"
     s3.copy_object(
@@ -140,7 +142,7 @@ def test_sidecar_files_stop_no_day(empty_connection: Connection, s3: S3Client, r
     for name in ("tx.csv.md5", "manifest.json"):
         put(s3, raw, f"29_sidecar_files/{name}", f"raw/shop/transactions/dt={day}/{name}")
     assert ingest(empty_connection, s3, shop["transactions"], shop, day, Run("run", "abc123")) == {}
-    assert empty_connection.execute("select count(*) from waybill.refusal").fetchone() == (0,)
+    assert empty_connection.execute("select count(*) from waybill.rejected_file").fetchone() == (0,)
     assert gaps(empty_connection, s3, "shop", str(day)) == []
 
 
@@ -168,7 +170,7 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
     assert f"not loaded, as an earlier run said: {caught.value}" in caplog.text
     with pytest.raises(DataError, match="month=2026-9"):  # the month that it may be of is never complete without a word
         load("third", "2026-09")
-    assert landing.column("select count(*) from waybill.refusal") == [1]
+    assert landing.column("select count(*) from waybill.rejected_file") == [1]
     assert f"was refused: {caught.value}" in gaps(landing.connection, landing.s3, "messaging", "2026-03")
 
 

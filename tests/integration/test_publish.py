@@ -244,7 +244,7 @@ def test_content_that_warns_too_much_waits_until_just_it_is_approved(built: Conn
     gap = Gap(key, contract.table, "waits for an approval, or was refused one")
     assert gap in gaps(built, [contract], [key])
     assert built.execute(
-        "select dataset, run_id, message from waybill.refusal where dataset = %s", (contract.table,)
+        "select dataset, run_id, message from waybill.rejected_file where dataset = %s", (contract.table,)
     ).fetchall() == [
         (contract.table, "one", "somebody refused to publish it: loyal_top_customers_unnamed is 2, must be = 0")
     ]

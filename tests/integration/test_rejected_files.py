@@ -42,7 +42,7 @@ def test_restricted_values_are_masked_in_every_place(landing: Landing, amend: Am
         "type:customer_id in 1 row: record 4 (customer_id 'x')",
     ):
         assert f"\n  {line}" in message
-    [kept] = landing.column("select reasons from waybill.refusal")
+    [kept] = landing.column("select reasons from waybill.rejected_file")
     assert "Secret" not in message + json.dumps(kept)
 
 

@@ -195,7 +195,7 @@ def test_any_other_change_is_refused_and_says_what_to_do(
         "Migrate the table by hand, or give the dataset a new name, or undo the change in the contract."
     )
     assert (columns(landing, "traffic"), columns(landing, "customers_history"), contract_count(landing)) == before
-    assert landing.all("select object_key, message from waybill.refusal") == [(key, message)]
+    assert landing.all("select object_key, message from waybill.rejected_file") == [(key, message)]
 
 
 def test_every_contract_of_the_project_may_gain_columns(landing: Landing, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
                 "insert into waybill.alert values ('shop_daily', %s, 'failure', 'it failed')", (f"run {number}",)
             )
             connection.execute(
-                "insert into waybill.refusal (dataset, period, object_key, message) "
+                "insert into waybill.rejected_file (dataset, period, object_key, message) "
                 "values ('shop.reviews', '2026-01-01', %s, 'no')",
                 (f"refused-{number}",),
             )
@@ -381,7 +381,7 @@ def test_operations_say_what_the_books_say(dsn: str) -> None:
 def test_a_refused_report_is_listed_until_it_is_settled(dsn: str) -> None:
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         connection.execute(
-            "insert into waybill.refusal (dataset, period, object_key, message) "
+            "insert into waybill.rejected_file (dataset, period, object_key, message) "
             "values ('messaging_report.segment_share', '2026-03-01', 'segment_share 2026-03', 'somebody refused')"
         )
         states = []

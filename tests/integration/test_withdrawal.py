@@ -257,7 +257,7 @@ def test_an_object_that_grows_or_goes_while_it_is_read_waits_for_the_next_run(
     growing: Any = Changing(s3, lambda key: s3.put_object(Bucket=raw_bucket, Key=key, Body=whole))
     assert ingest(warehouse, growing) == []
     assert f"changed after it was listed, from {len(whole) - 20} to {len(whole)} bytes" in caplog.text
-    assert warehouse.execute("select count(*) from waybill.refusal").fetchone() == (0,)
+    assert warehouse.execute("select count(*) from waybill.rejected_file").fetchone() == (0,)
     (file,) = list_landed(s3, raw_bucket, CONTRACT, None, None)
     (gap,) = incomplete(warehouse, s3, "orders", [file.period])
     assert gap.what == f"landed and is not loaded: {file.uri}"

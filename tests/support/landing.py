@@ -164,7 +164,7 @@ class Landing:
             with pytest.raises(DataError) as caught:
                 self.ingest(dataset, MONTH)
             messages.add(str(caught.value))
-        recorded = self.all("select object_key, message from waybill.refusal")
+        recorded = self.all("select object_key, message from waybill.rejected_file")
         assert recorded == [(key, message) for message in messages], "the same refusal is recorded once"
         assert self.row_counts() == before, "nothing is loaded"
         message = messages.pop()

@@ -150,7 +150,7 @@ def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
         "select object_key, sha256, record, reasons, raw from waybill.quarantine "
         "inner join waybill.load_file using (file_id) order by 1, 2, 3"
     ).fetchall()
-    found["refusals"] = connection.execute("select object_key, message from waybill.refusal").fetchall()
+    found["refusals"] = connection.execute("select object_key, message from waybill.rejected_file").fetchall()
     return found
 
 

@@ -134,7 +134,7 @@ def refuse(connection: Connection, waiting: Sequence[Held], run: Run, who: str) 
     """Record that these must not be published; returns what the run is to say when it fails."""
     for one in waiting:
         connection.execute(
-            "insert into waybill.refusal (dataset, period, object_key, etag, run_id, message) "
+            "insert into waybill.rejected_file (dataset, period, object_key, etag, run_id, message) "
             "values (%s, %s, %s, %s, %s, %s)",
             (
                 one.contract.table,

@@ -41,9 +41,9 @@ select
   p.report, p.cadence, p.period, not coalesce(c.passed, true),
   (
     select split_part(r.message, ' refused to publish it', 1)
-    from waybill.refusal as r
+    from waybill.rejected_file as r
     where (r.dataset, r.period, r.etag) = (p.report, p.period, p.content_sha256)
-    order by r.refusal_id desc
+    order by r.rejected_file_id desc
     limit 1
   )
 from waybill.publication as p

@@ -67,14 +67,14 @@ def refuse_misplaced(connection: Connection, contract: Contract, listing: Listin
     Raises `DataError` for those that no other run has refused, and for those whose folders have the numbers of the
     run's own period: that would else be incomplete without a word.
     """
-    known = ledger.refused(connection, contract, run) if listing.misplaced else set()
+    known = ledger.rejected_by_others(connection, contract, run) if listing.misplaced else set()
     refusals = []
     for one in listing.misplaced:
         is_known = (one.file.key, one.file.etag) in known
         if is_known and not may_belong_to(contract, one.file.key, period):
             log.warning("not loaded, as an earlier run said: %s", one.message)
             continue
-        ledger.refuse(connection, contract, one.file, run, one.error)
+        ledger.record_rejected_file(connection, contract, one.file, run, one.error)
         refusals.append(one.message)
     if refusals:
         raise DataError("\n".join(refusals))
@@ -119,13 +119,13 @@ def ingest_arrived(
         todo = [file for file in todo if days[0] <= file.period <= days[1]]
         misplaced = [one for one in misplaced if days[0] <= one.file.period <= days[1]]
     if name is None and days is None:
-        known = ledger.refused(connection, contract, run)
+        known = ledger.rejected_by_others(connection, contract, run)
         todo = [file for file in todo if (file.key, file.etag) not in known]
         misplaced = [one for one in misplaced if (one.file.key, one.file.etag) not in known]
     log.info("%s: %d of %d landed files are to be loaded", contract.table, len(todo), len(listing.landed))
     done, refusals = {}, [one.message for one in misplaced]
     for one in misplaced:
-        ledger.refuse(connection, contract, one.file, run, one.error)
+        ledger.record_rejected_file(connection, contract, one.file, run, one.error)
     for file in with_first_landing(s3, contract, todo, listing.landed):
         try:
             books = take_in_file(connection, s3, file, contract, contracts, run)
@@ -188,5 +188,5 @@ def take_in_file(
             log.warning("%s", error)
             return None
         except DataError as error:
-            ledger.refuse(connection, contract, file, run, error)
+            ledger.record_rejected_file(connection, contract, file, run, error)
             raise

@@ -179,23 +179,38 @@ def move_rejected(connection: Connection, file_id: int, books: Books) -> None:
     )
 
 
-def refused(connection: Connection, contract: Contract, run: Run) -> set[tuple[str, str]]:
-    """(object key, ETag) of what other runs refused of the dataset."""
+def rejected_by_others(connection: Connection, contract: Contract, run: Run) -> set[tuple[str, str]]:
+    """Return the (object key, ETag) pairs of the dataset's files that other runs rejected."""
     rows = connection.execute(
-        "select distinct object_key, etag from waybill.refusal where dataset = %s and run_id is distinct from %s",
+        """
+        select distinct object_key, etag
+        from waybill.rejected_file
+        where dataset = %s and run_id is distinct from %s
+        """,
         (contract.table, run.run_id),
     ).fetchall()
     return {(key, etag) for key, etag in rows}
 
 
-def refuse(connection: Connection, contract: Contract, landed: LandedFile, run: Run, error: DataError) -> None:
-    """Record a file that was not loaded, in a transaction of its own; the same refusal is recorded once."""
+def record_rejected_file(
+    connection: Connection, contract: Contract, landed: LandedFile, run: Run, error: DataError
+) -> None:
+    """Record a file that was not loaded, in its own transaction.
+
+    The same message for the same version of an object is recorded once.
+    """
     broken = error.broken if isinstance(error, Refusal) else []
     with connection.transaction():
         connection.execute(
-            "insert into waybill.refusal (dataset, period, object_key, etag, run_id, message, reasons) "
-            "select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s, %(reasons)s where not exists ("
-            "select from waybill.refusal where object_key = %(key)s and etag = %(etag)s and message = %(message)s)",
+            """
+            insert into waybill.rejected_file (dataset, period, object_key, etag, run_id, message, reasons)
+            select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s, %(reasons)s
+            where not exists (
+              select
+              from waybill.rejected_file
+              where object_key = %(key)s and etag = %(etag)s and message = %(message)s
+            )
+            """,
             {
                 "dataset": contract.table,
                 "period": landed.period.start,

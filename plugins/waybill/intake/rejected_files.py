@@ -50,7 +50,7 @@ class BrokenRule:
         return f"{rule} in {count(self.rows, 'row')}: {', '.join(map(str, self.first))}"
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as `waybill.refusal` keeps it."""
+        """The rule as `waybill.rejected_file` keeps it."""
         first = [{"record": one.record, "values": dict(one.values)} for one in self.first]
         return {"reason": self.reason, "rows": self.rows, "first": first}
 

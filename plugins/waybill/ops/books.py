@@ -107,7 +107,13 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
         landed = [file for file in listing.landed if periods[0] <= file.period <= periods[-1]]
         for file in pending(connection, contract, landed):
             refusal = connection.execute(
-                "select message from waybill.refusal where object_key = %s and etag = %s order by refusal_id desc",
+                """
+                select message
+                from waybill.rejected_file
+                where object_key = %s and etag = %s
+                order by rejected_file_id desc
+                limit 1
+                """,
                 (file.key, file.etag),
             ).fetchone()
             said = f"{REFUSED}{refusal[0]}" if refusal else f"{NOT_LOADED}{file.uri}"

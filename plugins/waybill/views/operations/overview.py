@@ -212,7 +212,7 @@ select
   ),
   (
     select count(*)
-    from waybill.refusal
+    from waybill.rejected_file
     where dataset = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
   ),
   (
@@ -239,14 +239,14 @@ def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
         .execute(
             """
             select
-              r.dataset, r.period, r.object_key, r.message, r.refused_at,
+              r.dataset, r.period, r.object_key, r.message, r.rejected_at,
               case
                 when r.dataset = any(%(datasets)s) then exists (
                   select
                   from waybill.load_file as f
                   where (f.dataset, f.bucket, f.status) = (r.dataset, %(bucket)s, 'loaded')
                     and (f.object_key = r.object_key or f.etag = r.etag)
-                    and f.loaded_at > r.refused_at
+                    and f.loaded_at > r.rejected_at
                 )
                 else not exists (
                   select
@@ -254,9 +254,9 @@ def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
                   where (c.subject, c.period, c.check_name) = (r.dataset, r.period, %(approval)s) and not c.passed
                 )
               end as is_settled
-            from waybill.refusal as r
+            from waybill.rejected_file as r
             where r.dataset = any(%(subjects)s) and (%(run_id)s::text is null or r.run_id = %(run_id)s)
-            order by r.refusal_id desc
+            order by r.rejected_file_id desc
             limit %(limit)s
             """,
             {
