@@ -16,7 +16,7 @@ from waybill.contracts.contract import Check, Column, Contract, ContractError, C
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
-from waybill.contracts.yaml_files import parse, read_text
+from waybill.contracts.yaml_files import parse, parse_text, read_text
 from waybill.settings import PREFIX, settings
 
 
@@ -198,7 +198,7 @@ def _rules(text: str) -> Any:
             return {key: without_descriptions(item) for key, item in value.items() if key not in _DESCRIPTIONS}
         return [without_descriptions(item) for item in value] if isinstance(value, list) else value
 
-    return without_descriptions(yaml.load(text, Loader=_Loader))  # noqa: S506  # a safe one
+    return without_descriptions(parse_text(text))
 
 
 def have_same_rules(text: str, other: str) -> bool:

@@ -40,6 +40,11 @@ def read_text(path: Path) -> str:
 def parse(path: Path, text: str) -> Any:
     """Return the document in the text of a file. Raises `ContractError` if it is not YAML."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe one
+        return parse_text(text)
     except yaml.YAMLError as error:
         raise ContractError(f"{path}: not YAML: {error}") from error
+
+
+def parse_text(text: str) -> Any:
+    """Return the document in a text. Raises `yaml.YAMLError` if it is not YAML."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe one
