@@ -168,6 +168,10 @@ def test_paths_that_documents_name_are_there() -> None:
             assert (PROJECT_ROOT / path).exists(), f"{name}: {path}"
 
 
+def test_the_readme_fits_on_a_few_screens() -> None:
+    assert len((PROJECT_ROOT / "README.md").read_text().splitlines()) <= 120
+
+
 def test_the_glossary_is_short_and_sorted() -> None:
     words = re.findall(r"(?m)^\| \*\*(.+?)\*\* \|", (DOCS / "start" / "glossary.md").read_text())
     assert 15 < len(words) <= 25
