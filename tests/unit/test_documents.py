@@ -10,9 +10,12 @@ import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
+from waybill.cli import app
 from waybill.contracts import load_all
 from waybill.intake.ledger import COUNTS
 from waybill.settings import PREFIX, PROJECT_ROOT, Settings
@@ -140,6 +143,23 @@ def test_every_decision_has_status_date_and_alternatives() -> None:
         parts = dict(re.findall(r"(?ms)^\*\*(\w+)\.\*\*(.*?)(?=^\*\*|\Z)", text))
         assert list(parts) == ["Context", "Decision", "Alternatives", "Consequences"], name
         assert parts["Alternatives"].count("\n* ") >= 1, name
+
+
+def test_the_commands_that_documents_print_exist() -> None:
+    printed = [
+        (path.name, line)
+        for path in [PROJECT_ROOT / "README.md", *DOCS.rglob("*.md")]
+        for line in re.findall(r"(?m)(?:^|`|\$ |python -m )waybill ([a-z][^`\n#]*)", path.read_text())
+    ]
+    assert len(printed) > 50
+    for page, line in printed:
+        command: Any = typer.main.get_command(app)
+        words = line.split()
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not hasattr(command, "commands"), f"{page}: there is no command waybill {line}"
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, f"{page}: waybill {line}"
 
 
 def anchor(heading: str) -> str:
