@@ -145,6 +145,16 @@ def test_every_decision_has_status_date_and_alternatives() -> None:
         assert parts["Alternatives"].count("\n* ") >= 1, name
 
 
+def test_every_operations_table_is_described() -> None:
+    folder = PROJECT_ROOT / "plugins/waybill/warehouse/migrations/versions"
+    ddl = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
+    tables = set(re.findall(r"create table waybill\.(\w+)", ddl))
+    for old, new in re.findall(r"alter table waybill\.(\w+) rename to (\w+)", ddl):
+        tables = tables - {old} | {new}
+    headings = re.findall(r"(?m)^### `waybill\.(\w+)`$", (DOCS / "reference/operations-tables.md").read_text())
+    assert sorted(headings) == sorted(tables)
+
+
 def test_the_commands_that_documents_print_exist() -> None:
     printed = [
         (path.name, line)
