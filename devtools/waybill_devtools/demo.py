@@ -26,6 +26,7 @@ from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
 from waybill_devtools.sampledata import messaging, orders, purchases, shop
 from waybill_devtools.sampledata.files import ANSWER_KEYS, SampleData, upload
+from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.stack import Stack
 
 _FINISHED = ("success", "failed")
@@ -75,7 +76,7 @@ class Outcome:
 
     None when every period was there already.
     """
-    disagreements: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
     gaps: list[books.Gap] = field(default_factory=list)
 
 
@@ -199,22 +200,22 @@ def run(
                 periods = [last.shift(-offset) for offset in reversed(range(pipeline.backfilled))]
             with connect() as connection:
                 seconds = None
-                lacking = books.incomplete(connection, s3, pipeline.domain, periods)
-                if pipeline.is_on_arrival and (uploaded[pipeline] or lacking):
+                gaps = books.incomplete(connection, s3, pipeline.domain, periods)
+                if pipeline.is_on_arrival and (uploaded[pipeline] or gaps):
                     announced = files.files[-1]
                     landed = Dropped(bucket, announced.key, "", len(announced.body))
                     seconds = _arrive(api, connection, pipeline, landed, progress)
                 elif missing := [
                     period
                     for period in landed_for(s3, pipeline.domain, periods)
-                    if any(gap.period.covers(period) for gap in lacking)
+                    if any(gap.period.covers(period) for gap in gaps)
                 ]:
                     step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
                     seconds = _backfill(api, connection, pipeline, missing, progress)
-                disagreements = books.disagreements(connection, files.answer_key)
+                found = differences(connection, files.answer_key)
                 if seconds is not None:
-                    lacking = books.incomplete(connection, s3, pipeline.domain, periods)
-            outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, disagreements, lacking))
+                    gaps = books.incomplete(connection, s3, pipeline.domain, periods)
+            outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, found, gaps))
     return outcomes
 
 

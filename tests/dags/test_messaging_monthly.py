@@ -23,10 +23,11 @@ from oracles.messaging import expected
 from support.messaging_months import migrate, put, sample
 from waybill.contracts.locations import report_files
 from waybill.operators import FreshnessOperator, PublishDashboardOperator
-from waybill.ops.books import balances, disagreements, incomplete
+from waybill.ops.books import balances, incomplete
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.warehouse.connection import connect
+from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def test_the_whole_run_of_a_month(
     assert set(states(run).values()) == {"success"}
     months = [Period.parse("month", key) for key in (FIRST, LAST)]
     with connect(warehouse) as connection:
-        assert disagreements(connection, DATA.answer_key) == []
+        assert differences(connection, DATA.answer_key) == []
         counted = balances(connection, "messaging", months)
         assert sum(row["files"] for row in counted) == len(DATA.files)
         assert sum(row["rows_in"] for row in counted) == DATA.answer_key["totals"]["rows_in"]
@@ -485,7 +486,7 @@ def test_the_sensor_fails_at_once_for_a_folder_that_names_no_month_until_it_is_m
         found = connection.execute("select dataset, object_key, message from waybill.rejected_file").fetchall()
         assert found == [("messaging.traffic", unpadded, message)]
         gaps = incomplete(connection, s3, "messaging", [Period.parse("month", FIRST)])
-    assert f"was refused: {message}" in {gap.what for gap in gaps}
+    assert f"rejected: {message}" in {gap.what for gap in gaps}
     sensor: Any = dag.get_task("landed")
     with pytest.raises(AirflowFailException):  # another run of the month that it may be of
         sensor.execute({**context(partition_key=FIRST), "run_id": "another"})

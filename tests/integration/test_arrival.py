@@ -148,7 +148,7 @@ def run_demo(stack: Stack, pipeline: demo.Pipeline = demo.ORDERS) -> demo.Outcom
 def test_the_demos_orders_become_the_reports_of_their_landing_day(place: Place) -> None:
     outcome = run_demo(place.stack)
     assert outcome.run_seconds is not None
-    assert (outcome.disagreements, outcome.gaps) == ([], [])
+    assert (outcome.differences, outcome.gaps) == ([], [])
     [day] = outcome.periods
     sample = generate(demo.last_period(place.stack.s3(), demo.ORDERS).key)
     lines: dict[tuple[str, str, int], Line] = {}
@@ -162,7 +162,7 @@ def test_the_demos_orders_become_the_reports_of_their_landing_day(place: Place) 
         assert [{name: row[name] for name in row if name != "day"} for row in found] == wanted, report
     before = place.all("select report, exported_sha256, built_at from waybill.publication order by 1, 3")
     again = run_demo(place.stack)
-    assert (again.uploaded, again.run_seconds, again.disagreements, again.gaps) == (0, None, [], [])
+    assert (again.uploaded, again.run_seconds, again.differences, again.gaps) == (0, None, [], [])
     assert place.all("select report, exported_sha256, built_at from waybill.publication order by 1, 3") == before
 
 
@@ -296,11 +296,11 @@ def test_the_demos_purchases_land_and_their_books_agree_with_the_answer_key(plac
     few = replace(demo.PURCHASES, seeded=3)
     outcome = run_demo(place.stack, few)
     assert outcome.run_seconds is not None
-    assert (outcome.disagreements, outcome.gaps) == ([], [])
+    assert (outcome.differences, outcome.gaps) == ([], [])
     assert len(outcome.periods) >= 3
     assert len(place.report("top_purchasers", outcome.periods[-1].key) or []) == 5
     again = run_demo(place.stack, few)
-    assert (again.uploaded, again.run_seconds, again.disagreements, again.gaps) == (0, None, [], [])
+    assert (again.uploaded, again.run_seconds, again.differences, again.gaps) == (0, None, [], [])
     place.api.call("PATCH", f"/dags/{few.dag_id}", json={"is_paused": True})
 
 

@@ -78,7 +78,7 @@ def plain(text: str) -> str:
 
 def test_the_books_agree_with_what_was_planted_and_nothing_is_missing(outcome: demo.Outcome) -> None:
     assert outcome.run_seconds is not None
-    assert outcome.disagreements == []
+    assert outcome.differences == []
     assert outcome.gaps == []
     assert len(outcome.periods) == 12
 
@@ -113,7 +113,7 @@ def test_a_second_demo_changes_nothing(airflow_stack: Stack, outcome: demo.Outco
     before = state(airflow_stack)
     again = run_demo(airflow_stack)
     assert again.run_seconds is None
-    assert (again.uploaded, again.disagreements, again.gaps) == (0, [], [])
+    assert (again.uploaded, again.differences, again.gaps) == (0, [], [])
     assert state(airflow_stack) == before
 
 
@@ -132,7 +132,7 @@ def test_a_demo_after_another_file_landed_builds_what_rests_on_it_again(
         airflow_stack.s3().put_object(Bucket="waybill-raw", Key=key, Body=body.encode())
         again = run_demo(airflow_stack)
         assert again.run_seconds is not None
-        assert (again.uploaded, again.disagreements, again.gaps) == (0, [], [])
+        assert (again.uploaded, again.differences, again.gaps) == (0, [], [])
         rested = connection.execute(
             "select count(*) from waybill.publication where period = %s and %s = any(select object_key "
             "from waybill.load_file where file_id = any(file_ids))",

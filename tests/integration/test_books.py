@@ -1,4 +1,4 @@
-"""When a range of months is complete, as `waybill books` says it, and what the other commands about data say."""
+"""When `waybill books` reports a range of months as complete, and the output of the other commands about data."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ def extra_file(warehouse: Connection, *interactions: int) -> bytes:
 
 
 def outdated(key: str) -> set[tuple[str, str, str]]:
-    return {(key, name, "out of date: what it rests on has changed since it was built") for name in OF_TRAFFIC}
+    return {(key, name, "out of date: its inputs have changed since it was built") for name in OF_TRAFFIC}
 
 
 def test_a_complete_range_is_named_as_it_was_understood(warehouse: Connection) -> None:
     assert incomplete() == set()
-    assert "no check of severity error fails for 2026-01 to 2026-02." in run("books", "2026-1", "2026-2")
+    assert "Complete: 2026-01 to 2026-02. Every file is loaded" in run("books", "2026-1", "2026-2")
     assert incomplete("2026-01", "2026-03") >= {("2026-03", "traffic", "nothing was loaded or built")}
     assert run("books", *MONTHS).startswith("Messaging: every row is accounted for")
     years = run("books", "2023-01", "2026-03", exit_code=1)
@@ -132,7 +132,7 @@ def test_a_file_that_landed_is_incomplete_until_it_is_loaded_and_its_reports_are
     warehouse: Connection, s3: S3Client
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, 1))
-    assert incomplete() == {("2026-01", "traffic", f"landed and is not loaded: s3://{BUCKET}/{EXTRA}")}
+    assert incomplete() == {("2026-01", "traffic", f"landed, not loaded: s3://{BUCKET}/{EXTRA}")}
     take_in_month(warehouse, s3, "2026-01")
     assert incomplete() == outdated("2026-01") | outdated("2026-02")
     assert "out of date" in run("trace", "top_customers", "2026-01")
@@ -163,13 +163,13 @@ def test_warnings_are_listed_while_their_file_counts_and_keep_nothing_from_being
     assert f"Warning: {rows[0][1]}" not in CliRunner().invoke(app, ["books", *MONTHS]).output
 
 
-def test_a_refused_file_is_incomplete_until_it_is_mended_or_gone(warehouse: Connection, s3: S3Client) -> None:
+def test_a_rejected_file_is_incomplete_until_it_is_corrected_or_gone(warehouse: Connection, s3: S3Client) -> None:
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=b"traffic_id\n1\n")
     with pytest.raises(DataError) as caught:
         take_in_month(warehouse, s3, "2026-02")
     [(period, subject, what)] = incomplete()
     assert (period, subject) == ("2026-01", "traffic")
-    assert what == f"was refused: {caught.value}"
+    assert what == f"rejected: {caught.value}"
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, -1))
     with pytest.raises(DataError):
         take_in_month(warehouse, s3, "2026-02")
@@ -195,9 +195,9 @@ def test_a_file_of_a_month_is_dropped_below_the_months_prefix_and_only_a_dag_tha
     assert f"s3://{BUCKET}/{EXTRA}" in printed
     assert """airflow dags trigger messaging_monthly -c '{"month": "2026-01"}'""" in printed
     assert "is over" not in printed
-    assert incomplete() == {("2026-01", "traffic", f"landed and is not loaded: s3://{BUCKET}/{EXTRA}")}
+    assert incomplete() == {("2026-01", "traffic", f"landed, not loaded: s3://{BUCKET}/{EXTRA}")}
     printed = run("drop", str(file), "--domain", "messaging", "--period", "2999-01")
-    assert "That works once 2999-01 is over, from 2999-02-01 00:00 UTC on." in printed
+    assert "A run for 2999-01 can start when 2999-01 is over, at 2999-02-01 00:00 UTC." in printed
     s3.delete_object(Bucket=BUCKET, Key=EXTRA.replace("2026-01", "2999-01"))
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
     printed = run("drop", str(file), "--domain", "messaging", "--period", "2026-01")
@@ -244,7 +244,7 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
         (
             ("drop", "README.md", "--domain", "messaging"),
             1,
-            "files of messaging.traffic land under the prefix of a month: name it, like --period 2026-03",
+            "files of messaging.traffic land in a folder for each month: add --period, for example --period 2026-03",
         ),
         (
             ("drop", "README.md", "--domain", "shop", "--dataset", "reviews", "--period", "2026-03"),
@@ -265,36 +265,46 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
         (
             ("quarantine", "lines", "--domain", "messaging"),
             1,
-            "no dataset 'lines' in messaging; .*; orders.lines is another domain's: --domain orders",
+            "no dataset 'lines' in messaging; .*; orders.lines belongs to another domain: --domain orders",
         ),
-        (("quarantine", "lines"), 0, r"No row of orders\.lines is in quarantine"),
-        (("quarantine", "orders.lines"), 0, r"No row of orders\.lines is in quarantine"),
+        (("quarantine", "lines"), 0, r"No rows of orders\.lines are in quarantine"),
+        (("quarantine", "orders.lines"), 0, r"No rows of orders\.lines are in quarantine"),
         (("quarantine", "customers"), 1, "several datasets .* --domain messaging or --domain shop"),
-        (("replay", "lines"), 0, r"no row of orders\.lines that can be is in quarantine"),
+        (("replay", "lines"), 0, r"Nothing to replay: orders\.lines has no replayable rows in quarantine"),
         (("replay", "customers"), 1, "several datasets"),
         (("replay", "traffic", "--file-id", str(2**31)), 2, "Invalid value for '--file-id'"),
         (("replay", "traffic", "--file-id", "1", "--record", str(2**31)), 2, "Invalid value for '--record'"),
         (("alerts", "--limit", str(10**30)), 2, "Invalid value for '--limit'"),
-        (("books", "2026-03-01", "2026-03-02"), 1, "is a day: name the domain, --domain orders or .* shop"),
-        (("books", "2026-W10", "2026-W11"), 1, "is a week: name the domain, no domain has files of one"),
+        (
+            ("books", "2026-03-01", "2026-03-02"),
+            1,
+            "is a day, and several domains have datasets by day: add --domain orders or .* shop",
+        ),
+        (("books", "2026-W10", "2026-W11"), 1, "is a week, and no domain has datasets by week"),
         (("drop", "README.md", "--dataset", "customers"), 1, "several datasets"),
-        (("drop", "README.md", "--dataset", "traffic"), 1, "files of messaging.traffic land under .* a month"),
+        (
+            ("drop", "README.md", "--dataset", "traffic"),
+            1,
+            "files of messaging.traffic land in a folder for each month",
+        ),
         (
             ("trace", "top_customers"),
             0,
             r"Waybill of messaging_report.top_customers, 2026-02 .*Built for 2026-02, 2026-01",
         ),
-        (("trace", "nonsense"), 1, "nonsense was not built; reports that were: messaging_report"),
-        (("quarantine", "reviews", "--domain", "shop"), 0, r"No row of shop\.reviews is in quarantine"),
+        (("trace", "nonsense"), 1, "nonsense was not built; reports that were built: messaging_report"),
+        (("quarantine", "reviews", "--domain", "shop"), 0, r"No rows of shop\.reviews are in quarantine"),
         (("quarantine", "traffic", "--limit", "-1"), 2, "Invalid value for '--limit'"),
         (("replay", "trafic"), 1, "no dataset 'trafic'"),
-        (("replay", "traffic", "--file-id", "99999"), 0, "Nothing was tried: no row of file 99999 of messaging"),
-        (("trace", "top_customers", "2020-03"), 1, "not built for 2020-03; it was for 2026-02, 2026-01"),
-        (("trace", "nonsense", "2020-03"), 1, "reports that were: messaging_report.descriptive_statistics, "),
+        (("replay", "traffic", "--file-id", "99999"), 0, "Nothing to replay: file 99999 of messaging"),
+        (("trace", "top_customers", "2020-03"), 1, "not built for 2020-03; it was built for 2026-02, 2026-01"),
+        (("trace", "nonsense", "2020-03"), 1, "reports that were built: messaging_report.descriptive_statistics, "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_cannot_be_is_said(arguments: tuple[str, ...], exit_code: int, said: str, warehouse: Connection) -> None:
+def test_wrong_arguments_are_explained(
+    arguments: tuple[str, ...], exit_code: int, said: str, warehouse: Connection
+) -> None:
     assert re.search(said, run(*arguments, exit_code=exit_code))
 
 
@@ -306,14 +316,14 @@ def test_a_report_rests_on_the_files_of_what_its_sql_reads(warehouse: Connection
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_CONN_WAYBILL_WAREHOUSE", "AWS_ENDPOINT_URL_S3"])
-def test_what_does_not_answer_is_said_with_the_next_step(
+def test_an_unreachable_service_is_named_with_the_next_step(
     name: str, warehouse: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = "127.0.0.1:9"
     monkeypatch.setenv(name, f"http://{closed}" if name.startswith("AWS") else f"postgresql://etl:x@{closed}/warehouse")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     settings.cache_clear()
-    assert "does not answer; locally, `make up` starts it: " in run("books", *MONTHS, exit_code=1)
+    assert "does not answer. On the embedded stack, run `make up`. Cause: " in run("books", *MONTHS, exit_code=1)
 
 
 def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def command(*arguments: str) -> str:
 def test_a_correction_on_the_same_day_is_told_with_both_files_and_values(
     warehouse: Connection, s3: S3Client, bucket: str
 ) -> None:
-    assert command("conflicts", "lines") == "No files of the same day disagree about a row of orders.lines."
+    assert command("conflicts", "lines") == "No files of orders.lines for the same day disagree."
     for name in ("week48.csv", "week48 (1).csv"):
         content = (FIELD / "01_browser_copy_loses" / name).read_bytes()
         s3.put_object(Bucket=bucket, Key=PREFIX + name, Body=content)
@@ -71,7 +71,7 @@ def test_a_correction_on_the_same_day_is_told_with_both_files_and_values(
         "counts (first: order_id C01, product_id P-1, occurrence 1). Compare: waybill conflicts lines --domain orders"
     )
     printed = command("conflicts", "lines", "--domain", "orders")
-    assert "1 keys about which files of the same day disagree" in printed
+    assert "1 keys on which files of the same day disagree" in printed
     assert f"{PREFIX}week48.csv list_price 100.00" in printed
     assert f"{PREFIX}week48 (1).csv yes list_price 110.00" in printed
 

@@ -14,7 +14,7 @@ from waybill.cli import app
 from waybill.contracts import load
 from waybill.intake.dry_run import FileDryRun, dry_run_pending, try_contract
 from waybill.intake.landing import list_landed
-from waybill.ops.lint import review
+from waybill.ops.lint import lint
 from waybill.settings import PROJECT_ROOT, settings
 
 TODAY = (PROJECT_ROOT / "include/contracts/messaging/traffic.yaml").read_text()
@@ -125,26 +125,29 @@ def test_the_command_takes_a_file_of_any_name_and_says_what_else_stands_in_the_w
     wider = TODAY.replace("physicalType: numeric(12,2)", "physicalType: numeric(14,2)")
     assert wider != TODAY
     assert (
-        "With this contract the next load stops: the contract of messaging.traffic (version 1.0.0) needs more than new "
-        "nullable columns: column 'revenue_eur' is numeric(12,2) not null in the table and numeric(14,2) not null"
+        "The next load with this contract would stop: the contract of messaging.traffic (version 1.0.0) needs more "
+        "than new nullable columns: column 'revenue_eur' is numeric(12,2) not null in the table "
+        "and numeric(14,2) not null"
     ) in said(wider, 1)
     assert "there is no dataset 'trafic' in messaging" in said(
         TODAY.replace("- name: traffic\n", "- name: trafic\n").replace("element: traffic.", "element: trafic."), 1
     )
     report = (PROJECT_ROOT / "include/contracts/messaging_report/segment_share.yaml").read_text()
-    assert "messaging_report.segment_share is computed, not loaded" in said(report, 1)
+    assert "messaging_report.segment_share is a derived table" in said(report, 1)
 
 
 def test_a_contract_that_changed_under_its_version_is_told(
     landing: Landing, amend: Amend, caplog: pytest.LogCaptureFixture
 ) -> None:
     landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3)))
-    assert review(landing.connection)[1] == []
+    assert lint(landing.connection)[1] == []
     amend("traffic", "minimum: 0", "minimum: 1")
-    [problem] = review(landing.connection)[1]
-    assert problem.endswith("traffic.yaml: has changed since it was applied and is still version 1.0.0: raise it")
+    [problem] = lint(landing.connection)[1]
+    assert problem.endswith(
+        "traffic.yaml: has changed since it was applied and is still version 1.0.0: raise the version"
+    )
     with caplog.at_level(logging.WARNING):
         landing.load("traffic", csv_body(TRAFFIC, traffic_rows(4)))
     assert "the contract of messaging.traffic has changed and is still version 1.0.0" in caplog.text
     amend("traffic", "version: 1.0.0", "version: 1.1.0")
-    assert review(landing.connection)[1] == []
+    assert lint(landing.connection)[1] == []

@@ -111,7 +111,7 @@ def test_a_malformed_prefix_is_refused_alone_once_and_named_by_the_books(
         "select dataset, object_key, message, run_id from waybill.rejected_file"
     ).fetchall()
     assert recorded == [("orders.lines", f"{LINES}dt=20260305/o.csv", message, "first")]
-    assert gaps(empty_connection, s3, "orders", "2020-01-01") == [f"was refused: {message}"], "whichever day is asked"
+    assert gaps(empty_connection, s3, "orders", "2020-01-01") == [f"rejected: {message}"], "whichever day is asked"
     s3.copy_object(
         Bucket=raw, Key=f"{LINES}dt=2026-03-05/o.csv", CopySource={"Bucket": raw, "Key": f"{LINES}dt=20260305/o.csv"}
     )
@@ -171,7 +171,7 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
     with pytest.raises(DataError, match="month=2026-9"):  # the month that it may be of is never complete without a word
         load("third", "2026-09")
     assert landing.column("select count(*) from waybill.rejected_file") == [1]
-    assert f"was refused: {caught.value}" in gaps(landing.connection, landing.s3, "messaging", "2026-03")
+    assert f"rejected: {caught.value}" in gaps(landing.connection, landing.s3, "messaging", "2026-03")
 
 
 @pytest.mark.parametrize(

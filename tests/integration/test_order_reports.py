@@ -225,7 +225,7 @@ def test_a_day_without_a_file_lacks_nothing(
     assert incomplete(orders.connection, s3, "orders", days) == []
     s3.put_object(Bucket=bucket, Key="raw/orders/lines/dt=2026-03-04/late.csv", Body=b"x")
     (gap,) = incomplete(orders.connection, s3, "orders", days)
-    assert str(gap).startswith("2026-03-04 orders.lines: landed and is not loaded")
+    assert str(gap).startswith("2026-03-04 orders.lines: landed, not loaded")
     orders.arrive(NEXT_DAY, "b.csv", Line("2"))
     stale = {gap.subject for gap in incomplete(orders.connection, s3, "orders", days) if "out of date" in gap.what}
     assert stale == {f"orders_report.{name}" for name in REPORTS}

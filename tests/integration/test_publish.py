@@ -241,7 +241,7 @@ def test_content_that_warns_too_much_waits_until_just_it_is_approved(built: Conn
         built, [asked], one, "somebody"
     )
     assert published() == []
-    gap = Gap(key, contract.table, "waits for an approval, or was refused one")
+    gap = Gap(key, contract.table, "waits for approval, or was not approved")
     assert gap in gaps(built, [contract], [key])
     assert built.execute(
         "select dataset, run_id, message from waybill.rejected_file where dataset = %s", (contract.table,)
@@ -318,10 +318,10 @@ def test_a_trace_names_files_checks_and_code(name: str, built: Connection) -> No
 @pytest.mark.parametrize(
     ("name", "key", "said"),
     [
-        ("top_customer", LAST, r"reports that were: .*messaging_report\.top_customers"),
-        ("top_customers", "2026-01", f"it was for {LAST}, 2026-02$"),
+        ("top_customer", LAST, r"reports that were built: .*messaging_report\.top_customers"),
+        ("top_customers", "2026-01", f"it was built for {LAST}, 2026-02$"),
     ],
 )
-def test_a_trace_of_what_was_not_built_says_what_was(name: str, key: str, said: str, built: Connection) -> None:
+def test_a_trace_of_an_unbuilt_period_lists_the_built_ones(name: str, key: str, said: str, built: Connection) -> None:
     with pytest.raises(DataError, match=f"^{name} was not built for {key}; {said}"):
         trace(built, name, month(key))

@@ -21,7 +21,7 @@ from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
 from waybill.intake.ingest import take_in_file
 from waybill.intake.receive import normalise
-from waybill.ops import books
+from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.sampledata.purchases import SampleData, generate
 
 LAST_DAY, DAYS = "2026-03-31", 62
@@ -68,7 +68,7 @@ def test_the_tables_and_books_are_those_of_the_answer_key_and_the_oracle(
             files["rates", file.period, name] = [Rate(*row) for row in rows][1:]
         else:
             files["purchases", file.period, name] = [row for row in good_rows(file.body) if row.date <= file.period]
-    assert books.disagreements(empty_connection, sample.answer_key) == []
+    assert differences(empty_connection, sample.answer_key) == []
     refresh(empty_connection, "purchases", "purchases_star", RUN)
     expected = oracle.spend(oracle.bought(files, ["USD"]))
     summary = empty_connection.execute(

@@ -23,10 +23,11 @@ from waybill.derived.build import build_from_rows, build_from_sql, known_files, 
 from waybill.errors import DataError
 from waybill.intake.ingest import take_in_file
 from waybill.intake.landing import list_landed
-from waybill.ops.books import disagreements, gaps
+from waybill.ops.books import gaps
 from waybill.run import Run
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
+from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def test_fourteen_months_in_any_order_equal_the_oracle(stack: Stack, module_patc
         connect(any_order_dsn) as any_order,
     ):
         take_in_month(in_order, s3, "2026-10", lookback=13)
-        assert disagreements(in_order, data.answer_key) == []
+        assert differences(in_order, data.answer_key) == []
         loaded = in_order.execute("select count(*), sum(rows_in) from waybill.load_file").fetchone()
         assert loaded == (len(files), data.answer_key["totals"]["rows_in"])
         for name in ("customers", "channels", "traffic"):

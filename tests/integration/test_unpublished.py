@@ -303,7 +303,7 @@ def test_a_trace_says_that_it_is_not_published(warehouse: Connection, capsys: py
     hold(warehouse, OLD)
     found = trace(warehouse, "segment_share", month(OLD))
     assert found.unpublished == "waits for approval, not published"
-    tables.show(tables.Console(), *tables.waybill_tables(found))
+    tables.print_tables(*tables.waybill_tables(found), console=tables.Console())
     assert "waits for approval, not published" in capsys.readouterr().out
 
 

@@ -309,7 +309,7 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
         assert (open_rows, len(listed)) == (210, 20)
         assert counts == [("json", 210, 70), ("ragged", 210, 70)]
         console = Console(width=120, record=True, file=io.StringIO())
-        tables.show(console, *tables.quarantine_tables("shop.reviews", counts, listed, open_rows))
+        tables.print_tables(*tables.quarantine_tables("shop.reviews", counts, listed, open_rows), console=console)
         assert "20 of 210" in console.file.getvalue()  # type: ignore[attr-defined]
     words = " ".join(Page(client.get("/operations/loads.html?domain=messaging").text).text.split())
     with connect(dsn) as connection:

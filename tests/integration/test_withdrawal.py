@@ -104,8 +104,8 @@ def test_a_file_that_the_sender_deletes_is_told_withdrawn_and_loaded_anew_when_i
     assert told in str(missing)
 
     printed = command("withdraw", "withdrawn.csv", "--domain", "orders")
-    assert f"s3://{raw_bucket}/{KEY} is withdrawn, with 1 rows" in printed
-    assert "Rows changed: the next run of orders_reports builds" in printed
+    assert f"Withdrew s3://{raw_bucket}/{KEY} with 1 row." in printed
+    assert "Rows changed. The next run of orders_reports rebuilds" in printed
     assert warehouse.execute("select order_id from orders.lines").fetchall() == [("2",)]
     assert states(warehouse) == [("withdrawn", None)]
     assert operations.missing(warehouse, Scope(("orders",))) != [], "reports are out of date"
@@ -142,7 +142,7 @@ def test_an_accepted_file_keeps_its_rows_and_is_no_longer_listed_until_it_return
     s3.delete_object(Bucket=raw_bucket, Key=KEY)
     ingest(warehouse, s3)
     assert states(warehouse) == [("loaded", "noticed")]
-    assert f"The 1 rows of s3://{raw_bucket}/{KEY} stay." in command("withdraw", KEY, "--accept")
+    assert f"Accepted: orders.lines keeps 1 row of s3://{raw_bucket}/{KEY}." in command("withdraw", KEY, "--accept")
     ingest(warehouse, s3)
     assert states(warehouse) == [("loaded", "accepted")]
     (day,) = warehouse.execute("select landed_on from orders.lines").fetchone() or ()
@@ -260,7 +260,7 @@ def test_an_object_that_grows_or_goes_while_it_is_read_waits_for_the_next_run(
     assert warehouse.execute("select count(*) from waybill.rejected_file").fetchone() == (0,)
     (file,) = list_landed(s3, raw_bucket, CONTRACT, None, None)
     (gap,) = incomplete(warehouse, s3, "orders", [file.period])
-    assert gap.what == f"landed and is not loaded: {file.uri}"
+    assert gap.what == f"landed, not loaded: {file.uri}"
     deleted: Any = Changing(s3, lambda key: s3.delete_object(Bucket=raw_bucket, Key=key))
     with pytest.raises(ObjectChanged, match="deleted after it was listed"):
         receive(deleted, file, CONTRACT, tmp_path)

@@ -25,7 +25,7 @@ from waybill.contracts import Column, Contract, ContractError, RowRule, load, lo
 from waybill.contracts.custom_properties import OF_COLUMN, OF_RELATIONSHIP, OF_TABLE
 from waybill.contracts.validation import compile_query
 from waybill.intake.validate import pattern_problems
-from waybill.ops.lint import review
+from waybill.ops.lint import lint
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
 from waybill.settings import settings as project_settings
@@ -440,7 +440,7 @@ def test_a_review_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytes
     shutil.copytree(PROJECT_ROOT / "include", include)
     monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
     project_settings.cache_clear()
-    contracts, problems = review(None)
+    contracts, problems = lint(None)
     assert problems == []
     assert {contract.table for contract in contracts} == set(load_all())
     folder = include / "contracts/messaging_report"
@@ -448,7 +448,7 @@ def test_a_review_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytes
     (include / "sql/messaging/lonely.sql").write_text("select 1")
     (folder / "segment_share.yaml").write_text("a: [")
     (folder / "segment_changes.yaml").write_text("kind: Nonsense")
-    contracts, problems = review(None)
+    contracts, problems = lint(None)
     monkeypatch.undo()
     project_settings.cache_clear()
     assert [problem.split(":")[0].rsplit("/", 1)[1] for problem in problems] == [
@@ -521,7 +521,7 @@ def test_a_review_finds_what_a_load_would_stumble_over(
     path = include / "contracts/messaging/traffic.yaml"
     assert old in SOURCE
     path.write_text(SOURCE.replace(old, new))
-    _, problems = review(None)
+    _, problems = lint(None)
     monkeypatch.undo()
     project_settings.cache_clear()
     assert len(problems) == 1

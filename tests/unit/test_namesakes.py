@@ -78,4 +78,4 @@ def test_the_command_warns_apart_from_problems_and_succeeds(tmp_path: Path, monk
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
     assert "messaging: the column 'channel_id' has 2 types: bigint, 'Identifies a channel" in said
-    assert "1 warning, which do not fail the check. Give each column the same type" in said
+    assert "1 warning; warnings do not fail the check. Give each column the same type" in said

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from waybill.cli.terminal import app, console, failures_in_words, messages
+from waybill.cli.terminal import app, console, messages, report_errors
 from waybill_devtools.commands.stack import addresses
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ NOTES = {"loyal_top_customers": " (ranks are those among all customers)"}
 
 
 @app.command()
-@failures_in_words
+@report_errors
 def demo() -> None:
     """Start the stack, backfill months of messaging and days of the shop, let orders and purchases land, show it."""
     from rich.progress import (
@@ -51,7 +51,7 @@ def demo() -> None:
     )
 
     from waybill.cli import tables
-    from waybill.ops.books import summed_up
+    from waybill.ops.books import summarise
     from waybill.warehouse.connection import connect
     from waybill_devtools import demo as main_job
     from waybill_devtools.stack import Stack
@@ -93,9 +93,9 @@ def demo() -> None:
         progress.update(steps, description="done", completed=1, total=1)
     with connect(stack.database_url()) as connection:
         for outcome in outcomes:
-            tables.show(console, *_tables(connection, outcome))
+            tables.print_tables(*_tables(connection, outcome))
     for outcome in outcomes:
-        for line in [*outcome.disagreements, *map(str, summed_up(outcome.gaps))]:
+        for line in [*outcome.differences, *map(str, summarise(outcome.gaps))]:
             messages.print(line, style="red", markup=False)
         span = " to ".join(dict.fromkeys(map(str, (outcome.periods[0], outcome.periods[-1]))))
         if outcome.run_seconds is None:
@@ -104,11 +104,11 @@ def demo() -> None:
             done = f"what landed for {span} was reported {outcome.run_seconds:.0f} s after it was told"
         else:
             done = f"backfilled {span} in {outcome.run_seconds:.0f} s"
-        agreement = "differ from" if outcome.disagreements else "agree with"
+        agreement = "differ from" if outcome.differences else "agree with"
         console.print(f"{outcome.pipeline.dag_id}: {done}. The books {agreement} the answer key.")
     console.print(f"{time.monotonic() - began:.0f} s in all.\n")
     console.print(addresses(stack, outcomes[0].periods[-1]), highlight=False)
-    if any(outcome.disagreements or outcome.gaps for outcome in outcomes):
+    if any(outcome.differences or outcome.gaps for outcome in outcomes):
         raise typer.Exit(1)
 
 

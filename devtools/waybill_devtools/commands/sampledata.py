@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from waybill.cli.lookup import s3_client
-from waybill.cli.terminal import app, console, failures_in_words
+from waybill.cli.terminal import app, console, report_errors
 
 Domain = Annotated[str, typer.Option(help="Domain of the contracts.")]
 
 
 @app.command()
-@failures_in_words
+@report_errors
 def seed(
     domain: Domain = "messaging",
     last: Annotated[
@@ -26,6 +25,8 @@ def seed(
     seed: Annotated[int, typer.Option(help="Another seed gives other data.")] = 20260101,
 ) -> None:
     """Put sample files into the raw bucket, with an answer key of what is wrong with them."""
+    import boto3
+
     from waybill.errors import DataError
     from waybill.settings import settings
     from waybill_devtools.demo import PIPELINES, last_period
@@ -36,6 +37,7 @@ def seed(
         raise DataError(
             f"there is no sample data of {domain!r}; there is of {', '.join(one.domain for one in PIPELINES)}"
         )
-    files = pipeline.generate(last or last_period(s3_client(), pipeline).key, periods or pipeline.seeded, seed, scale)
-    uploaded = upload(s3_client(), settings().raw_bucket, files)
+    s3 = boto3.client("s3")
+    files = pipeline.generate(last or last_period(s3, pipeline).key, periods or pipeline.seeded, seed, scale)
+    uploaded = upload(s3, settings().raw_bucket, files)
     console.print(f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content.")

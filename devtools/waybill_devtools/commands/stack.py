@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from waybill.cli.terminal import app, console, failures_in_words, messages
+from waybill.cli.terminal import app, console, messages, report_errors
 from waybill.settings import settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@failures_in_words
+@report_errors
 def up(
     airflow: Annotated[bool, typer.Option(help="Start Airflow too, not only what it stands on.")] = True,
 ) -> None:
@@ -41,7 +41,7 @@ def up(
 
 
 @app.command()
-@failures_in_words
+@report_errors
 def down() -> None:
     """Stop every process of the embedded stack."""
     from waybill_devtools.stack import Stack
@@ -51,7 +51,7 @@ def down() -> None:
 
 
 @app.command()
-@failures_in_words
+@report_errors
 def status() -> None:
     """List the parts of the embedded stack; the exit code is 1 unless all of them run."""
     from waybill.cli import tables
@@ -64,7 +64,7 @@ def status() -> None:
             service.name, service.state, str(service.pid or ""), service.address, os.path.relpath(service.log)
         )
     if services:
-        tables.show(console, table)
+        tables.print_tables(table)
     else:
         console.print("Nothing was started yet: run `make up`.")
     if not services or any(service.state != "running" for service in services):
@@ -72,7 +72,7 @@ def status() -> None:
 
 
 @app.command()
-@failures_in_words
+@report_errors
 def env() -> None:
     """Print the environment of the embedded stack as shell commands, for `eval`."""
     from waybill_devtools.stack import Stack

@@ -1,4 +1,4 @@
-"""What commands print: tables of the books, the answers, a waybill."""
+"""The tables that commands print."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from waybill.cli.terminal import console
 from waybill.contracts import Contract
 from waybill.contracts.display import cell
 from waybill.derived.build import of_period
-from waybill.formatting import of_all, text
+from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS, imbalance
 from waybill.ops.provenance import Waybill
 from waybill.period import Period
@@ -32,7 +33,7 @@ _TEXT_WIDTH = 30
 
 
 def _table(title: str, columns: Iterable[tuple[str, bool]], text_width: int | None = None) -> Table:
-    """An empty table; each column is (heading, whether it holds numbers)."""
+    """Return an empty table; each column is (heading, whether it holds numbers)."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading, is_number in columns:
         table.add_column(
@@ -45,8 +46,8 @@ def _table(title: str, columns: Iterable[tuple[str, bool]], text_width: int | No
     return table
 
 
-def show(console: Console, *tables: Table) -> None:
-    """Print tables in their full width: a narrow terminal wraps lines, but no digit is lost."""
+def print_tables(*tables: Table, console: Console = console) -> None:
+    """Print tables in their full width, so that a narrow terminal wraps lines and cuts no digits."""
     for table in tables:
         natural = Measurement.get(console, console.options.update(max_width=1000), table).maximum
         wide = Console(width=max(natural, console.width), file=console.file, force_terminal=console.is_terminal)
@@ -57,13 +58,16 @@ _MANY_PERIODS = 24
 
 
 def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[Period]) -> Table:
-    """The books of a domain per period and dataset, their total and whether they balance; many periods become one."""
+    """Return the books of a domain by period and dataset, with totals and balances.
+
+    More than 24 periods are summed up.
+    """
     keys = {period.start: period.key for period in periods}
     if len(periods) > _MANY_PERIODS:
         rows = _summed(rows)
         keys = dict.fromkeys((row["period"] for row in rows), f"{periods[0]} to {periods[-1]}")
     table = _table(
-        f"{domain.capitalize()}: every row is accounted for (rows in = the sum of the seven beside it)",
+        f"{domain.capitalize()}: every row is accounted for (rows in = the sum of the other counts)",
         [
             ("period", False),
             ("dataset", False),
@@ -89,7 +93,7 @@ def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[P
 
 
 def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each dataset, of the first period."""
+    """Return one row for each dataset, with the first period."""
     sums: dict[str, dict[str, Any]] = {}
     for row in rows:
         found = sums.setdefault(
@@ -101,7 +105,7 @@ def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def report_table(connection: Connection, contract: Contract, period: Period, limit: int = 5, note: str = "") -> Table:
-    """The first rows of a report for a period; the title ends with the note."""
+    """Return the first rows of a report for a period; the note is appended to the title."""
     shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
     order = [name for name in contract.names if name.endswith("_rank")] or contract.key
     rows = (
@@ -129,7 +133,7 @@ def report_table(connection: Connection, contract: Contract, period: Period, lim
 
 
 def waybill_tables(waybill: Waybill) -> list[Table]:
-    """The chain behind a report: what built it, its checks, its files."""
+    """Return the tables of a waybill: what built the report, its checks, its source files and their warnings."""
     head = _table(f"Waybill of {waybill.report}, {waybill.period}", [("", False), ("", False)])
     head.show_header = False
     for label, value in (
@@ -145,7 +149,7 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
     if waybill.unpublished:
         head.add_row("", f"[red]{waybill.unpublished}[/]")
     if waybill.is_outdated:
-        head.add_row("", "[red]out of date: what it rests on has changed since; the books below are those of today[/]")
+        head.add_row("", "[red]out of date: its inputs have changed since; the books below are current[/]")
     checks = _table("Checks", [("check", False), ("observed", True), ("must be", False), ("result", False)])
     for check in waybill.checks:
         result = "[green]passed[/]" if check["passed"] else f"[red]{check['severity']}[/]"
@@ -156,7 +160,7 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
             result,
         )
     files = _table(
-        f"Rests on {len(waybill.files)} files",
+        f"Built from {count(len(waybill.files), 'file')}",
         [
             ("file", False),
             ("version", False),
@@ -185,15 +189,15 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
 def quarantine_tables(
     dataset: str, counts: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]], total: int
 ) -> list[Table]:
-    """Open rejects of a dataset by reason, and some of them by file and record."""
+    """Return the open rows in quarantine of a dataset by reason, and some of them by file and record."""
     reasons = _table(
-        f"{dataset}: {text(total)} open rows by reason; a row may have several",
+        f"{dataset}: {count(total, 'open row')} by reason (a row may have several reasons)",
         [("reason", False), ("rows", True), ("files", True)],
     )
     for reason, number, files in counts:
         reasons.add_row(reason, text(number), text(files))
     records = _table(
-        f"{of_all(len(rows), total)} rows, those of the newest files first",
+        f"{of_all(len(rows), total)} rows, newest files first",
         [("file id", True), ("file", False), ("record", True), ("reasons", False), ("contract", False)],
     )
     for file_id, key, record, why, version in rows:
@@ -202,10 +206,10 @@ def quarantine_tables(
 
 
 def conflicts_table(contract: Contract, versions: Sequence[Version], keys: int) -> Table:
-    """What files of the same period say of the keys about which they disagree, and which row counts."""
+    """Return the values of each file for the keys on which files of one period disagree, and which file counts."""
     listed = len({(version.period, version.key) for version in versions})
     table = _table(
-        f"{contract.table}: {of_all(listed, keys)} keys about which files of the same {contract.cadence} disagree",
+        f"{contract.table}: {of_all(listed, keys)} keys on which files of the same {contract.cadence} disagree",
         [("period", False), ("key", False), ("file id", True), ("file", False), ("counts", False), ("values", False)],
     )
     for version in versions:
@@ -216,7 +220,7 @@ def conflicts_table(contract: Contract, versions: Sequence[Version], keys: int) 
 
 
 def replay_table(replayed: Sequence[Replayed]) -> Table:
-    """What a replay did, file by file."""
+    """Return the outcome of a replay for each file."""
     table = _table(
         "Replayed",
         [("period", False), ("file", False), ("tried", True), *((name, True) for name in COUNTS[1:])],
@@ -228,42 +232,39 @@ def replay_table(replayed: Sequence[Replayed]) -> Table:
 
 
 def alerts_text(rows: Sequence[tuple[Any, ...]], deliveries: Mapping[Any, Sequence[str]], total: int) -> Text:
-    """Alerts (DAG, run, kind, when, message), newest first: over which channels each went out, and what it says.
-
-    Last it says how many of all (`total`) they are.
-    """
-    lines = Text() if rows else Text("No alert was raised.")
+    """Return alerts (DAG, run, kind, time, message) with their delivery states, and how many of `total` are listed."""
+    lines = Text() if rows else Text("There are no alerts.")
     for dag_id, run_id, kind, raised_at, message in rows:
-        sent = "; ".join(deliveries[(dag_id, run_id, kind)]) or "sent over nothing: no channel has a connection"
+        sent = "; ".join(deliveries[(dag_id, run_id, kind)]) or "not sent: no channel has a connection"
         lines.append(f"{raised_at:%Y-%m-%d %H:%M %Z}  {kind}, {sent}\n", "bold").append(f"{message}\n\n")
     if len(rows) < total:
-        lines.append(f"{of_all(len(rows), total)}, the newest first: --limit shows more.\n")
+        lines.append(f"{of_all(len(rows), total)} alerts, newest first; --limit lists more.\n")
     return lines
 
 
-def dry_run_table(proposed: Contract, trials: Sequence[FileDryRun]) -> Table:
-    """What a proposed contract would do to each file."""
+def dry_run_table(proposed: Contract, results: Sequence[FileDryRun]) -> Table:
+    """Return what a proposed contract would change for each file."""
     table = _table(
-        f"{proposed.table} {proposed.version}: rows that it rejects and today's contract accepts",
+        f"{proposed.table} {proposed.version}: rows that it rejects and the current contract accepts",
         [("file", False), ("rows", True), ("newly rejected", True), ("newly accepted", True), ("why", False)],
     )
-    for trial in trials:
-        why = trial.refusal or "; ".join(
-            f"{reason} {number} (records {', '.join(map(str, trial.examples[reason]))})"
-            for reason, number in trial.reasons.most_common()
+    for result in results:
+        why = result.refusal or "; ".join(
+            f"{reason} {number} (records {', '.join(map(str, result.examples[reason]))})"
+            for reason, number in result.reasons.most_common()
         )
         table.add_row(
-            trial.key,
-            text(trial.rows),
-            "all" if trial.is_newly_refused else text(trial.newly_rejected),
-            text(trial.newly_accepted),
+            result.key,
+            text(result.rows),
+            "all" if result.is_newly_refused else text(result.newly_rejected),
+            text(result.newly_accepted),
             why,
         )
     table.add_section()
     table.add_row(
         "total",
-        text(sum(trial.rows for trial in trials)),
-        text(sum(trial.rows if trial.is_newly_refused else trial.newly_rejected for trial in trials)),
-        text(sum(trial.newly_accepted for trial in trials)),
+        text(sum(result.rows for result in results)),
+        text(sum(result.rows if result.is_newly_refused else result.newly_rejected for result in results)),
+        text(sum(result.newly_accepted for result in results)),
     )
     return table

@@ -1,4 +1,4 @@
-"""The terminal: the application that commands join, where they print, and how they fail."""
+"""The Typer application, its consoles and its error handling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 console = Console()
-# Progress and errors do not belong in what a script reads.
+# Progress and errors go to standard error, so that scripts can read standard output.
 messages = Console(stderr=True)
 
 P = ParamSpec("P")
@@ -23,8 +23,13 @@ def main() -> None:
     """Waybill: audited tables and reports from files in S3."""
 
 
-def failures_in_words(command: Callable[P, R]) -> Callable[P, R]:
-    """A command that ends with a message and exit code 1, not a traceback, when something expected goes wrong."""
+def print_line(text: str, style: str | None = None) -> None:
+    """Print text on standard output as it is: no markup, no highlighting, lines of any width."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def report_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the expected errors of a command into a message and exit code 1."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -38,9 +43,9 @@ def failures_in_words(command: Callable[P, R]) -> Callable[P, R]:
         except (CommandFailed, DataError) as error:
             text = str(error)
         except OperationalError as error:
-            text = f"The warehouse does not answer; locally, `make up` starts it: {error}"
+            text = f"The warehouse does not answer. On the embedded stack, run `make up`. Cause: {error}"
         except EndpointConnectionError as error:
-            text = f"S3 does not answer; locally, `make up` starts it: {error}"
+            text = f"S3 does not answer. On the embedded stack, run `make up`. Cause: {error}"
         messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 

@@ -1,11 +1,11 @@
-"""The books of a domain, and whether every period that should be there is there."""
+"""The reconciliation (books) of a domain: the sums for each period, and the gaps that make a period incomplete."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
@@ -15,21 +15,24 @@ from waybill.contracts import Contract, load_domain
 from waybill.derived.build import report_contracts
 from waybill.derived.refresh import out_of_date
 from waybill.intake.landing import list_objects, pending
-from waybill.intake.ledger import COUNTS, sums_sql
+from waybill.intake.ledger import sums_sql
 from waybill.intake.withdrawal import LoadedFile, gone_files, noticed
 from waybill.period import Period
 from waybill.settings import settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 NOTHING = "nothing was loaded or built"
-OUT_OF_DATE = "out of date: what it rests on has changed since it was built"
-UNAPPROVED = "waits for an approval, or was refused one"
-REFUSED, NOT_LOADED, CHECK_FAILED = "was refused: ", "landed and is not loaded: ", "check "
-"""What a gap begins with that names a reason, a file or a check."""
+OUT_OF_DATE = "out of date: its inputs have changed since it was built"
+UNAPPROVED = "waits for approval, or was not approved"
+REJECTED, NOT_LOADED, CHECK_FAILED = "rejected: ", "landed, not loaded: ", "check "
+"""Prefixes of gaps that go on with a reason, a file or a check."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Why a period is not complete, and the dataset or report that it is about."""
+    """One reason why a period of a dataset or report is incomplete."""
 
     period: Period
     subject: str
@@ -40,36 +43,36 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """What a dataset or report lacks, in one period or several."""
+class GapSummary:
+    """One reason why a dataset or report is incomplete, with all its periods."""
 
     subject: str
     what: str
     periods: list[Period]
-    """In order."""
+    """In ascending order."""
 
     @property
-    def which(self) -> str:
-        """The periods; of many only the first and the last ones, and how many they are."""
+    def listed_periods(self) -> str:
+        """The periods; of more than six, only the first three, the last two and their number."""
         if len(self.periods) <= 6:
             return ", ".join(map(str, self.periods))
         first, last = (", ".join(map(str, some)) for some in (self.periods[:3], self.periods[-2:]))
         return f"{first}, …, {last} ({len(self.periods)})"
 
     def __str__(self) -> str:
-        return f"{self.which} {self.subject}: {self.what}"
+        return f"{self.listed_periods} {self.subject}: {self.what}"
 
 
-def summed_up(found: Iterable[Gap]) -> list[Missing]:
-    """The gaps by what is lacking, in order of dataset or report."""
+def summarise(found: Iterable[Gap]) -> list[GapSummary]:
+    """Group gaps by dataset or report and reason, in this order."""
     by_subject: dict[tuple[str, str], list[Period]] = {}
     for gap in sorted(found, key=lambda gap: (gap.period.cadence, gap.period.start)):
         by_subject.setdefault((gap.subject, gap.what), []).append(gap.period)
-    return [Missing(subject, what, periods) for (subject, what), periods in sorted(by_subject.items())]
+    return [GapSummary(subject, what, periods) for (subject, what), periods in sorted(by_subject.items())]
 
 
 def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> list[dict[str, Any]]:
-    """Per period and dataset the files that count and the sum of their books, in order of period."""
+    """Return the number of files that count and the sums of their books, by period and dataset."""
     starts = [period.start for period in periods]
     return (
         connection.cursor(row_factory=dict_row)
@@ -89,12 +92,11 @@ def balances(connection: Connection, domain: str, periods: Iterable[Period]) -> 
     )
 
 
-def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[Period]) -> list[Gap]:
-    """All that keeps consecutive periods of a domain from being complete, whatever the scheduler says.
+def incomplete(connection: Connection, s3: S3Client, domain: str, periods: Sequence[Period]) -> list[Gap]:
+    """Return every gap in consecutive periods of a domain, independently of the scheduler.
 
-    Besides `known_gaps` these are files that landed and are not loaded, and loaded files that are gone from the bucket.
-    Objects whose folders name no period are among them whichever periods are asked for, each in the period in which it
-    landed. `s3` is a boto3 client.
+    Adds to `known_gaps` the files that landed and are not loaded, and the loaded files that are gone from the bucket.
+    Objects whose folders name no period are always included, with the period in which they landed.
     """
     datasets = load_domain(domain)
     found = known_gaps(connection, domain, periods)
@@ -103,10 +105,10 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
         within = (None, None) if contract.lands_any_time else (periods[0], periods[-1])
         listing = list_objects(s3, settings().raw_bucket, contract, *within)
         found += _gone(contract, gone_files(connection, contract, listing, periods[0], periods[-1]))
-        found += [Gap(one.file.period, contract.table, f"{REFUSED}{one.message}") for one in listing.misplaced]
+        found += [Gap(one.file.period, contract.table, f"{REJECTED}{one.message}") for one in listing.misplaced]
         landed = [file for file in listing.landed if periods[0] <= file.period <= periods[-1]]
         for file in pending(connection, contract, landed):
-            refusal = connection.execute(
+            rejection = connection.execute(
                 """
                 select message
                 from waybill.rejected_file
@@ -116,13 +118,13 @@ def incomplete(connection: Connection, s3: Any, domain: str, periods: Sequence[P
                 """,
                 (file.key, file.etag),
             ).fetchone()
-            said = f"{REFUSED}{refusal[0]}" if refusal else f"{NOT_LOADED}{file.uri}"
-            found.append(Gap(file.period, contract.table, said))
+            what = f"{REJECTED}{rejection[0]}" if rejection else f"{NOT_LOADED}{file.uri}"
+            found.append(Gap(file.period, contract.table, what))
     return found
 
 
-def warned_checks(connection: Connection, domain: str, periods: Sequence[Period]) -> list[Missing]:
-    """The checks of severity warning that do not hold for consecutive periods of a domain, with what they observed."""
+def failed_warnings(connection: Connection, domain: str, periods: Sequence[Period]) -> list[GapSummary]:
+    """Return the failed checks of severity warning in consecutive periods of a domain, with their observed values."""
     contracts = [*load_domain(domain).values(), *report_contracts(domain).values()]
     wanted = _wanted(contracts, periods)
     rows = connection.execute(
@@ -133,11 +135,11 @@ def warned_checks(connection: Connection, domain: str, periods: Sequence[Period]
         (sorted({name for name, _ in wanted}), sorted({period.start for _, period in wanted})),
     ).fetchall()
     found = [Gap(Period.of(cadence, start), subject, what) for subject, cadence, start, what in rows]
-    return summed_up(gap for gap in found if (gap.subject, gap.period) in wanted)
+    return summarise(gap for gap in found if (gap.subject, gap.period) in wanted)
 
 
 def noticed_gaps(connection: Connection, domain: str) -> list[Gap]:
-    """The loaded files of a domain that runs noticed to be gone from the bucket, of any period."""
+    """Return a gap for each loaded file of a domain that a run found to be gone from the bucket, of any period."""
     datasets = {contract.table: contract for contract in load_domain(domain).values()}
     files = noticed(connection, domain)
     return [gap for table in datasets for gap in _gone(datasets[table], [f for f in files if f.dataset == table])]
@@ -148,7 +150,7 @@ def _gone(contract: Contract, files: Iterable[LoadedFile]) -> list[Gap]:
 
 
 def known_gaps(connection: Connection, domain: str, periods: Sequence[Period]) -> list[Gap]:
-    """What the warehouse knows to be missing or out of date in consecutive periods of a domain."""
+    """Return what is missing or out of date in consecutive periods of a domain, as far as the warehouse knows."""
     datasets = load_domain(domain)
     expected = expected_periods(connection, datasets.values(), periods)
     found = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], expected)
@@ -161,7 +163,7 @@ def known_gaps(connection: Connection, domain: str, periods: Sequence[Period]) -
 
 
 def expected_periods(connection: Connection, datasets: Iterable[Contract], periods: Sequence[Period]) -> list[Period]:
-    """Those of the periods for which there must be something: where files land at any time, those with a file."""
+    """Return the periods that must have data: all of them, or those with a file if files land at any time."""
     anytime = [contract.table for contract in datasets if contract.lands_any_time]
     if not anytime:
         return [*periods]
@@ -176,12 +178,12 @@ def expected_periods(connection: Connection, datasets: Iterable[Contract], perio
 
 
 def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequence[Period]) -> list[Gap]:
-    """What is missing for the periods to be complete: read from the warehouse, whatever the scheduler says.
+    """Return missing files, missing reports and failed checks of consecutive periods, read from the warehouse.
 
-    Looks for a file of every dataset in each period (unless its files land at any time), for every report in each
-    period of its own cadences that holds the last day of one of them, and for checks that failed.
+    Every dataset needs a file in each period, unless its files land at any time. Every report needs rows for each
+    period of its own cadences that contains the last day of one of the periods.
     """
-    # No period waits for a file that lands at any time.
+    # A file that lands at any time is expected in no period.
     wanted = _wanted((contract for contract in contracts if not contract.lands_any_time), periods)
     starts = sorted({period.start for _, period in wanted})
     found = connection.execute(
@@ -215,53 +217,10 @@ def gaps(connection: Connection, contracts: Iterable[Contract], periods: Sequenc
 
 
 def _wanted(contracts: Iterable[Contract], periods: Sequence[Period]) -> set[tuple[str, Period]]:
-    """Each table with each period of its own cadences that holds the last day of one of the periods."""
+    """Pair each table with the periods of its own cadences that contain the last day of one of the periods."""
     return {
         (contract.table, Period.of(cadence, period.end - timedelta(days=1)))
         for contract in contracts
         for cadence in contract.cadences
         for period in periods
     }
-
-
-def disagreements(connection: Connection, answer_key: dict[str, Any]) -> list[str]:
-    """Where the books of the files differ from an answer key, which knows what was planted; empty if nowhere.
-
-    Only files in the ledger are compared, with their books before any replay. `rejected` is compared
-    record by record with the reasons, which a replay leaves as they were when it admits the row.
-    """
-    rows = (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            """
-            select
-              f.*,
-              coalesce(jsonb_agg(jsonb_build_object(
-                'record', q.record, 'reasons', q.reasons, 'resolved_as', q.resolved_as
-              ) order by q.record) filter (where q.record is not null), '[]') as rejects
-            from waybill.load_file as f
-            left join waybill.quarantine as q on f.file_id = q.file_id
-            where f.status = 'loaded'
-            group by f.file_id
-            """
-        )
-        .fetchall()
-    )
-    files = {row["object_key"]: row for row in rows}
-    found = []
-    for expected in answer_key["files"]:
-        file = files.get(expected["key"])
-        if file is None:
-            continue
-        for reject in file["rejects"]:
-            if reject["resolved_as"]:
-                file["rejected"] += 1
-                file[reject["resolved_as"]] -= 1
-        for count in COUNTS:
-            wanted = len(expected[count]) if count == "rejected" else expected[count]
-            if file[count] != wanted:
-                found.append(f"{expected['key']}: {count} is {file[count]}, planted were {wanted}")
-        reasons = {reject["record"]: sorted(reject["reasons"]) for reject in file["rejects"]}
-        if reasons != {entry["record"]: sorted(entry["reasons"]) for entry in expected["rejected"]}:
-            found.append(f"{expected['key']}: the rejected records or their reasons differ from the planted ones")
-    return found

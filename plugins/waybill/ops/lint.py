@@ -1,4 +1,4 @@
-"""What is wrong with the project's contracts and SQL files: all of it at once, before anything runs."""
+"""Find every problem of the project's contracts and SQL files before anything runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from waybill.contracts.domains import dags_folder, functions_of
 from waybill.contracts.locations import report_files, report_schema, star_schema
 from waybill.intake.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
-from waybill.ops.sql_lint import review_sql
+from waybill.ops.sql_lint import lint_sql
 from waybill.settings import settings
 from waybill.warehouse.evolution import is_changed_version
 
 
-def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
-    """The contracts that are valid, and every problem; with a connection, also those that the warehouse finds.
+def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
+    """Return the valid contracts, and every problem.
 
-    It knows which contracts changed without another version, and plans the SQL of derived tables and of checks.
+    With a connection, also finds contracts that changed without a new version, and plans the SQL of derived tables and
+    checks in the warehouse.
     """
     contracts, problems, unread = [], [], set()
     for path in sorted((settings().include_dir / "contracts").glob("*/*.yaml")):
@@ -31,10 +32,12 @@ def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
             continue
         contracts.append(contract)
         if contract.domain != path.parent.name:
-            problems.append(f"{path}: its domain is {contract.domain!r}, so its folder must be, too")
+            problems.append(
+                f"{path}: its domain is {contract.domain!r}, so it belongs in the folder {contract.domain}/"
+            )
         if connection and is_changed_version(connection, contract):
             problems.append(
-                f"{path}: has changed since it was applied and is still version {contract.version}: raise it"
+                f"{path}: has changed since it was applied and is still version {contract.version}: raise the version"
             )
     whole = []
     for domain in sorted({contract.domain for contract in contracts if contract.is_dataset}):
@@ -42,15 +45,15 @@ def review(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         if domain not in unread:
             problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
         schemas = {domain, star_schema(domain), report_schema(domain)}
-        if not schemas & unread:  # else SQL may name a table whose contract cannot be read
+        if not schemas & unread:  # otherwise SQL may name a table whose contract is invalid
             whole += [one for one in contracts if one.domain in schemas]
     if connection:
-        problems += review_sql(connection, whole)
+        problems += lint_sql(connection, whole)
     return contracts, problems
 
 
 def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
-    """What a load of a domain's datasets would stumble over: what they refer to, rules that cannot be computed."""
+    """Return what would stop a load of a domain's datasets: broken references, and rules that cannot be computed."""
     try:
         references(next(iter(contracts.values())).domain)
     except ContractError as error:
@@ -72,7 +75,7 @@ def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
 
 
 def _of_headers(contract: Contract) -> list[str]:
-    """Spellings of a header that several columns have."""
+    """Return the header spellings that match several columns."""
     columns: dict[str, list[str]] = {}
     for column in contract.delivered_columns:
         for spelling in {normalise(one) for one in (*column.spellings, column.name)}:
@@ -85,7 +88,7 @@ def _of_headers(contract: Contract) -> list[str]:
 
 
 def _of_reference(contract: Contract, column: Column, contracts: Mapping[str, Contract]) -> list[str]:
-    """What is wrong with a column's reference to another dataset."""
+    """Return what is wrong with a column's reference to another dataset."""
     dataset, name = column.reference or ("", "")
     target = contracts.get(dataset)
     kind = next((one.physical_type for one in target.columns if one.name == name), None) if target else None
@@ -99,7 +102,7 @@ def _of_reference(contract: Contract, column: Column, contracts: Mapping[str, Co
 
 
 def _without_counterpart(domain: str) -> list[str]:
-    """SQL files of a domain that have no contract, and contracts of what nothing computes."""
+    """Return the SQL files of a domain without a contract, and the contracts without SQL or a function."""
     problems, functions = [], functions_of(domain)
     for schema, folder in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
         texts = {path.stem: path for path in report_files(folder)}

@@ -1,4 +1,4 @@
-"""The waybill of a number: which code, which SQL, which files and rows it rests on."""
+"""The waybill of a report: the code, SQL, source files and checks behind its numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from waybill.period import ALL_TIME, Period
 
 @dataclass(frozen=True)
 class Waybill:
-    """Where a report's numbers of one period come from."""
+    """The provenance of one period of a report."""
 
     report: str
     period: Period
@@ -31,23 +31,23 @@ class Waybill:
     run_id: str | None
     built_at: datetime
     inputs: list[str]
-    """The tables that its SQL reads, where periods are rebuilt by the changes of tables."""
+    """The tables that its SQL reads, for reports that are rebuilt when these tables change."""
     is_outdated: bool
-    """Whether what it rests on has changed since it was built: the files' books are those of today."""
+    """Whether its inputs have changed since it was built. The books of the files are always current."""
     files: list[dict[str, Any]]
     checks: list[dict[str, Any]]
     unpublished: str
-    """Why these numbers are not published, like `waits for approval, not published`; empty if they are."""
+    """Why these numbers are not published, such as `waits for approval, not published`; empty if they are."""
 
 
 BUILT_LAST = sql.SQL("waybill.publication")
 
 
 def trace(connection: Connection, report: str, period: Period, heads: sql.Composable = BUILT_LAST) -> Waybill:
-    """The waybill of a report (`messaging_report.top_customers` or just its name) for a period.
+    """Return the waybill of a report (`messaging_report.top_customers` or only its name) for a period.
 
-    `heads` is where to look for what is known of its content: by default of the one built last. Raises `DataError` if
-    the report was never built for the period.
+    `heads` is the table with the record of its content: by default the newest build. Raises `DataError` if the report
+    was never built for the period.
     """
     cursor = connection.cursor(row_factory=dict_row)
     query = sql.SQL(
@@ -56,7 +56,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
     ).format(heads)
     head = cursor.execute(query, {"name": report, "cadence": period.cadence, "period": period.start}).fetchone()
     if head is None:
-        raise DataError(f"{report} was not built for {period}; {_built(connection, report)}")
+        raise DataError(f"{report} was not built for {period}; {_builds(connection, report)}")
     files = cursor.execute(
         "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, "
         "unchanged, rejected, duplicate, stale, filtered, contract_version, loaded_at, array("
@@ -70,7 +70,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
         "select check_name, severity, observed, operator, threshold, passed from waybill.check_result "
         "where subject = %(report)s and cadence = %(cadence)s and period = %(period)s and exists (select "
         "from waybill.publication as p where (p.report, p.cadence, p.period, p.content_sha256) = "
-        "(%(report)s, %(cadence)s, %(period)s, %(content)s)) order by check_name",  # checks are of the newest content
+        "(%(report)s, %(cadence)s, %(period)s, %(content)s)) order by check_name",  # checks describe the newest content
         {
             "report": head["report"],
             "cadence": period.cadence,
@@ -95,11 +95,11 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
     )
 
 
-_PERIODS_NAMED = 8
+_PERIODS_LISTED = 8
 
 
 def periods_built(connection: Connection, report: str) -> list[tuple[list[Period], int]]:
-    """For each cadence (the newest periods that a report was built for, newest first; how many there are in all)."""
+    """Return for each cadence (the newest periods of a report, newest first; the number of all its periods)."""
     rows = connection.execute(
         """
         select cadence, array_agg(period order by period desc) as periods
@@ -111,29 +111,29 @@ def periods_built(connection: Connection, report: str) -> list[tuple[list[Period
         (report,),
     ).fetchall()
     return [
-        ([ALL_TIME if cadence == "all" else Period.of(cadence, day) for day in days[:_PERIODS_NAMED]], len(days))
+        ([ALL_TIME if cadence == "all" else Period.of(cadence, day) for day in days[:_PERIODS_LISTED]], len(days))
         for cadence, days in rows
     ]
 
 
-def built_in_words(built: Sequence[tuple[list[Period], int]]) -> str:
-    """The periods of each cadence, newest first, and of many how many there are."""
+def format_periods(built: Sequence[tuple[list[Period], int]]) -> str:
+    """Return the periods of each cadence as text, with their number if not all are listed."""
     return "; ".join(
         f"{', '.join(map(str, periods))}{f', … ({total})' if total > len(periods) else ''}" for periods, total in built
     )
 
 
 def newest_period(connection: Connection, report: str) -> Period:
-    """The newest period that a report was built for. Raises `DataError` if there is none."""
+    """Return the newest period of a report. Raises `DataError` if it was never built."""
     built = periods_built(connection, report)
     if not built:
-        raise DataError(f"{report} was not built; {_built(connection, report)}")
+        raise DataError(f"{report} was not built; {_builds(connection, report)}")
     return built[0][0][0]
 
 
-def _built(connection: Connection, report: str) -> str:
-    """For which periods the report was built, the newest of them; or which reports were at all."""
+def _builds(connection: Connection, report: str) -> str:
+    """Return as text the newest periods of a report; if there are none, the reports that were built."""
     if built := periods_built(connection, report):
-        return f"it was for {built_in_words(built)}"
+        return f"it was built for {format_periods(built)}"
     known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
-    return f"reports that were: {', '.join(row[0] for row in known) or 'none'}"
+    return f"reports that were built: {', '.join(row[0] for row in known) or 'none'}"

@@ -1,56 +1,61 @@
-"""The commands that bring what is incomplete up to date."""
+"""The commands that complete incomplete periods."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from psycopg import Connection
 
 from waybill.contracts import Contract, load_domain
-from waybill.contracts.domains import dag_of
+from waybill.contracts.domains import dag_of, existing_dag_of, without_dag
 from waybill.contracts.locations import star_schema
 from waybill.formatting import count
-from waybill.ops.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REFUSED, UNAPPROVED, Missing
+from waybill.ops.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REJECTED, UNAPPROVED, GapSummary
 from waybill.period import Period
+from waybill.warehouse.connection import one_row
 
 
-def remedies(domain: str, lacking: Iterable[Missing], asked: Sequence[Period]) -> list[str]:
-    """What to do about all that a domain lacks in the periods that were asked for: a line for each command, once."""
-    lacking = [*lacking]
+def remedies(domain: str, gaps: Iterable[GapSummary], asked: Sequence[Period]) -> list[str]:
+    """Return the steps that complete the gaps of a domain in the periods that were asked for, each once."""
+    gaps = [*gaps]
     datasets = {contract.table: contract for contract in load_domain(domain).values()}
-    without_file = {
-        period for one in lacking if one.subject in datasets and one.what == NOTHING for period in one.periods
-    }
+    without_file = {period for one in gaps if one.subject in datasets and one.what == NOTHING for period in one.periods}
     complete = [period for period in asked if period not in without_file]
     lines: dict[str, list[Period]] = {}
-    for one in lacking:
+    for one in gaps:
         contract = datasets.get(one.subject)
         if contract and one.what == NOTHING:
-            lines[_landing(contract, one.periods)] = []
-        elif contract and one.what.startswith(REFUSED):
-            lines.setdefault("Mend the refused files and let them land again. Then {}", []).extend(one.periods)
+            lines[_drop_command(contract, one.periods)] = []
+        elif contract and one.what.startswith(REJECTED):
+            lines.setdefault("Correct the rejected files and upload them again. Then run: {}", []).extend(one.periods)
         elif contract and one.what.startswith(NOT_LOADED):
             lines.setdefault("{}", []).extend(one.periods)
         elif one.what in (NOTHING, OUT_OF_DATE):
             lines.setdefault("{}", []).extend(_periods_to_run(domain, one.periods, complete))
         elif one.what == UNAPPROVED:
-            text = "Answer in Airflow under Browse, Required Actions; to be asked again {}"
+            text = "Answer in Airflow under Browse → Required Actions. To be asked again, run: {}"
             lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, complete))
         elif one.what.startswith(CHECK_FAILED):
-            text = "Mend the data that the failed checks are about and let it land again. Then {}"
+            text = "Correct the data on which the checks failed and upload it again. Then run: {}"
             lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, complete))
-    return [text.replace("{}", _run(domain, periods)) for text, periods in lines.items() if periods or "{}" not in text]
+    return [
+        text.replace("{}", _run_command(domain, periods))
+        for text, periods in lines.items()
+        if periods or "{}" not in text
+    ]
 
 
-def _landing(contract: Contract, periods: Sequence[Period]) -> str:
-    """How the first file that lacks lands, and for how many other periods one does."""
+def _drop_command(contract: Contract, periods: Sequence[Period]) -> str:
+    """Return the command that uploads the first missing file, and for how many more periods a file is missing."""
     command = f"waybill drop FILE --domain {contract.domain} --dataset {contract.name} --period {periods[0]}"
-    others = len(periods) - 1
-    more = f", and a file for {count(others, f'more {periods[0].cadence}')}" if others else ""
-    return f"{command}{more}"
+    others = count(len(periods) - 1, f"more {periods[0].cadence}")
+    return command if len(periods) == 1 else f"{command}, and a file for {others}"
 
 
 def _periods_to_run(domain: str, periods: Sequence[Period], complete: Sequence[Period]) -> Sequence[Period]:
-    """The periods whose runs build reports anew; where a run builds all that is out of date, the newest one."""
+    """Return the periods to run: the newest if one run builds everything that is out of date, else all of them."""
     if load_domain(star_schema(domain)) or _lands_any_time(domain):
         return complete[-1:] or periods[-1:]
     return periods
@@ -60,8 +65,8 @@ def _lands_any_time(domain: str) -> bool:
     return any(contract.lands_any_time for contract in load_domain(domain).values())
 
 
-def _run(domain: str, periods: Iterable[Period]) -> str:
-    """The command that runs the domain's DAG for some periods, and those between them."""
+def _run_command(domain: str, periods: Iterable[Period]) -> str:
+    """Return the command that runs the domain's DAG from the first to the last of the periods."""
     dag, wanted = dag_of(domain), sorted(set(periods))
     if not wanted:
         return ""
@@ -75,3 +80,19 @@ def _run(domain: str, periods: Iterable[Period]) -> str:
     if first != last:
         conf["last_day"] = last.key
     return f"airflow dags trigger {dag} -c '{json.dumps(conf)}'"
+
+
+def how_to_rebuild(connection: Connection, contract: Contract, first: Period, what: str) -> str:
+    """Return how to rebuild the reports that use rows of a dataset which changed (`what`) from a period on."""
+    dag_id = existing_dag_of(contract.domain)
+    if dag_id is None:
+        return f"{what} in {first} and later. {without_dag(contract.domain)}"
+    if contract.cadence != "month":
+        return f"{what}. The next run of {dag_id} rebuilds everything that uses them."
+    (newest,) = one_row(connection, "select max(period) from waybill.load_file where dataset = %s", (contract.table,))
+    last_day = Period.of(contract.cadence, newest).end - timedelta(days=1)
+    return (
+        f"{what} in {first} and later. To rebuild the reports that use them, run:\n"
+        f"airflow backfill create --dag-id {dag_id} --from-date {first.start} "
+        f"--to-date {last_day} --reprocess-behavior completed"
+    )

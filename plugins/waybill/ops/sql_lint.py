@@ -47,7 +47,7 @@ class _RefusedSql(Exception):
     """PostgreSQL refuses a statement; the text says why and in which of its lines."""
 
 
-def review_sql(connection: Connection, contracts: Sequence[Contract]) -> list[str]:
+def lint_sql(connection: Connection, contracts: Sequence[Contract]) -> list[str]:
     """Every problem of the SQL of derived tables and of checks, by file; nothing in the warehouse is changed.
 
     Raises `psycopg.Error` if the tables cannot be made, say for want of a privilege.

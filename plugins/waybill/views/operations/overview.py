@@ -20,7 +20,7 @@ from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
 from waybill.intake.ledger import imbalance, sums_sql
 from waybill.ops import alert_delivery
-from waybill.ops.books import Gap, Missing, known_gaps, noticed_gaps, summed_up
+from waybill.ops.books import Gap, GapSummary, known_gaps, noticed_gaps, summarise
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.views import catalog
@@ -277,7 +277,7 @@ def warnings(connection: Connection, scope: Scope) -> tuple[list[FileWarning], i
     return file_warnings.newest(connection, scope.datasets, scope.run_id, WARNINGS)
 
 
-def missing(connection: Connection, scope: Scope) -> list[Missing]:
+def missing(connection: Connection, scope: Scope) -> list[GapSummary]:
     """What is not there, or out of date, in the newest periods that a dataset of the domain was loaded for.
 
     It is what `waybill books` says, but for files that landed and are not loaded: only the bucket knows of them. Loaded
@@ -288,7 +288,7 @@ def missing(connection: Connection, scope: Scope) -> list[Missing]:
         if periods := _periods(connection, domain):
             found += known_gaps(connection, domain, periods)
         found += noticed_gaps(connection, domain)
-    return summed_up(found)
+    return summarise(found)
 
 
 def _periods(connection: Connection, domain: str) -> list[Period]:

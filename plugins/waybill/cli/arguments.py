@@ -1,22 +1,25 @@
-"""Which dataset or domain the arguments of a command name."""
+"""What the arguments of commands name: datasets and domains."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waybill.warehouse import LARGEST_INTEGER
 
 if TYPE_CHECKING:
     from waybill.contracts import Contract
 
-
-def s3_client() -> Any:
-    """A client by the environment's settings."""
-    import boto3
-
-    return boto3.client("s3")
+Dataset = Annotated[str, typer.Argument(help="A dataset, such as traffic or messaging.traffic.")]
+Domain = Annotated[
+    str | None, typer.Option("--domain", help="Domain. Needed only if the other arguments are ambiguous.")
+]
+Limit = Annotated[int, typer.Option(help="Largest number of entries to list.", min=1, max=LARGEST_INTEGER)]
 
 
 def datasets_of(domain: str) -> dict[str, Contract]:
-    """The domain's datasets, by name. Raises `DataError` if it has none."""
+    """Return the datasets of a domain by name. Raises `DataError` if there are none."""
     from waybill.contracts import load_all, load_domain
     from waybill.errors import DataError
 
@@ -28,9 +31,9 @@ def datasets_of(domain: str) -> dict[str, Contract]:
 
 
 def dataset_named(domain: str | None, name: str) -> Contract:
-    """The dataset of this name, or of `domain.name`; in any domain without one.
+    """Return the dataset with this name, which may be qualified: `domain.name`.
 
-    Raises `DataError` if there is none, or without a domain several.
+    Without a domain, all domains are searched. Raises `DataError` if no dataset or several datasets match.
     """
     from waybill.contracts import load_all
     from waybill.errors import DataError
@@ -43,26 +46,28 @@ def dataset_named(domain: str | None, name: str) -> Contract:
         if len(named) == 1:
             return named[0]
         if named:
-            where = " or ".join(f"--domain {contract.domain}" for contract in named)
-            raise DataError(f"there are several datasets {name!r}: name the domain, {where}")
+            options = " or ".join(f"--domain {contract.domain}" for contract in named)
+            raise DataError(f"there are several datasets {name!r}: add {options}")
         known = ", ".join(sorted(contract.table for contract in everywhere))
         raise DataError(f"there is no dataset {name!r}; there are {known}")
     datasets = datasets_of(domain)
     if name not in datasets:
-        elsewhere = "".join(f"; {one.table} is another domain's: --domain {one.domain}" for one in named)
+        elsewhere = "".join(f"; {one.table} belongs to another domain: --domain {one.domain}" for one in named)
         raise DataError(f"there is no dataset {name!r} in {domain}; there are {', '.join(datasets)}{elsewhere}")
     return datasets[name]
 
 
 def domain_of(period: str) -> str:
-    """The domain whose datasets have periods like this one. Raises `DataError` if there is none, or several."""
+    """Return the only domain whose datasets have periods like this one. Raises `DataError` for none or several."""
     from waybill.contracts import load_all
     from waybill.errors import DataError
     from waybill.period import Period
 
     cadence = Period.named(period).cadence
     found = sorted({one.domain for one in load_all().values() if one.is_dataset and one.cadence == cadence})
-    if len(found) != 1:
-        where = " or ".join(f"--domain {domain}" for domain in found) or "no domain has files of one"
-        raise DataError(f"{period} is a {cadence}: name the domain, {where}")
+    if not found:
+        raise DataError(f"{period} is a {cadence}, and no domain has datasets by {cadence}")
+    if len(found) > 1:
+        options = " or ".join(f"--domain {domain}" for domain in found)
+        raise DataError(f"{period} is a {cadence}, and several domains have datasets by {cadence}: add {options}")
     return found[0]

@@ -1,0 +1,107 @@
+"""Commands about files: drop, withdraw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waybill.cli.arguments import dataset_named, datasets_of
+from waybill.cli.terminal import app, print_line, report_errors
+
+
+@app.command()
+@report_errors
+def drop(
+    files: Annotated[list[Path], typer.Argument(help="Files of one dataset.", exists=True, dir_okay=False)],
+    domain: Annotated[
+        str | None, typer.Option(help="Domain of the dataset. Default: the domain of --dataset, or orders.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset. Default: the first dataset of the domain that no other dataset refers to."),
+    ] = None,
+    period: Annotated[
+        str | None,
+        typer.Option(help="Month or day of the files. Not needed for datasets whose files land at any time."),
+    ] = None,
+) -> None:
+    """Upload files to the prefix of their dataset. On the embedded stack, also send the notification that S3 sends."""
+    from datetime import UTC, datetime
+
+    import boto3
+
+    from waybill.contracts import references
+    from waybill.contracts.domains import existing_dag_of, without_dag
+    from waybill.errors import DataError
+    from waybill.intake.upload import announce, drop_file, key_of, queue_url
+    from waybill.period import EXAMPLE, Period
+    from waybill.settings import settings
+
+    if dataset is None:  # a dataset that others refer to is not the main one
+        domain = domain or "orders"
+        referred = set().union(*references(domain).values())
+        dataset = next((name for name in datasets_of(domain) if name not in referred), None)
+    contract = dataset_named(domain, dataset or "")
+    domain = contract.domain
+    if period is None and not contract.lands_any_time:
+        cadence = contract.cadence
+        raise DataError(
+            f"files of {contract.table} land in a folder for each {cadence}: add --period, for example "
+            f"--period {EXAMPLE[cadence]}"
+        )
+    queue, named = queue_url(domain), Period.parse(contract.cadence, period) if period else None
+    start = named.start if named else None
+    for file in files:  # check all names before the first upload
+        key_of(contract, file, start)
+    for file in files:
+        landed = drop_file(boto3.client("s3"), settings().raw_bucket, contract, file, start)
+        if settings().profile == "dev" and queue:
+            announce(boto3.client("sqs"), queue, landed)
+        print_line(f"s3://{landed.bucket}/{landed.key}")
+    dag_id = existing_dag_of(domain)
+    if dag_id is None:
+        print_line(without_dag(domain))
+    elif contract.lands_any_time:
+        print_line(f"The DAG {dag_id} publishes to s3://{settings().reports_bucket}/analytics/, by landing day.")
+    else:
+        conf = json.dumps({contract.cadence: str(named)})
+        print_line(f"To load it, run: airflow dags trigger {dag_id} -c '{conf}'")
+        if named and (ends := named.instants(settings().timezone)[1]) > datetime.now(UTC):
+            print_line(f"A run for {named} can start when {named} is over, at {ends:%Y-%m-%d %H:%M} UTC.")
+
+
+@app.command()
+@report_errors
+def withdraw(
+    file: Annotated[str, typer.Argument(help="A loaded file: its id, key or name.")],
+    domain: Annotated[str | None, typer.Option(help="Domain of the file, if its name is ambiguous.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Keep the rows, and stop listing the file as gone.")] = False,
+) -> None:
+    """Remove the rows of a loaded file whose object is gone from the bucket, or accept that they stay."""
+    import boto3
+
+    from waybill.contracts import load_all
+    from waybill.formatting import count
+    from waybill.intake import withdrawal
+    from waybill.ops.remedies import how_to_rebuild
+    from waybill.period import Period
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        found = withdrawal.find_loaded(connection, file, domain)
+        rows = count(found.rows_in, "row")
+        if accept:
+            withdrawal.require_gone(boto3.client("s3"), found)
+            withdrawal.accept(connection, found)
+            print_line(f"Accepted: {found.dataset} keeps {rows} of {found.uri}.")
+            return
+        contract = load_all()[found.dataset]
+        done = withdrawal.withdraw(connection, boto3.client("s3"), contract, found)
+        print_line(f"Withdrew {found.uri} with {rows}.")
+        if done.again:
+            print_line(f"The next run loads {done.again} again, which is now the current snapshot.")
+        if done.days:
+            print_line(how_to_rebuild(connection, contract, Period.of(contract.cadence, found.period), "Rows changed"))

@@ -1,0 +1,52 @@
+"""Commands that operate a deployment: migrate, alerts, publish-dashboard."""
+
+from __future__ import annotations
+
+from waybill.cli.arguments import Limit
+from waybill.cli.terminal import app, console, print_line, report_errors
+
+
+@app.command()
+@report_errors
+def migrate() -> None:
+    """Migrate Waybill's own tables in the warehouse to the newest version. Run it after every deployment."""
+    from waybill.warehouse.connection import connect
+    from waybill.warehouse.migrations import upgrade
+
+    upgrade(connect())
+    print_line("The warehouse is at the newest version.")
+
+
+@app.command()
+@report_errors
+def alerts(limit: Limit = 10) -> None:
+    """List the newest alerts and success messages, with the delivery state of each channel."""
+    from waybill.cli import tables
+    from waybill.ops import alert_delivery
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        rows = connection.execute(
+            "select dag_id, run_id, kind, raised_at, message, count(*) over () "
+            "from waybill.alert order by raised_at desc limit %s",
+            (limit,),
+        ).fetchall()
+        states = alert_delivery.states(connection, [row[:3] for row in rows])
+    total = rows[0][-1] if rows else 0
+    console.print(tables.alerts_text([row[:-1] for row in rows], states, total), soft_wrap=True)
+
+
+@app.command()
+@report_errors
+def publish_dashboard() -> None:
+    """Write the business view to the dashboard bucket as a static site. Unchanged files are not written again."""
+    import boto3
+
+    from waybill.settings import settings
+    from waybill.views.site import publish_dashboard as publish
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        written = publish(connection, boto3.client("s3"))
+    place = f"s3://{settings().dashboard_bucket}/{settings().dashboard_prefix}index.html"
+    print_line(f"{len(written)} files written. The site starts at {place}")

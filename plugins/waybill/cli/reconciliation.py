@@ -1,0 +1,87 @@
+"""Commands that account for rows and numbers: books, trace."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from waybill.cli.arguments import Domain, datasets_of, domain_of
+from waybill.cli.terminal import app, print_line, report_errors
+
+_WARNINGS_LISTED = 100
+
+
+@app.command()
+@report_errors
+def books(
+    first: Annotated[str, typer.Argument(help="First month or day, such as 2025-11 or 2025-11-30.")],
+    last: Annotated[str, typer.Argument(help="Last month or day.")],
+    domain: Domain = None,
+) -> None:
+    """Show the reconciliation (books) of a range of periods, and what to do if it is incomplete.
+
+    The exit code is 1 if a period is incomplete. Warnings are listed and do not change the exit code.
+    """
+    import boto3
+
+    from waybill.cli import tables
+    from waybill.intake import file_warnings
+    from waybill.ops.books import balances, failed_warnings, incomplete, summarise
+    from waybill.ops.remedies import remedies
+    from waybill.period import Period
+    from waybill.warehouse.connection import connect
+
+    domain = domain or domain_of(first)
+    cadence = next(iter(datasets_of(domain).values())).cadence
+    periods = Period.parse(cadence, first).until(Period.parse(cadence, last))
+    with connect() as connection:
+        tables.print_tables(tables.books_table(domain, balances(connection, domain, periods), periods))
+        gaps = incomplete(connection, boto3.client("s3"), domain, periods)
+        warnings = file_warnings.of_periods(connection, domain, [one.start for one in periods])
+        checks = failed_warnings(connection, domain, periods)
+    for line in [*file_warnings.lines(warnings, _WARNINGS_LISTED), *(f"Warning: {check}" for check in checks)]:
+        print_line(line, "yellow")
+    summary = summarise(gaps)
+    for entry in summary:
+        print_line(f"incomplete: {entry}", "red")
+    if steps := remedies(domain, summary, periods):
+        print_line("\n".join(["To complete it:", *steps]))
+    if gaps:
+        raise typer.Exit(1)
+    print_line(
+        f"Complete: {periods[0]} to {periods[-1]}. Every file is loaded, every report is up to date, "
+        "and no check of severity error fails."
+    )
+
+
+@app.command()
+@report_errors
+def trace(
+    report: Annotated[str, typer.Argument(help="A report, such as top_customers.")],
+    period: Annotated[
+        str | None,
+        typer.Argument(help="Month, week or day, such as 2026-03, 2026-W13 or 2026-03-31. Default: the newest."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the waybill of a report: its rows, SQL, code, checks and source files."""
+    from dataclasses import asdict
+
+    from waybill.cli import tables
+    from waybill.ops.provenance import format_periods, newest_period, periods_built
+    from waybill.ops.provenance import trace as trace_report
+    from waybill.period import Period
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        wanted = Period.named(period) if period else newest_period(connection, report)
+        waybill = trace_report(connection, report, wanted)
+        built = periods_built(connection, waybill.report)
+    if as_json:
+        print(json.dumps(asdict(waybill) | {"period": wanted.key}, default=str, indent=2))
+        return
+    tables.print_tables(*tables.waybill_tables(waybill))
+    if period is None:
+        print_line(f"Built for {format_periods(built)}")
