@@ -1,19 +1,19 @@
 """### The dashboard: the business view as a static site
 
-**What it does.** Writes the business view, with its data as files, to the dashboard bucket, each with its content type
-and how long a browser may keep it. Only files with other content are written, what a page links to before the page.
-Data operations are never part of it, nor is a
-report that waits for an approval.
+**What it does.** Writes the business view, with its data as files, to the dashboard bucket. It writes only files whose
+content changed, and each page after the files that it links to. The site has no Data operations, and no report that
+waits for an approval.
 
-**When it runs.** After reports of any domain were published, and by hand. All of the site shows one state of the
-warehouse, so it stands for no period, and running it again changes nothing.
+**When it runs.** After reports of any domain are published, and by hand. The site shows one state of the warehouse and
+covers no period. Re-running is idempotent.
 
 **When it fails.**
 * `publish_dashboard` fails at once if no report was ever published, or if `WAYBILL_DASHBOARD_BUCKET` is not set in
-  production. Set it, or pause this DAG where nobody wants the site.
-* Anything else is retried with growing pauses; it is infrastructure.
+  production. Set it, or pause this DAG if nobody needs the site.
+* Other failures are retried with growing pauses.
 
-One alert goes out for a failed run, and one for a run that has not ended after two hours.
+A failed run sends one message, and so does a run that has not ended after two hours. The runbook says what to do about
+each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from waybill.operators import (
 with DAG(
     dag_id="publish_dashboard",
     dag_display_name="Dashboard: the business view as a site",
-    description="The business view, written to the dashboard bucket after reports were published.",
+    description="Write the business view as a static site to the dashboard bucket.",
     doc_md=__doc__,
     tags=["dashboard", "reports"],
     schedule=AssetAny(*all_reports()),

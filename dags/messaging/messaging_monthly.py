@@ -1,26 +1,26 @@
 """### Messaging, month by month
 
-**What it does.** Takes in the month's customers, channels and traffic from S3, checks them, answers the
-questions in `include/sql/messaging` and publishes the answers as CSV and Parquet with a manifest.
+**What it does.** Ingests the customers, channels and traffic of a month from S3, checks them, builds the reports in
+`include/sql/messaging`, and publishes them as CSV and Parquet with a manifest.
 
-**Which month.** The run of the 1st, 09:00 UTC, stands for the month before. By hand: *Trigger* with the
-parameter `month`, or *Trigger → Backfill* over a range of months with the parameter left empty. Months may run in any
-order and again: a run replaces its own month, and computes it as it was known at its end. *Run After* of a
-scheduled run is the day after its month; of a backfill's run it is the first day of the month it stands for.
+**Which month.** The run of the 1st, 09:00 UTC, covers the month before. To run a month by hand, *Trigger* with the
+parameter `month`. For a range, *Trigger → Backfill* and leave the parameter empty. Months may run in any order and
+again: a run replaces its month, and computes it as it was known at its end. *Run After* of a scheduled run is the day
+after its month; that of a backfill's run is the first day of its month.
 
 **When it fails.**
-* `landed` waits: a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`; its log says which. Ask the
-  sender. It fails at once for a month that is not over yet, and for an object whose folder names no month: move it.
-* An intake task fails at once: the file is wrong; the message names file, column and numbers. Have it
-  mended and sent again under the same name, then clear the task. Until then every later month stops there, too, because
-  a run takes in earlier files first; deleting the object lets them go on without it.
-* `quality` fails: a check of a contract does not hold. `select * from waybill.check_result where not passed`.
-* `publish` waits for input, and a message says so: more checks of a report warn than its contract lets (`maxWarnings`).
-  Whoever may run the DAG answers under *Browse → Required Actions*; approved, the month is published. A refusal
-  is recorded and fails the run; clear the task to be asked again.
-* Anything else is retried with growing pauses; it is infrastructure.
+* `landed` waits: a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`. Its log names it. Ask the
+  sender.
+* `landed` fails at once for a month that is not over, and for an object whose folder names no month: move the object.
+* An intake task fails at once: a file is invalid. The message names file, column and numbers. Send the corrected file
+  under the same name, then clear the task. Later months stop here, too, because a run loads earlier files first. To
+  continue without the file, delete the object.
+* `quality` fails: a check failed. See `select * from waybill.check_result where not passed`.
+* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*. *Approve* publishes
+  the month. *Reject* is recorded and fails the run; clear the task to be asked again.
+* Other failures are retried with growing pauses.
 
-One alert goes out for a failed run, and one when a run is late and has not ended.
+A failed run sends one message, and so does a run that is late. The runbook says what to do about each.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ OF_MONTH = {"domain": "messaging", "cadence": "month"}
 with DAG(
     dag_id="messaging_monthly",
     dag_display_name="Messaging: monthly reports",
-    description="Customers, channels and traffic of a month: loaded, checked, answered, published.",
+    description="Load and check a month of messaging data, and publish its reports.",
     doc_md=__doc__,
     tags=["messaging", "monthly"],
     schedule=CronPartitionTimetable("0 9 1 * *", timezone="UTC", run_offset=-1, key_format="%Y-%m"),

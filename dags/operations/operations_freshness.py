@@ -1,17 +1,17 @@
 """### Freshness: how old the newest data is
 
-**What it does.** Sends to CloudWatch how many hours ago the newest loaded period of each dataset ended, whether its
-pipeline runs or not: `FreshnessHours`, on which the alarms for stale data rest. Intakes send it too, but a pipeline
-that stands still, or runs once a month, sends nothing. Where measurements are off (`WAYBILL_METRICS`) it only logs the
-hours.
+**What it does.** Sends `FreshnessHours` to CloudWatch for each dataset: how many hours ago its newest loaded period
+ended. The alarms for stale data need it. Intakes send it, too, but a pipeline that is paused or runs once a month sends
+nothing. Without metrics (`WAYBILL_METRICS`), it only logs the hours.
 
-**Which day.** None: it says what is so when it runs, every six hours.
+**Which day.** None. It measures the state at the time it runs, every six hours.
 
 **When it fails.**
-* `freshness` fails: the warehouse or CloudWatch does not answer. It is retried with growing pauses; until then the
-  alarms say that the measurement is missing.
+* `freshness` fails: the warehouse or CloudWatch does not answer. It is retried with growing pauses. Until then, the
+  alarms report missing data.
 
-One alert goes out for a failed run, and one when a run has not ended after an hour.
+A failed run sends one message, and so does a run that has not ended after an hour. The runbook says what to do about
+each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from waybill.operators import DEFAULT_ARGS, FreshnessOperator, alert_failure, de
 with DAG(
     dag_id="operations_freshness",
     dag_display_name="Operations: freshness",
-    description="How old the newest loaded period of each dataset is, for the alarms on stale data.",
+    description="Measure the age of the newest loaded period of each dataset, for alarms.",
     doc_md=__doc__,
     tags=["operations", "six-hourly"],
     schedule="0 */6 * * *",

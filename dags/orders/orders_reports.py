@@ -1,29 +1,28 @@
 """### Orders, as they land
 
-**What it does.** Takes in every file under `raw/orders/lines/` that is not loaded yet, brings the reports of the
-landing days that it touches up to date and publishes those whose content changed, as CSV and Parquet with a manifest.
+**What it does.** Ingests each file under `raw/orders/lines/` that is not loaded yet. Builds the reports of the affected
+landing days, and publishes those whose content changed, as CSV and Parquet with a manifest.
 
-**Which day.** That of landing: the day on which S3 got the first version of a file. A run has no period: it looks
-into the bucket, whatever woke it. A message in the queue wakes it within seconds; every 15 minutes one runs without
-any, so that a lost one changes nothing. Files that land together are one run. By hand: *Trigger*, with the parameter
-`file`, or `day` (and `last_day`), to take in just those, also if they were refused before.
+**Which day.** The landing day: the day on which S3 received the first version of a file. A run has no period; it
+compares the bucket with the ledger. A message in the queue starts it within seconds. Every 15 minutes a run starts
+without a message, so a lost one changes nothing. Files that land together are one run. To load single files by hand,
+also rejected ones, *Trigger* with the parameter `file`, or with `day` and `last_day`.
 
 **When it fails.**
-* `intake_lines` fails: files were refused; the message names each, with column and numbers. The other files are loaded,
-  reported and published. Have it mended and sent again under the same name: nothing else is to be done. The same
-  content is not tried again, nor told again, unless a run is triggered for the file or its day.
-* `quality` fails on a check of the lines of a day that is to be reported: nothing is reported before it holds.
-* `reports` fails on a check of a report: the days that passed are up to date, the others stay as they were and are
-  tried again by the next run. `select * from waybill.check_result where not passed` shows those of both.
-* `publish` waits for input, and a message says so: more checks of a report warn than its contract lets (`maxWarnings`).
-  Whoever may run the DAG answers under *Browse → Required Actions*; approved, the day is published. A refusal is
-  recorded and fails the run; clear the task to be asked again. Files that land meanwhile are taken in when it is
-  answered.
-* `complete` only says that a task before it failed.
-* Anything else is retried with growing pauses; it is infrastructure.
+* `intake_lines` fails: files are invalid. The message names each, with column and numbers. The other files are loaded,
+  reported and published. Send the corrected file under the same name; nothing else is to be done. Invalid files raise
+  one alert and are skipped until they change, unless a run is triggered for them.
+* `quality` fails: a check of the lines failed. No report is built until it passes.
+* `reports` fails on a check: days that passed are up to date. The others keep their content, and the next run tries
+  them again. See `select * from waybill.check_result where not passed`.
+* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*. *Approve* publishes
+  the day. *Reject* is recorded and fails the run; clear the task to be asked again. Files that land meanwhile are
+  loaded afterwards.
+* `complete` fails only if a task before it failed.
+* Other failures are retried with growing pauses.
 
-One alert goes out for a failed run, one when a run has not ended after two hours, and a message of what was loaded and
-reported for one that ended well, if that was anything.
+A failed run sends one message, and so does a run that has not ended after two hours. A run that loaded or reported
+something sends one about it. The runbook says what to do about each.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ from waybill.settings import settings
 with DAG(
     dag_id="orders_reports",
     dag_display_name="Orders: reports on arrival",
-    description="Files with orders as they land: loaded, reported by landing day, published.",
+    description="Load orders as their files land, and publish reports by landing day.",
     doc_md=__doc__,
     tags=["orders", "on arrival"],
     schedule=arrival_schedule("orders_landed", settings().orders_queue_url),

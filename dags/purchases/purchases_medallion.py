@@ -1,28 +1,29 @@
 """### Purchases, as they land
 
-**What it does.** Takes in every file with rates (`raw/purchases/rates/`) and purchases (bronze,
-`datalake/bronze/year=YYYY/month=MM/day=DD/`) that is not loaded yet; converts purchases to Australian dollars
-(silver), sums them up by customer (gold, and the table `customer_purchase_summary`); writes the days that changed to
-the lake, and publishes the top purchasers of each.
+**What it does.** Ingests each file with rates (`raw/purchases/rates/`) and purchases (bronze,
+`datalake/bronze/year=YYYY/month=MM/day=DD/`) that is not loaded yet. Converts purchases to Australian dollars (silver)
+and sums them by customer (gold, and the table `customer_purchase_summary`). Writes the changed days to the lake, and
+publishes the top purchasers of each.
 
-**Which day.** That of ingestion, which the prefix of a file names; without folders like a date, the day on which S3 got
-it. A run has no period: it looks into the bucket, whatever woke it. A message in the queue wakes it within seconds;
-every 15 minutes one runs without any, so that a lost one changes nothing. Files that land together are one run. By
-hand: *Trigger*, with the parameter `file`, or `day` (and `last_day`), also for what was refused.
+**Which day.** The ingestion day in the prefix of the file; without such folders, the day on which S3 received it. A run
+has no period; it compares the bucket with the ledger. A message in the queue starts it within seconds. Every 15 minutes
+a run starts without a message, so a lost one changes nothing. Files that land together are one run. To load single
+files by hand, also rejected ones, *Trigger* with the parameter `file`, or with `day` and `last_day`.
 
-**Currencies and rates.** Purchases in other currencies than those of `WAYBILL_SOURCE_CURRENCIES` are filtered; with
-another setting, the next run loads every file again. A purchase without a rate in force on its day is in quarantine as
-`in_force:currency`, and is let in by the first run after its rate has landed.
+**Currencies and rates.** Purchases in currencies outside of `WAYBILL_SOURCE_CURRENCIES` are filtered. If the setting
+changes, the next run loads all files again. A purchase without an effective rate on its day is rejected as
+`in_force:currency`; the first run after its rate has landed loads it.
 
 **When it fails.**
-* `intake_rates` or `intake_purchases` fails: files were refused; the message names each, with column and numbers. All
-  others are loaded and published. Have it mended and sent again under the same name: nothing else is to be done. The
-  same content is not tried again, nor told again, unless a run is triggered for the file or its day.
-* `curated` or `reports` fails on a check: days that passed are up to date, the others are tried again by the next run.
-* `publish` waits, and a message says so: too many checks warn. Answer under *Browse → Required Actions*.
-* `complete` only says that a task before it failed. Anything else is infrastructure, and retried with growing pauses.
+* `intake_rates` or `intake_purchases` fails: files are invalid. The message names each, with column and numbers. The
+  other files are loaded and published. Send the corrected file under the same name; nothing else is to be done. Invalid
+  files raise one alert and are skipped until they change, unless a run is triggered for them.
+* `curated` or `reports` fails on a check: days that passed are up to date, and the next run tries the others again.
+* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*.
+* `complete` fails only if a task before it failed. Other failures are retried with growing pauses.
 
-One alert goes out for a failed run, and one for a run that is late; one that changed something tells what, once.
+A failed run sends one message, and so does a run that is late. A run that changed something sends one about it. The
+runbook says what to do about each.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from waybill.settings import settings
 with DAG(
     dag_id="purchases_medallion",
     dag_display_name="Purchases: customers on arrival",
-    description="Files with purchases as they land: loaded, in Australian dollars, summed up by customer, in the lake.",
+    description="Load purchases as their files land, convert them to Australian dollars, and sum them by customer.",
     doc_md=__doc__,
     tags=["purchases", "on arrival"],
     schedule=arrival_schedule("purchases_landed", settings().purchases_queue_url),

@@ -1,30 +1,30 @@
 """### The shop, day by day
 
-**What it does.** Takes in the day's customers, products, transactions, clicks and reviews from S3, checks them,
-writes what is clean to the processed zone as Parquet, brings the star schema and the marts up to date and
-publishes every mart whose content changed, as CSV and Parquet with a manifest.
+**What it does.** Ingests the customers, products, transactions, clicks and reviews of a day from S3 and checks them.
+Writes valid rows to the processed zone as Parquet, and brings the star schema and the marts up to date. Publishes each
+mart whose content changed, as CSV and Parquet with a manifest.
 
-**Which day.** The run of 03:00 UTC stands for the day before. By hand: *Trigger* with the parameter `day`, or
-*Trigger → Backfill* over a range of days with the parameter left empty. Days may run in any order and again. Rows may
-arrive up to seven days late: they go to their own day, and exactly the days, weeks and months that they touch are
-computed anew. *Run After* of a scheduled run is the day after the one it stands for; of a backfill's run, that day.
+**Which day.** The run of 03:00 UTC covers the day before. To run a day by hand, *Trigger* with the parameter `day`. For
+a range, *Trigger → Backfill* and leave the parameter empty. Days may run in any order and again. Rows may arrive up to
+seven days late: they belong to their own day, and exactly the affected days, weeks and months are built again. *Run
+After* of a scheduled run is the day after its day; that of a backfill's run is its day.
 
 **When it fails.**
-* `landed` waits: a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`; its log says which. Ask the
-  sender. It fails at once for a day that is not over yet, and for an object whose folder names no day: move it.
-* An intake task fails at once: the file is wrong; the message names file, column and numbers. Have it
-  mended and sent again under the same name, then clear the task. Until then every later day stops there, too, because
-  a run takes in earlier files first; deleting the object lets them go on without it.
-* `quality` fails: a check of a contract does not hold. `select * from waybill.check_result where not passed`.
-* `curated` or `marts` fails on a check: the tables that passed are up to date, the others stay as they were and
-  are tried again by the next run.
-* `publish` waits for input, and a message says so: more checks of a report warn than its contract lets (`maxWarnings`).
-  Whoever may run the DAG answers under *Browse → Required Actions*; approved, what ends on that day is
-  published. A refusal is recorded and fails the run; clear the task to be asked again.
-* Anything else is retried with growing pauses; it is infrastructure.
+* `landed` waits: a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`. The log names it. Ask the sender.
+* `landed` fails at once for a day that is not over, and for an object whose folder names no day: move the object.
+* An intake task fails at once: a file is invalid. The message names file, column and numbers. Send the corrected file
+  under the same name, then clear the task. Later days stop here, too, because a run loads earlier files first. To
+  continue without the file, delete the object.
+* `quality` fails: a check failed. See `select * from waybill.check_result where not passed`.
+* `curated` or `marts` fails on a check: tables that passed are up to date. The others keep their content, and the next
+  run tries them again.
+* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*. *Approve* publishes
+  all reports that end on that day. *Reject* is recorded and fails the run; clear the task to be asked again.
+* Other failures are retried with growing pauses.
 
-One alert goes out for a failed run, and one when a run is late and has not ended. Rows that came more than seven days
-late are in quarantine as `too_late`; `waybill replay <dataset> --domain shop --admit-late` lets them in.
+A failed run sends one message, and so does a run that is late. Rows that are more than seven days late are rejected as
+`too_late`; `waybill replay <dataset> --domain shop --admit-late` admits them. The runbook says what to do about each
+message.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ OF_DAY = {"domain": "shop", "cadence": "day"}
 with DAG(
     dag_id="shop_daily",
     dag_display_name="Shop: daily marts",
-    description="A day of the shop: loaded, checked, in the lake, in the star schema and the marts, published.",
+    description="Load and check a day of the shop, write it to the lake and the star schema, and publish its reports.",
     doc_md=__doc__,
     tags=["shop", "daily"],
     schedule=CronPartitionTimetable("0 3 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
