@@ -2,19 +2,19 @@ locals {
   # Over all pipelines and datasets, also those that are added later. CloudWatch looks back three hours at most.
   application_alarms = {
     run-failed = {
-      description = "A run failed. The alert of the application says which and why; the run's page in Airflow has the log."
+      description = "A run failed. The message of the application names the run and the cause; the run's page in Airflow has the log."
       query       = "SELECT SUM(${local.metrics.run_failed}) FROM \"${local.namespace}\""
       period      = 300
       threshold   = 1
     }
     quality-failures = {
-      description = "A check of a contract does not hold: select * from waybill.check_result where not passed."
+      description = "A check of a contract failed: select * from waybill.check_result where not passed."
       query       = "SELECT SUM(${local.metrics.quality_failures}) FROM \"${local.namespace}\""
       period      = 300
       threshold   = 1
     }
     run-slow = {
-      description = "A run took more than ${var.limits.run_seconds} s. Look at the performance dashboard: more rows, or fewer for each second?"
+      description = "A run took more than ${var.limits.run_seconds} s. Compare on the performance dashboard: more rows, or fewer rows per second?"
       query       = "SELECT MAX(${local.metrics.run_seconds}) FROM \"${local.namespace}\""
       period      = 3600
       threshold   = var.limits.run_seconds
@@ -27,27 +27,27 @@ locals {
 
   operations_alarms = merge({
     database-cpu = {
-      description = "The database has been busy for 15 minutes; performance insights names the statement."
+      description = "The database has been busy for 15 minutes. Performance Insights names the statement."
       namespace   = "AWS/RDS", metric = "CPUUtilization", statistic = "Average"
       dimensions  = { DBInstanceIdentifier = var.database_identifier }
       operator    = "GreaterThanThreshold", threshold = var.limits.database_cpu_pct, periods = 3, missing = "breaching"
     }
     database-storage = {
-      description = "The database is about to be full although it grows by itself: raise max_allocated_gib."
+      description = "The database is almost full, although its storage grows automatically. Raise max_allocated_gib."
       namespace   = "AWS/RDS", metric = "FreeStorageSpace", statistic = "Minimum"
       dimensions  = { DBInstanceIdentifier = var.database_identifier }
       operator    = "LessThanThreshold", threshold = var.limits.database_free_gib * 1024 * 1024 * 1024, periods = 1, missing = "breaching"
     }
     }, {
     for pipeline, queue in var.landed_queues : "${pipeline}-queue-age" => {
-      description = "Nobody takes messages about landed ${pipeline}: is the DAG paused, or the triggerer down? Every 15 minutes a run finds the files anyway."
+      description = "Messages about landed ${pipeline} are not received. Check whether the DAG is paused or the triggerer is down. Every 15 minutes a run loads the files without messages."
       namespace   = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum"
       dimensions  = { QueueName = queue.name }
       operator    = "GreaterThanThreshold", threshold = var.limits.queue_age_seconds, periods = 3, missing = "notBreaching"
     }
     }, {
     for pipeline, queue in var.landed_queues : "${pipeline}-dead-letters" => {
-      description = "Messages about landed ${pipeline} failed again and again; look at them, mend the cause, and start a redrive."
+      description = "Messages about landed ${pipeline} failed repeatedly. Inspect them, fix the cause, and start a redrive."
       namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
       dimensions  = { QueueName = queue.dead_name }
       operator    = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
@@ -84,7 +84,7 @@ resource "aws_cloudwatch_metric_alarm" "application" {
 resource "aws_cloudwatch_metric_alarm" "stale" {
   for_each                  = local.freshness_alarms
   alarm_name                = "${var.name}-${each.key}"
-  alarm_description         = "The newest loaded period of ${each.value.dataset} is older than ${each.value.freshness_hours} h: did its files land? If the measurement itself is missing, the run that measures did not run."
+  alarm_description         = "The newest loaded period of ${each.value.dataset} is older than ${each.value.freshness_hours} h: check whether its files landed. Missing data means that the DAG operations_freshness did not run."
   namespace                 = local.namespace
   metric_name               = local.metrics.freshness_hours
   dimensions                = { (local.dimensions.pipeline) = each.value.pipeline, (local.dimensions.dataset) = each.value.dataset }

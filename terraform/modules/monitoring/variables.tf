@@ -35,7 +35,7 @@ variable "operations_key_arn" {
 }
 
 variable "alert_emails" {
-  description = "Who is told of failed, late and wrong data; each address has to be confirmed by a mail from AWS."
+  description = "Who is notified of failed, late and wrong data; each address must be confirmed in a mail from AWS."
   type        = set(string)
   validation {
     condition     = alltrue([for address in var.alert_emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", address))])
@@ -44,7 +44,7 @@ variable "alert_emails" {
 }
 
 variable "operations_emails" {
-  description = "Who is told of machines, queues and cost; each address has to be confirmed by a mail from AWS."
+  description = "Who is notified of infrastructure, queues and cost; each address must be confirmed in a mail from AWS."
   type        = set(string)
   validation {
     condition     = alltrue([for address in var.operations_emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", address))])

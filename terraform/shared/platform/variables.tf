@@ -47,20 +47,20 @@ variable "cost_center" {
 }
 
 variable "alert_emails" {
-  description = "Who is told of failed, late and wrong data."
+  description = "Who is notified of failed, late and wrong data."
   type        = set(string)
   validation {
     condition     = length(var.alert_emails) > 0
-    error_message = "Somebody must be told."
+    error_message = "At least one address is required."
   }
 }
 
 variable "operations_emails" {
-  description = "Who is told of machines, queues and cost."
+  description = "Who is notified of infrastructure, queues and cost."
   type        = set(string)
   validation {
     condition     = length(var.operations_emails) > 0
-    error_message = "Somebody must be told."
+    error_message = "At least one address is required."
   }
 }
 
