@@ -1,8 +1,8 @@
--- Question:   Which industries bring the month's revenue, and how much of it?
--- Grain:      One row per month and industry; industries without traffic count with zero revenue.
+-- Question:   What is the month's revenue of each industry, and its share of the total?
+-- Grain:      One row per month and industry. Industries without traffic have zero revenue.
 -- Inputs:     messaging.traffic_as_of, messaging.customers_as_of.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month).
--- Revenue of customers who are not in the month's snapshot counts under the industry 'Unknown'.
+-- Revenue of customers who are not in the month's snapshot counts in the industry 'Unknown'.
 with customers as (
     select
         customer_id,
@@ -47,9 +47,7 @@ industries as (
 
 ranked as (
     select
-        industry,
-        revenue_eur,
-        customers_count,
+        *,
         coalesce(
             round(100 * revenue_eur / nullif(sum(revenue_eur) over (), 0), 4), 0
         )::numeric(7, 4) as revenue_share_pct,

@@ -1,9 +1,9 @@
--- Question:   Which of the top tenth of customers brought revenue in every one of the last twelve months?
+-- Question:   Which customers of the top tenth have revenue in each of the last twelve months?
 -- Grain:      One row per month and customer.
 -- Inputs:     messaging.traffic_as_of, messaging.customers_as_of.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month, the last of the twelve).
--- The population is every customer with revenue in the twelve months. Its top tenth, rounded up and with ties
--- kept, is taken first; the filter on the months comes after it.
+-- The population is all customers with revenue in the twelve months. The top tenth, rounded up and with ties kept, is
+-- selected before the filter on the months.
 with customers as (
     select
         customer_id,
@@ -43,9 +43,7 @@ population as (
 
 ranked as (
     select
-        customer_id,
-        revenue_12_months_eur,
-        months_with_revenue,
+        *,
         rank() over (order by revenue_12_months_eur desc) as customer_rank,
         ceil(0.1 * count(*) over ()) as top_tenth_count
     from population

@@ -1,10 +1,10 @@
--- Question:   What did each customer bring in the last month and quarter, and in the month and year to date?
--- Grain:      One row per month and customer of the snapshot, or with revenue in one of the periods.
+-- Question:   What is the revenue of each customer in the last month and quarter, and in the month and year to date?
+-- Grain:      One row per month and customer in the month's snapshot or with revenue in one of the periods.
 -- Inputs:     messaging.traffic_as_of, messaging.customers_as_of.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month).
--- All periods are read as of period_end. The last quarter is the last complete one: a month that ends a
--- quarter belongs to it. A run stands for a whole month, so its last month and its month to date are the same
--- days. Quarters and years are cut from first days of months, so no day is lost or doubled.
+-- All periods are read as of period_end. The last quarter is the last complete one; it includes a month that ends it. A
+-- run covers a whole month, so the last month and the month to date are the same days. Quarters and years begin on the
+-- first day of a month, so no day is lost or counted twice.
 with customers as (
     select
         customer_id,
@@ -12,7 +12,7 @@ with customers as (
     from messaging.customers_as_of(%(period_end)s)
 ),
 
--- From the start of the previous quarter or of the year, whichever is earlier. The periods fill that span.
+-- From the start of the previous quarter or of the year, whichever is earlier.
 traffic as (
     select
         customer_id,

@@ -1,10 +1,10 @@
--- Question:   Which customers changed segment in the twelve months up to the month's end?
--- Grain:      One row per month and customer who changed; new and lost customers are neither.
+-- Question:   Which customers changed segment in the twelve months up to the end of the month?
+-- Grain:      One row per month and customer whose segment changed, without new and lost customers.
 -- Inputs:     messaging.customers_as_of, messaging.customers_history.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month).
--- changed_net compares the two ends; changed_ever sees any step between, also one that was taken back. The
--- state as of a day is the one just before it, so the window opens with the history row that is valid up to
--- its start or beyond. Around an absence the states before and after it are compared.
+-- changed_net compares the segments at start and end. changed_ever includes every change in between, even a reverted
+-- one. The state as of a day is the state just before it. The first history row is therefore the one that is valid up
+-- to or beyond the start of the twelve months. If a customer is absent, the states before and after are compared.
 with customers_now as (
     select
         customer_id,

@@ -1,5 +1,5 @@
--- Question:   Which twenty customers brought most revenue in the month?
--- Grain:      One row per month and customer; ties at rank 20 are kept, so there may be more than twenty.
+-- Question:   Which twenty customers had the highest revenue in the month?
+-- Grain:      One row per month and customer with a rank up to 20. Ties at rank 20 are kept.
 -- Inputs:     messaging.traffic_as_of, messaging.customers_as_of.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month).
 with customers as (
@@ -28,8 +28,7 @@ customer_revenue as (
 
 ranked as (
     select
-        customer_id,
-        revenue_eur,
+        *,
         rank() over (order by revenue_eur desc) as customer_rank
     from customer_revenue
 )

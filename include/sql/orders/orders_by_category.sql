@@ -1,8 +1,8 @@
--- Question:   How many orders are there of each category and sub-category?
+-- Question:   How many orders does each category and sub-category have?
 -- Grain:      One row per landing day, category and sub-category.
 -- Inputs:     orders.lines.
 -- Parameters: period_start, period_end (dates, half-open: one landing day).
--- An order counts once in each sub-category, and once in the category, that it has a product of.
+-- An order counts once in each category and once in each sub-category of its products.
 with order_lines as (
     select
         order_id,

@@ -1,8 +1,8 @@
--- Question:   Which region brought most profit, and how much did each?
+-- Question:   What is the profit of each region, and which region has the highest?
 -- Grain:      One row per landing day and region.
 -- Inputs:     orders.lines.
 -- Parameters: period_start, period_end (dates, half-open: one landing day).
--- Prices and discounts have two decimals, so their products have six: nothing is rounded.
+-- Prices have two decimals and discount factors four, so their products have six. Nothing is rounded.
 with order_lines as (
     select
         order_id,

@@ -2,7 +2,7 @@
 -- Grain:      One row per landing day and category.
 -- Inputs:     orders.lines.
 -- Parameters: period_start, period_end (dates, half-open: one landing day).
--- The mode by number of orders. Of equal ones the first by name stands, and the tie is said.
+-- The most common method is the one with the most orders. A tie goes to the first by name and sets is_tied.
 with order_lines as (
     select
         order_id,
@@ -32,10 +32,8 @@ methods as (
 
 ranked as (
     select
-        category,
-        ship_mode,
-        orders_count,
-        row_number() over (partition by category order by orders_count desc, ship_mode asc) as place,
+        *,
+        row_number() over (partition by category order by orders_count desc, ship_mode asc) as method_rank,
         count(*) over (partition by category, orders_count) > 1 as is_tied
     from methods
 )
@@ -48,5 +46,5 @@ select
     coalesce(ranked.orders_count, 0) as orders_count,
     coalesce(ranked.is_tied, false) as is_tied
 from categories
-left join ranked on categories.category = ranked.category and ranked.place = 1
+left join ranked on categories.category = ranked.category and ranked.method_rank = 1
 order by categories.category

@@ -1,8 +1,8 @@
--- Question:   Which five customers have spent most?
+-- Question:   Which five customers have spent the most by the end of the day?
 -- Grain:      One row per day of ingestion and customer.
 -- Inputs:     purchases_star.fact_purchases.
 -- Parameters: period_start, period_end (dates, half-open: one day of ingestion).
--- Of all purchases that were ingested by the end of the day. Equal sums share a rank, and all of rank five are kept.
+-- Covers all purchases ingested by the end of the day. Equal amounts share a rank. Ties at rank 5 are kept.
 with totals as (
     select
         customer_id,
@@ -23,13 +23,17 @@ ranked as (
 ),
 
 names as (
-    select distinct on (bought.customer_id)
-        bought.customer_id,
-        nullif(concat_ws(' ', bought.first_name, bought.last_name), '') as full_name
-    from purchases_star.fact_purchases as bought
-    inner join ranked on bought.customer_id = ranked.customer_id and ranked.spend_rank <= 5
-    where bought.ingested_on < %(period_end)s
-    order by bought.customer_id asc, bought.purchase_date desc, bought.ingested_on desc, bought.purchase_id desc
+    select distinct on (purchases.customer_id)
+        purchases.customer_id,
+        nullif(concat_ws(' ', purchases.first_name, purchases.last_name), '') as full_name
+    from purchases_star.fact_purchases as purchases
+    inner join ranked on purchases.customer_id = ranked.customer_id and ranked.spend_rank <= 5
+    where purchases.ingested_on < %(period_end)s
+    order by
+        purchases.customer_id asc,
+        purchases.purchase_date desc,
+        purchases.ingested_on desc,
+        purchases.purchase_id desc
 )
 
 select

@@ -1,8 +1,8 @@
--- Question:   What has each customer spent, as far as anybody knows today?
+-- Question:   How much has each customer spent so far?
 -- Grain:      One row per customer.
 -- Inputs:     purchases_star.fact_purchases.
--- Parameters: none.
--- Name and address are those of the latest purchase; of several on one day, of the one that was ingested last.
+-- Parameters: None.
+-- Name and email are those of the latest purchase. Of several purchases on one day, the one ingested last counts.
 with known as (
     select
         customer_id,

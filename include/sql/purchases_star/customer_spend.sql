@@ -1,8 +1,8 @@
--- Question:   Who are the customers whose purchases were ingested on the day, and what have they spent by then?
+-- Question:   How much have the customers with purchases ingested on the day spent by the end of the day?
 -- Grain:      One row per day of ingestion and customer.
 -- Inputs:     purchases_star.fact_purchases.
 -- Parameters: period_start, period_end (dates, half-open: one day of ingestion).
-with of_the_day as (
+with day_customers as (
     select distinct customer_id
     from purchases_star.fact_purchases
     where ingested_on >= %(period_start)s and ingested_on < %(period_end)s
@@ -10,18 +10,18 @@ with of_the_day as (
 
 known as (
     select
-        bought.customer_id,
-        bought.amount_aud,
-        bought.purchase_date,
-        bought.email,
-        nullif(concat_ws(' ', bought.first_name, bought.last_name), '') as full_name,
+        purchases.customer_id,
+        purchases.amount_aud,
+        purchases.purchase_date,
+        purchases.email,
+        nullif(concat_ws(' ', purchases.first_name, purchases.last_name), '') as full_name,
         row_number() over (
-            partition by bought.customer_id
-            order by bought.purchase_date desc, bought.ingested_on desc, bought.purchase_id desc
+            partition by purchases.customer_id
+            order by purchases.purchase_date desc, purchases.ingested_on desc, purchases.purchase_id desc
         ) as recency
-    from purchases_star.fact_purchases as bought
-    inner join of_the_day on bought.customer_id = of_the_day.customer_id
-    where bought.ingested_on < %(period_end)s
+    from purchases_star.fact_purchases as purchases
+    inner join day_customers on purchases.customer_id = day_customers.customer_id
+    where purchases.ingested_on < %(period_end)s
 )
 
 select

@@ -1,28 +1,28 @@
--- Question:   What did each purchase come to in Australian dollars?
+-- Question:   What is the amount of each purchase in Australian dollars?
 -- Grain:      One row per purchase.
 -- Inputs:     purchases.purchases, purchases.rates.
 -- Parameters: period_start, period_end (dates, half-open: one day of ingestion).
--- The rate in force on a day is the last one that began by then. Each purchase is rounded to cents, halves away from
+-- The rate effective on a day is the last one that began by that day. Each purchase is rounded to cents, half away from
 -- zero, so that every sum of purchases is exact.
 select
-    bought.ingested_on,
-    bought.purchase_id,
-    bought.customer_id,
-    bought.first_name,
-    bought.last_name,
-    bought.email,
-    bought.purchase_date,
-    bought.amount,
-    bought.currency,
-    in_force.aud_rate,
-    round(bought.amount * in_force.aud_rate, 2) as amount_aud
-from purchases.purchases as bought
+    purchases.ingested_on,
+    purchases.purchase_id,
+    purchases.customer_id,
+    purchases.first_name,
+    purchases.last_name,
+    purchases.email,
+    purchases.purchase_date,
+    purchases.amount,
+    purchases.currency,
+    effective.aud_rate,
+    round(purchases.amount * effective.aud_rate, 2) as amount_aud
+from purchases.purchases as purchases
 inner join lateral (
     select rates.aud_rate
     from purchases.rates as rates
-    where rates.currency = bought.currency and rates.valid_from <= bought.purchase_date
+    where rates.currency = purchases.currency and rates.valid_from <= purchases.purchase_date
     order by rates.valid_from desc
     limit 1
-) as in_force on true
-where bought.ingested_on >= %(period_start)s and bought.ingested_on < %(period_end)s
-order by bought.purchase_id
+) as effective on true
+where purchases.ingested_on >= %(period_start)s and purchases.ingested_on < %(period_end)s
+order by purchases.purchase_id

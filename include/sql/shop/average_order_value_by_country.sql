@@ -1,9 +1,9 @@
--- Question:   How much is an order worth in each country?
+-- Question:   What is the average order value in each country?
 -- Grain:      One row per month and country with a completed sale.
 -- Inputs:     shop_star.fact_sales, shop_star.dim_customer.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month).
--- An order is a completed transaction. It counts in the country that its customer had then; customers that nothing
--- is known of are in the country 'Unknown'.
+-- An order is a completed transaction. It counts in the customer's country at the time of the sale. Customers that no
+-- file describes are in the country 'Unknown'.
 with sales as (
     select
         customer_key,

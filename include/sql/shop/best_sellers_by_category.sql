@@ -1,9 +1,11 @@
--- Question:   Which products sell best in each category, by pieces?
--- Grain:      One row per month, category and product of the first ten; ties at rank 10 are kept.
+-- Question:   Which products sell the most pieces in each category?
+-- Grain:      One row per month, category and product with a rank up to 10. Ties at rank 10 are kept.
 -- Inputs:     shop_star.fact_sales, shop_star.dim_product.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month).
--- Only completed sales. A sale counts in the category that its product had then, so a product that moved may be in
--- two; products that nothing is known of are in the category 'Unknown'. The name is that of the version sold last.
+-- Covers completed sales. A sale counts in the product's category at the time of the sale, so a product that changed
+-- category may be in two. Products that no file describes are in the category 'Unknown'. Names are as of the last sale.
+-- This report ranks by pieces and top_products_by_category by net revenue; they are separate because each lists and
+-- checks only the first ten of its own ranking.
 with sales as (
     select
         product_key,
@@ -46,11 +48,7 @@ product_totals as (
 
 ranked as (
     select
-        category,
-        product_id,
-        product_name,
-        net_units,
-        net_revenue,
+        *,
         rank() over (partition by category order by net_units desc) as category_rank,
         round(100 * net_units / sum(net_units) over (partition by category), 4) as category_share_pct
     from product_totals

@@ -1,10 +1,10 @@
 -- Question:   Which products are bought together more often than by chance?
--- Grain:      One row per month, product and one of its up to five recommendations.
+-- Grain:      One row per month, product and recommended product, with up to five recommendations per product.
 -- Inputs:     shop_star.fact_sales.
--- Parameters: period_start, period_end (dates, half-open: one calendar month; the two months before are read, too).
--- A basket is what a customer bought on one business day, in completed sales; how many pieces does not matter. The
--- lift of two products is P(A and B) / (P(A) P(B)): 1 is chance, and it is the same both ways. A recommendation needs
--- three baskets with both products and a lift above 1; of equal lifts the smaller product id comes first.
+-- Parameters: period_start, period_end (dates, half-open: one calendar month). The two previous months are read, too.
+-- A basket contains the products that a customer bought on one business day in completed sales, whatever the quantity.
+-- The lift of two products is P(A and B) / (P(A) P(B)). It is 1 for independent products and equal in both directions.
+-- A recommendation needs three baskets with both products and a lift above 1. Ties are ordered by product id.
 with sales as (
     select
         sale_date,
@@ -94,13 +94,7 @@ both_ways as (
 
 ranked as (
     select
-        product_id,
-        recommended_product_id,
-        baskets_count,
-        recommended_baskets_count,
-        common_baskets_count,
-        support_pct,
-        lift,
+        *,
         round(100.0 * common_baskets_count / baskets_count, 4) as confidence_pct,
         row_number() over (
             partition by product_id order by lift desc, recommended_product_id asc

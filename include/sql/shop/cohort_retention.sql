@@ -1,8 +1,8 @@
--- Question:   Of the customers who first bought in a month, how many buy again in later ones?
--- Grain:      One row per month and cohort: the month of a customer's first completed sale.
+-- Question:   How many customers who first bought in a month buy again in later months?
+-- Grain:      One row per month and cohort. A cohort is the month of a customer's first completed sale.
 -- Inputs:     shop_star.fact_sales.
--- Parameters: period_start, period_end (dates, half-open: one calendar month; all days before it are read, too).
--- A customer is retained in a month with a completed sale in it. A cohort's own month is month 0, and all are retained.
+-- Parameters: period_start, period_end (dates, half-open: one calendar month). All earlier days are read, too.
+-- A customer with a completed sale in a month is retained in that month. In the cohort's own month all are retained.
 with customers as (
     select
         customer_id,

@@ -1,9 +1,9 @@
--- Question:   How many of the day's sessions reach each step towards a purchase, and where do they leave?
--- Grain:      One row per day and step; the first step is the session itself.
+-- Question:   How many of the day's sessions reach each step towards a purchase, and where do they end?
+-- Grain:      One row per day and step. The first step is the session itself.
 -- Inputs:     shop_star.fact_sessions.
 -- Parameters: period_start, period_end (dates, half-open: one day).
--- Sessions are counted, not events, each with the steps that it reached in the funnel's order. So a step never has
--- more sessions than the one before.
+-- Counts sessions, not events. A session reaches the steps in the order of the funnel, so a step never has more
+-- sessions than the previous step.
 with sessions as (
     select
         reached_product_view,

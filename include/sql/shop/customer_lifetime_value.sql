@@ -1,9 +1,9 @@
--- Question:   What has each customer brought by the month's end, over all time?
--- Grain:      One row per month and customer with a sale by then.
+-- Question:   What is the net revenue of each customer from the first sale to the end of the month?
+-- Grain:      One row per month and customer with a sale by the end of the month.
 -- Inputs:     shop_star.fact_sales.
--- Parameters: period_start, period_end (dates, half-open: one calendar month; all days before it are read, too).
--- Historical value, not a forecast: all sales less those that were returned or refunded, which is what the completed
--- ones bring. An order is a completed transaction; whoever only gave back has no order and a value of zero.
+-- Parameters: period_start, period_end (dates, half-open: one calendar month). All earlier days are read, too.
+-- The value is historical, not a forecast: the amount of completed sales. An order is a completed transaction. A
+-- customer who returned everything has no order and a value of zero.
 with sales as (
     select
         customer_id,

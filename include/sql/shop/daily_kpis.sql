@@ -1,9 +1,9 @@
--- Question:   How did the shop do on the day?
+-- Question:   How many orders, sessions and reviews did the shop have on the day, and how much revenue?
 -- Grain:      One row per day with a sale, a session or a review.
 -- Inputs:     shop_star.fact_sales, shop_star.fact_sessions, shop_star.fact_reviews.
 -- Parameters: period_start, period_end (dates, half-open: one day).
--- An order is a transaction. Completed ones are net revenue; returned and refunded ones count on the day of their
--- sale. The conversion is that of sessions, by the funnel; the events are clicks, of any type and order.
+-- An order is a completed transaction. Returned and refunded transactions count on the day of the sale. The conversion
+-- is the share of sessions that reach a purchase through the funnel. Events are clicks of any type and order.
 with sales as (
     select
         customer_id,

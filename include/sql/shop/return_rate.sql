@@ -1,10 +1,10 @@
--- Question:   Which share of the pieces sold in the month came back?
+-- Question:   Which share of the pieces sold in the month was returned or refunded?
 -- Grain:      One row per month of sale and category.
 -- Inputs:     shop_star.fact_sales, shop_star.dim_product.
--- Parameters: period_start, period_end (dates, half-open: one calendar month, the cohort of sales).
--- Returned and refunded sales are returns, whole ones. Customers have 30 days, so a cohort is immature, and its rate
--- may still rise, until sales are known from the week that begins 30 days after its end. A sale counts in the category
--- that its product had then; products that nothing is known of are in the category 'Unknown'.
+-- Parameters: period_start, period_end (dates, half-open: one calendar month of sales).
+-- Returned and refunded sales count as returns of the whole sale. Customers can return within 30 days. The rate of a
+-- month may therefore rise until sales are known from the week that begins 30 days after its end. A sale counts in the
+-- product's category at the time of the sale. Products that no file describes are in the category 'Unknown'.
 with sales as (
     select
         product_key,

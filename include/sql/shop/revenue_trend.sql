@@ -1,9 +1,8 @@
--- Question:   How does revenue develop from day to day, week to week and month to month?
--- Grain:      One row per period and cadence; none where neither the period nor the one before has sales.
+-- Question:   How does revenue change from day to day, week to week and month to month?
+-- Grain:      One row per period and cadence with sales in the period or in the previous one.
 -- Inputs:     shop_star.fact_sales.
--- Parameters: period_start, period_end (dates, half-open), cadence (day, week or month: how long the period is).
--- An order is a transaction. Completed ones are net revenue; returned and refunded ones count in the period of
--- their sale.
+-- Parameters: period_start, period_end (dates, half-open), cadence (day, week or month: the length of the period).
+-- An order is a completed transaction. Returned and refunded transactions count in the period of the sale.
 with sales as (
     select
         quantity,

@@ -1,11 +1,11 @@
--- Question:   Which customers are loyal, new, at risk or lost, by recency, frequency and money?
--- Grain:      One row per month and customer with a completed sale by its end.
+-- Question:   Which customers are loyal, new, at risk or lost by recency, frequency and money (RFM)?
+-- Grain:      One row per month and customer with a completed sale by the end of the month.
 -- Inputs:     shop_star.fact_sales.
--- Parameters: period_start, period_end (dates, half-open: one calendar month; all days before it are read, too).
--- As of the month's end. A score is 1 plus how many of the four cut points between fifths (by linear interpolation)
--- lie below the value; 5 is best, for recency the latest. For that only ranks are needed: a value with r smaller ones
--- among n lies above the cut point k/5 exactly if r / (n - 1) > k / 5. So equal values share a score, and nothing is
--- rounded. Fewer than five customers, or a measure in which all are equal, tell nobody apart: the score is 3.
+-- Parameters: period_start, period_end (dates, half-open: one calendar month). All earlier days are read, too.
+-- Scores are as of the end of the month. A score is 1 plus the number of quintile boundaries (by linear interpolation)
+-- below the value; 5 is best. Ranks are enough to compute it: among n values, a value with r smaller ones is above the
+-- boundary k/5 if and only if r / (n - 1) > k / 5. Equal values therefore share a score, and nothing is rounded. With
+-- fewer than five customers, or with equal values of all customers, the score is 3.
 with sales as (
     select
         customer_id,
@@ -28,11 +28,7 @@ customers as (
 
 ranked as (
     select
-        customer_id,
-        last_purchase_date,
-        recency_days,
-        orders_count,
-        net_revenue,
+        *,
         rank() over (order by last_purchase_date) - 1 as less_recent,
         rank() over (order by orders_count) - 1 as less_frequent,
         rank() over (order by net_revenue) - 1 as less_money

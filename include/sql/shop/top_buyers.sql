@@ -1,8 +1,8 @@
--- Question:   Which ten customers brought most revenue in the month?
--- Grain:      One row per month and customer of the first ten; ties at rank 10 are kept.
+-- Question:   Which ten customers had the highest net revenue in the month?
+-- Grain:      One row per month and customer with a rank up to 10. Ties at rank 10 are kept.
 -- Inputs:     shop_star.fact_sales, shop_star.dim_customer.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month).
--- Only completed sales. The country is that of the customer's last purchase of the month.
+-- Covers completed sales. The country is that of the customer's last purchase of the month.
 with sales as (
     select
         customer_id,
@@ -44,23 +44,14 @@ customer_totals as (
 
 ranked as (
     select
-        customer_id,
-        orders_count,
-        net_revenue,
-        last_purchase_date,
+        *,
         rank() over (order by net_revenue desc) as buyer_rank,
         round(100 * net_revenue / sum(net_revenue) over (), 4) as revenue_share_pct
     from customer_totals
 ),
 
 top as (
-    select
-        customer_id,
-        orders_count,
-        net_revenue,
-        last_purchase_date,
-        buyer_rank,
-        revenue_share_pct
+    select *
     from ranked
     where buyer_rank <= 10
 ),

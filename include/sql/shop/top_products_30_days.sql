@@ -1,8 +1,8 @@
--- Question:   Which ten products brought most revenue in the thirty days up to the day?
--- Grain:      One row per day and product of the first ten; ties at rank 10 are kept.
+-- Question:   Which ten products had the highest net revenue in the thirty days up to the day?
+-- Grain:      One row per day and product with a rank up to 10. Ties at rank 10 are kept.
 -- Inputs:     shop_star.fact_sales, shop_star.dim_product.
 -- Parameters: period_start, period_end (dates, half-open: one day, the last of the thirty).
--- Only completed sales. Name and category are those of the version sold last.
+-- Covers completed sales. Name and category are as of the last sale.
 with sales as (
     select
         product_key,
@@ -45,11 +45,7 @@ product_totals as (
 
 ranked as (
     select
-        product_id,
-        product_name,
-        category,
-        net_units,
-        net_revenue,
+        *,
         rank() over (order by net_revenue desc) as product_rank
     from product_totals
 )

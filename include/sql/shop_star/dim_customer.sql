@@ -1,10 +1,10 @@
--- Question:   Who is each customer, and what was known of them at which time?
--- Grain:      One row per customer and version; versions of a customer follow each other without gap or overlap.
+-- Question:   Who is each customer, and which attributes were valid when?
+-- Grain:      One row per customer and version. The versions of a customer have no gaps and no overlaps.
 -- Inputs:     shop.customers_changes, shop.transactions, shop.reviews, shop.clickstream.
--- Parameters: None; the dimension is always selected whole.
--- Changes that leave every attribute as it was make no version. The first version reaches back for ever, because
--- nothing is known of the time before. A customer who is only seen in facts is inferred: one version for all time,
--- without attributes. It has the key of a first version, so facts keep their key when the customer becomes known.
+-- Parameters: None. The dimension is always built as a whole.
+-- A change that alters no attribute creates no version. The first version begins at -infinity, because earlier
+-- attributes are unknown. A customer known only from facts is inferred: one version for all time, without attributes.
+-- An inferred version has the key of a first version, so facts keep their key when the customer becomes known.
 with changes as (
     select
         customer_id,
@@ -17,7 +17,7 @@ with changes as (
     from shop.customers_changes
 ),
 
-seen as (
+fact_customers as (
     select distinct customer_id
     from shop.transactions
     union
@@ -31,39 +31,17 @@ seen as (
 
 compared as (
     select
-        customer_id,
-        name,
-        email,
-        registration_date,
-        country,
-        updated_at,
-        attributes,
-        lag(attributes) over (partition by customer_id order by updated_at) as attributes_before
+        *,
+        lag(attributes) over (partition by customer_id order by updated_at) as previous_attributes
     from changes
 ),
 
-begun as (
+version_starts as (
     select
-        customer_id,
-        name,
-        email,
-        registration_date,
-        country,
-        case when attributes_before is null then '-infinity' else updated_at end as valid_from
+        *,
+        case when previous_attributes is null then '-infinity' else updated_at end as valid_from
     from compared
-    where attributes is distinct from attributes_before
-),
-
-known as (
-    select
-        customer_id,
-        name,
-        email,
-        registration_date,
-        country,
-        valid_from,
-        lead(valid_from, 1, 'infinity') over (partition by customer_id order by valid_from) as valid_to
-    from begun
+    where attributes is distinct from previous_attributes
 ),
 
 versions as (
@@ -74,12 +52,12 @@ versions as (
         registration_date,
         country,
         valid_from,
-        valid_to,
+        lead(valid_from, 1, 'infinity') over (partition by customer_id order by valid_from) as valid_to,
         false as is_inferred
-    from known
+    from version_starts
     union all
     select
-        seen.customer_id,
+        fact_customers.customer_id,
         null as name,
         null as email,
         null as registration_date,
@@ -87,21 +65,14 @@ versions as (
         '-infinity' as valid_from,
         'infinity' as valid_to,
         true as is_inferred
-    from seen
-    left join changes on seen.customer_id = changes.customer_id
+    from fact_customers
+    left join changes on fact_customers.customer_id = changes.customer_id
     where changes.customer_id is null
 ),
 
 keyed as (
     select
-        customer_id,
-        name,
-        email,
-        registration_date,
-        country,
-        valid_from,
-        valid_to,
-        is_inferred,
+        *,
         hashtextextended(customer_id::text || '|' || (valid_from at time zone 'UTC')::text, 0) as customer_key
     from versions
 )

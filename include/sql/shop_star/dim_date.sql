@@ -1,7 +1,7 @@
 -- Question:   Which week, month, quarter and year does a day belong to?
--- Grain:      One row per day of every calendar year that rows of the shop belong to.
+-- Grain:      One row per day of every calendar year with shop data.
 -- Inputs:     shop.customers_changes, shop.products_history, shop.transactions, shop.clickstream, shop.reviews.
--- Parameters: timezone (instants count on their day there); always selected whole.
+-- Parameters: timezone (decides the day of an instant). The dimension is always built as a whole.
 with instants as (
     select
         min(updated_at) as first_at,

@@ -1,11 +1,11 @@
--- Question:   What is each product, and what was known of it at which time?
--- Grain:      One row per product and version; versions of a product do not overlap.
+-- Question:   What is each product, and which attributes were valid when?
+-- Grain:      One row per product and version. The versions of a product do not overlap.
 -- Inputs:     shop.products_history, shop.transactions, shop.reviews, shop.clickstream.
--- Parameters: timezone (a day of the history begins at its midnight there); always selected whole.
--- Stock is not tracked: a version lasts as long as name, category, brand, supplier and price stay. It ends when the
--- product is no longer for sale; when it returns, another version begins. The first version reaches back for ever,
--- because nothing is known of the time before. A product that is only seen in facts is inferred: one version for all
--- time, without attributes. It has the key of a first version, so facts keep their key when it becomes known.
+-- Parameters: timezone (a day of the history begins at midnight there). The dimension is always built as a whole.
+-- Stock is not tracked: a version ends when name, category, brand, supplier or price changes, or when the product is
+-- no longer for sale. A product that returns gets a new version. The first version begins at -infinity, because earlier
+-- attributes are unknown. A product known only from facts is inferred: one version for all time, without attributes.
+-- An inferred version has the key of a first version, so facts keep their key when the product becomes known.
 with history as (
     select
         product_id,
@@ -20,7 +20,7 @@ with history as (
     from shop.products_history
 ),
 
-seen as (
+fact_products as (
     select distinct product_id
     from shop.transactions
     union
@@ -34,32 +34,17 @@ seen as (
 
 compared as (
     select
-        product_id,
-        name,
-        category,
-        brand,
-        supplier,
-        price,
-        valid_from,
-        valid_to,
-        attributes,
-        lag(attributes) over of_product as attributes_before,
-        lag(valid_to) over of_product as valid_to_before
+        *,
+        lag(attributes) over of_product as previous_attributes,
+        lag(valid_to) over of_product as previous_valid_to
     from history
     window of_product as (partition by product_id order by valid_from)
 ),
 
 numbered as (
     select
-        product_id,
-        name,
-        category,
-        brand,
-        supplier,
-        price,
-        valid_from,
-        valid_to,
-        count(*) filter (where attributes is distinct from attributes_before or valid_from > valid_to_before)
+        *,
+        count(*) filter (where attributes is distinct from previous_attributes or valid_from > previous_valid_to)
             over (partition by product_id order by valid_from) as version_number
     from compared
 ),
@@ -79,20 +64,6 @@ spans as (
     group by product_id, name, category, brand, supplier, price, version_number
 ),
 
-known as (
-    select
-        product_id,
-        name,
-        category,
-        brand,
-        supplier,
-        price,
-        end_day::timestamp at time zone %(timezone)s as valid_to,
-        case when version_number > 1 then first_day::timestamp at time zone %(timezone)s else '-infinity' end
-            as valid_from
-    from spans
-),
-
 versions as (
     select
         product_id,
@@ -101,13 +72,14 @@ versions as (
         brand,
         supplier,
         price,
-        valid_from,
-        valid_to,
+        case when version_number > 1 then first_day::timestamp at time zone %(timezone)s else '-infinity' end
+            as valid_from,
+        end_day::timestamp at time zone %(timezone)s as valid_to,
         false as is_inferred
-    from known
+    from spans
     union all
     select
-        seen.product_id,
+        fact_products.product_id,
         null as name,
         null as category,
         null as brand,
@@ -116,22 +88,14 @@ versions as (
         '-infinity' as valid_from,
         'infinity' as valid_to,
         true as is_inferred
-    from seen
-    left join history on seen.product_id = history.product_id
+    from fact_products
+    left join history on fact_products.product_id = history.product_id
     where history.product_id is null
 ),
 
 keyed as (
     select
-        product_id,
-        name,
-        category,
-        brand,
-        supplier,
-        price,
-        valid_from,
-        valid_to,
-        is_inferred,
+        *,
         hashtextextended(product_id::text || '|' || (valid_from at time zone 'UTC')::text, 0) as product_key
     from versions
 )

@@ -1,9 +1,9 @@
--- Question:   Who reviewed what on the day, and how did they rate it?
+-- Question:   Which products were reviewed on the day, by whom, and with which rating?
 -- Grain:      One row per review.
 -- Inputs:     shop.reviews, shop_star.dim_customer, shop_star.dim_product.
 -- Parameters: period_start, period_end (one day, half-open), starts_at (its first instant).
--- A review is known to the day, so it has the customer and the product as they were when the day began. Of a product
--- that is no longer for sale that is its last version.
+-- A review has a day but no time, so it refers to the versions of customer and product valid at the start of the day. A
+-- product that is no longer for sale has its last version.
 with reviews as (
     select
         review_id,

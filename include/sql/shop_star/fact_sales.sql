@@ -1,21 +1,12 @@
--- Question:   What was sold on the day, to whom, and what became of it?
+-- Question:   What was sold on the day, to whom, and what is the status of each sale?
 -- Grain:      One row per transaction.
 -- Inputs:     shop.transactions, shop_star.dim_customer, shop_star.dim_product.
--- Parameters: period_start (the day), starts_at, ends_at (its first instant and the next day's).
--- A sale has the customer and the product as they were at its instant: the version that began last. Of a product
--- that is no longer for sale that is its last version. A member without any version would leave its key empty,
--- which the table refuses, so that no sale is lost silently.
+-- Parameters: period_start (the day), starts_at (its first instant), ends_at (the first instant of the next day).
+-- A sale refers to the versions of customer and product at its instant. A product that is no longer for sale has its
+-- last version. A customer or product without a version leaves its key empty. The table rejects an empty key, so no
+-- sale is lost silently.
 with transactions as (
-    select
-        transaction_id,
-        customer_id,
-        product_id,
-        quantity,
-        price,
-        total_amount,
-        status,
-        payment_method,
-        transaction_ts
+    select *
     from shop.transactions
     where transaction_ts >= %(starts_at)s and transaction_ts < %(ends_at)s
 ),

@@ -1,19 +1,13 @@
--- Question:   Which visits began on the day, and how far did each get towards a purchase?
--- Grain:      One row per session that has events on the day and none on the day before.
+-- Question:   Which sessions began on the day, and which steps towards a purchase did each reach?
+-- Grain:      One row per session with events on the day and none on the previous day.
 -- Inputs:     shop.clickstream, shop_star.dim_customer.
 -- Parameters: period_start, period_end (one day, half-open), starts_at, ends_at (the same as instants), timezone.
--- The session's events of the day and of the next one count, so that midnight does not cut it. A step is reached if
--- it was done at or after the first instant at which the step before was reached: what was done out of order does not
--- count, repeats count once, and of two steps at one instant the funnel's order decides. Whoever signs in, even late,
--- is the customer of the whole session, as they were when it began; of several the first one.
+-- Events of the day and of the next day count, so midnight does not cut a session. A step is reached by an event at or
+-- after the instant at which the previous step was reached. Events out of order do not count, repeated events count
+-- once, and events at the same instant follow the order of the funnel. The first customer who signs in is the customer
+-- of the whole session, in the version valid at its start.
 with clicks as (
-    select
-        event_id,
-        session_id,
-        customer_id,
-        event_type,
-        ts,
-        device
+    select *
     from shop.clickstream
     where
         ts >= (%(period_start)s::date - 1)::timestamp at time zone %(timezone)s
@@ -29,49 +23,29 @@ customers as (
     from shop_star.dim_customer
 ),
 
-begun as (
+with_product_view as (
     select
-        event_id,
-        session_id,
-        customer_id,
-        event_type,
-        ts,
-        device,
+        *,
         min(ts) over of_session as started_at,
         min(ts) filter (where event_type = 'product_view') over of_session as product_view_at
     from clicks
     window of_session as (partition by session_id)
 ),
 
-carted as (
+with_cart as (
     select
-        event_id,
-        session_id,
-        customer_id,
-        event_type,
-        ts,
-        device,
-        started_at,
-        product_view_at,
+        *,
         min(ts) filter (where event_type = 'add_to_cart' and ts >= product_view_at) over of_session as add_to_cart_at
-    from begun
+    from with_product_view
     where started_at >= %(starts_at)s and started_at < %(ends_at)s
     window of_session as (partition by session_id)
 ),
 
-checked_out as (
+with_checkout as (
     select
-        event_id,
-        session_id,
-        customer_id,
-        event_type,
-        ts,
-        device,
-        started_at,
-        product_view_at,
-        add_to_cart_at,
+        *,
         min(ts) filter (where event_type = 'checkout' and ts >= add_to_cart_at) over of_session as checkout_at
-    from carted
+    from with_cart
     window of_session as (partition by session_id)
 ),
 
@@ -87,7 +61,7 @@ sessions as (
         coalesce(bool_or(event_type = 'purchase' and ts >= checkout_at), false) as reached_purchase,
         (array_agg(customer_id order by ts, event_id) filter (where customer_id is not null))[1] as customer_id,
         (array_agg(device order by ts, event_id))[1] as device
-    from checked_out
+    from with_checkout
     group by session_id, started_at
 )
 
