@@ -51,6 +51,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
 
 
+@pytest.fixture
+def include_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the project's contracts, manifests and SQL, which the settings name."""
+    copy = tmp_path / "include"
+    shutil.copytree(PROJECT_ROOT / "include", copy)
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(copy))
+    settings.cache_clear()
+    yield copy
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """PostgreSQL, S3 and the AWS APIs, in a folder of their own; stopped at the end of the session."""

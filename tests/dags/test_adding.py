@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 
 from support.landing import MemoryBucket
@@ -17,7 +14,7 @@ from waybill.derived.refresh import refresh
 from waybill.intake.ingest import take_in_file
 from waybill.ops.provenance import trace
 from waybill.period import Period
-from waybill.settings import PROJECT_ROOT, settings
+from waybill.settings import PROJECT_ROOT
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
 
@@ -71,21 +68,10 @@ group by country
 DAY = Period.parse("day", "2026-03-02")
 
 
-@pytest.fixture
-def include(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    copy = tmp_path / "include"
-    shutil.copytree(PROJECT_ROOT / "include", copy)
-    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(copy))
-    settings.cache_clear()
-    yield copy
-    monkeypatch.undo()
-    settings.cache_clear()
-
-
-def test_a_dataset_and_a_mart_are_added_without_touching_a_dag(stack: Stack, include: Path) -> None:
-    (include / "contracts/shop/suppliers.yaml").write_text(SUPPLIERS)
-    (include / "contracts/shop_report/suppliers_by_country.yaml").write_text(MART)
-    (include / "sql/shop/suppliers_by_country.sql").write_text(MART_SQL)
+def test_a_dataset_and_a_mart_are_added_without_touching_a_dag(stack: Stack, include_dir: Path) -> None:
+    (include_dir / "contracts/shop/suppliers.yaml").write_text(SUPPLIERS)
+    (include_dir / "contracts/shop_report/suppliers_by_country.yaml").write_text(MART)
+    (include_dir / "sql/shop/suppliers_by_country.sql").write_text(MART_SQL)
 
     folder = PROJECT_ROOT / "dags" / "shop"
     dag = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder").dags["shop_daily"]

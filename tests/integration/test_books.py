@@ -201,7 +201,8 @@ def test_a_file_of_a_month_is_dropped_below_the_months_prefix_and_only_a_dag_tha
     s3.delete_object(Bucket=BUCKET, Key=EXTRA.replace("2026-01", "2999-01"))
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
     printed = run("drop", str(file), "--domain", "messaging", "--period", "2026-01")
-    assert f"No DAG takes in the files of messaging: {tmp_path} has none named messaging_monthly. Write " in printed
+    assert "No DAG ingests the files of messaging: " in printed
+    assert f"names messaging_monthly, and no file in {tmp_path} defines it. Write {tmp_path}/messaging/" in printed
     s3.delete_object(Bucket=BUCKET, Key=EXTRA)
 
 

@@ -13,11 +13,11 @@ from psycopg import Connection
 from support.messaging_months import database
 from support.views import Page, fill_report
 from waybill.contracts import load_all
+from waybill.contracts.domains import Dashboard, Kpi, load_manifest
 from waybill.period import Cadence, Period
 from waybill.views import catalog, pages
 from waybill.views.business import page as business
 from waybill.views.business.comparison import comparison
-from waybill.views.layouts import LAYOUTS, Kpi, Layout
 from waybill.views.site import site
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
@@ -166,8 +166,10 @@ def test_any_days_are_compared_with_their_counterparts(connection: Connection, s
 
 def test_what_days_do_not_add_up_to_is_not_compared(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Like a count of distinct customers: a period's own row is another number than the sum of its days."""
-    kpis = (Kpi("Orders", "revenue_trend", "orders_count"), Kpi("Pieces", "revenue_trend", "net_units"))
-    monkeypatch.setitem(LAYOUTS, "shop", Layout(kpis=kpis))
+    columns = {"Orders": "orders_count", "Pieces": "net_units"}
+    kpis = tuple(Kpi(label=label, report="revenue_trend", column=column) for label, column in columns.items())
+    changed = load_manifest("shop").model_copy(update={"dashboard": Dashboard(kpis=kpis)})
+    monkeypatch.setattr(business, "load_manifest", lambda _: changed)
     days = from_to("2026-09-01", "2026-11-20")
     deliver(connection, days)
     for period in (

@@ -1,23 +1,151 @@
-"""Messages name only DAGs that exist."""
+"""A manifest says what a domain is; messages name only DAGs that exist."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from waybill.contracts import domains, load_all
-from waybill.contracts.domains import dag_of, existing_dag_of, without_dag
+from waybill.contracts import ContractError, load_all
+from waybill.contracts.dag_files import defined_dag_of, without_dag
+from waybill.contracts.domains import domain_names, load_manifest, load_manifests
+from waybill.contracts.layout import Layout
+from waybill.contracts.locations import domain_of, processed_layout, raw_layout, report_schema, star_schema
 from waybill.settings import PROJECT_ROOT
 
 DOMAINS = sorted({contract.domain for contract in load_all().values() if contract.is_dataset})
+BILLING = """
+title: Billing
+dag: billing_monthly
+semantics: as of
+"""
+Write = Callable[[str], Path]
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_the_projects_domains_have_the_dag_that_the_rule_names(domain: str) -> None:
-    assert existing_dag_of(domain) == dag_of(domain)
+@pytest.fixture
+def write(include_dir: Path) -> Write:
+    """Write the manifest of the domain billing into a copy of the project's files."""
+
+    def write(text: str) -> Path:
+        path = include_dir / "domains" / "billing.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_every_domain_with_datasets_has_a_manifest_and_its_dag_is_defined() -> None:
+    assert domain_names() == DOMAINS
+    for domain, manifest in load_manifests().items():
+        assert defined_dag_of(domain) == manifest.dag
+
+
+def test_a_manifest_needs_three_keys_and_has_defaults_for_the_others(write: Write) -> None:
+    write(BILLING)
+    manifest = load_manifest("billing")
+    assert (manifest.title, manifest.dag, manifest.semantics) == ("Billing", "billing_monthly", "as of")
+    assert (manifest.queue, manifest.dashboard.kpis) == (False, ())
+    assert raw_layout("billing", "invoices", "month").pattern == "raw/billing/invoices/month=YYYY-MM/"
+    assert raw_layout("billing", "invoices").pattern == "raw/billing/invoices/dt=YYYY-MM-DD/"
+    assert processed_layout("billing_star", "debts").pattern == "processed/billing_star/debts/dt=YYYY-MM-DD/"
+
+
+def test_a_manifest_is_read_again_when_it_has_changed(write: Write) -> None:
+    write(BILLING)
+    assert load_manifest("billing").title == "Billing"
+    write(BILLING.replace("Billing", "Invoicing"))
+    assert load_manifest("billing").title == "Invoicing"
+
+
+def test_a_manifest_may_name_other_prefixes(write: Write) -> None:
+    write(
+        f"{BILLING}prefixes:\n"
+        "  raw: {invoices: lake/in/year=YYYY/month=MM/}\n"
+        "  processed: {billing_star.debts: lake/out/day=YYYY-MM-DD/}\n"
+    )
+    assert raw_layout("billing", "invoices", "month").prefix(date(2026, 3, 1)) == "lake/in/year=2026/month=03/"
+    assert raw_layout("billing", "debtors").root == "raw/billing/debtors/"
+    assert processed_layout("billing_star", "debts").prefix(date(2026, 3, 9)) == "lake/out/day=2026-03-09/"
+    assert processed_layout("billing", "debts").root == "processed/billing/debts/"
+
+
+@pytest.mark.parametrize("pattern", ["raw/a/dt=YYYY-MM-DD/", "a/year=YYYY/month=MM/day=DD/", "a/b-c/month=YYYY-MM/"])
+def test_a_layout_is_written_as_messages_show_it(pattern: str) -> None:
+    layout = Layout.parse(pattern)
+    assert layout.pattern == pattern
+    day = date(2026, 3, 1)
+    assert layout.day_of(layout.folders_of(day)) == day
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["", "/", "raw/", "raw/a", "/raw/dt=YYYY-MM-DD/", "raw/dt=YYYY-MM-DD", "dt=YYYY-MM-DD/", "raw/dt=YYYY-DD/",
+     "raw/dt=YYYY/", "raw/dt=YYYY-MM-DD/day=DD/", "raw/dt=YYYY-MM-DD/a/", "raw/%Y/dt=YYYY-MM-DD/", "raw/dt=%Y-%m/"],
+)  # fmt: skip
+def test_a_prefix_that_names_no_period_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="like raw/billing/invoices/dt=YYYY-MM-DD/"):
+        Layout.parse(pattern)
+
+
+def test_the_schemas_of_a_domain_belong_to_it() -> None:
+    for domain in DOMAINS:
+        for schema in (domain, report_schema(domain), star_schema(domain)):
+            assert domain_of(schema) == domain
+    assert domain_of("another_report") == "another_report"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("title: Billing", ["$: needs `dag`", "$: needs `semantics`"]),
+        (BILLING.replace("as of", "as-of"), ["$.semantics: must be `as of` or `current`, not 'as-of'"]),
+        (f"{BILLING}queue: 'yes'", ["$.queue: must be true or false, without quotes, not 'yes'"]),
+        (f"{BILLING}queues: true", ["$.queues: unknown key `queues`: did you mean `queue`?"]),
+        (BILLING.replace("billing_monthly", "a b"), ["$.dag: must be an id of letters, digits, `_`, `-` and `.`"]),
+        (
+            f"{BILLING}prefixes: {{raw: {{invoices: raw/invoices/}}}}",
+            ["$.prefixes.raw.invoices: must be a prefix whose last folders name a day or a month"],
+        ),
+        (
+            f"{BILLING}dashboard: {{kpis: [{{lable: Paid, report: paid, column: amount}}], first: paid}}",
+            [
+                "$.dashboard.kpis[0]: needs `label`",
+                "$.dashboard.kpis[0].lable: unknown key `lable`: did you mean `label`?",
+                "$.dashboard.first: must be a list, not 'paid'",
+            ],
+        ),
+        (
+            f"{BILLING}dashboard: {{matrix: {{paid: {{row: a, column: b, value: c, shade: d}}}}, measure: []}}",
+            [
+                "$.dashboard.matrix.paid.shade: unknown key `shade`: known are column, row, value",
+                "$.dashboard.measure: must be keys with values, not []",
+            ],
+        ),
+        ("- title", ["$: must be keys with values, not ['title']"]),
+        ("title: a\ntitle: b", ["not YAML"]),
+    ],
+)
+def test_all_problems_of_a_manifest_are_named_with_their_place(text: str, problems: list[str], write: Write) -> None:
+    path = write(text)
+    with pytest.raises(ContractError) as caught:
+        load_manifest("billing")
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    for problem in problems:
+        assert problem in message
+    if len(problems) > 1:
+        assert message.startswith(f"{path}: {len(problems)} problems:\n")
+
+
+def test_a_missing_manifest_is_named_with_the_likeliest_domain(include_dir: Path) -> None:
+    with pytest.raises(ContractError, match=re.escape("There is no domain 'shpo': did you mean `shop`?")) as caught:
+        load_manifest("shpo")
+    assert f"write {include_dir}/domains/shpo.yaml with `title`, `dag` and `semantics`" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -38,10 +166,11 @@ def test_a_dag_exists_if_a_file_defines_it(
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
     (tmp_path / "orders").mkdir()
     (tmp_path / "orders" / "some.py").write_text(text)
-    assert existing_dag_of("orders") == ("orders_reports" if exists else None)
+    assert defined_dag_of("orders") == ("orders_reports" if exists else None)
     assert without_dag("orders") == (
-        f"No DAG takes in the files of orders: {tmp_path} has none named orders_reports. "
-        f"Write {tmp_path}/orders/orders_reports.py, like the ones that are there."
+        f"No DAG ingests the files of orders: {PROJECT_ROOT}/include/domains/orders.yaml names orders_reports, "
+        f"and no file in {tmp_path} defines it. Write {tmp_path}/orders/orders_reports.py, "
+        "or correct `dag` in the manifest."
     )
 
 
@@ -52,13 +181,13 @@ def test_folders_that_are_links_are_searched_and_broken_files_define_nothing(
     (tmp_path / "broken.py").write_text("def (:\n")
     (tmp_path / "latin.py").write_bytes(b"# \xe4\n")
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
-    assert existing_dag_of("orders") == "orders_reports"
-    assert existing_dag_of("shop") is None
+    assert defined_dag_of("orders") == "orders_reports"
+    assert defined_dag_of("shop") is None
 
 
 def test_dags_are_looked_up_without_airflow() -> None:
     code = (
-        "import sys; from waybill.contracts.domains import existing_dag_of as f; "
+        "import sys; from waybill.contracts.dag_files import defined_dag_of as f; "
         "f('orders'); print('airflow' in sys.modules)"
     )
     done = subprocess.run(
@@ -69,4 +198,4 @@ def test_dags_are_looked_up_without_airflow() -> None:
         check=True,
     )
     assert done.stdout.strip() == "False"
-    assert domains.existing_dag_of("orders") == "orders_reports"
+    assert defined_dag_of("orders") == "orders_reports"

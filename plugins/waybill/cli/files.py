@@ -34,7 +34,7 @@ def drop(
     import boto3
 
     from waybill.contracts import references
-    from waybill.contracts.domains import existing_dag_of, without_dag
+    from waybill.contracts.dag_files import defined_dag_of, without_dag
     from waybill.errors import DataError
     from waybill.intake.upload import announce, drop_file, key_of, queue_url
     from waybill.period import EXAMPLE, Period
@@ -61,7 +61,7 @@ def drop(
         if settings().profile == "dev" and queue:
             announce(boto3.client("sqs"), queue, landed)
         print_line(f"s3://{landed.bucket}/{landed.key}")
-    dag_id = existing_dag_of(domain)
+    dag_id = defined_dag_of(domain)
     if dag_id is None:
         print_line(without_dag(domain))
     elif contract.lands_any_time:

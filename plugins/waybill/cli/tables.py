@@ -16,6 +16,7 @@ from rich.text import Text
 from waybill.cli.terminal import console
 from waybill.contracts import Contract
 from waybill.contracts.display import cell
+from waybill.contracts.domains import load_manifest
 from waybill.derived.build import of_period
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS, imbalance
@@ -67,7 +68,7 @@ def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[P
         rows = _summed(rows)
         keys = dict.fromkeys((row["period"] for row in rows), f"{periods[0]} to {periods[-1]}")
     table = _table(
-        f"{domain.capitalize()}: every row is accounted for (rows in = the sum of the other counts)",
+        f"{load_manifest(domain).title}: every row is accounted for (rows in = the sum of the other counts)",
         [
             ("period", False),
             ("dataset", False),

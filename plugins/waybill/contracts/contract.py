@@ -34,7 +34,7 @@ def numeric_digits(physical_type: str) -> tuple[int, int] | None:
 
 
 class ContractError(DataError):
-    """A contract file is not valid, or asks for what cannot be done."""
+    """A contract or a manifest is missing or not valid, or asks for what cannot be done."""
 
 
 @dataclass(frozen=True)

@@ -1,73 +1,194 @@
-"""Which DAG takes in the datasets of a domain, and how the DAGs share Airflow's slots."""
+"""Domain manifests: what a domain is, besides its contracts and SQL.
+
+A manifest is `include/domains/<domain>.yaml`. It names the domain's DAG, the meaning of its reports, its queue,
+prefixes that differ from the default, and the order of its dashboard.
+"""
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Final, Literal, get_args
 
-from waybill.contracts import load_domain
-from waybill.contracts.locations import star_schema
-from waybill.period import Cadence
-from waybill.settings import PROJECT_ROOT
+from pydantic import BaseModel, ConfigDict, PlainValidator, StrictBool, StringConstraints, ValidationError
 
-_ADVERBS: dict[Cadence, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
+from waybill.contracts.contract import ContractError
+from waybill.contracts.layout import Layout
+from waybill.contracts.standard import Problem, in_words, likeliest
+from waybill.contracts.yaml_files import parse, read_text
+from waybill.settings import settings
+
+Semantics = Literal["as of", "current"]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Prefix = Annotated[Layout, PlainValidator(lambda value: Layout.parse(str(value)))]
 
 
-def dag_of(domain: str) -> str | None:
-    """The DAG by its rule: `<domain>_monthly`; None for a domain without datasets.
+class _Part(BaseModel):
+    """A part of a manifest. Unknown keys are errors."""
 
-    Where files land at any time `<domain>_reports`, or `<domain>_medallion` if there are tables in between.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Kpi(_Part):
+    """A number of a period: the sum of a column over the report's rows in it, or a ratio of two sums."""
+
+    label: Text
+    report: Text
+    column: Text
+    """The column to sum; `*` counts rows."""
+    per: Text | None = None
+    """The column whose sum is the divisor."""
+    percent: StrictBool = False
+    """Whether the ratio is shown as a percentage."""
+
+
+class Trend(_Part):
+    """A line over the periods: the sum of a column of a report in each."""
+
+    label: Text
+    report: Text
+    column: Text
+
+
+class Matrix(_Part):
+    """A table of shades: the percentages of a report's rows of several periods, by two of its columns."""
+
+    row: Text
+    """A date of the key: a line for each of the newest."""
+    column: Text
+    """An integer from 0 on."""
+    value: Text
+    """A percentage."""
+
+
+class Dashboard(_Part):
+    """The order and the charts of a domain. The view draws everything else from the contracts alone."""
+
+    kpis: tuple[Kpi, ...] = ()
+    """Numbers at the top."""
+    trends: tuple[Trend, ...] = ()
+    """Lines over the periods, below the numbers."""
+    first: tuple[Text, ...] = ()
+    """Reports in the order in which they are shown; the others follow by name."""
+    last: tuple[Text, ...] = ()
+    """Reports that come after those."""
+    measure: dict[Text, Text] = {}
+    """For a report the column that its bars or line show; by default the first one that measures something."""
+    matrix: dict[Text, Matrix] = {}
+    """Reports that are drawn as a table of shades, over the periods up to the shown one."""
+    counted: dict[Text, Text] = {}
+    """For a report the column by whose values its rows are counted instead of drawn one by one."""
+
+
+class Prefixes(_Part):
+    """Prefixes that differ from `raw/<domain>/<dataset>/` and `processed/<schema>/<table>/`."""
+
+    raw: dict[Text, Prefix] = {}
+    """Where the files of a dataset land, by dataset."""
+    processed: dict[Text, Prefix] = {}
+    """Where the Parquet files of a table are, by `schema.table`."""
+
+
+class Domain(_Part):
+    """What a manifest says."""
+
+    title: Text
+    """The name in headings."""
+    dag: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+    """The id of the DAG that ingests the domain's files."""
+    semantics: Semantics
+    """`as of`: a report states what was known at the end of its period. `current`: a report is rebuilt when its inputs
+    change."""
+    queue: StrictBool = False
+    """Whether an SQS queue receives the notifications of new files; `WAYBILL_QUEUE_URLS` has its address."""
+    prefixes: Prefixes = Prefixes()
+    """Prefixes that differ from the default."""
+    dashboard: Dashboard = Dashboard()
+    """The order and the charts of the business view."""
+
+
+def manifest_path(domain: str) -> Path:
+    """Return the path of a domain's manifest."""
+    return settings().include_dir / "domains" / f"{domain}.yaml"
+
+
+def domain_names() -> list[str]:
+    """Return the names of the domains that have a manifest, in order."""
+    return sorted(path.stem for path in manifest_path("*").parent.glob("*.yaml"))
+
+
+def load_manifest(domain: str) -> Domain:
+    """Return the manifest of a domain.
+
+    Raises `ContractError` with the file, every problem and its place if the manifest is missing or not valid.
     """
-    contracts = [*load_domain(domain).values()]
-    if any(contract.lands_any_time for contract in contracts):
-        return f"{domain}_medallion" if load_domain(star_schema(domain)) else f"{domain}_reports"
-    return f"{domain}_{_ADVERBS[contracts[0].cadence]}" if contracts else None
+    path = manifest_path(domain)
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise ContractError(
+            f"There is no domain {domain!r}: {likeliest(domain, {*domain_names()})} "
+            f"To add the domain, write {path} with {_listed(_REQUIRED)}."
+        ) from None
+    return _load(path, found.st_mtime_ns, found.st_size)
 
 
-def existing_dag_of(domain: str) -> str | None:
-    """The DAG by its rule, if a file in the folder of DAGs defines it; read without Airflow."""
-    dag_id = dag_of(domain)
-    return dag_id if dag_id in _defined_dags(dags_folder()) else None
+def load_manifests() -> dict[str, Domain]:
+    """Return the manifests of all domains, by domain. Raises `ContractError` for the first one that is not valid."""
+    return {domain: load_manifest(domain) for domain in domain_names()}
 
 
-def without_dag(domain: str) -> str:
-    """What to tell whoever expects a DAG for the files of a domain that has none."""
-    dag_id, folder = dag_of(domain), dags_folder()
-    return (
-        f"No DAG takes in the files of {domain}: {folder} has none named {dag_id}. "
-        f"Write {folder / domain / f'{dag_id}.py'}, like the ones that are there."
-    )
+@lru_cache(maxsize=64)  # read again only when the file has changed
+def _load(path: Path, _modified: int, _size: int) -> Domain:
+    document = parse(path, read_text(path))
+    try:
+        return Domain.model_validate(document)
+    except ValidationError as error:
+        raise ContractError(in_words(path, document, [*_problems(error)])) from None
 
 
-def dags_folder() -> Path:
-    """Where Airflow reads DAG files."""
-    return Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER") or PROJECT_ROOT / "dags")
+_REQUIRED: Final = [name for name, field in Domain.model_fields.items() if field.is_required()]
+_KINDS: Final = {
+    "bool_type": "true or false, without quotes",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "string_too_short": "a text that is not empty",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
 
 
-def functions_of(domain: str) -> set[str]:
-    """The functions that the Python files of a domain's folder of DAGs define: its reports that are not SQL."""
-    found: set[str] = set()
-    for path in (dags_folder() / domain).glob("*.py"):
-        with contextlib.suppress(SyntaxError):
-            found.update(one.name for one in ast.parse(path.read_bytes()).body if isinstance(one, ast.FunctionDef))
-    return found
+def _problems(error: ValidationError) -> Iterator[Problem]:
+    for one in error.errors(include_url=False):
+        steps, value = tuple(step for step in one["loc"] if step != "[key]"), one["input"]
+        match one["type"]:
+            case "extra_forbidden":
+                text = f"unknown key `{steps[-1]}`: {likeliest(str(steps[-1]), _keys_at(steps[:-1]))}"
+            case "missing":
+                steps, text = steps[:-1], f"needs `{steps[-1]}`"
+            case "literal_error":
+                text = f"must be {' or '.join(f'`{word}`' for word in get_args(Semantics))}, not {value!r}"
+            case "string_pattern_mismatch":
+                text = f"must be an id of letters, digits, `_`, `-` and `.`, not {value!r}"
+            case "value_error":
+                text = f"{one['ctx']['error']}, not {value!r}"
+            case kind:
+                text = f"must be {_KINDS[kind]}, not {value!r}" if kind in _KINDS else one["msg"]
+        yield Problem(steps, text)
 
 
-def _defined_dags(folder: Path) -> set[str]:
-    """The ids that the Python files of a folder give to DAGs as a literal."""
-    found: set[str] = set()
-    for place, _, names in os.walk(folder, followlinks=True):  # as Airflow does
-        for path in (Path(place) / name for name in names if name.endswith(".py")):
-            with contextlib.suppress(SyntaxError):  # Airflow's list of import errors says it
-                found.update(_ids(ast.parse(path.read_bytes())))
-    return found
+def _keys_at(steps: tuple[str | int, ...]) -> frozenset[str]:
+    """Return the keys that the part of a manifest at this place may have."""
+    part: type[BaseModel] = Domain
+    for step in steps:
+        if field := part.model_fields.get(str(step)):
+            held = [field.annotation, *get_args(field.annotation)]
+            part = next((one for one in held if isinstance(one, type) and issubclass(one, BaseModel)), part)
+    return frozenset(part.model_fields)
 
 
-def _ids(tree: ast.AST) -> Iterator[str]:
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in ("DAG", "dag"):
-            given = [keyword.value for keyword in call.keywords if keyword.arg == "dag_id"] or call.args[:1]
-            yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+def _listed(names: list[str]) -> str:
+    """Return names as `title`, `dag` and `semantics`."""
+    quoted = [f"`{name}`" for name in names]
+    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -18,6 +18,7 @@ from graphlib import TopologicalSorter
 from psycopg import Connection
 
 from waybill.contracts import Contract, load_domain
+from waybill.contracts.domains import load_manifest
 from waybill.contracts.locations import read_sql, report_files, report_schema, star_schema
 from waybill.derived.build import (
     BuildInputs,
@@ -252,11 +253,10 @@ def out_of_date(
 
     With `only`, of this table alone, and of its periods these alone.
 
-    Where `refresh` builds them (there is a star schema, or files land at any time) that is what is stale. Else every
-    report says what was known at the end of a period, and is out of date if it was built from other files, or before
-    rows of one were admitted by a replay.
+    Where reports are current, these are the stale periods. Where reports are as of the end of a period, a report is out
+    of date if it was built from other files, or before a replay admitted rows of one.
     """
-    if load_domain(star_schema(domain)) or any(contract.lands_any_time for contract in load_domain(domain).values()):
+    if load_manifest(domain).semantics == "current":
         return [
             (table.contract.table, period)
             for table in derived_tables(domain)

@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from waybill.contracts import Contract
-from waybill.contracts.locations import Layout, raw_layout
+from waybill.contracts.layout import Layout
+from waybill.contracts.locations import raw_layout
 from waybill.errors import DataError
 from waybill.period import Cadence, Period
 from waybill.settings import settings

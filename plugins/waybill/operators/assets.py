@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Asset, BaseOperator
 
+from waybill.contracts.domains import domain_names
 from waybill.contracts.locations import report_schema
 from waybill.settings import settings
 
@@ -20,9 +21,8 @@ def reports_asset(domain: str) -> Asset:
 
 def all_reports() -> list[Asset]:
     """The published reports of every domain that has any; light enough for a DAG file to ask."""
-    domains = sorted(path.name for path in (settings().include_dir / "sql").iterdir() if path.is_dir())
     contracts = settings().include_dir / "contracts"
-    return [reports_asset(domain) for domain in domains if (contracts / report_schema(domain)).is_dir()]
+    return [reports_asset(domain) for domain in domain_names() if (contracts / report_schema(domain)).is_dir()]
 
 
 def emit_no_event(task: BaseOperator) -> None:

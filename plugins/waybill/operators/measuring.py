@@ -31,15 +31,16 @@ class FreshnessOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, float]:  # noqa: ARG002  # Airflow's signature
         from waybill.contracts import load_all
-        from waybill.contracts.domains import dag_of
+        from waybill.contracts.domains import load_manifests
         from waybill.ops import metrics
         from waybill.settings import settings
 
         now, found = datetime.now(UTC), {}
+        pipelines = {domain: manifest.dag for domain, manifest in load_manifests().items()}
         with warehouse() as connection:
             for contract in load_all().values():
-                if contract.is_dataset and (pipeline := dag_of(contract.domain)):
-                    for measurement in metrics.of_freshness(connection, contract, pipeline, now):
+                if contract.is_dataset and contract.domain in pipelines:
+                    for measurement in metrics.of_freshness(connection, contract, pipelines[contract.domain], now):
                         found[contract.table] = measurement
         if settings().metrics and found:
             _send([*found.values()])

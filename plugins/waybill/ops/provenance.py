@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from waybill.checks.unpublished import unpublished
 from waybill.contracts import load_domain
-from waybill.contracts.locations import report_schema
+from waybill.contracts.locations import domain_of, report_schema
 from waybill.derived.refresh import out_of_date
 from waybill.errors import DataError
 from waybill.period import ALL_TIME, Period
@@ -44,7 +44,7 @@ BUILT_LAST = sql.SQL("waybill.publication")
 
 
 def trace(connection: Connection, report: str, period: Period, heads: sql.Composable = BUILT_LAST) -> Waybill:
-    """Return the waybill of a report (`messaging_report.top_customers` or only its name) for a period.
+    """Return the waybill of a report (`billing_report.top_customers` or only its name) for a period.
 
     `heads` is the table with the record of its content: by default the newest build. Raises `DataError` if the report
     was never built for the period.
@@ -80,7 +80,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
     ).fetchall()
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
-    domain = head["report"].partition(".")[0].rpartition("_")[0]
+    domain = domain_of(head["report"].partition(".")[0])
     is_outdated = bool(out_of_date(connection, domain, [period], head["report"]))
     key = (head["report"], period.cadence, period.start)
     newest = unpublished(connection, load_domain(report_schema(domain)).values()).get(key)

@@ -9,8 +9,8 @@ from datetime import timedelta
 from psycopg import Connection
 
 from waybill.contracts import Contract, load_domain
-from waybill.contracts.domains import dag_of, existing_dag_of, without_dag
-from waybill.contracts.locations import star_schema
+from waybill.contracts.dag_files import defined_dag_of, without_dag
+from waybill.contracts.domains import load_manifest
 from waybill.formatting import count
 from waybill.ops.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REJECTED, UNAPPROVED, GapSummary
 from waybill.period import Period
@@ -56,7 +56,7 @@ def _drop_command(contract: Contract, periods: Sequence[Period]) -> str:
 
 def _periods_to_run(domain: str, periods: Sequence[Period], complete: Sequence[Period]) -> Sequence[Period]:
     """Return the periods to run: the newest if one run builds everything that is out of date, else all of them."""
-    if load_domain(star_schema(domain)) or _lands_any_time(domain):
+    if load_manifest(domain).semantics == "current":
         return complete[-1:] or periods[-1:]
     return periods
 
@@ -67,7 +67,7 @@ def _lands_any_time(domain: str) -> bool:
 
 def _run_command(domain: str, periods: Iterable[Period]) -> str:
     """Return the command that runs the domain's DAG from the first to the last of the periods."""
-    dag, wanted = dag_of(domain), sorted(set(periods))
+    dag, wanted = load_manifest(domain).dag, sorted(set(periods))
     if not wanted:
         return ""
     first, last = wanted[0], wanted[-1]
@@ -84,7 +84,7 @@ def _run_command(domain: str, periods: Iterable[Period]) -> str:
 
 def how_to_rebuild(connection: Connection, contract: Contract, first: Period, what: str) -> str:
     """Return how to rebuild the reports that use rows of a dataset which changed (`what`) from a period on."""
-    dag_id = existing_dag_of(contract.domain)
+    dag_id = defined_dag_of(contract.domain)
     if dag_id is None:
         return f"{what} in {first} and later. {without_dag(contract.domain)}"
     if contract.cadence != "month":

@@ -9,7 +9,7 @@ from typing import Any
 
 from waybill.contracts import Contract, locations
 from waybill.contracts.classification import RESTRICTED
-from waybill.contracts.locations import Layout
+from waybill.contracts.layout import Layout
 from waybill.errors import DataError
 from waybill.outputs.masking import masked_columns
 

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from psycopg import Connection
 from pydantic import BaseModel, Field
 
-from waybill.contracts.domains import dag_of
+from waybill.contracts.domains import load_manifest
 from waybill.errors import DataError
 from waybill.period import EXAMPLE, Period
 from waybill.run import Run, code_version
@@ -264,7 +264,7 @@ def _add_operations(app: FastAPI, access: Access) -> None:
                 page=page,
             )
             reasons = rejected.reasons(connection, chosen, is_open=state != "resolved")
-        replay_dag = dag_of(contract.domain) or ""
+        replay_dag = load_manifest(contract.domain).dag
         return _html(
             pages.quarantine(
                 scope,

@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from waybill.contracts import Contract, load_all
-from waybill.contracts.domains import dag_of
-from waybill.contracts.locations import report_schema, star_schema
+from waybill.contracts.domains import domain_names, load_manifest
+from waybill.contracts.locations import report_schema
 from waybill.settings import settings
 
 _ACRONYMS = {"rfm": "RFM", "kpis": "KPIs", "pct": "%", "eur": "€", "id": "ID"}
@@ -32,7 +32,7 @@ def of_schema(schema: str) -> dict[str, Contract]:
 def domains() -> list[str]:
     """The domains that have datasets."""
     schemas = {contract.domain for contract in contracts().values()}
-    return sorted(schemas - {make(domain) for domain in schemas for make in (report_schema, star_schema)})
+    return [domain for domain in domain_names() if domain in schemas]
 
 
 def reports(domain: str) -> dict[str, Contract]:
@@ -42,12 +42,17 @@ def reports(domain: str) -> dict[str, Contract]:
 
 def domain_of(dag_id: str) -> str | None:
     """The domain whose datasets a DAG takes in; None for any other DAG."""
-    return next((domain for domain in domains() if dag_of(domain) == dag_id), None)
+    return next((domain for domain in domains() if load_manifest(domain).dag == dag_id), None)
 
 
 def domain_of_report(table: str) -> str | None:
     """The domain that a report belongs to; None for any other table."""
     return next((one for one in domains() if table in {report.table for report in reports(one).values()}), None)
+
+
+def title(domain: str) -> str:
+    """Return the domain's name as headings show it."""
+    return load_manifest(domain).title
 
 
 def in_words(name: str) -> str:

@@ -38,6 +38,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters |= {
         "number": text,
+        "title_of": catalog.title,
         "words": catalog.in_words,
         "moment": _moment,
         "of": of_all,

@@ -123,7 +123,7 @@ def _withheld(
         yield f"{stem}.html", _message("../../", title, f"{one.why[:1].upper()}{one.why[1:]}.")
     for period in sorted({one.period for one in held} - {*periods}):
         text = notice([one for one in held if one.period == period], source)
-        title = f"{catalog.in_words(domain)} {period}"
+        title = f"{catalog.title(domain)} {period}"
         yield f"{domain}/{period}.html", _message("../", title, f"{text}.")
 
 

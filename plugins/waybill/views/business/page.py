@@ -1,6 +1,6 @@
 """The business view: the reports of a domain and period as charts, tables and numbers, each with its waybill.
 
-Everything is drawn from the contracts of the reports; `layouts` says what comes first.
+Everything is drawn from the contracts of the reports; the dashboard of the domain's manifest says what comes first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from psycopg import Connection, errors, sql
 
 from waybill.contracts import Contract
-from waybill.contracts.locations import report_schema
+from waybill.contracts.domains import Dashboard, Kpi, Matrix, Trend, load_manifest
+from waybill.contracts.locations import domain_of
 from waybill.derived.build import of_period
 from waybill.ops.provenance import BUILT_LAST
 from waybill.period import Cadence, Period
@@ -24,7 +25,6 @@ from waybill.views.business import charts
 from waybill.views.business.comparison import comparison, days_of, lacking_of, parts_of
 from waybill.views.business.report import NothingBuilt, measure_of, rows_of, table, within
 from waybill.views.business.source import Source, built, notices
-from waybill.views.layouts import LAYOUTS, Kpi, Layout, Matrix, Trend
 
 NOTICES = 5
 """How many days with unpublished reports a page names."""
@@ -168,17 +168,17 @@ def page(
 
     Raises `NothingBuilt` if the source has nothing of the period.
     """
-    layout, source = LAYOUTS.get(domain, Layout()), source or built(connection, domain)
+    dashboard, source = load_manifest(domain).dashboard, source or built(connection, domain)
     periods = built_periods(connection, domain, listed, source.heads)
     if period not in periods.get(period.cadence, []):
         raise NothingBuilt(f"No report of {domain} was built for {period}.")
     contracts = source.contracts(domain)
-    order = [name for name in layout.first if name in contracts]
-    order += [name for name in contracts if name not in (*order, *layout.last)]
-    order += [name for name in layout.last if name in contracts]
+    order = [name for name in dashboard.first if name in contracts]
+    order += [name for name in contracts if name not in (*order, *dashboard.last)]
+    order += [name for name in dashboard.last if name in contracts]
     newest = _newest_within(connection, domain, period, source.heads)
     cards = [
-        _card(connection, layout, contracts[name], newest[contracts[name].table], source)
+        _card(connection, dashboard, contracts[name], newest[contracts[name].table], source)
         for name in order
         if contracts[name].table in newest
     ]
@@ -189,10 +189,12 @@ def page(
         part=days.part if days else "",
         periods=periods[period.cadence],
         cadences=[found[0] for found in periods.values()],
-        numbers=[_number(connection, contracts, kpi, period, source) for kpi in layout.kpis if kpi.report in contracts],
+        numbers=[
+            _number(connection, contracts, kpi, period, source) for kpi in dashboard.kpis if kpi.report in contracts
+        ],
         trends=[
             _trend(connection, contracts[trend.report], trend, period, source)
-            for trend in layout.trends
+            for trend in dashboard.trends
             if trend.report in contracts and contracts[trend.report].table in newest
         ],
         cards=cards,
@@ -223,7 +225,7 @@ def _newest_within(connection: Connection, domain: str, period: Period, heads: s
     return {report: Period.of(cadence, start) for report, cadence, start in rows}
 
 
-def _card(connection: Connection, layout: Layout, contract: Contract, period: Period, source: Source) -> Card:
+def _card(connection: Connection, dashboard: Dashboard, contract: Contract, period: Period, source: Source) -> Card:
     """A report of the page. One that the warehouse cannot give does not keep the others from being shown."""
     counted = connection.execute(
         sql.SQL("select row_count from {} as p where (report, cadence, period) = (%s, %s, %s)").format(source.heads),
@@ -240,12 +242,12 @@ def _card(connection: Connection, layout: Layout, contract: Contract, period: Pe
         lacking=lacking_of(now, before) if now and before else "",
         mark=source.mark(contract, period),
     )
-    domain = contract.domain.removesuffix(report_schema(""))
+    domain = domain_of(contract.domain)
     try:
         with connection.transaction():
             rows = rows_of(connection, domain, contract, period, TABLE_ROWS, source)
             headings, texts, numeric = table(contract, rows)
-            chart = _chart(connection, layout, contract, period, rows, source)
+            chart = _chart(connection, dashboard, contract, period, rows, source)
     except errors.QueryCanceled:
         return replace(card, problem="It took the warehouse too long to sort its rows; the CSV may have them.")
     except (errors.UndefinedColumn, errors.UndefinedTable):
@@ -255,7 +257,7 @@ def _card(connection: Connection, layout: Layout, contract: Contract, period: Pe
 
 def _chart(
     connection: Connection,
-    layout: Layout,
+    dashboard: Dashboard,
     contract: Contract,
     period: Period,
     rows: Sequence[dict[str, Any]],
@@ -263,7 +265,7 @@ def _chart(
 ) -> dict[str, Any]:
     """The chart that suits the report: counts, a line over the periods, bars, or none."""
     by_name = {column.name: column for column in contract.columns}
-    if group := layout.counted.get(contract.name):
+    if group := dashboard.counted.get(contract.name):
         query = sql.SQL(
             "select {0}::text, count(*) from {1} as r where {2} group by 1 order by 2 desc, 1 limit {3}"
         ).format(
@@ -276,13 +278,13 @@ def _chart(
             "measure": f"Rows by {(by_name[group].business_name or group).lower()}",
             "bars": charts.counted_bars(connection.execute(query).fetchall()),
         }
-    if matrix := layout.matrix.get(contract.name):
+    if matrix := dashboard.matrix.get(contract.name):
         by_row, by_column = (by_name[one].business_name or one for one in (matrix.row, matrix.column))
         return {
             "measure": f"{by_name[matrix.value].business_name}, %, by {by_row.lower()} and {by_column.lower()}",
             "shades": _shades(connection, contract, matrix, period, source),
         }
-    name = measure_of(layout, contract)
+    name = measure_of(dashboard, contract)
     if name is None:
         return {}
     measure = by_name[name].business_name or name

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
 from waybill.contracts.display import cell
+from waybill.contracts.domains import Dashboard, load_manifest
 from waybill.contracts.locations import read_sql, report_files
 from waybill.derived.build import is_sql_of, of_period
 from waybill.errors import DataError
@@ -21,7 +22,6 @@ from waybill.period import Cadence, Period
 from waybill.views import catalog
 from waybill.views.business import charts
 from waybill.views.business.source import Source, built
-from waybill.views.layouts import LAYOUTS, Layout
 from waybill.warehouse.schema import columns_sql
 
 REPORT_ROWS = 500
@@ -32,24 +32,24 @@ class NothingBuilt(DataError):
     """A domain has no report of the period yet."""
 
 
-def _order(layout: Layout, contract: Contract) -> sql.Composable:
+def _order(dashboard: Dashboard, contract: Contract) -> sql.Composable:
     """Rows as people want them: by rank, by step, else by what the chart shows, the greatest first."""
     ranks = [name for name in contract.names if name.endswith("_rank")]
     if len(ranks) == 1 and len(contract.key) > 2 and contract.key[1] != ranks[0]:
         ranks = [contract.key[1], *ranks]  # a rank within each group
     if ranks or "step_number" in contract.names:
         return columns_sql([*(ranks or ["step_number"]), *contract.key])
-    measured = measure_of(layout, contract)
+    measured = measure_of(dashboard, contract)
     keys = columns_sql(contract.key)
     if measured is None:
         return keys
     return sql.SQL("{} desc nulls last, {}").format(sql.Identifier(measured), keys)
 
 
-def measure_of(layout: Layout, contract: Contract) -> str | None:
+def measure_of(dashboard: Dashboard, contract: Contract) -> str | None:
     """The column that a chart of the report shows; None if it has no numbers."""
     names = [column.name for column in charts.measures(contract)]
-    return layout.measure.get(contract.name, names[0] if names else None)
+    return dashboard.measure.get(contract.name, names[0] if names else None)
 
 
 def rows_of(
@@ -61,7 +61,7 @@ def rows_of(
         masked_select(contract),
         source.rows(connection, contract),
         of_period(contract, period),
-        _order(LAYOUTS.get(domain, Layout()), contract),
+        _order(load_manifest(domain).dashboard, contract),
         sql.Literal(limit),
     )
     return connection.cursor(row_factory=dict_row).execute(query).fetchall()

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from waybill.checks import approval
 from waybill.contracts import Contract
-from waybill.contracts.domains import dag_of
+from waybill.contracts.domains import load_manifest
 from waybill.formatting import count
 from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
@@ -225,7 +225,7 @@ select
 
 
 def _dags(scope: Scope) -> list[str]:
-    return [dag for domain in scope.domains if (dag := dag_of(domain))]
+    return [load_manifest(domain).dag for domain in scope.domains]
 
 
 def refusals(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
