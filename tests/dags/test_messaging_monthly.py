@@ -219,7 +219,7 @@ def test_the_whole_run_of_a_month(
     [told] = alerts()  # of the run that changed something
     assert told["Subject"].startswith(f"messaging_monthly {LAST}: the run {run.run_id}"[:99])
     files = len(DATA.files)
-    assert f"loaded {files} files and brought {len(oracle)} reports up to date" in told["Message"]
+    assert f"loaded {files} files and updated {len(oracle)} reports" in told["Message"]
     assert f"top_customers: {LAST}, in s3://{landed}/analytics/2026/02/28/; " in told["Message"]
     found = measured("messaging_monthly")
     for dataset, totals in DATA.answer_key["totals_by_dataset"].items():

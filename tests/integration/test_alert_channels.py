@@ -183,7 +183,7 @@ def test_one_hung_channel_of_each_kind_is_soon_passed_over_and_gets_the_alert_la
             assert time.monotonic() - began < OVERTIME_SECONDS
             found = states(warehouse, (ALERT[0], run_id, "failure"))
             assert {channel for channel, text in found.items() if text.startswith("sent over")} == {*counts} - {hung}
-            assert found[hung].startswith(f"not sent over {hung} yet, is tried again: ")
+            assert found[hung].startswith(f"not sent over {hung} yet, will be retried: ")
             assert {channel: count() - before[channel] for channel, count in counts.items()} == {
                 channel: int(channel != hung) for channel in counts
             }
@@ -209,7 +209,7 @@ def test_all_channels_that_hang_take_less_than_airflow_gives(
         began = time.monotonic()
         alert_task_failure(of_task("intake_traffic"))
         assert time.monotonic() - began < OVERTIME_SECONDS
-    assert all("is tried again" in text for text in states(warehouse).values())
+    assert all("will be retried" in text for text in states(warehouse).values())
 
 
 def test_an_sns_that_is_stopped_gets_the_alert_once_when_it_goes_on(
@@ -244,7 +244,7 @@ def test_what_comes_late_says_so(queue: Queue, warehouse: str, hanging: int, mon
     notify_success("messaging")({"dag": type("Dag", (), {"dag_id": "orders_reports"}), "run_id": "nothing new"})
     [message] = queue.messages()
     assert raised
-    assert f"Sent late: it was raised at {raised[0]}" in message["Message"]
+    assert f"Sent late: the alert was raised at {raised[0]}" in message["Message"]
     assert message["Subject"].startswith("messaging_monthly: the run scheduled__2026-11 failed")
 
 
@@ -290,8 +290,8 @@ def test_what_hangs_after_it_has_the_message_is_not_sent_it_again(
     alert_failure(of_run())
     assert (len(slack.texts), len(mailbox.messages)) == (1, 1)
     assert {text.partition(":")[0] for text in states(warehouse).values()} == {
-        f"perhaps sent over {SLACK}, not sent again",
-        f"perhaps sent over {EMAIL}, not sent again",
+        f"may have been sent over {SLACK}, not sent again",
+        f"may have been sent over {EMAIL}, not sent again",
     }
 
 
@@ -309,7 +309,7 @@ def test_what_refuses_the_message_gets_it_again_and_no_secret_is_told(
         patch.setenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS", json.dumps(wrong))
         alert_failure(of_run())
     found = states(warehouse)
-    assert all("is tried again" in text for text in found.values())
+    assert all("will be retried" in text for text in found.values())
     assert "NotFound" in found[SNS]
     with monkeypatch.context() as patch:
         set_slack(patch, closed_port())
@@ -325,11 +325,11 @@ def test_what_refuses_the_message_gets_it_again_and_no_secret_is_told(
 @pytest.mark.parametrize(
     ("point", "first", "later", "said"),
     [
-        ("waybill.ops.alert_delivery:note", 0, 1, "sent over"),
+        ("waybill.ops.alert_delivery:record", 0, 1, "sent over"),
         ("waybill.ops.alert_delivery:lease", 0, 1, "sent over"),
-        ("waybill.ops.alert_delivery:begin", 0, 0, "perhaps sent over"),
-        ("airflow.providers.slack.hooks.slack_webhook:SlackWebhookHook.send", 1, 1, "perhaps sent over"),
-        ("waybill.ops.alert_delivery:note_sent", 1, 1, "sent over"),
+        ("waybill.ops.alert_delivery:start_sending", 0, 0, "may have been sent over"),
+        ("airflow.providers.slack.hooks.slack_webhook:SlackWebhookHook.send", 1, 1, "may have been sent over"),
+        ("waybill.ops.alert_delivery:record_sent", 1, 1, "sent over"),
     ],
 )
 def test_a_process_that_is_killed_sends_at_most_once(
@@ -401,5 +401,5 @@ def test_the_command_lists_each_channel(
         rows = connection.execute("select dag_id, run_id, kind, raised_at, message from waybill.alert").fetchall()
         text = tables.alerts_text(rows, alert_delivery.states(connection, [row[:3] for row in rows]), 1).plain
     assert f"failure, sent over {SLACK} at 20" in text
-    assert f"; not sent over {SNS} yet, is tried again: ReadTimeoutError: " in text
+    assert f"; not sent over {SNS} yet, will be retried: ReadTimeoutError: " in text
     assert f"the alert could not be sent over {SNS}: ReadTimeoutError" in caplog.text

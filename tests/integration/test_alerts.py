@@ -189,7 +189,7 @@ def test_without_any_channel_the_alert_is_an_error_in_the_log(
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
     alert_failure(of_run())
-    assert "no alert channel took the alert: messaging_monthly: the run scheduled__2026-11 failed" in caplog.text
+    assert "no channel is configured for the alert: messaging_monthly: the run scheduled__2026-11 failed" in caplog.text
 
 
 def test_a_run_that_is_late_and_has_not_ended_is_told_once_and_apart_from_its_failure(
@@ -203,7 +203,7 @@ def test_a_run_that_is_late_and_has_not_ended_is_told_once_and_apart_from_its_fa
     [message] = queue.messages()
     assert (
         message["Subject"]
-        == ("messaging_monthly 2026-10: the run scheduled__2026-11 has not finished by 3 hours after its start.")[:99]
+        == ("messaging_monthly 2026-10: the run scheduled__2026-11 has not finished 3 hours after its start.")[:99]
     )
     alert_failure(of_run())
     assert len(queue.messages()) == 1
@@ -236,7 +236,7 @@ def test_a_run_that_changed_something_says_so_once_and_another_one_nothing(queue
         notify_success("orders")({"dag": orders, "run_id": run_id, "ti": SimpleNamespace(log_url="http://airflow/x")})
     [message] = queue.messages()
     assert message["Message"].splitlines() == [
-        "orders_reports: the run woken loaded 2 files and brought 1 report up to date.",
+        "orders_reports: the run woken loaded 2 files and updated 1 report.",
         f"orders.lines: 2 files, {Books(18, 16, rejected=1, duplicate=1)}",
         (
             "orders_report.region_profit: 2026-03-30 to 2026-03-31 (2 periods), "
@@ -269,7 +269,7 @@ def test_the_message_of_a_run_has_its_warnings(queue: Queue, warehouse: str) -> 
     notify_success("orders")({"dag": SimpleNamespace(dag_id="orders_reports"), "run_id": "woken"})
     [message] = queue.messages()
     first, *others = message["Message"].splitlines()
-    assert first == ("orders_reports: the run woken loaded 1 file and brought 0 reports up to date, with 23 warnings.")
+    assert first == ("orders_reports: the run woken loaded 1 file and updated 0 reports, with 23 warnings.")
     assert others[:20] == [f"Warning: woken.csv: number {number:02}" for number in range(20)]
     assert others[20] == "20 of 23 warnings are listed here."
 
@@ -290,7 +290,7 @@ def test_warnings_of_a_scheduled_run_are_told_once(
         "messaging_monthly: the run scheduled loaded 1 file with 2 warnings.",
         "Warning: scheduled.csv: currency is unknown",
         "Warning: scheduled.csv: revenue is missing",
-        "The rows are loaded. If a file is wrong, send it again under the same name.",
+        "The rows are loaded. If a file is wrong, upload a corrected one under the same name.",
     ]
     assert noted(warehouse) == [("messaging_monthly", "scheduled", "warning", ["waybill_alerts_sns"])]
 

@@ -186,7 +186,7 @@ def test_a_dropped_file_becomes_reports_in_the_output_bucket(place: Place) -> No
     assert eventually(lambda: len(place.told("first.csv")) == 1, SECONDS)
     [(kind, message)] = place.told("first.csv")
     assert kind == "success"
-    assert "loaded 1 file and brought 3 reports up to date" in message
+    assert "loaded 1 file and updated 3 reports" in message
     assert "orders.lines: 1 file, 2 rows in = 2 inserted" in message
 
 

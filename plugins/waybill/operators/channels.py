@@ -1,7 +1,7 @@
-"""The channels of alerts: SNS, Slack and e-mail, each with time limits and without tries of its own.
+"""The channels of alerts: SNS, Slack and e-mail, with time limits and without retries.
 
-A channel is opened, which waits for an answer of the other side, and then messages are sent over it. So one that is
-away or hangs is known before a message is handed over, and can get it later without getting it twice.
+Opening a channel waits for a response of the service. A service that is unavailable or hangs is therefore known before
+a message is sent, so that the message can be sent later without being sent twice.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from waybill.settings import settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from mypy_boto3_sns import SNSClient
 
 Send = Callable[[str, str], None]
 """Sends a message: its subject and its text."""
@@ -34,8 +35,8 @@ def _sns(connection: Connection) -> Iterator[Send]:
     own = SnsHook(aws_conn_id=connection.conn_id).config  # type: ignore[no-untyped-call]
     hook = SnsHook(aws_conn_id=connection.conn_id, config=own.merge(limits) if own else limits)  # type: ignore[no-untyped-call]
     topic: str = connection.extra_dejson["topic_arn"]
-    client: Any = hook.get_conn()
-    with contextlib.suppress(ClientError):  # it answers, be it that this may not be asked
+    client: SNSClient = hook.get_conn()
+    with contextlib.suppress(ClientError):  # a response, even if access to the attributes is denied
         client.get_topic_attributes(TopicArn=topic)
 
     def send(subject: str, text: str) -> None:
@@ -52,7 +53,7 @@ def _slack(connection: Connection) -> Iterator[Send]:
     connect, read = settings().alert_connect_seconds, settings().alert_read_seconds
     hook = SlackWebhookHook(
         slack_webhook_conn_id=connection.conn_id, timeout=max(1, round(read)), retry_handlers=[]
-    )  # of the client, one limit for both
+    )  # the client has one limit for both
     client = hook.client
     proxies = {"http": client.proxy, "https": client.proxy} if client.proxy else None
     requests.head(client.url, timeout=(connect, read), proxies=proxies)
@@ -71,7 +72,7 @@ def _email(connection: Connection) -> Iterator[Send]:
 
     class OnceSmtpHook(SmtpHook):
         smtp_retry_limit = 0
-        timeout = settings().alert_read_seconds  # type: ignore[assignment]  # smtplib takes both
+        timeout = settings().alert_read_seconds  # type: ignore[assignment]  # smtplib accepts float and int
 
     recipients: str = connection.extra_dejson["to_email"]
     with OnceSmtpHook(smtp_conn_id=connection.conn_id) as hook:
@@ -87,22 +88,22 @@ CHANNELS: dict[str, Callable[[Connection], AbstractContextManager[Send]]] = {
     "waybill_alerts_slack": _slack,
     "waybill_alerts_email": _email,
 }
-"""Connection id of a channel and how to open it. A channel without a connection is off."""
+"""The connection id of each channel and how to open it. A channel without a connection is off."""
 
 
-def was_refused(error: Exception) -> bool:
-    """Whether an error of sending means that the message surely did not go out: the other side said so."""
+def was_rejected(error: Exception) -> bool:
+    """Return whether the service rejected the message, so that it was certainly not sent."""
     from smtplib import SMTPRecipientsRefused, SMTPResponseException
 
     from airflow.sdk.exceptions import AirflowException
     from botocore.exceptions import ClientError
 
-    # Slack's hook raises AirflowException for an answer other than 200.
+    # Slack's hook raises AirflowException for a response other than 200.
     return isinstance(error, ClientError | SMTPResponseException | SMTPRecipientsRefused | AirflowException)
 
 
-def in_words(error: Exception) -> str:
-    """An error without what may be secret, such as the address of a webhook."""
+def describe_error(error: Exception) -> str:
+    """Return an error as text without secrets, such as the address of a webhook."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     name = type(error).__name__

@@ -1,8 +1,8 @@
-"""Over which channels each alert has gone out: over each at most once, and later if a channel was away.
+"""The delivery of alerts over channels: at most once over each, and later if a channel was unavailable.
 
-A process leases a delivery and commits before it reaches the channel, so nothing is locked while it waits. It notes
-that it hands the message over before it does. If it dies before that note, the lease ends and another one sends the
-message; if it dies after it, nobody knows whether the message went out, and it is not sent again.
+A process leases a delivery and commits before it calls the channel, so it holds no locks while it waits. It records
+the start of sending before it sends. If it dies earlier, the lease expires and another process sends the message. If
+it dies later, nobody knows whether the message was sent, and it is not sent again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Alert = tuple[str, str, str]
 """The key of an alert: (DAG, run, kind)."""
 
 GIVE_UP_DAYS = 7
-"""An alert that could not be sent for so long is old news."""
+"""After so many days an alert is not sent any more."""
 _AT_ONCE = 20
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """An alert that this process is to send over a channel."""
+    """An alert that this process has leased to send over a channel."""
 
     alert: Alert
     channel: str
@@ -34,12 +34,12 @@ class Delivery:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Its key in the table."""
+        """Its key in `waybill.alert_delivery`."""
         return (*self.alert, self.channel)
 
 
-def note(connection: Connection, alert: Alert, message: str, channels: Collection[str]) -> None:
-    """Note an alert and the channels that it is to go out over; what is noted already stays as it is."""
+def record(connection: Connection, alert: Alert, message: str, channels: Collection[str]) -> None:
+    """Record an alert and the channels to send it over. Existing records stay unchanged."""
     with connection.transaction():
         connection.execute(
             "insert into waybill.alert (dag_id, run_id, kind, message) values (%s, %s, %s, %s) on conflict do nothing",
@@ -53,7 +53,7 @@ def note(connection: Connection, alert: Alert, message: str, channels: Collectio
 
 
 def waiting(connection: Connection, channel: str, first: Alert | None = None) -> list[Alert]:
-    """The alerts that are to be sent over a channel, the oldest first, some of them; `first` comes before all."""
+    """Return up to 20 alerts that wait for a channel, oldest first; `first` comes before all others."""
     found = connection.execute(
         """
         select d.dag_id, d.run_id, d.kind
@@ -76,7 +76,7 @@ def waiting(connection: Connection, channel: str, first: Alert | None = None) ->
 
 
 def is_any_waiting(connection: Connection) -> bool:
-    """Whether an alert is to be sent over any channel."""
+    """Return whether an alert waits for any channel."""
     found = connection.execute(
         "select from waybill.alert_delivery inner join waybill.alert using (dag_id, run_id, kind) "
         "where sent_at is null and send_began_at is null and raised_at > now() - make_interval(days => %s) limit 1",
@@ -85,8 +85,8 @@ def is_any_waiting(connection: Connection) -> bool:
     return found is not None
 
 
-def troubled(connection: Connection) -> set[str]:
-    """The channels over which something that is not long ago could not be sent."""
+def failing_channels(connection: Connection) -> set[str]:
+    """Return the channels on which sending has failed for an alert of the last hour."""
     rows = connection.execute(
         "select distinct channel from waybill.alert_delivery inner join waybill.alert using (dag_id, run_id, kind) "
         "where sent_at is null and error is not null and raised_at > now() - interval '1 hour'"
@@ -95,7 +95,7 @@ def troubled(connection: Connection) -> set[str]:
 
 
 def lease(connection: Connection, alert: Alert, channel: str) -> Delivery | None:
-    """Take a delivery for two minutes; None if another process has it, or has sent it."""
+    """Lease a delivery for two minutes; None if another process holds it or has sent it."""
     row = connection.execute(
         """
         update waybill.alert_delivery as d
@@ -112,8 +112,8 @@ def lease(connection: Connection, alert: Alert, channel: str) -> Delivery | None
     return Delivery(alert, channel, *row) if row else None
 
 
-def begin(connection: Connection, delivery: Delivery) -> bool:
-    """Note that the message is handed over now; False if the lease is over and another process may have it."""
+def start_sending(connection: Connection, delivery: Delivery) -> bool:
+    """Record that the message is being sent now; False if the lease has expired, so another process may send it."""
     done = connection.execute(
         "update waybill.alert_delivery set send_began_at = clock_timestamp() "
         "where (dag_id, run_id, kind, channel) = (%s, %s, %s, %s) and leased_until = %s and send_began_at is null",
@@ -122,8 +122,8 @@ def begin(connection: Connection, delivery: Delivery) -> bool:
     return done.rowcount == 1
 
 
-def note_sent(connection: Connection, delivery: Delivery) -> None:
-    """Note that the channel has taken the message."""
+def record_sent(connection: Connection, delivery: Delivery) -> None:
+    """Record that the channel has accepted the message."""
     with connection.transaction():
         connection.execute(
             "update waybill.alert_delivery set sent_at = clock_timestamp(), leased_until = null, error = null "
@@ -137,8 +137,8 @@ def note_sent(connection: Connection, delivery: Delivery) -> None:
         )
 
 
-def note_failed(connection: Connection, delivery: Delivery, error: str, *, may_be_sent: bool) -> None:
-    """Note why the message could not be sent. If it may have been sent all the same, it is not sent again."""
+def record_failed(connection: Connection, delivery: Delivery, error: str, *, may_be_sent: bool) -> None:
+    """Record why sending failed. A message that may have been sent in spite of the error is not sent again."""
     connection.execute(
         "update waybill.alert_delivery set leased_until = null, error = %s, "
         "send_began_at = case when %s then send_began_at end "
@@ -168,23 +168,23 @@ order by d.channel
 
 
 def states(connection: Connection, alerts: Iterable[Alert]) -> dict[Alert, list[str]]:
-    """For each of these alerts, in words, over which channels it went out, and why not over the others."""
+    """Return for each alert the delivery state of each channel as text."""
     keys = list(alerts)
     columns = [list(column) for column in zip(*keys, strict=True)] or [[], [], []]
     found: dict[Alert, list[str]] = {key: [] for key in keys}
     for dag_id, run_id, kind, channel, sent_at, state, error in connection.execute(
         _STATES, (GIVE_UP_DAYS, *columns)
     ).fetchall():
-        found[(dag_id, run_id, kind)].append(_in_words(channel, sent_at, state, error))
+        found[(dag_id, run_id, kind)].append(_describe(channel, sent_at, state, error))
     return found
 
 
-def _in_words(channel: str, sent_at: datetime | None, state: str, error: str | None) -> str:
+def _describe(channel: str, sent_at: datetime | None, state: str, error: str | None) -> str:
     because = f": {error}" if error else ""
     return {
         "sent": f"sent over {channel}" + (f" at {sent_at:%Y-%m-%d %H:%M}" if sent_at else ""),
         "sending": f"being sent over {channel}",
-        "unknown": f"perhaps sent over {channel}, not sent again{because or ': its process ended while it sent'}",
+        "unknown": f"may have been sent over {channel}, not sent again{because or ': the process ended while sending'}",
         "given up": f"not sent over {channel} within {GIVE_UP_DAYS} days{because}",
-        "waiting": f"not sent over {channel} yet, is tried again{because}",
+        "waiting": f"not sent over {channel} yet, will be retried{because}",
     }[state]

@@ -1,4 +1,4 @@
-"""What is said when a run fails, is late, asks or has changed something: each once for a run, whatever its tries."""
+"""The messages about a run: it failed, is late, waits for an approval, loaded files with warnings, or succeeded."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from waybill.settings import settings
 
 
 def failure_text(title: str, run_id: str, task_id: str | None, cause: str | None, url: str | None) -> str:
-    """The message of a failed run: what failed (`title` is the DAG and the period), why, and where to look."""
+    """Return the message about a failed run. `title` is the DAG and the period, `url` the log of the task."""
     lines = [f"{title}: the run {run_id} failed" + (f" in the task {task_id}." if task_id else ".")]
     if cause:
         lines.append(f"Cause: {cause}")
-    lines.append("Nothing of a failed step was published; the data of earlier runs is unchanged.")
+    lines.append("The failed step published nothing. Data of earlier runs is unchanged.")
     if url:
         lines.append(f"Log: {url}")
     return "\n".join(lines)
 
 
 def deadline_text(title: str, run_id: str, deadline: str) -> str:
-    """The message of a run that is late."""
+    """Return the message about a run that has not finished at its deadline, such as `3 hours after its start`."""
     return (
-        f"{title}: the run {run_id} has not finished by {deadline}.\n"
-        "Look whether its files have landed (the task named landed waits for them), whether publish waits for an "
+        f"{title}: the run {run_id} has not finished {deadline}.\n"
+        "Check whether its files have landed (the task `landed` waits for them), whether `publish` waits for an "
         "approval, and whether a task is being retried."
     )
 
 
 def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str) -> str:
-    """The message of a run that asks: which reports wait, what their checks warn of, and where to answer (`url`)."""
-    lines = [f"{title}: the run {run_id} waits for an approval of {count(len(waiting), 'report')}."]
+    """Return the message about a run that waits for an approval. `url` is the page where people answer."""
+    lines = [f"{title}: the run {run_id} waits for approval of {count(len(waiting), 'report')}."]
     lines += [f"{one}: {'; '.join(one.warnings)}" for one in waiting]
     lines.append(
-        "More checks warn than the contract lets. Until somebody answers, neither that is published "
-        "nor what else of the domain ends on the same day."
+        "More checks warn than `maxWarnings` of the contract allows. Approve to publish. Until somebody answers, "
+        "no report of the domain for a period that ends on the same day is published."
     )
     return "\n".join([*lines, f"Answer: {url}"])
 
 
 def warning_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
-    """The message of a run that loaded files with warnings; None if it loaded none.
+    """Return the message about a run that loaded files with warnings; None if there are none.
 
     `title` is the DAG and the period, `url` the log of its last task.
     """
@@ -58,7 +58,7 @@ def warning_text(connection: Connection, domain: str, title: str, run_id: str, u
     lines = [
         f"{title}: the run {run_id} loaded {count(files, 'file')} with {count(len(warnings), 'warning')}.",
         *file_warnings.lines(warnings),
-        "The rows are loaded. If a file is wrong, send it again under the same name.",
+        "The rows are loaded. If a file is wrong, upload a corrected one under the same name.",
     ]
     return "\n".join([*lines, *([f"Log: {url}"] if url else [])])
 
@@ -73,9 +73,9 @@ order by report, cadence
 
 
 def success_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
-    """The message of a run that ended well: what it loaded, which reports it brought up to date, and where they are.
+    """Return the message about a successful run: what it loaded, and which reports it updated; None if nothing changed.
 
-    None if it changed nothing. `title` is the DAG and the period, `url` the log of its last task.
+    `title` is the DAG and the period, `url` the log of its last task.
     """
     loaded = connection.execute(
         sql.SQL(
@@ -90,7 +90,7 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
     files, reports = sum(row[1] for row in loaded), len({row[0] for row in built})
     warnings = file_warnings.of_run(connection, domain, run_id)
     warned = f", with {count(len(warnings), 'warning')}" if warnings else ""
-    changed = f"loaded {count(files, 'file')} and brought {count(reports, 'report')} up to date"
+    changed = f"loaded {count(files, 'file')} and updated {count(reports, 'report')}"
     lines = [
         f"{title}: the run {run_id} {changed}{warned}.",
         *file_warnings.lines(warnings),

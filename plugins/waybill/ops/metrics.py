@@ -1,4 +1,4 @@
-"""What Amazon CloudWatch is told: names, units and dimensions of the measurements, and how they are sent.
+"""Measurements for Amazon CloudWatch: their names, units and dimensions, and how they are sent.
 
 The alarms and dashboards in `terraform/modules/monitoring` use the same names; a test compares them.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from psycopg import Connection
 
@@ -16,6 +16,11 @@ from waybill.contracts import Contract
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.literals import StandardUnitType
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDatumTypeDef
 
 NAMESPACE: Final = "Waybill"
 
@@ -31,7 +36,7 @@ Name = Literal[
     "RunFailed",
 ]
 
-UNITS: Final[dict[Name, str]] = {
+UNITS: Final[dict[Name, StandardUnitType]] = {
     "RowsIn": "Count",
     "RowsLoaded": "Count",
     "RowsRejected": "Count",
@@ -46,7 +51,7 @@ UNITS: Final[dict[Name, str]] = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number about a pipeline (a DAG's id) and, unless it is about a whole run, one of its datasets or reports."""
+    """A number about a pipeline (the id of a DAG), or about one of its datasets or reports."""
 
     name: Name
     value: float
@@ -55,22 +60,23 @@ class Measurement:
 
     @property
     def dimensions(self) -> dict[str, str]:
-        """What tells this measurement from others of its name."""
+        """The dimensions that identify this measurement among others of its name."""
         return {"Pipeline": self.pipeline} | ({"Dataset": self.dataset} if self.dataset else {})
 
     @property
-    def datum(self) -> dict[str, Any]:
-        """The measurement as CloudWatch takes it: `PutMetricData`, `MetricDatum`."""
-        dimensions = [{"Name": name, "Value": value} for name, value in self.dimensions.items()]
+    def datum(self) -> MetricDatumTypeDef:
+        """The measurement as a `MetricDatum` of `PutMetricData`."""
+        dimensions: list[DimensionTypeDef] = [{"Name": name, "Value": value} for name, value in self.dimensions.items()]
         return {"MetricName": self.name, "Dimensions": dimensions, "Value": self.value, "Unit": UNITS[self.name]}
 
 
 def of_load(
     connection: Connection, contract: Contract, pipeline: str, run_id: str, since: datetime, seconds: float
 ) -> list[Measurement]:
-    """The books of what a run has loaded of a dataset since an instant, and how long that took; [] if that is nothing.
+    """Return the sums of the files of a dataset that a run has loaded since an instant, and how long that took.
 
-    Read from the ledger, so that files count also if others of the same task were refused.
+    They are read from the ledger, so that files also count if other files of the task were rejected. [] if nothing was
+    loaded.
     """
     files, *sums = one_row(
         connection,
@@ -86,7 +92,7 @@ def of_load(
 
 
 def of_freshness(connection: Connection, contract: Contract, pipeline: str, now: datetime) -> list[Measurement]:
-    """Hours from the end of the dataset's newest loaded period to an instant, 0 within it; [] if nothing is loaded."""
+    """Return the hours from the end of the newest loaded period to an instant, at least 0; [] without a loaded file."""
     (newest,) = one_row(
         connection,
         "select max(period) from waybill.load_file where dataset = %s and status = 'loaded'",
@@ -100,7 +106,7 @@ def of_freshness(connection: Connection, contract: Contract, pipeline: str, now:
 
 
 def of_checks(connection: Connection, subjects: Collection[str], pipeline: str, run_id: str) -> list[Measurement]:
-    """How many checks of each of these tables did not hold in a run; only of tables that it checked."""
+    """Return the number of failed checks in a run for each of these tables that it checked."""
     rows = connection.execute(
         "select split_part(subject, '.', 2), count(*) filter (where not passed) from waybill.check_result "
         "where subject = any(%s) and run_id = %s group by subject order by subject",
@@ -110,11 +116,11 @@ def of_checks(connection: Connection, subjects: Collection[str], pipeline: str, 
 
 
 def of_run(pipeline: str, seconds: float | None, *, failed: bool) -> list[Measurement]:
-    """How long a run took, if that is known, and whether it failed."""
+    """Return how long a run took, if that is known, and whether it failed."""
     took = [] if seconds is None else [Measurement("RunSeconds", seconds, pipeline)]
     return [*took, Measurement("RunFailed", float(failed), pipeline)]
 
 
-def send(cloudwatch: Any, measurements: Iterable[Measurement]) -> None:
-    """Send up to a thousand measurements in one request. `cloudwatch` is a boto3 client, whose errors are raised."""
+def send(cloudwatch: CloudWatchClient, measurements: Iterable[Measurement]) -> None:
+    """Send up to a thousand measurements in one request. Raises the errors of the client."""
     cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=[one.datum for one in measurements])
