@@ -1,6 +1,6 @@
-"""Registers Waybill's views with Airflow's web UI.
+"""Registers the views of Waybill with Airflow.
 
-Every process of Airflow reads this file, each task's too: the views are imported by the first request for one.
+Every process of Airflow imports this file, including each task, so the views are imported only at the first request.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ async def views(scope: Any, receive: Any, send: Any) -> None:
 
 
 class WaybillPlugin(AirflowPlugin):
-    """Business and data operations in the navigation, the latter as a tab of each DAG and run too."""
+    """Adds Business and Data operations to the navigation, and Data operations as a tab of each DAG and run."""
 
     name = "waybill"
-    fastapi_apps = [{"app": views, "url_prefix": "/waybill", "name": "Waybill"}]  # noqa: RUF012  # as Airflow has it
-    # Without a leading slash an address also holds where Airflow itself lies under a prefix.
+    fastapi_apps = [{"app": views, "url_prefix": "/waybill", "name": "Waybill"}]  # noqa: RUF012  # as in Airflow's base class
+    # Addresses without a leading slash also work if Airflow is served under a path prefix.
     external_views = [  # noqa: RUF012
         {
             "name": "Business",

@@ -1,19 +1,17 @@
 """### The dashboard: the business view as a static site
 
-**What it does.** Writes the business view, with its data as files, to the dashboard bucket. It writes only files whose
-content changed, and each page after the files that it links to. The site has no Data operations, and no report that
-waits for an approval.
+**What it does.** Writes the business view and its data to the dashboard bucket, with content types and cache times.
+Only changed files are written, and a page is written after the files that it links to. The site never contains data
+operations, or reports that wait for approval.
 
-**When it runs.** After reports of any domain are published, and by hand. The site shows one state of the warehouse and
-covers no period. Re-running is idempotent.
+**Period.** None. The site shows one state of the warehouse. A run starts after reports of any domain were published,
+or by hand. Re-running is idempotent.
 
 **When it fails.**
-* `publish_dashboard` fails at once if no report was ever published, or if `WAYBILL_DASHBOARD_BUCKET` is not set in
-  production. Set it, or pause this DAG if nobody needs the site.
-* Other failures are retried with growing pauses.
+* `publish_dashboard` fails at once if no report has ever been published, or if `WAYBILL_DASHBOARD_BUCKET` is missing
+  in production. Set it, or pause the DAG if nobody needs the site. Errors of the infrastructure are retried.
 
-A failed run sends one message, and so does a run that has not ended after two hours. The runbook says what to do about
-each.
+**Alerts.** One for a failed run, and one if the run has not finished 2 hours after its start.
 """
 
 from __future__ import annotations

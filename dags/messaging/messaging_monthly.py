@@ -1,26 +1,24 @@
 """### Messaging, month by month
 
 **What it does.** Ingests the customers, channels and traffic of a month from S3, checks them, builds the reports in
-`include/sql/messaging`, and publishes them as CSV and Parquet with a manifest.
+`include/sql/messaging` and publishes them as CSV and Parquet with a manifest.
 
-**Which month.** The run of the 1st, 09:00 UTC, covers the month before. To run a month by hand, *Trigger* with the
-parameter `month`. For a range, *Trigger → Backfill* and leave the parameter empty. Months may run in any order and
-again: a run replaces its month, and computes it as it was known at its end. *Run After* of a scheduled run is the day
-after its month; that of a backfill's run is the first day of its month.
+**Period.** The run on the 1st at 09:00 UTC covers the previous month. To run other months, use *Trigger* with the
+parameter `month`, or *Trigger → Backfill* over a range of months without the parameter. Months may run in any order.
+Re-running is idempotent: a run replaces its own month, as it was known at the end of that month. *Run After* of a
+scheduled run is the day after its month; of a run in a backfill, it is the first day of its month.
 
-**When it fails.**
-* `landed` waits: a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`. Its log names it. Ask the
-  sender.
-* `landed` fails at once for a month that is not over, and for an object whose folder names no month: move the object.
-* An intake task fails at once: a file is invalid. The message names file, column and numbers. Send the corrected file
-  under the same name, then clear the task. Later months stop here, too, because a run loads earlier files first. To
-  continue without the file, delete the object.
-* `quality` fails: a check failed. See `select * from waybill.check_result where not passed`.
-* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*. *Approve* publishes
-  the month. *Reject* is recorded and fails the run; clear the task to be asked again.
-* Other failures are retried with growing pauses.
+**When it fails.** Tasks retry errors of the infrastructure. Errors of the data fail at once:
+* `landed` waits while a dataset has no file under `raw/messaging/<dataset>/month=YYYY-MM/`. Its log names the dataset.
+  Ask the sender. It fails if the month is not over, or if an object is in a folder that names no month: move it.
+* An intake task fails if a file is invalid. Upload a corrected file under the same name and clear the task. Later
+  months wait for it, because files are loaded in order. To continue without the file, delete the object.
+* `quality` fails if a check does not pass: `select * from waybill.check_result where not passed`.
+* `publish` waits for approval if a report exceeds `maxWarnings`. Users who may run the DAG answer under *Browse →
+  Required Actions*. A rejection fails the run; clear the task to be asked again.
 
-A failed run sends one message, and so does a run that is late. The runbook says what to do about each.
+**Alerts.** One for a failed run, one for files with warnings, one for a pending approval, and one if the run has not
+finished 3 hours after its start.
 """
 
 from __future__ import annotations

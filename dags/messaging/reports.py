@@ -1,4 +1,4 @@
-"""What is particular to the messaging domain: the reports that Python computes."""
+"""The reports of the messaging domain that are computed in Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def descriptive_statistics(connection: Connection, period: Period) -> list[dict[str, Any]]:
-    """The descriptive set of every measure of the datasets, as known at the month's end, and of industry exposure."""
+    """Return statistics of all measures of the datasets, as known at the end of the month, and of industry exposure."""
     from psycopg import sql
 
     from waybill.contracts import load_domain
@@ -36,7 +36,7 @@ def descriptive_statistics(connection: Connection, period: Period) -> list[dict[
 
 
 def industry_exposure_extended(connection: Connection, period: Period) -> list[dict[str, Any]]:
-    """Industry exposure with Low, Mid or High for revenue and for the number of customers."""
+    """Return industry exposure with the bands Low, Mid and High for revenue and number of customers."""
     from waybill.derived.statistics import industry_exposure_extended as extend
 
     return extend(connection, period.start)

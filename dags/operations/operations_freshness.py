@@ -1,17 +1,16 @@
-"""### Freshness: how old the newest data is
+"""### Freshness: the age of the newest data
 
-**What it does.** Sends `FreshnessHours` to CloudWatch for each dataset: how many hours ago its newest loaded period
-ended. The alarms for stale data need it. Intakes send it, too, but a pipeline that is paused or runs once a month sends
-nothing. Without metrics (`WAYBILL_METRICS`), it only logs the hours.
+**What it does.** Sends `FreshnessHours` to CloudWatch: for each dataset, the hours since its newest loaded period
+ended. The alarms on stale data use this metric. Intake tasks send it, too, but a pipeline that stands still or runs
+once a month sends nothing. If measurements are off (`WAYBILL_METRICS`), the task only logs the hours.
 
-**Which day.** None. It measures the state at the time it runs, every six hours.
+**Period.** None. The run measures the current state, every six hours.
 
 **When it fails.**
-* `freshness` fails: the warehouse or CloudWatch does not answer. It is retried with growing pauses. Until then, the
-  alarms report missing data.
+* `freshness` fails if the warehouse or CloudWatch does not respond. It is retried. Until it succeeds, the alarms
+  report missing data.
 
-A failed run sends one message, and so does a run that has not ended after an hour. The runbook says what to do about
-each.
+**Alerts.** One for a failed run, and one if the run has not finished 1 hour after its start.
 """
 
 from __future__ import annotations

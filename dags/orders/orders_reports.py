@@ -1,28 +1,25 @@
 """### Orders, as they land
 
-**What it does.** Ingests each file under `raw/orders/lines/` that is not loaded yet. Builds the reports of the affected
-landing days, and publishes those whose content changed, as CSV and Parquet with a manifest.
+**What it does.** Ingests every pending file under `raw/orders/lines/`, refreshes the reports of the landing days that
+changed, and publishes the reports whose content changed, as CSV and Parquet with a manifest.
 
-**Which day.** The landing day: the day on which S3 received the first version of a file. A run has no period; it
-compares the bucket with the ledger. A message in the queue starts it within seconds. Every 15 minutes a run starts
-without a message, so a lost one changes nothing. Files that land together are one run. To load single files by hand,
-also rejected ones, *Trigger* with the parameter `file`, or with `day` and `last_day`.
+**Period.** Rows belong to their landing day: the day on which S3 received the first version of their file. A run has
+no period of its own, because it lists the bucket. A notification starts a run within seconds. Another run starts every
+15 minutes, so a lost notification changes nothing. To run it by hand, use *Trigger*. The parameter `file`, or `day`
+and `last_day`, limits the run, and tries rejected files again.
 
-**When it fails.**
-* `intake_lines` fails: files are invalid. The message names each, with column and numbers. The other files are loaded,
-  reported and published. Send the corrected file under the same name; nothing else is to be done. Invalid files raise
-  one alert and are skipped until they change, unless a run is triggered for them.
-* `quality` fails: a check of the lines failed. No report is built until it passes.
-* `reports` fails on a check: days that passed are up to date. The others keep their content, and the next run tries
-  them again. See `select * from waybill.check_result where not passed`.
-* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*. *Approve* publishes
-  the day. *Reject* is recorded and fails the run; clear the task to be asked again. Files that land meanwhile are
-  loaded afterwards.
-* `complete` fails only if a task before it failed.
-* Other failures are retried with growing pauses.
+**When it fails.** Tasks retry errors of the infrastructure. Errors of the data fail at once:
+* `intake_lines` fails if files are invalid. The other files are loaded and published. Upload corrected files under the
+  same names. Unchanged invalid files are skipped and raise no further alert.
+* `quality` fails if a check of the lines of a changed day does not pass. Nothing is published until it passes.
+* `reports` fails if a check of a report does not pass. Days that passed are up to date. The next run tries the others
+  again. `select * from waybill.check_result where not passed` lists the checks of both tasks.
+* `publish` waits for approval if a report exceeds `maxWarnings`. Users who may run the DAG answer under *Browse →
+  Required Actions*. New files wait until then. A rejection fails the run; clear the task to be asked again.
+* `complete` fails if one of the tasks before it failed.
 
-A failed run sends one message, and so does a run that has not ended after two hours. A run that loaded or reported
-something sends one about it. The runbook says what to do about each.
+**Alerts.** One for a failed run, one for a pending approval, and one if the run has not finished 2 hours after its
+start. A successful run that changed data sends a message with the files and reports.
 """
 
 from __future__ import annotations
@@ -64,11 +61,11 @@ with DAG(
     **run_callbacks("orders", on_arrival=True),
 ):
     intake = IntakeArrivedOperator(domain="orders", dataset="lines")
-    # A refused file keeps the others from nothing.
+    # A rejected file does not stop the others.
     quality = QualityOperator(task_id="quality", domain="orders", trigger_rule=TriggerRule.ALL_DONE)
     reports = RefreshOperator(task_id="reports", domain="orders", schema=report_schema("orders"))
     publish = PublishChangedOperator(task_id="publish", domain="orders")
-    # What ends a run says whether it failed: without this, a run with a refused file would look well.
+    # The last task decides the state of a run. Without this task, a run with a rejected file would be successful.
     complete = EmptyOperator(task_id="complete")
 
     intake >> quality >> reports >> publish >> complete

@@ -1,29 +1,28 @@
 """### Purchases, as they land
 
-**What it does.** Ingests each file with rates (`raw/purchases/rates/`) and purchases (bronze,
-`datalake/bronze/year=YYYY/month=MM/day=DD/`) that is not loaded yet. Converts purchases to Australian dollars (silver)
-and sums them by customer (gold, and the table `customer_purchase_summary`). Writes the changed days to the lake, and
-publishes the top purchasers of each.
+**What it does.** Ingests every pending file with rates (`raw/purchases/rates/`) and purchases (bronze,
+`datalake/bronze/year=YYYY/month=MM/day=DD/`), converts purchases to Australian dollars (silver), sums them by customer
+(gold, and the table `customer_purchase_summary`), writes changed days to the lake, and publishes the top purchasers.
 
-**Which day.** The ingestion day in the prefix of the file; without such folders, the day on which S3 received it. A run
-has no period; it compares the bucket with the ledger. A message in the queue starts it within seconds. Every 15 minutes
-a run starts without a message, so a lost one changes nothing. Files that land together are one run. To load single
-files by hand, also rejected ones, *Trigger* with the parameter `file`, or with `day` and `last_day`.
+**Period.** Rows belong to the day of ingestion, which the folders of a file name; without such folders, to the day on
+which S3 received the file. A run has no period of its own, because it lists the bucket. A notification starts a run
+within seconds. Another run starts every 15 minutes, so a lost notification changes nothing. To run it by hand, use
+*Trigger*. The parameter `file`, or `day` and `last_day`, limits the run, and tries rejected files again.
 
-**Currencies and rates.** Purchases in currencies outside of `WAYBILL_SOURCE_CURRENCIES` are filtered. If the setting
-changes, the next run loads all files again. A purchase without an effective rate on its day is rejected as
-`in_force:currency`; the first run after its rate has landed loads it.
+**Currencies.** Purchases in currencies outside `WAYBILL_SOURCE_CURRENCIES` are filtered. After a change of this
+setting, the next run loads all files again. A purchase without a rate that is effective on its day is in quarantine as
+`in_force:currency`. The first run after the rate has landed admits it.
 
-**When it fails.**
-* `intake_rates` or `intake_purchases` fails: files are invalid. The message names each, with column and numbers. The
-  other files are loaded and published. Send the corrected file under the same name; nothing else is to be done. Invalid
-  files raise one alert and are skipped until they change, unless a run is triggered for them.
-* `curated` or `reports` fails on a check: days that passed are up to date, and the next run tries the others again.
-* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*.
-* `complete` fails only if a task before it failed. Other failures are retried with growing pauses.
+**When it fails.** Tasks retry errors of the infrastructure. Errors of the data fail at once:
+* `intake_rates` or `intake_purchases` fails if files are invalid. The other files are loaded and published. Upload
+  corrected files under the same names. Unchanged invalid files are skipped and raise no further alert.
+* `curated` or `reports` fails if a check does not pass. Days that passed are up to date. The next run tries the
+  others.
+* `publish` waits for approval if a report exceeds `maxWarnings`. Answer under *Browse → Required Actions*.
+* `complete` fails if one of the tasks before it failed.
 
-A failed run sends one message, and so does a run that is late. A run that changed something sends one about it. The
-runbook says what to do about each.
+**Alerts.** One for a failed run, one for a pending approval, and one if the run has not finished 2 hours after its
+start. A successful run that changed data sends a message with the files and reports.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ with DAG(
     **run_callbacks("purchases", on_arrival=True),
 ):
     rates = IntakeArrivedOperator(domain="purchases", dataset="rates")
-    # A refused file keeps the others from nothing.
+    # A rejected file does not stop the others.
     purchases = IntakeArrivedOperator(domain="purchases", dataset="purchases", trigger_rule=TriggerRule.ALL_DONE)
     curated = RefreshOperator(
         task_id="curated", domain="purchases", schema=star_schema("purchases"), trigger_rule=TriggerRule.ALL_DONE
@@ -73,7 +72,7 @@ with DAG(
     lake = ProcessedOperator(task_id="lake", domain=star_schema("purchases"))
     reports = RefreshOperator(task_id="reports", domain="purchases", schema=report_schema("purchases"))
     publish = PublishChangedOperator(task_id="publish", domain="purchases")
-    # What ends a run says whether it failed: without this, a run with a refused file would look well.
+    # The last task decides the state of a run. Without this task, a run with a rejected file would be successful.
     complete = EmptyOperator(task_id="complete")
 
     rates >> purchases >> curated >> [lake, reports]

@@ -1,30 +1,31 @@
 """### The shop, day by day
 
-**What it does.** Ingests the customers, products, transactions, clicks and reviews of a day from S3 and checks them.
-Writes valid rows to the processed zone as Parquet, and brings the star schema and the marts up to date. Publishes each
+**What it does.** Ingests the customers, products, transactions, clicks and reviews of a day from S3, checks them,
+writes the changed days to the processed zone as Parquet, refreshes the star schema and the marts, and publishes every
 mart whose content changed, as CSV and Parquet with a manifest.
 
-**Which day.** The run of 03:00 UTC covers the day before. To run a day by hand, *Trigger* with the parameter `day`. For
-a range, *Trigger → Backfill* and leave the parameter empty. Days may run in any order and again. Rows may arrive up to
-seven days late: they belong to their own day, and exactly the affected days, weeks and months are built again. *Run
-After* of a scheduled run is the day after its day; that of a backfill's run is its day.
+**Period.** The run at 03:00 UTC covers the previous day. To run other days, use *Trigger* with the parameter `day`, or
+*Trigger → Backfill* over a range of days without the parameter. Days may run in any order, and re-running is
+idempotent. Rows may arrive up to seven days late. They belong to their own day, and only the days, weeks and months
+that they change are rebuilt. *Run After* of a scheduled run is the day after its day; of a run in a backfill, it is
+its day.
 
-**When it fails.**
-* `landed` waits: a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`. The log names it. Ask the sender.
-* `landed` fails at once for a day that is not over, and for an object whose folder names no day: move the object.
-* An intake task fails at once: a file is invalid. The message names file, column and numbers. Send the corrected file
-  under the same name, then clear the task. Later days stop here, too, because a run loads earlier files first. To
-  continue without the file, delete the object.
-* `quality` fails: a check failed. See `select * from waybill.check_result where not passed`.
-* `curated` or `marts` fails on a check: tables that passed are up to date. The others keep their content, and the next
-  run tries them again.
-* `publish` waits for input: reports exceed `maxWarnings`. Answer under *Browse → Required Actions*. *Approve* publishes
-  all reports that end on that day. *Reject* is recorded and fails the run; clear the task to be asked again.
-* Other failures are retried with growing pauses.
+**When it fails.** Tasks retry errors of the infrastructure. Errors of the data fail at once:
+* `landed` waits while a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`. Its log names the dataset. Ask
+  the sender. It fails if the day is not over, or if an object is in a folder that names no day: move it.
+* An intake task fails if a file is invalid. Upload a corrected file under the same name and clear the task. Later days
+  wait for it, because files are loaded in order. To continue without the file, delete the object.
+* `quality` fails if a check does not pass: `select * from waybill.check_result where not passed`.
+* `curated` or `marts` fails if a check of a table does not pass. Tables that passed are up to date. The next run tries
+  the others again.
+* `publish` waits for approval if a report exceeds `maxWarnings`. Users who may run the DAG answer under *Browse →
+  Required Actions*. A rejection fails the run; clear the task to be asked again.
 
-A failed run sends one message, and so does a run that is late. Rows that are more than seven days late are rejected as
-`too_late`; `waybill replay <dataset> --domain shop --admit-late` admits them. The runbook says what to do about each
-message.
+Rows that arrive more than seven days late are in quarantine as `too_late`. To admit them, run `waybill replay
+<dataset> --domain shop --admit-late`.
+
+**Alerts.** One for a failed run, one for files with warnings, one for a pending approval, and one if the run has not
+finished 3 hours after its start.
 """
 
 from __future__ import annotations

@@ -426,7 +426,7 @@ def test_a_month_that_is_not_over_is_not_waited_for(dag: DAG, raw: str, monkeypa
         with pytest.raises(outcome) as caught:
             task.execute(context(month="2026-03", run_type=run_type, start_date=datetime.fromisoformat(began)))
         if outcome is AirflowFailException:
-            assert "2026-03 is not over: it ends 2026-04-01 04:00 UTC" in str(caught.value)
+            assert "2026-03 is not over: it ends at 2026-04-01 04:00 UTC" in str(caught.value)
 
 
 def test_the_sensor_waits_for_every_dataset_without_a_worker(

@@ -307,8 +307,8 @@ def test_the_demos_purchases_land_and_their_books_agree_with_the_answer_key(plac
 def test_an_unknown_parameter_is_refused_and_its_run_loads_nothing(place: Place) -> None:
     place.put("q5.csv", body(Line("q5")))
     message = place.refused_by(fil="q5.csv")
-    assert "unknown parameter 'fil': orders_reports takes day, dry_run, file, last_day." in message
-    assert "Is 'fil' meant to be 'file'?" in message
+    assert "unknown parameter 'fil': orders_reports accepts day, dry_run, file, last_day." in message
+    assert "Did you mean 'file' instead of 'fil'?" in message
     by = place.all(f"select run_id from waybill.load_file where object_key = '{PREFIX}q5.csv'")
     assert not any(run_id.startswith("manual") for (run_id,) in by)
 

@@ -1,4 +1,4 @@
-"""The verbs that DAGs are made of. Only this package and the DAG files import Airflow."""
+"""The operators and parameters of the DAGs. Only this package and the DAG files import Airflow."""
 
 from waybill.operators.alerting import alert_failure, deadline_alert
 from waybill.operators.assets import all_reports

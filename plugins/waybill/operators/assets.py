@@ -1,4 +1,4 @@
-"""What DAGs make, as Airflow's asset graph names it: datasets in the warehouse, and published reports."""
+"""The Airflow assets that DAGs update: datasets in the warehouse, and published reports."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from waybill.settings import settings
 
 
 def dataset_asset(domain: str, dataset: str) -> Asset:
-    """A dataset in the warehouse."""
+    """Return the asset of a dataset in the warehouse."""
     return Asset(name=f"{domain}.{dataset}", uri=f"waybill://warehouse/{domain}/{dataset}", group="datasets")
 
 
 def reports_asset(domain: str) -> Asset:
-    """The published reports of a domain."""
+    """Return the asset of the published reports of a domain."""
     return Asset(name=report_schema(domain), uri=f"waybill://reports/{domain}", group="reports")
 
 
 def all_reports() -> list[Asset]:
-    """The published reports of every domain that has any; light enough for a DAG file to ask."""
+    """Return the assets of all domains with reports, without reading contracts: DAG files call this."""
     contracts = settings().include_dir / "contracts"
     return [reports_asset(domain) for domain in domain_names() if (contracts / report_schema(domain)).is_dir()]
 
 
 def emit_no_event(task: BaseOperator) -> None:
-    """Let a running task emit no asset event when it succeeds: what it makes is as it was.
+    """Suppress the asset event of a running task, because it changed nothing.
 
-    Airflow reads the outlets when the task has ended, of the copy that runs; the DAG's own task keeps them.
+    Airflow reads the outlets of the running copy when the task ends. The task in the DAG keeps its outlets.
     """
     task.outlets = []

@@ -1,4 +1,4 @@
-"""Datasets: wait for their files, take them in, check them."""
+"""Operators for datasets: wait for files, ingest them, check them, write them to the lake."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class LandedSensor(BaseSensorOperator):
-    """Waits, without holding a worker, until each dataset has at least one file of the run's period.
+    """Waits, without occupying a worker, until each dataset has at least one file of the run's period.
 
-    A run that was not scheduled fails at once if its period is not over yet. A run that would wait for a dataset with
-    an object whose folders name no period fails at once, too, unless an earlier one has said so.
+    A manual run fails at once if its period is not over yet. A run that would wait also fails at once if the dataset
+    has an object whose folders name no period, unless an earlier run has reported the object.
     """
 
     ui_color = "#e8f4f8"
@@ -81,12 +81,12 @@ class LandedSensor(BaseSensorOperator):
         )
 
     def landed(self, context: Any, event: dict[str, str]) -> None:  # noqa: ARG002  # Airflow's signature
-        """Continue after the trigger. Raises `RuntimeError`, which is retried, if it could not look."""
+        """Continue after the trigger. Raises `RuntimeError`, which is retried, if the bucket could not be listed."""
         if event["status"] != "success":
-            raise RuntimeError(f"what has landed could not be listed: {event['message']}")
+            raise RuntimeError(f"the bucket could not be listed: {event['message']}")
 
     def _refuse_future(self, period: Period, run: Any) -> None:
-        """Raise `DataError` if somebody asks for a period that is not over; the clock has no say in anything else."""
+        """Raise `DataError` for a manual run whose period is not over. Nothing else depends on the clock."""
         from waybill.errors import DataError
         from waybill.settings import settings
 
@@ -94,18 +94,19 @@ class LandedSensor(BaseSensorOperator):
         began = run.start_date
         if began < ends and run.run_type != "scheduled":
             raise DataError(
-                f"{period} is not over: it ends {ends:%Y-%m-%d %H:%M} UTC and the run began "
-                f"{began:%Y-%m-%d %H:%M} UTC; clear the task when it is, or trigger a run for another {self.cadence}"
+                f"{period} is not over: it ends at {ends:%Y-%m-%d %H:%M} UTC, and the run started at "
+                f"{began:%Y-%m-%d %H:%M} UTC. Clear the task when it is over, or trigger a run for another "
+                f"{self.cadence}."
             )
 
 
 class IntakeOperator(BaseOperator):
-    """Loads what landed for a dataset up to the run's period and is not loaded yet; returns the books by file."""
+    """Loads the pending files of a dataset up to the run's period; returns the books by file."""
 
     ui_color = "#dff0d8"
 
     def __init__(self, *, domain: str, dataset: str, cadence: Cadence, **kwargs: Any) -> None:
-        super().__init__(task_display_name=f"Take in {dataset}", outlets=[dataset_asset(domain, dataset)], **kwargs)
+        super().__init__(task_display_name=f"Ingest {dataset}", outlets=[dataset_asset(domain, dataset)], **kwargs)
         self.domain, self.dataset, self.cadence = domain, dataset, cadence
 
     def execute(self, context: Any) -> dict[str, dict[str, Any]]:
@@ -118,7 +119,7 @@ class IntakeOperator(BaseOperator):
             contracts = load_domain(self.domain)
             contract, period = contracts[self.dataset], period_of(context, self.cadence)
             if self.dataset not in chosen_datasets(context, contracts):
-                log.info("%s was not chosen: its files wait for another run", self.dataset)
+                log.info("%s is not among the chosen datasets: its files wait for another run", self.dataset)
                 emit_no_event(self)
                 return {}
             if is_dry_run(context):
@@ -132,10 +133,10 @@ class IntakeOperator(BaseOperator):
 
 
 class IntakeArrivedOperator(BaseOperator):
-    """Loads whatever landed for a dataset and is not loaded yet; returns the books by file.
+    """Loads the pending files of a dataset, whenever they landed; returns the books by file.
 
-    The run's parameters `file`, or `day` and `last_day`, limit that. A file that is refused keeps no other one out: the
-    task fails at its end, and names all of them.
+    The run's parameters `file`, or `day` and `last_day`, limit the files. A rejected file does not stop the others: the
+    task loads them, and then fails with the names of all rejected files.
     """
 
     ui_color = "#dff0d8"
@@ -143,7 +144,7 @@ class IntakeArrivedOperator(BaseOperator):
     def __init__(self, *, domain: str, dataset: str, **kwargs: Any) -> None:
         super().__init__(
             task_id=f"intake_{dataset}",
-            task_display_name=f"Take in {dataset}",
+            task_display_name=f"Ingest {dataset}",
             outlets=[dataset_asset(domain, dataset)],
             **kwargs,
         )
@@ -171,25 +172,28 @@ class IntakeArrivedOperator(BaseOperator):
 
 
 def chosen_datasets(context: Any, every: Iterable[str]) -> set[str]:
-    """The datasets that a run was asked to take in; all of them by default."""
+    """Return the datasets that a run ingests; by default all of them."""
     return set(context["params"].get("datasets") or every)
 
 
 def landing_days(first: str | None, last: str | None) -> tuple[Period, Period] | None:
-    """The first and last landing day that a run's parameters name; None without. Raises `DataError` if they are odd."""
+    """Return the first and last landing day in a run's parameters; None if there are none.
+
+    Raises `DataError` if only the last day is given, or if it comes first.
+    """
     from waybill.errors import DataError
     from waybill.period import Period
 
     if first is None:
         if last is not None:
-            raise DataError(f"the parameter last_day says {last} and day is empty: name the first day, too")
+            raise DataError(f"the parameter last_day is {last} and day is empty: name the first day as day")
         return None
     days = Period.parse("day", first).until(Period.parse("day", last or first))
     return days[0], days[-1]
 
 
 def intake_tasks(domain: str, cadence: Cadence) -> list[IntakeOperator]:
-    """One intake task for each contract of the domain, after those of the datasets that its rows must refer to."""
+    """Return one intake task for each dataset of a domain, downstream of the datasets that it refers to."""
     from waybill.contracts import references
 
     needed = references(domain)
@@ -203,10 +207,10 @@ def intake_tasks(domain: str, cadence: Cadence) -> list[IntakeOperator]:
 
 
 class QualityOperator(BaseOperator):
-    """Runs the datasets' checks for the run's period: a failed error stops the run, a failed warning is logged.
+    """Runs the checks of the datasets: a failed check of severity error stops the run, a failed warning is logged.
 
-    Every intake of the run has ended by then, so a run with a period also tells the warnings about its files here.
-    Without a cadence, a run has no period: then for the days of which something is to be built.
+    The checks cover the run's period. Without a cadence, they cover the days for which reports will be built. All
+    intake tasks have ended by then, so a run with a period also sends the warnings about its files.
     """
 
     ui_color = "#fcf8e3"
@@ -223,8 +227,8 @@ class QualityOperator(BaseOperator):
         from waybill.settings import settings
 
         skip_in_dry_run(context)
-        # A run without a period tells its success, and with it the warnings. A callback of the DAG could tell those of
-        # the others, but Airflow would read the DAG's file for each run.
+        # The success message of a run without a period includes the warnings. For the others a callback of the DAG
+        # could send them, but Airflow would parse the DAG's file for each run.
         if self.cadence and not settings().notify_scheduled:
             notify_warnings(self.domain)(context)
         with data_errors_fail_at_once(), warehouse() as connection:
@@ -240,9 +244,9 @@ def _has_days(contract: Contract) -> bool:
 
 
 class ProcessedOperator(BaseOperator):
-    """Writes the days of the domain's tables that changed to the processed zone; returns their rows by table.
+    """Writes the changed days of a domain's tables to the processed zone; returns their row counts by table.
 
-    The domain is that of datasets or, like `purchases_star`, of derived tables; those without days are left out.
+    The domain may be one of derived tables, such as `purchases_star`. Tables without days are left out.
     """
 
     ui_color = "#e8f4f8"

@@ -1,4 +1,4 @@
-"""Waits in the triggerer until every dataset has a file of a period."""
+"""The trigger that waits until every dataset has a file of a period."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LandedTrigger(BaseTrigger):
-    """Fires when each of a domain's datasets has at least one file of the period."""
+    """Fires when each dataset has at least one file of the period."""
 
     def __init__(
         self,
@@ -39,11 +39,11 @@ class LandedTrigger(BaseTrigger):
         }
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments, from which the triggerer makes it anew."""
+        """Return the class and its arguments, from which the triggerer creates it again."""
         return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look every `poke_interval` seconds; an error is an event, so that the task fails and is retried."""
+        """List the bucket every `poke_interval` seconds. An error becomes an event: the task fails and is retried."""
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         from waybill.contracts import load_domain
@@ -66,7 +66,7 @@ class LandedTrigger(BaseTrigger):
 
 
 async def _has_landed(s3: Any, bucket: str, contract: Contract, period: Period) -> bool:
-    """As `landing.has_landed`, with an aiobotocore client."""
+    """Return what `landing.has_landed` returns, with an aiobotocore client."""
     from waybill.contracts.locations import raw_prefix
     from waybill.intake.landing import is_file_of
 

@@ -1,4 +1,4 @@
-"""Measurements of tasks and runs for CloudWatch: nothing where they are switched off, and never a task's failure."""
+"""Measurements of tasks and runs for CloudWatch. They can be switched off, and they never fail a task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class FreshnessOperator(BaseOperator):
-    """Sends how old the newest loaded period of every dataset is; returns the hours by dataset."""
+    """Sends the age of the newest loaded period of every dataset; returns the hours by dataset."""
 
     ui_color = "#e8f4f8"
 
@@ -56,23 +56,23 @@ def _send(measurements: list[Measurement]) -> None:
 
     from waybill.ops import metrics
 
-    # What waits for CloudWatch holds a worker: better no measurement than a slow task.
+    # Waiting for CloudWatch occupies a worker, so give up early: a lost measurement is better than a slow task.
     config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
     metrics.send(AwsGenericHook(AWS, client_type="cloudwatch", config=config).get_conn(), measurements)
 
 
 def _emit(find: Callable[[], list[Measurement]]) -> None:
-    """Send what there is to be sent in one request; whatever goes wrong is a warning."""
+    """Send measurements in one request. An error is logged as a warning."""
     try:
         if measurements := find():
             _send(measurements)
-    except Exception as error:  # a measurement is worth no failure
+    except Exception as error:  # measurements must not fail a task
         log.warning("the measurements did not reach CloudWatch: %s", error)
 
 
 @contextmanager
 def measured_load(context: Mapping[str, Any], connection: Connection, contract: Contract) -> Iterator[None]:
-    """Afterwards send what became of the dataset's rows and how fresh it is, also if files were refused."""
+    """Send the row counts and the freshness of a dataset after a load, also if files were rejected."""
     from waybill.ops import metrics
     from waybill.settings import settings
 
@@ -97,7 +97,7 @@ def measured_load(context: Mapping[str, Any], connection: Connection, contract: 
 def measured_checks(
     context: Mapping[str, Any], connection: Connection, contracts: Collection[Contract]
 ) -> Iterator[None]:
-    """Afterwards send how many checks of these tables did not hold, also if that stops the run."""
+    """Send the number of failed checks of these tables afterwards, also if they stop the run."""
     from waybill.ops import metrics
     from waybill.settings import settings
 
@@ -110,12 +110,12 @@ def measured_checks(
 
 
 def measure_success(context: Mapping[str, Any]) -> None:
-    """A run has ended well: send how long it took."""
+    """Send the duration of a successful run."""
     _measure_run(context, failed=False)
 
 
 def measure_failure(context: Mapping[str, Any]) -> None:
-    """A run has failed: send that, and how long it took."""
+    """Send the failure of a run and its duration."""
     _measure_run(context, failed=True)
 
 

@@ -1,4 +1,4 @@
-"""Reports: build them from SQL or Python, publish them."""
+"""Operators for reports: build them with SQL or Python, and publish them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 class SqlReportOperator(BaseOperator):
-    """Replaces the period's rows of a report by what its SQL file selects, checks them, commits.
+    """Replaces the rows of a report for the run's period with the result of its SQL file, and checks them.
 
-    The file's stem is the report, its contract and the task.
+    The stem of the file is the name of the report, its contract and the task.
     """
 
     template_fields = ("sql",)
@@ -48,7 +48,7 @@ class SqlReportOperator(BaseOperator):
         self.sql = read_sql(path)
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render nothing: the SQL is a template field to be shown, and Jinja takes its last line end away."""
+        """Render nothing. The SQL is a template field only for display, and Jinja would remove its last line end."""
 
     def execute(self, context: Any) -> int:
         from waybill.derived.build import build_from_sql, known_files, report_contract
@@ -62,10 +62,10 @@ class SqlReportOperator(BaseOperator):
 
 
 class PythonReportOperator(BaseOperator):
-    """Replaces the period's rows of a report by what a Python function computes, checks them, commits.
+    """Replaces the rows of a report for the run's period with the result of a Python function, and checks them.
 
-    The function takes the warehouse connection and the period and returns rows as mappings. The task's id
-    is the report and its contract.
+    The function gets the warehouse connection and the period, and returns rows as mappings. The id of the task is the
+    name of the report and its contract.
     """
 
     ui_color = "#e7e3f4"
@@ -94,7 +94,7 @@ class PythonReportOperator(BaseOperator):
 
 
 class RefreshOperator(BaseOperator):
-    """Rebuilds the stale periods of a schema's derived tables; returns those whose content changed, by table."""
+    """Rebuilds the stale periods of a schema's derived tables; returns the periods with new content by table."""
 
     ui_color = "#e7e3f4"
 
@@ -114,10 +114,10 @@ class RefreshOperator(BaseOperator):
 
 
 class _ApprovedOperator(HITLOperator, ABC):
-    """Publishes; waits for somebody's word, without a worker, if more checks of what the run built warn than may.
+    """Publishes reports, and asks for approval of those that exceed `maxWarnings`.
 
-    That it waits is told, as alerts are. What nobody need approve is published at once. A refusal is recorded and fails
-    the run; clearing the task asks again.
+    Reports that need no approval are published at once. The task waits without occupying a worker, and sends an alert.
+    A rejection is recorded and fails the run. Clearing the task asks again.
     """
 
     ui_color = "#f4e3e3"
@@ -125,7 +125,7 @@ class _ApprovedOperator(HITLOperator, ABC):
     APPROVE, REJECT = "Approve", "Reject"
 
     def __init__(self, *, domain: str, execution_timeout: timedelta | None = None, **kwargs: Any) -> None:
-        # Its execution timeout would become the time that people have to answer: they have as long as they need.
+        # The execution timeout would limit the time for an answer, so it is set afterwards: people may take their time.
         super().__init__(
             subject=f"Publish the reports of {domain}?",
             options=[self.APPROVE, self.REJECT],
@@ -139,10 +139,10 @@ class _ApprovedOperator(HITLOperator, ABC):
 
     @abstractmethod
     def publish(self, connection: Connection, context: Any) -> list[str]:
-        """Export what waits for nobody; returns the keys."""
+        """Export the reports that need no approval; returns the keys."""
 
     def _publish(self, connection: Connection, context: Any) -> list[str]:
-        """Export, and emit an asset event only if the run has published content that was not."""
+        """Export, and emit an asset event only if the run has published new content."""
         from waybill.outputs.publish import has_published
 
         keys = self.publish(connection, context)
@@ -179,7 +179,7 @@ class _ApprovedOperator(HITLOperator, ABC):
 
 
 class PublishOperator(_ApprovedOperator):
-    """Exports every report of the domain for the run's period, with a manifest; returns the keys."""
+    """Exports all reports of the domain for the run's period, with a manifest; returns the keys."""
 
     def __init__(self, *, cadence: Cadence, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -194,7 +194,7 @@ class PublishOperator(_ApprovedOperator):
 
 
 class PublishChangedOperator(_ApprovedOperator):
-    """Exports whatever was rebuilt with other content, of whichever period, with manifests; returns the keys."""
+    """Exports the reports of any period whose content changed, with manifests; returns the keys."""
 
     def publish(self, connection: Connection, context: Any) -> list[str]:
         from waybill.outputs.publish import publish_changed
@@ -203,7 +203,7 @@ class PublishChangedOperator(_ApprovedOperator):
 
 
 class PublishDashboardOperator(BaseOperator):
-    """Writes the business view to the dashboard bucket as a static site; returns how many of its files are new."""
+    """Writes the business view to the dashboard bucket as a static site; returns the number of files written."""
 
     ui_color = "#f4e3e3"
 

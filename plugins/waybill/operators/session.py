@@ -1,4 +1,4 @@
-"""What every task needs: its period, its run, the warehouse and S3."""
+"""The period and run of a task, and its connections to the warehouse and AWS."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
 
 if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_s3 import S3Client
     from psycopg import Connection
 
     from waybill.period import Cadence, Period
@@ -20,7 +22,7 @@ OUTPUT = "waybill_output"
 
 
 def period_of(context: Mapping[str, Any], cadence: Cadence) -> Period:
-    """The period that the task's run stands for."""
+    """Return the period that the run of a task covers."""
     from waybill.period import resolve
     from waybill.settings import settings
 
@@ -36,18 +38,18 @@ def period_of(context: Mapping[str, Any], cadence: Cadence) -> Period:
 
 
 def is_dry_run(context: Mapping[str, Any]) -> bool:
-    """Whether the run was asked to judge files only."""
+    """Return whether the run validates files and loads nothing."""
     return bool(context["params"].get("dry_run"))
 
 
 def skip_in_dry_run(context: Mapping[str, Any]) -> None:
-    """Skip this task, and so all after it, in a run that loads nothing."""
+    """Skip this task, and with it all later tasks, in a dry run."""
     if is_dry_run(context):
-        raise AirflowSkipException("a dry run ends here: the intake tasks say what the files hold; nothing was loaded")
+        raise AirflowSkipException("a dry run ends here and loads nothing; the intake tasks return what the files hold")
 
 
 def run_of(context: Mapping[str, Any]) -> Run:
-    """The run as the ledger records it."""
+    """Return the run as the ledger records it."""
     from waybill.run import Run, code_version
 
     return Run(run_id=context["run_id"], code_version=code_version())
@@ -55,7 +57,7 @@ def run_of(context: Mapping[str, Any]) -> Run:
 
 @contextmanager
 def warehouse() -> Iterator[Connection]:
-    """The warehouse in autocommit mode, from Airflow's connection; the settings' where Airflow has none."""
+    """Open the warehouse in autocommit mode, with Airflow's connection or else the settings."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     from waybill.warehouse.connection import connect
@@ -72,17 +74,17 @@ def warehouse() -> Iterator[Connection]:
         connection.close()
 
 
-def s3_client() -> Any:
-    """A boto3 client for S3, from Airflow's connection."""
+def s3_client() -> S3Client:
+    """Return a client for S3 with Airflow's connection."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     return S3Hook(AWS).get_conn()
 
 
-def output_client() -> Any:
-    """A boto3 client for S3 that writes reports, from Airflow's connection `waybill_output`.
+def output_client() -> S3Client:
+    """Return a client for S3 that writes reports, with Airflow's connection `waybill_output` if it exists.
 
-    So what reads the input and what writes the output may be two roles; without the connection they are one.
+    With this connection, reading input and writing output may use different roles.
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from airflow.sdk import Connection
@@ -94,8 +96,8 @@ def output_client() -> Any:
     return S3Hook(OUTPUT).get_conn()
 
 
-def glue_client() -> Any:
-    """A boto3 client for the Glue Data Catalog, from Airflow's connection."""
+def glue_client() -> GlueClient:
+    """Return a client for the Glue Data Catalog with Airflow's connection."""
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
     return AwsGenericHook(AWS, client_type="glue").get_conn()
@@ -103,7 +105,7 @@ def glue_client() -> Any:
 
 @contextmanager
 def data_errors_fail_at_once() -> Iterator[None]:
-    """Turn a `DataError` into a failure that is not retried; anything else is infrastructure and is."""
+    """Turn a `DataError` into a failure without retries. Other errors are infrastructure and are retried."""
     from waybill.errors import DataError
 
     try:

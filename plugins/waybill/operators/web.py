@@ -1,4 +1,4 @@
-"""The views in Airflow's web server: behind its log-in and permissions, over its connections."""
+"""The views in Airflow's web server, with its log-in, permissions and connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READER = "waybill_reader"
 
 @cache
 def application() -> FastAPI:
-    """The views as an application to mount."""
+    """Return the application of the views."""
     from waybill.views.app import Access, make_app
 
     access = Access(
@@ -41,12 +41,12 @@ def application() -> FastAPI:
 
 
 def _identify(request: Request, user: GetUserDep) -> None:
-    """Keep who asks with the request."""
+    """Store the user of a request."""
     request.state.waybill_user = user
 
 
 def _may_run(request: Request, dag_id: str) -> bool:
-    """Whether the user of the request may start runs of the DAG."""
+    """Return whether the user of a request may start runs of a DAG."""
     user = request.state.waybill_user
     return get_auth_manager().is_authorized_dag(
         method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag_id), user=user
@@ -55,7 +55,7 @@ def _may_run(request: Request, dag_id: str) -> bool:
 
 @contextmanager
 def _reader() -> Iterator[Connection]:
-    """The warehouse by its reading role."""
+    """Open the warehouse with its reading role."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -66,7 +66,7 @@ def _reader() -> Iterator[Connection]:
         connection = PostgresHook(READER).get_conn()
     except AirflowNotFoundException:
         raise NoConnection(
-            f"Airflow has no connection {READER}: define it with the address of the warehouse for the role {READER}"
+            f"Airflow has no connection {READER}: define it with the address of the warehouse and the role {READER}"
         ) from None
     try:
         set_read_only(connection)
