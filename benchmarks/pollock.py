@@ -36,8 +36,9 @@ from typing import Any
 from waybill.contracts import Column, Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
+from waybill.intake.load import reparse
 from waybill.intake.receive import ReceivedFile, receive
-from waybill.intake.validate import FastReaderFailed, Reject, judge, mend, open_duckdb
+from waybill.intake.validate import FastReaderFailed, Reject, RowSource, judge, open_duckdb
 from waybill.period import Period
 
 DAY = Period.parse("day", "2026-11-02")
@@ -102,17 +103,16 @@ def load(path: Path, contract: Contract) -> Loaded:
         received = receive(OneFile(body, etag), landed, contract, folder)
         if received.is_regular:
             try:
-                return _rows(received, contract, _judged(received, contract, folder, None), [])
+                return _rows(received, contract, _judged(RowSource.of_file(received), contract, folder), [])
             except FastReaderFailed:
                 pass
-        mended = folder / "mended.csv"
-        malformed = list(mend(received, mended))
-        return _rows(received, contract, _judged(received, contract, folder, mended), malformed)
+        source, malformed = reparse(received, contract, folder / "reparsed.csv")
+        return _rows(received, contract, _judged(source, contract, folder), malformed)
 
 
-def _judged(received: ReceivedFile, contract: Contract, folder: Path, mended: Path | None) -> list[dict[str, Any]]:
+def _judged(source: RowSource, contract: Contract, folder: Path) -> list[dict[str, Any]]:
     with closing(open_duckdb(folder)) as duck:
-        return [row for batch in judge(duck, received, contract, DAY, {}, mended) for row in batch.to_pylist()]
+        return [row for batch in judge(duck, source, contract, {}) for row in batch.to_pylist()]
 
 
 def _rows(

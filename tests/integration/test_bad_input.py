@@ -444,8 +444,8 @@ def test_a_record_longer_than_any_reader_takes_refuses_the_file(bad: str, landin
 
 def test_a_file_that_is_malformed_throughout_is_refused_early(landing: Landing) -> None:
     message = landing.refuse("traffic", csv_body(TRAFFIC, ["1,2"] * 20_000))
-    assert "more than 10000 of 20000 records are malformed; nothing was loaded." in message
+    assert "more than 10,000 of 20,000 records are malformed; nothing was loaded." in message
     assert message.endswith(
-        "Up to record 10001: Reasons:\n  ragged in 10001 rows: "
+        "Up to record 10001: Reasons:\n  ragged in 10,001 rows: "
         "record 1 (text '1,2'), record 2 (text '1,2'), record 3 (text '1,2')"
     )

@@ -137,7 +137,7 @@ STEPS = [
     ("waybill.intake.ledger:close_file", 1, 0),
     ("waybill.intake.ingest:load_file", 1, 1),
     ("waybill.intake.ledger:open_file", 3, 2),
-    ("waybill.intake.duplicate_candidates:SeenKeys.suspects", 3, 2),
+    ("waybill.intake.duplicate_candidates:SeenKeys.candidates", 3, 2),
     ("waybill.intake.staging:Staging._attach", 1, 2),
     ("waybill.intake.load:apply_incoming", 3, 2),
     ("waybill.intake.quarantine:keep", 3, 2),
@@ -199,7 +199,7 @@ def test_runs_at_once_give_what_one_run_gives(
 @pytest.mark.parametrize(
     ("point", "number", "files"),
     [
-        ("waybill.intake.duplicate_candidates:SeenKeys.suspects", 3, 2),
+        ("waybill.intake.duplicate_candidates:SeenKeys.candidates", 3, 2),
         ("waybill.intake.load:apply_incoming", 4, 3),
         ("waybill.intake.ledger:close_file", 5, 4),
     ],

@@ -19,6 +19,7 @@ from support.landing import (
     total,
     traffic_rows,
 )
+from waybill.contracts import load_domain
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
 from waybill.run import Run
@@ -166,11 +167,12 @@ def history(landing: Landing, dataset: str, column: str) -> list[tuple[Any, ...]
 def closed(amend: Amend) -> None:
     """Contracts of customers that close the vocabularies of segments and countries."""
     free = "logicalTypeOptions: {minLength: 1, maxLength: 100}"
-    for words, rule in (
-        ("in the words of the customer system.", "enum: [{value: Enterprise}, {value: Startup}]"),
-        ("as the customer system writes it.", 'logicalTypeOptions: {pattern: "[A-Z]{2}"}'),
+    descriptions = {column.name: column.description for column in load_domain("messaging")["customers"].columns}
+    for name, rule in (
+        ("segment", "enum: [{value: Enterprise}, {value: Startup}]"),
+        ("country", 'logicalTypeOptions: {pattern: "[A-Z]{2}"}'),
     ):
-        lines = f"{words}\n        logicalType: string\n        physicalType: text\n        "
+        lines = f"{descriptions[name]}\n        logicalType: string\n        physicalType: text\n        "
         amend("customers", lines + free, lines + rule)
 
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 # Processes are forked from a server that has imported what takes long, and nothing else.
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["__main__", "stopping", "boto3", "duckdb", "messaging_months", "pgpq", "pyarrow.compute"]
+    ["__main__", "support.stopping", "boto3", "duckdb", "support.messaging_months", "pgpq", "pyarrow.compute"]
 )
 
 

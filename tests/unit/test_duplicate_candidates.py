@@ -15,20 +15,20 @@ HASHES = st.one_of(st.integers(0, 30), st.integers(2**64 - 30, 2**64 - 1), st.in
 def test_no_repeat_is_missed_within_or_across_batches(batches: list[list[int]]) -> None:
     keys, before = SeenKeys(sum(map(len, batches))), set[int]()
     for batch in batches:
-        suspects = keys.suspects(np.array(batch, dtype=np.uint64))
-        assert len(suspects) == len(batch)
-        for value, is_suspect in zip(batch, suspects, strict=True):
-            assert is_suspect or value not in before
+        candidates = keys.candidates(np.array(batch, dtype=np.uint64))
+        assert len(candidates) == len(batch)
+        for value, is_candidate in zip(batch, candidates, strict=True):
+            assert is_candidate or value not in before
             before.add(value)
 
 
-def test_distinct_keys_are_seldom_suspects() -> None:
+def test_distinct_keys_are_seldom_candidates() -> None:
     rows = 200_000
     hashes = np.random.default_rng(7).integers(0, 2**64, rows, dtype=np.uint64)
     keys = SeenKeys(rows)
-    suspects = sum(int(keys.suspects(batch).sum()) for batch in np.array_split(hashes, 7))
-    assert suspects < rows / 50
+    candidates = sum(int(keys.candidates(batch).sum()) for batch in np.array_split(hashes, 7))
+    assert candidates < rows / 50
 
 
-def test_a_file_without_rows_has_no_suspects() -> None:
-    assert not SeenKeys(0).suspects(np.array([], dtype=np.uint64)).any()
+def test_a_file_without_rows_has_no_candidates() -> None:
+    assert not SeenKeys(0).candidates(np.array([], dtype=np.uint64)).any()

@@ -14,7 +14,6 @@ import tarfile
 import tempfile
 import zipfile
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -24,9 +23,9 @@ from hypothesis import strategies as st
 from support.landing import CUSTOMERS, MONTH, MemoryBucket, csv_body, customer_rows
 from waybill.contracts import Column, Contract, load_domain
 from waybill.errors import DataError
+from waybill.intake.load import reparse
 from waybill.intake.receive import ReceivedFile, match_header, normalise, receive
-from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, csv_source, judge, mend, open_duckdb
-from waybill.period import Period
+from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, RowSource, csv_source, judge, open_duckdb
 
 CONTRACT = load_domain("messaging")["customers"]
 GOOD = csv_body(CUSTOMERS, customer_rows(3))
@@ -278,10 +277,10 @@ TWO = Contract(
 Judged = dict[int, tuple[str | None, str | None, list[str] | None]]
 
 
-def judged(file: ReceivedFile, folder: Path, mended: Path | None) -> Judged:
+def judged(source: RowSource, folder: Path) -> Judged:
     with closing(open_duckdb(folder)) as duck:
         found = {}
-        for batch in judge(duck, file, TWO, Period.of("month", date(2026, 3, 1)), {}, mended):
+        for batch in judge(duck, source, TWO, {}):
             for row in batch.to_pylist():
                 found[row["_record"]] = (row["a"], row["b"], row["_reasons"])
         return found
@@ -308,13 +307,13 @@ def test_both_readers_agree_on_every_record(lines: list[str], line_end: str, fin
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = received(body.encode(), folder, contract=TWO)
-        malformed = list(mend(file, folder / "mended.csv"))
-        slow = judged(file, folder, folder / "mended.csv")
+        reparsed, malformed = reparse(file, TWO, folder / "reparsed.csv")
+        slow = judged(reparsed, folder)
         assert not slow.keys() & {reject.record for reject in malformed}
         assert sorted([*slow, *(reject.record for reject in malformed)]) == list(range(1, file.rows_in + 1))
         if file.is_regular:
             try:
-                fast = judged(file, folder, None)
+                fast = judged(RowSource.of_file(file), folder)
             except FastReaderFailed:
                 return
             # A count that differs makes `load` fall back to the other reader.

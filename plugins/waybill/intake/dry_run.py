@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from psycopg import Connection
@@ -16,10 +15,11 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import columns, ledger, quarantine
 from waybill.intake.landing import LandedFile, list_objects, pending
-from waybill.intake.load import is_overruled, malformed_records, reference_values, snapshot_rows
+from waybill.intake.load import is_overruled, reparse, snapshot_rows
 from waybill.intake.receive import ReceivedFile, receive
+from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import BrokenRules, Refusal, check_snapshot, too_many_rejects
-from waybill.intake.validate import FastReaderFailed, Reject, judge, open_duckdb
+from waybill.intake.validate import FastReaderFailed, Reject, RowSource, judge, open_duckdb
 from waybill.period import Period
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
@@ -146,13 +146,13 @@ def _rejects(
         received = receive(s3, file, contract, folder)
         references = reference_values(connection, contract, contracts, file.period.end, folder)
 
-        def judged(malformed: list[Reject], mended: Path | None) -> _Rejects:
+        def judged(source: RowSource, malformed: list[Reject]) -> _Rejects:
             reasons = {reject.record: reject.reasons for reject in malformed}
             broken = BrokenRules(contract)
             for reject in malformed:
                 broken.add(reject.record, reject.reasons, reject.raw)
             with closing(open_duckdb(folder)) as duck:
-                for batch in judge(duck, received, contract, file.period, references, mended):
+                for batch in judge(duck, source, contract, references):
                     bad = batch.filter(batch.column("_reasons").is_valid()).select(["_record", "_reasons", "_raw"])
                     for row in bad.to_pylist():
                         reasons[row["_record"]] = row["_reasons"]
@@ -165,10 +165,10 @@ def _rejects(
 
         try:
             if received.is_regular:
-                return judged([], None)
+                return judged(RowSource.of_file(received), [])
         except FastReaderFailed:
             pass
-        return judged(malformed_records(received, contract, folder / "mended.csv"), folder / "mended.csv")
+        return judged(*reparse(received, contract, folder / "reparsed.csv"))
 
 
 def _refusal(

@@ -1,8 +1,9 @@
-"""Find rows whose key may have come before, in one pass with a fixed amount of memory.
+"""Find rows whose key may have occurred before, in one pass with a fixed amount of memory.
 
-A Bloom filter that keeps the two bits of a key in one word, so that a key costs one look into a table far larger
-than the processor's caches. A row whose bits are both set is a suspect (a repeated key, or by chance another one).
-All others are certainly first. Suspects are few and settled exactly, against the table, by the caller.
+A Bloom filter keeps the two bits of a key in one word, so that each key needs one access to a table far larger than
+the processor's caches. A row whose bits are both set is a duplicate candidate: its key is repeated, or another key has
+the same bits by chance. All other rows are the first of their key. Candidates are few; the caller compares them with
+the table.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _WORD_BITS = 6
 
 
 class SeenKeys:
-    """The slots taken so far, a bit for each, in words of 64."""
+    """The bits set so far, in words of 64 bits."""
 
     def __init__(self, rows: int) -> None:
         import numpy as np
@@ -27,8 +28,11 @@ class SeenKeys:
         self._shift = np.uint64(64 - bits + _WORD_BITS)
         self._words = np.zeros(2 ** (bits - _WORD_BITS), dtype=np.uint64)
 
-    def suspects(self, hashes: np.ndarray) -> np.ndarray:
-        """Mask of the rows whose 64-bit hash may have come before, in an earlier call or row; never misses one."""
+    def candidates(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the mask of the rows whose 64-bit hash may have occurred in an earlier call or row.
+
+        The mask never misses a repeated hash.
+        """
         import numpy as np
 
         word = (hashes >> self._shift).astype(np.intp)
@@ -37,11 +41,11 @@ class SeenKeys:
         taken = self._words[word]
         mask: np.ndarray = (taken & bits) == bits
         self._words[word] = taken | bits
-        while len(word):  # of rows that share a word one a time gets in
+        while len(word):  # each pass stores the bits of one of the rows that share a word
             left_out = (self._words[word] & bits) != bits
             word, bits = word[left_out], bits[left_out]
             self._words[word] |= bits
-        # Within the call, rows that share half of their hash with an earlier row: half is sorted twice as fast.
+        # Within the call, compare halves of the hashes: sorting half as many bytes takes half the time.
         half = (hashes >> np.uint64(32)).astype(np.uint32)
         ordered = np.sort(half)
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]

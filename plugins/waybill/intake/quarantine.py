@@ -27,8 +27,8 @@ def keep(connection: Connection, file_id: int, contract_version: str, rejects: I
     return stored
 
 
-def keep_judged(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[pa.RecordBatch]) -> int:
-    """Store what the judge rejected, batches of `_record`, `_reasons` and `_raw`; returns how many rows."""
+def keep_batches(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[pa.RecordBatch]) -> int:
+    """Store rejected rows that come in batches of `_record`, `_reasons` and `_raw`; returns how many rows."""
     import pyarrow as pa
 
     def rows() -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,7 @@
-"""The rows of one file on their way into the warehouse, in temporary tables of the load's transaction.
+"""Stage the rows of one file in temporary tables of the load's transaction.
 
-Certain rows stream on; the few that must wait (bad rows, suspected repeats, rows of other periods) are
-spooled to disk and settled exactly when the stream has ended.
+Most rows stream straight into a table. Rejected rows, duplicate candidates and rows of other periods are few. They
+are written to spill files and settled when the stream has ended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Staging:
-    """The rows of one file on their way: certain ones stream into a table, the few others wait on disk."""
+    """The staged rows of one file, in the temporary tables `incoming` and `candidate`, and in a fresh partition."""
 
     def __init__(
         self,
@@ -42,26 +42,26 @@ class Staging:
         folder: Path,
     ) -> None:
         self.books = Books()
-        self.rows_judged = 0
+        self.rows_read = 0
         self.duplicates: list[int] = []
-        """Records that repeat an earlier one."""
+        """Numbers of the records that repeat an earlier one."""
         self.filtered = array("i")
-        """Records with a value that nobody asked for."""
+        """Numbers of the records that the contract's filter leaves out."""
         self.good_rows = self.first_rows = 0
-        """Where an occurrence tells rows apart: the rows that meet the contract, and those of occurrence 1."""
+        """For contracts with an occurrence column: the valid rows, and those of them with occurrence 1."""
         self._connection = connection
         self._contract = contract
         self._period = period
         self._file_id = file_id
         self._seen = SeenKeys(rows)
-        self._rejects, self._suspects, self._outside = (
-            SpillFile(folder / name) for name in ("rejects", "suspects", "outside")
+        self._rejects, self._candidates, self._outside = (
+            SpillFile(folder / name) for name in ("rejects", "candidates", "outside")
         )
         self.late_rejects: list[Reject] = []
-        """Rows that are good by themselves and contradict others."""
+        """Valid rows that contradict other rows."""
         self.fresh: sql.Identifier | None = None
-        """The new partition that rows stream into, if there is one."""
-        for name in ("incoming", "suspect"):
+        """The new partition into which rows stream, if there is one."""
+        for name in ("incoming", "candidate"):
             connection.execute(
                 sql.SQL("create temp table {} ({}, _record integer not null) on commit drop").format(
                     sql.Identifier(name), definitions(contract)
@@ -70,11 +70,11 @@ class Staging:
 
     @property
     def places(self) -> list[sql.Identifier]:
-        """The tables that the file's rows are in, the first of each key."""
+        """The tables that hold the first row of each key of the file."""
         return [sql.Identifier("incoming"), *([self.fresh] if self.fresh else [])]
 
     def use_fresh_partition(self) -> None:
-        """Stream into a new table if the period has no rows yet: it takes a frozen COPY and becomes a partition."""
+        """Stream into a new table if the period has none: it can take a frozen COPY and then become a partition."""
         contract, period = self._contract, self._period
         if not contract.is_partitioned or period.cadence != "month":
             return
@@ -86,8 +86,13 @@ class Staging:
         day = sql.Identifier(contract.period_column)
         self._connection.execute(
             sql.SQL(
-                "create table {table} ({definitions}, _record integer not null, "
-                "constraint period check ({day} >= {start} and {day} < {end}))"
+                """
+                create table {table} (
+                  {definitions},
+                  _record integer not null,
+                  constraint period check ({day} >= {start} and {day} < {end})
+                )
+                """
             ).format(
                 table=table,
                 definitions=definitions(contract),
@@ -99,50 +104,53 @@ class Staging:
         self.fresh = table
 
     def stream(self, batches: Iterator[pa.RecordBatch]) -> None:
-        """Send the certain rows to PostgreSQL while the file is being read, and then those that waited."""
+        """Copy the rows to PostgreSQL while the file is read, then the rows of the spill files."""
         target = self.fresh or sql.Identifier("incoming")
-        rows = copy_batches(self._connection, target, self._sorted_out(batches), freeze=self.fresh is not None)
+        rows = copy_batches(self._connection, target, self._routed(batches), freeze=self.fresh is not None)
         if self.fresh:
             self.books.inserted += rows
             self._attach(self.fresh)
         self.books.filtered = len(self.filtered)
         copy_batches(self._connection, sql.Identifier("incoming"), self._outside.read())
-        copy_batches(self._connection, sql.Identifier("suspect"), self._suspects.read())
-        self._connection.execute("analyze incoming, suspect")
+        copy_batches(self._connection, sql.Identifier("candidate"), self._candidates.read())
+        self._connection.execute("analyze incoming, candidate")
 
-    def _sorted_out(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The batches without bad rows, suspects and, for a fresh partition, rows of other periods."""
+    def _routed(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the batches without the rows that are routed to spill files.
+
+        These are rejected rows, duplicate candidates and, for a fresh partition, rows of other periods.
+        """
         import numpy as np
 
         loaded = [*self._contract.names, "_record"]
         first_day = np.datetime64(self._period.start, "D").astype(np.int32)
         for batch in ahead(batches):
-            self.rows_judged += batch.num_rows
+            self.rows_read += batch.num_rows
             bad = _bits(batch.column("_reasons").is_valid())
-            suspect = self._seen.suspects(_numbers(batch.column("_hash"), np.uint64)) & ~bad
+            candidate = self._seen.candidates(_numbers(batch.column("_hash"), np.uint64)) & ~bad
             if self._contract.occurrence_column:
                 occurrence = _numbers(batch.column(self._contract.occurrence_column), np.int32)
                 self.good_rows += int(np.count_nonzero(~bad))
                 self.first_rows += int(np.count_nonzero((occurrence == 1) & ~bad))
-            rows, waiting = batch.select(loaded), bad | suspect
+            rows, waiting = batch.select(loaded), bad | candidate
             if self._contract.filter_column:
                 filtered = _bits(batch.column("_is_filtered"))
                 self.filtered.frombytes(_numbers(batch.column("_record"), np.int32)[filtered].tobytes())
-                suspect, waiting = suspect & ~filtered, waiting | filtered
+                candidate, waiting = candidate & ~filtered, waiting | filtered
             if self.fresh:
                 days = _numbers(rows.column(self._contract.period_column), np.int32)
                 outside = (days < first_day) & ~waiting
                 self._outside.write(_where(outside, rows))
                 waiting |= outside
-            self._suspects.write(_where(suspect, rows))
+            self._candidates.write(_where(candidate, rows))
             self._rejects.write(_where(bad, batch.select(["_record", "_reasons", "_raw"])))
             yield _where(~waiting, rows) if np.any(waiting) else rows
 
     def _attach(self, table: sql.Identifier) -> None:
-        """Index the fresh table and make it a partition of the dataset's table."""
+        """Index the fresh table and attach it to the dataset's table as a partition."""
         contract, period = self._contract, self._period
         for statement in (
-            # What is the same in every row is added after the COPY: a constant default rewrites nothing.
+            # Columns with the same value in every row are added after the COPY: a constant default rewrites no row.
             "alter table {table} add column _file_id integer not null default {file_id}",
             "alter table {table} add column _delivered date not null default {start}",
             "alter table {table} alter column _file_id drop default, alter column _delivered drop default",
@@ -163,23 +171,23 @@ class Staging:
                 )
             )
 
-    def settle_suspects(self) -> None:
-        """Decide each suspect exactly: first of its key, an equal duplicate, or a contradiction (rejected)."""
-        if not self._suspects.rows:
+    def settle_candidates(self) -> None:
+        """Find out whether each duplicate candidate is the first row of its key, a duplicate, or a contradiction."""
+        if not self._candidates.rows:
             return
         contract, connection = self._contract, self._connection
-        # The rows to compare with were written a moment ago: looking few of them up is cheap.
+        # The rows to compare with were just written and are cached, so that looking up a few of them is cheap.
         connection.execute("set local random_page_cost = 1.1")
         parts = {
             "columns": columns_sql(contract.names),
             "key": columns_sql(contract.row_key, "s"),
             "same": equal_sql("f", "s", contract.row_key),
             "first_columns": columns_sql(contract.names, "f"),
-            "suspect_columns": columns_sql(contract.names, "s"),
+            "candidate_columns": columns_sql(contract.names, "s"),
         }
 
         def in_each_place(statement: str, joint: str) -> sql.Composed:
-            """The statement for each table that first rows are in: apart, each can use its own index."""
+            """Return the statement for each table that holds first rows, so that each can use its own index."""
             return sql.SQL(joint).join(sql.SQL(statement).format(**parts, place=place) for place in self.places)
 
         connection.execute(
@@ -187,33 +195,42 @@ class Staging:
                 """
                 with promoted as (
                   insert into incoming ({columns}, _record)
-                  select distinct on ({key}) {suspect_columns}, s._record
-                  from suspect as s
+                  select distinct on ({key}) {candidate_columns}, s._record
+                  from candidate as s
                   where {is_first}
                   order by {key}, s._record
                   returning _record
                 )
-                delete from suspect using promoted where suspect._record = promoted._record
+                delete from candidate using promoted where candidate._record = promoted._record
                 """
             ).format(**parts, is_first=in_each_place("not exists (select from {place} as f where {same})", " and "))
         )
         connection.execute("analyze incoming")
         repeats = in_each_place(
-            "select s._record, ({suspect_columns}) is not distinct from ({first_columns}), "
-            "(to_jsonb(s) - '_record')::text from suspect as s inner join {place} as f on {same}",
+            """
+            select
+              s._record,
+              ({candidate_columns}) is not distinct from ({first_columns}),
+              (to_jsonb(s) - '_record')::text
+            from candidate as s
+            inner join {place} as f on {same}
+            """,
             " union all ",
         )
-        self._sort_repeats(connection.execute(repeats).fetchall())
+        self._settle_repeats(connection.execute(repeats).fetchall())
 
     def settle_against_file(self) -> None:
-        """For rows that join a file loaded before: decide those whose key or unique value the file has already."""
+        """Settle replayed rows whose key or unique value the loaded file already has."""
         contract = self._contract
         if contract.load_mode == "snapshot":
             stored = sql.SQL("select * from {}({})").format(as_of_function(contract), sql.Literal(self._period.end))
         else:
             stored = sql.SQL(
-                "select {names} from {} where _file_id = {file_id} union all "
-                "select {names} from {} where _file_id = {file_id}"
+                """
+                select {names} from {} where _file_id = {file_id}
+                union all
+                select {names} from {} where _file_id = {file_id}
+                """
             ).format(
                 relation(contract),
                 superseded_relation(contract),
@@ -221,12 +238,15 @@ class Staging:
                 file_id=sql.Literal(self._file_id),
             )
         same = equal_sql("f", "i", contract.row_key)
-        self._sort_repeats(
+        self._settle_repeats(
             self._connection.execute(
                 sql.SQL(
                     """
-                    delete from incoming as i using ({stored}) as f where {same}
-                    returning i._record, ({incoming_columns}) is not distinct from ({stored_columns}),
+                    delete from incoming as i using ({stored}) as f
+                    where {same}
+                    returning
+                      i._record,
+                      ({incoming_columns}) is not distinct from ({stored_columns}),
                       (to_jsonb(i) - '_record')::text
                     """
                 ).format(
@@ -240,20 +260,23 @@ class Staging:
         for name in self._unique_columns():
             repeats = self._connection.execute(
                 sql.SQL(
-                    "delete from incoming as i using ({stored}) as f where f.{column} = i.{column} "
-                    "returning i._record, (to_jsonb(i) - '_record')::text"
+                    """
+                    delete from incoming as i using ({stored}) as f
+                    where f.{column} = i.{column}
+                    returning i._record, (to_jsonb(i) - '_record')::text
+                    """
                 ).format(stored=stored, column=sql.Identifier(name))
             ).fetchall()
             self.late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
 
-    def _sort_repeats(self, repeats: Sequence[tuple[int, bool, str]]) -> None:
-        """Count equal repeats as duplicates and reject contradicting ones; each is (record, is equal, fields)."""
+    def _settle_repeats(self, repeats: Sequence[tuple[int, bool, str]]) -> None:
+        """Count equal repeats as duplicates and reject contradictions; each is (record, is equal, fields)."""
         self.duplicates += [record for record, is_equal, _ in repeats if is_equal]
         self.books.duplicate = len(self.duplicates)
         self.late_rejects += [Reject(record, ["conflict"], raw) for record, is_equal, raw in repeats if not is_equal]
 
     def check_unique_columns(self) -> None:
-        """Reject the second and later rows of a snapshot that repeat a unique column."""
+        """Reject rows that repeat the value of a unique column in an earlier row."""
         for name in self._unique_columns():
             repeats = self._connection.execute(
                 sql.SQL(
@@ -271,34 +294,38 @@ class Staging:
             self.late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
 
     def _unique_columns(self) -> list[str]:
-        """Names of the unique columns beside the key."""
+        """Return the names of the unique columns, except the key."""
         contract = self._contract
         return [column.name for column in contract.columns if column.unique and [column.name] != contract.key]
 
-    def judged_rejects(self) -> Iterator[pa.RecordBatch]:
-        """The rows that do not meet the contract, as `_record`, `_reasons` and `_raw`; to be asked for once."""
+    def rejected_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows that do not meet the contract, as `_record`, `_reasons` and `_raw`. Call it once."""
         return self._rejects.read()
 
     def rejects(self) -> Iterator[Reject]:
-        """Every rejected row with its reasons; to be asked for once."""
-        for batch in self.judged_rejects():
+        """Yield every rejected row with its reasons. Call it once."""
+        for batch in self.rejected_batches():
             for row in batch.to_pylist():
                 yield Reject(row["_record"], row["_reasons"], row["_raw"])
         yield from self.late_rejects
 
+    def drop_tables(self) -> None:
+        """Drop the temporary tables, with the table `outcome` of the merge."""
+        self._connection.execute("drop table incoming, candidate, outcome")
 
-# Between Arrow and numpy by their buffers: pyarrow's own ways import pandas, which takes time and tens of MiB.
+
+# These functions convert by buffers: pyarrow's own conversions to numpy import pandas, which takes time and memory.
 
 
 def _numbers(values: pa.Array, kind: type[np.generic]) -> np.ndarray:
-    """An Arrow array of numbers or dates as numpy; where it is null, any number."""
+    """Return an Arrow array of numbers or dates as numpy; nulls become arbitrary numbers."""
     import numpy as np
 
     return np.frombuffer(values.buffers()[1], kind)[values.offset : values.offset + len(values)]
 
 
 def _bits(values: pa.Array) -> np.ndarray:
-    """An Arrow array of booleans as numpy."""
+    """Return an Arrow array of booleans as numpy."""
     import numpy as np
 
     bits = np.unpackbits(np.frombuffer(values.buffers()[1], np.uint8), bitorder="little")
@@ -306,7 +333,7 @@ def _bits(values: pa.Array) -> np.ndarray:
 
 
 def _where(mask: np.ndarray, rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows whose mask is true."""
+    """Return the rows whose mask is true."""
     import numpy as np
     import pyarrow as pa
 

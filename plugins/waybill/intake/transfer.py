@@ -1,4 +1,4 @@
-"""Move Arrow batches into PostgreSQL by binary COPY, and park the few that must wait on disk."""
+"""Copy Arrow batches into PostgreSQL by binary COPY, and keep batches in spill files on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SpillFile:
-    """Batches set aside on disk while the main stream runs; memory stays flat however many there are."""
+    """A file of batches that are read when the main stream has ended, so that they need no memory until then."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,7 +25,7 @@ class SpillFile:
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Append a batch; an empty one is passed over."""
+        """Append a batch, unless it is empty."""
         import pyarrow as pa
 
         if not batch.num_rows:
@@ -36,7 +36,7 @@ class SpillFile:
         self.rows += batch.num_rows
 
     def read(self) -> Iterator[pa.RecordBatch]:
-        """All batches written; call it once, when writing is over."""
+        """Yield all batches. Call it once, after the last write."""
         import pyarrow as pa
 
         if self._writer is not None:
@@ -46,7 +46,7 @@ class SpillFile:
 
 
 def repeated(value: int | str, rows: int) -> pa.Array:
-    """An Arrow array of 32-bit integers or of text with the same value in every row, made without pandas."""
+    """Return an Arrow array that repeats a 32-bit integer or a text, made without importing pandas."""
     import numpy as np
     import pyarrow as pa
 
@@ -60,10 +60,10 @@ def repeated(value: int | str, rows: int) -> pa.Array:
 def copy_batches(
     connection: Connection, table: sql.Composable, batches: Iterable[pa.RecordBatch], *, freeze: bool = False
 ) -> int:
-    """COPY the batches into the columns of their names; returns the number of rows.
+    """Copy the batches into the columns of the same names and return the number of rows.
 
-    They are made and encoded in a thread of their own, so that they and PostgreSQL keep two cores busy.
-    `freeze` is for a table that was created in this transaction.
+    A thread reads and encodes the batches, so that Python and PostgreSQL use two cores. `freeze` requires a table that
+    was created in this transaction.
     """
     from pgpq import ArrowToPostgresBinaryEncoder
 

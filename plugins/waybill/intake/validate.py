@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +16,7 @@ from waybill.contracts.validation import compile_query, reference_table
 from waybill.contracts.values import duckdb_type
 from waybill.intake.date_order import doubtful_columns, refusal
 from waybill.intake.json_records import read_records
+from waybill.intake.landing import LandedFile
 from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
 from waybill.intake.records import Record, split_records
 from waybill.intake.repeated_headers import RepeatedHeaders
@@ -139,23 +140,65 @@ def _keep_references(column: Column, values: str) -> str:
     return f"create temp table {identifier(reference_table(column))} as from {values}"
 
 
-def judge(
-    connection: Any,
-    received: ReceivedFile,
-    contract: Contract,
-    period: Period,
-    references: Mapping[str, str],
-    mended: Path | None = None,
-    *,
-    is_whole: bool = True,
-) -> Iterator[pa.RecordBatch]:
-    """Batches of typed rows with `_record`, `_hash`, and for bad rows `_reasons` and `_raw`.
+@dataclass(frozen=True)
+class RowSource:
+    """Rows of one file to validate, as a CSV file on local disk without a header."""
 
-    `references` holds, for each referring column, the relation of values it may take (and since when).
-    Reads `mended` (made by `mend`) if given, else the body as it arrived. `is_whole` says that the rows are all
-    those of a file, so that they must agree on the order of day and month. Raises `DataError` if they do not,
-    `FastReaderFailed` when DuckDB cannot parse the body or a header may stand among the rows, and `ContractError`
-    when it does not understand a row rule.
+    landed: LandedFile
+    """The file to which the rows belong."""
+    body: Path
+    records: int
+    """How many records there are, with the malformed ones, by an independent count."""
+    columns: Sequence[str | None]
+    """For each field the contract's column, or None for a column that is not loaded."""
+    is_numbered: bool
+    """Each row begins with its record number. Otherwise the body is the file's as it arrived."""
+    is_whole: bool
+    """The rows are all well-formed records of the file, not some that are replayed."""
+    malformed: int = 0
+    """How many of the records are not in the body, because they are malformed."""
+    column_names: frozenset[str] = frozenset()
+    """Of a body as it arrived: the normalised names by which a header among the rows is found."""
+
+    @classmethod
+    def of_file(cls, received: ReceivedFile) -> RowSource:
+        """Return the records of a file as it arrived."""
+        return cls(
+            received.landed,
+            received.body,
+            received.rows_in,
+            received.columns,
+            is_numbered=False,
+            is_whole=True,
+            column_names=received.column_names,
+        )
+
+    @classmethod
+    def of_reparsed(cls, received: ReceivedFile, body: Path, malformed: int) -> RowSource:
+        """Return the well-formed records of a file, which `mend` wrote to `body`."""
+        return cls(
+            received.landed,
+            body,
+            received.rows_in,
+            received.columns,
+            is_numbered=True,
+            is_whole=True,
+            malformed=malformed,
+        )
+
+    def has(self, column: str) -> bool:
+        """Return whether the rows have a field of this column."""
+        return column in self.columns
+
+
+def judge(
+    connection: Any, source: RowSource, contract: Contract, references: Mapping[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches of typed rows with `_record`, `_hash`, and for bad rows `_reasons` and `_raw`.
+
+    `references` has for each referring column a DuckDB relation of the values that it may take. Raises `DataError` if
+    the rows of a whole file do not agree on the order of day and month, `FastReaderFailed` if DuckDB cannot parse the
+    body or a header may stand among the rows, and `ContractError` if DuckDB cannot parse a row rule.
     """
     import duckdb
 
@@ -163,22 +206,22 @@ def judge(
         if column.checked_reference:
             connection.execute(_keep_references(column, references[column.name]))
     raw_columns = [
-        f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(received.columns)
+        f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(source.columns)
     ]
-    if mended is None:
-        fields = ", ".join(identifier(name) for name in raw_columns)
-        source = csv_source(received.body, dict.fromkeys(raw_columns, "varchar"))
-        source = f"(select row_number() over () as record, {fields} from {source})"
+    if source.is_numbered:
+        rows = csv_source(source.body, dict.fromkeys(["record", *raw_columns], "varchar"), LINE_FEEDS)
     else:
-        source = csv_source(mended, dict.fromkeys(["record", *raw_columns], "varchar"), LINE_FEEDS)
-    names = received.column_names if mended is None else ()
+        fields = ", ".join(identifier(name) for name in raw_columns)
+        rows = csv_source(source.body, dict.fromkeys(raw_columns, "varchar"))
+        rows = f"(select row_number() over () as record, {fields} from {rows})"
+    names = source.column_names
     try:
-        query = compile_query(contract, period, source, received.has, names)
+        query = compile_query(contract, source.landed.period, rows, source.has, names)
         for batch in connection.execute(query).to_arrow_reader(BATCH_ROWS):
             if names and batch["_may_be_header"].true_count:
                 raise FastReaderFailed("a header may stand among the rows")
-            if is_whole and (doubtful := doubtful_columns(contract, batch)):
-                raise refusal(connection, source, contract, doubtful[0], received.landed.uri)
+            if source.is_whole and (doubtful := doubtful_columns(contract, batch)):
+                raise refusal(connection, rows, contract, doubtful[0], source.landed.uri)
             yield batch.drop_columns("_may_be_header") if names else batch
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
         raise _not_compiled(contract, error) from error

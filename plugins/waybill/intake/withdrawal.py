@@ -217,7 +217,7 @@ def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFi
     require_gone(s3, file)
     period = Period.of(contract.cadence, file.period)
     with connection.transaction():
-        lock_table(connection, contract.table)
+        lock_table(connection, contract)
         ensure(connection, contract)
         row = connection.execute(
             "update waybill.load_file set status = 'withdrawn', gone = null where file_id = %s and status = 'loaded' "
