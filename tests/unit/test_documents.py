@@ -44,7 +44,9 @@ def test_the_site_has_a_page_for_every_table(site: Path) -> None:
 def test_the_site_lists_every_dag(site: Path) -> None:
     ids = re.findall(r'dag_id="(\w+)"', "".join(path.read_text() for path in (PROJECT_ROOT / "dags").rglob("*.py")))
     assert len(ids) >= 3
-    assert re.findall(r"<tr>\s*<td><code>(\w+)</code>", (site / "reference/dags/index.html").read_text()) == sorted(ids)
+    assert re.findall(
+        r'<tr>\s*<td><a href="#\w+"><code>(\w+)</code>', (site / "reference/dags/index.html").read_text()
+    ) == sorted(ids)
 
 
 def test_the_site_lists_every_setting(site: Path) -> None:
