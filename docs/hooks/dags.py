@@ -13,8 +13,8 @@ INTRODUCTION = """# DAGs
 
 The docstring of each DAG is its runbook. Airflow shows it under *Dag Docs*, and it follows the table here.
 
-| DAG | Runs | Does | Ingests | Publishes |
-|---|---|---|---|---|
+| DAG | Runs | Ingests | Publishes |
+|---|---|---|---|
 """
 LIST = re.compile(r"(?m)^((?!\* | ).+)\n\* ")
 
@@ -34,7 +34,6 @@ def _row(domain: str, found: dict[str, ast.expr], contracts: list[Contract]) -> 
     cells = (
         f"[`{dag_id}`](#{dag_id})",
         _schedule(found["schedule"]),
-        ast.literal_eval(found["description"]),
         ", ".join(map(_link, (one for one in contracts if one.domain == domain and one.is_dataset))),
         ", ".join(map(_link, (one for one in contracts if one.domain == f"{domain}_report"))),
     )

@@ -9,6 +9,7 @@ from mkdocs.structure.files import File, Files
 
 import commands
 import dags
+import domains
 import tables
 import variables
 
@@ -22,11 +23,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that come from the command line, the settings, the DAGs and the contracts."""
+    """Add the pages that come from the command line, the settings, the DAGs, the domains and the contracts."""
     pages = {
         "reference/commands.md": commands.page(),
         "reference/settings.md": variables.page(),
         "reference/dags.md": dags.page(),
+        "reference/domains.md": domains.page(),
         **tables.pages(),
     }
     for path, text in pages.items():

@@ -1,17 +1,22 @@
-"""A newcomer adds a dataset by one contract and a mart by one SQL file and its contract, and edits no DAG."""
+"""A newcomer adds a dataset by one contract, a mart by SQL and its contract, and a domain by the page about it."""
 
 from __future__ import annotations
 
+import re
+import shutil
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 
-from support.landing import MemoryBucket
+from support.landing import LANDED_AT, MemoryBucket
 from support.messaging_months import RUN, database
 from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
 from waybill.intake.ingest import take_in_file
+from waybill.ops.lint import lint
 from waybill.ops.provenance import trace
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
@@ -90,3 +95,41 @@ def test_a_dataset_and_a_mart_are_added_without_touching_a_dag(stack: Stack, inc
         waybill = trace(connection, "suppliers_by_country", DAY)
         assert waybill.inputs == ["shop.suppliers"]
         assert [one["object_key"] for one in waybill.files] == [file.key]
+
+
+FILES = re.compile(r"`((?:include|dags)/[\w/.]+)`[^`]*```(?:yaml|sql|python)\n(.*?)```", re.DOTALL)
+
+
+def test_the_page_about_domains_leads_to_a_report(
+    stack: Stack, include_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (PROJECT_ROOT / "docs/do/add-domain.md").read_text()
+    project = include_dir.parent
+    shutil.copytree(PROJECT_ROOT / "dags", project / "dags")
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(project / "dags"))
+    files = FILES.findall(page)
+    assert len(files) == 5
+    for name, text in files:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    [tickets] = re.findall(r"```text\n(Ticket No.*?)```", page, re.DOTALL)
+
+    folder = project / "dags" / "parking"
+    bag = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    assert bag.dags["parking_reports"].task_ids == ["intake_tickets", "reports", "publish"]
+
+    contracts, bucket, day = load_domain("parking"), MemoryBucket(), Period.of("day", LANDED_AT.date())
+    with database(stack) as dsn, connect(dsn) as connection:
+        assert lint(connection)[1] == []
+        file = bucket.put("parking", "tickets", day, tickets.encode(), "tickets.csv")
+        books = take_in_file(connection, bucket, file, contracts["tickets"], contracts, RUN)
+        assert books
+        assert (books.rows_in, books.inserted, books.rejected) == (5, 3, 2)
+        reasons = connection.execute("select record, reasons from waybill.quarantine order by record").fetchall()
+        assert reasons == [(4, ["rule:leaves_after_entering"]), (5, ["enum:garage"])]
+        assert refresh(connection, "parking", "parking_report", RUN) == {"parking_report.garage_revenue": [day.key]}
+        rows = connection.execute(
+            "select garage, revenue_eur, tickets_count from parking_report.garage_revenue order by garage"
+        ).fetchall()
+        assert rows == [("North", Decimal("6.50"), 2), ("South", Decimal("12.00"), 1)]
