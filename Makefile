@@ -46,7 +46,8 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports >.waybill/imports.log || { cat .waybill/imports.log; exit 1; }
-	$(BIN)/sqlfluff lint --disable-progress-bar include/sql
+	$(BIN)/python -m waybill_devtools.check_sql .waybill/check_sql
+	$(BIN)/sqlfluff lint --disable-progress-bar include/sql .waybill/check_sql
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck --shell=sh deploy/*.sh
 	$(BIN)/jactionlint --shellcheck=$(BIN)/shellcheck .github/workflows/*.yaml

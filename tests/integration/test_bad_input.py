@@ -297,7 +297,7 @@ def test_too_many_rejects_refuse_the_file_with_columns_and_numbers(landing: Land
     rows, _ = with_fields(TRAFFIC, GOOD, [*wrong("type", "revenue_eur", "a", "b"), ("customer_id", "99", [])], 10)
     message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
     assert (
-        "3 of 40 rows do not meet the contract of messaging.traffic 1.0.0, more than the 5 % it allows; nothing was "
+        "3 of 40 rows do not meet the contract of messaging.traffic 1.0.1, more than the 5 % it allows; nothing was "
         "loaded. Mend the file and send it again under the same name. Reasons:\n"
         "  type:revenue_eur in 2 rows: record 10 (revenue_eur 'a'), record 20 (revenue_eur 'b')\n"
         "  reference:customer_id in 1 row: record 30 (customer_id '99')"

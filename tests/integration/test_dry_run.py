@@ -125,7 +125,7 @@ def test_the_command_takes_a_file_of_any_name_and_says_what_else_stands_in_the_w
     wider = TODAY.replace("physicalType: numeric(12,2)", "physicalType: numeric(14,2)")
     assert wider != TODAY
     assert (
-        "The next load with this contract would stop: the contract of messaging.traffic (version 1.0.0) needs more "
+        "The next load with this contract would stop: the contract of messaging.traffic (version 1.0.1) needs more "
         "than new nullable columns: column 'revenue_eur' is numeric(12,2) not null in the table "
         "and numeric(14,2) not null"
     ) in said(wider, 1)
@@ -144,10 +144,10 @@ def test_a_contract_that_changed_under_its_version_is_told(
     amend("traffic", "minimum: 0", "minimum: 1")
     [problem] = lint(landing.connection)[1]
     assert problem.endswith(
-        "traffic.yaml: has changed since it was applied and is still version 1.0.0: raise the version"
+        "traffic.yaml: has changed since it was applied and is still version 1.0.1: raise the version"
     )
     with caplog.at_level(logging.WARNING):
         landing.load("traffic", csv_body(TRAFFIC, traffic_rows(4)))
-    assert "the contract of messaging.traffic has changed and is still version 1.0.0" in caplog.text
-    amend("traffic", "version: 1.0.0", "version: 1.1.0")
+    assert "the contract of messaging.traffic has changed and is still version 1.0.1" in caplog.text
+    amend("traffic", "version: 1.0.1", "version: 1.1.0")
     assert lint(landing.connection)[1] == []

@@ -58,7 +58,7 @@ def test_an_amount_must_be_quantity_times_price(shop: Shop) -> None:
 @pytest.mark.parametrize("expression", ["quantity = ", "nonsense(quantity)", "quantity = payment_method || 1 +"])
 def test_a_rule_that_cannot_be_compiled_names_the_contract(expression: str, shop: Shop) -> None:
     shop.contracts["transactions"] = replace(SHOP["transactions"], row_rules=(RowRule("x", expression),))
-    with pytest.raises(ContractError, match=r"the contract of shop.transactions \(version 1.0.0\) cannot be compiled"):
+    with pytest.raises(ContractError, match=r"the contract of shop.transactions \(version 1.0.1\) cannot be compiled"):
         shop.load("transactions", DAY, csv_body(SALES, [f"1,1,1,3,0.10,0.30,{AT},completed,card"]))
     assert shop.all("select count(*) from waybill.load_file") == [(0,)]
     assert json.dumps(shop.all("select message from waybill.rejected_file")).count("look at its row rules") == 1

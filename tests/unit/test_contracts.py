@@ -285,8 +285,8 @@ def test_every_contract_of_the_project_is_valid() -> None:
     ("old", "new", "message"),
     [
         (
-            "version: 1.0.0",
-            "versoin: 1.0.0",
+            "version: 1.0.1",
+            "versoin: 1.0.1",
             r"\$.versoin: unknown property `versoin` of the contract: did you mean `version`",
         ),
         ("kind: DataContract", "kind: Contract", r"\$.kind: .Contract. is not one of|\$.kind: .*DataContract"),
