@@ -15,7 +15,7 @@ from psycopg import Connection
 from support import shop_tables
 from support.shop_tables import insert
 from waybill.contracts import Column, load_domain
-from waybill.outputs.catalog import CatalogRefused, reconcile, register
+from waybill.outputs.catalog import CatalogError, reconcile, register
 from waybill.outputs.lake import write_days
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
@@ -183,7 +183,7 @@ def test_a_partition_that_the_catalog_refuses_is_an_error(glue: Any, lake: str) 
             detail = {"ErrorCode": "InternalServiceException", "ErrorMessage": "later"}
             return {"Errors": [{"PartitionValues": ["2026-03-01"], "ErrorDetail": detail}]}
 
-    with pytest.raises(CatalogRefused, match="partition 2026-03-01: InternalServiceException: later"):
+    with pytest.raises(CatalogError, match="partition 2026-03-01: InternalServiceException: later"):
         register(Throttled(glue), REVIEWS, lake, {DAY: 1})
 
 

@@ -1,1 +1,1 @@
-"""Copies that leave the warehouse: published reports and the Parquet files of the lake, masked."""
+"""Copies of tables outside the warehouse, masked: published reports, and Parquet files of the lake."""

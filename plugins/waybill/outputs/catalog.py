@@ -1,11 +1,11 @@
-"""The processed zone in the Glue Data Catalog, from which Athena, Spark and Redshift Spectrum know its tables."""
+"""The tables of the processed zone in the Glue Data Catalog, for Athena, Spark and Redshift Spectrum."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Contract, locations
 from waybill.contracts.classification import RESTRICTED
@@ -13,29 +13,41 @@ from waybill.contracts.layout import Layout
 from waybill.errors import DataError
 from waybill.outputs.masking import masked_columns
 
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import (
+        BatchUpdatePartitionRequestEntryTypeDef,
+        ColumnTypeDef,
+        PartitionInputTypeDef,
+        PartitionValueListTypeDef,
+        StorageDescriptorTypeDef,
+        TableInputTypeDef,
+    )
+    from mypy_boto3_s3 import S3Client
+
 log = logging.getLogger(__name__)
 
 _HIVE_TYPES = {"integer": "int", "timestamptz": "timestamp", "text": "string", "uuid": "string"}
-_FORMAT = {
+_FORMAT: StorageDescriptorTypeDef = {
     "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
     "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
     "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"},
 }
 _COMMENT_CHARACTERS = 255
-# What one call takes.
-_WRITTEN_AT_ONCE, _DELETED_AT_ONCE = 100, 25
+# Limits of one API call.
+_CREATE_BATCH, _DELETE_BATCH = 100, 25
 
 
-class CatalogRefused(Exception):
-    """The catalog did not take some partitions; trying again may help."""
+class CatalogError(Exception):
+    """The catalog rejected a partition. A retry may help."""
 
 
-def register(glue: Any, contract: Contract, bucket: str, days: Mapping[date, int]) -> None:
-    """Make the catalog list the dataset's table as the contract has it, and these days' partitions.
+def register(glue: GlueClient, contract: Contract, bucket: str, days: Mapping[date, int]) -> None:
+    """Register a table in the catalog as its contract describes it, with the partitions of some days.
 
-    A day with rows gets its partition, or its partition is brought up to date; a day with 0 rows loses it. `glue`
-    is a boto3 client. Running it again changes nothing, and so does another run that does the same meanwhile.
-    Raises `CatalogRefused` for partitions that the catalog does not take, and the client's errors.
+    `days` maps each day to its number of rows: the partition of a day with rows is created or updated, that of a day
+    without rows is deleted. Re-running is idempotent, and concurrent runs may do the same. Raises `CatalogError` for a
+    partition that the catalog rejects, and the errors of the client.
     """
     names = {
         "DatabaseName": locations.CATALOG_DATABASE,
@@ -43,56 +55,58 @@ def register(glue: Any, contract: Contract, bucket: str, days: Mapping[date, int
     }
     _ensure_table(glue, contract, bucket)
     layout = _layout(contract)
-    for some in _batches([day for day in sorted(days) if days[day]], _WRITTEN_AT_ONCE):
+    for some in _batches([day for day in sorted(days) if days[day]], _CREATE_BATCH):
         partitions = {tuple(layout.values(day)): _partition(contract, bucket, day) for day in some}
         answer = glue.batch_create_partition(**names, PartitionInputList=list(partitions.values()))
-        there = _refused(answer, "AlreadyExistsException")
-        if there:
-            entries = [{"PartitionValueList": [*values], "PartitionInput": partitions[values]} for values in there]
-            _refused(glue.batch_update_partition(**names, Entries=entries), "EntityNotFoundException")
-    for some in _batches([day for day in sorted(days) if not days[day]], _DELETED_AT_ONCE):
-        values = [{"Values": layout.values(day)} for day in some]
-        _refused(glue.batch_delete_partition(**names, PartitionsToDelete=values), "EntityNotFoundException")
+        existing = _failed_partitions(answer, "AlreadyExistsException")
+        if existing:
+            entries: list[BatchUpdatePartitionRequestEntryTypeDef] = [
+                {"PartitionValueList": [*values], "PartitionInput": partitions[values]} for values in existing
+            ]
+            _failed_partitions(glue.batch_update_partition(**names, Entries=entries), "EntityNotFoundException")
+    for some in _batches([day for day in sorted(days) if not days[day]], _DELETE_BATCH):
+        values: list[PartitionValueListTypeDef] = [{"Values": layout.values(day)} for day in some]
+        _failed_partitions(glue.batch_delete_partition(**names, PartitionsToDelete=values), "EntityNotFoundException")
 
 
-def reconcile(glue: Any, s3: Any, contract: Contract, bucket: str) -> dict[date, int]:
-    """Make the catalog list exactly the days that have a file; returns the days that it listed wrongly (0: has none).
+def reconcile(glue: GlueClient, s3: S3Client, contract: Contract, bucket: str) -> dict[date, int]:
+    """Make the partitions of a table match its files; returns the corrected days, with 1 for a day that has a file.
 
-    For a catalog that is new or was lost, and for runs that ended between writing and registering.
+    Needed for a catalog that is new or was lost, and after a run that ended between writing and registering.
     """
-    # The catalog first: a day that another run adds meanwhile then has its file when the files are listed.
+    # List the catalog first: the file of a partition that another run adds meanwhile is then found, too.
     listed = _listed(glue, contract)
     there = set(_days_with_files(s3, contract, bucket))
     wrong = {day: 1 for day in there if listed.get(day) != _location(contract, bucket, day)}
     wrong |= dict.fromkeys(listed.keys() - there, 0)
     register(glue, contract, bucket, wrong)
     if wrong:
-        log.info("%s: %d days were listed wrongly in the catalog", contract.table, len(wrong))
+        log.info("%s: corrected %d partitions in the catalog", contract.table, len(wrong))
     return wrong
 
 
-def _ensure_table(glue: Any, contract: Contract, bucket: str) -> None:
+def _ensure_table(glue: GlueClient, contract: Contract, bucket: str) -> None:
     database, wanted = locations.CATALOG_DATABASE, _table(contract, bucket)
     try:
         table = glue.get_table(DatabaseName=database, Name=wanted["Name"])["Table"]
     except glue.exceptions.EntityNotFoundException:
-        _unless_there(glue, glue.create_database, DatabaseInput={"Name": database})
-        _unless_there(glue, glue.create_table, DatabaseName=database, TableInput=wanted)
+        _ignoring_conflicts(glue, glue.create_database, DatabaseInput={"Name": database})
+        _ignoring_conflicts(glue, glue.create_table, DatabaseName=database, TableInput=wanted)
         return
     if not _holds(table, wanted):
-        _unless_there(glue, glue.update_table, DatabaseName=database, TableInput=wanted)
+        _ignoring_conflicts(glue, glue.update_table, DatabaseName=database, TableInput=wanted)
 
 
-def _unless_there(glue: Any, change: Any, **arguments: Any) -> None:
-    """Make a change that another run may be making at the same time."""
+def _ignoring_conflicts(glue: GlueClient, change: Callable[..., object], **arguments: Any) -> None:
+    """Make a change, and ignore that another run makes the same change at the same time."""
     errors = glue.exceptions
     try:
         change(**arguments)
     except (errors.AlreadyExistsException, errors.ConcurrentModificationException):
-        log.info("another run does the same in the catalog")
+        log.info("another run makes the same change in the catalog")
 
 
-def _table(contract: Contract, bucket: str) -> dict[str, Any]:
+def _table(contract: Contract, bucket: str) -> TableInputTypeDef:
     return {
         "Name": locations.catalog_table(contract.domain, contract.name),
         "Description": f"{contract.description} {contract.grain}".strip(),
@@ -106,7 +120,7 @@ def _table(contract: Contract, bucket: str) -> dict[str, Any]:
     }
 
 
-def _partition(contract: Contract, bucket: str, day: date) -> dict[str, Any]:
+def _partition(contract: Contract, bucket: str, day: date) -> PartitionInputTypeDef:
     return {
         "Values": _layout(contract).values(day),
         "Parameters": {"classification": "parquet"},
@@ -114,8 +128,8 @@ def _partition(contract: Contract, bucket: str, day: date) -> dict[str, Any]:
     }
 
 
-def _storage(contract: Contract, location: str) -> dict[str, Any]:
-    columns = []
+def _storage(contract: Contract, location: str) -> StorageDescriptorTypeDef:
+    columns: list[ColumnTypeDef] = []
     for column in masked_columns(contract):
         name = _HIVE_TYPES.get(column.physical_type, column.physical_type.replace("numeric", "decimal"))
         comment = f"{column.description} Pseudonym." if column.classification == RESTRICTED else column.description
@@ -133,7 +147,7 @@ def _location(contract: Contract, bucket: str, day: date | None = None) -> str:
 
 
 def _holds(there: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there; the catalog adds values of its own."""
+    """Return whether a definition contains all wanted values; the catalog adds values of its own."""
     if isinstance(wanted, dict):
         return isinstance(there, dict) and all(_holds(there.get(name), value) for name, value in wanted.items())
     return bool(there == wanted)
@@ -143,22 +157,20 @@ def _batches(days: list[date], size: int) -> Iterator[list[date]]:
     return (days[start : start + size] for start in range(0, len(days), size))
 
 
-def _refused(answer: dict[str, Any], expected: str) -> list[tuple[str, ...]]:
-    """The values of each partition of a batch that was not taken for the expected reason; raises for any other."""
-    refused = []
+def _failed_partitions(answer: Mapping[str, Any], expected: str) -> list[tuple[str, ...]]:
+    """Return the values of the partitions that failed with the expected error; raise for any other error."""
+    failed = []
     for error in answer.get("Errors", []):
         values = tuple(error.get("PartitionValues") or error["PartitionValueList"])
         detail = error["ErrorDetail"]
         if detail["ErrorCode"] != expected:
-            raise CatalogRefused(
-                f"partition {'/'.join(values)}: {detail['ErrorCode']}: {detail.get('ErrorMessage', '')}"
-            )
-        refused.append(values)
-    return refused
+            raise CatalogError(f"partition {'/'.join(values)}: {detail['ErrorCode']}: {detail.get('ErrorMessage', '')}")
+        failed.append(values)
+    return failed
 
 
-def _listed(glue: Any, contract: Contract) -> dict[date, str]:
-    """The location of each day that the catalog lists."""
+def _listed(glue: GlueClient, contract: Contract) -> dict[date, str]:
+    """Return the location of each partition in the catalog by day."""
     pages = glue.get_paginator("get_partitions").paginate(
         DatabaseName=locations.CATALOG_DATABASE,
         TableName=locations.catalog_table(contract.domain, contract.name),
@@ -174,11 +186,11 @@ def _listed(glue: Any, contract: Contract) -> dict[date, str]:
         return {}
 
 
-def _days_with_files(s3: Any, contract: Contract, bucket: str) -> Iterator[date]:
+def _days_with_files(s3: S3Client, contract: Contract, bucket: str) -> Iterator[date]:
     layout = _layout(contract)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=layout.root):
         for item in page.get("Contents", []):
             day = layout.day_of(item["Key"].removeprefix(layout.root).split("/")[:-1])
             if day is None:
-                raise DataError(f"s3://{bucket}/{item['Key']}: the prefix names no day; expected is {layout.pattern}")
+                raise DataError(f"s3://{bucket}/{item['Key']}: the prefix names no day; expected {layout.pattern}")
             yield day

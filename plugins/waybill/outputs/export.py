@@ -1,11 +1,11 @@
-"""Rows of the warehouse as CSV and Parquet, and as objects of S3 that are written only when they differ."""
+"""Export rows of the warehouse as CSV and Parquet, and write objects to S3 only if their content changed."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from io import BufferedIOBase
-from typing import Any, BinaryIO
+from io import BufferedReader, BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from psycopg import Connection, sql
 
@@ -15,25 +15,28 @@ from waybill.outputs.formulas import neutralised
 from waybill.outputs.masking import masked_columns, masked_select, use_key
 from waybill.settings import settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
+
 PARQUET = "application/vnd.apache.parquet"
 _ROW_GROUP_BYTES = 16 * 2**20
-"""Size of a row group as CSV: what one reader takes at once, and what writing holds."""
+"""Size of a row group as CSV. It bounds the memory of readers and of the writer."""
 
 
 def csv_for_people(connection: Connection, contract: Contract, rows: sql.Composable) -> Iterator[bytes]:
-    """What `copy_csv` gives, with formulas neutralised unless the settings say otherwise."""
+    """Return the output of `copy_csv`, with formulas neutralised unless the settings disable that."""
     return copy_csv(connection, contract, rows, neutralise=settings().neutralise_formulas)
 
 
 def copy_csv(
     connection: Connection, contract: Contract, rows: sql.Composable, *, neutralise: bool = False
 ) -> Iterator[bytes]:
-    """The contract's columns, restricted ones as pseudonyms, as CSV: first the header, then row by row.
+    """Yield the columns of a contract as CSV, the header first. Restricted columns are pseudonyms.
 
-    With `neutralise` no text is a formula to a spreadsheet.
-
-    `rows` is what follows the columns in a select: from, where and order by. NULL is written as nothing, an empty
-    text as `""`, an instant in UTC. Needs an open transaction. Raises `SettingsError` if a key is needed and missing.
+    `rows` follows the select list: from, where and order by. NULL is an empty field, an empty text is `""`, and
+    instants are in UTC. With `neutralise`, spreadsheets run no text as a formula. Needs an open transaction. Raises
+    `SettingsError` if a key is needed and missing.
     """
     connection.execute("select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
     use_key(connection, contract)
@@ -41,14 +44,14 @@ def copy_csv(
         masked_select(contract, neutralised) if neutralise else masked_select(contract), rows
     )
     with connection.cursor().copy(query) as copy:
-        yield from map(bytes, copy)  # libpq gives whole rows
+        yield from map(bytes, copy)  # libpq returns whole rows
 
 
 def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) -> int:
-    """Write what `copy_csv` gives as Parquet with the contract's types; returns the number of rows.
+    """Write the output of `copy_csv` as Parquet with the types of the contract; returns the number of rows.
 
-    `csv` may come in other pieces if they end where a row ends. Memory is bounded by the size of a row group. The same
-    rows give the same bytes if the pieces are the same.
+    `csv` may be split into other pieces that end with a row. Memory is bounded by the size of a row group. Equal pieces
+    give equal bytes.
     """
     import pyarrow as pa
     import pyarrow.csv as pa_csv
@@ -70,7 +73,7 @@ def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) ->
     rows = 0
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for group in _groups(csv):
-            # One block: a row may be as long as it likes. Only the first group begins with the header.
+            # One block, so that rows may have any length. Only the first group begins with the header.
             read = pa_csv.ReadOptions(
                 use_threads=False, block_size=len(group), column_names=schema.names, skip_rows=0 if rows else 1
             )
@@ -92,9 +95,9 @@ def _groups(csv: Iterable[bytes]) -> Iterator[bytearray]:
 
 
 def arrow_type(physical_type: str) -> Any:
-    """The Arrow type for a PostgreSQL type of the contracts.
+    """Return the Arrow type for a PostgreSQL type of the contracts.
 
-    A numeric without precision becomes a double, and a uuid its text, because Athena and Hive know no such type.
+    A numeric without precision becomes a double and a uuid becomes text, because Athena and Hive lack these types.
     """
     import pyarrow as pa
 
@@ -112,14 +115,16 @@ def arrow_type(physical_type: str) -> Any:
     }[physical_type]
 
 
-def put(s3: Any, bucket: str, key: str, body: BufferedIOBase, content_type: str, cache_control: str = "") -> bool:
-    """Write the object, in parts if it is large, unless it is there with this content; returns whether it wrote.
+def put(
+    s3: S3Client, bucket: str, key: str, body: BufferedReader | BytesIO, content_type: str, cache_control: str = ""
+) -> bool:
+    """Write an object unless it has this content already; returns whether it was written.
 
-    The content's SHA-256 is kept with the object: an ETag is no hash of objects in parts or encrypted ones.
+    The SHA-256 of the content is stored with the object: the ETag of multipart and encrypted objects is no hash.
     """
     sha256 = hashlib.file_digest(body, "sha256").hexdigest()
-    there = _head(s3, bucket, key)
-    if there is not None and there["Metadata"].get("sha256") == sha256:
+    current = _head(s3, bucket, key)
+    if current is not None and current["Metadata"].get("sha256") == sha256:
         return False
     body.seek(0)
     headers = {"ContentType": content_type} | ({"CacheControl": cache_control} if cache_control else {})
@@ -127,19 +132,18 @@ def put(s3: Any, bucket: str, key: str, body: BufferedIOBase, content_type: str,
     return True
 
 
-def remove(s3: Any, bucket: str, key: str) -> None:
-    """Delete the object if it is there; a bucket with versions keeps what it was."""
+def remove(s3: S3Client, bucket: str, key: str) -> None:
+    """Delete an object if it exists. A versioned bucket keeps its versions."""
     if _head(s3, bucket, key) is not None:
         s3.delete_object(Bucket=bucket, Key=key)
 
 
-def _head(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
+def _head(s3: S3Client, bucket: str, key: str) -> HeadObjectOutputTypeDef | None:
     from botocore.exceptions import ClientError
 
     try:
-        found: dict[str, Any] = s3.head_object(Bucket=bucket, Key=key)
+        return s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return None
         raise
-    return found

@@ -1,7 +1,7 @@
-"""Texts that a spreadsheet would run as formulas, in CSV files that people open.
+"""Neutralise texts in CSV files that spreadsheets would run as formulas.
 
-Such a text gets an apostrophe in front, which spreadsheets take for "this is text". So does a text of apostrophes and
-such a text: removing one apostrophe always gives the text back.
+Such a text gets an apostrophe in front, which tells spreadsheets that the cell is text. A text of apostrophes followed
+by a formula also gets one, so that removing one apostrophe always restores the text.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from waybill.contracts import Column, Contract
 from waybill.contracts.classification import RESTRICTED
 
 _FORMULA: Final = "^'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-"""The last four are the first ones in full width, which some spreadsheets take alike."""
+"""The last four are full-width forms of the first, which some spreadsheets treat alike."""
 _IS_NEUTRALISED = re.compile(f"'{_FORMULA.removeprefix('^')}")
 
 
 def may_be_formula(contract: Contract) -> bool:
-    """Whether a column of the contract can hold a formula: text of others, not numbers, dates or pseudonyms."""
+    """Return whether a contract has columns of free text, which may contain formulas."""
     return any(_is_free_text(column) for column in contract.columns)
 
 
 def neutralised(column: Column) -> sql.Composable:
-    """The column for a select list, with an apostrophe before what a spreadsheet would run."""
+    """Return a column for a select list, with an apostrophe before formulas."""
     name = sql.Identifier(column.name)
     if not _is_free_text(column):
         return name
@@ -33,7 +33,7 @@ def neutralised(column: Column) -> sql.Composable:
 
 
 def restored(text: str) -> str:
-    """The text that `neutralised` wrote, as it was."""
+    """Return the original of a text that `neutralised` wrote."""
     return text[1:] if _IS_NEUTRALISED.match(text) else text
 
 

@@ -1,11 +1,11 @@
-"""The processed zone: each day of a table as one Parquet file, for engines other than the warehouse."""
+"""The processed zone: one Parquet file for each day of a table, for engines other than the warehouse."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from psycopg import Connection, sql
 
@@ -17,6 +17,10 @@ from waybill.scratch import scratch_folder
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock
 from waybill.warehouse.schema import as_of_function, columns_sql, relation
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +46,18 @@ order by c.day
 
 
 def write_changed_days(
-    connection: Connection, s3: Any, glue: Any, contracts: Iterable[Contract]
+    connection: Connection, s3: S3Client, glue: GlueClient, contracts: Iterable[Contract]
 ) -> dict[str, dict[date, int]]:
-    """Write and register the days of each table that files were delivered for or that changed since; rows by day.
+    """Write and register the stale days of each table; returns their numbers of rows by table and day.
 
-    `connection` is in autocommit mode. A run that dies on the way leaves days stale, and the next one writes them. A
-    catalog that lost its tables gets them back.
+    A day is stale if files were delivered for it, or if its rows changed, since it was written. `connection` is in
+    autocommit mode. If a run dies, the days stay stale and the next run writes them. Missing tables of the catalog are
+    created again.
     """
     written = {}
     for contract in contracts:
         with advisory_lock(connection, f"processed {contract.table}"):
-            # Counted before the rows are read: a change that comes in between makes the day stale again.
+            # Count changes before reading rows: a change in between makes the day stale again.
             stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
             rows = write_days(connection, s3, contract, stale)
             register(glue, contract, settings().lake_bucket, rows)
@@ -67,16 +72,16 @@ def write_changed_days(
     return written
 
 
-def write_days(connection: Connection, s3: Any, contract: Contract, days: Iterable[date]) -> dict[date, int]:
-    """Make the files of these calendar days what the warehouse holds; returns each day's number of rows.
+def write_days(connection: Connection, s3: S3Client, contract: Contract, days: Iterable[date]) -> dict[date, int]:
+    """Write the rows of some calendar days to one file each; returns the number of rows of each day.
 
-    A merged dataset's day has the rows whose period column falls on it in the business time zone, a snapshot's
-    those that were current at its end, a derived table's those of the day's period. A day without rows has no file.
-    A file that is right is not written again; one run at a time writes a day, so the file never falls behind what was
-    committed before.
+    A day of a merged dataset has the rows whose period column falls on it in the business time zone. A day of a
+    snapshot dataset has the rows that were current at its end. A day of a derived table has the rows of its period. A
+    day without rows has no file. Unchanged files are not written again. Only one run at a time writes a day, so a file
+    never misses rows that were committed before.
 
-    `connection` is in autocommit mode. Raises `DataError` for a table without days, `SettingsError` without the
-    key that restricted columns need.
+    `connection` is in autocommit mode. Raises `DataError` for a table without days, and `SettingsError` if the key for
+    restricted columns is missing.
     """
     bucket, rows, written = settings().lake_bucket, {}, 0
     with scratch_folder() as folder:
@@ -92,7 +97,7 @@ def write_days(connection: Connection, s3: Any, contract: Contract, days: Iterab
                         written += put(s3, bucket, key, body, PARQUET)
                 else:
                     remove(s3, bucket, key)
-    log.info("%s: %d days looked at, %d files written in s3://%s", contract.table, len(rows), written, bucket)
+    log.info("%s: checked %d days, wrote %d files to s3://%s", contract.table, len(rows), written, bucket)
     return rows
 
 
@@ -102,7 +107,9 @@ def _rows_of(contract: Contract, day: date) -> sql.Composed:
     if contract.load_mode == "snapshot":
         return sql.SQL("from {}({}) order by {}").format(as_of_function(contract), sql.Literal(following), order)
     if contract.day_column is None:
-        raise DataError(f"{contract.table} is a {contract.load_mode} without days: it has none in the lake")
+        raise DataError(
+            f"{contract.table} has load mode {contract.load_mode} and no column for days: the lake needs days"
+        )
     is_instant = contract.has_instants(contract.day_column)
     bound = sql.SQL("{}::timestamp at time zone {}" if is_instant else "{}")
     zone = sql.Literal(settings().timezone)

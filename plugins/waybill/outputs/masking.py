@@ -1,7 +1,7 @@
-"""Restricted columns leave the warehouse as pseudonyms only: made here, in the query that reads them.
+"""Replace restricted columns by pseudonyms in the queries that export them.
 
-A pseudonym is the HMAC-SHA256 (RFC 2104) of the value's text, cut to 128 bits, as hexadecimal. Equal values
-have equal pseudonyms, so tables join by them; without the key nobody can tell, or test, whom one stands for.
+A pseudonym is the HMAC-SHA256 (RFC 2104) of the value's text, truncated to 128 bits, in hexadecimal. Equal values have
+equal pseudonyms, so tables can be joined on them. Without the key, nobody can compute or guess the value.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from waybill.settings import SettingsError, settings
 
 CHARACTERS: Final = 32
 _BLOCK_BYTES = 64  # of SHA-256
-# PostgreSQL has SHA-256 built in; HMAC would need an extension. The padded keys are settings of the transaction,
-# so that they stand in no statement that a log or a list of sessions shows.
+# PostgreSQL includes SHA-256, but HMAC would need an extension. The padded keys are settings of the transaction, so
+# that no log and no list of sessions shows them as part of a statement.
 _PSEUDONYM = """left(encode(sha256(
   decode(current_setting('waybill.mask_outer'), 'hex')
   || sha256(decode(current_setting('waybill.mask_inner'), 'hex') || convert_to({}::text, 'UTF8'))
@@ -28,21 +28,21 @@ _PSEUDONYM = """left(encode(sha256(
 
 
 def masked_columns(contract: Contract) -> list[Column]:
-    """The contract's columns as they leave the warehouse: a restricted one is text, whatever it was."""
+    """Return the columns of a contract as they are exported: restricted columns become text."""
     return [
         replace(column, physical_type="text") if column.classification == RESTRICTED else column
         for column in contract.columns
     ]
 
 
-def _as_it_is(column: Column) -> sql.Composable:
+def _identifier(column: Column) -> sql.Composable:
     return sql.Identifier(column.name)
 
 
-def masked_select(contract: Contract, written: Callable[[Column], sql.Composable] = _as_it_is) -> sql.Composed:
-    """The contract's columns for a select list, restricted ones as pseudonyms; `use_key` comes first.
+def masked_select(contract: Contract, written: Callable[[Column], sql.Composable] = _identifier) -> sql.Composed:
+    """Return the columns of a contract for a select list, restricted columns as pseudonyms. Call `use_key` first.
 
-    `written` gives the item for a column that is not restricted.
+    `written` returns the expression for a column that is not restricted.
     """
     return sql.SQL(", ").join(
         sql.SQL(_PSEUDONYM).format(sql.Identifier(column.name), sql.Literal(CHARACTERS), sql.Identifier(column.name))
@@ -53,9 +53,9 @@ def masked_select(contract: Contract, written: Callable[[Column], sql.Composable
 
 
 def use_key(connection: Connection, contract: Contract) -> None:
-    """Give the open transaction the key that `masked_select` needs, if the contract restricts a column.
+    """Set the key for `masked_select` in the open transaction, if the contract has restricted columns.
 
-    Raises `SettingsError` if there is no key: nothing leaves unmasked.
+    Raises `SettingsError` if the key is missing, so that nothing is exported unmasked.
     """
     restricted = [column.name for column in contract.columns if column.classification == RESTRICTED]
     if not restricted:
@@ -63,8 +63,8 @@ def use_key(connection: Connection, contract: Contract) -> None:
     key = settings().mask_key
     if key is None:
         raise SettingsError(
-            f"WAYBILL_MASK_KEY is not set, and {contract.table} has restricted columns ({', '.join(restricted)}) "
-            f"that leave the warehouse only as pseudonyms; set it to a random text of at least 32 characters"
+            f"WAYBILL_MASK_KEY is not set. {contract.table} has restricted columns ({', '.join(restricted)}), which "
+            "are exported only as pseudonyms. Set it to a random text of at least 32 characters."
         )
     block = key.get_secret_value().encode()
     if len(block) > _BLOCK_BYTES:

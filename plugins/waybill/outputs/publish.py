@@ -1,4 +1,4 @@
-"""Export the reports of a period as CSV and Parquet, with a manifest that says what they rest on."""
+"""Export the reports of a period as CSV and Parquet, with a manifest of their provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
@@ -25,6 +25,9 @@ from waybill.run import Run
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock
 from waybill.warehouse.schema import columns_sql, relation
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -47,27 +50,27 @@ class _Export:
 
     @property
     def name(self) -> str:
-        """The name of its files: the report's, and the cadence if the report has several."""
+        """The name of its files: the report, and the cadence if the report has several."""
         return f"{self.contract.name}_{self.period.cadence}" if len(self.contract.cadences) > 1 else self.contract.name
 
     @property
     def key(self) -> tuple[str, str, date]:
-        """Its key among the publications."""
+        """Its key in `waybill.publication`."""
         return (self.contract.table, self.period.cadence, self.period.start)
 
 
 def csv_key(contract: Contract, period: Period) -> str:
-    """The object with a report's rows of a period."""
+    """Return the key of the CSV file of a report for a period."""
     return f"{locations.report_prefix(period)}{_Export(contract, period).name}.csv"
 
 
 def manifest_key(domain: str, period: Period) -> str:
-    """The object that says what the reports of a domain rest on whose periods end on the same day."""
+    """Return the key of the manifest for the reports of a domain whose periods end on the same day."""
     return f"{locations.report_prefix(period)}manifest_{domain}.json"
 
 
 def parquet_key(contract: Contract, period: Period) -> str:
-    """The object with a report's rows of a period, with their types."""
+    """Return the key of the Parquet file of a report for a period."""
     return f"{locations.report_prefix(period)}{_Export(contract, period).name}.parquet"
 
 
@@ -92,13 +95,13 @@ def _provenance(connection: Connection, export: _Export) -> dict[str, Any] | Non
 
 
 def publish(
-    connection: Connection, s3: Any, domain: str, contracts: Iterable[Contract], period: Period, run: Run
+    connection: Connection, s3: S3Client, domain: str, contracts: Iterable[Contract], period: Period, run: Run
 ) -> list[str]:
-    """Write these reports of the domain for the period and then the manifest; returns the keys.
+    """Write reports of a domain for a period, and then their manifest; returns the keys.
 
-    All reports are read in one snapshot of the warehouse. An object whose content is there already is not
-    written again. Nothing is written while one of them waits for an approval: a manifest speaks for all that is beside
-    it. Raises `DataError` for a report that was not built for the period.
+    All reports are read in one snapshot of the warehouse. Unchanged objects are not written again. Nothing is written
+    while one of the reports waits for approval, because the manifest covers all of them. Raises `DataError` for a
+    report that was not built for the period.
     """
     exports = [_Export(contract, period) for contract in contracts]
     with advisory_lock(connection, f"publish {domain}"):
@@ -109,11 +112,11 @@ def _held(connection: Connection, contracts: Iterable[Contract]) -> set[tuple[st
     return {one.key for one in held(connection, contracts)}
 
 
-def publish_changed(connection: Connection, s3: Any, domain: str, run: Run) -> list[str]:
-    """Write the reports of every period that were built with other content since they were written last.
+def publish_changed(connection: Connection, s3: S3Client, domain: str, run: Run) -> list[str]:
+    """Write all reports whose content has changed since they were written; returns the keys.
 
-    Where one report of a day is written, the manifest of that day is too, with all that ends on it; so a day waits
-    while one of its reports waits for an approval.
+    A manifest covers all reports whose periods end on the same day. They are written together, and wait together while
+    one of them waits for approval.
     """
     contracts = {contract.table: contract for contract in report_contracts(domain).values()}
     with advisory_lock(connection, f"publish {domain}"):
@@ -134,15 +137,15 @@ def publish_changed(connection: Connection, s3: Any, domain: str, run: Run) -> l
             if export.key in waiting:
                 waits.add(prefix)
         if waits:
-            log.warning("waiting for an approval: %s", ", ".join(sorted(waits)))
+            log.warning("waiting for approval: %s", ", ".join(sorted(waits)))
         ready = sorted(changed - waits)
         return [key for prefix in ready for key in _publish(connection, s3, domain, by_day[prefix], run)]
 
 
-def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export], run: Run) -> list[str]:
-    """Write reports whose periods end on the same day, and their manifest; nothing if one waits for an approval.
+def _publish(connection: Connection, s3: S3Client, domain: str, exports: list[_Export], run: Run) -> list[str]:
+    """Write reports whose periods end on the same day, and their manifest; nothing if one waits for approval.
 
-    Whether one waits is asked in the snapshot that the rows are read from: a build may replace them at any moment.
+    Approvals are read in the same snapshot as the rows, because a build may replace the rows at any time.
     """
     bucket, prefix = settings().reports_bucket, locations.report_prefix(exports[0].period)
     exports = sorted(exports, key=lambda export: export.name)
@@ -151,11 +154,11 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         connection.execute("set transaction isolation level repeatable read, read only")
         held_keys = _held(connection, [export.contract for export in exports])
         if waiting := [f"{one.contract.table} {one.period}" for one in exports if one.key in held_keys]:
-            log.warning("%s is not published: an approval is missing for %s", prefix, ", ".join(waiting))
+            log.warning("%s is not published: approval is missing for %s", prefix, ", ".join(waiting))
             return []
         found = [(export, _provenance(connection, export)) for export in exports]
         if missing := [f"{one.contract.table} for {one.period}" for one, head in found if head is None]:
-            raise DataError(f"not built: {', '.join(missing)}; run the tasks of these reports first")
+            raise DataError(f"not built: {', '.join(missing)}. Run the tasks of these reports first.")
         provenance = {export.name: head for export, head in found if head is not None}
         for export in exports:
             csv, parquet = b"".join(copy_csv(connection, export.contract, _rows(export))), io.BytesIO()
@@ -187,12 +190,12 @@ def _publish(connection: Connection, s3: Any, domain: str, exports: list[_Export
         put(s3, bucket, key, io.BytesIO(body), _CONTENT_TYPES[key.rpartition(".")[2]])
     for export in exports:
         body = bodies[parquet_key(export.contract, export.period)]
-        _note(connection, export, provenance[export.name], hashlib.sha256(body).hexdigest(), run)
+        _record_published(connection, export, provenance[export.name], hashlib.sha256(body).hexdigest(), run)
     log.info("published %d objects under s3://%s/%s", len(bodies) + 1, bucket, prefix)
     return [*bodies, key_of_manifest]
 
 
-_NOTE = """
+_UPSERT_PUBLISHED = """
 insert into waybill.published as p (
   report, cadence, period, row_count, content_sha256, sql_sha256, code_version, run_id, file_ids, inputs, built_at,
   object_sha256, published_by
@@ -210,8 +213,10 @@ set row_count = excluded.row_count, content_sha256 = excluded.content_sha256, sq
 """
 
 
-def _note(connection: Connection, export: _Export, head: dict[str, Any], object_sha256: str, run: Run) -> None:
-    """Note that a report's content is published, and what it rests on."""
+def _record_published(
+    connection: Connection, export: _Export, head: dict[str, Any], object_sha256: str, run: Run
+) -> None:
+    """Record that the content of a report is published, with its provenance."""
     key = dict(zip(("report", "cadence", "period"), export.key, strict=True))
     with connection.transaction():
         connection.execute(
@@ -219,11 +224,11 @@ def _note(connection: Connection, export: _Export, head: dict[str, Any], object_
             "where (report, cadence, period) = (%(report)s, %(cadence)s, %(period)s)",
             head | key,
         )
-        connection.execute(_NOTE, head | key | {"object_sha256": object_sha256, "published_by": run.run_id})
+        connection.execute(_UPSERT_PUBLISHED, head | key | {"object_sha256": object_sha256, "published_by": run.run_id})
 
 
 def has_published(connection: Connection, domain: str, run: Run) -> bool:
-    """Whether a run has published content of the domain's reports that was not before, in any of its tries."""
+    """Return whether a run has published new content of the domain's reports, in any of its attempts."""
     found = connection.execute(
         "select from waybill.published where report = any(%s) and published_by = %s limit 1",
         ([contract.table for contract in report_contracts(domain).values()], run.run_id),
