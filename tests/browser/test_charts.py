@@ -1,4 +1,4 @@
-"""Charts as people see them: labels that stay, points that are whole, values beside the line."""
+"""Charts in a browser: labels stay, points are complete, values stand beside the line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from waybill.period import Period
 from waybill.views import pages
 from waybill.views.business import charts
 from waybill.views.business import page as business
+from waybill.views.business.cards import TrendChart
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -31,11 +32,11 @@ def address(tmp_path: Path) -> str:
     page = business.Page(
         domain="messaging",
         period=period,
-        part="",
+        coverage="",
         periods=[period],
         cadences=[period],
-        numbers=[],
-        trends=[business.TrendChart("Revenue", "revenue", [("day", line)])],
+        kpis=[],
+        trends=[TrendChart("Revenue", "revenue", [("day", line)])],
         cards=[],
         notices=[],
     )

@@ -1,4 +1,4 @@
-"""Every form of the views with empty and odd values, through a real browser, and the way back from each refusal."""
+"""Every form of the views in a browser, with empty and odd values, and the links of each error page."""
 
 from __future__ import annotations
 
@@ -54,33 +54,33 @@ def test_the_filters_of_the_quarantine_work_while_the_file_id_is_empty(log_in: L
     wanted = open_rows(seeded, "'type:interactions_count' = any(q.reasons)")
     frame.get_by_text(f"1 to {wanted} of {wanted} open rows for this filter").wait_for()
     assert frame.locator("tbody tr").count() == wanted
-    frame.get_by_role("button", name="Show").click()  # once more, unchanged
+    frame.get_by_role("button", name="Apply").click()  # once more, unchanged
     frame.get_by_text(f"1 to {wanted} of {wanted} open rows for this filter").wait_for()
-    frame.get_by_label("State").select_option("resolved")
+    frame.get_by_label("Status").select_option("resolved")
     frame.get_by_text(re.compile("resolved rows")).wait_for()
     frame.get_by_label("Dataset").select_option("messaging.channels")
     frame.get_by_role("heading", name="Quarantine").wait_for()
     assert frame.get_by_label("Dataset").input_value() == "messaging.channels"
 
 
-def test_a_file_id_is_a_number_and_a_huge_one_is_refused_by_a_page_with_a_way_back(log_in: LogIn) -> None:
+def test_a_file_id_is_a_number_and_a_huge_one_is_rejected_by_a_page_with_links(log_in: LogIn) -> None:
     page = log_in("viewer")
     address = f"{OPERATIONS}/quarantine.html?domain=messaging&dataset=messaging.traffic"
     page.goto(address)
-    field = page.get_by_label("File id")
+    field = page.get_by_label("File ID")
     for text in ("abc", "-1", "<script>", "ü"):
         field.fill(text)
-        page.get_by_role("button", name="Show").click()
+        page.get_by_role("button", name="Apply").click()
         assert field.evaluate("field => field.validity.patternMismatch"), text
         assert page.url.endswith(address), "the browser keeps the form"
     field.fill("99999999999")
-    page.get_by_role("button", name="Show").click()
-    page.get_by_role("heading", name="Not understood").wait_for()
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("heading", name="Invalid request").wait_for()
     assert "File ID is '99999999999'" in page.locator("main").inner_text()
     page.get_by_role("link", name="This page without filters").click()
     page.get_by_role("heading", name="Quarantine").wait_for()
     field.fill("2147483647")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Apply").click()
     page.get_by_text("No open rows for this filter").wait_for()
     assert field.input_value() == "2147483647"
 
@@ -115,7 +115,7 @@ def test_loads_are_filtered_by_dataset_and_back(log_in: LogIn, seeded: Stack) ->
         "operations/difference.html?report=messaging_report.top_customers&period=",
     ],
 )
-def test_odd_values_give_a_page_with_a_way_back(log_in: LogIn, asked: str) -> None:
+def test_odd_values_give_a_page_with_links(log_in: LogIn, asked: str) -> None:
     page = log_in("viewer")
     for value in ODD:
         answer = page.goto(f"/waybill/{asked}{value if value == '%00' else quote(value, safe='')}")
@@ -133,16 +133,16 @@ def test_odd_values_give_a_page_with_a_way_back(log_in: LogIn, asked: str) -> No
     "path",
     ["2026-13.html", "2019-01.html", "x.html", "2026-03/nothing.html", "2026-03/top_customers.xml", "%3Cb%3E.html"],
 )
-def test_periods_and_reports_that_are_not_there_lead_back_to_the_view(log_in: LogIn, path: str) -> None:
+def test_unknown_periods_and_reports_link_to_the_view(log_in: LogIn, path: str) -> None:
     page = log_in("viewer")
     answer = page.goto(f"/waybill/business/messaging/{path}")
     assert answer
     assert answer.status == 404
-    page.get_by_role("link", name="The beginning of this view").click()
+    page.get_by_role("link", name="Start page of this view").click()
     page.get_by_role("heading", name="Messaging 2026-03").wait_for()
 
 
-def test_who_is_not_logged_in_comes_back_by_the_configured_address(log_in: LogIn, seeded: Stack) -> None:
+def test_the_log_in_page_leads_back_by_the_configured_address(log_in: LogIn, seeded: Stack) -> None:
     page = log_in("viewer")
     context = page.context.browser.new_context()  # type: ignore[union-attr]
     address = seeded.airflow_address()

@@ -1,4 +1,4 @@
-"""The views as people meet them: within Airflow, logged in, and as the published site."""
+"""The views in a browser: within Airflow, logged in, and as the published site."""
 
 from __future__ import annotations
 
@@ -103,11 +103,11 @@ def test_a_viewer_sees_rejected_rows_inert_and_cannot_replay(log_in: LogIn) -> N
     assert frame.locator("main img").count() == 0
     assert frame.locator("html").evaluate("html => html.ownerDocument.title") != "hacked"
     assert frame.get_by_role("checkbox").count() == 0
-    assert frame.get_by_text("that takes the right to start runs").count() == 1
-    refused = page.request.post(
+    assert frame.get_by_text("you need permission to run the DAG").count() == 1
+    response = page.request.post(
         "/waybill/operations/replay/messaging_monthly", data={"dataset": "messaging.traffic", "rows": [[1, 1]]}
     )
-    assert refused.status == 403
+    assert response.status == 403
 
 
 def test_an_operator_replays_a_selected_row(log_in: LogIn, seeded: Stack) -> None:
@@ -119,9 +119,9 @@ def test_an_operator_replays_a_selected_row(log_in: LogIn, seeded: Stack) -> Non
     before = rows.count()
     rows.first.get_by_role("checkbox").check()
     frame.get_by_role("button", name="Replay 1 selected row").click()
-    told = frame.locator("output").filter(has_text=re.compile("tried|Not replayed"))
-    told.wait_for()
-    assert "1 tried: 1 inserted. Reports from 2026-03 on rest on them" in told.inner_text()
+    result = frame.locator("output").filter(has_text=re.compile("Replayed|Replay failed"))
+    result.wait_for()
+    assert "Replayed 1 row: 1 inserted. Run the periods from 2026-03 on again" in result.inner_text()
     with connect(seeded.database_url()) as connection:
         resolved = connection.execute(
             "select resolved_as, resolved_by from waybill.quarantine where resolved_as is not null"
@@ -141,7 +141,7 @@ def test_a_dag_has_a_tab_of_its_own_data(log_in: LogIn) -> None:
     assert "messaging.traffic" in books.inner_text()
     assert "shop." not in operations(page).locator("main").inner_text()
     page.goto("/dags/probe/plugin/dag-data-operations")
-    operations(page).get_by_text("The DAG probe takes in no dataset of Waybill").wait_for()
+    operations(page).get_by_text("The DAG probe does not load any dataset of Waybill").wait_for()
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -183,7 +183,7 @@ def test_the_keyboard_alone_reaches_filter_table_and_zoom(log_in: LogIn) -> None
         )
         if reached[-1] == "SUMMARY View as table":
             break
-    assert reached[0] == "A To the content"
+    assert reached[0] == "A Skip to content"
     assert {one.split()[0] for one in reached} >= {"A", "SELECT", "INPUT", "SUMMARY"}
     page.keyboard.press("Enter")
     assert page.locator("details[open] table").first.is_visible()
@@ -260,18 +260,23 @@ def test_a_report_that_waits_for_approval_says_so_and_is_not_on_the_site(
         basis = partial(known_files, connection, "messaging", period)
         build_from_sql(connection, replace(shares, checks=(warning,)), basis, text, period, run)
         assert publish(connection, seeded.s3(), "messaging", contracts.values(), period, run) == []
-        said = "Segment share 2026-03: waits for approval, not published."
+        built_at = connection.execute(
+            "select to_char(built_at, 'YYYY-MM-DD HH24:MI') from waybill.publication "
+            "where (report, period) = ('messaging_report.segment_share', '2026-03-01')"
+        ).fetchone()
+        assert built_at
+        notice = f"Segment share 2026-03, built {built_at[0]}, is not published: waiting for approval. "
         page.goto("/plugin/business")
         frame = business(page)
-        frame.get_by_text(said).wait_for()
+        frame.get_by_text(f"{notice}Approve or reject it in Airflow under Browse → Required Actions.").wait_for()
         card = frame.locator("#segment_share")
-        assert "waits for approval, not published" in card.locator("h2").inner_text()
+        assert "not published: waiting for approval" in card.locator("h2").inner_text()
         assert "987,654" in card.inner_text()
         with page.expect_download() as download:
             card.get_by_role("link", name="CSV (not published) of Segment share").click()
         assert download.value.suggested_filename == "segment_share_2026-03_not_published.csv"
         waiting = outside_text()
-        instead = said.replace("published.", "published; shown is what was published before.")
+        instead = f"{notice}The numbers that were published before are shown."
         assert instead in waiting
         assert "987,654" not in waiting
         assert waiting.replace(instead, "").split() == before.split(), "all else is as it was"

@@ -1,4 +1,4 @@
-"""A number is compared with like: the same days of the period before, the same weekday, or nothing at all."""
+"""A key figure is compared with the same days of the period before, the same weekday, or not at all."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from waybill.period import Cadence, Period
 from waybill.views import catalog, pages
 from waybill.views.business import page as business
 from waybill.views.business.comparison import comparison
+from waybill.views.business.kpis import KpiValue
 from waybill.views.site import site
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
@@ -64,11 +65,11 @@ def build(connection: Connection, values: Mapping[date, int]) -> None:
         )
 
 
-def numbers(connection: Connection, period: Period) -> dict[str, business.Number]:
-    """The numbers of a period's page, which is there if a report was built for the period itself."""
+def numbers(connection: Connection, period: Period) -> dict[str, KpiValue]:
+    """Return the key figures of a period by label. The page exists if a report was built for the period itself."""
     if period.cadence != "day":
         fill_report(connection, TREND, period)
-    return {number.label: number for number in business.page(connection, "shop", period).numbers}
+    return {kpi.label: kpi for kpi in business.page(connection, "shop", period).kpis}
 
 
 def change_of(now: Iterable[int], before: Iterable[int]) -> str:
@@ -83,8 +84,8 @@ def from_to(first: str, last: str) -> list[date]:
 def test_27_days_are_not_compared_with_3(connection: Connection) -> None:
     build(connection, dict.fromkeys(from_to("2026-10-29", "2026-11-27"), 100))
     found = numbers(connection, Period.parse("month", "2026-11"))
-    assert {(number.change, number.direction) for number in found.values()} == {("", "")}
-    assert found["Net revenue"].note == "no day to compare with: 2026-10 has 3 of 31 days"
+    assert {(kpi.change, kpi.direction) for kpi in found.values()} == {("", "")}
+    assert found["Net revenue"].note == "not compared: 2026-10 has 3 of 31 days, and no day matches"
     assert found["Net revenue"].text == "2,700.00"
     page = Page(pages.business(business.page(connection, "shop", Period.parse("month", "2026-11")), root=""))
     assert "27 of 30 days" in page.text
@@ -97,7 +98,7 @@ def test_a_month_in_progress_is_compared_with_the_same_first_days(connection: Co
     build(connection, before | now)
     found = numbers(connection, Period.parse("month", "2026-11"))["Net revenue"]
     assert found.change == change_of(now.values(), [value for day, value in before.items() if day.day <= 12])
-    assert (found.note, found.part) == ("against the first 12 days of 2026-10", "12 of 30 days")
+    assert (found.note, found.coverage) == ("vs. the first 12 days of 2026-10", "12 of 30 days")
 
 
 def test_a_ratio_of_sums_is_computed_over_the_same_days(connection: Connection) -> None:
@@ -109,33 +110,33 @@ def test_a_ratio_of_sums_is_computed_over_the_same_days(connection: Connection) 
     assert (found["Conversion"].text, found["Conversion"].change) == ("50.00 %", "+0.0 %")
 
 
-def test_whole_periods_are_compared_as_they_are(connection: Connection) -> None:
+def test_complete_periods_are_compared_as_they_are(connection: Connection) -> None:
     values = {day: day.day for day in from_to("2026-09-28", "2026-11-30")}
     build(connection, values)
     found = numbers(connection, Period.parse("month", "2026-11"))["Net revenue"]
     expected = change_of(*([v for d, v in values.items() if d.month == month] for month in (11, 10)))
-    assert (found.change, found.note, found.part) == (expected, "against 2026-10", "")
+    assert (found.change, found.note, found.coverage) == (expected, "vs. 2026-10", "")
     week = Period.parse("week", "2026-W41")
     days = [values[week.start + timedelta(days=n)] for n in range(7)]
     found = numbers(connection, week)["Net revenue"]
     assert found.change == change_of(days, [values[week.start + timedelta(days=n - 7)] for n in range(7)])
-    assert (found.note, found.part) == ("against 2026-W40", "")
+    assert (found.note, found.coverage) == ("vs. 2026-W40", "")
 
 
 def test_a_day_is_compared_with_the_same_weekday(connection: Connection) -> None:
     build(connection, {date(2026, 11, 20): 50, date(2026, 11, 26): 1, date(2026, 11, 27): 40})
     found = numbers(connection, Period.parse("day", "2026-11-27"))["Net revenue"]
-    assert (found.change, found.direction, found.note) == ("-20.0 %", "down", "against Friday 2026-11-20")
+    assert (found.change, found.direction, found.note) == ("-20.0 %", "down", "vs. Friday 2026-11-20")
     found = numbers(connection, Period.parse("day", "2026-11-26"))["Net revenue"]
-    assert (found.change, found.note) == ("", "nothing to compare with: 2026-11-19 was not built")
+    assert (found.change, found.note) == ("", "not compared: 2026-11-19 was not built")
 
 
-def test_a_day_that_lacks_a_dataset_is_not_there(connection: Connection) -> None:
+def test_a_day_without_a_file_of_each_dataset_does_not_count(connection: Connection) -> None:
     build(connection, dict.fromkeys(from_to("2026-10-01", "2026-11-29"), 10))
     deliver(connection, [date(2026, 11, 30)], without="transactions")
     fill_report(connection, KPIS, Period.parse("day", "2026-11-30"))
     found = numbers(connection, Period.parse("month", "2026-11"))["Net revenue"]
-    assert (found.part, found.note) == ("29 of 30 days", "against the first 29 days of 2026-10")
+    assert (found.coverage, found.note) == ("29 of 30 days", "vs. the first 29 days of 2026-10")
     assert found.change == "+0.0 %"
 
 
@@ -160,11 +161,13 @@ def test_any_days_are_compared_with_their_counterparts(connection: Connection, s
         assert found.change == change_of((now[one] for one in both), (then[one] for one in both))
         assert f"{len(both)} day" in found.note
     else:
-        assert (found.change, "no day to compare" in found.note) == ("", True)
+        assert (found.change, "no day matches" in found.note) == ("", True)
     assert found.text == f"{sum(now.values()):,.2f}"
 
 
-def test_what_days_do_not_add_up_to_is_not_compared(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_total_that_is_not_the_sum_of_its_days_is_not_compared(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Like a count of distinct customers: a period's own row is another number than the sum of its days."""
     columns = {"Orders": "orders_count", "Pieces": "net_units"}
     kpis = tuple(Kpi(label=label, report="revenue_trend", column=column) for label, column in columns.items())
@@ -184,26 +187,22 @@ def test_what_days_do_not_add_up_to_is_not_compared(connection: Connection, monk
     connection.execute(
         "update shop_report.revenue_trend set orders_count = 90 where cadence = 'month' and period < '2026-11-01'"
     )
-    found = {
-        number.label: number for number in business.page(connection, "shop", Period.parse("month", "2026-11")).numbers
-    }
+    found = {kpi.label: kpi for kpi in business.page(connection, "shop", Period.parse("month", "2026-11")).kpis}
     assert (found["Orders"].text, found["Orders"].change) == ("60", "+0.0 %")
     assert found["Pieces"].change == ""
     assert "do not add up" in found["Pieces"].note
-    found = {
-        number.label: number for number in business.page(connection, "shop", Period.parse("month", "2026-10")).numbers
-    }
-    assert (found["Pieces"].change, found["Pieces"].note) == ("+0.0 %", "against 2026-09")
+    found = {kpi.label: kpi for kpi in business.page(connection, "shop", Period.parse("month", "2026-10")).kpis}
+    assert (found["Pieces"].change, found["Pieces"].note) == ("+0.0 %", "vs. 2026-09")
 
 
 def test_a_report_without_days_says_why_it_is_not_compared(connection: Connection) -> None:
     build(connection, dict.fromkeys(from_to("2026-10-01", "2026-11-20"), 10))
     contract = load_all()["shop_report.cohort_retention"]
     found = comparison(connection, contract, catalog.reports("shop").values(), Period.parse("month", "2026-11"))
-    assert found.reason == "the report has no days to compare: 2026-11 has 20 of 30 days"
+    assert found.reason == "2026-11 has 20 of 30 days, and the report has no daily rows"
 
 
-def test_where_files_land_at_any_time_a_day_without_one_lacks_nothing(connection: Connection) -> None:
+def test_days_without_files_count_if_files_land_at_any_time(connection: Connection) -> None:
     contract = catalog.reports("orders")["region_profit"]
     for day in ("2026-10-10", "2026-11-03", "2026-11-20"):
         fill_report(connection, contract, Period.parse("day", day))
@@ -214,7 +213,7 @@ def test_where_files_land_at_any_time_a_day_without_one_lacks_nothing(connection
     assert (found.reason, found.days) == ("", None)
 
 
-def test_the_site_and_the_trend_say_which_periods_lack_days(connection: Connection) -> None:
+def test_the_site_and_the_trend_mark_incomplete_periods(connection: Connection) -> None:
     days = from_to("2026-10-29", "2026-11-27")
     build(connection, dict.fromkeys(days, 100))
     periods = [
@@ -228,6 +227,6 @@ def test_the_site_and_the_trend_say_which_periods_lack_days(connection: Connecti
     assert found
     text = " ".join(Page(found.decode()).text.split())
     assert "27 of 30 days" in text
-    assert "no day to compare with: 2026-10 has 3 of 31 days" in text
+    assert "not compared: 2026-10 has 3 of 31 days, and no day matches" in text
     assert "(3 of 31 days)" in text
     assert text.count("(27 of 30 days)") == 2, "the points of the trend and of its card"

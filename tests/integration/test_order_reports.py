@@ -27,7 +27,7 @@ from waybill.outputs.publish import publish_changed
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.views import pages
 from waybill.views.business import page as business
-from waybill.views.operations import overview as operations
+from waybill.views.operations.missing import missing
 from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import connect
 from waybill.warehouse.evolution import is_changed_version
@@ -250,9 +250,9 @@ def test_the_example_is_read_without_a_reject_and_shown_like_any_other_domain(or
         "select sum(profit), count(*) from orders_report.region_profit where day = %s", (DAY,)
     ).fetchone() == (profit, 4)
     page = business.page(orders.connection, "orders", day(DAY))
-    assert [number.label for number in page.numbers] == ["Profit", "Revenue", "Profit by revenue"]
+    assert [kpi.label for kpi in page.kpis] == ["Profit", "Revenue", "Profit by revenue"]
     html = pages.business(page, root="")
     assert "Central" in html
     assert "Standard Class" in html
     scope = Scope(("orders",))
-    assert operations.missing(orders.connection, scope) == [], "days between two files lack nothing"
+    assert missing(orders.connection, scope) == [], "days between two files lack nothing"

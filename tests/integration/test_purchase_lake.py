@@ -21,7 +21,8 @@ from waybill.outputs.lake import write_changed_days
 from waybill.settings import settings
 from waybill.views import pages
 from waybill.views.business import page as business
-from waybill.views.operations import overview as operations
+from waybill.views.operations.missing import missing
+from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_the_views_and_the_books_know_purchases(warehouse_dsn: str, s3: S3Client
         assert "Top purchasers" in html
         assert pseudonym("Ada Low")[:12] in html
         assert "Ada" not in html
-        assert operations.missing(connection, operations.Scope(("purchases",))) == []
+        assert missing(connection, Scope(("purchases",))) == []
 
 
 def partitions(glue: Any, name: str) -> dict[str, list[str]]:

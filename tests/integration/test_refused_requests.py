@@ -1,4 +1,4 @@
-"""Whatever is asked of the views, the refusal is a page with a way back for people and JSON for programs."""
+"""Failed requests to the views: people get a page with links, programs get JSON."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def client(reader_dsn: str, dsn: str, stack_environment: dict[str, str]) -> Test
     return client_of(reader_dsn, dsn)
 
 
-def check_refusal(client: TestClient, path: str, answer: Response) -> None:
-    """An answer to a browser is a page in the look of the site, and each of its ways leads to a page."""
+def check_answer(client: TestClient, path: str, answer: Response) -> None:
+    """The answer to a browser is a page of the site, and each of its links works."""
     assert answer.headers["content-type"].startswith("text/html")
     page = Page(answer.text)
     check_inert(page)
@@ -88,20 +88,20 @@ def check_refusal(client: TestClient, path: str, answer: Response) -> None:
         return
     assert answer.status_code in (400, 404, 422), answer.text
     assert [a for tag, a in page.tags if tag == "section" and a.get("class") == "message"]
-    ways = [str(a["href"]) for tag, a in page.tags if tag == "a" and a.get("href") != "#content"]
-    assert ways
-    for way in ways:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(urlsplit(path).path), way))
+    links = [str(a["href"]) for tag, a in page.tags if tag == "a" and a.get("href") != "#content"]
+    assert links
+    for link in links:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(urlsplit(path).path), link))
         followed = client.get(target)
-        assert followed.status_code == 200 or "Nothing to show yet" in followed.text, way
+        assert followed.status_code == 200 or "Nothing to show yet" in followed.text, link
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_odd_values_of_any_parameter_are_refused_by_a_page_or_by_json(client: TestClient, path: str) -> None:
+def test_odd_values_of_any_parameter_are_rejected_by_a_page_or_by_json(client: TestClient, path: str) -> None:
     for name in PATHS[path]:
         for value in ODD:
             asked = f"{path}?{urlencode({name: value}, errors='surrogatepass')}"
-            check_refusal(client, asked, client.get(asked))
+            check_answer(client, asked, client.get(asked))
             answer = client.get(asked, headers=JSON)
             if answer.status_code != 200:
                 assert isinstance(answer.json()["detail"], str), asked
@@ -123,10 +123,10 @@ def test_a_form_may_send_its_empty_fields(client: TestClient) -> None:
 @quickly(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_filter_of_the_quarantine_breaks_the_page(client: TestClient, values: dict[str, str]) -> None:
     asked = f"/operations/quarantine.html?{urlencode(values, errors='surrogatepass')}"
-    check_refusal(client, asked, client.get(asked))
+    check_answer(client, asked, client.get(asked))
 
 
-def test_a_refusal_names_the_field_and_the_value(client: TestClient) -> None:
+def test_the_answer_names_the_field_and_the_value(client: TestClient) -> None:
     page = Page(client.get("/operations/quarantine.html?domain=shop&file_id=12a&page=-3").text)
     assert "File ID is '12a'" in page.text
     assert "Page is '-3'" in page.text
@@ -154,10 +154,10 @@ def test_a_refusal_names_the_field_and_the_value(client: TestClient) -> None:
         "/operations/loads",
     ],
 )
-def test_an_address_that_leads_nowhere_has_a_way_back(client: TestClient, path: str) -> None:
+def test_an_unknown_address_has_links_to_go_on(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
-    check_refusal(client, path, answer)
+    check_answer(client, path, answer)
     assert isinstance(client.get(path, headers=JSON).json()["detail"], str)
 
 
@@ -179,7 +179,7 @@ def test_a_replay_takes_only_numbers_that_files_and_records_have(client: TestCli
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"dataset": "\\ud800", "rows": [[1, 1]]}', b"\xff", b'{"rows": 1}']
 )
-def test_a_replay_of_nonsense_is_refused_as_json(client: TestClient, body: bytes) -> None:
+def test_an_invalid_replay_is_rejected_as_json(client: TestClient, body: bytes) -> None:
     answer = client.post(
         "/operations/replay/messaging_monthly", content=body, headers={"content-type": "application/json"}
     )
@@ -191,11 +191,11 @@ def test_programs_get_json_when_the_warehouse_fails(dsn: str) -> None:
     client = client_of("postgresql://waybill_reader:hunter2@127.0.0.1:1/warehouse", dsn)
     answer = client.get("/operations/index.html", headers=JSON)
     assert answer.status_code == 503
-    assert "does not answer" in answer.json()["detail"]
+    assert "does not respond" in answer.json()["detail"]
     assert "hunter2" not in answer.text
 
 
-def test_a_fault_of_the_page_is_a_page_too(reader_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_a_page_too(reader_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
@@ -221,7 +221,7 @@ def test_a_fault_of_the_page_is_a_page_too(reader_dsn: str, dsn: str, monkeypatc
         ("https://example.com/air", "/waybill", "https://example.com/air/api/v2/auth/login", "/waybill"),
     ],
 )
-def test_the_way_to_the_log_in_is_the_configured_one_whatever_the_host_header(
+def test_the_log_in_page_has_the_configured_address_whatever_the_host_header(
     reader_dsn: str, dsn: str, address: str, root: str, log_in: str, back: str
 ) -> None:
     user = Someone(may_look=False)
@@ -239,6 +239,6 @@ def test_the_way_to_the_log_in_is_the_configured_one_whatever_the_host_header(
     assert target == f"{address.rstrip('/')}{back}/operations/loads.html?dataset=messaging.traffic&page=2"
 
 
-def test_values_that_the_warehouse_cannot_hold_are_not_its_absence(reader_dsn: str) -> None:
+def test_values_that_the_warehouse_cannot_store_are_no_connection_error(reader_dsn: str) -> None:
     with psycopg.connect(reader_dsn) as connection, pytest.raises(psycopg.DataError):
         connection.execute("select %s", ("\0",))

@@ -168,22 +168,27 @@ def test_a_month_that_waits_is_nowhere_until_it_is_approved(
     assert "dashboard/messaging/2026-03/top_customers.csv" not in found, "it waits with the report of its day"
     first = site_page(s3, "index.html")
     assert f"Messaging {OLD}" in first
-    said = "Segment share 2026-03: waits for approval, not published; 7 other reports of the same day wait with it"
-    assert said in first
-    assert said in site_page(s3, f"messaging/{NEW}.html")
-    assert "Waits for approval, not published." in site_page(s3, f"messaging/{NEW}/segment_share.html")
+    built_at = warehouse.execute(
+        "select to_char(built_at, 'YYYY-MM-DD HH24:MI') from waybill.publication "
+        "where (report, period) = ('messaging_report.segment_share', '2026-03-01')"
+    ).fetchone()
+    assert built_at
+    notice = f"Segment share 2026-03, built {built_at[0]}, is not published: waiting for approval."
+    others = "7 other reports for the same day wait too."
+    assert f"{notice} {others}" in first
+    assert f"{notice} {others}" in site_page(s3, f"messaging/{NEW}.html")
+    assert notice in site_page(s3, f"messaging/{NEW}/segment_share.html")
+    assert "Required Actions" not in first, "readers of the site cannot approve"
 
     page = view.get(f"/business/messaging/{NEW}.html").text
-    assert said in words(page)
+    assert f"{notice} {others} Approve or reject it in Airflow under Browse → Required Actions." in words(page)
     assert "987,654" in words(page), "who is to approve it must see it"
-    assert "Segment share waits for approval, not published" in words(page)
-    assert "Top customers not published: waits with segment_share" in words(page)
+    assert "Segment share not published: waiting for approval" in words(page)
+    assert "Top customers not published: waiting with segment_share" in words(page)
     assert "CSV (not published) of Segment share" in words(page)
     csv = view.get(f"/business/messaging/{NEW}/segment_share.csv")
     assert csv.headers["content-disposition"] == 'attachment; filename="segment_share_2026-03_not_published.csv"'
-    assert "2026-03: waits for approval, not published" in words(
-        view.get(f"/business/messaging/{NEW}/segment_share.html").text
-    )
+    assert notice in words(view.get(f"/business/messaging/{NEW}/segment_share.html").text)
 
     approve(warehouse, held_by(warehouse, CONTRACTS.values(), RUN), "somebody")
     assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(NEW), RUN)
@@ -223,20 +228,22 @@ def test_the_site_keeps_the_numbers_that_were_published(
     assert (part["content_sha256"], part["sql_sha256"], part["checks"]) == (was.content_sha256, was.sql_sha256, [])
     assert [file["sha256"] for file in part["files"]] == [file["sha256"] for file in was.files]
     page = site_page(s3, f"messaging/{OLD}.html")
-    assert "Segment share 2026-02: waits for approval, not published; shown is what was published before." in page
+    assert "is not published: waiting for approval. The numbers that were published before are shown." in page
     assert f"Customers {sum(row['customers_count'] for row in rows):,}" in page, "the headline is the published one"
 
     live = words(view.get(f"/business/messaging/{OLD}.html").text)
-    assert "Customers 987,654 waits for approval, not published not compared: nobody has approved 2026-02" in live
+    assert "Customers 987,654 not published: waiting for approval not compared: 2026-02 is not approved" in live
     asked = held_by(warehouse, CONTRACTS.values(), RUN)
     refuse(warehouse, asked, RUN, "lena")
     assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(OLD), RUN) == []
     write_site(dsn, s3)
     assert leaks(s3) == []
-    assert "Segment share 2026-02: refused by lena, not published; shown is what" in site_page(
+    assert "is not published: rejected by lena. The numbers that were published before" in site_page(
         s3, f"messaging/{OLD}.html"
     )
-    assert "refused by lena, not published" in words(view.get(f"/business/messaging/{OLD}.html").text)
+    assert "is not published: rejected by lena. Correct the data, then run the period again." in words(
+        view.get(f"/business/messaging/{OLD}.html").text
+    )
 
 
 def test_a_published_object_that_is_gone_or_another_one_is_left_out(
@@ -252,9 +259,11 @@ def test_a_published_object_that_is_gone_or_another_one_is_left_out(
         write_site(dsn, s3)
         assert leaks(s3) == []
         page = site_page(s3, f"messaging/{OLD}.html")
-        assert "Segment share 2026-02: waits for approval, not published." in page
-        assert "Customers none" in page
-        assert "Waits for approval" in site_page(s3, f"messaging/{OLD}/segment_share.html")
+        assert "Segment share 2026-02, built" in page
+        assert "is not published: waiting for approval." in page
+        assert "published before are shown" not in page
+        assert "Customers no data" in page
+        assert "is not published: waiting for approval." in site_page(s3, f"messaging/{OLD}/segment_share.html")
         assert f"dashboard/messaging/{OLD}/segment_share.csv" not in outside(s3)
 
 
@@ -267,12 +276,12 @@ def test_lines_join_approved_numbers_only(warehouse: Connection, dsn: str, view:
         hold(warehouse, key)
     build_from_sql(warehouse, replace(exposure, checks=(warning,)), basis, text, month(NEW), RUN)
     page = view.get(f"/business/messaging/{NEW}.html").text
-    assert "Without what nobody has approved: 2026-03." in words(page), "OLD's revenue is still the published one"
+    assert "Not shown, because not approved: 2026-03." in words(page), "OLD's revenue is still the published one"
     points = [a for tag, a in Page(page).tags if tag == "circle"]
     assert len(points) == 2, "January and February"
     write_site(dsn, s3)
     site = site_page(s3, f"messaging/{OLD}.html")
-    assert "Without what nobody" not in site
+    assert "because not approved" not in site
 
 
 def test_content_that_is_held_while_it_is_being_published_is_not_read(
@@ -302,9 +311,9 @@ def test_a_trace_says_that_it_is_not_published(warehouse: Connection, capsys: py
     assert trace(warehouse, "segment_share", month(NEW)).unpublished == "not published yet"
     hold(warehouse, OLD)
     found = trace(warehouse, "segment_share", month(OLD))
-    assert found.unpublished == "waits for approval, not published"
+    assert found.unpublished == "not published: waiting for approval"
     tables.print_tables(*tables.waybill_tables(found), console=tables.Console())
-    assert "waits for approval, not published" in capsys.readouterr().out
+    assert "not published: waiting for approval" in capsys.readouterr().out
 
 
 def test_a_warehouse_made_before_knows_what_it_has_published(warehouse: Connection, dsn: str, s3: S3Client) -> None:

@@ -1,4 +1,4 @@
-"""The views show what the warehouse holds, to whom they may, and nothing that a file's sender wrote can act."""
+"""The views show the content of the warehouse to users with permission, and text from files cannot act as HTML."""
 
 from __future__ import annotations
 
@@ -35,9 +35,14 @@ from waybill.settings import settings
 from waybill.views import catalog, pages
 from waybill.views.app import make_app
 from waybill.views.business import page as business
-from waybill.views.operations import history
 from waybill.views.operations import overview as operations
+from waybill.views.operations.balances import balances
+from waybill.views.operations.changes import rebuilds
+from waybill.views.operations.freshness import freshness
+from waybill.views.operations.loads import loaded_files
+from waybill.views.operations.missing import missing
 from waybill.views.operations.rejected_rows import quarantined
+from waybill.views.operations.rejections import rejections
 from waybill.views.operations.scope import Scope, Total
 from waybill.views.site import publish_dashboard, site
 from waybill.warehouse import change_log
@@ -132,7 +137,7 @@ def test_every_page_is_inert_and_its_links_lead_somewhere(client: TestClient, pa
             assert client.get(target).status_code == 200, link
 
 
-def test_what_a_sender_wrote_is_shown_as_text(client: TestClient) -> None:
+def test_text_from_files_is_shown_as_text(client: TestClient) -> None:
     page = Page(client.get("/operations/quarantine.html?dataset=messaging.traffic&reason=type:interactions_count").text)
     assert EVIL_VALUE in page.text
     assert EVIL_NAME in page.text
@@ -165,7 +170,7 @@ def test_a_cut_list_of_warnings_says_how_many_there_are(dsn: str) -> None:
         assert operations.warnings(connection, Scope(("shop",))) == ([], 0)
 
 
-def test_the_numbers_on_top_are_those_of_the_rows(client: TestClient, dsn: str) -> None:
+def test_key_figures_equal_the_rows(client: TestClient, dsn: str) -> None:
     page = Page(client.get("/business/messaging/2026-03.html").text)
     with connect(dsn) as connection:
         now, before = (
@@ -222,7 +227,7 @@ def test_a_waybill_names_every_file_of_what_its_sql_reads_and_the_sql(client: Te
 def test_the_sql_of_a_waybill_is_that_of_its_file_unless_it_has_changed(client: TestClient, dsn: str) -> None:
     """Earlier versions hashed the SQL without its last line end; that is not a change."""
     path = settings().include_dir / "sql" / "messaging" / "top_customers.sql"
-    said = "The SQL has changed since"
+    notice = "The SQL has changed since"
     address = "/business/messaging/2026-03/top_customers.html"
     query = "update waybill.publication set sql_sha256 = %s where report = 'messaging_report.top_customers'"
     recorded = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -238,7 +243,7 @@ def test_the_sql_of_a_waybill_is_that_of_its_file_unless_it_has_changed(client: 
             for value, is_changed in hashes.items():
                 connection.execute(query, (value,))
                 text = Page(client.get(address).text).text
-                assert (said in text, path.read_text().strip() in text) == (is_changed, not is_changed)
+                assert (notice in text, path.read_text().strip() in text) == (is_changed, not is_changed)
         finally:
             connection.execute(query, (recorded,))
 
@@ -257,7 +262,7 @@ def test_books_are_shown_as_they_are(client: TestClient, dsn: str) -> None:
 
 
 def test_counts_are_of_everything_however_little_is_listed(client: TestClient, dsn: str) -> None:
-    """Files, rejected rows, alerts and refusals: the same numbers for all domains together as one by one."""
+    """Files, rejected rows, alerts and rejections: the same numbers for all domains together as one by one."""
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         for number in range(70):
             file_id = connection.execute(
@@ -288,8 +293,8 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
             )
         shop, messaging = (operations.totals(connection, Scope((name,))) for name in ("shop", "messaging"))
         both = operations.totals(connection, Scope(("messaging", "shop")))
-        assert (shop.books, shop.rejected, shop.failed, shop.refusals, shop.alerts) == (70, 210, 70, 70, 70)
-        for name in ("books", "rejected", "failed", "refusals", "alerts"):
+        assert (shop.books, shop.rejected, shop.failed, shop.rejections, shop.alerts) == (70, 210, 70, 70, 70)
+        for name in ("books", "rejected", "failed", "rejections", "alerts"):
             assert getattr(both, name) == getattr(shop, name) + getattr(messaging, name), name
         rejected = connection.execute(
             "select count(*) from waybill.quarantine inner join waybill.load_file using (file_id) "
@@ -298,7 +303,7 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
         assert (messaging.rejected,) == rejected
         assert operations.totals(connection, Scope(("shop",), "many")).rejected == 210
         assert operations.totals(connection, Scope(("shop",), "other")).books == 0
-        files, total = history.loads(connection, Scope(("shop",)), None, 2)
+        files, total = loaded_files(connection, Scope(("shop",)), None, 2)
         assert (len(files), total.place(2), total.has_more(1), total.has_more(2)) == (20, "51 to 70 of 70", True, False)
         contract = catalog.contracts()["shop.reviews"]
         rows, total = quarantined(connection, contract, page=5)
@@ -317,7 +322,7 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
     assert f"1 to {min(50, files_count)} of {files_count} files" in words
 
 
-def test_more_than_one_can_page_through_is_said() -> None:
+def test_a_total_says_that_it_is_cut() -> None:
     total = Total.of(10_001)
     assert (total.place(200), total.has_more(199), total.has_more(200)) == (
         "9,951 to 10,000 of more than 10,000",
@@ -326,22 +331,22 @@ def test_more_than_one_can_page_through_is_said() -> None:
     )
 
 
-def test_books_out_of_balance_come_first(dsn: str) -> None:
+def test_unbalanced_books_come_first(dsn: str) -> None:
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         connection.execute("alter table waybill.load_file drop constraint books_balance")
         connection.execute(
             "update waybill.load_file set inserted = inserted - 1 where period = '2026-02-01' "
             "and dataset = 'messaging.channels'"
         )
-        first = operations.balances(connection, Scope(("messaging",)))[0]
+        first = balances(connection, Scope(("messaging",)))[0]
     assert (first["dataset"], first["period"].key, first["difference"]) == ("messaging.channels", "2026-02", 1)
 
 
-def test_freshness_is_held_against_the_contract(dsn: str) -> None:
+def test_freshness_compares_with_the_latency_of_the_contract(dsn: str) -> None:
     scope = Scope(("messaging",))
     with connect(dsn) as connection:
         for today, late in {"2026-04-01": 0, "2026-05-01": 0, "2026-05-02": 1, "2026-07-02": 3}.items():
-            found = operations.freshness(connection, scope, Period.parse("day", today).start)
+            found = freshness(connection, scope, Period.parse("day", today).start)
             assert {one.late for one in found} == {late}, today
 
 
@@ -350,7 +355,7 @@ def test_missing_periods_are_named(dsn: str) -> None:
         connection.execute(
             "delete from waybill.publication where report like '%top_customers' and period = '2026-03-01'"
         )
-        found = operations.missing(connection, Scope(("messaging",)))
+        found = missing(connection, Scope(("messaging",)))
     assert {(one.subject, *(period.key for period in one.periods)) for one in found} == {
         ("messaging_report.loyal_top_customers", "2026-03"),
         ("messaging_report.top_customers", "2026-03"),
@@ -368,17 +373,17 @@ def test_operations_say_what_the_books_say(dsn: str) -> None:
         connection.execute(
             "delete from waybill.publication where report like '%.segment_share' and period = '2026-02-01'"
         )
-        found = operations.missing(connection, Scope(("messaging",)))
+        found = missing(connection, Scope(("messaging",)))
         books = known_gaps(connection, "messaging", months)
     assert {(one.subject, one.what, period) for one in found for period in one.periods} == {
         (gap.subject, gap.what, gap.period) for gap in books
     }
-    said = {(one.subject, one.what.partition(":")[0]) for one in found}
-    assert ("messaging_report.segment_share", "nothing was loaded or built") in said
-    assert ("messaging_report.top_customers", "out of date") in said
+    problems = {(one.subject, one.what.partition(":")[0]) for one in found}
+    assert ("messaging_report.segment_share", "nothing was loaded or built") in problems
+    assert ("messaging_report.top_customers", "out of date") in problems
 
 
-def test_a_refused_report_is_listed_until_it_is_settled(dsn: str) -> None:
+def test_a_rejected_report_is_listed_until_it_is_resolved(dsn: str) -> None:
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         connection.execute(
             "insert into waybill.rejected_file (dataset, period, object_key, message) "
@@ -391,12 +396,12 @@ def test_a_refused_report_is_listed_until_it_is_settled(dsn: str) -> None:
                 "and period = '2026-03-01' and check_name = 'unapproved_warnings'",
                 (passed,),
             )
-            (refusal,) = operations.refusals(connection, Scope(("messaging",)))
-            states.append(refusal["is_settled"])
+            (rejection,) = rejections(connection, Scope(("messaging",)))
+            states.append(rejection["is_resolved"])
     assert states == [False, True]
 
 
-def test_cohorts_are_shaded_by_month(dsn: str) -> None:
+def test_cohorts_are_a_heatmap_by_month(dsn: str) -> None:
     contract = load_all()["shop_report.cohort_retention"]
     rows = [
         ("2026-01-01", "2026-01-01", 10, 10, 0, 100),
@@ -416,9 +421,9 @@ def test_cohorts_are_shaded_by_month(dsn: str) -> None:
         )
         page = business.page(connection, "shop", Period.parse("month", "2026-02"))
     (card,) = page.cards
-    assert card.shades
-    assert card.shades.headings == ["0", "1"]
-    assert [(label, [cell and (cell.text, cell.strength) for cell in cells]) for label, cells in card.shades.lines] == [
+    assert card.heatmap
+    assert card.heatmap.headings == ["0", "1"]
+    assert [(label, [cell and (cell.text, cell.shade) for cell in cells]) for label, cells in card.heatmap.rows] == [
         ("2026-01", [("100", 9), ("40", 4)]),
         ("2026-02", [("100", 9), None]),
     ]
@@ -504,7 +509,7 @@ def test_no_route_is_open(reader_dsn: str, dsn: str) -> None:
         assert route.methods == {"GET"} or access.run in asked, route.path
 
 
-def test_who_may_not_look_is_sent_to_the_log_in(reader_dsn: str, dsn: str) -> None:
+def test_users_who_are_not_logged_in_are_sent_to_the_log_in_page(reader_dsn: str, dsn: str) -> None:
     client = client_of(reader_dsn, dsn, Someone(may_look=False))
     for path in (*PAGES, "/business/assets/view.js", "/business/messaging/2026-03/top_customers.csv"):
         answer = client.get(path)
@@ -528,7 +533,7 @@ def test_who_may_not_look_is_sent_to_the_log_in(reader_dsn: str, dsn: str) -> No
         "/nothing",
     ],
 )
-def test_what_is_not_there_is_a_page_that_says_so(client: TestClient, path: str) -> None:
+def test_an_unknown_address_gives_a_page_that_says_so(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     check_inert(Page(answer.text))
@@ -537,7 +542,7 @@ def test_what_is_not_there_is_a_page_that_says_so(client: TestClient, path: str)
 def test_pages_are_bounded(client: TestClient) -> None:
     assert client.get("/operations/loads.html?page=0").status_code == 422
     assert client.get("/operations/loads.html?page=100000").status_code == 422
-    assert "No file was loaded" in client.get("/operations/loads.html?page=9").text
+    assert "This page is empty: all" in client.get("/operations/loads.html?page=9").text
 
 
 def test_an_empty_project_says_what_to_run(stack: Stack, warehouse_dsn: str) -> None:
@@ -554,12 +559,12 @@ def test_an_empty_project_says_what_to_run(stack: Stack, warehouse_dsn: str) -> 
     assert client.get("/operations/quarantine.html").status_code == 200
 
 
-def test_a_warehouse_that_does_not_answer_is_said_without_its_password(dsn: str) -> None:
+def test_an_unreachable_warehouse_is_reported_without_its_password(dsn: str) -> None:
     client = client_of("postgresql://waybill_reader:hunter2@127.0.0.1:1/warehouse", dsn)
     for path in ("/business/index.html", "/operations/index.html"):
         answer = client.get(path)
         assert answer.status_code == 503
-        assert "does not answer" in answer.text
+        assert "does not respond" in answer.text
         assert "hunter2" not in answer.text
 
 
@@ -598,11 +603,11 @@ def test_another_site_cannot_replay(
     assert client.post(REPLAY, json=selection(rejected), headers=headers).status_code == status
 
 
-def test_only_who_may_run_the_dag_replays(reader_dsn: str, dsn: str, rejected: tuple[int, int]) -> None:
+def test_only_users_who_may_run_the_dag_replay(reader_dsn: str, dsn: str, rejected: tuple[int, int]) -> None:
     viewer = client_of(reader_dsn, dsn, Someone(may_run=False))
     assert viewer.post(REPLAY, json=selection(rejected)).status_code == 403
     page = Page(viewer.get("/operations/quarantine.html?dataset=messaging.traffic").text)
-    assert "right to start runs" in page.text
+    assert "permission to run the DAG" in page.text
     assert not [a for tag, a in page.tags if tag == "input" and a.get("type") == "checkbox"]
 
 
@@ -613,7 +618,7 @@ def test_a_replay_needs_rows_of_the_dags_own_datasets(client: TestClient, reject
     assert client.post(REPLAY, json=selection(*[rejected] * 201)).status_code == 422
 
 
-def test_selected_rows_are_replayed_and_the_result_is_told(
+def test_selected_rows_are_replayed_and_the_result_is_returned(
     client: TestClient, dsn: str, rejected: tuple[int, int]
 ) -> None:
     still = client.post(REPLAY, json=selection(rejected)).json()
@@ -681,11 +686,11 @@ def test_a_report_that_cannot_be_read_does_not_hide_the_others(stack: Stack, war
         connection.execute("alter table messaging_report.top_customers drop column customer_name")
     reader = stack.database_url("waybill_reader", warehouse_dsn.rpartition("/")[2])
     page = Page(client_of(reader, warehouse_dsn).get("/business/messaging/2026-03.html").text)
-    assert "it waits to be built again" in page.text
+    assert "Build the report again." in page.text
     assert len([a for tag, a in page.tags if a.get("class") == "fill"]) == 12
 
 
-def test_what_changed_between_two_publications_is_told_by_row_and_file(
+def test_the_difference_of_two_publications_lists_rows_and_files(
     stack: Stack, dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
@@ -731,7 +736,7 @@ def test_what_changed_between_two_publications_is_told_by_row_and_file(
     settings.cache_clear()
 
 
-def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_rest_on(dsn: str) -> None:
+def test_changed_reports_differ_by_cadence_and_name_their_files(dsn: str) -> None:
     """A day, a week and a month may begin on the same day; other datasets' files change nothing."""
     report = "shop_report.revenue_trend"
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
@@ -752,14 +757,14 @@ def test_changed_reports_are_told_apart_by_cadence_and_name_the_files_that_they_
         for period in june:
             change_log.record(connection, report, [period.start], None, period.cadence)
         scope = Scope(("shop",))
-        assert history.rebuilds(connection, scope) == ([], False), "three periods were built, each once"
+        assert rebuilds(connection, scope) == ([], False), "three periods were built, each once"
         files += [load(f"sales-{n}", "shop.transactions") for n in range(2, 32)]
         fill_report(connection, catalog.contracts()[report], june[2])
         connection.execute(
             "update waybill.publication set file_ids = %s where report = %s", ([files[0], *files[2:]], report)
         )
         change_log.record(connection, report, [june[2].start], None, "month")
-        ((found,), _) = history.rebuilds(connection, scope)
+        ((found,), _) = rebuilds(connection, scope)
         assert found["period"].key == "2026-06"
         assert found["files_count"] == 30
         assert found["files"] == [f"sales-{n}" for n in range(12, 32)]
@@ -797,16 +802,16 @@ def test_a_replay_in_between_is_named_as_a_cause(
         name = next(name for name in sorted(after) if after[name] != before[name])
         words = " ".join(Page(client.get(path.format(name)).text).text.split())
         for one, rows in admitted:
-            told = f"replay {rows} row{'' if rows == 1 else 's'} of file {one.file_id} ({one.object_key}): "
-            assert (f"{told}admitted by replay by lena" in words) == (rows > 0)
+            listed = f"replay {rows} row{'' if rows == 1 else 's'} of file {one.file_id} ({one.object_key}): "
+            assert (f"{listed}admitted by replay by lena" in words) == (rows > 0)
         build_month(connection, "2026-03", Run("again", "abc123"))
         connection.execute("update waybill.quarantine set resolved_at = '2026-01-01' where resolved_at is not null")
         words = " ".join(Page(client.get(path.format(name)).text).text.split())
-        assert "replay" not in words.partition("Rows")[0].replace("nothing was replayed", "")
+        assert "replay" not in words.partition("Rows")[0].replace("no rows were replayed", "")
     settings.cache_clear()
 
 
-def test_the_site_is_whole_relative_and_written_once(
+def test_the_site_is_complete_relative_and_written_once(
     dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_DASHBOARD_BUCKET", bucket)
@@ -843,5 +848,5 @@ def test_the_site_is_whole_relative_and_written_once(
 
 def test_the_site_needs_something_to_show(warehouse_dsn: str) -> None:
     migrate(warehouse_dsn)
-    with connect(warehouse_dsn) as connection, pytest.raises(Exception, match="No report was published yet"):
+    with connect(warehouse_dsn) as connection, pytest.raises(Exception, match="No report has been published yet"):
         list(site(connection, None))

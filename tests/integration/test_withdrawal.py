@@ -25,7 +25,7 @@ from waybill.intake.receive import ObjectChanged, receive
 from waybill.ops.books import incomplete
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.views.operations import overview as operations
+from waybill.views.operations.missing import missing
 from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
@@ -95,20 +95,20 @@ def test_a_file_that_the_sender_deletes_is_told_withdrawn_and_loaded_anew_when_i
     books = command("books", str(today), str(today), "--domain", "orders", exit_code=1)
     assert told in books, "books ask the bucket"
     assert f"waybill withdraw {file_id}" in books
-    assert operations.missing(warehouse, Scope(("orders",))) == [], "the warehouse does not know yet"
+    assert missing(warehouse, Scope(("orders",))) == [], "the warehouse does not know yet"
     with caplog.at_level(logging.WARNING):
         assert ingest(warehouse, s3) == []
         assert ingest(warehouse, s3) == []
     assert len([record for record in caplog.records if told in record.getMessage()]) == 1, "the log says it once"
-    (missing,) = operations.missing(warehouse, Scope(("orders",)))
-    assert told in str(missing)
+    (gap,) = missing(warehouse, Scope(("orders",)))
+    assert told in str(gap)
 
     printed = command("withdraw", "withdrawn.csv", "--domain", "orders")
     assert f"Withdrew s3://{raw_bucket}/{KEY} with 1 row." in printed
     assert "Rows changed. The next run of orders_reports rebuilds" in printed
     assert warehouse.execute("select order_id from orders.lines").fetchall() == [("2",)]
     assert states(warehouse) == [("withdrawn", None)]
-    assert operations.missing(warehouse, Scope(("orders",))) != [], "reports are out of date"
+    assert missing(warehouse, Scope(("orders",))) != [], "reports are out of date"
     assert refresh(warehouse, "orders", "orders_report", RUN)
     assert incomplete(warehouse, s3, "orders", [today]) == []
     assert "no loaded file" in command("withdraw", str(file_id), exit_code=1)

@@ -1,4 +1,4 @@
-"""The views in a test: an application without Airflow, and rows for any report."""
+"""The views without Airflow, and rows for any report."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract
 from waybill.period import Period
-from waybill.views.app import Access, make_app
+from waybill.views.access import Access
+from waybill.views.app import make_app
 from waybill.warehouse.connection import connect, set_read_only
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import columns_sql, relation
 
 EVIL_VALUE = "<img src=x onerror=\"document.title='hacked'\">"
-"""What a sender may write into a field; a browser that took it for HTML would change the title of the page."""
+"""Text of a hostile file. A browser that takes it for HTML changes the title of the page."""
 
 
 @dataclass
 class Someone:
-    """A user of the views: whether he may look, and run DAGs."""
+    """A user of the views, with or without permission to see them and to run DAGs."""
 
     name: str = "somebody"
     may_look: bool = True
@@ -40,7 +41,7 @@ class Someone:
 
 
 def access_of(reader_dsn: str, writer_dsn: str, user: Someone, address: str = "") -> Access:
-    """What Airflow provides, for one user."""
+    """Return the access of a user, as Airflow provides it."""
 
     def identify(request: Request) -> None:
         request.state.waybill_user = user
@@ -75,13 +76,13 @@ def access_of(reader_dsn: str, writer_dsn: str, user: Someone, address: str = ""
 
 
 def client_of(reader_dsn: str, writer_dsn: str, user: Someone | None = None) -> TestClient:
-    """A client of the views that does not follow redirects."""
+    """Return a client of the views that does not follow redirects."""
     app = make_app(access_of(reader_dsn, writer_dsn, user or Someone()))
     return TestClient(app, follow_redirects=False, headers={"accept": "text/html"})
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its tags with attributes, and its text."""
+    """A parsed page: its tags with attributes, and its text."""
 
     def __init__(self, body: str) -> None:
         super().__init__()
@@ -97,7 +98,7 @@ class Page(HTMLParser):
 
     @property
     def links(self) -> list[str]:
-        """Every address that the page names."""
+        """Addresses in the page."""
         return [
             value
             for tag, attributes in self.tags
@@ -107,7 +108,7 @@ class Page(HTMLParser):
 
 
 def check_inert(page: Page) -> None:
-    """Nothing but the page's own script may run, wherever hostile text came from."""
+    """Assert that a page can run no script but its own."""
     scripts = [attributes for tag, attributes in page.tags if tag == "script"]
     assert [str(script["src"]).partition("?")[0].rpartition("/")[2] for script in scripts] == ["view.js"]
     assert not [tag for tag, _ in page.tags if tag in ("img", "iframe", "object", "embed", "base")]
@@ -117,7 +118,7 @@ def check_inert(page: Page) -> None:
 
 
 def fill_report(connection: Connection, contract: Contract, period: Period, rows: int = 15) -> None:
-    """Rows of any values that the columns take, for one period of a report, with its publication."""
+    """Insert rows of valid values for a period of a report, and record it as published."""
     ensure(connection, contract)
     names = contract.names
     statement = sql.SQL("insert into {} ({}) values ({})").format(
@@ -136,7 +137,7 @@ def fill_report(connection: Connection, contract: Contract, period: Period, rows
 
 
 def value_of(contract: Contract, column: Column, period: Period, number: int) -> Any:
-    """A value for a column of the row with this number."""
+    """Return a valid value for a column of the row with this number."""
     if column.name in (contract.key[0], "cadence"):
         return period.start if column.name == contract.key[0] else period.cadence
     if column.enum:

@@ -1,4 +1,4 @@
-"""Lines over time: their labels have room, their values a column of their own."""
+"""Lines over time: labels do not overlap, and values have a column of their own."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_a_line_lies_in_its_box_and_is_labelled_from_end_to_end(series: dict[int
     assert line.gutter_px >= 7 * longest, "a digit is at most 7 pixels wide"
 
 
-def test_a_period_that_lacks_days_is_marked() -> None:
+def test_an_incomplete_period_is_marked() -> None:
     days = [(date(2026, month, 1), f"2026-{month:02d}", Decimal(month)) for month in (1, 2)]
     line = charts.line("", days, {date(2026, 2, 1): "3 of 28 days"})
     assert line is not None
-    assert [point.part for point in line.points] == ["", "3 of 28 days"]
+    assert [point.coverage for point in line.points] == ["", "3 of 28 days"]

@@ -1,10 +1,10 @@
-"""Reports whose newest content is not published, and why: only what was published may leave the warehouse."""
+"""Reports whose newest content is not published, and why. Only published content may leave the warehouse."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from psycopg import Connection
 
@@ -24,21 +24,24 @@ class Unpublished:
     contract: Contract
     period: Period
     is_held: bool
-    """Whether it cannot be published before somebody approves it, or a report beside it."""
+    """Whether it, or a report published together with it, needs an approval."""
     asks: bool
-    """Whether it is the one that somebody must approve."""
+    """Whether it is the report that needs the approval."""
+    built_at: datetime
     why: str
-    """Like `waits for approval, not published`."""
+    """Like `not published: waiting for approval`."""
+    next_step: str
+    """What to do, as a sentence; empty if nothing."""
 
     @property
     def key(self) -> Key:
-        """Its key among the publications."""
+        """Return its key among the publications."""
         return (self.contract.table, self.period.cadence, self.period.start)
 
 
 _UNPUBLISHED = """
 select
-  p.report, p.cadence, p.period, not coalesce(c.passed, true),
+  p.report, p.cadence, p.period, p.built_at, not coalesce(c.passed, true),
   (
     select split_part(r.message, ' refused to publish it', 1)
     from waybill.rejected_file as r
@@ -55,31 +58,37 @@ order by p.period desc, p.report, p.cadence
 
 
 def unpublished(connection: Connection, contracts: Iterable[Contract]) -> dict[Key, Unpublished]:
-    """The periods of these reports whose newest content is not published, newest first.
+    """Return the periods of these reports whose newest content is not published, newest first.
 
-    `contracts` are all reports of one domain: those whose periods end on the same day are published together.
+    `contracts` are all reports of one domain: reports whose periods end on the same day are published together.
     """
     by_table = {contract.table: contract for contract in contracts}
     rows = connection.execute(_UNPUBLISHED, {"check": CHECK, "reports": sorted(by_table)}).fetchall()
-    found = [(by_table[table], Period.of(cadence, start), failed, who) for table, cadence, start, failed, who in rows]
+    found = [(by_table[table], Period.of(cadence, start), *rest) for table, cadence, start, *rest in rows]
     asking: dict[str, set[tuple[str, str]]] = {}
-    for contract, period, failed, _ in found:
+    for contract, period, _, failed, _ in found:
         if failed and contract.max_warnings is not None:
             asking.setdefault(report_prefix(period), set()).add((contract.name, period.cadence))
-    return {
-        one.key: one
-        for contract, period, failed, who in found
-        if (one := _judged(contract, period, asking.get(report_prefix(period), set()), who if failed else None))
-    }
+    listed = [
+        _unpublished(contract, period, built_at, asking.get(report_prefix(period), set()), who if failed else None)
+        for contract, period, built_at, failed, who in found
+    ]
+    return {one.key: one for one in listed}
 
 
-def _judged(contract: Contract, period: Period, asking: set[tuple[str, str]], refused_by: str | None) -> Unpublished:
-    """`asking` are the reports, by name and cadence, that need an approval among those that end on the same day."""
+def _unpublished(
+    contract: Contract, period: Period, built_at: datetime, asking: set[tuple[str, str]], rejected_by: str | None
+) -> Unpublished:
+    """Return why a period is not published. `asking` has the reports for the same day that need an approval."""
     asks = (contract.name, period.cadence) in asking
-    if asks:
-        why = f"refused by {refused_by}, not published" if refused_by else "waits for approval, not published"
+    if asks and rejected_by:
+        why = f"not published: rejected by {rejected_by}"
+        next_step = "Correct the data, then run the period again."
+    elif asks:
+        why = "not published: waiting for approval"
+        next_step = "Approve or reject it in Airflow under Browse → Required Actions."
     elif asking:
-        why = f"not published: waits with {', '.join(sorted({name for name, _ in asking}))}"
+        why, next_step = f"not published: waiting with {', '.join(sorted({name for name, _ in asking}))}", ""
     else:
-        why = "not published yet"
-    return Unpublished(contract, period, bool(asking), asks, why)
+        why, next_step = "not published yet", ""
+    return Unpublished(contract, period, bool(asking), asks, built_at, why, next_step)

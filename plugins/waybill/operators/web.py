@@ -25,7 +25,8 @@ READER = "waybill_reader"
 @cache
 def application() -> FastAPI:
     """Return the application of the views."""
-    from waybill.views.app import Access, make_app
+    from waybill.views.access import Access
+    from waybill.views.app import make_app
 
     access = Access(
         view=requires_access_view(AccessView.WEBSITE),

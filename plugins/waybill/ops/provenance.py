@@ -37,7 +37,7 @@ class Waybill:
     files: list[dict[str, Any]]
     checks: list[dict[str, Any]]
     unpublished: str
-    """Why these numbers are not published, such as `waits for approval, not published`; empty if they are."""
+    """Why these numbers are not published, such as `not published: waiting for approval`; empty if they are."""
 
 
 BUILT_LAST = sql.SQL("waybill.publication")

@@ -1,4 +1,4 @@
-"""Which domains, datasets and reports the views show: what the contracts say."""
+"""The domains, datasets and reports that have contracts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ACRONYMS = {"rfm": "RFM", "kpis": "KPIs", "pct": "%", "eur": "€", "id": "ID"}
 
 
 def contracts() -> dict[str, Contract]:
-    """Every contract by `domain.name`; read again only when a file has changed."""
+    """Return every contract by `domain.name`. Files are read again only after a change."""
     files = sorted((settings().include_dir / "contracts").glob("*/*.yaml"))
     return _contracts(tuple((path, path.stat().st_mtime_ns) for path in files))
 
@@ -25,37 +25,37 @@ def _contracts(_files: tuple[tuple[Path, int], ...]) -> dict[str, Contract]:
 
 
 def of_schema(schema: str) -> dict[str, Contract]:
-    """The contracts of one schema, by name."""
+    """Return the contracts of a schema by name."""
     return {contract.name: contract for contract in contracts().values() if contract.domain == schema}
 
 
 def domains() -> list[str]:
-    """The domains that have datasets."""
+    """Return the domains that have datasets, in order."""
     schemas = {contract.domain for contract in contracts().values()}
     return [domain for domain in domain_names() if domain in schemas]
 
 
 def reports(domain: str) -> dict[str, Contract]:
-    """The reports of a domain, by name."""
+    """Return the contracts of a domain's reports by name."""
     return of_schema(report_schema(domain))
 
 
 def domain_of(dag_id: str) -> str | None:
-    """The domain whose datasets a DAG takes in; None for any other DAG."""
+    """Return the domain whose datasets a DAG loads; None for any other DAG."""
     return next((domain for domain in domains() if load_manifest(domain).dag == dag_id), None)
 
 
 def domain_of_report(table: str) -> str | None:
-    """The domain that a report belongs to; None for any other table."""
-    return next((one for one in domains() if table in {report.table for report in reports(one).values()}), None)
+    """Return the domain of a report; None for any other table."""
+    return next((name for name in domains() if any(report.table == table for report in reports(name).values())), None)
 
 
 def title(domain: str) -> str:
-    """Return the domain's name as headings show it."""
+    """Return the title of a domain, from its manifest."""
     return load_manifest(domain).title
 
 
-def in_words(name: str) -> str:
-    """A name such as `top_customers` as a heading."""
+def heading(name: str) -> str:
+    """Return a name such as `top_customers` as a heading: `Top customers`."""
     first, *others = (_ACRONYMS.get(word, word) for word in name.split("_"))
     return " ".join([first[:1].upper() + first[1:], *others])

@@ -1,11 +1,11 @@
-"""Requests that are refused or fail: a page with a way back for people, JSON for programs."""
+"""Answers to failed requests: a page with links for people, JSON for programs."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,120 +13,122 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waybill.errors import DataError
 from waybill.views import catalog, pages
-from waybill.views.business import report as report_page
+from waybill.views.access import access_of
+from waybill.views.business.report import NothingBuilt
+from waybill.views.responses import HEADERS
+from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS
 
 log = logging.getLogger(__name__)
 
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-    ),
-    "Cache-Control": "private, no-store",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-"""Of every answer."""
-_TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible", 422: "Not understood"}
+_TITLES = {403: "Permission denied", 404: "Not found", 405: "Method not allowed", 422: "Invalid request"}
 _VIEWS = ("business", "operations")
 _LISTS = {"difference.html": ("changes.html", "Changed reports")}
-"""By page that cannot do without its query: the page that leads to it, and its name."""
+"""Pages that do not work without a query: the page that links to them, and its name."""
 _SHOWN_CHARACTERS = 60
 
-
-class WithoutBlanks:
-    """Drops blank values from the query: a form sends its empty fields, too, and they are as good as absent."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request of this scope."""
-        if scope["type"] == "http" and scope["query_string"]:
-            given = parse_qsl(scope["query_string"].decode("latin-1"))
-            scope["query_string"] = urlencode([(name, value) for name, value in given if value.strip()]).encode()
-        await self._app(scope, receive, send)
+_Problem = tuple[str, str, int]
+"""(title, text, HTTP status)"""
 
 
-def answer_refusals(app: FastAPI, address: str) -> None:
-    """Add the handlers. `address` is that of the web server around the views, or empty if nobody configured it."""
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 401 and _is_for_people(request):
-            return RedirectResponse(_log_in(request, address), 303)
-        title = _TITLES.get(error.status_code, "Not possible")
-        return _answer(request, title, str(error.detail), error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def not_understood(request: Request, error: RequestValidationError) -> Response:
-        return _answer(request, "Not understood", _in_words(error.errors()), 422)
-
-    @app.exception_handler(report_page.NothingBuilt)
-    async def nothing(request: Request, error: report_page.NothingBuilt) -> Response:
-        text = f"{error} Locally, `make demo` fills everything; else start a run of the domain's DAG."
-        return _answer(request, "Nothing to show yet", text, 404)
-
-    @app.exception_handler(DataError)
-    async def wrong(request: Request, error: DataError) -> Response:
-        return _answer(request, "Not possible", str(error), 400)
-
-    @app.exception_handler(psycopg.Error)
-    async def no_warehouse(request: Request, error: psycopg.Error) -> Response:
-        log.warning("the warehouse could not be asked for %s: %s", request.url.path, error)
-        return _answer(request, *_of_warehouse(error))
-
-    @app.exception_handler(BotoCoreError)
-    @app.exception_handler(ClientError)
-    async def no_bucket(request: Request, error: BotoCoreError | ClientError) -> Response:
-        log.warning("S3 could not be asked for %s: %s", request.url.path, error)
-        text = "The bucket of reports does not answer. Look at the log of the web server."
-        return _answer(request, "No connection", text, 503)
-
-    @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> Response:  # the server logs it with its traceback
-        text = f"The page failed ({type(error).__name__}). The log of the web server has the details."
-        return _answer(request, "Failed", text, 500)
+def add_error_pages(app: FastAPI) -> None:
+    """Answer each error of a route with `error_page`."""
+    for kind in (
+        HTTPException,
+        RequestValidationError,
+        DataError,
+        psycopg.Error,
+        BotoCoreError,
+        ClientError,
+        Exception,
+    ):
+        app.add_exception_handler(kind, error_page)
 
 
-def _of_warehouse(error: psycopg.Error) -> tuple[str, str, int]:
-    """(title, text, status) of a question that the warehouse did not answer."""
-    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-        text = "The warehouse lacks a table. Locally, run `make demo`; else `waybill migrate`, and start a run."
-        return "Nothing to show yet", text, 404
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        text = "The warehouse took longer than five seconds. Try again, or choose fewer rows with a filter."
-        return "Too slow", text, 503
-    if isinstance(error, psycopg.DataError):
-        return "Not understood", "A value of the request is none that the warehouse can hold.", 422
-    text = "The warehouse does not answer. Look at the Airflow connection waybill_reader and the log of the web server."
-    return "No connection", text, 503
+async def error_page(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that failed. Users who are not logged in are sent to the log-in page."""
+    is_for_people = "text/html" in request.headers.get("accept", "") and request.method in ("GET", "HEAD")
+    status_code = error.status_code if isinstance(error, HTTPException) else None
+    if status_code == 401 and is_for_people:
+        return RedirectResponse(_log_in(request), 303)
+    title, text, status = _problem(request, error)
+    headers = HEADERS | dict((error.headers if isinstance(error, HTTPException) else None) or {})
+    if not is_for_people:
+        return JSONResponse({"detail": text}, status, headers)
+    return HTMLResponse(pages.message(_root(request), title, text, _links(request)), status, headers)
 
 
-def _answer(request: Request, title: str, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    sent = HEADERS | dict(headers or {})
-    if not _is_for_people(request):
-        return JSONResponse({"detail": text}, status, sent)
-    root, ways = _root(request), list[tuple[str, str]]()
+def _problem(request: Request, error: Exception) -> _Problem:
+    match error:
+        case HTTPException():
+            problem = _TITLES.get(error.status_code, "Request failed"), str(error.detail), error.status_code
+        case RequestValidationError():
+            problem = "Invalid request", _invalid_values(error.errors()), 422
+        case NothingBuilt():
+            text = f"{error} To load sample data locally, run `make demo`. Otherwise, run the DAG of the domain."
+            problem = "Nothing to show yet", text, 404
+        case DataError():
+            problem = "Request failed", str(error), 400
+        case psycopg.Error():
+            log.warning("the query for %s failed: %s", request.url.path, error)
+            problem = _warehouse_problem(error)
+        case BotoCoreError() | ClientError():
+            log.warning("the request to S3 for %s failed: %s", request.url.path, error)
+            text = "The reports bucket does not respond. Check the log of the web server."
+            problem = "Service unavailable", text, 503
+        case _:  # the server logs its traceback
+            text = f"The page failed with {type(error).__name__}. Check the log of the web server."
+            problem = "Internal error", text, 500
+    return problem
+
+
+def _warehouse_problem(error: psycopg.Error) -> _Problem:
+    match error:
+        case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
+            text = (
+                "The warehouse has no tables of Waybill yet. To load sample data locally, run `make demo`. "
+                "Otherwise, run `waybill migrate`, then a DAG."
+            )
+            return "Nothing to show yet", text, 404
+        case psycopg.errors.QueryCanceled():
+            text = f"The query took longer than {STATEMENT_TIMEOUT_SECONDS} seconds. Set a filter, or try again later."
+            return "Query timed out", text, 503
+        case psycopg.DataError():
+            return "Invalid request", "The request has a value that the warehouse cannot store.", 422
+    text = (
+        "The warehouse does not respond. Check the Airflow connection `waybill_reader` and the log of the web server."
+    )
+    return "Service unavailable", text, 503
+
+
+def _invalid_values(errors: Sequence[Any]) -> str:
+    """Return which values are invalid and why, like `File ID is 'abc': input should be a valid integer`."""
+    sentences = []
+    for error in errors:
+        place = [str(one) for one in error["loc"] if one not in ("query", "path", "body")]
+        name = catalog.heading(" ".join(place).replace(".", " ")) or "The body"
+        given = error.get("input")
+        value = f" is {given[:_SHOWN_CHARACTERS]!r}" if isinstance(given, str) and "body" not in error["loc"] else ""
+        sentences.append(f"{name}{value}: {error['msg'][:1].lower()}{error['msg'][1:]}.")
+    return " ".join(dict.fromkeys(sentences))
+
+
+def _links(request: Request) -> list[tuple[str, str]]:
+    """Return (address, label) of the pages to go on with."""
+    links = []
     if request.url.query and request.url.path.endswith(".html"):
         page = request.url.path.rpartition("/")[2]
         page, label = _LISTS.get(page, (page, "This page without filters"))
-        ways.append((f"{page}{_query(request, 'domain')}", label))
-    ways.append((f"{root}index.html{_query(request)}", "The beginning of this view"))
-    return HTMLResponse(pages.message(root, title, text, ways), status, sent)
-
-
-def _is_for_people(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "") and request.method in ("GET", "HEAD")
+        links.append((f"{page}{_query(request, 'domain')}", label))
+    return [*links, (f"{_root(request)}index.html{_query(request)}", "Start page of this view")]
 
 
 def _query(request: Request, *names: str) -> str:
-    """The part of the request's query that says which tab of Airflow it is in, and these; none that is unknown."""
+    """Return the query that keeps the tab of Airflow, and these parameters, without unknown values."""
     query = request.query_params
-    kept = {}
+    kept: Mapping[str, str] = {}
     if "dag_id" in query and catalog.domain_of(query["dag_id"]):
         kept = {name: query[name] for name in ("dag_id", "run_id") if name in query}
     elif "domain" in names and query.get("domain") in catalog.domains():
@@ -135,40 +137,27 @@ def _query(request: Request, *names: str) -> str:
 
 
 def _path(request: Request) -> str:
-    """The request's path below the mount, from `/` on."""
+    """Return the path of a request below the mount point, with the leading slash."""
     path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return path
 
 
-def _view(request: Request) -> str:
-    first = _path(request).lstrip("/").partition("/")[0]
-    return first if first in _VIEWS else ""
-
-
 def _root(request: Request) -> str:
-    """From the page of a request back to the folder of its view; to that of business from anywhere else."""
-    slashes: int = _path(request).count("/") - request.scope.get("raw_path", b"").lower().count(b"%2f")
-    if _view(request):
+    """Return the relative path to the folder of the request's view, or of the business view from anywhere else."""
+    path = _path(request)
+    slashes: int = path.count("/") - request.scope.get("raw_path", b"").lower().count(b"%2f")
+    if path.lstrip("/").partition("/")[0] in _VIEWS:
         return "../" * max(slashes - 2, 0)
     return f"{'../' * max(slashes - 1, 0)}business/"
 
 
-def _log_in(request: Request, address: str) -> str:
-    """Where to log in, and come back. The Host header is a client's: nothing is built from it."""
-    mount: str = request.scope.get("root_path", "").removeprefix(urlsplit(address).path.rstrip("/"))
+def _log_in(request: Request) -> str:
+    """Return the address of the log-in page, which leads back to the request's page.
+
+    It uses the configured base URL. Clients choose the Host header, so it is ignored.
+    """
+    base_url = access_of(request).address.rstrip("/")
+    mount: str = request.scope.get("root_path", "").removeprefix(urlsplit(base_url).path.rstrip("/"))
     query = f"?{request.url.query}" if request.url.query else ""
-    back = f"{address.rstrip('/')}{mount}{quote(_path(request))}{query}"
-    base = f"{address.rstrip('/')}{mount.removesuffix('/waybill')}"
-    return f"{base}/api/v2/auth/login?next={quote(back, safe='')}"
-
-
-def _in_words(errors: Sequence[Any]) -> str:
-    """What is wrong with the request's values: like `File id is 'abc': input should be a valid integer.`."""
-    said = []
-    for error in errors:
-        place = [str(one) for one in error["loc"] if one not in ("query", "path", "body")]
-        name = catalog.in_words(" ".join(place).replace(".", " ")) or "The body"
-        given = error.get("input")
-        value = f" is {given[:_SHOWN_CHARACTERS]!r}" if isinstance(given, str) and "body" not in error["loc"] else ""
-        said.append(f"{name}{value}: {error['msg'][:1].lower()}{error['msg'][1:]}.")
-    return " ".join(dict.fromkeys(said))
+    back = f"{base_url}{mount}{quote(_path(request))}{query}"
+    return f"{base_url}{mount.removesuffix('/waybill')}/api/v2/auth/login?next={quote(back, safe='')}"

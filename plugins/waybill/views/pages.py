@@ -1,4 +1,4 @@
-"""Pages from templates. Every value is escaped; what a file's sender wrote is text and nothing else."""
+"""Render pages from templates. Every value is escaped, so text from files cannot act as HTML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
 from waybill.views.operations.difference import Difference
-from waybill.views.operations.rejected_rows import Rejected
+from waybill.views.operations.overview import Overview
+from waybill.views.operations.rejected_rows import RejectedRow
 from waybill.views.operations.scope import Scope, Total
 
 FOLDER = Path(__file__).parent
@@ -39,7 +40,7 @@ def _templates() -> jinja2.Environment:
     environment.filters |= {
         "number": text,
         "title_of": catalog.title,
-        "words": catalog.in_words,
+        "heading": catalog.heading,
         "moment": _moment,
         "of": of_all,
         "counted": count,
@@ -49,7 +50,7 @@ def _templates() -> jinja2.Environment:
 
 
 def _assets_version() -> str:
-    """Changes with the style or the script: a browser may keep them otherwise."""
+    """Return a hash of the assets. Links to them carry it, so browsers never use an old copy."""
     content = b"".join(path.read_bytes() for path in sorted(ASSETS.iterdir()))
     return hashlib.sha256(content).hexdigest()[:12]
 
@@ -59,7 +60,7 @@ def _moment(value: datetime | None) -> str:
 
 
 def _query(**values: object) -> str:
-    """A query string of the values that are given."""
+    """Return a query string of the values that are not empty."""
     given = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(given)}" if given else ""
 
@@ -68,28 +69,31 @@ def _render(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(**values)
 
 
-def message(root: str, title: str, message_text: str, ways: Sequence[tuple[str, str]]) -> str:
-    """A page that says what is wrong and what to do, with links (address, label) to where one can go on."""
-    return _render("message.html", root=root, title=title, text=message_text, ways=ways)
+def message(root: str, title: str, message_text: str, links: Sequence[tuple[str, str]]) -> str:
+    """Return a page with a message and links (address, label). Text between backquotes is set as code."""
+    return _render("message.html", root=root, title=title, text=message_text, links=links)
 
 
 def business(page: Page, *, root: str, domains: Sequence[str] | None = None) -> str:
-    """The page of a domain and period; `root` leads from it to the folder of the view, and it links to `domains`."""
+    """Return the page of a domain and period.
+
+    `root` is the relative path from the page to the folder of the view. The page links to `domains`, by default to all.
+    """
     return _render("business.html", page=page, root=root, domains=catalog.domains() if domains is None else domains)
 
 
 def report(found: Provenance) -> str:
-    """The page of a report: its waybill and its rows."""
+    """Return the page of a report: its waybill and its rows."""
     return _render("report.html", found=found, root="../../")
 
 
 def as_json(found: Provenance) -> str:
-    """The waybill of a report as JSON."""
+    """Return the waybill of a report as JSON."""
     return json.dumps(as_data(found), default=str, indent=2)
 
 
 def _around(scope: Scope, dag_id: str | None) -> dict[str, Any]:
-    """What every page of data operations needs."""
+    """Return the values that every page of data operations needs."""
     domain = scope.domains[0] if len(scope.domains) == 1 and dag_id is None else None
     return {
         "root": "",
@@ -99,9 +103,9 @@ def _around(scope: Scope, dag_id: str | None) -> dict[str, Any]:
     }
 
 
-def operations(scope: Scope, dag_id: str | None, **sections: Any) -> str:
-    """The overview of data operations."""
-    return _render("operations.html", section="overview", **_around(scope, dag_id), **sections)
+def operations(scope: Scope, dag_id: str | None, overview: Overview) -> str:
+    """Return the overview of data operations."""
+    return _render("operations.html", section="overview", **_around(scope, dag_id), overview=overview)
 
 
 def loads(
@@ -112,7 +116,7 @@ def loads(
     page: int,
     total: Total,
 ) -> str:
-    """The history of loads, a page of it."""
+    """Return a page of the history of loads."""
     return _render(
         "loads.html",
         section="loads",
@@ -125,12 +129,12 @@ def loads(
 
 
 def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> str:
-    """Which reports got another content, and when."""
+    """Return the page of reports whose content changed."""
     return _render("changes.html", section="changes", **_around(scope, dag_id), builds=builds, has_more=has_more)
 
 
 def difference(scope: Scope, dag_id: str | None, contract: Contract, period: str, found: Difference | None) -> str:
-    """How the published rows of a report's period differ from those published before."""
+    """Return the page that compares the last two published versions of a report's period."""
     return _render(
         "difference.html", section="changes", **_around(scope, dag_id), contract=contract, period=period, found=found
     )
@@ -141,14 +145,14 @@ def quarantine(
     dag_id: str | None,
     *,
     contract: Contract,
-    rows: Sequence[Rejected],
+    rows: Sequence[RejectedRow],
     reasons: Sequence[tuple[str, int]],
     filters: Mapping[str, Any],
     page: int,
     total: Total,
     replay_dag: str | None,
 ) -> str:
-    """Rejected rows of a dataset, a page of them; with `replay_dag` they can be tried again."""
+    """Return a page of rejected rows. With `replay_dag`, the user can replay them."""
     return _render(
         "quarantine.html",
         section="quarantine",

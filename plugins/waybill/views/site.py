@@ -1,6 +1,6 @@
-"""The business view as a static site: the same pages, with the data as files beside them.
+"""The business view as a static site: the same pages, with their data as files.
 
-All addresses are relative, so it opens under any folder of any web server. Data operations are never part of it.
+All addresses are relative, so the site works in any folder of any web server. It never includes data operations.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from waybill.period import Cadence, Period
 from waybill.settings import SettingsError, settings
 from waybill.views import catalog, pages
 from waybill.views.business import page as business
-from waybill.views.business import report as report_page
+from waybill.views.business import report as reports
 from waybill.views.business.source import Source, notice, published
 from waybill.warehouse.connection import set_read_only
 
 log = logging.getLogger(__name__)
 
 NEWEST: Final[Mapping[Cadence, int]] = {"day": 35, "week": 13, "month": 24}
-"""How many periods of each cadence the site has."""
+"""How many of the newest periods of each cadence the site has."""
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
@@ -33,17 +33,17 @@ _TYPES = {
     "json": "application/json",
     "svg": "image/svg+xml",
 }
-# Pages and data are asked for anew each time and answered by "not modified"; their links to assets carry a version.
-_ALWAYS_ASK = "no-cache"
+# Browsers revalidate pages and data each time. Links to assets carry a version, so browsers may keep these for a day.
+_REVALIDATE = "no-cache"
 _KEEP = "public, max-age=86400"
 
 
 def publish_dashboard(connection: Connection, s3: Any) -> list[str]:
-    """Write the business view to the dashboard bucket; returns the keys that were new or had other content.
+    """Write the business view to the dashboard bucket. Returns the keys of new and changed objects.
 
-    All of it shows one state of the warehouse, and only what is published. What a page links to is written before the
-    page, and the first page last. Raises `NothingBuilt` without any published report, `SettingsError` in production
-    without a bucket that was chosen.
+    The site shows one state of the warehouse, and only published content. The targets of a page's links are written
+    before the page, and the start page last. Raises `NothingBuilt` without a published report, and `SettingsError` in
+    production without a configured bucket.
     """
     chosen = settings()
     if chosen.profile == "prod" and "dashboard_bucket" not in chosen.model_fields_set:
@@ -57,29 +57,31 @@ def publish_dashboard(connection: Connection, s3: Any) -> list[str]:
         if body is None:
             remove(s3, chosen.dashboard_bucket, key)
             continue
-        cache = _KEEP if name.startswith("assets/") else _ALWAYS_ASK
+        cache = _KEEP if name.startswith("assets/") else _REVALIDATE
         if put(s3, chosen.dashboard_bucket, key, io.BytesIO(body), _TYPES[kind], cache):
             written.append(key)
-    log.info("%d files of s3://%s/%s are new", len(written), chosen.dashboard_bucket, chosen.dashboard_prefix)
+    log.info(
+        "wrote %d new or changed files to s3://%s/%s", len(written), chosen.dashboard_bucket, chosen.dashboard_prefix
+    )
     return written
 
 
 def site(connection: Connection, s3: Any) -> Iterator[tuple[str, bytes | None]]:
-    """Every file of the site, (name, content), in the order in which they are to be written.
+    """Yield (name, content) of every file of the site, in the order in which to write them.
 
-    Without content, a file of this name must not be there. Raises `NothingBuilt` if no report was ever published.
+    A file without content must be removed. Raises `NothingBuilt` without a published report.
     """
     for path in sorted(pages.ASSETS.iterdir()):
         yield f"assets/{path.name}", path.read_bytes()
     sources = {domain: published(connection, s3, domain, NEWEST) for domain in catalog.domains()}
     shown = {domain: periods for domain in sources if (periods := _periods(connection, domain, sources[domain]))}
     if not shown:
-        raise report_page.NothingBuilt("No report was published yet.")
+        raise reports.NothingBuilt("No report has been published yet.")
     domains = list(shown)
     for domain, periods in shown.items():
         found = [business.page(connection, domain, period, NEWEST, sources[domain]) for period in periods]
         linked = {(card.name, card.period) for page in found for card in page.cards}
-        linked |= {(number.report, page.period) for page in found for number in page.numbers if number.is_built}
+        linked |= {(kpi.report, page.period) for page in found for kpi in page.kpis if kpi.is_built}
         for name, period in sorted(linked, key=lambda one: (one[0], one[1])):
             yield from _report(connection, domain, name, period, sources[domain])
         for page in found:
@@ -93,17 +95,17 @@ def site(connection: Connection, s3: Any) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _periods(connection: Connection, domain: str, source: Source) -> list[Period]:
-    """The periods of the site, the one to open with first."""
-    found = business.built_periods(connection, domain, NEWEST, source.heads)
+    """Return the periods of a domain on the site, the one of its start page first."""
+    found = business.built_periods(connection, domain, NEWEST, source.publications)
     return [period for cadence in reversed(found) for period in found[cadence]]
 
 
 def _report(
     connection: Connection, domain: str, name: str, period: Period, source: Source
 ) -> Iterator[tuple[str, bytes]]:
-    found = report_page.provenance(connection, domain, name, period, source)
+    found = reports.provenance(connection, domain, name, period, source)
     stem = f"{domain}/{period}/{name}"
-    yield f"{stem}.csv", report_page.csv_of(connection, domain, name, period, source)
+    yield f"{stem}.csv", reports.csv_of(connection, domain, name, period, source)
     yield f"{stem}.json", pages.as_json(found).encode()
     yield f"{stem}.html", pages.report(found).encode()
 
@@ -111,7 +113,7 @@ def _report(
 def _withheld(
     domain: str, source: Source, periods: Collection[Period], linked: Collection[tuple[str, Period]]
 ) -> Iterator[tuple[str, bytes | None]]:
-    """What stands where nothing is published: a page that says why, and no data, whatever was there before."""
+    """Yield a page that says why, and no data, in place of each report and period that is not published."""
     held = [one for one in source.unpublished.values() if one.is_held]
     for one in held:
         if (one.contract.name, one.period) in linked:
@@ -119,13 +121,13 @@ def _withheld(
         stem = f"{domain}/{one.period}/{one.contract.name}"
         yield f"{stem}.csv", None
         yield f"{stem}.json", None
-        title = f"{catalog.in_words(one.contract.name)} {one.period}"
-        yield f"{stem}.html", _message("../../", title, f"{one.why[:1].upper()}{one.why[1:]}.")
+        title = f"{catalog.heading(one.contract.name)} {one.period}"
+        yield f"{stem}.html", _message("../../", title, notice([one], source))
     for period in sorted({one.period for one in held} - {*periods}):
         text = notice([one for one in held if one.period == period], source)
         title = f"{catalog.title(domain)} {period}"
-        yield f"{domain}/{period}.html", _message("../", title, f"{text}.")
+        yield f"{domain}/{period}.html", _message("../", title, text)
 
 
 def _message(root: str, title: str, text: str) -> bytes:
-    return pages.message(root, title, text, [(f"{root}index.html", "What is published")]).encode()
+    return pages.message(root, title, text, [(f"{root}index.html", "Published reports")]).encode()

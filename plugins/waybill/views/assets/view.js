@@ -1,9 +1,9 @@
-// What HTML alone cannot do: Airflow's colours, lists that lead somewhere, zoom, and the replay of rows.
+// Follow Airflow's colours, open the page that a list selects, zoom lines, and replay rows.
 "use strict";
 
 const root = document.documentElement;
 
-/** Take light or dark from Airflow's page around this one; without it the system's choice holds. */
+/** Follow the colours of Airflow's page around this one. Without it, the system's setting applies. */
 function followTheme() {
   let outer;
   try {
@@ -17,7 +17,7 @@ function followTheme() {
   new MutationObserver(apply).observe(outer, { attributes: true, attributeFilter: ["class"] });
 }
 
-/** A list of pages leads to the chosen one; a filter is applied when it is changed. */
+/** Open the page that a list selects, and apply a filter when it changes. */
 function followLists() {
   for (const list of document.querySelectorAll("select[data-go]")) {
     list.addEventListener("change", () => { location.href = list.value; });
@@ -27,11 +27,11 @@ function followLists() {
   }
 }
 
-/** How far the labels below a line lie apart, in pixels; the last one ends at its point, the others are centred. */
+/** The least distance of labels below a line, in pixels. The last label ends at its point, the others are centred. */
 const BETWEEN = 84;
 const BEFORE_LAST = 110;
 
-/** Label the first and the last of the points that are shown, and as many between them as there is room for. */
+/** Label the first and the last visible point, and as many points between them as fit. */
 function label(marks, points, width) {
   const last = points[points.length - 1];
   const chosen = [points[0]];
@@ -52,7 +52,7 @@ function label(marks, points, width) {
   }));
 }
 
-/** Zoom a line: from and to are percent of its whole width. */
+/** Let a line zoom. `from` and `to` are percent of its whole width. */
 function zoomable(chart) {
   const plot = chart.querySelector(".plot");
   const curve = chart.querySelector(".curve");
@@ -73,8 +73,8 @@ function zoomable(chart) {
     }
     const room = plot.getBoundingClientRect().width;
     if (inside.length && room) label(chart.querySelector(".marks"), inside, room);
-    const said = inside.length ? `${inside[0].label} to ${inside[inside.length - 1].label}` : "";
-    chart.querySelector(".shown").textContent = width < 100 ? said : "";
+    const range = inside.length ? `${inside[0].label} to ${inside[inside.length - 1].label}` : "";
+    chart.querySelector(".shown").textContent = width < 100 ? range : "";
   };
   new ResizeObserver(show).observe(plot);
   if (points.length < 5) return;
@@ -96,15 +96,16 @@ function zoomable(chart) {
   }
 }
 
-/** What a replay did, in words. */
-function inWords(result) {
-  const parts = Object.entries(result.counts).filter(([name, rows]) => name !== "rows_in" && rows > 0);
-  const said = parts.map(([name, rows]) => `${rows} ${name}`).join(", ") || "nothing was open";
-  const since = result.admitted_from ? ` Reports from ${result.admitted_from} on rest on them: run those periods again.` : "";
-  return `${result.counts.rows_in} tried: ${said}.${since}`;
+/** Return the result of a replay as text. */
+function summaryOf(result) {
+  const { rows_in: replayed, ...outcomes } = result.counts;
+  if (!replayed) return "Nothing to replay: the selected rows are no longer open.";
+  const counts = Object.entries(outcomes).filter(([, rows]) => rows > 0).map(([name, rows]) => `${rows} ${name}`);
+  const nextStep = result.admitted_from ? ` Run the periods from ${result.admitted_from} on again to update their reports.` : "";
+  return `Replayed ${replayed} row${replayed === 1 ? "" : "s"}: ${counts.join(", ")}.${nextStep}`;
 }
 
-/** Send the selected rows to be tried again, and say what became of them. */
+/** Replay the selected rows, and show the result. */
 function replayable(form) {
   const rows = [...form.querySelectorAll("input[name=row]")];
   const button = form.querySelector("button");
@@ -125,7 +126,7 @@ function replayable(form) {
     event.preventDefault();
     const chosen = selected();
     button.disabled = true;
-    output.textContent = "Trying them again …";
+    output.textContent = "Replaying …";
     try {
       const answer = await fetch(form.dataset.replay, {
         method: "POST",
@@ -133,11 +134,11 @@ function replayable(form) {
         body: JSON.stringify({ dataset: form.dataset.dataset, rows: chosen.map((row) => row.value.split("/").map(Number)) }),
       });
       const result = await answer.json().catch(() => ({}));
-      if (!answer.ok) throw new Error(typeof result.detail === "string" ? result.detail : `The server answers ${answer.status}.`);
-      output.textContent = inWords(result);
-      chosen.forEach((row) => { row.checked = false; row.disabled = true; row.closest("tr").classList.add("tried"); });
+      if (!answer.ok) throw new Error(typeof result.detail === "string" ? result.detail : `The server responded with status ${answer.status}.`);
+      output.textContent = summaryOf(result);
+      chosen.forEach((row) => { row.checked = false; row.disabled = true; row.closest("tr").classList.add("replayed"); });
     } catch (error) {
-      output.textContent = `Not replayed: ${error.message}`;
+      output.textContent = `Replay failed: ${error.message}`;
     }
     count();
   });

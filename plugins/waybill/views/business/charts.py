@@ -1,4 +1,4 @@
-"""Charts as numbers for a template: bars, and lines over time. The template draws them as SVG that fits any width."""
+"""Charts as numbers: bars, lines over time and heatmaps. A template draws them as SVG that fits any width."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ from waybill.formatting import text
 _NOT_MEASURES = ("_id", "_rank", "_number", "_score")
 _LEVELS = ("Low", "Mid", "High")
 _BETWEEN_PCT, _BEFORE_LAST_PCT = 27, 33
-"""How far labels lie apart at least. The last one ends at its point, the others are centred."""
+"""The least distance of labels. The last label ends at its point, the others are centred."""
 _CHARACTER_PX, _GAP_PX, _NARROWEST_PX = 7, 10, 38
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its label, its value as text, its length in percent of the longest."""
+    """A bar: its label, its value as text, and its length in percent of the longest bar."""
 
     label: str
     text: str
     length_pct: float
     level: str = ""
-    """Low, Mid or High, where the report says so."""
+    """Low, Mid or High; empty if the report has no such column."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a line: its place in percent from the left and from the top."""
+    """A point of a line: its distance in percent from the left and from the top."""
 
     label: str
     text: str
     x_pct: float
     y_pct: float
-    part: str = ""
-    """Like `27 of 30 days`; empty for a whole period."""
+    coverage: str = ""
+    """Like `27 of 30 days`; empty for a complete period."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line over time, with the values and the labels beside it."""
+    """A line over time, with the labels of both axes."""
 
     points: list[Point]
     levels: list[tuple[float, str]]
-    """(percent from the top, value) of the lines to read it by."""
+    """(percent from the top, value) of the grid lines."""
     marks: list[tuple[float, str]]
-    """(percent from the left, label)."""
+    """(percent from the left, label) of the horizontal axis."""
     zero_pct: float
 
     @property
     def gutter_px(self) -> int:
-        """How wide the column of values beside the plot is."""
+        """Width of the labels beside the plot."""
         return max(_NARROWEST_PX, _GAP_PX + _CHARACTER_PX * max(len(value) for _, value in self.levels))
 
     @property
     def path(self) -> str:
-        """The line in a box of 1000 by 100."""
+        """The line as an SVG path in a box of 1000 by 100."""
         return "M" + " L".join(f"{point.x_pct * 10:.2f},{point.y_pct:.2f}" for point in self.points)
 
 
 def measures(contract: Contract) -> list[Column]:
-    """The columns of a report that measure something."""
+    """Return the numeric columns of a report that are neither keys nor identifiers, ranks, numbers or scores."""
     return [
         column
         for column in contract.columns
@@ -77,32 +77,32 @@ def measures(contract: Contract) -> list[Column]:
 
 
 def label_columns(contract: Contract) -> list[str]:
-    """The columns that tell people which row it is: names rather than identifiers."""
+    """Return the columns that label a row: names rather than identifiers."""
     found = []
     for name in contract.key[1:]:
-        spoken = f"{name.removesuffix('_id')}_name"
-        found.append(spoken if name.endswith("_id") and spoken in contract.names else name)
+        label = f"{name.removesuffix('_id')}_name"
+        found.append(label if name.endswith("_id") and label in contract.names else name)
     if "step" in contract.names:
         found = ["step"]
     return [name for name in found if name != "cadence"]
 
 
 def label_of(contract: Contract, row: dict[str, Any]) -> str:
-    """What a row is called; its key where it has no name."""
+    """Return the label of a row: its names, or its key if a name is missing."""
     names = label_columns(contract)
     if any(row[name] is None for name in names):
         names = [name for name in contract.key[1:] if name != "cadence"]
-    called = {column.name: column.business_name for column in contract.columns}
-    # A second identifier stands beside the first: its name would only push it out of sight.
-    said = [
-        f"{called[name] or name} {row[name]}" if name.endswith("_id") and place == 0 else str(row[name])
+    business_names = {column.name: column.business_name for column in contract.columns}
+    # Only the first identifier has its name in front: a second name would push the value out of sight.
+    parts = [
+        f"{business_names[name] or name} {row[name]}" if name.endswith("_id") and place == 0 else str(row[name])
         for place, name in enumerate(names)
     ]
-    return " · ".join(said)
+    return " · ".join(parts)
 
 
 def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) -> list[Bar]:
-    """A bar for each row, as long as the measure is great. Rows without a value have none."""
+    """Return a bar for each row with a value, with a length in proportion to the measure."""
     longest = max((abs(row[measure.name]) for row in rows if row[measure.name] is not None), default=0)
     level = next(
         (name for name in contract.names if name.endswith("_category") and measure.name.startswith(name[:-9])), None
@@ -110,7 +110,7 @@ def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) ->
     return [
         Bar(
             label=label_of(contract, row),
-            text=with_unit(measure, row[measure.name]),
+            text=cell_with_unit(measure, row[measure.name]),
             length_pct=round(float(abs(row[measure.name]) / longest) * 100, 2) if longest else 0,
             level=row[level] if level and row[level] in _LEVELS else "",
         )
@@ -120,53 +120,53 @@ def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) ->
 
 
 def counted_bars(counts: Iterable[tuple[str, int]]) -> list[Bar]:
-    """A bar for each (label, number)."""
+    """Return a bar for each (label, number)."""
     listed = list(counts)
     longest = max((number for _, number in listed), default=0)
     return [Bar(label, text(number), round(100 * number / longest, 2) if longest else 0) for label, number in listed]
 
 
 @dataclass(frozen=True)
-class Shade:
-    """One cell of a table of shades: its value as text, and how strong it is, from 0 to 9."""
+class HeatmapCell:
+    """A cell: its value as text, and its shade from 0 to 9."""
 
     text: str
-    strength: int
+    shade: int
 
 
 @dataclass(frozen=True)
-class Shades:
-    """A table of shades: headings of the columns, and lines with their label."""
+class Heatmap:
+    """A table of shaded cells: headings of the columns, and (label, cells) of each row."""
 
     headings: list[str]
-    lines: list[tuple[str, list[Shade | None]]]
+    rows: list[tuple[str, list[HeatmapCell | None]]]
 
 
-def shades(cells: Iterable[tuple[date, int, Decimal]]) -> Shades:
-    """A line for each month, a cell for each number from 0 on; values are percentages."""
+def heatmap(cells: Iterable[tuple[date, int, Decimal]]) -> Heatmap:
+    """Return a row for each month and a column for each number from 0 on. `cells` are (month, number, percentage)."""
     found: dict[date, dict[int, Decimal]] = {}
     for row, column, value in cells:
         found.setdefault(row, {})[column] = value
     width = 1 + max((column for columns in found.values() for column in columns), default=-1)
-    lines = [
+    rows = [
         (
             f"{row:%Y-%m}",
             [
-                Shade(f"{columns[number]:.0f}", min(int(columns[number]) // 10, 9)) if number in columns else None
+                HeatmapCell(f"{columns[number]:.0f}", min(int(columns[number]) // 10, 9)) if number in columns else None
                 for number in range(width)
             ],
         )
         for row, columns in sorted(found.items())
     ]
-    return Shades([str(number) for number in range(width)], lines)
+    return Heatmap([str(number) for number in range(width)], rows)
 
 
 def line(
-    unit: str, values: Sequence[tuple[date, str, Decimal | int]], parts: Mapping[date, str] | None = None
+    unit: str, values: Sequence[tuple[date, str, Decimal | int]], coverages: Mapping[date, str] | None = None
 ) -> Line | None:
-    """A line through (day, label, value), in order of the day; None for fewer than two. It always shows zero.
+    """Return a line through (day, label, value), which are in order of the day; None for fewer than two.
 
-    `parts` says of which days the period is not whole.
+    The vertical axis includes zero. `coverages` has the coverage of incomplete periods by first day.
     """
     if len(values) < 2:
         return None
@@ -181,10 +181,10 @@ def line(
     points = [
         Point(
             label,
-            spoken(unit, value),
+            with_unit(unit, value),
             round(100 * (day - first) / (last - first), 3),
             height(float(value)),
-            (parts or {}).get(day, ""),
+            (coverages or {}).get(day, ""),
         )
         for day, label, value in values
     ]
@@ -196,7 +196,7 @@ def line(
 
 
 def _marks(points: Sequence[Point]) -> list[tuple[float, str]]:
-    """The first and the last point, and points between them that leave room for their labels on a phone."""
+    """Return the labels of the first and the last point, and of points between them whose labels fit on a phone."""
     marked = [points[0]]
     for point in points[1:-1]:
         if point.x_pct - marked[-1].x_pct >= _BETWEEN_PCT and points[-1].x_pct - point.x_pct >= _BEFORE_LAST_PCT:
@@ -205,7 +205,7 @@ def _marks(points: Sequence[Point]) -> list[tuple[float, str]]:
 
 
 def _step(span: float) -> float:
-    """A round distance between lines, such that about four fit."""
+    """Return a round distance between grid lines, for about four lines."""
     if span <= 0:
         return 1
     power = 10 ** math.floor(math.log10(span / 4))
@@ -213,16 +213,16 @@ def _step(span: float) -> float:
 
 
 def unit_of(column: str) -> str:
-    """The unit that a column's name carries."""
+    """Return the unit in the name of a column; empty if it has none."""
     return {"aud": "AUD", "eur": "€", "pct": "%"}.get(column.rpartition("_")[2], "")
 
 
-def with_unit(column: Column, value: Any) -> str:
-    """A value of a column with its unit and at most two decimals."""
+def cell_with_unit(column: Column, value: Any) -> str:
+    """Return a value of a column with its unit and at most two decimals."""
     shown = cell(column, value) if not isinstance(value, Decimal) else text(value)
     return f"{shown} {unit_of(column.name)}".rstrip()
 
 
-def spoken(unit: str, value: Decimal | int) -> str:
-    """A number with its unit."""
+def with_unit(unit: str, value: Decimal | int) -> str:
+    """Return a number with its unit."""
     return f"{text(value)} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""Compare like with like: which days of a period are there, and which of the period before belong to them."""
+"""Compare like with like: which days of a period have data, and which days of the period before match them."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from waybill.formatting import count
 from waybill.ops.provenance import BUILT_LAST
 from waybill.period import Period
 from waybill.views import catalog
+from waybill.warehouse.connection import one_row
 
 _A_WEEK = 7
 
 
 @dataclass(frozen=True)
 class Days:
-    """Which days of a period a report has."""
+    """The days of a period that have data."""
 
     period: Period
-    there: frozenset[date]
+    covered: frozenset[date]
 
     @property
     def total(self) -> int:
-        """How many days the period has."""
+        """Number of days in the period."""
         return (self.period.end - self.period.start).days
 
     @property
-    def part(self) -> str:
-        """Like `27 of 30 days`; empty if all are there."""
-        return "" if len(self.there) == self.total else f"{len(self.there)} of {self.total} days"
+    def coverage(self) -> str:
+        """Like `27 of 30 days`; empty for a complete period."""
+        return "" if len(self.covered) == self.total else f"{len(self.covered)} of {self.total} days"
 
     @property
-    def places(self) -> set[int]:
-        """The days by their distance from the first one."""
-        return {(day - self.period.start).days for day in self.there}
+    def offsets(self) -> set[int]:
+        """The covered days as distances from the first day."""
+        return {(day - self.period.start).days for day in self.covered}
 
-    def at(self, places: Iterable[int]) -> list[date]:
-        """The days at these distances from the first one."""
-        return [self.period.start + timedelta(days=place) for place in sorted(places)]
+    def at(self, offsets: Iterable[int]) -> list[date]:
+        """Return the days at these distances from the first day, in order."""
+        return [self.period.start + timedelta(days=offset) for offset in sorted(offsets)]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What to compare a number of a period with."""
+    """What a value of a period is compared with."""
 
     before: Period
     against: str
-    """In words."""
+    """A phrase such as `vs. 2026-10`."""
     days: tuple[list[date], list[date]] | None = None
-    """The days to compare, and those of the period before; None to compare the periods as they are."""
+    """The days to compare, and the matching days of the period before; None to compare whole periods."""
     reason: str = ""
-    """Why there is nothing to compare with."""
+    """Why the value is not compared; empty if it is."""
 
 
-def lacking_of(*found: Days) -> str:
-    """Which of some periods lack days, in words."""
-    return " and ".join(f"{days.period} has {days.part}" for days in found if days.part)
+def incomplete(*found: Days) -> str:
+    """Return a phrase about the incomplete periods: `2026-11 has 27 of 30 days`; empty if all are complete."""
+    return " and ".join(f"{days.period} has {days.coverage}" for days in found if days.coverage)
 
 
 def days_of(
-    connection: Connection, reports: Iterable[Contract], period: Period, heads: sql.Composable = BUILT_LAST
+    connection: Connection, reports: Iterable[Contract], period: Period, publications: sql.Composable = BUILT_LAST
 ) -> Days | None:
-    """The days of a week or month that one of a domain's reports was built for and no dataset lacks a file for.
+    """Return the days of a week or month with a report and with a file of each daily dataset of the domain.
 
-    Where files land at any time, a day without a file lacks nothing: every day from the first to the last with a
-    report is there. None for a day, and for reports that have no days. `heads` is where it stands what is shown of
-    the reports.
+    For datasets whose files land at any time, all days from the first to the last report count. Returns None for a
+    day, and for reports without the cadence day. `publications` is the relation that lists the reports.
     """
     daily = [contract for contract in reports if "day" in contract.cadences]
     if period.cadence == "day" or not daily:
@@ -77,16 +77,16 @@ def days_of(
     names = [contract.table for contract in daily]
     datasets = catalog.of_schema(catalog.domain_of_report(names[0]) or "").values()
     if any(contract.lands_any_time for contract in datasets):
-        bounds = connection.execute(
+        first, last = one_row(
+            connection,
             sql.SQL("select min(period), max(period) from {} as p where report = any(%s) and cadence = 'day'").format(
-                heads
+                publications
             ),
             (names,),
-        ).fetchone()
-        first, last = bounds or (None, None)
+        )
         if first is None:
             return Days(period, frozenset())
-        every = (period.start + timedelta(days=place) for place in range((period.end - period.start).days))
+        every = (period.start + timedelta(days=offset) for offset in range((period.end - period.start).days))
         return Days(period, frozenset(day for day in every if first <= day <= last))
     query = sql.SQL(
         """
@@ -101,7 +101,7 @@ def days_of(
             )
           )
         """
-    ).format(heads)
+    ).format(publications)
     rows = connection.execute(
         query,
         {
@@ -114,12 +114,12 @@ def days_of(
     return Days(period, frozenset(day for (day,) in rows))
 
 
-def parts_of(
-    connection: Connection, contract: Contract, periods: Sequence[Period], heads: sql.Composable = BUILT_LAST
+def coverages_of(
+    connection: Connection, contract: Contract, periods: Sequence[Period], publications: sql.Composable = BUILT_LAST
 ) -> dict[date, str]:
-    """By first day what `Days.part` says of those weeks or months, in order, for which a report lacks days.
+    """Return `Days.coverage` of the incomplete ones of these weeks or months, by first day. `periods` are in order.
 
-    Where files land at any time nothing is known to lack.
+    Returns nothing for datasets whose files land at any time: no day of theirs is known to be missing.
     """
     datasets = catalog.of_schema(catalog.domain_of_report(contract.table) or "").values()
     is_anytime = any(dataset.lands_any_time for dataset in datasets)
@@ -128,14 +128,14 @@ def parts_of(
     query = sql.SQL(
         "select date_trunc(%s, period)::date, array_agg(period) from {} as p "
         "where report = %s and cadence = 'day' and period >= %s and period < %s group by 1"
-    ).format(heads)
+    ).format(publications)
     rows = connection.execute(
         query,
         (periods[0].cadence, contract.table, periods[0].start, periods[-1].end),
     ).fetchall()
     built = {start: frozenset(days) for start, days in rows}
-    found = {period.start: Days(period, built.get(period.start, frozenset())).part for period in periods}
-    return {start: part for start, part in found.items() if part}
+    found = {period.start: Days(period, built.get(period.start, frozenset())).coverage for period in periods}
+    return {start: coverage for start, coverage in found.items() if coverage}
 
 
 def comparison(
@@ -143,29 +143,29 @@ def comparison(
     contract: Contract,
     siblings: Iterable[Contract],
     period: Period,
-    heads: sql.Composable = BUILT_LAST,
+    publications: sql.Composable = BUILT_LAST,
 ) -> Comparison:
-    """What to compare a number of a report with. `siblings` are all reports of its domain.
+    """Return what a value of a report is compared with. `siblings` are all reports of its domain.
 
-    A day is compared with the same weekday of the week before, a whole week or month with the one before. Of a week
-    or month that lacks days, or follows one that does, only the days are compared that both have: the same weekdays,
-    or the same days of the month.
+    A day is compared with the same weekday of the week before, a complete week or month with the one before. If one
+    of two weeks or months is incomplete, only days that both have are compared: the same weekdays, or the same days
+    of the month.
     """
     if period.cadence == "day":
         before = period.shift(-_A_WEEK)
-        return Comparison(before, f"against {before.start:%A} {before}")
+        return Comparison(before, f"vs. {before.start:%A} {before}")
     before = period.shift(-1)
     own = [contract] if "day" in contract.cadences else [*siblings]
-    now, then = (days_of(connection, own, one, heads) for one in (period, before))
-    if now is None or then is None or not (now.part or then.part):
-        return Comparison(before, f"against {before}")
+    now, then = (days_of(connection, own, one, publications) for one in (period, before))
+    if now is None or then is None or not (now.coverage or then.coverage):
+        return Comparison(before, f"vs. {before}")
     if own != [contract]:
-        return Comparison(before, "", reason=f"the report has no days to compare: {lacking_of(now, then)}")
-    both = now.places & then.places
+        return Comparison(before, "", reason=f"{incomplete(now, then)}, and the report has no daily rows")
+    both = now.offsets & then.offsets
     if not both:
-        return Comparison(before, "", reason=f"no day to compare with: {lacking_of(then)}")
+        return Comparison(before, "", reason=f"{incomplete(then)}, and no day matches")
     days = (now.at(both), then.at(both))
     number = count(len(both), "day")
-    if both == now.places == set(range(len(both))):
-        return Comparison(before, f"against the first {number} of {before}", days)
-    return Comparison(before, f"of the {number} that {before} has, too", days)
+    if both == now.offsets == set(range(len(both))):
+        return Comparison(before, f"vs. the first {number} of {before}", days)
+    return Comparison(before, f"for {number}, vs. the same days of {before}", days)

@@ -1,4 +1,4 @@
-"""The page of one report and period: its rows, and the waybill of its numbers."""
+"""The page of a report and period: its rows and its waybill."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from waybill.outputs.masking import masked_select, use_key
 from waybill.period import Cadence, Period
 from waybill.views import catalog
 from waybill.views.business import charts
-from waybill.views.business.source import Source, built
+from waybill.views.business.source import Source, built, notice
 from waybill.warehouse.schema import columns_sql
 
 REPORT_ROWS = 500
-"""How many rows the page shows; the CSV has all."""
+"""How many rows the page shows. The CSV has all rows."""
 
 
 class NothingBuilt(DataError):
-    """A domain has no report of the period yet."""
+    """The report, or any report of the domain, has not been built for the period."""
 
 
 def _order(dashboard: Dashboard, contract: Contract) -> sql.Composable:
-    """Rows as people want them: by rank, by step, else by what the chart shows, the greatest first."""
+    """Return the order of rows: by rank or step, else by the column that the chart shows, largest first."""
     ranks = [name for name in contract.names if name.endswith("_rank")]
     if len(ranks) == 1 and len(contract.key) > 2 and contract.key[1] != ranks[0]:
         ranks = [contract.key[1], *ranks]  # a rank within each group
@@ -47,7 +47,7 @@ def _order(dashboard: Dashboard, contract: Contract) -> sql.Composable:
 
 
 def measure_of(dashboard: Dashboard, contract: Contract) -> str | None:
-    """The column that a chart of the report shows; None if it has no numbers."""
+    """Return the column that a chart of the report shows; None for a report without numbers."""
     names = [column.name for column in charts.measures(contract)]
     return dashboard.measure.get(contract.name, names[0] if names else None)
 
@@ -55,7 +55,7 @@ def measure_of(dashboard: Dashboard, contract: Contract) -> str | None:
 def rows_of(
     connection: Connection, domain: str, contract: Contract, period: Period, limit: int, source: Source
 ) -> list[dict[str, Any]]:
-    """The first rows of a report's period, restricted columns as pseudonyms."""
+    """Return the first rows of a report's period. Restricted columns hold pseudonyms."""
     use_key(connection, contract)
     query = sql.SQL("select {} from {} as r where {} order by {} limit {}").format(
         masked_select(contract),
@@ -68,7 +68,7 @@ def rows_of(
 
 
 def within(contract: Contract, period: Period, cadences: Sequence[Cadence]) -> sql.Composable:
-    """The condition for the rows of a report's own periods, of some cadences, that begin in a period."""
+    """Return the condition for rows of the report's periods, of these cadences, that begin within a period."""
     condition = sql.SQL("{0} >= {1} and {0} < {2}").format(
         sql.Identifier(contract.key[0]), sql.Literal(period.start), sql.Literal(period.end)
     )
@@ -78,67 +78,70 @@ def within(contract: Contract, period: Period, cadences: Sequence[Cadence]) -> s
 
 
 def table(contract: Contract, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]], list[bool]]:
-    """(headings, cells as text, whether a column holds numbers) of a report's rows, without the period."""
+    """Return (headings, cells as text, which columns hold numbers) of rows of a report, without the period."""
     shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
     shown = shown or list(contract.columns)
     numeric = [column.logical_type in ("integer", "number") for column in shown]
     headings = []
     for column in shown:
         unit = charts.unit_of(column.name)
-        heading = column.business_name or catalog.in_words(column.name)
+        heading = column.business_name or catalog.heading(column.name)
         headings.append(f"{heading}, {unit}" if unit else heading)
     return headings, [[cell(column, row[column.name]) for column in shown] for row in rows], numeric
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The waybill of a report's numbers in a period, and its rows."""
+    """The waybill of a report in a period, and its rows."""
 
     contract: Contract
     domain: str
     title: str
     period: Period
     parts: list[Waybill]
-    """One for each of the report's own periods that lie in the period."""
+    """One for each period of the report's own cadences that begins within the period."""
     files: list[dict[str, Any]]
     sql_text: str | None
-    """The SQL; None if it is computed in Python, or the SQL of today is another one."""
+    """The SQL; None if the report is computed in Python, or the SQL has changed since the build."""
     headings: list[str]
     rows: list[list[str]]
     numeric: list[bool]
-    marks: list[str]
-    """Which of its periods are not published, and why."""
+    notices: list[str]
+    """Sentences about its periods that are not published."""
 
 
 def provenance(
     connection: Connection, domain: str, name: str, period: Period, source: Source | None = None
 ) -> Provenance:
-    """The waybill of a report in a period, by default of what was built last.
+    """Return the waybill of a report in a period, by default of what was built last.
 
-    Raises `NothingBuilt` if the source has nothing of it there.
+    Raises `NothingBuilt` if the source has no rows of the report in the period.
     """
     source = source or built(connection, domain)
     contract = source.contracts(domain)[name]
     query = sql.SQL(
         "select cadence, period from {} as p where report = %s and period >= %s and period < %s "
         "and cadence = any(%s) order by period limit 31"
-    ).format(source.heads)
-    there = connection.execute(
-        query, (contract.table, period.start, period.end, _parts_of(contract, period))
+    ).format(source.publications)
+    built_for = connection.execute(
+        query, (contract.table, period.start, period.end, _cadences(contract, period))
     ).fetchall()
-    if not there:
-        raise NothingBuilt(f"{catalog.in_words(name)} was not built for {period}.")
-    parts = [trace(connection, contract.table, Period.of(cadence, start), source.heads) for cadence, start in there]
+    if not built_for:
+        raise NothingBuilt(f"{catalog.heading(name)} was not built for {period}.")
+    parts = [
+        trace(connection, contract.table, Period.of(cadence, start), source.publications)
+        for cadence, start in built_for
+    ]
     files = {file["file_id"]: file for part in parts for file in part.files}
     headings, rows, numeric = table(
         contract,
         [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS, source)],
     )
-    marks = [f"{part.period}: {mark}" for part in parts if (mark := source.mark(contract, part.period))]
+    notices = [notice([one], source) for part in parts if (one := source.unpublished_at(contract, part.period))]
     return Provenance(
         contract=contract,
         domain=domain,
-        title=catalog.in_words(name),
+        title=catalog.heading(name),
         period=period,
         parts=parts,
         files=sorted(files.values(), key=lambda file: (file["dataset"], file["period"], file["object_key"])),
@@ -146,11 +149,11 @@ def provenance(
         headings=headings,
         rows=rows[:REPORT_ROWS],
         numeric=numeric,
-        marks=marks,
+        notices=notices,
     )
 
 
-def _parts_of(contract: Contract, period: Period) -> list[Cadence]:
+def _cadences(contract: Contract, period: Period) -> list[Cadence]:
     return [period.cadence] if period.cadence in contract.cadences else list(contract.cadences)
 
 
@@ -163,7 +166,7 @@ def _sql_text(domain: str, name: str, hashes: set[str | None]) -> str | None:
 
 
 def as_data(found: Provenance) -> dict[str, Any]:
-    """A waybill as data: for each of the report's periods what `waybill trace --json` gives."""
+    """Return a waybill as data: for each period of the report the output of `waybill trace --json`."""
     return {
         "report": found.contract.table,
         "period": found.period.key,
@@ -172,10 +175,13 @@ def as_data(found: Provenance) -> dict[str, Any]:
 
 
 def csv_of(connection: Connection, domain: str, name: str, period: Period, source: Source | None = None) -> bytes:
-    """All rows of a report's period as CSV, restricted columns as pseudonyms; by default of what was built last."""
+    """Return all rows of a report's period as CSV, by default of what was built last.
+
+    Restricted columns hold pseudonyms.
+    """
     source = source or built(connection, domain)
     contract = source.contracts(domain)[name]
-    condition = within(contract, period, _parts_of(contract, period))
+    condition = within(contract, period, _cadences(contract, period))
     rows = sql.SQL("from {} as r where {} order by {}").format(
         source.rows(connection, contract), condition, columns_sql(contract.key, "r")
     )
@@ -183,9 +189,9 @@ def csv_of(connection: Connection, domain: str, name: str, period: Period, sourc
 
 
 def is_published(connection: Connection, domain: str, name: str, period: Period) -> bool:
-    """Whether all that a report's page of a period shows within Airflow is published."""
+    """Return whether all rows of a report and period that the view within Airflow shows are published."""
     contract, waiting = catalog.reports(domain)[name], built(connection, domain).unpublished
-    cadences = _parts_of(contract, period)
+    cadences = _cadences(contract, period)
     return not any(
         table == contract.table and cadence in cadences and period.start <= start < period.end
         for table, cadence, start in waiting

@@ -1,7 +1,7 @@
-"""Which content of the reports a page shows: what was built last, or only what was published.
+"""The content that a page shows of reports: what was built last, or only what is published.
 
-Within Airflow people see what was built last, with a mark on what is not published. The site shows what was published:
-where newer content waits for an approval, the rows come from the published object.
+The view within Airflow shows what was built last, and marks what is not published. The site shows what is published:
+while newer content waits for an approval, its rows come from the published object.
 """
 
 from __future__ import annotations
@@ -31,35 +31,37 @@ from waybill.warehouse.schema import columns_sql, relation
 
 log = logging.getLogger(__name__)
 
+NOTICES = 5
+"""How many days with unpublished reports, or unapproved periods of a line, a page names."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """What a page shows of a domain's reports: by default the content that was built last."""
+    """The reports of a domain as a page shows them: by default the content that was built last."""
 
     unpublished: Mapping[Key, Unpublished]
     """The periods whose newest content is not published, newest first."""
-    heads: sql.Composable = field(default_factory=lambda: BUILT_LAST)
-    """Where it stands what is known of each report and period that is shown."""
+    publications: sql.Composable = field(default_factory=lambda: BUILT_LAST)
+    """The relation with a row for each report and period that is shown."""
 
     def contracts(self, domain: str) -> dict[str, Contract]:
-        """The contracts of the domain's reports as `rows` has their columns, by name."""
+        """Return the contracts of the domain's reports by name, with the columns that `rows` has."""
         return catalog.reports(domain)
 
     def rows(self, connection: Connection, contract: Contract) -> sql.Composable:  # noqa: ARG002
-        """The rows of a report, for the from clause."""
+        """Return the rows of a report, for a from clause."""
         return relation(contract)
 
-    def mark(self, contract: Contract, period: Period) -> str:
-        """Why a period's numbers are not published; empty if they are."""
-        found = self.unpublished.get((contract.table, period.cadence, period.start))
-        return found.why if found else ""
+    def unpublished_at(self, contract: Contract, period: Period) -> Unpublished | None:
+        """Return what is not published of a period of a report; None if its rows are published."""
+        return self.unpublished.get((contract.table, period.cadence, period.start))
 
-    def shows_earlier(self, one: Unpublished) -> bool:  # noqa: ARG002
-        """Whether it shows the content that was published before instead."""
-        return False
+    def next_step(self, one: Unpublished) -> str:
+        """Return what to do about a report that is not published."""
+        return one.next_step
 
     def held_within(self, contract: Contract, period: Period) -> list[Unpublished]:
-        """The report's own periods within a period that nobody has approved yet."""
+        """Return the periods of the report within a period that are not approved."""
         return [
             one
             for one in self.unpublished.values()
@@ -68,7 +70,7 @@ class Source:
         ]
 
     def held(self, contract: Contract, cadence: Cadence) -> list[Period]:
-        """The report's periods of a cadence that nobody has approved yet: no line joins them to approved ones."""
+        """Return the periods of the report that are not approved. No line joins them to approved periods."""
         return [
             one.period
             for one in self.unpublished.values()
@@ -77,19 +79,19 @@ class Source:
 
 
 def built(connection: Connection, domain: str) -> Source:
-    """What was built last of a domain's reports, with marks on what is not published."""
+    """Return the content of a domain's reports that was built last."""
     return Source(unpublished(connection, catalog.reports(domain).values()))
 
 
-_HEAD = (
+_COLUMNS = (
     "report, cadence, period, row_count, content_sha256, sql_sha256, code_version, run_id, file_ids, inputs, built_at"
 )
-_PUBLISHED_HEADS = """(
-  select {head}
+_PUBLISHED = """(
+  select {columns}
   from waybill.publication
   where exported_sha256 = content_sha256
   union all
-  select {head}
+  select {columns}
   from waybill.published
   where (report, cadence, period) in (
     select k.report, k.cadence, k.period
@@ -100,17 +102,17 @@ _PUBLISHED_HEADS = """(
 
 @dataclass(frozen=True)
 class _PublishedSource(Source):
-    """What was published of a domain's reports."""
+    """The published content of a domain's reports."""
 
     earlier: Mapping[Key, list[dict[str, Any]]] = field(default_factory=dict)
     """The published rows of periods whose newest content is not published."""
 
     def contracts(self, domain: str) -> dict[str, Contract]:
-        """The contracts with their columns as they are published: a restricted one holds pseudonyms."""
+        """Return the contracts with their columns as published: restricted columns hold pseudonyms."""
         return {name: _as_published(contract) for name, contract in catalog.reports(domain).items()}
 
     def rows(self, connection: Connection, contract: Contract) -> sql.Composable:
-        """The rows of the published periods alone."""
+        """Return the rows of the published periods, for a from clause."""
         origin = catalog.contracts()[contract.table]
         use_key(connection, origin)
         by_cadence = sql.SQL(" and p.cadence = r.cadence") if len(contract.cadences) > 1 else sql.SQL("")
@@ -135,20 +137,20 @@ class _PublishedSource(Source):
             in_warehouse, columns_sql(contract.names), sql.Literal(json.dumps(earlier, default=str)), types
         )
 
-    def mark(self, contract: Contract, period: Period) -> str:  # noqa: ARG002  # all that it shows is published
-        """Empty: all that is shown is published."""
-        return ""
+    def unpublished_at(self, contract: Contract, period: Period) -> Unpublished | None:  # noqa: ARG002
+        """Return None: all content is published."""
+        return None
 
-    def shows_earlier(self, one: Unpublished) -> bool:
-        """Whether it shows the content that was published before instead."""
-        return one.key in self.earlier
+    def next_step(self, one: Unpublished) -> str:
+        """Return what the site shows meanwhile: its readers cannot approve."""
+        return "The numbers that were published before are shown." if one.key in self.earlier else ""
 
     def held_within(self, contract: Contract, period: Period) -> list[Unpublished]:  # noqa: ARG002
-        """None: all that is shown is published."""
+        """Return nothing: all content is published."""
         return []
 
     def held(self, contract: Contract, cadence: Cadence) -> list[Period]:  # noqa: ARG002
-        """None: all that is shown is published."""
+        """Return nothing: all content is published."""
         return []
 
 
@@ -158,10 +160,10 @@ def _as_published(contract: Contract) -> Contract:
 
 
 def published(connection: Connection, s3: Any, domain: str, newest: Mapping[Cadence, int]) -> Source:
-    """What was published of a domain's reports.
+    """Return the published content of a domain's reports.
 
-    Where newer content is not published, the rows come from the report's object, for so many of the newest periods of
-    each cadence. One that is gone, or is being written, is left out.
+    For periods whose newest content is not published, the rows come from the published object; `newest` limits these
+    periods for each cadence. Objects that are missing, or that are being replaced, are left out.
     """
     waiting = unpublished(connection, catalog.reports(domain).values())
     starts: dict[str, set[date]] = {}
@@ -182,12 +184,14 @@ def published(connection: Connection, s3: Any, domain: str, newest: Mapping[Cade
         if one and (cadence, start) in shown and (rows := _object_rows(s3, one, sha256)) is not None:
             earlier[one.key] = rows
     keys = [dict(zip(("report", "cadence", "period"), key, strict=True)) for key in earlier]
-    heads = sql.SQL(_PUBLISHED_HEADS).format(head=sql.SQL(_HEAD), earlier=sql.Literal(json.dumps(keys, default=str)))
-    return _PublishedSource(waiting, heads, earlier)
+    publications = sql.SQL(_PUBLISHED).format(
+        columns=sql.SQL(_COLUMNS), earlier=sql.Literal(json.dumps(keys, default=str))
+    )
+    return _PublishedSource(waiting, publications, earlier)
 
 
 def _object_rows(s3: Any, one: Unpublished, sha256: str | None) -> list[dict[str, Any]] | None:
-    """The rows of a report's published object; None if it is not the one that was noted when it was published."""
+    """Return the rows of a report's published object; None if it has another hash than the recorded one."""
     import pyarrow.parquet as pq
     from botocore.exceptions import ClientError
 
@@ -197,17 +201,17 @@ def _object_rows(s3: Any, one: Unpublished, sha256: str | None) -> list[dict[str
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
-        log.warning("s3://%s/%s is gone: the site leaves it out", bucket, key)
+        log.warning("s3://%s/%s does not exist: the site leaves it out", bucket, key)
         return None
     if sha256 is not None and hashlib.sha256(body).hexdigest() != sha256:
-        log.warning("s3://%s/%s is another object than was noted: the site leaves it out", bucket, key)
+        log.warning("s3://%s/%s has another hash than the recorded one: the site leaves it out", bucket, key)
         return None
     rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(body)).to_pylist()
     return rows
 
 
 def notices(source: Source, period: Period) -> list[str]:
-    """What a page of a period says of reports that wait: those within the period, and newer ones."""
+    """Return the notices of a page: about reports that are not approved, of its period and newer ones."""
     days: dict[str, list[Unpublished]] = {}
     for one in source.unpublished.values():
         if one.is_held and one.period.end > period.start:
@@ -216,12 +220,16 @@ def notices(source: Source, period: Period) -> list[str]:
 
 
 def notice(held: Sequence[Unpublished], source: Source) -> str:
-    """What is said of reports that wait, all of the same day: which ask, and how many wait with them."""
-    told = [
-        f"{catalog.in_words(one.contract.name)} {one.period}: {one.why}"
-        for one in [one for one in held if one.asks] or held
+    """Return the notice about reports for the same day that are not published.
+
+    It names the reports that need an approval, says since when and what to do, and counts the reports that wait too.
+    """
+    asking = [one for one in held if one.asks] or held
+    sentences = [
+        f"{catalog.heading(one.contract.name)} {one.period}, built {one.built_at:%Y-%m-%d %H:%M}, is {one.why}."
+        for one in asking
     ]
-    beside = len(held) - len(told)
-    others = f"; {count(beside, 'other report')} of the same day wait{'s' if beside == 1 else ''} with it"
-    shown = "; shown is what was published before" if any(source.shows_earlier(one) for one in held) else ""
-    return "; ".join(told) + (others if beside else "") + shown
+    if others := len(held) - len(asking):
+        sentences.append(f"{count(others, 'other report')} for the same day {'waits' if others == 1 else 'wait'} too.")
+    steps = dict.fromkeys(step for one in held if (step := source.next_step(one)))
+    return " ".join([*sentences, *steps])

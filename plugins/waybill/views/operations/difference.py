@@ -1,4 +1,4 @@
-"""What changed in a report between the last two times that it was published: the bucket keeps every version."""
+"""How the last two published versions of a report differ. The reports bucket keeps every version."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from waybill.settings import settings
 from waybill.views import catalog
 
 ROWS = 200
-"""How many rows that differ are listed."""
+"""How many differing rows are listed."""
 LARGEST_BYTES = 16 * 2**20
 _MANIFESTS = 20
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row that differs: added, removed or changed."""
+    """A differing row: added, removed or changed."""
 
     kind: str
     cells: list[tuple[str, str]]
@@ -48,16 +48,16 @@ class Difference:
     headings: list[str]
     rows: list[Row]
     files_added: list[str]
-    """Keys of the files that only the later version rests on, or rests on with other content."""
+    """Keys of files that only the later version was built from, or whose content changed."""
     files_removed: list[str]
     are_files_known: bool
-    """Whether the manifests of both versions are still there."""
+    """Whether the manifests of both versions exist."""
     replays: list[str]
-    """Whose replay admitted how many rows of which file in between."""
+    """Replays in between: how many rows of which file, and by whom."""
 
 
 def files_of(connection: Connection, contract: Contract, period: Period) -> set[str]:
-    """The keys of the files that a report's period rests on."""
+    """Return the keys of the files that a report's period was built from."""
     rows = connection.execute(
         "select f.object_key from waybill.load_file as f where f.file_id = any(array(select unnest(p.file_ids) "
         "from waybill.publication as p where (p.report, p.cadence, p.period) = (%s, %s, %s)))",
@@ -67,19 +67,21 @@ def files_of(connection: Connection, contract: Contract, period: Period) -> set[
 
 
 def published_difference(
-    s3: Any, domain: str, contract: Contract, period: Period, rests_on: set[str]
+    s3: Any, domain: str, contract: Contract, period: Period, source_files: set[str]
 ) -> Difference | None:
-    """The difference of the last two published versions; None if there are not two.
+    """Return the difference of the last two published versions; None for fewer than two.
 
-    A manifest names the files of all reports of a day: of the new ones only those count that this report rests on.
-    Raises `DataError` if they are too large to compare here.
+    A manifest lists the files of all reports of a day. Of the new files, only those in `source_files` count.
+    Raises `DataError` for versions that are too large to compare.
     """
     bucket, key = settings().reports_bucket, csv_key(contract, period)
     versions = _versions(s3, bucket, key)[:2]
     if len(versions) < 2:
         return None
     if too_large := [version["Size"] for version in versions if version["Size"] > LARGEST_BYTES]:
-        raise DataError(f"s3://{bucket}/{key} has {max(too_large):,} bytes: too many to compare versions here")
+        raise DataError(
+            f"s3://{bucket}/{key} has {max(too_large):,} bytes. Versions of at most {LARGEST_BYTES:,} are compared."
+        )
     after, before = (_body(s3, bucket, key, version) for version in versions)
     new, old = _rows(contract, after), _rows(contract, before)
     found = [
@@ -99,9 +101,9 @@ def published_difference(
         before=versions[1]["LastModified"],
         after=versions[0]["LastModified"],
         **counts,
-        headings=[column.business_name or catalog.in_words(column.name) for column in contract.columns],
+        headings=[column.business_name or catalog.heading(column.name) for column in contract.columns],
         rows=found[:ROWS],
-        files_added=sorted(key for key, _ in files_after - files_before if key in rests_on),
+        files_added=sorted(key for key, _ in files_after - files_before if key in source_files),
         files_removed=sorted({key for key, _ in files_before} - {key for key, _ in files_after}),
         are_files_known=None not in known,
         replays=[],
@@ -109,7 +111,7 @@ def published_difference(
 
 
 def with_replays(connection: Connection, contract: Contract, period: Period, found: Difference) -> Difference:
-    """The difference with the replays that admitted rows between the builds of its two versions."""
+    """Return the difference with the replays between the builds of its two versions."""
     replays = connection.execute(
         _REPLAYS,
         {
@@ -127,8 +129,8 @@ def with_replays(connection: Connection, contract: Contract, period: Period, fou
     return replace(found, replays=sentences)
 
 
-# A version is built before it is published: what was admitted after the build is in the next version only. The bucket
-# knows the second in which an object was written.
+# A version is built before it is published, so rows replayed after the build are in the next version. S3 records the
+# time of an object in seconds.
 _REPLAYS = """
 with builds as (
   select changed_at
@@ -164,7 +166,7 @@ order by f.file_id, q.resolved_by
 
 
 def _versions(s3: Any, bucket: str, key: str) -> list[dict[str, Any]]:
-    """The newest versions of an object, newest first."""
+    """Return the newest versions of an object, newest first."""
     answer = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=100)
     found: list[dict[str, Any]] = [one for one in answer.get("Versions", []) if one["Key"] == key]
     return found
@@ -176,7 +178,7 @@ def _body(s3: Any, bucket: str, key: str, version: dict[str, Any]) -> bytes:
 
 
 def _rows(contract: Contract, body: bytes) -> dict[tuple[str, ...], list[str]]:
-    """The rows of a CSV by their key; a column that it does not have is empty."""
+    """Return the rows of a CSV by their key. Missing columns are empty."""
     lines = csv.DictReader(io.StringIO(body.decode("utf-8"), newline=""))
     return {
         tuple(restored(line.get(name) or "") for name in contract.key): [
@@ -187,7 +189,7 @@ def _rows(contract: Contract, body: bytes) -> dict[tuple[str, ...], list[str]]:
 
 
 def _files(s3: Any, bucket: str, key: str, *bodies: bytes) -> list[set[tuple[str, str]] | None]:
-    """For each version of a report the files (key, hash) of the manifest that names it; None without a manifest."""
+    """Return for each version of a report the files (key, hash) of its manifest; None without a manifest."""
     wanted = [hashlib.sha256(body).hexdigest() for body in bodies]
     found: dict[str, set[tuple[str, str]]] = {}
     for version in _versions(s3, bucket, key)[:_MANIFESTS]:

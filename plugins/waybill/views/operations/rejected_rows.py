@@ -1,7 +1,4 @@
-"""Rejected rows: which there are, why, and another try for those that somebody chose.
-
-However many there are, one look reads the newest of them.
-"""
+"""Rejected rows of a dataset with their reasons, and the replay of selected rows."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ from waybill.run import Run
 from waybill.views.operations.scope import PAGE_ROWS, Scope, Total
 
 REPLAYED_AT_ONCE = 200
-LOOKED_AT = 20_000
-"""How many of a dataset's newest rejected rows, and of its newest files, one look reads."""
+SEARCHED = 20_000
+"""How many of the newest rejected rows, and of the newest files, of a dataset are searched."""
 
 _NEWEST = """
 with files as (
@@ -33,13 +30,13 @@ with files as (
     and (%(file_id)s::integer is null or file_id = %(file_id)s)
     and (%(period)s::date is null or period = %(period)s)
   order by period desc, file_id desc
-  limit %(looked_at)s
+  limit %(searched)s
 ),
 newest as (
   select f.period, f.object_key, q.file_id, q.record, q.reasons, q.raw, q.resolved_as, q.resolved_by
   from files as f
   cross join lateral (select * from waybill.quarantine as q where q.file_id = f.file_id order by q.record) as q
-  limit %(looked_at)s
+  limit %(searched)s
 )
 """
 _PAGE = """
@@ -58,8 +55,8 @@ order by period desc, file_id desc, record
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A quarantined row, to be shown as text."""
+class RejectedRow:
+    """A row in quarantine, as text."""
 
     file_id: int
     record: int
@@ -67,19 +64,20 @@ class Rejected:
     period: date
     reasons: list[str]
     values: list[tuple[str, str]]
-    """(column, value); restricted values are hidden."""
+    """(column, value). Restricted values are hidden."""
     raw: str
-    """The record as it came, where it has no fields."""
+    """The text of a record without fields; empty for a record with fields."""
     resolved: str
+    """How it was resolved; empty for an open row."""
 
     @property
     def can_be_replayed(self) -> bool:
-        """Only open rows that have fields."""
+        """Whether the row is open and has fields."""
         return not self.resolved and not self.raw
 
 
 def most_rejected(connection: Connection, scope: Scope) -> str:
-    """The dataset of the scope whose newest files have most rejected rows."""
+    """Return the dataset of a scope whose newest files have most rejected rows."""
     row = connection.execute(
         """
         select d.dataset
@@ -103,14 +101,14 @@ def most_rejected(connection: Connection, scope: Scope) -> str:
 
 
 def reasons(connection: Connection, dataset: str, *, is_open: bool = True) -> list[tuple[str, int]]:
-    """(reason, rows) among the newest rejected rows of a dataset that are open or resolved, most frequent first."""
+    """Return (reason, number of rows), most frequent first, of the open or the resolved rows of a dataset."""
     return connection.execute(
         sql.SQL(_NEWEST)
         + sql.SQL(
             "select reason, count(*) from newest, unnest(reasons) as reason where (resolved_as is null) = %(is_open)s "
             "group by reason order by 2 desc, 1 limit 50"
         ),
-        {"dataset": dataset, "file_id": None, "period": None, "looked_at": LOOKED_AT, "is_open": is_open},
+        {"dataset": dataset, "file_id": None, "period": None, "searched": SEARCHED, "is_open": is_open},
     ).fetchall()
 
 
@@ -123,8 +121,8 @@ def quarantined(
     period: Period | None = None,
     is_open: bool = True,
     page: int = 1,
-) -> tuple[list[Rejected], Total]:
-    """(those of a dataset's newest rejected rows, newest period first; how many there are) of a page of fifty."""
+) -> tuple[list[RejectedRow], Total]:
+    """Return (the rejected rows of a page that match the filters, newest period first; the total)."""
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
@@ -135,7 +133,7 @@ def quarantined(
                 "reason": reason,
                 "file_id": file_id,
                 "period": period.start if period else None,
-                "looked_at": LOOKED_AT,
+                "searched": SEARCHED,
                 "limit": PAGE_ROWS,
                 "offset": (page - 1) * PAGE_ROWS,
             },
@@ -145,20 +143,20 @@ def quarantined(
     return [_rejected(contract, row) for row in rows if row["file_id"] is not None], Total.of(rows[0]["total"])
 
 
-def _rejected(contract: Contract, row: dict[str, Any]) -> Rejected:
+def _rejected(contract: Contract, row: dict[str, Any]) -> RejectedRow:
     restricted = restricted_names(contract)
     values: list[tuple[str, str]] = []
     raw = ""
     if row["raw"].startswith("{"):
         fields = json.loads(row["raw"], parse_int=str, parse_float=str)
         values = [
-            (name, "hidden: restricted" if name in restricted else "" if value is None else str(value))
+            (name, "hidden (restricted)" if name in restricted else "" if value is None else str(value))
             for name, value in fields.items()
         ]
     else:
-        raw = "hidden: the dataset has restricted columns" if restricted else _as_in_file(row["raw"]) or "(empty)"
+        raw = "hidden (the dataset has restricted columns)" if restricted else _record_text(row["raw"]) or "(empty)"
     resolved = f"{row['resolved_as']} by {row['resolved_by']}" if row["resolved_as"] else ""
-    return Rejected(
+    return RejectedRow(
         row["file_id"], row["record"], row["object_key"], row["period"], row["reasons"], values, raw, resolved
     )
 
@@ -170,9 +168,9 @@ def replay_selected(
     run: Run,
     rows: Iterable[tuple[int, int]],
 ) -> dict[str, Any]:
-    """Try the chosen (file, record) rows of a dataset again.
+    """Replay (file, record) rows of a dataset.
 
-    Returns what became of them, and the first period for which one counts now.
+    Returns the counts of their outcomes, and the first period of a row that is loaded now.
     """
     from waybill.intake.replay import replay
 
@@ -190,6 +188,6 @@ def replay_selected(
     return {"counts": counts, "admitted_from": min(admitted).key if admitted else None}
 
 
-def _as_in_file(raw: str) -> str:
-    """The text of a record without fields, which the quarantine keeps as a JSON string."""
+def _record_text(raw: str) -> str:
+    """Return the text of a record without fields. The quarantine stores it as a JSON string."""
     return str(json.loads(raw)) if raw.startswith('"') else raw

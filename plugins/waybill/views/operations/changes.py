@@ -1,77 +1,28 @@
-"""What happened: every load, and every time that a report got another content."""
+"""Reports whose content changed, and the files loaded in between."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import dict_row
 
-from waybill.intake import file_warnings
 from waybill.period import Period
-from waybill.views.operations.scope import LISTED_ROWS, PAGE_ROWS, Scope, Total
-from waybill.warehouse.connection import one_row
+from waybill.views.operations.scope import PAGE_ROWS, Scope
 
-FILES_OF_RUN = 500_000
-"""A run's files are looked for among so many of the newest."""
 CHANGES = 200_000
-"""Reports with other content are looked for among so many of the newest entries of the change log."""
+"""How many of the newest entries of the change log are searched."""
 FILES_OF_CHANGE = 20
+"""How many files of a change are listed."""
 NEWEST_FILES = 20_000
-"""Of the files that a report rests on, in order of their id, so many of the newest are looked at."""
-
-
-def loads(connection: Connection, scope: Scope, dataset: str | None, page: int) -> tuple[list[dict[str, Any]], Total]:
-    """(files that were loaded, newest first, with their warnings; how many there are) of a page of fifty."""
-    parameters = {
-        "datasets": [name for name in scope.datasets if dataset in (None, name)],
-        "run_id": scope.run_id,
-        "of_run": FILES_OF_RUN,
-        "listed": LISTED_ROWS,
-        "limit": PAGE_ROWS,
-        "offset": (page - 1) * PAGE_ROWS,
-    }
-    counted = one_row(
-        connection,
-        sql.SQL("select count(*) from (select from waybill.load_file where {} limit %(listed)s + 1) as files").format(
-            sql.SQL(_LOADS)
-        ),
-        parameters,
-    )
-    rows = (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            sql.SQL("""
-            select
-              file_id, dataset, period, bucket, object_key, size_bytes, status, contract_version, run_id, loaded_at,
-              rows_in, inserted, updated, unchanged, rejected, duplicate, stale, filtered
-            from waybill.load_file
-            where {}
-            order by file_id desc
-            limit %(limit)s offset %(offset)s
-            """).format(sql.SQL(_LOADS)),
-            parameters,
-        )
-        .fetchall()
-    )
-    warnings = file_warnings.of_files(connection, [row["file_id"] for row in rows])
-    return [row | {"warnings": warnings.get(row["file_id"], [])} for row in rows], Total.of(counted[0])
-
-
-_LOADS = """
-dataset = any(%(datasets)s)
-and (
-  %(run_id)s::text is null
-  or run_id = %(run_id)s and file_id > (select max(file_id) - %(of_run)s from waybill.load_file)
-)
-"""
+"""How many of the newest files of a report are searched, in order of their id."""
 
 
 def rebuilds(connection: Connection, scope: Scope) -> tuple[list[dict[str, Any]], bool]:
-    """(the newest times at which a report's period got another content, whether there are more), with the files before.
+    """Return (the newest changes of a report's content, whether there are more).
 
-    The files are the last ones to change a dataset between the content before and this one, of those that the report
-    rests on. `files_count` says how many there are, among the last 10,000 changes.
+    Each change lists files that changed a dataset between the two builds, of those that the report was built from:
+    the newest in `files`, their number in `files_count`. The search covers the last 10,000 changes before the build.
     """
     rows = (
         connection.cursor(row_factory=dict_row)

@@ -1,0 +1,43 @@
+"""What the views need from the web server around them: permissions, connections and its address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from psycopg import Connection
+
+
+@dataclass(frozen=True)
+class Access:
+    """What Airflow, or a test, provides."""
+
+    view: Callable[..., Any]
+    """Dependency of every route. Raises HTTP 401 or 403 for users who must not see the views."""
+    run: Callable[..., Any]
+    """Dependency of routes with a `dag_id`. Raises HTTP 403 for users who must not run the DAG."""
+    identify: Callable[..., Any]
+    """Dependency of every route. Stores the user in `request.state.waybill_user`."""
+    may_run: Callable[[Request, str], bool]
+    """Returns whether the user of a request may run a DAG."""
+    reader: Callable[[], AbstractContextManager[Connection]]
+    """Connects to the warehouse with a role that can only read."""
+    writer: Callable[[], AbstractContextManager[Connection]]
+    """Connects to the warehouse with a role that can write. Only replays use it."""
+    s3: Callable[[], Any]
+    """Returns an S3 client. Pages read published reports with it."""
+    address: str = ""
+    """The configured base URL of the web server, or an empty string."""
+
+
+def access_of(request: Request) -> Access:
+    """Return the access that the application of a request was made with."""
+    access: Access = request.app.state.access
+    return access
+
+
+CurrentAccess = Annotated[Access, Depends(access_of)]
+"""Parameter of a route: the access of its application."""

@@ -1,0 +1,24 @@
+"""The route of style sheet, script and icons."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import FileResponse, Response
+
+from waybill.views.pages import ASSETS
+from waybill.views.responses import HEADERS
+
+_MEDIA_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_FILES = {path.name: path for path in ASSETS.iterdir() if path.suffix in _MEDIA_TYPES}
+
+router = APIRouter()
+
+
+@router.get("/{view}/assets/{name}")
+@router.get("/icons/{name}")
+def asset(name: str) -> Response:
+    """Return a file, which browsers may keep for an hour."""
+    if name not in _FILES:
+        raise HTTPException(404, f"The file {name!r} does not exist.")
+    headers = HEADERS | {"Cache-Control": "private, max-age=3600"}
+    return FileResponse(_FILES[name], headers=headers, media_type=_MEDIA_TYPES[_FILES[name].suffix])

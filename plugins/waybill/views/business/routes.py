@@ -1,0 +1,76 @@
+"""The routes of the business view."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import Response
+
+from waybill.views import catalog, pages
+from waybill.views.access import CurrentAccess
+from waybill.views.business import page as business
+from waybill.views.business import report as reports
+from waybill.views.parameters import check_domain, period_of
+from waybill.views.responses import HEADERS, html
+
+router = APIRouter(prefix="/business")
+
+
+@router.get("/index.html")
+def start_page(access: CurrentAccess) -> Response:
+    """Show the newest period of the first domain that has reports."""
+    with access.reader() as connection:
+        domain, period = business.start_page(connection)
+        return html(pages.business(business.page(connection, domain, period), root=""))
+
+
+@router.get("/{domain}/index.html")
+def newest(access: CurrentAccess, domain: str) -> Response:
+    """Show the newest period of a domain."""
+    check_domain(domain)
+    with access.reader() as connection:
+        period = business.newest_period(connection, domain)
+        return html(pages.business(business.page(connection, domain, period), root="../"))
+
+
+@router.get("/{domain}/{key}.html")
+def page(access: CurrentAccess, domain: str, key: str) -> Response:
+    """Show a period of a domain."""
+    check_domain(domain)
+    with access.reader() as connection:
+        return html(pages.business(business.page(connection, domain, period_of(key)), root="../"))
+
+
+@router.get("/{domain}/{key}/{name}.html")
+def report(access: CurrentAccess, domain: str, key: str, name: str) -> Response:
+    """Show a report of a period with its waybill."""
+    check_report(domain, name)
+    with access.reader() as connection:
+        return html(pages.report(reports.provenance(connection, domain, name, period_of(key))))
+
+
+@router.get("/{domain}/{key}/{name}.json")
+def waybill(access: CurrentAccess, domain: str, key: str, name: str) -> Response:
+    """Return the waybill of a report and period as JSON."""
+    check_report(domain, name)
+    with access.reader() as connection:
+        body = pages.as_json(reports.provenance(connection, domain, name, period_of(key)))
+    return Response(body, headers=HEADERS, media_type="application/json")
+
+
+@router.get("/{domain}/{key}/{name}.csv")
+def csv(access: CurrentAccess, domain: str, key: str, name: str) -> Response:
+    """Return the rows of a report and period as CSV. The name of the file says whether they are published."""
+    check_report(domain, name)
+    period = period_of(key)
+    with access.reader() as connection:
+        body = reports.csv_of(connection, domain, name, period)
+        suffix = "" if reports.is_published(connection, domain, name, period) else "_not_published"
+    headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}_{period}{suffix}.csv"'}
+    return Response(body, headers=headers, media_type="text/csv; charset=utf-8")
+
+
+def check_report(domain: str, name: str) -> None:
+    """Raise HTTP 404 for an unknown domain or report."""
+    check_domain(domain)
+    if name not in catalog.reports(domain):
+        raise HTTPException(404, f"The domain {domain!r} has no report {name!r}.")

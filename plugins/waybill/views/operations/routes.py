@@ -1,0 +1,138 @@
+"""The routes of data operations, except replays."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import Response
+
+from waybill.contracts.domains import load_manifest
+from waybill.period import EXAMPLE
+from waybill.settings import settings
+from waybill.views import catalog, pages
+from waybill.views.access import CurrentAccess
+from waybill.views.operations.changes import rebuilds
+from waybill.views.operations.difference import files_of, published_difference, with_replays
+from waybill.views.operations.loads import loaded_files
+from waybill.views.operations.overview import overview as overview_of
+from waybill.views.operations.rejected_rows import most_rejected, quarantined, reasons
+from waybill.views.operations.scope import LAST_PAGE, Scope, scope_of
+from waybill.views.parameters import check_domain, period_of
+from waybill.views.responses import html
+from waybill.warehouse import LARGEST_INTEGER
+
+router = APIRouter(prefix="/operations")
+
+PageNumber = Annotated[int, Query(ge=1, le=LAST_PAGE)]
+
+
+@router.get("/index.html")
+def overview(
+    access: CurrentAccess, domain: str | None = None, dag_id: str | None = None, run_id: str | None = None
+) -> Response:
+    """Show the state of all domains, of one domain, of a DAG, or of one of its runs."""
+    scope = _scope(domain, dag_id, run_id)
+    today = datetime.now(ZoneInfo(settings().timezone)).date()
+    with access.reader() as connection:
+        return html(pages.operations(scope, dag_id, overview_of(connection, scope, today)))
+
+
+@router.get("/loads.html")
+def loads(
+    access: CurrentAccess,
+    domain: str | None = None,
+    dag_id: str | None = None,
+    run_id: str | None = None,
+    dataset: str | None = None,
+    page: PageNumber = 1,
+) -> Response:
+    """List loaded files."""
+    scope = _scope(domain, dag_id, run_id)
+    _check_dataset(scope, dataset)
+    with access.reader() as connection:
+        files, total = loaded_files(connection, scope, dataset, page)
+    return html(pages.loads(scope, dag_id, files, dataset, page, total))
+
+
+@router.get("/changes.html")
+def changes(access: CurrentAccess, domain: str | None = None, dag_id: str | None = None) -> Response:
+    """List reports whose content changed."""
+    scope = _scope(domain, dag_id, None)
+    with access.reader() as connection:
+        builds, has_more = rebuilds(connection, scope)
+    return html(pages.changes(scope, dag_id, builds, has_more=has_more))
+
+
+@router.get("/difference.html")
+def difference(access: CurrentAccess, report: str, period: str, dag_id: str | None = None) -> Response:
+    """Compare the last two published versions of a report's period."""
+    contract = catalog.contracts().get(report)
+    domain = catalog.domain_of_report(report)
+    if contract is None or domain is None:
+        raise HTTPException(404, f"The report {report!r} does not exist.")
+    chosen = period_of(period)
+    if chosen.cadence not in contract.cadences:
+        example = EXAMPLE[contract.cadence]
+        raise HTTPException(404, f"{report} is not built by {chosen.cadence}. Write its periods like {example}.")
+    with access.reader() as connection:
+        files = files_of(connection, contract, chosen)
+    found = published_difference(access.s3(), domain, contract, chosen, files)
+    if found is not None:
+        with access.reader() as connection:
+            found = with_replays(connection, contract, chosen, found)
+    return html(pages.difference(_scope(domain, dag_id, None), dag_id, contract, chosen.key, found))
+
+
+@router.get("/quarantine.html")
+def quarantine(
+    access: CurrentAccess,
+    request: Request,
+    domain: str | None = None,
+    dag_id: str | None = None,
+    dataset: str | None = None,
+    reason: str | None = None,
+    file_id: Annotated[int | None, Query(ge=0, le=LARGEST_INTEGER)] = None,
+    state: Literal["open", "resolved"] = "open",
+    page: PageNumber = 1,
+) -> Response:
+    """List rejected rows of a dataset: of the one with most rejected rows unless another is chosen."""
+    scope = _scope(domain, dag_id, None)
+    _check_dataset(scope, dataset)
+    is_open = state == "open"
+    with access.reader() as connection:
+        contract = catalog.contracts()[dataset or most_rejected(connection, scope)]
+        rows, total = quarantined(connection, contract, reason=reason, file_id=file_id, is_open=is_open, page=page)
+        counts = reasons(connection, contract.table, is_open=is_open)
+    replay_dag = load_manifest(contract.domain).dag
+    return html(
+        pages.quarantine(
+            scope,
+            dag_id,
+            contract=contract,
+            rows=rows,
+            reasons=counts,
+            filters={"reason": reason or "", "file_id": file_id, "state": state},
+            page=page,
+            total=total,
+            replay_dag=replay_dag if access.may_run(request, replay_dag) else None,
+        )
+    )
+
+
+def _scope(domain: str | None, dag_id: str | None, run_id: str | None) -> Scope:
+    """Return what a request is about. Raises HTTP 404 for an unknown domain, or a DAG that loads no dataset."""
+    scope = scope_of(domain, dag_id, run_id)
+    if scope is not None:
+        return scope
+    if domain and not dag_id:
+        check_domain(domain)
+    raise HTTPException(404, f"The DAG {dag_id} does not load any dataset of Waybill.")
+
+
+def _check_dataset(scope: Scope, dataset: str | None) -> None:
+    """Raise HTTP 404 for a dataset outside the scope."""
+    if dataset is not None and dataset not in scope.datasets:
+        raise HTTPException(404, f"The dataset {dataset!r} does not exist in {' or '.join(scope.domains)}.")
