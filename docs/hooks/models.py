@@ -37,7 +37,7 @@ def _name(annotation: Any) -> str:
     if origin is tuple:
         return f"list of {_name(inner[0])}"
     if origin is dict:
-        return f"key and {_name(inner[1])}"
+        return f"map of names to {_name(inner[1])}"
     if inner:  # an optional or annotated type
         return _name(inner[0])
     if issubclass(annotation, BaseModel):
