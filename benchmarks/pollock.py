@@ -36,9 +36,9 @@ from typing import Any
 from waybill.contracts import Column, Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
-from waybill.intake.load import reparse
 from waybill.intake.receive import ReceivedFile, receive
-from waybill.intake.validate import FastReaderFailed, Reject, RowSource, judge, open_duckdb
+from waybill.intake.row_source import RowSource, read_rows
+from waybill.intake.validate import Reject, open_duckdb, validate_rows
 from waybill.period import Period
 
 DAY = Period.parse("day", "2026-11-02")
@@ -94,36 +94,32 @@ class Loaded:
 
 
 def load(path: Path, contract: Contract) -> Loaded:
-    """Receive and judge one file. Raises `DataError` if it is refused."""
+    """Receive and validate one file. Raises `DataError` if it is rejected."""
     body = path.read_bytes()
     etag = hashlib.md5(body).hexdigest()
     landed = LandedFile("pollock", path.name, etag, len(body), DAY, LANDED_AT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         received = receive(OneFile(body, etag), landed, contract, folder)
-        if received.is_regular:
-            try:
-                return _rows(received, contract, _judged(RowSource.of_file(received), contract, folder), [])
-            except FastReaderFailed:
-                pass
-        source, malformed = reparse(received, contract, folder / "reparsed.csv")
-        return _rows(received, contract, _judged(source, contract, folder), malformed)
+
+        def load_rows(source: RowSource, malformed: Sequence[Reject]) -> Loaded:
+            with closing(open_duckdb(folder)) as duck:
+                batches = validate_rows(duck, source, contract, {})
+                rows = [row for batch in batches for row in batch.to_pylist()]
+            return _loaded(received, contract, rows, malformed)
+
+        return read_rows(received, contract, folder, load_rows)
 
 
-def _judged(source: RowSource, contract: Contract, folder: Path) -> list[dict[str, Any]]:
-    with closing(open_duckdb(folder)) as duck:
-        return [row for batch in judge(duck, source, contract, {}) for row in batch.to_pylist()]
-
-
-def _rows(
-    received: ReceivedFile, contract: Contract, judged: Sequence[dict[str, Any]], malformed: Sequence[Reject]
+def _loaded(
+    received: ReceivedFile, contract: Contract, rows: Sequence[dict[str, Any]], malformed: Sequence[Reject]
 ) -> Loaded:
     """The good rows: of equal keys the first, because a load merges by key."""
-    if len(judged) + len(malformed) != received.rows_in:
-        raise DataError(f"{len(judged) + len(malformed)} records were read and {received.rows_in} counted")
+    if len(rows) + len(malformed) != received.rows_in:
+        raise DataError(f"{len(rows) + len(malformed)} records were read and {received.rows_in} counted")
     loaded = Loaded([name for name in contract.names if received.has(name)], [], len(malformed))
     keys = set()
-    for row in judged:
+    for row in rows:
         if row["_reasons"]:
             loaded.rejected += 1
         elif (key := tuple(row[name] for name in contract.row_key)) not in keys:

@@ -267,7 +267,7 @@ def test_a_dry_run_judges_files_and_loads_nothing(
         assert one["rows_in"] == planted[key]["rows_in"]
         assert 0 < one["rejected"] <= len(planted[key]["rejected"])
     assert left == {}
-    assert "missing: revenue_eur" in refused[TRAFFIC]["refused"]
+    assert "missing: revenue_eur" in refused[TRAFFIC]["file_rejected"]
 
 
 @pytest.mark.parametrize("conf", [{"Month": LAST}, {"month": LAST, "dry": True}], ids=str)
@@ -318,7 +318,7 @@ def test_a_bad_file_fails_the_run_at_once_with_one_alert(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda body: body.replace(b"revenue_eur", b"turnover", 1), "required columns? .*missing: revenue_eur"),
+        (lambda body: body.replace(b"revenue_eur", b"turnover", 1), "Required columns? .*missing: revenue_eur"),
         (
             lambda body: body.replace(b"\n2", b"\n2x").replace(b"\n1", b"\n1x"),
             r"\d+ of \d+ rows do not meet the contract of messaging\.traffic .* more than the 5 % .*type:traffic_id in",

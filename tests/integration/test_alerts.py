@@ -271,7 +271,7 @@ def test_the_message_of_a_run_has_its_warnings(queue: Queue, warehouse: str) -> 
     first, *others = message["Message"].splitlines()
     assert first == ("orders_reports: the run woken loaded 1 file and updated 0 reports, with 23 warnings.")
     assert others[:20] == [f"Warning: woken.csv: number {number:02}" for number in range(20)]
-    assert others[20] == "20 of 23 warnings are listed here."
+    assert others[20] == "20 of 23 warnings are shown."
 
 
 def test_warnings_of_a_scheduled_run_are_told_once(

@@ -207,7 +207,7 @@ def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
     [(kind, message)] = place.all(f"select kind, message from waybill.alert where run_id = '{run_id}'")
     assert (kind, "poison.csv" in message) == ("failure", True)
     assert "files of orders.lines were refused" in message
-    assert "required columns are missing" in message
+    assert "Required columns are missing" in message
     idle = place.trigger()
     assert place.end_of(idle) == "success", "the same content is not tried again"
     for asked, conf in (  # unless somebody asks for it

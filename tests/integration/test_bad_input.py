@@ -236,17 +236,17 @@ def test_an_odd_file_with_the_right_rows_gives_the_same_table(body: bytes, landi
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the file is empty (0 bytes) and lacks a header; send it again"),
+        (b"", "the file is empty (0 bytes) and has no header. Send it again"),
         (b"\n\r\n", "the file is empty (3 bytes)"),
         (
             csv_body(TRAFFIC.replace("customer_id,", ""), GOOD),
-            "required columns are missing: customer_id; the header is",
+            "Required columns are missing: customer_id. The header is",
         ),
         (csv_body(f"{TRAFFIC},Cust-ID", GOOD), "the header has customer_id more than once"),
-        (BODY.replace(b"\n", b"\r", 20), "lines must end in a line feed, not in a carriage return alone"),
-        (gzip.compress(BODY)[:-20], "the gzip stream ends early; the upload was cut off, send the file again"),
-        (gzip.compress(BODY)[:60] + bytes(40) + gzip.compress(BODY)[100:], "the gzip stream is damaged"),
-        (csv_body(TRAFFIC, [*GOOD[:30], *["short"] * 2]), "more than the 5 % it allows"),
+        (BODY.replace(b"\n", b"\r", 20), "Lines must end in a line feed, not only in a carriage return."),
+        (gzip.compress(BODY)[:-20], "the gzip stream is truncated. Send the file again"),
+        (gzip.compress(BODY)[:60] + bytes(40) + gzip.compress(BODY)[100:], "the gzip stream is corrupt"),
+        (csv_body(TRAFFIC, [*GOOD[:30], *["short"] * 2]), "The contract allows 5 %"),
     ],
 )
 def test_a_file_that_is_refused_leaves_nothing_but_the_refusal(body: bytes, message: str, landing: Landing) -> None:
@@ -254,7 +254,7 @@ def test_a_file_that_is_refused_leaves_nothing_but_the_refusal(body: bytes, mess
 
 
 def test_a_gzip_name_on_a_plain_file_is_refused(landing: Landing) -> None:
-    assert "the name says gzip, the content is not" in landing.refuse("traffic", BODY, "part-1.csv.gz")
+    assert "the name ends in .gz, but the content is not gzip" in landing.refuse("traffic", BODY, "part-1.csv.gz")
 
 
 def test_a_column_that_the_contract_does_not_know_is_told(landing: Landing, caplog: pytest.LogCaptureFixture) -> None:
@@ -264,7 +264,7 @@ def test_a_column_that_the_contract_does_not_know_is_told(landing: Landing, capl
         key = landing.load("traffic", csv_body(f"{TRAFFIC},Campaign", [f"{row},x" for row in GOOD]), "more.csv")
     [message] = caplog.messages
     assert message.startswith(f"s3://{landing.bucket}/{key}: ")
-    assert message.endswith("the column 'Campaign' is unknown and was not loaded")
+    assert message.endswith("the column 'Campaign' is unknown and was not loaded.")
     assert landing.ledger(key)["ignored_columns"] == ["Campaign"]
 
 
@@ -276,7 +276,7 @@ def test_a_header_alone_is_a_traffic_file_without_rows(landing: Landing) -> None
 
 def test_a_snapshot_without_a_row_to_load_is_refused(landing: Landing) -> None:
     message = landing.refuse("customers", csv_body(CUSTOMERS, []))
-    assert "the snapshot has no row to load (0 records), it would end every row of messaging.customers" in message
+    assert "the snapshot has no valid row (0 records) and would end every row of messaging.customers" in message
     assert len(landing.column("select customer_id from messaging.customers")) == 9
 
 
@@ -289,7 +289,7 @@ def test_a_snapshot_whose_rows_are_all_rejected_is_refused_with_their_reasons(la
     amend("customers", "property: rejectThresholdPct, value: 5", "property: rejectThresholdPct, value: 100")
     with pytest.raises(DataError) as caught:
         landing.ingest("customers", MONTH)
-    assert "the snapshot has no row to load (1 records)" in str(caught.value)
+    assert "the snapshot has no valid row (1 record)" in str(caught.value)
     assert str(caught.value).endswith(reasons)
 
 
@@ -297,8 +297,8 @@ def test_too_many_rejects_refuse_the_file_with_columns_and_numbers(landing: Land
     rows, _ = with_fields(TRAFFIC, GOOD, [*wrong("type", "revenue_eur", "a", "b"), ("customer_id", "99", [])], 10)
     message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
     assert (
-        "3 of 40 rows do not meet the contract of messaging.traffic 1.0.1, more than the 5 % it allows; nothing was "
-        "loaded. Mend the file and send it again under the same name. Reasons:\n"
+        "3 of 40 rows do not meet the contract of messaging.traffic 1.0.1. The contract allows 5 % "
+        "(rejectThresholdPct). Nothing was loaded. Correct the file and send it again under the same name. Reasons:\n"
         "  type:revenue_eur in 2 rows: record 10 (revenue_eur 'a'), record 20 (revenue_eur 'b')\n"
         "  reference:customer_id in 1 row: record 30 (customer_id '99')"
     ) in message
@@ -444,7 +444,7 @@ def test_a_record_longer_than_any_reader_takes_refuses_the_file(bad: str, landin
 
 def test_a_file_that_is_malformed_throughout_is_refused_early(landing: Landing) -> None:
     message = landing.refuse("traffic", csv_body(TRAFFIC, ["1,2"] * 20_000))
-    assert "more than 10,000 of 20,000 records are malformed; nothing was loaded." in message
+    assert "more than 10,000 of 20,000 records are malformed. Nothing was loaded." in message
     assert message.endswith(
         "Up to record 10001: Reasons:\n  ragged in 10,001 rows: "
         "record 1 (text '1,2'), record 2 (text '1,2'), record 3 (text '1,2')"

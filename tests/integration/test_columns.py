@@ -15,9 +15,9 @@ from support.landing import csv_body
 from support.messaging_months import RUN
 from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders
 from waybill.contracts import Contract, load_domain
-from waybill.contracts.contract import Told
+from waybill.contracts.contract import ColumnPolicy
 from waybill.errors import DataError
-from waybill.intake.columns import find_odd
+from waybill.intake.columns import find_issues
 from waybill.intake.ingest import take_in_file
 from waybill.intake.landing import LandedFile, pending
 from waybill.settings import PROJECT_ROOT
@@ -65,9 +65,9 @@ def test_a_file_sent_again_with_renamed_columns_is_told_with_what_was_probably_r
     ingest(orders, file)
     [ship_mode, postal_code] = sorted(warnings(orders)["shop_a.csv"], key=lambda text: "postal_code" in text)
     assert ship_mode == (
-        f"the column ship_mode is missing, which {file.key} had; it is null in every row of this file. The column "
-        "'Shipping Method' is unknown: a rename? If so, add 'Shipping Method' to the synonyms of ship_mode in the "
-        "contract of orders.lines; the next run then loads the file again"
+        f"the column ship_mode is missing, but {file.key} had it. It is null in every row of this file. The unknown "
+        "column 'Shipping Method' may be its new name. If so, add 'Shipping Method' to the synonyms of ship_mode in "
+        "the contract of orders.lines. The next run then loads the file again."
     )
     assert "add 'ZIP' to the synonyms of postal_code" in postal_code
 
@@ -108,17 +108,17 @@ def test_unknown_columns_and_columns_that_nobody_had_are_told_apart(orders: Orde
     ingest(orders, orders.land(DAY, "b.csv", csv_body(f"{HEADER},Campaign", [f"{Line()},x"])))
     ingest(orders, orders.land(DAY, "c.csv", without("Ship Mode", "Postal Code")))
     found = warnings(orders)
-    assert found["b.csv"] == ["the column 'Campaign' is unknown and was not loaded"]
+    assert found["b.csv"] == ["the column 'Campaign' is unknown and was not loaded."]
     key = orders.land(DAY, "b.csv", without()).key
-    assert [text.partition(";")[0] for text in found["c.csv"]] == [
-        f"the column {name} is missing, which {key} had" for name in ("postal_code", "ship_mode")
+    assert [text.partition(". ")[0] for text in found["c.csv"]] == [
+        f"the column {name} is missing, but {key} had it" for name in ("postal_code", "ship_mode")
     ]
     assert "a.csv" not in found
 
 
 @pytest.mark.parametrize("name", ["missing_columns", "unknown_columns"])
 def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> None:
-    def contract(told: Told) -> Contract:
+    def contract(told: ColumnPolicy) -> Contract:
         if name == "missing_columns":
             return replace(LINES, missing_columns=told, unknown_columns="ignore")
         return replace(LINES, missing_columns="ignore", unknown_columns=told)
@@ -128,7 +128,7 @@ def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> N
         "missing_columns": without("Ship Mode"),
         "unknown_columns": csv_body(f"{HEADER},Campaign", [f"{Line()},x"]),
     }[name]
-    with pytest.raises(DataError, match="The contract makes that an error") as caught:
+    with pytest.raises(DataError, match="The contract makes this an error") as caught:
         ingest(orders, orders.land(DAY, "b.csv", body), contract("error"))
     refused = orders.connection.execute("select message from waybill.rejected_file").fetchall()
     assert refused == [(str(caught.value),)]
@@ -161,15 +161,15 @@ def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_told(
     [(kind, message)] = told()
     assert kind == "emptied"
     assert message == (
-        "the column ship_mode has a value in 0 of 2 rows, and in 1 of 3 rows of the version before. If the export lost "
-        "values, send the file again"
+        "the column ship_mode has a value in 0 of 2 rows; the previous version had one in 1 of 3 rows. If the "
+        "export lost values, send the file again."
     )
     land(Line("1", ship_mode=""), Line("2", ship_mode="", quantity="3"))
     assert told() == [], "the version before had none, either"
     land(*(Line(str(number)) for number in range(8)))
     land(*(Line(str(number), ship_mode="" if number < 5 else "First Class") for number in range(8)))
     [(kind, message)] = told()
-    assert (kind, message.partition(",")[0]) == ("emptied", "the column ship_mode has a value in 3 of 8 rows")
+    assert (kind, message.partition(";")[0]) == ("emptied", "the column ship_mode has a value in 3 of 8 rows")
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\0b"], ids=ascii)
@@ -177,7 +177,7 @@ def test_a_name_of_a_json_member_that_no_text_can_hold_is_told(name: str, orders
     fields = dict(zip(HEADER.split(","), str(Line()).split(","), strict=True))
     ingest(orders, orders.land(DAY, "a.jsonl", json.dumps({**fields, name: "x"}).encode()))
     escaped = json.dumps(name)[1:-1]
-    assert warnings(orders) == {"a.jsonl": [f"the column {escaped!r} is unknown and was not loaded"]}
+    assert warnings(orders) == {"a.jsonl": [f"the column {escaped!r} is unknown and was not loaded."]}
 
 
 def test_unknown_members_of_json_and_keys_of_no_record_are_columns(orders: Orders) -> None:
@@ -196,7 +196,7 @@ def test_unknown_members_of_json_and_keys_of_no_record_are_columns(orders: Order
     found = warnings(orders)
     assert "ship_mode is missing" in found["b.json"][0]
     assert "add 'shippingMode' to the synonyms of ship_mode" in found["b.json"][0]
-    assert found["c.json"] == ["the column 'shippingMode' is unknown and was not loaded"]
+    assert found["c.json"] == ["the column 'shippingMode' is unknown and was not loaded."]
     assert found.keys() == {"b.json", "c.json"}
 
 
@@ -244,10 +244,10 @@ COLUMNS = [column.name for column in LINES.delivered_columns]
 def test_every_missing_and_every_unknown_column_is_named_once(unknown: list[str], earlier: set[str]) -> None:
     contract = load_domain("orders")["lines"]
     brought = [column.name for column in contract.delivered_columns if column.required]
-    odd = find_odd(contract, brought, unknown, dict.fromkeys(earlier, "earlier.csv"))
+    issues = find_issues(contract, brought, unknown, dict.fromkeys(earlier, "earlier.csv"))
     missing = sorted(earlier - set(brought))
-    assert odd.errors == []
-    told_missing = [text.split()[2] for text in odd.warnings if " is missing, which earlier.csv had" in text]
+    assert issues.errors == []
+    told_missing = [text.split()[2] for text in issues.warnings if " is missing, but earlier.csv had it" in text]
     assert sorted(told_missing) == missing
     for name in unknown:
-        assert sum(f"column {name!r} is unknown" in text for text in odd.warnings) == 1
+        assert sum(f"column {name!r}" in text for text in issues.warnings) == 1

@@ -38,7 +38,7 @@ def test_what_a_tighter_rule_rejects_is_counted_with_reasons_and_records(landing
     landing.put("traffic", MONTH, csv_body(TRAFFIC, rows))
     [trial] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 8")))
     # Records 21 (negative) and 23 (ragged) are rejected today as well.
-    assert (trial.rows, trial.newly_rejected, trial.newly_accepted) == (23, 1, 0)
+    assert (trial.rows, trial.rows_newly_rejected, trial.rows_newly_accepted) == (23, 1, 0)
     assert trial.reasons == {"range:interactions_count": 1}
     assert trial.examples == {"range:interactions_count": [22]}
 
@@ -46,14 +46,14 @@ def test_what_a_tighter_rule_rejects_is_counted_with_reasons_and_records(landing
 def test_what_a_looser_rule_accepts_is_counted(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, [*traffic_rows(20), "21,2026-03-21,1,1,1,-5,1.00"]))
     [trial] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: -9")))
-    assert (trial.newly_rejected, trial.newly_accepted) == (0, 1)
+    assert (trial.rows_newly_rejected, trial.rows_newly_accepted) == (0, 1)
 
 
 def test_a_file_without_a_newly_required_column_would_be_refused(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, traffic_rows(3)))
     [trial] = tried(landing, tmp_path, ("      - name: traffic_id\n", "      - name: batch_id\n"))
-    assert trial.refusal is not None
-    assert "batch_id" in trial.refusal
+    assert trial.rejection is not None
+    assert "batch_id" in trial.rejection
 
 
 def test_files_that_todays_contract_refuses_as_a_whole_are_tried_as_well(landing: Landing, tmp_path: Path) -> None:
@@ -63,11 +63,11 @@ def test_files_that_todays_contract_refuses_as_a_whole_are_tried_as_well(landing
     landing.put("traffic", MONTH, b"", "b.csv")
     both = "synonyms: [{synonym: interactions}, {synonym: how_many}]"
     other, empty = tried(landing, tmp_path, ("synonyms: [{synonym: interactions}]", both))
-    assert (other.rows, other.newly_rejected, other.newly_accepted) == (4, 0, 3)
-    assert "1 of 4 rows do not meet the contract" in str(other.refusal)
-    assert str(other.refusal).endswith("range:interactions_count in 1 row: record 4 (interactions_count '-5')")
-    assert (empty.rows, empty.newly_accepted) == (0, 0)
-    assert "b.csv: the file is empty" in str(empty.refusal)
+    assert (other.rows, other.rows_newly_rejected, other.rows_newly_accepted) == (4, 0, 3)
+    assert "1 of 4 rows do not meet the contract" in str(other.rejection)
+    assert str(other.rejection).endswith("range:interactions_count in 1 row: record 4 (interactions_count '-5')")
+    assert (empty.rows, empty.rows_newly_accepted) == (0, 0)
+    assert "b.csv: the file is empty" in str(empty.rejection)
 
 
 def test_a_trial_refuses_what_a_load_refuses_in_the_same_words(landing: Landing, tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_a_trial_refuses_what_a_load_refuses_in_the_same_words(landing: Landing,
     )
     message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
     [dry] = today.values()
-    assert dry["refused"] == message
-    assert (dry["rejected"], trial.is_refused_today, trial.is_newly_refused) == (2, True, False)
-    assert trial.newly_rejected == 1
-    assert "range:interactions_count in 2 rows: record 18 (interactions_count '5')" in str(trial.refusal)
+    assert dry["file_rejected"] == message
+    assert (dry["rejected"], trial.is_rejected_today, trial.is_newly_rejected) == (2, True, False)
+    assert trial.rows_newly_rejected == 1
+    assert "range:interactions_count in 2 rows: record 18 (interactions_count '5')" in str(trial.rejection)
 
 
 def test_a_trial_of_a_snapshot_refuses_one_that_has_shrunk(landing: Landing) -> None:
@@ -91,7 +91,7 @@ def test_a_trial_of_a_snapshot_refuses_one_that_has_shrunk(landing: Landing) -> 
     found = dry_run_pending(
         landing.connection, landing.s3, landing.contracts["customers"], landing.contracts, month(MONTH)
     )
-    [refused] = [judged["refused"] for judged in found.values()]
+    [refused] = [judged["file_rejected"] for judged in found.values()]
     assert refused == landing.refuse("customers", csv_body(CUSTOMERS, customer_rows(4)))
 
 

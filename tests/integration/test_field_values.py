@@ -82,7 +82,7 @@ def test_no_date_is_loaded_as_a_day_of_the_first_century(empty_connection: Conne
 def test_dates_of_which_some_read_only_day_first_refuse_the_file(empty_connection: Connection) -> None:
     text = (FIELD / "08_day_first/dayfirst.csv").read_bytes()
     message = refused(empty_connection, text)
-    assert "97 dates read as M/D/YYYY (97 of them also as D/M/YYYY), and 3 read only as D/M/YYYY" in message
+    assert "97 dates can be read as M/D/YYYY (97 of them also as D/M/YYYY), 3 only as D/M/YYYY" in message
     examples = ", ".join(f"record {n} (order_date '25/04/2026')" for n in (98, 99, 100))
     assert f"date_order:order_date in 3 rows: {examples}" in message
     assert "dateForms" in message
@@ -104,8 +104,8 @@ def test_a_trial_refuses_what_a_run_refuses(empty_connection: Connection) -> Non
         try_contract(empty_connection, orders.bucket, today, proposed, CONTRACTS, [file])[0]
         for today, proposed in ((LINES, day_first), (day_first, LINES))
     ]
-    assert (trials[0].refusal, trials[0].newly_accepted) == (None, 100)
-    assert "3 read only as D/M/YYYY" in str(trials[1].refusal)
+    assert (trials[0].rejection, trials[0].rows_newly_accepted) == (None, 100)
+    assert ", 3 only as D/M/YYYY" in str(trials[1].rejection)
     loaded = empty_connection.execute("select count(*) from waybill.load_file").fetchall()
     assert loaded == [(0,)]
 
@@ -130,14 +130,18 @@ def test_dates_that_read_both_ways_throughout_are_read_as_declared(empty_connect
         (
             ("M/D/YYYY",),
             ["25/04/2026", " 26/4/2026\u00a0"],
-            "0 dates read as M/D/YYYY (0 of them also as D/M/YYYY), and 2",
+            "0 dates can be read as M/D/YYYY (0 of them also as D/M/YYYY), 2 only",
         ),
         (
             ("M/D/YYYY",),
             ["4/25/2026", "5/4/2026", "25/4/2026"],
-            "2 dates read as M/D/YYYY (1 of them also as D/M/YYYY), and 1",
+            "2 dates can be read as M/D/YYYY (1 of them also as D/M/YYYY), 1 only",
         ),
-        (("D/M/YYYY",), ["4/25/2026", "5/4/2026"], "1 dates read as D/M/YYYY (1 of them also as M/D/YYYY), and 1"),
+        (
+            ("D/M/YYYY",),
+            ["4/25/2026", "5/4/2026"],
+            "1 date can be read as D/M/YYYY (1 of them also as M/D/YYYY), 1 only",
+        ),
     ],
 )
 def test_every_mixture_of_the_two_orders_refuses_the_file(
@@ -167,7 +171,7 @@ def test_json_dates_are_held_to_the_same_order(empty_connection: Connection) -> 
     fields = {column.name: "1" for column in LINES.delivered_columns}
     rows = [{**fields, "order_id": on, "order_date": on} for on in ("5/4/2026", "25/4/2026")]
     text = "\n".join(map(json.dumps, rows)).encode()
-    assert "1 dates read as M/D/YYYY" in refused(empty_connection, text, name="a.jsonl")
+    assert "1 date can be read as M/D/YYYY" in refused(empty_connection, text, name="a.jsonl")
 
 
 def test_where_dates_are_declared_iso_a_date_with_slashes_is_of_the_wrong_type(empty_connection: Connection) -> None:

@@ -164,14 +164,14 @@ def test_elements_of_an_array_are_judged_like_lines(shop: Shop) -> None:
 
 
 REFUSED: dict[str, tuple[str, bytes, str]] = {
-    "empty": ("a.json", b"", "the file is empty, it has not even an empty array; send it again"),
+    "empty": ("a.json", b"", "the file is empty, without even an empty array. Send it again"),
     "an empty gzip": ("a.json.gz", gzip.compress(b""), "the file is empty"),
     "blank lines": ("a.jsonl", b"\n\r\n", "the file is empty"),
-    "an array cut off": ("a.json", json.dumps(REVIEWS).encode()[:-20], "the array is not JSON at its element 40: "),
-    "two arrays": ("a.json", b"[] []", "there is more after the end of the array"),
-    "a truncated gzip": ("a.jsonl.gz", gzip.compress(lines(REVIEWS))[:-20], "the gzip stream ends early"),
-    "no gzip": ("a.jsonl.gz", lines(REVIEWS), "the name says gzip, the content is not"),
-    "CSV throughout": ("a.json", b"x,y\n" * 20_000, "more than 10000 of 20000 records are malformed"),
+    "an array cut off": ("a.json", json.dumps(REVIEWS).encode()[:-20], "element 40 of the array is not valid JSON: "),
+    "two arrays": ("a.json", b"[] []", "text follows the end of the array"),
+    "a truncated gzip": ("a.jsonl.gz", gzip.compress(lines(REVIEWS))[:-20], "the gzip stream is truncated"),
+    "no gzip": ("a.jsonl.gz", lines(REVIEWS), "the name ends in .gz, but the content is not gzip"),
+    "CSV throughout": ("a.json", b"x,y\n" * 20_000, "more than 10,000 of 20,000 records are malformed"),
 }
 
 
@@ -190,7 +190,7 @@ def test_a_file_that_is_refused_leaves_nothing_but_the_refusal(
 
 def test_an_empty_array_is_a_file_without_rows(shop: Shop) -> None:
     assert loaded(shop, b" [ ]\n").rows_in == 0
-    with pytest.raises(DataError, match="the snapshot has no row to load"):
+    with pytest.raises(DataError, match="the snapshot has no valid row"):
         shop.load("products", DAY, b"[]", "a.json")
 
 
@@ -235,6 +235,6 @@ def test_a_contract_is_tried_on_json(shop: Shop) -> None:
     ratings = [replace(c, options={"minimum": 3}) if c.name == "rating" else c for c in SHOP["reviews"].columns]
     proposed = replace(SHOP["reviews"], columns=tuple(ratings))
     trials = try_contract(shop.connection, shop.bucket, SHOP["reviews"], proposed, SHOP, files)
-    assert [(trial.rows, trial.newly_rejected, dict(trial.reasons)) for trial in trials] == [
+    assert [(trial.rows, trial.rows_newly_rejected, dict(trial.reasons)) for trial in trials] == [
         (41, 16, {"range:rating": 16})
     ] * 2

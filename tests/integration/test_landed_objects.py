@@ -98,7 +98,7 @@ def test_a_malformed_prefix_is_refused_alone_once_and_named_by_the_books(
         f"{LINES}dt=YYYY-MM-DD/. Move the object there, or under no folder that looks like a date, or delete it."
     )
     judged = dry_run_pending(empty_connection, s3, ORDERS["lines"], ORDERS, None)
-    assert judged[f"{LINES}dt=20260305/o.csv"] == {"refused": message}
+    assert judged[f"{LINES}dt=20260305/o.csv"] == {"file_rejected": message}
     for _ in range(2):  # a retry says it again
         with pytest.raises(DataError) as caught:
             arrived(empty_connection, s3, "first")

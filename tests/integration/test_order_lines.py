@@ -316,7 +316,7 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
 
     others = (
         r"^1 of 3 files of orders.lines were refused, the others are loaded:\n"
-        r"\S+b\.csv: no field of the header .* required columns"
+        r"\S+b\.csv: no field of the header .* Required columns"
     )
     with pytest.raises(DataError, match=others) as told:
         ingest("first")

@@ -162,7 +162,7 @@ def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
         done = ingest_arrived(empty_connection, s3, CONTRACTS[dataset], CONTRACTS, RUN, **limits)
         return [key.rsplit("/", 1)[1] for key in done]
 
-    with pytest.raises(DataError, match=r"(?s)^1 of 2 files of purchases.purchases.*poison\.csv: .*required columns"):
+    with pytest.raises(DataError, match=r"(?s)^1 of 2 files of purchases.purchases.*poison\.csv: .*Required columns"):
         ingest("purchases")
     assert ids(empty_connection) == []
     assert ingest("rates", name="a.csv") == [], "it is a file of the other dataset"

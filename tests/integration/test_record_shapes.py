@@ -103,9 +103,9 @@ def test_rows_between_two_stray_quotes_are_told(malformed: str, ending: str, arr
     books = arrivals.load(lines(*rows).replace(b"\n", ending.encode()))
     assert (books.inserted, arrivals.orders()) == (3, ["0", "1", "3"]), "a field may have lines: this is a record"
     assert arrivals.warnings() == {
-        "quotes": f"1 of {3 + bool(malformed)} records (first: record 2) has a quoted field with line ends, and its "
-        "lines look like records of their own: quotes may be missing there, and rows may be hidden in a field. Compare "
-        "it with the export, and send the file again if it is so"
+        "quotes": f"1 of {3 + bool(malformed)} records (first: record 2) has a quoted field whose lines look like "
+        "records. Quotes may be missing, and rows may be hidden in the field. Compare the file with the export. If "
+        "rows are missing, send it again."
     }
 
 
@@ -194,8 +194,8 @@ def test_a_last_record_without_line_end_is_loaded_with_a_warning(arrivals: Arriv
     books = arrivals.load_field("20_truncated/cut.csv")
     assert (books.rejected, books.inserted) == (0, books.rows_in)
     assert arrivals.warnings() == {
-        "truncated": f"record {books.rows_in}, the last one, has no line end: the file may have been cut off. Check "
-        "the value of its last column, Discount Percent. Send the file again if it is incomplete"
+        "truncated": f"record {books.rows_in}, the last one, has no line end: the file may be truncated. Check "
+        "the value of its last column, Discount Percent. If the file is incomplete, send it again."
     }
 
 
@@ -236,22 +236,25 @@ def test_json_lines_that_were_cut_are_told(arrivals: Arrivals) -> None:
     [
         (
             "10_european/semicolon.csv",
-            ": semicolons seem to delimit its fields: export it with commas, and numbers with",
+            ": the header appears to be separated by semicolons; export the file with commas, and numbers with",
         ),
-        ("12_encodings/cp1252.csv", " What is not UTF-8 looks like Windows-1252 or Latin-1: export the file as UTF-8."),
-        ("12_encodings/utf16.csv", "it is text in UTF-16; export it as UTF-8"),
-        ("16_packed/packed.zip", "it is a ZIP archive; unpack it"),
-        ("16_packed/book.csv", "it is a ZIP archive; unpack it"),
-        ("16_packed/book.xlsx", "it is a ZIP archive; unpack it"),
-        ("16_packed/table.parquet", "it is a Parquet file; export it as CSV or JSON"),
-        ("16_packed/garbage.csv.gz", "there are other bytes behind the end of the gzip stream; send it again"),
-        ("17_json_shapes/wrapped.json", "the records are under `orders` of an object"),
-        ("17_json_shapes/pretty.json", "the records are under `orders` of an object"),
-        ("17_json_shapes/nan.json", "the array is not JSON at its element 1: NaN is no JSON"),
+        (
+            "12_encodings/cp1252.csv",
+            " Bytes that are not valid UTF-8 look like Windows-1252 or Latin-1: export the file as UTF-8.",
+        ),
+        ("12_encodings/utf16.csv", "it is text in UTF-16. Export it as UTF-8"),
+        ("16_packed/packed.zip", "it is a ZIP archive. Unpack it"),
+        ("16_packed/book.csv", "it is a ZIP archive. Unpack it"),
+        ("16_packed/book.xlsx", "it is a ZIP archive. Unpack it"),
+        ("16_packed/table.parquet", "it is a Parquet file. Export it as CSV or JSON"),
+        ("16_packed/garbage.csv.gz", "other bytes follow the end of the gzip stream. Send the file again"),
+        ("17_json_shapes/wrapped.json", "the records are nested under `orders` of an object"),
+        ("17_json_shapes/pretty.json", "the records are nested under `orders` of an object"),
+        ("17_json_shapes/nan.json", "element 1 of the array is not valid JSON: NaN is not JSON"),
         ("18_empty/zero.csv", "the file is empty (0 bytes)"),
         ("18_empty/spaces.csv", "the file is empty (5 bytes)"),
         ("24_header_forms/synonym.csv", "the header has discount_percent more than once"),
-        ("24_header_forms/title.csv", ": the header seems to be line 3: delete what is above it"),
+        ("24_header_forms/title.csv", ": the header appears to be line 3; delete the lines above it"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_the_reason(case: str, message: str, arrivals: Arrivals) -> None:
@@ -286,8 +289,8 @@ def test_text_of_another_encoding_is_rejected_and_told(arrivals: Arrivals) -> No
     books = arrivals.load_field("12_encodings/cp1252_big.csv")
     assert (books.rows_in, arrivals.rejects()) == (61, {61: ["encoding"]})
     assert arrivals.warnings() == {
-        "encoding": "1 of 61 records (first: record 61) is not UTF-8 and rejected. What is not UTF-8 looks like "
-        "Windows-1252 or Latin-1: export the file as UTF-8."
+        "encoding": "1 of 61 records (first: record 61) is not valid UTF-8 and rejected. Bytes that are not "
+        "valid UTF-8 look like Windows-1252 or Latin-1: export the file as UTF-8."
     }
 
 
@@ -295,9 +298,8 @@ def test_decimal_commas_are_rejected_and_told(arrivals: Arrivals) -> None:
     books = arrivals.load_field("10_european/quotedcomma.csv")
     assert (books.rows_in, books.rejected) == (42, 2)
     assert arrivals.warnings() == {
-        "decimal_comma": "1 of 42 records (first: record 41) is rejected for a decimal comma in list_price; other "
-        "numbers may be in the same form. Export numbers with a decimal point, without points or commas between "
-        "thousands"
+        "decimal_comma": "1 of 42 records (first: record 41) is rejected because of a decimal comma in list_price. "
+        "Other numbers may have one, too. Export numbers with a decimal point and without thousands separators."
     }
 
 
@@ -327,8 +329,8 @@ def test_a_line_of_types_below_the_header_is_rejected(arrivals: Arrivals) -> Non
     ("city", "told"),
     [
         ("K\ufffdln", "the file has the character U+FFFD, "),
-        ("K\u00c3\u00b6ln", "the file has text that looks encoded in UTF-8 twice, "),
-        ("it\u00e2\u20ac\u2122s", "the file has text that looks encoded in UTF-8 twice, "),
+        ("K\u00c3\u00b6ln", "the file has text that appears to be encoded in UTF-8 twice, "),
+        ("it\u00e2\u20ac\u2122s", "the file has text that appears to be encoded in UTF-8 twice, "),
         ("K\u00f6ln, S\u00c3O PAULO, \u00c2NGELA, \u20ac 5", None),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from support.landing import CUSTOMERS, MONTH, Amend, Landing, csv_body, customer_rows
 from waybill.contracts import load_domain
-from waybill.intake.rejected_files import EXAMPLES, BrokenRules, Refusal
+from waybill.intake.rejected_files import EXAMPLES, BrokenRules, RejectedFileError
 from waybill.settings import PROJECT_ROOT
 
 FIELD = PROJECT_ROOT / "tests/field"
@@ -49,9 +49,9 @@ def test_restricted_values_are_masked_in_every_place(landing: Landing, amend: Am
 @pytest.mark.parametrize(
     ("first", "hint"),
     [
-        ("1,1,Secret,Startup,Retail,DE,2020-01-31", "the file may lack its header"),
-        ("1;1;Secret;Startup;Retail;DE;2020-01-31", "the file may lack its header"),
-        ('1,1,"Secret" x,Startup,Retail,DE,2020-01-31', "the first record is no CSV header: ***"),
+        ("1,1,Secret,Startup,Retail,DE,2020-01-31", "the header may be missing"),
+        ("1;1;Secret;Startup;Retail;DE;2020-01-31", "the header may be missing"),
+        ('1,1,"Secret" x,Startup,Retail,DE,2020-01-31', "the first record is not a CSV header: ***"),
     ],
 )
 def test_a_row_in_place_of_the_header_is_masked(first: str, hint: str, landing: Landing, amend: Amend) -> None:
@@ -101,7 +101,7 @@ def test_a_broken_rule_says_what_must_be(
 def test_a_snapshot_that_is_nearly_empty_is_refused_before_it_ends_the_others(landing: Landing) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
     message = landing.refuse("customers", (FIELD / "28_short_snapshot/customers_2026-11.csv").read_bytes())
-    assert "the snapshot has 4 rows, the one before it has 43. That is more than the 90 %" in message
+    assert "the snapshot has 4 rows; the previous one has 43. It would end 39 rows, more than the 90 %" in message
     assert len(landing.column("select customer_id from messaging.customers")) == 43
 
 
@@ -112,13 +112,15 @@ def test_a_contract_says_by_how_much_a_snapshot_may_shrink(landing: Landing, ame
         "{property: rejectThresholdPct, value: 5}",
         "{property: rejectThresholdPct, value: 5}\n      - {property: maxShrinkPct, value: 30}",
     )
-    assert "43. That is more than the 30 %" in landing.refuse("customers", csv_body(CUSTOMERS, customer_rows(10)))
+    assert "43. It would end 33 rows, more than the 30 %" in landing.refuse(
+        "customers", csv_body(CUSTOMERS, customer_rows(10))
+    )
     amend("customers", "{property: maxShrinkPct, value: 30}", "{property: maxShrinkPct, value: 100}")
     [key] = [f"raw/messaging/customers/month={MONTH}/{name}" for name in landing.ingest("customers", MONTH)]
     assert len(landing.column("select customer_id from messaging.customers")) == 10
     [(kind, text)] = warnings(landing, key)
     assert kind == "shrunk"
-    assert text.startswith("the snapshot has 10 rows, the one before it has 43: rows that are absent have ended.")
+    assert text.startswith("the snapshot has 10 rows; the previous one has 43. Absent rows have ended.")
 
 
 @pytest.mark.parametrize(("rows", "is_told"), [(5, False), (4, True), (1, True)])
@@ -133,7 +135,7 @@ def test_a_snapshot_sent_again_is_held_against_what_it_replaces(landing: Landing
     landing.ingest("customers", MONTH)
     assert warnings(landing, key) == []
     landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(3)))
-    with pytest.raises(Refusal, match="the snapshot has 3 rows, the one before it has 39"):
+    with pytest.raises(RejectedFileError, match="the snapshot has 3 rows; the previous one has 39"):
         landing.ingest("customers", MONTH)
 
 
@@ -145,9 +147,9 @@ def test_a_snapshot_sent_again_is_held_against_the_period_before_too(landing: La
         landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(rows)))
         landing.ingest("customers", MONTH)
         [(kind, text)] = warnings(landing, key)
-        assert (kind, f"the snapshot has {rows} rows, the one before it has 43" in text) == ("shrunk", True)
+        assert (kind, f"the snapshot has {rows} rows; the previous one has 43" in text) == ("shrunk", True)
     landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(4)))
-    with pytest.raises(Refusal, match="the snapshot has 4 rows, the one before it has 43"):
+    with pytest.raises(RejectedFileError, match="the snapshot has 4 rows; the previous one has 43"):
         landing.ingest("customers", MONTH)
 
 

@@ -34,16 +34,16 @@ def test_an_export_that_repeats_every_line_is_told(orders: Orders) -> None:
     take_in_file(orders.connection, orders.bucket, orders.land(DAY, "double.csv", body), LINES, CONTRACTS, RUN)
     rows = len(body.splitlines()) - 1
     [message] = warnings(orders)
-    assert message.startswith(f"every line occurs 2 times in the file ({rows} rows, {rows // 2} different lines)")
+    assert message.startswith(f"every line occurs 2 times in the file ({rows} rows, {rows // 2} distinct lines)")
 
 
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ([Line(order=str(n)) for n in range(20)] * 3, "every line occurs 3 times in the file (60 rows, 20 different"),
+        ([Line(order=str(n)) for n in range(20)] * 3, "every line occurs 3 times in the file (60 rows, 20 distinct"),
         ([Line(order=str(n // 2)) for n in range(20)] * 2, "every line occurs 4 times"),
-        ([*[Line(order=str(n)) for n in range(20)] * 2, Line(order="x")], "20 of 21 different lines occur 2 times"),
-        ([Line(order=str(n)) for n in range(20)] * 2 + [Line(order="1", quantity="9")], "20 of 21 different lines"),
+        ([*[Line(order=str(n)) for n in range(20)] * 2, Line(order="x")], "20 of 21 distinct lines occur 2 times"),
+        ([Line(order=str(n)) for n in range(20)] * 2 + [Line(order="1", quantity="9")], "20 of 21 distinct lines"),
         ([Line(order=str(n), quantity=str(q)) for n in range(20) for q in (1, 2)], None),
         ([*[Line(order=str(n)) for n in range(20)], *[Line(order=str(n)) for n in range(15)]], None),
         ([Line(order=str(n)) for n in range(20)], None),

@@ -84,23 +84,23 @@ def test_a_number_keeps_its_text(form: str, number: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the file is empty, it has not even an empty array; send it again"),
+        (b"", "the file is empty, without even an empty array. Send it again"),
         (b" \n\r\n", "the file is empty"),
         (b"\xef\xbb\xbf", "the file is empty"),
-        (b"[", "not JSON at its element 1: Expecting value"),
-        (b'[{"a": 1}', "not JSON at its element 2: an element must be followed by a comma or the end of the array"),
-        (b'[{"a": 1}, ', "not JSON at its element 2: Expecting value"),
-        (b'[{"a": 1},]', "not JSON at its element 2: Expecting value"),
-        (b'[{"a": 1} {"a": 2}]', "not JSON at its element 2: an element must be followed by a comma"),
-        (b'[{"a": 1}]\n[{"a": 2}]', "there is more after the end of the array"),
-        (b'[{"a": 1}, {"a": 2]', "not JSON at its element 2: Expecting ',' delimiter"),
-        (b'[{"a": NaN}]', "not JSON at its element 1: NaN is no JSON"),
-        (b"[{'a': 1}]", "not JSON at its element 1: Expecting property name"),
-        (b'[{"a": "x\0"}]', "not JSON at its element 1: Invalid control character"),
-        (b'[{"a": "\xff"}]', "not JSON at its element 1: 'utf-8' codec can't decode byte 0xff"),
-        (b"[" * 200_000, "not JSON at its element 1: its values are nested too deeply"),
-        (b'[{"a": "' + b"x" * 6 * 2**20, "not JSON at its element 1: Unterminated string"),
-        (b"x" * 6 * 2**20, "record 1 is longer than 4194304 bytes; send it in parts"),
+        (b"[", "element 1 of the array is not valid JSON: Expecting value"),
+        (b'[{"a": 1}', "element 2 of the array is not valid JSON: expected a comma or the end of the array"),
+        (b'[{"a": 1}, ', "element 2 of the array is not valid JSON: Expecting value"),
+        (b'[{"a": 1},]', "element 2 of the array is not valid JSON: Expecting value"),
+        (b'[{"a": 1} {"a": 2}]', "element 2 of the array is not valid JSON: expected a comma"),
+        (b'[{"a": 1}]\n[{"a": 2}]', "text follows the end of the array"),
+        (b'[{"a": 1}, {"a": 2]', "element 2 of the array is not valid JSON: Expecting ',' delimiter"),
+        (b'[{"a": NaN}]', "element 1 of the array is not valid JSON: NaN is not JSON"),
+        (b"[{'a': 1}]", "element 1 of the array is not valid JSON: Expecting property name"),
+        (b'[{"a": "x\0"}]', "element 1 of the array is not valid JSON: Invalid control character"),
+        (b'[{"a": "\xff"}]', "element 1 of the array is not valid JSON: 'utf-8' codec can't decode byte 0xff"),
+        (b"[" * 200_000, "element 1 of the array is not valid JSON: values are nested too deeply"),
+        (b'[{"a": "' + b"x" * 6 * 2**20, "element 1 of the array is not valid JSON: Unterminated string"),
+        (b"x" * 6 * 2**20, "record 1 is longer than 4194304 bytes. Send it in parts"),
         (b'{"a": 1}\n' + b"x" * 6 * 2**20, "record 2 is longer than"),
     ],
 )
@@ -134,12 +134,18 @@ def test_objects_that_are_not_one_a_line_are_records(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b'{"a": 1}{"a": 2}{"a": 3', "not JSON at its object 3: Expecting ',' delimiter. The file ends there: it may"),
-        (b'{"a": 1}{"a": 2} x', "not JSON at its object 3: an object must be followed by another one or the end"),
-        (b'{\n "a": 1\n}\n{\n "a": NaN\n}', "not JSON at its object 2: NaN is no JSON; nothing was loaded"),
-        (b'{\n "a": 1,\n', "not JSON at its object 1: Expecting property name"),
-        (b'[{"a": 1}, {"a": "x', "at its element 2: Unterminated string starting at. The file ends there: it may have"),
-        (b'[{"a": 1}, {"a": x}]', "at its element 2: Expecting value; nothing was loaded"),
+        (
+            b'{"a": 1}{"a": 2}{"a": 3',
+            "object 3 is not valid JSON: Expecting ',' delimiter. The file ends there and may",
+        ),
+        (b'{"a": 1}{"a": 2} x', "object 3 is not valid JSON: expected another object or the end"),
+        (b'{\n "a": 1\n}\n{\n "a": NaN\n}', "object 2 is not valid JSON: NaN is not JSON. Nothing was loaded"),
+        (b'{\n "a": 1,\n', "object 1 is not valid JSON: Expecting property name"),
+        (
+            b'[{"a": 1}, {"a": "x',
+            "element 2 of the array is not valid JSON: Unterminated string. The file ends there and may",
+        ),
+        (b'[{"a": 1}, {"a": x}]', "element 2 of the array is not valid JSON: Expecting value. Nothing was loaded"),
     ],
 )
 @pytest.mark.parametrize("size", [3, 2**20])
@@ -155,7 +161,7 @@ def test_objects_that_are_no_json_are_refused_with_their_place(
 @pytest.mark.parametrize("size", [3, 2**20])
 def test_records_within_an_object_are_refused_with_its_name(indent: int | None, size: int, tmp_path: Path) -> None:
     body = json.dumps({"count": 1, "none": [], "orders": [{"a": 1}]}, indent=indent).encode()
-    with pytest.raises(DataError, match="file: the records are under `orders` of an object; send that array alone"):
+    with pytest.raises(DataError, match=r"^file: the records are nested under `orders` of an object\. Send that array"):
         write_lines("file", chunks_of(body, size), tmp_path / "body", COLUMNS.__contains__)
     with_column = json.dumps({"a": 1, "lines": [{"x": 1}]}, indent=indent).encode()
     assert write_lines("file", chunks_of(with_column, size), tmp_path / "body", COLUMNS.__contains__) == 1

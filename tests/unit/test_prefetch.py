@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waybill.intake.prefetch import ahead, short_switch_interval
+from waybill.intake.prefetch import prefetch, short_switch_interval
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
 def test_the_items_come_in_their_order(items: list[int], depth: int) -> None:
-    assert list(ahead(items, depth)) == items
+    assert list(prefetch(items, depth)) == items
 
 
 def test_a_failure_comes_at_its_place() -> None:
@@ -24,10 +24,10 @@ def test_a_failure_comes_at_its_place() -> None:
         yield 1
         raise LookupError("the second")
 
-    taken = ahead(items())
-    assert next(taken) == 1
+    items_read = prefetch(items())
+    assert next(items_read) == 1
     with pytest.raises(LookupError, match="the second"):
-        next(taken)
+        next(items_read)
 
 
 def test_one_who_leaves_early_stops_the_thread() -> None:
@@ -39,8 +39,8 @@ def test_one_who_leaves_early_stops_the_thread() -> None:
             made += 1
             yield made
 
-    with closing(ahead(items(), depth=2)) as taken:
-        assert next(taken) == 1
+    with closing(prefetch(items(), depth=2)) as items_read:
+        assert next(items_read) == 1
     assert made <= 5
     assert threading.active_count() == threads
 

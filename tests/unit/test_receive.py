@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from support.landing import CUSTOMERS, MONTH, MemoryBucket, csv_body, customer_rows
 from waybill.contracts import Column, Contract, load_domain
 from waybill.errors import DataError
-from waybill.intake.load import reparse
 from waybill.intake.receive import ReceivedFile, match_header, normalise, receive
-from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, RowSource, csv_source, judge, open_duckdb
+from waybill.intake.row_source import RowSource, as_received, reparse
+from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, csv_source, open_duckdb, validate_rows
 
 CONTRACT = load_domain("messaging")["customers"]
 GOOD = csv_body(CUSTOMERS, customer_rows(3))
@@ -60,7 +60,9 @@ def test_columns_are_found_by_name_and_synonym_and_others_are_ignored() -> None:
 
 
 def test_a_column_that_stands_twice_is_refused_even_under_two_names() -> None:
-    with pytest.raises(DataError, match=r"file: the header has customer_id more than once: customer_id, .*, Cust ID"):
+    with pytest.raises(
+        DataError, match=r"file: the header has customer_id more than once. The header is: customer_id, .*, Cust ID"
+    ):
         match_header("file", [*CUSTOMERS.split(","), "Cust ID"], CONTRACT)
 
 
@@ -71,7 +73,7 @@ def test_a_header_without_any_name_is_shown_and_may_be_missing() -> None:
 
 def test_every_missing_required_column_is_named() -> None:
     with pytest.raises(
-        DataError, match=r"file: .*missing: customer_name, country; the header is: customer_id, account_id"
+        DataError, match=r"file: .*missing: customer_name, country. The header is: customer_id, account_id"
     ):
         match_header("file", ["customer_id", "account_id", "segment", "industry", "created_date"], CONTRACT)
 
@@ -93,7 +95,7 @@ def test_a_file_is_received_whole(body: bytes, tmp_path: Path) -> None:
     file = received(body, tmp_path)
     assert file.columns == CUSTOMERS.split(",")
     assert (file.rows_in, file.is_regular, file.ignored) == (3, True, [])
-    assert (file.size_bytes, file.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    assert (file.content.size_bytes, file.content.sha256) == (len(body), hashlib.sha256(body).hexdigest())
     assert file.body.read_bytes().split()[0] == b"1,1,Customer"
 
 
@@ -105,22 +107,25 @@ def damaged(packed: bytes) -> bytes:
 
 LARGE = gzip.compress(GOOD + random.Random(1).randbytes(3_000_000).hex(bytes_per_sep=32, sep="\n").encode())
 REFUSED = {
-    "empty": (b"", "the file is empty \\(0 bytes\\) and lacks a header; send it again"),
+    "empty": (b"", "the file is empty \\(0 bytes\\) and has no header. Send it again"),
     "empty gzip": (gzip.compress(b""), "the file is empty \\(20 bytes\\)"),
     "blank lines only": (b"\n\r\n\n", "the file is empty \\(4 bytes\\)"),
     "BOM only": (codecs.BOM_UTF8, "the file is empty \\(3 bytes\\)"),
     "BOM and a blank line": (codecs.BOM_UTF8 + b"\n", "the file is empty \\(4 bytes\\)"),
-    "Latin-1": ("größe,b\n1,2\n".encode("latin-1"), "the header is not UTF-8 \\(byte 2\\); export the file as UTF-8"),
-    "UTF-16": (GOOD.decode().encode("utf-16"), "it is text in UTF-16; export it as UTF-8"),
-    "NUL": (b"customer_id\0,account_id\n", "the first record is no CSV header: 'customer_id.x00"),
-    "unclosed quote": (b'"customer_id,account_id\n1,2\n', "the first record is no CSV header"),
-    "mixed line ends": (GOOD.replace(b"\n", b"\r", 1), "the first record is no CSV header: 'customer_id.*carriage"),
-    "endless field": (b"x" * 3_000_000, "required .*missing"),
-    "binary": (random.Random(2).randbytes(1000), "the header is not UTF-8"),
-    "truncated gzip": (gzip.compress(GOOD)[:-12], "the gzip stream ends early; the upload was cut off"),
-    "truncated large gzip": (LARGE[: len(LARGE) // 2], "the gzip stream ends early"),
-    "damaged gzip": (damaged(gzip.compress(GOOD * 50)), "the gzip stream is damaged \\(.*\\); send the file again"),
-    "damaged checksum": (gzip.compress(GOOD)[:-8] + bytes(8), "the gzip stream is damaged \\(.*\\)"),
+    "Latin-1": (
+        "größe,b\n1,2\n".encode("latin-1"),
+        "the header is not valid UTF-8 \\(byte 2\\). Export the file as UTF-8",
+    ),
+    "UTF-16": (GOOD.decode().encode("utf-16"), "it is text in UTF-16. Export it as UTF-8"),
+    "NUL": (b"customer_id\0,account_id\n", "the first record is not a CSV header: 'customer_id.x00"),
+    "unclosed quote": (b'"customer_id,account_id\n1,2\n', "the first record is not a CSV header"),
+    "mixed line ends": (GOOD.replace(b"\n", b"\r", 1), "the first record is not a CSV header: 'customer_id.*carriage"),
+    "endless field": (b"x" * 3_000_000, "Required columns are missing"),
+    "binary": (random.Random(2).randbytes(1000), "the header is not valid UTF-8"),
+    "truncated gzip": (gzip.compress(GOOD)[:-12], "the gzip stream is truncated. Send the file again"),
+    "truncated large gzip": (LARGE[: len(LARGE) // 2], "the gzip stream is truncated"),
+    "damaged gzip": (damaged(gzip.compress(GOOD * 50)), "the gzip stream is corrupt \\(.*\\). Send the file again"),
+    "damaged checksum": (gzip.compress(GOOD)[:-8] + bytes(8), "the gzip stream is corrupt \\(.*\\)"),
 }
 
 
@@ -143,52 +148,61 @@ TAR = io.BytesIO()
 with tarfile.open(fileobj=TAR, mode="w") as tar:
     tar.addfile(tarfile.TarInfo("orders.csv"))
 FORMATS = {
-    "zip": (ZIP.getvalue(), "it is a ZIP archive; unpack it"),
-    "xlsx": (WORKBOOK.getvalue(), "it is an Excel workbook (.xlsx); save its sheet as CSV UTF-8"),
+    "zip": (ZIP.getvalue(), "it is a ZIP archive. Unpack it"),
+    "xlsx": (WORKBOOK.getvalue(), "it is an Excel workbook (.xlsx). Save its sheet as CSV UTF-8"),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "it is an Excel workbook (.xls)"),
-    "bzip2": (bz2.compress(GOOD), "it is packed with bzip2; unpack it, or pack it with gzip"),
+    "bzip2": (bz2.compress(GOOD), "it is packed with bzip2. Unpack it, or pack it with gzip"),
     "empty bzip2": (bz2.compress(b""), "it is packed with bzip2"),
     "xz": (lzma.compress(GOOD), "it is packed with xz"),
     "zstd": (b"\x28\xb5\x2f\xfd\x04\x00rest", "it is packed with zstd"),
-    "tar": (TAR.getvalue(), "it is a tar archive; unpack it"),
-    "gzip twice": (gzip.compress(gzip.compress(GOOD)), "it is a gzip file within a gzip file; pack it once"),
+    "tar": (TAR.getvalue(), "it is a tar archive. Unpack it"),
+    "gzip twice": (gzip.compress(gzip.compress(GOOD)), "it is a gzip file within a gzip file. Pack it once"),
     "zip in gzip": (gzip.compress(ZIP.getvalue()), "it is a ZIP archive"),
-    "Parquet": (b"PAR1\x15\x04\x15\x10rest", "it is a Parquet file; export it as CSV or JSON"),
+    "Parquet": (b"PAR1\x15\x04\x15\x10rest", "it is a Parquet file. Export it as CSV or JSON"),
     "Avro": (b"Obj\x01\x04rest", "it is an Avro file"),
     "PDF": (b"%PDF-1.7\n", "it is a PDF document"),
-    "UTF-16 with BOM": (GOOD.decode().encode("utf-16"), "it is text in UTF-16; export it as UTF-8"),
+    "UTF-16 with BOM": (GOOD.decode().encode("utf-16"), "it is text in UTF-16. Export it as UTF-8"),
     "UTF-16, big end first": (codecs.BOM_UTF16_BE + GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
     "UTF-16 without BOM": (GOOD.decode().encode("utf-16-le"), "it is text in UTF-16"),
     "UTF-16 without BOM, big end first": (GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
     "UTF-32": (GOOD.decode().encode("utf-32"), "it is text in UTF-32"),
-    "HTML": (b"\n<!DOCTYPE html><html>", "it is an HTML page; export its table as CSV"),
-    "XML": (b'<?xml version="1.0"?><orders/>', "it is XML; export it as CSV or JSON"),
-    "JSON": (b'[{"customer_id": 1}]', "the content looks like JSON; give it a name that ends in .json or .jsonl"),
+    "HTML": (b"\n<!DOCTYPE html><html>", "it is an HTML page. Export its table as CSV"),
+    "XML": (b'<?xml version="1.0"?><orders/>', "it is XML. Export it as CSV or JSON"),
+    "JSON": (b'[{"customer_id": 1}]', "the content looks like JSON. Give the file a name that ends in .json or .jsonl"),
     "JSON lines": (b'{"customer_id": 1}\n', "the content looks like JSON"),
-    "semicolons": (GOOD.replace(b",", b";"), ": semicolons seem to delimit its fields: export it with commas"),
-    "tabs": (GOOD.replace(b",", b"\t"), ": tabs seem to delimit its fields: export it with commas"),
-    "pipes": (GOOD.replace(b",", b"|"), ": pipes seem to delimit its fields: export it with commas"),
+    "semicolons": (
+        GOOD.replace(b",", b";"),
+        ": the header appears to be separated by semicolons; export the file with commas",
+    ),
+    "tabs": (GOOD.replace(b",", b"\t"), ": the header appears to be separated by tabs; export the file with commas"),
+    "pipes": (GOOD.replace(b",", b"|"), ": the header appears to be separated by pipes; export the file with commas"),
     "quoted, with semicolons": (
         ("\n".join(f'"{line}"'.replace(",", '";"') for line in GOOD.decode().splitlines())).encode(),
-        "; semicolons seem to delimit its fields: export it with commas",
+        ". The header appears to be separated by semicolons; export the file with commas",
     ),
     "decimal commas": (
         GOOD.replace(b",", b";").replace(b"Customer 1", b"80,5"),
-        ": semicolons seem to delimit its fields: export it with commas, and numbers with a decimal point",
+        (
+            ": the header appears to be separated by semicolons; export the file with commas, and numbers with a "
+            "decimal point"
+        ),
     ),
-    "a line for spreadsheets": (b"sep=;\n" + GOOD, "its first line names ';' as delimiter; export it with commas"),
-    "a title": (b"Customers of March\n\n" + GOOD, ": the header seems to be line 3: delete what is above it"),
+    "a line for spreadsheets": (
+        b"sep=;\n" + GOOD,
+        "the first line declares the delimiter ';'. Export the file with commas",
+    ),
+    "a title": (b"Customers of March\n\n" + GOOD, ": the header appears to be line 3; delete the lines above it"),
     "Windows-1252": (
         GOOD.replace(b"created_date", b"f\xfcr"),
-        "export the file as UTF-8. It looks like Windows-1252 or Latin-1",
+        "Export the file as UTF-8. It looks like Windows-1252 or Latin-1",
     ),
     "single quotes": (
         GOOD.replace(b"industry", b"'industry'"),
-        "names in the header are enclosed in ', which is part of a value here",
+        "the header encloses names in ', which CSV reads as part of a value",
     ),
-    "only blanks": (b"   \n\n", "the file is empty (5 bytes) and lacks a header"),
+    "only blanks": (b"   \n\n", "the file is empty (5 bytes) and has no header"),
     "no-break spaces": ("\u00a0\ufeff\n".encode(), "the file is empty (6 bytes)"),
-    "garbage behind gzip": (gzip.compress(GOOD) + b"EXTRA", "there are other bytes behind the end of the gzip stream"),
+    "garbage behind gzip": (gzip.compress(GOOD) + b"EXTRA", "other bytes follow the end of the gzip stream"),
 }
 
 
@@ -241,7 +255,9 @@ def test_a_header_alone_lacks_no_line_end(tmp_path: Path) -> None:
 
 
 def test_a_name_that_says_gzip_must_be_gzip(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"customers.csv.gz: the name says gzip, the content is not; export it again"):
+    with pytest.raises(
+        DataError, match=r"customers.csv.gz: the name ends in .gz, but the content is not gzip. Export it again"
+    ):
         received(GOOD, tmp_path, "customers.csv.gz")
 
 
@@ -256,7 +272,7 @@ def test_text_of_any_kind_is_read_back_from_a_file_written_here(first: str, tmp_
         assert duck.execute(f"from {source}").fetchall() == values
 
 
-# --- the fast reader and the one that mends ---------------------------------------------------------------
+# --- the fast reader and the one that reparses ---------------------------------------------------------------
 
 TWO = Contract(
     "messaging",
@@ -274,13 +290,13 @@ TWO = Contract(
     (),
     "",
 )
-Judged = dict[int, tuple[str | None, str | None, list[str] | None]]
+Rows = dict[int, tuple[str | None, str | None, list[str] | None]]
 
 
-def judged(source: RowSource, folder: Path) -> Judged:
+def validated(source: RowSource, folder: Path) -> Rows:
     with closing(open_duckdb(folder)) as duck:
         found = {}
-        for batch in judge(duck, source, TWO, {}):
+        for batch in validate_rows(duck, source, TWO, {}):
             for row in batch.to_pylist():
                 found[row["_record"]] = (row["a"], row["b"], row["_reasons"])
         return found
@@ -308,12 +324,12 @@ def test_both_readers_agree_on_every_record(lines: list[str], line_end: str, fin
         folder = Path(name)
         file = received(body.encode(), folder, contract=TWO)
         reparsed, malformed = reparse(file, TWO, folder / "reparsed.csv")
-        slow = judged(reparsed, folder)
+        slow = validated(reparsed, folder)
         assert not slow.keys() & {reject.record for reject in malformed}
         assert sorted([*slow, *(reject.record for reject in malformed)]) == list(range(1, file.rows_in + 1))
         if file.is_regular:
             try:
-                fast = judged(RowSource.of_file(file), folder)
+                fast = validated(as_received(file), folder)
             except FastReaderFailed:
                 return
             # A count that differs makes `load` fall back to the other reader.

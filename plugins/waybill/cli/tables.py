@@ -250,22 +250,22 @@ def dry_run_table(proposed: Contract, results: Sequence[FileDryRun]) -> Table:
         [("file", False), ("rows", True), ("newly rejected", True), ("newly accepted", True), ("why", False)],
     )
     for result in results:
-        why = result.refusal or "; ".join(
+        why = result.rejection or "; ".join(
             f"{reason} {number} (records {', '.join(map(str, result.examples[reason]))})"
             for reason, number in result.reasons.most_common()
         )
         table.add_row(
             result.key,
             text(result.rows),
-            "all" if result.is_newly_refused else text(result.newly_rejected),
-            text(result.newly_accepted),
+            "all" if result.is_newly_rejected else text(result.rows_newly_rejected),
+            text(result.rows_newly_accepted),
             why,
         )
     table.add_section()
     table.add_row(
         "total",
         text(sum(result.rows for result in results)),
-        text(sum(result.rows if result.is_newly_refused else result.newly_rejected for result in results)),
-        text(sum(result.newly_accepted for result in results)),
+        text(sum(result.rows if result.is_newly_rejected else result.rows_newly_rejected for result in results)),
+        text(sum(result.rows_newly_accepted for result in results)),
     )
     return table

@@ -16,7 +16,7 @@ Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
 FileOrder = Literal["landing", "name"]
 ControlCharacters = Literal["none", "layout", "any"]
-Told = Literal["ignore", "warning", "error"]
+ColumnPolicy = Literal["ignore", "warning", "error"]
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 """What a history has beside its contract's columns."""
 
@@ -155,9 +155,9 @@ class Contract:
     """How many days after its period's end a file has landed at the latest; None: nothing is promised."""
     max_shrink_pct: float = 90
     """By how many percent a snapshot may have fewer rows than the one before it."""
-    missing_columns: Told = "warning"
+    missing_columns: ColumnPolicy = "warning"
     """What it is that a file lacks an optional column that earlier files had."""
-    unknown_columns: Told = "warning"
+    unknown_columns: ColumnPolicy = "warning"
     """What it is that a file has a column that the contract does not know."""
     max_warnings: int | None = None
     """With more checks of a report that warn, somebody must approve it before it is published; None: any number."""

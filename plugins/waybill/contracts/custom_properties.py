@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 from waybill.blanks import strip
-from waybill.contracts.contract import ControlCharacters, FileOrder, LoadMode, Told
+from waybill.contracts.contract import ColumnPolicy, ControlCharacters, FileOrder, LoadMode
 from waybill.contracts.standard import Problem, Steps, likeliest
 from waybill.settings import PREFIX, Settings
 
@@ -117,12 +117,12 @@ OF_TABLE: Final[Mapping[str, Values]] = {
     "lookbackPeriods": whole_number().only_for(*_FILES),
     "maxShrinkPct": number(0, 100).only_for("snapshot"),
     "maxWarnings": whole_number().only_for("report"),
-    "missingColumns": one_of(*get_args(Told)).only_for(*_FILES),
+    "missingColumns": one_of(*get_args(ColumnPolicy)).only_for(*_FILES),
     "occurrenceColumn": COLUMN.only_for(*_FILES),
     "periodColumn": COLUMN,
     "rejectThresholdPct": number(0, 100).only_for(*_FILES),
     "rowRules": ROW_RULES.only_for(*_FILES),
-    "unknownColumns": one_of(*get_args(Told)).only_for(*_FILES),
+    "unknownColumns": one_of(*get_args(ColumnPolicy)).only_for(*_FILES),
     "updatedAtColumn": COLUMN.only_for("summary"),
     "versionColumn": COLUMN.only_for("changes"),
 }

@@ -1,4 +1,4 @@
-"""Columns that the files of a dataset no longer bring, or bring and nobody knows; and what was probably renamed."""
+"""Find missing and unknown columns in the files of a dataset, and likely renames."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from waybill.warehouse.schema import columns_sql, relation, superseded_relation
 
 KIND: Final = "columns"
 FILES_COMPARED: Final = 100
-"""A file is compared with so many files before it."""
+"""Number of earlier files that a file is compared with."""
 _SIMILARITY = 0.55
-"""From here on two names are taken for one that was renamed; difflib's ratio, from 0 to 1."""
+"""Least ratio of difflib, from 0 to 1, at which two names count as a rename."""
 _NAMES_LISTED = 20
 _NAME_CHARACTERS = 60
 
-# In the order of files, so that it does not matter which was loaded first.
+# In the order of files, so that the order of loading does not matter.
 _EARLIER = """
 with compared as (
   (
@@ -53,20 +53,20 @@ limit {limit}
 
 
 @dataclass(frozen=True)
-class OddColumns:
-    """What is odd about the columns of a file; each is one sentence."""
+class ColumnIssues:
+    """Errors and warnings about the columns of a file; each is a sentence or more."""
 
     errors: list[str]
     warnings: list[str]
 
 
-def find_odd(
+def find_issues(
     contract: Contract, brought: Collection[str], unknown: Sequence[str], earlier: Mapping[str, str]
-) -> OddColumns:
+) -> ColumnIssues:
     """Compare the columns of a file with the contract and with earlier files.
 
-    `brought` are the contract's columns that the file has, `unknown` its other columns, `earlier` the columns that
-    earlier files had, each with the key of the newest one that had it. The contract says what is an error.
+    `brought` are the contract's columns that the file has, `unknown` its other columns. `earlier` gives, for each
+    column of earlier files, the key of the newest one. The contract decides between errors and warnings.
     """
     absent = {
         column.name: column
@@ -75,37 +75,37 @@ def find_odd(
     }
     missing = [name for name in absent if name in earlier]
     renamed = _renamed(absent, missing, unknown)
-    found = OddColumns([], [])
+    found = ColumnIssues([], [])
 
-    def tell(text: str, *levels: str) -> None:
-        if "error" in levels:
+    def report(text: str, *policies: str) -> None:
+        if "error" in policies:
             found.errors.append(text)
-        elif "warning" in levels:
+        elif "warning" in policies:
             found.warnings.append(text)
 
     for name in missing:
-        text = f"the column {name} is missing, which {earlier[name]} had; it is null in every row of this file"
+        text = f"the column {name} is missing, but {earlier[name]} had it. It is null in every row of this file."
         if new := renamed.get(name):
-            text += f". The column {_quoted(new)} is unknown: a rename? {_advice(contract, name, new)}"
-            tell(text, contract.missing_columns, contract.unknown_columns)
+            text += f" The unknown column {_quoted(new)} may be its new name. {_advice(contract, name, new)}"
+            report(text, contract.missing_columns, contract.unknown_columns)
         else:
-            tell(text, contract.missing_columns)
+            report(text, contract.missing_columns)
     left = [name for name in unknown if name not in {renamed[name] for name in missing if name in renamed}]
     similar = {new: name for name, new in renamed.items()}
     for name in left[:_NAMES_LISTED]:
-        text = f"the column {_quoted(name)} is unknown and was not loaded"
+        text = f"the column {_quoted(name)} is unknown and was not loaded."
         if old := similar.get(name):
-            text += f". {old} is absent: another name of it? {_advice(contract, old, name)}"
-        tell(text, contract.unknown_columns)
+            text += f" It may be another name of the absent column {old}. {_advice(contract, old, name)}"
+        report(text, contract.unknown_columns)
     if len(left) > _NAMES_LISTED:
-        tell(f"{_NAMES_LISTED} of {len(left)} unknown columns are listed", contract.unknown_columns)
+        report(f"{_NAMES_LISTED} of {len(left)} unknown columns are shown.", contract.unknown_columns)
     return found
 
 
 def _advice(contract: Contract, name: str, synonym: str) -> str:
     return (
-        f"If so, add {_quoted(synonym)} to the synonyms of {name} in the contract of {contract.table}; the next run "
-        "then loads the file again"
+        f"If so, add {_quoted(synonym)} to the synonyms of {name} in the contract of {contract.table}. The next run "
+        "then loads the file again."
     )
 
 
@@ -114,7 +114,7 @@ def _quoted(name: str) -> str:
 
 
 def _renamed(absent: Mapping[str, Column], missing: Sequence[str], unknown: Sequence[str]) -> dict[str, str]:
-    """The likeliest unknown column for each absent one, each at most once; the most similar pairs come first."""
+    """Return the likely new name of each absent column, the most similar pairs first; each name is used once."""
     pairs = sorted(
         ((-_similarity(column, name), place, name) for place, column in enumerate(absent.values()) for name in unknown)
     )
@@ -123,7 +123,7 @@ def _renamed(absent: Mapping[str, Column], missing: Sequence[str], unknown: Sequ
         if -similarity >= _SIMILARITY and names[place] not in found and name not in found.values():
             found[names[place]] = name
     old, new = [name for name in missing if name not in found], [name for name in unknown if name not in found.values()]
-    if len(old) == len(new) == 1:  # one has gone and one has come
+    if len(old) == len(new) == 1:  # one column disappeared and one appeared
         found[old[0]] = new[0]
     return found
 
@@ -133,42 +133,45 @@ def _similarity(column: Column, name: str) -> float:
     return max(difflib.SequenceMatcher(None, one, normalise(name)).ratio() for one in sorted(spellings))
 
 
-def of_received(connection: Connection, contract: Contract, received: ReceivedFile, replaces: int | None) -> OddColumns:
-    """What is odd about the columns of a file that is to be loaded, by the files that are loaded."""
+def of_received(
+    connection: Connection, contract: Contract, received: ReceivedFile, replaces: int | None
+) -> ColumnIssues:
+    """Compare the columns of a received file with the contract and the loaded files."""
     if received.brought is None:
-        return OddColumns([], [])
+        return ColumnIssues([], [])
     landed = received.landed
     place = place_sql(contract, landed.period.start, landed.landed_at, landed.name_key)
-    return find_odd(contract, received.brought, received.ignored, _earlier(connection, contract, place, replaces))
+    return find_issues(contract, received.brought, received.ignored, _earlier(connection, contract, place, replaces))
 
 
-def refuse_errors(name: str, odd: OddColumns) -> None:
-    """Raise `DataError` if the contract makes one of the oddities an error."""
-    if odd.errors:
+def raise_errors(name: str, issues: ColumnIssues) -> None:
+    """Raise `DataError` if the contract makes a missing or unknown column an error."""
+    if issues.errors:
+        first, *others = issues.errors
+        text = " ".join([first, *(f"{one[0].upper()}{one[1:]}" for one in others)])
         raise DataError(
-            f"{name}: {'; '.join(odd.errors)}. The contract makes that an error (missingColumns, unknownColumns); "
-            "nothing was loaded."
+            f"{name}: {text} The contract makes this an error (missingColumns, unknownColumns). Nothing was loaded."
         )
 
 
-def warn(connection: Connection, contract: Contract, file_id: int, odd: OddColumns) -> None:
-    """Record the warnings about a loaded file, and renew those of the files after it, which compare with it."""
-    for message in odd.warnings:
+def warn(connection: Connection, contract: Contract, file_id: int, issues: ColumnIssues) -> None:
+    """Record the warnings about a loaded file, and replace those of later files, which are compared with it."""
+    for message in issues.warnings:
         file_warnings.add(connection, file_id, KIND, message)
     later = connection.execute(_query(_LATER, contract, place_of_sql(contract, file_id), None)).fetchall()
     for later_id, brought, ignored, replaces in later:
         if brought is not None:
             earlier = _earlier(connection, contract, place_of_sql(contract, later_id), replaces)
-            now = find_odd(contract, brought, ignored, earlier)
+            now = find_issues(contract, brought, ignored, earlier)
             file_warnings.replace(connection, later_id, KIND, [*now.errors, *now.warnings])
 
 
 def warn_of_emptied(
     connection: Connection, contract: Contract, file_id: int, replaces: int | None, brought: Collection[str] | None
 ) -> None:
-    """Record a warning for each optional column that has lost more than half of its values in a file sent again.
+    """Record a warning for each optional column that lost more than half of its values when a file was sent again.
 
-    Reads the temporary table `incoming`, before its rows are merged.
+    Reads the temporary table `incoming` before its rows are merged.
     """
     optional = [column.name for column in contract.delivered_columns if not column.required]
     names = [name for name in optional if name in (brought or ())]
@@ -194,14 +197,14 @@ def warn_of_emptied(
     for name, has, had in zip(names, values, values_before, strict=True):
         if had * rows > 2 * has * rows_before:
             message = (
-                f"the column {name} has a value in {has} of {rows} rows, and in {had} of {rows_before} rows of the "
-                f"version before. If the export lost values, send the file again"
+                f"the column {name} has a value in {has:,} of {rows:,} rows; the previous version had one in "
+                f"{had:,} of {rows_before:,} rows. If the export lost values, send the file again."
             )
             file_warnings.add(connection, file_id, "emptied", message)
 
 
 def _earlier(connection: Connection, contract: Contract, place: sql.Composed, replaces: int | None) -> dict[str, str]:
-    """The columns that the files before a place brought, each with the key of the newest that did."""
+    """Return the columns of the files before a place, each with the key of the newest file that has it."""
     return dict(connection.execute(_query(_EARLIER, contract, place, replaces)).fetchall())
 
 

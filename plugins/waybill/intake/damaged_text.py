@@ -1,4 +1,4 @@
-"""Find characters that were lost or encoded twice before a file was written. Its bytes are valid, so no rule tells."""
+"""Find characters that were lost or encoded twice before a file was written. Such bytes are valid UTF-8."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterable, Iterator
 _REPLACED = re.compile(rb"\xef\xbf\xbd")
 _ENCODED_TWICE = re.compile(rb"\xc3[\x82\x83]\xc2[\x80-\xbf]|\xc3\xa2\xe2\x82\xac")
 _DAMAGE = {
-    _REPLACED: "the character U+FFFD, which programs write for what they cannot read",
-    _ENCODED_TWICE: "text that looks encoded in UTF-8 twice, like `\u00c3\u00b6` for `\u00f6`",
+    _REPLACED: "the character U+FFFD, which programs write for text that they cannot decode",
+    _ENCODED_TWICE: "text that appears to be encoded in UTF-8 twice, like `\u00c3\u00b6` for `\u00f6`",
 }
 _LONGEST_DAMAGE_BYTES = 5
 
 
 class DamagedText:
-    """Looks for characters that were lost before the file was written, in chunks of UTF-8."""
+    """Searches chunks of UTF-8 for characters that were lost before the file was written."""
 
     def __init__(self) -> None:
         self.found: str | None = None
-        """What was found first."""
+        """The first evidence that was found."""
         self._tail = b""
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The chunks, each looked at as it passes."""
+        """Yield the chunks, and search each of them until something is found."""
         for chunk in chunks:
             if self.found is None and not chunk.isascii():
                 text = self._tail + chunk

@@ -1,7 +1,7 @@
-"""Refuse a file whose dates with slashes read partly as month/day and partly only as day/month.
+"""Reject a file whose slashed dates are partly in the declared order and partly only valid in the other order.
 
-No row tells which of the two 5/4/2026 is. As soon as one date of a column reads only the other way round than the
-contract says, the sender's order is in doubt, and with it every date of the column.
+A date such as 5/4/2026 is valid as month/day and as day/month. If one date of a column is valid only in the order that
+the contract does not declare, every date of the column is ambiguous.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from waybill.contracts import Column, Contract
 from waybill.contracts.validation import compile_date_order, date_order_reason
 from waybill.contracts.values import other_order, slashed_form
-from waybill.errors import DataError
+from waybill.formatting import count
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from waybill.intake.rejected_files import RejectedFileError
 
-def doubtful_columns(contract: Contract, batch: pa.RecordBatch) -> list[Column]:
-    """The columns of which a judged batch has a date that reads only with month and day the other way round."""
+
+def ambiguous_columns(contract: Contract, batch: pa.RecordBatch) -> list[Column]:
+    """Return the columns that have, in a validated batch, a date that is valid only in the other order."""
     columns = [column for column in contract.columns if slashed_form(column)]
     if not columns:
         return []
@@ -27,9 +29,9 @@ def doubtful_columns(contract: Contract, batch: pa.RecordBatch) -> list[Column]:
     return [column for column in columns if date_order_reason(column) in found]
 
 
-def refusal(connection: Any, source: str, contract: Contract, column: Column, name: str) -> DataError:
-    """The error that says how the dates of a column read in `source`, the relation of the raw fields of a file."""
-    from waybill.intake.rejected_files import BrokenRules, Refusal  # which know the judgement that asks for this
+def date_order_error(connection: Any, source: str, contract: Contract, column: Column, name: str) -> RejectedFileError:
+    """Return the error about the dates of a column. `source` is the DuckDB relation of the file's raw fields."""
+    from waybill.intake.rejected_files import BrokenRules, RejectedFileError  # this module imports validate
 
     declared = slashed_form(column)
     assert declared
@@ -42,10 +44,10 @@ def refusal(connection: Any, source: str, contract: Contract, column: Column, na
     [rule] = rules.listed()
     rule.rows = in_other
     advice = "Send the dates as YYYY-MM-DD."
-    if in_both == in_declared:  # else no single order reads them all
-        advice += f" If the sender writes {other} throughout, put that into the dateForms of the contract."
-    return Refusal(
-        f"{name}: the order of day and month in {column.name} is in doubt: {in_declared} dates read as {declared} "
-        f"({in_both} of them also as {other}), and {in_other} read only as {other}; nothing was loaded. {advice}",
+    if in_both == in_declared:  # otherwise neither order fits all dates
+        advice += f" If the sender always writes {other}, declare it in the contract's dateForms."
+    return RejectedFileError(
+        f"{name}: the order of day and month in {column.name} is ambiguous. {count(in_declared, 'date')} can be read "
+        f"as {declared} ({in_both} of them also as {other}), {in_other} only as {other}. Nothing was loaded. {advice}",
         [rule],
     )

@@ -1,4 +1,4 @@
-"""Judge files and load nothing: what a run would reject, or a proposed contract that today's does not, and why."""
+"""Validate files without loading them, against the effective contract or a proposed one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake import columns, ledger, quarantine
 from waybill.intake.landing import LandedFile, list_objects, pending
-from waybill.intake.load import is_overruled, reparse, snapshot_rows
+from waybill.intake.load import is_overruled, snapshot_rows
 from waybill.intake.receive import ReceivedFile, receive
 from waybill.intake.references import reference_values
-from waybill.intake.rejected_files import BrokenRules, Refusal, check_snapshot, too_many_rejects
-from waybill.intake.validate import FastReaderFailed, Reject, RowSource, judge, open_duckdb
+from waybill.intake.rejected_files import BrokenRules, RejectedFileError, check_snapshot, too_many_rejects
+from waybill.intake.row_source import RowSource, read_rows
+from waybill.intake.validate import Reject, open_duckdb, validate_rows
 from waybill.period import Period
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
@@ -32,52 +33,52 @@ _EXAMPLES = 3
 
 @dataclass
 class FileDryRun:
-    """One file under both contracts. Repeated keys within a file are not part of a trial."""
+    """One file under the effective and a proposed contract. A dry run does not look for repeated keys in a file."""
 
     key: str
     rows: int
-    is_refused_today: bool = False
-    """Whether today's contract refuses the file as a whole."""
-    refusal: str | None = None
-    """Why the proposed contract refuses the file as a whole."""
-    newly_rejected: int = 0
-    newly_accepted: int = 0
+    is_rejected_today: bool = False
+    """Whether the effective contract rejects the whole file."""
+    rejection: str | None = None
+    """Why the proposed contract rejects the whole file."""
+    rows_newly_rejected: int = 0
+    rows_newly_accepted: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    """Reasons of the proposed contract against rows that today's accepts."""
+    """Reasons of the proposed contract to reject rows that the effective one accepts."""
     examples: dict[str, list[int]] = field(default_factory=dict)
-    """For each of those reasons some record numbers."""
+    """For each of these reasons the first record numbers."""
 
     @property
-    def is_newly_refused(self) -> bool:
-        """Whether the proposed contract refuses the file as a whole, and today's does not."""
-        return self.refusal is not None and not self.is_refused_today
+    def is_newly_rejected(self) -> bool:
+        """Return whether the proposed contract rejects the whole file and the effective one does not."""
+        return self.rejection is not None and not self.is_rejected_today
 
 
 def dry_run_pending(
     connection: Connection, s3: Any, contract: Contract, contracts: dict[str, Contract], until: Period | None
 ) -> dict[str, dict[str, Any]]:
-    """What a run would find in the files that landed for a dataset up to a period and are not loaded, by object key.
+    """Return what a run would find in each pending file of a dataset up to a period, by object key.
 
-    For each the rows, those that the contract rejects, the reasons, and why the file would be refused as a whole, if it
-    would. Nothing is loaded, and nothing is made but tables that are not there yet. References are judged by what is
-    loaded by now; repeated keys are not looked for.
+    The result of a file has its number of rows and of rejected rows, the reasons, and, if the whole file would be
+    rejected, the message under `file_rejected`. Missing tables are created and nothing is loaded. References are
+    checked against the rows that are loaded now. Repeated keys are not detected.
     """
     listing = list_objects(s3, settings().raw_bucket, contract, None, until)
-    found: dict[str, dict[str, Any]] = {one.file.key: {"refused": one.message} for one in listing.misplaced}
+    found: dict[str, dict[str, Any]] = {one.file.key: {"file_rejected": one.message} for one in listing.misplaced}
     with connection.transaction():
         ensure_domain(connection, contracts)
     for file in pending(connection, contract, listing.landed):
         try:
             rejects = _rejects(connection, s3, contract, contracts, file)
         except DataError as error:
-            found[file.key] = {"refused": str(error)}
+            found[file.key] = {"file_rejected": str(error)}
             continue
         reasons = {rule.reason: rule.rows for rule in rejects.broken.listed()}
-        judged = {"rows_in": rejects.rows, "rejected": len(rejects.reasons), "reasons": reasons}
-        if rejects.refusal:
-            judged["refused"] = str(rejects.refusal)
-        found[file.key] = judged
-        log.info("%s would be judged: %s", file.uri, judged)
+        result = {"rows_in": rejects.rows, "rejected": len(rejects.reasons), "reasons": reasons}
+        if rejects.error:
+            result["file_rejected"] = str(rejects.error)
+        found[file.key] = result
+        log.info("%s: result of the dry run: %s", file.uri, result)
     return found
 
 
@@ -89,7 +90,7 @@ def try_contract(
     contracts: Mapping[str, Contract],
     files: Iterable[LandedFile],
 ) -> list[FileDryRun]:
-    """Judge each file by both contracts. Nothing is loaded and nothing is written."""
+    """Return the result of each file under the contracts `today` and `proposed`. Nothing is written."""
     return [_try_file(connection, s3, today, proposed, contracts, file) for file in files]
 
 
@@ -102,93 +103,90 @@ def _try_file(
     file: LandedFile,
 ) -> FileDryRun:
     try:
-        rejected_today = _rejects(connection, s3, today, contracts, file)
-    except DataError:  # today's contract refuses the file as a whole
-        rejected_today = None
-    is_refused_today = rejected_today is None or rejected_today.refusal is not None
+        before = _rejects(connection, s3, today, contracts, file)
+    except DataError:  # the effective contract rejects the whole file
+        before = None
+    is_rejected_today = before is None or before.error is not None
     try:
-        rejected_then = _rejects(connection, s3, proposed, contracts, file)
+        after = _rejects(connection, s3, proposed, contracts, file)
     except DataError as error:
-        return FileDryRun(file.key, rejected_today.rows if rejected_today else 0, is_refused_today, str(error))
-    trial = FileDryRun(file.key, rejected_then.rows, is_refused_today)
-    if rejected_then.refusal:
-        trial.refusal = str(rejected_then.refusal)
-    if rejected_today is None or (is_refused_today and not trial.refusal):
-        trial.newly_accepted = rejected_then.rows - len(rejected_then.reasons)
-        return trial
-    for record, reasons in rejected_then.reasons.items():
-        if record in rejected_today.reasons:
+        return FileDryRun(file.key, before.rows if before else 0, is_rejected_today, str(error))
+    result = FileDryRun(file.key, after.rows, is_rejected_today)
+    if after.error:
+        result.rejection = str(after.error)
+    if before is None or (is_rejected_today and not result.rejection):
+        result.rows_newly_accepted = after.rows - len(after.reasons)
+        return result
+    for record, reasons in after.reasons.items():
+        if record in before.reasons:
             continue
-        trial.newly_rejected += 1
+        result.rows_newly_rejected += 1
         for reason in reasons:
-            trial.reasons[reason] += 1
-            if len(examples := trial.examples.setdefault(reason, [])) < _EXAMPLES:
+            result.reasons[reason] += 1
+            if len(examples := result.examples.setdefault(reason, [])) < _EXAMPLES:
                 examples.append(record)
-    trial.newly_accepted = len(rejected_today.reasons.keys() - rejected_then.reasons.keys())
-    return trial
+    result.rows_newly_accepted = len(before.reasons.keys() - after.reasons.keys())
+    return result
 
 
 @dataclass(frozen=True)
 class _Rejects:
+    """What a load would reject of a file."""
+
     rows: int
     reasons: dict[int, list[str]]
-    """By record, of the rows that are rejected."""
+    """The reasons of each rejected row, by record number."""
     broken: BrokenRules
-    refusal: Refusal | None
-    """Why the file would be refused because of its rows."""
+    error: RejectedFileError | None
+    """Why a load would reject the whole file because of its rows."""
 
 
 def _rejects(
     connection: Connection, s3: Any, contract: Contract, contracts: Mapping[str, Contract], file: LandedFile
 ) -> _Rejects:
-    """What a load would reject of a file. Raises `DataError` if it would refuse the file before it judges a row."""
+    """Return what a load would reject of a file. Raises `DataError` if it would reject the file before its rows."""
     with scratch_folder() as folder:
         received = receive(s3, file, contract, folder)
         references = reference_values(connection, contract, contracts, file.period.end, folder)
 
-        def judged(source: RowSource, malformed: list[Reject]) -> _Rejects:
+        def validate(source: RowSource, malformed: list[Reject]) -> _Rejects:
             reasons = {reject.record: reject.reasons for reject in malformed}
             broken = BrokenRules(contract)
             for reject in malformed:
                 broken.add(reject.record, reject.reasons, reject.raw)
             with closing(open_duckdb(folder)) as duck:
-                for batch in judge(duck, source, contract, references):
+                for batch in validate_rows(duck, source, contract, references):
                     bad = batch.filter(batch.column("_reasons").is_valid()).select(["_record", "_reasons", "_raw"])
                     for row in bad.to_pylist():
                         reasons[row["_record"]] = row["_reasons"]
                         broken.add(row["_record"], row["_reasons"], row["_raw"])
             before = ledger.predecessor(connection, contract, file)
-            odd = columns.of_received(connection, contract, received, before[0] if before else None)
-            columns.refuse_errors(file.uri, odd)
-            refusal = _refusal(connection, contract, received, reasons, broken)
-            return _Rejects(received.rows_in, reasons, broken, refusal)
+            issues = columns.of_received(connection, contract, received, before[0] if before else None)
+            columns.raise_errors(file.uri, issues)
+            error = _file_error(connection, contract, received, reasons, broken)
+            return _Rejects(received.rows_in, reasons, broken, error)
 
-        try:
-            if received.is_regular:
-                return judged(RowSource.of_file(received), [])
-        except FastReaderFailed:
-            pass
-        return judged(*reparse(received, contract, folder / "reparsed.csv"))
+        return read_rows(received, contract, folder, validate)
 
 
-def _refusal(
+def _file_error(
     connection: Connection,
     contract: Contract,
     received: ReceivedFile,
     reasons: Mapping[int, list[str]],
     broken: BrokenRules,
-) -> Refusal | None:
-    """Why a load would refuse the file because of its rows, in the words of the load."""
+) -> RejectedFileError | None:
+    """Return the error with which a load would reject the file because of its rows, if it would."""
     landed, rows_in = received.landed, received.rows_in
-    waits = set(quarantine.waiting_reasons(contract))
-    flawed = sum(not waits.issuperset(those) for those in reasons.values())
-    if not contract.tolerates(flawed, rows_in):
-        return too_many_rejects(received.landed.uri, contract, flawed, received.rows_in, broken.listed(), received.hint)
+    waiting = set(quarantine.waiting_reasons(contract))
+    rejected = sum(not waiting.issuperset(those) for those in reasons.values())
+    if not contract.tolerates(rejected, rows_in):
+        return too_many_rejects(landed.uri, contract, rejected, rows_in, broken.listed(), received.hint)
     if contract.load_mode != "snapshot" or is_overruled(connection, contract, landed):
         return None
     try:
         before = snapshot_rows(connection, contract, landed.period)
         check_snapshot(landed.uri, contract, rows_in - len(reasons), before, rows_in, broken.listed())
-    except Refusal as error:
+    except RejectedFileError as error:
         return error
     return None

@@ -1,4 +1,4 @@
-"""Warnings about files that were loaded: what somebody should look at, although no row broke a rule."""
+"""Warnings about loaded files: observations that somebody should check, although no row breaks a rule."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from psycopg.rows import class_row
 from waybill.warehouse.connection import one_row
 
 IN_MESSAGE: Final = 20
-"""How many warnings one message lists."""
+"""Number of warnings that one message shows."""
 
 
 class FileWarning(NamedTuple):
-    """One warning about one loaded file."""
+    """A warning about a loaded file."""
 
     dataset: str
     period: date
@@ -24,9 +24,9 @@ class FileWarning(NamedTuple):
     file_id: int
     object_key: str
     kind: str
-    """What it is about: `columns`, `conflict`, `repeated`, `truncated`."""
+    """The subject, for example `columns`, `conflict`, `repeated` or `truncated`."""
     message: str
-    """One sentence with the numbers and the next step; it holds no restricted values."""
+    """The observation with its numbers and the next step, without restricted values."""
 
     def __str__(self) -> str:
         return f"{self.object_key}: {self.message}"
@@ -43,7 +43,7 @@ _IN_ORDER = "f.dataset, f.period"
 
 
 def add(connection: Connection, file_id: int, kind: str, message: str) -> None:
-    """Record a warning about a file, in the transaction that loads it; the same warning is recorded once."""
+    """Record a warning about a file in the transaction that loads it. Repeated calls record it once."""
     connection.execute(
         "insert into waybill.file_warning (file_id, kind, message) values (%s, %s, %s) on conflict do nothing",
         (file_id, kind, message),
@@ -51,7 +51,7 @@ def add(connection: Connection, file_id: int, kind: str, message: str) -> None:
 
 
 def replace(connection: Connection, file_id: int, kind: str, messages: Sequence[str]) -> None:
-    """Make these the only warnings of a kind about a file."""
+    """Replace all warnings of a kind about a file."""
     connection.execute(
         "delete from waybill.file_warning where file_id = %s and kind = %s and message <> all(%s)",
         (file_id, kind, [*messages]),
@@ -61,19 +61,19 @@ def replace(connection: Connection, file_id: int, kind: str, messages: Sequence[
 
 
 def of_run(connection: Connection, domain: str, run_id: str) -> list[FileWarning]:
-    """The warnings about the files of a domain that a run loaded and that still count."""
+    """Return the warnings about current files of a domain that a run loaded."""
     condition = "split_part(f.dataset, '.', 1) = %s and f.run_id = %s"
     return _found(connection, condition, _IN_ORDER, (domain, run_id))
 
 
 def of_periods(connection: Connection, domain: str, starts: Sequence[date]) -> list[FileWarning]:
-    """The warnings about the files of a domain that count for periods; `starts` are their first days."""
+    """Return the warnings about current files of some periods; `starts` are their first days."""
     condition = "split_part(f.dataset, '.', 1) = %s and f.period = any(%s)"
     return _found(connection, condition, _IN_ORDER, (domain, [*starts]))
 
 
 def of_files(connection: Connection, file_ids: Collection[int]) -> dict[int, list[FileWarning]]:
-    """The warnings about files that count, by file id; files without warnings are left out."""
+    """Return the warnings about current files by file id, without files that have none."""
     found: dict[int, list[FileWarning]] = {}
     for warning in _found(connection, "w.file_id = any(%s)", _IN_ORDER, ([*file_ids],)):
         found.setdefault(warning.file_id, []).append(warning)
@@ -83,9 +83,9 @@ def of_files(connection: Connection, file_ids: Collection[int]) -> dict[int, lis
 def newest(
     connection: Connection, datasets: Sequence[str], run_id: str | None, limit: int
 ) -> tuple[list[FileWarning], int]:
-    """(the warnings about the newest files of some datasets, at most `limit`; how many there are in all).
+    """Return the newest warnings about current files of some datasets, at most `limit`, and the number of all of them.
 
-    With a run, only those about the files that it loaded.
+    With a run, only warnings about the files that it loaded count.
     """
     condition = "f.dataset = any(%s) and (%s::text is null or f.run_id = %s)"
     parameters = ([*datasets], run_id, run_id)
@@ -108,7 +108,7 @@ def _found(
 
 
 def lines(warnings: Sequence[FileWarning], limit: int = IN_MESSAGE) -> list[str]:
-    """The warnings as lines of a message: the first ones, and how many there are beside them."""
+    """Return the first warnings as lines of a message, and a line with the number of all if there are more."""
     shown = [f"Warning: {warning}" for warning in warnings[:limit]]
     left_out = len(warnings) - len(shown)
-    return [*shown, f"{len(shown)} of {len(warnings)} warnings are listed here."] if left_out else shown
+    return [*shown, f"{len(shown)} of {len(warnings)} warnings are shown."] if left_out else shown

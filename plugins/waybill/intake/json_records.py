@@ -1,8 +1,8 @@
-"""JSON files as records of text fields like those of a CSV file.
+"""Read JSON files as records of text fields, like those of a CSV file.
 
-A file is an array of objects, one object a line, or objects one after another, each on several lines or several on one.
-Python's decoder reads them, because it hands over the text of a number: 0.10 and 12345678901234567.89 stay what
-they are, while faster parsers make binary floating point of them.
+A file is an array of objects, one object per line, or a sequence of objects. Python's decoder reads them because it can
+return the text of a number: 0.10 and 12345678901234567.89 stay exact, whereas faster parsers convert them to binary
+floating point.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ _BLANK_BYTES = b" \t\r\n"
 _UNKNOWN_NOTED = 100
 _UNKNOWN_CHARACTERS = 100
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""What JSON can escape and PostgreSQL's text cannot hold: NUL and half a surrogate pair."""
+"""Characters that JSON can escape and PostgreSQL's text cannot store: NUL and unpaired surrogates."""
 
 
 class _Number(str):
-    """The text of a number, which is no JSON string."""
+    """The text of a number, as opposed to a JSON string."""
 
 
 class _Members(list[tuple[str, Any]]):
-    """An object's members in their order, repeated names too."""
+    """The members of an object in order, including repeated names."""
 
 
 @dataclass
 class MemberNames:
-    """The names of the members of a file's records, noted while they are read."""
+    """The names of the members in a file's records, collected while the records are read."""
 
     columns: set[str] = field(default_factory=set)
-    """Columns of the contract that stand in some record."""
+    """Columns of the contract that occur in a record."""
     unknown: set[str] = field(default_factory=set)
-    """Names of other members, with JSON's escape for what no text can hold; of many the first ones."""
+    """The first names of other members; characters that PostgreSQL cannot store are escaped."""
 
     def note(self, name: str, column: str | None) -> None:
-        """Note a member and the column that it is, if it is one."""
+        """Add a member by name; `column` is its column, or None for an unknown name."""
         if column is not None:
             self.columns.add(column)
         elif len(self.unknown) < _UNKNOWN_NOTED:
@@ -55,7 +55,7 @@ class MemberNames:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(
@@ -64,32 +64,33 @@ _DECODER = json.JSONDecoder(
 
 
 def is_json(key: str) -> bool:
-    """Whether an object's name says that it is JSON."""
+    """Return whether the ending of an object's key is that of JSON."""
     return _NAME.search(key) is not None
 
 
 def write_lines(
     name: str, chunks: Iterator[bytes], target: Path, is_column: Callable[[str], bool] = lambda _: True
 ) -> int:
-    """Write the records of a file to `target`, one a line, and return how many there are.
+    """Write the records of a file to `target`, one per line, and return their number.
 
-    Of lines those that are not blank are records, whatever is in them. The elements of an array, and objects that are
-    not one a line, must be JSON. `is_column` tells whether a field's name is that of a column.
-    Raises `DataError` for an empty file, for one that is not JSON, for one whose records lie within an object, and for
-    a record longer than 4 MiB.
+    In a file with one object per line, every line that is not blank is a record, valid or not. Arrays and objects that
+    span lines must be valid JSON. `is_column` returns whether a name is that of a column.
+    Raises `DataError` if the file is empty or not JSON, if its records are nested in an object, or if a record is
+    longer than 4 MiB.
     """
     first = b""
     while len(first) < len(codecs.BOM_UTF8) and (chunk := next(chunks, b"")):
         first = (first + chunk).removeprefix(codecs.BOM_UTF8).lstrip(_BLANK_BYTES)
     if not first:
-        raise DataError(f"{name}: the file is empty, it has not even an empty array; send it again")
+        raise DataError(f"{name}: the file is empty, without even an empty array. Send it again.")
     with target.open("wb") as stream:
         if first.startswith(b"["):
             return _write_values(name, _Text(first, chunks), stream.write, in_array=True)
         first, value, rest = _first_value(first, chunks)
         if isinstance(value, _Members) and (key := _wrapper(value, is_column)):
             raise DataError(
-                f"{name}: the records are under `{key}` of an object; send that array alone, or one object a line"
+                f"{name}: the records are nested under `{key}` of an object. Send that array alone, or one object per "
+                "line."
             )
         if rest or first.partition(b"\n")[0].strip(_BLANK_BYTES) == b"{":
             return _write_values(name, _Text(first, chunks), stream.write, in_array=False)
@@ -97,7 +98,7 @@ def write_lines(
 
 
 def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, bool]:
-    """(what was read to find it, the first value or None, whether it is not alone on one line)."""
+    """Return the bytes that were read, the first value or None, and whether the value is not alone on one line."""
     while True:
         text = first.decode("utf-8", "replace")
         try:
@@ -105,7 +106,7 @@ def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, boo
         except (ValueError, RecursionError):
             value, end = None, 0
         following = text[end:].lstrip(" \t\r")
-        # A number may go on in the next chunk.
+        # A number may continue in the next chunk.
         if (end and following) or len(first) > MAX_RECORD_BYTES or not (chunk := next(chunks, b"")):
             is_spread = end > 0 and ("\n" in text[:end] or following.startswith("{"))
             return first, value, is_spread
@@ -113,7 +114,7 @@ def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, boo
 
 
 def _wrapper(members: _Members, is_column: Callable[[str], bool]) -> str | None:
-    """The name of a member that holds objects, in an object that has no column."""
+    """Return the name of a member that holds an array of objects, unless the object has a column."""
     if any(is_column(name) for name, _ in members):
         return None
     holds_objects = (
@@ -131,13 +132,13 @@ def _write_lines(name: str, first: bytes, chunks: Iterator[bytes], write: Callab
         *lines, tail = (tail + chunk).split(b"\n")
         rows += sum(1 for line in lines if line.strip(_BLANK_BYTES))
         if len(tail) > MAX_RECORD_BYTES:
-            raise DataError(f"{name}: record {rows + 1} is longer than {MAX_RECORD_BYTES} bytes; send it in parts")
+            raise DataError(f"{name}: record {rows + 1} is longer than {MAX_RECORD_BYTES} bytes. Send it in parts.")
         chunk = next(chunks, b"")
     return rows + bool(tail.strip(_BLANK_BYTES))
 
 
 class _Text:
-    """Text that is read on as it is needed, and a place in it."""
+    """Text that is read when it is needed, and a position in it."""
 
     def __init__(self, first: bytes, chunks: Iterator[bytes]) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -145,7 +146,7 @@ class _Text:
         self._text, self._position, self._at_end = "", 0, False
 
     def _fetch(self) -> bool:
-        """Whether there was more text to read."""
+        """Read the next chunk. Return whether there was one."""
         chunk = next(self._chunks, b"")
         self._at_end = not chunk
         self._text = self._text[self._position :] + self._decoder.decode(chunk, final=self._at_end)
@@ -153,7 +154,7 @@ class _Text:
         return not self._at_end
 
     def next_character(self) -> str:
-        """The next character that is not blank; none at the end of the file."""
+        """Return the next character that is not blank; "" at the end of the file."""
         self._position = _BLANKS.match(self._text, self._position).end()  # type: ignore[union-attr]
         while self._position == len(self._text) and self._fetch():
             self._position = _BLANKS.match(self._text, self._position).end()  # type: ignore[union-attr]
@@ -163,7 +164,7 @@ class _Text:
         self._position += 1
 
     def take_value(self) -> str:
-        """The text of the value that starts here; what may go on behind the text read so far is read again."""
+        """Return the text of the value at the position; parse it again with more text if it may be incomplete."""
         while True:
             try:
                 end = _DECODER.raw_decode(self._text, self._position)[1]
@@ -176,8 +177,8 @@ class _Text:
             self._fetch()
 
     @property
-    def was_cut(self) -> bool:
-        """Whether a value that is not JSON ends with the file, as far as that can be told."""
+    def is_truncated(self) -> bool:
+        """Return whether the invalid value at the position appears to continue after the end of the file."""
         if not self._at_end:
             return False
         try:
@@ -190,9 +191,9 @@ class _Text:
 
 
 def _write_values(name: str, text: _Text, write: Callable[[bytes], Any], *, in_array: bool) -> int:
-    """The elements of an array, or objects one after another, each on one line.
+    """Write the elements of an array, or a sequence of objects, one per line. Return their number.
 
-    A line end can only stand between the tokens of a value.
+    In valid JSON, line ends occur only between tokens, so they can be replaced by blanks.
     """
     rows = 0
     try:
@@ -203,33 +204,39 @@ def _write_values(name: str, text: _Text, write: Callable[[bytes], Any], *, in_a
         end = "]" if in_array else ""
         while following != end:
             if not in_array and following != "{":
-                raise ValueError("an object must be followed by another one or the end of the file")
+                raise ValueError("expected another object or the end of the file")
             write(re.sub(r"[\r\n]", " ", text.take_value()).encode() + b"\n")
             rows += 1
             following = text.next_character()
             if in_array and following != end:
                 if following != ",":
-                    raise ValueError("an element must be followed by a comma or the end of the array")
+                    raise ValueError("expected a comma or the end of the array")
                 text.skip_character()
                 text.next_character()
         if in_array:
             text.skip_character()
             if text.next_character():
-                raise ValueError("there is more after the end of the array")
+                raise ValueError("text follows the end of the array")
     except (ValueError, RecursionError) as error:
         is_deep = isinstance(error, RecursionError)
-        reason = "its values are nested too deeply" if is_deep else getattr(error, "msg", str(error))
-        what = "the array is not JSON at its element" if in_array else "the file is not JSON at its object"
-        cut = ". The file ends there: it may have been cut off" if text.was_cut else ""
-        raise DataError(f"{name}: {what} {rows + 1}: {reason}{cut}; nothing was loaded. Send it again.") from None
+        reason = (
+            "values are nested too deeply"
+            if is_deep
+            else getattr(error, "msg", str(error)).removesuffix(" at").removesuffix(" starting")
+        )
+        place = f"element {rows + 1} of the array" if in_array else f"object {rows + 1}"
+        cause = " The file ends there and may be truncated." if text.is_truncated else ""
+        raise DataError(
+            f"{name}: {place} is not valid JSON: {reason}.{cause} Nothing was loaded. Send the file again."
+        ) from None
     return rows
 
 
 def read_records(body: Path, columns: Sequence[str], column_of: Callable[[str], str | None]) -> Iterator[Record]:
-    """The records of a file that `write_lines` wrote; `column_of` gives the column of a field's name.
+    """Yield the records of a file that `write_lines` wrote; `column_of` returns the column of a member's name.
 
-    A record that is no object, has a column twice, or holds what no text can is malformed: reason `json`,
-    `encoding` or `nul`.
+    A record is malformed (reason `json`, `encoding` or `nul`) if it is not an object, has a column twice, or contains
+    characters that PostgreSQL cannot store.
     """
     places = {column: place for place, column in enumerate(columns)}
 
@@ -250,7 +257,7 @@ def _record(raw: bytes, width: int, place_of: Callable[[str], int | None]) -> Re
         fields = _fields(text, width, place_of)
         if "\\u" not in text:
             return Record(fields, [], text)
-        content = "".join(filter(None, fields)).encode()  # fails for half a surrogate
+        content = "".join(filter(None, fields)).encode()  # fails for an unpaired surrogate
         if b"\0" not in content:
             return Record(fields, [], text)
         reason = "nul"
@@ -262,25 +269,25 @@ def _record(raw: bytes, width: int, place_of: Callable[[str], int | None]) -> Re
 
 
 def _fields(text: str, width: int, place_of: Callable[[str], int | None]) -> list[str | None]:
-    """The values of an object by the place of their column; raises `ValueError` if it is none."""
+    """Return the values of an object by the position of their columns. Raises `ValueError` for anything else."""
     members = _DECODER.decode(text)
     if type(members) is not _Members:
         raise ValueError("not an object")
     fields: list[str | None] = [None] * width
-    taken = set()
+    seen = set()
     for name, value in members:
         place = place_of(name)
         if place is None:
             continue
-        if place in taken:
-            raise ValueError("a column stands twice")
-        taken.add(place)
+        if place in seen:
+            raise ValueError("a column occurs twice")
+        seen.add(place)
         fields[place] = value if type(value) is str else _text(value)
     return fields
 
 
 def _text(value: Any) -> str | None:
-    """A field's text: of a number as it stands, of a nested value as JSON; null has none."""
+    """Return the text of a value: of a number as written, of a nested value as JSON, of null None."""
     return None if value is None else str(value) if isinstance(value, _Number) else _json(value)
 
 

@@ -12,7 +12,7 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.receive import ReceivedFile
-from waybill.intake.rejected_files import Refusal
+from waybill.intake.rejected_files import RejectedFileError
 from waybill.intake.spellings import knows_more
 from waybill.period import Period
 from waybill.run import Run
@@ -78,7 +78,7 @@ def note_same_content(connection: Connection, file_id: int, received: ReceivedFi
     """Remember the new version of an object whose content did not change."""
     connection.execute(
         "update waybill.load_file set etag = %s, version_id = %s where file_id = %s",
-        (received.etag, received.version_id, file_id),
+        (received.content.etag, received.content.version_id, file_id),
     )
 
 
@@ -105,10 +105,10 @@ def open_file(
             landed.period.start,
             landed.bucket,
             landed.key,
-            received.version_id,
-            received.etag,
-            received.sha256,
-            received.size_bytes,
+            received.content.version_id,
+            received.content.etag,
+            received.content.sha256,
+            received.content.size_bytes,
             replaces,
             contract.sha256,
             contract.version,
@@ -199,7 +199,7 @@ def record_rejected_file(
 
     The same message for the same version of an object is recorded once.
     """
-    broken = error.broken if isinstance(error, Refusal) else []
+    broken = error.broken if isinstance(error, RejectedFileError) else []
     with connection.transaction():
         connection.execute(
             """

@@ -23,9 +23,10 @@ from waybill.intake.ledger import Books
 from waybill.intake.merge import merge
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.references import reference_values
-from waybill.intake.rejected_files import BrokenRules, Refusal, broken_rules, check_snapshot, too_many_rejects
+from waybill.intake.rejected_files import broken_rules, check_snapshot, too_many_rejects
+from waybill.intake.row_source import RowSource, read_rows
 from waybill.intake.staging import Staging
-from waybill.intake.validate import FastReaderFailed, Reject, RowSource, judge, mend, open_duckdb
+from waybill.intake.validate import FastReaderFailed, Reject, open_duckdb, validate_rows
 from waybill.period import Period
 from waybill.run import Run
 from waybill.warehouse import change_log
@@ -36,9 +37,6 @@ from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import as_of_function
 
 log = logging.getLogger(__name__)
-
-_MAX_MALFORMED = 10_000
-"""The fewest malformed records that reject a file while it is being reparsed."""
 
 
 def lock_table(connection: Connection, contract: Contract) -> None:
@@ -68,39 +66,35 @@ def load_file(
     `contracts` are those of the domain, for references. `folder` is scratch space. Raises `DataError` if the contract
     tolerates fewer rejected rows, or if two counts of the records differ.
     """
-    try:
-        if received.is_regular:
-            return _load(connection, received, contract, contracts, run, folder, is_reparsed=False)
-    except FastReaderFailed as error:
-        log.info("%s is read record by record: %s", received.landed.uri, error)
-    return _load(connection, received, contract, contracts, run, folder, is_reparsed=True)
+
+    def load(source: RowSource, malformed: list[Reject]) -> Books | None:
+        return _load(connection, received, source, malformed, contract, contracts, run, folder)
+
+    return read_rows(received, contract, folder, load)
 
 
 def _load(
     connection: Connection,
     received: ReceivedFile,
+    source: RowSource,
+    malformed: list[Reject],
     contract: Contract,
     contracts: Mapping[str, Contract],
     run: Run,
     folder: Path,
-    *,
-    is_reparsed: bool,
 ) -> Books | None:
     landed = received.landed
     with connection.transaction():
         prepare_tables(connection, contract, contracts)
         before = ledger.predecessor(connection, contract, landed)
-        if before and before[1:] == (received.sha256, True):
+        if before and before[1:] == (received.content.sha256, True):
             ledger.note_same_content(connection, before[0], received)
             return None
         replaces = before[0] if before else None
-        source, malformed = RowSource.of_file(received), list[Reject]()
-        if is_reparsed:
-            source, malformed = reparse(received, contract, folder / "reparsed.csv")
-        odd = columns.of_received(connection, contract, received, replaces)
-        columns.refuse_errors(landed.uri, odd)
+        issues = columns.of_received(connection, contract, received, replaces)
+        columns.raise_errors(landed.uri, issues)
         file_id = ledger.open_file(connection, contract, received, run, replaces)
-        columns.warn(connection, contract, file_id, odd)
+        columns.warn(connection, contract, file_id, issues)
         _release_overruling(connection, contract, landed, file_id, replaces)
 
         def store_rejects(staging: Staging) -> int:
@@ -119,7 +113,7 @@ def _load(
         books = staging.books
         ledger.close_file(connection, file_id, books)
         warn_of_form(connection, contract, received, file_id, malformed)
-    for warning in odd.warnings:
+    for warning in issues.warnings:
         log.warning("%s: %s", landed.uri, warning)
     log.info("%s: %s", landed.uri, books)
     return books
@@ -149,7 +143,7 @@ def load_rows(
     if source.is_whole:
         staging.use_fresh_partition()
     with closing(open_duckdb(folder)) as duck:
-        staging.stream(judge(duck, source, contract, references))
+        staging.stream(validate_rows(duck, source, contract, references))
     found = staging.rows_read + source.malformed
     if found != source.records:
         message = f"the reader found {found} records and the count {source.records}"
@@ -172,32 +166,10 @@ def load_rows(
     return staging
 
 
-def reparse(received: ReceivedFile, contract: Contract, target: Path) -> tuple[RowSource, list[Reject]]:
-    """Write the well-formed records of a file to `target`; return them as a source, and the malformed ones.
-
-    Raises `Refusal` as soon as too many records are malformed, so that they do not fill the memory.
-    """
-    allowed = max(contract.reject_threshold_pct * received.rows_in / 100, _MAX_MALFORMED)
-    malformed: list[Reject] = []
-    for reject in mend(received, target):
-        malformed.append(reject)
-        if len(malformed) > allowed:
-            broken = BrokenRules(contract)
-            for one in malformed:
-                broken.add(one.record, one.reasons, one.raw)
-            raise Refusal(
-                f"{received.landed.uri}: more than {allowed:,.0f} of {received.rows_in:,} records are malformed; "
-                f"nothing was loaded. Correct the file and send it again under the same name.{received.hint} "
-                f"Up to record {reject.record}:",
-                broken.listed(),
-            )
-    return RowSource.of_reparsed(received, target, len(malformed)), malformed
-
-
 def _check_threshold(
     connection: Connection, received: ReceivedFile, contract: Contract, file_id: int, rejected: int
 ) -> None:
-    """Raise `Refusal` if more rows are rejected than the contract tolerates."""
+    """Raise `RejectedFileError` if more rows are rejected than the contract tolerates."""
     if contract.tolerates(rejected, received.rows_in):
         return
     # Rows that wait for the row they refer to do not count: a rejected file would not be replayed when it arrives.

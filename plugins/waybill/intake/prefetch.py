@@ -1,4 +1,4 @@
-"""Let a stage of a pipeline run ahead of the next one, in a thread of its own."""
+"""Produce the items of an iterable in a thread, ahead of their consumer."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_TURN_SECONDS = 0.0002
+_SWITCH_SECONDS = 0.0002
 
 
 @contextmanager
 def short_switch_interval() -> Iterator[None]:
-    """Let threads hand Python's lock to each other more often, while several stages work.
+    """Shorten the interval at which threads hand over Python's global lock, while several stages work.
 
-    Python's own turns of 5 ms are long beside what a stage does with a batch: the stages would wait for each other,
-    and a core for both.
+    A stage needs less time for a batch than Python's default interval of 5 ms: with it, stages and cores would idle.
     """
     before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN_SECONDS)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         yield
     finally:
         sys.setswitchinterval(before)
 
 
-def ahead(items: Iterable[T], depth: int = 4) -> Generator[T]:
-    """The items in their order, made by a thread that runs up to `depth` items ahead.
+def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T]:
+    """Yield the items in order. A thread produces up to `depth` items in advance.
 
-    What the thread raises is raised here. Closing the iterator stops the thread.
+    An exception in the thread is raised here. Closing the iterator stops the thread.
     """
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()
@@ -59,8 +58,8 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T]:
     thread = threading.Thread(target=produce, daemon=True)
     thread.start()
     try:
-        while (taken := ready.get()) != (None, None):
-            item, error = taken
+        while (received := ready.get()) != (None, None):
+            item, error = received
             if error is not None:
                 raise error
             assert item is not None

@@ -1,10 +1,10 @@
-"""Split a CSV file into records without any CSV library, so that rows are counted independently of the loader.
+"""Split a CSV file into records without a CSV library, so that rows are counted independently of the loader.
 
-A record is what RFC 4180 says: fields separated by commas, a field quoted as a whole or not at all,
-ended by a line feed outside of quotes. A physical line that is no such record (an unclosed quote, a quote within an
-unquoted field, blanks or text around a quoted field, a lone carriage return) is a malformed record of its own, and
-reading goes on with the next line: an unclosed quote does not swallow the records after it. Blank lines are no
-records, and neither are lines of nothing but commas, which spreadsheets leave below a table.
+A record follows RFC 4180: fields separated by commas, each quoted as a whole or not at all, and a line feed outside of
+quotes at the end. Any other line is one malformed record: an unclosed quote, a quote within an unquoted field, blanks
+or text around a quoted field, a carriage return without a line feed. Reading continues with the next line, so an
+unclosed quote does not swallow the records after it. Blank lines and lines of commas, which spreadsheets leave below a
+table, are not records.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import NamedTuple
 
 
 class Record(NamedTuple):
-    """A record of text fields, or why it is none."""
+    """A record of text fields, or the reasons why it is malformed."""
 
     fields: list[str | None]
     reasons: list[str]
     text: str
-    """As it arrived; kept of a record that is rejected."""
+    """The record as it arrived, for the quarantine."""
     is_unfinished: bool = False
-    """More text at its end could make a record of it that is none."""
+    """Whether the record is malformed but could become well formed with more text at its end."""
 
 
 MAX_RECORD_BYTES = 4 * 2**20
-"""How far a closing quote is looked for."""
+"""Limit of the search for a closing quote."""
 
 _PARTS = {
-    b"bom": codecs.BOM_UTF8,  # in the middle of a file where files were concatenated
+    b"bom": codecs.BOM_UTF8,  # within a file, where files were concatenated
     b"in_quotes": rb'(?:[^"]++|"")*+"',
     b"plain": rb'[ \t]*+(?:[^",\r\n \t][^",\r\n]*+)?',
 }
@@ -43,25 +43,25 @@ _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
 _COMMAS_ONLY = re.compile(rb"\n(,+)\r?(?=\n)")
 _LINE_FEED, _COMMA = b"\n,"
 _SHORT_BYTES = 2048
-"""Text of which numpy's calls would cost more than its counting."""
+"""Texts shorter than this are counted faster without numpy."""
 _ODD_LINES = (b"\n\n", b"\n,", b"\r")
 _BLANK_LINES = re.compile(rb"\A(?:,*+\r?\n)*+(?:,*+\r?\Z)?")
 
 
 def split_records(chunks: Iterable[bytes], fields: int | None = None) -> Iterator[tuple[bytes, bool]]:
-    """(bytes of a record without its line end, whether it is well formed), in the file's order.
+    """Yield the bytes of each record without its line end, and whether it is well formed.
 
-    The lines after a malformed record, or after one with quotes that has not as many `fields` as it should, may be the
-    rest of a quoted field. If they can be read as that, they are not well formed.
+    The lines after a malformed record, or after a record with quotes that does not have the given number of `fields`,
+    may be the rest of a quoted field. If they can be read so, they count as malformed.
     """
     source = iter(chunks)
-    buffer, position, at_end, doubtful_until = b"", 0, False, 0
+    buffer, position, at_end, ambiguous_until = b"", 0, False, 0
 
     def fetch() -> None:
-        nonlocal buffer, position, at_end, doubtful_until
+        nonlocal buffer, position, at_end, ambiguous_until
         chunk = next(source, None)
         at_end = chunk is None
-        doubtful_until -= position
+        ambiguous_until -= position
         buffer, position = buffer[position:] + (chunk or b""), 0
         if at_end and buffer and not buffer.endswith(b"\n"):
             buffer += b"\n"
@@ -73,18 +73,18 @@ def split_records(chunks: Iterable[bytes], fields: int | None = None) -> Iterato
             fetch()
             continue
         if line_end < 0:
-            if position < len(buffer):  # a line longer than the limit: pass it on, it is malformed
+            if position < len(buffer):  # a line longer than the limit is a malformed record
                 line_end = len(buffer)
             else:
                 return
         record = buffer[position:line_end].removesuffix(b"\r")
-        well_formed = match is not None and position >= doubtful_until
+        well_formed = match is not None and position >= ambiguous_until
         position = line_end + 1
         if b'"' in record and (match is None or (fields and _count_fields(record) != fields)):
             while not at_end and len(buffer) - position < MAX_RECORD_BYTES:
                 fetch()
             if rest := _REST_OF_RECORD.match(buffer, position):
-                doubtful_until = max(doubtful_until, rest.end())
+                ambiguous_until = max(ambiguous_until, rest.end())
         if not _is_blank(record):
             yield record, well_formed
 
@@ -94,7 +94,7 @@ def _is_blank(record: bytes) -> bool:
 
 
 def split_first(text: bytes) -> tuple[bytes, bool, bytes] | None:
-    """(first record, whether it is well formed, what follows), or None if there is no record."""
+    """Return the first record, whether it is well formed, and the text after it; None if there is no record."""
     text = _BLANK_LINES.sub(b"", text, count=1)
     if not text:
         return None
@@ -104,71 +104,70 @@ def split_first(text: bytes) -> tuple[bytes, bool, bytes] | None:
 
 
 class RecordCounter:
-    """Counts the records of a stream that is fed to it in chunks of any size.
+    """Counts the records of a stream that arrives in chunks of any size.
 
-    Lines without quotes are counted by their line feeds; only a line with a quote is looked at as a record.
+    Lines without quotes are counted by their line feeds; only lines with a quote are parsed.
     """
 
     def __init__(self, fields: int) -> None:
         self.rows = 0
         self._fields = fields
         self._commas = 0
-        self._tail = b""  # what may still become part of a record
+        self._tail = b""  # the beginning of a record that is not complete
         self._has_irregular = False
         self.lacks_line_end = False
-        """Once finished: whether the last record has no line end."""
-        self.of_several = 0
-        """Records that look like several: with a field over line ends, between which there are as many commas as in
-        the header, and that more than once."""
-        self.first_of_several = 0
-        """The number of the first one."""
+        """Whether the last record has no line end; valid after `finish`."""
+        self.multiline_records = 0
+        """Records that look like several: a field contains line ends, and two lines have as many commas as a record."""
+        self.first_multiline_record = 0
+        """The record number of the first of them."""
 
     @property
     def is_regular(self) -> bool:
-        """Once finished: whether no record is malformed, blank, or ends in a comma that the header does not have.
+        """Return whether no record is malformed or blank and the commas match the header; valid after `finish`.
 
-        The fast reader would not tell.
+        DuckDB does not report such records.
         """
         return not self._has_irregular and self._commas == self.rows * (self._fields - 1)
 
     def feed(self, chunk: bytes) -> None:
-        """Take in the next chunk."""
-        self._take(self._tail + chunk, at_end=False)
+        """Count the records of the next chunk."""
+        self._count(self._tail + chunk, at_end=False)
 
     def finish(self) -> None:
-        """Take in what has no line end."""
+        """Count a last record without a line end."""
         last_line = self._tail[self._tail.rfind(b"\n") + 1 :]
         self.lacks_line_end = not _is_blank(last_line.removesuffix(b"\r"))
-        self._take(self._tail + b"\n", at_end=True)
+        self._count(self._tail + b"\n", at_end=True)
 
-    def _take(self, text: bytes, *, at_end: bool) -> None:
+    def _count(self, text: bytes, *, at_end: bool) -> None:
         position = 0
         while (quote := text.find(b'"', position)) >= 0:
             start = max(text.rfind(b"\n", position, quote) + 1, position)
             match = _RECORD.match(text, start)
             if match is None and not at_end and len(text) - start < MAX_RECORD_BYTES:
-                self._take_lines(text[position:start])
+                self._count_lines(text[position:start])
                 self._tail = text[start:]
                 return
             end = match.end() if match else (text.find(b"\n", start) + 1 or len(text))
-            self._take_lines(text[position:start])
+            self._count_lines(text[position:start])
             self.rows += 1
             self._commas += _count_fields(text[start:end]) - 1
             self._has_irregular |= match is None or text.startswith(codecs.BOM_UTF8, start)
             if match and text.find(b"\n", start, end - 1) >= 0 and self._looks_like_several(text[start:end]):
-                self.of_several += 1
-                self.first_of_several = self.first_of_several or self.rows
+                self.multiline_records += 1
+                self.first_multiline_record = self.first_multiline_record or self.rows
             position = end
         cut = max(text.rfind(b"\n", position) + 1, position)
-        self._take_lines(text[position:cut])
+        self._count_lines(text[position:cut])
         self._tail = text[cut:]
 
     def _looks_like_several(self, record: bytes) -> bool:
-        """Whether two lines of a record have as many commas as a record has: quotes may be missing around them."""
+        """Return whether two lines of a record have as many commas as a record: quotes may be missing."""
         return sum(line.count(b",") == self._fields - 1 > 0 for line in record.split(b"\n")) > 1
 
-    def _take_lines(self, text: bytes) -> None:
-        """Count in whole lines without quotes."""
+    def _count_lines(self, text: bytes) -> None:
+        """Count whole lines without quotes."""
         if not text:
             return
         if len(text) < _SHORT_BYTES and text[0] not in b",\n" and not any(odd in text for odd in _ODD_LINES):
@@ -177,7 +176,7 @@ class RecordCounter:
             return
         import numpy as np
 
-        # Many times faster than bytes.count for what occurs every few bytes.
+        # Many times faster than bytes.count for bytes that occur often.
         characters = np.frombuffer(text, dtype=np.uint8)
         line_ends = np.flatnonzero(characters == _LINE_FEED)
         first = np.append(characters[:1], characters[line_ends[:-1] + 1])  # of each line
@@ -196,5 +195,5 @@ class RecordCounter:
 
 
 def _count_fields(record: bytes) -> int:
-    """Fields of a well-formed record."""
+    """Return the number of fields of a well-formed record."""
     return _QUOTED_FIELD.sub(b"", record).count(b",") + 1

@@ -1,4 +1,4 @@
-"""Files that are refused because of their rows: how many broke which rule, with the first records and their values."""
+"""Files that are rejected because of their rows: the rules that rows break, with counts and example records."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
 from waybill.errors import DataError
-from waybill.formatting import count
+from waybill.formatting import count, text
 from waybill.intake import quarantine
 
 EXAMPLES: Final = 3
-"""How many records stand for all that broke a rule."""
+"""Number of example records of each rule."""
 _RULES_LISTED = 10
 _CHARACTERS = 60
 
 
 @dataclass(frozen=True)
 class Example:
-    """A record that broke a rule."""
+    """A record that breaks a rule."""
 
     record: int
     """Number of the record within the file, from 1."""
     values: Mapping[str, str | None]
-    """The values that the rule looks at, by column; of a record without fields its text. Restricted ones are masked."""
+    """The values that the rule reads, by column; for a record without fields its text. Restricted ones are masked."""
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} {_quoted(value)}" for name, value in self.values.items())
@@ -37,44 +37,44 @@ class Example:
 
 @dataclass
 class BrokenRule:
-    """A rule that rows of a file broke."""
+    """A rule that rows of a file break."""
 
     reason: str
     rows: int = 0
     first: list[Example] = field(default_factory=list)
     expected: str = ""
-    """What the contract asks for, where the reason does not tell."""
+    """What the contract requires, if the reason does not say it."""
 
     def __str__(self) -> str:
         rule = f"{self.reason} (must be {self.expected})" if self.expected else self.reason
         return f"{rule} in {count(self.rows, 'row')}: {', '.join(map(str, self.first))}"
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as `waybill.rejected_file` keeps it."""
+        """Return the rule as `waybill.rejected_file` stores it."""
         first = [{"record": one.record, "values": dict(one.values)} for one in self.first]
         return {"reason": self.reason, "rows": self.rows, "first": first}
 
 
-class Refusal(DataError):
-    """A file is refused because of its rows. The message lists the rules that they broke."""
+class RejectedFileError(DataError):
+    """A file is rejected because of its rows. The message lists the broken rules."""
 
     def __init__(self, message: str, broken: Sequence[BrokenRule] = ()) -> None:
         listed = [f"  {rule}" for rule in broken[:_RULES_LISTED]]
         if len(broken) > _RULES_LISTED:
-            listed.append(f"  {_RULES_LISTED} of {len(broken)} reasons are listed here.")
+            listed.append(f"  {_RULES_LISTED} of {len(broken)} reasons are shown.")
         super().__init__("\n".join([f"{message} Reasons:", *listed]) if listed else message)
         self.broken = list(broken)
 
 
 class BrokenRules:
-    """Counts the rules that rows of a file broke; keeps the first records of each."""
+    """Counts the broken rules of a file and keeps the first records of each."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self._by_reason: dict[str, BrokenRule] = {}
 
     def add(self, record: int, reasons: Iterable[str], raw: str) -> None:
-        """Count a rejected row; `raw` is what the quarantine keeps of it."""
+        """Count a rejected row; `raw` is its content as in the quarantine."""
         for reason in reasons:
             rule = self._by_reason.setdefault(reason, BrokenRule(reason, expected=_expected(self._contract, reason)))
             rule.rows += 1
@@ -83,12 +83,12 @@ class BrokenRules:
                 rule.first = sorted(rule.first, key=lambda one: one.record)[:EXAMPLES]
 
     def listed(self) -> list[BrokenRule]:
-        """The rules, most frequent first."""
+        """Return the rules, the most frequent first."""
         return sorted(self._by_reason.values(), key=lambda rule: (-rule.rows, rule.reason))
 
 
 def broken_rules(connection: Connection, contract: Contract, file_id: int) -> list[BrokenRule]:
-    """The rules that the quarantined rows of a file broke, most frequent first."""
+    """Return the rules that the quarantined rows of a file break, the most frequent first."""
     return [
         BrokenRule(
             reason,
@@ -105,12 +105,12 @@ def broken_rules(connection: Connection, contract: Contract, file_id: int) -> li
 
 def too_many_rejects(
     name: str, contract: Contract, rejected: int, rows_in: int, broken: Sequence[BrokenRule], hint: str = ""
-) -> Refusal:
-    """The refusal of a file of which more rows are rejected than the contract allows; `hint` may say why."""
-    return Refusal(
-        f"{name}: {rejected} of {rows_in} rows do not meet the contract of {contract.table} {contract.version}, more "
-        f"than the {contract.reject_threshold_pct:g} % it allows; nothing was loaded. Mend the file and send it again "
-        f"under the same name.{hint}",
+) -> RejectedFileError:
+    """Return the error about a file with more rejected rows than its contract allows; `hint` is a likely cause."""
+    return RejectedFileError(
+        f"{name}: {text(rejected)} of {text(rows_in)} rows do not meet the contract of {contract.table} "
+        f"{contract.version}. The contract allows {contract.reject_threshold_pct:g} % (rejectThresholdPct). "
+        f"Nothing was loaded. Correct the file and send it again under the same name.{hint}",
         broken,
     )
 
@@ -118,27 +118,27 @@ def too_many_rejects(
 def check_snapshot(
     name: str, contract: Contract, rows: int, rows_before: int, rows_in: int, broken: Sequence[BrokenRule]
 ) -> str | None:
-    """What is odd about the size of a snapshot with `rows` rows to load, after one of `rows_before`; None if nothing.
+    """Return a warning if a snapshot has at most half as many rows as the one before it, else None.
 
-    Raises `Refusal` if it has no row, or has shrunk more than the contract allows.
+    Raises `RejectedFileError` if it has no row, or has shrunk more than the contract allows.
     """
     if rows == 0:
-        raise Refusal(
-            f"{name}: the snapshot has no row to load ({rows_in} records), it would end every row of "
-            f"{contract.table}; nothing was loaded. Send the whole snapshot again under the same name.",
+        raise RejectedFileError(
+            f"{name}: the snapshot has no valid row ({count(rows_in, 'record')}) and would end every row of "
+            f"{contract.table}. Nothing was loaded. Send the whole snapshot again under the same name.",
             broken,
         )
     if rows * 2 > rows_before:
         return None
-    shrunk = f"the snapshot has {rows} rows, the one before it has {rows_before}"
+    shrunk = f"the snapshot has {count(rows, 'row')}; the previous one has {text(rows_before)}"
     if (rows_before - rows) * 100 > contract.max_shrink_pct * rows_before:
-        raise Refusal(
-            f"{name}: {shrunk}. That is more than the {contract.max_shrink_pct:g} % by which {contract.table} may "
-            f"shrink (maxShrinkPct), and it would end {rows_before - rows} rows; nothing was loaded. Send the whole "
-            f"snapshot again under the same name, or raise maxShrinkPct in the contract if the snapshot is right.",
+        raise RejectedFileError(
+            f"{name}: {shrunk}. It would end {count(rows_before - rows, 'row')}, more than the "
+            f"{contract.max_shrink_pct:g} % that {contract.table} allows (maxShrinkPct). Nothing was loaded. Send the "
+            f"whole snapshot again under the same name. If it is correct, raise maxShrinkPct in the contract.",
             broken,
         )
-    return f"{shrunk}: rows that are absent have ended. If the file was cut off, send it again under the same name"
+    return f"{shrunk}. Absent rows have ended. If the file is incomplete, send it again under the same name."
 
 
 def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
@@ -157,7 +157,7 @@ def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
 
 
 def _expected(contract: Contract, reason: str) -> str:
-    """What the contract asks for, of a rule or of a date; "" of other reasons."""
+    """Return what a row rule or the date forms of a column require; "" for other reasons."""
     kind, _, name = reason.partition(":")
     if kind == "rule":
         return next((rule.expression for rule in contract.row_rules if rule.name == name), "")
@@ -170,7 +170,7 @@ def _expected(contract: Contract, reason: str) -> str:
 
 
 def _columns_of(contract: Contract, reason: str) -> list[str]:
-    """The columns that a rule looks at, by the reason that it gives."""
+    """Return the columns that the rule of a reason reads."""
     kind, _, name = reason.partition(":")
     if kind == "rule":
         words = next((rule.words for rule in contract.row_rules if rule.name == name), set())
@@ -186,11 +186,11 @@ def _columns_of(contract: Contract, reason: str) -> list[str]:
 
 
 def _shown(value: object) -> str | None:
-    """A value that fits a message: short, on one line, without characters that PostgreSQL's JSON cannot hold."""
+    """Return a value for a message: short, on one line, and without characters that PostgreSQL's JSON cannot hold."""
     if value is None:
         return None
-    text = str(value)
-    cut = text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
+    whole = str(value)
+    cut = whole if len(whole) <= _CHARACTERS else f"{whole[:_CHARACTERS]}…"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
 
 

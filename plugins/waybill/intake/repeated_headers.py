@@ -1,7 +1,7 @@
-"""Find headers among the records of a CSV file: where files were concatenated, or another table follows the first.
+"""Find repeated headers in a CSV file whose parts were concatenated or that holds several tables.
 
-A record that equals the header is a header. So is one whose fields are names of columns in another order or selection:
-then the records after it belong to another table, until the file's own header comes again.
+A record that equals the header is a repeated header. A record of column names in another order or selection is the
+header of another table: the records after it belong to that table until the file's own header is repeated.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _SEPARATORS = ("_", " ", "-", ".", "")
 
 
 def _as_written(names: Collection[str]) -> set[str]:
-    """Lower-case forms in which normalised names are usually written."""
+    """Return the usual lower-case spellings of normalised names."""
     return {name.replace("_", separator) for name in names for separator in _SEPARATORS}
 
 
 class RepeatedHeaders:
-    """Tells headers and rows of other tables from the rows of a file, whose records it sees in their order."""
+    """Recognises headers, and rows of other tables, among the records of a file in their order."""
 
     def __init__(self, header: Sequence[str], names: Collection[str]) -> None:
-        """`names` are the normalised names by which columns are known."""
+        """`names` are the normalised column names."""
         self._header = _names(header)
         known = {*names, *map(normalise, header)} - {""}
         self._known = set(map(_compared, known))
@@ -32,8 +32,8 @@ class RepeatedHeaders:
         self._in_other_table = False
 
     def reason(self, fields: Sequence[str]) -> Literal["header", "second_table"] | None:
-        """Why a record is no row of the file's table, if it is none."""
-        # Cheap, because it is asked of every record: a header has at least one name that is written in a usual form.
+        """Return why a record is not a row of the file's table; None if it is a row."""
+        # A cheap test, because it runs for every record: a header has at least one name in a usual spelling.
         if not self._written.isdisjoint(strip(field).lower() for field in fields):
             names = _names(fields)
             if names == self._header:
@@ -45,7 +45,7 @@ class RepeatedHeaders:
         return "second_table" if self._in_other_table else None
 
     def _is_other_header(self, names: Sequence[str]) -> bool:
-        """Whether all fields are different names of columns, or all but a few that are no numbers."""
+        """Return whether all fields, or all but a few that are not numbers, are distinct column names."""
         named = [name for name in names if name]
         known = [name for name in named if name in self._known]
         if len(known) < 2 or len({*known}) < len(known):
@@ -57,12 +57,12 @@ class RepeatedHeaders:
 
 
 def _compared(name: str) -> str:
-    """A normalised name as headers are compared here: `orderId` and `ORDERID` are `order_id`, too."""
+    """Return a normalised name without separators, so that `orderId` and `ORDERID` equal `order_id`."""
     return name.replace("_", "") or name
 
 
 def _names(fields: Sequence[str]) -> list[str]:
-    """The fields as they are compared, without empty ones at the end."""
+    """Return the fields as compared names, without empty ones at the end."""
     names = [_compared(normalise(field)) for field in fields]
     while names and not names[-1]:
         names.pop()

@@ -1,6 +1,6 @@
-"""Files that repeat all of their lines, as an export with a join that doubles them does.
+"""Warn about files that repeat nearly all of their lines, for example after a faulty join in an export.
 
-Where the occurrence within the file tells rows apart, repeated lines are rows of their own and nothing rejects them.
+If the occurrence within the file is part of a row's key, repeated lines are distinct rows and no rule rejects them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Final
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.formatting import count
 from waybill.intake.staging import Staging
 from waybill.warehouse.schema import columns_sql
 
 KIND: Final = "repeated"
 SHARE: Final = 0.9
-"""A file is told if so many of its different lines are repeated alike."""
+"""Share of the distinct lines that must be repeated for a warning."""
 
 _TIMES = """
 select times, count(*)
@@ -27,9 +28,9 @@ group by times
 
 
 def find_repeated(connection: Connection, contract: Contract, staging: Staging) -> str | None:
-    """What is odd if nearly every line of a file stands in it the same number of times; None if that is not so.
+    """Return a warning if nearly every line of a file occurs the same number of times, else None.
 
-    Only for contracts with an occurrence column. A usual file is told by its rows of occurrence 1: they are too many.
+    Only for contracts with an occurrence column. A file with many rows of occurrence 1 needs no query.
     """
     if contract.occurrence_column is None or staging.first_rows * 2 * SHARE > staging.good_rows:
         return None
@@ -40,18 +41,18 @@ def find_repeated(connection: Connection, contract: Contract, staging: Staging) 
 
 
 def describe(lines: Mapping[int, int]) -> str | None:
-    """The warning about a file of which so many different lines stand so many times (times: lines); None if usual."""
+    """Return the warning for numbers of distinct lines by how often they occur; None if few are repeated."""
     different = sum(lines.values())
     repeated = Counter({times: number for times, number in lines.items() if times > 1})
     if not repeated:
         return None
     times = min(repeated, key=lambda one: (-repeated[one], one))
-    alike = sum(number for one, number in lines.items() if one % times == 0)  # some may be repeated rightly, too
+    alike = sum(number for one, number in lines.items() if one % times == 0)  # some lines may be repeated legitimately
     if alike < SHARE * different:
         return None
     rows = sum(one * number for one, number in lines.items())
-    which = "every line occurs" if alike == different else f"{alike} of {different} different lines occur"
+    which = "every line occurs" if alike == different else f"{alike} of {different} distinct lines occur"
     return (
-        f"{which} {times} times in the file ({rows} rows, {different} different lines), and all rows are loaded: "
-        "the export may have repeated them. If it has, send the file again without the repetitions, under the same name"
+        f"{which} {times} times in the file ({count(rows, 'row')}, {count(different, 'distinct line')}). All rows were "
+        "loaded. If the export repeated them by mistake, send the file again without repetitions under the same name."
     )

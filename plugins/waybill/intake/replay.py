@@ -23,8 +23,8 @@ from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.load import load_rows, prepare_tables
 from waybill.intake.references import effective_since
+from waybill.intake.row_source import RowSource
 from waybill.intake.staging import Staging
-from waybill.intake.validate import RowSource
 from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder

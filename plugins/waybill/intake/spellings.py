@@ -1,4 +1,4 @@
-"""The spellings by which a contract knows the columns of files."""
+"""Match the names of columns in files with the columns of a contract."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def normalise(name: str) -> str:
-    """A header field as it is compared: lower case, runs of blanks, hyphens, dots and underscores as one underscore."""
+    """Return a name in lower case, with each run of blanks, hyphens, dots and underscores as one underscore."""
     return re.sub(r"[\s\-_.]+", "_", strip(name).casefold())
 
 
 def spellings_of(contract: Contract) -> dict[str, str]:
-    """The contract's column for each normalised spelling of its name and synonyms."""
+    """Return the contract's column for each normalised name and synonym."""
     return {
         normalise(spelling): column.name
         for column in contract.delivered_columns
@@ -26,14 +26,14 @@ def spellings_of(contract: Contract) -> dict[str, str]:
 
 
 def find_column(spellings: Mapping[str, str], name: str) -> str | None:
-    """The column that a name stands for, by its normalised spellings; `orderId` is read as `order_id`, too."""
+    """Return the column of a name, or None; `orderId` also matches `order_id`."""
     return spellings.get(normalise(name)) or spellings.get(normalise(_CAMEL_CASE.sub("_", name)))
 
 
 def knows_more(contract: Contract, ignored: Collection[str], brought: Collection[str] | None) -> bool:
-    """Whether the contract knows a column that was unknown when a file was loaded, and that the file lacked.
+    """Return whether the contract now has a column for a name that was unknown when a file was loaded.
 
-    Then the file holds values that are not loaded. False if nobody noted what it brought (`brought` is None).
+    Then the file has values that were not loaded. False if its columns were not recorded (`brought` is None).
     """
     if not ignored or brought is None:
         return False

@@ -17,7 +17,7 @@ from waybill.contracts import Contract
 from waybill.intake.duplicate_candidates import SeenKeys
 from waybill.intake.ledger import Books
 from waybill.intake.merge import partition
-from waybill.intake.prefetch import ahead
+from waybill.intake.prefetch import prefetch
 from waybill.intake.transfer import SpillFile, copy_batches
 from waybill.intake.validate import Reject
 from waybill.period import Period
@@ -124,7 +124,7 @@ class Staging:
 
         loaded = [*self._contract.names, "_record"]
         first_day = np.datetime64(self._period.start, "D").astype(np.int32)
-        for batch in ahead(batches):
+        for batch in prefetch(batches):
             self.rows_read += batch.num_rows
             bad = _bits(batch.column("_reasons").is_valid())
             candidate = self._seen.candidates(_numbers(batch.column("_hash"), np.uint64)) & ~bad

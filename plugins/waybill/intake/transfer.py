@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 
-from waybill.intake.prefetch import ahead, short_switch_interval
+from waybill.intake.prefetch import prefetch, short_switch_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +87,7 @@ def copy_batches(
         sql.SQL(", ").join(map(sql.Identifier, first.schema.names)),
         sql.SQL("format binary, freeze" if freeze else "format binary"),
     )
-    with short_switch_interval(), closing(ahead(encoded())) as chunks, connection.cursor().copy(statement) as copy:
+    with short_switch_interval(), closing(prefetch(encoded())) as chunks, connection.cursor().copy(statement) as copy:
         for chunk in chunks:
             copy.write(chunk)
     return rows

@@ -1,0 +1,161 @@
+"""Turn a received file into rows that DuckDB can read: as it arrived, or reparsed record by record."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from waybill.contracts import Contract
+from waybill.intake.json_records import read_records
+from waybill.intake.landing import LandedFile
+from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
+from waybill.intake.records import Record, split_records
+from waybill.intake.rejected_files import BrokenRules, RejectedFileError
+from waybill.intake.repeated_headers import RepeatedHeaders
+from waybill.intake.spellings import find_column
+from waybill.intake.validate import FastReaderFailed, Reject
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_MAX_MALFORMED: Final = 10_000
+"""Number of malformed records that any file may have while it is reparsed."""
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Rows of one file as a CSV file on local disk, without a header."""
+
+    landed: LandedFile
+    """The file to which the rows belong."""
+    body: Path
+    records: int
+    """Number of records, including malformed ones, by an independent count."""
+    columns: Sequence[str | None]
+    """For each field the contract's column, or None if the field is not loaded."""
+    is_numbered: bool
+    """Whether Waybill wrote the body: then each row begins with its record number."""
+    is_whole: bool = True
+    """Whether the rows are all rows of the file, not only some that are replayed."""
+    malformed: int = 0
+    """Number of malformed records, which are not in the body."""
+    header_names: frozenset[str] = frozenset()
+    """Normalised column names; rows with several of them may be repeated headers."""
+
+    def has(self, column: str) -> bool:
+        """Return whether the rows have this column of the contract."""
+        return column in self.columns
+
+
+def read_rows(
+    received: ReceivedFile, contract: Contract, folder: Path, read: Callable[[RowSource, list[Reject]], T]
+) -> T:
+    """Return the result of `read` for the rows of a file and its malformed records.
+
+    A regular file is read as it arrived. If that raises `FastReaderFailed`, or for any other file, the records are
+    reparsed into `folder` and `read` is called with these. Raises `RejectedFileError` if too many are malformed.
+    """
+    if received.is_regular:
+        try:
+            return read(as_received(received), [])
+        except FastReaderFailed as error:
+            log.info("%s is read record by record: %s", received.landed.uri, error)
+    return read(*reparse(received, contract, folder / "reparsed.csv"))
+
+
+def as_received(received: ReceivedFile) -> RowSource:
+    """Return the rows of a regular CSV file as it arrived."""
+    return RowSource(
+        received.landed,
+        received.body,
+        received.rows_in,
+        received.columns,
+        is_numbered=False,
+        header_names=received.column_names,
+    )
+
+
+def reparse(received: ReceivedFile, contract: Contract, target: Path) -> tuple[RowSource, list[Reject]]:
+    """Write the well-formed records of a file to `target`. Return them as a row source, and the malformed ones.
+
+    Raises `RejectedFileError` before the malformed records of a file fill the memory.
+    """
+    allowed = max(contract.reject_threshold_pct * received.rows_in / 100, _MAX_MALFORMED)
+    malformed: list[Reject] = []
+    for reject in _write_well_formed(received, target):
+        malformed.append(reject)
+        if len(malformed) > allowed:
+            broken = BrokenRules(contract)
+            for one in malformed:
+                broken.add(one.record, one.reasons, one.raw)
+            raise RejectedFileError(
+                f"{received.landed.uri}: more than {allowed:,.0f} of {received.rows_in:,} records are malformed. "
+                f"Nothing was loaded. Correct the file and send it again under the same name.{received.hint} Up "
+                f"to record {reject.record}:",
+                broken.listed(),
+            )
+    source = RowSource(
+        received.landed, target, received.rows_in, received.columns, is_numbered=True, malformed=len(malformed)
+    )
+    return source, malformed
+
+
+def _write_well_formed(received: ReceivedFile, target: Path) -> Iterator[Reject]:
+    """Write the well-formed records, each after its number, to `target`. Yield the malformed ones.
+
+    Python's csv and json modules are slower than DuckDB's reader, but they show what is wrong with each record.
+    """
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for number, record in enumerate(_records(received), start=1):
+            if record.reasons:
+                is_cut = record.is_unfinished and received.lacks_line_end and number == received.rows_in
+                reasons = [*record.reasons, "truncated"] if is_cut else record.reasons
+                yield Reject(number, reasons, _json_text(record.text))
+            else:
+                writer.writerow([number, *record.fields])
+
+
+def _records(received: ReceivedFile) -> Iterator[Record]:
+    spellings = received.spellings
+    if spellings is not None:
+        members = received.members
+
+        def column_of(name: str) -> str | None:
+            """Return the column of a member's name; called once for each name."""
+            column = find_column(spellings, name)
+            if members is not None:
+                members.note(name, column)
+            return column
+
+        yield from read_records(received.body, received.header, column_of)
+        return
+    headers = RepeatedHeaders(received.header, received.column_names)
+    for raw, well_formed in split_records(read_chunks(received.body), len(received.header)):
+        reasons = [] if well_formed else ["line_end" if b"\r" in raw and b'"' not in raw else "quote"]
+        if b"\0" in raw:
+            reasons.append("nul")
+        try:
+            text = raw.decode("utf-8").removeprefix("\ufeff" if well_formed else "")
+            is_unfinished = not well_formed and raw.count(b'"') % 2 == 1
+        except UnicodeDecodeError as error:
+            text = raw.decode("utf-8", "backslashreplace")
+            reasons.append("encoding")
+            is_unfinished = error.reason == "unexpected end of data"
+        fields = read_fields(text) if well_formed else []
+        if well_formed and (reason := headers.reason(fields)):
+            reasons.append(reason)
+        elif well_formed and len(fields) != len(received.header):
+            reasons.append("ragged")
+            is_unfinished |= len(fields) < len(received.header)
+        yield Record([*fields], reasons, text, is_unfinished)
+
+
+def _json_text(text: str) -> str:
+    # PostgreSQL's text type cannot hold NUL, but it can hold JSON's escape of NUL.
+    return json.dumps(text, ensure_ascii=False)
