@@ -39,7 +39,7 @@ def _path(contract: Contract) -> str:
 def _index() -> str:
     text = "# Tables\n\nEvery table that a contract in `include/contracts` declares, by schema.\n"
     for domain, contracts in _by_domain():
-        text += f"\n## {domain}\n\n| Table | Load mode | A row is |\n|---|---|---|\n"
+        text += f"\n## {domain}\n\n| Table | Load mode | Grain |\n|---|---|---|\n"
         text += "".join(
             f"| [{one.name}]({one.table}.md) | `{one.load_mode}` | {cell(one.grain)} |\n" for one in contracts
         )
