@@ -25,7 +25,7 @@ from waybill.settings import settings
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
 from waybill_devtools.sampledata import messaging, orders, purchases, shop
-from waybill_devtools.sampledata.files import ANSWER_KEYS, SampleData, upload
+from waybill_devtools.sampledata.files import GROUND_TRUTH_PREFIX, SampleData, upload
 from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.stack import Stack
 
@@ -155,13 +155,13 @@ def last_period(s3: Any, pipeline: Pipeline) -> Period:
 
     It is what the schedule's newest run stands for when the sample is new.
     """
-    bucket, key = settings().raw_bucket, f"{ANSWER_KEYS}{pipeline.domain}.json"
+    bucket, key = settings().raw_bucket, f"{GROUND_TRUTH_PREFIX}{pipeline.domain}.json"
     try:
-        answer_key = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
+        ground_truth = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
     except s3.exceptions.NoSuchKey:
         today = datetime.now(ZoneInfo(settings().timezone)).date()
         return Period.of(pipeline.cadence, today).shift(-1)
-    return Period.parse(pipeline.cadence, answer_key["options"][f"last_{pipeline.cadence}"])
+    return Period.parse(pipeline.cadence, ground_truth["options"][f"last_{pipeline.cadence}"])
 
 
 def run(
@@ -212,7 +212,7 @@ def run(
                 ]:
                     step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
                     seconds = _backfill(api, connection, pipeline, missing, progress)
-                found = differences(connection, files.answer_key)
+                found = differences(connection, files.ground_truth)
                 if seconds is not None:
                     gaps = books.incomplete(connection, s3, pipeline.domain, periods)
             outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, found, gaps))

@@ -187,10 +187,10 @@ def test_the_whole_run_of_a_month(
     assert set(states(run).values()) == {"success"}
     months = [Period.parse("month", key) for key in (FIRST, LAST)]
     with connect(warehouse) as connection:
-        assert differences(connection, DATA.answer_key) == []
+        assert differences(connection, DATA.ground_truth) == []
         counted = balances(connection, "messaging", months)
         assert sum(row["files"] for row in counted) == len(DATA.files)
-        assert sum(row["rows_in"] for row in counted) == DATA.answer_key["totals"]["rows_in"]
+        assert sum(row["rows_in"] for row in counted) == DATA.ground_truth["totals"]["rows_in"]
         oracle = expected([(file.key, file.body) for file in DATA.files], LAST)
         published = connection.execute("select split_part(report, '.', 2), row_count, run_id from waybill.publication")
         assert {name: (rows, by) for name, rows, by in published} == {
@@ -222,7 +222,7 @@ def test_the_whole_run_of_a_month(
     assert f"loaded {files} files and updated {len(oracle)} reports" in told["Message"]
     assert f"top_customers: {LAST}, in s3://{landed}/analytics/2026/02/28/; " in told["Message"]
     found = measured("messaging_monthly")
-    for dataset, totals in DATA.answer_key["totals_by_dataset"].items():
+    for dataset, totals in DATA.ground_truth["totals_by_dataset"].items():
         for name, number in (
             ("RowsIn", totals["rows_in"]),
             ("RowsLoaded", totals["inserted"] + totals["updated"] + totals["unchanged"]),
@@ -261,11 +261,11 @@ def test_a_dry_run_judges_files_and_loads_nothing(
         dag.get_task(f"intake_{name}").execute({**context(), "params": params | chosen})  # type: ignore[union-attr,arg-type]
         for name, chosen in (("customers", {}), ("channels", {}), ("traffic", {"datasets": ["traffic"]}))
     )
-    planted = {file["key"]: file for file in DATA.answer_key["files"]}
+    injected = {file["key"]: file for file in DATA.ground_truth["files"]}
     assert len(judged) == 1
     for key, one in judged.items():
-        assert one["rows_in"] == planted[key]["rows_in"]
-        assert 0 < one["rejected"] <= len(planted[key]["rejected"])
+        assert one["rows_in"] == injected[key]["rows_in"]
+        assert 0 < one["rejected"] <= len(injected[key]["rejected"])
     assert left == {}
     assert "missing: revenue_eur" in refused[TRAFFIC]["file_rejected"]
 

@@ -152,7 +152,7 @@ def test_the_demos_orders_become_the_reports_of_their_landing_day(place: Place) 
     [day] = outcome.periods
     sample = generate(demo.last_period(place.stack.s3(), demo.ORDERS).key)
     lines: dict[tuple[str, str, int], Line] = {}
-    for file, entry in zip(sample.files, sample.answer_key["files"], strict=True):
+    for file, entry in zip(sample.files, sample.ground_truth["files"], strict=True):
         assert place.loaded()[file.key.removeprefix(PREFIX)] == day.key
         lines = lines_of(file.body, {one["record"] for one in entry["rejected"]}) | lines
     for report, expected in EXPECTED.items():
@@ -292,7 +292,7 @@ def test_dropped_purchases_become_totals_of_customers_and_a_poison_file_stops_no
     place.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
 
 
-def test_the_demos_purchases_land_and_their_books_agree_with_the_answer_key(place: Place) -> None:
+def test_the_demos_purchases_land_and_their_books_agree_with_the_ground_truth(place: Place) -> None:
     few = replace(demo.PURCHASES, seeded=3)
     outcome = run_demo(place.stack, few)
     assert outcome.run_seconds is not None

@@ -1,4 +1,4 @@
-"""Sample files of purchases: loaded, they give just what their answer key says, and the oracle's totals."""
+"""Sample files of purchases: loaded, they give just what their ground truth says, and the oracle's totals."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def good_rows(body: bytes) -> list[Purchase]:
     return [*found.values()]
 
 
-def test_the_tables_and_books_are_those_of_the_answer_key_and_the_oracle(
+def test_the_tables_and_books_are_those_of_the_ground_truth_and_the_oracle(
     empty_connection: Connection, sample: SampleData
 ) -> None:
     contracts, bucket = load_domain("purchases"), MemoryBucket()
@@ -68,7 +68,7 @@ def test_the_tables_and_books_are_those_of_the_answer_key_and_the_oracle(
             files["rates", file.period, name] = [Rate(*row) for row in rows][1:]
         else:
             files["purchases", file.period, name] = [row for row in good_rows(file.body) if row.date <= file.period]
-    assert differences(empty_connection, sample.answer_key) == []
+    assert differences(empty_connection, sample.ground_truth) == []
     refresh(empty_connection, "purchases", "purchases_star", RUN)
     expected = oracle.spend(oracle.bought(files, ["USD"]))
     summary = empty_connection.execute(
@@ -79,13 +79,15 @@ def test_the_tables_and_books_are_those_of_the_answer_key_and_the_oracle(
     assert len(summary) > 200
 
 
-def test_the_dirt_is_about_one_percent_of_many_kinds_and_no_file_is_refused_for_it(sample: SampleData) -> None:
-    totals = sample.answer_key["totals_by_dataset"]["purchases"]
+def test_about_one_percent_has_errors_of_many_kinds_and_no_file_is_rejected_for_them(sample: SampleData) -> None:
+    totals = sample.ground_truth["totals_by_dataset"]["purchases"]
     assert 0.008 < (totals["rejected"] + totals["duplicate"] - totals["updated"]) / totals["rows_in"] < 0.02
     assert totals["filtered"] > 0.08 * totals["rows_in"]
-    reasons = {reason for entry in sample.answer_key["files"] for one in entry["rejected"] for reason in one["reasons"]}
+    reasons = {
+        reason for entry in sample.ground_truth["files"] for one in entry["rejected"] for reason in one["reasons"]
+    }
     assert {"in_force:currency", "conflict", "ragged", "encoding", "rule:bought_by_ingestion"} < reasons
-    assert all(len(entry["rejected"]) * 20 <= entry["rows_in"] for entry in sample.answer_key["files"])
+    assert all(len(entry["rejected"]) * 20 <= entry["rows_in"] for entry in sample.ground_truth["files"])
 
 
 def test_the_same_options_give_the_same_bytes(sample: SampleData) -> None:

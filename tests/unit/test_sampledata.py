@@ -1,4 +1,4 @@
-"""The sample files hold what their answer key says, by an independent reading of them."""
+"""The sample files match their ground truth, by an independent reading of the files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sample() -> SampleData:
 
 @pytest.fixture(scope="module")
 def entries(sample: SampleData) -> list[dict[str, Any]]:
-    files: list[dict[str, Any]] = sample.answer_key["files"]
+    files: list[dict[str, Any]] = sample.ground_truth["files"]
     return files
 
 
@@ -44,13 +44,13 @@ def pairs(sample: SampleData) -> list[tuple[str, bytes]]:
 def assert_books_are_right(sample: SampleData) -> None:
     books = {book["key"]: book for book in expected_books(pairs(sample))}
     assert len(books) == len(sample.files)
-    for entry in sample.answer_key["files"]:
+    for entry in sample.ground_truth["files"]:
         book = books[entry["key"]]
         assert entry["rejected"] == book["rejects"], entry["key"]
         assert {name: entry[name] for name in COUNTS} == {name: book[name] for name in COUNTS}, entry["key"]
 
 
-def test_answer_key_is_what_an_independent_reading_finds(sample: SampleData) -> None:
+def test_ground_truth_is_what_an_independent_reading_finds(sample: SampleData) -> None:
     assert_books_are_right(sample)
 
 
@@ -58,7 +58,7 @@ def test_answer_key_is_what_an_independent_reading_finds(sample: SampleData) -> 
     ("last_month", "months", "seed", "scale"),
     [("2024-02", 1, 1, 1.0), ("2025-12", 5, 2, 0.1), ("2026-03", 26, 3, 0.3), ("2026-05", 3, 4, 4.0)],
 )
-def test_answer_key_is_right_for_other_options(last_month: str, months: int, seed: int, scale: float) -> None:
+def test_ground_truth_is_right_for_other_options(last_month: str, months: int, seed: int, scale: float) -> None:
     assert_books_are_right(generate(last_month, months, seed, scale))
 
 
@@ -66,7 +66,7 @@ def test_books_balance(sample: SampleData, entries: list[dict[str, Any]]) -> Non
     for entry in entries:
         accounted = sum(entry[name] for name in COUNTS[1:]) + len(entry["rejected"])
         assert entry["rows_in"] == accounted, entry["key"]
-    totals = sample.answer_key["totals"]
+    totals = sample.ground_truth["totals"]
     assert totals["rejected"] == sum(len(entry["rejected"]) for entry in entries)
     assert totals["rows_in"] == sum(entry["rows_in"] for entry in entries)
 
@@ -74,7 +74,7 @@ def test_books_balance(sample: SampleData, entries: list[dict[str, Any]]) -> Non
 def test_same_options_give_the_same_bytes(sample: SampleData) -> None:
     again = generate("2026-05")
     assert pairs(again) == pairs(sample)
-    assert json.dumps(again.answer_key) == json.dumps(sample.answer_key)
+    assert json.dumps(again.ground_truth) == json.dumps(sample.ground_truth)
     assert pairs(generate("2026-05", seed=7)) != pairs(sample)
 
 
@@ -84,17 +84,17 @@ def test_files_with_orders_are_the_same_for_the_same_options() -> None:
     assert pairs(orders.generate("2026-05-31", days=5, seed=7)) != pairs(sample)
     headers = {file.body.partition(b"\n")[0] for file in sample.files}
     assert len(headers) == 3, "spelt in three ways"
-    totals = sample.answer_key["totals"]
+    totals = sample.ground_truth["totals"]
     assert totals["rows_in"] == totals["inserted"] + totals["rejected"] + totals["duplicate"]
     assert 0.005 < totals["rejected"] / totals["rows_in"] < 0.02
     assert totals["duplicate"] > 0
 
 
-def test_about_one_percent_is_dirty_and_every_kind_is_there(sample: SampleData) -> None:
-    totals = sample.answer_key["totals"]
+def test_about_one_percent_has_errors_of_every_kind(sample: SampleData) -> None:
+    totals = sample.ground_truth["totals"]
     assert 0.008 < (totals["rejected"] + totals["duplicate"]) / totals["rows_in"] < 0.013
     reasons = {
-        reason for entry in sample.answer_key["files"] for record in entry["rejected"] for reason in record["reasons"]
+        reason for entry in sample.ground_truth["files"] for record in entry["rejected"] for reason in record["reasons"]
     }
     assert reasons >= REASONS
 
@@ -118,7 +118,7 @@ def test_size_of_the_default(entries: list[dict[str, Any]]) -> None:
 
 def test_scale_multiplies_rows() -> None:
     small, large = (generate("2026-05", months=2, scale=scale) for scale in (1.0, 8.0))
-    ratio = large.answer_key["totals"]["rows_in"] / small.answer_key["totals"]["rows_in"]
+    ratio = large.ground_truth["totals"]["rows_in"] / small.ground_truth["totals"]["rows_in"]
     assert ratio == pytest.approx(8, rel=0.05)
 
 
@@ -146,8 +146,8 @@ def test_files_are_as_varied_as_real_ones(sample: SampleData) -> None:
 
 
 def test_stories_are_in_the_numbers(sample: SampleData) -> None:
-    planted = "\n".join(sample.answer_key["planted"])
-    assert "tie at rank 20" in planted
+    stories = "\n".join(sample.ground_truth["stories"])
+    assert "tie at rank 20" in stories
     reports = expected(pairs(sample), "2026-05")
     assert [row["customer_rank"] for row in reports["top_customers"]][-2:] == [20, 20]
     exposure = {row["industry"]: row for row in reports["industry_exposure"]}
@@ -189,4 +189,4 @@ def test_upload_writes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (third.uploaded, third.unchanged) == (1, objects - 1)
     assert client.get_object(Bucket="raw", Key=sample.files[0].key)["Body"].read() == sample.files[0].body
     key = json.loads(client.get_object(Bucket="raw", Key="answer_key/messaging.json")["Body"].read())
-    assert key == sample.answer_key
+    assert key == sample.ground_truth

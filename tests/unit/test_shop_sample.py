@@ -1,4 +1,4 @@
-"""The shop's sample files hold what their answer key says, by an independent reading of them."""
+"""The shop's sample files hold what their ground truth says, by an independent reading of them."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def unpacked(sample: SampleData) -> dict[str, bytes]:
 def assert_books_are_right(sample: SampleData, oracle: ShopOracle) -> None:
     books = {book.key: book for book in oracle.books}
     assert len(books) == len(sample.files)
-    for entry in sample.answer_key["files"]:
+    for entry in sample.ground_truth["files"]:
         book = books[entry["key"]]
         assert (entry["dataset"], entry["period"]) == (book.dataset, str(book.day))
         assert entry["rejected"] == book.rejected, entry["key"]
         assert {name: entry[name] for name in COUNTS} == {name: book.counts[name] for name in COUNTS}, entry["key"]
 
 
-def test_answer_key_is_what_an_independent_reading_finds(sample: SampleData, oracle: ShopOracle) -> None:
+def test_ground_truth_is_what_an_independent_reading_finds(sample: SampleData, oracle: ShopOracle) -> None:
     assert_books_are_right(sample, oracle)
 
 
@@ -76,10 +76,12 @@ def test_answer_key_is_what_an_independent_reading_finds(sample: SampleData, ora
         (LAST_DAY, 3, 5, 4.0),
     ],
 )
-def test_answer_key_is_right_for_other_options(last_day: str, days: int, seed: int, scale: float) -> None:
+def test_ground_truth_is_right_for_other_options(last_day: str, days: int, seed: int, scale: float) -> None:
     made = generate(last_day, days, seed, scale)
     assert_books_are_right(made, ShopOracle(pairs(made)))
-    delivered = Counter((entry["dataset"], entry["period"]) for entry in made.answer_key["files"] if entry["inserted"])
+    delivered = Counter(
+        (entry["dataset"], entry["period"]) for entry in made.ground_truth["files"] if entry["inserted"]
+    )
     days_made = [str(date.fromisoformat(last_day) - timedelta(days=back)) for back in range(days)]
     assert all(delivered[name, day] for name in DATASETS if name != "products" for day in days_made)
 
@@ -96,14 +98,14 @@ def test_the_oracle_reads_the_columns_of_the_contracts() -> None:
 
 
 def test_books_balance(sample: SampleData) -> None:
-    entries = sample.answer_key["files"]
+    entries = sample.ground_truth["files"]
     for entry in entries:
         accounted = sum(entry[name] for name in COUNTS[1:]) + len(entry["rejected"])
         assert entry["rows_in"] == accounted, entry["key"]
-    totals = sample.answer_key["totals"]
+    totals = sample.ground_truth["totals"]
     assert totals["rejected"] == sum(len(entry["rejected"]) for entry in entries)
     assert totals["rows_in"] == sum(entry["rows_in"] for entry in entries)
-    assert sum(counts["rows_in"] for counts in sample.answer_key["totals_by_dataset"].values()) == totals["rows_in"]
+    assert sum(counts["rows_in"] for counts in sample.ground_truth["totals_by_dataset"].values()) == totals["rows_in"]
 
 
 def test_files_are_in_loading_order(sample: SampleData) -> None:
@@ -116,7 +118,7 @@ FINGERPRINT = """
 import hashlib, json
 from waybill_devtools.sampledata.shop import generate
 made = generate("2026-05-31", 8, scale=0.5)
-text = json.dumps(made.answer_key).encode()
+text = json.dumps(made.ground_truth).encode()
 print(hashlib.sha256(text + b"".join(file.key.encode() + file.body for file in made.files)).hexdigest())
 """
 
@@ -124,7 +126,7 @@ print(hashlib.sha256(text + b"".join(file.key.encode() + file.body for file in m
 def test_same_options_give_the_same_bytes_in_any_process(sample: SampleData) -> None:
     again = generate(LAST_DAY)
     assert pairs(again) == pairs(sample)
-    assert json.dumps(again.answer_key) == json.dumps(sample.answer_key)
+    assert json.dumps(again.ground_truth) == json.dumps(sample.ground_truth)
     assert pairs(generate(LAST_DAY, 2, seed=7)) != pairs(generate(LAST_DAY, 2))
     hashes = {
         subprocess.run(
@@ -146,17 +148,17 @@ def test_a_dataset_is_the_same_whichever_others_are_made() -> None:
         assert pairs(alone) == [(file.key, file.body) for file in together.files if file.dataset == name]
 
 
-def test_about_one_percent_is_dirty_and_every_kind_is_there(sample: SampleData) -> None:
-    for name, totals in sample.answer_key["totals_by_dataset"].items():
+def test_about_one_percent_has_errors_of_every_kind(sample: SampleData) -> None:
+    for name, totals in sample.ground_truth["totals_by_dataset"].items():
         assert 0.008 < (totals["rejected"] + totals["duplicate"]) / totals["rows_in"] < 0.013, name
         assert totals["rejected"] > 0, name
         assert totals["duplicate"] > 0, name
         assert totals["unchanged"] > 0, name
     reasons = {
-        reason for entry in sample.answer_key["files"] for record in entry["rejected"] for reason in record["reasons"]
+        reason for entry in sample.ground_truth["files"] for record in entry["rejected"] for reason in record["reasons"]
     }
     assert reasons >= REASONS
-    several = {len(record["reasons"]) for entry in sample.answer_key["files"] for record in entry["rejected"]}
+    several = {len(record["reasons"]) for entry in sample.ground_truth["files"] for record in entry["rejected"]}
     assert max(several) >= 5
 
 
@@ -172,26 +174,26 @@ def test_every_dataset_has_rows_that_are_too_late_early_or_contradicting(oracle:
 @pytest.mark.parametrize("scale", [0.02, 1.0])
 def test_no_file_is_near_its_reject_threshold(scale: float) -> None:
     contracts = load_domain("shop")
-    for entry in generate(LAST_DAY, scale=scale).answer_key["files"]:
+    for entry in generate(LAST_DAY, scale=scale).ground_truth["files"]:
         threshold = contracts[entry["dataset"]].reject_threshold_pct / 100
         assert len(entry["rejected"]) <= entry["rows_in"] * threshold / 2, entry["key"]
 
 
 def test_thirty_days_have_at_least_so_much() -> None:
-    answer_key = generate(LAST_DAY, 30).answer_key
+    ground_truth = generate(LAST_DAY, 30).ground_truth
     by_dataset = defaultdict(list)
-    for entry in answer_key["files"]:
+    for entry in ground_truth["files"]:
         by_dataset[entry["dataset"]].append(entry)
     assert by_dataset["customers"][0]["inserted"] >= 1000, "the first file has one row a customer"
     assert all(sum(entry[name] for name in COUNTS[1:4]) >= 500 for entry in by_dataset["products"])
-    inserted = {name: counts["inserted"] for name, counts in answer_key["totals_by_dataset"].items()}
+    inserted = {name: counts["inserted"] for name, counts in ground_truth["totals_by_dataset"].items()}
     assert inserted["transactions"] >= 5000
     assert inserted["clickstream"] >= 50_000
     assert inserted["reviews"] >= 2000
 
 
 def test_scale_multiplies_rows() -> None:
-    small, large = (generate(LAST_DAY, 4, scale=scale).answer_key["totals_by_dataset"] for scale in (1.0, 9.0))
+    small, large = (generate(LAST_DAY, 4, scale=scale).ground_truth["totals_by_dataset"] for scale in (1.0, 9.0))
     for name in DATASETS:
         wanted = 3 if name == "products" else 9
         assert large[name]["rows_in"] / small[name]["rows_in"] == pytest.approx(wanted, rel=0.1), name
@@ -229,7 +231,9 @@ def test_files_are_as_varied_as_real_ones(sample: SampleData) -> None:
     assert 0 < sum(b'"timestamp": ' in body for body in clicks) < len(clicks)
     assert any(b", Jr." in body for key, body in bodies.items() if "/customers/" in key)
     assert any(b",\nthe contents" in body for key, body in bodies.items() if "/reviews/" in key)
-    files_a_day = Counter(entry["period"] for entry in sample.answer_key["files"] if entry["dataset"] == "transactions")
+    files_a_day = Counter(
+        entry["period"] for entry in sample.ground_truth["files"] if entry["dataset"] == "transactions"
+    )
     assert set(files_a_day.values()) == {1, 2}
 
 
@@ -392,9 +396,9 @@ def test_some_products_are_bought_together_more_often_than_by_chance(oracle: Sho
 
 
 def test_stories_are_told(sample: SampleData) -> None:
-    planted = "\n".join(sample.answer_key["planted"])
+    stories = "\n".join(sample.ground_truth["stories"])
     for words in ("moves back to the first country", "before the registration is", "disappears", "for sale again"):
-        assert words in planted
+        assert words in stories
 
 
 @pytest.mark.parametrize(
@@ -414,7 +418,7 @@ def test_options_that_make_no_sense_are_refused(last_day: str, days: int, scale:
 
 
 @mock_aws
-def test_upload_stores_the_answer_key_beside_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_stores_the_ground_truth_beside_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -427,5 +431,5 @@ def test_upload_stores_the_answer_key_beside_the_files(monkeypatch: pytest.Monke
     assert (first.uploaded, first.unchanged) == (objects, 0)
     assert (second.uploaded, second.unchanged) == (0, objects)
     key = json.loads(client.get_object(Bucket="raw", Key="answer_key/shop.json")["Body"].read())
-    assert key == made.answer_key
+    assert key == made.ground_truth
     assert key["options"]["last_day"] == LAST_DAY

@@ -105,7 +105,7 @@ def demo() -> None:
         else:
             done = f"backfilled {span} in {outcome.run_seconds:.0f} s"
         agreement = "differ from" if outcome.differences else "agree with"
-        console.print(f"{outcome.pipeline.dag_id}: {done}. The books {agreement} the answer key.")
+        console.print(f"{outcome.pipeline.dag_id}: {done}. The books {agreement} the ground truth.")
     console.print(f"{time.monotonic() - began:.0f} s in all.\n")
     console.print(addresses(stack, outcomes[0].periods[-1]), highlight=False)
     if any(outcome.differences or outcome.gaps for outcome in outcomes):

@@ -24,7 +24,7 @@ def seed(
     scale: Annotated[float, typer.Option(help="How many times as many rows as the demo.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed gives other data.")] = 20260101,
 ) -> None:
-    """Put sample files into the raw bucket, with an answer key of what is wrong with them."""
+    """Put sample files into the raw bucket, with an ground truth of what is wrong with them."""
     import boto3
 
     from waybill.errors import DataError

@@ -1,1 +1,1 @@
-"""Seeded generators of sample files, each with an answer key of everything that was planted in them."""
+"""Seeded generators of sample files with injected errors, each with its ground truth."""

@@ -1,4 +1,4 @@
-"""Sample files, the answer key that grows while they are planted, and their upload."""
+"""Sample files, their ground truth, which is recorded while errors are injected, and their upload."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from waybill.period import Cadence, Period
 from waybill.warehouse.file_order import natural_key
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
     from waybill_devtools.sampledata.lines import Spliced
 
 UPLOAD_THREADS = 4
-ANSWER_KEYS = "answer_key/"
-"""Prefix of the answer keys, beside the raw zone in its bucket."""
+GROUND_TRUTH_PREFIX = "answer_key/"
+"""Prefix in the raw bucket. The stored name stays as it is, so that buckets from earlier versions are recognised."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +41,29 @@ class SampleFile:
 
 @dataclass(frozen=True)
 class SampleData:
-    """The files in loading order, and the answer key: plain JSON values, see `Planting.answer_key`."""
+    """The files in loading order, and the ground truth as JSON values; see `SampleBuilder.ground_truth`."""
 
     domain: str
     files: list[SampleFile]
-    answer_key: dict[str, Any]
+    ground_truth: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Uploaded:
-    """How many objects an upload wrote and how many were there already with the same content."""
+    """The numbers of objects that an upload wrote, and that had the same content already."""
 
     uploaded: int
     unchanged: int
 
 
 @dataclass
-class Planting:
-    """Collects files and what loading them in order of (period, key) must give, while they are made."""
+class SampleBuilder:
+    """Collects files and the expected result of loading them in order of (period, key)."""
 
     domain: str
     cadence: Cadence = "month"
     lands_any_time: bool = False
-    """Whether the files lie where their dataset lands, not in a folder of their period."""
+    """Whether the files lie directly under the prefix of their dataset, not in a folder of their period."""
     files: list[SampleFile] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     stories: list[str] = field(default_factory=list)
@@ -78,7 +80,7 @@ class Planting:
         unchanged: int,
         filtered: int = 0,
     ) -> None:
-        """Add one file with its books; a name that ends in `.gz` is compressed, without a time stamp."""
+        """Add one file with its books. If its name ends in `.gz`, it is compressed without a time stamp."""
         of_period = None if self.lands_any_time else Period.parse(self.cadence, period)
         key = raw_prefix(self.domain, dataset, of_period) + name
         body = gzip.compress(spliced.body, mtime=0) if name.endswith(".gz") else spliced.body
@@ -94,17 +96,17 @@ class Planting:
                 "unchanged": unchanged,
                 "rejected": spliced.rejected,
                 "duplicate": spliced.duplicate,
-                "stale": 0,  # loaded in order, no file comes after a newer one
+                "stale": 0,  # files are loaded in order, so none is stale
                 "filtered": filtered,
             }
         )
 
     def story(self, period: str, text: str) -> None:
-        """Say in words what was planted in a period."""
+        """Describe in words what was injected in a period."""
         self.stories.append(f"{period}: {text}")
 
-    def answer_key(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Say what is in the files: `options`, `totals`, `totals_by_dataset`, `files`, `planted` (in words).
+    def ground_truth(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return what the files hold: `options`, `totals`, `totals_by_dataset`, `files`, `stories` (in words).
 
         In `files`, `rejected` lists the records (1-based, header not counted) with all their reasons; in the
         totals it is their number. The counts hold when files are loaded in order of (period, key).
@@ -120,33 +122,33 @@ class Planting:
             "totals": dict(totals),
             "totals_by_dataset": {name: dict(counts) for name, counts in datasets.items()},
             "files": self.entries,
-            "planted": self.stories,
+            "stories": self.stories,
         }
 
 
-def upload(s3_client: Any, bucket: str, sample: SampleData) -> Uploaded:
-    """Put the files and `answer_key/<domain>.json` into the bucket; leave alone what is there already.
+def upload(s3: S3Client, bucket: str, sample: SampleData) -> Uploaded:
+    """Upload the files and `answer_key/<domain>.json` unless the bucket has them already.
 
-    An object counts as there when its ETag is the MD5 of the content (true for single-part, not KMS-encrypted
-    objects; others are written again, which changes nothing but their time stamp). Retries are the client's:
-    give it a botocore `Config(retries=...)`. Raises the client's errors.
+    An object is unchanged if its ETag is the MD5 of the content. That holds for single-part objects without KMS
+    encryption; others are written again with the same content. Retries are configured in the client, whose errors are
+    raised.
     """
     bodies = {file.key: file.body for file in sample.files}
-    answer_key = json.dumps(sample.answer_key, indent=1, sort_keys=True, ensure_ascii=False)
-    bodies[f"{ANSWER_KEYS}{sample.domain}.json"] = answer_key.encode()
-    there: dict[str, str] = {}
-    for prefix in sorted({ANSWER_KEYS, *(raw_prefix(sample.domain, file.dataset) for file in sample.files)}):
-        for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            there.update({item["Key"]: item["ETag"].strip('"') for item in page.get("Contents", ())})
+    ground_truth = json.dumps(sample.ground_truth, indent=1, sort_keys=True, ensure_ascii=False)
+    bodies[f"{GROUND_TRUTH_PREFIX}{sample.domain}.json"] = ground_truth.encode()
+    stored: dict[str, str] = {}
+    for prefix in sorted({GROUND_TRUTH_PREFIX, *(raw_prefix(sample.domain, file.dataset) for file in sample.files)}):
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            stored.update({item["Key"]: item["ETag"].strip('"') for item in page.get("Contents", ())})
     wanted = {
         key: body
         for key, body in bodies.items()
-        if there.get(key) != hashlib.md5(body, usedforsecurity=False).hexdigest()
+        if stored.get(key) != hashlib.md5(body, usedforsecurity=False).hexdigest()
     }
 
     def put(keys: list[str]) -> None:
         for key in keys:
-            s3_client.put_object(Bucket=bucket, Key=key, Body=wanted[key])
+            s3.put_object(Bucket=bucket, Key=key, Body=wanted[key])
 
     with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
         list(pool.map(put, _by_folder(wanted)))
@@ -154,7 +156,7 @@ def upload(s3_client: Any, bucket: str, sample: SampleData) -> Uploaded:
 
 
 def _by_folder(keys: Iterable[str]) -> list[list[str]]:
-    """The keys of each folder in order of name, since files of a period count in the order in which they land."""
+    """Group keys by folder, ordered by name, because the order of landing decides which file of a period counts."""
     folders: dict[str, list[str]] = {}
     for key in keys:
         folders.setdefault(key.rpartition("/")[0], []).append(key)

@@ -1,7 +1,7 @@
-"""What can be wrong in a record of a sample file: the changed fields, and all reasons it must get.
+"""Kinds of errors to inject into records of sample files, with the reasons for which validation must reject them.
 
-A kind changes some fields of a record that is otherwise right. Reasons are those of the kernel:
-`<rule>:<column>`, or a bare rule for the row as a whole.
+A kind changes some fields of a valid record. Reasons are those of the ledger: `<rule>:<column>`, or a bare rule for the
+row as a whole.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ Record = dict[str, str]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of dirt; `shape` says what happens to the record as text after its fields were changed.
+    """One kind of error. `shape` describes the change of the text after the fields were changed.
 
-    `{}` in a changed field stands for what was there.
+    `{}` in a changed field is replaced by its original value.
     """
 
     fields: Record
@@ -24,12 +24,12 @@ class Kind:
 
 
 def changed(kind: Kind, record: Record) -> Record:
-    """The record with the fields that the kind changes."""
+    """Return a record with the changed fields of a kind."""
     return {**record, **{name: text.replace("{}", record[name]) for name, text in kind.fields.items()}}
 
 
-def dirty_fields(kind: Kind, record: Record) -> list[str]:
-    """Change the record as the kind says; a lone surrogate in a field stands for a byte that is not UTF-8."""
+def fields_with_error(kind: Kind, record: Record) -> list[str]:
+    """Return the fields of a record with an error. A lone surrogate becomes a byte that is not UTF-8."""
     fields = list(changed(kind, record).values())
     if kind.shape == "short":
         return fields[:-1]

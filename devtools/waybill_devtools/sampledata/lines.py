@@ -1,7 +1,7 @@
-"""CSV and JSON lines made column by column with numpy, and planted records put between them.
+"""Build CSV and JSON lines column by column with numpy, and splice injected records into them.
 
-A column becomes a block: a matrix of characters, one line per row, and a mask of the characters to keep.
-Blocks side by side, with the mask applied, are the text of the file; no Python code runs per row.
+A column becomes a block: a matrix of characters with one line for each row, and a mask of the characters to keep.
+Blocks are joined side by side and masked to give the text of a file. No Python code runs for each row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CHUNK_ROWS = 1 << 17
 
 @dataclass(frozen=True)
 class Block:
-    """Characters of one column, and which of them count."""
+    """Characters of one column, and a mask of those to keep."""
 
     chars: Chars
     keep: Mask
@@ -29,29 +29,29 @@ class Block:
 
 Writer = Callable[[NDArray[Any]], Block]
 Part = bytes | tuple[Writer, NDArray[Any]]
-"""The same text in every row, or values and how each is written."""
+"""Constant text, or values with the function that writes them."""
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Text of many lines, each with its line end, and the offset behind each line."""
+    """Text of many lines with line ends, and the end offset of each line."""
 
     text: bytes
     ends: NDArray[np.int64]
 
     @classmethod
     def of(cls, lines: Sequence[bytes]) -> Lines:
-        """Lines made one by one, for files that are small."""
+        """Return lines that were made one by one, for small files."""
         return cls(b"".join(lines), np.cumsum([len(line) for line in lines], dtype=np.int64))
 
     def line(self, place: int) -> bytes:
-        """One line (0-based)."""
+        """Return one line (0-based)."""
         return self.text[int(self.ends[place - 1]) if place else 0 : int(self.ends[place])]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file is written: order and spelling of the columns, line end."""
+    """The layout of a file: order and spelling of the columns, line end."""
 
     columns: tuple[str, ...]
     spell: Callable[[str], str] = str
@@ -59,10 +59,10 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Planted:
-    """One record put before the clean line number `before` (0-based).
+class InjectedRecord:
+    """A record to insert before the clean line number `before` (0-based).
 
-    It is rejected when it has reasons, a duplicate when it says so, and otherwise accepted.
+    With reasons it is rejected, with `duplicate` it is a duplicate, otherwise it is accepted.
     """
 
     before: int
@@ -73,7 +73,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Spliced:
-    """A whole file and what is wrong in it: rejected records with their reasons, number of duplicates."""
+    """A whole file, its rejected records with their reasons, and its number of duplicates."""
 
     body: bytes
     rows_in: int
@@ -179,18 +179,18 @@ def quoted(value: str) -> str:
     return value
 
 
-def splice(header: bytes, lines: Lines, planted: Iterable[Planted]) -> Spliced:
-    """Put planted records between clean lines and number them as a reader of the file will."""
+def splice(header: bytes, lines: Lines, injected: Iterable[InjectedRecord]) -> Spliced:
+    """Insert injected records between clean lines, and number them as a reader of the file does."""
     pieces = [header]
     rejected: list[dict[str, Any]] = []
     duplicate = count = done = 0
-    for count, plant in enumerate(sorted(planted, key=lambda plant: plant.before), start=1):
-        offset = int(lines.ends[plant.before - 1]) if plant.before else 0
-        pieces += [lines.text[done:offset], plant.line]
+    for count, one in enumerate(sorted(injected, key=lambda one: one.before), start=1):
+        offset = int(lines.ends[one.before - 1]) if one.before else 0
+        pieces += [lines.text[done:offset], one.line]
         done = offset
-        duplicate += plant.duplicate
-        if plant.reasons:
-            rejected.append({"record": plant.before + count, "reasons": sorted(plant.reasons)})
+        duplicate += one.duplicate
+        if one.reasons:
+            rejected.append({"record": one.before + count, "reasons": sorted(one.reasons)})
     pieces.append(lines.text[done:])
     return Spliced(b"".join(pieces), len(lines.ends) + count, rejected, duplicate)
 

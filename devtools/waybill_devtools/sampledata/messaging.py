@@ -1,7 +1,7 @@
-"""Sample files of the messaging domain: customers, channels and traffic by month, about 1 % of it dirty.
+"""Sample files of the messaging domain: customers, channels and traffic by month, about 1 % with errors.
 
-The same options give the same bytes. What is wrong is planted, and written down while it is: the answer key
-is not computed by validating the files. Traffic is made by numpy: a scale of 200, a million rows a month,
+The same options give the same bytes. The ground truth is recorded while errors are injected, not computed by
+validating the files. Traffic is made by numpy: a scale of 200, a million rows a month,
 takes seconds.
 """
 
@@ -12,14 +12,21 @@ from decimal import Decimal
 
 import numpy as np
 
-from waybill_devtools.sampledata.files import ANSWER_KEYS, Planting, SampleData, SampleFile, Uploaded, upload
-from waybill_devtools.sampledata.lines import Lines, Planted, record, splice
+from waybill_devtools.sampledata.files import (
+    GROUND_TRUTH_PREFIX,
+    SampleBuilder,
+    SampleData,
+    SampleFile,
+    Uploaded,
+    upload,
+)
+from waybill_devtools.sampledata.lines import InjectedRecord, Lines, record, splice
 from waybill_devtools.sampledata.messaging_customers import Customers
 from waybill_devtools.sampledata.messaging_traffic import CHANNELS, Traffic, channels_of
 
-__all__ = ["ANSWER_KEY", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
+__all__ = ["GROUND_TRUTH", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
 
-ANSWER_KEY = f"{ANSWER_KEYS}messaging.json"
+GROUND_TRUTH = f"{GROUND_TRUTH_PREFIX}messaging.json"
 
 # where the columns of a snapshot of channels stand, in even and in odd months, and how they are spelt
 HEADERS = (
@@ -40,20 +47,20 @@ def generate(last_month: str, months: int = 14, seed: int = 20260101, scale: flo
     if months < 1 or scale <= 0:
         raise ValueError(f"months is {months} and scale {scale}, expected at least one month and a positive scale")
     first = np.datetime64(last_month, "M") - (months - 1)
-    planting = Planting("messaging")
+    builder = SampleBuilder("messaging")
     customers = Customers(seed, first, months, scale)
-    traffic = Traffic(seed, customers, planting, scale)
+    traffic = Traffic(seed, customers, builder, scale)
     for index in range(months):
-        customers.advance(index, planting)
-        _plant_channels(index, months, str(first + index), planting)
-        customers.plant_snapshot(index, planting)
-        traffic.plant_month(index)
-        traffic.plant_corrections(index)
+        customers.advance(index, builder)
+        _add_channels(index, months, str(first + index), builder)
+        customers.add_snapshot(index, builder)
+        traffic.add_month(index)
+        traffic.add_corrections(index)
     options = {"last_month": last_month, "months": months, "seed": seed, "scale": scale}
-    return SampleData(planting.domain, planting.files, planting.answer_key(options))
+    return SampleData(builder.domain, builder.files, builder.ground_truth(options))
 
 
-def _plant_channels(index: int, months: int, month: str, planting: Planting) -> None:
+def _add_channels(index: int, months: int, month: str, builder: SampleBuilder) -> None:
     """Add the month's channels: prices change half-way, one channel comes later, some stand twice."""
     change = max(1, months // 2)
     header = HEADERS[index % 2]
@@ -67,8 +74,8 @@ def _plant_channels(index: int, months: int, month: str, planting: Planting) -> 
         lines.append(record([fields[place] for place in header.values()], b"\n"))
     known = channels_of(index - 1, months) if index else []
     updated = len(PRICE_CHANGES) if index == change else 0
-    twice = [Planted(len(lines), lines[1], duplicate=True)] if index % 5 == 2 else []
-    planting.add(
+    twice = [InjectedRecord(len(lines), lines[1], duplicate=True)] if index % 5 == 2 else []
+    builder.add(
         "channels",
         month,
         f"channels_{month}.csv",
@@ -78,6 +85,6 @@ def _plant_channels(index: int, months: int, month: str, planting: Planting) -> 
         unchanged=len(known) - updated,
     )
     if index == change:
-        planting.story(month, f"the prices of channels {' and '.join(map(str, PRICE_CHANGES))} change")
+        builder.story(month, f"the prices of channels {' and '.join(map(str, PRICE_CHANGES))} change")
     if index and len(channels) > len(known):
-        planting.story(month, f"channel {channels[-1]} is new")
+        builder.story(month, f"channel {channels[-1]} is new")

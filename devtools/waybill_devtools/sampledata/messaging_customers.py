@@ -1,4 +1,4 @@
-"""The customers of the sample: who arrives, leaves, returns and changes, and the snapshot of each month."""
+"""The customers of the sample, who arrive, leave, return and change, and the snapshot of each month."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from faker import Faker
 
-from waybill_devtools.sampledata.injected_errors import Kind, Record, dirty_fields
-from waybill_devtools.sampledata.lines import Lines, Planted, quoted, record, splice
+from waybill_devtools.sampledata.injected_errors import Kind, Record, fields_with_error
+from waybill_devtools.sampledata.lines import InjectedRecord, Lines, quoted, record, splice
 from waybill_devtools.sampledata.messaging_errors import customer_kinds
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from waybill_devtools.sampledata.files import Planting
+    from waybill_devtools.sampledata.files import SampleBuilder
 
 SEGMENTS = ("Startup", "Small Business", "Mid-Market", "Enterprise")
 COUNTRIES = ("DE", "FR", "GB", "NL", "ES", "IT", "PL", "SE", "AT", "US")
@@ -39,7 +39,7 @@ QUIET_INDUSTRY = list(INDUSTRIES).index("Agriculture")
 LOCALES = ("en_US", "de_DE", "fr_FR", "sv_SE")
 NAMES_PER_LOCALE = 30
 FIRST_CUSTOMER, FIRST_ACCOUNT, FIRST_GHOST = 1001, 501, 900_001
-DIRTY_SHARE = 0.01
+ERROR_SHARE = 0.01
 COLUMNS = ("customer_id", "account_id", "customer_name", "segment", "industry", "country", "created_date")
 STATE = np.dtype([("segment", "i1"), ("industry", "i1"), ("country", "i1"), ("renamed", "?")])
 SYNONYMS = {
@@ -59,7 +59,7 @@ HEADERS: tuple[tuple[str, bytes, str, Callable[[str], str]], ...] = (
 
 
 class Customers:
-    """Every customer who ever is, as arrays; `advance` moves the present state on by a month."""
+    """All customers as arrays; `advance` moves the state on by a month."""
 
     def __init__(self, seed: int, first: np.datetime64, months: int, scale: float) -> None:
         rng = self.rng = np.random.default_rng([seed, 1])
@@ -89,21 +89,21 @@ class Customers:
         self.before = np.zeros(total, bool)  # present, in the month before
         self.accepted = np.zeros(total, bool)  # in the last snapshot and not rejected
         self.changed = np.zeros(total, bool)
-        # Customers with a story of their own; nothing else happens to them.
+        # Customers with a planned story; they change in no other way.
         self.big_with_gap = np.argsort(-self.size[: self.initial])[[2, 5]]
         self.scripted = np.zeros(total, bool)
         self.actors = np.setdiff1d(np.arange(10), self.big_with_gap)[:6]
         self.scripted[[*self.actors, *self.big_with_gap]] = True
-        self._dirt = count()
+        self._error_mix = count()
 
     def revenue_factor(self) -> NDArray[np.float64]:
-        """Revenue of a row of each customer, relative to the others."""
+        """Return the relative revenue of a row of each customer."""
         of_industry = np.array([factor for _, factor in INDUSTRIES.values()])
         factors: NDArray[np.float64] = self.size * of_industry[self.state["industry"]]
         return factors
 
-    def advance(self, index: int, planting: Planting) -> None:
-        """Let month number `index` (0-based) happen."""
+    def advance(self, index: int, builder: SampleBuilder) -> None:
+        """Simulate month number `index` (0-based)."""
         if index == 0:
             return
         rng, state, old = self.rng, self.state, self.state.copy()
@@ -125,11 +125,11 @@ class Customers:
         leaving = free & (draw >= 0.05) & (draw < 0.06)
         returning = ~self.present & ~self.scripted & (self.arrival_month < index) & (second < 0.2)
         self.present = (self.present & ~leaving) | returning | (self.arrival_month == index)
-        self._act(index, planting)
+        self._act(index, builder)
         self.changed = state != old
 
-    def _act(self, index: int, planting: Planting) -> None:
-        """Let planted stories happen; counted from the last month back, so that every last year has them."""
+    def _act(self, index: int, builder: SampleBuilder) -> None:
+        """Apply the planned stories, counted back from the last month, so that every last year has them."""
         twice, once, absent, outside, inside, industry = self.actors
         shift = {
             8: (twice, "segment", 1, "changes segment (and changes it back five months later)"),
@@ -146,14 +146,14 @@ class Customers:
             who, column, step, words = shift[left]
             size = len(SEGMENTS if column == "segment" else INDUSTRIES)
             self.state[column][who] = (self.state[column][who] + step) % size
-            planting.story(month, f"customer {self.customer_id[who]} {words}")
+            builder.story(month, f"customer {self.customer_id[who]} {words}")
         if left == 7:
             self.present[absent] = False
-            planting.story(month, f"customer {self.customer_id[absent]} leaves for three months")
+            builder.story(month, f"customer {self.customer_id[absent]} leaves for three months")
         if left == 4 and not self.present[absent]:
             self.present[absent] = True
             self.state["segment"][absent] = (self.state["segment"][absent] + 1) % len(SEGMENTS)
-            planting.story(month, f"customer {self.customer_id[absent]} returns, in another segment")
+            builder.story(month, f"customer {self.customer_id[absent]} returns, in another segment")
 
     def record(self, who: int) -> Record:
         """Write a customer's row as text."""
@@ -169,8 +169,8 @@ class Customers:
         )
         return dict(zip(COLUMNS, values, strict=True))
 
-    def plant_snapshot(self, index: int, planting: Planting) -> None:
-        """Add the month's snapshot with its dirt.
+    def add_snapshot(self, index: int, builder: SampleBuilder) -> None:
+        """Add the month's snapshot with injected errors.
 
         A rejected record of a real customer makes the customer absent from this snapshot, so it hits only
         customers who were accepted before (traffic may refer to them); in the first month, who never are.
@@ -184,7 +184,7 @@ class Customers:
         if index % 4 == 1:
             rng.shuffle(present)
         kinds = customer_kinds(month)
-        chosen = [kinds[next(self._dirt) % len(kinds)] for _ in range(max(1, round(DIRTY_SHARE * len(present))))]
+        chosen = [kinds[next(self._error_mix) % len(kinds)] for _ in range(max(1, round(ERROR_SHARE * len(present))))]
         candidates = present[self.accepted[present] & ~self.scripted[present]] if index else present
         victims = rng.choice(candidates, len(chosen), replace=False)
 
@@ -193,25 +193,25 @@ class Customers:
             rejected[[v for v, kind in zip(victims, chosen, strict=True) if _replaces(kind)]] = True
         clean = present[~rejected[present]]
         position = {int(who): place for place, who in enumerate(clean)}
-        planted = []
+        injected = []
         for number, (victim, kind) in enumerate(zip(victims.tolist(), chosen, strict=True)):
             original = {column: self.record(victim)[column] for column in columns}
             if _replaces(kind) and not index:
                 original["customer_id"] = str(FIRST_GHOST + number)
             low = 0 if _replaces(kind) else position[victim] + 1
-            fields = dirty_fields(_contradicting(kind, original), original)
+            fields = fields_with_error(_contradicting(kind, original), original)
             before = int(rng.integers(low, len(clean) + 1))
             line = record(fields, newline.encode())
-            planted.append(Planted(before, line, kind.reasons, kind.shape == "duplicate"))
+            injected.append(InjectedRecord(before, line, kind.reasons, kind.shape == "duplicate"))
 
         accepted = self.present & ~rejected
         known = accepted & self.accepted
         header = mark + record([spell(column) for column in columns], newline.encode())
-        planting.add(
+        builder.add(
             "customers",
             str(month),
             f"customers_{month}.csv{suffix}",
-            splice(header, self._lines(clean, columns, newline), planted),
+            splice(header, self._lines(clean, columns, newline), injected),
             inserted=int((accepted & ~known).sum()),
             updated=int((known & self.changed).sum()),
             unchanged=int((known & ~self.changed).sum()),
@@ -236,19 +236,19 @@ class Customers:
 
 
 def _replaces(kind: Kind) -> bool:
-    """Whether the dirty record stands instead of the right one."""
+    """Return whether the record with the error replaces the valid one."""
     return kind.shape not in ("duplicate", "conflict")
 
 
 def _contradicting(kind: Kind, original: Record) -> Kind:
-    """Give a conflict a segment that differs from the record's; other kinds are as they were."""
+    """Return the kind; a conflict gets a segment that differs from that of the record."""
     if kind.shape != "conflict":
         return kind
     return replace(kind, fields={"segment": next(name for name in SEGMENTS if name != original["segment"])})
 
 
 def _names(seed: int, total: int) -> list[str]:
-    """Company names; Faker makes a few, numbers and forms make them many. Some need care when read as CSV."""
+    """Return company names: few from Faker, varied by number and legal form. Some need quotes in CSV."""
     base: list[str] = []
     for locale in LOCALES:
         faker = Faker(locale)

@@ -1,4 +1,4 @@
-"""What can be wrong in a record of the messaging files. Dates follow from the month of delivery."""
+"""Kinds of errors for the messaging files. Dates follow from the month of delivery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOKBACK_MONTHS = 12
 
 
 def customer_kinds(month: np.datetime64) -> list[Kind]:
-    """Kinds for the customers' snapshot; `duplicate` and `conflict` need a record that stands before them."""
+    """Kinds for the customers' snapshot; `duplicate` and `conflict` repeat an earlier record."""
     year = str(month)[:4]
     return [
         Kind({"customer_name": ""}, ("required:customer_name",)),

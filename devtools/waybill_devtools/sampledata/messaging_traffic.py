@@ -1,4 +1,4 @@
-"""The traffic of the sample: each month's one or two files, and files that correct earlier months."""
+"""The traffic of the sample: one or two files for each month, and files that correct earlier months."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from waybill_devtools.sampledata.injected_errors import Record, dirty_fields
+from waybill_devtools.sampledata.injected_errors import Record, fields_with_error
 from waybill_devtools.sampledata.lines import (
+    InjectedRecord,
     Layout,
     Lines,
-    Planted,
     Writer,
     dates,
     hundredths,
@@ -27,7 +27,7 @@ from waybill_devtools.sampledata.messaging_customers import FIRST_CUSTOMER, QUIE
 from waybill_devtools.sampledata.messaging_errors import LOOKBACK_MONTHS, traffic_kinds
 
 if TYPE_CHECKING:
-    from waybill_devtools.sampledata.files import Planting
+    from waybill_devtools.sampledata.files import SampleBuilder
 
 # channel_id: name, type, price in euro, share of the rows
 CHANNELS = {
@@ -40,8 +40,8 @@ CHANNELS = {
     7: ("RCS", "chat", Decimal("0.0300"), 0.04),
 }
 ROWS_A_MONTH = 5000
-DIRTY_SHARE = 0.01
-ODD_ROWS = 3  # written in a way that is unusual and right
+ERROR_SHARE = 0.01
+ODD_ROWS = 3  # valid, but written in an unusual way
 SECOND_FILE_FROM_DAY = 23
 CORRECTION_LAGS = (LOOKBACK_MONTHS, 1, 2, 5)  # in months; by month in turn
 # rows in a file of corrections, per row of an ordinary month
@@ -73,7 +73,7 @@ REVERSED = Layout(PLAIN.columns[::-1], lambda column: SYNONYMS.get(column, colum
 
 @dataclass(frozen=True)
 class Activity:
-    """Who sends how much in a month: weight and revenue factor per customer, and who must have revenue."""
+    """The senders of a month: weight and revenue factor of each customer, and who must have revenue."""
 
     weights: NDArray[np.float64]
     factors: NDArray[np.float64]
@@ -81,23 +81,23 @@ class Activity:
 
 
 def channels_of(index: int, months: int) -> list[int]:
-    """Channels there are in month number `index`: the last one comes when a third of the months is over."""
+    """Return the channels in month number `index`. The last channel starts after a third of the months."""
     return list(CHANNELS)[: None if index >= max(1, months // 3) else -1]
 
 
 class Traffic:
-    """Plants the traffic files; `known` has each month's accepted rows after the files made so far."""
+    """Builds the traffic files; `known` has the accepted rows of each month after the files made so far."""
 
-    def __init__(self, seed: int, customers: Customers, planting: Planting, scale: float) -> None:
+    def __init__(self, seed: int, customers: Customers, builder: SampleBuilder, scale: float) -> None:
         self.rng = np.random.default_rng([seed, 2])
-        self.customers, self.planting = customers, planting
+        self.customers, self.builder = customers, builder
         self.ordinary_rows = ROWS_A_MONTH * scale
         self.known: dict[int, Rows] = {}
         self.activity: dict[int, Activity] = {}
         self.next_id = 1_000_001
-        self.dirt = count()
+        self.error_mix = count()
 
-    def plant_month(self, index: int) -> None:
+    def add_month(self, index: int) -> None:
         """Add the month's own file or two; the second has the last days and redelivers some rows."""
         self.activity[index] = activity = self._activity(index)
         wanted = max(len(activity.steady), round(self.ordinary_rows * (1 + 0.1 * np.sin(index))))
@@ -107,16 +107,16 @@ class Traffic:
         self.known[index] = rows
         name = f"traffic_{self._month(index)}"
         if index % 2 == 0:
-            self._plant(index, f"{name}.csv", PLAIN, rows, unclosed=index % 4 == 2)
+            self._injected(index, f"{name}.csv", PLAIN, rows, unclosed=index % 4 == 2)
             return
         late = rows["send_date"] >= self._day_one(index) + (SECOND_FILE_FROM_DAY - 1)
         again = rows[~late][self._some(int(np.count_nonzero(~late)), REDELIVERED_SHARE)]
-        self._plant(index, f"{name}.csv.gz", PLAIN, rows[~late])
-        self._plant(index, f"{name}_part2.csv", TITLED, rows[late], unchanged=again)
-        self.planting.story(str(self._month(index)), f"the second file has {len(again)} rows of the first again")
+        self._injected(index, f"{name}.csv.gz", PLAIN, rows[~late])
+        self._injected(index, f"{name}_part2.csv", TITLED, rows[late], unchanged=again)
+        self.builder.story(str(self._month(index)), f"the second file has {len(again)} rows of the first again")
 
-    def plant_corrections(self, index: int) -> None:
-        """Add a file that corrects an earlier month: changed rows, late rows and some that are as they were.
+    def add_corrections(self, index: int) -> None:
+        """Add a file that corrects an earlier month: changed rows, late rows and some unchanged ones.
 
         At the longest lag, the late rows are all of the first day that may still come.
         """
@@ -138,8 +138,8 @@ class Traffic:
         self.known[earlier] = np.concatenate([rows, late])
         corrected = self._month(earlier)
         name = f"traffic_corrections_for_{corrected}.csv{'.gz' if index % 3 == 1 else ''}"
-        self._plant(index, name, REVERSED, late, updated=changed, unchanged=rows[again])
-        self.planting.story(
+        self._injected(index, name, REVERSED, late, updated=changed, unchanged=rows[again])
+        self.builder.story(
             str(self._month(index)),
             f"{len(changed)} rows of {corrected} are corrected, {len(late)} of it come late",
         )
@@ -152,11 +152,11 @@ class Traffic:
         return day
 
     def _some(self, rows: int, share: float) -> Numbers:
-        """Places of a few of so many rows: a share of an ordinary month."""
+        """Return the places of a few rows: a share of an ordinary month."""
         return self.rng.choice(rows, min(rows, max(1, round(share * self.ordinary_rows))), replace=False)
 
     def _activity(self, index: int) -> Activity:
-        """Choose who sends: who is in the snapshot or just left, without those who pause."""
+        """Choose the senders: customers in the snapshot or just gone, without those who pause."""
         customers, left = self.customers, self.customers.months - 1 - index
         active = (customers.present | customers.before) & (
             customers.steady | (self.rng.random(len(customers.size)) < 0.7)
@@ -164,11 +164,11 @@ class Traffic:
         month = str(self._month(index))
         if left % 4 == 0:
             active &= customers.state["industry"] != QUIET_INDUSTRY
-            self.planting.story(month, "Agriculture has customers and no traffic")
+            self.builder.story(month, "Agriculture has customers and no traffic")
         if left == 4:
             active[customers.big_with_gap] = False
             gap = " and ".join(map(str, customers.customer_id[customers.big_with_gap]))
-            self.planting.story(month, f"customers {gap}, among the largest, have no traffic")
+            self.builder.story(month, f"customers {gap}, among the largest, have no traffic")
         return Activity(
             np.sqrt(customers.size) * active,
             customers.revenue_factor(),
@@ -222,9 +222,9 @@ class Traffic:
         row = np.flatnonzero(who == second)[0]
         rows["revenue_eur"][row] += revenue[first] - revenue[second]
         tied = self.customers.customer_id[[first, second]]
-        self.planting.story(month, f"customers {tied[0]} and {tied[1]} tie at rank {TIED_RANK} of the month's revenue")
+        self.builder.story(month, f"customers {tied[0]} and {tied[1]} tie at rank {TIED_RANK} of the month's revenue")
 
-    def _plant(
+    def _injected(
         self,
         index: int,
         name: str,
@@ -235,54 +235,54 @@ class Traffic:
         unchanged: Rows | None = None,
         unclosed: bool = False,
     ) -> None:
-        """Add a file of these rows, by date, with dirt between them."""
+        """Add a file of these rows, by date, with injected errors."""
         none = inserted[:0]
         updated, unchanged = (none if rows is None else rows for rows in (updated, unchanged))
         odd = inserted[: ODD_ROWS if len(inserted) > ODD_ROWS else 0]
         clean = np.concatenate([inserted[len(odd) :], updated, unchanged])
         clean = clean[np.argsort(clean["send_date"], kind="stable")]
-        planted = [
-            Planted(int(before), record(_oddly(row, layout), layout.newline))
+        injected = [
+            InjectedRecord(int(before), record(_oddly(row, layout), layout.newline))
             for before, row in zip(self.rng.integers(0, len(clean) + 1, len(odd)), odd, strict=True)
         ]
-        planted += self._dirt(index, clean, layout)
+        injected += self._records_with_errors(index, clean, layout)
         if unclosed:
             (row,) = self._rows(index, 1)
             line = record(_texts(row, layout).values(), b"")
             opened = line[: line.rindex(b",") + 1] + b'"' + line[line.rindex(b",") + 1 :]
-            planted.append(Planted(len(clean), opened, ("quote", "truncated")))
-            self.planting.story(str(self._month(index)), f"{name} ends within a quoted field")
+            injected.append(InjectedRecord(len(clean), opened, ("quote", "truncated")))
+            self.builder.story(str(self._month(index)), f"{name} ends within a quoted field")
         header = record(map(layout.spell, layout.columns), layout.newline)
-        self.planting.add(
+        self.builder.add(
             "traffic",
             str(self._month(index)),
             name,
-            splice(header, _lines(clean, layout), planted),
+            splice(header, _lines(clean, layout), injected),
             inserted=len(inserted),
             updated=len(updated),
             unchanged=len(unchanged),
         )
 
-    def _dirt(self, index: int, clean: Rows, layout: Layout) -> list[Planted]:
-        """Dirty records for a file: copies of its rows, or rows of their own that are spoilt."""
+    def _records_with_errors(self, index: int, clean: Rows, layout: Layout) -> list[InjectedRecord]:
+        """Return records with errors for a file: copies of its rows, or changed new rows."""
         next_customer = FIRST_CUSTOMER + self.customers.initial + index * self.customers.arrivals
         kinds = traffic_kinds(self._month(index), next_customer)
-        size = max(1, round(DIRTY_SHARE * len(clean)))
+        size = max(1, round(ERROR_SHARE * len(clean)))
         originals = self._rows(index, size)
         copies = self.rng.choice(len(clean), min(size, len(clean)), replace=False)
-        planted = []
+        injected = []
         for original, copy in zip(originals, copies.tolist(), strict=False):
-            kind = kinds[next(self.dirt) % len(kinds)]
+            kind = kinds[next(self.error_mix) % len(kinds)]
             if kind.shape in ("duplicate", "conflict"):
                 row, low = clean[copy].copy(), copy + 1
                 if kind.shape == "conflict":
                     row["revenue_eur"] += 100
             else:
                 row, low = original, 0
-            line = record(dirty_fields(kind, _texts(row, layout)), layout.newline)
+            line = record(fields_with_error(kind, _texts(row, layout)), layout.newline)
             before = int(self.rng.integers(low, len(clean) + 1))
-            planted.append(Planted(before, line, kind.reasons, kind.shape == "duplicate"))
-        return planted
+            injected.append(InjectedRecord(before, line, kind.reasons, kind.shape == "duplicate"))
+        return injected
 
 
 def _keys_of(rows: Rows, day_one: np.datetime64) -> Numbers:
@@ -304,7 +304,7 @@ def _texts(row: np.void, layout: Layout) -> Record:
 
 
 def _oddly(row: np.void, layout: Layout) -> list[str]:
-    """Write a row with blanks around numbers, and a sign: unusual and right."""
+    """Write a row with blanks around numbers and a sign, which is unusual but valid."""
     texts = _texts(row, layout)
     texts["interactions_count"] = f"+{texts['interactions_count']}"
     texts["revenue_eur"] = f" {texts['revenue_eur']} "

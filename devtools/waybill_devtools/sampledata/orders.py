@@ -1,7 +1,7 @@
-"""Sample files with orders: one for each day, about 1 % of the lines dirty, the last one with lines of the first again.
+"""Sample files of orders: one for each day, about 1 % of the lines with errors; the last repeats lines of the first.
 
-The same options give the same bytes. What is wrong is planted, and written down while it is: the answer key is not
-computed by validating the files.
+The same options give the same bytes. The ground truth is recorded while errors are injected, not computed by
+validating the files.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from decimal import Decimal
 
 import numpy as np
 
-from waybill_devtools.sampledata.files import Planting, SampleData
-from waybill_devtools.sampledata.injected_errors import Kind, Record, dirty_fields
-from waybill_devtools.sampledata.lines import Lines, Planted, record, splice
+from waybill_devtools.sampledata.files import SampleBuilder, SampleData
+from waybill_devtools.sampledata.injected_errors import Kind, Record, fields_with_error
+from waybill_devtools.sampledata.lines import InjectedRecord, Lines, record, splice
 
 __all__ = ["generate"]
 
 ORDERS_A_DAY = 120
-DIRTY_EVERY = 100
+ERROR_EVERY = 100
 REPEATED_ORDERS = 10
 
 COLUMNS = (
@@ -84,7 +84,7 @@ def generate(last_day: str, days: int = 4, seed: int = 20260101, scale: float = 
     last = date.fromisoformat(last_day)
     if days < 1 or scale <= 0:
         raise ValueError(f"days is {days} and scale {scale}, expected at least one day and a positive scale")
-    planting = Planting("orders", "day", lands_any_time=True)
+    builder = SampleBuilder("orders", "day", lands_any_time=True)
     chance = np.random.default_rng([seed, 40])
     products = _products(chance)
     first: list[Record] = []
@@ -96,27 +96,27 @@ def generate(last_day: str, days: int = 4, seed: int = 20260101, scale: float = 
         repeated = [line for line in first if line["Order Id"] in ids] if index and index == days - 1 else []
         header = record([SPELLINGS[index % len(SPELLINGS)](name) for name in COLUMNS], b"\n")
         lines = [record(line.values(), b"\n") for line in new]
-        again = [Planted(len(new), record(line.values(), b"\n"), duplicate=True) for line in repeated]
-        planting.add(
+        again = [InjectedRecord(len(new), record(line.values(), b"\n"), duplicate=True) for line in repeated]
+        builder.add(
             "lines",
             day.isoformat(),
             f"orders_{day}.csv",
-            splice(header, Lines.of(lines), [*_dirty(chance, new, day), *again]),
+            splice(header, Lines.of(lines), [*_records_with_errors(chance, new, day), *again]),
             inserted=len(new),
             updated=0,
             unchanged=0,
         )
         if repeated:
-            planting.story(day.isoformat(), f"{len(repeated)} lines of the first file are sent again")
+            builder.story(day.isoformat(), f"{len(repeated)} lines of the first file are sent again")
     return SampleData(
-        planting.domain,
-        planting.files,
-        planting.answer_key({"last_day": last_day, "days": days, "seed": seed, "scale": scale}),
+        builder.domain,
+        builder.files,
+        builder.ground_truth({"last_day": last_day, "days": days, "seed": seed, "scale": scale}),
     )
 
 
 def _products(chance: np.random.Generator) -> list[Record]:
-    """What can be ordered, with what it costs and its price; some sell at a loss."""
+    """Return the products with cost and price; some are sold at a loss."""
     found = []
     for category, sub_categories in SUB_CATEGORIES.items():
         for sub_category in sub_categories:
@@ -139,7 +139,7 @@ def _products(chance: np.random.Generator) -> list[Record]:
 def _orders(
     chance: np.random.Generator, products: list[Record], day: date, written: Callable[[date], str], number: int
 ) -> list[Record]:
-    """The lines of a day's orders; a product may stand in one twice, with other quantities."""
+    """Return the lines of a day's orders. An order may list a product twice, with different quantities."""
     lines = []
     for place in range(number):
         city, state, postal_code, region = CITIES[chance.integers(len(CITIES))]
@@ -165,12 +165,12 @@ def _orders(
     return lines
 
 
-def _dirty(chance: np.random.Generator, lines: list[Record], day: date) -> list[Planted]:
-    """Records that are rejected. Their orders are their own, so that no other line's occurrence depends on them."""
+def _records_with_errors(chance: np.random.Generator, lines: list[Record], day: date) -> list[InjectedRecord]:
+    """Return records to reject. They have orders of their own, so they do not affect the occurrence of other lines."""
     found = []
-    for number in range(-(-len(lines) // DIRTY_EVERY)):
+    for number in range(-(-len(lines) // ERROR_EVERY)):
         kind = KINDS[(number + day.toordinal()) % len(KINDS)]
         place = int(chance.integers(len(lines)))
         wrong = {**lines[place], "Order Id": f"{day:%Y%m%d}-X{number:03d}"}
-        found.append(Planted(place, record(dirty_fields(kind, wrong), b"\n"), kind.reasons))
+        found.append(InjectedRecord(place, record(fields_with_error(kind, wrong), b"\n"), kind.reasons))
     return found

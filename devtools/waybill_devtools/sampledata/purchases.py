@@ -1,7 +1,7 @@
-"""Sample files of purchases by day of ingestion, about 1 % of them dirty, and of rates by month.
+"""Sample files of purchases by day of ingestion, about 1 % with errors, and of rates by month.
 
-The same options give the same bytes. What is wrong is planted, and written down while it is: the answer key
-is not computed by validating the files. A year has about 18,000 purchases: rows are made one by one.
+The same options give the same bytes. The ground truth is recorded while errors are injected, not computed by
+validating the files. A year has about 18,000 purchases: rows are made one by one.
 """
 
 from __future__ import annotations
@@ -12,20 +12,27 @@ from datetime import date, timedelta
 import numpy as np
 from faker import Faker
 
-from waybill_devtools.sampledata.files import ANSWER_KEYS, Planting, SampleData, SampleFile, Uploaded, upload
+from waybill_devtools.sampledata.files import (
+    GROUND_TRUTH_PREFIX,
+    SampleBuilder,
+    SampleData,
+    SampleFile,
+    Uploaded,
+    upload,
+)
 from waybill_devtools.sampledata.injected_errors import Kind
-from waybill_devtools.sampledata.lines import Layout, Lines, Planted, record, splice
-from waybill_devtools.sampledata.shop_feed import Dirt, is_copy, plant
+from waybill_devtools.sampledata.lines import InjectedRecord, Layout, Lines, record, splice
+from waybill_devtools.sampledata.shop_feed import ErrorMix, inject, is_copy
 
-__all__ = ["ANSWER_KEY", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
+__all__ = ["GROUND_TRUTH", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
 
-ANSWER_KEY = f"{ANSWER_KEYS}purchases.json"
+GROUND_TRUTH = f"{GROUND_TRUTH_PREFIX}purchases.json"
 CUSTOMERS, PURCHASES_A_DAY = 400, 45
 OTHERS = {"EUR": 0.07, "GBP": 0.04, "NZD": 0.01}
-"""Currencies that nobody asked for, with their share of the purchases."""
+"""Currencies that are filtered, with their share of the purchases."""
 RATES = {"USD": 1.52, "EUR": 1.74, "GBP": 2.03, "NZD": 0.91}
 MOST_DAYS_LATE = 3
-MOST_DIRTY_SHARE = 0.045  # less than the contract allows
+MAX_ERROR_SHARE = 0.045  # less than the contract allows
 KNOWN_DAYS = 30
 CORRECTED_SHARE, AGAIN_SHARE, RENAMED_A_DAY = 0.004, 0.006, 0.15
 COLUMNS = (
@@ -67,7 +74,7 @@ class _Purchase:
 
 
 def kinds(day: date, first_rate: date) -> list[Kind]:
-    """What can be wrong in a file of a day, where nothing is known of rates before another one."""
+    """Return the kinds of errors for a file of a day; there are no rates before `first_rate`."""
     return [
         Kind({}, (), "duplicate"),
         Kind({"amount": "-{}"}, ("range:amount",)),
@@ -94,17 +101,17 @@ def kinds(day: date, first_rate: date) -> list[Kind]:
 
 @dataclass
 class _Feed:
-    """Plants the files of purchases, day by day."""
+    """Builds the files of purchases, day by day."""
 
     rng: np.random.Generator
     first_rate: date
-    planting: Planting
+    builder: SampleBuilder
     people: list[tuple[str, str, str]]
     weights: np.ndarray
     number: int = 100_000
     known: dict[int, tuple[int, _Purchase]] = field(default_factory=dict)
     """By purchase on which day it was sent last, as it then was; of the last days."""
-    dirt: Dirt = field(default_factory=lambda: Dirt(MOST_DIRTY_SHARE))
+    error_mix: ErrorMix = field(default_factory=lambda: ErrorMix(MAX_ERROR_SHARE))
 
     def deliver(self, index: int, day: date, rows: int) -> None:
         """Add the file of day number `index`, with so many new purchases."""
@@ -118,20 +125,20 @@ class _Feed:
         changed, again = self._known_before(index)
         clean = [*wanted, *changed]
         clean = [clean[place] for place in rng.permutation(len(clean))]
-        chosen = self.dirt.choose(len(clean), kinds(day, self.first_rate))
+        chosen = self.error_mix.choose(len(clean), kinds(day, self.first_rate))
         spare = [self._purchase(day, "USD").line(layout) for kind in chosen if not is_copy(kind)]
         lines = Lines.of([purchase.line(layout) for purchase in clean])
-        planted = plant(rng, chosen, lines, Lines.of(spare), layout) if chosen else []
+        injected = inject(rng, chosen, lines, Lines.of(spare), layout) if chosen else []
         for purchase in others:
-            planted.append(Planted(int(rng.integers(0, len(clean) + 1)), purchase.line(layout)))
+            injected.append(InjectedRecord(int(rng.integers(0, len(clean) + 1)), purchase.line(layout)))
         for purchase in again:
-            planted.append(Planted(int(rng.integers(0, len(clean) + 1)), purchase.line(layout), duplicate=True))
+            injected.append(InjectedRecord(int(rng.integers(0, len(clean) + 1)), purchase.line(layout), duplicate=True))
         self.known |= {purchase.number: (index, purchase) for purchase in clean}
-        self.planting.add(
+        self.builder.add(
             "purchases",
             str(day),
             f"purchases_{day}.csv",
-            splice(record(map(layout.spell, layout.columns), layout.newline), lines, planted),
+            splice(record(map(layout.spell, layout.columns), layout.newline), lines, injected),
             inserted=len(wanted),
             updated=len(changed),
             unchanged=0,
@@ -157,7 +164,7 @@ class _Feed:
         customer = int(self.rng.integers(0, len(self.people)))
         first_name, last_name, email = self.people[customer]
         self.people[customer] = (first_name, f"{last_name}-Reyes", f"new.{email}")
-        self.planting.story(str(day), f"customer C-{1000 + customer} has another name and address from now on")
+        self.builder.story(str(day), f"customer C-{1000 + customer} has another name and address from now on")
 
     def _known_before(self, index: int) -> tuple[list[_Purchase], list[_Purchase]]:
         """Of the purchases sent before: some that are corrected now, and some that are sent again as they are."""
@@ -173,7 +180,7 @@ class _Feed:
         return changed, again
 
 
-def _plant_rates(rng: np.random.Generator, first_rate: date, last: date, planting: Planting) -> None:
+def _add_rates(rng: np.random.Generator, first_rate: date, last: date, builder: SampleBuilder) -> None:
     """Add a file for each month with a rate for each week; the third one corrects the week before."""
     newline = LAYOUTS[0].newline
     weeks = [first_rate + timedelta(days=7 * number) for number in range((last - first_rate).days // 7 + 1)]
@@ -188,12 +195,12 @@ def _plant_rates(rng: np.random.Generator, first_rate: date, last: date, plantin
             before = those[0] - timedelta(days=7)
             rows.append(record(["USD", str(before), "1.49875000"], newline))
             updated = 1
-            planting.story(str(those[0]), f"the rate of USD from {before} on is corrected")
+            builder.story(str(those[0]), f"the rate of USD from {before} on is corrected")
         for week in those:
             for currency, middle in RATES.items():
                 factor[currency] *= 1 + float(rng.normal(0, 0.004))
                 rows.append(record([currency, str(week), f"{middle * factor[currency]:.8f}"], newline))
-        planting.add(
+        builder.add(
             "rates",
             str(those[0]),
             f"rates_{those[0]:%Y-%m}.csv",
@@ -208,7 +215,7 @@ def generate(last_day: str, days: int = 365, seed: int = 20260101, scale: float 
     """Files of `days` consecutive days of ingestion, the last of them `last_day` (YYYY-MM-DD), and of rates.
 
     Scale 1 is about 400 customers, and 51 rows a day: new purchases, 12 % of them in other currencies than US
-    dollars, corrections of earlier ones, some sent again, and dirt. Raises ValueError for a day that is not one, no
+    dollars, corrections of earlier ones, some sent again, and errors. Raises ValueError for a day that is not one, no
     days or a scale that is not positive.
     """
     try:
@@ -219,8 +226,8 @@ def generate(last_day: str, days: int = 365, seed: int = 20260101, scale: float 
         raise ValueError(f"days is {days} and scale {scale}, expected at least one day and a positive scale")
     first = last - timedelta(days=days - 1)
     first_rate = first - timedelta(days=MOST_DAYS_LATE)
-    rng, planting = np.random.default_rng([seed, 40]), Planting("purchases", "day")
-    _plant_rates(rng, first_rate, last, planting)
+    rng, builder = np.random.default_rng([seed, 40]), SampleBuilder("purchases", "day")
+    _add_rates(rng, first_rate, last, builder)
     faker = Faker("en_AU")
     faker.seed_instance(seed)
     people = []
@@ -228,9 +235,9 @@ def generate(last_day: str, days: int = 365, seed: int = 20260101, scale: float 
         first_name, last_name = faker.first_name(), faker.last_name()
         letters = f"{first_name}.{last_name}".lower().replace("'", "").replace(" ", "")
         people.append((first_name, last_name, f"{letters}{number}@example.com"))
-    feed = _Feed(rng, first_rate, planting, people, np.cumsum(rng.lognormal(0.0, 1.2, len(people))))
+    feed = _Feed(rng, first_rate, builder, people, np.cumsum(rng.lognormal(0.0, 1.2, len(people))))
     for index in range(days):
         rows = int(rng.poisson(PURCHASES_A_DAY * scale)) + 5
         feed.deliver(index, first + timedelta(days=index), rows)
     options = {"last_day": str(last), "days": days, "seed": seed, "scale": scale}
-    return SampleData(planting.domain, planting.files, planting.answer_key(options))
+    return SampleData(builder.domain, builder.files, builder.ground_truth(options))

@@ -1,7 +1,7 @@
-"""Sample files of the shop: customers, products, transactions, clicks and reviews by day, about 1 % of it dirty.
+"""Sample files of the shop: customers, products, transactions, clicks and reviews by day, about 1 % with errors.
 
-The same options give the same bytes. What is wrong is planted, and written down while it is: the answer key
-is not computed by validating the files. Rows are made by numpy, and all files of a sample are in memory at once:
+The same options give the same bytes. The ground truth is recorded while errors are injected, not computed by
+validating the files. Rows are made by numpy, and all files of a sample are in memory at once:
 a million transactions need a scale of 170 for a month, or of 5,500 for a day (with 17 clicks each, if asked for).
 """
 
@@ -12,16 +12,23 @@ from datetime import date
 
 import numpy as np
 
-from waybill_devtools.sampledata.files import ANSWER_KEYS, Planting, SampleData, SampleFile, Uploaded, upload
+from waybill_devtools.sampledata.files import (
+    GROUND_TRUTH_PREFIX,
+    SampleBuilder,
+    SampleData,
+    SampleFile,
+    Uploaded,
+    upload,
+)
 from waybill_devtools.sampledata.shop_feed import Feed
 from waybill_devtools.sampledata.shop_people import Customers
 from waybill_devtools.sampledata.shop_products import Products
 from waybill_devtools.sampledata.shop_reviews import Reviews
 from waybill_devtools.sampledata.shop_visits import Baskets, Clicks
 
-__all__ = ["ANSWER_KEY", "DATASETS", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
+__all__ = ["DATASETS", "GROUND_TRUTH", "SampleData", "SampleFile", "Uploaded", "generate", "upload"]
 
-ANSWER_KEY = f"{ANSWER_KEYS}shop.json"
+GROUND_TRUTH = f"{GROUND_TRUTH_PREFIX}shop.json"
 DATASETS = ("customers", "products", "transactions", "clickstream", "reviews")
 TWO_FILES_EVERY_DAYS = 6
 
@@ -38,7 +45,7 @@ def generate(
     Scale 1 is about 1,100 customers, 520 products, and a day 180 transactions, 2,800 clicks and 80 reviews.
     Products grow with its square root, the others with it. A dataset's files are the same whichever others
     are made. Raises ValueError for a day that is not one, no days, a scale that is not positive or a dataset
-    that there is not.
+    that does not exist.
     """
     try:
         last = np.datetime64(date.fromisoformat(last_day), "D")
@@ -49,22 +56,22 @@ def generate(
     if unknown := set(datasets) - set(DATASETS):
         raise ValueError(f"there are no datasets {sorted(unknown)}, expected some of {', '.join(DATASETS)}")
     first = last - (days - 1)
-    planting = Planting("shop", "day")
+    builder = SampleBuilder("shop", "day")
     customers, products = Customers(seed, first, days, scale), Products(seed, first, days, scale)
     baskets = Baskets(seed, customers, products, first, scale)
     clicks, reviews = Clicks(seed, baskets), Reviews(seed, products, first, scale)
     sources = (customers.source(), baskets.source(), clicks.source(), reviews.source())
     feeds = {
-        source.name: Feed(source, np.random.default_rng([seed, 20 + number]), first, planting)
+        source.name: Feed(source, np.random.default_rng([seed, 20 + number]), first, builder)
         for number, source in enumerate(sources)
     }
     for index in range(days):
-        products.advance(index, planting)
+        products.advance(index, builder)
         sales = baskets.advance(index)
         if "customers" in datasets:
-            feeds["customers"].deliver(index, *customers.changes(index, planting))
+            feeds["customers"].deliver(index, *customers.changes(index, builder))
         if "products" in datasets:
-            products.plant_snapshot(index, planting)
+            products.add_snapshot(index, builder)
         if "transactions" in datasets:
             parts = 2 if index % TWO_FILES_EVERY_DAYS == 1 else 1
             feeds["transactions"].deliver(index, sales, parts=parts)
@@ -79,4 +86,4 @@ def generate(
         "scale": scale,
         "datasets": [name for name in DATASETS if name in datasets],
     }
-    return SampleData(planting.domain, planting.files, planting.answer_key(options))
+    return SampleData(builder.domain, builder.files, builder.ground_truth(options))

@@ -1,6 +1,6 @@
-"""What can be wrong in a record of the shop's files. Dates follow from the day of delivery.
+"""Kinds of errors for the files of the shop. Dates follow from the day of delivery.
 
-Changed fields are texts of CSV, or of JSON, where an empty text says that the key is absent.
+Changed fields are texts of CSV or of JSON, where an empty text removes the key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shop's customers: who registers, moves, marries or changes address, as changed rows by day."""
+"""The customers of the shop, who register, move, marry or change their address, as changed rows by day."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from waybill_devtools.sampledata.shop_feed import Numbers, Rows, Source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from waybill_devtools.sampledata.files import Planting
+    from waybill_devtools.sampledata.files import SampleBuilder
 
 COUNTRIES = {
     "DE": 0.24,
@@ -78,7 +78,7 @@ NEWCOMER_DAY = 6
 
 
 class Customers:
-    """Every customer who ever is, as arrays; `changes` moves the present state on by a day."""
+    """All customers as arrays; `changes` moves the state on by a day."""
 
     def __init__(self, seed: int, first: np.datetime64, days: int, scale: float) -> None:
         rng = self.rng = np.random.default_rng([seed, 10])
@@ -110,13 +110,13 @@ class Customers:
         self._weights = np.cumsum(rng.lognormal(0.0, 1.2, total))
 
     def draw(self, rng: np.random.Generator, size: int, index: int) -> Numbers:
-        """Ids of customers who act on day number `index`: a few do much, most do little."""
+        """Return the ids of customers who act on day number `index`: a few act often, most seldom."""
         here = np.cumsum(np.diff(self._weights, prepend=0) * (self.acts_from <= index))
         ids: Numbers = self.rows["customer_id"][np.searchsorted(here, rng.random(size) * here[-1], side="right")]
         return ids
 
-    def changes(self, index: int, planting: Planting) -> tuple[Rows, Numbers]:
-        """The changed rows of day number `index`, and how many days late each is delivered.
+    def changes(self, index: int, builder: SampleBuilder) -> tuple[Rows, Numbers]:
+        """Return the changed rows of day number `index`, and by how many days each is delivered late.
 
         On the first day these are all customers there are, changed within the week before.
         """
@@ -141,7 +141,7 @@ class Customers:
         lags = [np.zeros(sum(map(len, rows)), np.int64)]
         for actor, what, lag, words in SCRIPT.get(index, ()):
             who = self.newcomer if actor == NEWCOMER else actor
-            planting.story(str(day), f"customer {self.rows['customer_id'][who]} {words}")
+            builder.story(str(day), f"customer {self.rows['customer_id'][who]} {words}")
             if who in new:
                 lags[0][np.flatnonzero(new == who)] = lag
                 continue
@@ -153,7 +153,7 @@ class Customers:
         return np.concatenate(rows), np.concatenate(lags)
 
     def _apply(self, who: Numbers, kinds: Numbers, day: np.datetime64, second: Numbers) -> Rows:
-        """Let each change in its way; who lives abroad moves back more often than on."""
+        """Apply changes. Customers who live abroad mostly move back."""
         rng, rows = self.rng, self.rows
         names = list(CHANGES)
         other = (rows["country"][who] + rng.integers(1, len(COUNTRIES), len(who))) % len(COUNTRIES)
@@ -174,7 +174,7 @@ class Customers:
         return changed
 
     def source(self) -> Source:
-        """How their changes come into files."""
+        """Return the source of the feed of customers."""
         return Source(
             "customers",
             "updated_at",
@@ -214,14 +214,14 @@ class Customers:
 
 
 def _at_another_time(rng: np.random.Generator, rows: Rows) -> Rows:
-    """The same customers, changed at another time of the day."""
+    """Return the same customers, changed at another time of the day."""
     seconds = rng.integers(0, DAY_SECONDS, len(rows)).astype("m8[s]")
     rows["updated_at"] = rows["updated_at"].astype("M8[D]") + seconds
     return rows
 
 
 def _names(seed: int) -> tuple[list[str], list[str]]:
-    """First and last names; a few last names need care when they are read as CSV."""
+    """Return first and last names; a few last names need quotes in CSV."""
     first: list[str] = []
     last: list[str] = []
     for locale in LOCALES:
@@ -233,6 +233,6 @@ def _names(seed: int) -> tuple[list[str], list[str]]:
 
 
 def _ascii(name: str) -> str:
-    """The letters of a name that an address may have."""
+    """Return the letters of a name that are valid in an e-mail address."""
     plain = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss").replace("ø", "o"))
     return "".join(letter for letter in plain if "a" <= letter <= "z")

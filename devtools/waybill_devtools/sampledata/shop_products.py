@@ -1,4 +1,4 @@
-"""The shop's products: what is for sale at which price, and the snapshot of each day."""
+"""The products of the shop with their prices, and the snapshot of each day."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from waybill_devtools.sampledata.lines import Layout, Lines, choices, hundredths, integers, json_objects, splice
 from waybill_devtools.sampledata.shop_errors import product_kinds
-from waybill_devtools.sampledata.shop_feed import Dirt, Numbers, is_copy, plant
+from waybill_devtools.sampledata.shop_feed import ErrorMix, Numbers, inject, is_copy
 
 if TYPE_CHECKING:
-    from waybill_devtools.sampledata.files import Planting
+    from waybill_devtools.sampledata.files import SampleBuilder
 
 # category: median price in whole units, kinds of goods
 CATEGORIES = {
@@ -49,7 +49,7 @@ ACTORS = 3
 
 
 class Products:
-    """Every product that ever is, as arrays; `advance` moves the present state on by a day."""
+    """All products as arrays; `advance` moves the state on by a day."""
 
     def __init__(self, seed: int, first: np.datetime64, days: int, scale: float) -> None:
         rng = self.rng = np.random.default_rng([seed, 11])
@@ -84,10 +84,10 @@ class Products:
         self.weights = 1 / (1 + rng.permutation(total)) ** 0.8
         self.companion = rng.integers(0, total, total)
         self.chances = np.cumsum(self.weights)
-        self._dirt, self._dirt_rng = Dirt(), np.random.default_rng([seed, 15])
+        self._error_mix, self._error_rng = ErrorMix(), np.random.default_rng([seed, 15])
 
-    def advance(self, index: int, planting: Planting) -> None:
-        """Let day number `index` (0-based) happen."""
+    def advance(self, index: int, builder: SampleBuilder) -> None:
+        """Simulate day number `index` (0-based)."""
         rng, total = self.rng, len(self.state)
         if index:
             free = np.arange(total) >= ACTORS
@@ -105,46 +105,46 @@ class Products:
                     self.present[actor] = what == "returns"
                 else:
                     self.base[actor] += 500 if what == "dearer" else -500
-                planting.story(str(self.first + index), f"product {self.product_id[actor]} {words}")
+                builder.story(str(self.first + index), f"product {self.product_id[actor]} {words}")
         self.state["price"] = np.where(self.reduced, self.base * 4 // 5, self.base)
         gone = ~self.present & (self.listed_from < index)
         self.chances = np.cumsum(self.weights * (self.sold_from <= index) * np.where(gone, 0.05, 1))
 
     def draw(self, rng: np.random.Generator, size: int) -> Numbers:
-        """Numbers of products that someone looks at or buys."""
+        """Return the numbers of products that customers view or buy."""
         found: Numbers = np.searchsorted(self.chances, rng.random(size) * self.chances[-1], side="right")
         return found
 
     def on_sale(self, products: Numbers, index: int) -> NDArray[np.bool_]:
-        """Which of these can be bought."""
+        """Return which of these products are for sale."""
         found: NDArray[np.bool_] = self.sold_from[products] <= index
         return found
 
     def sell(self, products: Numbers, quantities: Numbers) -> None:
-        """Take pieces out of the warehouse; what runs short is filled up."""
+        """Reduce the stock, and refill it if it is low."""
         np.subtract.at(self.state["stock"], products, quantities)
         self.state["stock"][self.state["stock"] < 10] = FULL_STOCK
 
-    def plant_snapshot(self, index: int, planting: Planting) -> None:
-        """Add the day's snapshot with its dirt, as an array or as lines.
+    def add_snapshot(self, index: int, builder: SampleBuilder) -> None:
+        """Add the day's snapshot with injected errors, as an array or as lines.
 
         A rejected record of a product makes it absent from this snapshot.
         """
-        rng, day = self._dirt_rng, str(self.first + index)
+        rng, day = self._error_rng, str(self.first + index)
         present = np.flatnonzero(self.present)
-        kinds = self._dirt.choose(len(present), product_kinds())
+        kinds = self._error_mix.choose(len(present), product_kinds())
         victims = rng.choice(present[present >= ACTORS], sum(not is_copy(kind) for kind in kinds), replace=False)
         accepted = self.present.copy()
         accepted[victims] = False
         clean = np.flatnonzero(accepted)
         lines = self._write(clean)
-        spliced = splice(b"", lines, plant(rng, kinds, lines, self._write(victims), LAYOUT))
+        spliced = splice(b"", lines, inject(rng, kinds, lines, self._write(victims), LAYOUT))
         is_array = index % 2 == 0
         if is_array:
             spliced = replace(spliced, body=b"[\n" + spliced.body.rstrip().replace(b"\n", b",\n") + b"\n]\n")
         known = accepted & self.accepted
         changed = known & (self.state != self.last)
-        planting.add(
+        builder.add(
             "products",
             day,
             f"products_{day}{'.json' if is_array else '.jsonl.gz' if index % 4 == 3 else '.jsonl'}",
@@ -180,12 +180,12 @@ class Products:
 
 
 def _escaped(texts: list[str]) -> list[str]:
-    """The texts as they stand between the quotes of JSON."""
+    """Return texts escaped for JSON, without quotes."""
     return [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]
 
 
 def _companies(seed: int) -> tuple[list[str], list[str]]:
-    """Brands and suppliers."""
+    """Return brands and suppliers."""
     faker = Faker("en_US")
     faker.seed_instance(seed)
     brands = list(dict.fromkeys(faker.last_name() for _ in range(60)))

@@ -1,4 +1,4 @@
-"""What customers of the shop write about what they bought."""
+"""The reviews that customers of the shop write."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ LAYOUTS = (
 
 
 class Reviews:
-    """Reviews of what was bought lately."""
+    """Reviews of recent purchases."""
 
     def __init__(self, seed: int, products: Products, first: np.datetime64, scale: float) -> None:
         self.rng = np.random.default_rng([seed, 14])
@@ -63,7 +63,7 @@ class Reviews:
         self._next_id = FIRST_REVIEW
 
     def advance(self, index: int, sales: Rows) -> Rows:
-        """The reviews of day number `index`, on which these sales were made."""
+        """Return the reviews of day number `index` with its sales."""
         rng = self.rng
         self._bought.append(sales[["customer_id", "product_id"]])
         bought = np.concatenate(self._bought)
@@ -78,7 +78,7 @@ class Reviews:
         return rows
 
     def source(self) -> Source:
-        """How reviews come into files."""
+        """Return the source of the feed of reviews."""
         return Source(
             "reviews",
             "review_date",
@@ -101,13 +101,13 @@ class Reviews:
 
 
 def _texts(rng: np.random.Generator, rating: Numbers) -> Numbers:
-    """Places in `TEXTS`."""
+    """Return places in `TEXTS`."""
     texts = 1 + (rating - 1) * PER_RATING + rng.integers(0, PER_RATING, len(rating))
     return np.where(rng.random(len(rating)) < NO_TEXT_SHARE, 0, texts)
 
 
 def _think_again(rng: np.random.Generator, rows: Rows) -> NDArray[np.bool_]:
-    """Give each another rating, and a text that goes with it."""
+    """Give each review another rating and a matching text."""
     rows["rating"] = rows["rating"] % len(OPENINGS) + 1
     rows["review_text"] = _texts(rng, rows["rating"])
     return np.ones(len(rows), bool)

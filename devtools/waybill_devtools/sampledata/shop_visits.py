@@ -1,4 +1,4 @@
-"""What happens in the shop: visits, of which some end in sales, and the clicks that lead there."""
+"""The visits to the shop, some of which end in sales, and their clicks."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ class Visits:
 
     @property
     def end(self) -> NDArray[np.datetime64]:
-        """The instants of the last events."""
+        """Return the instants of the last events."""
         ends: NDArray[np.datetime64] = self.start + self.seconds.astype("m8[s]")
         return ends
 
     def and_then(self, other: Visits) -> Visits:
-        """These visits, followed by others."""
+        """Return these visits followed by others."""
         return Visits(
             np.concatenate([self.customer_id, other.customer_id]),
             np.concatenate([self.start, other.start]),
@@ -117,7 +117,7 @@ class Visits:
 
 
 class Baskets:
-    """Visits that end in sales; what is sold after midnight belongs to the next day."""
+    """Visits that end in sales. Sales after midnight belong to the next day."""
 
     def __init__(self, seed: int, customers: Customers, products: Products, first: np.datetime64, scale: float) -> None:
         self.rng = np.random.default_rng([seed, 12])
@@ -130,13 +130,13 @@ class Baskets:
         self._after_midnight = np.zeros(0, SALE)
 
     def advance(self, index: int) -> Rows:
-        """Let day number `index` happen and give its sales."""
+        """Simulate day number `index` and return its sales."""
         rng, products = self.rng, self.products
         size = round(max(1.0, SALES_VISITS_A_DAY * self.scale) * _busy(self.first + index) * rng.uniform(0.95, 1.05))
         self.visits = _visits(
             rng, self.first + index, self.customers.draw(rng, size, index), np.full(size, PURCHASE), median_seconds=700
         )
-        self.visits.start[0] = self.first + index + np.timedelta64(12, "h")  # no day is without a sale
+        self.visits.start[0] = self.first + index + np.timedelta64(12, "h")  # every day has a sale
         visit = np.repeat(np.arange(size), 1 + rng.choice(len(BASKET_SIZES), size, p=BASKET_SIZES))
         product = products.draw(rng, len(visit))
         is_first = np.diff(visit, prepend=-1) > 0
@@ -162,7 +162,7 @@ class Baskets:
         return rows[is_today]
 
     def source(self) -> Source:
-        """How sales come into files."""
+        """Return the source of the feed of sales."""
         return Source(
             "transactions",
             "transaction_ts",
@@ -185,7 +185,7 @@ class Baskets:
 
 
 class Clicks:
-    """The clicks of all visits, those without a sale included; clicks after midnight belong to the next day."""
+    """The clicks of all visits, with and without sales. Clicks after midnight belong to the next day."""
 
     def __init__(self, seed: int, baskets: Baskets) -> None:
         self.rng = np.random.default_rng([seed, 13])
@@ -193,7 +193,7 @@ class Clicks:
         self._after_midnight = np.zeros(0, CLICK)
 
     def advance(self, index: int) -> Rows:
-        """The clicks of day number `index`, whose baskets were made."""
+        """Return the clicks of day number `index` with its baskets."""
         rng, baskets, day = self.rng, self.baskets, self.baskets.first + index
         size = round(OTHER_VISITS_A_DAY * baskets.scale * _busy(day))
         who = np.where(rng.random(size) < ANONYMOUS_SHARE, 0, baskets.customers.draw(rng, size, index))
@@ -255,7 +255,7 @@ class Clicks:
         return rows
 
     def source(self) -> Source:
-        """How clicks come into files."""
+        """Return the source of the feed of clicks."""
         return Source(
             "clickstream",
             "ts",
@@ -276,7 +276,7 @@ def random_uuids(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
 
 
 def _busy(day: np.datetime64) -> float:
-    """How much happens on this day of the week, relative to others."""
+    """Return the relative activity on a day of the week."""
     return WEEK[(int(day.astype("M8[D]").astype(np.int64)) + 3) % 7]
 
 
