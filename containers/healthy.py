@@ -1,8 +1,8 @@
-"""Exit code 0 if the address answers and, where components of Airflow are named, each of them says it is healthy.
+"""Exit with 0 if an address answers and, if components of Airflow are given, each of them is healthy.
 
     python -S healthy.py http://api-server:8080/api/v2/monitor/health scheduler
 
-Only the standard library, for it runs every few seconds.
+Uses only the standard library, because it runs every few seconds.
 """
 
 import json
@@ -15,6 +15,6 @@ with opener.open(address, timeout=5) as answer:
     body = answer.read()
 if components:
     health = json.loads(body)
-    unwell = {name: health[name]["status"] for name in components if health[name]["status"] != "healthy"}
-    if unwell:
-        sys.exit(str(unwell))
+    unhealthy = {name: health[name]["status"] for name in components if health[name]["status"] != "healthy"}
+    if unhealthy:
+        sys.exit(str(unhealthy))

@@ -1,4 +1,4 @@
-"""Write the log-ins of Airflow's user interface from `ADMIN_PASSWORD`, `OPERATOR_PASSWORD` and `VIEWER_PASSWORD`."""
+"""Write the passwords of Airflow's users from `ADMIN_PASSWORD`, `OPERATOR_PASSWORD` and `VIEWER_PASSWORD`."""
 
 import json
 import os

@@ -1,10 +1,10 @@
-"""What MWAA runs, as files: `python deploy/artefacts.py [folder]`, by default into dist/.
+"""Build the files for MWAA: `python deploy/artefacts.py [folder]`, by default in dist/.
 
-plugins.zip       what is in plugins/, with include/ and constraints.txt beside it
-requirements.txt  the packages of requirements.in, at exactly the versions of the lock
+plugins.zip       the content of plugins/, with include/ and constraints.txt
+requirements.txt  the packages of requirements.in, with the versions of the lock
 
-The same content makes the same bytes, so that an object's version changes when its content does. Only the standard
-library is used.
+Equal content gives equal bytes, so the version of an object changes only with its content. Uses only the standard
+library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEFT_BY_TOOLS = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """The files of plugins.zip by their names in it."""
+    """Return the files of plugins.zip by their names in the archive."""
     files = {}
     for folder, within in (("plugins", ""), ("include", "include/")):
         for path in (root / folder).rglob("*"):
@@ -30,13 +30,13 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def constraints(lock: str) -> str:
-    """The lock without hashes, which pip does not take from a constraints file."""
+    """Return the lock without hashes, which pip does not accept in a constraints file."""
     pinned = re.findall(r"(?m)^([A-Za-z0-9._-]+==[^ \\\n]+(?: ; [^\\\n]*[^ \\\n])?)", lock)
     return "".join(f"{line}\n" for line in pinned)
 
 
 def requirements(wanted: str) -> str:
-    """The direct dependencies. MWAA would choose other versions, if no constraints were named."""
+    """Return the direct dependencies. Without constraints, MWAA would choose other versions."""
     lines = [line for line in wanted.splitlines() if line and not line.startswith("#")]
     return "\n".join([f'--constraint "{PLUGINS_ON_MWAA}/constraints.txt"', *lines, ""])
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The books of each scheduled pipeline's last periods; exit code 1 if any is incomplete or a check does not hold.
-# A period counts once its run has had hours to end: a day from 06:00 UTC of the next one on, a month from the 3rd on.
+# Prints the books of the last periods of each scheduled pipeline. Exit code 1 if a period is incomplete or a check fails.
+# A period is included hours after its run: a day from 06:00 UTC of the next day, a month from the 3rd.
 set -u
 cd "$(dirname "$0")/.." || exit
 waybill=.waybill/venv/bin/waybill

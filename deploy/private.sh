@@ -1,5 +1,5 @@
-# Sourced on a machine within the private network: . deploy/private.sh <terraform's outputs as JSON>
-# Sets what `waybill` needs there; the machine's role signs the database's password, which is good for 15 minutes.
+# Source it on a machine in the private network: . deploy/private.sh <Terraform's outputs as JSON>
+# Sets the variables for `waybill`. The role of the machine signs the database password, which is valid for 15 minutes.
 # shellcheck shell=sh
 output() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]]["value"])' "$outputs" "$1"; }
 outputs=$1

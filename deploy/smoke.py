@@ -1,6 +1,6 @@
-"""Is what was planned there? `python deploy/smoke.py outputs.json`, with Terraform's outputs as JSON.
+"""Check the deployed infrastructure: `python deploy/smoke.py outputs.json`, with Terraform's outputs as JSON.
 
-It only looks, with the rights of a reader, and changes nothing. Exit code 1 if anything is missing or open.
+Needs only read permissions and changes nothing. The exit code is 1 if a resource is missing or insecure.
 """
 
 from __future__ import annotations
@@ -9,17 +9,23 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_mwaa import MWAAClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 BUCKETS = ("raw_bucket", "lake_bucket", "reports_bucket", "dashboard_bucket")
 PUBLIC = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 
 
 def refuses_plain_http(policy: str, action: str, resources: set[str]) -> bool:
-    """Whether the policy denies the action on all the resources to everybody who comes without TLS."""
+    """Return whether a policy denies an action on all resources to everybody without TLS."""
     covered: set[str] = set()
     for statement in json.loads(policy)["Statement"]:
         condition = {"Bool": {"aws:SecureTransport": "false"}}
@@ -32,72 +38,72 @@ def refuses_plain_http(policy: str, action: str, resources: set[str]) -> bool:
     return resources <= covered
 
 
-def _bucket(s3: Any, name: str) -> Iterator[str]:
+def _bucket(s3: S3Client, name: str) -> Iterator[str]:
     if s3.get_bucket_versioning(Bucket=name).get("Status") != "Enabled":
-        yield "it keeps no versions"
+        yield "versioning is not enabled"
     blocked = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
     if not all(blocked.get(what) for what in PUBLIC):
         yield "public access is not blocked"
     if not s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]:
-        yield "it is not encrypted"
+        yield "encryption is not enabled"
     arn = f"arn:aws:s3:::{name}"
     if not refuses_plain_http(s3.get_bucket_policy(Bucket=name)["Policy"], "s3:*", {arn, f"{arn}/*"}):
-        yield "its policy lets plain HTTP in"
+        yield "its policy allows plain HTTP"
     rules = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     if not any(rule["Status"] == "Enabled" and "NoncurrentVersionExpiration" in rule for rule in rules):
-        yield "replaced versions never expire"
+        yield "noncurrent versions never expire"
 
 
-def _queues(s3: Any, sqs: Any, raw: str, queues: dict[str, dict[str, str]]) -> Iterator[str]:
-    told = s3.get_bucket_notification_configuration(Bucket=raw).get("QueueConfigurations", [])
-    targets = {one["QueueArn"] for one in told if one["Events"] == ["s3:ObjectCreated:*"]}
+def _queues(s3: S3Client, sqs: SQSClient, raw: str, queues: dict[str, dict[str, str]]) -> Iterator[str]:
+    notified = s3.get_bucket_notification_configuration(Bucket=raw).get("QueueConfigurations", [])
+    targets = {one["QueueArn"] for one in notified if one["Events"] == ["s3:ObjectCreated:*"]}
     for pipeline, queue in queues.items():
         if queue["arn"] not in targets:
-            yield f"{raw}: it does not tell the queue of {pipeline}"
+            yield f"{raw}: it does not notify the queue of {pipeline}"
         for name in (queue["name"], queue["dead_name"]):
             url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
             found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
             if not refuses_plain_http(found.get("Policy", '{"Statement": []}'), "sqs:*", {found["QueueArn"]}):
-                yield f"{name}: its policy lets plain HTTP in"
+                yield f"{name}: its policy allows plain HTTP"
             if name == queue["name"] and queue["dead_name"] not in found.get("RedrivePolicy", ""):
-                yield f"{name}: what fails goes nowhere"
+                yield f"{name}: it has no dead-letter queue"
 
 
-def _alarms(cloudwatch: Any, names: list[str]) -> Iterator[str]:
+def _alarms(cloudwatch: CloudWatchClient, names: list[str]) -> Iterator[str]:
     pages = cloudwatch.get_paginator("describe_alarms").paginate()
     there = {alarm["AlarmName"]: alarm for page in pages for alarm in page["MetricAlarms"]}
     for name in names:
         if name not in there:
-            yield f"alarm {name}: it is not there"
+            yield f"alarm {name}: it does not exist"
         elif not there[name]["AlarmActions"] or not there[name]["ActionsEnabled"]:
-            yield f"alarm {name}: it tells nobody"
+            yield f"alarm {name}: it has no enabled actions"
 
 
 def problems(outputs: dict[str, Any], client: Callable[[str], Any]) -> Iterator[str]:
-    """What is missing or open, in words.
+    """Yield everything that is missing or insecure.
 
     Args:
         outputs: Terraform's outputs, each with its `value`.
-        client: gives boto3's client of a service.
+        client: returns the boto3 client for a service.
     """
     value = {name: output.get("value") for name, output in outputs.items()}
     s3 = client("s3")
     for bucket in BUCKETS:
-        yield from (f"{value[bucket]}: {text}" for text in _asked(_bucket(s3, value[bucket])))
-    yield from _asked(_queues(s3, client("sqs"), value["raw_bucket"], value["landed_queues"]))
-    yield from _asked(_alarms(client("cloudwatch"), value["alarm_names"]))
+        yield from (f"{value[bucket]}: {text}" for text in _with_errors(_bucket(s3, value[bucket])))
+    yield from _with_errors(_queues(s3, client("sqs"), value["raw_bucket"], value["landed_queues"]))
+    yield from _with_errors(_alarms(client("cloudwatch"), value["alarm_names"]))
     if value.get("airflow_environment"):
-        yield from _asked(_airflow(client("mwaa"), value["airflow_environment"]))
+        yield from _with_errors(_airflow(client("mwaa"), value["airflow_environment"]))
 
 
-def _airflow(mwaa: Any, name: str) -> Iterator[str]:
+def _airflow(mwaa: MWAAClient, name: str) -> Iterator[str]:
     status = mwaa.get_environment(Name=name)["Environment"]["Status"]
     if status != "AVAILABLE":
-        yield f"Airflow {name}: it is {status}"
+        yield f"Airflow {name}: its status is {status}"
 
 
-def _asked(texts: Iterator[str]) -> Iterator[str]:
-    """The texts; what AWS refuses to tell is one of them."""
+def _with_errors(texts: Iterator[str]) -> Iterator[str]:
+    """Yield the texts, and the error if AWS denies a call."""
     try:
         yield from texts
     except (BotoCoreError, ClientError) as error:
@@ -105,9 +111,9 @@ def _asked(texts: Iterator[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print what is wrong."""
+    """Print the problems."""
     found = list(problems(json.loads(Path(sys.argv[1]).read_text()), boto3.client))
-    print("\n".join(found) or "All is there.")
+    print("\n".join(found) or "All resources exist and are secured.")
     sys.exit(bool(found))
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs Terraform for an environment as the workflows do: deploy/terraform.sh dev plan -out=tfplan
-# ACCOUNT is the account's number, AWS_REGION the region, VALUES what else terraform.tfvars.example asks for, and
-# CODE_VERSION the commit. Airflow gets the newest artefacts that are uploaded; before the first there is none.
+# ACCOUNT is the account number, AWS_REGION the region, VALUES the other values of terraform.tfvars.example, and
+# CODE_VERSION the commit. Airflow is created with the newest uploaded artefacts, so not before the first upload.
 set -eu
 environment=$1
 shift

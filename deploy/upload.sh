@@ -1,6 +1,6 @@
 #!/bin/sh
-# Uploads what an environment's Airflow runs: deploy/upload.sh <artefacts bucket>, after `make artefacts`.
-# A file whose content is there already gets no new version: MWAA takes half an hour for each.
+# Uploads the files for Airflow of an environment: deploy/upload.sh <artefacts bucket>, after `make artefacts`.
+# Unchanged files get no new version, because MWAA needs half an hour to update to one.
 set -eu
 bucket=$1
 cd "$(dirname "$0")/.."

@@ -1,1 +1,1 @@
-"""What development needs and production does not: the embedded stack, sample data and the demo."""
+"""Development without production: the embedded stack, sample data and the demo."""

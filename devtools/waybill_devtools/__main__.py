@@ -1,4 +1,4 @@
-"""`python -m waybill_devtools`: the command `waybill` as development has it."""
+"""Run the command `waybill` with the commands of development: `python -m waybill_devtools`."""
 
 from waybill_devtools.commands import app
 

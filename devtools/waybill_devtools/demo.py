@@ -1,4 +1,4 @@
-"""The main job, for real: seed S3, let the scheduler run every pipeline, check the books."""
+"""The demo: seed S3, let Airflow run every pipeline, and compare the books with the ground truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -29,11 +29,14 @@ from waybill_devtools.sampledata.files import GROUND_TRUTH_PREFIX, SampleData, u
 from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.stack import Stack
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 _FINISHED = ("success", "failed")
 
 
 class DemoFailed(CommandFailed):
-    """The main job did not end well."""
+    """The demo failed."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,15 @@ class Pipeline:
     domain: str
     cadence: Cadence
     seeded: int
-    """For how many periods sample files are made."""
+    """The number of periods with sample files."""
     backfilled: int
-    """How many of them, the last ones, are backfilled."""
+    """The number of newest periods to backfill; 0 if files start the DAG."""
     generate: Callable[..., SampleData]
     """Takes the last period, the number of periods, a seed and a scale."""
 
     @property
     def is_on_arrival(self) -> bool:
-        """Whether files start the DAG, and nothing is backfilled."""
+        """Whether arriving files start the DAG."""
         return self.backfilled == 0
 
 
@@ -65,16 +68,16 @@ PIPELINES = (MESSAGING, SHOP, ORDERS, PURCHASES)
 
 @dataclass
 class Outcome:
-    """What the demo did and found for one pipeline."""
+    """The result of the demo for one pipeline."""
 
     pipeline: Pipeline
     periods: list[Period]
-    """Those that were backfilled, or those that the files landed for."""
+    """The periods that were backfilled, or the days on which files landed."""
     uploaded: int
     run_seconds: float | None
-    """How long it took from the backfill's start, or the last file's landing, to the end of the runs.
+    """Seconds from the start of the backfill, or from the landing of the last file, to the end of the runs.
 
-    None when every period was there already.
+    None if every period was complete already.
     """
     differences: list[str] = field(default_factory=list)
     gaps: list[books.Gap] = field(default_factory=list)
@@ -90,24 +93,26 @@ class Airflow:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """The JSON answer of a call below `/api/v2`; raises `DemoFailed` with the API's own words."""
+        """Return the JSON response of a call below `/api/v2`. Raises `DemoFailed` with the message of the API."""
         answer = self._client.request(method, f"/api/v2{path}", **arguments)
         if answer.is_error:
             raise DemoFailed(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json()
 
     def unpause(self, dag_id: str, wait_seconds: float = 60) -> None:
-        """Unpause a DAG as soon as the DAG processor has read it."""
+        """Unpause a DAG as soon as the DAG processor has parsed it."""
         deadline = time.monotonic() + wait_seconds
         while self._client.get(f"/api/v2/dags/{dag_id}").status_code == 404:
             if time.monotonic() > deadline:
                 errors = self.call("GET", "/importErrors").get("import_errors", [])
-                raise DemoFailed(f"the DAG {dag_id} did not appear in {wait_seconds:.0f} s: {errors}")
+                raise DemoFailed(
+                    f"Airflow has not parsed {dag_id} within {wait_seconds:.0f} s. Import errors: {errors}"
+                )
             time.sleep(0.3)
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def backfill(self, dag_id: str, first: Period, last: Period, wait_seconds: float = 90) -> None:
-        """Create a backfill over the periods, as soon as the DAG's last one is over."""
+        """Create a backfill over the periods, as soon as the previous backfill of the DAG has ended."""
         wanted = {
             "dag_id": dag_id,
             "from_date": f"{first.start}T00:00:00Z",
@@ -121,7 +126,7 @@ class Airflow:
             try:
                 self.call("POST", "/backfills", json=wanted)
             except DemoFailed as error:
-                # Airflow notices up to half a minute late that all runs of a backfill have ended.
+                # Airflow marks a backfill as ended up to half a minute after its last run.
                 if "already a running backfill" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(1)
@@ -129,7 +134,7 @@ class Airflow:
                 return
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The newest runs of a DAG."""
+        """Return the newest runs of a DAG."""
         found: list[dict[str, Any]] = self.call(
             "GET", f"/dags/{dag_id}/dagRuns", params={"limit": 100, "order_by": "-id"}
         )["dag_runs"]
@@ -150,10 +155,10 @@ def _stack_environment(stack: Stack) -> Iterator[None]:
         os.environ.update(before)
 
 
-def last_period(s3: Any, pipeline: Pipeline) -> Period:
-    """The last period of the sample data: the one that was seeded, else the last complete one of the calendar.
+def last_period(s3: S3Client, pipeline: Pipeline) -> Period:
+    """Return the last period of the sample data: the seeded one, else the last complete period of the calendar.
 
-    It is what the schedule's newest run stands for when the sample is new.
+    For new sample data, it is the period of the newest scheduled run.
     """
     bucket, key = settings().raw_bucket, f"{GROUND_TRUTH_PREFIX}{pipeline.domain}.json"
     try:
@@ -171,9 +176,10 @@ def run(
     progress: Callable[[Pipeline, int, int], object],
     pipelines: Sequence[Pipeline] = PIPELINES,
 ) -> list[Outcome]:
-    """Start everything and seed; then for each pipeline run what is missing and check its books.
+    """Start the stack and seed it; then run the missing periods of each pipeline and compare its books.
 
-    `step` is told what begins, `progress` (pipeline, finished, all) runs. Raises `DemoFailed` if a run fails.
+    `step` is called with the name of each step, `progress` with a pipeline, its finished runs and all its runs. Raises
+    `DemoFailed` if a run fails.
     """
     step("starting PostgreSQL, S3 and the AWS APIs")
     stack.up(with_airflow=False)
@@ -185,7 +191,7 @@ def run(
         for pipeline in pipelines:
             last = last_period(s3, pipeline)
             samples[pipeline] = last, pipeline.generate(last.key, pipeline.seeded)
-            if not pipeline.is_on_arrival:  # the others' files land when somebody waits for them
+            if not pipeline.is_on_arrival:  # files on arrival are uploaded when their DAG is unpaused
                 uploaded[pipeline] = upload(s3, bucket, samples[pipeline][1]).uploaded
         airflow_up.result()
         api = Airflow(stack.airflow_address(), "admin", stack.passwords()["admin"])
@@ -193,7 +199,7 @@ def run(
         for pipeline, (last, files) in samples.items():
             api.unpause(pipeline.dag_id)
             if pipeline.is_on_arrival:
-                step(f"{pipeline.domain}: files land")
+                step(f"{pipeline.domain}: uploading files")
                 uploaded[pipeline] = upload(s3, bucket, files).uploaded
                 periods = _landing_days(s3, bucket, files)
             else:
@@ -219,19 +225,16 @@ def run(
     return outcomes
 
 
-def landed_for(s3: Any, domain: str, periods: Sequence[Period]) -> list[Period]:
-    """Those of consecutive periods for which a file of each dataset has landed; a run of another one would wait for it.
-
-    `s3` is a boto3 client.
-    """
+def landed_for(s3: S3Client, domain: str, periods: Sequence[Period]) -> list[Period]:
+    """Return the periods for which a file of each dataset has landed. Runs of other periods would wait for files."""
     bucket, found = settings().raw_bucket, set(periods)
     for contract in load_domain(domain).values():
         found &= {file.period for file in list_landed(s3, bucket, contract, periods[0], periods[-1])}
     return sorted(found)
 
 
-def _landing_days(s3: Any, bucket: str, sample: SampleData) -> list[Period]:
-    """The days from the first on which a file of the sample landed to the last."""
+def _landing_days(s3: S3Client, bucket: str, sample: SampleData) -> list[Period]:
+    """Return the days from the first to the last landing of a file of the sample."""
     keys = {file.key for file in sample.files}
     landed = [
         file.period
@@ -249,9 +252,9 @@ def _arrive(
     landed: Dropped,
     progress: Callable[[Pipeline, int, int], object],
 ) -> float:
-    """Say that a file has landed, as S3 does on AWS, and wait for a run that began after that.
+    """Send the notification of S3 for a landed file, and wait for a run that starts after it.
 
-    One message wakes the run: what else has landed it finds by itself.
+    One notification is enough: the run lists the bucket and finds all files.
     """
     import boto3
 
@@ -286,7 +289,7 @@ def _backfill(
     while True:
         runs = {
             run["partition_key"]: run["state"]
-            for run in reversed(api.runs(pipeline.dag_id))  # so that the newest run of a period counts
+            for run in reversed(api.runs(pipeline.dag_id))  # the newest run of a period counts
             if run["partition_key"] in wanted
         }
         finished = [key for key, state in runs.items() if state in _FINISHED]
@@ -298,10 +301,10 @@ def _backfill(
 
 
 def _raise_for_failed(connection: Connection, runs: Mapping[str, str]) -> None:
-    """Raise `DemoFailed` with the newest refusals if one of the runs (states by name) failed."""
+    """Raise `DemoFailed` with the newest rejected files if one of the runs (states by name) has failed."""
     if failed := sorted(key for key, state in runs.items() if state == "failed"):
-        refusals = connection.execute(
+        rejections = connection.execute(
             "select message from waybill.rejected_file order by rejected_file_id desc limit 3"
         ).fetchall()
-        causes = "; ".join(row[0] for row in refusals) or "see the log of the failed task in Airflow"
+        causes = "; ".join(row[0] for row in rejections) or "see the log of the failed task in Airflow"
         raise DemoFailed(f"the runs of {', '.join(failed)} failed: {causes}")

@@ -1,4 +1,4 @@
-"""What Terraform plans, made in an emulator of AWS: files are told, plain HTTP is refused, and a fault is found.
+"""The plan of Terraform, applied to an emulator of AWS: files notify queues, plain HTTP is denied, faults are found.
 
 The plan is that of dev, by the program that TF_OFFLINE names; without it these tests are skipped.
 """
@@ -232,12 +232,12 @@ def test_each_fault_is_found(made: Made, smoke: ModuleType) -> None:
     made.cloudwatch.delete_alarms(AlarmNames=["waybill-dev-run-failed"])
     found = "\n".join(smoke.problems(made.outputs, made.client))
     for what in (
-        f"{value['lake_bucket']}: it keeps no versions",
+        f"{value['lake_bucket']}: versioning is not enabled",
         "NoSuchPublicAccessBlockConfiguration",
-        f"{value['raw_bucket']}: its policy lets plain HTTP in",
-        "it does not tell the queue of orders",
-        "it does not tell the queue of purchases",
-        "alarm waybill-dev-run-failed: it is not there",
+        f"{value['raw_bucket']}: its policy allows plain HTTP",
+        "it does not notify the queue of orders",
+        "it does not notify the queue of purchases",
+        "alarm waybill-dev-run-failed: it does not exist",
     ):
         assert what in found
     assert len(found.splitlines()) == 6

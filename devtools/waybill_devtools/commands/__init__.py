@@ -1,4 +1,4 @@
-"""The command `waybill` as development has it: the commands of production, and those of the stack and the demo."""
+"""The command `waybill` with the commands of development: the embedded stack, sample data and the demo."""
 
 from waybill.cli import app
 from waybill_devtools.commands import demo, sampledata, stack

@@ -1,4 +1,4 @@
-"""The command `waybill demo`."""
+"""The command demo."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ SHOWN = {
     "orders": {"region_profit": 5, "shipping_methods": 5, "orders_by_category": 5},
     "purchases": {"top_purchasers": 5},
 }
-"""The reports that are shown of the latest period, and how many rows of them."""
+"""The reports to print for the latest period, and their number of rows."""
 
 NOTES = {"loyal_top_customers": " (ranks are those among all customers)"}
-"""What the title of a report adds."""
+"""Notes on the title of a report."""
 
 
 @app.command()
 @report_errors
 def demo() -> None:
-    """Start the stack, backfill months of messaging and days of the shop, let orders and purchases land, show it."""
+    """Start the stack, run all pipelines on sample data, and print their reconciliation and reports.
+
+    Messaging and the shop are backfilled. Orders and purchases run when their files land.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -66,7 +69,7 @@ def demo() -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=messages) as progress:
-        steps = progress.add_task("looking", total=None)
+        steps = progress.add_task("checking the stack", total=None)
         bars = {
             pipeline: progress.add_task(
                 f"{pipeline.dag_id}, {'on arrival' if pipeline.is_on_arrival else f'{pipeline.cadence}s'}",
@@ -81,14 +84,14 @@ def demo() -> None:
             progress.update(bars[pipeline], completed=finished, total=total)
 
         def step(text: str) -> None:
-            if not messages.is_terminal:  # there the bars are drawn at the end only
+            if not messages.is_terminal:  # without a terminal, bars appear only at the end
                 messages.print(text)
             progress.update(steps, description=text)
 
         try:
             outcomes = main_job.run(stack, step=step, progress=move)
         except KeyboardInterrupt:
-            messages.print("What was started goes on running: `make demo` continues, `make down` stops it.")
+            messages.print("The stack keeps running. `make demo` continues, `make down` stops it.")
             raise
         progress.update(steps, description="done", completed=1, total=1)
     with connect(stack.database_url()) as connection:
@@ -99,21 +102,21 @@ def demo() -> None:
             messages.print(line, style="red", markup=False)
         span = " to ".join(dict.fromkeys(map(str, (outcome.periods[0], outcome.periods[-1]))))
         if outcome.run_seconds is None:
-            done = f"nothing to do, {span} was there already"
+            done = f"nothing to do, {span} is complete"
         elif outcome.pipeline.is_on_arrival:
-            done = f"what landed for {span} was reported {outcome.run_seconds:.0f} s after it was told"
+            done = f"published reports for {span} {outcome.run_seconds:.0f} s after the notification"
         else:
             done = f"backfilled {span} in {outcome.run_seconds:.0f} s"
-        agreement = "differ from" if outcome.differences else "agree with"
+        agreement = "differ from" if outcome.differences else "match"
         console.print(f"{outcome.pipeline.dag_id}: {done}. The books {agreement} the ground truth.")
-    console.print(f"{time.monotonic() - began:.0f} s in all.\n")
+    console.print(f"Finished in {time.monotonic() - began:.0f} s.\n")
     console.print(addresses(stack, outcomes[0].periods[-1]), highlight=False)
     if any(outcome.differences or outcome.gaps for outcome in outcomes):
         raise typer.Exit(1)
 
 
 def _tables(connection: Connection, outcome: Outcome) -> list[Table]:
-    """The books of a pipeline, and some of its answers for the latest period."""
+    """Return the books of a pipeline, and some of its reports for the latest period."""
     from waybill.cli import tables
     from waybill.derived.build import report_contracts
     from waybill.ops.books import balances

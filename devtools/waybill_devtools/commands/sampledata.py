@@ -1,4 +1,4 @@
-"""The command that makes sample files."""
+"""The command seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from waybill.cli.terminal import app, console, report_errors
 
-Domain = Annotated[str, typer.Option(help="Domain of the contracts.")]
+Domain = Annotated[str, typer.Option(help="Domain of the sample data.")]
 
 
 @app.command()
@@ -16,18 +16,17 @@ Domain = Annotated[str, typer.Option(help="Domain of the contracts.")]
 def seed(
     domain: Domain = "messaging",
     last: Annotated[
-        str | None, typer.Option(help="The last period to make; by default as before, or the last complete one.")
+        str | None, typer.Option(help="Last month or day. Default: as seeded before, else the last complete one.")
     ] = None,
-    periods: Annotated[
-        int | None, typer.Option(help="How many months or days; by default as many as the demo.")
-    ] = None,
-    scale: Annotated[float, typer.Option(help="How many times as many rows as the demo.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Another seed gives other data.")] = 20260101,
+    periods: Annotated[int | None, typer.Option(help="Number of months or days. Default: as in the demo.")] = None,
+    scale: Annotated[float, typer.Option(help="Multiple of the rows of the demo.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Random seed; equal seeds give equal files.")] = 20260101,
 ) -> None:
-    """Put sample files into the raw bucket, with an ground truth of what is wrong with them."""
+    """Upload sample files to the raw bucket, with the ground truth of their injected errors."""
     import boto3
 
     from waybill.errors import DataError
+    from waybill.formatting import count
     from waybill.settings import settings
     from waybill_devtools.demo import PIPELINES, last_period
     from waybill_devtools.sampledata.files import upload
@@ -35,9 +34,9 @@ def seed(
     pipeline = next((one for one in PIPELINES if one.domain == domain), None)
     if pipeline is None:
         raise DataError(
-            f"there is no sample data of {domain!r}; there is of {', '.join(one.domain for one in PIPELINES)}"
+            f"there is no sample data for {domain!r}; there is for {', '.join(one.domain for one in PIPELINES)}"
         )
     s3 = boto3.client("s3")
     files = pipeline.generate(last or last_period(s3, pipeline).key, periods or pipeline.seeded, seed, scale)
     uploaded = upload(s3, settings().raw_bucket, files)
-    console.print(f"{uploaded.uploaded} objects written, {uploaded.unchanged} were there with the same content.")
+    console.print(f"{count(uploaded.uploaded, 'object')} written, {uploaded.unchanged} unchanged.")

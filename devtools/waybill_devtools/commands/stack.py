@@ -1,4 +1,4 @@
-"""Commands about the embedded stack: start, stop, look."""
+"""Commands about the embedded stack: up, down, status, env."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 @app.command()
 @report_errors
 def up(
-    airflow: Annotated[bool, typer.Option(help="Start Airflow too, not only what it stands on.")] = True,
+    airflow: Annotated[bool, typer.Option(help="Also start Airflow.")] = True,
 ) -> None:
-    """Start the embedded stack; nothing happens if it runs already."""
+    """Start the embedded stack. Parts that run already keep running."""
     from waybill.warehouse.connection import connect
     from waybill.warehouse.migrations import upgrade
     from waybill_devtools.stack import Stack
 
     stack = Stack()
     began = time.monotonic()
-    with messages.status("looking") as line:
+    with messages.status("checking the stack") as line:
         changed = stack.up(with_airflow=airflow, report=line.update)
         upgrade(connect(stack.database_url()))
-    console.print(f"Started in {time.monotonic() - began:.0f} s." if changed else "Everything runs already.")
+    console.print(f"Started in {time.monotonic() - began:.0f} s." if changed else "Everything is running already.")
     if airflow:
         console.print(f"Airflow     {stack.airflow_address()}")
         for user, password in stack.passwords().items():
@@ -53,7 +53,7 @@ def down() -> None:
 @app.command()
 @report_errors
 def status() -> None:
-    """List the parts of the embedded stack; the exit code is 1 unless all of them run."""
+    """List the parts of the embedded stack. The exit code is 1 unless all of them run."""
     from waybill.cli import tables
     from waybill_devtools.stack import Stack
 
@@ -66,7 +66,7 @@ def status() -> None:
     if services:
         tables.print_tables(table)
     else:
-        console.print("Nothing was started yet: run `make up`.")
+        console.print("The stack was never started. Run `make up`.")
     if not services or any(service.state != "running" for service in services):
         raise typer.Exit(1)
 
@@ -74,14 +74,14 @@ def status() -> None:
 @app.command()
 @report_errors
 def env() -> None:
-    """Print the environment of the embedded stack as shell commands, for `eval`."""
+    """Print the environment of the embedded stack as shell commands for `eval`."""
     from waybill_devtools.stack import Stack
 
     print(Stack().shell_script(), end="")
 
 
 def addresses(stack: Stack, month: Period | None = None) -> Table:
-    """Where everything is, how to log in, how to go on (with a month that is there) and how to stop."""
+    """Return the addresses and log-ins of the stack, and the next commands; `month` has reports to trace."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for user, password in stack.passwords().items():
         table.add_row("Airflow", f"{stack.airflow_address()}   log in as {user} / {password}")
@@ -95,7 +95,7 @@ def addresses(stack: Stack, month: Period | None = None) -> Table:
             )
     table.add_row(
         "Alerts",
-        "SNS topic waybill-alerts, read by the SQS queue waybill-alerts; `waybill alerts` lists them",
+        "SNS topic waybill-alerts, to the SQS queue waybill-alerts; `waybill alerts` lists them",
     )
     table.add_row("Shell", ". ./activate   then `airflow …`, `waybill …`, psql")
     if month:

@@ -1,7 +1,7 @@
 """The embedded stack: PostgreSQL, S3, AWS APIs and Airflow on this machine, without Docker or an account.
 
-Everything it keeps lies in one folder (`WAYBILL_HOME`, by default `.waybill` in the project) and everything
-it listens on is a loopback port. Nothing of it runs in production: there, connections point elsewhere.
+All its data is in one folder (`WAYBILL_HOME`, by default `.waybill` in the project). It listens on loopback ports only.
+It never runs in production.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = ["Service", "Stack", "StackError"]
 PLUGINS = PROJECT_ROOT / "plugins"
 COMMAND_FOLDERS = (sysconfig.get_path("scripts"), str(postgres.BIN))
 SERVICES = ("postgres", "s3", "aws")
-# What a user's own shell may say about Airflow, AWS, PostgreSQL or Python must not reach the stack.
+# Variables of the user's shell about Airflow, AWS, PostgreSQL or Python must not reach the stack.
 FOREIGN = ("AIRFLOW", "AWS_", "PG", "PYTHON")
 
 
 @dataclass(frozen=True)
 class Service:
-    """One line of `status`: `state` is supervisord's word, `address` what a client connects to, if any."""
+    """One line of `status`: the state of supervisord, and the address for clients, if any."""
 
     name: str
     state: str
@@ -45,7 +45,7 @@ class Service:
 
 
 class Stack:
-    """The stack whose state is in `home`.
+    """The stack with its state in `home`.
 
     Args:
         home: folder of its state; by default WAYBILL_HOME, else `.waybill` in the project.
@@ -68,18 +68,18 @@ class Stack:
         """
         state = State.load(self._state_file)
         if state is None or not state.ports or not state.has_secrets():
-            raise StackError(f"no stack was started in {self.home}: run `make up`")
+            raise StackError(f"no stack was started in {self.home}. Run `make up`.")
         return state
 
     def up(self, *, with_airflow: bool = True, report: Callable[[str], object] = str) -> bool:
-        """Start whatever does not run yet, wait until all is ready; False when nothing was to be started.
+        """Start the parts that do not run, and wait until all are ready. Returns False if all were running.
 
         Args:
-            with_airflow: also start Airflow; without it the stack is PostgreSQL, S3 and the AWS APIs.
-            report: told each step as it begins.
+            with_airflow: also start Airflow, in addition to PostgreSQL, S3 and the AWS APIs.
+            report: called with the name of each step.
 
         Raises:
-            StackError: a part did not start; if nothing ran before this call, all is stopped again.
+            StackError: a part did not start. If nothing ran before this call, all parts are stopped again.
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         wanted = {*SERVICES, *(airflow.COMPONENTS if with_airflow else ())}
@@ -95,20 +95,20 @@ class Stack:
                 self._start(state, with_airflow, report)
             except BaseException:
                 if launched:
-                    report("stopping what was started")
+                    report("stopping all parts")
                     self._processes(state).stop(first=airflow.COMPONENTS)
                 raise
         return bool(missing)
 
     def down(self) -> None:
-        """Stop every process of the stack, also those that a killed supervisor left behind."""
+        """Stop every process of the stack, including those that a killed supervisor left behind."""
         state = State.load(self._state_file)
         if state is not None and state.ports:
             with self._locked():
                 self._processes(state).stop(first=airflow.COMPONENTS)
 
     def status(self) -> list[Service]:
-        """Every long-running part; empty when none was ever started."""
+        """Return every long-running part; an empty list if the stack was never started."""
         state = State.load(self._state_file)
         if state is None or not state.ports:
             return []
@@ -127,11 +127,11 @@ class Stack:
         ]
 
     def env(self) -> dict[str, str]:
-        """What a task, a test or a shell needs to use the stack, as environment variables."""
+        """Return the environment variables that tasks, tests and shells need to use the stack."""
         return self._environment(self.state)
 
     def shell_script(self) -> str:
-        """The environment as shell commands, with the programs' folders and psql's way to the warehouse."""
+        """Return the environment as shell commands, with the folders of programs and the connection for psql."""
         state = self.state
         psql = {
             "PGHOST": "127.0.0.1",
@@ -140,31 +140,31 @@ class Stack:
             "PGPASSWORD": state.secrets["warehouse"],
             "PGDATABASE": "warehouse",
         }
-        # The installed package is found without PYTHONPATH, which would leak into another clone's programs.
+        # The package is installed, so PYTHONPATH is not needed. It would affect programs of another clone.
         exported = {name: value for name, value in self.env().items() if name != "PYTHONPATH"} | psql
         exports = [f"export {name}={shlex.quote(value)}" for name, value in exported.items()]
         path = shlex.quote(os.pathsep.join(COMMAND_FOLDERS))
         return "\n".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports, f'export PATH={path}:"$PATH"', ""])
 
     def airflow_address(self) -> str:
-        """The address of Airflow's user interface and API."""
+        """Return the address of Airflow's user interface and API."""
         return airflow.address(self.state)
 
     def passwords(self) -> dict[str, str]:
-        """Airflow's users and their passwords."""
+        """Return Airflow's users and their passwords."""
         return {user: self.state.secrets[user] for user in airflow.USERS}
 
     def database_url(self, role: str = "waybill_etl", database: str = "warehouse") -> str:
-        """The address of a database for postgres (superuser), waybill_etl, waybill_reader or airflow."""
+        """Return the address of a database for postgres (superuser), waybill_etl, waybill_reader or airflow."""
         return postgres.url(self.state, role, database)
 
     def s3(self) -> S3Client:
-        """A client of the embedded S3."""
+        """Return a client for the embedded S3."""
         return aws.s3_client(self.state)
 
     def _launch(self, state: State) -> None:
         """Choose ports, write every configuration and start the supervisor."""
-        if state.ports:  # what a killed supervisor left behind
+        if state.ports:  # processes that a killed supervisor left behind
             self._processes(state).stop(first=airflow.COMPONENTS)
         state.claim_ports(prefer=self._prefer_known_ports)
         state.save(self._state_file)
@@ -182,7 +182,7 @@ class Stack:
         self._processes(state).launch(programs, inherited | environment | {"PATH": path})
 
     def _start(self, state: State, with_airflow: bool, report: Callable[[str], object]) -> None:
-        """Start the programs, each as soon as what it needs is there."""
+        """Start each program as soon as the programs that it needs are ready."""
         processes = self._processes(state)
         report("starting PostgreSQL, S3 and the AWS APIs")
         processes.start("s3", "aws")
@@ -229,7 +229,7 @@ class Stack:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One `up` or `down` at a time."""
+        """Allow only one `up` or `down` at a time."""
         with (self.home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

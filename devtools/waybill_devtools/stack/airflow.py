@@ -1,4 +1,4 @@
-"""Airflow's four processes on one machine: their settings, and whether they are well."""
+"""The four processes of Airflow on one machine: their settings and their health."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from waybill_devtools.stack.state import State, write_private
 
 VERSION = version("apache-airflow")
 USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
-"""Who may log in, with the role that Airflow knows them by."""
+"""The users, with their roles in Airflow."""
 COMPONENTS = ("airflow-api", "airflow-scheduler", "airflow-dags", "airflow-triggerer")
 
 
 def programs() -> tuple[Program, ...]:
-    """The migration of Airflow's database, which runs once, and the four components."""
+    """Return the migration of Airflow's database, which runs once, and the four components."""
     airflow = str(Path(sysconfig.get_path("scripts")) / "airflow")
     return (
         Program("airflow-migrate", (airflow, "db", "migrate"), once=True),
@@ -36,7 +36,7 @@ def programs() -> tuple[Program, ...]:
 
 
 def prepare(home: Path, state: State) -> None:
-    """Write Airflow's home folder: log-ins, the scheduler's imports, and a configuration without content."""
+    """Write Airflow's home folder: log-ins, the imports of the scheduler, and an empty configuration."""
     folder = home / "airflow"
     (folder / "config").mkdir(parents=True, exist_ok=True)
     (folder / "airflow.cfg").write_text("# Settings come from the environment: see ../env\n")
@@ -48,12 +48,12 @@ def prepare(home: Path, state: State) -> None:
 
 
 def address(state: State) -> str:
-    """Where the user interface and the API are."""
+    """Return the address of the user interface and the API."""
     return f"http://127.0.0.1:{state.ports['airflow']}"
 
 
 def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str, str]:
-    """Airflow's settings, and its two connections to the warehouse."""
+    """Return Airflow's settings, and its two connections to the warehouse."""
     slots = min(32, 4 * (os.cpu_count() or 2))
     settings = {
         "CORE__DAGS_FOLDER": str(dags),
@@ -61,7 +61,7 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": str(slots),
-        # The executor hands tasks to its processes first come, first served: a backfill must not fill that queue.
+        # The executor serves tasks in order of arrival, so a backfill must not fill its queue.
         "CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(pool_size(slots - ARRIVAL_SLOTS)),
         "CORE__FERNET_KEY": state.secrets["fernet"],
         "CORE__EXECUTION_API_SERVER_URL": f"{address(state)}/execution/",
@@ -74,16 +74,16 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "API__WORKERS": "1",
         "API__SECRET_KEY": state.secrets["session"],
         "API_AUTH__JWT_SECRET": state.secrets["jwt"],
-        # A task in between two others costs 0.3 s instead of 0.7 s when the scheduler looks often.
+        # With a short sleep, each task of a chain takes 0.3 s instead of 0.7 s.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-        # Half of all tasks hold their slot for this long after their end, until Airflow sees that they are gone.
+        # Half of all tasks occupy their slot for this long after their end, until Airflow notices that they ended.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        # Tasks that a killed scheduler had queued are found after seconds, not after five minutes.
+        # Find tasks that a killed scheduler had queued after seconds instead of five minutes.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        # What is told at a run's end is told by the process that reads its file, which on a busy machine takes long.
+        # Callbacks of a run are executed by the process that parses its DAG file, which is slow on a busy machine.
         "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
     }
     return {
@@ -96,9 +96,9 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
 
 
 def healthy(state: State) -> bool:
-    """Whether tasks can be run and every component says it is well."""
+    """Return whether tasks can run and every component reports that it is healthy."""
     try:
-        # The API that tasks use is built at its first request, for seconds: here, not in the first task.
+        # The API for tasks takes seconds to build at its first request: better here than in the first task.
         _get(state, "/execution/health")
         health = _get(state, "/api/v2/monitor/health")
     except (OSError, ValueError):

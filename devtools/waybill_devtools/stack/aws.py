@@ -1,6 +1,6 @@
-"""S3 from SeaweedFS (`weed`, from its wheel), the other AWS APIs from moto's server, run by this module.
+"""S3 from SeaweedFS (`weed`, from its wheel), and the other AWS APIs from moto's server, which this module runs.
 
-moto keeps everything in memory, so whatever must be there after each start is made by `serve`.
+moto keeps everything in memory, so `serve` creates its resources at each start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REGION: Final = "eu-central-1"
 ATTEMPTS: Final = 5
-"""How often a client tries what throttling or the network prevented."""
+"""Number of attempts of a client if throttling or the network prevents a call."""
 ALERTS = "waybill-alerts"
 ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
@@ -38,19 +38,19 @@ S3_PARTS = ("master", "volume", "filer", "admin", "s3")
 
 
 def programs(home: Path, state: State) -> tuple[Program, Program]:
-    """The two servers, both on the loopback address only."""
+    """Return the two servers, both on the loopback address only."""
     moto = (sys.executable, "-m", "waybill_devtools.stack.aws", str(state.ports["aws"]))
-    # `weed` may wait for its clients without end; what it has acknowledged is on disk.
+    # `weed` may wait for clients indefinitely when it stops. Acknowledged data is on disk.
     return Program("s3", s3_command(home / "s3", state.ports, "127.0.0.1"), stop_seconds=3), Program("aws", moto)
 
 
 def s3_command(folder: Path, ports: Mapping[str, int], listen: str) -> tuple[str, ...]:
-    """SeaweedFS with its data in `folder`; its one account is that of the environment.
+    """Return the command of SeaweedFS. Its only account is that of the environment.
 
     Args:
-        folder: where the data lies.
-        ports: by part, with that for gRPC of each; SeaweedFS' own where there is none.
-        listen: the address that it is reached at.
+        folder: the folder of its data.
+        ports: the ports by part, including gRPC; missing ones are the defaults of SeaweedFS.
+        listen: the address to listen on.
     """
     parts = {part: number for part, number in ports.items() if part.removesuffix("_grpc") in S3_PARTS}
     return (
@@ -66,7 +66,7 @@ def s3_command(folder: Path, ports: Mapping[str, int], listen: str) -> tuple[str
 
 
 def environment(state: State) -> dict[str, str]:
-    """What boto3, and Airflow's aws_default, need to reach the two servers; and limits for `weed` itself."""
+    """Return the variables with which boto3 and Airflow reach the two servers, and the limits of `weed`."""
     return {
         "AWS_ACCESS_KEY_ID": state.secrets["aws_key"],
         "AWS_SECRET_ACCESS_KEY": state.secrets["aws_secret"],
@@ -89,12 +89,12 @@ def environment(state: State) -> dict[str, str]:
 
 
 def s3_client(state: State) -> S3Client:
-    """A client of the embedded S3, whatever this process' environment says."""
+    """Return a client for the embedded S3, independent of the environment of this process."""
     return boto3.client("s3", **_client_options(state, "s3", ATTEMPTS))
 
 
 def s3_ready(state: State, *buckets: str) -> bool:
-    """Whether S3 answers; then the buckets exist, with versioning on."""
+    """Return whether S3 answers. If it does, create the missing buckets."""
     try:
         make_buckets(boto3.client("s3", **_client_options(state, "s3")), *buckets)
     except (BotoCoreError, ClientError):
@@ -103,18 +103,18 @@ def s3_ready(state: State, *buckets: str) -> bool:
 
 
 def make_buckets(client: S3Client, *buckets: str) -> None:
-    """Make the buckets that are not there; all of them keep versions and encrypt what is put, as on AWS."""
+    """Create missing buckets, and enable versioning and encryption for all of them, as on AWS."""
     existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
     for name in buckets:
         if name not in existing:
             client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-        # SeaweedFS packs plain text; what is encrypted it hands out five times as fast.
+        # SeaweedFS compresses plain text. It serves encrypted objects five times as fast.
         client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [_ENCRYPTED]})
 
 
 def apis_ready(state: State) -> bool:
-    """Whether the other APIs answer and alerts have somewhere to go."""
+    """Return whether the other APIs answer and the topic of alerts has a subscription."""
     try:
         return bool(boto3.client("sns", **_client_options(state, "aws")).list_subscriptions()["Subscriptions"])
     except (BotoCoreError, ClientError):

@@ -1,7 +1,7 @@
-"""What the containers of docker-compose.yaml do with the embedded stack's own code.
+"""Entry points for the containers of docker-compose.yaml, with the code of the embedded stack.
 
-python -m waybill_devtools.stack.containers prepare    databases, roles and buckets, before anything else starts
-python -m waybill_devtools.stack.containers s3         SeaweedFS, for all addresses
+python -m waybill_devtools.stack.containers prepare    create databases, roles and buckets, before the others start
+python -m waybill_devtools.stack.containers s3         run SeaweedFS on all addresses
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from waybill_devtools.stack.state import PREFERRED_PORTS
 
 
 def prepare() -> None:
-    """Make what is not there; libpq's variables say where the server is, `*_PASSWORD` what the roles' passwords are."""
+    """Create missing databases, roles and buckets.
+
+    The variables of libpq name the server, and the variables `*_PASSWORD` have the passwords of the roles.
+    """
     import boto3
 
     passwords = {role: _secret(f"{secret}_PASSWORD".upper()) for role, secret in postgres.ROLES.items()}
@@ -29,7 +32,7 @@ def prepare() -> None:
 
 
 def s3() -> None:
-    """Become SeaweedFS, with its data in the current folder."""
+    """Replace this process by SeaweedFS with its data in the current folder."""
     command = aws.s3_command(Path.cwd(), {"s3": PREFERRED_PORTS["s3"]}, "0.0.0.0")  # noqa: S104  # its container's
     os.execv(command[0], command)  # noqa: S606
 
@@ -37,7 +40,7 @@ def s3() -> None:
 def _secret(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise DataError(f"{name} is not set: see .env.example")
+        raise DataError(f"{name} is not set. See .env.example.")
     return value
 
 

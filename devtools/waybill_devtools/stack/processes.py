@@ -1,8 +1,7 @@
-"""The processes of a stack, kept running by supervisord.
+"""The processes of a stack, which supervisord keeps running.
 
-supervisord listens on a loopback port with a generated password, because a Unix socket's path is limited to
-108 bytes. It leads a session of its own: whatever belongs to the stack is found by that session even after
-supervisord was killed, so that `stop` leaves nothing behind.
+supervisord listens on a loopback port with a generated password, because the path of a Unix socket is limited to 108
+bytes. It leads its own session, so that `stop` finds all processes of the stack even after supervisord was killed.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from waybill_devtools.stack.state import write_private
 
 
 class StackError(CommandFailed):
-    """A part of the stack did not start or stop; the message names it and its log."""
+    """A part of the stack did not start or stop. The message names the part and its log."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,11 @@ class Program:
     """One supervised command.
 
     Attributes:
-        name: what `status` and the log file call it.
+        name: its name in `status` and of its log file.
         command: program and arguments.
-        stop_signal: signal that asks it to end.
-        stop_seconds: patience before it is killed.
-        once: it is to run to its end, not to stay up.
+        stop_signal: signal that stops it.
+        stop_seconds: time until it is killed.
+        once: it runs once to its end.
     """
 
     name: str
@@ -58,25 +57,25 @@ class Processes:
         self._pid_file = home / "supervisord.pid"
 
     def log(self, name: str) -> Path:
-        """Where a program's output goes."""
+        """Return the file with the output of a program."""
         return self._home / "logs" / f"{name}.log"
 
     def alive(self) -> bool:
-        """Whether the supervisor answers."""
+        """Return whether the supervisor answers."""
         try:
             return bool(self._call("getState")["statename"] == "RUNNING")
         except (OSError, xmlrpc.client.Error):
             return False
 
     def info(self) -> dict[str, dict[str, Any]]:
-        """supervisord's description of every program, by name; empty when it does not run."""
+        """Return supervisord's description of every program by name; empty if it does not run."""
         try:
             return {str(one["name"]): one for one in self._call("getAllProcessInfo")}
         except OSError:
             return {}
 
     def launch(self, programs: Iterable[Program], environment: Mapping[str, str]) -> None:
-        """Start the supervisor, with every program known to it and none started."""
+        """Start the supervisor with the configuration of all programs, without starting the programs."""
         configuration = self._home / "supervisord.conf"
         write_private(configuration, self._configuration(programs))
         (self._home / "logs").mkdir(exist_ok=True)
@@ -92,11 +91,11 @@ class Processes:
         deadline = time.monotonic() + 10
         while not (self.alive() and self._pid_file.exists()):
             if time.monotonic() > deadline:
-                raise StackError(f"supervisord does not answer; see {self._home / 'supervisord.log'}")
+                raise StackError(f"supervisord does not answer. See {self._home / 'supervisord.log'}.")
             time.sleep(0.02)
 
     def start(self, *names: str) -> None:
-        """Start the programs that do not run yet, without waiting for them."""
+        """Start the programs that do not run, without waiting until they are ready."""
         for name in names:
             try:
                 self._call("startProcess", name, False)
@@ -108,7 +107,7 @@ class Processes:
         """Wait until `ready` is true.
 
         Raises:
-            StackError: one of the programs ended meanwhile, or the time is up.
+            StackError: one of the programs ended, or the time is up.
         """
         names = tuple(names)
         deadline = time.monotonic() + seconds
@@ -122,24 +121,24 @@ class Processes:
             time.sleep(0.1)
 
     def wait_end(self, name: str, seconds: float = 120) -> None:
-        """Wait until a program that runs once has ended well."""
+        """Wait until a program that runs once has succeeded."""
         deadline = time.monotonic() + seconds
         while (info := self.info().get(name, {})).get("statename") in ("STARTING", "RUNNING"):
             if time.monotonic() > deadline:
-                raise StackError(self._failure(f"{name} is not done after {seconds:.0f} s", name))
+                raise StackError(self._failure(f"{name} has not finished after {seconds:.0f} s", name))
             time.sleep(0.1)
         if info.get("statename") != "EXITED" or info.get("exitstatus") != 0:
             raise StackError(self._failure(f"{name} failed", name))
 
     def stop(self, first: Iterable[str] = (), seconds: float = 30) -> None:
-        """Stop the supervisor and everything that it or its programs started.
+        """Stop the supervisor and all processes that it or its programs started.
 
         Args:
-            first: programs that use the others, stopped together before those.
-            seconds: patience before whatever is left is killed.
+            first: programs that use the others, to stop first.
+            seconds: time until the remaining processes are killed.
 
         Raises:
-            StackError: something cannot be killed.
+            StackError: a process cannot be killed.
         """
         try:
             session = int(self._pid_file.read_text())
@@ -149,7 +148,7 @@ class Processes:
         seen: set[psutil.Process] = set()
 
         def left() -> set[psutil.Process]:
-            """What still runs; looked up anew each time, because tasks start others until they end."""
+            """Return the processes that still run, looked up anew because tasks start processes until they end."""
             seen.update(self._members(session))
             return {process for process in seen if _runs(process)}
 
@@ -180,12 +179,12 @@ class Processes:
         return {str(one["statename"]) for one in self.info().values()}
 
     def _members(self, session: int) -> set[psutil.Process]:
-        """Every process of the supervisor's session, and their descendants in sessions of their own."""
+        """Return the processes of the supervisor's session, and their descendants in other sessions."""
         running = {process: process.info["ppid"] for process in psutil.process_iter(["ppid"])}
         members = {process for process in running if _session(process) == session}
         while more := {p for p, parent in running.items() if parent in {m.pid for m in members}} - members:
             members |= more
-        # After a restart of the machine the number may be another session's: ours works in our folder.
+        # After a reboot, the number may belong to another session. Processes of the stack work in its folder.
         return members if any(_works_in(process, self._home) for process in members) else set()
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -203,7 +202,7 @@ class Processes:
         return "\n".join(parts)
 
     def _configuration(self, programs: Iterable[Program]) -> str:
-        # Paths are relative to the folder that supervisord is started in: a "%" in them would be expanded.
+        # Paths are relative to the working folder of supervisord, because it would expand a "%" in absolute paths.
         lines = [
             "[supervisord]",
             "logfile=supervisord.log",
@@ -264,7 +263,7 @@ def _signal(processes: Iterable[psutil.Process], send: Callable[[psutil.Process]
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether a process has not ended; a zombie has, it holds nothing."""
+    """Return whether a process is running; a zombie is not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""What one embedded stack keeps between starts: its ports and its generated secrets."""
+"""The state that an embedded stack keeps between starts: its ports and its generated secrets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-# The ports tried first. Only those a person types have one; any other comes from PORT_RANGE.
+# Ports to try first, for services that people address. Other ports come from PORT_RANGE.
 PREFERRED_PORTS = {"airflow": 8080, "postgres": 5433, "s3": 8333, "aws": 5000}
 OTHER_PORTS = (
     *("supervisor", "s3_grpc", "filer", "filer_grpc", "admin", "admin_grpc"),
     *("master", "master_grpc", "volume", "volume_grpc"),
 )
-# Below the range from which the kernel takes the ports of outgoing connections.
+# Below the range of ports for outgoing connections.
 PORT_RANGE = range(20_000, 32_000)
 _SECRETS: dict[str, Callable[[], str]] = {
     **dict.fromkeys(
@@ -33,7 +33,7 @@ _SECRETS: dict[str, Callable[[], str]] = {
 
 @dataclass
 class State:
-    """Ports by service name, secrets by purpose, and the Airflow version its database was made for."""
+    """Ports by service, secrets by purpose, and the Airflow version of its database."""
 
     ports: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -41,30 +41,30 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> State | None:
-        """The saved state, or None where nothing was ever started."""
+        """Return the saved state; None if the stack was never started."""
         try:
             return cls(**json.loads(path.read_text()))
         except FileNotFoundError:
             return None
 
     def generate_secrets(self) -> None:
-        """Make the secrets that are not there yet: all of them for a new stack."""
+        """Generate the missing secrets."""
         for name, make in _SECRETS.items():
             self.secrets.setdefault(name, make())
 
     def has_secrets(self) -> bool:
-        """Whether every secret is there; one that an older version made lacks some until it is started again."""
+        """Return whether every secret exists. A stack of an older version may lack some until its next start."""
         return self.secrets.keys() >= _SECRETS.keys()
 
     def save(self, path: Path) -> None:
-        """Write the state, readable by its owner only."""
+        """Write the state to a file that only its owner may read."""
         write_private(path, json.dumps(asdict(self), indent=2) + "\n")
 
     def claim_ports(self, *, prefer: bool) -> None:
-        """Keep the ports that are still free and replace the others by free ones.
+        """Keep the ports that are still free, and replace the others by free ones.
 
         Args:
-            prefer: try the well-known ports first; without it (a second stack) ports are drawn at random.
+            prefer: try the well-known ports first. Otherwise, for a second stack, choose ports at random.
         """
         known: Mapping[str, int] = PREFERRED_PORTS if prefer else {}
         claimed: dict[str, int] = {}
@@ -75,7 +75,7 @@ class State:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
+    """Return whether a loopback port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -86,7 +86,7 @@ def is_free(port: int) -> bool:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file at once by one that only its owner may read."""
+    """Replace a file atomically by one that only its owner may read."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
