@@ -1,85 +1,27 @@
-"""Merge the accepted rows of one file into a keyed table that remembers what newer files superseded.
+"""Merge the accepted rows of one file into a keyed table that keeps the versions that newer files superseded.
 
-The state depends on the set of files alone, not on the order in which they were loaded: for every key the
-row of the last file in order (delivery period, landing, name) is current, and every other accepted
-row is in `<table>_superseded`.
+The result depends on the set of files alone, not on the order in which they are loaded. For every key the row of the
+last file in order (delivery period, landing, name) is current. All other accepted rows are in `<table>_superseded`.
 """
 
 from __future__ import annotations
 
 from datetime import date
 
-from psycopg import Connection, Cursor, sql
+from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.period import Period
-from waybill.warehouse.change_log import day_sql
+from waybill.warehouse.change_log import changed_days, day_sql
 from waybill.warehouse.file_order import comes_before, order_sql, place_of_sql
-from waybill.warehouse.schema import changed_sql, columns_sql, equal_sql, relation, superseded_relation
+from waybill.warehouse.schema import columns_sql, equal_sql, relation, superseded_relation
 
-_CLASSIFY = """
-create temp table outcome on commit drop as
-select
-  i._record,
-  case
-    when c._file_id is null then 'inserted'
-    when ({order}) > {place} then 'stale'
-    when ({incoming_columns}) is not distinct from ({current_columns}) then 'unchanged'
-    else 'updated'
-  end as outcome,
-  i.{at} as at,
-  c.{at} as was_at
-from incoming as i
-left join {table} as c on {same_key}
-left join waybill.load_file as f on c._file_id = f.file_id
-"""
-
-_KEEP_OLD = """
-insert into {superseded} ({columns}, _file_id, _record, _delivered)
-select {current_columns}, c._file_id, c._record, c._delivered
-from {table} as c
-inner join incoming as i on {same_key}
-inner join outcome as o on i._record = o._record
-where o.outcome in ('unchanged', 'updated') and c._file_id is distinct from {replaces}
-"""
-
-_TAKE_OVER = """
-update {table} as c
-set ({columns}, _file_id, _record, _delivered) = ({incoming_columns}, {file_id}, i._record, {period})
-from incoming as i
-inner join outcome as o on i._record = o._record
-where {same_key} and o.outcome in ('unchanged', 'updated')
-"""
-
-_ADD = """
-insert into {target} ({columns}, _file_id, _record, _delivered)
-select {incoming_columns}, {file_id}, i._record, {period}
-from incoming as i
-inner join outcome as o on i._record = o._record
-where o.outcome = {outcome}
-"""
-
-_CHANGED_DAYS = """
-select distinct {day_of_at}, {day_of_was_at} from outcome where outcome in ('inserted', 'updated')
-"""
-
-_PROMOTE = """
-delete from {superseded} where _file_id = {file_id};
-create temp table orphan on commit drop as select {columns} from {table} where _file_id = {file_id};
-delete from {table} where _file_id = {file_id};
-create temp table promoted on commit drop as
-select distinct on ({key_of_s}) {old_columns}, s._file_id, s._record, s._delivered
-from {superseded} as s
-inner join orphan as o on {orphan_key}
-inner join waybill.load_file as f on s._file_id = f.file_id
-order by {key_of_s}, {newest_first};
-delete from {superseded} as s using promoted as p where {promoted_key} and s._file_id = p._file_id;
-insert into {table} ({columns}, _file_id, _record, _delivered) select * from promoted
-"""
+OWN_COLUMNS = sql.SQL("_file_id, _record, _delivered")
+"""The columns of a merged dataset's tables that say which file brought a row."""
 
 
 def ensure_partitions(connection: Connection, contract: Contract) -> None:
-    """Create the monthly partitions that the rows of `incoming` need, if the table has partitions."""
+    """Create the monthly partitions that the rows of `incoming` need, if the table is partitioned."""
     if not contract.is_partitioned:
         return
     assert contract.period_column
@@ -101,7 +43,7 @@ def ensure_partitions(connection: Connection, contract: Contract) -> None:
 
 
 def partition(contract: Contract, month: Period) -> sql.Identifier:
-    """The table of one calendar month's rows."""
+    """Return the name of the partition that holds a calendar month."""
     return sql.Identifier(contract.domain, f"{contract.name}_{month.start:%Y_%m}")
 
 
@@ -113,104 +55,222 @@ def merge(
     period: Period,
     replaces: int | None,
 ) -> set[date]:
-    """Merge the temporary table `incoming` (one row a key); leaves the temporary table `outcome` (_record, outcome).
+    """Merge the temporary table `incoming` (one row a key) and create the table `outcome` (_record, outcome).
 
-    `replaces` is the file_id of the older version of the same object, whose rows are withdrawn. Returns the
-    business days whose current rows have another content than before.
+    `replaces` is the file_id of the older version of the same object, whose rows are withdrawn. Returns the business
+    days whose current rows changed.
     """
     if replaces is not None and comes_before(connection, contract, file_id, replaces):
-        return _bring_back(connection, contract, file_id=file_id, period=period, replaces=replaces)
+        return _merge_returned(connection, contract, file_id=file_id, period=period, replaces=replaces)
     ensure_partitions(connection, contract)
-    assert contract.period_column
-    period_column = sql.Identifier(contract.period_column)
-    parts = {
-        "table": relation(contract),
-        "superseded": superseded_relation(contract),
-        "columns": columns_sql(contract.names),
-        "incoming_columns": columns_sql(contract.names, "i"),
-        "current_columns": columns_sql(contract.names, "c"),
-        "same_key": equal_sql("c", "i", contract.row_key),
-        "file_id": sql.Literal(file_id),
-        "period": sql.SQL("{}::date").format(sql.Literal(period.start)),
-        "order": order_sql(contract, "f"),
-        "place": place_of_sql(contract, file_id),
-        "replaces": sql.Literal(replaces),
-        "at": period_column,
-        "day_of_at": day_sql(contract, sql.Identifier("at")),
-        "day_of_was_at": day_sql(contract, sql.Identifier("was_at")),
-    }
-
-    def run(statement: str, **more: sql.Composable) -> Cursor:
-        return connection.execute(sql.SQL(statement).format(**parts, **more))
-
-    run(_CLASSIFY)
-    run("analyze outcome")
-    run(_KEEP_OLD)
-    run(_TAKE_OVER)
-    run(_ADD, target=parts["table"], outcome=sql.Literal("inserted"))
-    run(_ADD, target=parts["superseded"], outcome=sql.Literal("stale"))
-    days = {day for pair in run(_CHANGED_DAYS).fetchall() for day in pair if day is not None}
+    _classify(connection, contract, file_id)
+    _keep_superseded(connection, contract, replaces)
+    _update_current(connection, contract, file_id, period)
+    _insert(connection, contract, file_id, period, "inserted", into=relation(contract))
+    _insert(connection, contract, file_id, period, "stale", into=superseded_relation(contract))
+    days = _days_of_outcome(connection, contract)
     return days if replaces is None else days | withdraw_rows(connection, contract, replaces)
 
 
-_TOUCHED = """
-create temp table touched on commit drop as
-select {key} from incoming
-union
-select {key} from {table} where _file_id = {replaces};
-create temp table before on commit drop as select {columns} from {table} as t inner join touched as k on {same_key}
-"""
-_AFTER = """
-create temp table after on commit drop as select {columns} from {table} as t inner join touched as k on {same_key}
-"""
+def _classify(connection: Connection, contract: Contract, file_id: int) -> None:
+    """Create `outcome`: what becomes of each incoming row, with its period value and that of the current row."""
+    assert contract.period_column
+    connection.execute(
+        sql.SQL(
+            """
+            create temp table outcome on commit drop as
+            select
+              i._record,
+              case
+                when c._file_id is null then 'inserted'
+                when ({order}) > {place} then 'stale'
+                when ({incoming}) is not distinct from ({current}) then 'unchanged'
+                else 'updated'
+              end as outcome,
+              i.{at} as at,
+              c.{at} as was_at
+            from incoming as i
+            left join {table} as c on {same_key}
+            left join waybill.load_file as f on c._file_id = f.file_id
+            """
+        ).format(
+            order=order_sql(contract, "f"),
+            place=place_of_sql(contract, file_id),
+            incoming=columns_sql(contract.names, "i"),
+            current=columns_sql(contract.names, "c"),
+            at=sql.Identifier(contract.period_column),
+            table=relation(contract),
+            same_key=equal_sql("c", "i", contract.row_key),
+        )
+    )
+    connection.execute("analyze outcome")
 
 
-def _bring_back(
+def _keep_superseded(connection: Connection, contract: Contract, replaces: int | None) -> None:
+    """Copy the current rows that incoming rows are about to supersede, except those of the replaced version."""
+    connection.execute(
+        sql.SQL(
+            """
+            insert into {superseded} ({columns}, {own})
+            select {current}, c._file_id, c._record, c._delivered
+            from {table} as c
+            inner join incoming as i on {same_key}
+            inner join outcome as o on i._record = o._record
+            where o.outcome in ('unchanged', 'updated') and c._file_id is distinct from {replaces}
+            """
+        ).format(
+            superseded=superseded_relation(contract),
+            columns=columns_sql(contract.names),
+            own=OWN_COLUMNS,
+            current=columns_sql(contract.names, "c"),
+            table=relation(contract),
+            same_key=equal_sql("c", "i", contract.row_key),
+            replaces=sql.Literal(replaces),
+        )
+    )
+
+
+def _update_current(connection: Connection, contract: Contract, file_id: int, period: Period) -> None:
+    connection.execute(
+        sql.SQL(
+            """
+            update {table} as c
+            set ({columns}, {own}) = ({incoming}, {file_id}, i._record, {delivered}::date)
+            from incoming as i
+            inner join outcome as o on i._record = o._record
+            where {same_key} and o.outcome in ('unchanged', 'updated')
+            """
+        ).format(
+            table=relation(contract),
+            columns=columns_sql(contract.names),
+            own=OWN_COLUMNS,
+            incoming=columns_sql(contract.names, "i"),
+            file_id=sql.Literal(file_id),
+            delivered=sql.Literal(period.start),
+            same_key=equal_sql("c", "i", contract.row_key),
+        )
+    )
+
+
+def _insert(
+    connection: Connection, contract: Contract, file_id: int, period: Period, outcome: str, *, into: sql.Identifier
+) -> None:
+    """Insert the incoming rows with an outcome into a table."""
+    connection.execute(
+        sql.SQL(
+            """
+            insert into {into} ({columns}, {own})
+            select {incoming}, {file_id}, i._record, {delivered}::date
+            from incoming as i
+            inner join outcome as o on i._record = o._record
+            where o.outcome = {outcome}
+            """
+        ).format(
+            into=into,
+            columns=columns_sql(contract.names),
+            own=OWN_COLUMNS,
+            incoming=columns_sql(contract.names, "i"),
+            file_id=sql.Literal(file_id),
+            delivered=sql.Literal(period.start),
+            outcome=sql.Literal(outcome),
+        )
+    )
+
+
+def _days_of_outcome(connection: Connection, contract: Contract) -> set[date]:
+    """Return the business days to which or from which rows were inserted or updated."""
+    rows = connection.execute(
+        sql.SQL("select distinct {}, {} from outcome where outcome in ('inserted', 'updated')").format(
+            day_sql(contract, sql.Identifier("at")), day_sql(contract, sql.Identifier("was_at"))
+        )
+    ).fetchall()
+    return {day for pair in rows for day in pair if day is not None}
+
+
+def _merge_returned(
     connection: Connection, contract: Contract, *, file_id: int, period: Period, replaces: int
 ) -> set[date]:
-    """Merge an older version of an object that has come back: other files may stand between the two versions.
+    """Merge an older version of an object that has returned, so that other files may come between the two versions.
 
-    The version that it replaces is withdrawn first. Only the difference between before and after has changed.
+    The replaced version is withdrawn first. The changed days are those that differ between before and after.
     """
-    assert contract.period_column
-    parts = {
-        "table": relation(contract),
-        "key": columns_sql(contract.row_key),
-        "columns": columns_sql(contract.names, "t"),
-        "same_key": equal_sql("t", "k", contract.row_key),
-        "replaces": sql.Literal(replaces),
-        "day": day_sql(contract, sql.Identifier(contract.period_column)),
-        "changed": changed_sql(columns_sql(contract.names), sql.Identifier("before"), sql.Identifier("after")),
-    }
-    connection.execute(sql.SQL(_TOUCHED).format(**parts))
+    keys = columns_sql(contract.row_key)
+    connection.execute(
+        sql.SQL(
+            """
+            create temp table changed_key on commit drop as
+            select {keys} from incoming
+            union
+            select {keys} from {table} where _file_id = {replaces}
+            """
+        ).format(keys=keys, table=relation(contract), replaces=sql.Literal(replaces))
+    )
+    _copy_changed_keys(connection, contract, sql.Identifier("before"))
     withdraw_rows(connection, contract, replaces)
     merge(connection, contract, file_id=file_id, period=period, replaces=None)
-    connection.execute(sql.SQL(_AFTER).format(**parts))
-    days = {day for (day,) in connection.execute(sql.SQL("select distinct {day} from {changed}").format(**parts))}
-    connection.execute("drop table touched, before, after")
+    _copy_changed_keys(connection, contract, sql.Identifier("after"))
+    days = changed_days(connection, contract, "before", "after")
+    connection.execute("drop table changed_key, before, after")
     return days
 
 
-def withdraw_rows(connection: Connection, contract: Contract, file_id: int) -> set[date]:
-    """Remove the rows of a file; where they were current, the newest older version of their key takes their place.
+def _copy_changed_keys(connection: Connection, contract: Contract, target: sql.Identifier) -> None:
+    """Create a temporary table of the current rows whose keys are in `changed_key`."""
+    connection.execute(
+        sql.SQL(
+            """
+            create temp table {target} on commit drop as
+            select {columns}
+            from {table} as t
+            inner join changed_key as k on {same_key}
+            """
+        ).format(
+            target=target,
+            columns=columns_sql(contract.names, "t"),
+            table=relation(contract),
+            same_key=equal_sql("t", "k", contract.row_key),
+        )
+    )
 
-    Returns the business days whose current rows have another content than before.
+
+def withdraw_rows(connection: Connection, contract: Contract, file_id: int) -> set[date]:
+    """Remove the rows of a file; the newest older version of each removed current row becomes current.
+
+    Returns the business days whose current rows changed.
     """
-    assert contract.period_column
-    parts = {
-        "table": relation(contract),
-        "superseded": superseded_relation(contract),
-        "columns": columns_sql(contract.names),
-        "key_of_s": columns_sql(contract.row_key, "s"),
-        "orphan_key": equal_sql("s", "o", contract.row_key),
-        "promoted_key": equal_sql("s", "p", contract.row_key),
-        "old_columns": columns_sql(contract.names, "s"),
-        "newest_first": order_sql(contract, "f", descending=True),
-        "file_id": sql.Literal(file_id),
-        "day": day_sql(contract, sql.Identifier(contract.period_column)),
-        "changed": changed_sql(columns_sql(contract.names), sql.Identifier("orphan"), sql.Identifier("promoted")),
-    }
-    connection.execute(sql.SQL(_PROMOTE).format(**parts))
-    days = {day for (day,) in connection.execute(sql.SQL("select distinct {day} from {changed}").format(**parts))}
+    connection.execute(
+        sql.SQL(
+            """
+            delete from {superseded} where _file_id = {file_id};
+
+            create temp table orphan on commit drop as select {columns} from {table} where _file_id = {file_id};
+
+            delete from {table} where _file_id = {file_id};
+
+            create temp table promoted on commit drop as
+            select distinct on ({key}) {older}, s._file_id, s._record, s._delivered
+            from {superseded} as s
+            inner join orphan as o on {orphan_key}
+            inner join waybill.load_file as f on s._file_id = f.file_id
+            order by {key}, {newest_first};
+
+            delete from {superseded} as s using promoted as p where {promoted_key} and s._file_id = p._file_id;
+
+            insert into {table} ({columns}, {own}) select * from promoted
+            """
+        ).format(
+            table=relation(contract),
+            superseded=superseded_relation(contract),
+            columns=columns_sql(contract.names),
+            own=OWN_COLUMNS,
+            file_id=sql.Literal(file_id),
+            key=columns_sql(contract.row_key, "s"),
+            older=columns_sql(contract.names, "s"),
+            orphan_key=equal_sql("s", "o", contract.row_key),
+            promoted_key=equal_sql("s", "p", contract.row_key),
+            newest_first=order_sql(contract, "f", descending=True),
+        )
+    )
+    days = changed_days(connection, contract, "orphan", "promoted")
     connection.execute("drop table orphan, promoted")
     return days

@@ -1,7 +1,7 @@
-"""Which business days of a table a load changed, and how far each dataset has come.
+"""The change log: which business days of a table each load changed, and the checkpoint of each dataset.
 
-Both are written in the load's transaction. `waybill.change` tells whoever computes from a table what to compute
-again: a day is there once for each load that changed the content of its current rows, and not if it changed nothing.
+Both are written in the load's transaction. Derived tables read from `waybill.change` which periods are stale: it has
+one row for each load and day whose current rows the load changed.
 """
 
 from __future__ import annotations
@@ -14,24 +14,40 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract
 from waybill.period import Cadence, Period
 from waybill.settings import settings
+from waybill.warehouse.schema import changed_sql, columns_sql
 
 
 def day_sql(contract: Contract, value: sql.Composable) -> sql.Composed:
-    """The business day of a value of the contract's period column."""
+    """Return the business day of a value of the contract's period column."""
     if contract.has_instants(contract.period_column):
         return sql.SQL("({} at time zone {})::date").format(value, sql.Literal(settings().timezone))
     return sql.Composed([value])
 
 
+def changed_days(connection: Connection, contract: Contract, before: str, after: str) -> set[date]:
+    """Return the business days of the rows that only one of two temporary tables has."""
+    assert contract.period_column
+    rows = connection.execute(
+        sql.SQL("select distinct {} from {}").format(
+            day_sql(contract, sql.Identifier(contract.period_column)),
+            changed_sql(columns_sql(contract.names), sql.Identifier(before), sql.Identifier(after)),
+        )
+    ).fetchall()
+    return {day for (day,) in rows}
+
+
 def days_of_partition(
     connection: Connection, contract: Contract, period: Period, partition: sql.Composable
 ) -> set[date]:
-    """The days of which a partition has rows: a look at the index for each, so that its size does not matter."""
+    """Return the days of which a partition has rows; it needs one index lookup a day, whatever the number of rows."""
     assert contract.period_column
     rows = connection.execute(
         sql.SQL(
-            "select day::date from generate_series({start}::date, {end}::date - 1, interval '1 day') as day "
-            "cross join lateral (select from {partition} where {column} = day::date limit 1) as found"
+            """
+            select day::date
+            from generate_series({start}::date, {end}::date - 1, interval '1 day') as day
+            cross join lateral (select from {partition} where {column} = day::date limit 1) as found
+            """
         ).format(
             start=sql.Literal(period.start),
             end=sql.Literal(period.end),
@@ -49,13 +65,16 @@ def record(
     file_id: int | None,
     cadence: Cadence | None = None,
 ) -> None:
-    """Note that the content of these days of a table (`schema.name`) has changed, by a file if it was one.
+    """Record that the content of these days of a table (`schema.name`) changed, and which file changed it.
 
-    For a derived table `cadence` says how long the period is that changed.
+    For a derived table, `cadence` is the length of the changed period and there is no file.
     """
     connection.execute(
-        "insert into waybill.change (table_name, day, file_id, cadence) "
-        "select %s, day, %s, %s from unnest(%s::date[]) as day",
+        """
+        insert into waybill.change (table_name, day, file_id, cadence)
+        select %s, day, %s, %s
+        from unnest(%s::date[]) as day
+        """,
         (table_name, file_id, cadence, sorted(days)),
     )
 
@@ -63,9 +82,9 @@ def record(
 def move_checkpoint(
     connection: Connection, contract: Contract, period: Period, file_id: int, tables: Sequence[sql.Composable]
 ) -> None:
-    """Move the dataset's checkpoint on to the newest row of the tables, at most to the end of the file's period.
+    """Move the dataset's checkpoint to the newest row of the tables, at most to the end of the file's period.
 
-    A snapshot says what is true until the end of its period. The checkpoint never moves back.
+    The checkpoint of a snapshot is the end of its period. A checkpoint never moves back.
     """
     timezone = settings().timezone
     _, ends_at = period.instants(timezone)
