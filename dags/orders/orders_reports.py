@@ -42,7 +42,6 @@ from waybill.operators import (
     owner_links,
     run_callbacks,
 )
-from waybill.settings import settings
 
 with DAG(
     dag_id="orders_reports",
@@ -50,7 +49,7 @@ with DAG(
     description="Load orders as their files land, and publish reports by landing day.",
     doc_md=__doc__,
     tags=["orders", "on arrival"],
-    schedule=arrival_schedule("orders_landed", settings().orders_queue_url),
+    schedule=arrival_schedule("orders"),
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

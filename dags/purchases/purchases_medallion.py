@@ -45,7 +45,6 @@ from waybill.operators import (
     owner_links,
     run_callbacks,
 )
-from waybill.settings import settings
 
 with DAG(
     dag_id="purchases_medallion",
@@ -53,7 +52,7 @@ with DAG(
     description="Load purchases as their files land, convert them to Australian dollars, and sum them by customer.",
     doc_md=__doc__,
     tags=["purchases", "on arrival"],
-    schedule=arrival_schedule("purchases_landed", settings().purchases_queue_url),
+    schedule=arrival_schedule("purchases"),
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -22,8 +25,7 @@ EXPLICIT_IN_PROD = ("raw_bucket", "reports_bucket", "lake_bucket", "mask_key")
 _WRONG_SECRET = ("AccessDeniedException", "DecryptionFailure", "InvalidRequestException", "ResourceNotFoundException")
 
 Bucket = Annotated[str, Field(min_length=3, max_length=63)]
-Values = Annotated[tuple[str, ...], NoDecode, Field(min_length=1)]
-"""Values, written with commas between them; sorted, each once."""
+_FORMER = re.compile(PREFIX + "[A-Z0-9_]+_QUEUE_URL")
 
 
 class SettingsError(DataError):
@@ -56,12 +58,9 @@ class Settings(BaseSettings):
     """Where the business view is published as a static site; in prod only if this is set."""
     dashboard_prefix: str = ""
     """The folder in that bucket, like `figures/`."""
-    orders_queue_url: str | None = None
-    """The SQS queue that S3 tells of new files with orders; without it they wait for the next reconciling run."""
-    purchases_queue_url: str | None = None
-    """The same for purchases and rates."""
-    source_currencies: Values = ("USD",)
-    """Currencies of the purchases that are taken in; others are counted as filtered."""
+    queue_urls: Annotated[dict[str, str], NoDecode] = {}
+    """A JSON object with the SQS queue of each domain: `{"billing": "https://…"}`. The queue receives the notifications
+    of new files. The files of a domain without a queue wait for the next scheduled run."""
     metrics: bool = Field(default_factory=lambda read: read.get("profile") == "prod")
     """Whether measurements go to Amazon CloudWatch; by default in prod only."""
     notify_scheduled: bool = False
@@ -89,11 +88,13 @@ class Settings(BaseSettings):
     code_version: str | None = None
     """Version to record with every number; the git commit by default."""
 
-    @field_validator("source_currencies", mode="before")
+    @field_validator("queue_urls", mode="before")
     @classmethod
-    def _in_order(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
-        values = value.split(",") if isinstance(value, str) else value
-        return tuple(sorted({text for one in values if (text := one.strip())}))
+    def _from_json(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f'not a JSON object like {{"billing": "https://…"}}: {error}') from None
 
     @field_validator("timezone")
     @classmethod
@@ -149,14 +150,23 @@ def read_settings(**given: Any) -> Settings:
 
     Raises `SettingsError`, one for all that is missing or wrong.
     """
+    _refuse_former_names()
     try:
         return Settings(**given)
     except ValidationError as error:
         problems = [
             ": ".join([*(_variable(name) for name in problem["loc"][:1]), problem["msg"].removeprefix("Value error, ")])
             for problem in error.errors(include_url=False, include_context=False, include_input=False)
+            if problem["type"] != "default_factory_not_called"  # follows from another problem
         ]
         raise SettingsError("; ".join(problems)) from None
+
+
+def _refuse_former_names() -> None:
+    names = [name for name, url in sorted(os.environ.items()) if url and _FORMER.fullmatch(name)]
+    if names:
+        urls = {name.removeprefix(PREFIX).removesuffix("_QUEUE_URL").lower(): os.environ[name] for name in names}
+        raise SettingsError(f"{', '.join(names)}: not read any more; set {PREFIX}QUEUE_URLS='{json.dumps(urls)}'")
 
 
 def _variable(name: object) -> str:
@@ -167,3 +177,15 @@ def _variable(name: object) -> str:
 def settings() -> Settings:
     """The settings of this process, read on first use. Raises `SettingsError`."""
     return read_settings()
+
+
+def read_values(variable: str, default: Sequence[str]) -> tuple[str, ...]:
+    """Return the values that an environment variable lists with commas between them, else the default; in order.
+
+    Raises `SettingsError` if the variable is set and lists no value.
+    """
+    text = os.environ.get(variable, "")
+    values = {value.strip() for value in text.split(",") if value.strip()} if text else set(default)
+    if not values:
+        raise SettingsError(f"{variable}: lists no value; write values with commas between them")
+    return tuple(sorted(values))

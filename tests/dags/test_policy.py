@@ -292,11 +292,17 @@ def test_the_chain_of_the_days_run(bag: BundleDagBag) -> None:
     assert dag.get_task("processed").upstream_task_ids == intakes
 
 
-def test_orders_are_taken_in_when_a_message_says_so_and_every_15_minutes(bag: BundleDagBag) -> None:
+def test_orders_are_ingested_when_a_message_says_so_and_every_15_minutes(
+    bag: BundleDagBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The folder is read without a queue and, as the stack has it, with one."""
     alone: Any = bag.dags["orders_reports"].timetable
     assert isinstance(alone, CronTriggerTimetable)
-    schedule = arrival_schedule("orders_landed", "http://127.0.0.1:1/123456789012/orders")
+    monkeypatch.setenv("WAYBILL_QUEUE_URLS", '{"orders": "http://127.0.0.1:1/123456789012/orders"}')
+    settings.cache_clear()
+    schedule = arrival_schedule("orders")
+    monkeypatch.undo()
+    settings.cache_clear()
     assert isinstance(schedule, AssetOrTimeSchedule)
     (watcher,) = schedule.asset_condition.watchers  # type: ignore[attr-defined]
     _, arguments = watcher.trigger.serialize()

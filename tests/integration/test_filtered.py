@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,13 @@ from support.landing import MemoryBucket, csv_body
 from support.messaging_months import RUN
 from support.order_files import CONTRACTS, HEADER, LINES, Line
 from waybill.contracts import Contract
+from waybill.contracts.contract import ValueFilter
 from waybill.intake.ingest import take_in_file
 from waybill.intake.landing import LandedFile, pending
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
 from waybill.period import Period
-from waybill.settings import settings
+from waybill.settings import read_values
 
 if TYPE_CHECKING:
     from waybill.contracts import Column
@@ -28,14 +29,16 @@ DAY = Period.parse("day", "2026-03-01")
 Ask = Callable[[str], None]
 
 
+REGIONS = ValueFilter("WAYBILL_REGIONS", ("West",))
+
+
 def filtering(column: Column) -> Column:
     if column.name != "region":
         return column
-    return replace(column, only_values_of="source_currencies", options={"maxLength": 10})
+    return replace(column, only_values_of=REGIONS, options={"maxLength": 10})
 
 
-# As if the setting listed regions.
-BY_REGION = replace(
+FILTERED = replace(
     LINES,
     columns=tuple(map(filtering, LINES.columns)),
     version="1.1.0",
@@ -44,20 +47,23 @@ BY_REGION = replace(
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Say which values are asked for."""
 
     def change(values: str) -> None:
-        monkeypatch.setenv("WAYBILL_SOURCE_CURRENCIES", values)
-        settings.cache_clear()
+        monkeypatch.setenv(REGIONS.variable, values)
 
     change("West")
-    yield change
-    settings.cache_clear()
+    return change
 
 
-def load(connection: Connection, bucket: MemoryBucket, file: LandedFile, contract: Contract = BY_REGION) -> Books:
-    books = take_in_file(connection, bucket, file, contract, CONTRACTS, RUN)
+def by_region() -> Contract:
+    """Return the contract with the regions that are asked for, as when it is loaded."""
+    return replace(FILTERED, kept=read_values(REGIONS.variable, REGIONS.default))
+
+
+def load(connection: Connection, bucket: MemoryBucket, file: LandedFile, contract: Contract | None = None) -> Books:
+    books = take_in_file(connection, bucket, file, contract or by_region(), CONTRACTS, RUN)
     assert books
     return books
 
@@ -102,16 +108,16 @@ def test_a_file_is_loaded_again_when_other_values_are_asked_for(empty_connection
     bucket = MemoryBucket()
     file = bucket.put("orders", "lines", DAY, csv_body(HEADER, map(str, ROWS)), "a.csv")
     load(empty_connection, bucket, file)
-    assert pending(empty_connection, BY_REGION, [file]) == []
+    assert pending(empty_connection, by_region(), [file]) == []
     ask(" South,West,,South ")
-    assert pending(empty_connection, BY_REGION, [file]) == [file]
+    assert pending(empty_connection, by_region(), [file]) == [file]
     assert str(load(empty_connection, bucket, file)) == (
         "10 rows in = 1 inserted + 0 updated + 3 unchanged + 3 rejected + 0 duplicate + 0 stale + 3 filtered"
     )
     assert regions(empty_connection) == [("1", "West"), ("3", "West"), ("8", "South"), ("8", "West")]
     ask("West,South")
-    assert pending(empty_connection, BY_REGION, [file]) == [], "their order says nothing"
-    assert take_in_file(empty_connection, bucket, file, BY_REGION, CONTRACTS, RUN) is None
+    assert pending(empty_connection, by_region(), [file]) == [], "their order says nothing"
+    assert take_in_file(empty_connection, bucket, file, by_region(), CONTRACTS, RUN) is None
     ask("East")
     load(empty_connection, bucket, file)
     assert regions(empty_connection) == [("2", "East"), ("2", "East")], "what is no longer asked for is withdrawn"
@@ -124,7 +130,7 @@ def test_a_quarantined_row_that_nobody_asks_for_any_more_is_filtered_by_a_replay
     rows = [Line("1", region="West", quantity="none"), Line("2", region="East", quantity="none"), Line("3")]
     file = bucket.put("orders", "lines", DAY, csv_body(HEADER, map(str, rows)), "a.csv")
     load(empty_connection, bucket, file, LINES)
-    (replayed,) = replay(empty_connection, BY_REGION, CONTRACTS, RUN)
+    (replayed,) = replay(empty_connection, by_region(), CONTRACTS, RUN)
     assert (replayed.books.rows_in, replayed.books.rejected, replayed.books.filtered) == (2, 1, 1)
     ledger = "select inserted, rejected, filtered from waybill.load_file"
     assert empty_connection.execute(ledger).fetchall() == [(1, 1, 1)]

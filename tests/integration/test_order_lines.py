@@ -361,11 +361,11 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         (
             "property: nullWords, value: [Not Available, unknown]",
             "property: onlyValuesOf, value: WAYBILL_RAW_BUCKET",
-            "a setting with values: WAYBILL_SOURCE_CURRENCIES",
+            "an environment variable and the values without it, like {variable: WAYBILL_REGIONS, default: .north.}",
         ),
         (
             "property: dateForms, value: [YYYY-MM-DD, M/D/YYYY]",
-            "property: onlyValuesOf, value: WAYBILL_SOURCE_CURRENCIES",
+            "property: onlyValuesOf, value: {variable: WAYBILL_REGIONS, default: [north]}",
             "for one column, of the type text",
         ),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -18,7 +17,6 @@ from support.messaging_months import RUN, migrate
 from support.purchase_files import Purchase, Purchases, Rate
 from waybill.derived.refresh import refresh
 from waybill.errors import DataError
-from waybill.settings import settings
 from waybill.warehouse.connection import connect
 
 DAYS = ["2026-03-01", "2026-03-02", "2026-03-03"]
@@ -193,11 +191,8 @@ def test_a_withdrawn_rate_stops_with_a_message_and_what_was_stays(empty_connecti
 
 
 @pytest.fixture
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYBILL_SOURCE_CURRENCIES", "USD,EUR")
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
 
 
 def test_other_currencies_are_converted_when_they_are_asked_for(empty_connection: Connection, asked_for: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 from datetime import date, datetime
@@ -64,7 +65,9 @@ def test_an_order_is_a_report_within_seconds_while_thirty_days_are_backfilled(ai
         text = body(Line(f"{number}"))
         s3.put_object(Bucket="waybill-raw", Key=key, Body=text)
         began = time.monotonic()
-        announce(sqs, environment["WAYBILL_ORDERS_QUEUE_URL"], Dropped("waybill-raw", key, "", len(text)))
+        announce(
+            sqs, json.loads(environment["WAYBILL_QUEUE_URLS"])["orders"], Dropped("waybill-raw", key, "", len(text))
+        )
         assert eventually(lambda: published(day), 300)
         return round(time.monotonic() - began, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from waybill.errors import DataError
-from waybill.settings import Settings, SettingsError, read_settings
+from waybill.settings import Settings, SettingsError, read_settings, read_values
 
 KEY = "k" * 32
 PROD = {
@@ -30,12 +30,39 @@ def test_dev_needs_nothing() -> None:
 
 @pytest.mark.parametrize("text", ["EUR,USD", " USD ,,EUR,USD"])
 def test_values_are_written_with_commas_and_have_no_order(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(monkeypatch, WAYBILL_SOURCE_CURRENCIES=text).source_currencies == ("EUR", "USD")
+    monkeypatch.setenv("WAYBILL_REGIONS", text)
+    assert read_values("WAYBILL_REGIONS", ["GBP"]) == ("EUR", "USD")
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_without_values_the_default_counts(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if text is not None:
+        monkeypatch.setenv("WAYBILL_REGIONS", text)
+    assert read_values("WAYBILL_REGIONS", ["south", "north"]) == ("north", "south")
 
 
 def test_no_value_at_all_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsError, match="WAYBILL_SOURCE_CURRENCIES"):
-        read(monkeypatch, WAYBILL_SOURCE_CURRENCIES=" , ")
+    monkeypatch.setenv("WAYBILL_REGIONS", " , ")
+    with pytest.raises(SettingsError, match="WAYBILL_REGIONS: lists no value"):
+        read_values("WAYBILL_REGIONS", ["north"])
+
+
+def test_queues_are_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().queue_urls == {}
+    assert read(monkeypatch, WAYBILL_QUEUE_URLS='{"billing": "http://b"}').queue_urls == {"billing": "http://b"}
+    with pytest.raises(SettingsError, match=r"^WAYBILL_QUEUE_URLS: not a JSON object like .*: Expecting value"):
+        read(monkeypatch, WAYBILL_QUEUE_URLS="http://b")
+
+
+def test_the_former_name_of_a_queue_is_answered_with_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(monkeypatch, WAYBILL_BILLING_QUEUE_URL="http://b", WAYBILL_CLAIMS_QUEUE_URL="http://c")
+    assert str(caught.value) == (
+        "WAYBILL_BILLING_QUEUE_URL, WAYBILL_CLAIMS_QUEUE_URL: not read any more; "
+        """set WAYBILL_QUEUE_URLS='{"billing": "http://b", "claims": "http://c"}'"""
+    )
+    monkeypatch.delenv("WAYBILL_BILLING_QUEUE_URL")
+    assert read(monkeypatch, WAYBILL_CLAIMS_QUEUE_URL="").queue_urls == {}
 
 
 def test_prod_takes_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

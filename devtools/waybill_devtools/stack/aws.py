@@ -31,8 +31,6 @@ ATTEMPTS: Final = 5
 ALERTS = "waybill-alerts"
 ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
-QUEUES = {"orders": "waybill-orders", "purchases": "waybill-purchases"}
-"""For each domain whose files are told when they land, the queue that is told."""
 _ENCRYPTED: Final[ServerSideEncryptionRuleTypeDef] = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 S3_PARTS = ("master", "volume", "filer", "admin", "s3")
 
@@ -78,14 +76,20 @@ def environment(state: State) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
         "AIRFLOW_CONN_WAYBILL_OUTPUT": "aws://",
-        **{
-            f"WAYBILL_{domain.upper()}_QUEUE_URL": f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{queue}"
-            for domain, queue in QUEUES.items()
-        },
+        "WAYBILL_QUEUE_URLS": json.dumps(
+            {domain: f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{queue}" for domain, queue in _queues().items()}
+        ),
         "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps({"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}),
         "GOMEMLIMIT": "384MiB",
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
     }
+
+
+def _queues() -> dict[str, str]:
+    """Return the name of the queue of each domain that has one."""
+    from waybill.contracts.domains import load_manifests
+
+    return {domain: f"waybill-{domain}" for domain, manifest in load_manifests().items() if manifest.queue}
 
 
 def s3_client(state: State) -> S3Client:
@@ -133,7 +137,7 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
 
 
 def serve(port: int, listen: str = "127.0.0.1") -> None:
-    """Run moto's server in this process, with the topic for alerts, a queue that keeps what it says, and `QUEUES`.
+    """Run moto's server in this process, with the topic for alerts, its queue and the queues of domains.
 
     The address of a queue follows from the port, the account and its name.
     """
@@ -142,7 +146,7 @@ def serve(port: int, listen: str = "127.0.0.1") -> None:
     ThreadedMotoServer(listen, port).start()
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name=ALERTS)["TopicArn"]
-    for name in QUEUES.values():
+    for name in _queues().values():
         sqs.create_queue(QueueName=name)
     queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from waybill.errors import DataError
 from waybill.period import Cadence
-from waybill.settings import settings
 
 Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
@@ -35,6 +34,16 @@ def numeric_digits(physical_type: str) -> tuple[int, int] | None:
 
 class ContractError(DataError):
     """A contract or a manifest is missing or not valid, or asks for what cannot be done."""
+
+
+@dataclass(frozen=True)
+class ValueFilter:
+    """The values of a column that are of interest."""
+
+    variable: str
+    """The environment variable that lists them."""
+    default: tuple[str, ...]
+    """The values if the variable is not set."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +82,8 @@ class Column:
     """Whether a text like NULL or #N/A is a value."""
     index: Literal["ascending", "descending"] | None = None
     """An index of the column alone, and its direction."""
-    only_values_of: str | None = None
-    """The setting, by field name, that lists the values of interest: rows with another one are filtered."""
+    only_values_of: ValueFilter | None = None
+    """Which values are of interest: rows with another one are filtered."""
 
     @property
     def checked_reference(self) -> tuple[str, str] | None:
@@ -159,6 +168,8 @@ class Contract:
     """What it is that a file lacks an optional column that earlier files had."""
     unknown_columns: ColumnPolicy = "warning"
     """What it is that a file has a column that the contract does not know."""
+    kept: tuple[str, ...] = ()
+    """The values of the filtered column whose rows are kept, as the environment said when the contract was loaded."""
     max_warnings: int | None = None
     """With more checks of a report that warn, somebody must approve it before it is published; None: any number."""
 
@@ -195,10 +206,8 @@ class Contract:
 
     @property
     def kept_values(self) -> list[str] | None:
-        """The values of that column whose rows are kept, by today's settings; None if nothing is filtered."""
-        if self.filter_column is None:
-            return None
-        return [*getattr(settings(), self.filter_column.only_values_of or "")]
+        """The values of that column whose rows are kept; None if nothing is filtered."""
+        return [*self.kept] if self.kept else None
 
     def tolerates(self, rejected: int, rows: int) -> bool:
         """Whether a file may have so many rejected rows."""

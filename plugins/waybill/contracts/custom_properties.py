@@ -7,13 +7,13 @@ A new one is one line in the table of its place, a field of `Contract` or `Colum
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 from waybill.blanks import strip
 from waybill.contracts.contract import ColumnPolicy, ControlCharacters, FileOrder, LoadMode
 from waybill.contracts.standard import Problem, Steps, likeliest
-from waybill.settings import PREFIX, Settings
 
 DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY", "D/M/YYYY")
 
@@ -82,14 +82,19 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and strip(value) == value != ""
 
 
+def _is_value_filter(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"variable", "default"}
+        and re.fullmatch("[A-Z][A-Z0-9_]*", str(value["variable"])) is not None
+        and _is_list_of(value["default"], _is_text)
+    )
+
+
 def _is_row_rule(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {"name", "expression"} and all(map(_is_text, value.values()))
 
 
-_LISTS: Final = [
-    PREFIX + name.upper() for name, one in Settings.model_fields.items() if one.annotation == tuple[str, ...]
-]
-"""The variables of the settings that list values."""
 TEXTS: Final = Values(
     "a list of different texts without blanks around them, in quotes where YAML reads something else (null, yes, 007)",
     lambda value: _is_list_of(value, _is_text),
@@ -99,6 +104,10 @@ FILE_NAMES: Final = Values(
     lambda value: _is_list_of(value, lambda glob: _is_text(glob) and "/" not in glob),
 )
 COLUMN: Final = Values("the name of a column of the contract", _is_text)
+VALUE_FILTER: Final = Values(
+    "an environment variable and the values without it, like {variable: WAYBILL_REGIONS, default: [north]}",
+    _is_value_filter,
+)
 ROW_RULES: Final = Values(
     "a list of rules, each with a name and an expression", lambda value: _is_list_of(value, _is_row_rule)
 )
@@ -134,7 +143,7 @@ OF_COLUMN: Final[Mapping[str, Values]] = {
     "index": one_of("ascending", "descending").only_for(*_DERIVED),
     "maxYearsAhead": whole_number().only_for(*_FILES),
     "nullWords": TEXTS.only_for(*_FILES),
-    "onlyValuesOf": Values(f"a setting with values: {', '.join(_LISTS)}", lambda value: value in _LISTS, _FILES),
+    "onlyValuesOf": VALUE_FILTER.only_for(*_FILES),
 }
 OF_RELATIONSHIP: Final[Mapping[str, Values]] = {
     "inForceOn": COLUMN,

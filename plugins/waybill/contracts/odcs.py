@@ -6,18 +6,19 @@ https://bitol-io.github.io/open-data-contract-standard/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from waybill.contracts import consistency, semantics
-from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule
+from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule, ValueFilter
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
 from waybill.contracts.yaml_files import parse, parse_text, read_text
-from waybill.settings import PREFIX, settings
+from waybill.settings import read_values, settings
 
 
 def _check(raw: Mapping[str, Any], column: str | None = None) -> Check:
@@ -91,13 +92,12 @@ def _column(raw: Mapping[str, Any]) -> Column:
         control_characters=custom.get("controlCharacters", controls),
         allows_placeholders=custom.get("allowsPlaceholders", False),
         index=custom.get("index"),
-        only_values_of=_setting(custom.get("onlyValuesOf")),
+        only_values_of=_value_filter(custom.get("onlyValuesOf")),
     )
 
 
-def _setting(variable: str | None) -> str | None:
-    """The field of the settings that a variable sets."""
-    return variable.removeprefix(PREFIX).lower() if variable else None
+def _value_filter(raw: Mapping[str, Any] | None) -> ValueFilter | None:
+    return ValueFilter(raw["variable"], tuple(raw["default"])) if raw else None
 
 
 def _latency_days(raw: Mapping[str, Any]) -> int | None:
@@ -114,7 +114,9 @@ def load(path: Path, *, is_proposal: bool = False) -> Contract:
     """
     if not path.is_file():
         raise ContractError(f"{path}: there is no such contract")
-    return _load(path, read_text(path), is_proposal)
+    contract = _load(path, read_text(path), is_proposal)
+    wanted = contract.filter_column.only_values_of if contract.filter_column else None
+    return replace(contract, kept=read_values(wanted.variable, wanted.default)) if wanted else contract
 
 
 _DESCRIPTIONS = ("description", "dataGranularityDescription")

@@ -27,7 +27,7 @@ class Dropped:
 
 def queue_url(domain: str) -> str | None:
     """The queue that is told of the domain's files, if there is one."""
-    return getattr(settings(), f"{domain}_queue_url", None)
+    return settings().queue_urls.get(domain)
 
 
 def key_of(contract: Contract, file: Path, start: date | None = None) -> str:

@@ -148,17 +148,19 @@ def arrival_params() -> dict[str, Param]:
     }
 
 
-def arrival_schedule(name: str, queue_url: str | None) -> AssetOrTimeSchedule | CronTriggerTimetable:
-    """Return a schedule that starts a run for each notification about a new file, and one every 15 minutes.
+def arrival_schedule(domain: str) -> AssetOrTimeSchedule | CronTriggerTimetable:
+    """Return the schedule of a domain whose files land at any time.
 
-    A notification only starts a run, which lists the bucket itself. Without a queue, only the 15 minutes remain.
+    A run starts every 15 minutes, and at once if the domain's queue has a message. The message only starts the run,
+    which lists the bucket to find its files.
     """
     from airflow.providers.amazon.aws.triggers.sqs import SqsSensorTrigger
 
-    reconciling = CronTriggerTimetable("*/15 * * * *", timezone="UTC")
+    reconciling, queue_url = CronTriggerTimetable("*/15 * * * *", timezone="UTC"), settings().queue_urls.get(domain)
     if queue_url is None:
         return reconciling
     # Long polling: SQS holds each request for up to 20 seconds, so messages arrive at once and requests are few.
     trigger = SqsSensorTrigger(sqs_queue=queue_url, max_messages=10, wait_time_seconds=20, waiter_delay=1)
-    landed = Asset(name, group="arrivals", watchers=[AssetWatcher(name=f"{name}_queue", trigger=trigger)])
+    watcher = AssetWatcher(name=f"{domain}_landed_queue", trigger=trigger)
+    landed = Asset(f"{domain}_landed", group="arrivals", watchers=[watcher])
     return AssetOrTimeSchedule(timetable=reconciling, assets=landed)

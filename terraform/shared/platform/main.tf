@@ -195,8 +195,7 @@ module "orchestration" {
   settings = {
     WAYBILL_PROFILE             = "prod"
     WAYBILL_SECRET_ID           = module.security.settings_secret_name
-    WAYBILL_ORDERS_QUEUE_URL    = module.data_lake.landed_queues["orders"].url
-    WAYBILL_PURCHASES_QUEUE_URL = module.data_lake.landed_queues["purchases"].url
+    WAYBILL_QUEUE_URLS          = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.url })
     WAYBILL_RAW_BUCKET          = module.data_lake.bucket_names.raw
     WAYBILL_REPORTS_BUCKET      = module.data_lake.bucket_names.reports
     WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
