@@ -54,7 +54,7 @@ SCORES = 10
 
 
 def contract(*, typed: bool) -> Contract:
-    """The table as nine texts, or with the types of its date, time, quantity and price."""
+    """Return the columns as nine texts, or with types for date, time, quantity and price."""
 
     def column(name: str) -> Column:
         is_integer = typed and name == "Qty"
@@ -73,7 +73,7 @@ def contract(*, typed: bool) -> Contract:
 
 
 class OneFile:
-    """The part of an S3 client that receiving a file needs."""
+    """The part of an S3 client that `receive` needs."""
 
     def __init__(self, body: bytes, etag: str) -> None:
         self._body, self._etag = body, etag
@@ -84,13 +84,13 @@ class OneFile:
 
 @dataclass
 class Loaded:
-    """What a load would make of a file."""
+    """The result of validating a file."""
 
     header: list[str]
     rows: list[tuple[str, ...]]
     rejected: int = 0
     records: list[int] = field(default_factory=list)
-    """The record number of each row."""
+    """Return the record number of each row."""
 
 
 def load(path: Path, contract: Contract) -> Loaded:
@@ -114,7 +114,7 @@ def load(path: Path, contract: Contract) -> Loaded:
 def _loaded(
     received: ReceivedFile, contract: Contract, rows: Sequence[dict[str, Any]], malformed: Sequence[Reject]
 ) -> Loaded:
-    """The good rows: of equal keys the first, because a load merges by key."""
+    """Return the valid rows: of equal keys the first, because a load merges by key."""
     if len(rows) + len(malformed) != received.rows_in:
         raise DataError(f"{len(rows) + len(malformed)} records were read and {received.rows_in} counted")
     loaded = Loaded([name for name in contract.names if received.has(name)], [], len(malformed))
@@ -130,7 +130,7 @@ def _loaded(
 
 
 def plain(value: object) -> str:
-    """A value as it is compared."""
+    """Return a value in the form that is compared."""
     text = "" if value is None else str(value).strip().lower()
     if re.fullmatch(r"[+-]?[0-9]+([.][0-9]+)?", text):
         try:
@@ -141,14 +141,14 @@ def plain(value: object) -> str:
 
 
 def read_clean(path: Path) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Header and rows of the table that a file should load as."""
+    """Return header and rows of the table that a file should load as."""
     with path.open(encoding="utf-8", newline="") as stream:
         header, *rows = list(csv.reader(stream)) or [[]]
     return [plain(name) for name in header], [tuple(map(plain, row)) for row in rows]
 
 
 def agreement(found: Iterable[object], expected: Iterable[object]) -> float:
-    """Precision, recall and F1 of one multiset against another, added up."""
+    """Return the sum of precision, recall and F1 of one multiset against another."""
     ours, right = Counter(found), Counter(expected)
     if not right:
         return 3.0
@@ -159,7 +159,7 @@ def agreement(found: Iterable[object], expected: Iterable[object]) -> float:
 
 
 def pollution(name: str) -> str:
-    """The kind of a file's pollution."""
+    """Return the kind of pollution of a file."""
     return re.sub(r"_?row[0-9]+.*|[0-9]+_(col|0x).*", "", name.removesuffix(".csv").removeprefix("row_")).strip("_")
 
 
@@ -168,18 +168,18 @@ def cells(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 
 def score(folder: Path, contract: Contract) -> None:
-    """Read every file and print the scores and what was read wrongly."""
+    """Read every file, and print the scores and the rows that were read wrongly."""
     weights = json.loads((folder / "weights.json").read_text())
     simple = weighted = weight = 0.0
     right = rejected = files = 0
-    refused, wrong = [], []
+    rejected_files, wrong = [], []
     for path in sorted((folder / "csv").iterdir()):
         files += 1
         header, rows = read_clean(folder / "clean" / path.name)
         try:
             loaded = load(path, contract)
         except DataError as error:
-            refused.append(f"{path.name}: {str(error)[:300]}")
+            rejected_files.append(f"{path.name}: {str(error)[:300]}")
             points = 0.0
         else:
             points = 1 + agreement(loaded.header, header) + agreement(loaded.rows, rows)
@@ -195,9 +195,9 @@ def score(folder: Path, contract: Contract) -> None:
         weighted += points * weights.get(path.name, 0)
         weight += weights.get(path.name, 0)
     print(f"simple {simple / files:.3f}, weighted {weighted / weight:.3f} of {SCORES}; {files} files")
-    print(f"{right} rows loaded rightly, {rejected} records in quarantine, {len(refused)} files refused")
-    print(*(f"  refused {line}" for line in refused), sep="\n")
-    print(f"{len(wrong)} rows loaded wrongly without a word")
+    print(f"{right} rows loaded correctly, {rejected} records in quarantine, {len(rejected_files)} files rejected")
+    print(*(f"  rejected {line}" for line in rejected_files), sep="\n")
+    print(f"{len(wrong)} rows loaded with wrong values")
     for kind, count in Counter(kind for kind, *_ in wrong).most_common():
         print(f"  {count:4} {kind}")
     for _, name, record, row in wrong:

@@ -1,10 +1,10 @@
-"""Compare the validated load of a dirty file from S3 with other ways to get rows into PostgreSQL.
+"""Compare the validated load of a file with errors from S3 with other ways to load rows into PostgreSQL.
 
-All ways run in this one run, on one machine, against the same servers: trust the ratios. Each way is a
-process of its own, so that its peak memory can be told. What they do:
+All ways run in the same run, on one machine, against the same servers, so their ratios are reliable. Each way runs in
+its own process, which gives its peak memory. The ways:
 
-  waybill         reads the dirty file from S3, validates, deduplicates, quarantines, loads, indexes, books
-  bare COPY       copies a local file of the rows that are good already, then adds the primary key
+  waybill         reads the file with errors from S3, validates, deduplicates, quarantines, loads, indexes, reconciles
+  bare COPY       copies a local file of the valid rows, then adds the primary key
   pandas.to_sql   reads that clean file with pandas and inserts it; no validation, no key
   dlt             reads that clean file and loads it with dlt; no validation, no key
 
@@ -30,7 +30,7 @@ KEY = f"raw/messaging/traffic/month={MONTH}/traffic.csv"
 
 @dataclass
 class Measured:
-    """One way with one number of rows."""
+    """The measurements of one way with one number of rows."""
 
     way: str
     rows: int
@@ -39,7 +39,7 @@ class Measured:
 
 
 def measure(way: str, rows: int, environment: dict[str, str], folder: Path, python: Path) -> Measured:
-    """Run one way in a process of its own."""
+    """Run one way in its own process."""
     command = [str(python), str(WAYS), way, str(rows), str(folder)]
     answer = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
     result = json.loads(answer.stdout.splitlines()[-1])
@@ -47,7 +47,7 @@ def measure(way: str, rows: int, environment: dict[str, str], folder: Path, pyth
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all ways and print a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -69,10 +69,10 @@ def main() -> None:
                 stack.up(with_airflow=False)
                 environment = {**os.environ, **stack.env(), "WAYBILL_SCRATCH_DIR": str(folder)}
                 for rows in options.rows:
-                    status.update(f"making {rows:,} rows, 1 % of them dirty")
+                    status.update(f"making {rows:,} rows, 1 % of them invalid")
                     measure("make", rows, environment, folder, Path(sys.executable))
                     tries: dict[str, list[Measured]] = {"waybill": [], "copy": []}
-                    for number in range(options.repeat):  # in turns: what slows the machine for a while slows both
+                    for number in range(options.repeat):  # alternate: slow phases affect all ways
                         for way, measured in tries.items():
                             status.update(f"{way}, {rows:,} rows, {number + 1} of {options.repeat}")
                             measured.append(measure(way, rows, environment, folder, Path(sys.executable)))

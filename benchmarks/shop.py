@@ -49,7 +49,7 @@ DAYS_OF_FACTS = 90
 
 
 def timed(name: str, found: list[tuple[str, float]], step: Callable[[], Any]) -> Any:
-    """Run a step and note its seconds."""
+    """Run a step and record its seconds."""
     began = time.perf_counter()
     result = step()
     found.append((name, time.perf_counter() - began))
@@ -57,7 +57,7 @@ def timed(name: str, found: list[tuple[str, float]], step: Callable[[], Any]) ->
 
 
 def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, float]]:
-    """The seconds of each step of a day with so many transactions."""
+    """Return the seconds of each step of a day with a number of transactions."""
     import boto3
 
     from waybill.checks.quality import check_datasets
@@ -90,7 +90,7 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, 
 
 
 def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, float]]:
-    """The seconds of each mart's SQL over so many sales."""
+    """Return the seconds of the SQL of each mart over a number of sales."""
     from psycopg import ClientCursor, sql
 
     from waybill.derived.refresh import derived_tables
@@ -127,7 +127,7 @@ def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, fl
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print both tables."""
     from rich.console import Console
     from rich.table import Table
 

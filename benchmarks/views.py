@@ -1,4 +1,4 @@
-"""Time the views over a warehouse with ten years and ten million rows of everything that they read.
+"""Time the views over a warehouse with ten years of data and ten million rows in each table that they read.
 
 Every page is asked for as a viewer of Airflow would, three times. Then Chromium opens the business view, within Airflow
 and alone, and says when the first chart was there.
@@ -82,7 +82,7 @@ from generate_series(date_trunc(%(cadence)s, %(first)s::date), %(last)s, ('1 ' |
 
 
 def fill(connection: Connection, rows: int) -> None:
-    """Ten years of files, quarantine, changes, checks and reports; the largest tables have so many rows."""
+    """Insert ten years of files, quarantine, changes, checks and reports, up to a number of rows for each table."""
     from psycopg import ClientCursor
 
     from waybill.contracts import load_all
@@ -123,7 +123,7 @@ LARGE = ("shop_report.customer_lifetime_value", "messaging_report.revenue_by_per
 
 
 def _fill_report(cursor: Cursor, contract: Contract, cadence: str, rows: int, parameters: dict[str, Any]) -> None:
-    """Rows of any values for each period of a report."""
+    """Insert rows with arbitrary values for each period of a report."""
     from psycopg import sql
 
     from waybill.warehouse.schema import columns_sql, relation
@@ -188,11 +188,11 @@ PAGES = (
     "operations/quarantine.html?dataset=shop.reviews&state=resolved",
     "operations/quarantine.html?file_id=10",
 )
-"""What people ask for, and what they may ask for at worst."""
+"""Typical requests, and the most expensive ones."""
 
 
 def time_pages(address: str, password: str) -> Iterator[tuple[str, list[float], int, int]]:
-    """(page, seconds of three requests, status, bytes) of each page."""
+    """Return (page, seconds of three requests, status, bytes) for each page."""
     with httpx.Client(base_url=address, timeout=120, trust_env=False) as client:
         token = client.post("/auth/token", json={"username": "viewer", "password": password}).json()["access_token"]
         client.headers.update({"Authorization": f"Bearer {token}", "Accept": "text/html"})
@@ -206,7 +206,7 @@ def time_pages(address: str, password: str) -> Iterator[tuple[str, list[float], 
 
 
 def time_charts(address: str, password: str) -> Iterator[tuple[str, list[float]]]:
-    """(how, seconds until the first chart is there) of opening the business view: cold once, then warm five times."""
+    """Return (cache state, seconds until the first chart) for opening the business view: once cold, five times warm."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -242,7 +242,7 @@ def time_charts(address: str, password: str) -> Iterator[tuple[str, list[float]]
 
 @contextmanager
 def running(folder: Path | None) -> Iterator[Stack]:
-    """A stack of the benchmark's own, stopped in the end; one that is kept in a folder stays filled."""
+    """Run a stack for the benchmark, and stop it at the end. A stack in a kept folder keeps its data."""
     from waybill_devtools.stack import Stack
 
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as scratch:
@@ -255,7 +255,7 @@ def running(folder: Path | None) -> Iterator[Stack]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print both tables."""
     from rich.console import Console
     from rich.table import Table
 

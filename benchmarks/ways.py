@@ -17,12 +17,12 @@ CHANNELS = 5
 
 
 def warehouse() -> str:
-    """The address of the warehouse."""
+    """Return the address of the warehouse."""
     return os.environ["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]
 
 
 def make(rows: int, folder: Path) -> float:
-    """Make the dirty file (in S3) and the clean one (in the folder), ordered by day as an export is."""
+    """Make the file with errors (in S3) and the clean file (in the folder), ordered by day like an export."""
     import boto3
     import duckdb
 
@@ -43,7 +43,7 @@ def make(rows: int, folder: Path) -> float:
         """
     )
     duck.execute(f"copy clean to '{folder / 'clean.csv'}' (header)")
-    # One row in a hundred is wrong, in ways that take turns; one in a thousand stands twice.
+    # One row in a hundred has an error, of different kinds in turn. One row in a thousand is a duplicate.
     duck.execute(
         f"""
         copy (
@@ -64,7 +64,7 @@ def make(rows: int, folder: Path) -> float:
 
 
 def waybill(rows: int, _folder: Path) -> float:
-    """The kernel's load of the dirty file from S3 into a fresh warehouse."""
+    """Load the file with errors from S3 into a new warehouse, as a run does."""
     import boto3
 
     from waybill.contracts import load_domain
@@ -100,7 +100,7 @@ def waybill(rows: int, _folder: Path) -> float:
 
 
 def copy(_rows: int, folder: Path) -> float:
-    """Bare COPY of the clean file, then the primary key."""
+    """Copy the clean file with COPY, then add the primary key."""
     import psycopg
 
     with psycopg.connect(warehouse(), autocommit=True) as connection:
@@ -126,7 +126,7 @@ def copy(_rows: int, folder: Path) -> float:
 
 
 def pandas(_rows: int, folder: Path) -> float:
-    """What many would write first."""
+    """Load the clean file with `pandas.to_sql`."""
     import pandas as pd
     from sqlalchemy import create_engine
 
@@ -141,7 +141,7 @@ def pandas(_rows: int, folder: Path) -> float:
 
 
 def dlt(_rows: int, folder: Path) -> float:
-    """dlt's CSV reader and its PostgreSQL destination."""
+    """Load the clean file with dlt's CSV reader and PostgreSQL destination."""
     import dlt as library
     from dlt.sources.filesystem import filesystem, read_csv
 

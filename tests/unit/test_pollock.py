@@ -51,9 +51,9 @@ def test_scores_refusals_and_wrong_rows_are_printed(
     cells_lost, cells_other = 1 + 27 / 36 + 2 * 0.75 / 1.75, 3 * 35 / 36
     simple = (10 + (4 + row + cells_lost) + 0 + (4 + value + cells_other) + 10) / 5
     assert printed[0] == f"simple {simple:.3f}, weighted 7.500 of 10; 5 files"
-    assert printed[1] == "14 rows loaded rightly, 2 records in quarantine, 1 files refused"
+    assert printed[1] == "14 rows loaded correctly, 2 records in quarantine, 1 files rejected"
     assert printed[2].startswith(
-        "  refused file_preamble.csv: s3://pollock/file_preamble.csv: the header appears to be line 2"
+        "  rejected file_preamble.csv: s3://pollock/file_preamble.csv: the header appears to be line 2"
     )
-    assert printed[3:5] == ["1 rows loaded wrongly without a word", "     1 file_other_value"]
+    assert printed[3:5] == ["1 rows loaded with wrong values", "     1 file_other_value"]
     assert printed[5].startswith("  file_other_value.csv record 3: 28/01/2018,00:12,2,mg-99,")
