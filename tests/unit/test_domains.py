@@ -13,10 +13,11 @@ import pytest
 
 from waybill.contracts import ContractError, load_all
 from waybill.contracts.dag_files import defined_dag_of, without_dag
-from waybill.contracts.domains import domain_names, load_manifest, load_manifests
+from waybill.contracts.domains import REQUIRED, domain_names, load_manifest, load_manifests
 from waybill.contracts.layout import Layout
 from waybill.contracts.locations import domain_of, processed_layout, raw_layout, report_schema, star_schema
-from waybill.settings import PROJECT_ROOT
+from waybill.ops.lint import lint
+from waybill.settings import PROJECT_ROOT, settings
 
 DOMAINS = sorted({contract.domain for contract in load_all().values() if contract.is_dataset})
 BILLING = """
@@ -143,9 +144,115 @@ def test_all_problems_of_a_manifest_are_named_with_their_place(text: str, proble
 
 
 def test_a_missing_manifest_is_named_with_the_likeliest_domain(include_dir: Path) -> None:
-    with pytest.raises(ContractError, match=re.escape("There is no domain 'shpo': did you mean `shop`?")) as caught:
+    with pytest.raises(ContractError, match=r"no domain 'shpo' \(did you mean `shop`\?\)\. To add") as caught:
         load_manifest("shpo")
-    assert f"write {include_dir}/domains/shpo.yaml with `title`, `dag` and `semantics`" in str(caught.value)
+    assert f"write {include_dir}/domains/shpo.yaml with `title`, `dag`, `semantics`" in str(caught.value)
+
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(include_dir: Path) -> Edit:
+    """Replace a text in a file of a copy of the project's files."""
+
+    def change(name: str, old: str, new: str) -> None:
+        path = include_dir / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("domain", "old", "new", "problem"),
+    [
+        ("orders", "orders_reports", "orders_report", r"\$\.dag: No DAG ingests .*: did you mean `orders_reports`\?"),
+        ("orders", "orders_reports", "shop_daily", r"\$\.dag: shop_daily is the DAG of shop, too"),
+        ("orders", "column: revenue}", "column: revenu}", r"\.kpis\[1\]: orders_report.* has no column 'revenu': did"),
+        ("orders", "per: revenue", "per: revenu", r"\.kpis\[2\]\.per: orders_report\.region_profit has no column"),
+        (
+            "orders",
+            "first: [region_profit",
+            "first: [region_profits",
+            r"\.first\[0\]: unknown report .*mean `region_pr",
+        ),
+        (
+            "messaging",
+            "last: [segment_changes",
+            "last: [x",
+            r"\.last\[0\]: unknown report 'x': known are descriptive_st",
+        ),
+        (
+            "shop",
+            "co_purchases: lift",
+            "co_purchases: lifts",
+            r"\.measure\.co_purchases: .* no column 'lifts': did you",
+        ),
+        ("shop", "rfm_segments: segment", "rfm_segment: segment", r"\.counted\.rfm_segment: unknown report 'rfm_segme"),
+        (
+            "shop",
+            "row: cohort_month",
+            "row: cohort",
+            r"\.matrix\.cohort_retention\.row: .* has no column 'cohort': did",
+        ),
+        (
+            "purchases",
+            "    purchases: data",
+            "    purchase: data",
+            r"\.raw\.purchase: unknown dataset: did you mean `pur",
+        ),
+        (
+            "purchases",
+            "month=MM/day=DD/\n  p",
+            "month=MM/\n  p",
+            r"\.raw\.purchases: a file of .* for a day: write YYYY-",
+        ),
+        ("purchases", "star.fact_purchases", "star.facts", r"\.processed\.purchases_star\.facts: unknown table: "),
+        (
+            "purchases",
+            "ingestion_date=YYYY-MM-DD",
+            "m=YYYY-MM",
+            r"\.processed\..*: must name a day, like dt=YYYY-MM-DD/",
+        ),
+        (
+            "messaging",
+            "dashboard:",
+            "prefixes: {raw: {traffic: raw/shop/month=YYYY-MM/}}\ndashboard:",
+            r"domains/messaging\.yaml: the prefix raw/shop/ of messaging\.traffic contains raw/shop/reviews/ of shop\.rev",
+        ),
+    ],
+)
+def test_what_a_manifest_names_must_exist(domain: str, old: str, new: str, problem: str, edit: Edit) -> None:
+    edit(f"domains/{domain}.yaml", old, new)
+    problems = lint(None)[1]
+    assert any(f"domains/{domain}.yaml: " in one for one in problems)
+    assert re.search(problem, "\n".join(problems))
+
+
+def test_all_problems_of_all_manifests_are_listed_at_once(
+    include_dir: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit("domains/orders.yaml", "semantics: current", "semantic: current")
+    edit("domains/shop.yaml", "column: net_revenue, per", "column: net, per")
+    edit("domains/shop.yaml", "last: [daily_kpis", "last: [daily")
+    (include_dir / "domains/messaging.yaml").unlink()
+    (include_dir / "domains/billing.yaml").write_text(BILLING)
+    monkeypatch.setenv("WAYBILL_QUEUE_URLS", '{"order": "http://o", "shop": "http://s"}')
+    settings.cache_clear()
+    problems = {one.split("\n")[0].replace(f"{include_dir}/", ""): one for one in lint(None)[1]}
+    assert [*problems] == [
+        "domains/orders.yaml: 2 problems:",
+        f"contracts/messaging: the domain has datasets and no manifest: write domains/messaging.yaml with {REQUIRED}",
+        "domains/billing.yaml: 2 problems:",
+        "domains/shop.yaml: 2 problems:",
+        "WAYBILL_QUEUE_URLS: unknown domain 'order': known are billing, purchases, shop",
+        "WAYBILL_QUEUE_URLS: shop has no queue: set `queue: true` in domains/shop.yaml",
+    ]
+    billing = problems["domains/billing.yaml: 2 problems:"]
+    assert "$: the domain has no dataset: write contracts/billing/<dataset>.yaml" in billing
+    assert f"Write {PROJECT_ROOT}/dags/billing/billing_monthly.py, or correct `dag` in the manifest" in billing
 
 
 @pytest.mark.parametrize(

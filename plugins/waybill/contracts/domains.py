@@ -108,6 +108,10 @@ class Domain(_Part):
     """The order and the charts of the business view."""
 
 
+REQUIRED: Final = ", ".join(f"`{name}`" for name, field in Domain.model_fields.items() if field.is_required())
+"""The keys that every manifest has."""
+
+
 def manifest_path(domain: str) -> Path:
     """Return the path of a domain's manifest."""
     return settings().include_dir / "domains" / f"{domain}.yaml"
@@ -128,8 +132,8 @@ def load_manifest(domain: str) -> Domain:
         found = path.stat()
     except FileNotFoundError:
         raise ContractError(
-            f"There is no domain {domain!r}: {likeliest(domain, {*domain_names()})} "
-            f"To add the domain, write {path} with {_listed(_REQUIRED)}."
+            f"There is no domain {domain!r} ({likeliest(domain, {*domain_names()})}). "
+            f"To add the domain, write {path} with {REQUIRED}."
         ) from None
     return _load(path, found.st_mtime_ns, found.st_size)
 
@@ -148,7 +152,6 @@ def _load(path: Path, _modified: int, _size: int) -> Domain:
         raise ContractError(in_words(path, document, [*_problems(error)])) from None
 
 
-_REQUIRED: Final = [name for name, field in Domain.model_fields.items() if field.is_required()]
 _KINDS: Final = {
     "bool_type": "true or false, without quotes",
     "dict_type": "keys with values",
@@ -186,9 +189,3 @@ def _keys_at(steps: tuple[str | int, ...]) -> frozenset[str]:
             held = [field.annotation, *get_args(field.annotation)]
             part = next((one for one in held if isinstance(one, type) and issubclass(one, BaseModel)), part)
     return frozenset(part.model_fields)
-
-
-def _listed(names: list[str]) -> str:
-    """Return names as `title`, `dag` and `semantics`."""
-    quoted = [f"`{name}`" for name in names]
-    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -1,4 +1,4 @@
-"""Find every problem of the project's contracts and SQL files before anything runs."""
+"""Find every problem of the project's contracts, manifests and SQL files before anything runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from waybill.contracts.dag_files import dags_folder, functions_of
 from waybill.contracts.locations import report_files, report_schema, star_schema
 from waybill.intake.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
+from waybill.ops.manifest_lint import lint_manifests
 from waybill.ops.sql_lint import lint_sql
 from waybill.settings import settings
 from waybill.warehouse.evolution import is_changed_version
@@ -39,6 +40,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
             problems.append(
                 f"{path}: has changed since it was applied and is still version {contract.version}: raise the version"
             )
+    problems += lint_manifests(contracts, unread)
     whole = []
     for domain in sorted({contract.domain for contract in contracts if contract.is_dataset}):
         problems += _without_counterpart(domain)

@@ -1,0 +1,128 @@
+"""Find every problem between domain manifests, contracts, DAG files and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from waybill.contracts import Contract, ContractError
+from waybill.contracts.dag_files import defined_dags, without_dag
+from waybill.contracts.domains import REQUIRED, Dashboard, Domain, domain_names, load_manifest, manifest_path
+from waybill.contracts.locations import processed_layout, raw_layout, report_schema, star_schema
+from waybill.contracts.standard import Problem, in_words, likeliest
+from waybill.settings import settings
+
+
+def lint_manifests(contracts: Collection[Contract], unread: Collection[str]) -> list[str]:
+    """Return every problem of the manifests; each names the file, the key and what is allowed.
+
+    `unread` are the folders with contracts that cannot be read: nothing is said about what those may contain.
+    """
+    manifests: dict[str, Domain] = {}
+    problems = []
+    for domain in domain_names():
+        try:
+            manifests[domain] = load_manifest(domain)
+        except ContractError as error:
+            problems.append(str(error))
+    datasets = {contract.domain for contract in contracts if contract.is_dataset}
+    problems += [
+        f"{settings().include_dir / 'contracts' / domain}: the domain has datasets and no manifest: "
+        f"write {manifest_path(domain)} with {REQUIRED}"
+        for domain in sorted(datasets - {*domain_names()})
+    ]
+    for domain, manifest in manifests.items():
+        found = [*_of_domain(domain, manifest, contracts, unread), *_of_dag(domain, manifest, manifests)]
+        if found:
+            problems.append(in_words(manifest_path(domain), {}, found))
+    with_manifest = [one for one in contracts if one.is_dataset and one.domain in manifests]
+    return [*problems, *_of_prefixes(with_manifest), *_of_queues(manifests)]
+
+
+def _of_domain(
+    domain: str, manifest: Domain, contracts: Collection[Contract], unread: Collection[str]
+) -> Iterator[Problem]:
+    tables: dict[str, dict[str, Contract]] = {domain: {}, star_schema(domain): {}, report_schema(domain): {}}
+    for contract in contracts:
+        if contract.domain in tables:
+            tables[contract.domain][contract.name] = contract
+    if domain not in unread:
+        if not tables[domain]:
+            yield Problem((), f"the domain has no dataset: write contracts/{domain}/<dataset>.yaml")
+        yield from _of_raw_prefixes(manifest, tables[domain])
+    if not {domain, star_schema(domain)} & {*unread}:
+        stored = {one.table for schema in (domain, star_schema(domain)) for one in tables[schema].values()}
+        for name in manifest.prefixes.processed:
+            if name not in stored:
+                yield Problem(("prefixes", "processed", name), f"unknown table: {likeliest(name, stored)}")
+            elif not processed_layout(*name.split(".")).names_days:
+                yield Problem(("prefixes", "processed", name), "must name a day, like dt=YYYY-MM-DD/")
+    if report_schema(domain) not in unread:
+        yield from _of_dashboard(manifest.dashboard, tables[report_schema(domain)])
+
+
+def _of_raw_prefixes(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[Problem]:
+    for name, layout in manifest.prefixes.raw.items():
+        place = ("prefixes", "raw", name)
+        if name not in datasets:
+            yield Problem(place, f"unknown dataset: {likeliest(name, {*datasets})}")
+        elif layout.names_days == (datasets[name].cadence == "month"):
+            form = "YYYY-MM, without a day" if layout.names_days else "YYYY-MM-DD"
+            yield Problem(place, f"a file of {datasets[name].table} is for a {datasets[name].cadence}: write {form}")
+
+
+def _of_dag(domain: str, manifest: Domain, manifests: Mapping[str, Domain]) -> Iterator[Problem]:
+    others = [other for other, one in manifests.items() if one.dag == manifest.dag and other != domain]
+    if others:
+        yield Problem(("dag",), f"{manifest.dag} is the DAG of {', '.join(others)}, too: name one DAG for each domain")
+    if manifest.dag not in (known := defined_dags()):
+        yield Problem(("dag",), f"{without_dag(domain).removesuffix('.')}: {likeliest(manifest.dag, known)}")
+
+
+def _of_dashboard(dashboard: Dashboard, reports: Mapping[str, Contract]) -> Iterator[Problem]:
+    """Yield the entries of a dashboard that name an unknown report or column."""
+    for steps, report, column in _entries(dashboard):
+        place: tuple[str | int, ...] = ("dashboard", *steps)
+        if report not in reports:
+            yield Problem(place, f"unknown report {report!r}: {likeliest(report, {*reports})}")
+        elif column is not None and column not in reports[report].names:
+            known = {*reports[report].names}
+            yield Problem(place, f"{reports[report].table} has no column {column!r}: {likeliest(column, known)}")
+
+
+def _entries(dashboard: Dashboard) -> Iterator[tuple[tuple[str | int, ...], str, str | None]]:
+    """Yield (place, report, column) for all that a dashboard names."""
+    for position, kpi in enumerate(dashboard.kpis):
+        yield ("kpis", position), kpi.report, None if kpi.column == "*" else kpi.column
+        if kpi.per:
+            yield ("kpis", position, "per"), kpi.report, kpi.per
+    for position, trend in enumerate(dashboard.trends):
+        yield ("trends", position), trend.report, trend.column
+    for key, listed in (("first", dashboard.first), ("last", dashboard.last)):
+        for position, report in enumerate(listed):
+            yield (key, position), report, None
+    for key, columns in (("measure", dashboard.measure), ("counted", dashboard.counted)):
+        for report, column in columns.items():
+            yield (key, report), report, column
+    for report, matrix in dashboard.matrix.items():
+        for key, column in matrix:
+            yield ("matrix", report, key), report, column
+
+
+def _of_prefixes(datasets: Collection[Contract]) -> Iterator[str]:
+    """Yield the prefixes of files that contain each other: S3 would notify two queues, and listings would mix files."""
+    roots = {one.table: raw_layout(one.domain, one.name, one.cadence).root for one in datasets}
+    for table, root in roots.items():
+        for other, inner in roots.items():
+            if table != other and inner.startswith(root) and (inner != root or table < other):
+                yield (
+                    f"{manifest_path(table.partition('.')[0])}: the prefix {root} of {table} contains {inner} of "
+                    f"{other}: change one of them under $.prefixes.raw"
+                )
+
+
+def _of_queues(manifests: Mapping[str, Domain]) -> Iterator[str]:
+    for domain in settings().queue_urls:
+        if domain not in manifests:
+            yield f"WAYBILL_QUEUE_URLS: unknown domain {domain!r}: {likeliest(domain, {*manifests})}"
+        elif not manifests[domain].queue:
+            yield f"WAYBILL_QUEUE_URLS: {domain} has no queue: set `queue: true` in {manifest_path(domain)}"
