@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 MONTHS = ("2026-02", "2026-03")
 SECONDS = 1000
-"""Of playwright's milliseconds. A busy machine may take long: no test is about time."""
+"""Milliseconds of a second. Time limits are long, because the machine may be busy."""
 
 LogIn = Callable[[str], "Page"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium. Skips where there is none: `make test` installs it where it may."""
+    """The system's Chromium. Tests are skipped without it; `make test` tries to install it."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
         pytest.skip("there is no Chromium: install the package chromium, then these tests run")
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Stack]:
-    """A whole stack with two months of messaging, and rejected rows: two hostile, two of an unknown customer."""
+    """A running stack with two months of messaging, and rejected rows: two hostile, two of an unknown customer."""
     running = Stack(tmp_path_factory.mktemp("browser-stack"), dags)
     try:
         running.up()
@@ -60,7 +60,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Sta
 
 @contextmanager
 def environment(running: Stack) -> Iterator[None]:
-    """What the kernel needs to reach the stack."""
+    """Set the variables with which the kernel reaches the stack."""
     patch = pytest.MonkeyPatch()
     for name, value in running.env().items():
         if name.startswith(("AWS_", "NO_PROXY", "no_proxy", "WAYBILL_MASK_KEY")):
@@ -74,7 +74,7 @@ def environment(running: Stack) -> Iterator[None]:
 
 
 def seed(running: Stack) -> None:
-    """Land the files, take them in, build the reports, and let the unknown customer become known."""
+    """Ingest the files, build and publish the reports, then add the unknown customer."""
     s3, bucket = running.s3(), settings().raw_bucket
     put(s3, bucket, sample(MONTHS[-1], 2))
     evil = '"' + EVIL_VALUE.replace('"', '""') + '"'
@@ -98,7 +98,7 @@ def seed(running: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def log_in(browser: Browser, seeded: Stack) -> Iterator[LogIn]:
-    """A page of a user who is logged in; each user has one browser window for all tests."""
+    """Return the page of a user who is logged in. All tests share one browser window for each user."""
     pages: dict[str, Page] = {}
 
     def enter(user: str) -> Page:

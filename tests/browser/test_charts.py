@@ -61,7 +61,7 @@ def check_axes(page: Page) -> list[str]:
         assert box["x"] >= card["x"]
         assert box["x"] + box["width"] <= card["x"] + card["width"]
     assert all(box["x"] + box["width"] <= plot["x"] for box in levels), "a value lies on the plot"
-    assert {round(box["width"]) for box in points} <= {8, 9, 10}, "points are whole"
+    assert {round(box["width"]) for box in points} <= {8, 9, 10}, "points are complete"
     assert page.locator(".plot").evaluate("plot => getComputedStyle(plot).overflow") == "visible"
     for one, next_one in pairwise(marks):
         assert one["x"] + one["width"] + 4 <= next_one["x"], "a label lies on another"

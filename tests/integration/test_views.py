@@ -258,7 +258,7 @@ def test_books_are_shown_as_they_are(client: TestClient, dsn: str) -> None:
     words = " ".join(page.text.split())
     assert f"2026-03 messaging.traffic {files} {text(int(rows_in))}" in words
     assert f" {text(int(rejected))} " in words
-    assert "balanced" in words
+    assert "Books balanced" in words
 
 
 def test_counts_are_of_everything_however_little_is_listed(client: TestClient, dsn: str) -> None:

@@ -1,1 +1,1 @@
-"""What people look at in Airflow's web UI: the business view, also a static site, and data operations."""
+"""The views in Airflow's user interface: business, which is also a static site, and data operations."""
