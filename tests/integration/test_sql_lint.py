@@ -61,22 +61,37 @@ QUERY = "          select\n              (select coalesce(sum(lines_count), 0)"
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        (SQL, "as revenue,\n    orders", "as turnover,\n    orders", "lacks the column 'revenue' of the contract"),
+        (
+            SQL,
+            "as revenue,\n    orders",
+            "as turnover,\n    orders",
+            "does not return the column 'revenue' of the contract",
+        ),
         (
             SQL,
             "    orders_count,\n    lines",
             "    orders_count as order_count,\n    lines",
-            "contract lacks: .*`orders_count`",
+            "not in the contract: .*`orders_count`",
         ),
-        (SQL, "    lines_count,\n", "    lines_count,\n    region as area,\n", "gives the column 'area', which the"),
-        (SQL, "    lines_count,\n", "    lines_count,\n    lines_count,\n", "gives the column 'lines_count' 2 times"),
-        (SQL, "profit::numeric(38, 6)", "profit::float8", r"'profit' is double precision, .* numeric\(38,6\): write"),
+        (
+            SQL,
+            "    lines_count,\n",
+            "    lines_count,\n    region as area,\n",
+            "returns the column 'area', which is not in",
+        ),
+        (SQL, "    lines_count,\n", "    lines_count,\n    lines_count,\n", "returns the column 'lines_count' 2 times"),
+        (
+            SQL,
+            "profit::numeric(38, 6)",
+            "profit::float8",
+            r"'profit' is double precision, but numeric\(38,6\) in the contract: write",
+        ),
         (SQL, "profit::numeric(38, 6)", "profit::numeric(38, 8)", "'profit' has 8 digits after the point"),
         (
             SQL,
             "    orders_count,\n    lines",
             "    orders_count::integer,\n    lines",
-            "is integer, and the contract says big",
+            "is integer, but big",
         ),
         (
             SQL,
@@ -84,14 +99,14 @@ QUERY = "          select\n              (select coalesce(sum(lines_count), 0)"
             "    region::varchar(9),\n    profit",
             "'region' is character varying, .* text",
         ),
-        (SQL, "::date as day", "::timestamptz as day", "'day' is timestamp with time zone, and the contract says date"),
+        (SQL, "::date as day", "::timestamptz as day", "'day' is timestamp with time zone, but date in the contract"),
         (
             SQL,
             "        quantity,",
             "        quantty,",
             r"region_profit.sql, line 10: .*\"quantty\" does not exist; Perhaps",
         ),
-        (SQL, "group by region", "grup by region", r"region_profit.sql, line 25: PostgreSQL refuses it: syntax error"),
+        (SQL, "group by region", "grup by region", r"region_profit.sql, line 25: PostgreSQL rejects it: syntax error"),
         (SQL, "%(period_end)s", "%(period_ende)s", "query parameter missing: period_ende"),
         (SQL, "from orders.lines", "from orders.line", 'relation "orders.line" does not exist'),
         (LINES, "      - name: cost_price", "      - name: cost", r"region_profit.sql, line 11: .*cost_price"),
@@ -105,13 +120,13 @@ QUERY = "          select\n              (select coalesce(sum(lines_count), 0)"
             REPORT,
             QUERY,
             "          select region, 1 from orders.lines where 0 = (select 0",
-            "one number, and gives region",
+            "one number, but returns region",
         ),
-        (REPORT, QUERY, "          select true or 0 < (select 0", "must give one number, and gives .*boolean"),
+        (REPORT, QUERY, "          select true or 0 < (select 0", "must return one number, but returns .*boolean"),
         (REPORT, "day = %(period_start)s", "day = %(start)s", "query parameter missing: start"),
     ],
 )
-def test_sql_that_gives_something_else_is_told(
+def test_sql_that_does_not_match_its_contract_is_reported(
     name: str, old: str, new: str, message: str, edit: Edit, empty_connection: Connection
 ) -> None:
     edit(name, old, new)
@@ -119,14 +134,14 @@ def test_sql_that_gives_something_else_is_told(
     assert any(re.search(message, problem) for problem in problems), problems
 
 
-def test_tables_that_a_contract_cannot_be_brought_to_are_told(edit: Edit, empty_connection: Connection) -> None:
+def test_tables_that_cannot_evolve_to_a_contract_are_reported(edit: Edit, empty_connection: Connection) -> None:
     for contract in load_all().values():
         ensure(empty_connection, contract)
     edit(LINES, "        physicalType: numeric(12,2)", "        physicalType: numeric(14,2)")
     edit(LINES, "version: 1", "version: 2")
     [problem] = lint(empty_connection)[1]
     assert re.search(
-        r"lines.yaml: with this contract the next run stops: .*'cost_price' is numeric\(12,2\) not null", problem
+        r"lines.yaml: the next run with this contract would stop: .*'cost_price' is numeric\(12,2\) not null", problem
     )
 
 

@@ -1,7 +1,7 @@
-"""What PostgreSQL says against the SQL of derived tables and checks, and whether it gives what contracts say.
+"""Plan the SQL of derived tables and checks in PostgreSQL, and compare its columns with the contracts.
 
-Each statement is planned as a run would run it, with the same parameters, and gives no row. The tables of the contracts
-are made beforehand, in a transaction that is rolled back: a warehouse that lacks them can be asked, too.
+Each statement is planned with the parameters of a run and returns no rows. The tables of the contracts are created
+first, in a transaction that is rolled back, so the warehouse need not have them.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ _PLACEHOLDER = re.compile(r"%\((\w+)\)s|%%")
 
 @dataclass(frozen=True)
 class _Column:
-    """A column that a statement gives."""
+    """A column that a statement returns."""
 
     name: str
     type: str
-    """As PostgreSQL calls it, without digits."""
+    """The type in PostgreSQL, without precision and scale."""
     scale: int | None
-    """The digits after the point that are declared, of a numeric."""
+    """The declared scale of a numeric."""
 
 
-class _RefusedSql(Exception):
-    """PostgreSQL refuses a statement; the text says why and in which of its lines."""
+class _InvalidSql(Exception):
+    """PostgreSQL rejects a statement. The text names the line and the reason."""
 
 
 def lint_sql(connection: Connection, contracts: Sequence[Contract]) -> list[str]:
-    """Every problem of the SQL of derived tables and of checks, by file; nothing in the warehouse is changed.
+    """Return every problem in the SQL of derived tables and checks by file, without changing the warehouse.
 
-    Raises `psycopg.Error` if the tables cannot be made, say for want of a privilege.
+    Raises `psycopg.Error` if the tables cannot be created, for example because a privilege is missing.
     """
     problems: list[str] = []
     with connection.transaction(force_rollback=True):
@@ -62,7 +62,7 @@ def lint_sql(connection: Connection, contracts: Sequence[Contract]) -> list[str]
             try:
                 ensure(connection, contract)
             except ContractError as error:
-                problems.append(f"{_contract_file(contract)}: with this contract the next run stops: {error}")
+                problems.append(f"{_contract_file(contract)}: the next run with this contract would stop: {error}")
         for domain in sorted({one.domain for one in contracts if one.is_dataset}):
             for contract, path in _derived(domain, contracts):
                 problems += [f"{path}{problem}" for problem in _of_derived(connection, contract, path)]
@@ -77,7 +77,7 @@ def _contract_file(contract: Contract) -> Path:
 
 
 def _derived(domain: str, contracts: Sequence[Contract]) -> Iterator[tuple[Contract, Path]]:
-    """The derived tables of a domain, each with its SQL file."""
+    """Yield the derived tables of a domain with their SQL files."""
     by_table = {contract.table: contract for contract in contracts}
     for schema, folder in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
         for path in report_files(folder):
@@ -86,38 +86,39 @@ def _derived(domain: str, contracts: Sequence[Contract]) -> Iterator[tuple[Contr
 
 
 def _of_derived(connection: Connection, contract: Contract, path: Path) -> Iterator[str]:
-    """What is wrong with an SQL file, each led by its line or by nothing."""
+    """Yield the problems of an SQL file, to be appended to its path."""
     try:
-        given = _columns(connection, read_sql(path), contract)
-    except _RefusedSql as error:
+        returned = _columns(connection, read_sql(path), contract)
+    except _InvalidSql as error:
         yield str(error)
         return
     wanted = {column.name: column for column in contract.columns if column.name in contract.computed_columns}
-    times = Counter(column.name for column in given)
+    times = Counter(column.name for column in returned)
     for name in sorted(name for name, count in times.items() if count > 1):
-        yield f": gives the column {name!r} {times[name]} times"
+        yield f": returns the column {name!r} {times[name]} times"
     for name in [name for name in wanted if name not in times]:
         yield (
-            f": lacks the column {name!r} of the contract ({wanted[name].physical_type}); "
-            f"it gives {', '.join(times) or 'none'}"
+            f": does not return the column {name!r} of the contract ({wanted[name].physical_type}); "
+            f"it returns {', '.join(times) or 'none'}"
         )
-    for column in given:
+    for column in returned:
         if column.name not in wanted:
-            yield f": gives the column {column.name!r}, which the contract lacks: {likeliest(column.name, {*wanted})}"
+            known = likeliest(column.name, {*wanted})
+            yield f": returns the column {column.name!r}, which is not in the contract: {known}"
         elif column.type != (kind := _postgres_type(declared := wanted[column.name].physical_type)):
             yield (
-                f": the column {column.name!r} is {column.type}, and the contract says {declared}: "
+                f": the column {column.name!r} is {column.type}, but {declared} in the contract: "
                 f"write `(…)::{kind} as {column.name}`, or change the contract"
             )
         elif (digits := numeric_digits(declared)) and (column.scale or 0) > digits[1]:
             yield (
-                f": the column {column.name!r} has {column.scale} digits after the point, and the contract says "
-                f"{declared}: round it in the SQL, or change the contract"
+                f": the column {column.name!r} has {column.scale} digits after the point, but is {declared} in the "
+                "contract: round it in the SQL, or change the contract"
             )
 
 
 def _of_patterns(connection: Connection, contract: Contract) -> Iterator[str]:
-    """The patterns of a derived table that PostgreSQL does not understand."""
+    """Yield the patterns of a derived table that PostgreSQL rejects."""
     for column in contract.columns:
         pattern = column.options.get("pattern")
         if pattern is None:
@@ -126,35 +127,35 @@ def _of_patterns(connection: Connection, contract: Contract) -> Iterator[str]:
             with connection.transaction():
                 connection.execute("select '' ~ %s", (pattern,))
         except psycopg.Error as error:
-            yield f"the pattern of {column.name!r} is not understood: {error.diag.message_primary}"
+            yield f"PostgreSQL rejects the pattern of {column.name!r}: {error.diag.message_primary}"
 
 
 def _of_checks(connection: Connection, contract: Contract) -> Iterator[str]:
-    """What is wrong with the queries of a contract's checks."""
+    """Yield the problems of the queries of a contract's checks."""
     for check in contract.checks:
         if check.query is None:
             continue
         try:
-            given = _columns(connection, check.query, contract)
-        except _RefusedSql as error:
+            returned = _columns(connection, check.query, contract)
+        except _InvalidSql as error:
             yield f"the query of the check {check.name}{error}"
             continue
-        if len(given) != 1 or given[0].type not in _NUMBERS:
-            found = ", ".join(f"{column.name} ({column.type})" for column in given)
-            yield f"the query of the check {check.name} must give one number, and gives {found or 'nothing'}"
+        if len(returned) != 1 or returned[0].type not in _NUMBERS:
+            found = ", ".join(f"{column.name} ({column.type})" for column in returned)
+            yield f"the query of the check {check.name} must return one number, but returns {found or 'nothing'}"
 
 
 def _columns(connection: Connection, text: str, contract: Contract) -> list[_Column]:
-    """The columns that a statement gives; `_RefusedSql` if PostgreSQL refuses it."""
+    """Return the columns of the result of a statement. Raises `_InvalidSql` if PostgreSQL rejects it."""
     period = Period.of(contract.cadence, _DAY) if contract.cadences else ALL_TIME
-    statement = sql.SQL("select * from (\n") + subquery(text) + sql.SQL("\n) as reviewed limit 0")
+    statement = sql.SQL("select * from (\n") + subquery(text) + sql.SQL("\n) as linted limit 0")
     try:
         with connection.transaction():
             cursor = connection.execute(statement, period.parameters(settings().timezone))
     except psycopg.Error as error:
-        said = "; ".join(filter(None, (error.diag.message_primary, error.diag.message_hint))) or str(error)
+        reason = "; ".join(filter(None, (error.diag.message_primary, error.diag.message_hint))) or str(error)
         line = _line(statement.as_string(None), error.diag.statement_position)
-        raise _RefusedSql(f"{f', line {line}' if line else ''}: PostgreSQL refuses it: {said.rstrip('.')}") from error
+        raise _InvalidSql(f"{f', line {line}' if line else ''}: PostgreSQL rejects it: {reason.rstrip('.')}") from error
     known = connection.adapters.types
     found = []
     for column in cursor.description or ():
@@ -164,7 +165,7 @@ def _columns(connection: Connection, text: str, contract: Contract) -> list[_Col
 
 
 def _line(statement: str, position: str | None) -> int | None:
-    """The line of the text within the statement around it; positions count `$1` where the text has a parameter."""
+    """Return the line of the text for a position in the statement, in which `$1` replaces parameters."""
     if position is None:
         return None
     numbers: dict[str, int] = {}
@@ -176,5 +177,5 @@ def _line(statement: str, position: str | None) -> int | None:
 
 
 def _postgres_type(physical_type: str) -> str:
-    """What PostgreSQL calls the type of a contract, without digits."""
+    """Return the name of a contract's type in PostgreSQL, without precision and scale."""
     return "timestamp with time zone" if physical_type == "timestamptz" else physical_type.partition("(")[0]
