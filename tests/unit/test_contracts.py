@@ -408,11 +408,13 @@ def test_a_pattern_is_understood_and_allows_what_the_enum_does() -> None:
         return pattern_problems(replace(CONTRACT, columns=(*COLUMNS, code)))
 
     assert said(pattern="[A-Za-z]{2}") == said() == []
-    assert said(pattern="[A-Z]+") == [
-        "test.rows: no row can have 'ab' of the enum of 'code': the pattern does not allow it"
-    ]
+    [problem] = said(pattern="[A-Z]+")
+    assert problem == (
+        "test.rows: the enum of 'code' has values that its pattern excludes: 'ab'. "
+        "Correct the pattern, or remove the values."
+    )
     [problem] = said(pattern="(?=a)b")
-    assert problem.startswith("test.rows: the pattern of 'code' is not understood: ")
+    assert problem.startswith("test.rows: the pattern of 'code' is invalid: ")
 
 
 # --- the manual and the review ------------------------------------------------------------------------------
