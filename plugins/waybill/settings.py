@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     )
 
     profile: Literal["dev", "prod"] = "dev"
-    """In prod, what decides where data goes and who may read it has no default."""
+    """With `prod`, the settings for the buckets and `WAYBILL_MASK_KEY` have no default."""
     raw_bucket: Bucket = "waybill-raw"
     """The bucket where files land."""
     reports_bucket: Bucket = "waybill-reports"
@@ -55,38 +55,38 @@ class Settings(BaseSettings):
     lake_bucket: Bucket = "waybill-lake"
     """The bucket for the Parquet files of the lake."""
     dashboard_bucket: Bucket = "waybill-dashboard"
-    """Where the business view is published as a static site; in prod only if this is set."""
+    """The bucket for the static site; with the profile `prod`, the site is published only if this is set."""
     dashboard_prefix: str = ""
     """The folder in that bucket, like `figures/`."""
     queue_urls: Annotated[dict[str, str], NoDecode] = {}
     """A JSON object with the SQS queue of each domain: `{"billing": "https://…"}`. The queue receives the notifications
     of new files. The files of a domain without a queue wait for the next scheduled run."""
     metrics: bool = Field(default_factory=lambda read: read.get("profile") == "prod")
-    """Whether measurements go to Amazon CloudWatch; by default in prod only."""
+    """Whether metrics are sent to Amazon CloudWatch; by default in prod only."""
     notify_scheduled: bool = False
-    """Whether runs of scheduled pipelines tell their success, as those that a file starts do."""
+    """Whether successful runs of scheduled pipelines send a message. Runs that a file starts always do."""
     alert_connect_seconds: float = Field(default=3, ge=0.1, le=7)
-    """How long an alert waits for a channel to take its connection."""
+    """How long a message waits for the connection to a channel."""
     alert_read_seconds: float = Field(default=4, ge=0.1, le=7)
-    """How long an alert waits for an answer of a channel."""
+    """How long a message waits for the answer of a channel."""
     neutralise_formulas: bool = True
     """Whether exported CSV files have an apostrophe before texts that a spreadsheet would run as formulas."""
     owner_link: str | None = None
-    """Where whoever looks after the DAGs is found: an address or `mailto:`."""
+    """The link of the DAGs' owner in Airflow: an address or `mailto:`."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
-    """Key of the pseudonyms: whoever has it can tell whom one stands for, if he guesses the name."""
+    """The key of the pseudonyms, 32 characters or more. Whoever has the key can test a guess of a pseudonymised value."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)
-    """Where there is no Airflow: the address of its connection `waybill_warehouse`."""
+    """The address of the warehouse for commands outside of Airflow."""
     timezone: str = "UTC"
-    """Business time zone: decides to which calendar day or month an instant belongs."""
+    """The business time zone. It assigns timestamps to days and months."""
     include_dir: Path = PROJECT_ROOT / "include"
-    """The folder with contracts and SQL files."""
+    """The folder with manifests, contracts and SQL files."""
     scratch_dir: Path | None = None
-    """Where files are unpacked while they load; the system's temporary folder by default."""
+    """The folder in which files are decompressed while they load; by default the temporary folder of the system."""
     duckdb_memory_limit: str = "160MB"
     """How much memory DuckDB may use to validate a file."""
     code_version: str | None = None
-    """Version to record with every number; the git commit by default."""
+    """The version of the code to record with every number; by default the git commit."""
 
     @field_validator("queue_urls", mode="before")
     @classmethod
