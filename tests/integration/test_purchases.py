@@ -188,9 +188,14 @@ def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
             "purchases/rates",
             "Column, value: landed_on",
             "Column, value: valid_from",
-            "landingDayColumn must be a required date, and no part of the key",
+            "landingDayColumn must be a required date and not part of the key",
         ),
-        (SUMMARY, "updatedAtColumn, value: updated_at", "updatedAtColumn, value: email", "a summary has a key of one"),
+        (
+            SUMMARY,
+            "updatedAtColumn, value: updated_at",
+            "updatedAtColumn, value: email",
+            "a summary needs a key of one",
+        ),
         (SUMMARY, "value: descending", "value: sideways", "must be ascending or descending, not 'sideways'"),
     ],
 )

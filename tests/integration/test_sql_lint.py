@@ -158,7 +158,7 @@ def test_the_command_prints_problems_and_what_it_could_not_compare(
         return result.output
 
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", operations_dsn)
-    assert "$.servers: `servers` is not honoured" in said(1)
+    assert "$.servers: `servers` is not supported" in said(1)
     edit(LINES, "\nservers: []", "")
     assert "'profit' is double precision" in said(1)
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", "postgresql://127.0.0.1:1/none")

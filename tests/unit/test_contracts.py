@@ -147,7 +147,7 @@ def judge_with_duckdb(rows: list[list[str | None]]) -> list[dict[str, Any]]:
     with closing(duckdb.connect()) as connection:
         connection.register("source", pa.table({"record": pa.array(range(1, len(rows) + 1)), **arrow}))
         connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
-        query = compile_query(CONTRACT, PERIOD, "source", lambda _: True)
+        query = compile_query(CONTRACT, PERIOD, "source", lambda _: True, "UTC")
         return sorted(connection.execute(query).to_arrow_table().to_pylist(), key=lambda row: row["_record"])
 
 
@@ -225,7 +225,7 @@ def test_an_absent_optional_column_is_null_and_not_in_the_fields_of_a_reject() -
         texts["raw_small"][1] = "x"
         connection.register("source", pa.table({"record": [1, 2], **texts}))
         connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
-        query = compile_query(CONTRACT, PERIOD, "source", lambda name: name not in ("code", "born"))
+        query = compile_query(CONTRACT, PERIOD, "source", lambda name: name not in ("code", "born"), "UTC")
         good, bad = connection.execute(query).to_arrow_table().to_pylist()
     assert (good["code"], good["born"], good["_reasons"]) == (None, None, None)
     assert bad["_reasons"] == ["type:small"]
@@ -238,7 +238,9 @@ def test_a_reference_that_infers_needs_no_values_and_rejects_nothing() -> None:
     with closing(duckdb.connect()) as connection:
         texts = {f"raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
         connection.register("source", pa.table({"record": [1], **{name: [text] for name, text in texts.items()}}))
-        query = compile_query(contract, PERIOD, "(select * replace ('5' as raw_customer) from source)", lambda _: True)
+        query = compile_query(
+            contract, PERIOD, "(select * replace ('5' as raw_customer) from source)", lambda _: True, "UTC"
+        )
         [row] = connection.execute(query).to_arrow_table().to_pylist()
     assert (row["customer"], row["_reasons"]) == (5, None)
 
@@ -260,7 +262,7 @@ def test_a_row_rule_judges_rows_whose_values_are_there(expression: str) -> None:
         with closing(duckdb.connect()) as connection:
             connection.register("source", pa.table({"record": [1], **{name: [text] for name, text in texts.items()}}))
             connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
-            query = compile_query(contract, PERIOD, "source", lambda _: True)
+            query = compile_query(contract, PERIOD, "source", lambda _: True, "UTC")
             [row] = connection.execute(query).to_arrow_table().to_pylist()
         assert row["_reasons"] == (None if is_good else ["rule:sum"])
 
@@ -310,15 +312,18 @@ def test_every_contract_of_the_project_is_valid() -> None:
         (
             "physicalType: bigint",
             "physicalType: varchar(20)",
-            r"unknown physicalType 'varchar\(20\)': write text, with `maxLength` .*known are integer, .*numeric\(p,s\)",
+            (
+                r"unknown physicalType 'varchar\(20\)': write text, with `maxLength` .*supported are integer, "
+                r".*numeric\(p,s\)"
+            ),
         ),
         (
             "numeric(12,2)",
             "numeric(39,2)",
             r"\(revenue_eur\): unknown physicalType 'numeric\(39,2\)'.* with p up to 38",
         ),
-        ("name: interactions_count", "name: channel_id", "every column needs a name of its own"),
-        ("name: account_id", "name: _account", "names that begin with an underscore, .* are taken"),
+        ("name: interactions_count", "name: channel_id", "column names must be unique"),
+        ("name: account_id", "name: _account", "reserved names: those with a leading underscore"),
         (
             "rejectThresholdPct, value: 5",
             "rejectThresholdPct, value: 5 %",
@@ -341,10 +346,10 @@ def test_every_contract_of_the_project_is_valid() -> None:
             MORE_QUALITY.format("metric: nullValues, arguments: {properties: [revenue]}"),
             "the properties of a check must be columns of the contract",
         ),
-        ("name: traffic_account_mismatch_pct", "name: traffic_present", "every check needs a name of its own"),
+        ("name: traffic_account_mismatch_pct", "name: traffic_present", "names of checks must be unique"),
         ("latency, value: 1, unit: d", "latency, value: 1, unit: weeks", "the unit of a latency must be d or h"),
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
-        ("synonyms: [{synonym: id}]", "unique: true", "unique columns beside the key are checked in snapshots only"),
+        ("synonyms: [{synonym: id}]", "unique: true", "unique columns besides the key are supported in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
         (
             "value: merge}",
@@ -367,11 +372,11 @@ def test_every_contract_of_the_project_is_valid() -> None:
             "`maxWarnings` is for the loadMode report, and this one is .merge.",
         ),
         ("physicalType: date\n", "physicalType: text\n", "the periodColumn must be a date or a timestamptz"),
-        ("value: merge", "value: changes", "versionColumn goes with the loadMode changes, and only with it"),
+        ("value: merge", "value: changes", "versionColumn is required for the loadMode changes and not allowed"),
         (
             "value: merge}",
             "value: changes}\n      - {property: versionColumn, value: send_date}",
-            "the versionColumn must be required, and no part of the key",
+            "the versionColumn must be required and not part of the key",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def read(judged: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
             {"record": list(range(len(texts))), "raw_line": numbers, "raw_value": pa.array(texts, pa.string())}
         )
         connection.register("source", table)
-        query = compile_query(contract, PERIOD, "source", lambda _: True)
+        query = compile_query(contract, PERIOD, "source", lambda _: True, "UTC")
         value = {"timestamptz": "epoch_us(value)"}.get(judged.physical_type, "value")
         found = connection.execute(f"select {value}, _reasons from ({query}) order by _record").fetchall()
     if judged.physical_type == "timestamptz":
@@ -249,7 +249,7 @@ def test_a_contract_says_which_years_are_plausible(
 
 def test_a_leap_day_has_a_bound_too() -> None:
     contract = Contract("t", "rows", "1", "", "", (replace(DAY, key_position=1),), "merge", 100, 0, (), "", ("day",))
-    query = compile_query(contract, Period.parse("day", "2028-02-28"), "source", lambda _: True)
+    query = compile_query(contract, Period.parse("day", "2028-02-28"), "source", lambda _: True, "UTC")
     assert "< '2038-03-01'" in query
 
 

@@ -1,4 +1,4 @@
-"""Restricted columns: which they are, and what messages show in place of their values."""
+"""Find the restricted columns of a contract, whose values messages mask."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from waybill.contracts.contract import Contract
 
 RESTRICTED: Final = "restricted"
 MASK: Final = "***"
-"""What messages show in place of a value that may be a restricted one."""
+"""Replaces values in messages that may be restricted."""
 
 
 def restricted_names(contract: Contract) -> set[str]:
-    """The names of the contract's restricted columns."""
+    """Return the names of the contract's restricted columns."""
     return {column.name for column in contract.columns if column.classification == RESTRICTED}

@@ -1,4 +1,4 @@
-"""What contradicts itself in a contract whose parts are each valid: columns, load mode, key and checks together."""
+"""Find contradictions between the columns, load mode, key and checks of a contract."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLE: Final = ("schema", 0)
 
 
 def problems(contract: Contract) -> Iterator[Problem]:
-    """What Waybill cannot do with a contract whose parts are each valid."""
+    """Yield the problems of a contract whose parts are each valid."""
     yield from _of_names(contract)
     yield from _of_key(contract)
     yield from _of_periods(contract)
@@ -34,7 +34,7 @@ def problems(contract: Contract) -> Iterator[Problem]:
 
 
 def _column(contract: Contract, column: Column, *more: str) -> tuple[str | int, ...]:
-    """Where a column is."""
+    """Return the place of a column in the document."""
     return (*_TABLE, "properties", contract.columns.index(column), *more)
 
 
@@ -45,13 +45,13 @@ def _type(contract: Contract, name: str | None) -> str | None:
 def _of_names(contract: Contract) -> Iterator[Problem]:
     names = Counter(contract.names)
     for name in sorted(name for name, times in names.items() if times > 1):
-        yield Problem(_TABLE, f"every column needs a name of its own: {name!r} is there {names[name]} times")
-    taken = HISTORY_COLUMNS if contract.load_mode == "snapshot" else ()
+        yield Problem(_TABLE, f"column names must be unique: {name!r} occurs {names[name]} times")
+    reserved = HISTORY_COLUMNS if contract.load_mode == "snapshot" else ()
     for column in contract.columns:
-        if column.name.startswith("_") or column.name in taken:
+        if column.name.startswith("_") or column.name in reserved:
             yield Problem(
                 _column(contract, column, "name"),
-                "names that begin with an underscore, and valid_from and valid_to of snapshots, are taken",
+                "reserved names: those with a leading underscore, and in snapshots valid_from and valid_to",
             )
 
 
@@ -69,9 +69,9 @@ def _of_key(contract: Contract) -> Iterator[Problem]:
 def _of_periods(contract: Contract) -> Iterator[Problem]:
     name = contract.period_column
     if not contract.cadences and contract.load_mode not in ("dimension", "summary"):
-        yield Problem((), "slaProperties must name a frequency: its unit says how long a period is")
+        yield Problem((), "slaProperties must include a frequency, whose unit is the length of a period")
     if contract.is_dataset and len(contract.cadences) > 1:
-        yield Problem(("slaProperties",), "a dataset has one frequency; only a report has several")
+        yield Problem(("slaProperties",), "a dataset must have one frequency; only a report can have several")
     if contract.is_merged and name is None:
         yield Problem(_TABLE, "a merged dataset needs a period column")
     if name is not None and _type(contract, name) not in ("date", "timestamptz"):
@@ -80,15 +80,15 @@ def _of_periods(contract: Contract) -> Iterator[Problem]:
         yield Problem(_TABLE, "the partitioned date column must be part of the primary key")
     partitioned = [column for column in contract.columns if column.partitioned]
     if len(partitioned) > 1 or any(column.name != name for column in partitioned):
-        yield Problem(_TABLE, "a table is partitioned by one column, the periodColumn")
+        yield Problem(_TABLE, "only the periodColumn can partition a table")
 
 
 def _of_version(contract: Contract) -> Iterator[Problem]:
     name = contract.version_column
     if (contract.load_mode == "changes") != (name is not None):
-        yield Problem(_TABLE, "versionColumn goes with the loadMode changes, and only with it")
+        yield Problem(_TABLE, "versionColumn is required for the loadMode changes and not allowed for any other")
     if any(column.name == name and (not column.required or column.key_position) for column in contract.columns):
-        yield Problem(_TABLE, "the versionColumn must be required, and no part of the key")
+        yield Problem(_TABLE, "the versionColumn must be required and not part of the key")
 
 
 def _of_landing_day(contract: Contract) -> Iterator[Problem]:
@@ -98,62 +98,64 @@ def _of_landing_day(contract: Contract) -> Iterator[Problem]:
             column.physical_type != "date" or not column.required or column.key_position is not None
         ):
             yield Problem(
-                _column(contract, column), "the landingDayColumn must be a required date, and no part of the key"
+                _column(contract, column), "the landingDayColumn must be a required date and not part of the key"
             )
 
 
 def _of_summary(contract: Contract) -> Iterator[Problem]:
     is_summary = contract.load_mode == "summary"
     if is_summary and (len(contract.key) != 1 or _type(contract, contract.updated_at_column) != "timestamptz"):
-        yield Problem(_TABLE, "a summary has a key of one column, and an updatedAtColumn of the type timestamptz")
+        yield Problem(_TABLE, "a summary needs a key of one column and an updatedAtColumn of the type timestamptz")
 
 
 def _of_files(contract: Contract) -> Iterator[Problem]:
-    """What only columns that files bring can have."""
+    """Yield properties that are not allowed for the load mode of the table or the type of the column."""
     if not contract.is_dataset and contract.latency_days is not None:
-        yield Problem(("slaProperties",), "a latency says when files land, and no file brings a derived table")
+        yield Problem(("slaProperties",), "a latency is the latest landing of a file, but a derived table has no files")
     for column in contract.columns:
         if column.spellings and not contract.is_dataset:
             yield Problem(
                 _column(contract, column, "synonyms"),
-                "synonyms are spellings of a header, and a derived table has none",
+                "synonyms are names in the header of a file, but a derived table has no files",
             )
         if column.partitioned and not contract.is_merged:
-            yield Problem(_column(contract, column, "partitioned"), "only tables of merged datasets have partitions")
+            yield Problem(_column(contract, column, "partitioned"), "only merged datasets can have partitions")
         if column.unique and contract.load_mode != "snapshot":
             yield Problem(
-                _column(contract, column, "unique"), "unique columns beside the key are checked in snapshots only"
+                _column(contract, column, "unique"), "unique columns besides the key are supported in snapshots only"
             )
         if column.in_force_on is not None and (
             _type(contract, column.in_force_on) != "date" or column.physical_type != "text"
         ):
             yield Problem(
-                _column(contract, column), "inForceOn must be a date of the contract, at a column of the type text"
+                _column(contract, column),
+                "inForceOn must be a date of the contract, at a column of the type text",
             )
         if column.only_values_of and (column.physical_type != "text" or column is not contract.filter_column):
-            yield Problem(_column(contract, column), "onlyValuesOf is for one column, of the type text")
+            yield Problem(_column(contract, column), "onlyValuesOf is allowed for one column of the type text")
         if column.date_forms != Column.date_forms and column.physical_type != "date":
-            yield Problem(_column(contract, column), "dateForms are for columns of the type date")
+            yield Problem(_column(contract, column), "dateForms are only allowed for the type date")
         if {"M/D/YYYY", "D/M/YYYY"} <= set(column.date_forms):
-            yield Problem(_column(contract, column), "dateForms must not have M/D/YYYY and D/M/YYYY both")
+            yield Problem(_column(contract, column), "dateForms must not contain both M/D/YYYY and D/M/YYYY")
         if column.max_years_ahead != Column.max_years_ahead and column.physical_type not in ("date", "timestamptz"):
-            yield Problem(_column(contract, column), "maxYearsAhead is for columns of the type date or timestamptz")
+            yield Problem(_column(contract, column), "maxYearsAhead is only allowed for the types date and timestamptz")
         if column.physical_type != "text" and (
             column.allows_placeholders or column.control_characters not in ("layout", "none")
         ):
             yield Problem(
-                _column(contract, column), "allowsPlaceholders and controlCharacters are for columns of the type text"
+                _column(contract, column),
+                "allowsPlaceholders and controlCharacters are only allowed for the type text",
             )
 
 
 def _of_rules(contract: Contract) -> Iterator[Problem]:
     names = Counter(check.name for check in contract.checks)
     for name in sorted(name for name, times in names.items() if times > 1):
-        yield Problem(_TABLE, f"every check needs a name of its own: {name!r} is there {names[name]} times")
+        yield Problem(_TABLE, f"names of checks must be unique: {name!r} occurs {names[name]} times")
     for rule in contract.row_rules:
         for word in sorted(rule.words - _SQL_WORDS.union(contract.names)):
             yield Problem(
                 _TABLE,
-                f"the names in a row rule must be columns of the contract: {word!r} in {rule.name!r}; "
+                f"the names in a row rule must be columns of the contract, but {word!r} in {rule.name!r} is not: "
                 f"{likeliest(word, frozenset(contract.names))}",
             )

@@ -1,4 +1,4 @@
-"""Values of a column as people read them."""
+"""Format values of a column for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MANY_DECIMALS = 4
 
 
 def cell(column: Column, value: Any) -> str:
-    """A value of a column as people read it: identifiers bare, at most four decimals."""
+    """Return a value as text: identifiers without separators, numbers with at most four decimals."""
     if column.name.endswith("_id"):
         return str(value)
     scale = column.physical_type.rpartition(",")[2].rstrip(")")

@@ -1,4 +1,4 @@
-"""What is wrong with the options and allowed values of a column: limits that contradict each other or its type."""
+"""Find options and allowed values of a column that contradict its type or each other."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _UPPER: Final = ("maximum", "exclusiveMaximum")
 
 
 def of_options(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
-    """What is wrong with the `logicalTypeOptions` of a column of a physical type."""
+    """Yield the problems of the `logicalTypeOptions` of a column; `kind` is its physical type."""
     here = (*steps, "logicalTypeOptions")
     if kind == "uuid":
         for name in sorted(options.keys() & {"minLength", "maxLength", "pattern"}):
-            yield Problem((*here, name), f"`{name}` is for the physicalType text; a uuid has one form")
+            yield Problem((*here, name), f"`{name}` is allowed for the physicalType text, not for uuid")
     if kind == "boolean":
         for name in options:
-            yield Problem((*here, name), f"`{name}` has no meaning for a boolean: remove it")
+            yield Problem((*here, name), f"`{name}` is not allowed for a boolean: remove it")
     yield from _of_format(options, kind, column, here)
     if options.get("timezone") is False:
-        yield Problem((*here, "timezone"), "false is not honoured: every timestamptz is an instant. Remove it")
+        yield Problem((*here, "timezone"), "false is not supported: every timestamptz is an instant. Remove it.")
     if (zone := options.get("defaultTimezone", "UTC")) not in ("UTC", "Etc/UTC"):
         yield Problem(
             (*here, "defaultTimezone"),
-            f"{zone!r} is not honoured: an instant without an offset is read as UTC. Remove it; senders in another "
-            "time zone must write the offset",
+            f"{zone!r} is not supported: an instant without an offset is read as UTC. Remove it. Senders in another "
+            "time zone must write the offset.",
         )
     if options.get("minLength", 0) > options.get("maxLength", math.inf):
-        yield Problem((*here, "minLength"), f"{options['minLength']} is more than maxLength {options['maxLength']}")
+        yield Problem((*here, "minLength"), f"{options['minLength']} is greater than maxLength {options['maxLength']}")
     yield from _of_bounds(options, kind, here)
 
 
@@ -47,29 +47,29 @@ def _of_format(options: Mapping[str, Any], kind: str, column: Mapping[str, Any],
     given = options.get("format")
     if given is None:
         return
-    text = f"{given!r} is not honoured"
+    text = f"{given!r} is not supported"
     if kind in _INTEGER_FORMATS and given != _INTEGER_FORMATS[kind]:
         yield Problem(
             (*here, "format"),
-            f"{text} for {kind}, which is {_INTEGER_FORMATS[kind]}: write that, or change the physicalType; limits go "
-            "into `minimum` and `maximum`",
+            f"{text} for {kind}. Write {_INTEGER_FORMATS[kind]}, or change the physicalType; for limits use `minimum` "
+            "and `maximum`.",
         )
     elif kind == "text" or (kind == "uuid" and given != "uuid"):
         yield Problem(
             (*here, "format"),
-            f"{text}: it would say which kind of text the column holds. Write a `pattern`, or the physicalType uuid, "
-            "which goes with `format: uuid`",
+            f"{text}: it specifies the kind of text. Write a `pattern`, or the physicalType uuid, for which `format: "
+            "uuid` is allowed.",
         )
     elif kind == "date" and (given != "yyyy-MM-dd" or "dateForms" in values_of(column)):
         yield Problem(
             (*here, "format"),
-            f"{text}: it would say how dates are written. Write the custom property `dateForms` at the column, with "
-            f"some of {', '.join(DATE_FORMS)}",
+            f"{text}: it specifies how dates are written. Write the custom property `dateForms` at the column, with "
+            f"some of {', '.join(DATE_FORMS)}.",
         )
 
 
 def _of_bounds(options: Mapping[str, Any], kind: str, here: Steps) -> Iterator[Problem]:
-    """Limits that are no values of the column's type, or between which no value lies."""
+    """Yield limits that are not of the column's type, or that exclude every value."""
     read: dict[str, Any] = {}
     for name in (*_LOWER, *_UPPER):
         if name in options:
@@ -77,7 +77,7 @@ def _of_bounds(options: Mapping[str, Any], kind: str, here: Steps) -> Iterator[P
                 read[name] = _bound(options[name], kind)
             except (ValueError, InvalidOperation):
                 yield Problem(
-                    (*here, name), f"{options[name]!r} is no {kind}; write it like {_EXAMPLES.get(kind, '12')}"
+                    (*here, name), f"{options[name]!r} is not a valid {kind}; write it like {_EXAMPLES.get(kind, '12')}"
                 )
     if len(read) < len(options.keys() & {*_LOWER, *_UPPER}):
         return
@@ -101,7 +101,7 @@ _EXAMPLES: Final = {"date": "'2026-03-31'", "timestamptz": "'2026-03-31T12:00:00
 
 
 def _bound(value: Any, kind: str) -> Any:
-    """A limit as a value that can be compared. Raises `ValueError` or `InvalidOperation` if it is none."""
+    """Return a limit as a comparable value. Raises `ValueError` or `InvalidOperation` if it is not of the type."""
     if kind == "date":
         if len(value) != len("2026-03-31"):
             raise ValueError(value)
@@ -117,7 +117,7 @@ def _bound(value: Any, kind: str) -> Any:
 
 
 def _limits(kind: str) -> tuple[Decimal | None, Decimal | None]:
-    """The smallest and largest number of a type, if it is one of numbers."""
+    """Return the smallest and largest number of a numeric type, else two None."""
     if digits := numeric_digits(kind):
         most = Decimal(10) ** (digits[0] - digits[1])
         return -most, most
@@ -128,7 +128,7 @@ def _limits(kind: str) -> tuple[Decimal | None, Decimal | None]:
 
 
 def of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Problem]:
-    """Allowed values that no value of the column can be."""
+    """Yield allowed values that no row can have."""
     seen = set()
     options = column.get("logicalTypeOptions", {})
     absent = {word.lower() for word in values_of(column).get("nullWords", []) if isinstance(word, str)}
@@ -138,7 +138,7 @@ def of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Prob
         if (why := _not_of_type(value, kind)) or (why := _outside(value, kind, options)):
             yield Problem(here, why)
         elif text in seen:
-            yield Problem(here, f"{value!r} is given twice")
+            yield Problem(here, f"{value!r} occurs twice")
         elif text.lower() in absent:
             yield Problem(here, f"{value!r} is also one of the nullWords, so no row can have it")
         seen.add(text)
@@ -153,34 +153,34 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
 
 
 def _not_of_type(value: Any, kind: str) -> str | None:
-    """Why an allowed value is none of the column's type."""
+    """Return why an allowed value is not of the column's type; None if it is."""
     if kind in _READERS:
         return _no_text_of(value, kind)
     if kind == "boolean":
-        return None if isinstance(value, bool) else f"{value!r} is no boolean: write true or false"
+        return None if isinstance(value, bool) else f"{value!r} is not a boolean: write true or false"
     digits = numeric_digits(kind) or (0, 0)
     if not is_number(value) or -int(Decimal(str(value)).normalize().as_tuple().exponent) > digits[1]:
-        return f"{value!r} is no {kind}"
+        return f"{value!r} is not a valid {kind}"
     return None
 
 
 def _no_text_of(value: Any, kind: str) -> str | None:
     if not isinstance(value, str):
-        return f"{value!r} is no text as YAML reads it: write it in quotes"
+        return f"YAML reads {value!r} as another type than text: write it in quotes"
     if strip(value) != value or not value:
-        return f"{value!r} is empty or has blanks around it, which are trimmed from what arrives"
+        return f"{value!r} is empty or has blanks around it, which are trimmed from the values of a file"
     try:
         _READERS[kind](value)
     except ValueError:
-        return f"{value!r} is no {kind}"
+        return f"{value!r} is not a valid {kind}"
     return None
 
 
 def _outside(value: Any, kind: str, options: Mapping[str, Any]) -> str | None:
-    """Which limit of the column an allowed value breaks."""
+    """Return which limit of the column an allowed value breaks; None if none."""
     if isinstance(value, str) and kind == "text":
         if not options.get("minLength", 0) <= len(value) <= options.get("maxLength", math.inf):
-            return f"{value!r} breaks minLength or maxLength of the column, so no row can have it"
+            return f"{value!r} is outside minLength or maxLength of the column, so no row can have it"
         return None
     if kind in ("boolean", "uuid", "timestamptz"):
         return None
@@ -195,4 +195,4 @@ def _outside(value: Any, kind: str, options: Mapping[str, Any]) -> str | None:
     }
     if is_inside and all(holds[name](_bound(options[name], kind)) for name in holds if name in options):
         return None
-    return f"{value!r} breaks the limits of the column, so no row can have it"
+    return f"{value!r} is outside the limits of the column, so no row can have it"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def identifier(name: str) -> str:
-    """`name` quoted for DuckDB."""
+    """Return `name` as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: object) -> str:
-    """`value` as a DuckDB literal; only for text of the contract, data never becomes SQL."""
+    """Return `value` as a literal. Use it only for values of contracts: data never becomes SQL."""
     if isinstance(value, bool | int | float):
         return str(value).lower()
     return "'" + str(value).replace("'", "''") + "'"

@@ -1,6 +1,6 @@
-"""What is wrong with a document that has the form of the standard: values that Waybill cannot honour.
+"""Find values in a schema-valid contract that Waybill does not support.
 
-Each check looks at one thing and gives a problem with its place; all of them are given at once.
+Each check covers one property. All problems are returned, each with its place in the document.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OPERATORS: Final = {
 }
 CADENCES: Final[Mapping[str, Cadence]] = {"d": "day", "w": "week", "months": "month"}
 HOURS: Final = {"h": 1, "d": 24}
-"""The units of a latency."""
+"""Hours in each unit of a latency."""
 _TYPES: Final = ("integer", "bigint", "text", "date", "timestamptz", "boolean", "uuid")
 _LOGICAL: Final = {
     "integer": "integer",
@@ -58,7 +58,7 @@ _OTHER_TYPES: Final = {
     "datetime": "timestamptz",
     "bool": "boolean",
 }
-"""Types that others write, and what they are here."""
+"""Common type names that are not supported, with their replacement."""
 _MOST_DIGITS: Final = 38
 _READ_STATES: Final = ("active", "deprecated")
 _STATES: Final = ("proposed", "draft", *_READ_STATES, "retired")
@@ -75,18 +75,18 @@ _PROMISES: Final = (
     "timeToNotify",
     "timeToRepair",
 )
-"""Service levels that inform readers."""
+"""Service levels that are documentation only."""
 _METRICS: Final = ("rowCount", "nullValues", "duplicateValues")
 _SEVERITIES: Final = ("error", "warning")
 
 
 def normal_type(physical_type: str) -> str:
-    """A physical type as PostgreSQL writes it: `numeric(12,2)`."""
+    """Return a physical type as PostgreSQL writes it, for example `numeric(12,2)`."""
     return physical_type.replace(", ", ",")
 
 
 def problems(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Problem]:
-    """What Waybill cannot do with a document that has the form of the standard."""
+    """Yield the problems of a document that is valid by the standard's JSON schema."""
     yield from _of_document(document, is_proposal=is_proposal)
     for position, table in enumerate(document.get("schema", [])[:1]):
         steps: Steps = ("schema", position)
@@ -110,12 +110,12 @@ def _of_document(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[
         yield Problem(("apiVersion",), f"{document['apiVersion']!r} is too old: Waybill reads version 3, like v3.1.0")
     status = document.get("status", "active")
     if status not in _STATES:
-        yield Problem(("status",), f"{status!r} is no state of a contract: {likeliest(status, frozenset(_STATES))}")
+        yield Problem(("status",), f"{status!r} is not a status of a contract: {likeliest(status, frozenset(_STATES))}")
     elif status not in _READ_STATES and not is_proposal:
         yield Problem(
             ("status",),
-            f"Waybill loads by every contract of the project, and this one is {status!r}: write active or deprecated, "
-            "or move the file away; `waybill contract try` takes it in any state",
+            f"a contract of the project must not be {status!r}, because Waybill applies every one. Write active or "
+            "deprecated, or move the file. `waybill contract try` accepts any status.",
         )
 
 
@@ -137,7 +137,7 @@ def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], m
     if (value := column.get("classification")) not in (None, *_CLASSIFICATIONS):
         yield Problem(
             (*steps, "classification"),
-            f"{value!r} is not one of {', '.join(_CLASSIFICATIONS)}; only restricted values leave as pseudonyms",
+            f"{value!r} is not one of {', '.join(_CLASSIFICATIONS)}; only restricted values are exported as pseudonyms",
         )
     lacking = [name for name in ("logicalType", "physicalType") if name not in column]
     for name in lacking:
@@ -151,7 +151,7 @@ def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], m
         return
     right = "number" if digits else _LOGICAL[kind]
     if logical != right:
-        yield Problem((*steps, "logicalType"), f"{logical!r} does not go with the physicalType {kind}: write {right}")
+        yield Problem((*steps, "logicalType"), f"{logical!r} does not match the physicalType {kind}: write {right}")
         return
     broken = [*limits.of_options(column.get("logicalTypeOptions", {}), kind, column, steps)]
     yield from broken
@@ -160,18 +160,18 @@ def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], m
 
 
 def _no_type(kind: str) -> str:
-    """Why a physical type is none, with the one that is probably meant."""
+    """Return why a physical type is not supported, with the one that is probably meant."""
     other = _OTHER_TYPES.get(kind.lower().split("(")[0].strip())
     if other and "(p,s)" in other and (digits := numeric_digits(f"numeric({kind.partition('(')[2]}")):
         other = f"numeric({digits[0]},{digits[1]})"
-    known = f"known are {', '.join(_TYPES)} and numeric(p,s) with p up to {_MOST_DIGITS}"
+    known = f"supported are {', '.join(_TYPES)} and numeric(p,s) with p up to {_MOST_DIGITS}"
     return f"unknown physicalType {kind!r}: " + (f"write {other}; {known}" if other else known)
 
 
 def _of_key(column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
     position, is_key = column.get("primaryKeyPosition", -1), column.get("primaryKey", False)
     if position != -1 and not is_key:
-        yield Problem((*steps, "primaryKeyPosition"), "a column without `primaryKey: true` has no place in the key")
+        yield Problem((*steps, "primaryKeyPosition"), "requires `primaryKey: true` at the column")
     elif is_key and "primaryKeyPosition" in column and position < 1:
         yield Problem((*steps, "primaryKeyPosition"), f"must be 1 or more, not {position}")
     if is_key and column.get("required") is False:
@@ -180,7 +180,7 @@ def _of_key(column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
     if (place := column.get("partitionKeyPosition", -1)) not in expected:
         yield Problem(
             (*steps, "partitionKeyPosition"),
-            f"must be {expected[0]}, not {place}: a table is partitioned by one column",
+            f"must be {expected[0]}, not {place}: only one column can partition a table",
         )
 
 
@@ -193,7 +193,7 @@ def _of_synonyms(column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
 def _of_relationships(column: Mapping[str, Any], steps: Steps, names: frozenset[str], mode: str) -> Iterator[Problem]:
     relationships = column.get("relationships", [])
     if len(relationships) > 1:
-        yield Problem((*steps, "relationships"), f"a column refers to one other column, not {len(relationships)}")
+        yield Problem((*steps, "relationships"), f"a column can refer to one other column, not {len(relationships)}")
     for position, relationship in enumerate(relationships):
         here, target = (*steps, "relationships", position), relationship.get("to")
         if not isinstance(target, str) or target.count(".") != 1 or "/" in target:
@@ -218,8 +218,8 @@ def _of_check(check: Mapping[str, Any], steps: Steps, names: frozenset[str], *, 
     if len(given) != 1:
         yield Problem(
             steps,
-            f"the check {check.get('name')!r} needs one comparison, and has {', '.join(given) or 'none'}; there are "
-            f"{', '.join(OPERATORS)}",
+            f"the check {check.get('name')!r} needs exactly one comparison, not {', '.join(given) or 'none'}; "
+            f"supported are {', '.join(OPERATORS)}",
         )
     for name in given:
         if not is_number(check[name]):
@@ -230,9 +230,9 @@ def _of_check(check: Mapping[str, Any], steps: Steps, names: frozenset[str], *, 
 def _of_query(check: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
     for name in ("metric", "arguments"):
         if name in check:
-            yield Problem((*steps, name), f"a check of the type sql has no {name}: its query counts")
+            yield Problem((*steps, name), f"a check of the type sql must not have `{name}`: its query counts")
     if not check.get("query", "").strip():
-        yield Problem((*steps, "query"), "the query is empty")
+        yield Problem((*steps, "query"), "the query must not be empty")
 
 
 def _of_metric(check: Mapping[str, Any], steps: Steps, names: frozenset[str], at_column: bool) -> Iterator[Problem]:
@@ -245,7 +245,7 @@ def _of_metric(check: Mapping[str, Any], steps: Steps, names: frozenset[str], at
         )
         return
     if "query" in check:
-        yield Problem((*steps, "query"), "a check with a metric has no query: write `type: sql`, or remove it")
+        yield Problem((*steps, "query"), "a check with a metric must not have a query: write `type: sql`, or remove it")
     if check.get("unit", "rows") not in ("rows", "percent"):
         yield Problem((*steps, "unit"), f"must be rows or percent, not {check['unit']!r}")
     columns = check.get("arguments", {}).get("properties")
@@ -257,17 +257,17 @@ def _of_metric(check: Mapping[str, Any], steps: Steps, names: frozenset[str], at
             for unknown in sorted({*columns} - names):
                 yield Problem(
                     here,
-                    f"the properties of a check must be columns of the contract, and {unknown!r} is none: "
+                    f"the properties of a check must be columns of the contract, but {unknown!r} is not: "
                     f"{likeliest(unknown, names)}",
                 )
         if metric == "rowCount":
-            yield Problem((*steps, "arguments"), "rowCount counts whole rows and takes no columns: remove them")
+            yield Problem((*steps, "arguments"), "rowCount counts whole rows: remove the columns")
     elif metric != "rowCount" and not at_column:
-        yield Problem(steps, f"the check {name!r} needs columns: put it at one, or name some as arguments")
+        yield Problem(steps, f"the check {name!r} needs columns: move it to a column, or list columns as arguments")
 
 
 def _of_first_latency(document: Mapping[str, Any]) -> Iterator[Problem]:
-    """The first latency says after how many days a file has landed at the latest."""
+    """Yield a problem if the first latency, the latest landing of a file, is not in whole days."""
     for number, promise in enumerate(document.get("slaProperties", [])):
         if promise["property"] == "latency":
             if promise.get("unit") == "h" or (
@@ -286,7 +286,7 @@ def _of_promise(promise: Mapping[str, Any], steps: Steps, table: str, names: fro
         known = frozenset({table, *(f"{table}.{column}" for column in names)})
         if element not in known:
             yield Problem(
-                (*steps, "element"), f"{element!r} is no column of this contract: {likeliest(element, known)}"
+                (*steps, "element"), f"{element!r} is not a column of this contract: {likeliest(element, known)}"
             )
     if name == "frequency":
         if unit not in CADENCES:
@@ -304,7 +304,7 @@ def _of_promise(promise: Mapping[str, Any], steps: Steps, table: str, names: fro
     elif name == "retention":
         yield Problem(
             (*steps, "property"),
-            "`retention` is not honoured: it would say when rows are removed. Waybill keeps them all",
+            "`retention` is not supported: it specifies when rows are deleted, but Waybill keeps all rows",
         )
     elif name not in _PROMISES:
         known = frozenset({"frequency", "latency", *_PROMISES})

@@ -1,8 +1,8 @@
-"""What Waybill makes of each property of the Open Data Contract Standard, and the check of a document against that.
+"""Declare the supported properties of the Open Data Contract Standard, and check a document against them.
 
-Every property of the standard, at every place, is one of three: *honoured* changes what Waybill does;
-*documentation* informs readers; *refused* is an error that says what the property would mean and what to write
-instead. A property that is in none of the three is unknown, and an error, too.
+Every property of the standard, at every place, belongs to one of three groups. *Supported* properties change what
+Waybill does. *Documentation* informs readers. *Unsupported* properties are errors; the message says what the property
+specifies and what to write instead. Any other property is unknown, which is an error, too.
 
 https://bitol-io.github.io/open-data-contract-standard/
 """
@@ -20,70 +20,70 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 Steps = tuple[str | int, ...]
-"""Where in a document something is: the keys and positions that lead to it."""
+"""A place in a document: the keys and positions that lead to it."""
 
 
 class Problem(NamedTuple):
-    """Something in a contract that is wrong."""
+    """A problem in a contract."""
 
     steps: Steps
     text: str
     has_form: bool = True
-    """Whether the document has the form of the standard nevertheless, so that its values can be looked at."""
+    """Whether the document is still valid by the JSON schema, so that its values can be checked."""
     is_readable: bool = True
-    """Whether the contract can be read nevertheless, so that what is wrong with it as a whole is found, too."""
+    """Whether the contract can still be read, so that its parts can be compared."""
 
 
 def unreadable(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The problems, as such that keep the contract from being read."""
+    """Return the problems, marked so that the contract is not read."""
     return (problem._replace(is_readable=False) for problem in problems)
 
 
-class Refused(NamedTuple):
-    """A property of the standard that Waybill does not honour."""
+class Unsupported(NamedTuple):
+    """A property of the standard that Waybill does not support."""
 
     meaning: str
-    """What it would say."""
+    """What it specifies."""
     instead: str
-    """What to do or to write instead."""
+    """What to write or do instead."""
 
 
 @dataclass(frozen=True)
 class Place:
     """The properties of one kind of object in a contract."""
 
-    honoured: str = ""
+    supported: str = ""
     documentation: str = ""
-    refused: Mapping[str, Refused] = field(default_factory=dict)
+    unsupported: Mapping[str, Unsupported] = field(default_factory=dict)
     nested: Mapping[str, str] = field(default_factory=dict)
-    """The kind of object that a property holds, one or a list."""
+    """The kind of object, single or in a list, that a property contains."""
 
     @cached_property
     def known(self) -> frozenset[str]:
-        """The properties that may be written."""
-        return frozenset((*self.honoured.split(), *self.documentation.split()))
+        """Return the allowed properties."""
+        return frozenset((*self.supported.split(), *self.documentation.split()))
 
 
-_NO_CUSTOM = Refused(
+_NO_CUSTOM = Unsupported(
     "something to another tool",
     "Remove it. Waybill reads custom properties of the schema object, of its columns and of their relationships.",
 )
-_SCHEDULE = Refused("when it runs", "Remove it. The DAG of the domain has the schedule.")
-_STRUCTURE = Refused("what is inside a nested value", "Remove it. Declare one column for each value.")
-_OTHER_NAME = Refused(
-    "that the warehouse uses another name", "Remove it. Tables and columns have the names of the contract."
+_SCHEDULE = Unsupported("when it runs", "Remove it. The DAG of the domain has the schedule.")
+_STRUCTURE = Unsupported("the structure of a nested value", "Remove it. Declare one column for each value.")
+_OTHER_NAME = Unsupported(
+    "another name in the warehouse", "Remove it. Tables and columns have the names of the contract."
 )
-_FORMAT_OF_TEXT = Refused(
-    "which kind of text the column holds",
+_FORMAT_OF_TEXT = Unsupported(
+    "the kind of text in the column",
     "Write a `pattern`, or the physicalType `uuid`, for which `format: uuid` is allowed.",
 )
-_TIMES = Refused("how instants are written", "Remove it. Instants are read in the forms of ISO 8601.")
-_FORMAT_OF_DATE = Refused(
+_TIMES = Unsupported("how instants are written", "Remove it. Instants must be in a form of ISO 8601.")
+_FORMAT_OF_DATE = Unsupported(
     "how dates are written",
-    "Write the custom property `dateForms`; without it, and with `format: yyyy-MM-dd`, dates are like 2026-03-31.",
+    "Write the custom property `dateForms`. By default, and with `format: yyyy-MM-dd`, dates are like 2026-03-31.",
 )
-_ARGUMENT = Refused("what the metric counts", "Write a check of the type `sql`.")
-_BETWEEN = Refused(
+_ARGUMENT = Unsupported("what the metric counts", "Write a check of the type `sql`.")
+_BETWEEN = Unsupported(
     "two limits at once", "Write two checks, with `mustBeGreaterOrEqualTo` and with `mustBeLessOrEqualTo`."
 )
 _BOUNDS = "minimum maximum exclusiveMinimum exclusiveMaximum"
@@ -91,22 +91,22 @@ _WITH_CUSTOM = {"customProperties": "custom property", "authoritativeDefinitions
 
 PLACES: Mapping[str, Place] = {
     "contract": Place(
-        honoured="apiVersion description domain kind schema slaProperties status version",
+        supported="apiVersion description domain kind schema slaProperties status version",
         documentation="authoritativeDefinitions context contractCreatedTs dataProduct id name price support tags team "
         "tenant",
-        refused={
-            "servers": Refused(
+        unsupported={
+            "servers": Unsupported(
                 "where the files are and how they are written (format, delimiter, encoding)",
                 "Remove it. Waybill finds files by the layout of the raw bucket and reads CSV with commas, and JSON "
                 "lines, in UTF-8.",
             ),
-            "roles": Refused(
+            "roles": Unsupported(
                 "who may read the data", "Remove it. Waybill grants every table to the role `waybill_reader`."
             ),
-            "slaDefaultElement": Refused(
-                "what service levels are about", "Write the `element` at each of the slaProperties."
+            "slaDefaultElement": Unsupported(
+                "the element of service levels", "Write the `element` at each of the slaProperties."
             ),
-            "customProperties": Refused(
+            "customProperties": Unsupported(
                 "something to another tool",
                 "Move Waybill's custom properties to the schema object, its columns or their relationships.",
             ),
@@ -123,21 +123,21 @@ PLACES: Mapping[str, Place] = {
         },
     ),
     "description": Place(
-        honoured="purpose",
+        supported="purpose",
         documentation="authoritativeDefinitions limitations usage",
-        refused={"customProperties": _NO_CUSTOM},
+        unsupported={"customProperties": _NO_CUSTOM},
         nested={"authoritativeDefinitions": "definition"},
     ),
     "table": Place(
-        honoured="customProperties dataGranularityDescription name physicalType properties quality",
+        supported="customProperties dataGranularityDescription name physicalType properties quality",
         documentation="authoritativeDefinitions businessName context deprecated description id logicalType tags",
-        refused={
+        unsupported={
             "physicalName": _OTHER_NAME,
-            "relationships": Refused(
+            "relationships": Unsupported(
                 "which table the rows refer to", "Write `relationships` at the column that refers."
             ),
-            "synonyms": Refused(
-                "other names of the table", "Remove it. Files are found by the name of the dataset alone."
+            "synonyms": Unsupported(
+                "other names of the table", "Remove it. Files are found only by the name of the dataset."
             ),
         },
         nested={
@@ -149,25 +149,25 @@ PLACES: Mapping[str, Place] = {
         },
     ),
     "column": Place(
-        honoured="businessName classification customProperties description enum logicalType logicalTypeOptions name "
+        supported="businessName classification customProperties description enum logicalType logicalTypeOptions name "
         "partitionKeyPosition partitioned physicalType primaryKey primaryKeyPosition quality relationships required "
         "synonyms unique",
         documentation="authoritativeDefinitions criticalDataElement deprecated examples id semanticType tags "
         "transformDescription",
-        refused={
-            "encryptedName": Refused(
-                "that another column holds the value encrypted",
-                "Write `classification: restricted`; then the value leaves the warehouse only as a pseudonym.",
+        unsupported={
+            "encryptedName": Unsupported(
+                "the column with the encrypted value",
+                "Write `classification: restricted`. Exports then replace the value by a pseudonym.",
             ),
             "items": _STRUCTURE,
             "map": _STRUCTURE,
             "physicalName": _OTHER_NAME,
             "properties": _STRUCTURE,
-            "transformLogic": Refused(
+            "transformLogic": Unsupported(
                 "how the value is computed",
-                "Remove it. The SQL file of a derived table computes it; describe it in `transformDescription`.",
+                "Remove it. The SQL file of a derived table computes it. Describe it in `transformDescription`.",
             ),
-            "transformSourceObjects": Refused(
+            "transformSourceObjects": Unsupported(
                 "from which tables the value comes", "Remove it. Waybill finds the tables in the SQL file."
             ),
         },
@@ -180,30 +180,30 @@ PLACES: Mapping[str, Place] = {
         },
     ),
     "options of the logicalType string": Place(
-        honoured="format maxLength minLength pattern",
+        supported="format maxLength minLength pattern",
     ),
-    "options of the logicalType date": Place(honoured=f"format {_BOUNDS}"),
+    "options of the logicalType date": Place(supported=f"format {_BOUNDS}"),
     "options of the logicalType timestamp": Place(
-        honoured=f"defaultTimezone timezone {_BOUNDS}", refused={"format": _TIMES}
+        supported=f"defaultTimezone timezone {_BOUNDS}", unsupported={"format": _TIMES}
     ),
     "options of the logicalType integer": Place(
-        honoured=f"format {_BOUNDS}",
-        refused={
-            "multipleOf": Refused(
-                "that every value is a multiple of a number",
+        supported=f"format {_BOUNDS}",
+        unsupported={
+            "multipleOf": Unsupported(
+                "a number of which every value is a multiple",
                 "Write a row rule as a custom property of the schema object, like `{property: rowRules, value: "
                 "[{name: quantity_dozens, expression: 'quantity % 12 = 0'}]}`.",
             )
         },
     ),
     "options of the logicalType number": Place(
-        honoured=_BOUNDS,
-        refused={
-            "format": Refused(
-                "that numbers are binary floating point", "Remove it. The physicalType `numeric(p,s)` is exact."
+        supported=_BOUNDS,
+        unsupported={
+            "format": Unsupported(
+                "binary floating-point numbers", "Remove it. The physicalType `numeric(p,s)` is exact."
             ),
-            "multipleOf": Refused(
-                "that every value is a multiple of a number",
+            "multipleOf": Unsupported(
+                "a number of which every value is a multiple",
                 "Choose the digits after the point by the physicalType `numeric(p,s)`, or write a row rule as a custom "
                 "property of the schema object.",
             ),
@@ -211,64 +211,64 @@ PLACES: Mapping[str, Place] = {
     ),
     "options of the logicalType boolean": Place(),
     "allowed value": Place(
-        honoured="value",
+        supported="value",
         documentation="authoritativeDefinitions description id label tags",
-        refused={"customProperties": _NO_CUSTOM},
+        unsupported={"customProperties": _NO_CUSTOM},
         nested={"authoritativeDefinitions": "definition"},
     ),
     "synonym": Place(
-        honoured="synonym",
+        supported="synonym",
         documentation="description id locale source",
-        refused={
+        unsupported={
             "customProperties": _NO_CUSTOM,
-            "status": Refused("whether the synonym is in use", "Remove it. Every synonym is accepted in a header."),
+            "status": Unsupported("whether the synonym is in use", "Remove it. Every synonym is accepted in a header."),
         },
     ),
     "relationship": Place(
-        honoured="customProperties to type",
+        supported="customProperties to type",
         documentation="id",
-        refused={
-            "from": Refused("which column refers", "Remove it. The column that has the relationship refers."),
+        unsupported={
+            "from": Unsupported("which column refers", "Remove it. The column with the relationship refers."),
         },
         nested={"customProperties": "custom property"},
     ),
     "check": Place(
-        honoured="arguments metric mustBe mustBeGreaterOrEqualTo mustBeGreaterThan mustBeLessOrEqualTo mustBeLessThan "
+        supported="arguments metric mustBe mustBeGreaterOrEqualTo mustBeGreaterThan mustBeLessOrEqualTo mustBeLessThan "
         "mustNotBe name query severity type unit description",
         documentation="authoritativeDefinitions businessImpact dimension id method tags",
-        refused={
+        unsupported={
             "customProperties": _NO_CUSTOM,
-            "engine": Refused("that another engine runs the check", "Write a check of the type `sql`."),
-            "implementation": Refused("how another engine runs the check", "Write a check of the type `sql`."),
+            "engine": Unsupported("another engine for the check", "Write a check of the type `sql`."),
+            "implementation": Unsupported("how another engine runs the check", "Write a check of the type `sql`."),
             "mustBeBetween": _BETWEEN,
-            "mustNotBeBetween": Refused("what lies outside two limits", "Write a check of the type `sql`."),
-            "rule": Refused("what the check counts", "Write `metric`."),
-            "schedule": Refused("when the check runs", "Remove it. Checks run with every load or build."),
-            "scheduler": Refused("what starts the check", "Remove it. Checks run with every load or build."),
+            "mustNotBeBetween": Unsupported("two excluded limits", "Write a check of the type `sql`."),
+            "rule": Unsupported("what the check counts", "Write `metric`."),
+            "schedule": Unsupported("when the check runs", "Remove it. Checks run with every load or build."),
+            "scheduler": Unsupported("what starts the check", "Remove it. Checks run with every load or build."),
         },
         nested={"arguments": "arguments of a check", "authoritativeDefinitions": "definition"},
     ),
     "arguments of a check": Place(
-        honoured="properties",
-        refused={"missingValues": _ARGUMENT, "pattern": _ARGUMENT, "validValues": _ARGUMENT},
+        supported="properties",
+        unsupported={"missingValues": _ARGUMENT, "pattern": _ARGUMENT, "validValues": _ARGUMENT},
     ),
     "service level": Place(
-        honoured="element property unit value",
+        supported="element property unit value",
         documentation="authoritativeDefinitions description driver id",
-        refused={
+        unsupported={
             "customProperties": _NO_CUSTOM,
             "schedule": _SCHEDULE,
             "scheduler": _SCHEDULE,
-            "valueExt": Refused("a second limit", "Remove it. A service level has one `value`."),
+            "valueExt": Unsupported("a second limit", "Remove it. A service level has one `value`."),
         },
         nested={"authoritativeDefinitions": "definition"},
     ),
     "custom property": Place(
-        honoured="property value",
+        supported="property value",
         documentation="description id",
-        refused={
-            "vendor": Refused(
-                "that the property is another tool's", "Remove it. Waybill reads all custom properties as its own."
+        unsupported={
+            "vendor": Unsupported(
+                "another tool that reads the property", "Remove it. Waybill reads all custom properties."
             )
         },
     ),
@@ -279,28 +279,29 @@ PLACES: Mapping[str, Place] = {
     ),
     "statement": Place(
         documentation="answer authoritativeDefinitions constraint id question tags",
-        refused={"customProperties": _NO_CUSTOM},
+        unsupported={"customProperties": _NO_CUSTOM},
         nested={"authoritativeDefinitions": "definition"},
     ),
     "price": Place(documentation="id priceAmount priceCurrency priceUnit"),
     "support": Place(
-        documentation="channel description id invitationUrl scope tool url", refused={"customProperties": _NO_CUSTOM}
+        documentation="channel description id invitationUrl scope tool url",
+        unsupported={"customProperties": _NO_CUSTOM},
     ),
     "team": Place(
         documentation="authoritativeDefinitions description id members name tags",
-        refused={"customProperties": _NO_CUSTOM},
+        unsupported={"customProperties": _NO_CUSTOM},
         nested={"authoritativeDefinitions": "definition", "members": "member"},
     ),
     "member": Place(
         documentation="authoritativeDefinitions dateIn dateOut description id name replacedByUsername role tags "
         "username",
-        refused={"customProperties": _NO_CUSTOM},
+        unsupported={"customProperties": _NO_CUSTOM},
         nested={"authoritativeDefinitions": "definition"},
     ),
 }
-"""Each kind of object of the standard, with its properties."""
+"""The properties of each kind of object of the standard."""
 LOGICAL_TYPES: Final = ("boolean", "date", "integer", "number", "string", "timestamp")
-"""Those that Waybill has; the standard has others for nested values, vectors and times of the day."""
+"""The supported types; the standard has others for nested values, vectors and times of day."""
 _OTHER_LOGICAL_TYPES: Final = ("array", "map", "object", "time", "vector")
 _ARTICLES: Final = {
     "allowed value": "an",
@@ -312,7 +313,7 @@ _ARTICLES: Final = {
 
 
 def place_of(kind: str, name: str, parent: Mapping[str, Any], value: object) -> str | None:
-    """The kind of object that a property of an object of `kind` holds; None if it holds none that is known."""
+    """Return the kind of object that a property of an object of `kind` contains; None if it contains none."""
     if name == "logicalTypeOptions":
         options = f"options of the logicalType {parent.get('logicalType')}"
         return options if options in PLACES else None
@@ -322,7 +323,7 @@ def place_of(kind: str, name: str, parent: Mapping[str, Any], value: object) -> 
 
 
 def likeliest(name: str, known: frozenset[str] | set[str]) -> str:
-    """`did you mean x?` if a name is near to a known one, else the known names; as the end of a sentence."""
+    """Return `did you mean x?` for a name similar to a known one, else the list of known names."""
     if near := get_close_matches(name, sorted(known), n=1, cutoff=0.6):
         return f"did you mean `{near[0]}`?"
     if same := [one for one in sorted(known) if one.lower() == name.lower()]:
@@ -331,15 +332,15 @@ def likeliest(name: str, known: frozenset[str] | set[str]) -> str:
 
 
 def unread_properties(document: Mapping[str, Any], kind: str = "contract", steps: Steps = ()) -> Iterator[Problem]:
-    """Every property of a document that is refused or unknown."""
+    """Yield a problem for every unsupported or unknown property of a document."""
     place = PLACES[kind]
     for name, value in document.items():
         here = (*steps, name)
         if kind == "column" and name == "logicalType" and value in _OTHER_LOGICAL_TYPES:
-            yield Problem(here, f"the logicalType {value!r} is not honoured: write one of {', '.join(LOGICAL_TYPES)}")
+            yield Problem(here, f"the logicalType {value!r} is not supported: write one of {', '.join(LOGICAL_TYPES)}")
             continue
-        if refused := place.refused.get(name):
-            yield Problem(here, f"`{name}` is not honoured: it would say {refused.meaning}. {refused.instead}")
+        if unsupported := place.unsupported.get(name):
+            yield Problem(here, f"`{name}` is not supported: it specifies {unsupported.meaning}. {unsupported.instead}")
         elif name not in place.known:
             text = f"unknown property `{name}` of {_ARTICLES.get(kind, 'the')} {kind}: {likeliest(name, place.known)}"
             yield Problem(here, text, is_readable=False)
@@ -358,34 +359,34 @@ def _validator() -> Any:
 
 
 def schema() -> Any:
-    """The standard's own JSON schema."""
+    """Return the JSON schema of the standard."""
     return json.loads(resources.files("open_data_contract_standard").joinpath("schema.json").read_text("utf-8"))
 
 
 def problems_of_form(document: Any) -> list[Problem]:
-    """What the standard and Waybill say against the properties of a document, whatever their values mean."""
+    """Return the problems of the properties of a document by the JSON schema and by their support in Waybill."""
     if not isinstance(document, dict):
         return [*departures(document)]
     unread = [*unread_properties(document)]
-    # What is refused needs no form; and what another logical type would need is nobody's question.
-    refused = [problem.steps[:-1] if problem.steps[-1] == "logicalType" else problem.steps for problem in unread]
+    # The values of unsupported properties are not checked, and neither are columns of an unsupported logicalType.
+    ignored = [problem.steps[:-1] if problem.steps[-1] == "logicalType" else problem.steps for problem in unread]
     return unread + [
         problem
         for problem in departures(document)
-        if not any(problem.steps[: len(steps)] == steps for steps in refused)
+        if not any(problem.steps[: len(steps)] == steps for steps in ignored)
     ]
 
 
 def departures(document: Any) -> Iterator[Problem]:
-    """What the standard's own JSON schema says against a document, but for names of properties and for checks.
+    """Yield the violations of the JSON schema, except unknown properties and checks.
 
-    `unread_properties` finds the former with what was probably meant, and the reader of checks the latter.
+    `unread_properties` reports unknown properties with suggestions, and the `semantics` module reports checks.
     """
     seen = set()
     try:
         errors = [*_validator().iter_errors(document)]
-    except ValueError as refusal:  # an alias of YAML within itself
-        yield Problem((), f"cannot be checked: {refusal}", has_form=False, is_readable=False)
+    except ValueError as cause:  # a YAML alias within itself
+        yield Problem((), f"cannot be checked: {cause}", has_form=False, is_readable=False)
         return
     for error in errors:
         steps = tuple(error.instance_path)
@@ -400,21 +401,21 @@ def departures(document: Any) -> Iterator[Problem]:
 
 
 def _sentence(error: Any, value: Any) -> str:
-    """A message of the JSON schema library about a value as a sentence."""
+    """Return a sentence for an error of the JSON schema library about a value."""
     kind = error.kind
     if kind.name == "enum":
         return f"{value!r} is not one of {', '.join(str(option) for option in kind.options)}"
     if kind.name == "required":
-        return f"lacks `{kind.property}`, which the standard requires"
+        return f"must have `{kind.property}`, which the standard requires"
     if kind.name == "type":
         return f"must be of the type {' or '.join(kind.types)}, not {str(value)[:80]!r}"
     if kind.name in ("oneOf", "anyOf"):
-        return f"{str(value)[:80]!r} does not have a form that the standard allows"
+        return f"{str(value)[:80]!r} does not match any form that the standard allows"
     return str(error.message)[:200]
 
 
 def in_words(path: Path, document: Any, problems: Sequence[Problem]) -> str:
-    """All problems of a file, each on a line with its place if there are several."""
+    """Return a message with all problems of a file and their places, one per line."""
     lines = [f"{_place(document, problem.steps)}: {problem.text}" for problem in problems]
     if len(lines) == 1:
         return f"{path}: {lines[0]}"
@@ -422,7 +423,7 @@ def in_words(path: Path, document: Any, problems: Sequence[Problem]) -> str:
 
 
 def _place(document: Any, steps: Steps) -> str:
-    """Where in the document a problem is, with the column's name: `$.schema[0].properties[2].required (order_date)`."""
+    """Return a place with the column's name, for example `$.schema[0].properties[2].required (order_date)`."""
     place = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     if steps[:1] != ("schema",) or steps[2:3] != ("properties",) or len(steps) < 4:
         return place

@@ -1,4 +1,4 @@
-"""Compile a contract into one DuckDB query that types every row and collects all reasons against it."""
+"""Compile a contract into a DuckDB query that types every row and collects the reasons to reject it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from waybill.contracts.values import (
     typed,
 )
 from waybill.period import Period
-from waybill.settings import settings
 
 _EARLIEST = "1900-01-01"
-"""An earlier date is implausible unless the contract has a minimum of its own."""
+"""Earlier dates are rejected unless the contract declares a minimum."""
 PLACEHOLDERS = (
     r"\N",
     "NULL",
@@ -48,11 +47,11 @@ PLACEHOLDERS = (
     *("#N/D", "#\u00a1VALOR!", "#\u00a1REF!", "#\u00bfNOMBRE?", "#\u00a1NUM!", "#\u00a1DIV/0!"),  # Spanish
     *("#VALORE!", "#RIF!", "#NOME?"),  # Italian
 )
-"""What programs write in place of a text that is missing or could not be computed."""
+"""Texts that programs write for values that are missing or could not be computed."""
 
 
 def _result(column: Column) -> str:
-    """The typed value in the form that PostgreSQL's binary COPY takes: a UUID is 16 bytes."""
+    """Return the typed value in the form of PostgreSQL's binary COPY: a UUID is 16 bytes."""
     value = identifier(column.name)
     if column.physical_type == "uuid":
         return f"unhex(replace({value}::varchar, '-', '')) as {value}"
@@ -63,7 +62,7 @@ _LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusive
 
 
 def _value_rules(column: Column, period: Period) -> list[tuple[str, str]]:
-    """(reason, condition that holds for a good, present value) for each rule of the column."""
+    """Return (reason, condition that holds for a valid, present value) for each rule of the column."""
     rules = _own_rules(column, period)
     if column.checked_reference:
         rules.append(("in_force" if column.in_force_on else "reference", identifier(f"known_{column.name}")))
@@ -71,7 +70,7 @@ def _value_rules(column: Column, period: Period) -> list[tuple[str, str]]:
 
 
 def _own_rules(column: Column, period: Period) -> list[tuple[str, str]]:
-    """Those that need nothing but the value."""
+    """Return the rules that need only the value."""
     value = identifier(column.name)
     rules: list[tuple[str, str]] = []
     bounds = [
@@ -97,15 +96,15 @@ def _own_rules(column: Column, period: Period) -> list[tuple[str, str]]:
 
 
 def _is_no_placeholder(value: str) -> str:
-    # Not a list of them, which DuckDB makes a join of.
+    # A regular expression, because DuckDB turns a list into a join.
     words = literal("|".join(map(re.escape, PLACEHOLDERS)))
     longest = max(len(word) for word in PLACEHOLDERS if not word.startswith("#"))
-    is_none = f"strlen({value}) > {longest} and not starts_with({value}, '#')"  # cheap, and true of nearly all values
+    is_none = f"strlen({value}) > {longest} and not starts_with({value}, '#')"  # cheap, and true for nearly all values
     return f"case when {is_none} then true else not regexp_full_match({value}, {words}) end"
 
 
 def _plausible(column: Column, period: Period) -> list[str]:
-    """The bounds of a date or instant for which the contract has none; they depend on the file's period alone."""
+    """Return bounds of a date or instant without limits in the contract; they depend only on the file's period."""
     value, found = identifier(column.name), []
     if column.physical_type in ("date", "timestamptz"):
         if not {"minimum", "exclusiveMinimum"} & column.options.keys():
@@ -116,30 +115,30 @@ def _plausible(column: Column, period: Period) -> list[str]:
 
 
 def _years_after(day: date, years: int) -> date:
-    """The same day of a later year, 1 March for 29 February; never after the year 9999."""
+    """Return the same day of a later year, 1 March for 29 February, and at most the year 9999."""
     year = min(day.year + years, date.max.year)
     return date(year, 3, 1) if (day.month, day.day) == (2, 29) else day.replace(year=year)
 
 
 def reference_table(column: Column) -> str:
-    """Name of the DuckDB table that holds the values the column may refer to, and since when if that matters."""
+    """Return the name of the DuckDB table of the values that the column may have, with their first days if needed."""
     return f"reference_{column.name}"
 
 
 def _is_known(column: Column) -> str:
-    """The condition that a present value is among those the column may refer to."""
+    """Return the condition that a present value is among the referenced values."""
     value, table = identifier(column.name), identifier(reference_table(column))
     if column.in_force_on is None:
         return f"{value} in (from {table})"
-    # Looked up in one value, because a join might change the order of rows. Without a date nothing is asked.
+    # A lookup in a map, because a join could change the order of rows. Without a date every value is accepted.
     since, on = f"(select map(list(value), list(since)) from {table})[{value}]", identifier(column.in_force_on)
     return f"case when {value} is not null then coalesce({since} <= {on}, {on} is null) end"
 
 
-def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
-    """(reason, condition that holds for a good value) of the column that says to which period a row belongs.
+def _period_rules(contract: Contract, period: Period, timezone: str) -> list[tuple[str, str]]:
+    """Return (reason, condition that holds for a valid value) for the rules of the period column.
 
-    Instants compare with the midnights of the business time zone. What lands at any time has no such rule.
+    Instants are compared with midnights in `timezone`. Datasets whose files land at any time have no such rule.
     """
     column = next((column for column in contract.columns if column.name == contract.period_column), None)
     if column is None or contract.lands_any_time:
@@ -148,7 +147,7 @@ def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
     def bounds(period: Period) -> tuple[str, str]:
         start_and_end: tuple[date | datetime, ...] = (period.start, period.end)
         if column.physical_type == "timestamptz":
-            start_and_end = period.instants(settings().timezone)
+            start_and_end = period.instants(timezone)
         start, end = (f"{column.physical_type} {literal(bound)}" for bound in start_and_end)
         return start, end
 
@@ -160,9 +159,9 @@ def _period_rules(contract: Contract, period: Period) -> list[tuple[str, str]]:
 
 
 def _row_rules(contract: Contract) -> list[tuple[str, str]]:
-    """(reason, condition that holds for a good row) of the rules over several columns.
+    """Return (reason, condition that holds for a valid row) for the rules over several columns.
 
-    A rule that a missing value makes null does not judge the row; one that cannot be computed does not hold.
+    NULL inputs pass; evaluation errors fail.
     """
     found = []
     for rule in contract.row_rules:
@@ -172,7 +171,7 @@ def _row_rules(contract: Contract) -> list[tuple[str, str]]:
 
 
 def _is_filtered(contract: Contract, period: Period) -> str:
-    """The condition that a row has a value that nobody asked for; one that breaks the column's own rules is bad."""
+    """Return the condition that a row is filtered: its value is valid but not one of the kept values."""
     column = contract.filter_column
     assert column
     value = identifier(column.name)
@@ -182,7 +181,7 @@ def _is_filtered(contract: Contract, period: Period) -> str:
 
 
 def _raw(contract: Contract, name: str, period: Period) -> str:
-    """The text of a column that the source does not have: computed from the others, or absent."""
+    """Return the text of a column that the source lacks: computed from other columns, or null."""
     if name == contract.landing_day_column:
         return literal(period.start)
     if name == contract.occurrence_column:
@@ -191,8 +190,8 @@ def _raw(contract: Contract, name: str, period: Period) -> str:
     return "null::varchar"
 
 
-def _good(contract: Contract, period: Period) -> str:
-    """One condition for a good row, as cheap as it can be: nearly all rows are good."""
+def _is_valid(contract: Contract, period: Period, timezone: str) -> str:
+    """Return one condition for a valid row. It is cheap, because nearly all rows are valid."""
     conditions = []
     for column in contract.columns:
         value = identifier(column.name)
@@ -201,19 +200,19 @@ def _good(contract: Contract, period: Period) -> str:
             conditions.append(rules or f"{value} is not null")
         else:
             conditions.append(f"case when {value} is null then {is_blank(column)} else {rules or 'true'} end")
-    conditions += [good for _, good in (*_period_rules(contract, period), *_row_rules(contract))]
-    # A missing value makes its condition, and so the whole, null. As a case each condition looks only at the rows that
-    # met those before it, and no column of truth values is kept of any.
+    conditions += [good for _, good in (*_period_rules(contract, period, timezone), *_row_rules(contract))]
+    # A missing value makes its condition, and so the conjunction, null. In a case expression each condition is
+    # evaluated only for rows that meet the previous ones, and no intermediate column of booleans is stored.
     return "case when " + "\n    and ".join(conditions) + " then true else false end"
 
 
 def date_order_reason(column: Column) -> str:
-    """The reason against a row whose date reads only with month and day the other way round."""
+    """Return the reason to reject a row whose date is valid only in the other order of day and month."""
     return f"date_order:{column.name}"
 
 
-def _reasons(contract: Contract, period: Period) -> list[str]:
-    """For each rule an expression that gives its reason if a bad row breaks it."""
+def _reasons(contract: Contract, period: Period, timezone: str) -> list[str]:
+    """Return for each rule an expression that is its reason if an invalid row breaks it, else null."""
     found: list[tuple[str, str]] = []
     for column in contract.columns:
         value, blank = identifier(column.name), is_blank(column)
@@ -225,22 +224,22 @@ def _reasons(contract: Contract, period: Period) -> list[str]:
             other = read_slashed(column, other_order(form))
             found.append((date_order_reason(column), f"{value} is null and {other} is not null"))
         found += [(f"{rule}:{column.name}", f"not ({good})") for rule, good in _value_rules(column, period)]
-    rules = (*_period_rules(contract, period), *_row_rules(contract))
+    rules = (*_period_rules(contract, period, timezone), *_row_rules(contract))
     found += [(reason, f"not ({good})") for reason, good in rules]
     return [f"case when {condition} then {literal(reason)} end" for reason, condition in found]
 
 
 def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Collection[str]) -> str:
-    """The condition that a row may be a header: two of its fields, or its only one, are among the `names`."""
+    """Return the condition that a row may be a header: two of its fields, or its only one, are among `names`."""
     raws = [identifier(f"raw_{name}") for name in contract.names if present(name)]
-    # Not a list: DuckDB makes a join of that, which looks at every row.
+    # A regular expression, because DuckDB turns a list into a join over every row.
     words = "|".join(re.escape(name).replace("_", r"[\s_.\-]*") for name in sorted(names))
     pattern = literal(f"(?i)({words})")
     hits = " + ".join(f"coalesce(regexp_full_match({stripped(raw)}, {pattern}), false)::integer" for raw in raws)
     condition = f"{hits} >= {min(2, len(raws))}"
     if any(column.physical_type != "text" and present(column.name) for column in contract.columns):
-        # A name is no number or date: a header is among the bad rows, and they are few.
-        condition = f"case when not is_good then {condition} else false end"
+        # A name is not a number or date, so a header is among the few invalid rows.
+        condition = f"case when not is_valid then {condition} else false end"
     return condition
 
 
@@ -249,16 +248,16 @@ def compile_query(
     period: Period,
     source: str,
     present: Callable[[str], bool],
+    timezone: str,
     header_names: Collection[str] = (),
 ) -> str:
-    """The query over `source`, a DuckDB relation with `record` and one `raw_<column>` varchar per present column.
+    """Return the query that validates `source`, a DuckDB relation with `record` and a text `raw_<column>` per column.
 
-    It yields `_record`, the typed columns, `_hash` (of the row's key), and for bad rows alone `_reasons`
-    (list of text) and `_raw` (the fields as JSON text); both are null for good rows. If the contract filters
-    rows, `_is_filtered` says of which, good or bad, nothing else is asked.
-    With `header_names`, normalised names of columns, `_may_be_header` says which rows may be a header.
-    `present` tells which columns the source has. An absent column is computed, if the contract says how, else null
-    throughout.
+    Its columns are `_record`, the typed columns and `_hash` (of the row's key). For invalid rows, `_reasons` (a list of
+    text) and `_raw` (the fields as JSON text) are set; for valid rows they are null. If the contract filters rows,
+    `_is_filtered` marks rows that are ignored. With `header_names` (normalised column names), `_may_be_header` marks
+    rows that may be a header. `present` returns whether the source has a column; the values of an absent column are
+    computed by the contract or null. `timezone` is the business time zone, an IANA name.
     """
     raws = [
         identifier(f"raw_{name}") if present(name) else f"{_raw(contract, name, period)} as {identifier(f'raw_{name}')}"
@@ -275,16 +274,16 @@ def compile_query(
         for column in contract.columns
         if column.checked_reference
     ]
-    reasons = ",\n      ".join(_reasons(contract, period))
+    reasons = ",\n      ".join(_reasons(contract, period, timezone))
     fields = ", ".join(
         f"{identifier(name)} := {identifier(f'raw_{name}')}"
         for name in contract.names
-        if present(name) or name == contract.occurrence_column  # it cannot be told again from some rows of a file
+        if present(name) or name == contract.occurrence_column  # a replay of some rows cannot compute it again
     )
     columns = ", ".join(_result(column) for column in contract.columns)
     filtered = f", {_is_filtered(contract, period)} as _is_filtered" if contract.filter_column else ""
     marks = ", _is_filtered" if filtered else ""
-    is_bad = "not is_good and not _is_filtered" if filtered else "not is_good"
+    is_bad = "not is_valid and not _is_filtered" if filtered else "not is_valid"
     if header_names:
         marks += f", {_may_be_header(contract, present, header_names)} as _may_be_header"
     key = ", ".join(identifier(name) for name in contract.row_key)
@@ -301,8 +300,8 @@ typed as (
 referenced as (
   select {", ".join(["*", *known])} from typed
 ),
-judged as (
-  select *, {_good(contract, period)} as is_good{filtered} from referenced
+validated as (
+  select *, {_is_valid(contract, period, timezone)} as is_valid{filtered} from referenced
 )
 select
   record::integer as _record,
@@ -312,15 +311,15 @@ select
       {reasons}
   ], lambda reason: reason is not null) end as _reasons,
   case when {is_bad} then to_json(struct_pack({fields}))::varchar end as _raw{marks}
-from judged
+from validated
 """
 
 
 def compile_date_order(column: Column, source: str) -> str:
-    """The query that counts how the dates with slashes of a column read in `source`, a relation as of `compile_query`.
+    """Return the query that counts the dates with slashes of a column in `source`, a relation as for `compile_query`.
 
-    It yields one row: how many read in the declared form, how many in both orders, how many only in the other one, and
-    of these the first three, each with its `record` and `text`.
+    It returns one row: the numbers of dates that are valid in the declared order, in both orders, and only in the other
+    order, and the first three of the latter with `record` and `text`.
     """
     declared = slashed_form(column)
     assert declared

@@ -1,11 +1,11 @@
-"""Which texts a column accepts and which value each of them has, as expressions for DuckDB.
+"""Compile the texts that a column accepts, and their values, into DuckDB expressions.
 
-DuckDB's casts are lenient: `1.5`, `1e3` and `1_000` all cast to an integer. So a regular expression says which texts a
-type accepts, and only those are cast. A regular expression costs more than a cast: where nearly all values print back
-as their text, that comparison decides first.
+DuckDB's casts are lenient: `1.5`, `1e3` and `1_000` all cast to an integer. A regular expression therefore restricts
+the texts that are cast. It costs more than a cast, so the cast value is first compared with the text: nearly all values
+print as their text.
 
-Blanks around a value do not count. A text is tried as it is, then without the spaces that DuckDB's `trim` knows, then
-without all of `BLANKS`: the last is exact and ten times as slow as the others.
+Blanks around a value are ignored. A text is tried as it arrived, then without the spaces that DuckDB's `trim` removes,
+then without all of `BLANKS`. The last form is exact and ten times slower.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from waybill.contracts.quoting import identifier, literal
 _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"  # the years that Python and PostgreSQL share
 _DAY = f"{_YEAR}-[0-9]{{2}}-[0-9]{{2}}"
 _SLASHED = f"[0-9]{{1,2}}/[0-9]{{1,2}}/{_YEAR}"
-# More digits than microseconds only if they are zero; a day may end at 24:00, the next midnight.
+# Digits beyond microseconds must be zero. A day may end at 24:00, the next midnight.
 _CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0{0,3})?)?|24:00(:00([.]0{1,9})?)?)"
-# The offsets that are in use: from -12:00 to +14:00.
+# The offsets in use, from -12:00 to +14:00.
 _OFFSET = "(Z|[+](0[0-9]|1[0-3])(:?[0-5][0-9])?|[+]14(:?00)?|-(0[0-9]|1[01])(:?[0-5][0-9])?|-12(:?00)?)"
 _INTEGER = "[+-]?[0-9]+"
 _FORMS = {
@@ -29,7 +29,7 @@ _FORMS = {
     "boolean": "(?i:true|false|t|f|1|0)",
     "uuid": "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
 }
-# Besides format characters: joiners, fillers, variation selectors and the blank of Braille.
+# Invisible characters that are not format characters: joiners, fillers, variation selectors and the Braille blank.
 _INVISIBLE = (
     r"\x{34f}\x{115f}\x{1160}\x{17b4}\x{17b5}\x{180b}-\x{180f}\x{2800}\x{3164}\x{fe00}-\x{fe0f}\x{ffa0}"
     r"\x{e0100}-\x{e01ef}"
@@ -39,31 +39,31 @@ _CONTROLS = {
     "layout": r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}",
     "any": r"\x00",
 }
-"""For what a contract says of control characters, those that a text must not have, as part of a character class."""
+"""The characters that are not allowed in a text for each value of `controlCharacters`, as part of a character class."""
 _SLASHED_FORMS = {"M/D/YYYY": "%m/%d/%Y", "D/M/YYYY": "%d/%m/%Y"}
 _EDGES = "".join(rf"\x{{{ord(character):x}}}" for character in BLANKS)
 _WITHOUT_EDGES = rf"[^{_EDGES}]((?s:.)*[^{_EDGES}])?"
 
 
 def duckdb_type(column: Column) -> str:
-    """The DuckDB type whose Arrow form PostgreSQL reads as the column's physical type."""
+    """Return the DuckDB type whose Arrow form PostgreSQL reads as the column's physical type."""
     if digits := numeric_digits(column.physical_type):
         return f"decimal({digits[0]},{digits[1]})"
     return "varchar" if column.physical_type == "text" else column.physical_type
 
 
 def stripped(text: str) -> str:
-    """The expression `text` without the blanks around it."""
+    """Return the expression `text` without the blanks around it."""
     return f"(case when regexp_full_match({text}, {literal(_WITHOUT_EDGES)}) then {text} else {_trimmed(text)} end)"
 
 
 def is_blank(column: Column) -> str:
-    """The condition that a field has nothing but blanks, or a word that stands for an absent value."""
+    """Return the condition that a field is blank or one of the column's null words."""
     return f"coalesce(not regexp_matches({_present(column)}, {literal(f'[^{_EDGES}]')}), true)"
 
 
 def cast(column: Column) -> str | None:
-    """What `typed` expects as the column `cast_<name>`; None if it needs nothing."""
+    """Return the expression of the column `cast_<name>` that `typed` reads; None if it reads none."""
     if column.physical_type == "timestamptz":
         return _any_text(column)
     has_cheap_test = column.logical_type in ("integer", "number") or "YYYY-MM-DD" in _date_forms(column)
@@ -71,31 +71,31 @@ def cast(column: Column) -> str | None:
 
 
 def typed(column: Column) -> str:
-    """The value of a column's text; null if the text is blank or the column does not accept it."""
+    """Return the value of a column's text; null if the text is blank or not accepted."""
     known, raw = identifier(f"cast_{column.name}"), identifier(f"raw_{column.name}")
     if cast(column) is None:
         return _any_text(column)
     if column.physical_type == "timestamptz":
-        # The years that Python knows, be it in another time zone.
+        # The years that Python supports, in any time zone.
         return f"case when {known} >= '0001-01-01' and {known} < '9999-12-31' then {known} end"
     is_plain = f"{known}::varchar = {raw}"
-    if column.physical_type == "date":  # not infinity, nor a year before 1 or after 9999
+    if column.physical_type == "date":  # excludes infinity and years before 1 or after 9999
         is_plain += f" and strlen({raw}) = 10"
     return f"case when {is_plain} then {known} else {_any_text(column)} end"
 
 
 def slashed_form(column: Column) -> str | None:
-    """The form of the column's dates in which month and day may be taken for each other, if it has one."""
+    """Return the column's date form with slashes, in which day and month can be confused; None without one."""
     return next((form for form in _date_forms(column) if form in _SLASHED_FORMS), None)
 
 
 def other_order(form: str) -> str:
-    """The form with month and day the other way round."""
+    """Return the form with day and month in the other order."""
     return next(other for other in _SLASHED_FORMS if other != form)
 
 
 def read_slashed(column: Column, form: str) -> str:
-    """The date of a column's text in one of the forms with slashes; null if the text is no such date."""
+    """Return the date of a column's text in a form with slashes; null if the text does not have that form."""
     return f"case {_slashed(stripped(_present(column)), form)} end"
 
 
@@ -104,7 +104,7 @@ def _trimmed(text: str) -> str:
 
 
 def _present(column: Column) -> str:
-    """The text as it arrived, or null if it is a word that stands for an absent value."""
+    """Return the text as it arrived, or null if it is one of the column's null words."""
     raw = identifier(f"raw_{column.name}")
     if not column.null_words:
         return raw
@@ -117,7 +117,7 @@ def _date_forms(column: Column) -> tuple[str, ...]:
 
 
 def _form(column: Column) -> str:
-    """The texts that the column accepts, as a regular expression for the whole text without blanks around it."""
+    """Return a regular expression for the whole accepted text, without blanks around it."""
     if digits := numeric_digits(column.physical_type):
         return _INTEGER + (rf"([.][0-9]{{1,{digits[1]}}})?" if digits[1] else "")
     if column.physical_type == "text":
@@ -129,7 +129,7 @@ def _form(column: Column) -> str:
 
 
 def _any_text(column: Column) -> str:
-    """The value of the column's text, whatever blanks are around it."""
+    """Return the value of the column's text, ignoring blanks around it."""
     present = _present(column)
     branches = [
         *_cases(column, present),
@@ -137,12 +137,12 @@ def _any_text(column: Column) -> str:
         *_cases(column, f"trim({present})"),
         *_cases(column, _trimmed(present)),
     ]
-    # One case, because DuckDB computes what the operands of a coalesce share for every row.
+    # One case expression, because DuckDB evaluates the shared operands of a coalesce for every row.
     return f"case {' '.join(branches)} end"
 
 
 def _cases(column: Column, text: str) -> list[str]:
-    """The branches of a case that give the value of an expression `text`, if the column accepts it as it is."""
+    """Return the case branches that evaluate an expression `text` if the column accepts it unchanged."""
     kind = duckdb_type(column)
     values = {"varchar": text, "timestamptz": _instant(text)}
     plain = _case(text, _form(column), values.get(kind, f"try_cast({text} as {kind})"))
@@ -154,7 +154,7 @@ def _case(text: str, form: str, value: str) -> str:
 
 
 def _instant(text: str) -> str:
-    # The cast wants seconds before an offset.
+    # The cast requires seconds before an offset.
     with_seconds = rf"regexp_replace({text}, '([ T][0-9]{{2}}:[0-9]{{2}})(Z|[+-])', '\1:00\2')"
     return f"coalesce(try_cast({text} as timestamptz), try_cast({with_seconds} as timestamptz))"
 

@@ -103,7 +103,7 @@ def validate_rows(
         rows = f"(select row_number() over () as record, {fields} from {rows})"
     names = source.header_names
     try:
-        query = compile_query(contract, source.landed.period, rows, source.has, names)
+        query = compile_query(contract, source.landed.period, rows, source.has, settings().timezone, names)
         for batch in connection.execute(query).to_arrow_reader(BATCH_ROWS):
             if names and batch["_may_be_header"].true_count:
                 raise FastReaderFailed("a row may be a repeated header")
@@ -130,7 +130,7 @@ def compile_contract(contract: Contract) -> None:
                 value = f"(select null::{duckdb_type(column)} as value{since} where false)"
                 connection.execute(_keep_references(column, value))
         try:
-            connection.execute(compile_query(contract, period, source, lambda _: True))
+            connection.execute(compile_query(contract, period, source, lambda _: True, "UTC"))
         except duckdb.Error as error:
             raise _not_compiled(contract, error) from error
 
