@@ -1,4 +1,4 @@
-"""Channels of alerts that hang, refuse or are away, and processes that die: each carries an alert once."""
+"""Channels that hang, reject messages or are unavailable, and processes that die: each alert is sent once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["queue", "warehouse"]
 SNS, SLACK, EMAIL = (f"waybill_alerts_{name}" for name in ("sns", "slack", "email"))
 ALERT = ("messaging_monthly", "scheduled__2026-11", "failure")
 OVERTIME_SECONDS = 20
-"""What Airflow gives a task's process after the task."""
+"""The seconds that Airflow gives a process after its task."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def hanging() -> Iterator[int]:
-    """The port of a server that takes connections and never answers."""
+    """The port of a server that accepts connections and never responds."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(50)
@@ -55,7 +55,7 @@ def hanging() -> Iterator[int]:
 
 
 class Webhook(ThreadingHTTPServer):
-    """A Slack webhook that counts messages; it answers posts with a status, or never."""
+    """A Slack webhook that counts messages. It responds to posts with a status, or never."""
 
     daemon_threads = True
 
@@ -101,7 +101,7 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 
 class Mailbox(socketserver.ThreadingTCPServer):
-    """A mail server that counts messages; it may refuse them, or hang once it has one."""
+    """A mail server that counts messages. It may reject them, or hang after one."""
 
     daemon_threads = allow_reuse_address = True
 
@@ -158,13 +158,13 @@ def set_sns(patch: pytest.MonkeyPatch, port: int) -> None:
 
 
 def states(dsn: str, alert: alert_delivery.Alert = ALERT) -> dict[str, str]:
-    """By channel what is known of an alert."""
+    """The delivery state of an alert by channel."""
     with connect(dsn) as connection:
         found = alert_delivery.states(connection, [alert])[alert]
     return {channel: text for text in found for channel in (SNS, SLACK, EMAIL) if channel in text}
 
 
-def test_one_hung_channel_of_each_kind_is_soon_passed_over_and_gets_the_alert_later(
+def test_a_hanging_channel_of_each_kind_costs_little_time_and_gets_the_alert_later(
     queue: Queue, slack: Webhook, mailbox: Mailbox, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: dict[str, Callable[[], int]] = {
@@ -196,7 +196,7 @@ def test_one_hung_channel_of_each_kind_is_soon_passed_over_and_gets_the_alert_la
     assert CAUSE in slack.texts[0]
 
 
-def test_all_channels_that_hang_take_less_than_airflow_gives(
+def test_hanging_channels_together_take_less_time_than_airflow_allows(
     queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_ALERT_CONNECT_SECONDS", "7")
@@ -212,7 +212,7 @@ def test_all_channels_that_hang_take_less_than_airflow_gives(
     assert all("will be retried" in text for text in states(warehouse).values())
 
 
-def test_an_sns_that_is_stopped_gets_the_alert_once_when_it_goes_on(
+def test_a_stopped_sns_gets_the_alert_once_when_it_continues(
     stack: Stack, queue: Queue, slack: Webhook, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (pid,) = [service.pid for service in stack.status() if service.name == "aws"]
@@ -234,7 +234,7 @@ def test_an_sns_that_is_stopped_gets_the_alert_once_when_it_goes_on(
     assert len(slack.texts) == 2
 
 
-def test_what_comes_late_says_so(queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_message_says_so(queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         set_sns(patch, hanging)
         alert_task_failure(of_task("intake_traffic"))
@@ -248,7 +248,7 @@ def test_what_comes_late_says_so(queue: Queue, warehouse: str, hanging: int, mon
     assert message["Subject"].startswith("messaging_monthly: the run scheduled__2026-11 failed")
 
 
-def test_every_occasion_sends_what_waits(
+def test_every_run_sends_waiting_alerts(
     queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_METRICS", "false")
@@ -266,7 +266,7 @@ def test_every_occasion_sends_what_waits(
         assert f"run {number}" in "".join(message["Message"] for message in queue.messages())
 
 
-def test_an_alert_of_a_week_ago_is_not_sent_any_more(
+def test_an_alert_older_than_a_week_is_not_sent(
     queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -279,7 +279,7 @@ def test_an_alert_of_a_week_ago_is_not_sent_any_more(
     assert states(warehouse)[SNS].startswith(f"not sent over {SNS} within 7 days: ")
 
 
-def test_what_hangs_after_it_has_the_message_is_not_sent_it_again(
+def test_a_channel_that_hangs_after_the_message_does_not_get_it_again(
     slack: Webhook, mailbox: Mailbox, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
@@ -295,7 +295,7 @@ def test_what_hangs_after_it_has_the_message_is_not_sent_it_again(
     }
 
 
-def test_what_refuses_the_message_gets_it_again_and_no_secret_is_told(
+def test_a_channel_that_rejects_the_message_gets_it_again_and_errors_hide_secrets(
     slack: Webhook,
     mailbox: Mailbox,
     warehouse: str,
@@ -357,7 +357,7 @@ def test_a_process_that_is_killed_sends_at_most_once(
     assert states(warehouse)[SLACK].startswith(said)
 
 
-def test_nothing_is_locked_while_a_channel_hangs_and_nobody_sends_twice(
+def test_nothing_is_locked_while_a_channel_hangs_and_nothing_is_sent_twice(
     slack: Webhook, queue: Queue, warehouse: str
 ) -> None:
     slack.status = None
@@ -379,7 +379,7 @@ def test_nothing_is_locked_while_a_channel_hangs_and_nobody_sends_twice(
     assert len(queue.messages()) == 1
 
 
-def test_a_warehouse_made_before_sends_nothing_again(slack: Webhook, queue: Queue, warehouse: str) -> None:
+def test_a_migrated_warehouse_sends_nothing_again(slack: Webhook, queue: Queue, warehouse: str) -> None:
     with connect(warehouse) as connection:
         connection.execute("drop table waybill.alert_delivery")
         connection.execute(

@@ -1,4 +1,4 @@
-"""Alerts as the callbacks of the DAGs send them, over SNS to a queue: one for a run, whatever fails."""
+"""The alerts that the callbacks of DAGs send over SNS to a queue: one for each run, whichever tasks fail."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from waybill.warehouse.connection import connect
 __all__ = ["queue", "warehouse"]
 
 
-def noted(dsn: str) -> list[tuple[Any, ...]]:
+def recorded(dsn: str) -> list[tuple[Any, ...]]:
     with connect(dsn) as connection:
         query = "select dag_id, run_id, kind, channels from waybill.alert order by run_id, kind"
         return connection.execute(query).fetchall()
 
 
-def test_one_message_for_a_run_that_says_what_failed_and_why(queue: Queue, warehouse: str) -> None:
+def test_a_failed_run_sends_one_message_with_task_and_cause(queue: Queue, warehouse: str) -> None:
     alert_task_failure(of_task("intake_traffic"))
     alert_task_failure(of_task("intake_customers", "another cause"))
     alert_failure(of_run())
@@ -44,7 +44,7 @@ def test_one_message_for_a_run_that_says_what_failed_and_why(queue: Queue, wareh
     assert message["Subject"] == "messaging_monthly: the run scheduled__2026-11 failed in the task intake_traffic."
     assert f"Cause: {CAUSE}" in message["Message"]
     assert "http://airflow/intake_traffic" in message["Message"]
-    assert noted(warehouse) == [("messaging_monthly", "scheduled__2026-11", "failure", ["waybill_alerts_sns"])]
+    assert recorded(warehouse) == [("messaging_monthly", "scheduled__2026-11", "failure", ["waybill_alerts_sns"])]
     alert_failure(of_run("another"))
     assert len(queue.messages()) == 1
 
@@ -65,7 +65,7 @@ def test_the_first_line_names_the_period(
     assert message["Subject"] == f"messaging_monthly{period}: the run scheduled__2026-11 failed."
 
 
-def test_who_is_to_approve_is_told_once_what_waits_why_and_where(
+def test_a_pending_approval_sends_one_message_with_reports_reasons_and_link(
     queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, run_id = "messaging_report.segment_share", "scheduled__2026-03"
@@ -95,7 +95,7 @@ def test_who_is_to_approve_is_told_once_what_waits_why_and_where(
     assert message["Subject"].startswith("messaging_monthly 2026-03: ")
     assert f"{report} 2026-03: segment_share_sum is 99, must be <= 0" in message["Message"]
     assert message["Message"].endswith(f"Answer: {place}/required_actions")
-    assert noted(warehouse) == [("messaging_monthly", run_id, "approval", ["waybill_alerts_sns"])]
+    assert recorded(warehouse) == [("messaging_monthly", run_id, "approval", ["waybill_alerts_sns"])]
 
 
 def test_tasks_that_fail_at_once_raise_one_alert(queue: Queue, warehouse: str) -> None:
@@ -110,7 +110,7 @@ def test_tasks_that_fail_at_once_raise_one_alert(queue: Queue, warehouse: str) -
     assert len(queue.messages()) == 1
 
 
-def test_a_channel_that_fails_does_not_keep_the_others_from_sending(
+def test_a_failing_channel_does_not_stop_the_others(
     queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(
@@ -135,12 +135,12 @@ def test_a_channel_that_fails_does_not_keep_the_others_from_sending(
     with caplog.at_level(logging.ERROR):
         alert_failure(of_run())
     assert len(queue.messages()) == 1
-    assert [row[-1] for row in noted(warehouse)] == [["waybill_alerts_sns"]]
+    assert [row[-1] for row in recorded(warehouse)] == [["waybill_alerts_sns"]]
     for channel in ("waybill_alerts_slack", "waybill_alerts_email"):
         assert f"the alert could not be sent over {channel}" in caplog.text
 
 
-def test_a_connection_that_cannot_be_read_does_not_keep_the_others_from_sending(
+def test_an_unreadable_connection_does_not_stop_the_others(
     queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get = AirflowConnection.get
@@ -156,20 +156,20 @@ def test_a_connection_that_cannot_be_read_does_not_keep_the_others_from_sending(
         monkeypatch.setattr(alerting, "CHANNELS", channels)
         alert_failure(of_run(f"run {number}"))
         assert len(queue.messages()) == 1
-    assert [row[-1] for row in noted(warehouse)] == [["waybill_alerts_sns"]] * 2
+    assert [row[-1] for row in recorded(warehouse)] == [["waybill_alerts_sns"]] * 2
 
 
 def test_without_the_warehouse_the_run_still_raises_one_alert(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", f"postgresql://nobody@127.0.0.1:{closed_port()}/away")
     alert_task_failure(of_task("intake_traffic"))
     alert_task_failure(of_task("intake_customers"))
-    assert queue.messages() == []  # a task cannot tell whether another one spoke
+    assert queue.messages() == []  # a task does not know whether another one has sent it
     alert_failure(of_run())
     [message] = queue.messages()
     assert "messaging_monthly: the run scheduled__2026-11 failed" in message["Message"]
 
 
-def test_an_alert_that_went_nowhere_is_raised_again_by_the_run(
+def test_an_unsent_alert_of_a_task_is_sent_by_the_run(
     queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as away:
@@ -181,7 +181,7 @@ def test_an_alert_that_went_nowhere_is_raised_again_by_the_run(
     assert len(queue.messages()) == 1
     alert_failure(of_run())
     assert queue.messages() == []
-    assert [row[-1] for row in noted(warehouse)] == [["waybill_alerts_sns"]]
+    assert [row[-1] for row in recorded(warehouse)] == [["waybill_alerts_sns"]]
 
 
 def test_without_any_channel_the_alert_is_an_error_in_the_log(
@@ -192,9 +192,7 @@ def test_without_any_channel_the_alert_is_an_error_in_the_log(
     assert "no channel is configured for the alert: messaging_monthly: the run scheduled__2026-11 failed" in caplog.text
 
 
-def test_a_run_that_is_late_and_has_not_ended_is_told_once_and_apart_from_its_failure(
-    queue: Queue, warehouse: str
-) -> None:
+def test_a_late_run_sends_one_alert_besides_that_of_its_failure(queue: Queue, warehouse: str) -> None:
     callback = deadline_alert(3).callback
     assert callback.path == f"{alert_deadline.__module__}.{alert_deadline.__qualname__}"
     for state in ("failed", "success", "running", "running"):
@@ -207,10 +205,10 @@ def test_a_run_that_is_late_and_has_not_ended_is_told_once_and_apart_from_its_fa
     )
     alert_failure(of_run())
     assert len(queue.messages()) == 1
-    assert [row[2] for row in noted(warehouse)] == ["deadline", "failure"]
+    assert [row[2] for row in recorded(warehouse)] == ["deadline", "failure"]
 
 
-def test_a_run_that_changed_something_says_so_once_and_another_one_nothing(queue: Queue, warehouse: str) -> None:
+def test_only_a_run_that_changed_data_sends_a_success_message_and_only_once(queue: Queue, warehouse: str) -> None:
     with connect(warehouse) as connection:
         for dataset, key, run_id, rows in (
             ("orders.lines", "a.csv", "woken", (16, 14, 0, 0, 1, 1, 0)),
@@ -245,7 +243,7 @@ def test_a_run_that_changed_something_says_so_once_and_another_one_nothing(queue
         "Rejected rows: `waybill quarantine lines --domain orders`",
         "Log: http://airflow/x",
     ]
-    assert noted(warehouse) == [("orders_reports", "woken", "success", ["waybill_alerts_sns"])]
+    assert recorded(warehouse) == [("orders_reports", "woken", "success", ["waybill_alerts_sns"])]
 
 
 def load_with_warnings(dsn: str, dataset: str, run_id: str, *messages: str) -> int:
@@ -274,10 +272,10 @@ def test_the_message_of_a_run_has_its_warnings(queue: Queue, warehouse: str) -> 
     assert others[20] == "20 of 23 warnings are shown."
 
 
-def test_warnings_of_a_scheduled_run_are_told_once(
+def test_warnings_of_a_scheduled_run_are_sent_once(
     queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task after every intake tells them, before it does anything that may fail; the failed run tells no more."""
+    """The task after all intake tasks sends them before it does anything that may fail. The failed run adds nothing."""
     load_with_warnings(warehouse, "messaging.traffic", "scheduled", "revenue is missing", "currency is unknown")
     monkeypatch.setattr("waybill.contracts.load_domain", lambda _: 1 / 0)
     quality = QualityOperator(task_id="quality", domain="messaging", cadence="month")
@@ -292,10 +290,10 @@ def test_warnings_of_a_scheduled_run_are_told_once(
         "Warning: scheduled.csv: revenue is missing",
         "The rows are loaded. If a file is wrong, upload a corrected one under the same name.",
     ]
-    assert noted(warehouse) == [("messaging_monthly", "scheduled", "warning", ["waybill_alerts_sns"])]
+    assert recorded(warehouse) == [("messaging_monthly", "scheduled", "warning", ["waybill_alerts_sns"])]
 
 
-def test_a_file_that_no_longer_counts_is_not_warned_of(queue: Queue, warehouse: str) -> None:
+def test_a_superseded_file_sends_no_warnings(queue: Queue, warehouse: str) -> None:
     file_id = load_with_warnings(warehouse, "messaging.traffic", "scheduled", "revenue is missing")
     with connect(warehouse) as connection:
         connection.execute("update waybill.load_file set status = 'superseded' where file_id = %s", (file_id,))
@@ -314,7 +312,7 @@ def test_a_callback_never_raises(monkeypatch: pytest.MonkeyPatch, queue: Queue) 
 
 
 def test_the_subject_fits_sns(queue: Queue, warehouse: str) -> None:
-    """SNS takes fewer than a hundred characters, without line ends."""
+    """SNS accepts fewer than a hundred characters, without line ends."""
     alert_task_failure(of_task("t" * 300, "cause", run_id="manual__ä" + "x" * 200))
     [message] = queue.messages()
     assert len(message["Subject"]) < 100

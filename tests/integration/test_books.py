@@ -41,7 +41,7 @@ OF_TRAFFIC = {
 
 @pytest.fixture(scope="module")
 def template(stack: Stack) -> Iterator[str]:
-    """The address of a database with two months, loaded from a bucket of their own, and their reports."""
+    """The address of a database with two months and their reports, loaded from its own bucket."""
     with pytest.MonkeyPatch.context() as patch, database(stack) as dsn:
         patch.setenv("WAYBILL_RAW_BUCKET", BUCKET)
         settings.cache_clear()
@@ -71,7 +71,7 @@ def warehouse(
 
 
 def run(*arguments: str, exit_code: int = 0) -> str:
-    """What a command prints, as one line."""
+    """Run a command and return its output as one line."""
     result = CliRunner().invoke(app, list(arguments))
     text = " ".join(result.output.split())
     assert result.exit_code == exit_code, text
@@ -79,7 +79,7 @@ def run(*arguments: str, exit_code: int = 0) -> str:
 
 
 def incomplete(*arguments: str) -> set[tuple[str, str, str]]:
-    """(period, subject, what) of all that `waybill books` says is incomplete, on standard output."""
+    """Return (period, subject, what) of each gap that `waybill books` prints on standard output."""
     result = CliRunner().invoke(app, ["books", *(arguments or MONTHS)])
     lines = re.findall(r"^incomplete: (.+?) messaging\w*\.(\w+): (.*)$", result.stdout, re.MULTILINE)
     found = {(period, subject, what) for periods, subject, what in lines for period in periods.split(", ")}
@@ -89,7 +89,7 @@ def incomplete(*arguments: str) -> set[tuple[str, str, str]]:
 
 
 def extra_file(warehouse: Connection, *interactions: int) -> bytes:
-    """A file with a row of a customer and channel that are there for each day of January from the first on."""
+    """Return a file with rows of a known customer and channel for the days of January from the first on."""
     row = warehouse.execute("select account_id, customer_id, channel_id from messaging.traffic limit 1").fetchone()
     assert row
     account, customer, channel = row
@@ -104,7 +104,7 @@ def outdated(key: str) -> set[tuple[str, str, str]]:
     return {(key, name, "out of date: its inputs have changed since it was built") for name in OF_TRAFFIC}
 
 
-def test_a_complete_range_is_named_as_it_was_understood(warehouse: Connection) -> None:
+def test_a_complete_range_is_printed_as_parsed(warehouse: Connection) -> None:
     assert incomplete() == set()
     assert "Complete: 2026-01 to 2026-02. Every file is loaded" in run("books", "2026-1", "2026-2")
     assert incomplete("2026-01", "2026-03") >= {("2026-03", "traffic", "nothing was loaded or built")}
@@ -143,7 +143,7 @@ def test_a_file_that_landed_is_incomplete_until_it_is_loaded_and_its_reports_are
     assert incomplete() == set()
 
 
-def test_warnings_are_listed_while_their_file_counts_and_keep_nothing_from_being_complete(
+def test_warnings_of_current_files_are_listed_and_do_not_make_a_range_incomplete(
     warehouse: Connection,
 ) -> None:
     rows = warehouse.execute(
@@ -309,7 +309,7 @@ def test_wrong_arguments_are_explained(
     assert re.search(said, run(*arguments, exit_code=exit_code))
 
 
-def test_a_report_rests_on_the_files_of_what_its_sql_reads(warehouse: Connection) -> None:
+def test_a_trace_lists_the_files_of_the_tables_that_the_sql_reads(warehouse: Connection) -> None:
     read = {"segment_share": {"customers"}, "top_customers": {"customers", "traffic"}}
     for report, datasets in read.items():
         text = run("trace", report, "2026-02")

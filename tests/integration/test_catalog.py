@@ -89,7 +89,7 @@ def test_a_table_has_the_contracts_columns(glue: Any, lake: str) -> None:
     assert partitions(glue) == {}
 
 
-def test_each_file_is_listed_where_it_lies_with_its_columns(
+def test_each_file_is_a_partition_with_location_and_columns(
     shop: Connection, glue: Any, s3: S3Client, lake: str
 ) -> None:
     days = [DAY + timedelta(days=offset) for offset in range(30)]
@@ -123,8 +123,8 @@ def test_registering_again_changes_nothing(glue: Any, lake: str) -> None:
     assert created[0] == created[1]
 
 
-def test_what_the_catalog_adds_of_its_own_is_no_difference(glue: Any, lake: str) -> None:
-    """Glue fills in what was not given; a table that differs in that alone stays as it is."""
+def test_values_that_the_catalog_adds_are_no_difference(glue: Any, lake: str) -> None:
+    """Glue adds default values. A table that differs only in them is not updated."""
     register(glue, REVIEWS, lake, {})
     found = table(glue)
     names = ("Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor")
@@ -156,7 +156,7 @@ def test_many_days_go_in_batches(glue: Any, lake: str) -> None:
 
 
 class Behind:
-    """A client to which the table is not there yet: another run makes it in between."""
+    """A client that does not find the table, because another run creates it afterwards."""
 
     def __init__(self, glue: Any) -> None:
         self.glue = glue
@@ -174,7 +174,7 @@ def test_two_runs_may_register_at_once(glue: Any, lake: str) -> None:
     assert set(partitions(glue)) == {"2026-03-01", "2026-03-02"}
 
 
-def test_a_partition_that_the_catalog_refuses_is_an_error(glue: Any, lake: str) -> None:
+def test_a_partition_that_the_catalog_rejects_is_an_error(glue: Any, lake: str) -> None:
     class Throttled(Behind):
         def get_table(self, **arguments: Any) -> Any:
             return self.glue.get_table(**arguments)
@@ -196,7 +196,9 @@ def test_a_catalog_that_was_lost_lists_every_file_again(shop: Connection, glue: 
     assert reconcile(glue, s3, REVIEWS, lake) == {}
 
 
-def test_reconciling_mends_what_an_interrupted_run_left(shop: Connection, glue: Any, s3: S3Client, lake: str) -> None:
+def test_reconciling_repairs_the_catalog_after_an_interrupted_run(
+    shop: Connection, glue: Any, s3: S3Client, lake: str
+) -> None:
     """A file without a partition, a partition without a file, and one that points elsewhere."""
     days = [DAY + timedelta(days=offset) for offset in range(4)]
     insert(shop, "reviews", [(100 + n, 1, 1, 1, None, day) for n, day in enumerate(days[:3])])

@@ -47,7 +47,7 @@ Zone = Callable[[str], None]
 
 @pytest.fixture
 def lake(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The bucket of the lake, of the test's own, with versions; and the key."""
+    """A versioned bucket for the lake of the test, and the key for pseudonyms."""
     monkeypatch.setenv("WAYBILL_LAKE_BUCKET", bucket)
     monkeypatch.setenv("WAYBILL_MASK_KEY", KEY)
     settings.cache_clear()
@@ -87,7 +87,7 @@ def table(s3: S3Client, bucket: str, dataset: str, day: date = DAY) -> pa.Table:
 
 
 def history(s3: S3Client, bucket: str) -> list[tuple[str, str]]:
-    """Every version and every deletion that the bucket has seen."""
+    """Return all versions and delete markers of the bucket."""
     answer = s3.list_object_versions(Bucket=bucket)
     entries = [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]
     return sorted((item["Key"], item["VersionId"]) for item in entries)
@@ -98,7 +98,7 @@ def pseudonym(value: str, secret: str = KEY) -> str:
 
 
 def expected(dataset: str, day: date, timezone: str = "UTC") -> list[tuple[Any, ...]]:
-    """The day's rows, by Python's own calendar, as the lake should have them."""
+    """Return the rows of a day that the lake should have, by the calendar of Python."""
     period = {"customers": 5, "transactions": 6, "clickstream": 6, "reviews": 5}[dataset]
     order = (lambda row: (row[0], row[5])) if dataset == "customers" else (lambda row: row[0])
     found = []
@@ -206,7 +206,7 @@ def test_duckdb_and_pandas_read_it_and_skip_other_days(
 
 
 def test_the_same_rows_are_not_written_again(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
-    """Nor when they lie in another order, and whatever the session's own settings are."""
+    """Also if they are stored in another order, and with other settings of the session."""
     for name in CONTRACTS:
         write_days(shop, s3, CONTRACTS[name], [DAY])
     before = history(s3, lake)
@@ -280,7 +280,7 @@ def test_a_restricted_number_and_a_missing_value_are_masked_too(shop: Connection
     assert {(row["event_id"], row["customer_id"], row["page"]) for row in found.to_pylist()} == wanted
 
 
-def test_without_a_key_nothing_leaves(
+def test_without_a_key_nothing_is_exported(
     shop: Connection, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WAYBILL_MASK_KEY")
@@ -291,11 +291,11 @@ def test_without_a_key_nothing_leaves(
     assert write_days(shop, s3, CONTRACTS["reviews"], [DAY]) == {DAY: len(REVIEWS)}  # it has nothing to hide
 
 
-def test_a_writer_waits_for_the_one_before_it(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
-    """Else the one that read first could write last, and the file would lack what was committed in between."""
+def test_a_writer_waits_for_the_previous_one(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
+    """Otherwise the first reader could write last, and the file would miss rows that were committed in between."""
 
     class Held:
-        """A client that has read the day and does not get to write it."""
+        """A client that blocks before it writes a day."""
 
         begun, go_on = threading.Event(), threading.Event()
 
@@ -330,7 +330,7 @@ def test_a_writer_waits_for_the_one_before_it(shop: Connection, s3: S3Client, la
 
 
 def test_long_texts_fill_several_row_groups(shop: Connection, s3: S3Client, lake: str) -> None:
-    """What is read at once is bounded in bytes, not rows; one row may be longer than that."""
+    """Reads are bounded in bytes, not rows. One row may be longer."""
     shop.execute("delete from shop.reviews")
     shop.execute(
         "insert into shop.reviews select i, 1, 1, 5, repeat(E'\"a\\n,' || i, 1700), %s, 1, i, %s "
@@ -351,7 +351,7 @@ def test_a_report_by_month_has_no_days(shop: Connection, s3: S3Client, lake: str
         write_days(shop, s3, replace(CONTRACTS["reviews"], load_mode="report", cadences=("month",)), [DAY])
 
 
-def test_what_the_kernel_loaded_is_what_lies_in_the_lake(
+def test_loaded_rows_are_the_rows_in_the_lake(
     stack: Stack, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A partitioned table: messaging's traffic."""

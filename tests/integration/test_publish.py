@@ -1,4 +1,4 @@
-"""What lies in the reports bucket is what stands in the warehouse, and a waybill says where it comes from."""
+"""Published reports match the warehouse, and a waybill gives their provenance."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def module_patch() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def client(stack: Stack, module_patch: pytest.MonkeyPatch) -> S3Client:
-    """A client; the settings name new buckets, of which that of the reports keeps versions."""
+    """A client. The settings name new buckets; the bucket of reports is versioned."""
     client = stack.s3()
     for name in ("publish-raw", "publish-reports"):
         client.create_bucket(Bucket=name)
@@ -94,7 +94,7 @@ def built(stack: Stack, client: S3Client) -> Iterator[Connection]:
 
 @pytest.fixture(scope="module")
 def keys(built: Connection, client: S3Client) -> list[str]:
-    """What publishing the last month wrote."""
+    """The keys that publishing the last month returned."""
     return publish(built, client, "messaging", CONTRACTS.values(), month(LAST), RUN)
 
 
@@ -173,7 +173,9 @@ def test_money_keeps_its_cents_in_csv(client: S3Client, keys: list[str]) -> None
     assert {len(text) for text in cents} == {2}
 
 
-def test_the_manifest_is_true(built: Connection, client: S3Client, keys: list[str]) -> None:
+def test_the_manifest_matches_the_objects_and_the_warehouse(
+    built: Connection, client: S3Client, keys: list[str]
+) -> None:
     manifest = json.loads(read(client, keys[-1]))
     assert (manifest["last_day"], manifest["run_id"], manifest["code_version"]) == ("2026-03-31", "test", "abc123")
     assert {item["key"] for item in manifest["objects"]} == set(keys[:-1])
@@ -206,7 +208,7 @@ def test_publishing_again_writes_nothing_but_a_new_runs_manifest(
     publish(built, client, "messaging", CONTRACTS.values(), month(LAST), RUN)
 
 
-def test_content_that_warns_too_much_waits_until_just_it_is_approved(built: Connection, client: S3Client) -> None:
+def test_content_with_too_many_warnings_waits_until_exactly_it_is_approved(built: Connection, client: S3Client) -> None:
     name, key = "loyal_top_customers", month("2025-12")
     warning = replace(CONTRACTS[name].checks[-1], query="select 2")
     assert warning.severity == "warning"
@@ -250,14 +252,14 @@ def test_content_that_warns_too_much_waits_until_just_it_is_approved(built: Conn
     ]
 
 
-def test_a_report_that_was_not_built_is_refused_and_nothing_is_written(built: Connection, client: S3Client) -> None:
+def test_an_unbuilt_report_is_an_error_and_nothing_is_written(built: Connection, client: S3Client) -> None:
     with pytest.raises(DataError, match=r"not built: .*messaging_report\.segment_share for 2026-01.*Run the tasks"):
         publish(built, client, "messaging", CONTRACTS.values(), month("2026-01"), RUN)
     assert "Contents" not in client.list_objects_v2(Bucket="publish-reports", Prefix="analytics/2026/01/")
 
 
 def test_a_month_without_rows_is_published_with_its_columns(built: Connection, client: S3Client) -> None:
-    """No customer changed segment: an empty file with a header is an answer, no file is none."""
+    """No customer changed segment: the file has a header and no rows."""
     name = "loyal_top_customers"
     assert report_rows(built, name, "2026-02") == []
     [_, _, manifest] = publish(built, client, "messaging", [CONTRACTS[name]], month("2026-02"), RUN)

@@ -53,12 +53,12 @@ def resources(module: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str
 
 
 def filled(values: dict[str, Any], **names: str) -> dict[str, Any]:
-    """boto3's arguments from planned values: those that are planned, by their names there."""
+    """Return the planned values as arguments of boto3."""
     return {there: values[here] for here, there in names.items() if values.get(here) not in (None, [], {})}
 
 
 class Made:
-    """What the plan says, made in the emulator."""
+    """The planned resources, created in the emulator."""
 
     def __init__(self, root: dict[str, Any], outputs: dict[str, Any]) -> None:
         self.outputs = outputs
@@ -193,14 +193,14 @@ def made(plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Made
 
 
 def keys_told(made: Made, queue: dict[str, str]) -> list[str]:
-    """Keys of the objects that a queue has messages about."""
+    """Return the keys of the objects in the messages of a queue."""
     url = made.sqs.get_queue_url(QueueName=queue["name"])["QueueUrl"]
     messages = made.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
     bodies = [json.loads(message["Body"]) for message in messages]
     return [unquote_plus(record["s3"]["object"]["key"]) for body in bodies for record in body.get("Records", [])]
 
 
-def test_a_file_that_lands_is_told_to_its_pipeline_and_to_no_other(made: Made) -> None:
+def test_a_landed_file_notifies_only_the_queue_of_its_pipeline(made: Made) -> None:
     raw, queues = made.outputs["raw_bucket"]["value"], made.outputs["landed_queues"]["value"]
     orders, purchases = "raw/orders/lines/a b.csv", "datalake/bronze/year=2026/month=03/day=01/p.csv"
     made.s3.delete_bucket_policy(Bucket=raw)  # the emulator looks at no condition, and would refuse TLS as well
@@ -210,7 +210,7 @@ def test_a_file_that_lands_is_told_to_its_pipeline_and_to_no_other(made: Made) -
     assert keys_told(made, queues["purchases"]) == [purchases]
 
 
-def test_all_that_is_planned_is_there(made: Made, smoke: ModuleType) -> None:
+def test_all_planned_resources_pass(made: Made, smoke: ModuleType) -> None:
     assert list(smoke.problems(made.outputs, made.client)) == []
     assert len(made.outputs["alarm_names"]["value"]) > 20
 

@@ -20,7 +20,7 @@ from waybill_devtools.stack import SERVICES, Stack, StackError, aws, postgres
 
 @pytest.fixture
 def own(short_home: Path) -> Iterator[Stack]:
-    """A stack that a test may break, in a folder with a blank and a long path, closed to other accounts."""
+    """A stack that a test may break, in a private folder whose long path contains a blank."""
     deep = short_home / "with a blank" / ("x" * 100)
     deep.mkdir(parents=True)
     short_home.chmod(0o700)
@@ -66,7 +66,7 @@ def test_the_warehouse_belongs_to_a_role_that_is_no_superuser(stack: Stack) -> N
     assert query(stack, "select version()", "postgres").startswith("PostgreSQL 18")  # type: ignore[attr-defined]
 
 
-def test_a_wrong_password_is_refused(stack: Stack) -> None:
+def test_a_wrong_password_is_rejected(stack: Stack) -> None:
     address = stack.database_url().replace(stack.state.secrets["warehouse"], "wrong")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(address)
@@ -88,27 +88,27 @@ def test_buckets_exist_encrypt_and_keep_versions(stack: Stack) -> None:
     client.delete_object(Bucket="waybill-raw", Key="a/b.csv")
 
 
-def test_a_bucket_whose_making_was_interrupted_gets_what_the_others_have(stack: Stack) -> None:
+def test_a_partly_created_bucket_gets_its_missing_properties(stack: Stack) -> None:
     stack.s3().create_bucket(Bucket="half-made")
     assert aws.s3_ready(stack.state, "half-made")
     assert stack.s3().get_bucket_versioning(Bucket="half-made")["Status"] == "Enabled"
     assert stack.s3().put_object(Bucket="half-made", Key="a", Body=b"1")["ServerSideEncryption"] == "AES256"
 
 
-def test_clients_try_again(stack: Stack, stack_environment: dict[str, str]) -> None:
+def test_clients_retry(stack: Stack, stack_environment: dict[str, str]) -> None:
     for client in (stack.s3(), boto3.Session().client("s3")):
         retries = client.meta.config.retries  # type: ignore[attr-defined]
         assert (retries["mode"], retries["total_max_attempts"]) == ("standard", 5)
 
 
-def test_the_key_of_pseudonyms_stays_the_stacks(stack: Stack) -> None:
-    """Another key would give other pseudonyms, and what lies in the lake would no longer join."""
+def test_a_stack_keeps_its_key_of_pseudonyms(stack: Stack) -> None:
+    """Another key would give other pseudonyms, which would not join with those in the lake."""
     assert stack.env()["WAYBILL_MASK_KEY"] == stack.state.secrets["mask_key"]
     assert Stack(stack.home).env()["WAYBILL_MASK_KEY"] == stack.env()["WAYBILL_MASK_KEY"]
     assert len(stack.env()["WAYBILL_MASK_KEY"]) >= 32
 
 
-def test_a_wrong_key_is_refused(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_is_rejected(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     client = boto3.Session().client("s3")
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
@@ -152,7 +152,7 @@ def body(stack: Stack, key: str) -> bytes | None:
         return None
 
 
-def test_killed_servers_are_started_again_with_what_they_held(own: Stack) -> None:
+def test_killed_servers_restart_with_their_data(own: Stack) -> None:
     with psycopg.connect(own.database_url()) as connection:
         connection.execute("create table kept as select 42 as answer")
     own.s3().put_object(Bucket="waybill-raw", Key="kept", Body=b"42")
@@ -188,7 +188,7 @@ def test_down_leaves_no_process_and_up_finds_the_rows_again(own: Stack) -> None:
         assert own.s3().get_object(Bucket="waybill-raw", Key="kept")["Body"].read() == b"42"
 
 
-def test_down_finds_what_a_killed_supervisor_left(own: Stack) -> None:
+def test_down_stops_the_processes_of_a_killed_supervisor(own: Stack) -> None:
     running = processes(own)
     os.kill(int((own.home / "supervisord.pid").read_text()), signal.SIGKILL)
     assert not gone(running)
@@ -196,7 +196,7 @@ def test_down_finds_what_a_killed_supervisor_left(own: Stack) -> None:
     assert gone(running)
 
 
-def test_up_replaces_what_a_killed_supervisor_left(own: Stack) -> None:
+def test_up_replaces_the_processes_of_a_killed_supervisor(own: Stack) -> None:
     running = processes(own)
     os.kill(int((own.home / "supervisord.pid").read_text()), signal.SIGKILL)
     assert own.up(with_airflow=False) is True
@@ -204,7 +204,7 @@ def test_up_replaces_what_a_killed_supervisor_left(own: Stack) -> None:
     assert query(own, "select 1") == 1
 
 
-def test_an_interrupted_up_stops_what_it_had_started(short_home: Path) -> None:
+def test_an_interrupted_up_stops_its_processes(short_home: Path) -> None:
     script = "from waybill_devtools.stack import Stack; Stack().up()"
     environment = os.environ | {"WAYBILL_HOME": str(short_home)}
     command = ["env", "--default-signal=INT", sys.executable, "-c", script]  # a job in the background ignores it
@@ -233,7 +233,7 @@ def test_as_root_the_server_runs_without_roots_rights(stack: Stack) -> None:
     assert int(fields["CapEff"], 16) in (0, *postgres.CAPABILITIES.values())
 
 
-def test_a_shell_gets_psql_and_boto3s_way(stack: Stack) -> None:
+def test_a_shell_reaches_the_stack_with_psql_and_boto3(stack: Stack) -> None:
     script = f'. "{stack.home}/env" && psql -Atc "select current_user, current_database()"'
     clean = {"PATH": os.environ["PATH"], "HOME": str(stack.home)}
     done = subprocess.run(["sh", "-c", script], env=clean, capture_output=True, text=True, check=True)

@@ -39,7 +39,7 @@ def test_a_task_runs_and_reaches_s3(airflow_stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(("user", "body"), [("", None), ("viewer", {"logical_date": None})])
-def test_who_may_not_is_refused(airflow_stack: Stack, user: str, body: dict[str, Any] | None) -> None:
+def test_users_without_permission_are_denied(airflow_stack: Stack, user: str, body: dict[str, Any] | None) -> None:
     bearer = token(airflow_stack, user) if user else ""
     with pytest.raises(urllib.error.HTTPError, match=r"40[13]"):
         call(airflow_stack, "/api/v2/dags/probe/dagRuns", body, bearer)

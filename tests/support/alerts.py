@@ -1,4 +1,4 @@
-"""Alerts in a test: a queue that is subscribed to their topic, a warehouse, and what callbacks are given."""
+"""Alerts in tests: a queue that subscribes to their topic, a warehouse, and the contexts of callbacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Queue:
         sns.subscribe(TopicArn=self.topic_arn, Protocol="sqs", Endpoint=queue["Attributes"]["QueueArn"])
 
     def messages(self) -> list[dict[str, str]]:
-        """What has come since the last call: Subject and Message of each."""
+        """Return subject and message of each notification since the last call."""
         found = []
         while batch := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
             for message in batch:

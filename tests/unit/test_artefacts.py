@@ -1,4 +1,4 @@
-"""What MWAA gets: the same bytes for the same content, and nothing else than what was tested here."""
+"""The artefacts for MWAA: equal content gives equal bytes, with the tested versions only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def build(folder: Path, root: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's files somewhere else, made in another order, at another time, with other rights."""
+    """A copy of the project, with files created in another order, at another time, with other permissions."""
     root = tmp_path_factory.mktemp("copy")
     for folder in ("deploy", "plugins", "include"):
         for path in sorted((PROJECT_ROOT / folder).rglob("*"), reverse=True):
@@ -47,7 +47,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_same_content_makes_the_same_bytes_and_another_others(copy: Path, tmp_path: Path) -> None:
+def test_equal_content_gives_equal_bytes(copy: Path, tmp_path: Path) -> None:
     here = build(tmp_path / "here", PROJECT_ROOT)
     assert here.keys() == {"plugins.zip", "requirements.txt"}
     assert build(tmp_path / "there", copy) == here
@@ -60,7 +60,7 @@ def test_the_same_content_makes_the_same_bytes_and_another_others(copy: Path, tm
     assert changed["requirements.txt"] == here["requirements.txt"]
 
 
-def test_what_is_unpacked_on_mwaa_works(copy: Path, tmp_path: Path) -> None:
+def test_the_unpacked_artefacts_work(copy: Path, tmp_path: Path) -> None:
     build(tmp_path / "dist", copy)
     plugins = tmp_path / "plugins"
     with zipfile.ZipFile(tmp_path / "dist" / "plugins.zip") as archive:

@@ -1,4 +1,4 @@
-"""The compose file, by the real program, and its settings against those of the embedded stack."""
+"""The compose file, read by Docker Compose, and its settings compared with the embedded stack."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def locked(package: str) -> str:
     return versions.pop()
 
 
-def test_there_is_all_of_airflow_and_what_it_stands_on(services: dict[str, Any]) -> None:
+def test_all_components_and_dependencies_of_airflow_are_services(services: dict[str, Any]) -> None:
     airflow_parts = {"api-server", "scheduler", "dag-processor", "triggerer", "prepare"}
     assert services.keys() == {"postgres", "s3", "aws", *airflow_parts, "seeder", "redis", "worker"}
     profiles = {name: service.get("profiles") for name, service in services.items() if service.get("profiles")}
@@ -80,7 +80,7 @@ def test_nothing_runs_as_root_or_listens_beyond_this_machine(services: dict[str,
     assert [name for name, service in services.items() if service.get("ports")] == ["api-server"]
 
 
-def test_each_starts_when_what_it_needs_is_healthy(services: dict[str, Any]) -> None:
+def test_each_service_starts_after_its_dependencies_are_healthy(services: dict[str, Any]) -> None:
     needs = {
         name: {need: how["condition"] for need, how in service.get("depends_on", {}).items()}
         for name, service in services.items()
@@ -107,14 +107,14 @@ def test_each_starts_when_what_it_needs_is_healthy(services: dict[str, Any]) -> 
         assert service["restart"] == ("no" if name in ONCE else "unless-stopped"), name
 
 
-def test_a_worker_can_be_there_many_times(services: dict[str, Any]) -> None:
+def test_workers_can_be_scaled(services: dict[str, Any]) -> None:
     worker = services["worker"]
     assert not worker.keys() & {"container_name", "hostname", "ports"}
     assert worker["environment"]["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
     assert worker["image"] == services["scheduler"]["image"]
 
 
-def test_state_lies_in_named_volumes(services: dict[str, Any]) -> None:
+def test_state_is_in_named_volumes(services: dict[str, Any]) -> None:
     used = {
         (name, volume["source"], volume["target"])
         for name, service in services.items()
@@ -143,7 +143,7 @@ def test_versions_are_those_of_the_lock(services: dict[str, Any]) -> None:
     assert {line for line in celery if line.split("==")[0] in names} <= production
 
 
-def test_without_its_secrets_nothing_starts(tmp_path: Path) -> None:
+def test_nothing_starts_without_secrets(tmp_path: Path) -> None:
     (tmp_path / "docker-compose.yaml").write_text(FILE.read_text())
     (tmp_path / ".env").write_text(EXAMPLE)
     done = compose(tmp_path, "config", "--quiet")
@@ -191,7 +191,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_file_is_refused(folder: Path, tmp_path: Path, fault: str) -> None:
+def test_a_broken_file_is_rejected(folder: Path, tmp_path: Path, fault: str) -> None:
     file = yaml.safe_load(FILE.read_text())
     BROKEN[fault](file)
     (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump(file))
@@ -199,7 +199,7 @@ def test_a_broken_file_is_refused(folder: Path, tmp_path: Path, fault: str) -> N
     assert compose(tmp_path, "config", "--quiet").returncode != 0
 
 
-def test_components_are_told_what_the_embedded_ones_are(services: dict[str, Any], tmp_path: Path) -> None:
+def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, Any], tmp_path: Path) -> None:
     state = State()
     state.generate_secrets()
     state.ports = dict.fromkeys((*PREFERRED_PORTS, *OTHER_PORTS), 1)

@@ -15,14 +15,14 @@ MONITORING = PROJECT_ROOT / "terraform" / "modules" / "monitoring"
 
 
 def block(text: str, name: str) -> dict[str, str]:
-    """The names and texts of an object of `locals`."""
+    """Return the names and texts of an object of `locals`."""
     found = re.search(rf"^  {name}\s*= \{{(.*?)\}}", text, re.MULTILINE | re.DOTALL)
     assert found, name
     return dict(re.findall(r'(\w+)\s*= "(\w+)"', found[1]))
 
 
 def unit(name: str) -> str:
-    """What a name in Terraform says of the unit. CloudWatch has none for hours."""
+    """Return the unit that a name in Terraform implies. CloudWatch has none for hours."""
     return {"seconds": "Seconds", "hours": "None"}.get(name.rpartition("_")[2], "Count")
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of polluted files scores what a load makes of them."""
+"""The benchmark scores how polluted files are loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pollock() -> ModuleType:
     return module
 
 
-def test_scores_refusals_and_wrong_rows_are_printed(
+def test_scores_rejected_files_and_wrong_rows_are_printed(
     pollock: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clean = f"{HEADER}\n" + "".join(ROWS)

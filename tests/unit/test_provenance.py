@@ -1,4 +1,4 @@
-"""A number names the code that it was computed by: the commit, and whether files differ from it."""
+"""The recorded code version: the commit, and whether files differ from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from waybill.run import commit_of
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_code_that_is_not_committed_is_told(tmp_path: Path) -> None:
+def test_uncommitted_code_is_marked(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         who = ("-c", "user.name=x", "-c", "user.email=x@example.com")
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What `waybill books` says to do about what is incomplete: commands that can be run as they stand."""
+"""The steps of `waybill books` for gaps: commands that can be run unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAYS = Period.parse("day", "2026-03-29").until(Period.parse("day", "2026-03-31")
 WEEK = Period.parse("week", "2026-W13")
 
 
-def test_reports_of_months_are_built_again_by_the_runs_of_the_months() -> None:
+def test_reports_of_months_are_rebuilt_by_runs_of_these_months() -> None:
     reports = [GapSummary(f"messaging_report.{name}", OUT_OF_DATE, MONTHS[:2]) for name in ("top_customers", "x")]
     (line,) = remedies("messaging", reports, MONTHS)
     assert line == (
@@ -27,7 +27,7 @@ def test_reports_of_months_are_built_again_by_the_runs_of_the_months() -> None:
     assert line == """airflow dags trigger messaging_monthly -c '{"month": "2026-02"}'"""
 
 
-def test_where_a_run_builds_all_that_is_out_of_date_one_is_enough() -> None:
+def test_one_run_is_enough_if_it_rebuilds_everything_out_of_date() -> None:
     reports = [
         GapSummary("shop_report.revenue_trend", OUT_OF_DATE, [WEEK]),
         GapSummary("shop_star.x", OUT_OF_DATE, DAYS),
@@ -40,7 +40,7 @@ def test_where_a_run_builds_all_that_is_out_of_date_one_is_enough() -> None:
     ]
 
 
-def test_files_that_landed_are_taken_in_by_the_runs_of_their_periods() -> None:
+def test_landed_files_are_ingested_by_runs_of_their_periods() -> None:
     landed = [GapSummary("orders.lines", f"{NOT_LOADED}s3://b/k{n}", [day]) for n, day in enumerate(DAYS)]
     (line,) = remedies("orders", landed, DAYS)
     assert line == """airflow dags trigger orders_reports -c '{"day": "2026-03-29", "last_day": "2026-03-31"}'"""
@@ -49,7 +49,7 @@ def test_files_that_landed_are_taken_in_by_the_runs_of_their_periods() -> None:
 
 
 @pytest.mark.parametrize("what", [f"{REJECTED}no", UNAPPROVED, f"{CHECK_FAILED}x failed"])
-def test_what_a_person_must_do_first_comes_first(what: str) -> None:
+def test_manual_steps_come_before_the_command(what: str) -> None:
     subject = "messaging.traffic" if what.startswith(REJECTED) else "messaging_report.top_customers"
     (line,) = remedies("messaging", [GapSummary(subject, what, MONTHS[:1])], MONTHS)
     assert not line.startswith("airflow")
@@ -58,6 +58,6 @@ def test_what_a_person_must_do_first_comes_first(what: str) -> None:
     assert json.loads(words[-1]) == {"month": "2026-01"}
 
 
-def test_nothing_lacks_nothing_to_do() -> None:
+def test_without_known_gaps_there_are_no_steps() -> None:
     assert remedies("messaging", [], MONTHS) == []
     assert remedies("messaging", [GapSummary("messaging.traffic", "something new", MONTHS)], MONTHS) == []

@@ -164,7 +164,7 @@ def test_stories_are_in_the_numbers(sample: SampleData) -> None:
     ("last_month", "months", "scale"),
     [("2026-5", 1, 1.0), ("2026-13", 1, 1.0), ("2026-05", 0, 1.0), ("2026-05", 1, 0.0)],
 )
-def test_options_that_make_no_sense_are_refused(last_month: str, months: int, scale: float) -> None:
+def test_invalid_options_are_errors(last_month: str, months: int, scale: float) -> None:
     with pytest.raises(ValueError, match="expected"):
         generate(last_month, months, scale=scale)
 

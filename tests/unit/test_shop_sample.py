@@ -1,4 +1,4 @@
-"""The shop's sample files hold what their ground truth says, by an independent reading of them."""
+"""The sample files of the shop match their ground truth, by an independent reading of the files."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_no_file_is_near_its_reject_threshold(scale: float) -> None:
         assert len(entry["rejected"]) <= entry["rows_in"] * threshold / 2, entry["key"]
 
 
-def test_thirty_days_have_at_least_so_much() -> None:
+def test_thirty_days_have_at_least_the_expected_volume() -> None:
     ground_truth = generate(LAST_DAY, 30).ground_truth
     by_dataset = defaultdict(list)
     for entry in ground_truth["files"]:
@@ -395,7 +395,7 @@ def test_some_products_are_bought_together_more_often_than_by_chance(oracle: Sho
     assert sum(value > 3 for value in lift.values()) >= 5
 
 
-def test_stories_are_told(sample: SampleData) -> None:
+def test_stories_are_recorded(sample: SampleData) -> None:
     stories = "\n".join(sample.ground_truth["stories"])
     for words in ("moves back to the first country", "before the registration is", "disappears", "for sale again"):
         assert words in stories
@@ -412,7 +412,7 @@ def test_stories_are_told(sample: SampleData) -> None:
         (LAST_DAY, 1, 1.0, ["orders"]),
     ],
 )
-def test_options_that_make_no_sense_are_refused(last_day: str, days: int, scale: float, datasets: list[str]) -> None:
+def test_invalid_options_are_errors(last_day: str, days: int, scale: float, datasets: list[str]) -> None:
     with pytest.raises(ValueError, match="expected"):
         generate(last_day, days, scale=scale, datasets=datasets)
 

@@ -59,7 +59,7 @@ def test_secrets_differ_from_stack_to_stack() -> None:
     assert len(set(one.secrets.values())) == len(one.secrets)
 
 
-def test_a_stack_that_was_never_started_says_what_to_do(tmp_path: Path) -> None:
+def test_a_stack_that_was_never_started_names_the_next_step(tmp_path: Path) -> None:
     stack = Stack(tmp_path)
     with pytest.raises(StackError, match="make up"):
         stack.env()
