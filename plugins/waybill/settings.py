@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     owner_link: str | None = None
     """The link of the DAGs' owner in Airflow: an address or `mailto:`."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
-    """The key of the pseudonyms, 32 characters or more. Whoever has the key can test a guess of a pseudonymised value."""
+    """The key of the pseudonyms, 32 characters or more. With it, guesses of pseudonymised values can be tested."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)
     """The address of the warehouse for commands outside of Airflow."""
     timezone: str = "UTC"
