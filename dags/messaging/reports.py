@@ -37,6 +37,31 @@ def descriptive_statistics(connection: Connection, period: Period) -> list[dict[
 
 def industry_exposure_extended(connection: Connection, period: Period) -> list[dict[str, Any]]:
     """Return industry exposure with the bands Low, Mid and High for revenue and number of customers."""
-    from waybill.derived.statistics import industry_exposure_extended as extend
+    from psycopg.rows import dict_row
 
-    return extend(connection, period.start)
+    from waybill.derived.statistics import quartile_categories
+
+    with connection.cursor(row_factory=dict_row) as cursor:
+        exposures = cursor.execute(
+            """
+            select month, industry, revenue_eur, revenue_share_pct, customers_count, industry_rank
+            from messaging_report.industry_exposure
+            where month = %s
+            order by industry_rank
+            """,
+            (period.start,),
+        ).fetchall()
+    revenue = quartile_categories([exposure["revenue_eur"] for exposure in exposures])
+    customers = quartile_categories([exposure["customers_count"] for exposure in exposures])
+    return [
+        {
+            **exposure,
+            "revenue_category": revenue_category,
+            "customers_category": customers_category,
+            "is_degenerate_revenue": revenue.is_degenerate,
+            "is_degenerate_customers": customers.is_degenerate,
+        }
+        for exposure, revenue_category, customers_category in zip(
+            exposures, revenue.categories, customers.categories, strict=True
+        )
+    ]

@@ -66,6 +66,7 @@ class Place:
 
     def drop(self, *files: Path, prefix: str = PREFIX, **options: str) -> None:
         """`waybill drop`."""
+        options = {"domain": "orders"} | options
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         printed = self.shell("waybill", "drop", *map(str, files), *words)
         for file in files:

@@ -284,6 +284,16 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
         (("books", "2026-W10", "2026-W11"), 1, "is a week, and no domain has datasets by week"),
         (("drop", "README.md", "--dataset", "customers"), 1, "several datasets"),
         (
+            ("drop", "README.md"),
+            1,
+            "the header does not have the required columns of any dataset: add --domain messaging --dataset channels",
+        ),
+        (
+            ("drop", "examples/purchases.csv", "--domain", "messaging"),
+            1,
+            "files of messaging.traffic land in a folder for each month",
+        ),
+        (
             ("drop", "README.md", "--dataset", "traffic"),
             1,
             "files of messaging.traffic land in a folder for each month",

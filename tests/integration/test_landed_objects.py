@@ -187,7 +187,7 @@ def test_drop_uploads_nothing_if_one_of_the_files_would_be_passed_over(
 ) -> None:
     for one in ("a.csv", name):
         (tmp_path / one).write_bytes(b"x")
-    done = CliRunner().invoke(app, ["drop", str(tmp_path / "a.csv"), str(tmp_path / name)])
+    done = CliRunner().invoke(app, ["drop", "--domain", "orders", str(tmp_path / "a.csv"), str(tmp_path / name)])
     assert done.exit_code == 1
     assert f"{name}: under this name it would be passed over: {said}; rename it if it is data" in done.output
     assert "Contents" not in s3.list_objects_v2(Bucket=raw)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import ClientCursor, Connection, sql
 
+from messaging.reports import industry_exposure_extended
 from waybill.contracts import Check, Contract, load
-from waybill.derived.statistics import Source, descriptive_statistics, industry_exposure_extended, measures
+from waybill.derived.statistics import Source, descriptive_statistics, measures
+from waybill.period import Period
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +154,7 @@ class Messaging:
         contract = CONTRACTS[report]
         table = self.table(contract)
         if report == "industry_exposure_extended":
-            rows = industry_exposure_extended(self.connection, first_of(month))
+            rows = industry_exposure_extended(self.connection, Period.of("month", first_of(month)))
         elif report == "descriptive_statistics":
             exposure = CONTRACTS["industry_exposure"]
             traffic = load(INCLUDE / "contracts" / "messaging" / "traffic.yaml")
@@ -720,7 +722,7 @@ def test_extended_exposure_sorts_industries_into_categories(messaging: Messaging
         messaging.customer(customer_id, industry=f"Industry {customer_id}")
         messaging.sent(customer_id, "2026-03-01", revenue)
     messaging.store("industry_exposure", "2026-03")
-    rows = industry_exposure_extended(messaging.connection, first_of("2026-03"))
+    rows = industry_exposure_extended(messaging.connection, Period.parse("month", "2026-03"))
     # the quartiles are 20 and 40; every industry has one customer
     assert [tuple(row.values())[1:2] + tuple(row.values())[6:] for row in rows] == [
         ("Industry 5", "High", "Mid", False, True),

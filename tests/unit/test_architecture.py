@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from waybill.contracts.domains import domain_names
 from waybill.settings import PROJECT_ROOT
 
 PACKAGE = PROJECT_ROOT / "plugins" / "waybill"
@@ -74,6 +76,40 @@ def test_the_rule_about_airflow_finds_imports() -> None:
     assert len(KERNEL) > 25
     assert [name for _, name in imports(ast.parse((OPERATORS / "reports.py").read_text())) if is_airflow(name)]
     assert list(imports(ast.parse("def f():\n    from airflow.sdk import DAG"))) == [(2, "airflow.sdk")]
+
+
+def names_of(domain: str, text: str) -> list[str]:
+    """Return where a text uses a domain's name as a name, not as a word: quoted alone, or with `.`, `_` or `/`."""
+    return re.findall(rf"""(?<![\w-])(?:["'`]{domain}["'`]|{domain}(?:_\w|[./]\w)|[\w]+[_/]{domain}\b)""", text)
+
+
+def test_the_kernel_names_no_domain() -> None:
+    texts = [path for path in (PROJECT_ROOT / "plugins").rglob("*") if path.suffix in {".py", ".html", ".js", ".sql"}]
+    found = {
+        relative(path): names
+        for path in texts
+        if (names := [name for domain in domain_names() for name in names_of(domain, path.read_text())])
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ('dag_of("orders")', True),
+        ("`orders`", True),
+        ("from orders.lines", True),
+        ("orders_report", True),
+        ("raw/orders/lines", True),
+        ("settings().raw_orders", True),
+        ("Orders of a customer", False),
+        ("in both orders, and", False),
+        ("the orders.", False),
+        ("reorders_all", False),
+    ],
+)
+def test_a_domains_name_is_told_from_the_word(text: str, is_found: bool) -> None:
+    assert bool(names_of("orders", text)) == is_found
 
 
 def test_dag_files_are_wiring() -> None:

@@ -220,7 +220,7 @@ def edit(include_dir: Path) -> Edit:
             "messaging",
             "dashboard:",
             "prefixes: {raw: {traffic: raw/shop/month=YYYY-MM/}}\ndashboard:",
-            r"domains/messaging\.yaml: the prefix raw/shop/ of messaging\.traffic contains raw/shop/reviews/ of shop\.rev",
+            r"/messaging\.yaml: the prefix raw/shop/ of messaging\.traffic contains raw/shop/reviews/ of shop\.rev",
         ),
     ],
 )

@@ -9,9 +9,11 @@ import typer
 from waybill.warehouse import LARGEST_INTEGER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from waybill.contracts import Contract
 
-Dataset = Annotated[str, typer.Argument(help="A dataset, such as traffic or messaging.traffic.")]
+Dataset = Annotated[str, typer.Argument(help="A dataset, such as invoices or billing.invoices.")]
 Domain = Annotated[
     str | None, typer.Option("--domain", help="Domain. Needed only if the other arguments are ambiguous.")
 ]
@@ -71,3 +73,24 @@ def domain_of(period: str) -> str:
         options = " or ".join(f"--domain {domain}" for domain in found)
         raise DataError(f"{period} is a {cadence}, and several domains have datasets by {cadence}: add {options}")
     return found[0]
+
+
+def dataset_of_file(domain: str | None, file: Path) -> Contract:
+    """Return the dataset whose columns the header of a file has; else the first of the domain that no other refers to.
+
+    Raises `DataError` with the options if several datasets have such columns, or none has and no domain is given.
+    """
+    from waybill.contracts import load_all, references
+    from waybill.errors import DataError
+    from waybill.intake.recognise import datasets_like
+
+    datasets = datasets_of(domain).values() if domain else [one for one in load_all().values() if one.is_dataset]
+    found = datasets_like(file, datasets)
+    if domain and not found:
+        referred = set().union(*references(domain).values())
+        found = [one for one in datasets if one.name not in referred][:1]
+    if len(found) == 1:
+        return found[0]
+    options = " or ".join(f"--domain {one.domain} --dataset {one.name}" for one in found or datasets)
+    problem = "is like that of several datasets" if found else "does not have the required columns of any dataset"
+    raise DataError(f"{file}: the header {problem}: add {options}")

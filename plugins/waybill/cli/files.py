@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from waybill.cli.arguments import dataset_named, datasets_of
+from waybill.cli.arguments import dataset_named, dataset_of_file
 from waybill.cli.terminal import app, print_line, report_errors
 
 
@@ -16,12 +16,12 @@ from waybill.cli.terminal import app, print_line, report_errors
 @report_errors
 def drop(
     files: Annotated[list[Path], typer.Argument(help="Files of one dataset.", exists=True, dir_okay=False)],
-    domain: Annotated[
-        str | None, typer.Option(help="Domain of the dataset. Default: the domain of --dataset, or orders.")
-    ] = None,
+    domain: Annotated[str | None, typer.Option(help="Domain of the dataset. Default: any.")] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Dataset. Default: the first dataset of the domain that no other dataset refers to."),
+        typer.Option(
+            help="Dataset. Default: the one whose columns the file has; else the first that no other refers to."
+        ),
     ] = None,
     period: Annotated[
         str | None,
@@ -33,18 +33,13 @@ def drop(
 
     import boto3
 
-    from waybill.contracts import references
     from waybill.contracts.dag_files import defined_dag_of, without_dag
     from waybill.errors import DataError
     from waybill.intake.upload import announce, drop_file, key_of, queue_url
     from waybill.period import EXAMPLE, Period
     from waybill.settings import settings
 
-    if dataset is None:  # a dataset that others refer to is not the main one
-        domain = domain or "orders"
-        referred = set().union(*references(domain).values())
-        dataset = next((name for name in datasets_of(domain) if name not in referred), None)
-    contract = dataset_named(domain, dataset or "")
+    contract = dataset_named(domain, dataset) if dataset else dataset_of_file(domain, files[0])
     domain = contract.domain
     if period is None and not contract.lands_any_time:
         cadence = contract.cadence

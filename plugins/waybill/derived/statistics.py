@@ -12,7 +12,6 @@ from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg import sql
-from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -230,38 +229,6 @@ def quartile_categories(values: Sequence[Decimal | int | None]) -> Categories:
         else:
             categories.append("Low" if number < q1 else "High")
     return Categories(categories, q1, q3, is_degenerate)
-
-
-def industry_exposure_extended(connection: Connection[Any], month: date) -> list[dict[str, Any]]:
-    """Rows of the report `industry_exposure_extended`, by column.
-
-    They are the month's rows of `messaging_report.industry_exposure` with a category for revenue and one
-    for the number of customers, relative to the other industries of the month.
-    """
-    with connection.cursor(row_factory=dict_row) as cursor:
-        exposures = cursor.execute(
-            """
-            select month, industry, revenue_eur, revenue_share_pct, customers_count, industry_rank
-            from messaging_report.industry_exposure
-            where month = %s
-            order by industry_rank
-            """,
-            (month,),
-        ).fetchall()
-    revenue = quartile_categories([exposure["revenue_eur"] for exposure in exposures])
-    customers = quartile_categories([exposure["customers_count"] for exposure in exposures])
-    return [
-        {
-            **exposure,
-            "revenue_category": revenue_category,
-            "customers_category": customers_category,
-            "is_degenerate_revenue": revenue.is_degenerate,
-            "is_degenerate_customers": customers.is_degenerate,
-        }
-        for exposure, revenue_category, customers_category in zip(
-            exposures, revenue.categories, customers.categories, strict=True
-        )
-    ]
 
 
 def _quartile(ordered: Sequence[Decimal], quarters: int) -> Decimal:

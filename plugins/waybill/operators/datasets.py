@@ -246,7 +246,7 @@ def _has_days(contract: Contract) -> bool:
 class ProcessedOperator(BaseOperator):
     """Writes the changed days of a domain's tables to the processed zone; returns their row counts by table.
 
-    The domain may be one of derived tables, such as `purchases_star`. Tables without days are left out.
+    The domain may be one of derived tables, such as `billing_star`. Tables without days are left out.
     """
 
     ui_color = "#e8f4f8"
