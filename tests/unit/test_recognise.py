@@ -23,9 +23,9 @@ def test_the_examples_are_recognised(name: str, table: str) -> None:
 @pytest.mark.parametrize(
     ("head", "tables"),
     [
-        ("currency,valid_from,aud_per_unit\n", ["purchases.rates"]),
-        ("\ufeff\n\nCurrency;Valid From;AUD per unit\n", ["purchases.rates"]),
-        ('{"currency": "EUR", "valid_from": "2026-01-01", "aud_per_unit": 1.7, "more": 1}\n', ["purchases.rates"]),
+        ("currency,valid_from,rate\n", ["purchases.rates"]),
+        ("\ufeff\n\nCurrency;Valid From;Rate\n", ["purchases.rates"]),
+        ('{"currency": "EUR", "valid_from": "2026-01-01", "rate": 1.7, "more": 1}\n', ["purchases.rates"]),
         ("currency,valid_from\n", []),
         ("", []),
         ("[1, 2]\n", []),
