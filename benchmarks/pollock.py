@@ -1,8 +1,9 @@
 """Score how files are read on the data of Pollock, a public benchmark of polluted CSV files.
 
-Pollock (Vitagliano et al., VLDB 2023) holds the same table of sales in some 2,290 files, each with one pollution, the
-table that each file should load as, and how often each pollution occurs in open data. Each file goes through the path
-of a load: it is received, read and judged by a contract. Rows that a load would compare by key are compared here, too.
+Pollock (Vitagliano et al., VLDB 2023) has the same table of sales in some 2,290 files, each with one pollution. For each
+file it has the table that the file should load as, and the frequency of the pollution in open data. Each file goes
+through the path of a load: it is received, read and validated with a contract. Rows with equal keys are merged
+as in a load.
 
 A file that loads scores 1 for the success and 1 each for precision, recall and F1 of its header, its rows and its
 cells: at most 10. Values count as equal after trimming and lower-casing, numbers by their value.

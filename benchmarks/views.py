@@ -1,7 +1,7 @@
 """Time the views over a warehouse with ten years of data and ten million rows in each table that they read.
 
-Every page is asked for as a viewer of Airflow would, three times. Then Chromium opens the business view, within Airflow
-and alone, and says when the first chart was there.
+Every page is requested three times with the rights of a viewer of Airflow. Then Chromium opens the business view,
+inside Airflow and alone, and measures the time to the first chart.
 
 Usage: make benchviews, or python benchmarks/views.py [--rows 10000000] [--keep FOLDER]
 """

@@ -28,7 +28,7 @@ __all__ = ["GROUND_TRUTH", "SampleData", "SampleFile", "Uploaded", "generate", "
 
 GROUND_TRUTH = f"{GROUND_TRUTH_PREFIX}messaging.json"
 
-# where the columns of a snapshot of channels stand, in even and in odd months, and how they are spelt
+# position and spelling of the columns of a snapshot of channels, in even and in odd months
 HEADERS = (
     {"channel_id": 0, "channel_name": 1, "channel_type": 2, "unit_price_eur": 3},
     {"Channel-Type": 2, "Channel ID": 0, "Unit Price EUR": 3, "Channel Name": 1},
@@ -37,10 +37,10 @@ PRICE_CHANGES = {1: Decimal("0.0475"), 4: Decimal("0.0550")}
 
 
 def generate(last_month: str, months: int = 14, seed: int = 20260101, scale: float = 1.0) -> SampleData:
-    """Files of `months` consecutive months, the last of them `last_month` (YYYY-MM).
+    """Return files for `months` consecutive months up to `last_month` (YYYY-MM).
 
     Scale 1 is about 300 customers and 4,000 to 6,000 traffic rows a month; both grow with it. Raises
-    ValueError for a month that is not one, no months or a scale that is not positive.
+    ValueError for an invalid month, no months or a scale that is not positive.
     """
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", last_month):
         raise ValueError(f"last_month is {last_month!r}, expected a month as YYYY-MM")
@@ -61,7 +61,7 @@ def generate(last_month: str, months: int = 14, seed: int = 20260101, scale: flo
 
 
 def _add_channels(index: int, months: int, month: str, builder: SampleBuilder) -> None:
-    """Add the month's channels: prices change half-way, one channel comes later, some stand twice."""
+    """Add the month's channels: prices change half-way, one channel starts later, some rows are duplicates."""
     change = max(1, months // 2)
     header = HEADERS[index % 2]
     channels = channels_of(index, months)

@@ -172,8 +172,8 @@ class Customers:
     def add_snapshot(self, index: int, builder: SampleBuilder) -> None:
         """Add the month's snapshot with injected errors.
 
-        A rejected record of a real customer makes the customer absent from this snapshot, so it hits only
-        customers who were accepted before (traffic may refer to them); in the first month, who never are.
+        A rejected record removes its customer from this snapshot. Errors therefore affect only customers who were
+        accepted before, because traffic may refer to them. In the first month, they affect invented customers.
         """
         rng, month = self.rng, self.first + index
         newline, mark, suffix, spell = HEADERS[index % len(HEADERS)]

@@ -212,10 +212,10 @@ def _add_rates(rng: np.random.Generator, first_rate: date, last: date, builder: 
 
 
 def generate(last_day: str, days: int = 365, seed: int = 20260101, scale: float = 1.0) -> SampleData:
-    """Files of `days` consecutive days of ingestion, the last of them `last_day` (YYYY-MM-DD), and of rates.
+    """Return files for `days` consecutive days of ingestion up to `last_day` (YYYY-MM-DD), and files of rates.
 
     Scale 1 is about 400 customers, and 51 rows a day: new purchases, 12 % of them in other currencies than US
-    dollars, corrections of earlier ones, some sent again, and errors. Raises ValueError for a day that is not one, no
+    dollars, corrections of earlier ones, some sent again, and errors. Raises ValueError for an invalid day, no
     days or a scale that is not positive.
     """
     try:

@@ -40,12 +40,12 @@ def generate(
     scale: float = 1.0,
     datasets: Collection[str] = DATASETS,
 ) -> SampleData:
-    """Files of `days` consecutive days, the last of them `last_day` (YYYY-MM-DD), for some datasets or all.
+    """Return files for `days` consecutive days up to `last_day` (YYYY-MM-DD), for some datasets or all.
 
     Scale 1 is about 1,100 customers, 520 products, and a day 180 transactions, 2,800 clicks and 80 reviews.
-    Products grow with its square root, the others with it. A dataset's files are the same whichever others
-    are made. Raises ValueError for a day that is not one, no days, a scale that is not positive or a dataset
-    that does not exist.
+    Products grow with its square root, the others with it. The files of a dataset do not
+    depend on the others. Raises ValueError for an invalid day, no days, a scale that is not positive or an unknown
+    dataset.
     """
     try:
         last = np.datetime64(date.fromisoformat(last_day), "D")

@@ -17,7 +17,7 @@ app.add_typer(contract_app, name="contract")
 @contract_app.command("check")
 @report_errors
 def contract_check() -> None:
-    """Check all contracts and SQL files, and compare them with the warehouse if it answers.
+    """Check all contracts, domain manifests and SQL files, and compare them with the warehouse if it answers.
 
     The exit code is 1 if there are problems.
     """

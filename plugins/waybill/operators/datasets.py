@@ -53,7 +53,7 @@ class LandedSensor(BaseSensorOperator):
 
         with data_errors_fail_at_once():
             period = period_of(context, self.cadence)
-            self._refuse_future(period, context["dag_run"])
+            self._reject_future(period, context["dag_run"])
             contracts, bucket, s3 = load_domain(self.domain), settings().raw_bucket, s3_client()
             chosen = [contracts[name] for name in contracts if name in chosen_datasets(context, contracts)]
             waiting = [contract for contract in chosen if not has_landed(s3, bucket, contract, period)]
@@ -85,7 +85,7 @@ class LandedSensor(BaseSensorOperator):
         if event["status"] != "success":
             raise RuntimeError(f"the bucket could not be listed: {event['message']}")
 
-    def _refuse_future(self, period: Period, run: Any) -> None:
+    def _reject_future(self, period: Period, run: Any) -> None:
         """Raise `DataError` for a manual run whose period is not over. Nothing else depends on the clock."""
         from waybill.errors import DataError
         from waybill.settings import settings

@@ -1,1 +1,1 @@
-"""Operations: reconciliation, the lineage of a number, alerts, metrics, and the check of contracts and SQL."""
+"""Operations: reconciliation, provenance of reports, alerts, metrics, and the check of contracts, manifests and SQL."""
