@@ -1,7 +1,7 @@
 """Score how files are read on the data of Pollock, a public benchmark of polluted CSV files.
 
-Pollock (Vitagliano et al., VLDB 2023) has the same table of sales in some 2,290 files, each with one pollution. For each
-file it has the table that the file should load as, and the frequency of the pollution in open data. Each file goes
+Pollock (Vitagliano et al., VLDB 2023) has the same table of sales in some 2,290 files, each with one pollution. For
+each file it has the table that the file should load as, and the frequency of the pollution in open data. Each file goes
 through the path of a load: it is received, read and validated with a contract. Rows with equal keys are merged
 as in a load.
 
