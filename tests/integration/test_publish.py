@@ -21,7 +21,7 @@ import pytest
 from psycopg import Connection
 
 from support.messaging_months import RUN, build_month, database, month, put, report_rows, sample, take_in_month
-from waybill.checks.approval import approve, held_by, question, refuse
+from waybill.checks.approval import approve, held_by, question, reject
 from waybill.checks.quality import check_datasets
 from waybill.contracts import load_domain
 from waybill.derived.build import build_from_sql, known_files, report_contracts
@@ -239,7 +239,7 @@ def test_content_with_too_many_warnings_waits_until_exactly_it_is_approved(built
     assert (len(published()), held_by(built, [contract], one)) == (3, []), "it was published already"
     build(3, one)
     (asked,) = held_by(built, [contract], one)
-    assert "somebody refused to publish messaging_report.loyal_top_customers 2025-12" in refuse(
+    assert "somebody refused to publish messaging_report.loyal_top_customers 2025-12" in reject(
         built, [asked], one, "somebody"
     )
     assert published() == []

@@ -26,7 +26,7 @@ from support.messaging_months import (
     take_in_month,
 )
 from support.views import Page, client_of, fill_report
-from waybill.checks.approval import approve, held_by, refuse
+from waybill.checks.approval import approve, held_by, reject
 from waybill.checks.unpublished import unpublished
 from waybill.cli import tables
 from waybill.derived.build import build_from_sql, known_files, report_contracts
@@ -234,7 +234,7 @@ def test_the_site_keeps_the_numbers_that_were_published(
     live = words(view.get(f"/business/messaging/{OLD}.html").text)
     assert "Customers 987,654 not published: waiting for approval not compared: 2026-02 is not approved" in live
     asked = held_by(warehouse, CONTRACTS.values(), RUN)
-    refuse(warehouse, asked, RUN, "lena")
+    reject(warehouse, asked, RUN, "lena")
     assert publish(warehouse, s3, "messaging", CONTRACTS.values(), month(OLD), RUN) == []
     write_site(dsn, s3)
     assert leaks(s3) == []

@@ -1,4 +1,4 @@
-"""Quality checks as data: each is one number against a threshold, and every result is a row."""
+"""Quality checks: each compares one number with a threshold, and each result is a row of `waybill.check_result`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COMPARE = {
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check saw."""
+    """The result of a check."""
 
     subject: str
     check: Check
@@ -42,7 +42,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """No number is no pass."""
+        """Return whether the number meets the threshold. A check without a number fails."""
         return self.observed is not None and bool(
             _COMPARE[self.check.operator](self.observed, Decimal(str(self.check.threshold)))
         )
@@ -55,7 +55,7 @@ class CheckResult:
 
 
 def _rows(contract: Contract) -> sql.Composed:
-    """The rows of the period: of a merged dataset those that fall into it, each as known at the period's end."""
+    """Return the rows of the period. Rows of datasets are those known at the period's end."""
     if contract.load_mode == "report":
         rows = sql.SQL("{} where {} = %(period_start)s").format(relation(contract), sql.Identifier(contract.key[0]))
         if len(contract.cadences) > 1:
@@ -72,10 +72,10 @@ def _rows(contract: Contract) -> sql.Composed:
 
 
 def _metric(contract: Contract, check: Check) -> sql.Composed:
-    """The query of a check without SQL of its own."""
+    """Return the query of a check that has a metric instead of SQL."""
     if check.metric == "freshness":
         newest = sql.SQL("max({})").format(sql.Identifier(check.columns[0]))
-        if not contract.has_instants(check.columns[0]):  # a day stands for its start
+        if not contract.has_instants(check.columns[0]):  # a date counts from its start
             newest = sql.SQL("{}::timestamp at time zone %(timezone)s").format(newest)
         return sql.SQL("select round(extract(epoch from %(ends_at)s - {}) / 3600, 2) from {}(%(period_end)s)").format(
             newest, as_of_function(contract)
@@ -94,7 +94,7 @@ def _metric(contract: Contract, check: Check) -> sql.Composed:
 
 
 def evaluate(connection: Connection, contract: Contract, period: Period) -> list[CheckResult]:
-    """Run every check of the contract for the period, in the caller's transaction."""
+    """Run every check of the contract for the period in the caller's transaction and return the results."""
     results = []
     for check in contract.checks:
         query = sql.SQL(check.query) if check.query else _metric(contract, check)
@@ -106,15 +106,20 @@ def evaluate(connection: Connection, contract: Contract, period: Period) -> list
 
 
 def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> None:
-    """Store the results; the latest result of a check and period replaces the one before."""
+    """Store the results. The latest result of a check and period replaces the previous one."""
     with connection.transaction():
         for result in results:
             connection.execute(
-                "insert into waybill.check_result (subject, check_name, cadence, period, severity, observed, "
-                "operator, threshold, passed, run_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-                "on conflict (subject, check_name, cadence, period) do update set severity = excluded.severity, "
-                "observed = excluded.observed, operator = excluded.operator, threshold = excluded.threshold, "
-                "passed = excluded.passed, run_id = excluded.run_id, checked_at = now()",
+                """
+                insert into waybill.check_result (
+                  subject, check_name, cadence, period, severity, observed, operator, threshold, passed, run_id
+                )
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                on conflict (subject, check_name, cadence, period) do update
+                set severity = excluded.severity, observed = excluded.observed, operator = excluded.operator,
+                  threshold = excluded.threshold, passed = excluded.passed, run_id = excluded.run_id,
+                  checked_at = now()
+                """,
                 (
                     result.subject,
                     result.check.name,
@@ -131,7 +136,7 @@ def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> 
 
 
 def stop_or_warn(results: Iterable[CheckResult]) -> None:
-    """Log every failed warning; raise `DataError` naming every failed error."""
+    """Log every failed check of severity warning. Raise `DataError` for the failed checks of severity error."""
     failed = [result for result in results if not result.passed]
     for result in failed:
         if result.check.severity == "warning":
@@ -143,9 +148,9 @@ def stop_or_warn(results: Iterable[CheckResult]) -> None:
 def check_datasets(
     connection: Connection, contracts: Collection[Contract], periods: Iterable[Period], run: Run
 ) -> list[CheckResult]:
-    """Evaluate and record the checks of datasets for the periods; raise `DataError` if one that must hold does not.
+    """Run and record the checks of datasets for the periods.
 
-    A dataset of which no file was ever loaded has no rows.
+    Raises `DataError` if a check of severity error fails. A dataset without loaded files has no rows.
     """
     with connection.transaction():
         for contract in contracts:

@@ -1,4 +1,4 @@
-"""What the columns of a contract allow, asked of the rows of a derived table: no file is validated before them."""
+"""Check the rows of a derived table against the value rules of its contract: they come from no validated file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LENGTHS: Final[Mapping[str, str]] = {"minLength": "char_length({}) >= {}", "max
 
 
 def _rules(column: Column) -> Iterator[tuple[str, sql.Composed]]:
-    """(reason, condition that holds for a good, present value) of a column, called as those of files are."""
+    """Yield each rule of a column as (reason, condition that valid values meet), with the reasons used for files."""
     name = sql.Identifier(column.name)
     for reason, templates in (("range", _BOUNDS), ("length", _LENGTHS)):
         conditions = [
@@ -40,7 +40,10 @@ def _rules(column: Column) -> Iterator[tuple[str, sql.Composed]]:
 
 
 def broken_rules(connection: Connection, contract: Contract, rows: sql.Composable) -> dict[str, int]:
-    """How many rows of a derived table break which rule of its contract, among those that meet the condition `rows`."""
+    """Return the number of rows that break each rule of a derived table, among the rows that meet the condition `rows`.
+
+    NULL values break no rule.
+    """
     rules = [rule for column in contract.columns for rule in _rules(column)]
     if not rules:
         return {}

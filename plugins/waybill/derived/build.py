@@ -30,24 +30,24 @@ log = logging.getLogger(__name__)
 
 
 def report_contracts(domain: str) -> dict[str, Contract]:
-    """The contracts of a domain's reports, by name."""
+    """Return the contracts of a domain's reports by name."""
     return load_domain(report_schema(domain))
 
 
 def report_contract(domain: str, name: str) -> Contract:
-    """The contract of one report."""
+    """Return the contract of one report."""
     return load(settings().include_dir / "contracts" / report_schema(domain) / f"{name}.yaml")
 
 
 @dataclass(frozen=True)
 class BuildInputs:
-    """What a period of a report is about to be built from."""
+    """The inputs from which a period of a report is built."""
 
     file_ids: list[int]
-    inputs: tuple[str, ...] = ()
-    """The tables that its SQL names, where the change log knows them."""
+    tables: tuple[str, ...] = ()
+    """The tables that its SQL names, as far as the change log has them."""
     changes: int | None = None
-    """How many changes of them lie within its window; for what was known, the rows that its files brought."""
+    """The number of their changes within the report's window; for reports as of a period's end, their rows."""
 
 
 FindInputs = Callable[[], BuildInputs | None]
@@ -55,11 +55,11 @@ FindInputs = Callable[[], BuildInputs | None]
 
 @dataclass(frozen=True)
 class Built:
-    """What building a report's period gave."""
+    """The result of building a report's period."""
 
     rows: int
     is_changed: bool
-    """Whether the content differs from what was there before."""
+    """Whether the content differs from the previous one."""
 
 
 _SUFFIXES = ("", "_changes", "_history", "_superseded", "_as_of")
@@ -68,7 +68,7 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 
 def dataset_relations(domain: str) -> dict[str, str]:
-    """Each table, view and function of the domain's datasets, with its dataset as the ledger calls it."""
+    """Return the dataset (`schema.name`) of each table, view and function of a domain's datasets."""
     return {
         f"{domain}.{name}{suffix}": contract.table
         for name, contract in load_domain(domain).items()
@@ -77,7 +77,7 @@ def dataset_relations(domain: str) -> dict[str, str]:
 
 
 def named_tables(text: str, relations: Mapping[str, str]) -> set[str]:
-    """The tables, by what `relations` calls them, that an SQL text names."""
+    """Return the tables that an SQL text names, as `relations` calls them."""
     return {
         relations[name]
         for schema, table in _NAMED_TABLE.findall(_COMMENT.sub("", text))
@@ -86,30 +86,34 @@ def named_tables(text: str, relations: Mapping[str, str]) -> set[str]:
 
 
 def known_datasets(domain: str, text: str | None) -> list[str]:
-    """The datasets of a domain that an SQL text names; all of them without a text, or if it names none."""
+    """Return the datasets of a domain that an SQL text names, or all of them if it names none or there is no text."""
     relations = dataset_relations(domain)
     return sorted((named_tables(text, relations) if text else set()) or set(relations.values()))
 
 
 def known_files(connection: Connection, domain: str, period: Period, text: str | None = None) -> BuildInputs:
-    """The files that were delivered by the period's end, as `_as_of` functions show them.
+    """Return as build inputs the files that were delivered by the period's end, as `_as_of` functions read them.
 
-    Those of the datasets that the SQL text names; of all of the domain's without a text. A file whose rows are
-    replayed brings more rows than before: so it is told apart.
+    These are the files of the datasets that the SQL text names, or of all of the domain's datasets. Their number of
+    rows is part of the inputs, because a replay adds rows to a file.
     """
-    inputs = named_tables(text, dataset_relations(domain)) if text else set()
+    tables = named_tables(text, dataset_relations(domain)) if text else set()
     rows = connection.execute(
-        "select file_id, rows_in - rejected from waybill.load_file "
-        "where dataset = any(%s) and status = 'loaded' and period <= %s order by file_id",
+        """
+        select file_id, rows_in - rejected
+        from waybill.load_file
+        where dataset = any(%s) and status = 'loaded' and period <= %s
+        order by file_id
+        """,
         (known_datasets(domain, text), period.start),
     ).fetchall()
-    return BuildInputs([file_id for file_id, _ in rows], tuple(sorted(inputs)), sum(brought for _, brought in rows))
+    return BuildInputs([file_id for file_id, _ in rows], tuple(sorted(tables)), sum(accepted for _, accepted in rows))
 
 
 def of_period(contract: Contract, period: Period, alias: str | None = None) -> sql.Composed:
-    """The condition for the rows of one period of a derived table; a dimension has one, all time.
+    """Return the condition for the rows of one period of a derived table. The period of a dimension is all time.
 
-    The key leads with the period's first day; reports of several cadences also have a column `cadence`.
+    The first column of the key is the period's first day. Reports of several cadences also have a column `cadence`.
     """
     if period.cadence == "all":
         return sql.Composed([sql.SQL("true")])
@@ -124,23 +128,19 @@ def of_period(contract: Contract, period: Period, alias: str | None = None) -> s
     return condition
 
 
-_REMEMBER = "create temp table replaced on commit drop as select {columns} from {rows}"
-_TOUCH = "insert into {touched} select distinct {member} from {changed} on conflict do nothing"
-
-
 def build_from_sql(
     connection: Connection,
     contract: Contract,
-    find_basis: FindInputs,
+    find_inputs: FindInputs,
     text: str,
     period: Period,
     run: Run,
     summaries: Sequence[Contract] = (),
 ) -> Built:
-    """Replace the period's rows by what the SQL text selects, in one transaction.
+    """Replace the period's rows with the result of the SQL text, in one transaction.
 
-    The text binds what `Period.parameters` gives and selects the contract's columns by name. The members of
-    `summaries` whose rows changed are noted: they are to be computed again. Otherwise like `build`.
+    The text binds `Period.parameters` and selects the contract's columns by name. The keys of `summaries` whose rows
+    changed are recorded for their next build. Otherwise like `build`.
     """
     columns = columns_sql(contract.names)
     rows = sql.SQL("{} where {}").format(relation(contract), of_period(contract, period))
@@ -149,31 +149,34 @@ def build_from_sql(
 
     def write() -> list[date]:
         if summaries:
-            connection.execute(sql.SQL(_REMEMBER).format(columns=columns, rows=rows))
+            connection.execute(
+                sql.SQL("create temp table replaced on commit drop as select {} from {}").format(columns, rows)
+            )
         _delete(connection, contract, period)
         connection.execute(statement, period.parameters(settings().timezone))
         changed = changed_sql(columns, sql.Identifier("replaced"), rows)
         for summary in summaries:
-            touch = sql.SQL(_TOUCH).format(
-                touched=changed_keys_relation(summary), member=columns_sql(summary.key), changed=changed
+            connection.execute(
+                sql.SQL("insert into {} select distinct {} from {} on conflict do nothing").format(
+                    changed_keys_relation(summary), columns_sql(summary.key), changed
+                )
             )
-            connection.execute(touch)
         if summaries:
             connection.execute("drop table replaced")
         return [period.start]
 
-    return build(connection, contract, find_basis, write, period, run, sha256(text))
+    return build(connection, contract, find_inputs, write, period, run, sha256(text))
 
 
 def build_from_rows(
     connection: Connection,
     contract: Contract,
-    find_basis: FindInputs,
+    find_inputs: FindInputs,
     rows: Sequence[Mapping[str, Any]],
     period: Period,
     run: Run,
 ) -> Built:
-    """Replace the period's rows by `rows` (mappings by column); otherwise like `build`."""
+    """Replace the period's rows with `rows` (mappings by column). Otherwise like `build`."""
     statement = sql.SQL("insert into {} ({}) values ({})").format(
         relation(contract),
         columns_sql(contract.names),
@@ -185,7 +188,7 @@ def build_from_rows(
         connection.cursor().executemany(statement, rows)
         return [period.start]
 
-    return build(connection, contract, find_basis, write, period, run, None)
+    return build(connection, contract, find_inputs, write, period, run, None)
 
 
 def _delete(connection: Connection, contract: Contract, period: Period) -> None:
@@ -193,14 +196,14 @@ def _delete(connection: Connection, contract: Contract, period: Period) -> None:
 
 
 def sha256(text: str) -> str:
-    """Hash of an SQL text."""
+    """Return the hash of an SQL text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_sql_of(text: str, recorded: str | None) -> bool:
-    """Whether a recorded hash is that of an SQL text.
+    """Return whether a recorded hash is that of an SQL text.
 
-    Version 0.1 hashed the SQL of monthly reports without its last line end. That is the same SQL.
+    Version 0.1 hashed the SQL of monthly reports without the last line end; such a hash counts as equal.
     """
     return recorded in (sha256(text), sha256(text.removesuffix("\n")))
 
@@ -208,47 +211,48 @@ def is_sql_of(text: str, recorded: str | None) -> bool:
 def build(
     connection: Connection,
     contract: Contract,
-    find_basis: FindInputs,
+    find_inputs: FindInputs,
     write: Callable[[], Iterable[date]],
     period: Period,
     run: Run,
     sql_sha256: str | None,
 ) -> Built:
-    """Write a period of a derived table, check it, note what it was built from; all of it or nothing.
+    """Write a period of a derived table, check it and record its build, in one transaction.
 
-    `find_basis` is asked when no other build of the period runs; if it gives None, the period is left as it is.
-    `write` gives the days for the change log, should the content be another one than before. Raises `DataError` if
-    a row breaks what the contract says about values, or a check of severity error fails; the rows of before then stay,
-    and what the checks saw is kept.
+    `find_inputs` is called when no other build of the period runs; if it returns None, nothing is built. `write` writes
+    the rows and returns the days for the change log, which are used if the content changed. Raises `DataError` if a row
+    breaks a value rule of the contract or a check of severity error fails: then the previous rows stay, and the results
+    of the checks are stored.
     """
     results: list[quality.CheckResult] = []
     try:
         with connection.transaction():
             ensure(connection, contract)
             connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"report {contract.table} {period}",))
-            basis = find_basis()
-            if basis is None:
+            inputs = find_inputs()
+            if inputs is None:
                 return Built(0, is_changed=False)
             with non_retryable_sql(f"the SQL of {contract.table} {period}"):
                 days = write()
-                _refuse_broken(connection, contract, period)
+                _raise_broken(connection, contract, period)
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)
             rows, content_sha256 = _content(connection, contract, period)
-            results += approval.judge(connection, contract, period, results, content_sha256)
+            results += approval.check_warnings(connection, contract, period, results, content_sha256)
             quality.record(connection, results, run)
-            is_changed = _note(connection, contract, basis, period, run, rows, content_sha256, sql_sha256)
+            recorded = Build(contract, period, run, inputs, rows, content_sha256, sql_sha256)
+            is_changed = record_build(connection, recorded)
             if is_changed:
                 change_log.record(connection, contract.table, days, file_id=None, cadence=period.cadence)
     except DataError:
         quality.record(connection, results, run)
         raise
-    log.info("%s %s: %d rows%s", contract.table, period, rows, "" if is_changed else ", as before")
+    log.info("%s %s: %d rows%s", contract.table, period, rows, "" if is_changed else ", unchanged")
     return Built(rows, is_changed)
 
 
-def _refuse_broken(connection: Connection, contract: Contract, period: Period) -> None:
-    """Raise `DataError` if rows of the period break what their contract says about values."""
+def _raise_broken(connection: Connection, contract: Contract, period: Period) -> None:
+    """Raise `DataError` if rows of the period break value rules of the contract."""
     if broken := broken_rules(connection, contract, of_period(contract, period)):
         counts = ", ".join(f"{reason} in {count(rows, 'row')}" for reason, rows in broken.items())
         raise DataError(
@@ -257,33 +261,55 @@ def _refuse_broken(connection: Connection, contract: Contract, period: Period) -
 
 
 def _content(connection: Connection, contract: Contract, period: Period) -> tuple[int, str]:
-    """(number, hash) of the rows of a period, in the order of the key."""
-    query = sql.SQL(
-        "select count(*), encode(sha256(coalesce("
-        "string_agg(sha256(convert_to(r::text, 'UTF8')), ''::bytea order by {}), ''::bytea)), 'hex') "
-        "from {} as r where {}"
-    ).format(columns_sql(contract.key, "r"), relation(contract), of_period(contract, period, "r"))
-    rows, content_sha256 = one_row(connection, query)
+    """Return (number, hash) of the rows of a period, in the order of the key."""
+    rows, content_sha256 = one_row(
+        connection,
+        sql.SQL(
+            """
+            select
+              count(*),
+              encode(
+                sha256(
+                  coalesce(string_agg(sha256(convert_to(r::text, 'UTF8')), ''::bytea order by {key}), ''::bytea)
+                ),
+                'hex'
+              )
+            from {table} as r
+            where {of_period}
+            """
+        ).format(
+            key=columns_sql(contract.key, "r"), table=relation(contract), of_period=of_period(contract, period, "r")
+        ),
+    )
     return int(rows), str(content_sha256)
 
 
-def _note(
-    connection: Connection,
-    contract: Contract,
-    basis: BuildInputs,
-    period: Period,
-    run: Run,
-    rows: int,
-    content_sha256: str,
-    sql_sha256: str | None,
-) -> bool:
-    """Note what the report was built from and return whether its content changed.
+@dataclass(frozen=True)
+class Build:
+    """A build of a report's period, as the table `waybill.publication` has it."""
 
-    A rebuild that finds all as it was leaves the note as it was.
+    contract: Contract
+    period: Period
+    run: Run
+    inputs: BuildInputs
+    rows: int
+    content_sha256: str
+    sql_sha256: str | None
+
+
+def record_build(connection: Connection, build: Build) -> bool:
+    """Record a build and return whether the content of the period changed.
+
+    A build with the same content, inputs, SQL, contract and code as the recorded one leaves the record as it is.
     """
-    key = (contract.table, period.cadence, period.start)
+    key = {"report": build.contract.table, "cadence": build.period.cadence, "period": build.period.start}
     before = connection.execute(
-        "select content_sha256 from waybill.publication where report = %s and cadence = %s and period = %s", key
+        """
+        select content_sha256
+        from waybill.publication
+        where report = %(report)s and cadence = %(cadence)s and period = %(period)s
+        """,
+        key,
     ).fetchone()
     connection.execute(
         """
@@ -291,7 +317,10 @@ def _note(
           report, cadence, period, row_count, content_sha256, sql_sha256, contract_sha256, code_version, run_id,
           file_ids, inputs, changes_seen
         )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (
+          %(report)s, %(cadence)s, %(period)s, %(row_count)s, %(content_sha256)s, %(sql_sha256)s, %(contract_sha256)s,
+          %(code_version)s, %(run_id)s, %(file_ids)s, %(inputs)s, %(changes_seen)s
+        )
         on conflict (report, cadence, period) do update
         set row_count = excluded.row_count, content_sha256 = excluded.content_sha256,
           sql_sha256 = excluded.sql_sha256, contract_sha256 = excluded.contract_sha256,
@@ -301,17 +330,17 @@ def _note(
           is distinct from (excluded.content_sha256, excluded.sql_sha256, excluded.contract_sha256,
             excluded.code_version, excluded.file_ids, excluded.changes_seen)
         """,
-        (
-            *key,
-            rows,
-            content_sha256,
-            sql_sha256,
-            contract.sha256,
-            run.code_version,
-            run.run_id,
-            basis.file_ids,
-            list(basis.inputs),
-            basis.changes,
-        ),
+        key
+        | {
+            "row_count": build.rows,
+            "content_sha256": build.content_sha256,
+            "sql_sha256": build.sql_sha256,
+            "contract_sha256": build.contract.sha256,
+            "code_version": build.run.code_version,
+            "run_id": build.run.run_id,
+            "file_ids": build.inputs.file_ids,
+            "inputs": list(build.inputs.tables),
+            "changes_seen": build.inputs.changes,
+        },
     )
-    return before != (content_sha256,)
+    return before != (build.content_sha256,)

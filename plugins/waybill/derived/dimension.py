@@ -1,7 +1,7 @@
-"""Dimensions: one SQL text says what a dimension should hold, and only what differs is written.
+"""Dimensions: one SQL text selects the rows of a dimension, and only rows that differ are written.
 
-A dimension is a function of the rows it is computed from. What facts lean on is its key, which the SQL derives from
-the member and the beginning of a version, so it is the same however often the dimension is built.
+Facts refer to the dimension's key. The SQL derives the key from the member and the start of a version, so that it is
+the same in every build.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from waybill.settings import settings
 from waybill.warehouse import change_log
 from waybill.warehouse.schema import columns_sql, equal_sql, relation, subquery
 
-# In set operations nulls are equal, unlike in comparisons.
+# Set operations treat nulls as equal.
 _COMPARE = """
 create temp table outdated on commit drop as select {names} from {table} except select {names} from wanted;
 create temp table renewed on commit drop as select {names} from wanted except select {names} from {table};
 """
 
-# An instant belongs to the version that began last, so a version that differs matters until the next one begins,
-# be it among the versions of before or of now. To the day: facts are rebuilt by the day.
-_TOUCHED = """
-create temp table touched on commit drop as
+# A version is effective until the next version, old or new, begins. Facts are rebuilt by the day.
+_CHANGED_MEMBERS = """
+create temp table changed_member on commit drop as
 with versions as (
   select {member}, valid_from from {table}
   union
@@ -55,15 +54,15 @@ inner join differing as d using ({member}, valid_from)
 def build_dimension(
     connection: Connection,
     contract: Contract,
-    find_basis: FindInputs,
+    find_inputs: FindInputs,
     text: str,
     run: Run,
     datasets: Iterable[Contract],
 ) -> Built:
-    """Make the dimension hold what the SQL text selects; otherwise like `waybill.derived.build.build`.
+    """Make the dimension's rows those that the SQL text selects. Otherwise like `waybill.derived.build.build`.
 
-    The change log learns of the days on which `datasets` hold rows of the members that changed, at a time
-    when the change matters to them: their facts are stale.
+    The change log gets the days on which `datasets` have rows of members whose effective version changed: facts of
+    these days are stale.
     """
     parts = {"table": relation(contract), "names": columns_sql(contract.names)}
 
@@ -75,7 +74,7 @@ def build_dimension(
             ALL_TIME.parameters(settings().timezone),
         )
         connection.execute(sql.SQL(_COMPARE).format(**parts))
-        days = _touched_days(connection, contract, datasets)
+        days = _changed_days(connection, contract, datasets)
         same = equal_sql("d", "o", contract.key)
         connection.execute(
             sql.SQL("delete from {table} as d using outdated as o where {same}").format(**parts, same=same)
@@ -84,11 +83,12 @@ def build_dimension(
         connection.execute("drop table wanted, outdated, renewed")
         return days
 
-    return build(connection, contract, find_basis, write, ALL_TIME, run, sha256(text))
+    return build(connection, contract, find_inputs, write, ALL_TIME, run, sha256(text))
 
 
-def _touched_days(connection: Connection, contract: Contract, datasets: Iterable[Contract]) -> list[date]:
-    if contract.period_column:  # each row stands for a day, as in a calendar
+def _changed_days(connection: Connection, contract: Contract, datasets: Iterable[Contract]) -> list[date]:
+    """Return the days whose facts are stale, in order."""
+    if contract.period_column:  # each row is a day, as in a calendar
         days = sql.SQL("select {0} from outdated union select {0} from renewed").format(
             sql.Identifier(contract.period_column)
         )
@@ -98,7 +98,9 @@ def _touched_days(connection: Connection, contract: Contract, datasets: Iterable
         return []
     timezone = sql.Literal(settings().timezone)
     connection.execute(
-        sql.SQL(_TOUCHED).format(table=relation(contract), member=sql.Identifier(member.name), timezone=timezone)
+        sql.SQL(_CHANGED_MEMBERS).format(
+            table=relation(contract), member=sql.Identifier(member.name), timezone=timezone
+        )
     )
     found = set()
     for dataset in datasets:
@@ -107,13 +109,16 @@ def _touched_days(connection: Connection, contract: Contract, datasets: Iterable
         for column in dataset.columns:
             if column.reference == member.reference:
                 query = sql.SQL(
-                    "select distinct f.day from (select {column} as member, {day} as day from {table}) as f "
-                    "inner join touched as t on f.member = t.member and f.day between t.first_day and t.last_day"
+                    """
+                    select distinct f.day
+                    from (select {column} as member, {day} as day from {table}) as f
+                    inner join changed_member as c on f.member = c.member and f.day between c.first_day and c.last_day
+                    """
                 ).format(
                     column=sql.Identifier(column.name),
                     day=change_log.day_sql(dataset, sql.Identifier(dataset.period_column)),
                     table=relation(dataset),
                 )
                 found |= {day for (day,) in connection.execute(query)}
-    connection.execute("drop table touched")
+    connection.execute("drop table changed_member")
     return sorted(found)

@@ -1,9 +1,9 @@
-"""Keep derived tables true: rebuild exactly the periods whose inputs have changed since they were built.
+"""Keep derived tables up to date: rebuild exactly the periods whose inputs have changed since they were built.
 
-Loads write to `waybill.change` which days of a dataset they changed; so does a derived table whose content
-changed. A period of a report is stale when the log holds more changes of its inputs, within its window, than were
-counted when it was built, or when its SQL or its contract has changed, except for descriptions. What was derived
-therefore depends on the rows that are there, not on the order in which they came, nor on how often anything ran.
+Loads and builds write to `waybill.change` which days of their table changed. A period of a report is stale if the log
+has more changes of its inputs within its window than were counted when it was built, or if its SQL or its contract has
+changed, except for descriptions. Therefore derived tables depend on the loaded rows alone, and not on the order of
+loads or the number of runs.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Derived:
     contract: Contract
     text: str
     inputs: tuple[str, ...]
-    """The tables it names, as the change log calls them."""
+    """The tables that the text names, as the change log calls them."""
 
 
 def derived_tables(domain: str) -> list[Derived]:
-    """The star's tables and the reports of a domain, each after those that it reads.
+    """Return the star schema's tables and the reports of a domain, each after the tables that it reads.
 
-    Raises `DataError` for a contract without its SQL file, or the reverse, and for tables that read each other.
+    Raises `DataError` for a contract without an SQL file or an SQL file without a contract.
     """
     contracts: dict[str, Contract] = {}
     texts: dict[str, str] = {}
@@ -69,15 +69,15 @@ def derived_tables(domain: str) -> list[Derived]:
 
 
 def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[str, list[str]]:
-    """Rebuild what is stale among a schema's derived tables; the periods whose content changed, by table.
+    """Rebuild the stale periods of a schema's derived tables. Return the periods whose content changed, by table.
 
-    Each period is a transaction of its own. One whose checks fail does not keep the others from being built; at
-    the end `DataError` names all of them. Whatever failed stays stale.
+    Each period is one transaction. Periods that fail do not keep the others from being built: they stay stale, and
+    `DataError` names them at the end.
     """
     rebuilt: dict[str, list[str]] = {}
     failures = []
     datasets, tables = load_domain(domain).values(), derived_tables(domain)
-    with connection.transaction():  # SQL may name what no file was delivered for yet
+    with connection.transaction():  # SQL may name tables for which no file was delivered yet
         for contract in (*datasets, *(table.contract for table in tables)):
             ensure(connection, contract)
     for table in tables:
@@ -88,14 +88,14 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
             one.contract for one in tables if one.contract.load_mode == "summary" and contract.table in one.inputs
         ]
         for period in stale_periods(connection, domain, table):
-            find_basis = partial(_basis, connection, table, period)
+            find_inputs = partial(_changed_inputs, connection, table, period)
             try:
                 if contract.load_mode == "dimension":
-                    built = build_dimension(connection, contract, find_basis, table.text, run, datasets)
+                    built = build_dimension(connection, contract, find_inputs, table.text, run, datasets)
                 elif contract.load_mode == "summary":
-                    built = build_summary(connection, contract, find_basis, table.text, run)
+                    built = build_summary(connection, contract, find_inputs, table.text, run)
                 else:
-                    built = build_from_sql(connection, contract, find_basis, table.text, period, run, summaries)
+                    built = build_from_sql(connection, contract, find_inputs, table.text, period, run, summaries)
             except DataError as error:
                 failures.append(str(error))
                 continue
@@ -112,7 +112,7 @@ _STALE = """
 with delivered as (
   select distinct date_trunc(%(cadence)s, period)::date as start
   from waybill.load_file
-  where dataset = any(%(datasets)s) and status in ('loaded', 'withdrawn') -- what a withdrawal leaves is built, too
+  where dataset = any(%(datasets)s) and status in ('loaded', 'withdrawn') -- a withdrawal changes its period
     and (%(since)s::date is null or period >= date_trunc(%(cadence)s, %(since)s::date)::date)
     and (%(until)s::date is null
       or period < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)
@@ -139,10 +139,10 @@ order by c.start
 def stale_periods(
     connection: Connection, domain: str, table: Derived, within: Sequence[Period] | None = None
 ) -> list[Period]:
-    """The periods to rebuild, of every cadence, among those that files were delivered for.
+    """Return the stale periods of every cadence among the periods for which files were delivered.
 
-    With `within`, only those that overlap with these consecutive periods. A dimension or summary has one, all time;
-    whether that is stale is seen when it is about to be built.
+    With `within`, only periods that overlap with these consecutive periods. The one period of a dimension or summary is
+    always returned: its build finds out whether it is stale.
     """
     contract, found = table.contract, []
     if contract.load_mode in ("dimension", "summary"):
@@ -168,7 +168,7 @@ def stale_periods(
 
 
 def stale_days(connection: Connection, domain: str) -> list[Period]:
-    """The days of which a table derived from the domain's datasets is to be rebuilt, in order."""
+    """Return the stale days of all tables derived from the domain's datasets, in order."""
     return sorted(
         {
             period
@@ -179,7 +179,7 @@ def stale_days(connection: Connection, domain: str) -> list[Period]:
     )
 
 
-_BASIS = """
+_INPUTS = """
 with changes as (
   select file_id
   from waybill.change
@@ -211,16 +211,16 @@ select
 """
 
 
-def _basis(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
-    """What the period would be built from; None if it was built from just that."""
+def _changed_inputs(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
+    """Return the inputs of a period, or None if it was built from the same inputs."""
     first = last = None
     if period is not ALL_TIME:
         last = period.end + timedelta(days=table.contract.days_after)
         if table.contract.days_before is not None:
             first = period.start - timedelta(days=table.contract.days_before)
-    changes, file_ids = one_row(connection, _BASIS, {"inputs": list(table.inputs), "first": first, "last": last})
-    basis = BuildInputs(file_ids, table.inputs, changes)
-    return None if _is_fresh(connection, table, period, basis) else basis
+    changes, file_ids = one_row(connection, _INPUTS, {"inputs": list(table.inputs), "first": first, "last": last})
+    inputs = BuildInputs(file_ids, table.inputs, changes)
+    return None if _is_fresh(connection, table, period, inputs) else inputs
 
 
 def _is_stale_dimension(connection: Connection, table: Derived) -> bool:
@@ -230,15 +230,19 @@ def _is_stale_dimension(connection: Connection, table: Derived) -> bool:
     return not _is_fresh(connection, table, ALL_TIME, BuildInputs([], changes=changes))
 
 
-def _is_fresh(connection: Connection, table: Derived, period: Period, basis: BuildInputs) -> bool:
+def _is_fresh(connection: Connection, table: Derived, period: Period, inputs: BuildInputs) -> bool:
     found = connection.execute(
-        "select from waybill.publication where report = %s and cadence = %s and period = %s "
-        "and (changes_seen, sql_sha256) = (%s, %s) and contract_sha256 = any(%s)",
+        """
+        select
+        from waybill.publication
+        where report = %s and cadence = %s and period = %s and (changes_seen, sql_sha256) = (%s, %s)
+          and contract_sha256 = any(%s)
+        """,
         (
             table.contract.table,
             period.cadence,
             period.start,
-            basis.changes,
+            inputs.changes,
             sha256(table.text),
             equivalent_hashes(connection, table.contract),
         ),
@@ -249,12 +253,10 @@ def _is_fresh(connection: Connection, table: Derived, period: Period, basis: Bui
 def out_of_date(
     connection: Connection, domain: str, periods: Sequence[Period], only: str | None = None
 ) -> list[tuple[str, Period]]:
-    """(table, period) of the domain's derived tables, for what is to be built again within the periods, in order.
+    """Return (table, period) of the domain's derived tables that are out of date within the periods, in order.
 
-    With `only`, of this table alone, and of its periods these alone.
-
-    Where reports are current, these are the stale periods. Where reports are as of the end of a period, a report is out
-    of date if it was built from other files, or before a replay admitted rows of one.
+    With `only`, these periods of this table alone. For reports that are current, these are the stale periods. A report
+    as of the end of a period is out of date if other files have been delivered by then, or if a replay has added rows.
     """
     if load_manifest(domain).semantics == "current":
         return [
@@ -271,7 +273,7 @@ def out_of_date(
         if only not in (None, contract.table):
             continue
         rows = connection.execute(
-            _KNOWN_OTHERWISE,
+            _OUT_OF_DATE,
             {
                 "report": contract.table,
                 "cadence": contract.cadence,
@@ -283,17 +285,17 @@ def out_of_date(
     return found
 
 
-# Whether `known_files` gives another answer than then, for several periods at once: other files have other sums.
-_KNOWN_OTHERWISE = """
+# Compares the result of `known_files` with the recorded one for several periods at once, by sums of file ids.
+_OUT_OF_DATE = """
 with delivered as (
-  select period, count(*) as files, sum(file_id) as ids, sum(rows_in - rejected) as brought
+  select period, count(*) as files, sum(file_id) as ids, sum(rows_in - rejected) as accepted
   from waybill.load_file
   where dataset = any(%(datasets)s) and status = 'loaded'
   group by period
 ),
 known as (
   select
-    period, sum(files) over by_then as files, sum(ids) over by_then as ids, sum(brought) over by_then as brought
+    period, sum(files) over by_then as files, sum(ids) over by_then as ids, sum(accepted) over by_then as accepted
   from delivered
   window by_then as (order by period)
 )
@@ -301,7 +303,7 @@ select p.period
 from waybill.publication as p
 left join lateral (select * from known as k where k.period <= p.period order by k.period desc limit 1) as k on true
 where p.report = %(report)s and p.cadence = %(cadence)s and p.period = any(%(starts)s)
-  and (coalesce(k.files, 0), coalesce(k.ids, 0), coalesce(k.brought, 0)) is distinct from (
+  and (coalesce(k.files, 0), coalesce(k.ids, 0), coalesce(k.accepted, 0)) is distinct from (
     cardinality(p.file_ids), (select coalesce(sum(f.id), 0) from unnest(p.file_ids) as f (id)), p.changes_seen
   )
 order by p.period

@@ -1,8 +1,8 @@
-"""Summaries: one row for each member, of all its rows in a table; computed again for members that were touched, alone.
+"""Summaries: one row for each key, computed from all rows of the key in another table, for changed keys only.
 
-Whatever replaces rows of that table notes in `<summary>_touched`, in its own transaction, whose rows became others
-(`waybill.derived.build.build_from_sql`). So a summary is a function of the rows that are there, however often and in
-whichever order they came, and building it costs what its touched members have, not what all have.
+`waybill.derived.build.build_from_sql` records the keys whose rows changed in `<summary>_touched`, in the transaction
+that changes them. Therefore a summary depends on the rows alone, not on the order of builds, and the cost of a build
+depends on the number of changed keys.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from waybill.warehouse.evolution import equivalent_hashes
 from waybill.warehouse.schema import changed_keys_relation, columns_sql, equal_sql, relation, subquery
 
 _TAKE = """
-create temp table touched on commit drop as select {key} from {table} limit 0;
-with taken as (delete from {touched} returning {key})
-insert into touched select {key} from taken
+create temp table changed_key on commit drop as select {key} from {table} limit 0;
+with taken as (delete from {changed_keys} returning {key})
+insert into changed_key select {key} from taken
 """
 
-# One array, so that the condition on the key reaches into the query and its index is used.
+# PostgreSQL pushes a condition with one array down into the query, where it uses an index.
 _STAGE = """
 create temp table staging on commit drop as
 select {columns} from (
 {text}
 ) as wanted
-where {key} = any(array(select {key} from touched))
+where {key} = any(array(select {key} from changed_key))
 """
 
 _UPSERT = """
@@ -43,21 +43,21 @@ where ({old_columns}) is distinct from ({new_columns})
 """
 
 _REMOVE = """
-delete from {table} as t using touched as k
+delete from {table} as t using changed_key as k
 where {key_of_t} and not exists (select from staging as s where {key_of_s})
 """
 
 
-def build_summary(connection: Connection, contract: Contract, find_basis: FindInputs, text: str, run: Run) -> Built:
-    """Bring the touched members' rows up to date by one upsert; otherwise like `waybill.derived.build.build`.
+def build_summary(connection: Connection, contract: Contract, find_inputs: FindInputs, text: str, run: Run) -> Built:
+    """Update the rows of changed keys by one upsert. Otherwise like `waybill.derived.build.build`.
 
-    With another SQL text or contract than before every member is touched. A row whose values are as before is not
-    written, so that its `updated_at` stays.
+    If the SQL text or the contract has changed, all keys count as changed. Rows with equal values are not written, so
+    that their `updated_at` stays.
     """
     assert contract.updated_at_column
     parts = {
         "table": relation(contract),
-        "touched": changed_keys_relation(contract),
+        "changed_keys": changed_keys_relation(contract),
         "key": sql.Identifier(contract.key[0]),
         "columns": columns_sql(contract.computed_columns),
         "old_columns": columns_sql(contract.computed_columns, "t"),
@@ -75,15 +75,15 @@ def build_summary(connection: Connection, contract: Contract, find_basis: FindIn
     def write() -> list[date]:
         execute(_TAKE)
         if not _was_built_by(connection, contract, text):
-            execute("insert into touched select {key} from (\n{text}\n) as wanted union select {key} from {table}")
-        connection.execute("analyze touched")
+            execute("insert into changed_key select {key} from (\n{text}\n) as wanted union select {key} from {table}")
+        connection.execute("analyze changed_key")
         execute(_STAGE)
         execute(_UPSERT)
         execute(_REMOVE)
-        connection.execute("drop table touched, staging")
+        connection.execute("drop table changed_key, staging")
         return []
 
-    return build(connection, contract, find_basis, write, ALL_TIME, run, sha256(text))
+    return build(connection, contract, find_inputs, write, ALL_TIME, run, sha256(text))
 
 
 def _was_built_by(connection: Connection, contract: Contract, text: str) -> bool:

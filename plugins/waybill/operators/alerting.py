@@ -18,7 +18,7 @@ from waybill.settings import settings
 if TYPE_CHECKING:
     from psycopg import Connection as WarehouseConnection
 
-    from waybill.checks.approval import Held
+    from waybill.checks.approval import Content
     from waybill.ops.alert_delivery import Alert, Delivery
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def alert_failure(context: Mapping[str, Any]) -> None:
     _alert_failure(context, even_without_warehouse=True)
 
 
-def alert_approval(context: Mapping[str, Any], waiting: Sequence[Held]) -> None:
+def alert_approval(context: Mapping[str, Any], waiting: Sequence[Content]) -> None:
     """Alert that a run waits for an approval."""
     from waybill.ops.alerts import approval_text
 

@@ -56,9 +56,9 @@ class SqlReportOperator(BaseOperator):
         with data_errors_fail_at_once(), warehouse() as connection:
             contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
-            basis = partial(known_files, connection, self.domain, period, self.sql)
+            find_inputs = partial(known_files, connection, self.domain, period, self.sql)
             with measured_checks(context, connection, [contract]):
-                return build_from_sql(connection, contract, basis, self.sql, period, run_of(context)).rows
+                return build_from_sql(connection, contract, find_inputs, self.sql, period, run_of(context)).rows
 
 
 class PythonReportOperator(BaseOperator):
@@ -88,9 +88,9 @@ class PythonReportOperator(BaseOperator):
             contract = report_contract(self.domain, self.task_id)
             period = period_of(context, self.cadence)
             rows = self.function(connection, period)
-            basis = partial(known_files, connection, self.domain, period)
+            find_inputs = partial(known_files, connection, self.domain, period)
             with measured_checks(context, connection, [contract]):
-                return build_from_rows(connection, contract, basis, rows, period, run_of(context)).rows
+                return build_from_rows(connection, contract, find_inputs, rows, period, run_of(context)).rows
 
 
 class RefreshOperator(BaseOperator):
@@ -165,7 +165,7 @@ class _ApprovedOperator(HITLOperator, ABC):
         return keys
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> list[str]:
-        from waybill.checks.approval import approve, held_by, refuse
+        from waybill.checks.approval import approve, held_by, reject
         from waybill.derived.build import report_contracts
 
         answer = super().execute_complete(context, event)
@@ -173,7 +173,7 @@ class _ApprovedOperator(HITLOperator, ABC):
         with data_errors_fail_at_once(), warehouse() as connection:
             waiting = held_by(connection, report_contracts(self.domain).values(), run_of(context))
             if answer["chosen_options"] != [self.APPROVE]:
-                raise AirflowFailException(refuse(connection, waiting, run_of(context), who))
+                raise AirflowFailException(reject(connection, waiting, run_of(context), who))
             approve(connection, waiting, who)
             return self._publish(connection, context)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from psycopg import Connection, sql
 
-from waybill.checks.approval import Held
+from waybill.checks.approval import Content
 from waybill.contracts.locations import report_prefix, report_schema
 from waybill.formatting import count
 from waybill.intake import file_warnings
@@ -35,7 +35,7 @@ def deadline_text(title: str, run_id: str, deadline: str) -> str:
     )
 
 
-def approval_text(title: str, run_id: str, waiting: Sequence[Held], url: str) -> str:
+def approval_text(title: str, run_id: str, waiting: Sequence[Content], url: str) -> str:
     """Return the message about a run that waits for an approval. `url` is the page where people answer."""
     lines = [f"{title}: the run {run_id} waits for approval of {count(len(waiting), 'report')}."]
     lines += [f"{one}: {'; '.join(one.warnings)}" for one in waiting]

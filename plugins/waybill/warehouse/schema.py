@@ -1,8 +1,8 @@
-"""Tables, views and functions of a contract in PostgreSQL.
+"""The PostgreSQL tables, views and functions of a contract.
 
-A snapshot dataset is kept as a type-2 history, a merged dataset as its current rows and the versions that
-newer files superseded; of a dataset of changes the rows are the changes of each key. All offer
-`<table>_as_of(period_end)`: the rows as known just before that day.
+A snapshot dataset is a type-2 history. A merged dataset has a table of current rows and one of superseded versions; in
+a dataset of changes each row is a change of a key. All datasets have a function `<table>_as_of(period_end)`, which
+returns the rows as known just before that day.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from waybill.warehouse.file_order import order_sql
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
 LAYOUT = 2
-"""Of views and functions: raise it when their form changes, so that the next load makes them again."""
+"""The version of views and functions. Raise it when their form changes, so that the next load recreates them."""
 
 
 def relation(contract: Contract) -> sql.Identifier:
-    """The table that loads write to."""
+    """Return the table to which loads write."""
     return sql.Identifier(contract.domain, contract.name + _suffix(contract))
 
 
@@ -28,48 +28,54 @@ def _suffix(contract: Contract) -> str:
 
 
 def superseded_relation(contract: Contract) -> sql.Identifier:
-    """The table of a merged dataset's older versions."""
+    """Return the table of a merged dataset's superseded versions."""
     return sql.Identifier(contract.domain, f"{contract.name}_superseded")
 
 
 def changed_keys_relation(contract: Contract) -> sql.Identifier:
-    """The table of a summary's members that are to be computed again."""
+    """Return the table of a summary's changed keys, which the next build computes again."""
     return sql.Identifier(contract.domain, f"{contract.name}_touched")
 
 
 def as_of_function(contract: Contract) -> sql.Identifier:
-    """The function that gives the rows as known just before a day."""
+    """Return the function that selects the rows as known just before a day."""
     return sql.Identifier(contract.domain, f"{contract.name}_as_of")
 
 
 def subquery(text: str) -> sql.SQL:
-    """The statement of a SQL file, to be put between parentheses."""
+    """Return the statement of an SQL file without its semicolon, for use in parentheses."""
     return sql.SQL(text.rstrip().rstrip(";"))
 
 
 def columns_sql(names: list[str], alias: str | None = None) -> sql.Composed:
-    """A comma-separated list of quoted columns."""
+    """Return a comma-separated list of quoted columns."""
     quoted = (sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
     return sql.SQL(", ").join(quoted)
 
 
 def changed_sql(columns: sql.Composable, before: sql.Composable, after: sql.Composable) -> sql.Composed:
-    """The relation `changed`: the rows, by these columns, of which one of two relations has more than the other."""
+    """Return the relation `changed`: the rows, by these columns, that only one of two relations has."""
     return sql.SQL(
-        "((select {columns} from {before} except select {columns} from {after}) "
-        "union all (select {columns} from {after} except select {columns} from {before})) as changed"
+        """(
+          (select {columns} from {before} except select {columns} from {after})
+          union all
+          (select {columns} from {after} except select {columns} from {before})
+        ) as changed"""
     ).format(columns=columns, before=before, after=after)
 
 
 def equal_sql(left: str, right: str, names: list[str]) -> sql.Composed:
-    """The condition that two aliases agree in each of the columns."""
+    """Return the condition that two aliases have equal values in each of the columns."""
     return sql.SQL(" and ").join(
         sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names
     )
 
 
 def column_definition(column: Column) -> sql.Composed:
-    """`name type [collate "C"] [not null]`: text compares by bytes, three times faster to index than by language."""
+    """Return `name type [collate "C"] [not null]`.
+
+    Text compares by bytes: indexing it is three times as fast as with the rules of a language.
+    """
     parts = [sql.Identifier(column.name), sql.SQL(column.physical_type)]
     if column.physical_type == "text":
         parts.append(sql.SQL('collate "C"'))
@@ -79,12 +85,12 @@ def column_definition(column: Column) -> sql.Composed:
 
 
 def definitions(contract: Contract) -> sql.Composed:
-    """The business columns' definitions, comma-separated."""
+    """Return the definitions of the contract's columns, comma-separated."""
     return sql.SQL(", ").join(column_definition(column) for column in contract.columns)
 
 
 def create_statements(contract: Contract) -> list[sql.Composed]:
-    """Those that make the contract's tables."""
+    """Return the statements that create the contract's tables."""
     table, key = relation(contract), columns_sql(contract.row_key)
     body = definitions(contract)
     create = sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)
@@ -92,18 +98,26 @@ def create_statements(contract: Contract) -> list[sql.Composed]:
         return [create]
     if contract.load_mode == "summary":
         member = sql.SQL(", ").join(column_definition(column) for column in contract.columns if column.key_position)
-        touched = sql.SQL("create table {} ({}, primary key ({}))").format(changed_keys_relation(contract), member, key)
-        return [create, touched]
+        changed_keys = changed_keys_relation(contract)
+        return [create, sql.SQL("create table {} ({}, primary key ({}))").format(changed_keys, member, key)]
     if contract.load_mode == "dimension":
         return [sql.SQL("create table {} ({}, primary key ({}){})").format(table, body, key, _no_overlap(contract))]
     if contract.load_mode == "snapshot":
         equal_keys = sql.SQL(", ").join(sql.SQL("{} with =").format(sql.Identifier(name)) for name in contract.key)
         return [
             sql.SQL(
-                "create table {} ({}, valid_from date not null, valid_to date not null default 'infinity', "
-                "_file_id integer not null, _record integer not null, primary key ({}, valid_from), "
-                "check (valid_from < valid_to), "
-                "exclude using gist ({}, daterange(valid_from, valid_to) with &&))"
+                """
+                create table {} (
+                  {},
+                  valid_from date not null,
+                  valid_to date not null default 'infinity',
+                  _file_id integer not null,
+                  _record integer not null,
+                  primary key ({}, valid_from),
+                  check (valid_from < valid_to),
+                  exclude using gist ({}, daterange(valid_from, valid_to) with &&)
+                )
+                """
             ).format(table, body, key, equal_keys)
         ]
     assert contract.period_column
@@ -123,7 +137,7 @@ def create_statements(contract: Contract) -> list[sql.Composed]:
 
 
 def _indexes(contract: Contract) -> list[sql.Composed]:
-    """The indexes that the contract asks for beside that of the key."""
+    """Return the statements that create the contract's indexes, except that of the key."""
     return [
         sql.SQL("create index if not exists {} on {} ({} {})").format(
             sql.Identifier(f"{contract.name}_{column.name}_{column.index}"),
@@ -137,7 +151,7 @@ def _indexes(contract: Contract) -> list[sql.Composed]:
 
 
 def _no_overlap(contract: Contract) -> sql.Composable:
-    """The constraint that no two versions of a dimension's member are valid at once."""
+    """Return the constraint that the versions of a dimension's member do not overlap."""
     member = next((column.name for column in contract.columns if column.reference), None)
     if member is None:
         return sql.SQL("")
@@ -147,7 +161,7 @@ def _no_overlap(contract: Contract) -> sql.Composable:
 
 
 def _readers(contract: Contract) -> list[sql.Composed]:
-    """The view of current rows (if the table holds others, too) and the as-of function; replaced with the contract."""
+    """Return the statements that recreate the view of current rows, if the table has others, and the as-of function."""
     if not contract.is_dataset:
         return []
     table, function = relation(contract), as_of_function(contract)
@@ -178,8 +192,8 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         )
         body = sql.SQL("select {} from ({}) as k").format(columns_sql(contract.names, "k"), known)
         return [drop, sql.SQL("{} begin atomic {}; end").format(head, body)]
-    # The current row has the greatest order of its key. Where it was delivered too late to be known,
-    # the newest of the superseded versions that were known stands for it.
+    # The current row is the last one of its key in the order of files. If it was delivered on the day or later,
+    # the newest superseded version that was delivered before the day is selected instead.
     known = sql.SQL(
         """select {current} from {table} as t where t._delivered < _period_end
             union all
@@ -211,10 +225,10 @@ def _readers(contract: Contract) -> list[sql.Composed]:
 
 
 def current_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
-    """Of all deliveries of each key the one that stands, if files may repeat what an earlier one brought.
+    """Return the query for the current delivery of each key, for datasets whose files may repeat earlier rows.
 
-    In the order of files that is the first of the last run of equal ones: a repetition changes nothing, and a row with
-    another content takes over. `source` has the columns of the superseded table.
+    In the order of files, this is the first delivery of the last run of equal ones. `source` has the columns of the
+    superseded table.
     """
     return sql.SQL(
         """select distinct on ({key}) {names}, v._file_id, v._record, v._delivered
@@ -239,7 +253,7 @@ def current_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
 
 
 def _latest(contract: Contract, changes: sql.Composable) -> sql.Composed:
-    """Of several changes of a key the one with the greatest version."""
+    """Return the query for the change with the greatest version of each key."""
     assert contract.version_column
     return sql.SQL("select distinct on ({key}) {names} from {changes} order by {key}, {version} desc").format(
         key=columns_sql(contract.key),
@@ -250,7 +264,7 @@ def _latest(contract: Contract, changes: sql.Composable) -> sql.Composed:
 
 
 def definitions_for_result(contract: Contract) -> sql.Composed:
-    """`name type` of every column, as a function's result."""
+    """Return `name type` of every column, comma-separated, for the result of a function."""
     return sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.physical_type))
         for column in contract.columns
@@ -271,7 +285,7 @@ def _comments(contract: Contract) -> list[sql.Composed]:
 
 
 def derived_statements(contract: Contract) -> list[sql.Composed]:
-    """Those that make all that follows from the tables and the contract: indexes, view, function, comments, grants."""
+    """Return the statements for everything except the tables: indexes, view, function, comments and grants."""
     schema, reader = sql.Identifier(contract.domain), sql.Identifier(READER_ROLE)
     grants = [
         sql.SQL("grant usage on schema {} to {}").format(schema, reader),
