@@ -34,7 +34,9 @@ class Kpi(_Part):
     """A number of a period: the sum of a column over the report's rows in it, or a ratio of two sums."""
 
     label: Text
+    """The heading."""
     report: Text
+    """The name of the report."""
     column: Text
     """The column to sum; `*` counts rows."""
     per: Text | None = None
@@ -47,8 +49,11 @@ class Trend(_Part):
     """A line over the periods: the sum of a column of a report in each."""
 
     label: Text
+    """The heading."""
     report: Text
+    """The name of the report."""
     column: Text
+    """The column to sum."""
 
 
 class Matrix(_Part):
