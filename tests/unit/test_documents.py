@@ -111,6 +111,10 @@ def test_the_architecture_names_every_package() -> None:
     assert set(ground[1].split(" & ")) == modules
     named = re.findall(r"`((?:checks|derived|outputs|ops)/\w+)`", text)
     assert [name for name in named if not (package / f"{name}.py").exists()] == []
+    steps = re.findall(r"->>\w: ([\w/, ]+): ", text)
+    modules = {name if "/" in name else f"intake/{name}" for step in steps for name in re.split(", | or ", step)}
+    assert len(modules) > 8
+    assert [name for name in sorted(modules) if not (package / f"{name}.py").exists()] == []
 
 
 def test_the_picture_of_the_packages_has_the_layers_that_the_linter_enforces() -> None:
