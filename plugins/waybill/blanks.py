@@ -1,4 +1,4 @@
-"""The characters that count as blank around a value: in fields, null words and headers alike."""
+"""Define the characters that are blank around fields, null words and names in headers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _WHITE_SPACE = (
 )
 """The characters with Unicode's property White_Space."""
 ZERO_WIDTH = "\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-"""Characters that take no room: separators, joiners, direction marks and the byte order mark."""
+"""Characters without width: separators, joiners, direction marks and the byte order mark."""
 BLANKS = _WHITE_SPACE + ZERO_WIDTH
 
 
 def strip(text: str) -> str:
-    """`text` without the blanks around it; unlike `str.strip` it keeps control characters that are no white space."""
+    """Return `text` without blanks around it. Unlike `str.strip`, keep control characters that are not white space."""
     return text.strip(BLANKS)

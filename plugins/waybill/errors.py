@@ -1,14 +1,14 @@
-"""The one error that a retry cannot mend."""
+"""Errors that a retry cannot fix."""
 
 from __future__ import annotations
 
 
 class DataError(Exception):
-    """What arrived is wrong: a retry meets the same file again, so the run fails at once.
+    """Data, a contract or a setting is wrong. A retry would fail in the same way, so the run fails at once.
 
-    The message names the file or table, the column and the numbers, and says what to do next.
+    The message names the file or table, the column, the numbers and the next step.
     """
 
 
 class CommandFailed(Exception):
-    """A command cannot go on. The message says why, and what to do next."""
+    """A command cannot continue. The message has the cause and the next step."""

@@ -1,4 +1,4 @@
-"""Which month, week or day a run stands for. Never derived from the clock."""
+"""Resolve the month, week or day that a run covers. It never depends on the clock."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo
 from waybill.errors import DataError
 
 Cadence = Literal["month", "week", "day", "all"]
-"""How long a period is; `all` is for what stands for all time and is never a key."""
+"""The length of a period. `all` is for tables without periods and is never a key."""
 _KEY_FORMAT: dict[Cadence, str] = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
 EXAMPLE: dict[Cadence, str] = {"month": "2026-03", "week": "2026-W13", "day": "2026-03-31"}
-"""How a period is written, for messages."""
+"""An example key of each cadence, for messages."""
 
 
 @dataclass(frozen=True, order=True)
 class Period:
-    """A calendar month, ISO week or day, half-open: `start` belongs to it, `end` does not."""
+    """A calendar month, ISO week or day. It includes `start` and excludes `end`."""
 
     start: date
     end: date
@@ -27,7 +27,7 @@ class Period:
 
     @classmethod
     def of(cls, cadence: Cadence, day: date) -> Period:
-        """The period of this cadence that `day` falls into."""
+        """Return the period of a cadence that contains `day`."""
         if cadence == "day":
             return cls(day, day + timedelta(days=1), cadence)
         if cadence == "week":
@@ -38,15 +38,12 @@ class Period:
 
     @classmethod
     def parse(cls, cadence: Cadence, key: str) -> Period:
-        """The period that a key such as `2026-03` or `2026-03-31` names.
-
-        Raises `DataError` if the text is anything else.
-        """
+        """Return the period of a key such as `2026-03` or `2026-03-31`. Raises `DataError` for any other text."""
         try:
             text, form = key.strip(), _KEY_FORMAT[cadence]
-            if cadence == "week":  # strptime needs to be told the day
+            if cadence == "week":  # strptime requires the day
                 text, form = f"{text} 1", f"{form} %u"
-            period = cls.of(cadence, datetime.strptime(text, form).date())  # noqa: DTZ007  # a calendar day has no zone
+            period = cls.of(cadence, datetime.strptime(text, form).date())  # noqa: DTZ007  # a calendar day has no time zone
             if cadence == "week" and period.key != key.strip():  # not every year has a week 53
                 raise ValueError
             return period
@@ -55,19 +52,19 @@ class Period:
 
     @classmethod
     def named(cls, key: str) -> Period:
-        """The month, week or day that a key names. Raises `DataError` if the text is anything else."""
+        """Return the month, week or day of a key. Raises `DataError` for any other text."""
         for cadence in _KEY_FORMAT:
             with contextlib.suppress(DataError):
                 return cls.parse(cadence, key)
-        raise DataError(f"{key!r} is no period; write it like {', '.join(EXAMPLE.values())}")
+        raise DataError(f"{key!r} is not a period; write it like {', '.join(EXAMPLE.values())}")
 
     @property
     def key(self) -> str:
-        """The name of the period in prefixes, parameters and messages."""
+        """Return the name of the period in prefixes, parameters and messages."""
         return "all" if self.cadence == "all" else self.start.strftime(_KEY_FORMAT[self.cadence])
 
     def parameters(self, timezone: str) -> dict[str, Any]:
-        """What SQL may bind.
+        """Return the parameters that SQL can bind.
 
         `period_start` and `period_end` are days, `starts_at` and `ends_at` the same as instants; `timezone` and
         `cadence` are text.
@@ -83,7 +80,7 @@ class Period:
         }
 
     def shift(self, periods: int) -> Period:
-        """The period that lies `periods` later (earlier if negative)."""
+        """Return the period that is `periods` later, or earlier if negative."""
         if self.cadence == "day":
             return Period.of("day", self.start + timedelta(days=periods))
         if self.cadence == "week":
@@ -92,20 +89,20 @@ class Period:
         return Period.of("month", date(months // 12, months % 12 + 1, 1))
 
     def until(self, last: Period) -> list[Period]:
-        """The periods from this one to `last`. Raises `DataError` if that comes before it."""
+        """Return the periods from this one to `last`, inclusive. Raises `DataError` if `last` is earlier."""
         if last < self:
-            raise DataError(f"{self} comes after {last}; name the first {self.cadence} first")
+            raise DataError(f"{self} is after {last}; name the earlier {self.cadence} first")
         periods = [self]
         while periods[-1] < last:
             periods.append(periods[-1].shift(1))
         return periods
 
     def covers(self, other: Period) -> bool:
-        """Whether the other period lies within this one."""
+        """Return whether this period contains the other one."""
         return self.start <= other.start and other.end <= self.end
 
     def instants(self, timezone: str) -> tuple[datetime, datetime]:
-        """The midnights of the time zone (an IANA name) at which the period starts and ends, in UTC; half-open."""
+        """Return the midnights of a time zone (an IANA name) at which the period starts and ends, in UTC."""
         zone = ZoneInfo(timezone)
         start, end = (datetime.combine(day, time.min, zone).astimezone(UTC) for day in (self.start, self.end))
         return start, end
@@ -115,7 +112,7 @@ class Period:
 
 
 ALL_TIME = Period(date(1, 1, 2), date(9999, 12, 31), "all")
-"""What a table stands for that has no periods; a day short of the calendar, for the sake of time zones."""
+"""The period of a table without periods; one day shorter than the calendar, to allow for time zones."""
 
 
 def resolve(
@@ -126,17 +123,17 @@ def resolve(
     interval: tuple[datetime, datetime] | None,
     timezone: str,
 ) -> Period:
-    """The period of a run: explicit parameter, else partition key, else data interval.
+    """Return the period of a run: its parameter, else its partition key, else its data interval.
 
-    An interval counts only if it is exactly one calendar period of the business time zone: a manual
-    trigger or an adopted run may carry another one, and would silently load the wrong period.
-    Raises `DataError` when nothing names a period, or when parameter and partition key name two.
+    The interval must be exactly one calendar period in the business time zone: that of a manually triggered run may be
+    another one, and the run would load the wrong period. Raises `DataError` if there is no period, or if parameter and
+    partition key differ.
     """
     named = [Period.parse(cadence, key) for key in (param, partition_key) if key]
     if len(set(named)) > 1:
         raise DataError(
-            f"the parameter {cadence!r} says {named[0]} and the run's partition key {named[1]}: "
-            f"leave the parameter empty in a backfill, and trigger single runs without a partition key"
+            f"the parameter {cadence!r} is {named[0]}, but the partition key of the run is {named[1]}. Leave the "
+            "parameter empty in a backfill, and trigger single runs without a partition key."
         )
     if named:
         return named[0]
@@ -148,6 +145,6 @@ def resolve(
             return period
         raise DataError(
             f"the run's data interval {start.isoformat()} to {end.isoformat()} is not one calendar {cadence} "
-            f"in {timezone}; trigger the run with the parameter {cadence!r}"
+            f"in {timezone}. Trigger the run with the parameter {cadence!r}."
         )
-    raise DataError(f"nothing says which {cadence} this run stands for; trigger it with the parameter {cadence!r}")
+    raise DataError(f"the run has no {cadence}. Trigger it with the parameter {cadence!r}.")

@@ -1,16 +1,16 @@
-"""The slots of Airflow's pool: a backfill leaves some of them to pipelines on arrival."""
+"""Divide the slots of Airflow's pool so that a backfill leaves some to pipelines that start on arrival of files."""
 
 from __future__ import annotations
 
 POOL_SLOTS = 4
-"""How many slots of its pool a task takes that no file waits for; one of a pipeline on arrival takes one."""
+"""Slots of a task in a scheduled or backfilled run; a task of a pipeline on arrival takes one slot."""
 ARRIVAL_SLOTS = POOL_SLOTS - 1
-"""How many slots are always left to pipelines on arrival, if the pool has the size of `pool_size`."""
+"""Slots that always remain for pipelines on arrival in a pool of the size `pool_size`."""
 
 
 def pool_size(tasks: int) -> int:
-    """The size of a pool that lets so many tasks of scheduled and backfilled runs run at once.
+    """Return the pool size for a number of concurrent tasks of scheduled and backfilled runs.
 
-    The last `ARRIVAL_SLOTS` slots are too few for another one of them, so that a backfill never takes them.
+    The remaining `ARRIVAL_SLOTS` slots are too few for another such task, so a backfill never takes them.
     """
     return tasks * POOL_SLOTS + ARRIVAL_SLOTS

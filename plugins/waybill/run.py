@@ -1,4 +1,4 @@
-"""Who computes: the run, and the version of the code."""
+"""Identify the run and the version of the code that compute a number."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from waybill.settings import PROJECT_ROOT, settings
 
 @dataclass(frozen=True)
 class Run:
-    """Who loads: recorded with every file, check and report."""
+    """The run and code version that are recorded with every file, check and report."""
 
     run_id: str | None
     code_version: str
 
 
 _CODE = ("dags", "include", "plugins")
-"""Folders whose files are code as soon as they lie there."""
+"""Folders in which untracked files count as changes of the code."""
 
 
 @cache
 def code_version() -> str:
-    """The setting, else the git commit (marked `+changes` when files differ from it), else the package's version.
+    """Return the setting, else the git commit, else the package's version.
 
-    A report or contract that is not committed yet is such a file, too.
+    The commit is marked `+changes` if files differ from it or a report or contract is not committed yet.
     """
     if settings().code_version:
         return str(settings().code_version)
@@ -35,7 +35,7 @@ def code_version() -> str:
 
 
 def commit_of(root: Path) -> str | None:
-    """The commit that is checked out in a folder; None if git does not know."""
+    """Return the commit that is checked out in a folder, or None without git."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The folder that a load unpacks its file in; those that killed loads left behind are removed by later ones."""
+"""Provide a temporary folder for each load, and remove the folders of killed loads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from waybill.settings import settings
 
 _PREFIX = "waybill-load-"
 _YOUNG_SECONDS = 60
-"""A folder younger than this may not have been locked yet."""
+"""Younger folders may not be locked yet."""
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder of one's own, locked for as long as its owner lives and removed at the end."""
+    """Create a folder, lock it while its process lives, and remove it at the end."""
     parent = Path(settings().scratch_dir or tempfile.gettempdir())
     for folder in parent.glob(f"{_PREFIX}*"):
         _remove_if_abandoned(folder)
@@ -38,12 +38,12 @@ def _remove_if_abandoned(folder: Path) -> None:
         if time.time() - folder.stat().st_mtime < _YOUNG_SECONDS:
             return
         lock = os.open(folder, os.O_RDONLY)
-    except OSError:  # gone, or another user's
+    except OSError:  # removed, or owned by another user
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
-        pass  # its load is running
+        pass  # the load is running
     finally:
         os.close(lock)

@@ -235,7 +235,7 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "said"),
     [
-        (("books", "2026-02", "2026-01"), 1, "2026-02 comes after 2026-01"),
+        (("books", "2026-02", "2026-01"), 1, "2026-02 is after 2026-01"),
         (
             ("books", "2026-01", "2026-02", "--domain", "mesaging"),
             1,

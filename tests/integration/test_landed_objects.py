@@ -68,12 +68,11 @@ def test_an_upload_that_has_not_ended_is_not_loaded_before_the_whole_file(
         with pytest.raises(DataError) as caught:
             arrived(empty_connection, s3, "asked for", name=name)
         assert str(caught.value) == (
-            f"s3://{raw}/{LINES}store7.csv.filepart is passed over: names that end in .filepart stand for an upload "
-            "that has not ended"
+            f"s3://{raw}/{LINES}store7.csv.filepart is ignored: the ending .filepart marks an incomplete upload"
         )
 
 
-def test_objects_load_under_their_own_names_and_one_that_is_passed_over_is_said_to_be(
+def test_objects_load_under_their_own_names_and_one_that_is_ignored_is_said_to_be(
     empty_connection: Connection, s3: S3Client, raw: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = sorted(path.name for path in (FIELD / "19_key_names").iterdir())
@@ -81,10 +80,10 @@ def test_objects_load_under_their_own_names_and_one_that_is_passed_over_is_said_
         put(s3, raw, f"19_key_names/{name}", LINES + name)
     with caplog.at_level("INFO"):
         assert sorted(arrived(empty_connection, s3, "run")) == [name for name in names if name != "_late.csv"]
-    assert f"1 objects are passed over: {LINES}_late.csv: '_late.csv' begins with '_'" in caplog.text
+    assert f"1 object ignored: {LINES}_late.csv: '_late.csv' begins with '_'" in caplog.text
     orders = empty_connection.execute("select order_id from orders.lines order by 1").fetchall()
     assert orders == [("C19a",), ("C19b",), ("C19c",)]
-    with pytest.raises(DataError, match=r"_late\.csv is passed over: '_late\.csv' begins with '_'"):
+    with pytest.raises(DataError, match=r"_late\.csv is ignored: '_late\.csv' begins with '_'"):
         arrived(empty_connection, s3, "asked for", name="_late.csv")
 
 
@@ -177,17 +176,17 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.csv.filepart", "names that end in .filepart stand for an upload that has not ended"),
+        ("a.csv.filepart", "the ending .filepart marks an incomplete upload"),
         ("_late.csv", "'_late.csv' begins with '_'"),
         ("manifest.json", "manifest.json describes other files"),
     ],
 )
-def test_drop_uploads_nothing_if_one_of_the_files_would_be_passed_over(
+def test_drop_uploads_nothing_if_one_of_the_files_would_be_ignored(
     name: str, said: str, s3: S3Client, raw: str, tmp_path: Path
 ) -> None:
     for one in ("a.csv", name):
         (tmp_path / one).write_bytes(b"x")
     done = CliRunner().invoke(app, ["drop", "--domain", "orders", str(tmp_path / "a.csv"), str(tmp_path / name)])
     assert done.exit_code == 1
-    assert f"{name}: under this name it would be passed over: {said}; rename it if it is data" in done.output
+    assert f"{name}: the object would be ignored: {said}. Rename the file if it is data." in done.output
     assert "Contents" not in s3.list_objects_v2(Bucket=raw)

@@ -14,7 +14,7 @@ from waybill.contracts import Contract, ContractError, load, load_domain
 from waybill.contracts.locations import raw_layout
 from waybill.errors import DataError
 from waybill.intake.landing import has_landed, list_objects
-from waybill.intake.object_keys import may_belong_to, passed_over, period_of
+from waybill.intake.object_keys import ignore_reason, may_belong_to, period_of
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
 
@@ -119,7 +119,7 @@ def test_a_dataset_of_periods_needs_one_before_all_other_folders() -> None:
     for folders, said in (
         ("", "no folder names the month"),
         ("store7/", "no folder names the month"),
-        ("store7/month=2026-03/", "'month=2026-03' must stand before other folders"),
+        ("store7/month=2026-03/", "'month=2026-03' must precede other folders"),
         ("dt=2026-03-05/", "'dt=2026-03-05' is not read as a month"),
     ):
         with pytest.raises(DataError) as caught:
@@ -190,7 +190,7 @@ KEYS = st.lists(FOLDER, max_size=4).map(lambda folders: "".join(f"{folder}/" for
 def test_sensor_intake_and_books_agree_and_a_key_has_one_period_or_is_refused(contract: Contract, below: str) -> None:
     bucket = Bucket([root(contract) + below])
     listing = list_objects(bucket, "bucket", contract, None, None)
-    assert len(listing.landed) + len(listing.misplaced) + len(listing.passed_over) == 1
+    assert len(listing.landed) + len(listing.misplaced) + len(listing.ignored) == 1
     for file in listing.landed:
         assert list_objects(bucket, "bucket", contract, file.period, file.period).landed == [file]
         assert list_objects(bucket, "bucket", contract, file.period.shift(1), None).landed == []
@@ -224,16 +224,16 @@ def test_every_period_is_read_from_the_prefix_that_is_written_for_it(contract: C
         ("manifest.csv", None),
         ("a_b.c_d.csv", None),
         ("X.CSV.GZ", None),
-        ("store7.csv.filepart", "names that end in .filepart stand for an upload that has not ended"),
-        ("store7.csv.uploading", "names that end in .uploading stand for an upload that has not ended"),
-        ("store7.csv.SHA1", "names that end in .sha1 stand for a file about another one"),
-        ("store7.csv~", "names that end in ~ stand for a backup"),
+        ("store7.csv.filepart", "the ending .filepart marks an incomplete upload"),
+        ("store7.csv.uploading", "the ending .uploading marks an incomplete upload"),
+        ("store7.csv.SHA1", "the ending .sha1 marks a file about another file"),
+        ("store7.csv~", "the ending ~ marks a backup"),
         ("dt=2026-03-05_$folder$", "a key that ends with _$folder$ marks a folder"),
-        ("x.csv.Part", "names that end in .part stand for an upload that has not ended"),
-        *((f"x.csv{ending}", f"names that end in {ending} ") for ending in (".partial", ".tmp", ".crdownload")),
-        ("x.csv.inprogress", "names that end in .inprogress "),
-        ("tx.csv.md5", "names that end in .md5 stand for a file about another one"),
-        *((f"x.csv{ending}", f"names that end in {ending.lower()} ") for ending in (".SHA256", ".crc", ".ok", ".done")),
+        ("x.csv.Part", "the ending .part marks an incomplete upload"),
+        *((f"x.csv{ending}", f"the ending {ending} marks ") for ending in (".partial", ".tmp", ".crdownload")),
+        ("x.csv.inprogress", "the ending .inprogress marks "),
+        ("tx.csv.md5", "the ending .md5 marks a file about another file"),
+        *((f"x.csv{ending}", f"the ending {ending.lower()} marks ") for ending in (".SHA256", ".crc", ".ok", ".done")),
         ("manifest.json", "manifest.json describes other files"),
         ("Manifest.JSON", "manifest.json describes other files"),
         ("_SUCCESS", "'_SUCCESS' begins with '_'"),
@@ -247,7 +247,7 @@ def test_every_period_is_read_from_the_prefix_that_is_written_for_it(contract: C
 )
 def test_names_that_are_no_data(name: str, rule: str | None) -> None:
     for contract in CONTRACTS:
-        found = passed_over(contract, root(contract) + name)
+        found = ignore_reason(contract, root(contract) + name)
         assert found == rule if rule is None else str(found).startswith(rule)
 
 
@@ -261,9 +261,9 @@ def test_a_contract_may_say_which_names_are_data() -> None:
         "orders_1.csv.bak": False,
         "_orders_1.csv": False,
     }.items():
-        assert (passed_over(contract, root(contract) + name) is None) == is_data, name
-    said = passed_over(contract, root(contract) + "x.csv")
-    assert said == "the contract's fileNames allow orders_*.csv, *.csv.gz only"
+        assert (ignore_reason(contract, root(contract) + name) is None) == is_data, name
+    said = ignore_reason(contract, root(contract) + "x.csv")
+    assert said == "the contract's fileNames allow only orders_*.csv, *.csv.gz"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.contracts.locations import raw_prefix
 from waybill.errors import DataError
+from waybill.formatting import count
 from waybill.intake import ledger
 from waybill.intake.landing import LandedFile, Listing, list_objects, pending, with_first_landing
 from waybill.intake.ledger import Books
@@ -50,7 +51,7 @@ def ingest(
     listing = list_objects(s3, settings().raw_bucket, contract, first, period)
     todo, landed = pending(connection, contract, listing.landed), len(listing.landed)
     log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), landed)
-    _log_passed_over(contract, listing)
+    _log_ignored(contract, listing)
     note_gone(connection, contract, listing, todo, first, period)
     done = {}
     for file in with_first_landing(s3, contract, todo, listing.landed):
@@ -80,11 +81,11 @@ def refuse_misplaced(connection: Connection, contract: Contract, listing: Listin
         raise DataError("\n".join(refusals))
 
 
-def _log_passed_over(contract: Contract, listing: Listing) -> None:
+def _log_ignored(contract: Contract, listing: Listing) -> None:
     """Say which objects are no data: how many, and why the first few are none."""
-    if listing.passed_over:
-        some = "; ".join(f"{key}: {rule}" for key, rule in itertools.islice(listing.passed_over.items(), 5))
-        log.info("%s: %d objects are passed over: %s", contract.table, len(listing.passed_over), some)
+    if listing.ignored:
+        some = "; ".join(f"{key}: {rule}" for key, rule in itertools.islice(listing.ignored.items(), 5))
+        log.info("%s: %s ignored: %s", contract.table, count(len(listing.ignored), "object"), some)
 
 
 def ingest_arrived(
@@ -107,7 +108,7 @@ def ingest_arrived(
     listing = list_objects(s3, settings().raw_bucket, contract, None, None)
     todo = pending(connection, contract, listing.landed)
     misplaced = listing.misplaced
-    _log_passed_over(contract, listing)
+    _log_ignored(contract, listing)
     note_gone(connection, contract, listing, todo, None, None)
     if name is not None:
         bucket = settings().raw_bucket
@@ -145,15 +146,15 @@ def ingest_arrived(
 
 
 def _refuse_unknown(s3: Any, name: str, contracts: Mapping[str, Contract]) -> None:
-    """Raise `DataError` if no dataset of the domain has a file of the name: it is passed over, or has not landed."""
+    """Raise `DataError` if no dataset of the domain has a file of the name: it is ignored, or has not landed."""
     bucket, rules = settings().raw_bucket, dict[str, str]()
     for contract in contracts.values():
         listing = list_objects(s3, bucket, contract, None, None)
         if any(_is_named(bucket, file.key, name) for file in _files(listing)):
             return
-        rules |= {key: rule for key, rule in listing.passed_over.items() if _is_named(bucket, key, name)}
+        rules |= {key: rule for key, rule in listing.ignored.items() if _is_named(bucket, key, name)}
     if rules:
-        raise DataError("\n".join(f"s3://{bucket}/{key} is passed over: {rule}" for key, rule in rules.items()))
+        raise DataError("\n".join(f"s3://{bucket}/{key} is ignored: {rule}" for key, rule in rules.items()))
     prefixes = ", ".join(raw_prefix(contract.domain, contract.name) for contract in contracts.values())
     raise DataError(f"{name!r} has not landed: there is no such object in s3://{bucket} under {prefixes}")
 

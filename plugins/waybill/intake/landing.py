@@ -1,4 +1,4 @@
-"""What has landed for a dataset, and what of it the ledger does not hold yet."""
+"""List the objects of a dataset, and find those that are not loaded yet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from waybill.warehouse.file_order import natural_key
 
 @dataclass(frozen=True)
 class LandedFile:
-    """One object of the raw zone."""
+    """An object of the raw zone."""
 
     bucket: str
     key: str
@@ -32,37 +32,37 @@ class LandedFile:
     size_bytes: int
     period: Period
     landed_at: datetime
-    """When S3 got the content."""
+    """When the content was uploaded."""
 
     @property
     def uri(self) -> str:
-        """How messages name the file."""
+        """Return the address of the object for messages."""
         return f"s3://{self.bucket}/{self.key}"
 
     @property
     def name_key(self) -> str:
-        """The key in a form whose order is the natural order of names."""
+        """Return a sort key for the natural order of names."""
         return natural_key(self.key)
 
 
 def in_order(contract: Contract, files: Iterable[LandedFile]) -> list[LandedFile]:
-    """The files in the order in which they apply: by period, landing and name, or by period and name."""
+    """Return the files in the order in which they apply: by period, landing and name, or by period and name."""
     by_name = contract.file_order == "name"
     return sorted(files, key=lambda file: (file.period.key, *(() if by_name else (file.landed_at,)), file.name_key))
 
 
 @dataclass(frozen=True)
 class Misplaced:
-    """An object whose folders name no period of its dataset; it is not loaded."""
+    """An object whose folders do not name a period of its dataset. It is not loaded."""
 
     file: LandedFile
-    """Its period is the one in which it landed."""
+    """The object; its period is the one in which it landed."""
     error: DataError
-    """What is wrong, what was expected and what to do."""
+    """The problem, the expected layout and the next step."""
 
     @property
     def message(self) -> str:
-        """The error's text."""
+        """Return the text of the error."""
         return str(self.error)
 
 
@@ -71,29 +71,29 @@ class Listing:
     """The objects below a dataset's prefix."""
 
     landed: list[LandedFile]
-    """Files of the periods asked for, in the order in which they apply."""
+    """Files of the requested periods in the order in which they apply."""
     misplaced: list[Misplaced]
-    """In order of their keys, whatever periods were asked for."""
-    passed_over: dict[str, str]
-    """Keys of objects that are no data, each with the rule that says so."""
+    """Misplaced objects in the order of their keys, for any requested periods."""
+    ignored: dict[str, str]
+    """For the key of each ignored object, the reason."""
 
     @cached_property
     def keys(self) -> set[str]:
-        """The keys of all objects: of the periods asked for, misplaced or passed over."""
-        return {file.key for file in self.landed} | {one.file.key for one in self.misplaced} | self.passed_over.keys()
+        """Return the keys of all objects: of the requested periods, misplaced and ignored."""
+        return {file.key for file in self.landed} | {one.file.key for one in self.misplaced} | self.ignored.keys()
 
 
 def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None) -> Listing:
-    """The objects of a dataset, with its files of the periods `first` to `last` (None: any).
+    """Return the objects of a dataset, with its files of the periods `first` to `last` (None: any).
 
-    `s3` is a boto3 client. `object_keys` says what is data and which period an object belongs to.
+    `s3` is a boto3 client. The module `object_keys` decides what is data and the period of each object.
     """
     landed, misplaced, others = [], [], {}
     prefix = locations.raw_prefix(contract.domain, contract.name)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             key, landed_at = item["Key"], item["LastModified"].astimezone(UTC)
-            if rule := object_keys.passed_over(contract, key):
+            if rule := object_keys.ignore_reason(contract, key):
                 others[key] = rule
                 continue
             etag, size = item["ETag"].strip('"'), item["Size"]
@@ -112,21 +112,21 @@ def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None,
 def list_landed(
     s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None
 ) -> list[LandedFile]:
-    """The dataset's files of the periods `first` to `last` (None: any), in the order in which they apply."""
+    """Return the files of a dataset and of the periods `first` to `last` (None: any) in the order they apply."""
     return list_objects(s3, bucket, contract, first, last).landed
 
 
 def has_landed(s3: Any, bucket: str, contract: Contract, period: Period) -> bool:
-    """Whether the dataset has a file of the period. `s3` is a boto3 client."""
+    """Return whether the dataset has a file of the period. `s3` is a boto3 client."""
     prefix = locations.raw_prefix(contract.domain, contract.name, period)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return any(is_file_of(item, bucket, contract, period) for page in pages for item in page.get("Contents", []))
 
 
 def is_file_of(item: Mapping[str, Any], bucket: str, contract: Contract, period: Period) -> bool:
-    """Whether an entry of S3's list of objects is a file of a dataset's period."""
+    """Return whether an entry of an S3 listing is a file of a dataset and period."""
     key = item["Key"]
-    if object_keys.passed_over(contract, key):
+    if object_keys.ignore_reason(contract, key):
         return False
     with contextlib.suppress(DataError):
         return object_keys.period_of(contract, bucket, key, item["LastModified"]) == period
@@ -134,10 +134,10 @@ def is_file_of(item: Mapping[str, Any], bucket: str, contract: Contract, period:
 
 
 def pending(connection: Connection, contract: Contract, landed: list[LandedFile]) -> list[LandedFile]:
-    """The landed files whose content (by ETag) the ledger does not hold as today's contract reads it.
+    """Return the landed files whose content (by ETag) is not loaded by the effective contract.
 
-    It does not if rows were filtered by other values, or if the contract knows columns that were unknown.
-    A file that lands at any time keeps the landing day of its first version: what mends it counts on that day.
+    A file is pending, too, if its rows were filtered by other values or the contract has new columns for it. If files
+    land at any time, a corrected file keeps the landing day of its first version.
     """
     rows = connection.execute(
         "select bucket, object_key, etag, nullif(ignored_columns, '{}'), "
@@ -166,11 +166,10 @@ def pending(connection: Connection, contract: Contract, landed: list[LandedFile]
 def with_first_landing(
     s3: Any, contract: Contract, todo: list[LandedFile], landed: Iterable[LandedFile]
 ) -> list[LandedFile]:
-    """The files to load, each with the time at which its content landed first, in the order in which they apply.
+    """Return the files to load in the order they apply, each with the first landing of its content.
 
-    A sender who uploads the same content again does not mean that it corrects what landed in between. In a bucket
-    without versions S3 knows the last upload only. Asked only where the landing decides: for files that share their
-    period with others of `landed`.
+    A repeated upload of the same content does not correct files that landed in between. In a bucket without versions
+    only the last upload is known. Versions are listed only for files that share their period with others of `landed`.
     """
     if contract.file_order == "name":
         return todo
@@ -182,7 +181,7 @@ def with_first_landing(
 
 
 def _first_landing(s3: Any, file: LandedFile) -> datetime:
-    """When the oldest of the newest versions with the file's ETag landed."""
+    """Return the landing of the oldest of the latest versions that have the file's ETag."""
     landed_at = file.landed_at
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=file.bucket, Prefix=file.key):
         for version in page.get("Versions", []):  # by key, the newest version first

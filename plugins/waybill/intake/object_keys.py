@@ -1,6 +1,6 @@
-"""What an object's key says: whether the object is data, and which period it belongs to.
+"""Interpret the keys of objects: whether an object is data, and the period to which it belongs.
 
-Sensor, intake, books and `waybill drop` all ask here, so that they read a key alike.
+The sensor, the intake, the books and `waybill drop` share these rules.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ UNFINISHED = (
     ".inprogress",
     ".uploading",
 )
-"""Endings of uploads that have not ended."""
+"""Endings of incomplete uploads."""
 SIDECARS = (
     *(".md5", ".sha1", ".sha256", ".sha512", ".crc", ".sig", ".asc"),
     *(".ok", ".done", ".ctl", ".trg", ".manifest"),
 )
-"""Endings of files that say something about a file."""
+"""Endings of files with checksums, signatures or signals about another file."""
 BACKUPS = (".bak", "~")
-"""Endings of copies that editors leave."""
+"""Endings of backup copies."""
 _FOLDER_MARK = "_$folder$"
-_PASSED_OVER = UNFINISHED + SIDECARS + BACKUPS
+_IGNORED = UNFINISHED + SIDECARS + BACKUPS
 _MANIFEST = "manifest.json"
 
 _TIME_WORDS = frozenset(
@@ -62,7 +62,7 @@ _MONTHS = (
     "janvier|f[e\u00e9]vrier|mars|avril|juin|juillet|ao[u\u00fb]t|septembre|octobre|novembre|d[e\u00e9]cembre"
 )
 _DATE_LIKE = re.compile(
-    r"(?<![^\W_])(19|20|21)\d\d(?!\d)"  # a year that stands alone: 2026, 2026-03-05, 05.03.2026, 2026W13
+    r"(?<![^\W_])(19|20|21)\d\d(?!\d)"  # a separate year: 2026, 2026-03-05, 05.03.2026, 2026W13
     r"|(?<!\d)(19|20|21)\d{4}(\d\d){0,4}(?!\d)"  # 202603, 20260305, 2026030507
     r"|(?<!\d)\d{4}(19|20|21)\d\d(?!\d)"  # 05032026
     r"|(?<!\d)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d)"  # 260305
@@ -79,11 +79,8 @@ _COMPACT = re.compile(r"(?<!\d)((?:19|20|21)\d\d)(\d\d)(\d\d)?(?!\d)")
 _CAMEL_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
-def passed_over(contract: Contract, key: str) -> str | None:
-    """The rule by which an object is no data of the dataset, as the end of "it is passed over: "; None if it is data.
-
-    `key` is the whole key of an object of the dataset.
-    """
+def ignore_reason(contract: Contract, key: str) -> str | None:
+    """Return why an object below the prefix of a dataset is ignored, or None if it is data."""
     below = key.removeprefix(_layout(contract).root)
     name = below.rpartition("/")[2]
     if not name or name.endswith(_FOLDER_MARK):
@@ -92,25 +89,24 @@ def passed_over(contract: Contract, key: str) -> str | None:
         part = next(part for part in below.split("/") if part.startswith((".", "_")))
         return f"{part!r} begins with {part[0]!r}"
     lower = name.lower()
-    if lower.endswith(_PASSED_OVER):
-        ending = next(ending for ending in _PASSED_OVER if lower.endswith(ending))
-        kinds = {"an upload that has not ended": UNFINISHED, "a file about another one": SIDECARS, "a backup": BACKUPS}
+    if lower.endswith(_IGNORED):
+        ending = next(ending for ending in _IGNORED if lower.endswith(ending))
+        kinds = {"an incomplete upload": UNFINISHED, "a file about another file": SIDECARS, "a backup": BACKUPS}
         what = next(what for what, endings in kinds.items() if ending in endings)
-        return f"names that end in {ending} stand for {what}"
+        return f"the ending {ending} marks {what}"
     if lower == _MANIFEST:
         return f"{_MANIFEST} describes other files"
     if contract.file_names and not any(fnmatchcase(lower, pattern.lower()) for pattern in contract.file_names):
-        return f"the contract's fileNames allow {', '.join(contract.file_names)} only"
+        return f"the contract's fileNames allow only {', '.join(contract.file_names)}"
     return None
 
 
 def period_of(contract: Contract, bucket: str, key: str, landed_at: datetime) -> Period:
-    """The period that an object belongs to.
+    """Return the period of an object, which its folders name in the exact form of the dataset's layout.
 
-    Its folders name it, written exactly as the dataset's layout says. Where files land at any time and no folder looks
-    like a period, it is the day of `landed_at`, an instant, in the business time zone.
-    Raises `DataError` for folders that look like a period and are no period of the layout or more than one, and in a
-    dataset of periods if no folder names one.
+    If files land at any time and no folder looks like a period, it is the day of the instant `landed_at` in the
+    business time zone. Raises `DataError` if folders look like a period but do not name exactly one period of the
+    layout, or if a dataset with periods has no such folder.
     """
     layout, cadence = _layout(contract), contract.cadence
     folders = key.removeprefix(layout.root).rpartition("/")[0]
@@ -128,7 +124,7 @@ def period_of(contract: Contract, bucket: str, key: str, landed_at: datetime) ->
 
 
 def may_belong_to(contract: Contract, key: str, period: Period) -> bool:
-    """Whether folders that name no period have the numbers of this one: `month=2026-9` those of 2026-09."""
+    """Return whether misspelled folders contain the numbers of a period: `month=2026-9` those of 2026-09."""
     folders = unicodedata.normalize("NFKC", key.removeprefix(_layout(contract).root).rpartition("/")[0])
     numbers = [int(number) for number in re.findall(r"\d+", _COMPACT.sub(r"\1-\2-\3", folders))]
     start = period.start
@@ -142,9 +138,9 @@ def _layout(contract: Contract) -> Layout:
 
 @lru_cache(maxsize=4096)  # many objects have the same folders
 def _read(layout: Layout, cadence: Cadence, path: str, is_anywhere: bool) -> Period | str | None:
-    """The period that folders name, or why they name none; None if no folder looks like a period.
+    """Return the period of a path of folders, or the problem with it; None if no folder looks like a period.
 
-    The layout's folders stand together, and before all others unless they may be anywhere.
+    The folders of the layout must be adjacent, and first unless `is_anywhere`.
     """
     folders = path.split("/") if path else []
     positions = _like_a_period(folders)
@@ -159,11 +155,11 @@ def _read(layout: Layout, cadence: Cadence, path: str, is_anywhere: bool) -> Per
             if period.start == day:
                 return period
     text = "/".join(named)
-    return f"{text!r} must stand before other folders" if together and day else f"{text!r} is not read as a {cadence}"
+    return f"{text!r} must precede other folders" if together and day else f"{text!r} is not read as a {cadence}"
 
 
 def _like_a_period(folders: Sequence[str]) -> list[int]:
-    """The positions of the folders that look like a part of a period."""
+    """Return the positions of the folders that look like a part of a period."""
     plain = [unicodedata.normalize("NFKC", unquote(folder)).strip() for folder in folders]
     short = [_SHORT_NUMBER.fullmatch(folder) is not None for folder in plain]
     return [
@@ -175,7 +171,7 @@ def _like_a_period(folders: Sequence[str]) -> list[int]:
 
 
 def _looks_like_a_period(folder: str) -> bool:
-    """Whether a folder alone looks like a date or a part of one: `dt=…`, `2026-03`, `Month03`; not `region=eu`."""
+    """Return whether a folder looks like a date or a part of one: `dt=…`, `2026-03`, `Month03`; not `region=eu`."""
     name, equals, _ = folder.partition("=")
     words = {word.lower() for word in _CAMEL_WORD.findall(name)}
     return (bool(equals) and not words.isdisjoint(_TIME_WORDS)) or _DATE_LIKE.search(folder) is not None

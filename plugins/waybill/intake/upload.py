@@ -1,4 +1,4 @@
-"""Put a file where files of a dataset land, and say so as S3 does: for machines whose S3 sends no events."""
+"""Upload a file to the prefix of a dataset, and send the S3 event where the storage does not."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from urllib.parse import quote_plus
 
 from waybill.contracts import Contract, locations
 from waybill.errors import DataError
-from waybill.intake.object_keys import passed_over
+from waybill.intake.object_keys import ignore_reason
 from waybill.settings import settings
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """An object that was written."""
+    """An uploaded object."""
 
     bucket: str
     key: str
@@ -26,26 +26,25 @@ class Dropped:
 
 
 def queue_url(domain: str) -> str | None:
-    """The queue that is told of the domain's files, if there is one."""
+    """Return the queue that receives the events of a domain's files, or None."""
     return settings().queue_urls.get(domain)
 
 
 def key_of(contract: Contract, file: Path, start: date | None = None) -> str:
-    """The key under which a file of a dataset lands: its own name, in the folder of the period that begins on `start`.
+    """Return the key of a file: its own name in the folder of the period that begins on `start`.
 
-    Raises `DataError` if an object of that name would be passed over.
+    Raises `DataError` if an object of that name would be ignored.
     """
     key = locations.raw_layout(contract.domain, contract.name, contract.cadence).prefix(start) + file.name
-    if rule := passed_over(contract, key):
-        raise DataError(f"{file}: under this name it would be passed over: {rule}; rename it if it is data")
+    if rule := ignore_reason(contract, key):
+        raise DataError(f"{file}: the object would be ignored: {rule}. Rename the file if it is data.")
     return key
 
 
 def drop_file(s3: Any, bucket: str, contract: Contract, file: Path, start: date | None = None) -> Dropped:
-    """Upload a file under its own name to where the dataset's files land.
+    """Upload a file under its own name to the folder of the period that begins on `start`, or of no period.
 
-    `s3` is a boto3 client, `start` the first day of the period whose folder it is for; None: of no period.
-    Raises `DataError` if an object of that name would be passed over.
+    `s3` is a boto3 client. Raises `DataError` if an object of that name would be ignored.
     """
     key, body = key_of(contract, file, start), file.read_bytes()
     answer = s3.put_object(Bucket=bucket, Key=key, Body=body)
@@ -53,7 +52,7 @@ def drop_file(s3: Any, bucket: str, contract: Contract, file: Path, start: date 
 
 
 def announce(sqs: Any, queue_url: str, dropped: Dropped) -> None:
-    """Send what S3's event notification says of a new object. `sqs` is a boto3 client.
+    """Send the event notification of S3 for a new object. `sqs` is a boto3 client.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
