@@ -82,7 +82,7 @@ $(TREE): FORCE
 		exit 1
 	fi
 	rm -rf $(TREE)/terraform $(TREE)/include && mkdir -p $(TREE)/include $(TREE)/providers
-	cp -RL terraform $(TREE)/ && cp -R include/contracts $(TREE)/include/ && cp requirements.txt $(TREE)/
+	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/ && cp requirements.txt $(TREE)/
 
 terraform: $(TREE) ## check the Terraform tree: layout, types and tests
 	@cd $(TREE)

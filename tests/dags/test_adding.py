@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
+from typer.testing import CliRunner
 
 from support.landing import LANDED_AT, MemoryBucket
 from support.messaging_months import RUN, database
+from waybill.cli import app
 from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
 from waybill.intake.ingest import take_in_file
@@ -101,7 +103,7 @@ FILES = re.compile(r"`((?:include|dags)/[\w/.]+)`[^`]*```(?:yaml|sql|python)\n(.
 
 
 def test_the_page_about_domains_leads_to_a_report(
-    stack: Stack, include_dir: Path, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, stack_environment: dict[str, str], include_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (PROJECT_ROOT / "docs/do/add-domain.md").read_text()
     project = include_dir.parent
@@ -133,3 +135,15 @@ def test_the_page_about_domains_leads_to_a_report(
             "select garage, revenue_eur, tickets_count from parking_report.garage_revenue order by garage"
         ).fetchall()
         assert rows == [("North", Decimal("6.50"), 2), ("South", Decimal("12.00"), 1)]
+
+    (project / "tickets.csv").write_text(tickets)
+    drop = ["drop", str(project / "tickets.csv")]
+    answer = CliRunner().invoke(app, drop).output
+    assert "s3://waybill-raw/raw/parking/tickets/tickets.csv" in answer, "the header says which dataset it is"
+    assert "The DAG parking_reports publishes to " in answer
+    (folder / "parking_reports.py").unlink()
+    answer = CliRunner().invoke(app, drop).output
+    assert f"parking.yaml names parking_reports, and no file in {project}/dags defines it" in answer
+    (include_dir / "domains/parking.yaml").unlink()
+    answer = CliRunner().invoke(app, drop).output
+    assert f"To add the domain, write {include_dir}/domains/parking.yaml with `title`, `dag`, `semantics`." in answer

@@ -8,6 +8,7 @@ variables {
   region            = "eu-central-1"
   data_key_arn      = "arn:aws:kms:eu-central-1:123456789012:key/data"
   contracts_dir     = "../../../include/contracts"
+  domains_dir       = "../../../include/domains"
   raw_bucket        = "waybill-test-raw-123456789012"
   lake_bucket       = "waybill-test-lake-123456789012"
   crawler_role_name = "waybill-test-input-reader"
@@ -57,8 +58,8 @@ run "tables_of_the_projects_contracts" {
     error_message = "A dataset may be one period and its latency old."
   }
   assert {
-    condition     = length(aws_glue_crawler.raw.s3_target) == length(aws_glue_catalog_table.processed) && contains(aws_glue_crawler.raw.s3_target[*].path, "s3://waybill-test-raw-123456789012/raw/messaging/traffic/")
-    error_message = "The crawler must look at every dataset that arrives."
+    condition     = length(aws_glue_crawler.raw.s3_target) == length(aws_glue_catalog_table.processed) && contains(aws_glue_crawler.raw.s3_target[*].path, "s3://waybill-test-raw-123456789012/raw/messaging/traffic/") && contains(aws_glue_crawler.raw.s3_target[*].path, "s3://waybill-test-raw-123456789012/datalake/bronze/")
+    error_message = "The crawler must look at every dataset that arrives, where its manifest says."
   }
 }
 
@@ -67,6 +68,7 @@ run "types" {
 
   variables {
     contracts_dir = "tests/contracts"
+    domains_dir   = "tests/domains"
   }
 
   assert {
@@ -97,11 +99,11 @@ run "types" {
     error_message = "A table must say what its contract says."
   }
   assert {
-    condition     = aws_glue_catalog_table.processed["fleet_trips"].parameters["storage.location.template"] == "s3://waybill-test-lake-123456789012/processed/fleet/trips/dt=$${dt}/"
-    error_message = "Athena must find a day's folder by its name."
+    condition     = aws_glue_catalog_table.processed["fleet_trips"].parameters["storage.location.template"] == "s3://waybill-test-lake-123456789012/lake/trips/trip_day=$${trip_day}/"
+    error_message = "Athena must find a day's folder by its name, under the prefix of the manifest."
   }
   assert {
-    condition     = output.datasets == { fleet_trips = { dataset = "trips", pipeline = "fleet_daily", freshness_hours = 30 } }
+    condition     = output.datasets == { fleet_trips = { dataset = "trips", pipeline = "fleet_trips", freshness_hours = 30 } }
     error_message = "A daily dataset with six hours to deliver may be 30 hours old."
   }
 }
@@ -111,6 +113,7 @@ run "unknown_type_is_named" {
 
   variables {
     contracts_dir = "tests/unknown"
+    domains_dir   = "tests/domains"
   }
 
   expect_failures = [aws_glue_catalog_table.processed]
@@ -137,12 +140,13 @@ run "refuses_bad_values" {
   command = plan
 
   variables {
-    contracts_dir    = "tests"
+    contracts_dir    = "tests/contracts/fleet"
+    domains_dir      = "tests"
     first_day        = "1 January 2020"
     crawler_schedule = "daily"
     scan_limit_gib   = 0
     database_prefix  = "Way-Bill"
   }
 
-  expect_failures = [var.contracts_dir, var.first_day, var.crawler_schedule, var.scan_limit_gib, var.database_prefix]
+  expect_failures = [var.contracts_dir, var.domains_dir, var.first_day, var.crawler_schedule, var.scan_limit_gib, var.database_prefix]
 }

@@ -12,22 +12,22 @@ resource "aws_glue_catalog_table" "processed" {
   table_type    = "EXTERNAL_TABLE"
 
   partition_keys {
-    name    = "dt"
+    name    = each.value.partition
     type    = "string"
     comment = "Day, as YYYY-MM-DD."
   }
 
   # With projection, Athena works out the days by itself; Spark uses the partitions that runs register.
   parameters = {
-    "EXTERNAL"                  = "TRUE"
-    "classification"            = "parquet"
-    "waybill.contract"          = "${each.value.domain}.${each.value.name}"
-    "waybill.contract_version"  = each.value.version
-    "projection.enabled"        = "true"
-    "projection.dt.type"        = "date"
-    "projection.dt.format"      = "yyyy-MM-dd"
-    "projection.dt.range"       = "${var.first_day},NOW"
-    "storage.location.template" = "${each.value.location}dt=$${dt}/"
+    "EXTERNAL"                                  = "TRUE"
+    "classification"                            = "parquet"
+    "waybill.contract"                          = "${each.value.domain}.${each.value.name}"
+    "waybill.contract_version"                  = each.value.version
+    "projection.enabled"                        = "true"
+    "projection.${each.value.partition}.type"   = "date"
+    "projection.${each.value.partition}.format" = "yyyy-MM-dd"
+    "projection.${each.value.partition}.range"  = "${var.first_day},NOW"
+    "storage.location.template"                 = "${each.value.location}${each.value.partition}=$${${each.value.partition}}/"
   }
 
   storage_descriptor {
@@ -55,8 +55,12 @@ resource "aws_glue_catalog_table" "processed" {
       error_message = "${each.key}: no Hive type is known for ${join(", ", [for column in each.value.columns : "${column.name} (${column.type})" if column.hive_type == null])}; add it to hive_types in contracts.tf."
     }
     precondition {
-      condition     = !contains(each.value.columns[*].name, "dt")
-      error_message = "${each.key}: a column named dt would collide with the partition."
+      condition     = each.value.partition != null
+      error_message = "${each.key}: Athena needs a processed prefix with one folder for each day, like dt=YYYY-MM-DD/."
+    }
+    precondition {
+      condition     = !contains(each.value.columns[*].name, each.value.partition)
+      error_message = "${each.key}: a column named ${each.value.partition} would collide with the partition."
     }
   }
 }
@@ -136,7 +140,7 @@ resource "aws_glue_crawler" "raw" {
   dynamic "s3_target" {
     for_each = local.datasets
     content {
-      path        = "s3://${var.raw_bucket}/raw/${s3_target.value.domain}/${s3_target.value.name}/"
+      path        = "s3://${var.raw_bucket}/${regex("^[^=]*/", s3_target.value.raw)}"
       sample_size = 5 # files of a folder: enough to see the columns
     }
   }

@@ -22,10 +22,10 @@ output "tables" {
 }
 
 output "datasets" {
-  description = "What arrives, for alarms: the pipeline that takes it in, and how old its newest period may become, in hours (one period and the time to deliver)."
+  description = "What arrives, for alarms: the pipeline that ingests it, and how old its newest period may become, in hours (one period and the time to deliver)."
   value = { for key, dataset in local.datasets : key => {
     dataset         = dataset.name
-    pipeline        = lookup(local.on_arrival, dataset.domain, "${dataset.domain}_${local.cadences[dataset.frequency]}")
+    pipeline        = dataset.pipeline
     freshness_hours = local.hours[dataset.frequency] + dataset.latency_hours
   } if dataset.frequency != null }
 }

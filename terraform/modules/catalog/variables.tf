@@ -43,6 +43,15 @@ variable "contracts_dir" {
   }
 }
 
+variable "domains_dir" {
+  description = "Folder of the domain manifests, <domain>.yaml."
+  type        = string
+  validation {
+    condition     = length(fileset(var.domains_dir, "*.yaml")) > 0
+    error_message = "There is no manifest, <domain>.yaml, in this folder."
+  }
+}
+
 variable "database_prefix" {
   description = "Prefix of the Glue databases' names; they are <prefix>_processed and <prefix>_raw."
   type        = string

@@ -12,6 +12,7 @@ variables {
   noncurrent_days             = 30
   log_expire_after_days       = 180
   dashboard_distribution_arns = ["arn:aws:cloudfront::123456789012:distribution/E1"]
+  arrivals                    = { orders = ["raw/orders/"], purchases = ["datalake/bronze/", "raw/purchases/"] }
   trail_arn                   = "arn:aws:cloudtrail:eu-central-1:123456789012:trail/waybill-test"
 }
 

@@ -94,14 +94,13 @@ variable "trail_arn" {
 }
 
 variable "arrivals" {
-  description = "Pipelines that wake when a file lands, and the prefixes of the raw bucket under which theirs do."
+  description = "Domains with a queue, and the prefixes of the raw bucket under which their files land."
   type        = map(list(string))
-  default     = { orders = ["raw/orders/"], purchases = ["datalake/bronze/", "raw/purchases/"] }
   validation {
     condition = alltrue([
-      for pipeline, prefixes in var.arrivals : can(regex("^[a-z][a-z0-9]*$", pipeline)) && alltrue([for prefix in prefixes : endswith(prefix, "/")])
+      for pipeline, prefixes in var.arrivals : can(regex("^[a-z][a-z0-9_]*$", pipeline)) && alltrue([for prefix in prefixes : endswith(prefix, "/")])
     ])
-    error_message = "A pipeline's name has lower-case letters and digits, and a prefix ends with a slash."
+    error_message = "A domain's name has lower-case letters, digits and underscores, and a prefix ends with a slash."
   }
   validation {
     condition = alltrue([

@@ -5,6 +5,13 @@ locals {
 
   locked_airflow_version = one(regex("(?m)^apache-airflow==([0-9.]+)", file("${path.root}/../../../requirements.txt")))
 
+  domains_dir = "${path.root}/../../../include/domains"
+  manifests   = { for path in fileset(local.domains_dir, "*.yaml") : trimsuffix(path, ".yaml") => yamldecode(file("${local.domains_dir}/${path}")) }
+  # Where files of a domain with a queue land: its own prefix, and those of its manifest that are elsewhere.
+  arrivals = { for domain, manifest in local.manifests : domain => distinct(concat(["raw/${domain}/"], [
+    for pattern in values(try(manifest.prefixes.raw, {})) : regex("^[^=]*/", pattern) if !startswith(pattern, "raw/${domain}/")
+  ])) if try(manifest.queue, false) }
+
   policies = {
     read_input   = module.security.read_input_policy_arn
     write_output = module.security.write_output_policy_arn
@@ -79,6 +86,7 @@ module "data_lake" {
   noncurrent_days             = var.retention.noncurrent_days
   log_expire_after_days       = var.retention.log_objects_days
   dashboard_distribution_arns = [module.dashboard.distribution_arn]
+  arrivals                    = local.arrivals
   trail_arn                   = module.security.trail_arn
   force_destroy               = var.may_destroy_data
 }
@@ -121,6 +129,7 @@ module "catalog" {
   region            = var.region
   data_key_arn      = module.security.data_key_arn
   contracts_dir     = "${path.root}/../../../include/contracts"
+  domains_dir       = local.domains_dir
   raw_bucket        = module.data_lake.bucket_names.raw
   lake_bucket       = module.data_lake.bucket_names.lake
   crawler_role_name = module.security.input_reader_role_name
