@@ -349,7 +349,7 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         (
             "loadMode, value: merge",
             "loadMode, value: snapshot",
-            "`landingDayColumn` is for the loadMode merge, and this one is .snapshot.",
+            "`landingDayColumn` is allowed for the loadMode merge, not .snapshot.",
         ),
         ("[YYYY-MM-DD, M/D/YYYY]", "[D.M.YYYY]", r"\(order_date\): `dateForms` must be some of"),
         ("property: nullWords", "property: nullwords", "unknown custom property `nullwords`.*did you mean `nullWords`"),

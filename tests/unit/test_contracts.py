@@ -369,7 +369,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
         (
             "value: merge}",
             "value: merge}\n      - {property: maxWarnings, value: 1}",
-            "`maxWarnings` is for the loadMode report, and this one is .merge.",
+            "`maxWarnings` is allowed for the loadMode report, not .merge.",
         ),
         ("physicalType: date\n", "physicalType: text\n", "the periodColumn must be a date or a timestamptz"),
         ("value: merge", "value: changes", "versionColumn is required for the loadMode changes and not allowed"),
@@ -487,9 +487,9 @@ def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:
         (
             "to: channels.channel_id",
             "to: chanels.channel_id",
-            "messaging.traffic refers to 'chanels', and the domain has no",
+            "messaging.traffic refers to 'chanels', but the domain has no",
         ),
-        ("to: channels.channel_id", "to: traffic.traffic_id", "refer to each other in a circle: traffic, traffic"),
+        ("to: channels.channel_id", "to: traffic.traffic_id", "are circular: traffic, traffic"),
         (
             "to: channels.channel_id",
             "to: channels.id",

@@ -135,7 +135,7 @@ EDITS = [
         "rejectThresholdPct, value: .nan",
         r"customProperties\[3\].value: 'nan' does not match any form",
     ),
-    ("property: rejectThresholdPct, value: 5", "property: loadMode, value: merge", "`loadMode` is given twice"),
+    ("property: rejectThresholdPct, value: 5", "property: loadMode, value: merge", "`loadMode` occurs twice"),
     (
         "value: landed_on",
         "value: landed",
@@ -180,7 +180,7 @@ EDITS = [
     (
         COLUMN,
         COLUMN + "        customProperties: [{property: index, value: ascending}]\n",
-        "`index` is for the loadMode dim",
+        "`index` is allowed for the loadMode dim",
     ),
 ]
 

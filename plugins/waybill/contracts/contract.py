@@ -1,4 +1,4 @@
-"""What a contract says: one table, its columns, rules and checks, and how its files are loaded."""
+"""The model of a contract: one table, its columns, rules and checks, and how its files are loaded."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ FileOrder = Literal["landing", "name"]
 ControlCharacters = Literal["none", "layout", "any"]
 ColumnPolicy = Literal["ignore", "warning", "error"]
 HISTORY_COLUMNS = ("valid_from", "valid_to")
-"""What a history has beside its contract's columns."""
+"""Columns of a history besides those of its contract."""
 
 _RULE_WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")+)"|([a-z_]\w*)(?!\w*\s*[(])""", re.IGNORECASE)
-"""Texts, quoted names, and words that are not called as functions."""
+"""Matches texts, quoted names, and words that are not function calls."""
 
 
 _NUMERIC = re.compile(r"numeric\((\d+),\s*(\d+)\)")
 
 
 def numeric_digits(physical_type: str) -> tuple[int, int] | None:
-    """(digits, digits after the point) of `numeric(p,s)`; None for any other type."""
+    """Return precision and scale of `numeric(p,s)`, or None for another type."""
     found = _NUMERIC.fullmatch(physical_type)
     return (int(found[1]), int(found[2])) if found else None
 
 
 class ContractError(DataError):
-    """A contract or a manifest is missing or not valid, or asks for what cannot be done."""
+    """A contract or manifest is missing, invalid or not supported."""
 
 
 @dataclass(frozen=True)
@@ -61,65 +61,65 @@ class Column:
     options: Mapping[str, Any] = field(default_factory=dict)
     enum: tuple[str, ...] = ()
     spellings: tuple[str, ...] = ()
-    """Other names under which the column may arrive."""
+    """Other names of the column in files."""
     reference: tuple[str, str] | None = None
     """(dataset, column) of the same domain that must hold the value."""
     infers_unknown: bool = False
-    """An unknown value of the reference is let in: its dimension gets an inferred member."""
+    """Whether an unknown value is accepted: the dimension then gets an inferred member."""
     in_force_on: str | None = None
-    """The date column on which a row of the reference must be in force: not begin later, by its period column."""
+    """The date column on which the referenced row must be effective: its period must not start later."""
     classification: str | None = None
     business_name: str | None = None
     null_words: tuple[str, ...] = ()
-    """Words that stand for an absent value, in any case."""
+    """Words that mean an absent value, in any case."""
     date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
-    """How a date may be written: some of `DATE_FORMS`."""
+    """The accepted forms of a date, from `DATE_FORMS`."""
     max_years_ahead: int = 10
-    """A date or instant that lies more years after its file's period is implausible, unless there is a maximum."""
+    """Without a maximum, dates and instants that are more years after the file's period are rejected."""
     control_characters: ControlCharacters = "layout"
-    """Which control characters a text may have: tabs and line ends by default."""
+    """The accepted control characters of a text: tabs and line ends by default."""
     allows_placeholders: bool = False
-    """Whether a text like NULL or #N/A is a value."""
+    """Whether a text such as NULL or #N/A is accepted."""
     index: Literal["ascending", "descending"] | None = None
-    """An index of the column alone, and its direction."""
+    """The direction of an index on this column, if there is one."""
     only_values_of: ValueFilter | None = None
     """Which values are of interest: rows with another one are filtered."""
 
     @property
     def checked_reference(self) -> tuple[str, str] | None:
-        """The reference by which rows are judged: none if unknown values are let in."""
+        """Return the reference that rows must meet: None if unknown values are accepted."""
         return None if self.infers_unknown else self.reference
 
 
 @dataclass(frozen=True)
 class Check:
-    """One quality check: a number, compared with a threshold; `error` stops the run, `warning` warns."""
+    """A quality check that compares a number with a threshold. `error` stops the run, `warning` warns."""
 
     name: str
     description: str
     query: str | None
-    """SQL that gives one number; without it the metric says what is counted in the rows of the period."""
+    """SQL that returns one number; without a query, the metric of the period's rows is computed."""
     operator: str
     threshold: float
     severity: Literal["error", "warning"]
     metric: Metric = "rowCount"
     columns: tuple[str, ...] = ()
-    """What the metric looks at; a row counts as a whole."""
+    """The columns of the metric; empty for whole rows."""
     is_percent: bool = False
-    """Whether the metric is a share of the period's rows."""
+    """Whether the metric is a percentage of the period's rows."""
 
 
 @dataclass(frozen=True)
 class RowRule:
-    """A condition over several columns of a row that must hold; a broken one is the reason `rule:<name>`."""
+    """A condition over several columns of a row. Rows that break it are rejected for the reason `rule:<name>`."""
 
     name: str
     expression: str
-    """In the SQL that PostgreSQL and DuckDB share, over the contract's columns."""
+    """SQL over the contract's columns, valid in PostgreSQL and DuckDB."""
 
     @property
     def words(self) -> set[str]:
-        """The words of the expression that are neither text nor called as functions: columns, and words of SQL."""
+        """Return the column names and SQL keywords in the expression."""
         return {quoted or word.lower() for quoted, word in _RULE_WORDS.findall(self.expression)} - {""}
 
 
@@ -136,72 +136,72 @@ class Contract:
     load_mode: LoadMode
     reject_threshold_pct: float
     lookback_periods: int | None
-    """How many periods before its own a file may hold rows of; None: any number."""
+    """Number of periods before its own of which a file may have rows; None: any number."""
     checks: tuple[Check, ...]
     document: str
-    """The file's text."""
+    """The text of the file."""
     cadences: tuple[Cadence, ...] = ()
-    """How long the periods are that files or rows stand for; only reports have several."""
+    """The lengths of the periods that files or rows cover; only reports have several."""
     period_column: str | None = None
-    """The date or timestamptz column that says to which period a row belongs."""
+    """The date or timestamptz column that determines the period of a row."""
     version_column: str | None = None
-    """Of several rows of a key the one with the greatest value here stands."""
+    """Among rows with the same key, the row with the greatest value in this column is current."""
     file_order: FileOrder = "landing"
-    """What decides between files of a period that bring the same key: which landed later, or the greater name."""
+    """Which file of a period wins if several have the same key: the last to land, or the last by name."""
     landing_day_column: str | None = None
-    """Holds the day on which the row's file landed; no file brings it. Files of such a dataset land at any time."""
+    """A computed column with the landing day of the row's file. Files of such a dataset land at any time."""
     occurrence_column: str | None = None
-    """Tells rows of a file apart that agree in the rest of the key: 1 for the first; no file brings it."""
+    """A computed column that numbers the rows of a file with equal values in the rest of the key, from 1."""
     updated_at_column: str | None = None
-    """Of a summary: holds when another column of the row changed last; its SQL does not give it."""
+    """A computed column of a summary with the time of the last change of another column."""
     file_names: tuple[str, ...] = ()
-    """Globs, in any case: only objects whose name fits one are data; empty: every name is."""
+    """Patterns of the names of data objects, in any case; empty: every name."""
     row_rules: tuple[RowRule, ...] = ()
     days_before: int | None = 0
-    """How many days before its period a report reads; None: all."""
+    """Number of days before its period that a report reads; None: all."""
     days_after: int = 0
     latency_days: int | None = None
-    """How many days after its period's end a file has landed at the latest; None: nothing is promised."""
+    """Number of days after the end of its period within which a file lands; None: no service level."""
     max_shrink_pct: float = 90
-    """By how many percent a snapshot may have fewer rows than the one before it."""
+    """The largest decrease of rows from one snapshot to the next, in percent."""
     missing_columns: ColumnPolicy = "warning"
-    """What it is that a file lacks an optional column that earlier files had."""
+    """How to report a file without an optional column that earlier files have."""
     unknown_columns: ColumnPolicy = "warning"
-    """What it is that a file has a column that the contract does not know."""
+    """How to report a column that is not in the contract."""
     kept: tuple[str, ...] = ()
     """The values of the filtered column whose rows are kept, as the environment said when the contract was loaded."""
     max_warnings: int | None = None
-    """With more checks of a report that warn, somebody must approve it before it is published; None: any number."""
+    """With more warnings from checks, a report needs approval before publication; None: any number."""
 
     @property
     def table(self) -> str:
-        """`schema.name`, for messages and the ledger."""
+        """Return `schema.name`, for messages and the ledger."""
         return f"{self.domain}.{self.name}"
 
     @property
     def sha256(self) -> str:
-        """Hash of the file's text: tells two contracts of one version apart."""
+        """Return the hash of the file's text, which distinguishes contracts with the same version."""
         return hashlib.sha256(self.document.encode()).hexdigest()
 
     @property
     def names(self) -> list[str]:
-        """Column names in the contract's order."""
+        """Return the column names in the contract's order."""
         return [column.name for column in self.columns]
 
     @property
     def delivered_columns(self) -> list[Column]:
-        """The columns that files bring, in the contract's order."""
+        """Return the columns of files, without computed ones, in the contract's order."""
         computed = (self.landing_day_column, self.occurrence_column)
         return [column for column in self.columns if column.name not in computed]
 
     @property
     def content(self) -> list[str]:
-        """Names of the columns beside the key that files bring: deliveries of a key are equal if these are."""
+        """Return the names of file columns outside the key. Deliveries of a key are equal if these are."""
         return [column.name for column in self.delivered_columns if column.key_position is None]
 
     @property
     def filter_column(self) -> Column | None:
-        """The column by which rows are filtered, if the contract says so."""
+        """Return the column by which rows are filtered, or None."""
         return next((column for column in self.columns if column.only_values_of), None)
 
     @property
@@ -210,57 +210,57 @@ class Contract:
         return [*self.kept] if self.kept else None
 
     def tolerates(self, rejected: int, rows: int) -> bool:
-        """Whether a file may have so many rejected rows."""
+        """Return whether a file may have this number of rejected rows."""
         return rejected * 100 <= self.reject_threshold_pct * rows
 
     @property
     def lands_any_time(self) -> bool:
-        """Whether files land when they are ready, several a day or none, and no period waits for one."""
+        """Return whether files land at any time, several a day or none, and no period requires a file."""
         return self.landing_day_column is not None
 
     def has_instants(self, name: str | None) -> bool:
-        """Whether a column holds instants rather than days."""
+        """Return whether a column has instants rather than days."""
         return any(column.name == name and column.physical_type == "timestamptz" for column in self.columns)
 
     @property
     def key(self) -> list[str]:
-        """Names of the primary key's columns, by position."""
+        """Return the names of the columns of the primary key, by position."""
         keyed = [column for column in self.columns if column.key_position is not None]
         return [column.name for column in sorted(keyed, key=lambda column: column.key_position or 0)]
 
     @property
     def row_key(self) -> list[str]:
-        """Names of the columns that identify a delivered row: the key, and the version if there are several."""
+        """Return the names of the columns that identify a delivered row: the key and the version column."""
         return [*self.key, *([self.version_column] if self.version_column else [])]
 
     @property
     def cadence(self) -> Cadence:
-        """How long the periods of a dataset's files are."""
+        """Return the length of the periods of a dataset."""
         return self.cadences[0]
 
     @property
     def is_dataset(self) -> bool:
-        """Whether files bring its rows."""
+        """Return whether the rows come from files."""
         return self.load_mode in ("snapshot", "changes", "merge")
 
     @property
     def is_merged(self) -> bool:
-        """Whether the rows of its files are merged by their key, so that older versions are kept as superseded."""
+        """Return whether rows of files are merged by key, so that older versions are kept as superseded."""
         return self.load_mode in ("merge", "changes")
 
     @property
     def computed_columns(self) -> list[str]:
-        """Names of the columns that the SQL of a derived table gives."""
+        """Return the names of the columns that the SQL of a derived table returns."""
         return [name for name in self.names if name != self.updated_at_column]
 
     @property
     def day_column(self) -> str | None:
-        """The column that says to which calendar day a row belongs, if rows belong to days."""
+        """Return the column with the calendar day of a row, if rows belong to days."""
         if self.is_dataset:
             return self.period_column
         return self.key[0] if self.cadences == ("day",) else None
 
     @property
     def is_partitioned(self) -> bool:
-        """Whether the table has a partition for each month of the period column."""
+        """Return whether the table has a partition for each month of the period column."""
         return any(column.partitioned for column in self.columns)

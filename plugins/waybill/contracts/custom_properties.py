@@ -1,6 +1,6 @@
-"""Waybill's own properties of the standard's `customProperties`: their names, and what their values may be.
+"""Declare Waybill's custom properties and their values.
 
-A new one is one line in the table of its place, a field of `Contract` or `Column`, and a section of
+A new property is one line in the table of its place, a field of `Contract` or `Column`, and a section of
 `docs/reference/contracts/custom-properties.md`.
 """
 
@@ -19,46 +19,46 @@ DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY", "D/M/YYYY")
 
 
 class Values(NamedTuple):
-    """What the values of a custom property are."""
+    """The allowed values of a custom property."""
 
     expected: str
-    """In words, after "must be"."""
+    """The description of allowed values, after "must be"."""
     allows: Callable[[Any], bool]
     modes: Sequence[str] = ()
-    """The load modes in which the property has an effect; all if there are none."""
+    """The load modes in which the property is allowed; empty: all."""
 
     def only_for(self, *modes: LoadMode) -> Values:
-        """The same, of a property that has an effect in some load modes only."""
+        """Return the same values, allowed in some load modes only."""
         return self._replace(modes=modes)
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a finite number; true and false are none."""
+    """Return whether a value is a finite number; booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def one_of(*words: str) -> Values:
-    """One of some words."""
+    """Return the values of a property that is one of some words."""
     return Values(_either(words), lambda value: value in words)
 
 
 def _either(words: Sequence[str]) -> str:
-    """`a, b or c`."""
+    """Return `a, b or c`."""
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def some_of(*words: str) -> Values:
-    """A list of some words, each at most once."""
+    """Return the values of a list of some words, each at most once."""
     return Values(f"some of {', '.join(words)}", lambda value: _is_list_of(value, lambda one: one in words))
 
 
 def number(least: float, most: float) -> Values:
-    """A number within limits."""
+    """Return the values of a number within limits."""
     return Values(f"a number from {least:g} to {most:g}", lambda value: is_number(value) and least <= value <= most)
 
 
 def whole_number(least: int = 0, *, or_word: str | None = None) -> Values:
-    """A whole number that is not less than `least`, or a word that stands for none or all."""
+    """Return the values of a whole number from `least`, or a word that means none or all."""
     return Values(
         f"a whole number, {least} or more" + (f", or {or_word}" if or_word else ""),
         lambda value: (type(value) is int and value >= least) or (or_word is not None and value == or_word),
@@ -66,12 +66,12 @@ def whole_number(least: int = 0, *, or_word: str | None = None) -> Values:
 
 
 def boolean() -> Values:
-    """True or false, not as text."""
+    """Return the values of a boolean."""
     return Values("true or false, without quotes", lambda value: isinstance(value, bool))
 
 
 def _is_list_of(value: object, allows: Callable[[Any], bool]) -> bool:
-    """Whether a value is a list with items, all of them allowed and no text twice."""
+    """Return whether a value is a list of allowed items without repeated texts."""
     if not isinstance(value, list) or not value or not all(allows(item) for item in value):
         return False
     texts = [item for item in value if isinstance(item, str)]
@@ -113,7 +113,7 @@ ROW_RULES: Final = Values(
 )
 
 _FILES: Final[tuple[LoadMode, ...]] = ("snapshot", "changes", "merge")
-"""The load modes of tables whose rows files bring."""
+"""The load modes of datasets, whose rows come from files."""
 _DERIVED: Final[tuple[LoadMode, ...]] = ("dimension", "summary", "report")
 
 OF_TABLE: Final[Mapping[str, Values]] = {
@@ -135,7 +135,7 @@ OF_TABLE: Final[Mapping[str, Values]] = {
     "updatedAtColumn": COLUMN.only_for("summary"),
     "versionColumn": COLUMN.only_for("changes"),
 }
-"""Of the schema object."""
+"""Properties of the schema object."""
 OF_COLUMN: Final[Mapping[str, Values]] = {
     "allowsPlaceholders": boolean().only_for(*_FILES),
     "controlCharacters": one_of(*get_args(ControlCharacters)).only_for(*_FILES),
@@ -152,19 +152,19 @@ OF_RELATIONSHIP: Final[Mapping[str, Values]] = {
 
 
 def values_of(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The custom properties of an object, by name."""
+    """Return the custom properties of an object, by name."""
     return {item["property"]: item["value"] for item in raw.get("customProperties", [])}
 
 
 def problems(
     raw: Mapping[str, Any], table: Mapping[str, Values], steps: Steps, names: frozenset[str], mode: str
 ) -> Iterator[Problem]:
-    """What is wrong with the custom properties of an object, of a contract with these columns and load mode."""
+    """Yield the problems of the custom properties of an object; `names` are the columns, `mode` is the load mode."""
     seen = set()
     for position, item in enumerate(raw.get("customProperties", [])):
         here, name, value = (*steps, "customProperties", position), item["property"], item["value"]
         if name in seen:
-            yield Problem((*here, "property"), f"the custom property `{name}` is given twice")
+            yield Problem((*here, "property"), f"the custom property `{name}` occurs twice")
         seen.add(name)
         values = table.get(name)
         if values is None:
@@ -175,7 +175,7 @@ def problems(
             yield Problem((*here, "value"), f"`{name}` must be {values.expected}, not {value!r}")
         elif values.modes and mode not in values.modes:
             yield Problem(
-                (*here, "property"), f"`{name}` is for the loadMode {_either(values.modes)}, and this one is {mode!r}"
+                (*here, "property"), f"`{name}` is allowed for the loadMode {_either(values.modes)}, not {mode!r}"
             )
         elif values.expected == COLUMN.expected and value not in names:
             yield Problem(
@@ -184,4 +184,4 @@ def problems(
         elif values.expected == ROW_RULES.expected:
             rules = [rule["name"] for rule in value]
             if len(set(rules)) < len(rules):
-                yield Problem((*here, "value"), "every row rule needs a name of its own")
+                yield Problem((*here, "value"), "names of row rules must be unique")

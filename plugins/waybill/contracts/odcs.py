@@ -37,7 +37,7 @@ def _check(raw: Mapping[str, Any], column: str | None = None) -> Check:
 
 
 def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool, str | None]:
-    """(dataset, column) that a column refers to, whether unknown values are let in, and on which date one must be."""
+    """Return the referenced dataset and column, whether unknown values are accepted, and the date column, if any."""
     for relationship in column.get("relationships", []):
         dataset, _, name = relationship["to"].rpartition(".")
         custom = values_of(relationship)
@@ -46,14 +46,14 @@ def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool,
 
 
 def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) -> list[Check]:
-    """The check that follows from the latency of a column with dates or instants."""
+    """Return the freshness check for the latency of a column with dates or instants."""
     _, _, name = raw.get("element", "").rpartition(".")
     if not any(column.name == name and column.physical_type in ("date", "timestamptz") for column in columns):
         return []
     return [
         Check(
             name=f"{table}_freshness",
-            description=f"Hours from the newest {name} that is known to the end of the period.",
+            description=f"Hours from the newest {name} to the end of the period.",
             query=None,
             operator="<=",
             threshold=float(raw["value"]) * HOURS[raw["unit"]],
@@ -67,7 +67,7 @@ def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) ->
 def _column(raw: Mapping[str, Any]) -> Column:
     reference, infers_unknown, in_force_on = _reference(raw)
     custom = values_of(raw)
-    # Two keys must not differ by what nobody can see.
+    # Two keys must not differ only by invisible characters.
     controls: ControlCharacters = "none" if raw.get("primaryKey") or raw.get("unique") else "layout"
     return Column(
         name=raw["name"],
@@ -101,29 +101,29 @@ def _value_filter(raw: Mapping[str, Any] | None) -> ValueFilter | None:
 
 
 def _latency_days(raw: Mapping[str, Any]) -> int | None:
-    """How many days after its period a file lands at the latest: the first latency, which is in days."""
+    """Return the first latency, the number of days after a period within which its file lands."""
     found = [item for item in raw.get("slaProperties", []) if item["property"] == "latency"]
     return int(found[0]["value"]) if found else None
 
 
 def load(path: Path, *, is_proposal: bool = False) -> Contract:
-    """Read one contract file; a proposal's file may have any name, and be in any state.
+    """Return the contract of one file. A proposal may have any file name and status.
 
-    Raises `ContractError` naming the file, and every problem with its place, if the text is not YAML, does not meet
-    the standard's JSON schema, says what Waybill does not honour, or lacks what it needs.
+    Raises `ContractError` with every problem and its place if the text is not YAML, violates the standard's JSON
+    schema, or uses properties or values that Waybill does not support.
     """
     if not path.is_file():
-        raise ContractError(f"{path}: there is no such contract")
+        raise ContractError(f"{path}: no such contract")
     contract = _load(path, read_text(path), is_proposal)
     wanted = contract.filter_column.only_values_of if contract.filter_column else None
     return replace(contract, kept=read_values(wanted.variable, wanted.default)) if wanted else contract
 
 
 _DESCRIPTIONS = ("description", "dataGranularityDescription")
-"""Properties that inform readers: no row, check or period depends on them."""
+"""Properties that are documentation: no row, check or period depends on them."""
 
 
-@lru_cache(maxsize=512)  # a process reads the same texts again and again
+@lru_cache(maxsize=512)  # a process reads the same texts repeatedly
 def _load(path: Path, text: str, is_proposal: bool) -> Contract:
     document = parse(path, text)
     problems = problems_of_form(document)
@@ -209,17 +209,17 @@ def have_same_rules(text: str, other: str) -> bool:
 
 
 def load_domain(domain: str) -> dict[str, Contract]:
-    """The contracts of a domain, by name."""
+    """Return the contracts of a domain, by name."""
     folder = settings().include_dir / "contracts" / domain
     contracts = [load(path) for path in sorted(folder.glob("*.yaml"))]
     return {contract.name: contract for contract in contracts}
 
 
 def references(domain: str) -> dict[str, set[str]]:
-    """The datasets of a domain, each with those that its rows must refer to; light enough for a DAG file to ask.
+    """Return for each dataset of a domain the datasets to which its rows refer. It is fast enough for DAG files.
 
-    Raises `ContractError` for a file that is not YAML, and for what is referred to and not there or in a circle;
-    whatever else may be wrong, `load` finds.
+    Raises `ContractError` for files that are not YAML, and for missing or circular references. `load` reports all other
+    problems.
     """
     found = {}
     for path in sorted((settings().include_dir / "contracts" / domain).glob("*.yaml")):
@@ -228,25 +228,27 @@ def references(domain: str) -> dict[str, set[str]]:
             columns = [column for table in raw.get("schema", []) for column in table.get("properties", [])]
             read = [_reference(column) for column in columns]
         except (AttributeError, KeyError, TypeError) as error:
-            raise ContractError(f"{path}: cannot be read; `waybill contract check` says what is wrong") from error
+            raise ContractError(
+                f"{path}: the contract is invalid. Run `waybill contract check` for its problems."
+            ) from error
         found[path.stem] = {target[0] for target, infers_unknown, _ in read if target and not infers_unknown}
     for name, targets in found.items():
         if unknown := targets - found.keys():
             raise ContractError(
-                f"the contract of {domain}.{name} refers to {', '.join(map(repr, sorted(unknown)))}, and the domain "
-                f"has no such dataset; there are {', '.join(found)}"
+                f"the contract of {domain}.{name} refers to {', '.join(map(repr, sorted(unknown)))}, but the domain "
+                f"has no such dataset; known are {', '.join(found)}"
             )
     try:
         TopologicalSorter(found).prepare()
     except CycleError as error:
         raise ContractError(
-            f"the contracts of {domain} refer to each other in a circle: {', '.join(error.args[1])}"
+            f"the references between the contracts of {domain} are circular: {', '.join(error.args[1])}"
         ) from None
     return found
 
 
 def load_all() -> dict[str, Contract]:
-    """Every contract of the project, by `domain.name`."""
+    """Return every contract of the project, by `domain.name`."""
     root = settings().include_dir / "contracts"
     contracts = [load(path) for path in sorted(root.glob("*/*.yaml"))]
     return {contract.table: contract for contract in contracts}
