@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.messaging_months import RUN, build_month, put, sample, take_in_month
+from support.messaging_months import RUN, build_month, ingest_month, put, sample
 from support.views import EVIL_VALUE
 from waybill.contracts import load_domain
 from waybill.derived.build import report_contracts
@@ -86,7 +86,7 @@ def seed(running: Stack) -> None:
     with connect(running.database_url()) as connection:
         upgrade(connection)
         for month in MONTHS:
-            take_in_month(connection, s3, month)
+            ingest_month(connection, s3, month)
             build_month(connection, month)
             publish(connection, s3, "messaging", report_contracts("messaging").values(), Period.named(month), RUN)
         connection.execute(

@@ -17,7 +17,7 @@ from support.messaging_months import RUN, database
 from waybill.cli import app
 from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.ops.lint import lint
 from waybill.ops.provenance import trace
 from waybill.period import Period
@@ -88,7 +88,7 @@ def test_a_dataset_and_a_mart_are_added_without_touching_a_dag(stack: Stack, inc
     body = b"Supplier,Country\nAcme,DE\nBolt,FR\nCogs,DE\nDust,x\n" + b"".join(b"S%d,IT\n" % n for n in range(20))
     with database(stack) as dsn, connect(dsn) as connection:
         file = bucket.put("shop", "suppliers", DAY, body, "suppliers.csv")
-        books = take_in_file(connection, bucket, file, contracts["suppliers"], contracts, RUN)
+        books = ingest_file(connection, bucket, file, contracts["suppliers"], contracts, RUN)
         assert books
         assert (books.rows_in, books.inserted, books.rejected) == (24, 23, 1)
         assert refresh(connection, "shop", "shop_report", RUN)["shop_report.suppliers_by_country"] == [DAY.key]
@@ -125,7 +125,7 @@ def test_the_page_about_domains_leads_to_a_report(
     with database(stack) as dsn, connect(dsn) as connection:
         assert lint(connection)[1] == []
         file = bucket.put("parking", "tickets", day, tickets.encode(), "tickets.csv")
-        books = take_in_file(connection, bucket, file, contracts["tickets"], contracts, RUN)
+        books = ingest_file(connection, bucket, file, contracts["tickets"], contracts, RUN)
         assert books
         assert (books.rows_in, books.inserted, books.rejected) == (5, 3, 2)
         reasons = connection.execute("select record, reasons from waybill.quarantine order by record").fetchall()

@@ -14,6 +14,7 @@ from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk.exceptions import TaskAwaitingInput
 
 from support.alerts import CAUSE, DAG, Queue, closed_port, of_run, of_task, queue, warehouse
+from support.ledger import add_file
 from waybill.intake import file_warnings
 from waybill.intake.ledger import Books
 from waybill.operators import PublishOperator, QualityOperator, alerting
@@ -211,18 +212,11 @@ def test_a_late_run_sends_one_alert_besides_that_of_its_failure(queue: Queue, wa
 def test_only_a_run_that_changed_data_sends_a_success_message_and_only_once(queue: Queue, warehouse: str) -> None:
     with connect(warehouse) as connection:
         for dataset, key, run_id, rows in (
-            ("orders.lines", "a.csv", "woken", (16, 14, 0, 0, 1, 1, 0)),
-            ("orders.lines", "b.csv", "woken", (2, 2, 0, 0, 0, 0, 0)),
-            ("shop.reviews", "c.csv", "woken", (9, 9, 0, 0, 0, 0, 0)),  # another DAG's run of the same name
+            ("orders.lines", "a.csv", "woken", {"rows_in": 16, "inserted": 14, "rejected": 1, "duplicate": 1}),
+            ("orders.lines", "b.csv", "woken", {"rows_in": 2, "inserted": 2}),
+            ("shop.reviews", "c.csv", "woken", {"rows_in": 9, "inserted": 9}),  # another DAG's run of the same name
         ):
-            connection.execute(
-                "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-                "landed_at, name_key, contract_sha256, contract_version, code_version, run_id, rows_in, inserted, "
-                "updated, unchanged, rejected, duplicate, stale) "
-                "values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, now(), 'k', 'c', '1.0.0', 'v', "
-                "%s, %s, %s, %s, %s, %s, %s, %s)",
-                (dataset, key, run_id, *rows),
-            )
+            add_file(connection, dataset, key, "2026-03-31", run_id, **rows)
         connection.execute(
             "insert into waybill.publication (report, cadence, period, row_count, content_sha256, contract_sha256, "
             "code_version, file_ids, run_id, exported_sha256) "
@@ -249,16 +243,10 @@ def test_only_a_run_that_changed_data_sends_a_success_message_and_only_once(queu
 def load_with_warnings(dsn: str, dataset: str, run_id: str, *messages: str) -> int:
     """A file in the ledger that a run loaded with warnings; returns its id."""
     with connect(dsn) as connection:
-        row = connection.execute(
-            "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-            "landed_at, name_key, contract_sha256, contract_version, code_version, run_id) "
-            "values (%s, '2026-03-31', 'raw', %s, 'e', 's', 1, now(), 'k', 'c', '1.0.0', 'v', %s) returning file_id",
-            (dataset, f"{run_id}.csv", run_id),
-        ).fetchone()
-        assert row
+        file_id = add_file(connection, dataset, f"{run_id}.csv", "2026-03-31", run_id)
         for message in messages:
-            file_warnings.add(connection, row[0], "columns", message)
-        return int(row[0])
+            file_warnings.add(connection, file_id, "columns", message)
+        return file_id
 
 
 def test_the_message_of_a_run_has_its_warnings(queue: Queue, warehouse: str) -> None:

@@ -207,7 +207,7 @@ def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
     assert place.profits(place.loaded()["good.csv"])["Good"] == Decimal(4), "reported although the run failed"
     [(kind, message)] = place.all(f"select kind, message from waybill.alert where run_id = '{run_id}'")
     assert (kind, "poison.csv" in message) == ("failure", True)
-    assert "files of orders.lines were refused" in message
+    assert "files of orders.lines were rejected" in message
     assert "Required columns are missing" in message
     idle = place.trigger()
     assert place.end_of(idle) == "success", "the same content is not tried again"
@@ -216,7 +216,7 @@ def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
         ("venom.csv", {"day": "2026-04-01", "last_day": "2026-05-31"}),
     ):
         message = place.refused_by(**conf)
-        assert "1 of 1 files of orders.lines were refused" in message
+        assert "1 of 1 files of orders.lines were rejected" in message
         assert asked in message
     place.put("poison.csv", body(Line("5", region="Mended")))
     assert place.run() == "success"

@@ -11,7 +11,7 @@ import pytest
 from psycopg import Connection
 from typer.testing import CliRunner
 
-from support.messaging_months import build_month, database, put, sample, take_in_month
+from support.messaging_months import build_month, database, ingest_month, put, sample
 from waybill.cli import app
 from waybill.errors import DataError
 from waybill.intake import file_warnings
@@ -48,7 +48,7 @@ def template(stack: Stack) -> Iterator[str]:
         stack.s3().create_bucket(Bucket=BUCKET)
         put(stack.s3(), BUCKET, sample(MONTHS[-1], 2, scale=0.3))
         with connect(dsn) as connection:
-            take_in_month(connection, stack.s3(), MONTHS[-1])
+            ingest_month(connection, stack.s3(), MONTHS[-1])
             for key in MONTHS:
                 build_month(connection, key)
         yield dsn
@@ -133,7 +133,7 @@ def test_a_file_that_landed_is_incomplete_until_it_is_loaded_and_its_reports_are
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, 1))
     assert incomplete() == {("2026-01", "traffic", f"landed, not loaded: s3://{BUCKET}/{EXTRA}")}
-    take_in_month(warehouse, s3, "2026-01")
+    ingest_month(warehouse, s3, "2026-01")
     assert incomplete() == outdated("2026-01") | outdated("2026-02")
     assert "out of date" in run("trace", "top_customers", "2026-01")
     build_month(warehouse, "2026-01")
@@ -166,13 +166,13 @@ def test_warnings_of_current_files_are_listed_and_do_not_make_a_range_incomplete
 def test_a_rejected_file_is_incomplete_until_it_is_corrected_or_gone(warehouse: Connection, s3: S3Client) -> None:
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=b"traffic_id\n1\n")
     with pytest.raises(DataError) as caught:
-        take_in_month(warehouse, s3, "2026-02")
+        ingest_month(warehouse, s3, "2026-02")
     [(period, subject, what)] = incomplete()
     assert (period, subject) == ("2026-01", "traffic")
     assert what == f"rejected: {caught.value}"
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, -1))
     with pytest.raises(DataError):
-        take_in_month(warehouse, s3, "2026-02")
+        ingest_month(warehouse, s3, "2026-02")
     assert "range:interactions_count in 1 row: record 1 (interactions_count '-1')" in run("books", *MONTHS, exit_code=1)
     s3.delete_object(Bucket=BUCKET, Key=EXTRA)
     assert incomplete() == set()
@@ -210,7 +210,7 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
     warehouse: Connection, s3: S3Client
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=extra_file(warehouse, -1, *[1] * 30))
-    take_in_month(warehouse, s3, "2026-02")
+    ingest_month(warehouse, s3, "2026-02")
     for key in MONTHS:
         build_month(warehouse, key)
     assert incomplete() == set()

@@ -18,7 +18,7 @@ from waybill.contracts import Contract, load_domain
 from waybill.contracts.contract import ColumnPolicy
 from waybill.errors import DataError
 from waybill.intake.columns import find_issues
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import LandedFile, pending
 from waybill.settings import PROJECT_ROOT
 
@@ -32,7 +32,7 @@ def orders(empty_connection: Connection) -> Orders:
 
 
 def ingest(orders: Orders, file: LandedFile, contract: Contract = LINES) -> None:
-    take_in_file(orders.connection, orders.bucket, file, contract, {**CONTRACTS, "lines": contract}, RUN)
+    ingest_file(orders.connection, orders.bucket, file, contract, {**CONTRACTS, "lines": contract}, RUN)
 
 
 def warnings(orders: Orders) -> dict[str, list[str]]:

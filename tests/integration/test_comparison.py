@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 from psycopg import Connection
 
+from support.ledger import add_file
 from support.messaging_months import database
 from support.views import Page, fill_report
 from waybill.contracts import load_all
@@ -45,12 +46,7 @@ def deliver(connection: Connection, days: Iterable[date], without: str = "") -> 
     for day in days:
         for contract in catalog.of_schema("shop").values():
             if contract.name != without:
-                connection.execute(
-                    "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-                    "contract_sha256, contract_version, code_version, rows_in) "
-                    "values (%s, %s, 'b', %s, 'e', 's', 1, 'c', '1', 'v', 0)",
-                    (contract.table, day, f"{contract.name}/{day}"),
-                )
+                add_file(connection, contract.table, f"{contract.name}/{day}", day)
 
 
 def build(connection: Connection, values: Mapping[date, int]) -> None:

@@ -21,12 +21,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from psycopg import Connection
 
-from support.messaging_months import RUN, content, database, migrate, month, partitions, put, sample, take_in_month
+from support.messaging_months import RUN, content, database, ingest_month, migrate, month, partitions, put, sample
 from support.stopping import at, loads
 from support.waiting import eventually
 from waybill.contracts import load_domain
 from waybill.errors import DataError
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import list_landed
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
@@ -71,7 +71,7 @@ def before(stack: Stack, client: S3Client) -> Iterator[str]:
     """The address of a warehouse that holds the first month."""
     with database(stack) as dsn:
         with connect(dsn) as connection:
-            take_in_month(connection, client, FIRST)
+            ingest_month(connection, client, FIRST)
         yield dsn
 
 
@@ -83,7 +83,7 @@ def states(stack: Stack, client: S3Client, before: str) -> list[Content]:
         found = [content(connection)]
         for name in ("customers", "channels", "traffic"):
             for file in list_landed(client, BUCKET, contracts[name], period, period):
-                assert take_in_file(connection, client, file, contracts[name], contracts, RUN)
+                assert ingest_file(connection, client, file, contracts[name], contracts, RUN)
                 found.append(content(connection))
     assert len(found) == 1 + 5
     return found
@@ -118,10 +118,10 @@ class Place:
         """Load again; then all is as if nothing had happened."""
         with connect(self.dsn) as connection:
             assert eventually(partial(no_one_else, connection))
-            take_in_month(connection, self.client, LAST)
+            ingest_month(connection, self.client, LAST)
             assert content(connection) == state
             assert partitions(connection) == {str(row[2])[:7].replace("-", "_") for row in state["traffic"]}
-            assert take_in_month(connection, self.client, LAST) == {}
+            assert ingest_month(connection, self.client, LAST) == {}
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_killed_load_leaves_whole_files_and_a_rerun_is_right(
 
 def test_a_killed_load_of_a_new_version_leaves_the_old_one(place: Place, data: SampleData) -> None:
     with connect(place.dsn) as connection:
-        take_in_month(connection, place.client, LAST)
+        ingest_month(connection, place.client, LAST)
         old = content(connection)
         [original] = [file.body for file in data.files if file.key == TRAFFIC]
         version: str | None = None
@@ -177,7 +177,7 @@ def test_a_killed_load_of_a_new_version_leaves_the_old_one(place: Place, data: S
             assert process.exitcode == -signal.SIGKILL
             assert eventually(partial(no_one_else, connection))
             assert content(connection) == old
-            [books] = take_in_month(connection, place.client, LAST).values()
+            [books] = ingest_month(connection, place.client, LAST).values()
             assert books.rows_in < len(lines) / 2
             versions = "select status, count(*) from waybill.load_file where object_key = %s group by 1"
             assert dict(connection.execute(versions, (TRAFFIC,)).fetchall()) == {"loaded": 1, "superseded": 1}
@@ -215,7 +215,7 @@ def test_a_lost_connection_is_no_data_error_and_a_rerun_is_right(
                 admin.execute("select pg_terminate_backend(%s, 5000)", (backend,))
 
         with at(point, number, terminate), pytest.raises(psycopg.OperationalError):
-            take_in_month(connection, place.client, LAST)
+            ingest_month(connection, place.client, LAST)
     assert list(scratch.iterdir()) == []
     assert [thread.name for thread in threading.enumerate() if thread.name == "encode"] == []
     with connect(place.dsn) as connection:
@@ -268,7 +268,7 @@ def test_s3_that_goes_away_is_no_data_error_and_a_rerun_is_right(
     config = Config(retries={"total_max_attempts": 1})
     through = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{proxy.port}", config=config)
     with connect(place.dsn) as connection:
-        take_in_month(connection, through, FIRST)  # nothing is new: the way is open
+        ingest_month(connection, through, FIRST)  # nothing is new: the way is open
         if cut_after is None:
             proxy.close()
         proxy.cut_after = cut_after
@@ -277,13 +277,13 @@ def test_s3_that_goes_away_is_no_data_error_and_a_rerun_is_right(
         landed = list_landed(place.client, BUCKET, contracts["traffic"], period, period)
         for file in landed[:2] if cut_after else landed[:1]:
             with pytest.raises((BotoCoreError, OSError)) as caught:
-                take_in_file(connection, through, file, contracts["traffic"], contracts, RUN)
+                ingest_file(connection, through, file, contracts["traffic"], contracts, RUN)
             assert not isinstance(caught.value, DataError)
         assert content(connection) == states[0]
         assert list(scratch.iterdir()) == []
         if cut_after is None:
             with pytest.raises(BotoCoreError):
-                take_in_month(connection, through, LAST)
+                ingest_month(connection, through, LAST)
     place.assert_right_after_rerun(states[-1])
 
 
@@ -304,7 +304,7 @@ def test_servers_that_are_killed_come_back_and_a_rerun_is_right(
             os.kill(pid, signal.SIGKILL)
 
         with connect(dsn) as connection:
-            take_in_month(connection, client, FIRST)
+            ingest_month(connection, client, FIRST)
             kill("postgres")
         assert eventually(lambda: postgres.accepts_connections(own.state))
         with connect(dsn) as connection:
@@ -313,14 +313,14 @@ def test_servers_that_are_killed_come_back_and_a_rerun_is_right(
                 at("waybill.intake.staging:Staging._attach", 1, partial(kill, "postgres")),
                 pytest.raises(psycopg.OperationalError),
             ):
-                take_in_month(connection, client, LAST)
+                ingest_month(connection, client, LAST)
         assert eventually(lambda: postgres.accepts_connections(own.state))
         with connect(dsn) as connection:
             assert content(connection) == states[2]
 
             def succeeds() -> bool:
                 try:
-                    take_in_month(connection, client, LAST)
+                    ingest_month(connection, client, LAST)
                 except (BotoCoreError, ClientError):  # what Airflow would try again
                     return False
                 return True

@@ -20,7 +20,7 @@ from support.shop_landing import Shop
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.dry_run import try_contract
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
 
@@ -38,7 +38,7 @@ def with_options(contract: Contract, **changes: dict[str, Any]) -> Contract:
 
 def load(connection: Connection, text: bytes, contract: Contract = LINES, name: str = "a.csv") -> Books:
     orders = Orders(connection)
-    books = take_in_file(connection, orders.bucket, orders.land(DAY, name, text), contract, CONTRACTS, RUN)
+    books = ingest_file(connection, orders.bucket, orders.land(DAY, name, text), contract, CONTRACTS, RUN)
     assert books
     assert total(books) == books.rows_in
     return books

@@ -15,7 +15,7 @@ from support.messaging_months import RUN
 from support.order_files import CONTRACTS, HEADER, LINES, Line
 from waybill.contracts import Contract
 from waybill.contracts.contract import ValueFilter
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import LandedFile, pending
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
@@ -63,7 +63,7 @@ def by_region() -> Contract:
 
 
 def load(connection: Connection, bucket: MemoryBucket, file: LandedFile, contract: Contract | None = None) -> Books:
-    books = take_in_file(connection, bucket, file, contract or by_region(), CONTRACTS, RUN)
+    books = ingest_file(connection, bucket, file, contract or by_region(), CONTRACTS, RUN)
     assert books
     return books
 
@@ -117,7 +117,7 @@ def test_a_file_is_loaded_again_when_other_values_are_asked_for(empty_connection
     assert regions(empty_connection) == [("1", "West"), ("3", "West"), ("8", "South"), ("8", "West")]
     ask("West,South")
     assert pending(empty_connection, by_region(), [file]) == [], "their order says nothing"
-    assert take_in_file(empty_connection, bucket, file, by_region(), CONTRACTS, RUN) is None
+    assert ingest_file(empty_connection, bucket, file, by_region(), CONTRACTS, RUN) is None
     ask("East")
     load(empty_connection, bucket, file)
     assert regions(empty_connection) == [("2", "East"), ("2", "East")], "what is no longer asked for is withdrawn"

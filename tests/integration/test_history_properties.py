@@ -14,7 +14,7 @@ from support.landing import CUSTOMERS, LANDED_AT, MemoryBucket, csv_body, total
 from support.messaging_months import RUN, month
 from waybill.contracts import load_domain, locations
 from waybill.intake import withdrawal
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.ledger import Books
 
 CONTRACTS = load_domain("messaging")
@@ -77,7 +77,7 @@ class Archive:
         rows = [f"{customer},1,Name,{segment},Retail,DE,2020-01-31" for customer, segment in sorted(snapshot.items())]
         at = LANDED_AT + timedelta(hours=landing)
         file = self.bucket.land("customers", name[0], csv_body(CUSTOMERS, rows), name[1], at)
-        return take_in_file(self.connection, self.bucket, file, CONTRACTS["customers"], CONTRACTS, RUN)
+        return ingest_file(self.connection, self.bucket, file, CONTRACTS["customers"], CONTRACTS, RUN)
 
     def all(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, parameters).fetchall()

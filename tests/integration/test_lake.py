@@ -23,7 +23,7 @@ import pytest
 from psycopg import Connection
 
 from support import shop_tables
-from support.messaging_months import database, put, sample, take_in_month
+from support.messaging_months import database, ingest_month, put, sample
 from support.shop_tables import CUSTOMERS, EVENTS, REVIEWS, ROWS, TRANSACTIONS, insert
 from support.waiting import eventually
 from waybill.contracts import load_domain
@@ -360,7 +360,7 @@ def test_loaded_rows_are_the_rows_in_the_lake(
     put(s3, lake, sample("2026-03", 1, scale=0.3))
     contract = load_domain("messaging")["traffic"]
     with database(stack) as dsn, connect(dsn) as connection:
-        take_in_month(connection, s3, "2026-03")
+        ingest_month(connection, s3, "2026-03")
         days = [day for (day,) in connection.execute("select distinct send_date from messaging.traffic").fetchall()]
         counts = write_days(connection, s3, contract, days)
         assert len(days) >= 31

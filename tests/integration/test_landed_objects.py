@@ -104,7 +104,7 @@ def test_a_malformed_prefix_is_refused_alone_once_and_named_by_the_books(
         assert message in str(caught.value)
     assert empty_connection.execute("select order_id from orders.lines order by 1").fetchall() == [("C03a",), ("C03b",)]
     assert arrived(empty_connection, s3, "second") == [], "it is told once"
-    with pytest.raises(DataError, match=r"^1 of 1 files of orders\.lines were refused:\n.*dt=20260305"):
+    with pytest.raises(DataError, match=r"^1 of 1 files of orders\.lines were rejected:\n.*dt=20260305"):
         arrived(empty_connection, s3, "asked for", name="o.csv")
     recorded = empty_connection.execute(
         "select dataset, object_key, message, run_id from waybill.rejected_file"
@@ -166,7 +166,7 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
     landing.put("traffic", "2026-03", csv_body(TRAFFIC, traffic_rows(4)), "more.csv")
     with caplog.at_level("WARNING"):
         assert load("second") == ["raw/messaging/traffic/month=2026-03/more.csv"]
-    assert f"not loaded, as an earlier run said: {caught.value}" in caplog.text
+    assert f"not loaded, rejected by an earlier run: {caught.value}" in caplog.text
     with pytest.raises(DataError, match="month=2026-9"):  # the month that it may be of is never complete without a word
         load("third", "2026-09")
     assert landing.column("select count(*) from waybill.rejected_file") == [1]

@@ -20,7 +20,7 @@ from support.messaging_months import RUN, month
 from waybill.contracts import load_domain, locations
 from waybill.contracts.contract import FileOrder
 from waybill.intake import withdrawal
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.ledger import Books
 from waybill.warehouse.schema import derived_statements
 
@@ -94,7 +94,7 @@ class Shelf:
         landed_at = LANDED_AT + timedelta(hours=landing)
         file = self.bucket.land("traffic", name[0], csv_body(TRAFFIC, lines), name[1], landed_at)
         self.files[name] = rows
-        return take_in_file(self.connection, self.bucket, file, self.contract, CONTRACTS, RUN)
+        return ingest_file(self.connection, self.bucket, file, self.contract, CONTRACTS, RUN)
 
     def withdraw(self, name: tuple[str, str]) -> None:
         """Delete the object and withdraw its rows."""

@@ -21,7 +21,7 @@ from support.messaging_months import RUN
 from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
 from waybill.contracts import ContractError, load
 from waybill.errors import DataError
-from waybill.intake.ingest import ingest_arrived, take_in_file
+from waybill.intake.ingest import ingest_arrived, ingest_file
 from waybill.intake.landing import list_landed, pending
 from waybill.intake.replay import replay
 from waybill.run import Run
@@ -245,11 +245,11 @@ def test_a_header_in_another_spelling_is_the_same_and_nobody_brings_what_is_comp
     orders, line = Orders(empty_connection), Line(order="1")
     for n, header in enumerate([HEADER.replace(" ", "-"), HEADER.replace(" ", "_").upper(), HEADER.title()]):
         file = orders.land(DAYS[0], f"{n}.csv", csv_body(header, [str(replace(line, order=str(n)))]))
-        assert take_in_file(empty_connection, orders.bucket, file, LINES, CONTRACTS, RUN)
+        assert ingest_file(empty_connection, orders.bucket, file, LINES, CONTRACTS, RUN)
     assert [row[0] for row in stored(empty_connection, "lines")] == ["0", "1", "2"]
     rows = [f"{replace(line, order='9')},7,2020-01-01"] * 2
     file = orders.land(DAYS[1], "a.csv", csv_body(f"{HEADER},occurrence,landed_on", rows))
-    assert take_in_file(empty_connection, orders.bucket, file, LINES, CONTRACTS, RUN)
+    assert ingest_file(empty_connection, orders.bucket, file, LINES, CONTRACTS, RUN)
     found = empty_connection.execute("select occurrence, landed_on from orders.lines where order_id = '9' order by 1")
     assert found.fetchall() == [(1, date(2026, 3, 2)), (2, date(2026, 3, 2))]
 
@@ -315,7 +315,7 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         return sorted(key.removeprefix(prefix) for key in done)
 
     others = (
-        r"^1 of 3 files of orders.lines were refused, the others are loaded:\n"
+        r"^1 of 3 files of orders.lines were rejected; the others are loaded:\n"
         r"\S+b\.csv: no field of the header .* Required columns"
     )
     with pytest.raises(DataError, match=others) as told:
@@ -329,7 +329,7 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
     today = datetime.now(UTC).astimezone(ZoneInfo("Pacific/Kiritimati")).date()
     span = (day(str(today - timedelta(days=1))), day(str(today + timedelta(days=1))))
     for limits in ({"name": "b.csv"}, {"name": f"{prefix}b.csv"}, {"name": f"s3://{raw_bucket}/{prefix}b.csv"}):
-        with pytest.raises(DataError, match=r"^1 of 1 files of orders\.lines were refused:\n\S+b\.csv"):
+        with pytest.raises(DataError, match=r"^1 of 1 files of orders\.lines were rejected:\n\S+b\.csv"):
             ingest("asked for", **limits)
     assert ingest("another day", days=(day("2026-03-01"), day("2026-03-02"))) == []
     with pytest.raises(DataError, match=r"1 of 2 files.*:\n\S+b\.csv"):

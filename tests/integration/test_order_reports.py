@@ -21,7 +21,7 @@ from support.order_files import CONTRACTS, LINES, Line, Orders, day
 from waybill.checks.quality import check_datasets
 from waybill.contracts import load
 from waybill.derived.refresh import refresh, stale_days
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.ops.books import incomplete
 from waybill.outputs.publish import publish_changed
 from waybill.settings import PROJECT_ROOT, settings
@@ -235,7 +235,7 @@ def test_a_day_without_a_file_lacks_nothing(
 def test_the_example_is_read_without_a_reject_and_shown_like_any_other_domain(orders: Orders) -> None:
     example = (PROJECT_ROOT / "examples" / "orders.csv").read_bytes()
     file = orders.land(DAY, "orders.csv", example)
-    books = take_in_file(orders.connection, orders.bucket, file, LINES, CONTRACTS, RUN)
+    books = ingest_file(orders.connection, orders.bucket, file, LINES, CONTRACTS, RUN)
     assert books
     assert (books.rows_in, books.inserted) == (16, 16)
     orders.arrive("2026-03-04", "later.csv", Line("9"))

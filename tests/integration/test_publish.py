@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection
 
-from support.messaging_months import RUN, build_month, database, month, put, report_rows, sample, take_in_month
+from support.messaging_months import RUN, build_month, database, ingest_month, month, put, report_rows, sample
 from waybill.checks.approval import approve, held_by, question, reject
 from waybill.checks.quality import check_datasets
 from waybill.contracts import load_domain
@@ -81,7 +81,7 @@ def built(stack: Stack, client: S3Client) -> Iterator[Connection]:
     """A warehouse with three months loaded, of which two are built."""
     put(client, "publish-raw", sample(LAST, 3, scale=0.3))
     with database(stack) as dsn, connect(dsn) as connection:
-        take_in_month(connection, client, LAST)
+        ingest_month(connection, client, LAST)
         check_datasets(connection, load_domain("messaging").values(), [month(LAST)], RUN)
         for key in ("2026-02", LAST):
             build_month(connection, key)

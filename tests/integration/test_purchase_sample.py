@@ -19,7 +19,7 @@ from support.messaging_months import RUN
 from support.purchase_files import Purchase, Rate, day
 from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.receive import normalise
 from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.sampledata.purchases import SampleData, generate
@@ -62,7 +62,7 @@ def test_the_tables_and_books_are_those_of_the_ground_truth_and_the_oracle(
         name = file.key.rsplit("/", 1)[1]
         landed = bucket.put("purchases", file.dataset, day(file.period), file.body, name)
         assert landed.key == file.key
-        assert take_in_file(empty_connection, bucket, landed, contracts[file.dataset], contracts, RUN)
+        assert ingest_file(empty_connection, bucket, landed, contracts[file.dataset], contracts, RUN)
         if file.dataset == "rates":
             rows = csv.reader(io.StringIO(file.body.decode()))
             files["rates", file.period, name] = [Rate(*row) for row in rows][1:]

@@ -15,7 +15,7 @@ from support.messaging_months import RUN
 from support.purchase_files import CONTRACTS, HEADER, Purchase, Purchases, Rate
 from waybill.contracts import ContractError, load, load_domain
 from waybill.errors import DataError
-from waybill.intake.ingest import ingest_arrived, take_in_file
+from waybill.intake.ingest import ingest_arrived, ingest_file
 from waybill.intake.landing import list_objects
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay_waiting
@@ -139,7 +139,7 @@ def test_a_file_whose_rates_have_not_come_waits_in_quarantine_and_is_not_refused
 
     def ingest(name: str, *rows: Purchase) -> Books | None:
         file = purchases.land("purchases", DAY, name, rows)
-        return take_in_file(purchases.connection, purchases.bucket, file, contracts["purchases"], contracts, RUN)
+        return ingest_file(purchases.connection, purchases.bucket, file, contracts["purchases"], contracts, RUN)
 
     early = [Purchase(str(number), date="2026-02-01") for number in (1, 2)]
     assert ingest("early.csv", *early) == Books(rows_in=2, rejected=2)

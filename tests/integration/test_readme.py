@@ -16,7 +16,7 @@ import boto3
 import psycopg
 import pytest
 
-from support.messaging_months import RUN, build_month, database, put, take_in_month
+from support.messaging_months import RUN, build_month, database, ingest_month, put
 from waybill.contracts import load_domain
 from waybill.contracts.locations import report_schema, star_schema
 from waybill.derived.refresh import refresh
@@ -78,7 +78,7 @@ def fill(stack: Stack, dsn: str) -> None:
     put(s3, BUCKET, shop.generate(day.key, 3, 20260101, 0.3))
     with connect(dsn) as connection:
         for one in (month.shift(-1), month):
-            take_in_month(connection, s3, one.key)
+            ingest_month(connection, s3, one.key)
             build_month(connection, one.key)
         contracts = load_domain("shop")
         for contract in contracts.values():

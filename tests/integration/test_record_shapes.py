@@ -11,7 +11,7 @@ from psycopg import Connection
 from support.messaging_months import RUN
 from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders
 from waybill.errors import DataError
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.ledger import Books
 
 FIELD = Path(__file__).parents[1] / "field"
@@ -24,7 +24,7 @@ class Arrivals(Orders):
 
     def load(self, text: bytes, name: str = "orders.csv", *, strict: bool = False) -> Books:
         contract = CONTRACTS["lines"] if strict else LINES
-        books = take_in_file(self.connection, self.bucket, self.land(DAY, name, text), contract, CONTRACTS, RUN)
+        books = ingest_file(self.connection, self.bucket, self.land(DAY, name, text), contract, CONTRACTS, RUN)
         assert books
         return books
 

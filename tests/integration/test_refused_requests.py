@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as quickly
 from hypothesis import strategies as st
 
+from support.ledger import add_file, add_reject
 from support.messaging_months import database
 from support.views import Page, Someone, access_of, check_inert, client_of
 from waybill.views.app import make_app
@@ -56,16 +57,8 @@ PATHS = {
 def dsn(stack: Stack) -> Iterator[str]:
     """A warehouse with one file and one rejected row."""
     with database(stack) as found, connect(found) as connection:
-        file_id = connection.execute(
-            "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-            "contract_sha256, contract_version, code_version, rows_in, rejected) values ('messaging.traffic', "
-            "'2026-03-01', 'b', 'k', 'e', 's', 1, 'c', '1', 'v', 1, 1) returning file_id"
-        ).fetchone()[0]  # type: ignore[index]
-        connection.execute(
-            "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
-            "values (%s, 1, '{ragged}', '7,8', '1')",
-            (file_id,),
-        )
+        file_id = add_file(connection, "messaging.traffic", rows_in=1, rejected=1)
+        add_reject(connection, file_id, 1, "7,8", "ragged")
         yield found
 
 

@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from support.messaging_months import RUN
 from support.order_files import CONTRACTS, LINES, Line, Orders
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.repeated_lines import SHARE, describe
 from waybill.settings import PROJECT_ROOT
 
@@ -31,7 +31,7 @@ def warnings(orders: Orders) -> list[str]:
 
 def test_an_export_that_repeats_every_line_is_told(orders: Orders) -> None:
     body = (FIELD / "double.csv").read_bytes()
-    take_in_file(orders.connection, orders.bucket, orders.land(DAY, "double.csv", body), LINES, CONTRACTS, RUN)
+    ingest_file(orders.connection, orders.bucket, orders.land(DAY, "double.csv", body), LINES, CONTRACTS, RUN)
     rows = len(body.splitlines()) - 1
     [message] = warnings(orders)
     assert message.startswith(f"every line occurs 2 times in the file ({rows} rows, {rows // 2} distinct lines)")

@@ -16,12 +16,12 @@ import pytest
 from psycopg import Connection
 
 from oracles.messaging import expected
-from support.messaging_months import RUN, build_month, content, database, month, put, report_rows, sample, take_in_month
+from support.messaging_months import RUN, build_month, content, database, ingest_month, month, put, report_rows, sample
 from waybill.contracts import load_domain
 from waybill.contracts.locations import report_files
 from waybill.derived.build import build_from_rows, build_from_sql, known_files, report_contracts
 from waybill.errors import DataError
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import list_landed
 from waybill.ops.books import gaps
 from waybill.run import Run
@@ -62,7 +62,7 @@ def template(stack: Stack, module_patch: pytest.MonkeyPatch) -> Iterator[str]:
     put(s3, "reports-small", sample(LAST, 3, scale=0.3))
     with database(stack) as dsn:
         with connect(dsn) as connection:
-            take_in_month(connection, s3, LAST)
+            ingest_month(connection, s3, LAST)
         yield dsn
 
 
@@ -154,11 +154,11 @@ def test_a_failing_statement_changes_nothing(loaded: Connection) -> None:
     before, noted = report_rows(loaded, "top_customers", LAST), publication(loaded, LAST)
     broken = TOP_SQL.replace("revenue_eur", "no_such_column")
     with pytest.raises(
-        DataError, match=r"top_customers 2026-03: .*\"no_such_column\" does not exist(.*[^.])?\. Mend the SQL"
+        DataError, match=r"top_customers 2026-03 failed: .*\"no_such_column\" does not exist(.*[^.])?\. Correct the SQL"
     ):
         build_top(loaded, LAST, broken)
     twice = f"select r.* from (values (1), (2)) as two cross join ({TOP_SQL.rstrip().rstrip(';')}\n) as r"
-    with pytest.raises(DataError, match=r"top_customers 2026-03: .*duplicate key value") as caught:
+    with pytest.raises(DataError, match=r"top_customers 2026-03 failed: .*duplicate key value") as caught:
         build_top(loaded, LAST, twice)
     assert "Key (" not in str(caught.value), "no row is told"
     assert report_rows(loaded, "top_customers", LAST) == before
@@ -223,7 +223,7 @@ def test_a_month_is_computed_as_known_at_its_end(stack: Stack, module_patch: pyt
         then = {}
         for key in months:
             put(s3, "reports-known", data, [key])
-            take_in_month(connection, s3, key)
+            ingest_month(connection, s3, key)
             if key in corrected:
                 build_month(connection, key)
                 then[key] = {report: report_rows(connection, report, key) for report in REPORTS}
@@ -266,7 +266,7 @@ def test_fourteen_months_in_any_order_equal_the_oracle(stack: Stack, module_patc
         connect(in_order_dsn) as in_order,
         connect(any_order_dsn) as any_order,
     ):
-        take_in_month(in_order, s3, "2026-10", lookback=13)
+        ingest_month(in_order, s3, "2026-10", lookback=13)
         assert differences(in_order, data.ground_truth) == []
         loaded = in_order.execute("select count(*), sum(rows_in) from waybill.load_file").fetchone()
         assert loaded == (len(files), data.ground_truth["totals"]["rows_in"])
@@ -274,7 +274,7 @@ def test_fourteen_months_in_any_order_equal_the_oracle(stack: Stack, module_patc
             landed = list_landed(s3, "reports-all", contracts[name], last.shift(-13), last)
             shuffled.shuffle(landed)
             for file in landed:
-                take_in_file(any_order, s3, file, contracts[name], contracts, RUN)
+                ingest_file(any_order, s3, file, contracts[name], contracts, RUN)
         one, other = content(in_order), content(any_order)
         for table in ("traffic", "traffic_superseded", "quarantine"):
             assert one[table] == other[table], table

@@ -94,7 +94,7 @@ def test_a_snapshots_history_view_and_function_gain_the_column(landing: Landing,
             "traffic",
             NEW_COLUMN,
             NEW_COLUMN.replace("        logicalTypeOptions", "        required: true\n        logicalTypeOptions"),
-            ["column 'campaign' is new and required, so rows that are there cannot have it"],
+            ["column 'campaign' is new and required, but existing rows have no value for it"],
         ),
         (
             "traffic",
@@ -102,7 +102,7 @@ def test_a_snapshots_history_view_and_function_gain_the_column(landing: Landing,
             "name: revenue_usd",
             [
                 "column 'revenue_eur' is in the table and not in the contract",
-                "column 'revenue_usd' is new and required, so rows that are there cannot have it",
+                "column 'revenue_usd' is new and required, but existing rows have no value for it",
             ],
         ),
         (
@@ -142,19 +142,19 @@ def test_a_snapshots_history_view_and_function_gain_the_column(landing: Landing,
             "traffic",
             "value: merge}",
             "value: snapshot}",
-            ["the tables that are there were not made for the loadMode 'snapshot'"],
+            ["the existing tables were not created for loadMode 'snapshot'"],
         ),
         (
             "customers",
             "value: snapshot}",
             "value: merge}\n      - {property: periodColumn, value: created_date}",
-            ["the tables that are there were not made for the loadMode 'merge'"],
+            ["the existing tables were not created for loadMode 'merge'"],
         ),
         (
             "traffic",
             "        partitioned: true\n        partitionKeyPosition: 1\n",
             "",
-            ["the table has partitions, and the contract names no partitioned column"],
+            ["the table is partitioned, but the contract has no partitioned column"],
         ),
     ],
     ids=[
@@ -191,9 +191,7 @@ def test_any_other_change_is_refused_and_says_what_to_do(
     message, version = str(caught.value), landing.contracts[dataset].version
     assert f"the contract of messaging.{dataset} (version {version}) needs more than new nullable columns" in message
     assert all(problem in message for problem in problems)
-    assert message.endswith(
-        "Migrate the table by hand, or give the dataset a new name, or undo the change in the contract."
-    )
+    assert message.endswith("Migrate the table manually, rename the dataset, or undo the change in the contract.")
     assert (columns(landing, "traffic"), columns(landing, "customers_history"), contract_count(landing)) == before
     assert landing.all("select object_key, message from waybill.rejected_file") == [(key, message)]
 

@@ -13,7 +13,7 @@ from support.landing import MemoryBucket
 from support.messaging_months import RUN, database
 from waybill.contracts import load_domain
 from waybill.derived.refresh import derived_tables, out_of_date, refresh
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.period import Period
 from waybill.warehouse.connection import connect
 from waybill_devtools.sampledata.files import SampleFile
@@ -36,7 +36,7 @@ def warehouse(stack: Stack) -> Iterator[Connection]:
 def ingest(connection: Connection, bucket: MemoryBucket, file: SampleFile) -> None:
     contracts = load_domain("shop")
     landed = bucket.put("shop", file.dataset, Period.parse("day", file.period), file.body, file.key.rsplit("/", 1)[1])
-    take_in_file(connection, bucket, landed, contracts[file.dataset], contracts, RUN)
+    ingest_file(connection, bucket, landed, contracts[file.dataset], contracts, RUN)
 
 
 def bring_up_to_date(connection: Connection) -> dict[str, list[str]]:

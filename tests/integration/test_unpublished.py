@@ -17,13 +17,13 @@ from support.messaging_months import (
     RUN,
     build_month,
     database,
+    ingest_month,
     migrate,
     migrate_again,
     month,
     put,
     report_rows,
     sample,
-    take_in_month,
 )
 from support.views import Page, client_of, fill_report
 from waybill.checks.approval import approve, held_by, reject
@@ -68,7 +68,7 @@ def template(stack: Stack) -> Iterator[str]:
         with database(stack) as dsn:
             with connect(dsn) as connection:
                 for key in ("2026-01", OLD, NEW):
-                    take_in_month(connection, s3, key)
+                    ingest_month(connection, s3, key)
                     build_month(connection, key)
                     if key != NEW:
                         assert publish(connection, s3, "messaging", CONTRACTS.values(), month(key), RUN)

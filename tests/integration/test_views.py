@@ -9,6 +9,7 @@ import io
 import json
 import posixpath
 from collections.abc import Iterator
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from fastapi.routing import APIRoute
 from rich.console import Console
 
 from support.landing import TRAFFIC, csv_body
-from support.messaging_months import RUN, build_month, database, migrate, month, put, report_rows, sample, take_in_month
+from support.ledger import add_file, add_reject
+from support.messaging_months import RUN, build_month, database, ingest_month, migrate, month, put, report_rows, sample
 from support.views import Page, Someone, access_of, check_inert, client_of, fill_report
 from waybill.cli import tables
 from waybill.contracts import load_all
@@ -80,7 +82,7 @@ def dsn(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         with database(stack) as found:
             with connect(found) as connection:
                 for one in MONTHS:
-                    take_in_month(connection, s3, one)
+                    ingest_month(connection, s3, one)
                     build_month(connection, one)
                 connection.execute(
                     "insert into waybill.alert values ('messaging_monthly', 'r', 'failure', %s)", (EVIL_VALUE,)
@@ -265,19 +267,10 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
     """Files, rejected rows, alerts and rejections: the same numbers for all domains together as one by one."""
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         for number in range(70):
-            file_id = connection.execute(
-                "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-                "landed_at, name_key, contract_sha256, contract_version, code_version, rows_in, rejected, run_id) "
-                "values ('shop.reviews', %s::date + %s, 'b', %s, 'e', 's', 1, now(), 'k', 'c', '1', 'v', 3, 3, 'many') "
-                "returning file_id",
-                ("2026-01-01", number, f"many-{number}"),
-            ).fetchone()[0]  # type: ignore[index]
+            period = date(2026, 1, 1) + timedelta(days=number)
+            file_id = add_file(connection, "shop.reviews", f"many-{number}", period, "many", rows_in=3, rejected=3)
             for record in range(3):
-                connection.execute(
-                    "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
-                    "values (%s, %s, '{ragged,json}', '7', '1')",
-                    (file_id, record),
-                )
+                add_reject(connection, file_id, record, "7", "ragged", "json")
             connection.execute(
                 "insert into waybill.alert values ('shop_daily', %s, 'failure', 'it failed')", (f"run {number}",)
             )
@@ -453,19 +446,10 @@ def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
     contract = load_all()["shop.customers"]
     restricted = [column.name for column in contract.columns if column.classification == "restricted"]
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
-        file_id = connection.execute(
-            "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-            "landed_at, name_key, contract_sha256, contract_version, code_version, rows_in, rejected) "
-            "values ('shop.customers', '2026-03-01', 'b', 'k', 'e', 's', 1, now(), 'k', 'c', '1', 'v', 2, 2) "
-            "returning file_id"
-        ).fetchone()[0]  # type: ignore[index]
+        file_id = add_file(connection, "shop.customers", rows_in=2, rejected=2)
         raw = json.dumps({restricted[0]: "secret@example.com", "country": "DE"})
         for record, line in enumerate((raw, "7,secret@example.com"), 1):
-            connection.execute(
-                "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
-                "values (%s, %s, '{ragged}', %s, '1')",
-                (file_id, record, line),
-            )
+            add_reject(connection, file_id, record, line, "ragged")
         rows, total = quarantined(connection, contract)
     assert "secret" not in str(rows)
     assert ("country", "DE") in rows[0].values
@@ -475,15 +459,8 @@ def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
 def test_a_malformed_record_is_shown_as_it_stands_in_the_file(dsn: str) -> None:
     line = '7,"Hen"derson,\\"'
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
-        connection.execute(
-            "with file as (insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, "
-            "size_bytes, landed_at, name_key, contract_sha256, contract_version, code_version, rows_in, rejected) "
-            "values ('shop.reviews', '2026-03-01', 'b', 'k', 'e', 's', 1, now(), 'k', 'c', '1', 'v', 1, 1) "
-            "returning file_id) "
-            "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
-            "select file_id, 1, '{quote}', %s, '1' from file",
-            (json.dumps(line),),
-        )
+        file_id = add_file(connection, "shop.reviews", rows_in=1, rejected=1)
+        add_reject(connection, file_id, 1, json.dumps(line), "quote")
         rows, _ = quarantined(connection, load_all()["shop.reviews"])
     assert [row.raw for row in rows if row.object_key == "k"] == [line]
 
@@ -713,7 +690,7 @@ def test_the_difference_of_two_publications_lists_rows_and_files(
         s3.put_object(Bucket="views-raw", Key=key, Body=gzip.compress(fewer) if key.endswith(".gz") else fewer)
         monkeypatch.setenv("WAYBILL_RAW_BUCKET", "views-raw")
         settings.cache_clear()
-        take_in_month(connection, s3, "2026-03")
+        ingest_month(connection, s3, "2026-03")
         build_month(connection, "2026-03", Run("later", "abc123"))
         publish(connection, s3, "messaging", reports, month("2026-03"), RUN)
         after = {row["segment"]: row["customers_count"] for row in report_rows(connection, "segment_share", "2026-03")}
@@ -742,14 +719,9 @@ def test_changed_reports_differ_by_cadence_and_name_their_files(dsn: str) -> Non
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
 
         def load(name: str, dataset: str) -> int:
-            file_id = connection.execute(
-                "insert into waybill.load_file (dataset, period, bucket, object_key, etag, sha256, size_bytes, "
-                "landed_at, name_key, contract_sha256, contract_version, code_version, rows_in) "
-                "values (%s, '2026-06-01', 'b', %s, 'e', 's', 1, now(), 'k', 'c', '1', 'v', 0) returning file_id",
-                (dataset, name),
-            ).fetchone()[0]  # type: ignore[index]
+            file_id = add_file(connection, dataset, name, "2026-06-01")
             change_log.record(connection, dataset, [Period.parse("day", "2026-06-01").start], file_id)
-            return int(file_id)
+            return file_id
 
         june = [Period.parse(cadence, key) for cadence, key in (("day", "2026-06-01"), ("week", "2026-W23"))]
         june.append(Period.parse("month", "2026-06"))

@@ -162,7 +162,7 @@ def test_a_name_of_several_files_must_be_told_apart(warehouse: Connection, s3: S
     ingest(warehouse, s3)
     printed = command("withdraw", "a.csv", exit_code=1)
     assert "2 loaded files are named 'a.csv'" in printed
-    assert "Give the id of one" in printed
+    assert "Use the id of one of them" in printed
 
 
 def withdraw(landing: Landing, dataset: str, key: str) -> withdrawal.Withdrawn:

@@ -19,7 +19,7 @@ from psycopg import Connection, sql
 from support.messaging_months import RUN, database, month
 from waybill.contracts import Contract, load_domain, locations
 from waybill.errors import DataError
-from waybill.intake.ingest import ingest, take_in_file
+from waybill.intake.ingest import ingest, ingest_file
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.period import Period
@@ -254,7 +254,7 @@ def landing_dsn(stack: Stack) -> Iterator[str]:
                 "traffic": csv_body(TRAFFIC, []),
             }.items():
                 file = shelf.land(dataset, "2025-01", body)
-                take_in_file(connection, shelf, file, contracts[dataset], contracts, RUN)
+                ingest_file(connection, shelf, file, contracts[dataset], contracts, RUN)
         yield dsn
 
 

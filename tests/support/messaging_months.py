@@ -82,7 +82,7 @@ def put(s3: S3Client, bucket: str, data: SampleData, months: Iterable[str] | Non
             s3.put_object(Bucket=bucket, Key=file.key, Body=file.body)
 
 
-def take_in_month(connection: Connection, s3: Any, key: str, *, lookback: int = 12) -> dict[str, Books]:
+def ingest_month(connection: Connection, s3: Any, key: str, *, lookback: int = 12) -> dict[str, Books]:
     """Load every dataset for a month, as the DAG does; books by object key."""
     contracts = load_domain("messaging")
     books: dict[str, Books] = {}

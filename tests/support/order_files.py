@@ -15,7 +15,7 @@ from support.landing import LANDED_AT, MemoryBucket, csv_body
 from support.messaging_months import RUN
 from waybill.contracts import load_domain, locations
 from waybill.intake import withdrawal
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.period import Period
@@ -95,4 +95,4 @@ class Orders:
     def arrive(self, key: str, name: str, *lines: Line, landed_at: datetime = LANDED_AT) -> Books | None:
         """Land a file of the day and take it in."""
         file = self.land(key, name, lines, landed_at)
-        return take_in_file(self.connection, self.bucket, file, LINES, CONTRACTS, RUN)
+        return ingest_file(self.connection, self.bucket, file, LINES, CONTRACTS, RUN)

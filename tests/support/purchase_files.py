@@ -10,7 +10,7 @@ from psycopg import Connection
 from support.landing import MemoryBucket, csv_body
 from support.messaging_months import RUN
 from waybill.contracts import Contract, load_domain
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay_waiting
@@ -82,6 +82,6 @@ class Purchases:
     def arrive(self, dataset: str, key: str, name: str, rows: Rows) -> Books | None:
         """Land a file of the day and take it in, and then what waited for it."""
         file = self.land(dataset, key, name, rows)
-        books = take_in_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
+        books = ingest_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
         replay_waiting(self.connection, self.contracts["purchases"], self.contracts, RUN)
         return books

@@ -13,7 +13,7 @@ from support.landing import LANDED_AT, MemoryBucket, csv_body
 from support.messaging_months import RUN
 from waybill.contracts import Contract, load_domain, locations
 from waybill.intake import withdrawal
-from waybill.intake.ingest import take_in_file
+from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.period import Period
@@ -80,7 +80,7 @@ class Shop:
     ) -> Books | None:
         """Land a file, over its older version if there is one, and take it in."""
         file = self.land(dataset, key_day, body, name, landed_at)
-        return take_in_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
+        return ingest_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
 
     def withdraw(self, dataset: str, key_day: str, name: str) -> None:
         """Delete the object of a file and withdraw its rows."""

@@ -66,7 +66,7 @@ def loads(dsn: str, months: tuple[str, ...], point: str | None = None, number: i
 def _load(environment: Mapping[str, str], dsn: str, month: str, point: str | None, number: int, begin: Any) -> None:
     import boto3
 
-    from support.messaging_months import take_in_month
+    from support.messaging_months import ingest_month
     from waybill.settings import settings
     from waybill.warehouse.connection import connect
 
@@ -76,7 +76,7 @@ def _load(environment: Mapping[str, str], dsn: str, month: str, point: str | Non
     with connect(dsn) as connection:
         begin.wait(30)
         if point is None:
-            take_in_month(connection, boto3.client("s3"), month)
+            ingest_month(connection, boto3.client("s3"), month)
         else:
             with at(point, number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
-                take_in_month(connection, boto3.client("s3"), month)
+                ingest_month(connection, boto3.client("s3"), month)

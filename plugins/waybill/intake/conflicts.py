@@ -1,6 +1,6 @@
-"""Conflicts between files: two files of the same period that bring the same key with different content.
+"""Conflicts between files: two files of the same period with different content for the same key.
 
-The later file counts. A file of a later period that updates a row is no conflict.
+The later file counts. If a file of a later period updates a row, that is not a conflict.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from waybill.warehouse.file_order import comes_before, order_sql
 from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, relation, superseded_relation
 
 KIND: Final = "conflict"
-"""Of a file's warning."""
+"""The kind of these warnings about files."""
 
-# Rows that were new cannot differ from another file's. The current row is another file's only where this one lost.
+# Inserted rows cannot differ from another file's. The current row belongs to another file only if that file counts.
 _DIFFERING = """
-with touched as (
+with compared as (
   select i.*, o.outcome as _outcome
   from incoming as i
   inner join outcome as o on i._record = o._record
@@ -36,12 +36,12 @@ with touched as (
 ),
 differing as (
   select {key_of_i}, i._record, s._file_id as _other
-  from touched as i
+  from compared as i
   inner join {superseded} as s on {same_key_s} and s._file_id = any({others})
   where ({content_s}) is distinct from ({content})
   union all
   select {key_of_i}, i._record, t._file_id as _other
-  from touched as i
+  from compared as i
   inner join {table} as t on {same_key_t} and t._file_id = any({others})
   where i._outcome in ('stale', 'duplicate') and ({content_t}) is distinct from ({content})
 ),
@@ -76,15 +76,19 @@ def warn(
     replaces: int | None,
     is_overruled: bool = False,
 ) -> None:
-    """Record a warning for each file of the same period that disagrees with the one that was just merged.
+    """Record a warning for each file of the same period that conflicts with the file that was just merged.
 
-    Reads the temporary tables `incoming` and `outcome`. `is_overruled` says that another snapshot of the period stands.
+    Reads the temporary tables `incoming` and `outcome`. `is_overruled`: a later snapshot of the period counts.
     """
     others: dict[int, str] = dict(
         connection.execute(
             sql.SQL(
-                "select f.file_id, f.object_key from waybill.load_file as f where f.dataset = {dataset} "
-                "and f.period = {period} and f.status = 'loaded' and f.file_id <> {file_id} order by {newest_first}"
+                """
+                select f.file_id, f.object_key
+                from waybill.load_file as f
+                where f.dataset = {dataset} and f.period = {period} and f.status = 'loaded' and f.file_id <> {file_id}
+                order by {newest_first}
+                """
             ).format(
                 dataset=sql.Literal(contract.table),
                 period=sql.Literal(landed.period.start),
@@ -99,7 +103,7 @@ def warn(
         found = _differing(connection, contract, [*others])
     elif replaces is None:
         found = _differing_snapshot(connection, contract, landed, next(iter(others)), is_overruled)
-    else:  # the state before was that of the older version
+    else:  # the previous state is that of the replaced version
         return
     for other, rows, keys in found:
         is_later = comes_before(connection, contract, other, file_id)
@@ -109,7 +113,7 @@ def warn(
 
 
 def _differing(connection: Connection, contract: Contract, others: list[int]) -> list[tuple[int, int, list[list[Any]]]]:
-    """(file, rows, first keys) of each other file whose rows differ from those of `incoming`."""
+    """Return (file, rows, first keys) of each other file whose rows differ from those of `incoming`."""
     return connection.execute(
         sql.SQL(_DIFFERING).format(
             table=relation(contract),
@@ -130,7 +134,7 @@ def _differing(connection: Connection, contract: Contract, others: list[int]) ->
 def _differing_snapshot(
     connection: Connection, contract: Contract, landed: LandedFile, other: int, is_overruled: bool
 ) -> list[tuple[int, int, list[list[Any]]]]:
-    """The same, of a snapshot and the one of its period that stood before or stands."""
+    """Return (file, rows, first keys) for a snapshot and another snapshot of its period, which counts or counted."""
     key = columns_sql(contract.key)
     if is_overruled:
         condition: sql.Composable = sql.SQL("left join {}({}) as s on {} where ({}) is distinct from ({})").format(
@@ -161,7 +165,7 @@ def _message(
     how = (
         f"Compare: waybill conflicts {contract.name} --domain {contract.domain}"
         if contract.is_merged
-        else "Compare the two files: of a snapshot that does not count no rows are kept"
+        else "Compare the two files: the warehouse has no rows of the earlier snapshot"
     )
     return (
         f"{rows} {'row differs' if rows == 1 else 'rows differ'} from {other}, a file of the same "
@@ -171,18 +175,18 @@ def _message(
 
 @dataclass(frozen=True)
 class Version:
-    """What one file says of a key about which files of a period disagree."""
+    """The row of one file for a key that has conflicts."""
 
     period: date
     """First day of the period."""
     key: str
-    """The columns of the key with their values; restricted ones are masked."""
+    """The key's columns with their values; restricted values are masked."""
     file_id: int
     object_key: str
     is_current: bool
-    """Whether the row is in the table; else a later one is, of this or of another period."""
+    """Whether the row is in the table. Otherwise a later row of this or another period is."""
     values: str
-    """The columns in which the versions differ, with their values; restricted ones are masked."""
+    """The columns in which the versions differ, with their values; restricted values are masked."""
 
 
 _VERSIONS = """
@@ -209,9 +213,9 @@ order by v._delivered desc, {key_of_v}, {order}
 
 
 def conflicts(connection: Connection, contract: Contract, limit: int) -> tuple[list[Version], int]:
-    """What files of the same period say of the keys about which they disagree, newest period first; and how many keys.
+    """Return the versions of the keys of a merged dataset that have conflicts, and the number of these keys.
 
-    At most `limit` keys are listed. The contract is that of a merged dataset.
+    The newest period comes first, and at most `limit` keys are listed.
     """
     (table,) = one_row(connection, "select to_regclass(%s)", (superseded_relation(contract).as_string(None),))
     if table is None:  # nothing was loaded yet

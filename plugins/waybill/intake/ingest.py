@@ -1,4 +1,4 @@
-"""Take in a dataset for a period: everything that landed for it and is not in the ledger yet."""
+"""Ingest a dataset: load the files that have landed and are not in the ledger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from waybill.intake.load import load_file
 from waybill.intake.object_keys import may_belong_to
 from waybill.intake.receive import ObjectChanged, receive
 from waybill.intake.replay import replay_waiting
-from waybill.intake.withdrawal import note_gone
+from waybill.intake.withdrawal import record_gone
 from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder
@@ -39,50 +39,49 @@ def ingest(
     *,
     lookback_periods: int | None = None,
 ) -> dict[str, Books]:
-    """Load the dataset's new and changed files of the period and of all before it; books by object key.
+    """Load the dataset's new and changed files of the period and of all earlier periods; return books by object key.
 
-    What landed earlier comes first, so that periods may run in any order: whichever runs, it finds the history
-    that it rests on. `lookback_periods` limits how far back missing files are looked for. Files apply in the
-    order of period, landing and name, each in a transaction of its own, so a run that dies leaves whole files and the
-    next one goes on. A `DataError` is recorded as a refusal, then raised. So is, after the files, an object whose
-    folders name no period, by the first run that meets it and by those of whose period it may be; others only warn.
+    Earlier periods are included, so that periods may run in any order. `lookback_periods` limits them. Files are loaded
+    in the order of period, landing and name, each in its own transaction: the run after a failure continues with the
+    next file. A `DataError` is recorded as a rejected file, then raised. After the files, `reject_misplaced` rejects
+    objects whose folders name no period.
     """
     first = None if lookback_periods is None else period.shift(-lookback_periods)
     listing = list_objects(s3, settings().raw_bucket, contract, first, period)
     todo, landed = pending(connection, contract, listing.landed), len(listing.landed)
     log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), landed)
     _log_ignored(contract, listing)
-    note_gone(connection, contract, listing, todo, first, period)
+    record_gone(connection, contract, listing, todo, first, period)
     done = {}
     for file in with_first_landing(s3, contract, todo, listing.landed):
-        books = take_in_file(connection, s3, file, contract, contracts, run)
+        books = ingest_file(connection, s3, file, contract, contracts, run)
         if books is not None:
             done[file.key] = books
-    refuse_misplaced(connection, contract, listing, run, period)
+    reject_misplaced(connection, contract, listing, run, period)
     return done
 
 
-def refuse_misplaced(connection: Connection, contract: Contract, listing: Listing, run: Run, period: Period) -> None:
-    """Record objects whose folders name no period of the dataset.
+def reject_misplaced(connection: Connection, contract: Contract, listing: Listing, run: Run, period: Period) -> None:
+    """Record objects whose folders name no period of the dataset as rejected files.
 
-    Raises `DataError` for those that no other run has refused, and for those whose folders have the numbers of the
-    run's own period: that would else be incomplete without a word.
+    Raises `DataError` for objects that no other run has rejected, and for objects that may belong to the run's own
+    period, which would otherwise be incomplete. Other objects are logged.
     """
     known = ledger.rejected_by_others(connection, contract, run) if listing.misplaced else set()
-    refusals = []
+    rejected = []
     for one in listing.misplaced:
         is_known = (one.file.key, one.file.etag) in known
         if is_known and not may_belong_to(contract, one.file.key, period):
-            log.warning("not loaded, as an earlier run said: %s", one.message)
+            log.warning("not loaded, rejected by an earlier run: %s", one.message)
             continue
         ledger.record_rejected_file(connection, contract, one.file, run, one.error)
-        refusals.append(one.message)
-    if refusals:
-        raise DataError("\n".join(refusals))
+        rejected.append(one.message)
+    if rejected:
+        raise DataError("\n".join(rejected))
 
 
 def _log_ignored(contract: Contract, listing: Listing) -> None:
-    """Say which objects are no data: how many, and why the first few are none."""
+    """Log the number of objects that are not data, with the rule for the first few."""
     if listing.ignored:
         some = "; ".join(f"{key}: {rule}" for key, rule in itertools.islice(listing.ignored.items(), 5))
         log.info("%s: %s ignored: %s", contract.table, count(len(listing.ignored), "object"), some)
@@ -98,22 +97,22 @@ def ingest_arrived(
     name: str | None = None,
     days: tuple[Period, Period] | None = None,
 ) -> dict[str, Books]:
-    """Load whatever landed of a dataset and is not in the ledger; books by object key.
+    """Load all new and changed files of a dataset whose files land at any time; return books by object key.
 
-    For datasets whose files land at any time. `name` (of the object: its key, address or last part) or `days` (first
-    and last landing day) limits that. A file that is refused, or whose folders look like a day and name none, does not
-    keep the others out; `DataError` names all such files at the end. What another run refused is left alone until it
-    changes, or is asked for by name or day. Rows in quarantine that wait for what they refer to are tried again.
+    `name` (an object's key, address or last part) or `days` (first and last landing day) limits the files. Rejected
+    files and objects whose folders name no day do not keep others from being loaded: `DataError` lists them at the end.
+    Files that another run rejected are skipped until they change, unless `name` or `days` selects them. Quarantined
+    rows that wait for a row to refer to are replayed.
     """
     listing = list_objects(s3, settings().raw_bucket, contract, None, None)
     todo = pending(connection, contract, listing.landed)
     misplaced = listing.misplaced
     _log_ignored(contract, listing)
-    note_gone(connection, contract, listing, todo, None, None)
+    record_gone(connection, contract, listing, todo, None, None)
     if name is not None:
         bucket = settings().raw_bucket
         if not any(_is_named(bucket, file.key, name) for file in _files(listing)):
-            _refuse_unknown(s3, name, contracts)
+            _raise_unknown(s3, name, contracts)
         todo = [file for file in todo if _is_named(bucket, file.key, name)]
         misplaced = [one for one in misplaced if _is_named(bucket, one.file.key, name)]
     if days is not None:
@@ -124,29 +123,29 @@ def ingest_arrived(
         todo = [file for file in todo if (file.key, file.etag) not in known]
         misplaced = [one for one in misplaced if (one.file.key, one.file.etag) not in known]
     log.info("%s: %d of %d landed files are to be loaded", contract.table, len(todo), len(listing.landed))
-    done, refusals = {}, [one.message for one in misplaced]
+    done, rejected = {}, [one.message for one in misplaced]
     for one in misplaced:
         ledger.record_rejected_file(connection, contract, one.file, run, one.error)
     for file in with_first_landing(s3, contract, todo, listing.landed):
         try:
-            books = take_in_file(connection, s3, file, contract, contracts, run)
+            books = ingest_file(connection, s3, file, contract, contracts, run)
         except DataError as error:
-            refusals.append(str(error))
+            rejected.append(str(error))
             continue
         if books is not None:
             done[file.key] = books
     for replayed in replay_waiting(connection, contract, contracts, run):
-        log.info("%s: %s of the rows that waited", replayed.object_key, replayed.books)
-    if refusals:
+        log.info("%s: replayed waiting rows: %s", replayed.object_key, replayed.books)
+    if rejected:
         tried = len(todo) + len(misplaced)
-        others = ", the others are loaded" if len(refusals) < tried else ""
-        lines = [f"{len(refusals)} of {tried} files of {contract.table} were refused{others}:", *refusals]
+        others = "; the others are loaded" if len(rejected) < tried else ""
+        lines = [f"{len(rejected)} of {tried} files of {contract.table} were rejected{others}:", *rejected]
         raise DataError("\n".join(lines))
     return done
 
 
-def _refuse_unknown(s3: Any, name: str, contracts: Mapping[str, Contract]) -> None:
-    """Raise `DataError` if no dataset of the domain has a file of the name: it is ignored, or has not landed."""
+def _raise_unknown(s3: Any, name: str, contracts: Mapping[str, Contract]) -> None:
+    """Raise `DataError` if no dataset of the domain has a file of the name: it is ignored or has not landed."""
     bucket, rules = settings().raw_bucket, dict[str, str]()
     for contract in contracts.values():
         listing = list_objects(s3, bucket, contract, None, None)
@@ -160,7 +159,7 @@ def _refuse_unknown(s3: Any, name: str, contracts: Mapping[str, Contract]) -> No
 
 
 def _files(listing: Listing) -> Iterator[LandedFile]:
-    """The files of a listing, whether they lie in their place or not."""
+    """Yield the files of a listing, including misplaced ones."""
     yield from listing.landed
     yield from (one.file for one in listing.misplaced)
 
@@ -169,7 +168,7 @@ def _is_named(bucket: str, key: str, name: str) -> bool:
     return name in (f"s3://{bucket}/{key}", key, key.rsplit("/", 1)[1])
 
 
-def take_in_file(
+def ingest_file(
     connection: Connection,
     s3: Any,
     file: LandedFile,
@@ -177,9 +176,10 @@ def take_in_file(
     contracts: Mapping[str, Contract],
     run: Run,
 ) -> Books | None:
-    """Receive and load one file. A refusal is recorded, then raised.
+    """Receive and load one file and return its books. A `DataError` is recorded as a rejected file, then raised.
 
-    None if its content was loaded before, or if the object changed since it was listed: then it waits for the next run.
+    Returns None if the same content is loaded already, or if the object changed since it was listed: the next run loads
+    the changed object.
     """
     with scratch_folder() as folder:
         try:

@@ -1,4 +1,4 @@
-"""The ledger: one row for every loaded version of a file, whose books must balance."""
+"""The ledger: one row for each loaded version of a file, with its books, which must balance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from waybill.warehouse.file_order import order_sql
 
 @dataclass
 class Books:
-    """What became of each row of a file: `rows_in` is the sum of the others."""
+    """The books of a file: its number of rows by outcome. `rows_in` is the sum of the others."""
 
     rows_in: int = 0
     inserted: int = 0
@@ -34,7 +34,7 @@ class Books:
     filtered: int = 0
 
     def add_outcomes(self, connection: Connection) -> None:
-        """Add the rows of the temporary table `outcome`, by their outcome."""
+        """Add the numbers of rows in the temporary table `outcome`."""
         for outcome, rows in connection.execute("select outcome, count(*) from outcome group by outcome").fetchall():
             setattr(self, outcome, getattr(self, outcome) + rows)
 
@@ -44,28 +44,31 @@ class Books:
 
 
 COUNTS = tuple(item.name for item in fields(Books))
-"""`rows_in`, and the counts whose sum it is."""
+"""`rows_in`, then the counts of which it is the sum."""
 
 
 def sums_sql(alias: str) -> sql.Composed:
-    """The sum of each count, over rows of `waybill.load_file` by the alias that a query gives it."""
+    """Return the sum of each count, for rows of `waybill.load_file` under an alias."""
     one = sql.SQL("sum({})::bigint as {}")
     return sql.SQL(", ").join(one.format(sql.Identifier(alias, name), sql.Identifier(name)) for name in COUNTS)
 
 
 def imbalance(counts: Mapping[str, int]) -> int:
-    """By how much `rows_in` differs from the sum of the others: 0."""
+    """Return the difference between `rows_in` and the sum of the other counts, which should be 0."""
     return counts["rows_in"] - sum(counts[name] for name in COUNTS[1:])
 
 
 def predecessor(connection: Connection, contract: Contract, landed: LandedFile) -> tuple[int, str, bool] | None:
-    """(file_id, sha256, whether today's contract reads it alike) of the version of this object that counts now, if any.
+    """Return (file_id, sha256, whether the contract reads it alike) of the loaded version of this object, if any.
 
-    It does not if it filters other rows, or knows columns of the file that were unknown.
+    The contract does not read it alike if it now filters other rows or knows columns of the file that were unknown.
     """
     row = connection.execute(
-        "select file_id, sha256, kept_values is not distinct from %s::text[], ignored_columns, brought_columns "
-        "from waybill.load_file where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'",
+        """
+        select file_id, sha256, kept_values is not distinct from %s::text[], ignored_columns, brought_columns
+        from waybill.load_file
+        where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'
+        """,
         (contract.kept_values, contract.table, landed.bucket, landed.key),
     ).fetchone()
     if row is None:
@@ -75,7 +78,7 @@ def predecessor(connection: Connection, contract: Contract, landed: LandedFile) 
 
 
 def note_same_content(connection: Connection, file_id: int, received: ReceivedFile) -> None:
-    """Remember the new version of an object whose content did not change."""
+    """Record the new version of an object whose content did not change."""
     connection.execute(
         "update waybill.load_file set etag = %s, version_id = %s where file_id = %s",
         (received.content.etag, received.content.version_id, file_id),
@@ -85,7 +88,7 @@ def note_same_content(connection: Connection, file_id: int, received: ReceivedFi
 def open_file(
     connection: Connection, contract: Contract, received: ReceivedFile, run: Run, replaces: int | None
 ) -> int:
-    """Enter a file with empty books; the version it replaces no longer counts. Returns its file_id."""
+    """Add a file with empty books, supersede the version that it replaces, and return the file_id."""
     if replaces is not None:
         supersede(connection, replaces)
     landed = received.landed
@@ -125,9 +128,9 @@ def open_file(
 
 
 def release(connection: Connection, contract: Contract, period: Period, *, but: int) -> str | None:
-    """Let the last loaded file of a period, beside one, count as not loaded; returns its object key.
+    """Mark the last loaded file of a period, except one, as superseded, so that the next run loads it again.
 
-    The next run loads it again. For snapshots: the history holds only the rows of the one that stands.
+    Returns its object key, or None. For snapshots: the history has only the rows of the snapshot that counts.
     """
     row = connection.execute(
         sql.SQL(
@@ -154,27 +157,33 @@ def release(connection: Connection, contract: Contract, period: Period, *, but: 
 
 
 def supersede(connection: Connection, file_id: int) -> None:
-    """Mark a version of a file as one that no longer counts."""
+    """Mark a version of a file as superseded."""
     connection.execute("update waybill.load_file set status = 'superseded' where file_id = %s", (file_id,))
 
 
 def close_file(connection: Connection, file_id: int, books: Books) -> None:
-    """Write the books. PostgreSQL refuses them, and with them the load, if they do not balance."""
+    """Write the books of a file. A check constraint fails the load if they do not balance."""
     connection.execute(
-        "update waybill.load_file set rows_in = %(rows_in)s, inserted = %(inserted)s, updated = %(updated)s, "
-        "unchanged = %(unchanged)s, rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s, "
-        "filtered = %(filtered)s where file_id = %(file_id)s",
+        """
+        update waybill.load_file
+        set rows_in = %(rows_in)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
+          rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s, filtered = %(filtered)s
+        where file_id = %(file_id)s
+        """,
         {**vars(books), "file_id": file_id},
     )
 
 
 def move_rejected(connection: Connection, file_id: int, books: Books) -> None:
-    """Move the rows that a replay admitted out of the file's `rejected`, to where the replay's books say."""
+    """Move the rows that a replay accepted from the file's `rejected` to their outcomes in the replay's books."""
     connection.execute(
-        "update waybill.load_file set rejected = rejected - (%(rows_in)s - %(rejected)s), "
-        "inserted = inserted + %(inserted)s, updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, "
-        "duplicate = duplicate + %(duplicate)s, stale = stale + %(stale)s, filtered = filtered + %(filtered)s "
-        "where file_id = %(file_id)s",
+        """
+        update waybill.load_file
+        set rejected = rejected - (%(rows_in)s - %(rejected)s), inserted = inserted + %(inserted)s,
+          updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s,
+          duplicate = duplicate + %(duplicate)s, stale = stale + %(stale)s, filtered = filtered + %(filtered)s
+        where file_id = %(file_id)s
+        """,
         {**vars(books), "file_id": file_id},
     )
 
@@ -224,10 +233,14 @@ def record_rejected_file(
 
 
 def has_loaded(connection: Connection, dataset: str, run: Run) -> bool:
-    """Whether a run has loaded a file of a dataset, in any of its tries, among the newest 10,000 files of all."""
+    """Return whether a run has loaded a file of a dataset, in any of its tries, among the newest 10,000 files."""
     found = connection.execute(
-        "select from waybill.load_file where (dataset, run_id) = (%s, %s) "
-        "and file_id > (select max(file_id) - 10000 from waybill.load_file) limit 1",
+        """
+        select
+        from waybill.load_file
+        where (dataset, run_id) = (%s, %s) and file_id > (select max(file_id) - 10000 from waybill.load_file)
+        limit 1
+        """,
         (dataset, run.run_id),
     ).fetchone()
     return found is not None

@@ -1,4 +1,4 @@
-"""Rejected rows: kept with their file, record number, fields, every reason and the contract's version."""
+"""The quarantine: rejected rows with their file, record number, fields, all reasons and the contract's version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def keep(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]) -> int:
-    """Store the rejects of a file; returns how many."""
+    """Store the rejects of a file and return their number."""
     stored = 0
     statement = "copy waybill.quarantine (file_id, record, reasons, raw, contract_version) from stdin"
     with connection.cursor().copy(statement) as copy:
@@ -28,7 +28,7 @@ def keep(connection: Connection, file_id: int, contract_version: str, rejects: I
 
 
 def keep_batches(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[pa.RecordBatch]) -> int:
-    """Store rejected rows that come in batches of `_record`, `_reasons` and `_raw`; returns how many rows."""
+    """Store batches of rejected rows with `_record`, `_reasons` and `_raw`, and return their number."""
     import pyarrow as pa
 
     def rows() -> Iterator[pa.RecordBatch]:
@@ -41,29 +41,40 @@ def keep_batches(connection: Connection, file_id: int, contract_version: str, re
 
 
 def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int]]:
-    """(reason, rows) of a file's rejects, most frequent first."""
+    """Return (reason, rows) of a file's rejects, most frequent first."""
     return connection.execute(
-        "select reason, count(*) from waybill.quarantine, unnest(reasons) as reason "
-        "where file_id = %s group by reason order by count(*) desc, reason",
+        """
+        select reason, count(*)
+        from waybill.quarantine, unnest(reasons) as reason
+        where file_id = %s
+        group by reason
+        order by count(*) desc, reason
+        """,
         (file_id,),
     ).fetchall()
 
 
 def first_rows(connection: Connection, file_id: int, reason: str, limit: int) -> list[tuple[int, str]]:
-    """(record, fields as JSON text) of a file's first rejects for a reason."""
+    """Return (record, fields as JSON text) of a file's first rejects for a reason."""
     return connection.execute(
-        "select record, raw from waybill.quarantine where file_id = %s and %s = any(reasons) order by record limit %s",
+        """
+        select record, raw
+        from waybill.quarantine
+        where file_id = %s and %s = any(reasons)
+        order by record
+        limit %s
+        """,
         (file_id, reason, limit),
     ).fetchall()
 
 
 def waiting_reasons(contract: Contract) -> list[str]:
-    """The reasons of a row that only waits until what it refers to is in force."""
+    """Return the reasons of rows that wait for an effective row to refer to."""
     return [f"in_force:{column.name}" for column in contract.columns if column.in_force_on]
 
 
 def waiting_rows(connection: Connection, contract: Contract, file_id: int) -> int:
-    """How many of a file's rejects have no flaw but that."""
+    """Return how many of a file's rejects have no other reason than `waiting_reasons`."""
     (rows,) = one_row(
         connection,
         "select count(*) from waybill.quarantine where file_id = %s and reasons <@ %s::text[]",
@@ -73,10 +84,15 @@ def waiting_rows(connection: Connection, contract: Contract, file_id: int) -> in
 
 
 def open_rows(connection: Connection, file_id: int, records: list[int] | None = None) -> list[tuple[int, str]]:
-    """(record, fields as JSON text) of a file's unresolved rejects that have fields; of some records only, if given."""
+    """Return (record, fields as JSON text) of a file's open rejects that have fields, optionally of some records."""
     return connection.execute(
-        "select record, raw from waybill.quarantine where file_id = %(file_id)s and resolved_as is null "
-        "and starts_with(raw, '{') and (%(records)s::integer[] is null or record = any(%(records)s)) order by record",
+        """
+        select record, raw
+        from waybill.quarantine
+        where file_id = %(file_id)s and resolved_as is null and starts_with(raw, '{')
+          and (%(records)s::integer[] is null or record = any(%(records)s))
+        order by record
+        """,
         {"file_id": file_id, "records": records},
     ).fetchall()
 
@@ -84,14 +100,18 @@ def open_rows(connection: Connection, file_id: int, records: list[int] | None = 
 def resolve(connection: Connection, file_id: int, resolved_by: str) -> None:
     """Mark the rejects in the temporary table `outcome` (_record, outcome) as resolved."""
     connection.execute(
-        "update waybill.quarantine as q set resolved_as = o.outcome, resolved_by = %s, resolved_at = now() "
-        "from outcome as o where q.file_id = %s and q.record = o._record",
+        """
+        update waybill.quarantine as q
+        set resolved_as = o.outcome, resolved_by = %s, resolved_at = now()
+        from outcome as o
+        where q.file_id = %s and q.record = o._record
+        """,
         (resolved_by, file_id),
     )
 
 
 def still_rejected(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]) -> int:
-    """Note today's reasons of rows that were tried again in vain; returns how many."""
+    """Store the new reasons of rows that a replay rejected again, and return their number."""
     rows = [(reject.reasons, contract_version, file_id, reject.record) for reject in rejects]
     connection.cursor().executemany(
         "update waybill.quarantine set reasons = %s, contract_version = %s where file_id = %s and record = %s",
@@ -103,24 +123,40 @@ def still_rejected(connection: Connection, file_id: int, contract_version: str, 
 def open_by_file(
     connection: Connection, dataset: str, limit: int
 ) -> tuple[list[tuple[str, int, int]], list[tuple[int, str, int, list[str], str]], int]:
-    """Open rejects: (reason, rows, files), the newest (file id, key, record, reasons, contract), and how many rows."""
+    """Return the open rejects of a dataset.
+
+    These are (reason, rows, files), the newest `limit` as (file id, key, record, reasons, contract), and their number.
+    """
     counts = connection.execute(
-        "select reason, count(*), count(distinct q.file_id) from waybill.quarantine as q "
-        "inner join waybill.load_file as f using (file_id), unnest(q.reasons) as reason "
-        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null group by reason order by 2 desc, 1",
+        """
+        select reason, count(*), count(distinct q.file_id)
+        from waybill.quarantine as q
+        inner join waybill.load_file as f using (file_id), unnest(q.reasons) as reason
+        where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null
+        group by reason
+        order by 2 desc, 1
+        """,
         (dataset,),
     ).fetchall()
     rows = connection.execute(
-        "select q.file_id, f.object_key, q.record, q.reasons, q.contract_version from waybill.quarantine as q "
-        "inner join waybill.load_file as f using (file_id) "
-        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null "
-        "order by q.file_id desc, q.record limit %s",
+        """
+        select q.file_id, f.object_key, q.record, q.reasons, q.contract_version
+        from waybill.quarantine as q
+        inner join waybill.load_file as f using (file_id)
+        where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null
+        order by q.file_id desc, q.record
+        limit %s
+        """,
         (dataset, limit),
     ).fetchall()
     (total,) = one_row(
         connection,
-        "select count(*) from waybill.quarantine as q inner join waybill.load_file as f using (file_id) "
-        "where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null",
+        """
+        select count(*)
+        from waybill.quarantine as q
+        inner join waybill.load_file as f using (file_id)
+        where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null
+        """,
         (dataset,),
     )
     return counts, rows, int(total)

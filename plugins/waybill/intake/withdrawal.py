@@ -1,4 +1,4 @@
-"""Loaded files whose objects are gone from the bucket: notice them, withdraw their rows, or accept that they stay."""
+"""Loaded files whose objects are gone from the bucket: find them, withdraw their rows, or accept that they stay."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ where f.status = 'loaded'
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A file of the ledger that counts."""
+    """A loaded file of the ledger."""
 
     file_id: int
     dataset: str
@@ -47,19 +47,19 @@ class LoadedFile:
     object_key: str
     rows_in: int
     gone: str | None
-    """`noticed` or `accepted` if its object is known to be gone from the bucket."""
+    """`noticed` or `accepted` if a run has found that its object is gone from the bucket."""
 
     @property
     def uri(self) -> str:
-        """How messages name the file."""
+        """Return the address with which messages name the file."""
         return f"s3://{self.bucket}/{self.object_key}"
 
     @property
     def advice(self) -> str:
-        """What is wrong with a file whose object is gone, and what to do."""
+        """Return the message about a file whose object is gone, with the next step."""
         return (
             f"was loaded and is gone from the bucket: {self.uri} (file {self.file_id}, {self.rows_in} rows). "
-            f"To take its rows out, run: waybill withdraw {self.file_id}; to keep them, add --accept"
+            f"To remove its rows, run `waybill withdraw {self.file_id}`; to keep them, add `--accept`"
         )
 
 
@@ -69,15 +69,17 @@ def _loaded(connection: Connection, condition: sql.Composable, parameters: Mappi
 
 
 _WITHIN = sql.SQL(
-    "f.dataset = %(dataset)s and f.bucket = %(bucket)s "
-    "and f.period between coalesce(%(first)s::date, f.period) and coalesce(%(last)s::date, f.period)"
+    """
+    f.dataset = %(dataset)s and f.bucket = %(bucket)s
+    and f.period between coalesce(%(first)s::date, f.period) and coalesce(%(last)s::date, f.period)
+    """
 )
 
 
 def gone_files(
     connection: Connection, contract: Contract, listing: Listing, first: Period | None, last: Period | None
 ) -> list[LoadedFile]:
-    """The loaded files of the periods (None: any) whose objects are not in a listing that covers these periods."""
+    """Return the loaded files of the periods (None: any) whose objects are not in a listing of these periods."""
     present = listing.keys
     return [
         file
@@ -95,7 +97,7 @@ def _bounds(contract: Contract, first: Period | None, last: Period | None) -> di
     }
 
 
-def note_gone(
+def record_gone(
     connection: Connection,
     contract: Contract,
     listing: Listing,
@@ -103,24 +105,32 @@ def note_gone(
     first: Period | None,
     last: Period | None,
 ) -> None:
-    """Note in the ledger which loaded files are gone from the bucket and which are back; the log names the new ones.
+    """Record in the ledger which loaded files are gone from the bucket or have returned, and log newly missing ones.
 
-    `todo` are the pending files of the listing. The keys are compared only if the numbers of files differ.
+    `todo` has the pending files of the listing. Keys are compared only if the numbers of files differ.
     """
     bounds = _bounds(contract, first, last)
     counts = one_row(
         connection,
         sql.SQL(
-            "select count(*) filter (where f.gone is distinct from 'accepted'), "
-            "count(*) filter (where f.gone = 'noticed') from waybill.load_file as f where f.status = 'loaded' and {}"
+            """
+            select
+              count(*) filter (where f.gone is distinct from 'accepted'),
+              count(*) filter (where f.gone = 'noticed')
+            from waybill.load_file as f
+            where f.status = 'loaded' and {}
+            """
         ).format(_WITHIN),
         bounds,
     )
     keys = [file.key for file in todo]
     (known,) = one_row(
         connection,
-        "select count(*) from waybill.load_file "
-        "where dataset = %s and bucket = %s and status = 'loaded' and object_key = any(%s)",
+        """
+        select count(*)
+        from waybill.load_file
+        where dataset = %s and bucket = %s and status = 'loaded' and object_key = any(%s)
+        """,
         (contract.table, bounds["bucket"], keys),
     )
     if counts == (len(listing.landed) - len(keys) + known, 0):
@@ -135,43 +145,50 @@ def note_gone(
         if file.object_key in listing.keys
     ]
     connection.execute(
-        "update waybill.load_file set gone = case when file_id = any(%(missing)s) then 'noticed' end "
-        "where file_id = any(%(missing)s) or file_id = any(%(present)s)",
+        """
+        update waybill.load_file
+        set gone = case when file_id = any(%(missing)s) then 'noticed' end
+        where file_id = any(%(missing)s) or file_id = any(%(present)s)
+        """,
         {"missing": [file.file_id for file in missing], "present": present},
     )
 
 
 def noticed(connection: Connection, domain: str) -> list[LoadedFile]:
-    """The loaded files of a domain that runs noticed to be gone from the bucket, and nobody accepted."""
+    """Return the loaded files of a domain that are recorded as gone from the bucket and not accepted."""
     condition = sql.SQL("f.gone = 'noticed' and split_part(f.dataset, '.', 1) = %(domain)s")
     return _loaded(connection, condition, {"domain": domain})
 
 
 def find_loaded(connection: Connection, name: str, domain: str | None = None) -> LoadedFile:
-    """The one loaded file by its id, key, address or last part of the key.
+    """Return the loaded file with an id, a key, an address or a last part of a key.
 
-    Raises `DataError` if there is none, or several.
+    Raises `DataError` unless there is exactly one.
     """
     condition = sql.SQL(
-        "(%(domain)s::text is null or split_part(f.dataset, '.', 1) = %(domain)s) "
-        "and (f.file_id::text = %(name)s or %(name)s in (f.object_key, 's3://' || f.bucket || '/' || f.object_key, "
-        "regexp_replace(f.object_key, '^.*/', '')))"
+        """
+        (%(domain)s::text is null or split_part(f.dataset, '.', 1) = %(domain)s)
+        and %(name)s in (
+          f.file_id::text, f.object_key, 's3://' || f.bucket || '/' || f.object_key,
+          regexp_replace(f.object_key, '^.*/', '')
+        )
+        """
     )
     found = _loaded(connection, condition, {"domain": domain, "name": name})
     if not found:
         raise DataError(
             f"no loaded file has the id, key or name {name!r}"
             + (f" in {domain}" if domain else "")
-            + "; `waybill books` lists the files that are gone"
+            + ". `waybill books` lists the files that are gone"
         )
     if len(found) > 1:
         listed = ", ".join(f"{file.file_id} ({file.dataset}, {file.object_key})" for file in found[:10])
-        raise DataError(f"{len(found)} loaded files are named {name!r}: {listed}. Give the id of one")
+        raise DataError(f"{len(found)} loaded files are named {name!r}: {listed}. Use the id of one of them")
     return found[0]
 
 
 def is_there(s3: Any, bucket: str, key: str) -> bool:
-    """Whether the bucket has the object. `s3` is a boto3 client."""
+    """Return whether the bucket has the object. `s3` is a boto3 client."""
     from botocore.exceptions import ClientError
 
     try:
@@ -187,32 +204,32 @@ def require_gone(s3: Any, file: LoadedFile) -> None:
     """Raise `DataError` if the file's object is in the bucket. `s3` is a boto3 client."""
     if is_there(s3, file.bucket, file.object_key):
         raise DataError(
-            f"{file.uri} is still in the bucket: the next run would load it again. Delete the object first, or land "
-            f"the right content under the same name, which replaces the rows."
+            f"{file.uri} is still in the bucket, so the next run would load it again. Delete the object first, or "
+            f"replace it with the right content under the same name, which replaces the rows."
         )
 
 
 def accept(connection: Connection, file: LoadedFile) -> None:
-    """Keep the rows of a file whose object is gone; it is no longer listed."""
+    """Accept that the rows of a file stay although its object is gone. It is then no longer listed."""
     connection.execute("update waybill.load_file set gone = 'accepted' where file_id = %s", (file.file_id,))
 
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """What a withdrawal did."""
+    """The result of a withdrawal."""
 
     days: list[date]
-    """The business days whose content changed, in order; for a snapshot the first day of its period."""
+    """The business days whose content changed, in order. For a snapshot, the first day of its period."""
     again: str | None = None
-    """The key of another snapshot of the same period, which the next run loads again: it stands now."""
+    """The key of another snapshot of the same period, which counts now and is loaded again by the next run."""
 
 
 def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFile) -> Withdrawn:
-    """Take the rows of a loaded file out, as if it had never been loaded, in one transaction.
+    """Remove the rows of a loaded file, as if it had never been loaded, in one transaction.
 
-    Older rows of its keys stand again. The ledger keeps the file and its books, as withdrawn; its rows in quarantine
-    are no longer open. `s3` is a boto3 client. Raises `DataError` if the object is in the bucket, the file does not
-    count any more, or another snapshot of the period that would stand is gone, too.
+    Older rows of its keys become current again. The ledger keeps the file and its books as withdrawn, and its
+    quarantined rows are no longer open. `s3` is a boto3 client. Raises `DataError` if the object is in the bucket, the
+    file is no longer loaded, or the object of a snapshot that would count instead is gone, too.
     """
     require_gone(s3, file)
     period = Period.of(contract.cadence, file.period)
@@ -220,12 +237,16 @@ def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFi
         lock_table(connection, contract)
         ensure(connection, contract)
         row = connection.execute(
-            "update waybill.load_file set status = 'withdrawn', gone = null where file_id = %s and status = 'loaded' "
-            "returning landed_at",
+            """
+            update waybill.load_file
+            set status = 'withdrawn', gone = null
+            where file_id = %s and status = 'loaded'
+            returning landed_at
+            """,
             (file.file_id,),
         ).fetchone()
         if row is None:
-            raise DataError(f"file {file.file_id}, {file.uri}, does not count any more: it was replaced or withdrawn")
+            raise DataError(f"file {file.file_id}, {file.uri}, is no longer loaded: it was replaced or withdrawn")
         connection.execute(
             sql.SQL("create temp table incoming ({}, _record integer not null) on commit drop").format(
                 definitions(contract)
@@ -242,8 +263,8 @@ def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFi
             days, again = _withdraw_snapshot(connection, contract, landed, file.file_id)
             if again is not None and not is_there(s3, file.bucket, again):
                 raise DataError(
-                    f"{file.uri} cannot be withdrawn yet: s3://{file.bucket}/{again} of the same period would stand "
-                    f"then, which is gone from the bucket, too. Withdraw that file first."
+                    f"{file.uri} cannot be withdrawn yet: s3://{file.bucket}/{again} of the same period would count "
+                    f"instead, but it is gone from the bucket, too. Withdraw that file first."
                 )
         change_log.record(connection, contract.table, days, file.file_id)
         connection.execute("drop table incoming")
@@ -254,14 +275,18 @@ def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFi
 def _withdraw_snapshot(
     connection: Connection, contract: Contract, landed: LandedFile, file_id: int
 ) -> tuple[set[date], str | None]:
-    """Let the state before a snapshot go on to the next one; the changed days, and what is to be loaded again."""
+    """Extend the state before a snapshot to the next one. Return the changed days and the key to load again, if any."""
     if is_overruled(connection, contract, landed):  # its rows are not in the history
         return set(), None
     again = ledger.release(connection, contract, landed.period, but=file_id)
     connection.execute(
         sql.SQL(
-            "insert into incoming ({columns}, _record) select {columns}, row_number() over () from {table} "
-            "where valid_from < {start} and valid_to >= {start}"
+            """
+            insert into incoming ({columns}, _record)
+            select {columns}, row_number() over ()
+            from {table}
+            where valid_from < {start} and valid_to >= {start}
+            """
         ).format(columns=columns_sql(contract.names), table=relation(contract), start=sql.Literal(landed.period.start))
     )
     differs = apply_snapshot(connection, contract, file_id=file_id, period=landed.period, is_whole=True)

@@ -47,7 +47,7 @@ class LandedSensor(BaseSensorOperator):
     def execute(self, context: Any) -> None:
         from waybill.contracts import load_domain
         from waybill.contracts.locations import raw_prefix
-        from waybill.intake.ingest import refuse_misplaced
+        from waybill.intake.ingest import reject_misplaced
         from waybill.intake.landing import has_landed, list_objects
         from waybill.settings import settings
 
@@ -63,7 +63,7 @@ class LandedSensor(BaseSensorOperator):
                 listing = list_objects(s3, bucket, contract, period, period)
                 if listing.misplaced:
                     with warehouse() as connection:
-                        refuse_misplaced(connection, contract, listing, run_of(context), period)
+                        reject_misplaced(connection, contract, listing, run_of(context), period)
         names = ", ".join(contract.name for contract in waiting)
         log.info("waiting for %s under s3://%s/%s", names, bucket, raw_prefix(self.domain, "<dataset>", period))
         self.defer(

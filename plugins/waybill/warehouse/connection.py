@@ -17,14 +17,14 @@ STATEMENT_TIMEOUT_SECONDS: Final = 5
 
 
 class NoConnection(DataError):
-    """Nothing says where the warehouse is."""
+    """The address of the warehouse is not set."""
 
 
 def connect(uri: str | None = None) -> Connection:
-    """A connection in autocommit mode: transactions are explicit and end where their block ends.
+    """Return a connection in autocommit mode, so that each transaction is a `with` block.
 
-    Without `uri`, the setting is used: the variable of Airflow's connection `waybill_warehouse`, which libpq
-    reads too, from the environment or the secret. Raises `SettingsError` without either.
+    Without `uri`, the address is that of Airflow's connection `waybill_warehouse`, from the environment or the secret.
+    Raises `SettingsError` if it is not set.
     """
     if not uri:
         warehouse = settings().warehouse
@@ -55,7 +55,7 @@ def one_row(
 
 
 def set_read_only(connection: Connection) -> None:
-    """Let the connection read one state of the warehouse, and no statement run longer than five seconds."""
+    """Make the connection read one snapshot of the warehouse, with a statement timeout of five seconds."""
     connection.autocommit = False
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -64,9 +64,9 @@ def set_read_only(connection: Connection) -> None:
 
 @contextmanager
 def advisory_lock(connection: Connection, work: str) -> Iterator[None]:
-    """Wait until no other connection does this work; whoever comes second finds it done.
+    """Wait until no other connection holds the lock named `work`, and hold it during the block.
 
-    The lock spans transactions, and goes with the connection if the process dies.
+    The lock spans transactions and is released with the connection if the process dies.
     """
     connection.execute("select pg_advisory_lock(hashtext(%s))", (work,))
     try:
@@ -78,12 +78,12 @@ def advisory_lock(connection: Connection, work: str) -> Iterator[None]:
 
 @contextmanager
 def non_retryable_sql(what: str) -> Iterator[None]:
-    """Raise `DataError` if PostgreSQL refuses a statement of somebody's SQL file or contract: no retry mends that.
+    """Raise `DataError` if a statement from an SQL file or a contract fails, because a retry would fail again.
 
-    `what` says whose it is. The details of PostgreSQL's message are left out, because they may quote rows.
+    `what` names the statement. The details of PostgreSQL's message are left out, because they may quote rows.
     """
     try:
         yield
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
         said = "; ".join(filter(None, (error.diag.message_primary, error.diag.message_hint))) or str(error)
-        raise DataError(f"{what}: PostgreSQL refuses it: {said.rstrip('.')}. Mend the SQL or the contract.") from error
+        raise DataError(f"{what} failed: {said.rstrip('.')}. Correct the SQL or the contract.") from error

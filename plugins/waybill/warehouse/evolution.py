@@ -1,4 +1,4 @@
-"""Bring the warehouse to what a contract says: make its tables, or add new nullable columns, and nothing else."""
+"""Bring the warehouse up to date with a contract: create its tables or add new nullable columns, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,30 +24,33 @@ log = logging.getLogger(__name__)
 
 
 def _existing_columns(connection: Connection, contract: Contract) -> dict[str, tuple[str, bool]]:
-    """(type, required) of each business column of a table; empty if there is no table."""
+    """Return (type, required) of each of the contract's columns in a table, or nothing if there is no table."""
     rows = connection.execute(
-        "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute "
-        "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped "
-        "and left(attname, 1) <> '_' and attname <> all(%s)",
+        """
+        select attname, format_type(atttypid, atttypmod), attnotnull
+        from pg_attribute
+        where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped and left(attname, 1) <> '_'
+          and attname <> all(%s)
+        """,
         (relation(contract).as_string(None), _history_columns(contract)),
     ).fetchall()
     return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
 
 
 def _history_columns(contract: Contract) -> list[str]:
-    """What a history has beside the contract's columns; elsewhere these names are the contract's own."""
+    """Return the columns that a history has in addition to the contract's. Other tables may use these names."""
     return [*HISTORY_COLUMNS] if contract.load_mode == "snapshot" else []
 
 
 def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[str]:
-    """What the contract says otherwise about columns than the table has it, but for new nullable ones."""
+    """Return the differences in columns between contract and table, except new nullable columns."""
     problems = [
         f"column {name!r} is in the table and not in the contract" for name in existing.keys() - set(contract.names)
     ]
     for column in contract.columns:
         if column.name not in existing:
             if column.required:
-                problems.append(f"column {column.name!r} is new and required, so rows that are there cannot have it")
+                problems.append(f"column {column.name!r} is new and required, but existing rows have no value for it")
         elif existing[column.name] != (column.physical_type, column.required):
             was = existing[column.name][0] + (" not null" if existing[column.name][1] else "")
             now = column.physical_type + (" not null" if column.required else "")
@@ -56,7 +59,7 @@ def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) 
 
 
 def _changed_key(connection: Connection, contract: Contract) -> list[str]:
-    """What the contract says otherwise about partitions and key than the table has it."""
+    """Return the differences in partitions and key between contract and table."""
     is_partitioned, columns = one_row(
         connection,
         """
@@ -75,9 +78,9 @@ def _changed_key(connection: Connection, contract: Contract) -> list[str]:
     )
     problems = []
     if is_partitioned and not contract.is_partitioned:
-        problems.append("the table has partitions, and the contract names no partitioned column")
+        problems.append("the table is partitioned, but the contract has no partitioned column")
     if contract.is_partitioned and not is_partitioned:
-        problems.append("the table has no partitions, and the contract names a partitioned column")
+        problems.append("the table is not partitioned, but the contract has a partitioned column")
     was, now = (", ".join(sorted(key)) for key in (set(columns) - {*_history_columns(contract)}, contract.row_key))
     if was != now:
         problems.append(f"the key is {was} in the table and {now} in the contract")
@@ -85,12 +88,18 @@ def _changed_key(connection: Connection, contract: Contract) -> list[str]:
 
 
 def _changed_order(connection: Connection, contract: Contract) -> list[str]:
-    """Two loaded files of a period between which another `fileOrder` than before would decide otherwise.
+    """Return the problem if a changed `fileOrder` changes the order of two loaded files of a period.
 
-    The rows that are there were merged in the order of before. If no two files change places, the change is harmless.
+    Existing rows were merged in the previous order. The change is harmless if no two files change places.
     """
     before = connection.execute(
-        "select file_order from waybill.contract where dataset = %s order by contract_id desc limit 1",
+        """
+        select file_order
+        from waybill.contract
+        where dataset = %s
+        order by contract_id desc
+        limit 1
+        """,
         (contract.table,),
     ).fetchone()
     if not contract.is_dataset or before is None or before[0] == contract.file_order:
@@ -122,23 +131,27 @@ def _changed_order(connection: Connection, contract: Contract) -> list[str]:
 
 
 def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
-    """Whether the tables that are there were made for another load mode: table and view have changed places."""
+    """Return whether the existing tables were created for another load mode, with table and view exchanged."""
     has_view = relation(contract) != sql.Identifier(contract.domain, contract.name)
     row = connection.execute(
-        "select relkind = 'v', to_regclass(%s) is not null from pg_class where oid = to_regclass(%s)",
+        """
+        select relkind = 'v', to_regclass(%s) is not null
+        from pg_class
+        where oid = to_regclass(%s)
+        """,
         (relation(contract).as_string(None), sql.Identifier(contract.domain, contract.name).as_string(None)),
     ).fetchone()
     return row is not None and row != (has_view, True)
 
 
 def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
-    """The columns that the next load adds to the table that is there; None if there is none. Nothing is changed.
+    """Return the columns that the next load adds to the existing table, or None if there is no table.
 
     Raises `ContractError` if the contract needs more than new nullable columns.
     """
     existing: dict[str, tuple[str, bool]] = {}
     if _is_of_another_mode(connection, contract):
-        problems = [f"the tables that are there were not made for the loadMode {contract.load_mode!r}"]
+        problems = [f"the existing tables were not created for loadMode {contract.load_mode!r}"]
     else:
         existing = _existing_columns(connection, contract)
         if not existing:
@@ -148,8 +161,8 @@ def missing_columns(connection: Connection, contract: Contract) -> list[Column] 
     if problems:
         raise ContractError(
             f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns: "
-            f"{'; '.join(problems)}. Migrate the table by hand, or give the dataset a new name, "
-            f"or undo the change in the contract."
+            f"{'; '.join(problems)}. Migrate the table manually, rename the dataset, or undo the change in the "
+            f"contract."
         )
     return [column for column in contract.columns if column.name not in existing]
 
@@ -176,19 +189,20 @@ def equivalent_hashes(connection: Connection, contract: Contract) -> list[str]:
 
 
 def ensure(connection: Connection, contract: Contract) -> None:
-    """Create the contract's table, view and function, or add its new nullable columns; else change nothing.
+    """Create the contract's table, view and function, or add its new nullable columns.
 
-    Runs in the caller's transaction. Raises `ContractError` for any change that is not additive.
+    Changes nothing if they are up to date. Runs in the caller's transaction. Raises `ContractError` for any change that
+    is not additive.
     """
 
     def is_there() -> bool:
         latest = "select sha256, layout from waybill.contract where dataset = %s order by contract_id desc limit 1"
         return connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256, LAYOUT)
 
-    if is_there():  # without the lock: the every-day case is free of waiting
+    if is_there():  # without the lock, so that the usual case does not wait
         return
     connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
-    if is_there():  # another run was quicker
+    if is_there():  # another run was faster
         return
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(contract.domain)))
     added = missing_columns(connection, contract)
@@ -206,13 +220,15 @@ def ensure(connection: Connection, contract: Contract) -> None:
     if is_changed_version(connection, contract):
         log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
     connection.execute(
-        "insert into waybill.contract (dataset, version, sha256, document, file_order, layout) "
-        "values (%s, %s, %s, %s, %s, %s)",
+        """
+        insert into waybill.contract (dataset, version, sha256, document, file_order, layout)
+        values (%s, %s, %s, %s, %s, %s)
+        """,
         (contract.table, contract.version, contract.sha256, contract.document, contract.file_order, LAYOUT),
     )
 
 
 def ensure_domain(connection: Connection, contracts: dict[str, Contract]) -> None:
-    """`ensure` each contract of a domain; datasets first, because reports' checks read them."""
+    """Call `ensure` for each contract of a domain, datasets first, because checks of reports read them."""
     for contract in sorted(contracts.values(), key=lambda item: not item.is_dataset):
         ensure(connection, contract)

@@ -1,6 +1,6 @@
-"""The order in which the files of a dataset apply: by period, then by landing, then by name.
+"""The order of a dataset's files: by period, then by landing, then by name.
 
-Where two files bring the same key, the row of the later file counts. Python and SQL decide ties alike: the ledger
+If two files have the same key, the row of the later file counts. Python and SQL compare names alike, because the ledger
 stores the sortable form of the name.
 """
 
@@ -16,13 +16,13 @@ from waybill.warehouse.connection import one_row
 
 _NAME = re.compile(r"(.*?)((?:\.(?:csv|tsv|txt|jsonl?|ndjson))?(?:\.gz)?)", re.IGNORECASE | re.DOTALL)
 _LOWEST = "\x01"
-"""Separates the parts of a sortable name; it sorts before every character of a usual name."""
+"""Separator of the parts of a sortable name. It sorts before all printable characters."""
 
 
 def natural_key(object_key: str) -> str:
-    """A text whose order by code point (or by UTF-8 bytes) is the natural order of object keys.
+    """Return a text whose order by code point (or by UTF-8 bytes) is the natural order of object keys.
 
-    Numbers compare by value: `week48 (2)` < `week48 (10)`. A name compares before its ending, so that a copy follows
+    Numbers compare by value: `week48 (2)` < `week48 (10)`. Names compare before their suffixes, so that a copy follows
     its original: `week48.csv` < `week48 (1).csv`. Different keys have different texts.
     """
     folder, slash, name = object_key.rpartition("/")
@@ -32,7 +32,7 @@ def natural_key(object_key: str) -> str:
 
 
 def _by_value(text: str) -> str:
-    """The text with the length of each number before its digits, without leading zeros."""
+    """Return the text with the length of each number before its digits, without leading zeros."""
 
     def number(found: re.Match[str]) -> str:
         digits = found[0].lstrip("0")
@@ -42,27 +42,27 @@ def _by_value(text: str) -> str:
 
 
 def order_sql(contract: Contract, alias: str, *, descending: bool = False) -> sql.Composed:
-    """The columns of `waybill.load_file` by which the dataset's files apply, for `order by` and row comparisons."""
+    """Return the columns of `waybill.load_file` that order the dataset's files, for `order by` and row comparisons."""
     names = ["period", "name_key"] if contract.file_order == "name" else ["period", "landed_at", "name_key"]
     direction = sql.SQL(" desc" if descending else "")
     return sql.SQL(", ").join(sql.Identifier(alias, name) + direction for name in names)
 
 
 def place_sql(contract: Contract, start: date, landed_at: datetime, name_key: str) -> sql.Composed:
-    """The place of a file that the ledger need not hold, as a row to compare with `order_sql` in parentheses."""
+    """Return the place of a file, which need not be in the ledger, as a row to compare with `(order_sql)`."""
     places = [start, name_key] if contract.file_order == "name" else [start, landed_at, name_key]
     return sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, places)))
 
 
 def place_of_sql(contract: Contract, file_id: int) -> sql.Composed:
-    """A subquery with the place of one file of the ledger, to compare with `order_sql` in parentheses."""
+    """Return a subquery for the place of one file of the ledger, to compare with `(order_sql)`."""
     return sql.SQL("(select {order} from waybill.load_file as this where this.file_id = {file_id})").format(
         order=order_sql(contract, "this"), file_id=sql.Literal(file_id)
     )
 
 
 def comes_before(connection: Connection, contract: Contract, file_id: int, other: int) -> bool:
-    """Whether one file of the ledger comes before another one in the dataset's order."""
+    """Return whether one file of the ledger comes before another one in the dataset's order."""
     (is_before,) = one_row(
         connection,
         sql.SQL("select ({order}) < {place} from waybill.load_file as f where f.file_id = {file_id}").format(

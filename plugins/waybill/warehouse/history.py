@@ -1,7 +1,7 @@
 """Type-2 history from full snapshots.
 
-A snapshot says what is true from the first day of its period until the next snapshot that was loaded. Applying
-one replaces exactly that span of the history, so snapshots may come in any order, and again.
+A snapshot is effective from the first day of its period until the next loaded snapshot. Applying it replaces exactly
+this span of the history, so that snapshots may be loaded repeatedly and in any order.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.period import Period
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import columns_sql, equal_sql, relation
 
-# Between a snapshot and the next one nothing begins or ends, so a row that overlaps the span covers it.
+# No row begins or ends between a snapshot and the next one, so that a row that overlaps the span covers it.
 _COMPARE = """
 create temp table difference on commit drop as
 select
@@ -30,9 +31,10 @@ from incoming as i
 full join (select * from {table} where valid_from < {span_end} and valid_to > {span_start}) as h on {same_key}
 """
 
-_OUTCOME = (
-    "create temp table outcome on commit drop as select _record, outcome from difference where outcome <> 'ended'"
-)
+_OUTCOME = """
+create temp table outcome on commit drop as
+select _record, outcome from difference where outcome <> 'ended'
+"""
 
 _REPLACE = """
 delete from difference where outcome = 'unchanged';
@@ -54,7 +56,7 @@ from incoming as i
 inner join difference as d on i._record = d._record;
 """
 
-# Equal neighbours become one row, which keeps the provenance of the earlier one.
+# Adjacent rows with equal values become one row with the provenance of the earlier row.
 _JOIN_NEIGHBOURS = """
 create temp table seam on commit drop as
 select {key_of_a}, a.valid_from, b.valid_from as seam, b.valid_to
@@ -74,16 +76,15 @@ drop table seam;
 def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, period: Period, is_whole: bool) -> bool:
     """Make the temporary table `incoming` (one row a key) the state of the snapshot's span.
 
-    The span ends where the next loaded snapshot begins. Keys that are absent from the snapshot end with
-    the span's start, unless the rows only complete it (`is_whole` false). Leaves the temporary table
-    `outcome` (_record, outcome): inserted, updated or unchanged against the state before. Returns whether
-    anything in the span is not as before.
+    The span ends where the next loaded snapshot begins. Keys that are absent from the snapshot end at the start of the
+    span, unless the rows only complete it (`is_whole` is false). Creates the temporary table `outcome` (_record,
+    outcome): inserted, updated or unchanged, compared with the previous state. Returns whether the span has changed.
     """
-    following = connection.execute(
+    (following,) = one_row(
+        connection,
         "select min(period) from waybill.load_file where dataset = %s and status = 'loaded' and period > %s",
         (contract.table, period.start),
-    ).fetchone()
-    span_end = following[0] if following and following[0] else "infinity"
+    )
     key = contract.key
     either = sql.SQL(", ").join(
         sql.SQL("coalesce({0}, {1}) as {2}").format(
@@ -108,7 +109,7 @@ def apply_snapshot(connection: Connection, contract: Contract, *, file_id: int, 
         "seam_history_key": equal_sql("h", "s", key),
         "file_id": sql.Literal(file_id),
         "span_start": sql.SQL("{}::date").format(sql.Literal(period.start)),
-        "span_end": sql.SQL("{}::date").format(sql.Literal(span_end)),
+        "span_end": sql.SQL("{}::date").format(sql.Literal(following or "infinity")),
     }
     connection.execute(sql.SQL(_COMPARE).format(**parts))
     if not is_whole:
