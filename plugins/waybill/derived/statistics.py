@@ -112,27 +112,27 @@ order by asked.position
 
 @dataclass(frozen=True)
 class Description:
-    """The descriptive set of one column, in the column's own unit. No value, no number: then it is None."""
+    """The statistics of one column, in the column's unit. Without values, the numbers are None."""
 
     column_name: str
     row_count: int
     """Values that are neither NULL nor NaN."""
     null_count: int
-    """NULL and NaN."""
+    """Values that are NULL or NaN."""
     min_value: Decimal | None
     max_value: Decimal | None
     mean_value: Decimal | None
     """Rounded to 10 decimals."""
     median_value: Decimal | None
     stddev_value: Decimal | None
-    """Of a sample (n - 1), rounded to 10 decimals; None for fewer than two values."""
+    """Standard deviation of a sample (n - 1), rounded to 10 decimals; None for fewer than two values."""
     q1_value: Decimal | None
     q3_value: Decimal | None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table to describe: its name, where its rows are and which columns are measures."""
+    """A table to describe: its name, the relation with its rows, and its measures."""
 
     table_name: str
     relation: sql.Composable
@@ -141,19 +141,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Categories:
-    """A category for each input value, in the order of the input, and the cut points they come from."""
+    """The category of each input value, in the order of the input, and the quartiles."""
 
     categories: list[Category | None]
     q1: Decimal | None
     q3: Decimal | None
     is_degenerate: bool
-    """Fewer than four values, or all equal: then every value is Mid."""
+    """Whether there are fewer than four values, or all are equal. Then every value is Mid."""
 
 
 def measures(columns: Sequence[Column]) -> list[str]:
-    """Names of the columns that measure something: numeric, and neither an identifier nor a rank.
+    """Return the names of the columns that are measures: numeric, and neither identifiers nor ranks.
 
-    Keys, references and names that end in `_id` identify; names that end in `_rank` put in order.
+    Keys, references and columns named `…_id` are identifiers; columns named `…_rank` are ranks.
     """
     return [
         column.name
@@ -168,10 +168,10 @@ def measures(columns: Sequence[Column]) -> list[str]:
 def describe(
     connection: Connection[Any], relation: sql.Composable, columns: Sequence[str], params: Mapping[str, Any]
 ) -> list[Description]:
-    """Describe integer or numeric columns of a relation in one pass over it, in the order they are given.
+    """Return the statistics of integer or numeric columns of a relation, in their order, from one scan.
 
-    `relation` is what may stand after `from`: a table's name, a call of a function, or a subquery in
-    parentheses; it may bind `params`. A relation without rows gives descriptions without numbers.
+    `relation` is an item of a `from` clause: a table, a function call or a subquery in parentheses. It may bind
+    `params`.
     """
     if not columns:
         return []
@@ -195,9 +195,9 @@ def describe(
 def descriptive_statistics(
     connection: Connection[Any], month: date, sources: Sequence[Source], params: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Rows of the report `descriptive_statistics`, by column.
+    """Return a row for each measure of the sources, with its statistics.
 
-    `month` is the month's first day; `params` are bound in the relations of the sources.
+    `month` is the first day of the month. `params` are bound in the relations of the sources.
     """
     return [
         {"month": month, "table_name": source.table_name, **asdict(description)}
@@ -207,15 +207,14 @@ def descriptive_statistics(
 
 
 def quartile_categories(values: Sequence[Decimal | int | None]) -> Categories:
-    """Sort values into Low (below the first quartile), Mid, and High (above the third).
+    """Return the category of each value: Low below the first quartile, High above the third, else Mid.
 
-    Equal values share a category. None and NaN get no category and do not move the quartiles.
-    Raises `ValueError` for an infinite value.
+    None and NaN have no category and do not count. Raises `ValueError` for an infinite value.
     """
     numbers = [None if value is None or Decimal(value).is_nan() else Decimal(value) for value in values]
     ordered = sorted(number for number in numbers if number is not None)
     if any(number.is_infinite() for number in ordered):
-        raise ValueError("an infinite value has no place among quartiles")
+        raise ValueError("quartiles of an infinite value are not defined")
     if not ordered:
         return Categories([None] * len(numbers), None, None, is_degenerate=True)
     q1, q3 = _quartile(ordered, 1), _quartile(ordered, 3)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from pathlib import Path
+from time import monotonic
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
@@ -133,7 +135,12 @@ def may_belong_to(contract: Contract, key: str, period: Period) -> bool:
 
 
 def _layout(contract: Contract) -> Layout:
-    return raw_layout(contract.domain, contract.name, contract.cadence)
+    return _layout_now(contract.domain, contract.name, contract.cadence, settings().include_dir, int(monotonic()))
+
+
+@lru_cache(maxsize=64)  # a listing asks for each object; a changed manifest is seen after a second
+def _layout_now(domain: str, name: str, cadence: Cadence, _include_dir: Path, _second: int) -> Layout:
+    return raw_layout(domain, name, cadence)
 
 
 @lru_cache(maxsize=4096)  # many objects have the same folders
