@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
@@ -25,6 +25,9 @@ from waybill.period import Period
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure_domain
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ class FileDryRun:
 
 
 def dry_run_pending(
-    connection: Connection, s3: Any, contract: Contract, contracts: dict[str, Contract], until: Period | None
+    connection: Connection, s3: S3Client, contract: Contract, contracts: dict[str, Contract], until: Period | None
 ) -> dict[str, dict[str, Any]]:
     """Return what a run would find in each pending file of a dataset up to a period, by object key.
 
@@ -84,7 +87,7 @@ def dry_run_pending(
 
 def try_contract(
     connection: Connection,
-    s3: Any,
+    s3: S3Client,
     today: Contract,
     proposed: Contract,
     contracts: Mapping[str, Contract],
@@ -96,7 +99,7 @@ def try_contract(
 
 def _try_file(
     connection: Connection,
-    s3: Any,
+    s3: S3Client,
     today: Contract,
     proposed: Contract,
     contracts: Mapping[str, Contract],
@@ -142,7 +145,7 @@ class _Rejects:
 
 
 def _rejects(
-    connection: Connection, s3: Any, contract: Contract, contracts: Mapping[str, Contract], file: LandedFile
+    connection: Connection, s3: S3Client, contract: Contract, contracts: Mapping[str, Contract], file: LandedFile
 ) -> _Rejects:
     """Return what a load would reject of a file. Raises `DataError` if it would reject the file before its rows."""
     with scratch_folder() as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
@@ -26,12 +26,15 @@ from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 log = logging.getLogger(__name__)
 
 
 def ingest(
     connection: Connection,
-    s3: Any,
+    s3: S3Client,
     contract: Contract,
     contracts: Mapping[str, Contract],
     period: Period,
@@ -89,7 +92,7 @@ def _log_ignored(contract: Contract, listing: Listing) -> None:
 
 def ingest_arrived(
     connection: Connection,
-    s3: Any,
+    s3: S3Client,
     contract: Contract,
     contracts: Mapping[str, Contract],
     run: Run,
@@ -144,7 +147,7 @@ def ingest_arrived(
     return done
 
 
-def _raise_unknown(s3: Any, name: str, contracts: Mapping[str, Contract]) -> None:
+def _raise_unknown(s3: S3Client, name: str, contracts: Mapping[str, Contract]) -> None:
     """Raise `DataError` if no dataset of the domain has a file of the name: it is ignored or has not landed."""
     bucket, rules = settings().raw_bucket, dict[str, str]()
     for contract in contracts.values():
@@ -170,7 +173,7 @@ def _is_named(bucket: str, key: str, name: str) -> bool:
 
 def ingest_file(
     connection: Connection,
-    s3: Any,
+    s3: S3Client,
     file: LandedFile,
     contract: Contract,
     contracts: Mapping[str, Contract],

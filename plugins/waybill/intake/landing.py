@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from psycopg import Connection
@@ -20,6 +20,9 @@ from waybill.intake.spellings import knows_more
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.file_order import natural_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,10 @@ class Listing:
         return {file.key for file in self.landed} | {one.file.key for one in self.misplaced} | self.ignored.keys()
 
 
-def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None) -> Listing:
+def list_objects(s3: S3Client, bucket: str, contract: Contract, first: Period | None, last: Period | None) -> Listing:
     """Return the objects of a dataset, with its files of the periods `first` to `last` (None: any).
 
-    `s3` is a boto3 client. The module `object_keys` decides what is data and the period of each object.
+    The module `object_keys` decides what is data and the period of each object.
     """
     landed, misplaced, others = [], [], {}
     prefix = locations.raw_prefix(contract.domain, contract.name)
@@ -110,14 +113,14 @@ def list_objects(s3: Any, bucket: str, contract: Contract, first: Period | None,
 
 
 def list_landed(
-    s3: Any, bucket: str, contract: Contract, first: Period | None, last: Period | None
+    s3: S3Client, bucket: str, contract: Contract, first: Period | None, last: Period | None
 ) -> list[LandedFile]:
     """Return the files of a dataset and of the periods `first` to `last` (None: any) in the order they apply."""
     return list_objects(s3, bucket, contract, first, last).landed
 
 
-def has_landed(s3: Any, bucket: str, contract: Contract, period: Period) -> bool:
-    """Return whether the dataset has a file of the period. `s3` is a boto3 client."""
+def has_landed(s3: S3Client, bucket: str, contract: Contract, period: Period) -> bool:
+    """Return whether the dataset has a file of the period."""
     prefix = locations.raw_prefix(contract.domain, contract.name, period)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return any(is_file_of(item, bucket, contract, period) for page in pages for item in page.get("Contents", []))
@@ -164,7 +167,7 @@ def pending(connection: Connection, contract: Contract, landed: list[LandedFile]
 
 
 def with_first_landing(
-    s3: Any, contract: Contract, todo: list[LandedFile], landed: Iterable[LandedFile]
+    s3: S3Client, contract: Contract, todo: list[LandedFile], landed: Iterable[LandedFile]
 ) -> list[LandedFile]:
     """Return the files to load in the order they apply, each with the first landing of its content.
 
@@ -180,7 +183,7 @@ def with_first_landing(
     )
 
 
-def _first_landing(s3: Any, file: LandedFile) -> datetime:
+def _first_landing(s3: S3Client, file: LandedFile) -> datetime:
     """Return the landing of the oldest of the latest versions that have the file's ETag."""
     landed_at = file.landed_at
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=file.bucket, Prefix=file.key):

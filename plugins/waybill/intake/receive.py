@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waybill.blanks import strip
 from waybill.contracts import Contract
@@ -38,6 +38,9 @@ from waybill.intake.landing import LandedFile
 from waybill.intake.prefetch import prefetch, short_switch_interval
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES = 2**20
 _CONTEXT_BYTES = 100
@@ -239,7 +242,7 @@ class ObjectChanged(DataError):
     """The object was replaced, extended or deleted after it was listed."""
 
 
-def _open(s3: Any, landed: LandedFile) -> Any:
+def _open(s3: S3Client, landed: LandedFile) -> Any:
     """Return S3's response with the listed content of an object. Raises `ObjectChanged` if its content is different."""
     from botocore.exceptions import ClientError
 
@@ -262,7 +265,7 @@ def _open(s3: Any, landed: LandedFile) -> Any:
 class _Download:
     """The content of one object, which is read once: unpacked, hashed and searched for damaged text on the way."""
 
-    def __init__(self, s3: Any, landed: LandedFile) -> None:
+    def __init__(self, s3: S3Client, landed: LandedFile) -> None:
         """Raises `ObjectChanged` if the content is no longer the listed one."""
         response = _open(s3, landed)
         self.landed = landed
@@ -283,10 +286,10 @@ class _Download:
         )
 
 
-def receive(s3: Any, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
+def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
     """Download one object into `folder` and return it; its name says whether it is CSV or JSON.
 
-    `s3` is a boto3 client. Raises `DataError` if the object is empty, in an unsupported format, corrupt or truncated,
+    Raises `DataError` if the object is empty, in an unsupported format, corrupt or truncated,
     or if its header does not match the contract. Raises `ObjectChanged` if it is no longer the listed object.
     """
     download = _Download(s3, landed)

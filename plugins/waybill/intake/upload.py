@@ -6,13 +6,17 @@ import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
 from waybill.contracts import Contract, locations
 from waybill.errors import DataError
 from waybill.intake.object_keys import ignore_reason
 from waybill.settings import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,18 @@ def key_of(contract: Contract, file: Path, start: date | None = None) -> str:
     return key
 
 
-def drop_file(s3: Any, bucket: str, contract: Contract, file: Path, start: date | None = None) -> Dropped:
+def drop_file(s3: S3Client, bucket: str, contract: Contract, file: Path, start: date | None = None) -> Dropped:
     """Upload a file under its own name to the folder of the period that begins on `start`, or of no period.
 
-    `s3` is a boto3 client. Raises `DataError` if an object of that name would be ignored.
+    Raises `DataError` if an object of that name would be ignored.
     """
     key, body = key_of(contract, file, start), file.read_bytes()
     answer = s3.put_object(Bucket=bucket, Key=key, Body=body)
     return Dropped(bucket, key, answer["ETag"].strip('"'), len(body))
 
 
-def announce(sqs: Any, queue_url: str, dropped: Dropped) -> None:
-    """Send the event notification of S3 for a new object. `sqs` is a boto3 client.
+def announce(sqs: SQSClient, queue_url: str, dropped: Dropped) -> None:
+    """Send the event notification of S3 for a new object.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 from psycopg.rows import class_row
@@ -25,6 +25,9 @@ from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import columns_sql, definitions, relation
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +190,8 @@ def find_loaded(connection: Connection, name: str, domain: str | None = None) ->
     return found[0]
 
 
-def is_there(s3: Any, bucket: str, key: str) -> bool:
-    """Return whether the bucket has the object. `s3` is a boto3 client."""
+def is_there(s3: S3Client, bucket: str, key: str) -> bool:
+    """Return whether the bucket has the object."""
     from botocore.exceptions import ClientError
 
     try:
@@ -200,8 +203,8 @@ def is_there(s3: Any, bucket: str, key: str) -> bool:
     return True
 
 
-def require_gone(s3: Any, file: LoadedFile) -> None:
-    """Raise `DataError` if the file's object is in the bucket. `s3` is a boto3 client."""
+def require_gone(s3: S3Client, file: LoadedFile) -> None:
+    """Raise `DataError` if the file's object is in the bucket."""
     if is_there(s3, file.bucket, file.object_key):
         raise DataError(
             f"{file.uri} is still in the bucket, so the next run would load it again. Delete the object first, or "
@@ -224,11 +227,11 @@ class Withdrawn:
     """The key of another snapshot of the same period, which counts now and is loaded again by the next run."""
 
 
-def withdraw(connection: Connection, s3: Any, contract: Contract, file: LoadedFile) -> Withdrawn:
+def withdraw(connection: Connection, s3: S3Client, contract: Contract, file: LoadedFile) -> Withdrawn:
     """Remove the rows of a loaded file, as if it had never been loaded, in one transaction.
 
     Older rows of its keys become current again. The ledger keeps the file and its books as withdrawn, and its
-    quarantined rows are no longer open. `s3` is a boto3 client. Raises `DataError` if the object is in the bucket, the
+    quarantined rows are no longer open. Raises `DataError` if the object is in the bucket, the
     file is no longer loaded, or the object of a snapshot that would count instead is gone, too.
     """
     require_gone(s3, file)

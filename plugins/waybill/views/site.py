@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from psycopg import Connection
 
@@ -20,6 +20,9 @@ from waybill.views.business import page as business
 from waybill.views.business import report as reports
 from waybill.views.business.source import Source, notice, published
 from waybill.warehouse.connection import set_read_only
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ _REVALIDATE = "no-cache"
 _KEEP = "public, max-age=86400"
 
 
-def publish_dashboard(connection: Connection, s3: Any) -> list[str]:
+def publish_dashboard(connection: Connection, s3: S3Client) -> list[str]:
     """Write the business view to the dashboard bucket. Returns the keys of new and changed objects.
 
     The site shows one state of the warehouse, and only published content. The targets of a page's links are written
@@ -66,7 +69,7 @@ def publish_dashboard(connection: Connection, s3: Any) -> list[str]:
     return written
 
 
-def site(connection: Connection, s3: Any) -> Iterator[tuple[str, bytes | None]]:
+def site(connection: Connection, s3: S3Client) -> Iterator[tuple[str, bytes | None]]:
     """Yield (name, content) of every file of the site, in the order in which to write them.
 
     A file without content must be removed. Raises `NothingBuilt` without a published report.

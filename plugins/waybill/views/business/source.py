@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 
@@ -28,6 +28,9 @@ from waybill.period import Cadence, Period
 from waybill.settings import settings
 from waybill.views import catalog
 from waybill.warehouse.schema import columns_sql, relation
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +162,7 @@ def _as_published(contract: Contract) -> Contract:
     return replace(contract, columns=tuple(columns))
 
 
-def published(connection: Connection, s3: Any, domain: str, newest: Mapping[Cadence, int]) -> Source:
+def published(connection: Connection, s3: S3Client, domain: str, newest: Mapping[Cadence, int]) -> Source:
     """Return the published content of a domain's reports.
 
     For periods whose newest content is not published, the rows come from the published object; `newest` limits these
@@ -190,7 +193,7 @@ def published(connection: Connection, s3: Any, domain: str, newest: Mapping[Cade
     return _PublishedSource(waiting, publications, earlier)
 
 
-def _object_rows(s3: Any, one: Unpublished, sha256: str | None) -> list[dict[str, Any]] | None:
+def _object_rows(s3: S3Client, one: Unpublished, sha256: str | None) -> list[dict[str, Any]] | None:
     """Return the rows of a report's published object; None if it has another hash than the recorded one."""
     import pyarrow.parquet as pq
     from botocore.exceptions import ClientError

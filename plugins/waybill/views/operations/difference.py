@@ -8,7 +8,7 @@ import io
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
@@ -20,6 +20,10 @@ from waybill.outputs.publish import csv_key, manifest_key
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.views import catalog
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectVersionTypeDef
 
 ROWS = 200
 """How many differing rows are listed."""
@@ -67,7 +71,7 @@ def files_of(connection: Connection, contract: Contract, period: Period) -> set[
 
 
 def published_difference(
-    s3: Any, domain: str, contract: Contract, period: Period, source_files: set[str]
+    s3: S3Client, domain: str, contract: Contract, period: Period, source_files: set[str]
 ) -> Difference | None:
     """Return the difference of the last two published versions; None for fewer than two.
 
@@ -165,16 +169,14 @@ order by f.file_id, q.resolved_by
 """
 
 
-def _versions(s3: Any, bucket: str, key: str) -> list[dict[str, Any]]:
+def _versions(s3: S3Client, bucket: str, key: str) -> list[ObjectVersionTypeDef]:
     """Return the newest versions of an object, newest first."""
     answer = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=100)
-    found: list[dict[str, Any]] = [one for one in answer.get("Versions", []) if one["Key"] == key]
-    return found
+    return [one for one in answer.get("Versions", []) if one["Key"] == key]
 
 
-def _body(s3: Any, bucket: str, key: str, version: dict[str, Any]) -> bytes:
-    body: bytes = s3.get_object(Bucket=bucket, Key=key, VersionId=version["VersionId"])["Body"].read()
-    return body
+def _body(s3: S3Client, bucket: str, key: str, version: ObjectVersionTypeDef) -> bytes:
+    return s3.get_object(Bucket=bucket, Key=key, VersionId=version["VersionId"])["Body"].read()
 
 
 def _rows(contract: Contract, body: bytes) -> dict[tuple[str, ...], list[str]]:
@@ -188,7 +190,7 @@ def _rows(contract: Contract, body: bytes) -> dict[tuple[str, ...], list[str]]:
     }
 
 
-def _files(s3: Any, bucket: str, key: str, *bodies: bytes) -> list[set[tuple[str, str]] | None]:
+def _files(s3: S3Client, bucket: str, key: str, *bodies: bytes) -> list[set[tuple[str, str]] | None]:
     """Return for each version of a report the files (key, hash) of its manifest; None without a manifest."""
     wanted = [hashlib.sha256(body).hexdigest() for body in bodies]
     found: dict[str, set[tuple[str, str]]] = {}
