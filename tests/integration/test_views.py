@@ -277,7 +277,7 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
             connection.execute(
                 "insert into waybill.rejected_file (dataset, period, object_key, message) "
                 "values ('shop.reviews', '2026-01-01', %s, 'no')",
-                (f"refused-{number}",),
+                (f"rejected-{number}",),
             )
             connection.execute(
                 "insert into waybill.check_result (subject, cadence, period, check_name, severity, observed, operator, "
