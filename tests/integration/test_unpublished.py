@@ -205,7 +205,7 @@ def test_a_month_that_waits_is_nowhere_until_it_is_approved(
 def test_the_site_keeps_the_numbers_that_were_published(
     old_site: bool, warehouse: Connection, dsn: str, view: TestClient, s3: S3Client
 ) -> None:
-    """While newer content of a month waits, and after its rejection, page, CSV, waybill and charts stay as they were."""
+    """While newer content waits, and after its rejection, page, CSV, waybill and charts stay as they were."""
     name = f"messaging/{OLD}/segment_share"
     write_site(dsn, s3)
     before = {key: body for key, body in outside(s3).items() if f"/{name}." in key}
