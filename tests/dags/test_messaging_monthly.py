@@ -1,4 +1,4 @@
-"""The month's run as Airflow executes it, against a real warehouse and S3."""
+"""Runs of a month, executed by Airflow with a real warehouse and S3."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ TRAFFIC = f"raw/messaging/traffic/month={FIRST}/traffic_{FIRST}.csv"
 
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
-    """Airflow's own database, in the home folder of the tests."""
+    """The database of Airflow in the home folder of the tests."""
     initdb()
 
 
 @pytest.fixture
 def dag() -> DAG:
-    """The DAG, read anew: its operators keep their clients."""
+    """The DAG, parsed for each test because its operators keep their clients."""
     folder = PROJECT_ROOT / "dags"
     found = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder").dags["messaging_monthly"]
     assert isinstance(found, DAG)
@@ -62,7 +62,7 @@ def warehouse(warehouse_dsn: str) -> str:
 
 @pytest.fixture
 def raw(bucket: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The raw bucket, still empty; the reports' bucket is the same."""
+    """An empty raw bucket, which is also the bucket of reports."""
     monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
     monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
     settings.cache_clear()
@@ -79,7 +79,7 @@ def landed(raw: str, s3: S3Client) -> str:
 
 
 def context(**names: Any) -> dict[str, Any]:
-    """What a task is told of its run: by its partition key, or by the parameter `month`."""
+    """Return the context of a task, with the month as partition key or as parameter."""
     run = SimpleNamespace(
         run_type=names.get("run_type", "manual"),
         partition_key=names.get("partition_key"),
@@ -109,7 +109,7 @@ def closed_port() -> int:
 
 
 def alerts() -> list[dict[str, str]]:
-    """What came to the stack's queue of alerts since the last call."""
+    """Return the messages in the stack's queue of alerts since the last call."""
     sqs = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName="waybill-alerts")["QueueUrl"]
     found = []
@@ -121,7 +121,7 @@ def alerts() -> list[dict[str, str]]:
 
 
 def events(run: Any) -> set[str]:
-    """The assets of which a run has emitted events."""
+    """Return the assets for which a run has emitted events."""
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -141,8 +141,8 @@ def run_month(dag: DAG, month: str) -> Any:
 
 
 @pytest.fixture
-def everything_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Measurements and the success of scheduled runs are switched on; to be asked for before the DAG is read."""
+def everything_is_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Enable measurements and success messages of scheduled runs; must come before the DAG is parsed."""
     for name in ("WAYBILL_METRICS", "WAYBILL_NOTIFY_SCHEDULED"):
         monkeypatch.setenv(name, "true")
     settings.cache_clear()
@@ -152,7 +152,7 @@ def everything_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def measured(dag_id: str) -> dict[tuple[str, ...], tuple[str, float]]:
-    """What CloudWatch has of a DAG: unit and sum (of ages the greatest), by name, DAG and dataset."""
+    """Return the metrics of a DAG in CloudWatch: unit and sum (the maximum of ages) by name, DAG and dataset."""
     cloudwatch, found = boto3.client("cloudwatch"), {}
     of_dag = [{"Name": "Pipeline", "Value": dag_id}]
     for metric in cloudwatch.list_metrics(Namespace="Waybill", Dimensions=of_dag)["Metrics"]:  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ def hours_since(month: str) -> float:
 
 
 def test_the_whole_run_of_a_month(
-    everything_is_told: None, dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
+    everything_is_sent: None, dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
 ) -> None:
     alerts()
     run = run_month(dag, LAST)
@@ -240,7 +240,7 @@ def test_the_whole_run_of_a_month(
     assert found["RunSeconds", "messaging_monthly"][0] == "Seconds"
 
 
-def test_a_dry_run_judges_files_and_loads_nothing(
+def test_a_dry_run_validates_files_and_loads_nothing(
     dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
 ) -> None:
     dag.deadline = None
@@ -327,7 +327,7 @@ def test_a_bad_file_fails_the_run_at_once_with_one_alert(
     ],
     ids=["column", "rejects", "empty"],
 )
-def test_a_bad_file_is_not_retried_and_the_message_says_what_is_wrong(
+def test_a_bad_file_is_not_retried_and_the_message_names_the_error(
     damage: Any, message: str, dag: DAG, warehouse: str, landed: str, s3: S3Client
 ) -> None:
     for name in ("customers", "channels"):
@@ -340,7 +340,7 @@ def test_a_bad_file_is_not_retried_and_the_message_says_what_is_wrong(
         [(refused, said)] = connection.execute("select object_key, message from waybill.rejected_file").fetchall()
     assert refused == TRAFFIC
     assert f"s3://{landed}/{TRAFFIC}" in said
-    s3.put_object(Bucket=landed, Key=TRAFFIC, Body=body)  # mended, sent again under the same name, task cleared
+    s3.put_object(Bucket=landed, Key=TRAFFIC, Body=body)  # corrected, uploaded again under the same name, task cleared
     assert list(execute(dag, "intake_traffic", FIRST)) == [TRAFFIC]
 
 
@@ -354,8 +354,8 @@ def test_checks_that_fail_are_not_retried(dag: DAG, warehouse: str, raw: str, s3
         execute(dag, "publish", LAST)
 
 
-def test_a_measurement_that_does_not_arrive_fails_nothing_and_a_failed_check_is_measured(
-    everything_is_told: None,
+def test_an_unsent_measurement_fails_nothing_and_a_failed_check_is_measured(
+    everything_is_sent: None,
     dag: DAG,
     warehouse: str,
     raw: str,
@@ -389,7 +389,7 @@ def test_a_measurement_that_does_not_arrive_fails_nothing_and_a_failed_check_is_
     [{}, {"month": "2026-13"}, {"partition_key": "2026-1-1"}, {"month": "2026-01", "partition_key": "2026-02"}],
     ids=str,
 )
-def test_a_run_that_stands_for_no_month_or_two_fails_at_once(
+def test_a_run_without_exactly_one_month_fails_at_once(
     names: dict[str, str], dag: DAG, warehouse: str, raw: str
 ) -> None:
     for task in dag.tasks:
@@ -399,7 +399,7 @@ def test_a_run_that_stands_for_no_month_or_two_fails_at_once(
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_CONN_WAYBILL_WAREHOUSE", "AWS_ENDPOINT_URL_S3"])
-def test_what_is_infrastructure_is_retried(
+def test_errors_of_the_infrastructure_are_retried(
     name: str, dag: DAG, warehouse: str, landed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = f"127.0.0.1:{closed_port()}"
@@ -413,7 +413,9 @@ def test_what_is_infrastructure_is_retried(
         assert not isinstance(caught.value, AirflowFailException), task_id
 
 
-def test_a_month_that_is_not_over_is_not_waited_for(dag: DAG, raw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manual_run_does_not_wait_for_a_month_that_is_not_over(
+    dag: DAG, raw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task: Any = dag.get_task("landed")
     monkeypatch.setenv("WAYBILL_TIMEZONE", "America/New_York")
     settings.cache_clear()
@@ -501,7 +503,7 @@ def test_the_sensor_fails_at_once_for_a_folder_that_names_no_month_until_it_is_m
     assert execute(dag, "landed", FIRST) is None
 
 
-def test_the_trigger_tells_the_task_that_it_could_not_look(dag: DAG, raw: str) -> None:
+def test_the_trigger_reports_that_it_could_not_list_the_bucket(dag: DAG, raw: str) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         execute(dag, "landed", FIRST)
     trigger = deferred.value.trigger

@@ -1,4 +1,4 @@
-"""What every DAG must have, as Airflow itself reads the folder."""
+"""The policy for every DAG, checked as Airflow parses the folder."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_folder_holds_exactly_the_expected_dags(bag: BundleDagBag) -> None:
     assert set(bag.dags) == DAG_IDS
 
 
-def test_a_dag_says_what_it_is(dag: DAG) -> None:
+def test_a_dag_has_names_tags_and_a_runbook(dag: DAG) -> None:
     assert dag.dag_display_name != dag.dag_id
     assert dag.description
     assert dag.tags
@@ -78,14 +78,14 @@ def test_a_dag_says_what_it_is(dag: DAG) -> None:
 
 
 def test_a_runbook_names_only_tasks_that_exist(dag: DAG) -> None:
-    told = re.findall(r"^\* `(\w+)`(?: or `(\w+)`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE)
-    named = {name for names in told for name in names if name}
+    failing = re.findall(r"^\* `(\w+)`(?: or `(\w+)`)? (?:waits|fails)", str(dag.doc_md), flags=re.MULTILINE)
+    named = {name for names in failing for name in names if name}
     entrances = {"landed", "intake_lines", "intake_rates", "curated", "quality", "reports"}
     entrances |= {"freshness", "publish_dashboard"}
     assert entrances & set(dag.task_ids) <= named <= set(dag.task_ids)
 
 
-def test_failures_are_retried_with_growing_pauses_and_told_once(dag: DAG) -> None:
+def test_failures_are_retried_with_growing_pauses_and_raise_one_alert(dag: DAG) -> None:
     assert len(tasks(dag)) == len(dag.tasks)
     for task in tasks(dag):
         assert task.owner not in ("", "airflow"), task.task_id
@@ -99,11 +99,11 @@ def test_failures_are_retried_with_growing_pauses_and_told_once(dag: DAG) -> Non
     assert alert_failure in (callbacks if isinstance(callbacks, list) else [callbacks])
 
 
-def test_success_is_told_where_files_start_runs_and_else_if_wanted(
+def test_success_is_sent_where_files_start_runs_and_otherwise_if_enabled(
     bag: BundleDagBag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = {dag_id for dag_id, dag in bag.dags.items() if dag.has_on_success_callback}
-    assert told == {dag_id for dag_id, dag in bag.dags.items() if "on arrival" in dag.tags} != set()
+    sending = {dag_id for dag_id, dag in bag.dags.items() if dag.has_on_success_callback}
+    assert sending == {dag_id for dag_id, dag in bag.dags.items() if "on arrival" in dag.tags} != set()
     for name, value in (("NOTIFY_SCHEDULED", "true"), ("METRICS", "true")):
         monkeypatch.setenv(f"WAYBILL_{name}", value)
     settings.cache_clear()
@@ -120,7 +120,7 @@ def test_success_is_told_where_files_start_runs_and_else_if_wanted(
     assert measure is measure_success
 
 
-def test_what_a_dag_makes_is_in_the_asset_graph(bag: BundleDagBag) -> None:
+def test_the_datasets_and_reports_of_dags_are_assets(bag: BundleDagBag) -> None:
     made = {
         asset.name: asset.group
         for dag in bag.dags.values()
@@ -135,7 +135,7 @@ def test_what_a_dag_makes_is_in_the_asset_graph(bag: BundleDagBag) -> None:
     assert {asset.name for asset in schedule.asset_condition.objects} == reports
 
 
-def test_the_owner_is_linked_if_a_setting_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_owner_is_linked_if_the_setting_has_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
     assert owner_links() == {}
     monkeypatch.setenv("WAYBILL_OWNER_LINK", "mailto:data@example.org")
     settings.cache_clear()
@@ -146,7 +146,7 @@ def test_the_owner_is_linked_if_a_setting_says_where(monkeypatch: pytest.MonkeyP
     assert links == {"data-platform": "mailto:data@example.org"}
 
 
-def test_a_late_run_is_told(dag: DAG) -> None:
+def test_a_late_run_raises_an_alert(dag: DAG) -> None:
     assert dag.deadline
     for alert in dag.deadline if isinstance(dag.deadline, list) else [dag.deadline]:
         assert isinstance(alert.interval, int | float)  # seconds
@@ -161,8 +161,8 @@ def test_runs_are_bounded_and_not_caught_up(dag: DAG) -> None:
     assert dag.start_date
 
 
-def test_a_backfill_never_takes_the_slots_of_what_arrives(dag: DAG, bag: BundleDagBag) -> None:
-    """However many backfills run: what is left of the pool is too little for another task of theirs."""
+def test_a_backfill_never_takes_the_slots_of_arrivals(dag: DAG, bag: BundleDagBag) -> None:
+    """With any number of backfills, the rest of the pool is too small for another of their tasks."""
     on_arrival = "on arrival" in dag.tags
     for task in tasks(dag):
         assert task.pool == "default_pool", "the pool that every Airflow has"
@@ -322,7 +322,7 @@ def test_orders_are_ingested_when_a_message_says_so_and_every_15_minutes(
         assert runs == ["00:15", "00:30", "00:45"]
 
 
-def test_a_day_alone_is_a_range_of_one_and_a_last_day_alone_is_refused() -> None:
+def test_a_day_alone_is_a_range_of_one_and_a_last_day_alone_is_an_error() -> None:
     day, later = (Period.parse("day", key) for key in ("2026-05-02", "2026-05-04"))
     assert landing_days("2026-05-02", None) == (day, day)
     assert landing_days("2026-05-02", "2026-05-04") == (day, later)
@@ -332,7 +332,7 @@ def test_a_day_alone_is_a_range_of_one_and_a_last_day_alone_is_refused() -> None
             landing_days(first, last)
 
 
-def test_a_refused_file_stops_neither_reports_nor_the_failure_of_the_run(bag: BundleDagBag) -> None:
+def test_a_rejected_file_stops_no_reports_and_fails_the_run(bag: BundleDagBag) -> None:
     dag = bag.dags["orders_reports"]
     rules = {task.task_id: task.trigger_rule for task in tasks(dag)}  # type: ignore[arg-type]
     assert rules == {
@@ -346,7 +346,7 @@ def test_a_refused_file_stops_neither_reports_nor_the_failure_of_the_run(bag: Bu
     assert dag.get_task("complete").upstream_task_ids == {"intake_lines", "publish"}
 
 
-def test_refused_rates_stop_no_purchase(bag: BundleDagBag) -> None:
+def test_rejected_rates_stop_no_purchase(bag: BundleDagBag) -> None:
     dag = bag.dags["purchases_medallion"]
     late = {task.task_id for task in tasks(dag) if task.trigger_rule == "all_done"}  # type: ignore[arg-type]
     assert late == {"intake_purchases", "curated"}
@@ -384,7 +384,7 @@ def test_every_task_of_every_dag_rejects_unknown_parameters_first(dag: DAG) -> N
         before_each_task({"dag": dag, "dag_run": SimpleNamespace(conf=conf, run_type="manual")})
 
 
-def test_a_task_of_a_backfill_leaves_the_processor_to_others(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_of_a_backfill_has_a_low_cpu_priority(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[int] = []
     monkeypatch.setattr(os, "nice", raised.append)
     for run_type in ("manual", "scheduled", "asset_triggered"):

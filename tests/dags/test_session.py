@@ -1,4 +1,4 @@
-"""What a task is given when Airflow does not know the warehouse, or when a setting is wrong."""
+"""Sessions of tasks if Airflow has no connection to the warehouse, or if a setting is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from waybill.settings import PROJECT_ROOT, settings
 
 @pytest.fixture
 def secret(stack_environment: dict[str, str], warehouse_dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The warehouse's address, which only a secret holds."""
+    """The address of the warehouse, which only a secret contains."""
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE")
     content = json.dumps({"AIRFLOW_CONN_WAYBILL_WAREHOUSE": warehouse_dsn})
     boto3.client("secretsmanager").create_secret(Name="of-the-session", SecretString=content)  # type: ignore[attr-defined]

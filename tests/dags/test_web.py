@@ -1,4 +1,4 @@
-"""The views as Airflow mounts them: nothing of them is open to who is not logged in."""
+"""The views as Airflow mounts them: all of them require a log-in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PATHS = [getattr(route, "path", "") for route in application().routes]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_route_refuses_who_is_not_logged_in(path: str) -> None:
+def test_a_route_requires_a_log_in(path: str) -> None:
     client = TestClient(application(), headers={"accept": "application/json"})
     filled = path
     for name, value in {

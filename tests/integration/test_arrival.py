@@ -1,4 +1,4 @@
-"""Files with orders as a user drops them: the real scheduler and triggerer turn them into reports."""
+"""Dropped files become reports, with the real scheduler and triggerer of Airflow."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from waybill_devtools.stack import Stack
 DAG_ID = "orders_reports"
 PREFIX = "raw/orders/lines/"
 SECONDS = 120
-"""How long a test waits at most; how quick it is, no test says."""
+"""The longest time that a test waits. No test checks the speed."""
 
 
 @dataclass
 class Place:
-    """The running stack, as a user sees it."""
+    """The running stack with the actions of a user."""
 
     stack: Stack
     api: Airflow
@@ -54,26 +54,26 @@ class Place:
         return self.folder / name
 
     def put(self, name: str, text: bytes) -> None:
-        """Into the bucket without a word to the queue: the message is lost."""
+        """Upload a file without a notification, as if the message was lost."""
         self.stack.s3().put_object(Bucket="waybill-raw", Key=PREFIX + name, Body=text)
 
     def shell(self, command: str, *arguments: str) -> str:
-        """What a command prints in a shell of the stack."""
+        """Return the output of a command in a shell of the stack."""
         words = [str(Path(sys.executable).parent / command), *arguments]
         done = subprocess.run(words, env=os.environ | self.stack.env(), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def drop(self, *files: Path, prefix: str = PREFIX, **options: str) -> None:
-        """`waybill drop`."""
+        """Run `waybill drop`."""
         options = {"domain": "orders"} | options
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         printed = self.shell("waybill", "drop", *map(str, files), *words)
         for file in files:
             assert f"s3://waybill-raw/{prefix}{file.name}" in printed
 
-    def refused_by(self, **conf: str) -> str:
-        """`airflow dags trigger` with these parameters; the alert of its run, which fails."""
+    def failure_of(self, **conf: str) -> str:
+        """Run `airflow dags trigger` with these parameters, and return the alert of the failed run."""
         known = {run["dag_run_id"] for run in self.api.runs(DAG_ID)}
         self.shell("airflow", "dags", "trigger", DAG_ID, "-c", json.dumps(conf))
         [run] = [run for run in self.api.runs(DAG_ID) if run["dag_run_id"] not in known and run["run_type"] == "manual"]
@@ -82,12 +82,12 @@ class Place:
         return str(message)
 
     def trigger(self, **conf: Any) -> str:
-        """Start what the schedule starts every 15 minutes; returns its id."""
+        """Start a run like the one of every 15 minutes, and return its id."""
         run = self.api.call("POST", f"/dags/{DAG_ID}/dagRuns", json={"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 
     def run(self, **conf: Any) -> str:
-        """The same; returns how it ended."""
+        """Start such a run, and return its final state."""
         return self.end_of(self.trigger(**conf))
 
     def end_of(self, run_id: str) -> str:
@@ -102,12 +102,12 @@ class Place:
             return connection.execute(query).fetchall()
 
     def loaded(self) -> dict[str, str]:
-        """Landing days of the loaded files, by name."""
+        """Return the landing days of the loaded files by name."""
         rows = self.all("select object_key, period::text from waybill.load_file where dataset = 'orders.lines'")
         return {key.removeprefix(PREFIX): day for key, day in rows}
 
-    def told(self, name: str) -> list[tuple[str, str]]:
-        """(kind, message) of what was told of the runs that loaded a file."""
+    def messages(self, name: str) -> list[tuple[str, str]]:
+        """Return (kind, message) of the messages about the runs that loaded a file."""
         rows = self.all(
             "select a.kind, a.message, f.object_key from waybill.alert as a "
             "inner join waybill.load_file as f on a.run_id = f.run_id where a.dag_id = 'orders_reports'"
@@ -115,7 +115,7 @@ class Place:
         return [(kind, message) for kind, message, key in rows if key == PREFIX + name]
 
     def report(self, name: str, day: str) -> list[dict[str, str]] | None:
-        """The rows of a published CSV file, if there is one."""
+        """Return the rows of a published CSV file, if it exists."""
         s3, key = self.stack.s3(), f"analytics/{day.replace('-', '/')}/{name}.csv"
         try:
             text = s3.get_object(Bucket="waybill-reports", Key=key)["Body"].read().decode()
@@ -184,8 +184,8 @@ def test_a_dropped_file_becomes_reports_in_the_output_bucket(place: Place) -> No
     assert [row["orders_count"] for row in categories if row["category"] == "Toys"] == ["2"]
     triggered = [run for run in place.api.runs(DAG_ID) if run["run_type"] == "asset_triggered"]
     assert triggered, "a message started it"
-    assert eventually(lambda: len(place.told("first.csv")) == 1, SECONDS)
-    [(kind, message)] = place.told("first.csv")
+    assert eventually(lambda: len(place.messages("first.csv")) == 1, SECONDS)
+    [(kind, message)] = place.messages("first.csv")
     assert kind == "success"
     assert "loaded 1 file and updated 3 reports" in message
     assert "orders.lines: 1 file, 2 rows in = 2 inserted" in message
@@ -197,7 +197,7 @@ def test_a_lost_message_is_repaired_by_a_reconciling_run(place: Place) -> None:
     assert place.profits(place.loaded()["silent.csv"])["Quiet"] == Decimal(4)
 
 
-def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
+def test_a_poison_file_stops_no_other_and_raises_one_alert(place: Place) -> None:
     place.put("poison.csv", b"Order Id,Quantity\n1,2\n")
     place.put("dt=2026-05-02/venom.csv", b"Order Id\n1\n")
     place.put("good.csv", body(Line("4", region="Good")))
@@ -215,17 +215,17 @@ def test_a_poison_file_stops_no_other_and_is_told_once(place: Place) -> None:
         ("poison.csv", {"file": "poison.csv"}),
         ("venom.csv", {"day": "2026-04-01", "last_day": "2026-05-31"}),
     ):
-        message = place.refused_by(**conf)
+        message = place.failure_of(**conf)
         assert "1 of 1 files of orders.lines were rejected" in message
         assert asked in message
     place.put("poison.csv", body(Line("5", region="Mended")))
     assert place.run() == "success"
     assert place.profits(place.loaded()["poison.csv"])["Mended"] == Decimal(4)
-    assert eventually(lambda: [kind for kind, _ in place.told("poison.csv")] == ["success"], SECONDS)
+    assert eventually(lambda: [kind for kind, _ in place.messages("poison.csv")] == ["success"], SECONDS)
     assert place.all(f"select from waybill.alert where run_id = '{idle}'") == [], "it changed nothing"
 
 
-def test_messages_that_say_nothing_new_change_nothing(place: Place) -> None:
+def test_messages_about_known_files_change_nothing(place: Place) -> None:
     before = place.all("select max(file_id) from waybill.load_file")
     sqs = boto3.client("sqs", **_client(place.stack))
     queue = json.loads(place.stack.env()["WAYBILL_QUEUE_URLS"])["orders"]
@@ -293,7 +293,7 @@ def test_dropped_purchases_become_totals_of_customers_and_a_poison_file_stops_no
     place.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
 
 
-def test_the_demos_purchases_land_and_their_books_agree_with_the_ground_truth(place: Place) -> None:
+def test_the_demos_purchases_land_and_their_books_match_the_ground_truth(place: Place) -> None:
     few = replace(demo.PURCHASES, seeded=3)
     outcome = run_demo(place.stack, few)
     assert outcome.run_seconds is not None
@@ -305,9 +305,9 @@ def test_the_demos_purchases_land_and_their_books_agree_with_the_ground_truth(pl
     place.api.call("PATCH", f"/dags/{few.dag_id}", json={"is_paused": True})
 
 
-def test_an_unknown_parameter_is_refused_and_its_run_loads_nothing(place: Place) -> None:
+def test_an_unknown_parameter_fails_its_run_which_loads_nothing(place: Place) -> None:
     place.put("q5.csv", body(Line("q5")))
-    message = place.refused_by(fil="q5.csv")
+    message = place.failure_of(fil="q5.csv")
     assert "unknown parameter 'fil': orders_reports accepts day, dry_run, file, last_day." in message
     assert "Did you mean 'file' instead of 'fil'?" in message
     by = place.all(f"select run_id from waybill.load_file where object_key = '{PREFIX}q5.csv'")
@@ -323,7 +323,7 @@ ROWS = (
 
 
 def as_text(value: Any) -> str:
-    """A value as it stands in a published file."""
+    """Return a value as it is written in a published file."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -381,8 +381,8 @@ def test_many_files_at_once_with_a_killed_scheduler_and_triggerer_equal_one_at_a
             assert [{name: row[name] for name in row if name != "day"} for row in found] == wanted
 
 
-def test_a_report_that_warns_too_much_waits_for_a_word(place: Place) -> None:
-    """More than fifty regions warn, and the contract of the report lets no warning pass unasked."""
+def test_a_report_with_too_many_warnings_waits_for_approval(place: Place) -> None:
+    """More than fifty regions cause a warning, and `maxWarnings` of the report is 0."""
 
     def questions(day: str) -> list[dict[str, Any]]:
         asked = place.api.call("GET", f"/dags/{DAG_ID}/dagRuns/~/hitlDetails")["hitl_details"]
