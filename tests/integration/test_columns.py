@@ -92,7 +92,7 @@ def test_a_synonym_that_is_added_makes_the_next_run_load_the_file_again(orders: 
 
 
 def test_a_column_that_is_known_twice_by_now_is_left_alone(orders: Orders) -> None:
-    """The file would be refused for a column that stands twice, although it is loaded."""
+    """The file would be refused for a column that occurs twice, although it is loaded."""
     header, row = f"{HEADER},Shipping Method", f"{Line()},First Class"
     file = orders.land(DAY, "a.csv", csv_body(header, [row]))
     ingest(orders, file)

@@ -115,7 +115,7 @@ EDITS = [
         "kind: DataContract\nteam: {members: [{usrname: x}]}",
         r"\$.team.members\[0\].usrname: .*`user",
     ),
-    ("kind: DataContract", "kind: DataContract\nkind: DataContract", "not YAML: 'kind' stands twice"),
+    ("kind: DataContract", "kind: DataContract\nkind: DataContract", "not YAML: 'kind' occurs twice"),
     ("{minimum: 1}", "{minimum: 3, maximum: 2}", "no value can meet minimum 3 and maximum 2"),
     ("{maxLength: 100}", "{maxLength: 100, minLength: 101}", "minLength .*: 101 is greater than maxLength 100"),
     ("{minimum: 1}", "{minLength: 1}", r"minLength \(occurrence\): unknown property `minLength` of the options of the"),
