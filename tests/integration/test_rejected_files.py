@@ -123,6 +123,18 @@ def test_a_contract_says_by_how_much_a_snapshot_may_shrink(landing: Landing, ame
     assert text.startswith("the snapshot has 10 rows; the previous one has 43. Absent rows have ended.")
 
 
+def test_the_limit_also_holds_where_more_than_half_of_the_rows_are_left(landing: Landing, amend: Amend) -> None:
+    landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
+    amend(
+        "customers",
+        "{property: rejectThresholdPct, value: 5}",
+        "{property: rejectThresholdPct, value: 5}\n      - {property: maxShrinkPct, value: 30}",
+    )
+    assert "43. It would end 13 rows, more than the 30 %" in landing.refuse(
+        "customers", csv_body(CUSTOMERS, customer_rows(30))
+    )
+
+
 @pytest.mark.parametrize(("rows", "is_told"), [(5, False), (4, True), (1, True)])
 def test_a_snapshot_with_half_the_rows_is_loaded_with_a_warning(rows: int, is_told: bool, landing: Landing) -> None:
     key = landing.load("customers", csv_body(CUSTOMERS, customer_rows(rows)))  # nine are there

@@ -128,8 +128,6 @@ def check_snapshot(
             f"{contract.table}. Nothing was loaded. Send the whole snapshot again under the same name.",
             broken,
         )
-    if rows * 2 > rows_before:
-        return None
     shrunk = f"the snapshot has {count(rows, 'row')}; the previous one has {text(rows_before)}"
     if (rows_before - rows) * 100 > contract.max_shrink_pct * rows_before:
         raise RejectedFileError(
@@ -138,6 +136,8 @@ def check_snapshot(
             f"whole snapshot again under the same name. If it is correct, raise maxShrinkPct in the contract.",
             broken,
         )
+    if rows * 2 > rows_before:
+        return None
     return f"{shrunk}. Absent rows have ended. If the file is incomplete, send it again under the same name."
 
 
