@@ -1,4 +1,4 @@
-"""What arrives broken, odd or twice: every record is accounted for, and a refusal says what to do."""
+"""What arrives broken, odd or twice: every record is accounted for, and a message says what to do."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_every_bad_field_of_a_snapshot_is_rejected(
     assert count == len(good) - len(fields)
 
 
-def test_all_reasons_of_a_row_are_told(landing: Landing) -> None:
+def test_all_reasons_of_a_row_are_reported(landing: Landing) -> None:
     row = "x,2026-02-30,0,99,99,-1,NaN"
     expected = ["type:traffic_id", "type:send_date", "range:account_id", "reference:customer_id"]
     expected += ["reference:channel_id", "range:interactions_count", "type:revenue_eur"]
@@ -249,15 +249,17 @@ def test_an_odd_file_with_the_right_rows_gives_the_same_table(body: bytes, landi
         (csv_body(TRAFFIC, [*GOOD[:30], *["short"] * 2]), "The contract allows 5 %"),
     ],
 )
-def test_a_file_that_is_refused_leaves_nothing_but_the_refusal(body: bytes, message: str, landing: Landing) -> None:
+def test_a_file_that_is_rejected_leaves_nothing_but_the_message(body: bytes, message: str, landing: Landing) -> None:
     assert message in landing.refuse("traffic", body)
 
 
-def test_a_gzip_name_on_a_plain_file_is_refused(landing: Landing) -> None:
+def test_a_gzip_name_on_a_plain_file_is_rejected(landing: Landing) -> None:
     assert "the name ends in .gz, but the content is not gzip" in landing.refuse("traffic", BODY, "part-1.csv.gz")
 
 
-def test_a_column_that_the_contract_does_not_know_is_told(landing: Landing, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_column_that_the_contract_does_not_know_is_reported(
+    landing: Landing, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         landing.load("traffic", csv_body(TRAFFIC, GOOD), "known.csv")
         assert caplog.messages == []
@@ -274,13 +276,13 @@ def test_a_header_alone_is_a_traffic_file_without_rows(landing: Landing) -> None
     landing.check(landing.load("traffic", BODY, "rows.csv"), 40, inserted=40)
 
 
-def test_a_snapshot_without_a_row_to_load_is_refused(landing: Landing) -> None:
+def test_a_snapshot_without_a_row_to_load_is_rejected(landing: Landing) -> None:
     message = landing.refuse("customers", csv_body(CUSTOMERS, []))
     assert "the snapshot has no valid row (0 records) and would end every row of messaging.customers" in message
     assert len(landing.column("select customer_id from messaging.customers")) == 9
 
 
-def test_a_snapshot_whose_rows_are_all_rejected_is_refused_with_their_reasons(landing: Landing, amend: Amend) -> None:
+def test_a_snapshot_whose_rows_are_all_rejected_is_rejected_with_their_reasons(landing: Landing, amend: Amend) -> None:
     body = csv_body(CUSTOMERS, ["x,1,Customer,Startup,Retail,DE,2020-01-31"])
     reasons = "Reasons:\n  type:customer_id in 1 row: record 1 (customer_id 'x')"
     message = landing.refuse("customers", body)
@@ -293,7 +295,7 @@ def test_a_snapshot_whose_rows_are_all_rejected_is_refused_with_their_reasons(la
     assert str(caught.value).endswith(reasons)
 
 
-def test_too_many_rejects_refuse_the_file_with_columns_and_numbers(landing: Landing) -> None:
+def test_too_many_rejects_reject_the_file_with_columns_and_numbers(landing: Landing) -> None:
     rows, _ = with_fields(TRAFFIC, GOOD, [*wrong("type", "revenue_eur", "a", "b"), ("customer_id", "99", [])], 10)
     message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
     assert (
@@ -384,7 +386,7 @@ def test_new_content_under_the_same_name_withdraws_the_old_rows(landing: Landing
     assert landing.column("select count(*) from messaging.traffic_superseded") == [0]
 
 
-def test_a_refused_new_version_leaves_the_old_one_in_place(landing: Landing) -> None:
+def test_a_rejected_new_version_leaves_the_old_one_in_place(landing: Landing) -> None:
     key = landing.load("traffic", BODY)
     landing.refuse("traffic", csv_body(TRAFFIC, ["bad"]))
     landing.check(key, 40, inserted=40)
@@ -407,7 +409,7 @@ def test_two_files_of_one_month_apply_by_name_whichever_comes_first(landing: Lan
     assert landing.column("select sum(revenue_eur) from messaging.traffic") == [20 * Decimal("12.50") + 20 * 99]
 
 
-def test_a_file_of_another_month_is_late_too_late_or_refused(landing: Landing) -> None:
+def test_a_file_of_another_month_is_late_too_late_or_rejected(landing: Landing) -> None:
     assert "40 of 40 rows" in landing.refuse("traffic", BODY.replace(b"2026-03", b"2026-04"), "next.csv")
     landing.clear()
     key = landing.load("traffic", BODY.replace(b"2026-03", b"2026-02"), "last.csv")
@@ -417,7 +419,7 @@ def test_a_file_of_another_month_is_late_too_late_or_refused(landing: Landing) -
 
 
 @pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("b.csv", "a.csv")])
-def test_of_two_snapshots_of_a_month_the_later_name_stands(
+def test_of_two_snapshots_of_a_month_the_later_name_applies(
     names: tuple[str, str], landing: Landing, amend: Amend
 ) -> None:
     order_by_name(amend, "customers", "snapshot")
@@ -436,13 +438,13 @@ def test_of_two_snapshots_of_a_month_the_later_name_stands(
 
 
 @pytest.mark.parametrize("bad", ["", "ragged"], ids=["regular", "with a malformed line"])
-def test_a_record_longer_than_any_reader_takes_refuses_the_file(bad: str, landing: Landing) -> None:
+def test_a_record_longer_than_any_reader_takes_rejects_the_file(bad: str, landing: Landing) -> None:
     body = csv_body(f"{TRAFFIC},comment", [*(f"{row},short" for row in GOOD), f"{GOOD[0]},{'x' * 9 * 2**20}", bad])
     message = landing.refuse("traffic", body)
     assert f"records and the count {41 + bool(bad)}; nothing was loaded. Look for stray quotes or line ends." in message
 
 
-def test_a_file_that_is_malformed_throughout_is_refused_early(landing: Landing) -> None:
+def test_a_file_that_is_malformed_throughout_is_rejected_early(landing: Landing) -> None:
     message = landing.refuse("traffic", csv_body(TRAFFIC, ["1,2"] * 20_000))
     assert "more than 10,000 of 20,000 records are malformed. Nothing was loaded." in message
     assert message.endswith(

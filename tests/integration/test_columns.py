@@ -1,4 +1,4 @@
-"""Columns that vanish from a dataset's files or appear in them are told, with the likeliest rename."""
+"""Columns that vanish from a dataset's files or appear in them are reported, with the likeliest rename."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def with_names(**renamed: str) -> bytes:
     return csv_body(",".join(names), [str(Line())])
 
 
-def test_a_file_sent_again_with_renamed_columns_is_told_with_what_was_probably_renamed(orders: Orders) -> None:
+def test_a_file_sent_again_with_renamed_columns_is_reported_with_what_was_probably_renamed(orders: Orders) -> None:
     ingest(orders, orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.csv").read_bytes()))
     assert warnings(orders) == {}, "nothing has vanished from the first file"
     file = orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.v2.csv").read_bytes())
@@ -103,7 +103,7 @@ def test_a_column_that_is_known_twice_by_now_is_left_alone(orders: Orders) -> No
     assert pending(orders.connection, replace(LINES, columns=tuple(known)), [file]) == []
 
 
-def test_unknown_columns_and_columns_that_nobody_had_are_told_apart(orders: Orders) -> None:
+def test_unknown_columns_and_columns_that_nobody_had_are_distinguished(orders: Orders) -> None:
     ingest(orders, orders.land(DAY, "a.csv", without("Ship Mode")))
     ingest(orders, orders.land(DAY, "b.csv", csv_body(f"{HEADER},Campaign", [f"{Line()},x"])))
     ingest(orders, orders.land(DAY, "c.csv", without("Ship Mode", "Postal Code")))
@@ -138,7 +138,7 @@ def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> N
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_told(name: str, orders: Orders) -> None:
+def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_reported(name: str, orders: Orders) -> None:
     names = HEADER.split(",")
 
     def land(*lines: Line) -> None:
@@ -173,7 +173,7 @@ def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_told(
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\0b"], ids=ascii)
-def test_a_name_of_a_json_member_that_no_text_can_hold_is_told(name: str, orders: Orders) -> None:
+def test_a_name_of_a_json_member_that_cannot_be_stored_is_reported(name: str, orders: Orders) -> None:
     fields = dict(zip(HEADER.split(","), str(Line()).split(","), strict=True))
     ingest(orders, orders.land(DAY, "a.jsonl", json.dumps({**fields, name: "x"}).encode()))
     escaped = json.dumps(name)[1:-1]

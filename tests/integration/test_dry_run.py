@@ -49,14 +49,16 @@ def test_what_a_looser_rule_accepts_is_counted(landing: Landing, tmp_path: Path)
     assert (trial.rows_newly_rejected, trial.rows_newly_accepted) == (0, 1)
 
 
-def test_a_file_without_a_newly_required_column_would_be_refused(landing: Landing, tmp_path: Path) -> None:
+def test_a_file_without_a_newly_required_column_would_be_rejected(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, traffic_rows(3)))
     [trial] = tried(landing, tmp_path, ("      - name: traffic_id\n", "      - name: batch_id\n"))
     assert trial.rejection is not None
     assert "batch_id" in trial.rejection
 
 
-def test_files_that_todays_contract_refuses_as_a_whole_are_tried_as_well(landing: Landing, tmp_path: Path) -> None:
+def test_files_that_the_effective_contract_rejects_as_a_whole_are_tried_as_well(
+    landing: Landing, tmp_path: Path
+) -> None:
     header = TRAFFIC.replace("interactions_count", "how_many")
     assert header != TRAFFIC
     landing.put("traffic", MONTH, csv_body(header, [*traffic_rows(3), "4,2026-03-04,1,1,1,-5,1.00"]), "a.csv")
@@ -70,7 +72,7 @@ def test_files_that_todays_contract_refuses_as_a_whole_are_tried_as_well(landing
     assert "b.csv: the file is empty" in str(empty.rejection)
 
 
-def test_a_trial_refuses_what_a_load_refuses_in_the_same_words(landing: Landing, tmp_path: Path) -> None:
+def test_a_dry_run_rejects_what_a_load_rejects_in_the_same_words(landing: Landing, tmp_path: Path) -> None:
     rows = [*traffic_rows(17), "18,2026-03-18,1,1,1,5,1.00", "19,2026-03-19,1,1,1", "20,2026-03-20,99,99,1,5,-1"]
     landing.put("traffic", MONTH, csv_body(TRAFFIC, rows))
     [trial] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 6")))
@@ -85,7 +87,7 @@ def test_a_trial_refuses_what_a_load_refuses_in_the_same_words(landing: Landing,
     assert "range:interactions_count in 2 rows: record 18 (interactions_count '5')" in str(trial.rejection)
 
 
-def test_a_trial_of_a_snapshot_refuses_one_that_has_shrunk(landing: Landing) -> None:
+def test_a_dry_run_of_a_snapshot_rejects_one_that_has_shrunk(landing: Landing) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(41)), key_month="2026-02")
     landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(4)))
     found = dry_run_pending(
@@ -95,14 +97,14 @@ def test_a_trial_of_a_snapshot_refuses_one_that_has_shrunk(landing: Landing) -> 
     assert refused == landing.refuse("customers", csv_body(CUSTOMERS, customer_rows(4)))
 
 
-def test_a_trial_writes_nothing(landing: Landing, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, traffic_rows(3)))
     before = landing.row_counts()
     tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 11")))
     assert landing.row_counts() == before
 
 
-def test_the_command_takes_a_file_of_any_name_and_says_what_else_stands_in_the_way(
+def test_the_command_takes_a_file_of_any_name_and_says_what_else_is_missing(
     landing_dsn: str,
     landing: Landing,
     stack_environment: dict[str, str],
@@ -136,7 +138,7 @@ def test_the_command_takes_a_file_of_any_name_and_says_what_else_stands_in_the_w
     assert "messaging_report.segment_share is a derived table" in said(report, 1)
 
 
-def test_a_contract_that_changed_under_its_version_is_told(
+def test_a_contract_that_changed_under_its_version_is_reported(
     landing: Landing, amend: Amend, caplog: pytest.LogCaptureFixture
 ) -> None:
     landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3)))

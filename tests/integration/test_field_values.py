@@ -79,7 +79,7 @@ def test_no_date_is_loaded_as_a_day_of_the_first_century(empty_connection: Conne
     assert set(stored(empty_connection, "order_date").values()) == {date(2026, 11, 2)}
 
 
-def test_dates_of_which_some_read_only_day_first_refuse_the_file(empty_connection: Connection) -> None:
+def test_dates_of_which_some_read_only_day_first_reject_the_file(empty_connection: Connection) -> None:
     text = (FIELD / "08_day_first/dayfirst.csv").read_bytes()
     message = refused(empty_connection, text)
     assert "97 dates can be read as M/D/YYYY (97 of them also as D/M/YYYY), 3 only as D/M/YYYY" in message
@@ -96,7 +96,7 @@ def test_a_contract_may_say_that_dates_are_day_first(empty_connection: Connectio
     assert len(found) == 100
 
 
-def test_a_trial_refuses_what_a_run_refuses(empty_connection: Connection) -> None:
+def test_a_dry_run_rejects_what_a_run_rejects(empty_connection: Connection) -> None:
     orders = Orders(empty_connection)
     file = orders.land(DAY, "a.csv", (FIELD / "08_day_first/dayfirst.csv").read_bytes())
     day_first = with_options(LINES, order_date={"date_forms": ("D/M/YYYY",)})
@@ -144,14 +144,14 @@ def test_dates_that_read_both_ways_throughout_are_read_as_declared(empty_connect
         ),
     ],
 )
-def test_every_mixture_of_the_two_orders_refuses_the_file(
+def test_every_mixture_of_the_two_orders_rejects_the_file(
     forms: tuple[str, ...], dates: list[str], counts: str, empty_connection: Connection
 ) -> None:
     contract = with_options(LINES, order_date={"date_forms": forms})
     assert counts in refused(empty_connection, lines(*dates), contract)
 
 
-def test_the_order_of_a_restricted_column_is_told_without_its_values(empty_connection: Connection) -> None:
+def test_the_order_of_a_restricted_column_is_reported_without_its_values(empty_connection: Connection) -> None:
     contract = with_options(LINES, order_date={"classification": "restricted"})
     message = refused(empty_connection, lines("5/4/2026", "25/4/2026"), contract)
     assert "in 1 row: record 2 (order_date ***)" in message
@@ -192,7 +192,7 @@ def test_rows_that_wait_in_quarantine_are_tried_again_one_by_one(empty_connectio
     assert rejects(empty_connection, "order_date") == {"25/04/2026": ["type:order_date", "date_order:order_date"]}
 
 
-def test_plausible_years_are_told_from_the_files_own_day(empty_connection: Connection) -> None:
+def test_plausible_years_follow_from_the_files_own_day(empty_connection: Connection) -> None:
     load(empty_connection, lines("1900-01-01", "1899-12-31", "2036-11-02", "2036-11-03", "9999-12-31"))
     wrong = ["range:order_date"]
     assert rejects(empty_connection, "order_date") == dict.fromkeys(["1899-12-31", "2036-11-03", "9999-12-31"], wrong)
@@ -229,7 +229,7 @@ def test_instants_are_exact_or_rejected(empty_connection: Connection) -> None:
     assert "2026-10-24T10:00:00+26:00" in wrong
 
 
-def test_the_hour_that_daylight_saving_repeats_is_told_by_its_offset(empty_connection: Connection) -> None:
+def test_the_hour_that_daylight_saving_repeats_is_read_by_its_offset(empty_connection: Connection) -> None:
     shop = Shop(empty_connection)
     shop.load("transactions", "2026-10-25", (FIELD / "27_timestamps/dst.csv").read_bytes())
     found = dict(shop.all("select transaction_id, transaction_ts from shop.transactions"))

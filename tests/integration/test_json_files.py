@@ -1,4 +1,4 @@
-"""JSON files go the way of CSV files: the same rows, every record accounted for, and a refusal says what to do."""
+"""JSON files go the way of CSV files: the same rows, every record accounted for, and a message says what to do."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize(("name", "body", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_file_that_is_refused_leaves_nothing_but_the_refusal(
+def test_a_file_that_is_rejected_leaves_nothing_but_the_message(
     name: str, body: bytes, message: str, shop: Shop
 ) -> None:
     shop.contracts["reviews"] = replace(SHOP["reviews"], reject_threshold_pct=5)

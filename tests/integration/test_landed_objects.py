@@ -87,7 +87,7 @@ def test_objects_load_under_their_own_names_and_one_that_is_ignored_is_said_to_b
         arrived(empty_connection, s3, "asked for", name="_late.csv")
 
 
-def test_a_malformed_prefix_is_refused_alone_once_and_named_by_the_books(
+def test_a_malformed_prefix_is_rejected_alone_once_and_named_by_the_books(
     empty_connection: Connection, s3: S3Client, raw: str
 ) -> None:
     put(s3, raw, "05_prefix_not_understood/o.csv", f"{LINES}dt=20260305/o.csv")

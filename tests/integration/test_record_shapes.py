@@ -1,4 +1,4 @@
-"""Files whose records are not what they seem: what is no row is told, and the rows around it are loaded."""
+"""Files whose records are not what they seem: what is no row is reported, and the rows around it are loaded."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_lines_that_may_be_the_rest_of_a_quoted_field_are_no_rows(arrivals: Arri
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("malformed", ["", "x,y"], ids=["regular", "with a malformed record"])
-def test_rows_between_two_stray_quotes_are_told(malformed: str, ending: str, arrivals: Arrivals) -> None:
+def test_rows_between_two_stray_quotes_are_reported(malformed: str, ending: str, arrivals: Arrivals) -> None:
     first, last = str(Line("1")).replace("Seattle", '"Seattle'), str(Line("2")).replace("Seattle", 'Seattle"')
     rows = [Line("0"), first, last, Line("3"), *filter(None, [malformed])]
     books = arrivals.load(lines(*rows).replace(b"\n", ending.encode()))
@@ -200,7 +200,7 @@ def test_a_last_record_without_line_end_is_loaded_with_a_warning(arrivals: Arriv
 
 
 @pytest.mark.parametrize("form", ["regular", "gzip", "with a malformed record"])
-def test_every_cut_of_a_file_is_told(form: str, arrivals: Arrivals) -> None:
+def test_every_cut_of_a_file_is_reported(form: str, arrivals: Arrivals) -> None:
     first = "x,y" if form == "with a malformed record" else str(Line("0"))
     whole = lines(first, Line("1"), str(Line("2")).replace("Seattle", '"Seattle, north"'))
     start = whole.index(b"\n2,") + 1
@@ -220,7 +220,7 @@ def test_a_file_that_ends_with_a_line_end_has_no_warning(ending: str, arrivals: 
     assert (arrivals.warnings(), arrivals.orders()) == ({}, ["1", "2"])
 
 
-def test_json_lines_that_were_cut_are_told(arrivals: Arrivals) -> None:
+def test_json_lines_that_were_cut_are_reported(arrivals: Arrivals) -> None:
     text = (FIELD / "17_json_shapes/float.jsonl").read_bytes().replace(b"2.0", b"2").strip()
     arrivals.load(text + b"\n" + text[:-5], "cut.jsonl")
     assert arrivals.rejects_of("cut.jsonl") == {2: ["json", "truncated"]}
@@ -257,7 +257,7 @@ def test_json_lines_that_were_cut_are_told(arrivals: Arrivals) -> None:
         ("24_header_forms/title.csv", ": the header appears to be line 3; delete the lines above it"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_with_the_reason(case: str, message: str, arrivals: Arrivals) -> None:
+def test_a_file_that_cannot_be_read_is_rejected_with_the_reason(case: str, message: str, arrivals: Arrivals) -> None:
     assert message in arrivals.refuse_field(case)
 
 
@@ -285,7 +285,7 @@ def test_an_odd_file_that_can_be_read_is_loaded(case: str, orders: list[str], ar
     assert (books.rejected, arrivals.orders()) == (0, orders)
 
 
-def test_text_of_another_encoding_is_rejected_and_told(arrivals: Arrivals) -> None:
+def test_text_of_another_encoding_is_rejected_and_reported(arrivals: Arrivals) -> None:
     books = arrivals.load_field("12_encodings/cp1252_big.csv")
     assert (books.rows_in, arrivals.rejects()) == (61, {61: ["encoding"]})
     assert arrivals.warnings() == {
@@ -294,7 +294,7 @@ def test_text_of_another_encoding_is_rejected_and_told(arrivals: Arrivals) -> No
     }
 
 
-def test_decimal_commas_are_rejected_and_told(arrivals: Arrivals) -> None:
+def test_decimal_commas_are_rejected_and_reported(arrivals: Arrivals) -> None:
     books = arrivals.load_field("10_european/quotedcomma.csv")
     assert (books.rows_in, books.rejected) == (42, 2)
     assert arrivals.warnings() == {
@@ -335,7 +335,7 @@ def test_a_line_of_types_below_the_header_is_rejected(arrivals: Arrivals) -> Non
     ],
 )
 @pytest.mark.parametrize("row", [0, 40_000])
-def test_text_that_the_sender_damaged_is_told(city: str, told: str | None, row: int, arrivals: Arrivals) -> None:
+def test_text_that_the_sender_damaged_is_reported(city: str, told: str | None, row: int, arrivals: Arrivals) -> None:
     lines = [str(Line(order=str(number))) for number in range(40_002)]
     lines[row] = str(Line(order="X", region=f'"{city}"'))
     arrivals.load("\n".join([HEADER, *lines, ""]).encode(), "damaged.csv")
@@ -346,7 +346,7 @@ def test_text_that_the_sender_damaged_is_told(city: str, told: str | None, row: 
     assert all(message.startswith(told or "") for message in messages)
 
 
-def test_a_record_like_a_header_of_another_table_is_told(arrivals: Arrivals) -> None:
+def test_a_record_like_a_header_of_another_table_is_reported(arrivals: Arrivals) -> None:
     header = ",".join(f"Spalte {number}" for number in range(HEADER.count(",") + 1))
     lines = [str(Line(order=str(number))) for number in range(40)]
     arrivals.load("\n".join([HEADER, *lines[:39], header, lines[39], ""]).encode(), "two.csv")

@@ -1,4 +1,4 @@
-"""A refused file says how many rows broke which rule, with the first records; a snapshot that shrinks is told."""
+"""A message about a rejected file counts the rows of each broken rule; a snapshot that shrinks is reported."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_broken_rule_says_what_must_be(
     assert [str(rule) for rule in rules.listed()] == [said]
 
 
-def test_a_snapshot_that_is_nearly_empty_is_refused_before_it_ends_the_others(landing: Landing) -> None:
+def test_a_snapshot_that_is_nearly_empty_is_rejected_before_it_ends_the_others(landing: Landing) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
     message = landing.refuse("customers", (FIELD / "28_short_snapshot/customers_2026-11.csv").read_bytes())
     assert "the snapshot has 4 rows; the previous one has 43. It would end 39 rows, more than the 90 %" in message

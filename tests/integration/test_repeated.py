@@ -1,4 +1,4 @@
-"""A file that repeats its lines where the occurrence tells rows apart is told."""
+"""A file that repeats its lines where the occurrence tells rows apart is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def warnings(orders: Orders) -> list[str]:
     return [message for (message,) in rows]
 
 
-def test_an_export_that_repeats_every_line_is_told(orders: Orders) -> None:
+def test_an_export_that_repeats_every_line_is_reported(orders: Orders) -> None:
     body = (FIELD / "double.csv").read_bytes()
     ingest_file(orders.connection, orders.bucket, orders.land(DAY, "double.csv", body), LINES, CONTRACTS, RUN)
     rows = len(body.splitlines()) - 1
@@ -50,7 +50,7 @@ def test_an_export_that_repeats_every_line_is_told(orders: Orders) -> None:
     ],
     ids=["three times", "of some that are twice", "nearly", "one differs", "two quantities", "three quarters", "once"],
 )
-def test_what_is_told(lines: list[Line], told: str | None, orders: Orders) -> None:
+def test_what_is_reported(lines: list[Line], told: str | None, orders: Orders) -> None:
     books = orders.arrive(DAY, "a.csv", *lines)
     assert books
     assert (books.inserted, books.duplicate) == (len(lines), 0)
@@ -59,7 +59,7 @@ def test_what_is_told(lines: list[Line], told: str | None, orders: Orders) -> No
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=50))
-def test_a_file_is_told_if_and_only_if_enough_lines_stand_a_multiple_of_the_usual_times(times: list[int]) -> None:
+def test_a_file_is_reported_if_and_only_if_enough_lines_stand_a_multiple_of_the_usual_times(times: list[int]) -> None:
     told = describe(Counter(times))
     usual = [one for one in sorted(set(times)) if one > 1]
     if not usual:
@@ -71,6 +71,6 @@ def test_a_file_is_told_if_and_only_if_enough_lines_stand_a_multiple_of_the_usua
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=30), st.integers(2, 4))
-def test_repeating_a_whole_file_of_different_lines_is_always_told(times: list[int], copies: int) -> None:
+def test_repeating_a_whole_file_of_different_lines_is_always_reported(times: list[int], copies: int) -> None:
     once = [1] * (10 * len(times)) + times  # nearly all lines differ
     assert describe(Counter(one * copies for one in once)) is not None

@@ -105,7 +105,7 @@ def test_a_number_keeps_its_text(form: str, number: str, tmp_path: Path) -> None
     ],
 )
 @pytest.mark.parametrize("size", [3, 2**20])
-def test_what_cannot_be_read_is_refused_with_its_place(body: bytes, message: str, size: int, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_rejected_with_its_place(body: bytes, message: str, size: int, tmp_path: Path) -> None:
     if size == 3 and len(body) > 2**20:
         size = 2**18
     with pytest.raises(DataError) as caught:
@@ -149,7 +149,7 @@ def test_objects_that_are_not_one_a_line_are_records(
     ],
 )
 @pytest.mark.parametrize("size", [3, 2**20])
-def test_objects_that_are_no_json_are_refused_with_their_place(
+def test_objects_that_are_no_json_are_rejected_with_their_place(
     body: bytes, message: str, size: int, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError) as caught:
@@ -159,7 +159,7 @@ def test_objects_that_are_no_json_are_refused_with_their_place(
 
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("size", [3, 2**20])
-def test_records_within_an_object_are_refused_with_its_name(indent: int | None, size: int, tmp_path: Path) -> None:
+def test_records_within_an_object_are_rejected_with_its_name(indent: int | None, size: int, tmp_path: Path) -> None:
     body = json.dumps({"count": 1, "none": [], "orders": [{"a": 1}]}, indent=indent).encode()
     with pytest.raises(DataError, match=r"^file: the records are nested under `orders` of an object\. Send that array"):
         write_lines("file", chunks_of(body, size), tmp_path / "body", COLUMNS.__contains__)

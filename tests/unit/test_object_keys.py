@@ -108,7 +108,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("folders", MALFORMED)
-def test_folders_that_try_to_name_a_period_and_fail_are_refused(folders: str) -> None:
+def test_folders_that_try_to_name_a_period_and_fail_are_rejected(folders: str) -> None:
     accepting = {contract.table for contract in CONTRACTS if read(contract, folders)}
     assert accepting == ({"messaging.traffic"} if folders == "month=2026-03/" else set())
     with pytest.raises(DataError, match=r"^s3://bucket/raw/orders/lines/.* land under raw/orders/lines/dt=YYYY-MM-DD/"):
@@ -187,7 +187,7 @@ KEYS = st.lists(FOLDER, max_size=4).map(lambda folders: "".join(f"{folder}/" for
 @given(st.sampled_from(CONTRACTS), KEYS)
 @example(TRAFFIC, "month=2026-9/x.csv")
 @example(REVIEWS, "dt=2026-03-05/dt=2026-03-05/x.csv")
-def test_sensor_intake_and_books_agree_and_a_key_has_one_period_or_is_refused(contract: Contract, below: str) -> None:
+def test_sensor_intake_and_books_agree_and_a_key_has_one_period_or_is_rejected(contract: Contract, below: str) -> None:
     bucket = Bucket([root(contract) + below])
     listing = list_objects(bucket, "bucket", contract, None, None)
     assert len(listing.landed) + len(listing.misplaced) + len(listing.ignored) == 1

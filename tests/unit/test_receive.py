@@ -59,7 +59,7 @@ def test_columns_are_found_by_name_and_synonym_and_others_are_ignored() -> None:
     assert columns[0] is columns[8] is None
 
 
-def test_a_column_that_stands_twice_is_refused_even_under_two_names() -> None:
+def test_a_column_that_occurs_twice_is_rejected_even_under_two_names() -> None:
     with pytest.raises(
         DataError, match=r"file: the header has customer_id more than once. The header is: customer_id, .*, Cust ID"
     ):
@@ -130,7 +130,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("body", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_cannot_be_read_is_refused_with_its_name(body: bytes, message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_rejected_with_its_name(body: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=f"s3://memory/raw/messaging/customers/month=2026-03/customers.csv: .*{message}"
     ):
@@ -207,7 +207,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize(("body", "message"), FORMATS.values(), ids=FORMATS.keys())
-def test_a_refusal_names_the_format(body: bytes, message: str, tmp_path: Path) -> None:
+def test_the_message_names_the_format(body: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         received(body, tmp_path)
     assert str(caught.value).startswith("s3://memory/raw/messaging/customers/month=2026-03/customers.csv: ")

@@ -1,4 +1,4 @@
-"""Headers among the rows, and the rows of a table behind the first, are told from the rows of a file."""
+"""Headers among the rows, and the rows of a table behind the first, are distinguished from the rows of a file."""
 
 from __future__ import annotations
 
