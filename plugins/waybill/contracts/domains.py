@@ -1,4 +1,4 @@
-"""Domain manifests: what a domain is, besides its contracts and SQL.
+"""Domain manifests: the properties of a domain that its contracts and SQL do not have.
 
 A manifest is `include/domains/<domain>.yaml`. It names the domain's DAG, the meaning of its reports, its queue,
 prefixes that differ from the default, and the order of its dashboard.
@@ -79,24 +79,25 @@ class Dashboard(_Part):
     last: tuple[Text, ...] = ()
     """Reports that come after those."""
     measure: dict[Text, Text] = {}
-    """For a report the column that its bars or line show; by default the first one that measures something."""
+    """By report, the column that its bars or line show. Without an entry, the first measure."""
     matrix: dict[Text, Matrix] = {}
-    """Reports that are drawn as a table of shades, over the periods up to the shown one."""
+    """By report, the columns of a table of shades over the periods up to the shown one."""
     counted: dict[Text, Text] = {}
-    """For a report the column by whose values its rows are counted instead of drawn one by one."""
+    """By report, the column whose values are counted, instead of drawing each row."""
 
 
 class Prefixes(_Part):
     """Prefixes that differ from `raw/<domain>/<dataset>/` and `processed/<schema>/<table>/`."""
 
     raw: dict[Text, Prefix] = {}
-    """Where the files of a dataset land, by dataset."""
+    """By dataset, the prefix where its files land. The last folders name the day or month, as in
+    `lake/invoices/dt=YYYY-MM-DD/`."""
     processed: dict[Text, Prefix] = {}
-    """Where the Parquet files of a table are, by `schema.table`."""
+    """By `schema.table`, the prefix of its Parquet files. The last folders name the day."""
 
 
 class Domain(_Part):
-    """What a manifest says."""
+    """The content of a manifest."""
 
     title: Text
     """The name in headings."""
@@ -106,7 +107,7 @@ class Domain(_Part):
     """`as of`: a report states what was known at the end of its period. `current`: a report is rebuilt when its inputs
     change."""
     queue: StrictBool = False
-    """Whether an SQS queue receives the notifications of new files; `WAYBILL_QUEUE_URLS` has its address."""
+    """Whether an SQS queue receives the notifications of new files. `WAYBILL_QUEUE_URLS` has its address."""
     prefixes: Prefixes = Prefixes()
     """Prefixes that differ from the default."""
     dashboard: Dashboard = Dashboard()
