@@ -356,7 +356,7 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         (
             "property: nullWords, value: [Not Available, unknown]",
             "property: dateForms, value: [M/D/YYYY]",
-            "of the type",
+            "dateForms are only allowed for the type date",
         ),
         (
             "property: nullWords, value: [Not Available, unknown]",
@@ -366,7 +366,7 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         (
             "property: dateForms, value: [YYYY-MM-DD, M/D/YYYY]",
             "property: onlyValuesOf, value: {variable: WAYBILL_REGIONS, default: [north]}",
-            "for one column, of the type text",
+            "onlyValuesOf is allowed for one column of the type text",
         ),
     ],
 )
