@@ -61,7 +61,7 @@ def test_a_rule_that_cannot_be_compiled_names_the_contract(expression: str, shop
     with pytest.raises(ContractError, match=r"the contract of shop.transactions \(version 1.0.1\) cannot be compiled"):
         shop.load("transactions", DAY, csv_body(SALES, [f"1,1,1,3,0.10,0.30,{AT},completed,card"]))
     assert shop.all("select count(*) from waybill.load_file") == [(0,)]
-    assert json.dumps(shop.all("select message from waybill.rejected_file")).count("look at its row rules") == 1
+    assert json.dumps(shop.all("select message from waybill.rejected_file")).count("Check its row rules") == 1
 
 
 # --- instants, truth values, UUIDs ----------------------------------------------------------------------------
