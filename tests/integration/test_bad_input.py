@@ -250,11 +250,11 @@ def test_an_odd_file_with_the_right_rows_gives_the_same_table(body: bytes, landi
     ],
 )
 def test_a_file_that_is_rejected_leaves_nothing_but_the_message(body: bytes, message: str, landing: Landing) -> None:
-    assert message in landing.refuse("traffic", body)
+    assert message in landing.reject("traffic", body)
 
 
 def test_a_gzip_name_on_a_plain_file_is_rejected(landing: Landing) -> None:
-    assert "the name ends in .gz, but the content is not gzip" in landing.refuse("traffic", BODY, "part-1.csv.gz")
+    assert "the name ends in .gz, but the content is not gzip" in landing.reject("traffic", BODY, "part-1.csv.gz")
 
 
 def test_a_column_that_the_contract_does_not_know_is_reported(
@@ -277,7 +277,7 @@ def test_a_header_alone_is_a_traffic_file_without_rows(landing: Landing) -> None
 
 
 def test_a_snapshot_without_a_row_to_load_is_rejected(landing: Landing) -> None:
-    message = landing.refuse("customers", csv_body(CUSTOMERS, []))
+    message = landing.reject("customers", csv_body(CUSTOMERS, []))
     assert "the snapshot has no valid row (0 records) and would end every row of messaging.customers" in message
     assert len(landing.column("select customer_id from messaging.customers")) == 9
 
@@ -285,7 +285,7 @@ def test_a_snapshot_without_a_row_to_load_is_rejected(landing: Landing) -> None:
 def test_a_snapshot_whose_rows_are_all_rejected_is_rejected_with_their_reasons(landing: Landing, amend: Amend) -> None:
     body = csv_body(CUSTOMERS, ["x,1,Customer,Startup,Retail,DE,2020-01-31"])
     reasons = "Reasons:\n  type:customer_id in 1 row: record 1 (customer_id 'x')"
-    message = landing.refuse("customers", body)
+    message = landing.reject("customers", body)
     assert "1 of 1 rows do not meet the contract of messaging.customers" in message
     assert message.endswith(reasons)
     amend("customers", "property: rejectThresholdPct, value: 5", "property: rejectThresholdPct, value: 100")
@@ -297,7 +297,7 @@ def test_a_snapshot_whose_rows_are_all_rejected_is_rejected_with_their_reasons(l
 
 def test_too_many_rejects_reject_the_file_with_columns_and_numbers(landing: Landing) -> None:
     rows, _ = with_fields(TRAFFIC, GOOD, [*wrong("type", "revenue_eur", "a", "b"), ("customer_id", "99", [])], 10)
-    message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
+    message = landing.reject("traffic", csv_body(TRAFFIC, rows))
     assert (
         "3 of 40 rows do not meet the contract of messaging.traffic 1.0.1. The contract allows 5 % "
         "(rejectThresholdPct). Nothing was loaded. Correct the file and send it again under the same name. Reasons:\n"
@@ -388,7 +388,7 @@ def test_new_content_under_the_same_name_withdraws_the_old_rows(landing: Landing
 
 def test_a_rejected_new_version_leaves_the_old_one_in_place(landing: Landing) -> None:
     key = landing.load("traffic", BODY)
-    landing.refuse("traffic", csv_body(TRAFFIC, ["bad"]))
+    landing.reject("traffic", csv_body(TRAFFIC, ["bad"]))
     landing.check(key, 40, inserted=40)
 
 
@@ -410,7 +410,7 @@ def test_two_files_of_one_month_apply_by_name_whichever_comes_first(landing: Lan
 
 
 def test_a_file_of_another_month_is_late_too_late_or_rejected(landing: Landing) -> None:
-    assert "40 of 40 rows" in landing.refuse("traffic", BODY.replace(b"2026-03", b"2026-04"), "next.csv")
+    assert "40 of 40 rows" in landing.reject("traffic", BODY.replace(b"2026-03", b"2026-04"), "next.csv")
     landing.clear()
     key = landing.load("traffic", BODY.replace(b"2026-03", b"2026-02"), "last.csv")
     landing.check(key, 40, inserted=40)
@@ -440,12 +440,12 @@ def test_of_two_snapshots_of_a_month_the_later_name_applies(
 @pytest.mark.parametrize("bad", ["", "ragged"], ids=["regular", "with a malformed line"])
 def test_a_record_longer_than_any_reader_takes_rejects_the_file(bad: str, landing: Landing) -> None:
     body = csv_body(f"{TRAFFIC},comment", [*(f"{row},short" for row in GOOD), f"{GOOD[0]},{'x' * 9 * 2**20}", bad])
-    message = landing.refuse("traffic", body)
+    message = landing.reject("traffic", body)
     assert f"records and the count {41 + bool(bad)}; nothing was loaded. Look for stray quotes or line ends." in message
 
 
 def test_a_file_that_is_malformed_throughout_is_rejected_early(landing: Landing) -> None:
-    message = landing.refuse("traffic", csv_body(TRAFFIC, ["1,2"] * 20_000))
+    message = landing.reject("traffic", csv_body(TRAFFIC, ["1,2"] * 20_000))
     assert "more than 10,000 of 20,000 records are malformed. Nothing was loaded." in message
     assert message.endswith(
         "Up to record 10001: Reasons:\n  ragged in 10,001 rows: "

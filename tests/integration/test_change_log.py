@@ -75,7 +75,7 @@ def test_a_fresh_partition_and_what_goes_around_it_are_noted(landing: Landing) -
 def test_a_refused_file_notes_nothing(landing: Landing) -> None:
     landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3)))
     before = landing.all("select * from waybill.change"), landing.all("select * from waybill.checkpoint")
-    landing.refuse("traffic", csv_body(TRAFFIC, ["bad"]))
+    landing.reject("traffic", csv_body(TRAFFIC, ["bad"]))
     assert (landing.all("select * from waybill.change"), landing.all("select * from waybill.checkpoint")) == before
 
 

@@ -12,7 +12,7 @@ import pytest
 from psycopg import Connection
 from typer.testing import CliRunner
 
-from support.landing import CUSTOMERS, LANDED_AT, MONTH, TRAFFIC, Landing, csv_body, customer_rows, told_conflicts
+from support.landing import CUSTOMERS, LANDED_AT, MONTH, TRAFFIC, Landing, csv_body, customer_rows, reported_conflicts
 from support.messaging_months import RUN, database
 from support.order_files import CONTRACTS, Line, Orders
 from support.shop_landing import SHOP, Shop
@@ -82,14 +82,14 @@ def test_a_file_that_loses_tells_it_too_and_what_agrees_or_is_of_another_day_doe
     orders = Orders(empty_connection)
     orders.arrive("2026-03-01", "a.csv", Line("1"), Line("2"), landed_at=LATER)
     orders.arrive("2026-03-01", "b.csv", Line("1", quantity="2"), Line("2"), Line("3"))
-    assert told_conflicts(empty_connection) == {"a.csv": 1}
+    assert reported_conflicts(empty_connection) == {"a.csv": 1}
     (message,) = empty_connection.execute("select message from waybill.file_warning").fetchone() or ()
     assert "a.csv is the later one and counts" in message
     orders.arrive("2026-03-02", "c.csv", Line("1", quantity="3"), Line("3", quantity="4"))
-    assert told_conflicts(empty_connection) == {}
+    assert reported_conflicts(empty_connection) == {}
     # The current rows are those of a later day; the files of the first day still disagree with each other.
     orders.arrive("2026-03-01", "d.csv", Line("1", quantity="5"), Line("3"), landed_at=LATER)
-    assert told_conflicts(empty_connection) == {"a.csv": 1, "b.csv": 1}
+    assert reported_conflicts(empty_connection) == {"a.csv": 1, "b.csv": 1}
     versions, keys = conflicts.conflicts(empty_connection, CONTRACTS["lines"], 20)
     assert keys == 1
     assert [(one.object_key.rsplit("/", 1)[1], one.values, one.is_current) for one in versions] == [
@@ -103,13 +103,13 @@ def test_a_file_that_loses_tells_it_too_and_what_agrees_or_is_of_another_day_doe
 def test_snapshots_of_one_month_that_disagree_are_told_whichever_comes_first(landing: Landing) -> None:
     contract = landing.contracts["customers"]
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(9)), "a.csv")
-    assert told_conflicts(landing.connection) == {}
+    assert reported_conflicts(landing.connection) == {}
     landing.load("customers", csv_body(CUSTOMERS, [*customer_rows(7), *customer_rows(9, segment="SMB")[7:]]), "b.csv")
-    assert told_conflicts(landing.connection) == {"a.csv": 2}
+    assert reported_conflicts(landing.connection) == {"a.csv": 2}
     by_name = replace(contract, file_order="name")
     landing.contracts = landing.contracts | {"customers": by_name}
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(9)), "aa.csv")
-    assert told_conflicts(landing.connection) == {"b.csv": 2}
+    assert reported_conflicts(landing.connection) == {"b.csv": 2}
     (message,) = landing.column("select message from waybill.file_warning order by file_id desc limit 1")
     assert "b.csv is the later one and counts (first: customer_id 8; customer_id 9)" in message
     assert "Compare the two files" in message
@@ -122,7 +122,7 @@ def test_changes_of_one_version_that_disagree_are_told_and_restricted_values_are
     shop.load_rows("customers", "2026-03-01", [(1, AT, 1), (2, AT, 1)], "a.csv")
     later = [(1, AT, 2), (2, AT + timedelta(seconds=1), 2)]
     shop.load_rows("customers", "2026-03-01", later, "b.csv", LATER)
-    assert told_conflicts(empty_connection) == {"a.csv": 1}, "another version of a key is another row"
+    assert reported_conflicts(empty_connection) == {"a.csv": 1}, "another version of a key is another row"
     masked = {column.name for column in SHOP["customers"].columns if column.classification == "restricted"}
     assert masked
     hidden = replace(

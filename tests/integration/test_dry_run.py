@@ -79,7 +79,7 @@ def test_a_dry_run_rejects_what_a_load_rejects_in_the_same_words(landing: Landin
     today = dry_run_pending(
         landing.connection, landing.s3, landing.contracts["traffic"], landing.contracts, month(MONTH)
     )
-    message = landing.refuse("traffic", csv_body(TRAFFIC, rows))
+    message = landing.reject("traffic", csv_body(TRAFFIC, rows))
     [dry] = today.values()
     assert dry["file_rejected"] == message
     assert (dry["rejected"], trial.is_rejected_today, trial.is_newly_rejected) == (2, True, False)
@@ -94,7 +94,7 @@ def test_a_dry_run_of_a_snapshot_rejects_one_that_has_shrunk(landing: Landing) -
         landing.connection, landing.s3, landing.contracts["customers"], landing.contracts, month(MONTH)
     )
     [refused] = [judged["file_rejected"] for judged in found.values()]
-    assert refused == landing.refuse("customers", csv_body(CUSTOMERS, customer_rows(4)))
+    assert refused == landing.reject("customers", csv_body(CUSTOMERS, customer_rows(4)))
 
 
 def test_a_dry_run_writes_nothing(landing: Landing, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_elements_of_an_array_are_judged_like_lines(shop: Shop) -> None:
     assert rejects(shop) == {**{record: ["json"] for record in (41, 42, 43, 44)}, 45: required, 47: ["conflict"]}
 
 
-REFUSED: dict[str, tuple[str, bytes, str]] = {
+REJECTED: dict[str, tuple[str, bytes, str]] = {
     "empty": ("a.json", b"", "the file is empty, without even an empty array. Send it again"),
     "an empty gzip": ("a.json.gz", gzip.compress(b""), "the file is empty"),
     "blank lines": ("a.jsonl", b"\n\r\n", "the file is empty"),
@@ -175,7 +175,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "body", "message"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(("name", "body", "message"), REJECTED.values(), ids=REJECTED.keys())
 def test_a_file_that_is_rejected_leaves_nothing_but_the_message(
     name: str, body: bytes, message: str, shop: Shop
 ) -> None:

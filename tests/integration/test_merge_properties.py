@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from support.landing import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, told_conflicts, total
+from support.landing import LANDED_AT, TRAFFIC, MemoryBucket, csv_body, reported_conflicts, total
 from support.messaging_months import RUN, month
 from waybill.contracts import load_domain, locations
 from waybill.contracts.contract import FileOrder
@@ -215,7 +215,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
                 judged = judge(name[0], rows)
                 assert books.rows_in == len(rows) == total(books)
                 assert (books.rejected, books.duplicate) == (len(judged.rejected), judged.duplicates)
-                assert told_conflicts(landing_connection) == shelf.conflicts(name)
+                assert reported_conflicts(landing_connection) == shelf.conflicts(name)
         shelf.check()
         for name, rows in shelf.files.items():
             assert shelf.arrive(name, rows, landing=9) is None, "a later upload of the same content changes nothing"

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from support.landing import LANDED_AT, csv_body, told_conflicts, total
+from support.landing import LANDED_AT, csv_body, reported_conflicts, total
 from support.messaging_months import RUN
 from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
 from waybill.contracts import ContractError, load
@@ -146,7 +146,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
             model.files[name] = rows
             if is_new:
                 model.landings[name] = landing
-                assert told_conflicts(empty_connection) == model.conflicts(*name)
+                assert reported_conflicts(empty_connection) == model.conflicts(*name)
         check(empty_connection, model)
 
 

@@ -20,7 +20,7 @@ ROW = str(Line())
 
 
 class Arrivals(Orders):
-    """Files of one day, what became of their records, and why files are refused."""
+    """Files of one day, the outcome of their records, and the reasons of rejected files."""
 
     def load(self, text: bytes, name: str = "orders.csv", *, strict: bool = False) -> Books:
         contract = CONTRACTS["lines"] if strict else LINES
@@ -31,14 +31,14 @@ class Arrivals(Orders):
     def load_field(self, case: str, *, strict: bool = True) -> Books:
         return self.load((FIELD / case).read_bytes(), case.rsplit("/", 1)[1], strict=strict)
 
-    def refuse(self, text: bytes, name: str = "orders.csv") -> str:
+    def reject(self, text: bytes, name: str = "orders.csv") -> str:
         with pytest.raises(DataError) as caught:
             self.load(text, name, strict=True)
         assert self.connection.execute("select count(*) from waybill.load_file").fetchone() == (0,)
         return str(caught.value)
 
-    def refuse_field(self, case: str) -> str:
-        return self.refuse((FIELD / case).read_bytes(), case.rsplit("/", 1)[1])
+    def reject_field(self, case: str) -> str:
+        return self.reject((FIELD / case).read_bytes(), case.rsplit("/", 1)[1])
 
     def rejects(self) -> dict[int, list[str]]:
         return dict(
@@ -184,7 +184,7 @@ def test_records_of_commas_stand_anywhere(ending: str, arrivals: Arrivals) -> No
 
 
 def test_records_with_more_fields_than_the_header_are_no_rows(arrivals: Arrivals) -> None:
-    assert "ragged" in arrivals.refuse_field("11_totals_and_blank_rows/wide.csv")
+    assert "ragged" in arrivals.reject_field("11_totals_and_blank_rows/wide.csv")
 
 
 # --- files that were cut off --------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_json_lines_that_were_cut_are_reported(arrivals: Arrivals) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_is_rejected_with_the_reason(case: str, message: str, arrivals: Arrivals) -> None:
-    assert message in arrivals.refuse_field(case)
+    assert message in arrivals.reject_field(case)
 
 
 @pytest.mark.parametrize(

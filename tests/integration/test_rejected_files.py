@@ -34,7 +34,7 @@ def test_restricted_values_are_masked_in_every_place(landing: Landing, amend: Am
         "3,1,Secret,Startup,Retail,DE",
         "x,1,Secret,Startup,Retail,DE,2020-01-31",
     ]
-    message = landing.refuse("customers", csv_body(CUSTOMERS, rows))
+    message = landing.reject("customers", csv_body(CUSTOMERS, rows))
     for line in (
         "length:customer_name in 1 row: record 1 (customer_name ***)",
         "required:customer_name in 1 row: record 2 (customer_name absent)",
@@ -56,7 +56,7 @@ def test_restricted_values_are_masked_in_every_place(landing: Landing, amend: Am
 )
 def test_a_row_in_place_of_the_header_is_masked(first: str, hint: str, landing: Landing, amend: Amend) -> None:
     amend("customers", "classification: confidential", "classification: restricted")
-    message = landing.refuse("customers", csv_body(first, customer_rows(2)))
+    message = landing.reject("customers", csv_body(first, customer_rows(2)))
     assert hint in message
     assert "***" in message
     assert "Secret" not in message
@@ -64,7 +64,7 @@ def test_a_row_in_place_of_the_header_is_masked(first: str, hint: str, landing: 
 
 def test_values_that_no_message_can_hold_are_cut_and_escaped(landing: Landing) -> None:
     rows = [f"{'9' * 70},1,A,Startup,Retail,DE,2020-01-31", '"1\r\n2",1,B,Startup,Retail,DE,2020-01-31']
-    message = landing.refuse("customers", csv_body(CUSTOMERS, rows))
+    message = landing.reject("customers", csv_body(CUSTOMERS, rows))
     assert f"record 1 (customer_id '{'9' * 60}…'), record 2 (customer_id '1\\r\\n2')" in message
 
 
@@ -100,7 +100,7 @@ def test_a_broken_rule_says_what_must_be(
 
 def test_a_snapshot_that_is_nearly_empty_is_rejected_before_it_ends_the_others(landing: Landing) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
-    message = landing.refuse("customers", (FIELD / "28_short_snapshot/customers_2026-11.csv").read_bytes())
+    message = landing.reject("customers", (FIELD / "28_short_snapshot/customers_2026-11.csv").read_bytes())
     assert "the snapshot has 4 rows; the previous one has 43. It would end 39 rows, more than the 90 %" in message
     assert len(landing.column("select customer_id from messaging.customers")) == 43
 
@@ -112,7 +112,7 @@ def test_a_contract_says_by_how_much_a_snapshot_may_shrink(landing: Landing, ame
         "{property: rejectThresholdPct, value: 5}",
         "{property: rejectThresholdPct, value: 5}\n      - {property: maxShrinkPct, value: 30}",
     )
-    assert "43. It would end 33 rows, more than the 30 %" in landing.refuse(
+    assert "43. It would end 33 rows, more than the 30 %" in landing.reject(
         "customers", csv_body(CUSTOMERS, customer_rows(10))
     )
     amend("customers", "{property: maxShrinkPct, value: 30}", "{property: maxShrinkPct, value: 100}")
@@ -130,7 +130,7 @@ def test_the_limit_also_holds_where_more_than_half_of_the_rows_are_left(landing:
         "{property: rejectThresholdPct, value: 5}",
         "{property: rejectThresholdPct, value: 5}\n      - {property: maxShrinkPct, value: 30}",
     )
-    assert "43. It would end 13 rows, more than the 30 %" in landing.refuse(
+    assert "43. It would end 13 rows, more than the 30 %" in landing.reject(
         "customers", csv_body(CUSTOMERS, customer_rows(30))
     )
 

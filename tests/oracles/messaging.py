@@ -113,12 +113,12 @@ class Oracle:
         return known
 
     def customers_as_of(self, month: str) -> list[Row]:
-        """Customers in force just before the end of the month."""
+        """Customers that are current just before the end of the month."""
         rows = self._as_of("customers", month_of(month)).values()
         return [dict(zip(READERS["customers"], row, strict=True)) for row in rows]
 
     def channels_as_of(self, month: str) -> list[Row]:
-        """Channels in force just before the end of the month."""
+        """Channels that are current just before the end of the month."""
         rows = self._as_of("channels", month_of(month)).values()
         found = [dict(zip(READERS["channels"], row, strict=True)) for row in rows]
         return [{**row, "unit_price_eur": Decimal(row["unit_price_eur"]).scaleb(-4)} for row in found]

@@ -40,8 +40,8 @@ class Bought:
         return " ".join(name for name in (self.row.first_name, self.row.last_name) if name) or None
 
 
-def standing(rows: Iterable[tuple[str, Any, Any]]) -> dict[Any, tuple[str, Any]]:
-    """(day, row) by key, of (day, key, row) in the order of files: what says the same again changes nothing."""
+def current_rows(rows: Iterable[tuple[str, Any, Any]]) -> dict[Any, tuple[str, Any]]:
+    """(day, row) by key, of (day, key, row) in the order of files: an equal repetition changes nothing."""
     found: dict[Any, tuple[str, Any]] = {}
     for day, key, row in rows:
         if key not in found or found[key][1] != row:
@@ -59,7 +59,8 @@ def bought(files: Files, currencies: Collection[str]) -> list[Bought]:
         return [(day, row) for (of, day, _), rows in sorted(files.items()) if of == dataset for row in rows]
 
     rates = [
-        rate for _, rate in standing((day, (row.currency, row.valid_from), row) for day, row in of("rates")).values()
+        rate
+        for _, rate in current_rows((day, (row.currency, row.valid_from), row) for day, row in of("rates")).values()
     ]
     wanted = (
         (day, row.purchase, row)
@@ -67,7 +68,7 @@ def bought(files: Files, currencies: Collection[str]) -> list[Bought]:
         if row.currency in currencies and rate_of(rates, row.currency, row.date) is not None
     )
     found = []
-    for day, row in standing(wanted).values():
+    for day, row in current_rows(wanted).values():
         rate = rate_of(rates, row.currency, row.date)
         assert rate is not None
         found.append(Bought(date.fromisoformat(day), row, rate))

@@ -58,8 +58,8 @@ class Version:
         return f"{self.member}|{text.rstrip('0') if '.' in text else text}"
 
 
-def in_force(versions: Iterable[Version], member: int, instant: datetime) -> Version:
-    """The member's version that began last at the instant."""
+def version_at(versions: Iterable[Version], member: int, instant: datetime) -> Version:
+    """Return the version of the member that is effective at the instant."""
     begun = [
         version
         for version in versions
@@ -161,8 +161,8 @@ def fact_sales(shop: Shop, day: date) -> list[Row]:
         {
             "sale_date": day,
             **row,
-            "customer_from": in_force(customers, row["customer_id"], row["transaction_ts"]).valid_from,
-            "product_from": in_force(products, row["product_id"], row["transaction_ts"]).valid_from,
+            "customer_from": version_at(customers, row["customer_id"], row["transaction_ts"]).valid_from,
+            "product_from": version_at(products, row["product_id"], row["transaction_ts"]).valid_from,
         }
         for row in shop.transactions
         if shop.day_of(row["transaction_ts"]) == day
@@ -178,8 +178,8 @@ def fact_reviews(shop: Shop, day: date) -> list[Row]:
             "review_date": day,
             **{name: row[name] for name in ("review_id", "customer_id", "product_id", "rating")},
             "has_text": bool(row["review_text"]),
-            "customer_from": in_force(customers, row["customer_id"], begin).valid_from,
-            "product_from": in_force(products, row["product_id"], begin).valid_from,
+            "customer_from": version_at(customers, row["customer_id"], begin).valid_from,
+            "product_from": version_at(products, row["product_id"], begin).valid_from,
         }
         for row in shop.reviews
         if row["review_date"] == day
@@ -238,7 +238,7 @@ def fact_sessions(shop: Shop, day: date) -> list[Row]:
                 {
                     **row,
                     **{f"reached_{step}": index < steps for index, step in enumerate(STEPS)},
-                    "customer_from": in_force(customers, row["customer_id"], row["started_at"]).valid_from
+                    "customer_from": version_at(customers, row["customer_id"], row["started_at"]).valid_from
                     if known
                     else None,
                 }

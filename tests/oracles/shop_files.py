@@ -22,7 +22,7 @@ from typing import Any
 csv.field_size_limit(sys.maxsize)
 
 Row = dict[str, Any]
-Judged = tuple[Any, list[str]]
+Parsed = tuple[Any, list[str]]
 """A value, None if the text has none of the type, and the rules that it breaks."""
 LOOKBACK = timedelta(days=7)
 INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -32,8 +32,8 @@ TIMESTAMP = re.compile(
 UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
-def integer(bits: int, lowest: int, highest: int | None = None) -> Callable[[str], Judged]:
-    def read(text: str) -> Judged:
+def integer(bits: int, lowest: int, highest: int | None = None) -> Callable[[str], Parsed]:
+    def read(text: str) -> Parsed:
         if not INTEGER.fullmatch(text) or not -(1 << bits - 1) <= int(text) < 1 << bits - 1:
             return None, ["type"]
         value = int(text)
@@ -42,10 +42,10 @@ def integer(bits: int, lowest: int, highest: int | None = None) -> Callable[[str
     return read
 
 
-def cents(precision: int) -> Callable[[str], Judged]:
+def cents(precision: int) -> Callable[[str], Parsed]:
     """Read an amount above 0 with two decimals."""
 
-    def read(text: str) -> Judged:
+    def read(text: str) -> Parsed:
         match = re.fullmatch(r"([+-]?)([0-9]+)(?:\.([0-9]{1,2}))?", text)
         value = int(match[1] + match[2] + (match[3] or "").ljust(2, "0")) if match else 10**precision
         if abs(value) >= 10**precision:
@@ -56,7 +56,7 @@ def cents(precision: int) -> Callable[[str], Judged]:
 
 
 @lru_cache(maxsize=100_000)
-def day(text: str) -> Judged:
+def day(text: str) -> Parsed:
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         return None, ["type"]
     try:
@@ -65,7 +65,7 @@ def day(text: str) -> Judged:
         return None, ["type"]
 
 
-def instant(text: str) -> Judged:
+def instant(text: str) -> Parsed:
     if not TIMESTAMP.fullmatch(text):
         return None, ["type"]
     try:
@@ -75,12 +75,12 @@ def instant(text: str) -> Judged:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC), []
 
 
-def uuid(text: str) -> Judged:
+def uuid(text: str) -> Parsed:
     return (text.lower(), []) if UUID.fullmatch(text) else (None, ["type"])
 
 
-def words(longest: int | None = None, pattern: str | None = None) -> Callable[[str], Judged]:
-    def read(text: str) -> Judged:
+def text_value(longest: int | None = None, pattern: str | None = None) -> Callable[[str], Parsed]:
+    def read(text: str) -> Parsed:
         broken = []
         if longest is not None and len(text) > longest:
             broken.append("length")
@@ -91,7 +91,7 @@ def words(longest: int | None = None, pattern: str | None = None) -> Callable[[s
     return read
 
 
-def one_of(*values: str) -> Callable[[str], Judged]:
+def one_of(*values: str) -> Callable[[str], Parsed]:
     return lambda text: (text, [] if text in values else ["enum"])
 
 
@@ -99,7 +99,7 @@ def one_of(*values: str) -> Callable[[str], Judged]:
 class Dataset:
     """What a contract says."""
 
-    columns: dict[str, Callable[[str], Judged]]
+    columns: dict[str, Callable[[str], Parsed]]
     key: tuple[str, ...]
     period: str | None = None
     optional: tuple[str, ...] = ()
@@ -111,10 +111,10 @@ DATASETS = {
     "customers": Dataset(
         {
             "customer_id": ID,
-            "name": words(200),
-            "email": words(254, r"[^@\s]+@[^@\s]+[.][^@\s]+"),
+            "name": text_value(200),
+            "email": text_value(254, r"[^@\s]+@[^@\s]+[.][^@\s]+"),
             "registration_date": day,
-            "country": words(pattern="[A-Z]{2}"),
+            "country": text_value(pattern="[A-Z]{2}"),
             "updated_at": instant,
         },
         key=("customer_id", "updated_at"),
@@ -123,10 +123,10 @@ DATASETS = {
     "products": Dataset(
         {
             "product_id": ID,
-            "name": words(200),
-            "category": words(),
-            "brand": words(),
-            "supplier": words(),
+            "name": text_value(200),
+            "category": text_value(),
+            "brand": text_value(),
+            "supplier": text_value(),
             "price": cents(10),
             "stock": integer(32, 0),
         },
@@ -142,7 +142,7 @@ DATASETS = {
             "total_amount": cents(14),
             "transaction_ts": instant,
             "status": one_of("completed", "returned", "refunded"),
-            "payment_method": words(),
+            "payment_method": text_value(),
         },
         key=("transaction_id",),
         period="transaction_ts",
@@ -154,10 +154,10 @@ DATASETS = {
             "session_id": uuid,
             "customer_id": ID,
             "event_type": one_of("page_view", "product_view", "add_to_cart", "checkout", "purchase"),
-            "page": words(),
+            "page": text_value(),
             "product_id": ID,
             "ts": instant,
-            "device": words(50),
+            "device": text_value(50),
         },
         key=("event_id",),
         period="ts",
@@ -170,7 +170,7 @@ DATASETS = {
             "product_id": ID,
             "customer_id": ID,
             "rating": integer(32, 1, 5),
-            "review_text": words(10_000),
+            "review_text": text_value(10_000),
             "review_date": day,
         },
         key=("review_id",),
@@ -222,8 +222,8 @@ def _texts(item: dict[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else texts[value] for name, value in item.items()}
 
 
-def judge(dataset: Dataset, delivered: date, fields: dict[str, str]) -> tuple[Row, list[str]]:
-    """The typed row and all that is wrong with it."""
+def validate(dataset: Dataset, delivered: date, fields: dict[str, str]) -> tuple[Row, list[str]]:
+    """Return the typed row and its reject reasons."""
     row: Row = {}
     reasons = []
     for name, read in dataset.columns.items():
@@ -283,7 +283,7 @@ class ShopOracle:
         dataset = DATASETS[book.dataset]
         for number, (fields, faults) in enumerate(records(dataset, book.key, body), start=1):
             book.counts["rows_in"] += 1
-            row, reasons = judge(dataset, book.day, fields) if not faults else ({}, faults)
+            row, reasons = validate(dataset, book.day, fields) if not faults else ({}, faults)
             key = tuple(row.get(name) for name in dataset.key)
             first = book.accepted.get(key)
             if not reasons and first is not None and first != row:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
-from oracles.shop import ONE_DAY, STEPS, Row, Shop, Version, dim_customer, dim_product, in_force, sessions
+from oracles.shop import ONE_DAY, STEPS, Row, Shop, Version, dim_customer, dim_product, sessions, version_at
 
 UNKNOWN = "Unknown"
 
@@ -65,8 +65,8 @@ class Marts:
             {
                 **row,
                 "day": shop.day_of(row["transaction_ts"]),
-                "customer": in_force(self.customer_versions, row["customer_id"], row["transaction_ts"]),
-                "product": in_force(self.product_versions, row["product_id"], row["transaction_ts"]),
+                "customer": version_at(self.customer_versions, row["customer_id"], row["transaction_ts"]),
+                "product": version_at(self.product_versions, row["product_id"], row["transaction_ts"]),
             }
             for row in shop.transactions
         ]

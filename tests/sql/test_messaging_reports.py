@@ -38,7 +38,7 @@ OPERATORS = {
 }
 FOREVER = date.max
 
-STAND_INS = """
+INPUT_TABLES = """
 create schema messaging;
 create schema messaging_report;
 
@@ -202,7 +202,7 @@ class Messaging:
 
 @pytest.fixture
 def messaging(warehouse: Connection[Any]) -> Messaging:
-    warehouse.execute(STAND_INS)
+    warehouse.execute(INPUT_TABLES)
     return Messaging(warehouse)
 
 

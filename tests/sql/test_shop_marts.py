@@ -387,7 +387,7 @@ def test_rfm_of_a_single_customer_is_degenerate(warehouse_of_shop: ShopWarehouse
     assert rfm(warehouse_of_shop, [sale(1, "2026-03-01")]) == [(1, 3, 3, 3, "Loyal", True)]
 
 
-def test_rfm_of_four_customers_tells_nobody_apart(warehouse_of_shop: ShopWarehouse) -> None:
+def test_rfm_of_four_customers_is_degenerate(warehouse_of_shop: ShopWarehouse) -> None:
     sales = [sale(by, f"2026-03-0{by}", by, by=by) for by in range(1, 5)]
     assert rfm(warehouse_of_shop, [*sales, sale(9, "2026-03-09", 9)]) == [
         (by, 3, 3, 3, "Loyal", True) for by in range(1, 5)

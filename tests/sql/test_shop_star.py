@@ -306,7 +306,7 @@ def test_versions_never_overlap_and_each_sale_finds_exactly_one(
     with warehouse_of_shop.connection.transaction(force_rollback=True):
         warehouse_of_shop.load(shop)
         for name in ("dim_customer", "dim_product"):
-            warehouse_of_shop.build(name, ANY)  # the tables refuse overlaps and, of facts, empty keys
+            warehouse_of_shop.build(name, ANY)  # the tables reject overlaps and, of facts, empty keys
         warehouse_of_shop.build(
             "fact_sales", *(Period("day", date(2026, 3, 1) + ONE_DAY * index) for index in range(5))
         )
@@ -391,7 +391,7 @@ def test_review_has_the_customer_as_of_the_begin_of_its_day(warehouse_of_shop: S
     assert row["customer_from"] == at("2026-03-01")
 
 
-def test_sale_whose_member_has_no_version_is_refused(warehouse_of_shop: ShopWarehouse) -> None:
+def test_sale_whose_member_has_no_version_is_rejected(warehouse_of_shop: ShopWarehouse) -> None:
     warehouse_of_shop.load(Shop(transactions=[sale(1, "2026-03-01")]))
     with pytest.raises(errors.NotNullViolation, match="customer_key"):
         warehouse_of_shop.build("fact_sales", day("2026-03-01"))

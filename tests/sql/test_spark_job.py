@@ -33,7 +33,7 @@ def read(folder: Path, first: date, last: date) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin"])
-def test_spark_says_what_the_marts_say(warehouse_of_shop: ShopWarehouse, tmp_path: Path, timezone: str) -> None:
+def test_spark_computes_the_rows_of_the_marts(warehouse_of_shop: ShopWarehouse, tmp_path: Path, timezone: str) -> None:
     spec = importlib.util.spec_from_file_location("transform", PROJECT_ROOT / "jobs" / "transform.py")
     assert spec is not None
     assert spec.loader is not None

@@ -68,14 +68,14 @@ def total(books: Mapping[str, Any] | Books) -> int:
     )
 
 
-def told_conflicts(connection: Connection) -> dict[str, int]:
-    """How many rows of the newest file differ from those of others of its period, as its warnings say, by name."""
+def reported_conflicts(connection: Connection) -> dict[str, int]:
+    """Return the number of conflicting rows of the newest file, by the other file that its warnings name."""
     messages = connection.execute(
         "select message from waybill.file_warning where kind = 'conflict' "
         "and file_id = (select max(file_id) from waybill.load_file)"
     ).fetchall()
     found = [re.match(r"(\d+) rows? differs? from (.+?), a file of the same", message) for (message,) in messages]
-    return {told[2].rsplit("/", 1)[1]: int(told[1]) for told in found if told}
+    return {match[2].rsplit("/", 1)[1]: int(match[1]) for match in found if match}
 
 
 class MemoryBucket:
@@ -150,13 +150,13 @@ class Landing:
         return {key.rsplit("/", 1)[1]: books for key, books in done.items()}
 
     def load(self, dataset: str, body: bytes, name: str = "part-1.csv", key_month: str = MONTH) -> str:
-        """Land one file and take it in; returns its key."""
+        """Land and ingest one file; return its key."""
         key = self.put(dataset, key_month, body, name)
         assert set(self.ingest(dataset, key_month)) == {name}
         return key
 
-    def refuse(self, dataset: str, body: bytes, name: str = "part-1.csv") -> str:
-        """Land a file that is refused, twice tried; returns the message. Nothing of it may stay but the refusal."""
+    def reject(self, dataset: str, body: bytes, name: str = "part-1.csv") -> str:
+        """Land a file, expect two ingests to reject it and to record only the rejection, and return the message."""
         before = self.row_counts()
         key = self.put(dataset, MONTH, body, name)
         messages = set()
@@ -165,7 +165,7 @@ class Landing:
                 self.ingest(dataset, MONTH)
             messages.add(str(caught.value))
         recorded = self.all("select object_key, message from waybill.rejected_file")
-        assert recorded == [(key, message) for message in messages], "the same refusal is recorded once"
+        assert recorded == [(key, message) for message in messages], "the same rejection is recorded once"
         assert self.row_counts() == before, "nothing is loaded"
         message = messages.pop()
         assert f"s3://{self.bucket}/{key}" in message

@@ -1,4 +1,4 @@
-"""The messaging domain in a test: databases, files in S3, months taken in and reports built."""
+"""The messaging domain in a test: databases, files in S3, ingested months and built reports."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def report_rows(connection: Connection, report: str, key: str) -> list[dict[str,
 
 
 def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """All that loads write, by table; ids that depend on tries and times are told by the file's name and content."""
+    """Return by table all rows that loads write; a file is identified by name and content, not by its id."""
     file = "(select f.object_key || ' ' || left(f.sha256, 8) from waybill.load_file as f where f.file_id = x._file_id)"
     found = {}
     tables = [
@@ -150,7 +150,7 @@ def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
         "select object_key, sha256, record, reasons, raw from waybill.quarantine "
         "inner join waybill.load_file using (file_id) order by 1, 2, 3"
     ).fetchall()
-    found["refusals"] = connection.execute("select object_key, message from waybill.rejected_file").fetchall()
+    found["rejected_files"] = connection.execute("select object_key, message from waybill.rejected_file").fetchall()
     return found
 
 

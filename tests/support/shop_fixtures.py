@@ -31,7 +31,7 @@ SHOP_DAYS = [FIRST + ONE_DAY * index for index in range((LAST - FIRST).days + 1)
 
 @dataclass(frozen=True)
 class Period:
-    """What a run stands for."""
+    """The period of a run."""
 
     cadence: str
     start: date

@@ -1,4 +1,4 @@
-"""Daily files of the shop, built from the few things that decide what becomes of a row, and taken in."""
+"""Daily files of the shop, built from the few values that decide the outcome of a row, and ingested."""
 
 from __future__ import annotations
 

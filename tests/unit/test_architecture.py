@@ -108,7 +108,7 @@ def test_the_kernel_names_no_domain() -> None:
         ("reorders_all", False),
     ],
 )
-def test_a_domains_name_is_told_from_the_word(text: str, is_found: bool) -> None:
+def test_the_name_of_a_domain_is_distinguished_from_the_word(text: str, is_found: bool) -> None:
     assert bool(names_of("orders", text)) == is_found
 
 

@@ -71,7 +71,7 @@ def test_nothing_runs_as_root_or_listens_beyond_this_machine(services: dict[str,
     assert last_users["runtime"] == last_users["emulators"] == ["50000:0"]
     for name, service in services.items():
         assert service.get("user") not in ("0", "root"), name
-        assert "build" in service or service["user"], f"{name}: an image from elsewhere must be told whom to run as"
+        assert "build" in service or service["user"], f"{name}: an image from elsewhere needs a user"
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert not service.get("privileged"), name
@@ -206,11 +206,11 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
     stack = Stack(tmp_path)
     state.save(tmp_path / "state.json")
     embedded = stack.env()
-    told = services["scheduler"]["environment"]
+    composed = services["scheduler"]["environment"]
     in_the_image = {"AIRFLOW_HOME", "PYTHONPATH", "AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER"}
     in_the_image |= {"AIRFLOW__CORE__LOAD_EXAMPLES"}
     only_here = {"WAYBILL_HOME", "NO_PROXY", "no_proxy", "GOMEMLIMIT", "WEED_MASTER_VOLUME_GROWTH_COPY_1"}
-    assert embedded.keys() - told.keys() == in_the_image | only_here
+    assert embedded.keys() - composed.keys() == in_the_image | only_here
     more = {
         "AIRFLOW__CELERY__BROKER_URL",
         "AIRFLOW__CELERY__RESULT_BACKEND",
@@ -218,20 +218,20 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
         "WAYBILL_TIMEZONE",
         *(f"WAYBILL_{zone}_BUCKET" for zone in ("RAW", "REPORTS", "LAKE", "DASHBOARD")),
     }
-    assert told.keys() - embedded.keys() == more
+    assert composed.keys() - embedded.keys() == more
 
     def place(value: str) -> str:
         """An address without host, port and password."""
         return re.sub(r"(?<=//)(?:([a-z_]+):[^@]+@)?[^/@]+", r"\1", value)
 
-    differ = {name for name in embedded.keys() & told.keys() if place(embedded[name]) != place(told[name])}
+    differ = {name for name in embedded.keys() & composed.keys() if place(embedded[name]) != place(composed[name])}
     secrets = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "WAYBILL_MASK_KEY", "AIRFLOW__CORE__FERNET_KEY"}
     secrets |= {"AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"}
     machine = {"AIRFLOW__API__HOST", "AIRFLOW__API__PORT", "AIRFLOW__CORE__PARALLELISM", "WAYBILL_PROFILE"}
     machine |= {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"}
     assert differ <= secrets | machine
-    assert told["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"] == embedded["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
-    assert aws.TOPIC_ARN in told["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
-    assert told["WAYBILL_PROFILE"] == "prod"
+    assert composed["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"] == embedded["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
+    assert aws.TOPIC_ARN in composed["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
+    assert composed["WAYBILL_PROFILE"] == "prod"
     for user in airflow.USERS:
         assert f"{user.upper()}_PASSWORD" in services["api-server"]["environment"]

@@ -1,4 +1,4 @@
-"""Contracts are read strictly, and the query compiled from one judges every row as plain Python does."""
+"""Contracts are read strictly; their compiled query validates each row as plain Python does."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def judge_field(column: Column, text: str | None) -> tuple[Any, list[str]]:
-    """The value and the reasons against it."""
+def validate_field(column: Column, text: str | None) -> tuple[Any, list[str]]:
+    """Return the value and its reject reasons."""
     if not trimmed(text):
         return None, [f"required:{column.name}"] if column.required else []
     value = READ[column.physical_type](trimmed(text))
@@ -130,18 +130,18 @@ def judge_field(column: Column, text: str | None) -> tuple[Any, list[str]]:
     return value, [f"{rule}:{column.name}" for rule in broken]
 
 
-def judge_row(texts: list[str | None]) -> tuple[list[Any], list[str]]:
-    judged = [judge_field(column, text) for column, text in zip(COLUMNS, texts, strict=True)]
-    reasons = [reason for _, reasons in judged for reason in reasons]
-    day = judged[0][0]
+def validate_row(texts: list[str | None]) -> tuple[list[Any], list[str]]:
+    validated = [validate_field(column, text) for column, text in zip(COLUMNS, texts, strict=True)]
+    reasons = [reason for _, reasons in validated for reason in reasons]
+    day = validated[0][0]
     if day and day >= date(2026, 4, 1):
         reasons.append("after_period")
     if day and day < date(2026, 1, 1):
         reasons.append("too_late")
-    return [value for value, _ in judged], reasons
+    return [value for value, _ in validated], reasons
 
 
-def judge_with_duckdb(rows: list[list[str | None]]) -> list[dict[str, Any]]:
+def validate_with_duckdb(rows: list[list[str | None]]) -> list[dict[str, Any]]:
     fields = {f"raw_{column.name}": [row[place] for row in rows] for place, column in enumerate(COLUMNS)}
     arrow = {name: pa.array(texts, pa.string()) for name, texts in fields.items()}
     with closing(duckdb.connect()) as connection:
@@ -206,9 +206,9 @@ def fields(place: int) -> st.SearchStrategy[str | None]:
 )
 @example([GOOD, [None] * len(GOOD), [text and f" {text} " for text in GOOD]])
 @settings(max_examples=60, deadline=None)
-def test_rows_are_judged_as_plain_python_judges_them(rows: list[list[str | None]]) -> None:
-    for row, found in zip(rows, judge_with_duckdb(rows), strict=True):
-        values, reasons = judge_row(row)
+def test_rows_are_validated_as_plain_python_validates_them(rows: list[list[str | None]]) -> None:
+    for row, found in zip(rows, validate_with_duckdb(rows), strict=True):
+        values, reasons = validate_row(row)
         assert (row, found["_reasons"] or []) == (row, reasons)
         assert (found["_reasons"] is None) == (found["_raw"] is None) == (not reasons)
         if reasons:
@@ -254,7 +254,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("expression", RULES)
-def test_a_row_rule_judges_rows_whose_values_are_there(expression: str) -> None:
+def test_a_row_rule_passes_null_inputs_and_rejects_evaluation_errors(expression: str) -> None:
     contract = replace(CONTRACT, row_rules=(RowRule("sum", expression),))
     for (small, large), is_good in RULES[expression].items():
         texts = {f"raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
@@ -267,7 +267,7 @@ def test_a_row_rule_judges_rows_whose_values_are_there(expression: str) -> None:
         assert row["_reasons"] == (None if is_good else ["rule:sum"])
 
 
-def test_the_names_of_a_row_rule_are_told_from_texts_functions_and_words() -> None:
+def test_a_row_rule_lists_its_words_without_texts_and_functions() -> None:
     rule = RowRule("x", """round(a * "Big B", 2) = C and d in ('no name', 'it''s') and e is not null""")
     assert rule.words == {"a", "Big B", "c", "d", "e", "and", "is", "not", "null"}
 
@@ -388,7 +388,7 @@ def test_a_mistake_in_a_contract_names_the_file_and_the_place(old: str, new: str
         load(path)
 
 
-def test_yaml_is_read_as_the_standard_means_it(tmp_path: Path) -> None:
+def test_yaml_is_read_by_the_rules_of_the_standard(tmp_path: Path) -> None:
     path = tmp_path / "traffic.yaml"
     path.write_text(SOURCE)
     contract = load(path)
@@ -442,7 +442,7 @@ def test_the_manual_has_a_heading_for_every_custom_property() -> None:
     assert sorted(headings) == sorted([*OF_TABLE, *OF_COLUMN, *OF_RELATIONSHIP])
 
 
-def test_a_review_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lint_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     include = tmp_path / "include"
     shutil.copytree(PROJECT_ROOT / "include", include)
     monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
@@ -518,7 +518,7 @@ def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:
     ],
     ids=["dataset", "circle", "column", "type", "rule", "pattern", "header"],
 )
-def test_a_review_finds_what_a_load_would_stumble_over(
+def test_lint_finds_problems_that_would_fail_a_load(
     old: str, new: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     include = tmp_path / "include"

@@ -88,7 +88,7 @@ def test_a_layout_is_written_as_messages_show_it(pattern: str) -> None:
     ["", "/", "raw/", "raw/a", "/raw/dt=YYYY-MM-DD/", "raw/dt=YYYY-MM-DD", "dt=YYYY-MM-DD/", "raw/dt=YYYY-DD/",
      "raw/dt=YYYY/", "raw/dt=YYYY-MM-DD/day=DD/", "raw/dt=YYYY-MM-DD/a/", "raw/%Y/dt=YYYY-MM-DD/", "raw/dt=%Y-%m/"],
 )  # fmt: skip
-def test_a_prefix_that_names_no_period_is_refused(pattern: str) -> None:
+def test_a_prefix_without_a_period_is_rejected(pattern: str) -> None:
     with pytest.raises(ValueError, match="like raw/billing/invoices/dt=YYYY-MM-DD/"):
         Layout.parse(pattern)
 

@@ -31,7 +31,7 @@ def root(contract: Contract) -> str:
 
 
 def read(contract: Contract, folders: str) -> str | None:
-    """The period that folders name; None if the key is refused."""
+    """Return the period that the folders name, or None if the key is rejected."""
     try:
         return period_of(contract, "bucket", f"{root(contract)}{folders}x.csv", LANDED_AT).key
     except DataError:

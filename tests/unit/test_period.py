@@ -24,7 +24,7 @@ def test_a_period_holds_its_day_and_is_found_by_its_key(cadence: Cadence, day: d
 
 
 @given(CADENCES, DAYS, st.integers(-9000, 9000))
-def test_shifting_forth_and_back_comes_home_and_neighbours_touch(cadence: Cadence, day: date, periods: int) -> None:
+def test_shifting_back_undoes_a_shift_and_adjacent_periods_meet(cadence: Cadence, day: date, periods: int) -> None:
     period = Period.of(cadence, day)
     try:
         there = period.shift(periods)
@@ -67,7 +67,7 @@ def test_a_week_is_the_standards_week(day: date) -> None:
         ("day", "9999-12-31"),
     ],
 )
-def test_what_is_no_period_is_refused_with_an_example(cadence: Cadence, key: str) -> None:
+def test_an_invalid_period_is_rejected_with_an_example(cadence: Cadence, key: str) -> None:
     example = {"month": "2026-03", "week": "2026-W13", "day": "2026-03-31"}[cadence]
     with pytest.raises(DataError, match=f"write it like {example}$"):
         Period.parse(cadence, key)
@@ -91,7 +91,7 @@ MARCH = instants("2026-03-01", "2026-04-01")
         (None, None, MARCH, "2026-03"),
     ],
 )
-def test_the_parameter_goes_before_the_partition_and_that_before_the_interval(
+def test_the_parameter_overrides_the_partition_key_which_overrides_the_interval(
     param: str | None, partition_key: str | None, interval: tuple[datetime, datetime], expected: str
 ) -> None:
     period = resolve("month", param=param, partition_key=partition_key, interval=interval, timezone="UTC")
@@ -109,17 +109,17 @@ def test_the_parameter_goes_before_the_partition_and_that_before_the_interval(
         instants("2026-03-01", "2026-04-01", "Europe/Berlin"),
     ],
 )
-def test_an_interval_that_is_no_calendar_month_is_refused(interval: tuple[datetime, datetime]) -> None:
+def test_an_interval_other_than_a_calendar_month_is_rejected(interval: tuple[datetime, datetime]) -> None:
     with pytest.raises(DataError, match=r"not one calendar month in UTC\. Trigger the run with the parameter 'month'"):
         resolve("month", param=None, partition_key=None, interval=interval, timezone="UTC")
 
 
-def test_a_parameter_that_contradicts_the_partition_key_is_refused() -> None:
+def test_a_parameter_that_contradicts_the_partition_key_is_rejected() -> None:
     with pytest.raises(DataError, match="'month' is 2026-03, but the partition key of the run is 2026-02"):
         resolve("month", param="2026-03", partition_key="2026-02", interval=None, timezone="UTC")
 
 
-def test_nothing_that_names_a_period_is_refused() -> None:
+def test_a_run_without_a_period_is_rejected() -> None:
     with pytest.raises(DataError, match="the run has no day"):
         resolve("day", param=None, partition_key=None, interval=None, timezone="UTC")
 

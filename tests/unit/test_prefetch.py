@@ -15,11 +15,11 @@ from waybill.intake.prefetch import prefetch, short_switch_interval
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
-def test_the_items_come_in_their_order(items: list[int], depth: int) -> None:
+def test_items_keep_their_order(items: list[int], depth: int) -> None:
     assert list(prefetch(items, depth)) == items
 
 
-def test_a_failure_comes_at_its_place() -> None:
+def test_an_error_is_raised_at_its_position() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise LookupError("the second")
@@ -30,7 +30,7 @@ def test_a_failure_comes_at_its_place() -> None:
         next(items_read)
 
 
-def test_one_who_leaves_early_stops_the_thread() -> None:
+def test_closing_the_iterator_early_stops_the_thread() -> None:
     threads, made = threading.active_count(), 0
 
     def items() -> Iterator[int]:
@@ -45,7 +45,7 @@ def test_one_who_leaves_early_stops_the_thread() -> None:
     assert threading.active_count() == threads
 
 
-def test_python_gets_its_turns_back() -> None:
+def test_the_switch_interval_is_restored() -> None:
     before = sys.getswitchinterval()
     with short_switch_interval():
         assert sys.getswitchinterval() < before

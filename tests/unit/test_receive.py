@@ -106,7 +106,7 @@ def damaged(packed: bytes) -> bytes:
 
 
 LARGE = gzip.compress(GOOD + random.Random(1).randbytes(3_000_000).hex(bytes_per_sep=32, sep="\n").encode())
-REFUSED = {
+REJECTED = {
     "empty": (b"", "the file is empty \\(0 bytes\\) and has no header. Send it again"),
     "empty gzip": (gzip.compress(b""), "the file is empty \\(20 bytes\\)"),
     "blank lines only": (b"\n\r\n\n", "the file is empty \\(4 bytes\\)"),
@@ -129,7 +129,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("body", "message"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(("body", "message"), REJECTED.values(), ids=REJECTED.keys())
 def test_what_cannot_be_read_is_rejected_with_its_name(body: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=f"s3://memory/raw/messaging/customers/month=2026-03/customers.csv: .*{message}"
@@ -250,7 +250,7 @@ def test_a_last_record_without_line_end_is_noticed(ending: bytes, lacks_line_end
     assert (file.rows_in, file.lacks_line_end) == (3, lacks_line_end)
 
 
-def test_a_header_alone_lacks_no_line_end(tmp_path: Path) -> None:
+def test_a_header_alone_may_end_without_a_line_end(tmp_path: Path) -> None:
     assert not received(CUSTOMERS.encode(), tmp_path).lacks_line_end
 
 

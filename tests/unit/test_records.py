@@ -72,7 +72,7 @@ def test_a_stray_quote_makes_no_other_table(rows: list[list[str]], quoting: int,
         place += 1
     mutated = text[:place] + b'"' + text[place:]
     records = list(split_records(chunks(mutated, size), 3))
-    assert not all(well_formed for _, well_formed in records), "an odd number of quotes is told"
+    assert not all(well_formed for _, well_formed in records), "an odd number of quotes is reported"
     assert len(records) == count(mutated, size, 3)
     read = [
         next(csv.reader(io.StringIO(record.decode(), newline=""))) for record, well_formed in records if well_formed

@@ -188,5 +188,5 @@ def test_upload_writes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     third = upload(client, "raw", sample)
     assert (third.uploaded, third.unchanged) == (1, objects - 1)
     assert client.get_object(Bucket="raw", Key=sample.files[0].key)["Body"].read() == sample.files[0].body
-    key = json.loads(client.get_object(Bucket="raw", Key="answer_key/messaging.json")["Body"].read())
-    assert key == sample.ground_truth
+    stored = json.loads(client.get_object(Bucket="raw", Key="answer_key/messaging.json")["Body"].read())
+    assert stored == sample.ground_truth

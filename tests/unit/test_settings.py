@@ -41,7 +41,7 @@ def test_without_values_the_default_counts(text: str | None, monkeypatch: pytest
     assert read_values("WAYBILL_REGIONS", ["south", "north"]) == ("north", "south")
 
 
-def test_no_value_at_all_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_list_of_values_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYBILL_REGIONS", " , ")
     with pytest.raises(SettingsError, match="WAYBILL_REGIONS: lists no value"):
         read_values("WAYBILL_REGIONS", ["north"])
@@ -65,7 +65,7 @@ def test_the_former_name_of_a_queue_is_answered_with_the_new_one(monkeypatch: py
     assert read(monkeypatch, WAYBILL_CLAIMS_QUEUE_URL="").queue_urls == {}
 
 
-def test_prod_takes_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prod_uses_the_given_values(monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(monkeypatch, **PROD)
     assert (found.raw_bucket, found.reports_bucket, found.lake_bucket) == ("acme-raw", "acme-reports", "acme-lake")
     assert found.mask_key
@@ -74,7 +74,7 @@ def test_prod_takes_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", sorted(PROD.keys() - {"WAYBILL_PROFILE"}))
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
-def test_prod_names_what_is_missing(name: str, value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prod_names_a_missing_setting(name: str, value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it is given its default's value elsewhere: what counts is that somebody decided."""
     given = PROD | ({} if value is None else {name: value})
     if value is None:
@@ -82,10 +82,10 @@ def test_prod_names_what_is_missing(name: str, value: str | None, monkeypatch: p
     with pytest.raises(SettingsError) as caught:
         read(monkeypatch, **given)
     assert str(caught.value) == f"{name} must be set when WAYBILL_PROFILE is prod"
-    assert isinstance(caught.value, DataError)  # a retry does not mend it
+    assert isinstance(caught.value, DataError)  # a retry does not help
 
 
-def test_prod_names_all_that_is_missing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prod_names_all_missing_settings_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as caught:
         read(monkeypatch, WAYBILL_PROFILE="prod")
     assert all(name in str(caught.value) for name in PROD)
@@ -130,6 +130,6 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(read_settings())
 
 
-def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_values_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYBILL_PROFILE", "prod")
     assert read_settings(profile="dev").profile == "dev"

@@ -430,6 +430,6 @@ def test_upload_stores_the_ground_truth_beside_the_files(monkeypatch: pytest.Mon
     first, second = (upload(client, "raw", made) for _ in range(2))
     assert (first.uploaded, first.unchanged) == (objects, 0)
     assert (second.uploaded, second.unchanged) == (0, objects)
-    key = json.loads(client.get_object(Bucket="raw", Key="answer_key/shop.json")["Body"].read())
-    assert key == made.ground_truth
+    stored = json.loads(client.get_object(Bucket="raw", Key="answer_key/shop.json")["Body"].read())
+    assert stored == made.ground_truth
     assert key["options"]["last_day"] == LAST_DAY

@@ -28,7 +28,7 @@ FORMS = "        customProperties:\n          - {property: dateForms, value: [YY
 TEXT_50 = "physicalType: text\n        logicalTypeOptions: {maxLength: 50}"
 PIECES = "        physicalType: integer\n        logicalTypeOptions: {minimum: 1}\n        required: true\n"
 SERVER = "servers:\n  - {server: raw, type: s3, location: 's3://raw/orders/*.csv', format: csv, %s}\nschema:\n"
-REFUSED = [
+REJECTED = [
     (
         "value: [YYYY-MM-DD, M/D/YYYY]",
         "value: [DD/MM/YYYY]",
@@ -85,8 +85,8 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "message"), REFUSED)
-def test_what_is_not_supported_is_an_error_with_its_place_and_what_to_write(
+@pytest.mark.parametrize(("old", "new", "message"), REJECTED)
+def test_an_unsupported_property_is_an_error_with_place_and_remedy(
     old: str, new: str, message: str, tmp_path: Path
 ) -> None:
     assert old in LINES
@@ -96,7 +96,7 @@ def test_what_is_not_supported_is_an_error_with_its_place_and_what_to_write(
 
 
 @pytest.mark.parametrize(("old", "new"), READ)
-def test_what_is_supported_is_read(old: str, new: str, tmp_path: Path) -> None:
+def test_supported_properties_are_read(old: str, new: str, tmp_path: Path) -> None:
     assert old in LINES
     assert load(written(tmp_path, LINES.replace(old, new, 1))).table == "orders.lines"
 
@@ -186,7 +186,7 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("old", "new", "message"), EDITS, ids=[new.strip()[:60] for _, new, _ in EDITS])
-def test_a_mistake_is_told_with_its_place(old: str, new: str, message: str, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_its_place(old: str, new: str, message: str, tmp_path: Path) -> None:
     assert old in LINES
     with pytest.raises(ContractError, match=f"(?s){message}"):
         load(written(tmp_path, LINES.replace(old, new)))
@@ -198,7 +198,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     text = LINES.replace("status: active", "status: activ\nservers: [{server: raw, type: custom}]")
     text = text.replace("  purpose:", "  purpos:").replace("        mustBe: 0", "        mustBe: zero")
     text = text.replace("{maxLength: 50}", "{maxLength: 50, format: email}").replace(
@@ -218,7 +218,7 @@ def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_problem_of_one_value_hides_none_of_the_whole(tmp_path: Path) -> None:
+def test_a_problem_of_one_value_hides_no_problem_of_the_document(tmp_path: Path) -> None:
     text = LINES.replace("status: active", "status: activ").replace("value: occurrence", "value: quantity")
     with pytest.raises(
         ContractError, match=r"(?s)2 problems:.*\$.status: .*occurrenceColumn must be an integer and part"
@@ -326,7 +326,7 @@ def test_every_option_of_a_logical_type_is_supported_or_unsupported() -> None:
             assert name in place.known or name in place.unsupported, (logical, name)
 
 
-def test_a_logical_type_that_is_none_of_waybills_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_logical_type_is_rejected(tmp_path: Path) -> None:
     declared = set(schema()["$defs"]["SchemaBaseProperty"]["properties"]["logicalType"]["enum"])
     for logical in declared - LOGICAL:
         with pytest.raises(ContractError, match=r"the logicalType .* is not supported: write one of boolean, date"):
@@ -343,7 +343,7 @@ def test_a_property_that_a_later_standard_adds_is_found() -> None:
     assert found == {"contract.pledge", "column.unit", "team.access", "synonym.pattern"}
 
 
-def test_no_property_is_two_things() -> None:
+def test_each_property_is_supported_or_documentation_or_unsupported() -> None:
     for kind, place in PLACES.items():
         three = [set(place.supported.split()), set(place.documentation.split()), set(place.unsupported)]
         assert sum(map(len, three)) == len(set().union(*three)), kind
@@ -419,7 +419,7 @@ VALUES = st.one_of(
 
 @given(st.data(), VALUES)
 @settings(max_examples=300, deadline=None)
-def test_whatever_stands_anywhere_is_read_or_refused_in_words(
+def test_any_value_at_any_place_loads_or_raises_a_contract_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, value: object
 ) -> None:
     path = data.draw(st.sampled_from(OWN))
@@ -447,14 +447,14 @@ def test_whatever_stands_anywhere_is_read_or_refused_in_words(
         (b"yes: 1\n", "unknown property `True`"),
     ],
 )
-def test_what_is_no_contract_at_all_is_refused_in_words(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_contract_raises_a_contract_error(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "lines.yaml"
     path.write_bytes(content)
     with pytest.raises(ContractError, match=message):
         load(path)
 
 
-def test_a_draft_can_be_tried(tmp_path: Path) -> None:
+def test_a_draft_loads_as_a_proposal(tmp_path: Path) -> None:
     path = written(tmp_path, LINES.replace("status: active", "status: draft"))
     assert load(path, is_proposal=True).table == "orders.lines"
 

@@ -114,7 +114,7 @@ def test_cut_points_keep_every_digit() -> None:
     assert quartile_categories(long).q1 == Decimal("123456789012345678901234567890.76")
 
 
-def test_infinite_value_is_refused() -> None:
+def test_infinite_value_is_rejected() -> None:
     with pytest.raises(ValueError, match="infinite"):
         quartile_categories([1, 2, 3, Decimal("Infinity")])
 

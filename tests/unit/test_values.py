@@ -41,10 +41,10 @@ INSTANT, FLAG, ID = column("timestamptz", "timestamp"), column("boolean", "boole
 TEXT, KEY = column("text", "string"), column("text", "string", control_characters="none")
 
 
-def read(judged: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
+def read(declared: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
     """The value and the reasons for each text."""
     record = Column("line", "", "integer", "integer", required=True, key_position=1)
-    contract = Contract("t", "rows", "1", "", "", (record, judged), "merge", 100, 0, (), "", ("day",))
+    contract = Contract("t", "rows", "1", "", "", (record, declared), "merge", 100, 0, (), "", ("day",))
     with closing(duckdb.connect()) as connection:
         connection.execute("set TimeZone = 'UTC'")
         numbers = [str(n) for n in range(len(texts))]
@@ -53,9 +53,9 @@ def read(judged: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
         )
         connection.register("source", table)
         query = compile_query(contract, PERIOD, "source", lambda _: True, "UTC")
-        value = {"timestamptz": "epoch_us(value)"}.get(judged.physical_type, "value")
+        value = {"timestamptz": "epoch_us(value)"}.get(declared.physical_type, "value")
         found = connection.execute(f"select {value}, _reasons from ({query}) order by _record").fetchall()
-    if judged.physical_type == "timestamptz":
+    if declared.physical_type == "timestamptz":
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
         found = [(us if us is None else epoch + timedelta(microseconds=us), reasons) for us, reasons in found]
     return [(value, reasons or []) for value, reasons in found]
@@ -130,7 +130,7 @@ ODD += [
 
 
 def exact(text: str) -> Decimal | None:
-    """The number that a text stands for by Python's reading, which knows far more forms."""
+    """Return the number that Python reads from a text; Python accepts far more forms."""
     try:
         with localcontext(prec=100):
             number = Decimal(text.strip(BLANK))
@@ -139,15 +139,15 @@ def exact(text: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-@pytest.mark.parametrize("judged", [INTEGER, BIGINT, AMOUNT, WIDE], ids=lambda judged: judged.physical_type)
+@pytest.mark.parametrize("declared", [INTEGER, BIGINT, AMOUNT, WIDE], ids=lambda declared: declared.physical_type)
 @given(texts=st.lists(NUMBERS, min_size=20, max_size=60))
 @example(texts=ODD)
 @FAST
-def test_a_number_is_loaded_exactly_or_rejected(judged: Column, texts: list[str]) -> None:
+def test_a_number_is_loaded_exactly_or_rejected(declared: Column, texts: list[str]) -> None:
     whole, scale = {"integer": (2**31, 0), "bigint": (2**63, 0), "numeric(12,2)": (10**10, 2)}.get(
-        judged.physical_type, (10**28, 10)
+        declared.physical_type, (10**28, 10)
     )
-    for text, (value, reasons) in zip(texts, read(judged, texts), strict=True):
+    for text, (value, reasons) in zip(texts, read(declared, texts), strict=True):
         number = exact(text)
         plain = re.fullmatch(rf"[+-]?[0-9]+([.][0-9]{{1,{scale}}})?" if scale else "[+-]?[0-9]+", text.strip(BLANK))
         fits = number is not None and -whole <= number < whole and (scale == 0 or abs(number) < whole)
@@ -198,19 +198,19 @@ def as_date(text: str, form: str) -> date | None:
 
 
 @pytest.mark.parametrize(
-    "judged", [DAY, MONTH_FIRST, DAY_FIRST, ONLY_SLASHED], ids=lambda judged: str(judged.date_forms)
+    "declared", [DAY, MONTH_FIRST, DAY_FIRST, ONLY_SLASHED], ids=lambda declared: str(declared.date_forms)
 )
 @given(texts=st.lists(DATES, min_size=20, max_size=60))
 @example(texts=ODD_DATES)
 @FAST
-def test_a_date_is_the_day_that_is_meant_or_rejected(judged: Column, texts: list[str]) -> None:
-    for text, (value, reasons) in zip(texts, read(judged, texts), strict=True):
+def test_a_date_is_read_in_its_declared_form_or_rejected(declared: Column, texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(declared, texts), strict=True):
         bare = text.strip(BLANK)
         if not bare:
             continue
-        meant = next((day for form in judged.date_forms if (day := as_date(bare, form))), None)
+        meant = next((day for form in declared.date_forms if (day := as_date(bare, form))), None)
         if meant is None:
-            swapped = {"M/D/YYYY": "D/M/YYYY", "D/M/YYYY": "M/D/YYYY"}.get(judged.date_forms[-1])
+            swapped = {"M/D/YYYY": "D/M/YYYY", "D/M/YYYY": "M/D/YYYY"}.get(declared.date_forms[-1])
             in_doubt = ["date_order:value"] if swapped and as_date(bare, swapped) else []
             assert (text, reasons) == (text, ["type:value", *in_doubt])
         else:
@@ -237,13 +237,13 @@ BOUNDS: list[tuple[dict[str, Any], str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize("judged", [DAY, INSTANT], ids=lambda judged: judged.physical_type)
+@pytest.mark.parametrize("declared", [DAY, INSTANT], ids=lambda declared: declared.physical_type)
 @pytest.mark.parametrize(("changes", "text", "is_plausible"), BOUNDS)
 def test_a_contract_says_which_years_are_plausible(
-    judged: Column, changes: dict[str, Any], text: str, is_plausible: bool
+    declared: Column, changes: dict[str, Any], text: str, is_plausible: bool
 ) -> None:
-    written = text if judged is DAY else f"{text}T00:00:00Z"
-    [(_, reasons)] = read(replace(judged, **changes), [written])
+    written = text if declared is DAY else f"{text}T00:00:00Z"
+    [(_, reasons)] = read(replace(declared, **changes), [written])
     assert reasons == ([] if is_plausible else ["range:value"])
 
 
@@ -377,8 +377,8 @@ CHARACTERS = st.one_of(
 )
 @FAST
 def test_text_is_trimmed_and_has_no_control_characters(controls: Any, texts: list[str]) -> None:
-    judged = replace(TEXT, control_characters=controls, allows_placeholders=True)
-    for text, (value, reasons) in zip(texts, read(judged, texts), strict=True):
+    declared = replace(TEXT, control_characters=controls, allows_placeholders=True)
+    for text, (value, reasons) in zip(texts, read(declared, texts), strict=True):
         bare = text.strip(BLANK + "\u180e\u200e\u200f")
         controlling = {c for c in bare if unicodedata.category(c) == "Cc"} - set(
             "\t\n\r" if controls == "layout" else ""
@@ -391,7 +391,7 @@ def test_text_is_trimmed_and_has_no_control_characters(controls: Any, texts: lis
             assert (text, value, reasons) == (text, bare or None, [])
 
 
-def test_what_programs_write_in_place_of_a_value_is_no_text() -> None:
+def test_a_placeholder_of_programs_is_rejected_as_text() -> None:
     for text, (_, reasons) in zip(PLACEHOLDERS, read(TEXT, [f" {text}\u00a0" for text in PLACEHOLDERS]), strict=True):
         assert (text, reasons) == (text, ["placeholder:value"])
     assert read(replace(TEXT, allows_placeholders=True), ["NULL"]) == [("NULL", [])]
@@ -400,11 +400,11 @@ def test_what_programs_write_in_place_of_a_value_is_no_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "judged", [INTEGER, AMOUNT, DAY, INSTANT, FLAG, ID, TEXT], ids=lambda judged: judged.physical_type
+    "declared", [INTEGER, AMOUNT, DAY, INSTANT, FLAG, ID, TEXT], ids=lambda declared: declared.physical_type
 )
-def test_nothing_but_blanks_is_absent(judged: Column) -> None:
+def test_a_blank_text_and_a_null_word_are_null(declared: Column) -> None:
     texts = ["", *BLANK, BLANK]
-    assert read(judged, texts) == [(None, [])] * len(texts)
-    assert read(replace(judged, required=True), texts) == [(None, ["required:value"])] * len(texts)
-    worded = replace(judged, null_words=("n.a.", "-1", "9999-12-31"))
+    assert read(declared, texts) == [(None, [])] * len(texts)
+    assert read(replace(declared, required=True), texts) == [(None, ["required:value"])] * len(texts)
+    worded = replace(declared, null_words=("n.a.", "-1", "9999-12-31"))
     assert read(worded, [f"\u00a0{word}\u200b" for word in ("N.A.", "-1", "9999-12-31")]) == [(None, [])] * 3

@@ -25,7 +25,7 @@ def test_there_are_the_workflows_that_the_deployment_guide_lists() -> None:
 
 
 @pytest.mark.parametrize("name", [file.name for file in FILES])
-def test_every_action_is_a_commit_and_every_job_says_what_it_may(name: str) -> None:
+def test_actions_are_pinned_to_commits_and_jobs_declare_permissions(name: str) -> None:
     workflow = read(name)
     assert workflow["permissions"] == {}
     text = (PROJECT_ROOT / ".github" / "workflows" / name).read_text()
@@ -36,7 +36,7 @@ def test_every_action_is_a_commit_and_every_job_says_what_it_may(name: str) -> N
         assert "uses" in job or job["timeout-minutes"] <= 120, job_name
 
 
-def test_only_what_runs_no_branchs_code_may_write() -> None:
+def test_only_workflows_without_code_of_a_branch_may_write() -> None:
     writers = {
         (file.name, job_name): job
         for file in FILES
@@ -48,7 +48,7 @@ def test_only_what_runs_no_branchs_code_may_write() -> None:
         assert not any("actions/checkout" in step.get("uses", "") for step in job["steps"]), place
 
 
-def test_each_runs_when_it_should() -> None:
+def test_each_workflow_has_its_triggers() -> None:
     triggers = {file.name: read(file.name)["True"] for file in FILES}
     assert set(triggers["pull-request.yaml"]) == {"pull_request"}
     assert triggers["main.yaml"] == {"push": {"branches": ["main"]}}
