@@ -432,4 +432,4 @@ def test_upload_stores_the_ground_truth_beside_the_files(monkeypatch: pytest.Mon
     assert (second.uploaded, second.unchanged) == (0, objects)
     stored = json.loads(client.get_object(Bucket="raw", Key="answer_key/shop.json")["Body"].read())
     assert stored == made.ground_truth
-    assert key["options"]["last_day"] == LAST_DAY
+    assert stored["options"]["last_day"] == LAST_DAY
