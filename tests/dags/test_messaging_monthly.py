@@ -216,11 +216,11 @@ def test_the_whole_run_of_a_month(
     first_page = s3.head_object(Bucket=settings().dashboard_bucket, Key="index.html")
     assert (first_page["ContentType"], first_page["CacheControl"]) == ("text/html; charset=utf-8", "no-cache")
     assert site.execute({}) == 0
-    [told] = alerts()  # of the run that changed something
-    assert told["Subject"].startswith(f"messaging_monthly {LAST}: the run {run.run_id}"[:99])
+    [alert] = alerts()  # of the run that changed something
+    assert alert["Subject"].startswith(f"messaging_monthly {LAST}: the run {run.run_id}"[:99])
     files = len(DATA.files)
-    assert f"loaded {files} files and updated {len(oracle)} reports" in told["Message"]
-    assert f"top_customers: {LAST}, in s3://{landed}/analytics/2026/02/28/; " in told["Message"]
+    assert f"loaded {files} files and updated {len(oracle)} reports" in alert["Message"]
+    assert f"top_customers: {LAST}, in s3://{landed}/analytics/2026/02/28/; " in alert["Message"]
     found = measured("messaging_monthly")
     for dataset, totals in DATA.ground_truth["totals_by_dataset"].items():
         for name, number in (
@@ -257,17 +257,17 @@ def test_a_dry_run_validates_files_and_loads_nothing(
         for table in ("load_file", "quarantine", "rejected_file"):
             assert connection.execute(sql.SQL("select from waybill.{}").format(sql.Identifier(table))).fetchall() == []
     params = {"month": FIRST, "dry_run": True, "datasets": ["customers"]}
-    judged, left, refused = (
+    validated, skipped, rejected = (
         dag.get_task(f"intake_{name}").execute({**context(), "params": params | chosen})  # type: ignore[union-attr,arg-type]
         for name, chosen in (("customers", {}), ("channels", {}), ("traffic", {"datasets": ["traffic"]}))
     )
     injected = {file["key"]: file for file in DATA.ground_truth["files"]}
-    assert len(judged) == 1
-    for key, one in judged.items():
+    assert len(validated) == 1
+    for key, one in validated.items():
         assert one["rows_in"] == injected[key]["rows_in"]
         assert 0 < one["rejected"] <= len(injected[key]["rejected"])
-    assert left == {}
-    assert "missing: revenue_eur" in refused[TRAFFIC]["file_rejected"]
+    assert skipped == {}
+    assert "missing: revenue_eur" in rejected[TRAFFIC]["file_rejected"]
 
 
 @pytest.mark.parametrize("conf", [{"Month": LAST}, {"month": LAST, "dry": True}], ids=str)
@@ -337,9 +337,9 @@ def test_a_bad_file_is_not_retried_and_the_message_names_the_error(
     with pytest.raises(AirflowFailException, match=f"(?s)s3://{landed}/{TRAFFIC}: {message}"):
         execute(dag, "intake_traffic", FIRST)
     with connect(warehouse) as connection:
-        [(refused, said)] = connection.execute("select object_key, message from waybill.rejected_file").fetchall()
-    assert refused == TRAFFIC
-    assert f"s3://{landed}/{TRAFFIC}" in said
+        [(key, recorded)] = connection.execute("select object_key, message from waybill.rejected_file").fetchall()
+    assert key == TRAFFIC
+    assert f"s3://{landed}/{TRAFFIC}" in recorded
     s3.put_object(Bucket=landed, Key=TRAFFIC, Body=body)  # corrected, uploaded again under the same name, task cleared
     assert list(execute(dag, "intake_traffic", FIRST)) == [TRAFFIC]
 

@@ -218,9 +218,9 @@ def test_a_poison_file_stops_no_other_and_raises_one_alert(place: Place) -> None
         message = place.failure_of(**conf)
         assert "1 of 1 files of orders.lines were rejected" in message
         assert asked in message
-    place.put("poison.csv", body(Line("5", region="Mended")))
+    place.put("poison.csv", body(Line("5", region="Corrected")))
     assert place.run() == "success"
-    assert place.profits(place.loaded()["poison.csv"])["Mended"] == Decimal(4)
+    assert place.profits(place.loaded()["poison.csv"])["Corrected"] == Decimal(4)
     assert eventually(lambda: [kind for kind, _ in place.messages("poison.csv")] == ["success"], SECONDS)
     assert place.all(f"select from waybill.alert where run_id = '{idle}'") == [], "it changed nothing"
 
@@ -287,8 +287,8 @@ def test_dropped_purchases_become_totals_of_customers_and_a_poison_file_stops_no
     assert place.all(
         "select rows_in, inserted, filtered from waybill.load_file where dataset = 'purchases.purchases'"
     ) == [(12, 11, 1)]
-    told = f"select message from waybill.alert where dag_id = '{dag_id}' and kind = 'failure'"
-    (message,) = place.all(told)
+    query = f"select message from waybill.alert where dag_id = '{dag_id}' and kind = 'failure'"
+    (message,) = place.all(query)
     assert "poison.csv" in message[0]
     place.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
 
@@ -408,12 +408,12 @@ def test_a_report_with_too_many_warnings_waits_for_approval(place: Place) -> Non
         )
         assert place.end_of(runs[day]) == outcome
     assert len(place.profits("2026-06-01")) == 51
-    (refused,) = place.all("select dataset, run_id, message from waybill.rejected_file where period = '2026-06-02'")
-    assert refused[:2] == ("orders_report.region_profit", runs["2026-06-02"])
-    assert "admin refused to publish it: region_profit_regions is 51" in refused[2]
+    (rejection,) = place.all("select dataset, run_id, message from waybill.rejected_file where period = '2026-06-02'")
+    assert rejection[:2] == ("orders_report.region_profit", runs["2026-06-02"])
+    assert "admin refused to publish it: region_profit_regions is 51" in rejection[2]
     failures = place.all("select run_id, message from waybill.alert where kind = 'failure'")
-    told = [text for run_id, text in failures if run_id in runs.values()]
-    assert len(told) == 1
-    assert "admin refused to publish orders_report.region_profit 2026-06-02" in told[0]
+    messages = [text for run_id, text in failures if run_id in runs.values()]
+    assert len(messages) == 1
+    assert "admin refused to publish orders_report.region_profit 2026-06-02" in messages[0]
     assert place.run() == "success"
     assert place.report("region_profit", "2026-06-02") is None, "nor is it published by the next run"

@@ -1,4 +1,4 @@
-"""What arrives broken, odd or twice: every record is accounted for, and a message says what to do."""
+"""Broken, odd and repeated files: every record is accounted for, and a message names the next step."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def test_too_many_rejects_reject_the_file_with_columns_and_numbers(landing: Land
             },
         ]
     ]
-    # Exactly the threshold is allowed, and a file under the same name mends the refusal.
+    # Exactly the threshold is allowed, and a file under the same name is loaded after the rejection.
     rows[29] = GOOD[29]
     key = landing.load("traffic", csv_body(TRAFFIC, rows))
     landing.check(key, 40, {10: ["type:revenue_eur"], 20: ["type:revenue_eur"]})

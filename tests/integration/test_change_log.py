@@ -72,14 +72,14 @@ def test_a_fresh_partition_and_what_goes_around_it_are_noted(landing: Landing) -
     assert landing.all(checkpoint) == [(datetime(2026, 3, 3, tzinfo=UTC), file_id)]
 
 
-def test_a_refused_file_notes_nothing(landing: Landing) -> None:
+def test_a_rejected_file_records_no_change(landing: Landing) -> None:
     landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3)))
     before = landing.all("select * from waybill.change"), landing.all("select * from waybill.checkpoint")
     landing.reject("traffic", csv_body(TRAFFIC, ["bad"]))
     assert (landing.all("select * from waybill.change"), landing.all("select * from waybill.checkpoint")) == before
 
 
-def test_rows_that_a_replay_admits_are_noted(landing: Landing) -> None:
+def test_rows_that_a_replay_admits_are_recorded(landing: Landing) -> None:
     late = [row.replace(",1,1,1,", ",1,10,1,", 1) for row in traffic_rows(2)]
     landing.load("traffic", csv_body(TRAFFIC, [*traffic_rows(40), *late]))
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(10)))

@@ -1,4 +1,4 @@
-"""Columns that vanish from a dataset's files or appear in them are reported, with the likeliest rename."""
+"""Missing and unknown columns of files are reported with the likeliest rename."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ingest(orders: Orders, file: LandedFile, contract: Contract = LINES) -> None
 
 
 def warnings(orders: Orders) -> dict[str, list[str]]:
-    """The warnings about the files that count, by the last part of the key."""
+    """Return the warnings about the current files, by the last part of the key."""
     found: dict[str, list[str]] = {}
     for key, message in orders.connection.execute(
         "select object_key, message from waybill.file_warning inner join waybill.load_file using (file_id) "
@@ -82,17 +82,17 @@ def test_a_synonym_that_is_added_makes_the_next_run_load_the_file_again(orders: 
         replace(column, spellings=("Shipping Method",)) if column.name == "ship_mode" else column
         for column in LINES.columns
     ]
-    mended = replace(LINES, columns=tuple(known), version="9.0.0")
-    assert pending(orders.connection, mended, [file]) == [file]
-    ingest(orders, file, mended)
+    corrected = replace(LINES, columns=tuple(known), version="9.0.0")
+    assert pending(orders.connection, corrected, [file]) == [file]
+    ingest(orders, file, corrected)
     assert warnings(orders) == {}
-    assert pending(orders.connection, mended, [file]) == []
+    assert pending(orders.connection, corrected, [file]) == []
     rows = orders.connection.execute("select ship_mode from orders.lines").fetchall()
     assert rows == [("First Class",)]
 
 
-def test_a_column_that_is_known_twice_by_now_is_left_alone(orders: Orders) -> None:
-    """The file would be refused for a column that occurs twice, although it is loaded."""
+def test_a_loaded_file_is_not_pending_when_a_spelling_makes_its_column_occur_twice(orders: Orders) -> None:
+    """A load of the file would now be rejected, because its column occurs twice."""
     header, row = f"{HEADER},Shipping Method", f"{Line()},First Class"
     file = orders.land(DAY, "a.csv", csv_body(header, [row]))
     ingest(orders, file)
@@ -117,11 +117,11 @@ def test_unknown_columns_and_columns_that_nobody_had_are_distinguished(orders: O
 
 
 @pytest.mark.parametrize("name", ["missing_columns", "unknown_columns"])
-def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> None:
-    def contract(told: ColumnPolicy) -> Contract:
+def test_a_contract_rejects_or_ignores_changed_columns(name: str, orders: Orders) -> None:
+    def contract(policy: ColumnPolicy) -> Contract:
         if name == "missing_columns":
-            return replace(LINES, missing_columns=told, unknown_columns="ignore")
-        return replace(LINES, missing_columns="ignore", unknown_columns=told)
+            return replace(LINES, missing_columns=policy, unknown_columns="ignore")
+        return replace(LINES, missing_columns="ignore", unknown_columns=policy)
 
     ingest(orders, orders.land(DAY, "a.csv", without()))
     body = {
@@ -130,8 +130,8 @@ def test_a_contract_makes_it_an_error_or_nothing(name: str, orders: Orders) -> N
     }[name]
     with pytest.raises(DataError, match="The contract makes this an error") as caught:
         ingest(orders, orders.land(DAY, "b.csv", body), contract("error"))
-    refused = orders.connection.execute("select message from waybill.rejected_file").fetchall()
-    assert refused == [(str(caught.value),)]
+    rejected = orders.connection.execute("select message from waybill.rejected_file").fetchall()
+    assert rejected == [(str(caught.value),)]
     assert orders.connection.execute("select count(*) from waybill.load_file").fetchone() == (1,)
     ingest(orders, orders.land(DAY, "b.csv", body), contract("ignore"))
     assert warnings(orders) == {}
@@ -148,7 +148,7 @@ def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_repor
             text = "".join(json.dumps(row).replace('""', "null") + "\n" for row in rows).encode()
         ingest(orders, orders.land(DAY, name, text))
 
-    def told() -> list[tuple[str, str]]:
+    def current_warnings() -> list[tuple[str, str]]:
         return orders.connection.execute(
             "select kind, message from waybill.file_warning inner join waybill.load_file using (file_id) "
             "where status = 'loaded'"
@@ -156,19 +156,19 @@ def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_repor
 
     land(Line("1"), Line("2"), Line("3", ship_mode=""))
     land(Line("1"), Line("2", ship_mode=""), Line("3", ship_mode=""))
-    assert told() == []
+    assert current_warnings() == []
     land(Line("1", ship_mode=""), Line("2", ship_mode=""))
-    [(kind, message)] = told()
+    [(kind, message)] = current_warnings()
     assert kind == "emptied"
     assert message == (
         "the column ship_mode has a value in 0 of 2 rows; the previous version had one in 1 of 3 rows. If the "
         "export lost values, send the file again."
     )
     land(Line("1", ship_mode=""), Line("2", ship_mode="", quantity="3"))
-    assert told() == [], "the version before had none, either"
+    assert current_warnings() == [], "the version before had none, either"
     land(*(Line(str(number)) for number in range(8)))
     land(*(Line(str(number), ship_mode="" if number < 5 else "First Class") for number in range(8)))
-    [(kind, message)] = told()
+    [(kind, message)] = current_warnings()
     assert (kind, message.partition(";")[0]) == ("emptied", "the column ship_mode has a value in 3 of 8 rows")
 
 
@@ -225,7 +225,7 @@ FILES = st.dictionaries(
 def test_warnings_do_not_depend_on_the_order_of_loads(
     empty_connection: Connection, files: dict[tuple[str, str], bytes], shuffle: Any
 ) -> None:
-    def told(order: list[tuple[str, str]]) -> dict[str, list[str]]:
+    def warnings_of(order: list[tuple[str, str]]) -> dict[str, list[str]]:
         with empty_connection.transaction(force_rollback=True):
             orders = Orders(empty_connection)
             for key, name in order:
@@ -234,7 +234,7 @@ def test_warnings_do_not_depend_on_the_order_of_loads(
 
     shuffled = list(files)
     shuffle.shuffle(shuffled)
-    assert told(shuffled) == told(sorted(files))
+    assert warnings_of(shuffled) == warnings_of(sorted(files))
 
 
 COLUMNS = [column.name for column in LINES.delivered_columns]
@@ -247,7 +247,7 @@ def test_every_missing_and_every_unknown_column_is_named_once(unknown: list[str]
     issues = find_issues(contract, brought, unknown, dict.fromkeys(earlier, "earlier.csv"))
     missing = sorted(earlier - set(brought))
     assert issues.errors == []
-    told_missing = [text.split()[2] for text in issues.warnings if " is missing, but earlier.csv had it" in text]
-    assert sorted(told_missing) == missing
+    reported_missing = [text.split()[2] for text in issues.warnings if " is missing, but earlier.csv had it" in text]
+    assert sorted(reported_missing) == missing
     for name in unknown:
         assert sum(f"column {name!r}" in text for text in issues.warnings) == 1

@@ -1,4 +1,4 @@
-"""Files of one period that disagree about a key are told, with both files; files of later periods only update."""
+"""Conflicting rows of two files of one period are reported with both files; files of later periods update."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def warehouse(
 
 
 def command(*arguments: str) -> str:
-    """What a command prints, as one line."""
+    """Run a command and return its output as one line."""
     result = CliRunner().invoke(app, list(arguments))
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
 
 
-def test_a_correction_on_the_same_day_is_told_with_both_files_and_values(
+def test_a_correction_on_the_same_day_is_reported_with_both_files_and_values(
     warehouse: Connection, s3: S3Client, bucket: str
 ) -> None:
     assert command("conflicts", "lines") == "No files of orders.lines for the same day disagree."
@@ -76,7 +76,7 @@ def test_a_correction_on_the_same_day_is_told_with_both_files_and_values(
     assert f"{PREFIX}week48 (1).csv yes list_price 110.00" in printed
 
 
-def test_a_file_that_loses_tells_it_too_and_what_agrees_or_is_of_another_day_does_not(
+def test_an_overruled_file_reports_conflicts_but_not_equal_rows_or_other_days(
     empty_connection: Connection,
 ) -> None:
     orders = Orders(empty_connection)
@@ -100,7 +100,7 @@ def test_a_file_that_loses_tells_it_too_and_what_agrees_or_is_of_another_day_doe
     assert conflicts.conflicts(empty_connection, CONTRACTS["lines"], 0) == ([], 0)
 
 
-def test_snapshots_of_one_month_that_disagree_are_told_whichever_comes_first(landing: Landing) -> None:
+def test_conflicting_snapshots_of_one_month_are_reported_in_any_order(landing: Landing) -> None:
     contract = landing.contracts["customers"]
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(9)), "a.csv")
     assert reported_conflicts(landing.connection) == {}
@@ -115,7 +115,7 @@ def test_snapshots_of_one_month_that_disagree_are_told_whichever_comes_first(lan
     assert "Compare the two files" in message
 
 
-def test_changes_of_one_version_that_disagree_are_told_and_restricted_values_are_masked(
+def test_conflicting_changes_of_one_version_are_reported_and_restricted_values_masked(
     empty_connection: Connection,
 ) -> None:
     shop = Shop(empty_connection)

@@ -1,4 +1,4 @@
-"""Datasets whose files stand for days: listed, taken in and replayed by the cadence of their contract."""
+"""Datasets with daily files are listed, ingested and replayed by the cadence of their contract."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_days_are_listed_in_order_and_within_bounds(
         ingest(empty_connection, s3, contract, SHOP, day("2026-03-03"), RUN)
 
 
-def test_a_replay_judges_a_daily_file_by_its_day(empty_connection: Connection) -> None:
+def test_a_replay_validates_a_daily_file_by_its_day(empty_connection: Connection) -> None:
     shop = Shop(empty_connection)
     rows = ["1,1,1,6,good,2026-03-02", "2,1,1,6,of tomorrow,2026-03-03", "3,1,1,5,fine,2026-03-02"]
     shop.load("reviews", "2026-03-02", reviews(*rows))

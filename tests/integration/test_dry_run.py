@@ -1,4 +1,4 @@
-"""A proposed contract is tried on files that have landed: what it would newly reject or accept, and why."""
+"""A dry run of a proposed contract counts the rows that it newly rejects or accepts, with reasons."""
 
 from __future__ import annotations
 
@@ -36,29 +36,27 @@ def tried(landing: Landing, folder: Path, *changes: tuple[str, str]) -> list[Fil
 def test_what_a_tighter_rule_rejects_is_counted_with_reasons_and_records(landing: Landing, tmp_path: Path) -> None:
     rows = [*traffic_rows(20), "21,2026-03-21,1,1,1,-5,1.00", '22,2026-03-22,1,1,1,"7",1.00', "23,2026-03-23,1,1,1,7"]
     landing.put("traffic", MONTH, csv_body(TRAFFIC, rows))
-    [trial] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 8")))
+    [result] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 8")))
     # Records 21 (negative) and 23 (ragged) are rejected today as well.
-    assert (trial.rows, trial.rows_newly_rejected, trial.rows_newly_accepted) == (23, 1, 0)
-    assert trial.reasons == {"range:interactions_count": 1}
-    assert trial.examples == {"range:interactions_count": [22]}
+    assert (result.rows, result.rows_newly_rejected, result.rows_newly_accepted) == (23, 1, 0)
+    assert result.reasons == {"range:interactions_count": 1}
+    assert result.examples == {"range:interactions_count": [22]}
 
 
 def test_what_a_looser_rule_accepts_is_counted(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, [*traffic_rows(20), "21,2026-03-21,1,1,1,-5,1.00"]))
-    [trial] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: -9")))
-    assert (trial.rows_newly_rejected, trial.rows_newly_accepted) == (0, 1)
+    [result] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: -9")))
+    assert (result.rows_newly_rejected, result.rows_newly_accepted) == (0, 1)
 
 
 def test_a_file_without_a_newly_required_column_would_be_rejected(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, traffic_rows(3)))
-    [trial] = tried(landing, tmp_path, ("      - name: traffic_id\n", "      - name: batch_id\n"))
-    assert trial.rejection is not None
-    assert "batch_id" in trial.rejection
+    [result] = tried(landing, tmp_path, ("      - name: traffic_id\n", "      - name: batch_id\n"))
+    assert result.rejection is not None
+    assert "batch_id" in result.rejection
 
 
-def test_files_that_the_effective_contract_rejects_as_a_whole_are_tried_as_well(
-    landing: Landing, tmp_path: Path
-) -> None:
+def test_a_dry_run_covers_files_that_the_effective_contract_rejects(landing: Landing, tmp_path: Path) -> None:
     header = TRAFFIC.replace("interactions_count", "how_many")
     assert header != TRAFFIC
     landing.put("traffic", MONTH, csv_body(header, [*traffic_rows(3), "4,2026-03-04,1,1,1,-5,1.00"]), "a.csv")
@@ -75,16 +73,16 @@ def test_files_that_the_effective_contract_rejects_as_a_whole_are_tried_as_well(
 def test_a_dry_run_rejects_what_a_load_rejects_in_the_same_words(landing: Landing, tmp_path: Path) -> None:
     rows = [*traffic_rows(17), "18,2026-03-18,1,1,1,5,1.00", "19,2026-03-19,1,1,1", "20,2026-03-20,99,99,1,5,-1"]
     landing.put("traffic", MONTH, csv_body(TRAFFIC, rows))
-    [trial] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 6")))
+    [result] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 6")))
     today = dry_run_pending(
         landing.connection, landing.s3, landing.contracts["traffic"], landing.contracts, month(MONTH)
     )
     message = landing.reject("traffic", csv_body(TRAFFIC, rows))
     [dry] = today.values()
     assert dry["file_rejected"] == message
-    assert (dry["rejected"], trial.is_rejected_today, trial.is_newly_rejected) == (2, True, False)
-    assert trial.rows_newly_rejected == 1
-    assert "range:interactions_count in 2 rows: record 18 (interactions_count '5')" in str(trial.rejection)
+    assert (dry["rejected"], result.is_rejected_today, result.is_newly_rejected) == (2, True, False)
+    assert result.rows_newly_rejected == 1
+    assert "range:interactions_count in 2 rows: record 18 (interactions_count '5')" in str(result.rejection)
 
 
 def test_a_dry_run_of_a_snapshot_rejects_one_that_has_shrunk(landing: Landing) -> None:
@@ -93,8 +91,8 @@ def test_a_dry_run_of_a_snapshot_rejects_one_that_has_shrunk(landing: Landing) -
     found = dry_run_pending(
         landing.connection, landing.s3, landing.contracts["customers"], landing.contracts, month(MONTH)
     )
-    [refused] = [judged["file_rejected"] for judged in found.values()]
-    assert refused == landing.reject("customers", csv_body(CUSTOMERS, customer_rows(4)))
+    [rejection] = [outcome["file_rejected"] for outcome in found.values()]
+    assert rejection == landing.reject("customers", csv_body(CUSTOMERS, customer_rows(4)))
 
 
 def test_a_dry_run_writes_nothing(landing: Landing, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Values as senders write them, through the path that a run takes: loaded as what they mean, or rejected."""
+"""Values in the forms that senders write are loaded with their meaning or rejected, as by a run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load(connection: Connection, text: bytes, contract: Contract = LINES, name: 
     return books
 
 
-def refused(connection: Connection, text: bytes, contract: Contract = LINES, name: str = "a.csv") -> str:
+def rejection_of(connection: Connection, text: bytes, contract: Contract = LINES, name: str = "a.csv") -> str:
     with pytest.raises(DataError) as caught:
         load(connection, text, contract, name)
     loaded = connection.execute("select count(*) from waybill.load_file").fetchall()
@@ -81,7 +81,7 @@ def test_no_date_is_loaded_as_a_day_of_the_first_century(empty_connection: Conne
 
 def test_dates_of_which_some_read_only_day_first_reject_the_file(empty_connection: Connection) -> None:
     text = (FIELD / "08_day_first/dayfirst.csv").read_bytes()
-    message = refused(empty_connection, text)
+    message = rejection_of(empty_connection, text)
     assert "97 dates can be read as M/D/YYYY (97 of them also as D/M/YYYY), 3 only as D/M/YYYY" in message
     examples = ", ".join(f"record {n} (order_date '25/04/2026')" for n in (98, 99, 100))
     assert f"date_order:order_date in 3 rows: {examples}" in message
@@ -100,12 +100,12 @@ def test_a_dry_run_rejects_what_a_run_rejects(empty_connection: Connection) -> N
     orders = Orders(empty_connection)
     file = orders.land(DAY, "a.csv", (FIELD / "08_day_first/dayfirst.csv").read_bytes())
     day_first = with_options(LINES, order_date={"date_forms": ("D/M/YYYY",)})
-    trials = [
+    results = [
         try_contract(empty_connection, orders.bucket, today, proposed, CONTRACTS, [file])[0]
         for today, proposed in ((LINES, day_first), (day_first, LINES))
     ]
-    assert (trials[0].rejection, trials[0].rows_newly_accepted) == (None, 100)
-    assert ", 3 only as D/M/YYYY" in str(trials[1].rejection)
+    assert (results[0].rejection, results[0].rows_newly_accepted) == (None, 100)
+    assert ", 3 only as D/M/YYYY" in str(results[1].rejection)
     loaded = empty_connection.execute("select count(*) from waybill.load_file").fetchall()
     assert loaded == [(0,)]
 
@@ -148,30 +148,30 @@ def test_every_mixture_of_the_two_orders_rejects_the_file(
     forms: tuple[str, ...], dates: list[str], counts: str, empty_connection: Connection
 ) -> None:
     contract = with_options(LINES, order_date={"date_forms": forms})
-    assert counts in refused(empty_connection, lines(*dates), contract)
+    assert counts in rejection_of(empty_connection, lines(*dates), contract)
 
 
 def test_the_order_of_a_restricted_column_is_reported_without_its_values(empty_connection: Connection) -> None:
     contract = with_options(LINES, order_date={"classification": "restricted"})
-    message = refused(empty_connection, lines("5/4/2026", "25/4/2026"), contract)
+    message = rejection_of(empty_connection, lines("5/4/2026", "25/4/2026"), contract)
     assert "in 1 row: record 2 (order_date ***)" in message
     assert "25/4/2026" not in message
 
 
 def test_the_other_order_is_only_suggested_if_it_reads_every_date(empty_connection: Connection) -> None:
-    assert "dateForms" not in refused(empty_connection, lines("4/25/2026", "25/4/2026"))
+    assert "dateForms" not in rejection_of(empty_connection, lines("4/25/2026", "25/4/2026"))
 
 
 def test_a_malformed_record_does_not_hide_the_order_of_dates(empty_connection: Connection) -> None:
     text = lines("5/4/2026", "25/4/2026") + b'"unclosed\n'
-    assert "in 1 row: record 2 (order_date '25/4/2026')" in refused(empty_connection, text)
+    assert "in 1 row: record 2 (order_date '25/4/2026')" in rejection_of(empty_connection, text)
 
 
 def test_json_dates_are_held_to_the_same_order(empty_connection: Connection) -> None:
     fields = {column.name: "1" for column in LINES.delivered_columns}
     rows = [{**fields, "order_id": on, "order_date": on} for on in ("5/4/2026", "25/4/2026")]
     text = "\n".join(map(json.dumps, rows)).encode()
-    assert "1 date can be read as M/D/YYYY" in refused(empty_connection, text, name="a.jsonl")
+    assert "1 date can be read as M/D/YYYY" in rejection_of(empty_connection, text, name="a.jsonl")
 
 
 def test_where_dates_are_declared_iso_a_date_with_slashes_is_of_the_wrong_type(empty_connection: Connection) -> None:
@@ -184,7 +184,7 @@ def test_where_dates_are_declared_iso_a_date_with_slashes_is_of_the_wrong_type(e
 
 
 def test_rows_that_wait_in_quarantine_are_tried_again_one_by_one(empty_connection: Connection) -> None:
-    """Only a whole file tells in which order its sender writes month and day."""
+    """Only a whole file shows in which order its sender writes month and day."""
     iso = with_options(LINES, order_date={"date_forms": ("YYYY-MM-DD",)})
     load(empty_connection, lines("2026-04-05", "25/04/2026", "4/5/2026"), iso)
     [replayed] = replay(empty_connection, LINES, CONTRACTS, RUN)

@@ -137,15 +137,15 @@ def test_without_versions_the_last_upload_is_the_landing(s3: S3Client, monkeypat
     landed = list_landed(s3, bucket, CONTRACT, None, None)
     assert with_first_landing(s3, CONTRACT, landed, landed) == landed
 
-    def refuse(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise AssertionError("versions are listed where the landing does not decide")
 
-    monkeypatch.setattr(s3, "get_paginator", refuse)
+    monkeypatch.setattr(s3, "get_paginator", fail)
     assert with_first_landing(s3, CONTRACT, landed[:1], landed[:1]) == landed[:1]
     assert with_first_landing(s3, replace(CONTRACT, file_order="name"), landed, landed) == landed
 
 
-def test_another_file_order_is_refused_only_if_loaded_files_would_change_places(empty_connection: Connection) -> None:
+def test_another_file_order_is_rejected_only_if_loaded_files_would_change_places(empty_connection: Connection) -> None:
     orders = Orders(empty_connection)
     orders.arrive("2026-03-01", "a.csv", Line(list_price="1.00"))
     orders.arrive("2026-03-01", "b.csv", Line(list_price="2.00"), landed_at=LANDED_AT + timedelta(hours=1))

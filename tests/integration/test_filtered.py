@@ -138,7 +138,7 @@ def test_a_quarantined_row_that_nobody_asks_for_any_more_is_filtered_by_a_replay
     assert resolved == [(1, None), (2, "filtered")]
 
 
-def test_books_that_forget_a_filtered_row_are_refused(empty_connection: Connection, ask: Ask) -> None:
+def test_books_without_a_filtered_row_are_rejected(empty_connection: Connection, ask: Ask) -> None:
     bucket = MemoryBucket()
     load(empty_connection, bucket, bucket.put("orders", "lines", DAY, csv_body(HEADER, map(str, ROWS)), "a.csv"))
     for change in ("filtered = filtered - 1", "filtered = -1, inserted = inserted + filtered + 1"):

@@ -1,4 +1,4 @@
-"""Whatever snapshots come, in whatever order and however often: the history says what each month's snapshot said."""
+"""The history equals the snapshots of the months, in any order and number of loads."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Archive:
         connection.execute("delete from waybill.load_file where dataset = 'messaging.customers'")
 
     def arrive(self, name: tuple[str, str], snapshot: Snapshot, landing: int) -> Books | None:
-        """Put a snapshot and take it in, and after it what the ledger holds as not loaded."""
+        """Put and ingest a snapshot, then all files that the ledger does not hold as loaded."""
         if self.files.get(name) != snapshot:
             self.landings[name] = landing
         self.files[name] = snapshot
@@ -58,7 +58,7 @@ class Archive:
         return books
 
     def withdraw(self, name: tuple[str, str]) -> bool:
-        """Delete the object, withdraw its rows and load again what stands then; whether the state has changed."""
+        """Delete the object, withdraw its rows and load the files then current; return whether the state changed."""
         key = locations.raw_prefix("messaging", "customers", month(name[0])) + name[1]
         self.bucket.delete(key)
         file = withdrawal.find_loaded(self.connection, key)
@@ -88,11 +88,11 @@ class Archive:
 
     def state(self, end: date) -> Snapshot:
         """The model: the last snapshot of a month that begins before `end`; of one month what landed last."""
-        standing = {month(name[0]).start: self.files[name] for name in self.in_order()}
-        return next((standing[start] for start in sorted(standing, reverse=True) if start < end), {})
+        current = {month(name[0]).start: self.files[name] for name in self.in_order()}
+        return next((current[start] for start in sorted(current, reverse=True) if start < end), {})
 
     def check(self) -> list[tuple[Any, ...]]:
-        """Compare the history with the model; returns it."""
+        """Compare the history with the model and return it."""
         for end in ENDS:
             assert (end, dict(self.all("select customer_id, segment from messaging.customers_as_of(%s)", (end,)))) == (
                 end,
@@ -130,7 +130,7 @@ class Archive:
         )
     ]
 )
-# An older version of a snapshot comes back, and the one that landed between the two stands again.
+# An older version of a snapshot comes back, and the one that landed between the two is current again.
 @example(
     [
         (("2026-02", "a.csv"), {1: "Startup"}, 2),

@@ -1,4 +1,4 @@
-"""JSON files go the way of CSV files: the same rows, every record accounted for, and a message says what to do."""
+"""JSON files load the same rows as CSV files, account for every record, and messages name the next step."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_bad_line_is_rejected_alone(bad_and_reasons: tuple[bytes, list[str]], 
         assert isinstance(json.loads(raw), dict)
 
 
-def test_elements_of_an_array_are_judged_like_lines(shop: Shop) -> None:
+def test_elements_of_an_array_are_validated_like_lines(shop: Shop) -> None:
     rows = [*REVIEWS, 7, "x", None, [REVIEWS[0]], {"review_id": 99}, REVIEWS[0], REVIEWS[1] | {"rating": 1}]
     books = loaded(shop, json.dumps(rows).encode())
     assert (books.rows_in, books.inserted, books.duplicate) == (47, 40, 1)
@@ -229,12 +229,12 @@ def test_rows_of_json_are_replayed(shop: Shop) -> None:
     assert rejects(shop).keys() == {42, 43}
 
 
-def test_a_contract_is_tried_on_json(shop: Shop) -> None:
+def test_a_dry_run_reads_json(shop: Shop) -> None:
     shop.load("reviews", DAY, b"[]", "first.json")
     files = [shop.land("reviews", DAY, lines([*REVIEWS, 7]), name) for name in ("a.jsonl", "b.jsonl")]
     ratings = [replace(c, options={"minimum": 3}) if c.name == "rating" else c for c in SHOP["reviews"].columns]
     proposed = replace(SHOP["reviews"], columns=tuple(ratings))
-    trials = try_contract(shop.connection, shop.bucket, SHOP["reviews"], proposed, SHOP, files)
-    assert [(trial.rows, trial.rows_newly_rejected, dict(trial.reasons)) for trial in trials] == [
+    results = try_contract(shop.connection, shop.bucket, SHOP["reviews"], proposed, SHOP, files)
+    assert [(result.rows, result.rows_newly_rejected, dict(result.reasons)) for result in results] == [
         (41, 16, {"range:rating": 16})
     ] * 2

@@ -72,7 +72,7 @@ def test_an_upload_that_has_not_ended_is_not_loaded_before_the_whole_file(
         )
 
 
-def test_objects_load_under_their_own_names_and_one_that_is_ignored_is_said_to_be(
+def test_objects_load_under_their_own_names_and_an_ignored_one_is_reported(
     empty_connection: Connection, s3: S3Client, raw: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = sorted(path.name for path in (FIELD / "19_key_names").iterdir())
@@ -96,14 +96,14 @@ def test_a_malformed_prefix_is_rejected_alone_once_and_named_by_the_books(
         f"s3://{raw}/{LINES}dt=20260305/o.csv: 'dt=20260305' is not read as a day; files of orders.lines land under "
         f"{LINES}dt=YYYY-MM-DD/. Move the object there, or under no folder that looks like a date, or delete it."
     )
-    judged = dry_run_pending(empty_connection, s3, ORDERS["lines"], ORDERS, None)
-    assert judged[f"{LINES}dt=20260305/o.csv"] == {"file_rejected": message}
+    outcomes = dry_run_pending(empty_connection, s3, ORDERS["lines"], ORDERS, None)
+    assert outcomes[f"{LINES}dt=20260305/o.csv"] == {"file_rejected": message}
     for _ in range(2):  # a retry says it again
         with pytest.raises(DataError) as caught:
             arrived(empty_connection, s3, "first")
         assert message in str(caught.value)
     assert empty_connection.execute("select order_id from orders.lines order by 1").fetchall() == [("C03a",), ("C03b",)]
-    assert arrived(empty_connection, s3, "second") == [], "it is told once"
+    assert arrived(empty_connection, s3, "second") == [], "it is reported once"
     with pytest.raises(DataError, match=r"^1 of 1 files of orders\.lines were rejected:\n.*dt=20260305"):
         arrived(empty_connection, s3, "asked for", name="o.csv")
     recorded = empty_connection.execute(

@@ -1,4 +1,4 @@
-"""Whatever files come, in whatever order and however often: the traffic tables depend on the files alone.
+"""The traffic tables depend on the files alone, in any order and number of loads.
 
 Every load is compared with a plain Python model of the files that count, which knows nothing of order of arrival.
 """
@@ -48,8 +48,8 @@ def one_row(month: str, name: str, revenue: int | None, landing: int = 0) -> tup
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What becomes of the rows of a file by themselves, by record number."""
+class Outcome:
+    """The outcome of the rows of a file without regard to other files, by record number."""
 
     accepted: dict[Key, tuple[int, int]]
     """(record, revenue) by key."""
@@ -57,7 +57,7 @@ class Judged:
     duplicates: int
 
 
-def judge(month: str, rows: list[Row]) -> Judged:
+def validate(month: str, rows: list[Row]) -> Outcome:
     accepted, rejected, duplicates = dict[Key, tuple[int, int]](), dict[int, str](), 0
     for record, (key, revenue) in enumerate(rows, start=1):
         if f"{key[0]:%Y-%m}" > month:
@@ -68,7 +68,7 @@ def judge(month: str, rows: list[Row]) -> Judged:
             duplicates += 1
         else:
             rejected[record] = "conflict"
-    return Judged(accepted, rejected, duplicates)
+    return Outcome(accepted, rejected, duplicates)
 
 
 class Shelf:
@@ -84,7 +84,7 @@ class Shelf:
             connection.execute(statement)
 
     def arrive(self, name: tuple[str, str], rows: list[Row], landing: int) -> Books | None:
-        """Put the file, over its older version if there is one, and take it in.
+        """Put the file, over its older version if there is one, and ingest it.
 
         With the same content again it keeps its landing.
         """
@@ -116,17 +116,17 @@ class Shelf:
         found: dict[Key, list[tuple[str, str, int, int]]] = {}
         for delivered, name in self.in_order():
             rows = self.files[delivered, name]
-            for key, (record, revenue) in judge(delivered, rows).accepted.items():
+            for key, (record, revenue) in validate(delivered, rows).accepted.items():
                 found.setdefault(key, []).append((delivered, name, record, revenue))
         return found
 
     def conflicts(self, name: tuple[str, str]) -> dict[str, int]:
         """The model: how many keys each other file of the month has with another revenue, by its name."""
-        own = judge(name[0], self.files[name]).accepted
+        own = validate(name[0], self.files[name]).accepted
         found = Counter[str]()
         for (delivered, other), rows in self.files.items():
             if delivered == name[0] and other != name[1]:
-                theirs = judge(delivered, rows).accepted
+                theirs = validate(delivered, rows).accepted
                 found[other] += sum(theirs[key][1] != own[key][1] for key in theirs.keys() & own.keys())
         return {other: rows for other, rows in found.items() if rows}
 
@@ -167,7 +167,7 @@ class Shelf:
             "where q.file_id = f.file_id order by record) "
             "from waybill.load_file as f where status = 'loaded' and period > '2025-12-31' order by 1, 2"
         )
-        judged = {name: judge(name[0], rows) for name, rows in sorted(self.files.items())}
+        validated = {name: validate(name[0], rows) for name, rows in sorted(self.files.items())}
         assert [(f"{period:%Y-%m}", *rest) for period, *rest in ledger] == [
             (
                 *name,
@@ -177,13 +177,13 @@ class Shelf:
                 0,
                 [f"{r} {why}" for r, why in file.rejected.items()],
             )
-            for name, file in judged.items()
+            for name, file in validated.items()
         ]
 
 
 @pytest.mark.parametrize("file_order", ["landing", "name"])
 @given(arrivals=ARRIVALS)
-# A new version withdraws the row, so the newest of the older versions, not the one loaded last, stands again.
+# A new version withdraws the row, so the newest of the older versions, not the one loaded last, is current again.
 @example(
     arrivals=[
         one_row("2026-01", "a (2).csv", 2),
@@ -193,7 +193,7 @@ class Shelf:
 )
 # Before the current version was delivered, the newest of those known by then counts.
 @example(arrivals=[one_row("2026-01", "a (2).csv", 2), one_row("2026-01", "a.csv", 1), one_row("2026-02", "a.csv", 1)])
-# An older version of an object comes back, and a file that landed between the two stands again.
+# An older version of an object comes back, and a file that landed between the two is current again.
 @example(
     arrivals=[
         one_row("2026-01", "a.csv", 2, landing=2),
@@ -212,9 +212,9 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
             books = shelf.arrive(name, rows, landing)
             assert (books is not None) == is_new, "the same content again is no load"
             if books is not None:
-                judged = judge(name[0], rows)
+                validated = validate(name[0], rows)
                 assert books.rows_in == len(rows) == total(books)
-                assert (books.rejected, books.duplicate) == (len(judged.rejected), judged.duplicates)
+                assert (books.rejected, books.duplicate) == (len(validated.rejected), validated.duplicates)
                 assert reported_conflicts(landing_connection) == shelf.conflicts(name)
         shelf.check()
         for name, rows in shelf.files.items():

@@ -1,4 +1,4 @@
-"""Order lines: told apart without line numbers, read in all their spellings, and counted once whoever repeats them."""
+"""Order lines are distinguished without line numbers, read in all spellings, and counted once if files repeat them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Delivery = tuple[str, str, int]
 
 @dataclass
 class Model:
-    """What the tables must hold of a set of files, in plain Python; it knows nothing of loading."""
+    """The expected rows of the tables for a set of files, computed in plain Python."""
 
     files: dict[tuple[str, str], list[Row]] = field(default_factory=dict)
     landings: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Model:
         return {file: rows for file, rows in counts.items() if rows}
 
     @staticmethod
-    def standing(deliveries: list[Delivery]) -> Delivery:
+    def current(deliveries: list[Delivery]) -> Delivery:
         """The first of the last run of equal quantities."""
         runs = [list(run) for _, run in itertools.groupby(deliveries, key=lambda one: one[2])]
         return runs[-1][0]
@@ -93,15 +93,15 @@ def stored(connection: Connection, table: str) -> list[tuple[Any, ...]]:
 
 
 def check(connection: Connection, model: Model) -> None:
-    standing = {key: model.standing(found) for key, found in model.deliveries().items()}
-    others = [(*key, *one, True) for key, found in model.deliveries().items() for one in found if one != standing[key]]
-    assert stored(connection, "lines") == sorted((*key, *one, True) for key, one in standing.items())
+    current = {key: model.current(found) for key, found in model.deliveries().items()}
+    others = [(*key, *one, True) for key, found in model.deliveries().items() for one in found if one != current[key]]
+    assert stored(connection, "lines") == sorted((*key, *one, True) for key, one in current.items())
     assert stored(connection, "lines_superseded") == sorted(others)
     for bound in [*DAYS, "2026-03-04"]:
         known = connection.execute(
             "select order_id, occurrence, landed_on, quantity from orders.lines_as_of(%s) order by 1, 2", (bound,)
         ).fetchall()
-        wanted = {key: model.standing(found) for key, found in model.deliveries(before=bound).items()}
+        wanted = {key: model.current(found) for key, found in model.deliveries(before=bound).items()}
         assert known == sorted(
             (*key, date.fromisoformat(landed), quantity) for key, (landed, _, quantity) in wanted.items()
         )
@@ -118,7 +118,7 @@ def one(key: str, name: str, quantity: int | None, landing: int = 0) -> tuple[tu
 @example([one(DAYS[0], "a.csv", 2, 1), one(DAYS[0], "b.csv", 1, 0)])
 # The first delivery comes last: it takes the line over, and its landing day with it.
 @example([one(DAYS[1], "a.csv", 1), one(DAYS[2], "a.csv", 1), one(DAYS[0], "a.csv", 1)])
-# What stood between two equal deliveries is withdrawn: the earlier of them stands again.
+# The delivery between two equal ones is withdrawn: the earlier of them is current again.
 @example([one(DAYS[0], "a.csv", 1), one(DAYS[1], "a.csv", 2), one(DAYS[2], "a.csv", 1), one(DAYS[1], "a.csv", None)])
 # The first delivery is withdrawn: the line belongs to the file that repeated it.
 @example([one(DAYS[0], "a.csv", 1), one(DAYS[1], "a.csv", 1), one(DAYS[0], "a.csv", None)])
@@ -140,7 +140,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
                 assert books.rows_in == len(rows) == total(books)
                 assert books.rejected == 0
             after = stored(empty_connection, "lines")
-            # Days are noted if the rows of a day are others; from which file they are is not part of a row.
+            # A day is recorded if its rows changed; the file of a row is no part of the row.
             differs = {row[:3] + row[4:] for row in before} != {row[:3] + row[4:] for row in after}
             assert (empty_connection.execute("select count(*) from waybill.change").fetchone() != changes) == differs
             model.files[name] = rows
@@ -196,7 +196,7 @@ def test_files_in_any_order_and_twice_equal_files_in_order(empty_connection: Con
     ]
 
 
-def test_the_books_say_what_became_of_a_repeated_line(empty_connection: Connection) -> None:
+def test_the_books_count_repeated_lines_by_outcome(empty_connection: Connection) -> None:
     orders, line = Orders(empty_connection), Line()
     other = replace(line, quantity="9")
 
@@ -210,7 +210,7 @@ def test_the_books_say_what_became_of_a_repeated_line(empty_connection: Connecti
     assert outcome(DAYS[0], "a.csv", line) == {"unchanged": 1}, "an earlier file takes over"
     assert outcome(DAYS[2], "b.csv", other) == {"updated": 1}
     assert outcome(DAYS[2], "a2.csv", line) == {"stale": 1}, "a later file says otherwise"
-    assert outcome(DAYS[2], "b.csv", line, other) == {"duplicate": 2}, "mended: the line is what it was before"
+    assert outcome(DAYS[2], "b.csv", line, other) == {"duplicate": 2}, "corrected: the line is as before"
 
 
 def test_dates_and_null_words_are_read_as_the_contract_lists(empty_connection: Connection) -> None:
@@ -239,7 +239,7 @@ def test_dates_and_null_words_are_read_as_the_contract_lists(empty_connection: C
     assert reasons == {"type:order_date": len(wrong), "range:order_date": len(implausible)}
 
 
-def test_a_header_in_another_spelling_is_the_same_and_nobody_brings_what_is_computed(
+def test_headers_match_in_any_spelling_and_delivered_computed_columns_are_ignored(
     empty_connection: Connection,
 ) -> None:
     orders, line = Orders(empty_connection), Line(order="1")
@@ -281,7 +281,7 @@ def raw_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     settings.cache_clear()
 
 
-def test_a_file_lands_on_the_day_that_s3_got_it_and_mended_keeps_it(
+def test_a_corrected_file_keeps_the_landing_day_of_its_first_upload(
     empty_connection: Connection, s3: S3Client, raw_bucket: str
 ) -> None:
     key, contract = "raw/orders/lines/mine.csv", CONTRACTS["lines"]
@@ -295,14 +295,14 @@ def test_a_file_lands_on_the_day_that_s3_got_it_and_mended_keeps_it(
     earlier = file.period.start - timedelta(days=2)
     empty_connection.execute("update waybill.load_file set period = %s", (earlier,))
     s3.put_object(Bucket=raw_bucket, Key=key, Body=body(Line(), Line(order="2")))
-    (mended,) = pending(empty_connection, contract, list_landed(s3, raw_bucket, contract, None, None))
-    assert mended.period.start == earlier
+    (corrected,) = pending(empty_connection, contract, list_landed(s3, raw_bucket, contract, None, None))
+    assert corrected.period.start == earlier
     assert [*ingest_arrived(empty_connection, s3, contract, CONTRACTS, RUN)] == [key]
     days = empty_connection.execute("select distinct landed_on from orders.lines").fetchall()
     assert days == [(earlier,)]
 
 
-def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended_or_asked_for(
+def test_a_rejected_file_stops_no_other_and_is_retried_only_if_changed_or_requested(
     empty_connection: Connection, s3: S3Client, raw_bucket: str
 ) -> None:
     contract, prefix = CONTRACTS["lines"], "raw/orders/lines/"
@@ -318,9 +318,9 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         r"^1 of 3 files of orders.lines were rejected; the others are loaded:\n"
         r"\S+b\.csv: no field of the header .* Required columns"
     )
-    with pytest.raises(DataError, match=others) as told:
+    with pytest.raises(DataError, match=others) as caught:
         ingest("first")
-    assert "a.csv" not in str(told.value)
+    assert "a.csv" not in str(caught.value)
     assert [row[0] for row in stored(empty_connection, "lines")] == ["a", "c"]
     with pytest.raises(DataError, match="1 of 1 files"):
         ingest("first")  # a retry of the same run says again what is wrong
@@ -370,7 +370,7 @@ def test_a_refused_file_stops_no_other_and_is_not_tried_again_until_it_is_mended
         ),
     ],
 )
-def test_a_contract_that_asks_for_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_an_impossible_contract_is_rejected(tmp_path: Path, old: str, new: str, message: str) -> None:
     text = (PROJECT_ROOT / "include/contracts/orders/lines.yaml").read_text()
     assert old in text
     (tmp_path / "lines.yaml").write_text(text.replace(old, new))

@@ -87,7 +87,7 @@ def test_the_lines_of_a_day_are_checked_before_they_are_reported(orders: Orders)
     assert checked() == {}, "all is reported"
 
 
-def test_ties_are_seen_and_what_nobody_knows_is_no_method(orders: Orders) -> None:
+def test_ties_are_counted_and_an_unknown_ship_mode_is_no_method(orders: Orders) -> None:
     lines = [
         Line("1", region="West", ship_mode="Same Day"),
         Line("2", region="East", ship_mode="First Class"),
@@ -117,7 +117,7 @@ def test_cents_of_a_large_sum_are_exact(orders: Orders) -> None:
     check(orders.connection, DAY, lines)
 
 
-def test_a_second_file_a_mended_file_and_a_repetition(orders: Orders) -> None:
+def test_a_second_file_a_corrected_file_and_a_repetition_give_exact_reports(orders: Orders) -> None:
     first, second, later = make_lines(1, 30), make_lines(2, 20), make_lines(3, 10)
     second = [replace(line, order=f"s{line.order}") for line in second]
     later = [replace(line, order=f"l{line.order}") for line in later]
@@ -131,10 +131,10 @@ def test_a_second_file_a_mended_file_and_a_repetition(orders: Orders) -> None:
     check(orders.connection, DAY, first + second)
     check(orders.connection, NEXT_DAY, later)
     orders.arrive(NEXT_DAY, "c.csv", *later)
-    mended = [replace(line, cost="1.23") for line in first[:7]]
-    orders.arrive(DAY, "a.csv", *mended)
+    corrected = [replace(line, cost="1.23") for line in first[:7]]
+    orders.arrive(DAY, "a.csv", *corrected)
     run_refresh(orders.connection)
-    check(orders.connection, DAY, mended + second)
+    check(orders.connection, DAY, corrected + second)
     check(orders.connection, NEXT_DAY, later)
     assert run_refresh(orders.connection) == {}, "nothing is stale"
 
@@ -211,7 +211,7 @@ def publish_two_days(orders: Orders, s3: S3Client, reports_bucket: str) -> None:
     assert publish_changed(orders.connection, s3, "orders", RUN) == []
 
 
-def test_a_day_without_a_file_lacks_nothing(
+def test_a_day_without_a_file_is_complete(
     orders: Orders, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)

@@ -63,7 +63,7 @@ FILES = st.tuples(
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[Arrival | None]:
-    """Files in any order, some of them twice; None stands for a refresh in between."""
+    """Files in any order, some of them twice; None is a refresh in between."""
     purchases, rates = draw(FILES)
     sent: list[Arrival | None] = [*purchases, *rates]
     sent += draw(st.lists(st.sampled_from(sent), max_size=3))
@@ -100,7 +100,7 @@ def check(connection: Connection, files: oracle.Files, currencies: tuple[str, ..
         assert found == oracle.top(bought, date.fromisoformat(day))
 
 
-# A purchase that moves to another customer and day, whose rate comes last, and a file that is mended to nothing.
+# A purchase that moves to another customer and day, whose rate comes last, and a file whose correction is empty.
 @example(
     [
         (("purchases", DAYS[0], "a.csv"), [Purchase("1"), Purchase("2", customer="c2")]),
@@ -171,7 +171,7 @@ def test_a_changed_rate_reaches_what_was_bought_from_then_on_and_no_more(empty_c
     check(empty_connection, files)
 
 
-def test_a_withdrawn_rate_stops_with_a_message_and_what_was_stays(empty_connection: Connection) -> None:
+def test_a_withdrawn_rate_stops_the_build_and_keeps_the_former_rows(empty_connection: Connection) -> None:
     purchases = Purchases(empty_connection)
     files: dict[Name, list[Any]] = {
         ("rates", DAYS[0], "r.csv"): [Rate()],
@@ -207,7 +207,7 @@ def test_other_currencies_are_converted_when_they_are_asked_for(empty_connection
     check(empty_connection, files, ("EUR", "USD"))
 
 
-def test_only_customers_that_were_touched_are_looked_at_and_only_what_changed_is_updated(warehouse_dsn: str) -> None:
+def test_only_changed_customers_are_read_and_only_changed_rows_are_updated(warehouse_dsn: str) -> None:
     migrate(warehouse_dsn)
     with connect(warehouse_dsn) as connection:
         purchases = Purchases(connection)

@@ -1,4 +1,4 @@
-"""Purchases as they are ingested: by the day of their prefix, in the currencies asked for, with a rate in force."""
+"""Purchases are ingested by the day of their prefix, in the wanted currencies, with an effective rate."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_purchase_waits_in_quarantine_until_its_rate_has_come(purchases: Purch
     )
     assert ids(connection) == []
     purchases.arrive("rates", "2026-03-09", "r.csv", [Rate("EUR"), Rate("USD", "2026-02-02")])
-    assert ids(connection) == ["1"], "the rate is delivered later, and in force on the day"
+    assert ids(connection) == ["1"], "the rate is delivered later, and effective on the day"
     where = "select ctid::text from waybill.quarantine where resolved_as is null order by record"
     before = connection.execute(where).fetchall()
     purchases.arrive("rates", "2026-03-09", "other.csv", [Rate("USD", "2026-02-03")])
@@ -133,7 +133,7 @@ def test_a_purchase_waits_in_quarantine_until_its_rate_has_come(purchases: Purch
     assert connection.execute(ledger).fetchall() == [(3, 2, 1)]
 
 
-def test_a_file_whose_rates_have_not_come_waits_in_quarantine_and_is_not_refused(purchases: Purchases) -> None:
+def test_purchases_without_rates_wait_in_quarantine_and_their_file_is_not_rejected(purchases: Purchases) -> None:
     contracts = load_domain("purchases")
     assert contracts["purchases"].reject_threshold_pct < 50
 
@@ -149,7 +149,7 @@ def test_a_file_whose_rates_have_not_come_waits_in_quarantine_and_is_not_refused
     assert ids(purchases.connection) == ["1", "2"]
 
 
-def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
+def test_a_run_ingests_rates_and_purchases_and_a_rejected_file_stops_no_other(
     empty_connection: Connection, s3: S3Client, raw_bucket: str
 ) -> None:
     prefix = "datalake/bronze/year=2026/month=03/day=02/"
@@ -169,7 +169,7 @@ def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
     assert ingest("rates") == ["r.csv"]
     with pytest.raises(DataError, match="1 of 1 files"):
         ingest("purchases")
-    assert ids(empty_connection) == ["a"], "although a file was refused, what waited is tried again"
+    assert ids(empty_connection) == ["a"], "although a file was rejected, waiting rows are replayed"
     with pytest.raises(DataError, match=r"'z\.csv' has not landed: .* under datalake/bronze/, raw/purchases/rates/"):
         ingest("rates", name="z.csv")
 
@@ -199,9 +199,7 @@ def test_a_run_takes_in_rates_and_purchases_and_a_refused_file_stops_no_other(
         (SUMMARY, "value: descending", "value: sideways", "must be ascending or descending, not 'sideways'"),
     ],
 )
-def test_a_contract_that_asks_for_what_cannot_be_is_refused(
-    tmp_path: Path, path: str, old: str, new: str, message: str
-) -> None:
+def test_an_impossible_contract_is_rejected(tmp_path: Path, path: str, old: str, new: str, message: str) -> None:
     source = PROJECT_ROOT / "include/contracts" / f"{path}.yaml"
     text = source.read_text()
     assert old in text

@@ -1,4 +1,4 @@
-"""The commands that README and the pages print work as they stand, on data such as `make demo` made today."""
+"""The commands in README and the pages work unchanged on data as `make demo` makes it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def derive(connection: psycopg.Connection, domain: str) -> None:
 
 
 def arrive(environment: dict[str, str], domain: str) -> None:
-    """Take in what was dropped, as the domain's DAG does."""
+    """Ingest the dropped files, as the DAG of the domain does."""
     with connect(environment["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection:
         contracts = load_domain(domain)
         for contract in contracts.values():

@@ -1,4 +1,4 @@
-"""Files whose records are not what they seem: what is no row is reported, and the rows around it are loaded."""
+"""Records that are no rows are reported, and the rows around them are loaded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Arrivals(Orders):
         )
 
     def rejects_of(self, name: str) -> dict[int, list[str]]:
-        """Of the version of a file that counts."""
+        """Return the rejects of the current version of a file."""
         query = (
             "select record, reasons from waybill.quarantine inner join waybill.load_file using (file_id) "
             "where object_key like %s and status = 'loaded'"
@@ -326,7 +326,7 @@ def test_a_line_of_types_below_the_header_is_rejected(arrivals: Arrivals) -> Non
 
 
 @pytest.mark.parametrize(
-    ("city", "told"),
+    ("city", "expected"),
     [
         ("K\ufffdln", "the file has the character U+FFFD, "),
         ("K\u00c3\u00b6ln", "the file has text that appears to be encoded in UTF-8 twice, "),
@@ -335,15 +335,17 @@ def test_a_line_of_types_below_the_header_is_rejected(arrivals: Arrivals) -> Non
     ],
 )
 @pytest.mark.parametrize("row", [0, 40_000])
-def test_text_that_the_sender_damaged_is_reported(city: str, told: str | None, row: int, arrivals: Arrivals) -> None:
+def test_text_that_the_sender_damaged_is_reported(
+    city: str, expected: str | None, row: int, arrivals: Arrivals
+) -> None:
     lines = [str(Line(order=str(number))) for number in range(40_002)]
     lines[row] = str(Line(order="X", region=f'"{city}"'))
     arrivals.load("\n".join([HEADER, *lines, ""]).encode(), "damaged.csv")
     messages = [
         message for (message,) in arrivals.connection.execute("select message from waybill.file_warning").fetchall()
     ]
-    assert len(messages) == (told is not None)
-    assert all(message.startswith(told or "") for message in messages)
+    assert len(messages) == (expected is not None)
+    assert all(message.startswith(expected or "") for message in messages)
 
 
 def test_a_record_like_a_header_of_another_table_is_reported(arrivals: Arrivals) -> None:

@@ -70,14 +70,14 @@ def test_a_failed_task_is_cleared_and_its_run_ends_well(api: Airflow, airflow_st
     assert eventually(lambda: alerts(airflow_stack, run_id) == ["failure"])
 
 
-def test_a_late_run_is_told_while_it_runs(api: Airflow, airflow_stack: Stack) -> None:
+def test_a_late_run_raises_an_alert_while_it_runs(api: Airflow, airflow_stack: Stack) -> None:
     run_id = trigger(api, seconds=120)
     assert reaches(api, run_id, "running")
     let_the_deadline_pass(airflow_stack, run_id)
     assert eventually(lambda: alerts(airflow_stack, run_id) == ["deadline"], 60)
 
 
-def test_a_failed_run_is_not_told_as_late_too(api: Airflow, airflow_stack: Stack) -> None:
+def test_a_failed_run_raises_no_alert_of_lateness(api: Airflow, airflow_stack: Stack) -> None:
     run_id = trigger(api, fails=True)
     assert reaches(api, run_id, "failed")
     let_the_deadline_pass(airflow_stack, run_id)

@@ -38,7 +38,7 @@ def test_an_export_that_repeats_every_line_is_reported(orders: Orders) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         ([Line(order=str(n)) for n in range(20)] * 3, "every line occurs 3 times in the file (60 rows, 20 distinct"),
         ([Line(order=str(n // 2)) for n in range(20)] * 2, "every line occurs 4 times"),
@@ -50,24 +50,24 @@ def test_an_export_that_repeats_every_line_is_reported(orders: Orders) -> None:
     ],
     ids=["three times", "of some that are twice", "nearly", "one differs", "two quantities", "three quarters", "once"],
 )
-def test_what_is_reported(lines: list[Line], told: str | None, orders: Orders) -> None:
+def test_a_file_whose_lines_mostly_repeat_is_reported(lines: list[Line], expected: str | None, orders: Orders) -> None:
     books = orders.arrive(DAY, "a.csv", *lines)
     assert books
     assert (books.inserted, books.duplicate) == (len(lines), 0)
-    assert [message.startswith(told) for message in warnings(orders) if told] == ([True] if told else [])
-    assert bool(warnings(orders)) == bool(told)
+    assert [message.startswith(expected) for message in warnings(orders) if expected] == ([True] if expected else [])
+    assert bool(warnings(orders)) == bool(expected)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=50))
-def test_a_file_is_reported_if_and_only_if_enough_lines_stand_a_multiple_of_the_usual_times(times: list[int]) -> None:
-    told = describe(Counter(times))
+def test_a_file_is_reported_if_and_only_if_enough_lines_occur_a_multiple_of_the_usual_times(times: list[int]) -> None:
+    message = describe(Counter(times))
     usual = [one for one in sorted(set(times)) if one > 1]
     if not usual:
-        assert told is None
+        assert message is None
         return
     most = max(usual, key=lambda one: (times.count(one), -one))
     alike = [one for one in times if one % most == 0]
-    assert (told is not None) == (len(alike) >= SHARE * len(times))
+    assert (message is not None) == (len(alike) >= SHARE * len(times))
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=30), st.integers(2, 4))

@@ -121,7 +121,7 @@ def test_rows_that_repeat_a_key_of_their_file_are_duplicates_or_stay(landing: La
     """The file's own rows stand: a replay settles repeats as the load would have done."""
     unknown = with_customer(GOOD[:1], 10)[0]
     rows = [
-        with_revenue(GOOD[0], "-1"),  # 1: the row that stands for it follows
+        with_revenue(GOOD[0], "-1"),  # 1: the row that covers it follows
         *GOOD,  # 2 to 41
         with_revenue(GOOD[1], "55.5"),  # 42: conflict
         unknown,  # 43

@@ -160,7 +160,7 @@ def test_a_failing_statement_changes_nothing(loaded: Connection) -> None:
     twice = f"select r.* from (values (1), (2)) as two cross join ({TOP_SQL.rstrip().rstrip(';')}\n) as r"
     with pytest.raises(DataError, match=r"top_customers 2026-03 failed: .*duplicate key value") as caught:
         build_top(loaded, LAST, twice)
-    assert "Key (" not in str(caught.value), "no row is told"
+    assert "Key (" not in str(caught.value), "no row is quoted"
     assert report_rows(loaded, "top_customers", LAST) == before
     assert publication(loaded, LAST) == noted
 

@@ -1,4 +1,4 @@
-"""A contract may gain nullable columns; any other change stops before the table is touched and says what to do."""
+"""A contract may gain nullable columns; any other change stops before the table is changed, with the next step."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_a_snapshots_history_view_and_function_gain_the_column(landing: Landing,
         "partitions",
     ],
 )
-def test_any_other_change_is_refused_and_says_what_to_do(
+def test_any_other_change_is_rejected_with_the_next_step(
     dataset: str, old: str, new: str, problems: list[str], landing: Landing, amend: Amend
 ) -> None:
     amend("traffic", LAST, f"{NEW_COLUMN if old == NEW_COLUMN else ''}{LAST}")

@@ -47,7 +47,7 @@ def test_a_secret_gives_what_the_environment_does_not(put: Put, monkeypatch: pyt
     assert found.mask_key.get_secret_value() == KEY
 
 
-def test_prod_without_a_key_in_the_secret_is_refused(put: Put) -> None:
+def test_prod_rejects_a_secret_without_a_required_key(put: Put) -> None:
     put({"WAYBILL_PROFILE": "prod", "WAYBILL_RAW_BUCKET": "acme-raw"})
     with pytest.raises(SettingsError, match="WAYBILL_REPORTS_BUCKET, WAYBILL_LAKE_BUCKET, WAYBILL_MASK_KEY must be"):
         read_settings()

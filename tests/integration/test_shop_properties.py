@@ -49,8 +49,8 @@ ARRIVALS = st.lists(
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What becomes of the rows of a file by themselves, by record number."""
+class Outcome:
+    """The outcome of the rows of a file without regard to other files, by record number."""
 
     accepted: dict[Any, tuple[int, Row]]
     """(record, row) by key."""
@@ -74,13 +74,13 @@ class Model:
         return row[:2] if self.dataset == "customers" else row[0]
 
     def stored(self, row: Row) -> Row:
-        """The row as the table has it: a review keeps the day only."""
+        """Return the row as stored: a review keeps the day only."""
         number, at, value = row
         return (
             (number, at.replace(hour=0, minute=0, second=0, microsecond=0), value) if self.dataset == "reviews" else row
         )
 
-    def judge(self, delivered: str, rows: list[Row]) -> Judged:
+    def validate(self, delivered: str, rows: list[Row]) -> Outcome:
         accepted, rejected, duplicates = dict[Any, tuple[int, Row]](), dict[int, str](), 0
         own = date.fromisoformat(delivered)
         for record, row in enumerate(rows, start=1):
@@ -95,7 +95,7 @@ class Model:
                 duplicates += 1
             else:
                 rejected[record] = "conflict"
-        return Judged(accepted, rejected, duplicates)
+        return Outcome(accepted, rejected, duplicates)
 
     def newest(self, delivered: str) -> list[datetime]:
         """The instants of the accepted rows of a day's files."""
@@ -103,7 +103,7 @@ class Model:
             row[1] if self.dataset != "reviews" else row[1].replace(tzinfo=self.zone)
             for (day, _), rows in self.files.items()
             if day == delivered
-            for _, row in self.judge(day, rows).accepted.values()
+            for _, row in self.validate(day, rows).accepted.values()
         ]
 
     def versions(self, before: str = "9999") -> dict[Any, list[Version]]:
@@ -111,7 +111,7 @@ class Model:
         found: dict[Any, list[Version]] = {}
         for delivered, name in sorted(self.files, key=lambda file: (file[0], self.landings[file], file[1])):
             if delivered < before:
-                for key, (record, row) in self.judge(delivered, self.files[delivered, name]).accepted.items():
+                for key, (record, row) in self.validate(delivered, self.files[delivered, name]).accepted.items():
                     found.setdefault(key, []).append((delivered, name, record, row))
         return found
 
@@ -154,7 +154,7 @@ def check(shop: Shop, model: Model) -> None:
         "where q.file_id = f.file_id order by record) "
         "from waybill.load_file as f where status = 'loaded' order by 1, 2"
     )
-    judged = {name: model.judge(name[0], rows) for name, rows in sorted(model.files.items())}
+    validated = {name: model.validate(name[0], rows) for name, rows in sorted(model.files.items())}
     assert ledger == [
         (
             *name,
@@ -164,7 +164,7 @@ def check(shop: Shop, model: Model) -> None:
             0,
             [f"({record},{why})" for record, why in file.rejected.items()],
         )
-        for name, file in judged.items()
+        for name, file in validated.items()
     ]
 
 
@@ -182,11 +182,11 @@ A, B = (DAYS[0], "a.csv"), (DAYS[1], "a.csv")
 
 @pytest.mark.parametrize("dataset", LAYOUTS)
 @given(arrivals=ARRIVALS)
-# A sale moves to another day, is withdrawn, and its older version stands again.
+# A sale moves to another day, is withdrawn, and its older version is current again.
 @example(
     arrivals=[(A, [(1, INSTANTS[1], 1)], 0), (B, [(1, INSTANTS[3], 1)], 0), (B, [(1, INSTANTS[2], 1)], 0), (B, [], 0)]
 )
-# The same, and what stands again says the same.
+# The same, and the version that is current again has equal values.
 @example(arrivals=[(A, [(1, INSTANTS[1], 1)], 0), (B, [(1, INSTANTS[1], 1)], 0), (B, [], 0)])
 @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
@@ -205,9 +205,9 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
             books: Books | None = shop.load_rows(dataset, delivered, rows, name, LANDED_AT + timedelta(hours=landing))
             assert (books is not None) == is_new, "the same content again is no load"
             if books is not None:
-                judged = model.judge(delivered, rows)
+                validated = model.validate(delivered, rows)
                 assert books.rows_in == len(rows) == total(books)
-                assert (books.rejected, books.duplicate) == (len(judged.rejected), judged.duplicates)
+                assert (books.rejected, books.duplicate) == (len(validated.rejected), validated.duplicates)
             changed = {model.day_of(row) for row in before ^ model.current()}
             assert shop.new_changes() == [(f"shop.{dataset}", day) for day in sorted(changed)]
             assert shop.all("select newest from waybill.checkpoint") == ([(newest,)] if newest > NEVER else [])

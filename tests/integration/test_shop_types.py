@@ -38,7 +38,7 @@ def test_an_amount_must_be_quantity_times_price(shop: Shop) -> None:
     rows = [
         f"1,1,1,3,0.10,0.30,{AT},completed,card",
         f"2,1,1,3,0.10,0.31,{AT},completed,card",
-        f"3,1,1,,0.10,0.31,{AT},completed,card",  # missing: the rule does not judge
+        f"3,1,1,,0.10,0.31,{AT},completed,card",  # NULL inputs pass
         f"4,1,1,2147483647,99999999.99,214748364678525163.53,{AT},completed,card",  # too large for the column
         f"5,1,1,2147483647,99999999.99,1.00,{AT},completed,cash",
         f"6,1,1,0,0.10,0.31,{AT},lost,card",
@@ -122,7 +122,7 @@ def written(fields: list[list[str]], form: str) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize("form", ["csv", "lines", "array"])
-def test_instants_truth_values_and_uuids_are_loaded_and_judged(form: str, shop: Shop) -> None:
+def test_instants_truth_values_and_uuids_are_loaded_and_validated(form: str, shop: Shop) -> None:
     def number(n: int) -> str:
         return str(UUID(int=n))
 

@@ -69,9 +69,9 @@ class Made:
             self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         self._buckets(buckets)
         self._queues()
-        told = next(values for _, values in self._all("aws_s3_bucket_notification"))
+        planned = next(values for _, values in self._all("aws_s3_bucket_notification"))
         self.s3.put_bucket_notification_configuration(
-            Bucket=told["bucket"],
+            Bucket=planned["bucket"],
             NotificationConfiguration={
                 "QueueConfigurations": [
                     {
@@ -80,7 +80,7 @@ class Made:
                         "Events": queue["events"],
                         "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": queue["filter_prefix"]}]}},
                     }
-                    for queue in told["queue"]
+                    for queue in planned["queue"]
                 ]
             },
         )
@@ -203,7 +203,7 @@ def keys_told(made: Made, queue: dict[str, str]) -> list[str]:
 def test_a_landed_file_notifies_only_the_queue_of_its_pipeline(made: Made) -> None:
     raw, queues = made.outputs["raw_bucket"]["value"], made.outputs["landed_queues"]["value"]
     orders, purchases = "raw/orders/lines/a b.csv", "datalake/bronze/year=2026/month=03/day=01/p.csv"
-    made.s3.delete_bucket_policy(Bucket=raw)  # the emulator looks at no condition, and would refuse TLS as well
+    made.s3.delete_bucket_policy(Bucket=raw)  # the emulator looks at no condition, and would deny TLS as well
     for key in (orders, purchases, "raw/shop/reviews/dt=2026-03-01/r.csv"):
         made.s3.put_object(Bucket=raw, Key=key, Body=b"x")
     assert keys_told(made, queues["orders"]) == [orders]

@@ -32,8 +32,8 @@ MARCH = Period.parse("month", "2026-03")
 RUN = Run("test", "test")
 
 
-def judge(row: dict[str, Any]) -> set[str]:
-    """The rules again, in plain Python: a missing value breaks none."""
+def broken_rules(row: dict[str, Any]) -> set[str]:
+    """Return the rules that a row breaks, computed in plain Python. NULL breaks none."""
     holds = {
         "range:place": lambda: row["place"] >= 1,
         "range:share": lambda: Decimal(0) < row["share"] <= Decimal("99.5"),
@@ -74,23 +74,23 @@ def stored(connection: Connection) -> list[tuple[Any, ...]]:
 
 @given(rows=ROWS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rows_are_refused_as_plain_python_refuses_them(
+def test_rows_are_rejected_as_plain_python_rejects_them(
     empty_connection: Connection, rows: list[dict[str, Any]]
 ) -> None:
     counts: dict[str, int] = {}
     for row in rows:
-        for rule in judge(row):
+        for rule in broken_rules(row):
             counts[rule] = counts.get(rule, 0) + 1
     if not counts:
         assert build(empty_connection, rows) == len(rows)
         return
-    with pytest.raises(DataError, match=r"test_report\.values 2026-03: its rows do not meet the contract: ") as refused:
+    with pytest.raises(DataError, match=r"test_report\.values 2026-03: its rows do not meet the contract: ") as caught:
         build(empty_connection, rows)
-    said = dict(re.findall(r"(\w+:\w+) in (\d+) row", str(refused.value)))
+    said = dict(re.findall(r"(\w+:\w+) in (\d+) row", str(caught.value)))
     assert {rule: int(count) for rule, count in said.items()} == counts
 
 
-def test_a_period_that_is_refused_stays_as_it_was(empty_connection: Connection) -> None:
+def test_a_rejected_period_keeps_its_rows(empty_connection: Connection) -> None:
     good = {"place": 1, "share": Decimal("1.00"), "code": "AB", "kind": "B", "since": date(2026, 1, 1), "is_new": True}
     build(empty_connection, [good])
     before = stored(empty_connection)

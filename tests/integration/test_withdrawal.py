@@ -76,7 +76,7 @@ def states(connection: Connection, key: str = KEY) -> list[tuple[str, str | None
     ).fetchall()
 
 
-def test_a_file_that_the_sender_deletes_is_told_withdrawn_and_loaded_anew_when_it_returns(
+def test_a_deleted_file_is_reported_withdrawn_and_loaded_again_when_it_returns(
     warehouse: Connection, s3: S3Client, raw_bucket: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = (FIELD / "22_deleted_object" / "withdrawn.csv").read_bytes()
@@ -91,17 +91,17 @@ def test_a_file_that_the_sender_deletes_is_told_withdrawn_and_loaded_anew_when_i
     s3.delete_object(Bucket=raw_bucket, Key=KEY)
 
     today = Period.of("day", day)
-    told = f"was loaded and is gone from the bucket: s3://{raw_bucket}/{KEY} (file {file_id}, 1 rows)"
+    notice = f"was loaded and is gone from the bucket: s3://{raw_bucket}/{KEY} (file {file_id}, 1 rows)"
     books = command("books", str(today), str(today), "--domain", "orders", exit_code=1)
-    assert told in books, "books ask the bucket"
+    assert notice in books, "books ask the bucket"
     assert f"waybill withdraw {file_id}" in books
     assert missing(warehouse, Scope(("orders",))) == [], "the warehouse does not know yet"
     with caplog.at_level(logging.WARNING):
         assert ingest(warehouse, s3) == []
         assert ingest(warehouse, s3) == []
-    assert len([record for record in caplog.records if told in record.getMessage()]) == 1, "the log says it once"
+    assert len([record for record in caplog.records if notice in record.getMessage()]) == 1, "the log says it once"
     (gap,) = missing(warehouse, Scope(("orders",)))
-    assert told in str(gap)
+    assert notice in str(gap)
 
     printed = command("withdraw", "withdrawn.csv", "--domain", "orders")
     assert f"Withdrew s3://{raw_bucket}/{KEY} with 1 row." in printed
@@ -153,10 +153,12 @@ def test_an_accepted_file_keeps_its_rows_and_is_no_longer_listed_until_it_return
     assert states(warehouse) == [("loaded", None)]
     s3.delete_object(Bucket=raw_bucket, Key=KEY)
     ingest(warehouse, s3)
-    assert states(warehouse) == [("loaded", "noticed")], "it is told anew when it goes again"
+    assert states(warehouse) == [("loaded", "noticed")], "it is reported again when it disappears again"
 
 
-def test_a_name_of_several_files_must_be_told_apart(warehouse: Connection, s3: S3Client, raw_bucket: str) -> None:
+def test_withdrawing_a_name_of_several_files_asks_for_an_id(
+    warehouse: Connection, s3: S3Client, raw_bucket: str
+) -> None:
     for day in ("2026-03-01", "2026-03-02"):
         s3.put_object(Bucket=raw_bucket, Key=f"{PREFIX}dt={day}/a.csv", Body=body(Line()))
     ingest(warehouse, s3)
@@ -172,7 +174,7 @@ def withdraw(landing: Landing, dataset: str, key: str) -> withdrawal.Withdrawn:
     return withdrawal.withdraw(landing.connection, landing.s3, landing.contracts[dataset], file)
 
 
-def test_older_rows_stand_again_and_quarantined_rows_are_closed(landing: Landing) -> None:
+def test_older_rows_become_current_again_and_quarantined_rows_are_closed(landing: Landing) -> None:
     older = landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3, revenue="1.00")), "a.csv")
     rows = [*traffic_rows(2, revenue="2.00"), "9,2026-03-09,1,1,1,10,never"]
     rows += traffic_rows(30, revenue="2.00")[10:]
