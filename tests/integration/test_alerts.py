@@ -218,10 +218,15 @@ def test_only_a_run_that_changed_data_sends_a_success_message_and_only_once(queu
         ):
             add_file(connection, dataset, key, "2026-03-31", run_id, **rows)
         connection.execute(
+            "insert into waybill.published (report, cadence, period, row_count, content_sha256, "
+            "code_version, file_ids, inputs, run_id, built_at, published_by) "
+            "select 'orders_report.region_profit', 'day', day, 4, 'x', 'v', '{}', '{}', 'woken', now(), 'woken' "
+            "from unnest('{2026-03-30,2026-03-31}'::date[]) as t (day)"
+        )
+        connection.execute(  # rebuilt by a run that found the same content
             "insert into waybill.publication (report, cadence, period, row_count, content_sha256, contract_sha256, "
             "code_version, file_ids, run_id, exported_sha256) "
-            "select 'orders_report.region_profit', 'day', day, 4, 'x', 'c', 'v', '{}', 'woken', 'x' "
-            "from unnest('{2026-03-30,2026-03-31}'::date[]) as t (day)"
+            "values ('orders_report.region_profit', 'day', '2026-03-31', 4, 'x', 'c', 'v', '{}', 'idle', 'x')"
         )
     orders = SimpleNamespace(dag_id="orders_reports")
     for run_id in ("woken", "woken", "idle"):

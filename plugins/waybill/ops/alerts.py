@@ -63,10 +63,10 @@ def warning_text(connection: Connection, domain: str, title: str, run_id: str, u
     return "\n".join([*lines, *([f"Log: {url}"] if url else [])])
 
 
-_BUILT = """
+_PUBLISHED = """
 select report, cadence, count(*), min(period), max(period)
-from waybill.publication
-where split_part(report, '.', 1) = %s and run_id = %s and exported_sha256 = content_sha256
+from waybill.published
+where split_part(report, '.', 1) = %s and published_by = %s
 group by report, cadence
 order by report, cadence
 """
@@ -84,10 +84,10 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
         ).format(sums_sql("f")),
         (domain, run_id),
     ).fetchall()
-    built = connection.execute(_BUILT, (report_schema(domain), run_id)).fetchall()
-    if not loaded and not built:
+    published = connection.execute(_PUBLISHED, (report_schema(domain), run_id)).fetchall()
+    if not loaded and not published:
         return None
-    files, reports = sum(row[1] for row in loaded), len({row[0] for row in built})
+    files, reports = sum(row[1] for row in loaded), len({row[0] for row in published})
     warnings = file_warnings.of_run(connection, domain, run_id)
     warned = f", with {count(len(warnings), 'warning')}" if warnings else ""
     changed = f"loaded {count(files, 'file')} and updated {count(reports, 'report')}"
@@ -97,7 +97,7 @@ def success_text(connection: Connection, domain: str, title: str, run_id: str, u
     ]
     books = {table: Books(**dict(zip(COUNTS, counts, strict=True))) for table, _, *counts in loaded}
     lines += [f"{table}: {count(number, 'file')}, {books[table]}" for table, number, *_ in loaded]
-    for report, cadence, number, first, last in built:
+    for report, cadence, number, first, last in published:
         newest = Period.of(cadence, last)
         span = f"{Period.of(cadence, first)} to {newest} ({number} periods)" if number > 1 else str(newest)
         place = f"s3://{settings().reports_bucket}/{report_prefix(newest)}"
