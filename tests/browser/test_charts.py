@@ -14,17 +14,22 @@ from waybill.period import Period
 from waybill.views import pages
 from waybill.views.business import charts
 from waybill.views.business import page as business
-from waybill.views.business.cards import TrendChart
+from waybill.views.business.cards import Card, TrendChart
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
+BARS = [
+    charts.Bar("Gaming", "127,229.45 €", 100, "High"),
+    charts.Bar("Telecommunications and everything that belongs to them", "63,410.91 €", 50, "Mid"),
+    charts.Bar("Agriculture", "0.00 €", 0, "Low"),
+]
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(40)]
 
 
 @pytest.fixture
 def address(tmp_path: Path) -> str:
-    """A page with one line of forty days, as a file."""
+    """A page with one line of forty days and bars with values of different widths, as a file."""
     values = [(day, str(day), Decimal(900_000 + 50_000 * (n % 7))) for n, day in enumerate(DAYS)]
     line = charts.line("€", values, {DAYS[-1]: "3 of 7 days"})
     assert line is not None
@@ -37,7 +42,7 @@ def address(tmp_path: Path) -> str:
         cadences=[period],
         kpis=[],
         trends=[TrendChart("Revenue", "revenue", [("day", line)])],
-        cards=[],
+        cards=[Card("exposure", "Exposure", "", period, len(BARS), bars=BARS)],
         notices=[],
     )
     (tmp_path / "assets").mkdir()
@@ -49,6 +54,20 @@ def address(tmp_path: Path) -> str:
 
 def boxes(found: Locator) -> list[dict[str, float]]:
     return [dict(box) for n in range(found.count()) if (box := found.nth(n).bounding_box())]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_bars_of_equal_values_have_equal_length(browser: Browser, address: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(address)
+    tracks, fills = boxes(page.locator(".bars .track")), boxes(page.locator(".bars .fill"))
+    assert len(tracks) == len(BARS)
+    assert {(round(box["x"]), round(box["width"])) for box in tracks} == {
+        (round(tracks[0]["x"]), round(tracks[0]["width"]))
+    }
+    assert fills[1]["width"] == pytest.approx(fills[0]["width"] / 2, abs=1)
+    assert tracks[0]["width"] > 80
+    page.close()
 
 
 def check_axes(page: Page) -> list[str]:
