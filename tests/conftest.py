@@ -1,4 +1,4 @@
-"""What every test may ask for: an embedded stack without Airflow, a fresh warehouse, a fresh bucket."""
+"""Fixtures for all tests: an embedded stack without Airflow, a fresh warehouse, a fresh bucket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("oracles", "support")
 
-# Whatever imports Airflow in a test must find this project's DAGs and leave the user's home alone.
+# Imports of Airflow in tests must find the DAGs of this project and must not change the user's home.
 # A test that talks to a server asks for a fixture; nothing may reach one by the user's own environment.
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "PG", "WAYBILL_"))]:
     del os.environ[name]

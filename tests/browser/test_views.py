@@ -237,7 +237,7 @@ def test_the_site_works_under_a_folder_and_on_a_phone(browser: Browser, publishe
     context.close()
 
 
-def test_a_report_that_waits_for_approval_says_so_and_is_not_on_the_site(
+def test_a_report_that_waits_for_approval_is_marked_and_not_on_the_site(
     log_in: LogIn, browser: Browser, seeded: Stack, published: str, tmp_path: Path
 ) -> None:
     contracts, period, run = report_contracts("messaging"), Period.named("2026-03"), Run("held", "abc123")

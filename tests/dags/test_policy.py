@@ -357,7 +357,7 @@ def test_rejected_rates_stop_no_purchase(bag: BundleDagBag) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"fil": "q5.csv"}, "unknown parameter 'fil': {accepted} Did you mean 'file' instead of 'fil'?"),
         ({"File": "q5.csv"}, "unknown parameter 'File': {accepted} Did you mean 'file' instead of 'File'?"),
@@ -368,10 +368,10 @@ def test_rejected_rates_stop_no_purchase(bag: BundleDagBag) -> None:
         ({}, None),
     ],
 )
-def test_unknown_parameters_are_rejected_with_the_known_ones(given: Any, said: str | None) -> None:
+def test_unknown_parameters_are_rejected_with_the_known_ones(given: Any, expected: str | None) -> None:
     known = ["last_day", "file", "day", "dry_run"]
     accepted = "orders_reports accepts day, dry_run, file, last_day. Nothing was loaded or changed."
-    assert unknown_parameters("orders_reports", known, given) == (said and said.format(accepted=accepted))
+    assert unknown_parameters("orders_reports", known, given) == (expected and expected.format(accepted=accepted))
 
 
 def test_every_task_of_every_dag_rejects_unknown_parameters_first(dag: DAG) -> None:

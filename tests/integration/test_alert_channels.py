@@ -234,7 +234,9 @@ def test_a_stopped_sns_gets_the_alert_once_when_it_continues(
     assert len(slack.texts) == 2
 
 
-def test_a_late_message_says_so(queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_message_names_the_time_of_its_alert(
+    queue: Queue, warehouse: str, hanging: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         set_sns(patch, hanging)
         alert_task_failure(of_task("intake_traffic"))
@@ -323,7 +325,7 @@ def test_a_channel_that_rejects_the_message_gets_it_again_and_errors_hide_secret
 
 
 @pytest.mark.parametrize(
-    ("point", "first", "later", "said"),
+    ("point", "first", "later", "expected"),
     [
         ("waybill.ops.alert_delivery:record", 0, 1, "sent over"),
         ("waybill.ops.alert_delivery:lease", 0, 1, "sent over"),
@@ -333,7 +335,7 @@ def test_a_channel_that_rejects_the_message_gets_it_again_and_errors_hide_secret
     ],
 )
 def test_a_process_that_is_killed_sends_at_most_once(
-    point: str, first: int, later: int, said: str, slack: Webhook, warehouse: str, monkeypatch: pytest.MonkeyPatch
+    point: str, first: int, later: int, expected: str, slack: Webhook, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_ALERTS_SNS")
     pid = os.fork()
@@ -354,7 +356,7 @@ def test_a_process_that_is_killed_sends_at_most_once(
     for _ in range(2):
         alert_failure(of_run())
     assert len(slack.texts) == later
-    assert states(warehouse)[SLACK].startswith(said)
+    assert states(warehouse)[SLACK].startswith(expected)
 
 
 def test_nothing_is_locked_while_a_channel_hangs_and_nothing_is_sent_twice(

@@ -76,7 +76,7 @@ def plain(text: str) -> str:
     return f"{number.normalize():f}" if "." in text else text
 
 
-def test_the_books_agree_with_what_was_planted_and_nothing_is_missing(outcome: demo.Outcome) -> None:
+def test_the_books_equal_the_ground_truth_and_nothing_is_missing(outcome: demo.Outcome) -> None:
     assert outcome.run_seconds is not None
     assert outcome.differences == []
     assert outcome.gaps == []
@@ -117,7 +117,7 @@ def test_a_second_demo_changes_nothing(airflow_stack: Stack, outcome: demo.Outco
     assert state(airflow_stack) == before
 
 
-def test_a_demo_after_another_file_landed_builds_what_rests_on_it_again(
+def test_a_demo_after_another_file_landed_rebuilds_the_dependent_reports(
     airflow_stack: Stack, outcome: demo.Outcome
 ) -> None:
     last = outcome.periods[-1]

@@ -344,7 +344,7 @@ def test_repeats_in_a_file_are_duplicates_if_equal_and_conflicts_if_not(landing:
     )
 
 
-def test_a_row_that_repeats_a_rejected_one_stands_for_it(landing: Landing) -> None:
+def test_a_row_that_repeats_a_rejected_one_is_loaded(landing: Landing) -> None:
     rows = [GOOD[0].replace("12.50", "NaN"), *GOOD]
     landing.check(landing.load("traffic", csv_body(TRAFFIC, rows)), 41, {1: ["type:revenue_eur"]}, inserted=40)
 

@@ -233,7 +233,7 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "said"),
+    ("arguments", "exit_code", "expected"),
     [
         (("books", "2026-02", "2026-01"), 1, "2026-02 is after 2026-01"),
         (
@@ -314,9 +314,9 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_wrong_arguments_are_explained(
-    arguments: tuple[str, ...], exit_code: int, said: str, warehouse: Connection
+    arguments: tuple[str, ...], exit_code: int, expected: str, warehouse: Connection
 ) -> None:
-    assert re.search(said, run(*arguments, exit_code=exit_code))
+    assert re.search(expected, run(*arguments, exit_code=exit_code))
 
 
 def test_a_trace_lists_the_files_of_the_tables_that_the_sql_reads(warehouse: Connection) -> None:

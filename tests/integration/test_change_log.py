@@ -1,4 +1,4 @@
-"""The log of changed days holds what became different, and the checkpoint how far a dataset has come."""
+"""The change log lists changed days, and the checkpoint the progress of a dataset."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def start_anew(landing: Landing) -> None:
     )
 
 
-def test_a_fresh_partition_and_what_goes_around_it_are_noted(landing: Landing) -> None:
+def test_rows_of_a_new_partition_and_late_rows_of_an_older_month_are_recorded(landing: Landing) -> None:
     """Rows that stream into a new partition, repeats among them, and late rows of an older month."""
     rows = traffic_rows(40)
     start_anew(landing)

@@ -58,7 +58,7 @@ def with_names(**renamed: str) -> bytes:
     return csv_body(",".join(names), [str(Line())])
 
 
-def test_a_file_sent_again_with_renamed_columns_is_reported_with_what_was_probably_renamed(orders: Orders) -> None:
+def test_a_file_sent_again_with_renamed_columns_is_reported_with_the_likely_renames(orders: Orders) -> None:
     ingest(orders, orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.csv").read_bytes()))
     assert warnings(orders) == {}, "nothing has vanished from the first file"
     file = orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.v2.csv").read_bytes())
@@ -103,7 +103,7 @@ def test_a_loaded_file_is_not_pending_when_a_spelling_makes_its_column_occur_twi
     assert pending(orders.connection, replace(LINES, columns=tuple(known)), [file]) == []
 
 
-def test_unknown_columns_and_columns_that_nobody_had_are_distinguished(orders: Orders) -> None:
+def test_unknown_columns_and_columns_that_no_file_had_are_distinguished(orders: Orders) -> None:
     ingest(orders, orders.land(DAY, "a.csv", without("Ship Mode")))
     ingest(orders, orders.land(DAY, "b.csv", csv_body(f"{HEADER},Campaign", [f"{Line()},x"])))
     ingest(orders, orders.land(DAY, "c.csv", without("Ship Mode", "Postal Code")))
@@ -243,9 +243,9 @@ COLUMNS = [column.name for column in LINES.delivered_columns]
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=6), st.sets(st.sampled_from(COLUMNS)))
 def test_every_missing_and_every_unknown_column_is_named_once(unknown: list[str], earlier: set[str]) -> None:
     contract = load_domain("orders")["lines"]
-    brought = [column.name for column in contract.delivered_columns if column.required]
-    issues = find_issues(contract, brought, unknown, dict.fromkeys(earlier, "earlier.csv"))
-    missing = sorted(earlier - set(brought))
+    delivered = [column.name for column in contract.delivered_columns if column.required]
+    issues = find_issues(contract, delivered, unknown, dict.fromkeys(earlier, "earlier.csv"))
+    missing = sorted(earlier - set(delivered))
     assert issues.errors == []
     reported_missing = [text.split()[2] for text in issues.warnings if " is missing, but earlier.csv had it" in text]
     assert sorted(reported_missing) == missing

@@ -191,7 +191,7 @@ def test_a_total_that_is_not_the_sum_of_its_days_is_not_compared(
     assert (found["Pieces"].change, found["Pieces"].note) == ("+0.0 %", "vs. 2026-09")
 
 
-def test_a_report_without_days_says_why_it_is_not_compared(connection: Connection) -> None:
+def test_a_report_without_days_states_why_it_is_not_compared(connection: Connection) -> None:
     build(connection, dict.fromkeys(from_to("2026-10-01", "2026-11-20"), 10))
     contract = load_all()["shop_report.cohort_retention"]
     found = comparison(connection, contract, catalog.reports("shop").values(), Period.parse("month", "2026-11"))

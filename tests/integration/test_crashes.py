@@ -187,7 +187,7 @@ def test_a_killed_load_of_a_new_version_leaves_the_old_one(place: Place, data: S
 
 
 @pytest.mark.parametrize("months", [(LAST, LAST), (FIRST, LAST, LAST)])
-def test_runs_at_once_give_what_one_run_gives(
+def test_concurrent_runs_load_the_same_rows_as_one_run(
     months: tuple[str, ...], stack: Stack, client: S3Client, states: list[Content], stack_environment: dict[str, str]
 ) -> None:
     """From an empty warehouse, so that they also meet while tables are made."""
@@ -259,7 +259,7 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize("cut_after", [None, 10_000], ids=["refused", "cut"])
+@pytest.mark.parametrize("cut_after", [None, 10_000], ids=["unreachable", "cut"])
 def test_s3_that_goes_away_is_no_data_error_and_a_rerun_is_right(
     cut_after: int | None, place: Place, states: list[Content], scratch: Path, stack: Stack
 ) -> None:

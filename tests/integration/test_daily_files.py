@@ -73,7 +73,7 @@ def test_a_replay_validates_a_daily_file_by_its_day(empty_connection: Connection
     assert shop.new_changes()[-1] == ("shop.reviews", date(2026, 3, 2))
 
 
-def test_rows_that_are_too_late_are_admitted_when_a_replay_says_so(empty_connection: Connection) -> None:
+def test_rows_that_are_too_late_are_admitted_if_a_replay_allows_them(empty_connection: Connection) -> None:
     shop = Shop(empty_connection)
     old, newer = datetime(2026, 1, 5, 12, tzinfo=UTC), datetime(2026, 3, 2, 12, tzinfo=UTC)
     shop.load_rows("transactions", "2026-01-05", [(2, old, 3)])

@@ -33,7 +33,9 @@ def tried(landing: Landing, folder: Path, *changes: tuple[str, str]) -> list[Fil
     return try_contract(landing.connection, landing.s3, today, proposed, landing.contracts, landed)
 
 
-def test_what_a_tighter_rule_rejects_is_counted_with_reasons_and_records(landing: Landing, tmp_path: Path) -> None:
+def test_rows_that_a_tighter_rule_rejects_are_counted_with_reasons_and_records(
+    landing: Landing, tmp_path: Path
+) -> None:
     rows = [*traffic_rows(20), "21,2026-03-21,1,1,1,-5,1.00", '22,2026-03-22,1,1,1,"7",1.00', "23,2026-03-23,1,1,1,7"]
     landing.put("traffic", MONTH, csv_body(TRAFFIC, rows))
     [result] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 8")))
@@ -43,7 +45,7 @@ def test_what_a_tighter_rule_rejects_is_counted_with_reasons_and_records(landing
     assert result.examples == {"range:interactions_count": [22]}
 
 
-def test_what_a_looser_rule_accepts_is_counted(landing: Landing, tmp_path: Path) -> None:
+def test_rows_that_a_looser_rule_accepts_are_counted(landing: Landing, tmp_path: Path) -> None:
     landing.put("traffic", MONTH, csv_body(TRAFFIC, [*traffic_rows(20), "21,2026-03-21,1,1,1,-5,1.00"]))
     [result] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: -9")))
     assert (result.rows_newly_rejected, result.rows_newly_accepted) == (0, 1)
@@ -70,7 +72,7 @@ def test_a_dry_run_covers_files_that_the_effective_contract_rejects(landing: Lan
     assert "b.csv: the file is empty" in str(empty.rejection)
 
 
-def test_a_dry_run_rejects_what_a_load_rejects_in_the_same_words(landing: Landing, tmp_path: Path) -> None:
+def test_a_dry_run_and_a_load_reject_a_file_with_the_same_message(landing: Landing, tmp_path: Path) -> None:
     rows = [*traffic_rows(17), "18,2026-03-18,1,1,1,5,1.00", "19,2026-03-19,1,1,1", "20,2026-03-20,99,99,1,5,-1"]
     landing.put("traffic", MONTH, csv_body(TRAFFIC, rows))
     [result] = tried(landing, tmp_path, (INTERACTIONS, INTERACTIONS.replace("minimum: 0", "minimum: 6")))
@@ -102,7 +104,7 @@ def test_a_dry_run_writes_nothing(landing: Landing, tmp_path: Path) -> None:
     assert landing.row_counts() == before
 
 
-def test_the_command_takes_a_file_of_any_name_and_says_what_else_is_missing(
+def test_the_command_reads_a_contract_of_any_file_name_and_names_missing_inputs(
     landing_dsn: str,
     landing: Landing,
     stack_environment: dict[str, str],
@@ -113,27 +115,27 @@ def test_the_command_takes_a_file_of_any_name_and_says_what_else_is_missing(
     settings.cache_clear()
     path = tmp_path / "traffic_new.yaml"
 
-    def said(text: str, exit_code: int) -> str:
+    def output_of(text: str, exit_code: int) -> str:
         path.write_text(text)
         result = CliRunner().invoke(app, ["contract", "try", str(path)])
         assert result.exit_code == exit_code, result.output
         return " ".join(result.output.split())
 
-    assert f"No file of messaging.traffic has landed in s3://{landing.bucket}." in said(TODAY, 0)
+    assert f"No file of messaging.traffic has landed in s3://{landing.bucket}." in output_of(TODAY, 0)
     landing.put("traffic", MONTH, csv_body(TRAFFIC, traffic_rows(3)))
-    assert "part-1.csv" in said(TODAY, 0)
+    assert "part-1.csv" in output_of(TODAY, 0)
     wider = TODAY.replace("physicalType: numeric(12,2)", "physicalType: numeric(14,2)")
     assert wider != TODAY
     assert (
         "The next load with this contract would stop: the contract of messaging.traffic (version 1.0.1) needs more "
         "than new nullable columns: column 'revenue_eur' is numeric(12,2) not null in the table "
         "and numeric(14,2) not null"
-    ) in said(wider, 1)
-    assert "there is no dataset 'trafic' in messaging" in said(
+    ) in output_of(wider, 1)
+    assert "there is no dataset 'trafic' in messaging" in output_of(
         TODAY.replace("- name: traffic\n", "- name: trafic\n").replace("element: traffic.", "element: trafic."), 1
     )
     report = (PROJECT_ROOT / "include/contracts/messaging_report/segment_share.yaml").read_text()
-    assert "messaging_report.segment_share is a derived table" in said(report, 1)
+    assert "messaging_report.segment_share is a derived table" in output_of(report, 1)
 
 
 def test_a_contract_that_changed_under_its_version_is_reported(

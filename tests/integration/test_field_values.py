@@ -88,7 +88,7 @@ def test_dates_of_which_some_read_only_day_first_reject_the_file(empty_connectio
     assert "dateForms" in message
 
 
-def test_a_contract_may_say_that_dates_are_day_first(empty_connection: Connection) -> None:
+def test_a_contract_may_declare_that_dates_are_day_first(empty_connection: Connection) -> None:
     day_first = with_options(LINES, order_date={"date_forms": ("YYYY-MM-DD", "D/M/YYYY")})
     load(empty_connection, (FIELD / "08_day_first/dayfirst.csv").read_bytes(), day_first)
     found = stored(empty_connection, "order_date")
@@ -96,7 +96,7 @@ def test_a_contract_may_say_that_dates_are_day_first(empty_connection: Connectio
     assert len(found) == 100
 
 
-def test_a_dry_run_rejects_what_a_run_rejects(empty_connection: Connection) -> None:
+def test_a_dry_run_and_a_run_reject_the_same_file(empty_connection: Connection) -> None:
     orders = Orders(empty_connection)
     file = orders.land(DAY, "a.csv", (FIELD / "08_day_first/dayfirst.csv").read_bytes())
     day_first = with_options(LINES, order_date={"date_forms": ("D/M/YYYY",)})
@@ -183,7 +183,7 @@ def test_where_dates_are_declared_iso_a_date_with_slashes_is_of_the_wrong_type(e
     }
 
 
-def test_rows_that_wait_in_quarantine_are_tried_again_one_by_one(empty_connection: Connection) -> None:
+def test_a_replay_validates_rows_without_the_date_order_of_their_file(empty_connection: Connection) -> None:
     """Only a whole file shows in which order its sender writes month and day."""
     iso = with_options(LINES, order_date={"date_forms": ("YYYY-MM-DD",)})
     load(empty_connection, lines("2026-04-05", "25/04/2026", "4/5/2026"), iso)
@@ -274,7 +274,7 @@ def test_a_decimal_comma_is_no_number(empty_connection: Connection) -> None:
     assert rejects(empty_connection, "list_price") == {key: ["type:list_price"] for key in ["1.234,56", "1.234"]}
 
 
-def test_what_programs_write_for_a_missing_value_is_no_value(empty_connection: Connection) -> None:
+def test_a_placeholder_for_a_missing_value_is_rejected(empty_connection: Connection) -> None:
     text = (FIELD / "14_null_words/nulls.csv").read_bytes()
     load(empty_connection, text)
     assert rejects(empty_connection, "order_id") == {
@@ -296,14 +296,14 @@ def test_what_programs_write_for_a_missing_value_is_no_value(empty_connection: C
     assert stored(empty_connection, "postal_code")["C14c"] is None
 
 
-def test_errors_of_spreadsheets_in_other_languages_are_no_values(empty_connection: Connection) -> None:
+def test_error_values_of_spreadsheets_in_other_languages_are_rejected(empty_connection: Connection) -> None:
     errors = ["#NV", "#WERT!", "#BEZUG!", "#VALEUR!", "#NOM?", "#\u00a1REF!", "#N/D", "#SPILL!"]
     load(empty_connection, body(*(Line(order=text, region=text) for text in [*errors, "#1 in Leeds"])))
     assert rejects(empty_connection, "region").keys() == {*errors}
     assert stored(empty_connection, "region") == {"#1 in Leeds": "#1 in Leeds"}
 
 
-def test_identifiers_that_a_spreadsheet_mangled_are_what_the_file_says(empty_connection: Connection) -> None:
+def test_identifiers_that_a_spreadsheet_mangled_are_loaded_as_in_the_file(empty_connection: Connection) -> None:
     text = (FIELD / "13_excel_ids/excel.csv").read_bytes()
     load(empty_connection, text)
     rows = empty_connection.execute("select order_id, product_id, quantity from orders.lines order by 3").fetchall()
@@ -394,7 +394,7 @@ def test_a_text_may_have_lines_and_tabs_and_a_key_may_not(character: str, empty_
     ],
     ids=ascii,
 )
-def test_what_nobody_sees_does_not_tell_keys_apart(character: str, empty_connection: Connection) -> None:
+def test_an_invisible_character_in_a_key_is_rejected(character: str, empty_connection: Connection) -> None:
     load(
         empty_connection,
         body(Line(order="ab"), Line(order=f"a{character}b"), Line(order="c", region=f"We{character}st")),

@@ -1,4 +1,4 @@
-"""Which of several files of a period counts: through the real bucket, on the path that a run takes."""
+"""The order of several files of a period, ingested from a real bucket as by a run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def put(s3: S3Client, bucket: str, path: Path) -> None:
 
 
 def next_second(s3: S3Client, bucket: str) -> None:
-    """Wait until S3 stamps another second than that of the newest object: it tells times in whole seconds."""
+    """Wait until the time of S3 is past the second of the newest object; S3 records whole seconds."""
     newest = max(item["LastModified"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"])
     while True:
         s3.put_object(Bucket=bucket, Key="clock", Body=b"")
@@ -103,7 +103,7 @@ def test_each_correction_counts_from_its_landing_on(
         next_second(s3, raw_bucket)
 
 
-def test_by_contract_names_decide(empty_connection: Connection, s3: S3Client, raw_bucket: str) -> None:
+def test_a_contract_may_order_files_by_name(empty_connection: Connection, s3: S3Client, raw_bucket: str) -> None:
     by_name = replace(CONTRACT, file_order="name")
     for name, price in (("seq 10.csv", "110.00"), ("seq 9.csv", "109.00")):
         s3.put_object(Bucket=raw_bucket, Key=PREFIX + name, Body=body(Line(list_price=price)))

@@ -20,7 +20,7 @@ update waybill.alembic_version set version_num = '0008'
 """
 
 
-def test_files_of_before_keep_the_order_of_their_names_and_later_landings_come_after_them(stack: Stack) -> None:
+def test_files_of_before_the_migration_keep_the_order_of_names_and_precede_later_landings(stack: Stack) -> None:
     with database(stack) as dsn:
         with connect(dsn) as connection:
             orders = Orders(connection)

@@ -1,4 +1,4 @@
-"""Rows of values that nobody asked for: counted in the books, neither loaded nor quarantined."""
+"""Filtered rows are counted in the books, and neither loaded nor quarantined."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FILTERED = replace(
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Say which values are asked for."""
+    """Set the values of the filter."""
 
     def change(values: str) -> None:
         monkeypatch.setenv(REGIONS.variable, values)
@@ -58,7 +58,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 
 def by_region() -> Contract:
-    """Return the contract with the regions that are asked for, as when it is loaded."""
+    """Return the contract with the configured regions, as a load reads it."""
     return replace(FILTERED, kept=read_values(REGIONS.variable, REGIONS.default))
 
 
@@ -104,7 +104,7 @@ def test_every_row_is_loaded_rejected_or_filtered(empty_connection: Connection, 
     assert empty_connection.execute(ledger).fetchall() == [(books.rows_in, 4, ["West"])]
 
 
-def test_a_file_is_loaded_again_when_other_values_are_asked_for(empty_connection: Connection, ask: Ask) -> None:
+def test_a_file_is_loaded_again_when_the_filter_changes(empty_connection: Connection, ask: Ask) -> None:
     bucket = MemoryBucket()
     file = bucket.put("orders", "lines", DAY, csv_body(HEADER, map(str, ROWS)), "a.csv")
     load(empty_connection, bucket, file)
@@ -123,7 +123,7 @@ def test_a_file_is_loaded_again_when_other_values_are_asked_for(empty_connection
     assert regions(empty_connection) == [("2", "East"), ("2", "East")], "what is no longer asked for is withdrawn"
 
 
-def test_a_quarantined_row_that_nobody_asks_for_any_more_is_filtered_by_a_replay(
+def test_a_replay_filters_a_quarantined_row_that_no_longer_passes_the_filter(
     empty_connection: Connection, ask: Ask
 ) -> None:
     bucket = MemoryBucket()

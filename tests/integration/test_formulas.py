@@ -1,4 +1,4 @@
-"""No CSV that people open makes a spreadsheet run what a sender wrote; everything else is exact."""
+"""A published CSV holds no formula of a sender that a spreadsheet would run; other outputs are exact."""
 
 from __future__ import annotations
 

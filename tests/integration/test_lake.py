@@ -135,7 +135,9 @@ def test_each_day_has_its_rows(
             assert rows(table(s3, lake, dataset, day)) == wanted
 
 
-def test_a_snapshots_day_has_what_was_current_at_its_end(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_the_day_of_a_snapshot_has_the_rows_that_were_current_at_its_end(
+    shop: Connection, s3: S3Client, lake: str
+) -> None:
     days = [date(2026, 2, 28) + timedelta(days=offset) for offset in range(5)]
     assert list(write_days(shop, s3, CONTRACTS["products"], days).values()) == [0, 1, 2, 1, 1]
     first, second = (table(s3, lake, "products", day).to_pylist() for day in days[1:3])
@@ -258,7 +260,7 @@ def test_restricted_columns_leave_as_pseudonyms_only(shop: Connection, s3: S3Cli
 
 
 @pytest.mark.parametrize("secret", ["k" * 64, "k" * 65, "schlüssel-ÄÖÜ-schlüssel-ÄÖÜ-schlüssel"])
-def test_a_pseudonym_is_the_standards_hmac_whatever_the_key(
+def test_a_pseudonym_is_the_standard_hmac_for_any_key(
     secret: str, shop: Connection, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_MASK_KEY", secret)

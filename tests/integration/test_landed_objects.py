@@ -1,4 +1,4 @@
-"""Objects that are no data or lie under folders that name no period, through the path that a run takes."""
+"""Objects that are no data or lie under folders without a period, ingested as by a run."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         ("a.csv.filepart", "the ending .filepart marks an incomplete upload"),
         ("_late.csv", "'_late.csv' begins with '_'"),
@@ -182,11 +182,11 @@ def test_an_object_under_a_folder_that_names_no_month_fails_the_first_run_and_st
     ],
 )
 def test_drop_uploads_nothing_if_one_of_the_files_would_be_ignored(
-    name: str, said: str, s3: S3Client, raw: str, tmp_path: Path
+    name: str, expected: str, s3: S3Client, raw: str, tmp_path: Path
 ) -> None:
     for one in ("a.csv", name):
         (tmp_path / one).write_bytes(b"x")
     done = CliRunner().invoke(app, ["drop", "--domain", "orders", str(tmp_path / "a.csv"), str(tmp_path / name)])
     assert done.exit_code == 1
-    assert f"{name}: the object would be ignored: {said}. Rename the file if it is data." in done.output
+    assert f"{name}: the object would be ignored: {expected}. Rename the file if it is data." in done.output
     assert "Contents" not in s3.list_objects_v2(Bucket=raw)

@@ -64,14 +64,14 @@ class Model:
 
     def conflicts(self, landed: str, name: str) -> dict[str, int]:
         """How many lines each other file of the day has with another quantity, by its name."""
-        brought: dict[str, dict[tuple[str, int], int]] = {}
+        delivered: dict[str, dict[tuple[str, int], int]] = {}
         for key, found in self.deliveries().items():
             for day_of, file, quantity in found:
                 if day_of == landed:
-                    brought.setdefault(file, {})[key] = quantity
-        own = brought.pop(name, {})
+                    delivered.setdefault(file, {})[key] = quantity
+        own = delivered.pop(name, {})
         counts = {
-            file: sum(own.get(key, value) != value for key, value in rows.items()) for file, rows in brought.items()
+            file: sum(own.get(key, value) != value for key, value in rows.items()) for file, rows in delivered.items()
         }
         return {file: rows for file, rows in counts.items() if rows}
 
@@ -113,7 +113,7 @@ def one(key: str, name: str, quantity: int | None, landing: int = 0) -> tuple[tu
 
 
 @given(ARRIVALS)
-# On one day the file that landed later counts, whatever its name and whichever is loaded first.
+# Of two files of one day the one that landed later counts, with any name and in any order of loads.
 @example([one(DAYS[0], "b.csv", 1, 0), one(DAYS[0], "a.csv", 2, 1)])
 @example([one(DAYS[0], "a.csv", 2, 1), one(DAYS[0], "b.csv", 1, 0)])
 # The first delivery comes last: it takes the line over, and its landing day with it.

@@ -184,7 +184,9 @@ def test_a_description_rebuilds_nothing_and_a_rule_does(
     assert [one[3] for one in after] == [one[3] for one in before]
 
 
-def test_what_changed_is_published_under_its_landing_day(warehouse_dsn: str, s3: S3Client, reports_bucket: str) -> None:
+def test_changed_reports_are_published_under_their_landing_day(
+    warehouse_dsn: str, s3: S3Client, reports_bucket: str
+) -> None:
     migrate(warehouse_dsn)
     with connect(warehouse_dsn) as connection:
         publish_two_days(Orders(connection), s3, reports_bucket)

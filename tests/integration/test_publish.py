@@ -318,12 +318,14 @@ def test_a_trace_names_files_checks_and_code(name: str, built: Connection) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "said"),
+    ("name", "key", "expected"),
     [
         ("top_customer", LAST, r"reports that were built: .*messaging_report\.top_customers"),
         ("top_customers", "2026-01", f"it was built for {LAST}, 2026-02$"),
     ],
 )
-def test_a_trace_of_an_unbuilt_period_lists_the_built_ones(name: str, key: str, said: str, built: Connection) -> None:
-    with pytest.raises(DataError, match=f"^{name} was not built for {key}; {said}"):
+def test_a_trace_of_an_unbuilt_period_lists_the_built_ones(
+    name: str, key: str, expected: str, built: Connection
+) -> None:
+    with pytest.raises(DataError, match=f"^{name} was not built for {key}; {expected}"):
         trace(built, name, month(key))

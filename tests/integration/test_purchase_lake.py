@@ -1,4 +1,4 @@
-"""Silver and gold of purchases in S3 and in the catalog: the layouts that others expect, and nobody's name."""
+"""Silver and gold of purchases in S3 and the catalog have the expected layouts and no names of customers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample files of purchases: loaded, they give just what their ground truth says, and the oracle's totals."""
+"""Loaded sample files of purchases equal their ground truth and the totals of the oracle."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sample() -> SampleData:
 
 
 def good_rows(body: bytes) -> list[Purchase]:
-    """The rows of a file that meet the contract, each purchase once, by a reading of its own."""
+    """Return the valid rows of a file, each purchase once, by an independent reading."""
     names = {"customer_id": "customer", "purchase_id": "purchase", "purchase_date": "date"}
     found: dict[str, Purchase] = {}
     reader = csv.reader(io.StringIO(body.decode(errors="replace")))

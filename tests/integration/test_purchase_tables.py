@@ -150,7 +150,7 @@ def test_halves_of_a_cent_are_rounded_away_from_zero_and_ranks_are_shared(empty_
     assert [rank for (rank,) in ranks] == [1, 1, 3, 3, 5, 5]
 
 
-def test_a_changed_rate_reaches_what_was_bought_from_then_on_and_no_more(empty_connection: Connection) -> None:
+def test_a_changed_rate_applies_only_to_purchases_from_its_date_on(empty_connection: Connection) -> None:
     purchases = Purchases(empty_connection)
     files: dict[Name, list[Any]] = {
         ("rates", DAYS[0], "r.csv"): [Rate("USD", "2026-02-01", "1.5"), Rate("USD", "2026-03-02", "1.6")],
@@ -195,7 +195,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYBILL_SOURCE_CURRENCIES", "USD,EUR")
 
 
-def test_other_currencies_are_converted_when_they_are_asked_for(empty_connection: Connection, asked_for: None) -> None:
+def test_purchases_in_configured_currencies_are_converted(empty_connection: Connection, asked_for: None) -> None:
     purchases = Purchases(empty_connection)
     files: dict[Name, list[Any]] = {
         ("purchases", DAYS[0], "p.csv"): [Purchase("1", currency="EUR"), Purchase("2"), Purchase("3", currency="GBP")],

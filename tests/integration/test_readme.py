@@ -115,7 +115,7 @@ def arguments(line: str, environment: dict[str, str]) -> list[str]:
 
 
 def test_every_waybill_command_and_query_works_in_order(environment: dict[str, str]) -> None:
-    said: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     assert len(commands("waybill")) > 10
     assert len(commands("psql")) > 2
     with connect(environment["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection:
@@ -126,13 +126,13 @@ def test_every_waybill_command_and_query_works_in_order(environment: dict[str, s
             elif line.startswith("waybill "):
                 done = shell(line, environment)
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-                said[line.partition("#")[0].strip()] = done.stdout
+                outputs[line.partition("#")[0].strip()] = done.stdout
             if line.startswith("waybill drop"):
                 arrive(environment, "purchases" if "purchases" in line else "orders")
-    assert "Complete: " in said["waybill books $month $month"]
-    assert "Complete: " in said["waybill books $day $day --domain shop"]
-    assert "Built for " in said["waybill trace revenue_trend"]
-    assert "-W" in said["waybill trace revenue_trend $week"]
+    assert "Complete: " in outputs["waybill books $month $month"]
+    assert "Complete: " in outputs["waybill books $day $day --domain shop"]
+    assert "Built for " in outputs["waybill trace revenue_trend"]
+    assert "-W" in outputs["waybill trace revenue_trend $week"]
 
 
 def test_every_airflow_command_names_a_dag_and_parameters_that_it_has(environment: dict[str, str]) -> None:

@@ -176,7 +176,7 @@ def test_records_of_commas_are_none_and_a_total_is_rejected(arrivals: Arrivals) 
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_records_of_commas_stand_anywhere(ending: str, arrivals: Arrivals) -> None:
+def test_records_of_commas_may_occur_anywhere(ending: str, arrivals: Arrivals) -> None:
     commas = "," * 15
     text = lines(commas, Line("1"), ",", commas, Line("2"), f'{ROW},"', commas).replace(b"\n", ending.encode())
     books = arrivals.load(commas.encode() + b"\n" + text)

@@ -69,7 +69,7 @@ def test_values_that_no_message_can_hold_are_cut_and_escaped(landing: Landing) -
 
 
 @pytest.mark.parametrize(
-    ("domain", "dataset", "reason", "values", "said"),
+    ("domain", "dataset", "reason", "values", "expected"),
     [
         (
             "orders",
@@ -90,12 +90,12 @@ def test_values_that_no_message_can_hold_are_cut_and_escaped(landing: Landing) -
         ),
     ],
 )
-def test_a_broken_rule_says_what_must_be(
-    domain: str, dataset: str, reason: str, values: dict[str, str], said: str
+def test_a_broken_rule_names_the_required_value(
+    domain: str, dataset: str, reason: str, values: dict[str, str], expected: str
 ) -> None:
     rules = BrokenRules(load_domain(domain)[dataset])
     rules.add(1, [reason], json.dumps(values))
-    assert [str(rule) for rule in rules.listed()] == [said]
+    assert [str(rule) for rule in rules.listed()] == [expected]
 
 
 def test_a_snapshot_that_is_nearly_empty_is_rejected_before_it_ends_the_others(landing: Landing) -> None:
@@ -105,7 +105,7 @@ def test_a_snapshot_that_is_nearly_empty_is_rejected_before_it_ends_the_others(l
     assert len(landing.column("select customer_id from messaging.customers")) == 43
 
 
-def test_a_contract_says_by_how_much_a_snapshot_may_shrink(landing: Landing, amend: Amend) -> None:
+def test_a_contract_limits_how_much_a_snapshot_may_shrink(landing: Landing, amend: Amend) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
     amend(
         "customers",
@@ -141,7 +141,7 @@ def test_a_snapshot_with_half_the_rows_is_loaded_with_a_warning(rows: int, is_to
     assert bool(warnings(landing, key)) == is_told
 
 
-def test_a_snapshot_sent_again_is_held_against_what_it_replaces(landing: Landing) -> None:
+def test_a_snapshot_sent_again_is_compared_with_the_version_it_replaces(landing: Landing) -> None:
     key = landing.load("customers", csv_body(CUSTOMERS, customer_rows(40)))
     landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(39)))
     landing.ingest("customers", MONTH)
@@ -151,7 +151,7 @@ def test_a_snapshot_sent_again_is_held_against_what_it_replaces(landing: Landing
         landing.ingest("customers", MONTH)
 
 
-def test_a_snapshot_sent_again_is_held_against_the_period_before_too(landing: Landing) -> None:
+def test_a_snapshot_sent_again_is_compared_with_the_period_before_too(landing: Landing) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
     key = landing.load("customers", csv_body(CUSTOMERS, customer_rows(30)))
     assert warnings(landing, key) == []

@@ -1,4 +1,4 @@
-"""A file that repeats its lines where the occurrence tells rows apart is reported."""
+"""A file that repeats its lines is reported if the occurrence distinguishes rows."""
 
 from __future__ import annotations
 

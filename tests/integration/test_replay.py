@@ -1,4 +1,4 @@
-"""Rejected rows are tried again by the path that every row takes, join their file, and its books still balance."""
+"""Replayed rows are validated like all rows, join their file, and its books still balance."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_rows_of_a_customer_who_arrives_later_are_admitted_once(landing: Landing
     assert landing.ingest("traffic", MONTH) == {}
 
 
-def test_a_selection_of_file_and_records_is_all_that_is_tried(landing: Landing) -> None:
+def test_a_replay_is_limited_to_the_selected_file_and_records(landing: Landing) -> None:
     late = with_customer(GOOD[:2], 10)
     keys = [landing.load("traffic", csv_body(TRAFFIC, [*GOOD, *late]), name) for name in ("a.csv", "b.csv")]
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(10)))
@@ -118,7 +118,7 @@ def test_rows_that_a_looser_contract_admits_join_their_file(landing: Landing, am
 
 
 def test_rows_that_repeat_a_key_of_their_file_are_duplicates_or_stay(landing: Landing, amend: Amend) -> None:
-    """The file's own rows stand: a replay settles repeats as the load would have done."""
+    """The loaded rows of the file stay; a replay resolves repeats as the load does."""
     unknown = with_customer(GOOD[:1], 10)[0]
     rows = [
         with_revenue(GOOD[0], "-1"),  # 1: the row that covers it follows
@@ -127,7 +127,7 @@ def test_rows_that_repeat_a_key_of_their_file_are_duplicates_or_stay(landing: La
         unknown,  # 43
         unknown,  # 44: repeats 43
         with_revenue(unknown, "7"),  # 45: contradicts 43
-        "46,x,1,1,1,1,1",  # 46: no date, whatever the contract
+        "46,x,1,1,1,1,1",  # 46: no date under any contract
     ]
     key = landing.load("traffic", csv_body(TRAFFIC, rows + traffic_rows(140)[40:]))
     assert landing.rejects(key).keys() == {1, 42, 43, 44, 45, 46}
@@ -177,7 +177,9 @@ def closed(amend: Amend) -> None:
 
 
 @pytest.mark.usefixtures("closed")
-def test_a_customer_admitted_by_a_replay_extends_the_history_and_ends_nobody(landing: Landing, amend: Amend) -> None:
+def test_a_customer_admitted_by_a_replay_extends_the_history_and_ends_no_version(
+    landing: Landing, amend: Amend
+) -> None:
     rows = customer_rows(40)
     rows[2] = rows[2].replace("Startup", "Nonprofit")  # known in January as a start-up, and again in April
     rows[29] = rows[29].replace("Startup", "Nonprofit")  # new

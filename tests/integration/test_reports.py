@@ -115,7 +115,7 @@ def test_rows_from_python_replace_their_month_alone(loaded: Connection) -> None:
     assert report_rows(loaded, contract.name, "2026-02")
 
 
-def test_a_failed_check_leaves_the_rows_of_before_and_is_recorded(loaded: Connection) -> None:
+def test_a_failed_check_keeps_the_former_rows_and_is_recorded(loaded: Connection) -> None:
     build_top(loaded, LAST)
     before, noted = report_rows(loaded, "top_customers", LAST), publication(loaded, LAST)
     wrong = f"select * from ({TOP_SQL.rstrip().rstrip(';')}\n) as r where customer_rank > 3"
@@ -194,7 +194,7 @@ def test_builds_of_different_months_at_once_create_the_table_once(dsn: str, load
     assert loaded.execute(versions).fetchone() == (1,)
 
 
-def test_a_publication_says_what_a_report_was_built_from(loaded: Connection) -> None:
+def test_a_publication_records_the_inputs_of_a_report(loaded: Connection) -> None:
     rows = build_top(loaded, "2026-02", run=Run("first", "v1"))
     first = publication(loaded, "2026-02")
     known = loaded.execute(

@@ -197,7 +197,7 @@ def test_any_other_change_is_rejected_with_the_next_step(
 
 
 def test_every_contract_of_the_project_may_gain_columns(landing: Landing, tmp_path: Path) -> None:
-    """Whatever they are called, and whatever its table and function have beside them."""
+    """For any column name, beside the other columns of the table and the function."""
     contracts = load_all()
     for contract in contracts.values():
         ensure(landing.connection, contract)

@@ -37,7 +37,7 @@ def put(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
     settings.cache_clear()
 
 
-def test_a_secret_gives_what_the_environment_does_not(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_supplies_settings_that_the_environment_lacks(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     buckets = {f"WAYBILL_{name}_BUCKET": f"acme-{name.lower()}" for name in ("RAW", "REPORTS", "LAKE")}
     put({**buckets, "WAYBILL_MASK_KEY": KEY, "WAYBILL_PROFILE": "prod", "OF_SOMEBODY_ELSE": "1"})
     monkeypatch.setenv("WAYBILL_RAW_BUCKET", "from-the-environment")

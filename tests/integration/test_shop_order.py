@@ -1,4 +1,4 @@
-"""Whatever the order in which days arrive, and however often: the same tables, to the byte."""
+"""Days in any order and any number of times give identical tables."""
 
 from __future__ import annotations
 

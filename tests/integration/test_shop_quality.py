@@ -163,7 +163,7 @@ def test_a_dataset_of_which_no_file_came_has_no_rows(empty_connection: Connectio
 
 
 @pytest.mark.parametrize("dataset", SHOP)
-def test_every_check_gives_a_number_or_says_that_there_is_nothing(dataset: str, empty_connection: Connection) -> None:
+def test_every_check_returns_a_number_or_null_without_rows(dataset: str, empty_connection: Connection) -> None:
     shop = Shop(empty_connection)
     shop.load("products", "2026-03-02", csv_body(PRODUCTS, ["1,P,C,B,S,1.00,1"]))
     for name in ("customers", "transactions", "clickstream", "reviews"):

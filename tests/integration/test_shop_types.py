@@ -164,7 +164,7 @@ def test_repeats_of_a_uuid_and_an_instant_are_found_in_every_spelling(shop: Shop
     assert (replayed.books.rows_in, replayed.books.rejected) == (1, 1), "what was kept can be read again"
 
 
-def test_a_session_has_its_key_its_instant_and_no_time_zone_of_its_own(shop: Shop, tmp_path: Path) -> None:
+def test_sessions_are_loaded_in_utc_with_keys_and_instants(shop: Shop, tmp_path: Path) -> None:
     with closing(open_duckdb(tmp_path)) as duck:
         assert duck.execute("select current_setting('TimeZone')").fetchone() == ("UTC",)
     clicks = [

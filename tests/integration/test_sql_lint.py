@@ -44,7 +44,7 @@ def tables(connection: Connection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def test_the_projects_sql_gives_what_its_contracts_say_and_nothing_is_left_behind(empty_connection: Connection) -> None:
+def test_the_sql_of_the_project_matches_its_contracts_and_leaves_no_tables(empty_connection: Connection) -> None:
     before = tables(empty_connection)
     contracts, problems = lint(empty_connection)
     assert problems == []
@@ -145,24 +145,24 @@ def test_tables_that_cannot_evolve_to_a_contract_are_reported(edit: Edit, empty_
     )
 
 
-def test_the_command_prints_problems_and_what_it_could_not_compare(
+def test_the_command_prints_problems_and_comparisons_that_were_skipped(
     edit: Edit, operations_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(SQL, "profit::numeric(38, 6)", "profit::float8")
     edit(LINES, "status: active", "status: active\nservers: []")
 
-    def said(exit_code: int) -> str:
+    def output_of(exit_code: int) -> str:
         settings.cache_clear()
         result = CliRunner().invoke(app, ["contract", "check"])
         assert result.exit_code == exit_code, result.output
         return result.output
 
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", operations_dsn)
-    assert "$.servers: `servers` is not supported" in said(1)
+    assert "$.servers: `servers` is not supported" in output_of(1)
     edit(LINES, "\nservers: []", "")
-    assert "'profit' is double precision" in said(1)
+    assert "'profit' is double precision" in output_of(1)
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", "postgresql://127.0.0.1:1/none")
-    assert "The warehouse was not compared and the SQL was not planned: " in said(0)
+    assert "The warehouse was not compared and the SQL was not planned: " in output_of(0)
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", operations_dsn)
     edit(SQL, "profit::float8", "profit::numeric(38, 6)")
-    assert "PostgreSQL accepts the SQL of all derived tables and checks" in said(0)
+    assert "PostgreSQL accepts the SQL of all derived tables and checks" in output_of(0)

@@ -267,7 +267,7 @@ def test_a_published_object_that_is_gone_or_another_one_is_left_out(
         assert f"dashboard/messaging/{OLD}/segment_share.csv" not in outside(s3)
 
 
-def test_lines_join_approved_numbers_only(warehouse: Connection, dsn: str, view: TestClient, s3: S3Client) -> None:
+def test_charts_draw_approved_numbers_only(warehouse: Connection, dsn: str, view: TestClient, s3: S3Client) -> None:
     exposure = CONTRACTS["industry_exposure"]
     warning = replace(SHARES.checks[-1], query="select 99")
     text = "select r.* from messaging_report.industry_exposure as r where false"
@@ -306,7 +306,7 @@ def test_content_that_is_held_while_it_is_being_published_is_not_read(
     assert [one.period for one in unpublished(warehouse, CONTRACTS.values()).values() if one.asks] == [month(NEW)]
 
 
-def test_a_trace_says_that_it_is_not_published(warehouse: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trace_of_an_unpublished_report_is_marked(warehouse: Connection, capsys: pytest.CaptureFixture[str]) -> None:
     assert trace(warehouse, "segment_share", month(OLD)).unpublished == ""
     assert trace(warehouse, "segment_share", month(NEW)).unpublished == "not published yet"
     hold(warehouse, OLD)
@@ -316,7 +316,7 @@ def test_a_trace_says_that_it_is_not_published(warehouse: Connection, capsys: py
     assert "not published: waiting for approval" in capsys.readouterr().out
 
 
-def test_a_warehouse_made_before_knows_what_it_has_published(warehouse: Connection, dsn: str, s3: S3Client) -> None:
+def test_a_migrated_warehouse_knows_its_published_reports(warehouse: Connection, dsn: str, s3: S3Client) -> None:
     warehouse.execute("drop table waybill.published")
     migrate_again(warehouse, "0007_published", "0013_published_by")
     hold(warehouse, OLD)

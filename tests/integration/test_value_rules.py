@@ -86,8 +86,8 @@ def test_rows_are_rejected_as_plain_python_rejects_them(
         return
     with pytest.raises(DataError, match=r"test_report\.values 2026-03: its rows do not meet the contract: ") as caught:
         build(empty_connection, rows)
-    said = dict(re.findall(r"(\w+:\w+) in (\d+) row", str(caught.value)))
-    assert {rule: int(count) for rule, count in said.items()} == counts
+    reported = dict(re.findall(r"(\w+:\w+) in (\d+) row", str(caught.value)))
+    assert {rule: int(count) for rule, count in reported.items()} == counts
 
 
 def test_a_rejected_period_keeps_its_rows(empty_connection: Connection) -> None:

@@ -147,7 +147,7 @@ def test_text_from_files_is_shown_as_text(client: TestClient) -> None:
     assert EVIL_VALUE in Page(client.get("/operations/index.html").text).text
 
 
-def test_warnings_stand_beside_their_files(client: TestClient) -> None:
+def test_warnings_are_shown_beside_their_files(client: TestClient) -> None:
     warning = f"columns the column {EVIL_VALUE} is unknown"
     for path in ("index.html", "index.html?dag_id=messaging_monthly&run_id=test", "loads.html"):
         text = " ".join(Page(client.get(f"/operations/{path}").text).text.split())
@@ -156,7 +156,7 @@ def test_warnings_stand_beside_their_files(client: TestClient) -> None:
     assert "is unknown" not in other.text
 
 
-def test_a_cut_list_of_warnings_says_how_many_there_are(dsn: str) -> None:
+def test_a_truncated_list_of_warnings_states_their_number(dsn: str) -> None:
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         _, before = operations.warnings(connection, Scope(("messaging",)))
         connection.execute(
@@ -209,7 +209,7 @@ def test_the_csv_has_every_row_of_the_report(client: TestClient, dsn: str) -> No
     ]
 
 
-def test_a_waybill_names_every_file_of_what_its_sql_reads_and_the_sql(client: TestClient, dsn: str) -> None:
+def test_a_waybill_names_the_sql_and_every_file_of_the_tables_it_reads(client: TestClient, dsn: str) -> None:
     found = client.get("/business/messaging/2026-03/top_customers.json").json()
     page = Page(client.get("/business/messaging/2026-03/top_customers.html").text)
     with connect(dsn) as connection:
@@ -315,7 +315,7 @@ def test_counts_are_of_everything_however_little_is_listed(client: TestClient, d
     assert f"1 to {min(50, files_count)} of {files_count} files" in words
 
 
-def test_a_total_says_that_it_is_cut() -> None:
+def test_a_truncated_total_is_marked() -> None:
     total = Total.of(10_001)
     assert (total.place(200), total.has_more(199), total.has_more(200)) == (
         "9,951 to 10,000 of more than 10,000",
@@ -355,7 +355,7 @@ def test_missing_periods_are_named(dsn: str) -> None:
     }
 
 
-def test_operations_say_what_the_books_say(dsn: str) -> None:
+def test_the_operations_page_agrees_with_the_books(dsn: str) -> None:
     months = [Period.parse("month", key) for key in MONTHS]
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         connection.execute(
@@ -422,7 +422,7 @@ def test_cohorts_are_a_heatmap_by_month(dsn: str) -> None:
     ]
 
 
-def test_a_trend_of_revenue_draws_revenue_and_says_so(dsn: str) -> None:
+def test_a_trend_of_revenue_draws_revenue_and_is_labelled(dsn: str) -> None:
     contract = load_all()["shop_report.revenue_trend"]
     days = [Period.parse("day", f"2026-02-{number:02d}") for number in (1, 2)]
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
@@ -456,7 +456,7 @@ def test_restricted_values_of_rejected_rows_stay_hidden(dsn: str) -> None:
     assert (len(rows), total.rows, rows[1].can_be_replayed) == (2, 2, False)
 
 
-def test_a_malformed_record_is_shown_as_it_stands_in_the_file(dsn: str) -> None:
+def test_a_malformed_record_is_shown_as_in_the_file(dsn: str) -> None:
     line = '7,"Hen"derson,\\"'
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         file_id = add_file(connection, "shop.reviews", rows_in=1, rejected=1)
@@ -465,7 +465,7 @@ def test_a_malformed_record_is_shown_as_it_stands_in_the_file(dsn: str) -> None:
     assert [row.raw for row in rows if row.object_key == "k"] == [line]
 
 
-def test_the_reader_cannot_write_nor_ask_for_long(reader_dsn: str) -> None:
+def test_the_reader_cannot_write_and_has_a_statement_timeout(reader_dsn: str) -> None:
     with psycopg.connect(reader_dsn) as connection:
         set_read_only(connection)
         assert connection.execute("show statement_timeout").fetchone() == ("5s",)
@@ -510,7 +510,7 @@ def test_users_who_are_not_logged_in_are_sent_to_the_log_in_page(reader_dsn: str
         "/nothing",
     ],
 )
-def test_an_unknown_address_gives_a_page_that_says_so(client: TestClient, path: str) -> None:
+def test_an_unknown_address_gives_a_page_with_an_explanation(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     check_inert(Page(answer.text))
@@ -522,7 +522,7 @@ def test_pages_are_bounded(client: TestClient) -> None:
     assert "This page is empty: all" in client.get("/operations/loads.html?page=9").text
 
 
-def test_an_empty_project_says_what_to_run(stack: Stack, warehouse_dsn: str) -> None:
+def test_an_empty_project_names_the_command_to_run(stack: Stack, warehouse_dsn: str) -> None:
     reader = stack.database_url("waybill_reader", warehouse_dsn.rpartition("/")[2])
     client = client_of(reader, warehouse_dsn)
     for path in ("/business/index.html", "/operations/index.html"):  # not even migrated
@@ -621,7 +621,7 @@ def test_selected_rows_are_replayed_and_the_result_is_returned(
 def test_every_report_of_every_contract_can_be_shown(
     stack: Stack, warehouse_dsn: str, domain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever reports a domain has: rows of their types give a page, a table and a chart where there is one."""
+    """For each report of each domain, rows of its types give a page, a table and any declared chart."""
     migrate(warehouse_dsn)
     contracts = catalog.reports(domain)
     if not contracts:

@@ -226,7 +226,7 @@ def test_another_snapshot_of_the_month_is_loaded_again_and_the_one_before_goes_o
     ] == ["superseded", "withdrawn", "withdrawn"]
 
 
-def test_a_run_for_a_month_notices_what_is_gone(landing: Landing) -> None:
+def test_a_run_for_a_month_detects_deleted_files(landing: Landing) -> None:
     key = landing.load("traffic", csv_body(TRAFFIC, traffic_rows(3)), "a.csv")
     landing.s3.delete_object(Bucket=landing.bucket, Key=key)
     landing.ingest("traffic", MONTH)

@@ -339,7 +339,7 @@ def descriptive_statistics(traffic: list[Values], prices: list[Fraction], exposu
 
 
 def categories(values: list[Fraction]) -> tuple[list[str], bool]:
-    """Low, Mid or High for each value, and whether there was too little to tell them apart."""
+    """Low, Mid or High for each value, and whether they are degenerate."""
     if len(values) < 4 or len(set(values)) == 1:
         return ["Mid"] * len(values), True
     in_order = sorted(values)

@@ -148,7 +148,7 @@ def first_day(month: int) -> date:
 
 
 def read_records(dataset: str, key: str, body: bytes) -> tuple[list[str], list[tuple[list[str], list[str]]]]:
-    """Header as column names, and each record's fields with what is wrong with the record as text."""
+    """Return the header as column names, and the fields of each record with its reject reasons."""
     if key.endswith(".gz"):
         body = gzip.decompress(body)
     text = body.decode("utf-8-sig", errors="surrogateescape")
@@ -243,7 +243,7 @@ def check(book: Book, body: bytes, known_customers: set[int], known_channels: se
 
 
 def traffic_reasons(row: Values, month: int, known_customers: set[int], known_channels: set[int]) -> list[str]:
-    """What is wrong with a traffic row beyond its single values; a value that could not be read is None."""
+    """Return the reject reasons of a traffic row as a whole; an unreadable value is None."""
     reasons = []
     if row[CUSTOMER] is not None and row[CUSTOMER] not in known_customers:
         reasons.append("reference:customer_id")

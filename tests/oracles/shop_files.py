@@ -181,7 +181,7 @@ DATASETS = {
 
 
 def records(dataset: Dataset, key: str, body: bytes) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Each record's fields as text, and what is wrong with the record as a whole."""
+    """Return the fields of each record as text, and the reject reasons of the record as a whole."""
     if key.endswith(".gz"):
         key, body = key.removesuffix(".gz"), gzip.decompress(body)
     read = {"csv": _csv_records, "json": _json_array, "jsonl": _json_lines}[key.rpartition(".")[2]]

@@ -33,6 +33,6 @@ def shop_dsn(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture
 def warehouse_of_shop(shop_dsn: str) -> Iterator[ShopWarehouse]:
-    """The shop's tables; whatever a test does to them is taken back."""
+    """The tables of the shop; changes of a test are rolled back."""
     with psycopg.connect(shop_dsn) as connection, connection.transaction(force_rollback=True):
         yield ShopWarehouse(connection)

@@ -595,7 +595,7 @@ def test_change_from_a_cent_to_the_largest_amount_fits(messaging: Messaging) -> 
     assert messaging.ask("revenue_by_period", "2026-03")[0][7] == Decimal("99999999999800.00")
 
 
-def test_revenue_by_period_lists_the_snapshot_and_whoever_brought_revenue(messaging: Messaging) -> None:
+def test_revenue_by_period_lists_the_snapshot_and_all_customers_with_revenue(messaging: Messaging) -> None:
     messaging.customer(1)
     messaging.customer(2, until="2026-01")
     messaging.customer(3, until="2025-08")

@@ -394,7 +394,7 @@ def test_rfm_of_four_customers_is_degenerate(warehouse_of_shop: ShopWarehouse) -
     ]
 
 
-def test_rfm_leaves_out_what_comes_after_and_what_came_back(warehouse_of_shop: ShopWarehouse) -> None:
+def test_rfm_leaves_out_later_sales_and_returned_sales(warehouse_of_shop: ShopWarehouse) -> None:
     sales = [
         sale(1, "2026-03-01", by=1),
         sale(2, "2026-04-01", by=1),
@@ -520,7 +520,7 @@ def test_pair_needs_three_baskets_and_a_lift_above_one(warehouse_of_shop: ShopWa
     assert lifts(warehouse_of_shop, baskets("12", "12", "12")) == []  # lift 1: all baskets are alike
 
 
-def test_what_came_back_is_in_no_basket(warehouse_of_shop: ShopWarehouse) -> None:
+def test_a_returned_sale_is_in_no_basket(warehouse_of_shop: ShopWarehouse) -> None:
     sales = baskets("12", "12", "3", "3")
     assert lifts(warehouse_of_shop, sales + baskets("12", status="returned", first=50)) == []
     assert len(lifts(warehouse_of_shop, sales + baskets("12", first=50))) == 2

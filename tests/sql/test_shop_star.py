@@ -226,7 +226,7 @@ def test_unknown_members_are_inferred_and_keep_their_key(warehouse_of_shop: Shop
         assert not completed[0].is_inferred
 
 
-def test_anonymous_events_infer_nobody(warehouse_of_shop: ShopWarehouse) -> None:
+def test_anonymous_events_infer_no_customer(warehouse_of_shop: ShopWarehouse) -> None:
     shop = Shop(clickstream=[click(1, "2026-03-01")])
     assert dimension(warehouse_of_shop, shop, "dim_customer") == []
     assert dimension(warehouse_of_shop, shop, "dim_product") == []
@@ -467,7 +467,7 @@ def test_session_that_comes_back_after_a_day_without_is_another_visit(warehouse_
         assert len(build(warehouse_of_shop, shop, "fact_sessions", day(f"2026-03-0{number}"))) == 1
 
 
-def test_who_signs_in_late_is_the_customer_of_the_whole_session(warehouse_of_shop: ShopWarehouse) -> None:
+def test_a_late_sign_in_sets_the_customer_of_the_whole_session(warehouse_of_shop: ShopWarehouse) -> None:
     shop = Shop(
         customers=[customer(7, "2026-02-01"), customer(7, "2026-03-01 10:30", name="Bob")],
         clickstream=[

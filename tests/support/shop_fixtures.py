@@ -274,7 +274,7 @@ def review(review_id: int, review_date: str | date, rating: int = 5, *, by: int 
 
 
 def random_shop(seed: int, timezone: str = "UTC", sales: int = 900) -> Shop:
-    """A shop in which few values meet often: ties, midnights, returns to what was, members that nobody knows."""
+    """A shop in which few values collide often: ties, midnights, returns to former values, unknown members."""
     chance = random.Random(seed)
     shop = Shop(timezone)
 

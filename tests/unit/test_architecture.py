@@ -204,7 +204,7 @@ def text_with_values(node: ast.expr) -> bool:
 
 
 def statements(tree: ast.AST) -> Iterator[ast.expr]:
-    """What is passed as SQL to PostgreSQL: to execute, executemany, copy and sql.SQL."""
+    """Return the SQL arguments of execute, executemany, copy and sql.SQL."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             name = node.func.attr

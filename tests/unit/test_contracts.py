@@ -407,18 +407,18 @@ def test_a_latency_becomes_a_check_of_freshness() -> None:
     assert not any(check.metric == "freshness" for check in contracts["messaging.customers"].checks)
 
 
-def test_a_pattern_is_understood_and_allows_what_the_enum_does() -> None:
-    def said(**options: str) -> list[str]:
+def test_a_pattern_is_supported_and_allows_the_values_of_the_enum() -> None:
+    def problems_of(**options: str) -> list[str]:
         code = Column("code", "", "string", "text", options=options, enum=("AB", "ab"))
         return pattern_problems(replace(CONTRACT, columns=(*COLUMNS, code)))
 
-    assert said(pattern="[A-Za-z]{2}") == said() == []
-    [problem] = said(pattern="[A-Z]+")
+    assert problems_of(pattern="[A-Za-z]{2}") == problems_of() == []
+    [problem] = problems_of(pattern="[A-Z]+")
     assert problem == (
         "test.rows: the enum of 'code' has values that its pattern excludes: 'ab'. "
         "Correct the pattern, or remove the values."
     )
-    [problem] = said(pattern="(?=a)b")
+    [problem] = problems_of(pattern="(?=a)b")
     assert problem.startswith("test.rows: the pattern of 'code' is invalid: ")
 
 

@@ -224,7 +224,7 @@ def edit(include_dir: Path) -> Edit:
         ),
     ],
 )
-def test_what_a_manifest_names_must_exist(domain: str, old: str, new: str, problem: str, edit: Edit) -> None:
+def test_names_in_a_manifest_must_exist(domain: str, old: str, new: str, problem: str, edit: Edit) -> None:
     edit(f"domains/{domain}.yaml", old, new)
     problems = lint(None)[1]
     assert any(f"domains/{domain}.yaml: " in one for one in problems)

@@ -10,7 +10,7 @@ from waybill.warehouse.file_order import natural_key
 NAMES = st.text(st.sampled_from("ab 019()-_.é"), min_size=1, max_size=8)
 
 
-def test_names_follow_each_other_as_people_count_them() -> None:
+def test_names_sort_in_natural_order() -> None:
     names = [
         "week48.csv",
         "week48.csv.gz",
@@ -30,7 +30,7 @@ def test_names_follow_each_other_as_people_count_them() -> None:
 
 
 @given(st.lists(st.integers(0, 10**30), min_size=2, max_size=6, unique=True), NAMES)
-def test_numbers_compare_by_value_whatever_stands_around_them(numbers: list[int], around: str) -> None:
+def test_numbers_compare_by_value_in_any_surrounding_text(numbers: list[int], around: str) -> None:
     names = [f"raw/{around}({number}){around}.csv" for number in sorted(numbers)]
     assert sorted(names, key=natural_key) == names
 

@@ -32,7 +32,7 @@ def chunks_of(body: bytes, size: int) -> Iterator[bytes]:
 
 
 def records(body: bytes, folder: Path, size: int = 2**20) -> list[Record]:
-    """What is read back of what was written, and as many as were counted."""
+    """Write the records of a body as lines, and return them as read back."""
     rows = write_lines("file", chunks_of(body, size), folder / "body.jsonl")
     found = list(read_records(folder / "body.jsonl", COLUMNS, lambda name: name))
     assert len(found) == rows
@@ -186,6 +186,6 @@ def test_memory_does_not_grow_with_the_file(is_array: bool, tmp_path: Path) -> N
     assert peak < 5 * 2**20
 
 
-def test_a_name_says_whether_it_is_json() -> None:
+def test_json_is_recognised_by_the_file_name() -> None:
     assert all(map(is_json, ["a.json", "x/a.jsonl", "a.ndjson", "a.json.gz", "a.jsonl.gz", "A.JSON", "A.Json.GZ"]))
     assert not any(map(is_json, ["a.csv", "json", "a.json.csv", "a.csv.gz", "a.gz", "ajson"]))

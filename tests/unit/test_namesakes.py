@@ -49,8 +49,8 @@ def test_the_warning_names_the_column_and_each_variant_with_its_tables() -> None
 )
 def test_only_type_and_first_sentence_count(kind: str, description: str, differs: str | None) -> None:
     contracts = [table("a", "numeric(12,2)", "Net revenue, in euro."), table("b", kind, description)]
-    said = [warning.partition(":\n")[0] for warning in namesake_warnings("shop", contracts)]
-    assert said == ([f"shop: the column 'customer_id' has {differs}"] if differs else [])
+    found = [warning.partition(":\n")[0] for warning in namesake_warnings("shop", contracts)]
+    assert found == ([f"shop: the column 'customer_id' has {differs}"] if differs else [])
 
 
 def test_another_domain_has_its_own_columns() -> None:
@@ -76,6 +76,6 @@ def test_the_command_warns_apart_from_problems_and_succeeds(tmp_path: Path, monk
     monkeypatch.undo()
     settings.cache_clear()
     assert result.exit_code == 0, result.output
-    said = " ".join(result.output.split())
-    assert "messaging: the column 'channel_id' has 2 types: bigint, 'Identifies a channel" in said
-    assert "1 warning; warnings do not fail the check. Give each column the same type" in said
+    output = " ".join(result.output.split())
+    assert "messaging: the column 'channel_id' has 2 types: bigint, 'Identifies a channel" in output
+    assert "1 warning; warnings do not fail the check. Give each column the same type" in output

@@ -1,4 +1,4 @@
-"""What is data and which period a key belongs to: by example, and for any string of folders."""
+"""Data files and the periods of their keys: by example, and for any string of folders."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_folders_that_try_to_name_a_period_and_fail_are_rejected(folders: str) -
 
 
 def test_a_dataset_of_periods_needs_one_before_all_other_folders() -> None:
-    for folders, said in (
+    for folders, problem in (
         ("", "no folder names the month"),
         ("store7/", "no folder names the month"),
         ("store7/month=2026-03/", "'month=2026-03' must precede other folders"),
@@ -125,7 +125,7 @@ def test_a_dataset_of_periods_needs_one_before_all_other_folders() -> None:
         with pytest.raises(DataError) as caught:
             period_of(TRAFFIC, "bucket", f"{root(TRAFFIC)}{folders}x.csv", LANDED_AT)
         assert str(caught.value) == (
-            f"s3://bucket/raw/messaging/traffic/{folders}x.csv: {said}; files of messaging.traffic land under "
+            f"s3://bucket/raw/messaging/traffic/{folders}x.csv: {problem}; files of messaging.traffic land under "
             "raw/messaging/traffic/month=YYYY-MM/. Move the object there or delete it."
         )
 
@@ -251,7 +251,7 @@ def test_names_that_are_no_data(name: str, rule: str | None) -> None:
         assert found == rule if rule is None else str(found).startswith(rule)
 
 
-def test_a_contract_may_say_which_names_are_data() -> None:
+def test_a_contract_may_declare_which_names_are_data() -> None:
     contract = replace(LINES, file_names=("orders_*.csv", "*.csv.gz"))
     for name, is_data in {
         "orders_1.csv": True,
@@ -262,8 +262,8 @@ def test_a_contract_may_say_which_names_are_data() -> None:
         "_orders_1.csv": False,
     }.items():
         assert (ignore_reason(contract, root(contract) + name) is None) == is_data, name
-    said = ignore_reason(contract, root(contract) + "x.csv")
-    assert said == "the contract's fileNames allow only orders_*.csv, *.csv.gz"
+    reason = ignore_reason(contract, root(contract) + "x.csv")
+    assert reason == "the contract's fileNames allow only orders_*.csv, *.csv.gz"
 
 
 @pytest.mark.parametrize(

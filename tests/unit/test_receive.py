@@ -254,7 +254,7 @@ def test_a_header_alone_may_end_without_a_line_end(tmp_path: Path) -> None:
     assert not received(CUSTOMERS.encode(), tmp_path).lacks_line_end
 
 
-def test_a_name_that_says_gzip_must_be_gzip(tmp_path: Path) -> None:
+def test_a_file_with_the_extension_of_gzip_must_be_gzip(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"customers.csv.gz: the name ends in .gz, but the content is not gzip. Export it again"
     ):

@@ -97,7 +97,7 @@ def test_a_quote_within_an_unquoted_field_is_malformed(text: str) -> None:
     assert list(split_records([f"a,b\n{text}\n3,4\n".encode()])) == records
 
 
-def test_what_may_be_the_rest_of_a_quoted_field_is_no_record() -> None:
+def test_a_possible_rest_of_a_quoted_field_is_no_record() -> None:
     text = b'a","x\n1,2,3\n4,5,6\ny",c\n7,8,9\n'
     found = [(record, well_formed) for record, well_formed in split_records([text], 3)]
     assert [well_formed for _, well_formed in found] == [False] * 4 + [True]

@@ -50,7 +50,7 @@ def assert_books_are_right(sample: SampleData) -> None:
         assert {name: entry[name] for name in COUNTS} == {name: book[name] for name in COUNTS}, entry["key"]
 
 
-def test_ground_truth_is_what_an_independent_reading_finds(sample: SampleData) -> None:
+def test_ground_truth_equals_an_independent_reading(sample: SampleData) -> None:
     assert_books_are_right(sample)
 
 

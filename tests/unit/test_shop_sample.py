@@ -62,7 +62,7 @@ def assert_books_are_right(sample: SampleData, oracle: ShopOracle) -> None:
         assert {name: entry[name] for name in COUNTS} == {name: book.counts[name] for name in COUNTS}, entry["key"]
 
 
-def test_ground_truth_is_what_an_independent_reading_finds(sample: SampleData, oracle: ShopOracle) -> None:
+def test_ground_truth_equals_an_independent_reading(sample: SampleData, oracle: ShopOracle) -> None:
     assert_books_are_right(sample, oracle)
 
 
@@ -347,7 +347,7 @@ def test_purchases_in_the_clickstream_are_the_sales(oracle: ShopOracle) -> None:
     sold = Counter(
         (row["customer_id"], row["product_id"], row["transaction_ts"]) for row in oracle.rows["transactions"].values()
     )
-    # What is late on the last days is in one of the two only.
+    # Late rows of the last days are in one of the two only.
     assert sum((clicked & sold).values()) > 0.98 * max(clicked.total(), sold.total())
 
 

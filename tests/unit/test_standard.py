@@ -273,7 +273,7 @@ def held(node: Any, defs: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:
 
 
 def unanswered(node: Any, kind: str, defs: Mapping[str, Any], seen: set[str]) -> Iterator[str]:
-    """The properties of an object of the standard about which nothing is said, here and beneath."""
+    """Return the unclassified properties of an object of the standard and of its nested objects."""
     place = PLACES[kind]
     for name, value in objects(node, defs):
         if name in place.unsupported:

@@ -239,7 +239,7 @@ BOUNDS: list[tuple[dict[str, Any], str, bool]] = [
 
 @pytest.mark.parametrize("declared", [DAY, INSTANT], ids=lambda declared: declared.physical_type)
 @pytest.mark.parametrize(("changes", "text", "is_plausible"), BOUNDS)
-def test_a_contract_says_which_years_are_plausible(
+def test_a_contract_declares_the_plausible_years(
     declared: Column, changes: dict[str, Any], text: str, is_plausible: bool
 ) -> None:
     written = text if declared is DAY else f"{text}T00:00:00Z"

@@ -214,7 +214,7 @@ def test_an_internal_error_is_a_page_too(reader_dsn: str, dsn: str, monkeypatch:
         ("https://example.com/air", "/waybill", "https://example.com/air/api/v2/auth/login", "/waybill"),
     ],
 )
-def test_the_log_in_page_has_the_configured_address_whatever_the_host_header(
+def test_the_log_in_page_has_the_configured_address_for_any_host_header(
     reader_dsn: str, dsn: str, address: str, root: str, log_in: str, back: str
 ) -> None:
     user = Someone(may_look=False)
