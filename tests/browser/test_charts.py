@@ -71,7 +71,7 @@ def test_bars_of_equal_values_have_equal_length(browser: Browser, address: str, 
 
 
 def check_axes(page: Page) -> list[str]:
-    """The labels below the line: from the first to the last point that is shown, none over another or cut off."""
+    """Assert that labels range from the first to the last visible point, do not overlap and are not cut off."""
     card = boxes(page.locator(".card"))[0]
     plot = boxes(page.locator(".plot"))[0]
     points = boxes(page.locator(".point:not([hidden])"))

@@ -142,7 +142,7 @@ def test_unknown_periods_and_reports_link_to_the_view(log_in: LogIn, path: str) 
     page.get_by_role("heading", name="Messaging 2026-03").wait_for()
 
 
-def test_the_log_in_page_leads_back_by_the_configured_address(log_in: LogIn, seeded: Stack) -> None:
+def test_the_log_in_page_returns_to_the_configured_address(log_in: LogIn, seeded: Stack) -> None:
     page = log_in("viewer")
     context = page.context.browser.new_context()  # type: ignore[union-attr]
     address = seeded.airflow_address()

@@ -191,7 +191,7 @@ def test_the_keyboard_alone_reaches_filter_table_and_zoom(log_in: LogIn) -> None
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Nothing: what matters is asserted."""
+        """Log nothing."""
 
 
 def write_site(seeded: Stack, folder: Path) -> None:
@@ -257,8 +257,8 @@ def test_a_report_that_waits_for_approval_is_marked_and_not_on_the_site(
     with connect(seeded.database_url()) as connection:
         warning = replace(shares.checks[-1], query="select 99")
         text = "select %(period_start)s::date as month, 'All' as segment, 987654 as customers_count, 100 as share_pct"
-        basis = partial(known_files, connection, "messaging", period)
-        build_from_sql(connection, replace(shares, checks=(warning,)), basis, text, period, run)
+        inputs = partial(known_files, connection, "messaging", period)
+        build_from_sql(connection, replace(shares, checks=(warning,)), inputs, text, period, run)
         assert publish(connection, seeded.s3(), "messaging", contracts.values(), period, run) == []
         built_at = connection.execute(
             "select to_char(built_at, 'YYYY-MM-DD HH24:MI') from waybill.publication "

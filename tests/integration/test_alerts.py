@@ -246,7 +246,7 @@ def test_only_a_run_that_changed_data_sends_a_success_message_and_only_once(queu
 
 
 def load_with_warnings(dsn: str, dataset: str, run_id: str, *messages: str) -> int:
-    """A file in the ledger that a run loaded with warnings; returns its id."""
+    """Insert a file that a run loaded with warnings, and return its id."""
     with connect(dsn) as connection:
         file_id = add_file(connection, dataset, f"{run_id}.csv", "2026-03-31", run_id)
         for message in messages:

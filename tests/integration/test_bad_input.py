@@ -33,7 +33,7 @@ Fields = Sequence[tuple[str, str, list[str]]]
 
 
 def with_fields(header: str, good: list[str], fields: Fields, spacing: int) -> tuple[list[str], dict[int, list[str]]]:
-    """Good rows, each `spacing`-th of which gets one bad field; also the reasons to expect by record."""
+    """Return good rows with one bad field in each `spacing`-th, and the expected reasons by record."""
     rows, expected, names = list(good), {}, header.split(",")
     for place, (column, text, reasons) in enumerate(fields):
         record = (place + 1) * spacing
@@ -87,7 +87,7 @@ CHANNEL_FIELDS: Fields = [
 
 
 def test_every_bad_traffic_field_is_rejected_with_its_reason(landing: Landing) -> None:
-    # A file of the months before and after shows, too, that rejects do not depend on what is there.
+    # A file of the months before and after shows that rejects do not depend on the rows that exist.
     good = traffic_rows(252) + [row.replace("2026-03", "2026-02") for row in traffic_rows(756)]
     good += [row.replace("2026-03", "2026-01") for row in traffic_rows(252)]
     rows, expected = with_fields(TRAFFIC, good, TRAFFIC_FIELDS, 1260 // len(TRAFFIC_FIELDS))
@@ -165,7 +165,7 @@ def test_a_malformed_record_is_rejected_alone(kind: str, is_last: bool, landing:
     assert json.loads(raw) == bad.decode("utf-8", "backslashreplace"), "the text is kept"
 
 
-def test_an_unclosed_quote_takes_no_good_record_with_it(landing: Landing) -> None:
+def test_an_unclosed_quote_rejects_no_other_record(landing: Landing) -> None:
     """Later quotes, and later unclosed ones, do not close it, and quoted line ends beside it are records still."""
     rows = [f'{row},"said ""x"",\r\nand left"' for row in traffic_rows(80)]
     rows[9], rows[79] = '"' + traffic_rows(10)[9] + ",x", traffic_rows(80)[79] + ',"never closed'
@@ -257,9 +257,7 @@ def test_a_gzip_name_on_a_plain_file_is_rejected(landing: Landing) -> None:
     assert "the name ends in .gz, but the content is not gzip" in landing.reject("traffic", BODY, "part-1.csv.gz")
 
 
-def test_a_column_that_the_contract_does_not_know_is_reported(
-    landing: Landing, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_column_that_is_not_in_the_contract_is_reported(landing: Landing, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         landing.load("traffic", csv_body(TRAFFIC, GOOD), "known.csv")
         assert caplog.messages == []
@@ -398,7 +396,7 @@ def order_by_name(amend: Amend, dataset: str, mode: str) -> None:
     amend(dataset, mode, f"{mode}      - {{property: fileOrder, value: name}}\n")
 
 
-def test_two_files_of_one_month_apply_by_name_whichever_comes_first(landing: Landing, amend: Amend) -> None:
+def test_two_files_of_one_month_apply_by_name_in_any_order_of_arrival(landing: Landing, amend: Amend) -> None:
     order_by_name(amend, "traffic", "merge")
     landing.put("traffic", MONTH, csv_body(TRAFFIC, GOOD[:30]), "a.csv")
     landing.put("traffic", MONTH, gzip.compress(csv_body(TRAFFIC, dearer(GOOD[20:]))), "b.csv.gz")
@@ -438,7 +436,7 @@ def test_of_two_snapshots_of_a_month_the_later_name_applies(
 
 
 @pytest.mark.parametrize("bad", ["", "ragged"], ids=["regular", "with a malformed line"])
-def test_a_record_longer_than_any_reader_takes_rejects_the_file(bad: str, landing: Landing) -> None:
+def test_a_record_beyond_the_limit_of_the_reader_rejects_the_file(bad: str, landing: Landing) -> None:
     body = csv_body(f"{TRAFFIC},comment", [*(f"{row},short" for row in GOOD), f"{GOOD[0]},{'x' * 9 * 2**20}", bad])
     message = landing.reject("traffic", body)
     assert f"records and the count {41 + bool(bad)}; nothing was loaded. Look for stray quotes or line ends." in message

@@ -1,4 +1,4 @@
-"""When `waybill books` reports a range of months as complete, and the output of the other commands about data."""
+"""`waybill books` reports a range of months as complete or lists gaps; other commands about data print results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OF_TRAFFIC = {
     "revenue_by_period",
     "top_customers",
 }
-"""The reports for which traffic matters."""
+"""The reports that read traffic."""
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_warnings_of_current_files_are_listed_and_do_not_make_a_range_incomplete
     assert f"Warning: {rows[0][1]}" not in CliRunner().invoke(app, ["books", *MONTHS]).output
 
 
-def test_a_rejected_file_is_incomplete_until_it_is_corrected_or_gone(warehouse: Connection, s3: S3Client) -> None:
+def test_a_rejected_file_is_incomplete_until_it_is_corrected_or_deleted(warehouse: Connection, s3: S3Client) -> None:
     s3.put_object(Bucket=BUCKET, Key=EXTRA, Body=b"traffic_id\n1\n")
     with pytest.raises(DataError) as caught:
         ingest_month(warehouse, s3, "2026-02")

@@ -136,7 +136,7 @@ def test_values_that_the_catalog_adds_are_no_difference(glue: Any, lake: str) ->
     assert table(glue)["VersionId"] == "2"
 
 
-def test_a_new_column_comes_to_the_table_and_to_days_that_are_written(glue: Any, lake: str) -> None:
+def test_a_new_column_is_added_to_the_table_and_to_written_days(glue: Any, lake: str) -> None:
     later = DAY + timedelta(days=1)
     register(glue, REVIEWS, lake, {DAY: 1, later: 1})
     new = Column("verified", "Whether the buyer is known.", "boolean", "boolean")
@@ -146,7 +146,7 @@ def test_a_new_column_comes_to_the_table_and_to_days_that_are_written(glue: Any,
     assert columns(partitions(glue)["2026-03-02"]) == columns(table(glue))
 
 
-def test_many_days_go_in_batches(glue: Any, lake: str) -> None:
+def test_many_days_are_registered_in_batches(glue: Any, lake: str) -> None:
     days = [date(2024, 1, 1) + timedelta(days=offset) for offset in range(250)]
     for _ in range(2):
         register(glue, REVIEWS, lake, dict.fromkeys(days, 1))

@@ -36,7 +36,7 @@ def dsn(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture
 def connection(dsn: str) -> Iterator[Connection]:
-    """A warehouse with the operations schema; what a test does is undone."""
+    """A warehouse with the operations schema; changes of a test are rolled back."""
     with connect(dsn) as found, found.transaction(force_rollback=True):
         yield found
 

@@ -1,4 +1,4 @@
-"""Loads that die at any step, and servers that go away: nothing is lost, nothing is doubled, nothing is left behind."""
+"""Loads that die at any step and servers that become unavailable lose, duplicate and leave nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def before(stack: Stack, client: S3Client) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def states(stack: Stack, client: S3Client, before: str) -> list[Content]:
-    """What an undisturbed load of the last month has in the warehouse, before the first and after each file."""
+    """The content of the warehouse in an undisturbed load of the last month, before the first and after each file."""
     contracts, period = load_domain("messaging"), month(LAST)
     with database(stack, before) as dsn, connect(dsn) as connection:
         found = [content(connection)]
@@ -102,7 +102,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def no_one_else(connection: Connection) -> bool:
-    """Whether no other session is left in this database."""
+    """Return whether this database has no other session."""
     query = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
     return connection.execute(query).fetchone() == (0,)
 
@@ -115,7 +115,7 @@ class Place:
     client: S3Client
 
     def assert_right_after_rerun(self, state: Content) -> None:
-        """Load again; then all is as if nothing had happened."""
+        """Load again, and compare the warehouse with an undisturbed load."""
         with connect(self.dsn) as connection:
             assert eventually(partial(no_one_else, connection))
             ingest_month(connection, self.client, LAST)
@@ -260,7 +260,7 @@ class Proxy:
 
 
 @pytest.mark.parametrize("cut_after", [None, 10_000], ids=["unreachable", "cut"])
-def test_s3_that_goes_away_is_no_data_error_and_a_rerun_is_right(
+def test_unavailable_s3_is_no_data_error_and_a_rerun_is_right(
     cut_after: int | None, place: Place, states: list[Content], scratch: Path, stack: Stack
 ) -> None:
     """Both the plain and the packed file are cut: neither may be taken for a file that ends early."""
@@ -287,7 +287,7 @@ def test_s3_that_goes_away_is_no_data_error_and_a_rerun_is_right(
     place.assert_right_after_rerun(states[-1])
 
 
-def test_servers_that_are_killed_come_back_and_a_rerun_is_right(
+def test_killed_servers_restart_and_a_rerun_is_right(
     short_home: Path, data: SampleData, states: list[Content], module_patch: pytest.MonkeyPatch
 ) -> None:
     """Killed without warning: in the middle of a load, and right after one has been committed."""

@@ -310,7 +310,7 @@ def test_identifiers_that_a_spreadsheet_mangled_are_loaded_as_in_the_file(empty_
     assert rows == [("1.23457E+15", "P-7", 1), ("1.23457E+15", "P-7", 2), ("1.23457E+15", "1-Mar", 3)]
 
 
-def test_a_pattern_keeps_mangled_identifiers_out(empty_connection: Connection) -> None:
+def test_a_pattern_rejects_mangled_identifiers(empty_connection: Connection) -> None:
     strict = with_options(
         LINES, order_id={"options": {"pattern": "[A-Z0-9-]+"}}, product_id={"options": {"pattern": "P-[0-9]+"}}
     )

@@ -113,7 +113,7 @@ def test_a_contract_may_order_files_by_name(empty_connection: Connection, s3: S3
 
 
 @pytest.mark.parametrize("run_before", [True, False])
-def test_the_same_content_again_keeps_its_landing_whenever_runs_happen(
+def test_the_same_content_again_keeps_its_landing_time(
     empty_connection: Connection, s3: S3Client, raw_bucket: str, run_before: bool
 ) -> None:
     original, correction = body(Line(list_price="100.00")), body(Line(list_price="110.00"))

@@ -63,8 +63,8 @@ def connection(warehouse_dsn: str, s3: S3Client, bucket: str, monkeypatch: pytes
     text = path.read_text()
     with connect(warehouse_dsn) as connection:
         ingest(connection, s3, contracts["customers"], contracts, MARCH, RUN)
-        basis = partial(known_files, connection, "messaging", MARCH, text)
-        build_from_sql(connection, CONTRACT, basis, text, MARCH, RUN)
+        inputs = partial(known_files, connection, "messaging", MARCH, text)
+        build_from_sql(connection, CONTRACT, inputs, text, MARCH, RUN)
         publish(connection, s3, "messaging", [CONTRACT], MARCH, RUN)
         yield connection
 

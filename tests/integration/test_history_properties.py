@@ -40,7 +40,7 @@ class Archive:
         self.connection, self.bucket = connection, MemoryBucket()
         self.files: dict[tuple[str, str], Snapshot] = {}
         self.landings: dict[tuple[str, str], int] = {}
-        """When the content that counts landed, by file, in hours."""
+        """The landing hour of the current content, by file."""
         connection.execute("truncate messaging.customers_history")
         connection.execute("delete from waybill.file_warning")
         connection.execute("delete from waybill.load_file where dataset = 'messaging.customers'")

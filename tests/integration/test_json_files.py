@@ -204,7 +204,7 @@ def test_money_keeps_every_digit(form: str, shop: Shop) -> None:
     assert shop.all("select price from shop.products") == [(Decimal("99999999.99"),)]
 
 
-def test_a_snapshot_as_an_array_makes_history(shop: Shop) -> None:
+def test_a_snapshot_as_an_array_is_loaded_into_the_history(shop: Shop) -> None:
     for day, price in {"2026-03-01": 9.5, "2026-03-02": 9.75, "2026-03-04": 9.75}.items():
         shop.load("products", day, json.dumps([PRODUCT | {"price": price}]).encode(), "a.json")
     found = shop.all("select price::text, valid_from::text, valid_to::text from shop.products_history order by 2")

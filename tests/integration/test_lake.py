@@ -208,7 +208,7 @@ def test_duckdb_and_pandas_read_it_and_skip_other_days(
 
 
 def test_the_same_rows_are_not_written_again(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
-    """Also if they are stored in another order, and with other settings of the session."""
+    """The order of storage and the settings of the session have no effect."""
     for name in CONTRACTS:
         write_days(shop, s3, CONTRACTS[name], [DAY])
     before = history(s3, lake)
@@ -242,7 +242,7 @@ def test_a_day_without_rows_has_no_file(shop: Connection, s3: S3Client, lake: st
     assert [name for name, _ in history(s3, lake)] == [key("reviews", DAY)] * 2  # a version and its deletion
 
 
-def test_restricted_columns_leave_as_pseudonyms_only(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_restricted_columns_are_exported_as_pseudonyms_only(shop: Connection, s3: S3Client, lake: str) -> None:
     days = [DAY, date(2026, 3, 2), date(2026, 3, 3)]
     write_days(shop, s3, CONTRACTS["customers"], days)
     found = [row for day in days for row in table(s3, lake, "customers", day).to_pylist()]

@@ -79,7 +79,7 @@ class Shelf:
         self.contract = replace(CONTRACT, file_order=file_order)
         self.files: dict[tuple[str, str], list[Row]] = {}
         self.landings: dict[tuple[str, str], int] = {}
-        """When the content that counts landed, by file, in hours."""
+        """The landing hour of the current content, by file."""
         for statement in derived_statements(self.contract):
             connection.execute(statement)
 
@@ -112,7 +112,7 @@ class Shelf:
         )
 
     def versions(self) -> dict[Key, list[tuple[str, str, int, int]]]:
-        """By key (delivery month, file, record, revenue) of every accepted row, in the order in which they apply."""
+        """Return by key (delivery month, file, record, revenue) of every accepted row, in the order of application."""
         found: dict[Key, list[tuple[str, str, int, int]]] = {}
         for delivered, name in self.in_order():
             rows = self.files[delivered, name]
@@ -121,7 +121,7 @@ class Shelf:
         return found
 
     def conflicts(self, name: tuple[str, str]) -> dict[str, int]:
-        """The model: how many keys each other file of the month has with another revenue, by its name."""
+        """Return the number of keys with another revenue in each other file of the month, by name."""
         own = validate(name[0], self.files[name]).accepted
         found = Counter[str]()
         for (delivered, other), rows in self.files.items():

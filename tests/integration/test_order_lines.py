@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 DAYS = ["2026-03-01", "2026-03-02", "2026-03-03"]
 Row = tuple[str, int]
-"""(order, quantity): what is left of a line whose other columns never differ."""
+"""(order, quantity): the columns of a line that differ."""
 NAME = st.tuples(st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"]))
 ROWS = st.lists(st.tuples(st.sampled_from("12"), st.integers(1, 2)), max_size=4)
 ARRIVALS = st.lists(st.tuples(NAME, ROWS, st.integers(0, 2)), min_size=2, max_size=8)
@@ -48,7 +48,7 @@ class Model:
 
     files: dict[tuple[str, str], list[Row]] = field(default_factory=dict)
     landings: dict[tuple[str, str], int] = field(default_factory=dict)
-    """When the content that counts landed, by file, in hours."""
+    """The landing hour of the current content, by file."""
 
     def deliveries(self, before: str = "9999") -> dict[tuple[str, int], list[Delivery]]:
         """Of each (order, occurrence) the deliveries of files that landed before a day, in the order of files."""
@@ -63,7 +63,7 @@ class Model:
         return found
 
     def conflicts(self, landed: str, name: str) -> dict[str, int]:
-        """How many lines each other file of the day has with another quantity, by its name."""
+        """Return the number of lines with another quantity in each other file of the day, by name."""
         delivered: dict[str, dict[tuple[str, int], int]] = {}
         for key, found in self.deliveries().items():
             for day_of, file, quantity in found:

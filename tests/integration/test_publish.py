@@ -87,8 +87,8 @@ def built(stack: Stack, client: S3Client) -> Iterator[Connection]:
             build_month(connection, key)
         for name, text in MADE_UP.items():
             contract = replace(CONTRACTS[name], checks=())
-            basis = partial(known_files, connection, "messaging", month(LAST))
-            build_from_sql(connection, contract, basis, text, month(LAST), RUN)
+            inputs = partial(known_files, connection, "messaging", month(LAST))
+            build_from_sql(connection, contract, inputs, text, month(LAST), RUN)
         yield connection
 
 
@@ -217,8 +217,8 @@ def test_content_with_too_many_warnings_waits_until_exactly_it_is_approved(built
     def build(rank: int, by: Run) -> None:
         text = f"select %(period_start)s::date as month, {rank} as customer_rank, 7 as customer_id, 'x'::text as "
         text += "customer_name, 1.0 as revenue_12_months_eur, 12 as months_with_revenue"
-        basis = partial(known_files, built, "messaging", key)
-        build_from_sql(built, contract, basis, text, key, by)
+        inputs = partial(known_files, built, "messaging", key)
+        build_from_sql(built, contract, inputs, text, key, by)
 
     def published() -> list[str]:
         return publish(built, client, "messaging", [contract], key, RUN)

@@ -52,7 +52,7 @@ def rows(s3: S3Client, bucket: str, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_views_and_the_books_know_purchases(warehouse_dsn: str, s3: S3Client, lake: str) -> None:
+def test_the_views_and_the_books_cover_purchases(warehouse_dsn: str, s3: S3Client, lake: str) -> None:
     migrate(warehouse_dsn)
     with connect(warehouse_dsn) as connection:
         purchases = Purchases(connection)

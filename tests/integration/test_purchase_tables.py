@@ -223,7 +223,7 @@ def test_only_changed_customers_are_read_and_only_changed_rows_are_updated(wareh
             )
 
         def plant() -> None:
-            """A wrong sum, which stays as long as nobody computes it again."""
+            """A wrong sum, which stays until the row is computed again."""
             connection.execute(
                 "update purchases_star.customer_purchase_summary set purchases_count = 7 where customer_id = 'c3'"
             )

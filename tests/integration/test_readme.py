@@ -109,7 +109,7 @@ def shell(command: str, environment: dict[str, str]) -> subprocess.CompletedProc
 
 
 def arguments(line: str, environment: dict[str, str]) -> list[str]:
-    """What a program of a line would be given, after the program's name is replaced by one that prints it."""
+    """Return the arguments that the shell passes to the program of a line."""
     found: list[str] = json.loads(shell(f"python -c '{ARGUMENTS}' {line.partition(' ')[2]}", environment).stdout)
     return found
 

@@ -132,7 +132,7 @@ def test_a_header_among_the_rows_costs_one_record(again: str, malformed: str, ar
     assert (arrivals.rejects(), arrivals.orders()) == (expected, ["1", "2", "3"])
 
 
-def test_a_second_header_line_is_no_row(arrivals: Arrivals) -> None:
+def test_a_second_header_line_is_not_loaded(arrivals: Arrivals) -> None:
     arrivals.load(lines(HEADER, HEADER, Line("1")))
     assert (arrivals.rejects(), arrivals.orders()) == ({1: ["header"], 2: ["header"]}, ["1"])
 

@@ -147,7 +147,7 @@ def test_the_answer_names_the_field_and_the_value(client: TestClient) -> None:
         "/operations/loads",
     ],
 )
-def test_an_unknown_address_has_links_to_go_on(client: TestClient, path: str) -> None:
+def test_an_unknown_address_gives_a_page_with_links(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     check_answer(client, path, answer)
@@ -156,7 +156,7 @@ def test_an_unknown_address_has_links_to_go_on(client: TestClient, path: str) ->
 
 @pytest.mark.parametrize("number", [-1, 2**31, HUGE, 1.5, "x", None, float("nan")])
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_replay_takes_only_numbers_that_files_and_records_have(client: TestClient, number: Any, place: int) -> None:
+def test_a_replay_accepts_only_valid_file_ids_and_record_numbers(client: TestClient, number: Any, place: int) -> None:
     row = [1, 1]
     row[place] = number
     for accept in ("application/json", "text/html", "*/*"):

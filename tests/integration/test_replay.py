@@ -87,7 +87,7 @@ def test_a_replay_is_limited_to_the_selected_file_and_records(landing: Landing) 
     assert resolved(landing) == [(42, "inserted", "command line")]
 
 
-def test_a_replayed_row_takes_the_place_of_its_file_among_the_others(landing: Landing) -> None:
+def test_a_replayed_row_applies_in_the_file_order(landing: Landing) -> None:
     row, newer = (
         with_customer([with_revenue(GOOD[0], "10")], 10)[0],
         with_customer([with_revenue(GOOD[0], "20")], 10)[0],

@@ -79,8 +79,8 @@ def loaded(dsn: str) -> Iterator[Connection]:
 
 
 def build_top(connection: Connection, key: str, text: str = TOP_SQL, run: Run = RUN) -> int:
-    basis = partial(known_files, connection, "messaging", month(key))
-    return build_from_sql(connection, TOP, basis, text, month(key), run).rows
+    inputs = partial(known_files, connection, "messaging", month(key))
+    return build_from_sql(connection, TOP, inputs, text, month(key), run).rows
 
 
 def publication(connection: Connection, key: str) -> dict[str, Any]:
@@ -109,22 +109,22 @@ def test_rows_from_python_replace_their_month_alone(loaded: Connection) -> None:
     contract = report_contracts("messaging")["industry_exposure_extended"]
     before = report_rows(loaded, contract.name, LAST)
     for _ in range(2):
-        basis = partial(known_files, loaded, "messaging", month(LAST))
-        assert build_from_rows(loaded, contract, basis, before, month(LAST), RUN).rows == len(before)
+        inputs = partial(known_files, loaded, "messaging", month(LAST))
+        assert build_from_rows(loaded, contract, inputs, before, month(LAST), RUN).rows == len(before)
     assert report_rows(loaded, contract.name, LAST) == before
     assert report_rows(loaded, contract.name, "2026-02")
 
 
 def test_a_failed_check_keeps_the_former_rows_and_is_recorded(loaded: Connection) -> None:
     build_top(loaded, LAST)
-    before, noted = report_rows(loaded, "top_customers", LAST), publication(loaded, LAST)
+    before, recorded = report_rows(loaded, "top_customers", LAST), publication(loaded, LAST)
     wrong = f"select * from ({TOP_SQL.rstrip().rstrip(';')}\n) as r where customer_rank > 3"
     with pytest.raises(
         DataError, match=r"messaging_report.top_customers 2026-03: top_customers_wrong is 3, must be = 0"
     ):
         build_top(loaded, LAST, wrong, Run("second", "abc123"))
     assert report_rows(loaded, "top_customers", LAST) == before
-    assert publication(loaded, LAST) == noted
+    assert publication(loaded, LAST) == recorded
     results = "select check_name, observed, passed, run_id from waybill.check_result order by 1"
     assert loaded.execute(results).fetchall() == [
         ("top_customers_beyond_20", 0, True, "second"),
@@ -151,7 +151,7 @@ def test_a_warning_is_logged_and_the_rows_are_kept(loaded: Connection, caplog: p
 
 def test_a_failing_statement_changes_nothing(loaded: Connection) -> None:
     build_top(loaded, LAST)
-    before, noted = report_rows(loaded, "top_customers", LAST), publication(loaded, LAST)
+    before, recorded = report_rows(loaded, "top_customers", LAST), publication(loaded, LAST)
     broken = TOP_SQL.replace("revenue_eur", "no_such_column")
     with pytest.raises(
         DataError, match=r"top_customers 2026-03 failed: .*\"no_such_column\" does not exist(.*[^.])?\. Correct the SQL"
@@ -162,7 +162,7 @@ def test_a_failing_statement_changes_nothing(loaded: Connection) -> None:
         build_top(loaded, LAST, twice)
     assert "Key (" not in str(caught.value), "no row is quoted"
     assert report_rows(loaded, "top_customers", LAST) == before
-    assert publication(loaded, LAST) == noted
+    assert publication(loaded, LAST) == recorded
 
 
 def test_two_builds_of_one_month_at_once_do_not_double_it(dsn: str, loaded: Connection) -> None:
@@ -205,7 +205,7 @@ def test_a_publication_records_the_inputs_of_a_report(loaded: Connection) -> Non
     assert (first["row_count"], first["code_version"], first["run_id"]) == (rows, "v1", "first")
     assert len(first["sql_sha256"]) == len(first["content_sha256"]) == 64
     build_top(loaded, "2026-02", run=Run("second", "v1"))
-    assert publication(loaded, "2026-02") == first  # nothing is new, so nothing is noted
+    assert publication(loaded, "2026-02") == first  # nothing is new, so nothing is recorded
     build_top(loaded, "2026-02", TOP_SQL + "\n-- another text", run=Run("third", "v2"))
     third = publication(loaded, "2026-02")
     assert third["sql_sha256"] != first["sql_sha256"]
@@ -228,12 +228,12 @@ def test_a_month_is_computed_as_known_at_its_end(stack: Stack, module_patch: pyt
                 build_month(connection, key)
                 then[key] = {report: report_rows(connection, report, key) for report in REPORTS}
         for key, reports in then.items():
-            noted = connection.execute("select report, content_sha256 from waybill.publication").fetchall()
+            recorded = connection.execute("select report, content_sha256 from waybill.publication").fetchall()
             build_month(connection, key)
             for report in REPORTS:
                 assert report_rows(connection, report, key) == reports[report], (key, report)
             now = connection.execute("select report, content_sha256 from waybill.publication").fetchall()
-            assert sorted(now) == sorted(noted)
+            assert sorted(now) == sorted(recorded)
 
 
 def rounded(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -54,7 +54,7 @@ def test_a_new_nullable_column_is_added_and_old_files_still_load(place: str, lan
     )
     assert landing.column(count.format("traffic_superseded")) == [0], "rows from before have no value"
 
-    # Files without the column still load, into a partition that is there and into a new one.
+    # Files without the column still load, into an existing partition and into a new one.
     landing.check(landing.load("traffic", csv_body(TRAFFIC, GOOD[:5]), "c.csv"), 5, unchanged=3, updated=2)
     april = csv_body(TRAFFIC, [row.replace("2026-03", "2026-04") for row in GOOD])
     landing.check(landing.load("traffic", april, key_month="2026-04"), 40, inserted=40)

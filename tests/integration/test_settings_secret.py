@@ -21,7 +21,7 @@ Put = Callable[..., str]
 
 @pytest.fixture
 def put(stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
-    """Make a secret of this content the one that the settings name; returns its name."""
+    """Store the content as the secret that the settings name, and return its name."""
     monkeypatch.delenv("WAYBILL_MASK_KEY", raising=False)
     monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", raising=False)
     client: Any = boto3.client("secretsmanager")

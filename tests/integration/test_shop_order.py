@@ -23,7 +23,7 @@ from waybill_devtools.stack import Stack
 SAMPLE = generate("2026-03-05", days=16, scale=0.1)  # two months and four weeks
 DAYS = Period.parse("day", "2026-02-18").until(Period.parse("day", "2026-03-05"))
 SCHEMAS = ("shop", "shop_star", "shop_report")
-# A row that was equal in two snapshots names one of them: which, depends on the order. Everything else does not.
+# A row that was equal in two snapshots names either of them, depending on the order. All else is independent of it.
 UNORDERED = {"products_history": ("_file_id", "_record")}
 
 

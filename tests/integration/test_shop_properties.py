@@ -1,4 +1,4 @@
-"""Daily files in any order, again and replaced: the shop's tables depend on the files that count and nothing else.
+"""Daily files in any order, again and replaced: the tables of the shop depend on the current files only.
 
 Every load is compared with a plain Python model of the files, which knows nothing of their order of arrival.
 """
@@ -59,13 +59,13 @@ class Outcome:
 
 
 class Model:
-    """The files that count, and what follows from them."""
+    """The current files and the expected tables."""
 
     def __init__(self, dataset: str, timezone: str) -> None:
         self.dataset, self.zone = dataset, ZoneInfo(timezone)
         self.files: dict[Name, list[Row]] = {}
         self.landings: dict[Name, int] = {}
-        """When the content that counts landed, by file, in hours."""
+        """The landing hour of the current content, by file."""
 
     def day_of(self, row: Row) -> date:
         return row[1].date() if self.dataset == "reviews" else row[1].astimezone(self.zone).date()

@@ -1,4 +1,4 @@
-"""The shop's quality checks say what plain Python counts in the same rows, as known at the end of each day."""
+"""The quality checks of the shop equal counts in plain Python, as known at the end of each day."""
 
 from __future__ import annotations
 

@@ -111,14 +111,14 @@ class Made:
                 Bucket=bucket, PublicAccessBlockConfiguration={there: values[here] for here, there in names.items()}
             )
         for bucket, values in of("aws_s3_bucket_server_side_encryption_configuration"):
-            # Not known where it depends on a key that is not made yet.
+            # Unknown if it depends on a key that does not exist yet.
             by = values["rule"][0]["apply_server_side_encryption_by_default"][0].get("sse_algorithm", "aws:kms")
             rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": by}}]
             self.s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules})
         policies = {bucket: values.get("policy") for bucket, values in of("aws_s3_bucket_policy")}
         lake = self.outputs["lake_bucket"]["value"]
         for bucket, policy in policies.items():
-            # The dashboard's names a distribution that is not made yet; what all buckets have is as the lake's.
+            # The dashboard's policy names a distribution that does not exist yet; the lake's has the common statements.
             self.s3.put_bucket_policy(Bucket=bucket, Policy=policy or str(policies[lake]).replace(lake, bucket))
         for bucket, values in of("aws_s3_bucket_lifecycle_configuration"):
             self.s3.put_bucket_lifecycle_configuration(

@@ -22,7 +22,7 @@ Edit = Callable[[str, str, str], None]
 
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
-    """Edits a file of a copy of the project's `include`, which the settings name."""
+    """Edit a file of a copy of `include`, which the settings name."""
     include = tmp_path / "include"
     shutil.copytree(PROJECT_ROOT / "include", include)
     monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))

@@ -63,7 +63,7 @@ def test_every_listener_of_airflow_is_on_the_loopback_address(airflow_stack: Sta
     assert addresses == {"127.0.0.1"}
 
 
-def test_every_setting_is_one_that_airflow_knows(airflow_stack: Stack) -> None:
+def test_every_setting_exists_in_airflow(airflow_stack: Stack) -> None:
     from airflow.configuration import conf
 
     known = {

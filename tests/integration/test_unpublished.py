@@ -1,4 +1,4 @@
-"""What nobody has approved leaves the warehouse nowhere: not as a report, not on the site; and the pages say so."""
+"""Unapproved content is in no published report and not on the site, and pages mark it as unpublished."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def template(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture
 def dsn(stack: Stack, template: str) -> Iterator[str]:
-    """A copy of that warehouse; what a test does to the buckets is undone."""
+    """A copy of that warehouse; changes of a test to the buckets are undone."""
     s3 = stack.s3()
     before = everything(s3, "reports", "dashboard")
     with database(stack, template) as copy:
@@ -108,14 +108,14 @@ def view(stack: Stack, dsn: str) -> TestClient:
 
 
 def hold(connection: Connection, key: str, run: Run = RUN) -> None:
-    """Build the month's segments with other numbers, of which a check warns."""
+    """Build the segments of the month with other numbers, which cause a warning of a check."""
     warning = replace(SHARES.checks[-1], query="select 99")
     assert warning.severity == "warning"
     text = (
         f"select %(period_start)s::date as month, 'Everybody' as segment, {UNSEEN} as customers_count, 100 as share_pct"
     )
-    basis = partial(known_files, connection, "messaging", month(key))
-    build_from_sql(connection, replace(SHARES, checks=(warning,)), basis, text, month(key), run)
+    inputs = partial(known_files, connection, "messaging", month(key))
+    build_from_sql(connection, replace(SHARES, checks=(warning,)), inputs, text, month(key), run)
 
 
 def everything(s3: S3Client, *names: str) -> dict[str, bytes]:
@@ -144,7 +144,7 @@ def write_site(dsn: str, s3: S3Client) -> None:
 
 
 def leaks(s3: S3Client) -> list[str]:
-    """The objects in which the number stands that nobody has approved."""
+    """Return the objects that contain the unapproved number."""
     return [name for name, text in outside(s3).items() if UNSEEN in text.replace(",", "")]
 
 
@@ -182,7 +182,7 @@ def test_a_month_that_waits_is_nowhere_until_it_is_approved(
 
     page = view.get(f"/business/messaging/{NEW}.html").text
     assert f"{notice} {others} Approve or reject it in Airflow under Browse → Required Actions." in words(page)
-    assert "987,654" in words(page), "who is to approve it must see it"
+    assert "987,654" in words(page), "an approver sees the number"
     assert "Segment share not published: waiting for approval" in words(page)
     assert "Top customers not published: waiting with segment_share" in words(page)
     assert "CSV (not published) of Segment share" in words(page)
@@ -246,9 +246,7 @@ def test_the_site_keeps_the_numbers_that_were_published(
     )
 
 
-def test_a_published_object_that_is_gone_or_another_one_is_left_out(
-    warehouse: Connection, dsn: str, s3: S3Client
-) -> None:
+def test_a_deleted_or_replaced_published_object_is_left_out(warehouse: Connection, dsn: str, s3: S3Client) -> None:
     key = "analytics/2026/02/28/segment_share.parquet"
     other = s3.get_object(Bucket=BUCKETS["reports"], Key=key.replace("segment_share", "top_customers"))["Body"].read()
     hold(warehouse, OLD)
@@ -271,10 +269,10 @@ def test_charts_draw_approved_numbers_only(warehouse: Connection, dsn: str, view
     exposure = CONTRACTS["industry_exposure"]
     warning = replace(SHARES.checks[-1], query="select 99")
     text = "select r.* from messaging_report.industry_exposure as r where false"
-    basis = partial(known_files, warehouse, "messaging", month(NEW))
+    inputs = partial(known_files, warehouse, "messaging", month(NEW))
     for key in (OLD, NEW):  # reports beside one that waits are not published either
         hold(warehouse, key)
-    build_from_sql(warehouse, replace(exposure, checks=(warning,)), basis, text, month(NEW), RUN)
+    build_from_sql(warehouse, replace(exposure, checks=(warning,)), inputs, text, month(NEW), RUN)
     page = view.get(f"/business/messaging/{NEW}.html").text
     assert "Not shown, because not approved: 2026-03." in words(page), "OLD's revenue is still the published one"
     points = [a for tag, a in Page(page).tags if tag == "circle"]
@@ -287,7 +285,7 @@ def test_charts_draw_approved_numbers_only(warehouse: Connection, dsn: str, view
 def test_content_that_is_held_while_it_is_being_published_is_not_read(
     warehouse: Connection, dsn: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A build that ends between the question who waits and the reading must not slip through."""
+    """A build that ends between the query for held content and the read must not be published."""
     from waybill.outputs import publish as module
 
     held = module._held
@@ -330,7 +328,7 @@ def test_a_migrated_warehouse_knows_its_published_reports(warehouse: Connection,
 def test_the_site_shows_pseudonyms_as_the_view_does(
     stack: Stack, template: str, warehouse_dsn: str, s3: S3Client
 ) -> None:
-    """Also of rows that come from the published object: they are pseudonyms there, and stay what they are."""
+    """Rows of the published object are pseudonyms already and stay unchanged."""
     contract, key = catalog.reports("purchases")["top_purchasers"], Period.named("2026-02-27")
     restricted = next(column.name for column in contract.columns if column.classification == "restricted")
     migrate(warehouse_dsn)

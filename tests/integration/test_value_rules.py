@@ -1,4 +1,4 @@
-"""Rows of a derived table meet what its contract says about values, or its period stays as it was."""
+"""Rows of a derived table meet the value rules of its contract, or its period keeps its rows."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def test_books_are_shown_as_they_are(client: TestClient, dsn: str) -> None:
     assert "Books balanced" in words
 
 
-def test_counts_are_of_everything_however_little_is_listed(client: TestClient, dsn: str) -> None:
+def test_counts_cover_all_files_although_the_list_is_limited(client: TestClient, dsn: str) -> None:
     """Files, rejected rows, alerts and rejections: the same numbers for all domains together as one by one."""
     with connect(dsn) as connection, connection.transaction(force_rollback=True):
         for number in range(70):

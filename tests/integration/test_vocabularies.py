@@ -1,4 +1,4 @@
-"""Files in the words of another system: what no contract closes loads and appears in the reports as it is."""
+"""Files with the vocabulary of another system load and appear in reports unchanged if no contract restricts it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_segments_countries_and_channel_types_of_another_system_load(landing: La
     [path] = [path for path in report_files("messaging") if path.stem == "segment_share"]
     contract = report_contracts("messaging")["segment_share"]
     text, period = path.read_text(), month(MONTH)
-    basis = partial(known_files, landing.connection, "messaging", period, text)
-    build_from_sql(landing.connection, contract, basis, text, period, RUN)
+    inputs = partial(known_files, landing.connection, "messaging", period, text)
+    build_from_sql(landing.connection, contract, inputs, text, period, RUN)
     shares = landing.all("select segment, customers_count from messaging_report.segment_share order by segment")
     assert shares == [("Enterprise", 1), ("SMB", 1), ("Startup", 1)]

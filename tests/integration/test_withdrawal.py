@@ -1,4 +1,4 @@
-"""A loaded file whose object is gone: who says so, how its rows are withdrawn, and what stands then."""
+"""A loaded file whose object is deleted is reported, its rows are withdrawn, and older rows become current."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def raw_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def warehouse(stack: Stack, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
-    """A warehouse of the test's own, which commands use."""
+    """The warehouse of the test, which commands use."""
     with database(stack) as dsn:
         monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", dsn)
         settings.cache_clear()
@@ -191,12 +191,14 @@ def test_older_rows_become_current_again_and_quarantined_rows_are_closed(landing
     assert landing.rejects(newer) == {}
     kept = landing.ledger(newer, "withdrawn")
     assert kept | {"status": "loaded"} == books, "the ledger keeps the file and its books"
-    noted = landing.column("select day from waybill.change where file_id = %s order by change_id", (books["file_id"],))
-    assert sorted(noted[-len(done.days) :]) == done.days
+    recorded = landing.column(
+        "select day from waybill.change where file_id = %s order by change_id", (books["file_id"],)
+    )
+    assert sorted(recorded[-len(done.days) :]) == done.days
     landing.check(older, 3)
 
 
-def test_another_snapshot_of_the_month_is_loaded_again_and_the_one_before_goes_on(landing: Landing) -> None:
+def test_withdrawing_a_snapshot_loads_another_of_its_month_or_extends_the_former_one(landing: Landing) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(segment="Startup")), key_month="2026-02")
     first = landing.load("customers", csv_body(CUSTOMERS, customer_rows(8)), "a.csv")
     second = landing.load("customers", csv_body(CUSTOMERS, customer_rows(9, segment="Enterprise")), "b.csv")
@@ -238,7 +240,7 @@ def test_a_run_for_a_month_detects_deleted_files(landing: Landing) -> None:
 
 
 class Changing:
-    """S3 whose object changes between the listing and the read."""
+    """A client of S3 whose object changes between the listing and the read."""
 
     def __init__(self, s3: S3Client, change: Any) -> None:
         self._s3, self._change = s3, change
@@ -251,7 +253,7 @@ class Changing:
         return getattr(self._s3, name)
 
 
-def test_an_object_that_grows_or_goes_while_it_is_read_waits_for_the_next_run(
+def test_an_object_that_changes_while_it_is_read_waits_for_the_next_run(
     warehouse: Connection, s3: S3Client, raw_bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = body(Line("1"), Line("2"))

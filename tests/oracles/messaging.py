@@ -378,5 +378,5 @@ def expected(files: Files, month: str) -> dict[str, list[Row]]:
 
 
 def expected_books(files: Files) -> list[Row]:
-    """Per file in loading order: its seven counts, and `rejects`, the records with all their reasons."""
+    """Return for each file in loading order its seven counts, and `rejects`: the records with their reasons."""
     return [book.as_row() for book in oracle(files).books]

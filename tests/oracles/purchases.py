@@ -17,7 +17,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Bought:
-    """A purchase as it counts."""
+    """A valid purchase with its rate."""
 
     ingested_on: date
     row: Purchase

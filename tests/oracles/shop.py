@@ -89,7 +89,7 @@ def dim_customer(shop: Shop) -> list[Version]:
 
 
 def dim_product(shop: Shop) -> list[Version]:
-    """Day by day: a version goes on as long as the product is there and looks the same."""
+    """Return the versions: one continues as long as the daily snapshots hold the product unchanged."""
     spans: dict[int, list[list[Any]]] = defaultdict(list)
     for row in sorted(shop.products, key=lambda row: row["valid_from"]):
         attributes = tuple(row[name] for name in PRODUCT)
@@ -188,7 +188,7 @@ def fact_reviews(shop: Shop, day: date) -> list[Row]:
 
 
 def sessions(shop: Shop) -> list[Row]:
-    """Every session of every day: its day, what it did and how many steps of the funnel it went."""
+    """Return every session of every day with its events and the number of its funnel steps."""
     events = defaultdict(list)
     for row in shop.clickstream:
         events[row["session_id"]].append(row)

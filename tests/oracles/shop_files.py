@@ -97,7 +97,7 @@ def one_of(*values: str) -> Callable[[str], Parsed]:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a contract says."""
+    """The rules of a contract."""
 
     columns: dict[str, Callable[[str], Parsed]]
     key: tuple[str, ...]

@@ -26,7 +26,7 @@ def rounded(value: Fraction, decimals: int) -> Decimal:
 
 
 def percent(part: Any, whole: Any, decimals: int = 4) -> Decimal | None:
-    """`part` of `whole` in percent; None of nothing."""
+    """Return `part` of `whole` in percent, or None if `whole` is zero."""
     return rounded(100 * Fraction(part) / Fraction(whole), decimals) if whole else None
 
 
@@ -50,7 +50,7 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Ro
 
 
 def competition_ranks(values: Iterable[Any]) -> dict[Any, int]:
-    """Rank by value, from the largest: 1 and as many more as there are larger ones."""
+    """Return the rank by value: 1 plus the number of larger values."""
     found = list(values)
     return {value: 1 + sum(other > value for other in found) for value in found}
 

@@ -260,7 +260,7 @@ def test_industry_exposure_counts_industries_without_traffic_and_breaks_ties_by_
     ]
 
 
-def test_industry_exposure_puts_customers_who_left_under_unknown(messaging: Messaging) -> None:
+def test_industry_exposure_lists_former_customers_under_unknown(messaging: Messaging) -> None:
     messaging.customer(1, industry="Retail")
     messaging.customer(2, industry="Finance", until="2026-03")
     messaging.sent(1, "2026-03-05", 25)
@@ -460,7 +460,7 @@ def test_top_customers_skip_ranks_after_a_tie(messaging: Messaging) -> None:
     assert [row[:2] for row in rows][18:] == [(19, 22), (20, 19), (20, 20), (20, 21)]
 
 
-def test_top_customers_leave_out_those_without_revenue_and_keep_those_who_left(messaging: Messaging) -> None:
+def test_top_customers_exclude_customers_without_revenue_and_include_former_ones(messaging: Messaging) -> None:
     messaging.customer(1)
     messaging.customer(2, until="2026-03")
     messaging.customer(3)

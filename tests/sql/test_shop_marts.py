@@ -58,7 +58,7 @@ def days_of(shop: Shop) -> set[date]:
 
 
 def answer(warehouse: ShopWarehouse, shop: Shop, name: str, period: Period) -> list[Row]:
-    """A mart's rows, from a star that is built for the days that have rows; they are what the oracle says, too."""
+    """Return the rows of a mart over a star that is built for the days with rows, compared with the oracle."""
     with warehouse.connection.transaction(force_rollback=True):
         warehouse.load(shop)
         warehouse.build_star(days_of(shop))
@@ -115,7 +115,7 @@ def test_marts_equal_an_independent_computation(warehouse_of_shop: ShopWarehouse
 
 @pytest.mark.parametrize("name", MARTS)
 def test_mart_reads_only_the_days_that_its_contract_names(warehouse_of_shop: ShopWarehouse, name: str) -> None:
-    """What lies outside of the window is taken away, and nothing changes."""
+    """Rows outside of the window are removed, and nothing changes."""
     shop, contract = random_shop(12), MARTS[name]
     warehouse_of_shop.load(shop)
     warehouse_of_shop.build_star(days_of(shop))
@@ -557,7 +557,7 @@ def test_baskets_of_the_month_and_the_two_before_count(warehouse_of_shop: ShopWa
 
 
 def fill(warehouse: ShopWarehouse) -> None:
-    """A shop in which all is known and usual, and all tables built for its March or its 5 March."""
+    """A shop without unknown members and odd values, with all tables built for its March or its 5 March."""
     shop = Shop(
         customers=[customer(number, "2026-01-01", country=["DE", "FR"][number % 2]) for number in range(1, 31)],
         products=[
@@ -587,7 +587,7 @@ def fill(warehouse: ShopWarehouse) -> None:
 
 
 def of_checks(name: str) -> Period:
-    """The period whose checks are tried."""
+    """The period of the checks."""
     cadences = {**STAR, **MARTS}[name].cadences
     return day("2026-03-05") if "day" in cadences or not cadences else MARCH
 

@@ -191,7 +191,7 @@ def test_late_adjacent_duplicate_merges(warehouse_of_shop: ShopWarehouse) -> Non
     assert dimension(warehouse_of_shop, Shop(customers=[*rows, late]), "dim_customer") == before
 
 
-def test_changes_of_two_customers_at_one_instant_stay_apart(warehouse_of_shop: ShopWarehouse) -> None:
+def test_simultaneous_changes_of_two_customers_make_separate_versions(warehouse_of_shop: ShopWarehouse) -> None:
     rows = [customer(number, "2026-03-01", **state) for number, state in [(1, A), (2, B)]]
     assert spans(dimension(warehouse_of_shop, Shop(customers=rows), "dim_customer")) == [
         ("DE", None, None),
@@ -199,7 +199,7 @@ def test_changes_of_two_customers_at_one_instant_stay_apart(warehouse_of_shop: S
     ]
 
 
-def test_attributes_that_read_alike_side_by_side_are_different(warehouse_of_shop: ShopWarehouse) -> None:
+def test_attributes_with_equal_concatenations_are_different(warehouse_of_shop: ShopWarehouse) -> None:
     rows = [
         {**customer(1, "2026-03-01"), "name": "An", "email": "n@example.com"},
         {**customer(1, "2026-03-02"), "name": "Ann", "email": "@example.com"},
@@ -235,7 +235,7 @@ def test_anonymous_events_infer_no_customer(warehouse_of_shop: ShopWarehouse) ->
 # Type 2: products
 
 
-def test_stock_makes_no_version(warehouse_of_shop: ShopWarehouse) -> None:
+def test_a_change_of_stock_makes_no_version(warehouse_of_shop: ShopWarehouse) -> None:
     rows = [
         product(1, "2026-03-01", "2026-03-02", stock=3),
         product(1, "2026-03-02", "2026-03-04", stock=2),
@@ -278,7 +278,7 @@ CUSTOMER_ROWS = st.lists(
     st.tuples(st.integers(1, 2), INSTANTS, st.sampled_from(["DE", "FR"])), max_size=8, unique_by=lambda row: row[:2]
 )
 DAYS = st.integers(0, 6).map(lambda number: date(2026, 3, 1) + ONE_DAY * number)
-# By product what each day's snapshot holds: a price, or that the product is not there.
+# By product the snapshot of each day: a price, or None if the product is absent.
 PRODUCT_DAYS = st.lists(st.lists(st.sampled_from(["1.00", "2.00", None]), min_size=6, max_size=6), max_size=2)
 SALES = st.lists(st.tuples(INSTANTS, st.integers(1, 3), st.integers(1, 3)), max_size=6)
 
@@ -344,7 +344,7 @@ def test_calendar_sorts_instants_by_the_business_day(warehouse_of_shop: ShopWare
     assert warehouse_of_shop.ask("dim_date", ANY)[0]["calendar_date"] == date(2026, 1, 1)
 
 
-def test_calendar_knows_the_day_on_which_a_product_went(warehouse_of_shop: ShopWarehouse) -> None:
+def test_calendar_covers_the_day_on_which_a_product_was_deleted(warehouse_of_shop: ShopWarehouse) -> None:
     warehouse_of_shop.load(Shop(products=[product(1, "2025-12-31", "2026-01-01")]))
     assert warehouse_of_shop.ask("dim_date", ANY)[-1]["calendar_date"] == date(2026, 12, 31)
 
@@ -398,7 +398,7 @@ def test_sale_whose_member_has_no_version_is_rejected(warehouse_of_shop: ShopWar
 
 
 @BOTH_ZONES
-def test_fact_takes_its_own_business_day(warehouse_of_shop: ShopWarehouse, timezone: str) -> None:
+def test_fact_holds_the_rows_of_its_business_day(warehouse_of_shop: ShopWarehouse, timezone: str) -> None:
     shop = Shop(timezone)
     first, end = shop.midnight(date(2026, 3, 29)), shop.midnight(date(2026, 3, 30))
     instants = [first - timedelta(microseconds=1), first, end - timedelta(microseconds=1), end]
@@ -428,7 +428,7 @@ def reached(warehouse: ShopWarehouse, *events: tuple[str, str]) -> int:
 VIEW, CART, CHECKOUT, PURCHASE = STEPS
 
 
-def test_session_goes_through_the_funnel_in_order(warehouse_of_shop: ShopWarehouse) -> None:
+def test_session_passes_the_funnel_in_order(warehouse_of_shop: ShopWarehouse) -> None:
     events = [("10:00", VIEW), ("10:01", CART), ("10:02", CHECKOUT), ("10:03", PURCHASE)]
     assert [reached(warehouse_of_shop, ("09:00", "page_view"), *events[:steps]) for steps in range(5)] == [
         0,
@@ -454,14 +454,14 @@ def test_order_of_steps_at_one_instant_is_that_of_the_funnel(warehouse_of_shop: 
     assert reached(warehouse_of_shop, *[("10:00", kind) for kind in reversed(STEPS)]) == 4
 
 
-def test_session_goes_on_over_midnight_and_is_not_counted_again(warehouse_of_shop: ShopWarehouse) -> None:
+def test_session_that_continues_over_midnight_is_counted_once(warehouse_of_shop: ShopWarehouse) -> None:
     events = [("2026-03-01 23:59", VIEW), ("2026-03-02 00:00", CART), ("2026-03-02 23:59", CHECKOUT)]
     assert reached(warehouse_of_shop, *events, ("2026-03-03 00:00", PURCHASE)) == 3
     rows = [click(1, ts, kind) for ts, kind in events]
     assert build(warehouse_of_shop, Shop(clickstream=rows), "fact_sessions", day("2026-03-02")) == []
 
 
-def test_session_that_comes_back_after_a_day_without_is_another_visit(warehouse_of_shop: ShopWarehouse) -> None:
+def test_session_that_returns_after_a_day_without_events_is_another_visit(warehouse_of_shop: ShopWarehouse) -> None:
     shop = Shop(clickstream=[click(1, "2026-03-01 10:00"), click(1, "2026-03-03 10:00")])
     for number in (1, 3):
         assert len(build(warehouse_of_shop, shop, "fact_sessions", day(f"2026-03-0{number}"))) == 1

@@ -1,4 +1,4 @@
-"""Land files, take them in and hold the books against counts that the test made when it built the file."""
+"""Land and ingest files, and compare the books with the counts of the test that built the file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CUSTOMERS = "customer_id,account_id,customer_name,segment,industry,country,creat
 CHANNELS = "channel_id,channel_name,channel_type,unit_price_eur"
 MONTH = "2026-03"
 LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
-"""When files land for which it does not matter: the same time for all."""
+"""The landing time of files for which it does not matter."""
 
 Amend = Callable[[str, str, str], None]
 """Dataset, text of its contract, text in its place."""
@@ -137,7 +137,7 @@ class Landing:
         return key
 
     def ingest(self, dataset: str, key_month: str, lookback: int = 0) -> dict[str, Books]:
-        """The books of what was loaded, by file name."""
+        """Return the books of the loaded files, by name."""
         done = ingest(
             self.connection,
             self.s3,
@@ -182,7 +182,7 @@ class Landing:
         return dict(zip(names, row, strict=True))
 
     def rejects(self, key: str) -> dict[int, list[str]]:
-        """Reasons of the open rejects of the version that counts, by record."""
+        """Return the reasons of the open rejects of the current version, by record."""
         return {
             record: sorted(reasons)
             for record, reasons in self.all(
@@ -210,7 +210,7 @@ class Landing:
         duplicates: Iterable[int] = (),
         **counts: int,
     ) -> dict[str, Any]:
-        """Assert that every one of the `rows` records of a file is where it should be; returns its ledger entry."""
+        """Assert that each of the `rows` records of a file is accounted for, and return the ledger entry."""
         books, rejected = self.ledger(key), {record: sorted(reasons) for record, reasons in (rejected or {}).items()}
         assert books["rows_in"] == rows == total(books)
         assert self.rejects(key) == rejected

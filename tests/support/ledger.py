@@ -1,4 +1,4 @@
-"""Rows of the ledger and of the quarantine that no load has written, for tests of what reads them."""
+"""Insert rows into the ledger and the quarantine without a load, for tests of their readers."""
 
 from __future__ import annotations
 

@@ -96,12 +96,12 @@ def build_month(connection: Connection, key: str, run: Run = RUN) -> None:
     contracts, period = report_contracts("messaging"), month(key)
     for path in report_files("messaging"):
         text = path.read_text()
-        basis = partial(known_files, connection, "messaging", period, text)
-        build_from_sql(connection, contracts[path.stem], basis, text, period, run)
-    basis = partial(known_files, connection, "messaging", period)
+        inputs = partial(known_files, connection, "messaging", period, text)
+        build_from_sql(connection, contracts[path.stem], inputs, text, period, run)
+    inputs = partial(known_files, connection, "messaging", period)
     for name, function in PYTHON_REPORTS.items():
         rows = function(connection, period)
-        build_from_rows(connection, contracts[name], basis, rows, period, run)
+        build_from_rows(connection, contracts[name], inputs, rows, period, run)
 
 
 def report_rows(connection: Connection, report: str, key: str) -> list[dict[str, Any]]:

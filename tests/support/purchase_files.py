@@ -80,7 +80,7 @@ class Purchases:
         return self.bucket.put("purchases", dataset, day(key), body, name)
 
     def arrive(self, dataset: str, key: str, name: str, rows: Rows) -> Books | None:
-        """Land a file of the day and take it in, and then what waited for it."""
+        """Land and ingest a file of the day, then replay the rows that waited for it."""
         file = self.land(dataset, key, name, rows)
         books = ingest_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
         replay_waiting(self.connection, self.contracts["purchases"], self.contracts, RUN)

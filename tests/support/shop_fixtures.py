@@ -136,7 +136,7 @@ class ShopWarehouse:
                     cursor.executemany(statement, rows)
 
     def build(self, name: str, *periods: Period) -> None:
-        """Fill a table of the star or a mart with what its SQL selects, for each period."""
+        """Fill a table of the star or a mart with the rows that its SQL selects, for each period."""
         contract, text = question(name)
         table = sql.Identifier(contract.domain, name)
         statement = sql.SQL("insert into {} ({names}) select {names} from ({}) as selected").format(

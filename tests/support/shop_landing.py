@@ -78,7 +78,7 @@ class Shop:
     def load(
         self, dataset: str, key_day: str, body: bytes, name: str = "part-1.csv", landed_at: datetime = LANDED_AT
     ) -> Books | None:
-        """Land a file, over its older version if there is one, and take it in."""
+        """Land a file, over its older version if there is one, and ingest it."""
         file = self.land(dataset, key_day, body, name, landed_at)
         return ingest_file(self.connection, self.bucket, file, self.contracts[dataset], self.contracts, RUN)
 
@@ -102,7 +102,7 @@ class Shop:
         return self.load(dataset, key_day, body, name, landed_at)
 
     def new_changes(self) -> list[tuple[str, date]]:
-        """(table, day) of every change that was noted since this was asked last."""
+        """(table, day) of every change that was recorded since the last call."""
         rows = self.all(
             "select change_id, table_name, day from waybill.change where change_id > %s order by table_name, day",
             (self._last_change,),

@@ -1,4 +1,4 @@
-"""Loads in processes of their own, and what may happen at a certain step of one."""
+"""Run loads in child processes, with an action at a chosen step."""
 
 from __future__ import annotations
 

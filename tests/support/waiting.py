@@ -1,4 +1,4 @@
-"""Waiting for what happens in another process."""
+"""Wait for events in another process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of the code: which modules import Airflow, what DAG files hold, how modules are named, how SQL is composed.
+"""Rules of the code about imports of Airflow, DAG files, names of modules and composed SQL.
 
 The layers of the packages are rules of import-linter, in pyproject.toml.
 """
@@ -148,7 +148,7 @@ print(json.dumps({"executed": executed, "imported": imported}))
 
 @pytest.fixture(scope="module")
 def airflow() -> dict[str, Any]:
-    """What Airflow executes below plugins/, and which modules are there after reading each DAG file."""
+    """Return the files below plugins/ that Airflow executes, and the modules that are loaded after each DAG file."""
     done = subprocess.run(
         [sys.executable, "-c", AS_AIRFLOW_DOES, str(PROJECT_ROOT / "plugins"), *map(str, DAG_FILES)],
         env={

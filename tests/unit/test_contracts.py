@@ -467,7 +467,7 @@ def test_lint_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:
-    """Of several the first, in days, says when files land; the freshness of a column may be in hours."""
+    """The first latency in days states when files land; the freshness of a column may be in hours."""
     path = tmp_path / "traffic.yaml"
     days, landing = (
         "{property: latency, value: 1, unit: d, element: traffic.send_date,",

@@ -1,4 +1,4 @@
-"""Documents say what the code says: the site is built without a dead link, and alarms have their section."""
+"""Documents agree with the code: the site has no dead link, and each alarm has a section."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_site_lists_every_setting(site: Path) -> None:
 
 
 def sections(text: str) -> dict[str, str]:
-    """What is below each heading of the third level."""
+    """Return the text below each heading of the third level."""
     parts = re.split(r"(?m)^### (.*)$", text)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -215,7 +215,7 @@ def test_the_glossary_is_short_and_sorted() -> None:
 
 
 @pytest.mark.skipif(not (PROJECT_ROOT / ".git").exists() or shutil.which("git") is None, reason="no clone of git's")
-def test_nothing_that_a_machine_made_is_part_of_the_project() -> None:
-    """What is ignored was made here; some of it names this machine's folders."""
+def test_no_ignored_file_is_part_of_the_project() -> None:
+    """Ignored files are generated; some contain paths of this machine."""
     git = ("git", "-C", str(PROJECT_ROOT), "ls-files", "--cached", "--ignored", "--exclude-standard")
     assert subprocess.run(git, capture_output=True, text=True, check=True).stdout.split() == []

@@ -1,4 +1,4 @@
-"""A manifest says what a domain is; messages name only DAGs that exist."""
+"""Manifests declare domains; messages name only DAGs that exist."""
 
 from __future__ import annotations
 

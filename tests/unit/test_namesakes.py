@@ -63,7 +63,7 @@ def test_namesakes_of_the_project_agree(domain: str) -> None:
     assert namesake_warnings(domain, load_all().values()) == []
 
 
-def test_the_command_warns_apart_from_problems_and_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_warnings_separately_and_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(PROJECT_ROOT / "include", include := tmp_path / "include")
     monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", "postgresql://127.0.0.1:1/none")

@@ -1,4 +1,4 @@
-"""A stage that runs ahead gives what the plain one gives, fails where it fails, and leaves nothing behind."""
+"""A prefetched iterator yields the same items, raises errors at the same position and leaves no thread."""
 
 from __future__ import annotations
 

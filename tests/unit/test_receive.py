@@ -1,4 +1,4 @@
-"""A landed file is unpacked, its header understood, and both readers say the same of its records."""
+"""A landed file is unpacked, its header is matched, and both readers return the same records."""
 
 from __future__ import annotations
 

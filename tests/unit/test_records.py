@@ -64,7 +64,7 @@ def test_well_formed_csv_splits_as_the_csv_module_reads_it(
 @example([["", "x\n1,2,3\ny", "c"]], csv.QUOTE_MINIMAL, 1, 7)
 @example([["a", "\nfoo,b,c\n", "c"]], csv.QUOTE_MINIMAL, 0, 7)
 @settings(max_examples=500, deadline=None)
-def test_a_stray_quote_makes_no_other_table(rows: list[list[str]], quoting: int, place: int, size: int) -> None:
+def test_a_stray_quote_adds_no_other_rows(rows: list[list[str]], quoting: int, place: int, size: int) -> None:
     rows = [[field.replace("\r", "").strip() for field in row] for row in rows]
     text = well_formed_csv(rows, "\n", quoting, True)
     place %= len(text)

@@ -75,7 +75,7 @@ def test_prod_uses_the_given_values(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", sorted(PROD.keys() - {"WAYBILL_PROFILE"}))
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
 def test_prod_names_a_missing_setting(name: str, value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when it is given its default's value elsewhere: what counts is that somebody decided."""
+    """A setting is required in prod although it has a default elsewhere."""
     given = PROD | ({} if value is None else {name: value})
     if value is None:
         del given[name]
@@ -91,7 +91,7 @@ def test_prod_names_all_missing_settings_at_once(monkeypatch: pytest.MonkeyPatch
     assert all(name in str(caught.value) for name in PROD)
 
 
-def test_a_default_that_is_given_is_explicit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_value_equal_to_the_default_is_explicit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, **PROD, WAYBILL_TIMEZONE="UTC").raw_bucket == "acme-raw"
     assert read(monkeypatch, WAYBILL_RAW_BUCKET="waybill-raw").profile == "prod"
 

@@ -351,7 +351,7 @@ def test_purchases_in_the_clickstream_are_the_sales(oracle: ShopOracle) -> None:
     assert sum((clicked & sold).values()) > 0.98 * max(clicked.total(), sold.total())
 
 
-def test_unknown_customers_and_products_are_there_and_some_become_known(oracle: ShopOracle) -> None:
+def test_some_customers_and_products_are_unknown_and_some_of_them_become_known(oracle: ShopOracle) -> None:
     for dataset, column in (("customers", "customer_id"), ("products", "product_id")):
         known: dict[int, date] = {}
         for book in oracle.books:

@@ -10,7 +10,7 @@ from waybill_devtools.stack import Stack, StackError
 from waybill_devtools.stack.state import OTHER_PORTS, PORT_RANGE, PREFERRED_PORTS, State
 
 
-def test_an_older_state_keeps_its_secrets_and_gets_those_that_are_new() -> None:
+def test_an_older_state_keeps_its_secrets_and_gains_new_ones() -> None:
     state = State(secrets={"postgres": "kept"})
     assert not state.has_secrets()
     state.generate_secrets()
@@ -21,7 +21,7 @@ def test_an_older_state_keeps_its_secrets_and_gets_those_that_are_new() -> None:
     assert state.secrets == before
 
 
-def test_a_port_that_is_still_free_is_kept_and_a_taken_one_is_replaced() -> None:
+def test_a_free_port_is_kept_and_an_occupied_one_is_replaced() -> None:
     state = State()
     state.claim_ports(prefer=False)
     before = dict(state.ports)

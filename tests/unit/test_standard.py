@@ -291,7 +291,7 @@ def unanswered(node: Any, kind: str, defs: Mapping[str, Any], seen: set[str]) ->
 
 
 def parents(node: Any, name: str) -> Iterator[Mapping[str, Any]]:
-    """What decides which options a column has: the logical types for which the standard declares them."""
+    """Yield the possible parents of a property: for options, the logical types that have any."""
     if name != "logicalTypeOptions":
         yield {}
 

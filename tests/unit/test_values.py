@@ -69,7 +69,7 @@ BLANKS = st.text(st.sampled_from(BLANK), max_size=3)
 
 
 def mutated(texts: st.SearchStrategy[str], alphabet: str) -> st.SearchStrategy[str]:
-    """Texts of which a piece is replaced by a few characters that such texts may be spoilt with."""
+    """Texts in which a few characters replace a piece, as in damaged values."""
 
     def change(text: str, place: int, length: int, new: str) -> str:
         place %= len(text) + 1

@@ -1,4 +1,4 @@
-"""GitHub's workflows: what linters do not know of this project."""
+"""Workflows of GitHub follow the rules of this project that no linter checks."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_roles_and_names_are_those_of_terraform() -> None:
     assert {one or other for one, other in named} <= outputs
 
 
-def test_the_spark_job_is_started_with_arguments_that_it_knows() -> None:
+def test_the_spark_job_is_started_with_valid_arguments() -> None:
     job = (PROJECT_ROOT / "jobs" / "transform.py").read_text()
     known = set(re.findall(r'add_argument\("(--\w+)"', job))
     compute = (PROJECT_ROOT / "terraform" / "modules" / "compute" / "main.tf").read_text()
