@@ -279,7 +279,7 @@ def test_a_report_that_waits_for_approval_is_marked_and_not_on_the_site(
         instead = f"{notice}The numbers that were published before are shown."
         assert instead in waiting
         assert "987,654" not in waiting
-        assert waiting.replace(instead, "").split() == before.split(), "all else is as it was"
+        assert waiting.replace(instead, "").split() == before.split(), "nothing else changed"
         approve(connection, held_by(connection, contracts.values(), run), "somebody")
         assert publish(connection, seeded.s3(), "messaging", contracts.values(), period, run)
     assert "987,654" in outside_text()

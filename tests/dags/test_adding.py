@@ -139,7 +139,7 @@ def test_the_page_about_domains_leads_to_a_report(
     (project / "tickets.csv").write_text(tickets)
     drop = ["drop", str(project / "tickets.csv")]
     answer = CliRunner().invoke(app, drop).output
-    assert "s3://waybill-raw/raw/parking/tickets/tickets.csv" in answer, "the header says which dataset it is"
+    assert "s3://waybill-raw/raw/parking/tickets/tickets.csv" in answer, "the header identifies the dataset"
     assert "The DAG parking_reports publishes to " in answer
     (folder / "parking_reports.py").unlink()
     answer = CliRunner().invoke(app, drop).output

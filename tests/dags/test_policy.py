@@ -307,7 +307,7 @@ def test_orders_are_ingested_when_a_message_says_so_and_every_15_minutes(
     (watcher,) = schedule.asset_condition.watchers  # type: ignore[attr-defined]
     _, arguments = watcher.trigger.serialize()
     assert arguments["sqs_queue"].endswith("/orders")
-    assert arguments["wait_time_seconds"] == 20, "the longest that SQS holds a request for"
+    assert arguments["wait_time_seconds"] == 20, "the longest wait that SQS allows"
     assert arguments["waiter_delay"] <= 1, "a file becomes reports within 15 seconds"
     for timetable in (alone, schedule.timetable):
         found = DAG("some", schedule=timetable, start_date=datetime(2026, 3, 1, tzinfo=UTC))

@@ -230,7 +230,7 @@ def test_a_stopped_sns_gets_the_alert_once_when_it_continues(
     for _ in range(2):
         alert_failure(of_run("another"))
     messages = queue.messages()
-    assert len(messages) == 2, "the one of this run, and the one that waited"
+    assert len(messages) == 2, "the alert of this run and the waiting one"
     assert len(slack.texts) == 2
 
 
@@ -350,7 +350,7 @@ def test_a_process_that_is_killed_sends_at_most_once(
     assert len(slack.texts) == first
     if point.endswith(":lease"):
         alert_failure(of_run())
-        assert slack.texts == [], "the lease may still be somebody's"
+        assert slack.texts == [], "another process may hold the lease"
     with connect(warehouse) as connection:
         connection.execute("update waybill.alert_delivery set leased_until = leased_until - interval '2 minutes'")
     for _ in range(2):

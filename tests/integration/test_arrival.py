@@ -210,7 +210,7 @@ def test_a_poison_file_stops_no_other_and_raises_one_alert(place: Place) -> None
     assert "files of orders.lines were rejected" in message
     assert "Required columns are missing" in message
     idle = place.trigger()
-    assert place.end_of(idle) == "success", "the same content is not tried again"
+    assert place.end_of(idle) == "success", "the same content is not retried"
     for asked, conf in (  # unless somebody asks for it
         ("poison.csv", {"file": "poison.csv"}),
         ("venom.csv", {"day": "2026-04-01", "last_day": "2026-05-31"}),
@@ -271,7 +271,7 @@ def test_dropped_purchases_become_totals_of_customers_and_a_poison_file_stops_no
         ("4", "C-9001", "208.07"),
         ("5", "C-9004", "126.85"),
     ]
-    assert "Brooks" not in str(published), "names leave as pseudonyms"
+    assert "Brooks" not in str(published), "names are published as pseudonyms"
     (named,) = place.all(
         "select full_name, total_spent_aud::text from purchases_star.customer_purchase_summary "
         "where customer_id = 'C-9002'"
@@ -416,4 +416,4 @@ def test_a_report_with_too_many_warnings_waits_for_approval(place: Place) -> Non
     assert len(messages) == 1
     assert "admin refused to publish orders_report.region_profit 2026-06-02" in messages[0]
     assert place.run() == "success"
-    assert place.report("region_profit", "2026-06-02") is None, "nor is it published by the next run"
+    assert place.report("region_profit", "2026-06-02") is None, "the next run does not publish it either"

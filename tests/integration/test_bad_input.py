@@ -380,7 +380,7 @@ def test_new_content_under_the_same_name_withdraws_the_old_rows(landing: Landing
     assert old["rows_in"] == total(old) == 30, "the books of the old version stay"
     landing.check(early, 10)
     found = dict(landing.all("select traffic_id, revenue_eur::text from messaging.traffic"))
-    assert found == dict.fromkeys([*range(1, 11), *range(21, 41)], "12.50"), "older versions stand again"
+    assert found == dict.fromkeys([*range(1, 11), *range(21, 41)], "12.50"), "older versions are current again"
     assert landing.column("select count(*) from messaging.traffic_superseded") == [0]
 
 

@@ -110,9 +110,9 @@ def test_a_complete_range_is_printed_as_parsed(warehouse: Connection) -> None:
     assert incomplete("2026-01", "2026-03") >= {("2026-03", "traffic", "nothing was loaded or built")}
     assert run("books", *MONTHS).startswith("Messaging: every row is accounted for")
     years = run("books", "2023-01", "2026-03", exit_code=1)
-    assert "2023-01 to 2026-03 traffic" in years, "the books of many periods are one"
+    assert "2023-01 to 2026-03 traffic" in years, "the books of all periods are one line"
     many = run("books", "2025-01", "2026-03", exit_code=1)
-    assert many.count("messaging.traffic: ") == 1, "a line for each thing that is missing, not for each period"
+    assert many.count("messaging.traffic: ") == 1, "a line for each gap, not for each period"
     assert "incomplete: 2025-01, 2025-02, 2025-03, …, 2025-12, 2026-03 (13) messaging.traffic: nothing was" in many
 
 

@@ -60,7 +60,7 @@ def with_names(**renamed: str) -> bytes:
 
 def test_a_file_sent_again_with_renamed_columns_is_reported_with_the_likely_renames(orders: Orders) -> None:
     ingest(orders, orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.csv").read_bytes()))
-    assert warnings(orders) == {}, "nothing has vanished from the first file"
+    assert warnings(orders) == {}, "the first file has no former columns"
     file = orders.land(DAY, "shop_a.csv", (FIELD / "shop_a.v2.csv").read_bytes())
     ingest(orders, file)
     [ship_mode, postal_code] = sorted(warnings(orders)["shop_a.csv"], key=lambda text: "postal_code" in text)
@@ -165,7 +165,7 @@ def test_a_column_that_has_lost_most_of_its_values_in_a_file_sent_again_is_repor
         "export lost values, send the file again."
     )
     land(Line("1", ship_mode=""), Line("2", ship_mode="", quantity="3"))
-    assert current_warnings() == [], "the version before had none, either"
+    assert current_warnings() == [], "the former version had no value either"
     land(*(Line(str(number)) for number in range(8)))
     land(*(Line(str(number), ship_mode="" if number < 5 else "First Class") for number in range(8)))
     [(kind, message)] = current_warnings()

@@ -122,7 +122,7 @@ def test_conflicting_changes_of_one_version_are_reported_and_restricted_values_m
     shop.load_rows("customers", "2026-03-01", [(1, AT, 1), (2, AT, 1)], "a.csv")
     later = [(1, AT, 2), (2, AT + timedelta(seconds=1), 2)]
     shop.load_rows("customers", "2026-03-01", later, "b.csv", LATER)
-    assert reported_conflicts(empty_connection) == {"a.csv": 1}, "another version of a key is another row"
+    assert reported_conflicts(empty_connection) == {"a.csv": 1}, "two versions of a key are two rows"
     masked = {column.name for column in SHOP["customers"].columns if column.classification == "restricted"}
     assert masked
     hidden = replace(

@@ -116,11 +116,13 @@ def test_a_file_is_loaded_again_when_the_filter_changes(empty_connection: Connec
     )
     assert regions(empty_connection) == [("1", "West"), ("3", "West"), ("8", "South"), ("8", "West")]
     ask("West,South")
-    assert pending(empty_connection, by_region(), [file]) == [], "their order says nothing"
+    assert pending(empty_connection, by_region(), [file]) == [], "the order of the values has no effect"
     assert ingest_file(empty_connection, bucket, file, by_region(), CONTRACTS, RUN) is None
     ask("East")
     load(empty_connection, bucket, file)
-    assert regions(empty_connection) == [("2", "East"), ("2", "East")], "what is no longer asked for is withdrawn"
+    assert regions(empty_connection) == [("2", "East"), ("2", "East")], (
+        "rows that no longer pass the filter are withdrawn"
+    )
 
 
 def test_a_replay_filters_a_quarantined_row_that_no_longer_passes_the_filter(

@@ -110,7 +110,7 @@ def test_a_malformed_prefix_is_rejected_alone_once_and_named_by_the_books(
         "select dataset, object_key, message, run_id from waybill.rejected_file"
     ).fetchall()
     assert recorded == [("orders.lines", f"{LINES}dt=20260305/o.csv", message, "first")]
-    assert gaps(empty_connection, s3, "orders", "2020-01-01") == [f"rejected: {message}"], "whichever day is asked"
+    assert gaps(empty_connection, s3, "orders", "2020-01-01") == [f"rejected: {message}"], "for any requested day"
     s3.copy_object(
         Bucket=raw, Key=f"{LINES}dt=2026-03-05/o.csv", CopySource={"Bucket": raw, "Key": f"{LINES}dt=20260305/o.csv"}
     )

@@ -207,9 +207,9 @@ def test_the_books_count_repeated_lines_by_outcome(empty_connection: Connection)
 
     assert outcome(DAYS[1], "a.csv", line, other) == {"inserted": 2}
     assert outcome(DAYS[2], "a.csv", line, other) == {"duplicate": 2}
-    assert outcome(DAYS[0], "a.csv", line) == {"unchanged": 1}, "an earlier file takes over"
+    assert outcome(DAYS[0], "a.csv", line) == {"unchanged": 1}, "the earlier file now holds the line"
     assert outcome(DAYS[2], "b.csv", other) == {"updated": 1}
-    assert outcome(DAYS[2], "a2.csv", line) == {"stale": 1}, "a later file says otherwise"
+    assert outcome(DAYS[2], "a2.csv", line) == {"stale": 1}, "a later file changes the line"
     assert outcome(DAYS[2], "b.csv", line, other) == {"duplicate": 2}, "corrected: the line is as before"
 
 

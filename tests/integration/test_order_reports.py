@@ -205,7 +205,7 @@ def publish_two_days(orders: Orders, s3: S3Client, reports_bucket: str) -> None:
         {"region": row["region"], "profit": f"{row['profit']:.6f}", "profit_rank": str(row["profit_rank"])}
         for row in regions(lines)
     ]
-    assert read_csv(s3, reports_bucket, "analytics/2026/03/02/region_profit.csv") == [], "all of it came before"
+    assert read_csv(s3, reports_bucket, "analytics/2026/03/02/region_profit.csv") == [], "all lines are repetitions"
     manifest = json.loads(
         s3.get_object(Bucket=reports_bucket, Key="analytics/2026/03/01/manifest_orders.json")["Body"].read()
     )
@@ -257,4 +257,4 @@ def test_the_example_is_read_without_a_reject_and_shown_like_any_other_domain(or
     assert "Central" in html
     assert "Standard Class" in html
     scope = Scope(("orders",))
-    assert missing(orders.connection, scope) == [], "days between two files lack nothing"
+    assert missing(orders.connection, scope) == [], "days between two files are complete"

@@ -231,7 +231,7 @@ def test_content_with_too_many_warnings_waits_until_exactly_it_is_approved(built
     assert f"  * loyal_top_customers_unnamed is 2, must be = 0: {warning.description}" in question([asked])
     build(2, other)
     approve(built, [asked], "somebody")
-    assert published() == [], "what was approved is not what is there now"
+    assert published() == [], "the approved content has changed"
     (asked,) = held_by(built, [contract], other)
     approve(built, [asked], "somebody")
     assert len(published()) == 3

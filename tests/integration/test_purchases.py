@@ -71,7 +71,7 @@ def test_the_prefix_names_the_day_of_ingestion_else_s3_does(s3: S3Client, raw_bu
     today = datetime.now(UTC).date().isoformat()
     assert found.keys() == {"a.csv", "loose.csv"}
     assert found["a.csv"] == "2026-03-01"
-    assert "2026-03-05" < found["loose.csv"] <= today, "the day on which S3 got it"
+    assert "2026-03-05" < found["loose.csv"] <= today, "the day of the upload to S3"
     assert {one.file.key.rsplit("/", 1)[1] for one in listing.misplaced} == {"b.csv", "no_day.csv"}
 
 
@@ -121,7 +121,7 @@ def test_a_purchase_waits_in_quarantine_until_its_rate_has_come(purchases: Purch
     where = "select ctid::text from waybill.quarantine where resolved_as is null order by record"
     before = connection.execute(where).fetchall()
     purchases.arrive("rates", "2026-03-09", "other.csv", [Rate("USD", "2026-02-03")])
-    assert connection.execute(where).fetchall() == before, "nothing is tried in vain"
+    assert connection.execute(where).fetchall() == before, "no row is replayed without a rate"
     assert [(record, sorted(why)) for _, record, why in quarantined(connection)] == [
         (2, ["in_force:currency"]),
         (3, ["in_force:currency", "type:amount"]),
@@ -165,7 +165,7 @@ def test_a_run_ingests_rates_and_purchases_and_a_rejected_file_stops_no_other(
     with pytest.raises(DataError, match=r"(?s)^1 of 2 files of purchases.purchases.*poison\.csv: .*Required columns"):
         ingest("purchases")
     assert ids(empty_connection) == []
-    assert ingest("rates", name="a.csv") == [], "it is a file of the other dataset"
+    assert ingest("rates", name="a.csv") == [], "the file belongs to the other dataset"
     assert ingest("rates") == ["r.csv"]
     with pytest.raises(DataError, match="1 of 1 files"):
         ingest("purchases")

@@ -52,7 +52,7 @@ def test_a_new_nullable_column_is_added_and_old_files_still_load(place: str, lan
     assert (
         landing.column(count.format("traffic")) == landing.column(count.format("traffic_as_of('2026-04-01')")) == [20]
     )
-    assert landing.column(count.format("traffic_superseded")) == [0], "rows from before have no value"
+    assert landing.column(count.format("traffic_superseded")) == [0], "older rows have no value"
 
     # Files without the column still load, into an existing partition and into a new one.
     landing.check(landing.load("traffic", csv_body(TRAFFIC, GOOD[:5]), "c.csv"), 5, unchanged=3, updated=2)
@@ -243,7 +243,7 @@ def test_a_change_of_anything_but_columns_takes_effect_at_once(
     for name in ("a.csv", "b.csv"):
         landing.load("traffic", csv_body(TRAFFIC, GOOD), name)
     assert columns(landing, "traffic") == before
-    assert contract_count(landing) == 2, "one entry for the contract before and one for this"
+    assert contract_count(landing) == 2, "one entry for the former contract and one for this one"
     (comment,) = landing.column(
         "select col_description('messaging.traffic'::regclass, attnum) from pg_attribute "
         "where attrelid = 'messaging.traffic'::regclass and attname = 'revenue_eur'"

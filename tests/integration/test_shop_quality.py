@@ -115,7 +115,7 @@ def test_a_day_without_sales_stops_and_an_odd_one_warns(empty_connection: Connec
         rows = [(100 * number + n, at + timedelta(seconds=n), 1 + (n < 5 + number % 2)) for n in range(10)]
         shop.load_rows("transactions", f"2026-03-{number:02d}", rows)
     found = observed(shop, "transactions", "2026-03-01")
-    assert found["transactions_rows_pct"] == (100, True), "there is no past"
+    assert found["transactions_rows_pct"] == (100, True), "there are no former days"
     assert found["transactions_unknown_customers_pct"] == (100, False)
     shop.load_rows("transactions", "2026-03-09", [(900, datetime(2026, 3, 9, 12, tzinfo=UTC), 9)])
     found = observed(shop, "transactions", "2026-03-09")

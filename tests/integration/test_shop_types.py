@@ -161,7 +161,7 @@ def test_repeats_of_a_uuid_and_an_instant_are_found_in_every_spelling(shop: Shop
     [(raw,)] = shop.all("select raw from waybill.quarantine")
     assert json.loads(raw)["id"] == ID
     [replayed] = replay(shop.connection, CONTRACT, shop.contracts, RUN)
-    assert (replayed.books.rows_in, replayed.books.rejected) == (1, 1), "what was kept can be read again"
+    assert (replayed.books.rows_in, replayed.books.rejected) == (1, 1), "the kept text can be parsed again"
 
 
 def test_sessions_are_loaded_in_utc_with_keys_and_instants(shop: Shop, tmp_path: Path) -> None:

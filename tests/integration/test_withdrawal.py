@@ -93,13 +93,13 @@ def test_a_deleted_file_is_reported_withdrawn_and_loaded_again_when_it_returns(
     today = Period.of("day", day)
     notice = f"was loaded and is gone from the bucket: s3://{raw_bucket}/{KEY} (file {file_id}, 1 rows)"
     books = command("books", str(today), str(today), "--domain", "orders", exit_code=1)
-    assert notice in books, "books ask the bucket"
+    assert notice in books, "books compare with the bucket"
     assert f"waybill withdraw {file_id}" in books
-    assert missing(warehouse, Scope(("orders",))) == [], "the warehouse does not know yet"
+    assert missing(warehouse, Scope(("orders",))) == [], "the warehouse has not recorded it yet"
     with caplog.at_level(logging.WARNING):
         assert ingest(warehouse, s3) == []
         assert ingest(warehouse, s3) == []
-    assert len([record for record in caplog.records if notice in record.getMessage()]) == 1, "the log says it once"
+    assert len([record for record in caplog.records if notice in record.getMessage()]) == 1, "the log reports it once"
     (gap,) = missing(warehouse, Scope(("orders",)))
     assert notice in str(gap)
 
@@ -211,11 +211,11 @@ def test_withdrawing_a_snapshot_loads_another_of_its_month_or_extends_the_former
     landing.s3.delete_object(Bucket=landing.bucket, Key=first)
     with pytest.raises(DataError, match=r"cannot be withdrawn yet: .*/a\.csv"):
         withdraw(landing, "customers", second)
-    assert segments() == {"Enterprise": 9}, "nothing happened"
+    assert segments() == {"Enterprise": 9}, "nothing changed"
     landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(8)), "a.csv")
     done = withdraw(landing, "customers", second)
     assert done.again == first
-    assert segments() == {"Startup": 9}, "the state before the month goes on"
+    assert segments() == {"Startup": 9}, "the former state continues"
     assert [*landing.ingest("customers", MONTH)] == ["a.csv"]
     assert segments() == {"Startup": 8}
     assert withdraw(landing, "customers", first).again is None

@@ -79,7 +79,7 @@ def test_a_stray_quote_adds_no_other_rows(rows: list[list[str]], quoting: int, p
     ]
     accepted = Counter(tuple(row) for row in read if len(row) == 3)
     if not any("\n" in field for row in rows for field in row):
-        assert accepted <= Counter(map(tuple, rows)), "no row is another one"
+        assert accepted <= Counter(map(tuple, rows)), "no row is changed"
 
 
 @given(st.lists(st.sampled_from(["1,2", ",", ",,,", "", '"",""', ",x"])), st.sampled_from(["\n", "\r\n"]), CHUNK)

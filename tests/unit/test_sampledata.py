@@ -83,7 +83,7 @@ def test_files_with_orders_are_the_same_for_the_same_options() -> None:
     assert pairs(orders.generate("2026-05-31", days=5)) == pairs(sample)
     assert pairs(orders.generate("2026-05-31", days=5, seed=7)) != pairs(sample)
     headers = {file.body.partition(b"\n")[0] for file in sample.files}
-    assert len(headers) == 3, "spelt in three ways"
+    assert len(headers) == 3, "three spellings"
     totals = sample.ground_truth["totals"]
     assert totals["rows_in"] == totals["inserted"] + totals["rejected"] + totals["duplicate"]
     assert 0.005 < totals["rejected"] / totals["rows_in"] < 0.02
