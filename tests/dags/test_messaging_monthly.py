@@ -173,7 +173,7 @@ def measured(dag_id: str) -> dict[tuple[str, ...], tuple[str, float]]:
 
 
 def hours_since(month: str) -> float:
-    """Since its end."""
+    """Return the hours since the end of the period."""
     _, ends = Period.parse("month", month).instants("UTC")
     return (datetime.now(UTC) - ends).total_seconds() / 3600
 

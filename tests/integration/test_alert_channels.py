@@ -70,7 +70,7 @@ class _Hook(BaseHTTPRequestHandler):
     server: Webhook
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         self.send_response(405)
@@ -158,7 +158,7 @@ def set_sns(patch: pytest.MonkeyPatch, port: int) -> None:
 
 
 def states(dsn: str, alert: alert_delivery.Alert = ALERT) -> dict[str, str]:
-    """The delivery state of an alert by channel."""
+    """Return the delivery state of an alert by channel."""
     with connect(dsn) as connection:
         found = alert_delivery.states(connection, [alert])[alert]
     return {channel: text for text in found for channel in (SNS, SLACK, EMAIL) if channel in text}

@@ -32,7 +32,7 @@ def run_demo(stack: Stack) -> demo.Outcome:
 
 
 def state(stack: Stack) -> dict[str, Any]:
-    """All that a run could change: rows, ledger, exports and their versions."""
+    """Return the state that a run could change: rows, ledger, exports and their versions."""
     s3 = stack.s3()
     with closing(connect(stack.database_url())) as connection:
         tables = connection.execute(
@@ -57,7 +57,7 @@ def state(stack: Stack) -> dict[str, Any]:
 
 
 def as_text(value: Any) -> str:
-    """A value as PostgreSQL writes it to CSV, numbers without trailing zeros."""
+    """Return a value as PostgreSQL writes it to CSV, numbers without trailing zeros."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -68,7 +68,7 @@ def as_text(value: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """A field of an exported CSV, numbers without trailing zeros."""
+    """Return a field of an exported CSV, numbers without trailing zeros."""
     try:
         number = Decimal(text)
     except ArithmeticError:

@@ -47,7 +47,7 @@ def warnings(orders: Orders) -> dict[str, list[str]]:
 
 
 def without(*columns: str, header: str = HEADER) -> bytes:
-    """A file with one line that lacks some columns; `header` may name others."""
+    """Return a file with one line that lacks some columns; `header` may name others."""
     names, cells = header.split(","), str(Line()).split(",")
     kept = [place for place, name in enumerate(HEADER.split(",")) if name not in columns]
     return csv_body(",".join(names[place] for place in kept), [",".join(cells[place] for place in kept)])

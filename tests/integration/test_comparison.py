@@ -42,7 +42,7 @@ def connection(dsn: str) -> Iterator[Connection]:
 
 
 def deliver(connection: Connection, days: Iterable[date], without: str = "") -> None:
-    """A loaded file of each dataset of the shop for each day."""
+    """Insert a loaded file of each dataset of the shop for each day."""
     for day in days:
         for contract in catalog.of_schema("shop").values():
             if contract.name != without:
@@ -50,7 +50,7 @@ def deliver(connection: Connection, days: Iterable[date], without: str = "") -> 
 
 
 def build(connection: Connection, values: Mapping[date, int]) -> None:
-    """The daily KPIs of each day with this revenue and as many sessions, half of which ended in a purchase."""
+    """Build the daily KPIs with this revenue and as many sessions, half of them with a purchase."""
     deliver(connection, values)
     for day, value in values.items():
         fill_report(connection, KPIS, Period.of("day", day))

@@ -29,7 +29,7 @@ DAY = "2026-11-02"
 
 
 def with_options(contract: Contract, **changes: dict[str, Any]) -> Contract:
-    """The contract with other properties of the columns that are named."""
+    """Return the contract with other properties of the columns that are named."""
     return replace(
         contract,
         columns=tuple(replace(column, **changes.get(column.name, {})) for column in contract.columns),
@@ -54,13 +54,13 @@ def rejection_of(connection: Connection, text: bytes, contract: Contract = LINES
 
 
 def rejects(connection: Connection, column: str) -> dict[str, list[str]]:
-    """The reasons against each rejected row, by the row's text in a column."""
+    """Return the reasons against each rejected row, by the row's text in a column."""
     rows = connection.execute("select raw, reasons from waybill.quarantine where resolved_as is null").fetchall()
     return {json.loads(raw)[column]: reasons for raw, reasons in rows}
 
 
 def stored(connection: Connection, column: str) -> dict[str, Any]:
-    """The values of a column of the loaded order lines, by order."""
+    """Return the values of a column of the loaded order lines, by order."""
     rows = connection.execute(f"select order_id, {column} from orders.lines").fetchall()
     return dict(rows)
 

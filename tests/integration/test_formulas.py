@@ -43,7 +43,7 @@ def texts(body: bytes) -> list[str]:
 
 
 def is_run(text: str) -> bool:
-    """Whether a spreadsheet takes the text of a cell for a formula."""
+    """Return whether a spreadsheet takes the text of a cell for a formula."""
     return text[:1] in tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 

@@ -83,11 +83,11 @@ class Archive:
         return self.connection.execute(query, parameters).fetchall()
 
     def in_order(self) -> list[tuple[str, str]]:
-        """The files by month, landing and name."""
+        """Return the files by month, landing and name."""
         return sorted(self.files, key=lambda name: (name[0], self.landings[name], name[1]))
 
     def state(self, end: date) -> Snapshot:
-        """The model: the last snapshot of a month that begins before `end`; of one month what landed last."""
+        """Return the last snapshot of a month that begins before `end`; of one month the last landed."""
         current = {month(name[0]).start: self.files[name] for name in self.in_order()}
         return next((current[start] for start in sorted(current, reverse=True) if start < end), {})
 

@@ -43,7 +43,7 @@ ARRIVALS = st.lists(st.tuples(NAME, ROWS, LANDINGS), min_size=2, max_size=9)
 
 
 def one_row(month: str, name: str, revenue: int | None, landing: int = 0) -> tuple[tuple[str, str], list[Row], int]:
-    """A file of one row, always of the same key, or of none."""
+    """Return a file of one row, always of the same key, or of none."""
     return (month, name), [] if revenue is None else [((DAYS[0], 1), revenue)], landing
 
 
@@ -105,7 +105,7 @@ class Shelf:
         del self.files[name], self.landings[name]
 
     def in_order(self) -> list[tuple[str, str]]:
-        """The files by month, then by landing (unless names decide), then by name."""
+        """Return the files by month, then by landing (unless ordered by name), then by name."""
         by_landing = self.contract.file_order == "landing"
         return sorted(
             self.files, key=lambda name: (name[0], self.landings[name] if by_landing else 0, NAMES.index(name[1]))

@@ -51,7 +51,7 @@ class Model:
     """The landing hour of the current content, by file."""
 
     def deliveries(self, before: str = "9999") -> dict[tuple[str, int], list[Delivery]]:
-        """Of each (order, occurrence) the deliveries of files that landed before a day, in the order of files."""
+        """Return by (order, occurrence) the deliveries of files that landed before a day, in file order."""
         found: dict[tuple[str, int], list[Delivery]] = {}
         for landed, name in sorted(self.files, key=lambda file: (file[0], self.landings[file], file[1])):
             rows = self.files[landed, name]
@@ -77,7 +77,7 @@ class Model:
 
     @staticmethod
     def current(deliveries: list[Delivery]) -> Delivery:
-        """The first of the last run of equal quantities."""
+        """Return the first of the last run of equal quantities."""
         runs = [list(run) for _, run in itertools.groupby(deliveries, key=lambda one: one[2])]
         return runs[-1][0]
 
@@ -108,7 +108,7 @@ def check(connection: Connection, model: Model) -> None:
 
 
 def one(key: str, name: str, quantity: int | None, landing: int = 0) -> tuple[tuple[str, str], list[Row], int]:
-    """A file with one line of one order, or with none."""
+    """Return a file with one line of one order, or with none."""
     return (key, name), [] if quantity is None else [("1", quantity)], landing
 
 

@@ -63,7 +63,7 @@ FILES = st.tuples(
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[Arrival | None]:
-    """Files in any order, some of them twice; None is a refresh in between."""
+    """Draw files in any order, some of them twice; None is a refresh in between."""
     purchases, rates = draw(FILES)
     sent: list[Arrival | None] = [*purchases, *rates]
     sent += draw(st.lists(st.sampled_from(sent), max_size=3))
@@ -223,7 +223,7 @@ def test_only_changed_customers_are_read_and_only_changed_rows_are_updated(wareh
             )
 
         def plant() -> None:
-            """A wrong sum, which stays until the row is computed again."""
+            """Store a wrong sum, which stays until the row is computed again."""
             connection.execute(
                 "update purchases_star.customer_purchase_summary set purchases_count = 7 where customer_id = 'c3'"
             )

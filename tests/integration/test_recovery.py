@@ -32,7 +32,7 @@ def reaches(api: Airflow, run_id: str, state: str) -> bool:
 
 
 def deadlines(stack: Stack, run_id: str) -> list[str | None]:
-    """The deadlines of the run that Airflow keeps: None while one lies ahead, else the state of its callback."""
+    """Return the callback states of the deadlines of a run, None for a deadline in the future."""
     with psycopg.connect(stack.database_url("airflow", "airflow")) as connection:
         rows = connection.execute(
             "select case when d.missed then c.state end from deadline as d "

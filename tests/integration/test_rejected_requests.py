@@ -73,7 +73,7 @@ def client(reader_dsn: str, dsn: str, stack_environment: dict[str, str]) -> Test
 
 
 def check_answer(client: TestClient, path: str, answer: Response) -> None:
-    """The answer to a browser is a page of the site, and each of its links works."""
+    """Assert that the response to a browser is a page of the site whose links work."""
     assert answer.headers["content-type"].startswith("text/html")
     page = Page(answer.text)
     check_inert(page)

@@ -48,7 +48,7 @@ def resolved(landing: Landing) -> list[tuple[int, str, str]]:
 
 
 def with_customer(rows: list[str], customer: int) -> list[str]:
-    """The rows, of another customer."""
+    """Return the rows with another customer."""
     return [",".join([*row.split(",")[:3], str(customer), *row.split(",")[4:]]) for row in rows]
 
 

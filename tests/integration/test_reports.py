@@ -47,7 +47,7 @@ def module_patch() -> Iterator[pytest.MonkeyPatch]:
 
 
 def new_bucket(stack: Stack, patch: pytest.MonkeyPatch, name: str) -> S3Client:
-    """An S3 client; the raw bucket of the settings is a new one."""
+    """Return an S3 client; the raw bucket of the settings is a new one."""
     s3 = stack.s3()
     s3.create_bucket(Bucket=name)
     patch.setenv("WAYBILL_RAW_BUCKET", name)
@@ -237,7 +237,7 @@ def test_a_month_is_computed_as_known_at_its_end(stack: Stack, module_patch: pyt
 
 
 def rounded(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """Rows for comparison: without their order, numbers as Decimal, statistics with ten decimals."""
+    """Return rows for comparison: sorted, numbers as Decimal, statistics with ten decimals."""
     return sorted(
         (
             tuple(

@@ -44,7 +44,7 @@ def bring_up_to_date(connection: Connection) -> dict[str, list[str]]:
 
 
 def tables(connection: Connection) -> dict[str, str]:
-    """A hash of all that each table holds, with files by name."""
+    """Return a hash of the content of each table, with files by name."""
     found = {}
     for schema in SCHEMAS:
         names = connection.execute(
@@ -88,7 +88,7 @@ def in_order(stack: Stack) -> dict[str, str]:
 
 
 def shuffled(files: Iterable[SampleFile], seed: int) -> list[SampleFile]:
-    """Every file twice, in random order."""
+    """Return every file twice, in random order."""
     twice = [*files, *files]
     random.Random(seed).shuffle(twice)
     return twice

@@ -98,7 +98,7 @@ class Model:
         return Outcome(accepted, rejected, duplicates)
 
     def newest(self, delivered: str) -> list[datetime]:
-        """The instants of the accepted rows of a day's files."""
+        """Return the instants of the accepted rows of a day's files."""
         return [
             row[1] if self.dataset != "reviews" else row[1].replace(tzinfo=self.zone)
             for (day, _), rows in self.files.items()
@@ -107,7 +107,7 @@ class Model:
         ]
 
     def versions(self, before: str = "9999") -> dict[Any, list[Version]]:
-        """By key every accepted row of the files delivered before a day, in the order in which they apply."""
+        """Return by key every accepted row of the files delivered before a day, in the order of application."""
         found: dict[Any, list[Version]] = {}
         for delivered, name in sorted(self.files, key=lambda file: (file[0], self.landings[file], file[1])):
             if delivered < before:
@@ -119,7 +119,7 @@ class Model:
         return {found[-1][3] for found in self.versions(before).values()}
 
     def latest(self, before: str = "9999") -> list[Row]:
-        """Of the current rows, the change with the greatest instant for each customer."""
+        """Return the latest change of each customer among the current rows."""
         if self.dataset != "customers":
             return sorted(self.current(before))
         return sorted({row[0]: row for row in sorted(self.current(before))}.values())

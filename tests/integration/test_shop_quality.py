@@ -39,7 +39,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def observed(shop: Shop, dataset: str, key_day: str) -> dict[str, tuple[Decimal | None, bool]]:
-    """(number, whether it passed) by check."""
+    """Return (number, whether it passed) by check."""
     results = evaluate(shop.connection, SHOP[dataset], day(key_day))
     return {result.check.name: (result.observed, result.passed) for result in results}
 
@@ -49,7 +49,7 @@ def rounded(value: Decimal | float) -> Decimal:
 
 
 def expected(sales: dict[int, Sale], of_day: date, zone: ZoneInfo) -> dict[str, Decimal]:
-    """What the checks of the transactions must see, from the sales that are known."""
+    """Return the expected numbers of the checks of the transactions for the known sales."""
     by_day: dict[date, list[Sale]] = {}
     for sale in sales.values():
         by_day.setdefault(sale[0].astimezone(zone).date(), []).append(sale)

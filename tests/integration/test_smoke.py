@@ -46,7 +46,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def resources(module: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(address, values) of the planned resources of a type."""
+    """Yield (address, values) of the planned resources of a type."""
     yield from ((one["address"], one.get("values", {})) for one in module.get("resources", []) if one["type"] == kind)
     for child in module.get("child_modules", []):
         yield from resources(child, kind)

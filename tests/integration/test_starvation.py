@@ -29,7 +29,7 @@ DAYS = 30
 
 
 def waits(api: Airflow) -> list[float]:
-    """How many seconds the tasks of the newest three runs that a message started waited for a process."""
+    """Return the seconds that the tasks of the newest three message-driven runs waited for a process."""
     runs = [run for run in api.runs("orders_reports") if run["run_type"] == "asset_triggered"]
     found = []
     for run in runs[:3]:
@@ -59,7 +59,7 @@ def test_an_order_is_a_report_within_seconds_while_thirty_days_are_backfilled(ai
         return found["KeyCount"] == 1
 
     def seconds(number: int) -> float:
-        """From the message about a file with one order to its report."""
+        """Return the seconds from the message about a file with one order to its report."""
         day = Period.of("day", date(2026, 5, number))
         key = f"{raw_prefix('orders', CONTRACTS['lines'].name, day)}order.csv"
         text = body(Line(f"{number}"))

@@ -119,7 +119,7 @@ def hold(connection: Connection, key: str, run: Run = RUN) -> None:
 
 
 def everything(s3: S3Client, *names: str) -> dict[str, bytes]:
-    """Every object of these buckets."""
+    """Return every object of these buckets."""
     found = {}
     for name in names:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKETS[name])
@@ -129,7 +129,7 @@ def everything(s3: S3Client, *names: str) -> dict[str, bytes]:
 
 
 def outside(s3: S3Client) -> dict[str, str]:
-    """All that left the warehouse, as text: of Parquet the rows."""
+    """Return all published objects as text; of Parquet the rows."""
     import pyarrow.parquet as pq
 
     return {

@@ -59,7 +59,7 @@ def warehouse(stack: Stack, stack_environment: dict[str, str], monkeypatch: pyte
 
 
 def command(*arguments: str, exit_code: int = 0) -> str:
-    """What a command prints, as one line."""
+    """Run a command and return its output as one line."""
     result = CliRunner().invoke(app, list(arguments))
     text = " ".join(result.output.split())
     assert result.exit_code == exit_code, text

@@ -34,7 +34,7 @@ Files = Iterable[tuple[str, bytes]]
 
 
 def rounded(value: Fraction, decimals: int) -> Decimal:
-    """Half away from zero."""
+    """Round half away from zero."""
     scaled = abs(value) * 10**decimals
     whole = int(scaled + Fraction(1, 2))
     return Decimal(whole if value >= 0 else -whole).scaleb(-decimals)
@@ -98,12 +98,12 @@ class Oracle:
         return {key for other, rows in self.snapshots[dataset].items() if other <= month for key in rows}
 
     def _as_of(self, dataset: str, month: int) -> dict[int, Values]:
-        """The state just before the end of the month: the last snapshot up to it."""
+        """Return the state just before the end of the month: the last snapshot up to it."""
         months = [other for other in self.snapshots[dataset] if other <= month]
         return self.snapshots[dataset][max(months)] if months else {}
 
     def _traffic(self, month: int) -> list[Values]:
-        """The traffic as known from the files delivered up to the month."""
+        """Return the traffic as known from the files delivered up to the month."""
         known = []
         for versions in self.versions.values():
             for delivered, row in reversed(versions):
@@ -113,23 +113,23 @@ class Oracle:
         return known
 
     def customers_as_of(self, month: str) -> list[Row]:
-        """Customers that are current just before the end of the month."""
+        """Return the customers that are current just before the end of the month."""
         rows = self._as_of("customers", month_of(month)).values()
         return [dict(zip(READERS["customers"], row, strict=True)) for row in rows]
 
     def channels_as_of(self, month: str) -> list[Row]:
-        """Channels that are current just before the end of the month."""
+        """Return the channels that are current just before the end of the month."""
         rows = self._as_of("channels", month_of(month)).values()
         found = [dict(zip(READERS["channels"], row, strict=True)) for row in rows]
         return [{**row, "unit_price_eur": Decimal(row["unit_price_eur"]).scaleb(-4)} for row in found]
 
     def traffic_as_of(self, month: str) -> list[Row]:
-        """All traffic known at the end of the month, of any month."""
+        """Return all traffic known at the end of the month, of any month."""
         found = [dict(zip(READERS["traffic"], row, strict=True)) for row in self._traffic(month_of(month))]
         return [{**row, "revenue_eur": euro(row["revenue_eur"])} for row in found]
 
     def expected(self, month: str) -> dict[str, list[Row]]:
-        """The rows of every report of the month, in the report's order."""
+        """Return the rows of every report of the month, in the report's order."""
         number = month_of(month)
         start = first_day(number)
         customers = self._as_of("customers", number)
@@ -203,7 +203,7 @@ def industry_exposure(customers: dict[int, Values], revenue: Counter[int]) -> li
 
 
 def segment_share(counts: Counter[str]) -> list[Row]:
-    """Hundredths of a percent: each gets the whole part, the largest remainders get one more."""
+    """Return shares in hundredths of a percent by the method of largest remainders."""
     total = sum(counts.values())
     shares = {segment: count * 10_000 // total for segment, count in counts.items()}
     by_remainder = sorted(counts, key=lambda segment: (-(counts[segment] * 10_000 % total), segment.encode()))
@@ -220,7 +220,7 @@ def segment_share(counts: Counter[str]) -> list[Row]:
 
 
 def ranked(revenue: Counter[int]) -> list[tuple[int, int, int]]:
-    """(rank, customer, cents) of those with revenue; equal revenue has equal rank and leaves a gap behind."""
+    """Return (rank, customer, cents) of customers with revenue; ties share a rank and leave a gap."""
     earning = sorted((-cents, customer) for customer, cents in revenue.items() if cents > 0)
     result: list[tuple[int, int, int]] = []
     for place, (negative, customer) in enumerate(earning, start=1):
@@ -293,7 +293,7 @@ def revenue_by_period(month: int, revenue: dict[int, Counter[int]], names: dict[
 
 
 def percentile(values: Sequence[Fraction], share: Fraction) -> Fraction:
-    """Linear interpolation between the neighbours, as percentile_cont does; values are sorted."""
+    """Return the percentile of sorted values by linear interpolation, as percentile_cont does."""
     place = share * (len(values) - 1)
     below = int(place)
     above = min(below + 1, len(values) - 1)
@@ -339,7 +339,7 @@ def descriptive_statistics(traffic: list[Values], prices: list[Fraction], exposu
 
 
 def categories(values: list[Fraction]) -> tuple[list[str], bool]:
-    """Low, Mid or High for each value, and whether they are degenerate."""
+    """Return Low, Mid or High for each value, and whether the values are degenerate."""
     if len(values) < 4 or len(set(values)) == 1:
         return ["Mid"] * len(values), True
     in_order = sorted(values)
@@ -368,12 +368,12 @@ def _oracle(files: tuple[tuple[str, bytes], ...]) -> Oracle:
 
 
 def oracle(files: Files) -> Oracle:
-    """The oracle of these files; kept, so that asking again costs little."""
+    """Return the cached oracle of these files."""
     return _oracle(tuple(files))
 
 
 def expected(files: Files, month: str) -> dict[str, list[Row]]:
-    """The rows of every report of a month YYYY-MM, by report."""
+    """Return the rows of every report of a month YYYY-MM, by report."""
     return oracle(files).expected(month)
 
 

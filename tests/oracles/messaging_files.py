@@ -138,7 +138,7 @@ DATE, ACCOUNT, CUSTOMER, CHANNEL, INTERACTIONS, CENTS = range(1, 7)
 
 
 def month_of(text: str) -> int:
-    """A month YYYY-MM as a number, so that months can be added."""
+    """Return a month YYYY-MM as a number, so that months can be added."""
     return int(text[:4]) * 12 + int(text[5:7]) - 1
 
 
@@ -201,7 +201,7 @@ class Book:
 
 
 def check(book: Book, body: bytes, known_customers: set[int], known_channels: set[int]) -> dict[Any, Values]:
-    """Accepted rows of a file by key; its rejected and duplicate records, and `rows_in`, go into the book."""
+    """Return the accepted rows of a file by key; count rejected and duplicate records and `rows_in` in the book."""
     header, records = read_records(book.dataset, book.key, body)
     book.counts["rows_in"] = len(records)
     readers = [(column, header.index(column), read) for column, read in READERS[book.dataset].items()]

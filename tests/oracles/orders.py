@@ -19,7 +19,7 @@ UNKNOWN = ("", "Not Available", "unknown")
 
 
 def make_lines(seed: int, count: int) -> list[Line]:
-    """Random lines whose orders and products repeat, with ties and unknown shipping methods among them."""
+    """Return random lines with repeated orders and products, ties and unknown shipping methods."""
     chance = random.Random(seed)
     lines = []
     for _ in range(count):

@@ -41,7 +41,7 @@ class Bought:
 
 
 def current_rows(rows: Iterable[tuple[str, Any, Any]]) -> dict[Any, tuple[str, Any]]:
-    """(day, row) by key, of (day, key, row) in the order of files: an equal repetition changes nothing."""
+    """Return (day, row) by key for (day, key, row) in file order; an equal repetition changes nothing."""
     found: dict[Any, tuple[str, Any]] = {}
     for day, key, row in rows:
         if key not in found or found[key][1] != row:
@@ -87,7 +87,7 @@ def fact(purchases: Iterable[Bought]) -> list[Row]:
 
 
 def spend(purchases: Iterable[Bought]) -> dict[str, Row]:
-    """(name, address, sum, number, first day, last day) by customer."""
+    """Return (name, address, sum, number, first day, last day) by customer."""
     by_customer: dict[str, list[Bought]] = {}
     for one in purchases:
         by_customer.setdefault(one.row.customer, []).append(one)
@@ -101,7 +101,7 @@ def spend(purchases: Iterable[Bought]) -> dict[str, Row]:
 
 
 def by_day(purchases: list[Bought]) -> list[Row]:
-    """Each day's customers, with what they had spent by its end."""
+    """Return the customers of each day with their spending by its end."""
     found = []
     for day in sorted({one.ingested_on for one in purchases}):
         of_the_day = {one.row.customer for one in purchases if one.ingested_on == day}
@@ -111,7 +111,7 @@ def by_day(purchases: list[Bought]) -> list[Row]:
 
 
 def top(purchases: list[Bought], day: date) -> list[Row]:
-    """(rank, customer, name, sum, number, first day, last day) of the five who had spent most by the day's end."""
+    """Return (rank, customer, name, sum, number, first day, last day) of the top five spenders by the end of a day."""
     known = spend(one for one in purchases if one.ingested_on <= day)
     ranks = {customer: 1 + sum(other[2] > row[2] for other in known.values()) for customer, row in known.items()}
     return sorted((ranks[c], c, row[0], *row[2:]) for c, row in known.items() if ranks[c] <= 5)

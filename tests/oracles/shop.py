@@ -35,7 +35,7 @@ class Shop:
         return instant.astimezone(ZoneInfo(self.timezone)).date()
 
     def midnight(self, day: date) -> datetime:
-        """The instant at which the day begins."""
+        """Return the instant at which the day begins."""
         return datetime.combine(day, time(), ZoneInfo(self.timezone)).astimezone(UTC)
 
 
@@ -51,7 +51,7 @@ class Version:
 
     @property
     def key_text(self) -> str:
-        """What the surrogate key is the hash of."""
+        """Return the text whose hash is the surrogate key."""
         if self.valid_from is None:
             return f"{self.member}|-infinity"
         text = self.valid_from.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
@@ -155,7 +155,7 @@ def dim_date(shop: Shop) -> list[Row]:
 
 
 def fact_sales(shop: Shop, day: date) -> list[Row]:
-    """With the beginning of the versions in place of their keys."""
+    """Return the facts with the start of each version in place of its key."""
     customers, products = dim_customer(shop), dim_product(shop)
     rows = [
         {
@@ -171,7 +171,7 @@ def fact_sales(shop: Shop, day: date) -> list[Row]:
 
 
 def fact_reviews(shop: Shop, day: date) -> list[Row]:
-    """With the beginning of the versions in place of their keys."""
+    """Return the facts with the start of each version in place of its key."""
     customers, products, begin = dim_customer(shop), dim_product(shop), shop.midnight(day)
     rows = [
         {
@@ -217,7 +217,7 @@ def sessions(shop: Shop) -> list[Row]:
 
 
 def steps_reached(events: Iterable[Mapping[str, Any]]) -> int:
-    """Walk the session once, with events of one instant in the funnel's order, and wait for the next step."""
+    """Return the number of funnel steps that a session completes in order; events of one instant follow the funnel."""
     reached = 0
     funnel = [event for event in events if event["event_type"] in STEPS]
     for event in sorted(funnel, key=lambda event: (event["ts"], STEPS.index(event["event_type"]))):
@@ -227,7 +227,7 @@ def steps_reached(events: Iterable[Mapping[str, Any]]) -> int:
 
 
 def fact_sessions(shop: Shop, day: date) -> list[Row]:
-    """With the beginning of the customer's version in place of its key."""
+    """Return the facts with the start of the version of the customer in place of its key."""
     customers = dim_customer(shop)
     rows = []
     for row in sessions(shop):

@@ -19,7 +19,7 @@ UNKNOWN = "Unknown"
 
 
 def rounded(value: Fraction, decimals: int) -> Decimal:
-    """Half away from zero."""
+    """Round half away from zero."""
     scaled = abs(value) * 10**decimals
     whole = int(scaled + Fraction(1, 2))
     return Decimal(whole if value >= 0 else -whole).scaleb(-decimals)
@@ -79,7 +79,7 @@ class Marts:
         return [row for row in self.between(first, end) if row["status"] == "completed"]
 
     def expected(self, mart: str, cadence: str, start: date, end: date) -> list[Row]:
-        """The mart's rows for a period, in its order."""
+        """Return the mart's rows for a period, in its order."""
         if mart == "revenue_trend":
             return self.revenue_trend(cadence, start, end)
         rows: list[Row] = getattr(self, mart)(start, end)
@@ -150,7 +150,7 @@ class Marts:
 
     @staticmethod
     def _last_product(rows: list[Row]) -> Version:
-        """The product as it was when it was sold last."""
+        """Return the product as it was when it was sold last."""
         last: Version = max(rows, key=lambda row: row["transaction_ts"])["product"]
         return last
 
@@ -356,7 +356,7 @@ class Marts:
 
 
 def fifths(measure: dict[int, Any]) -> dict[int, int]:
-    """1 and one more for each cut point below the value; the cut points interpolate between sorted values."""
+    """Return 1 plus the number of cut points below each value; cut points interpolate between sorted values."""
     values = sorted(measure.values())
     if len(values) < 5 or values[0] == values[-1]:
         return dict.fromkeys(measure, 3)

@@ -114,7 +114,7 @@ class Messaging:
         since: str = "2020-01",
         until: str | None = None,
     ) -> None:
-        """A state of a customer, from the snapshot of month `since` to before that of month `until`."""
+        """Insert a state of a customer, from the snapshot of month `since` to before that of month `until`."""
         values = (customer_id, customer_id, name or f"Customer {customer_id}", segment, industry)
         self.connection.execute(
             "insert into messaging.customers_history values (%s, %s, %s, %s, %s, 'AU', '2020-01-01', %s, %s)",
@@ -128,7 +128,7 @@ class Messaging:
         revenue: str | int | Decimal,
         delivered: str | None = None,
     ) -> None:
-        """Traffic of a customer on a day, delivered with the files of its own month unless said otherwise."""
+        """Insert traffic of a customer on a day, by default delivered with the files of its own month."""
         on = day(send_date) if isinstance(send_date, str) else send_date
         self.connection.execute(
             "insert into messaging.deliveries values (%s, %s, %s, %s, 1, 10, %s, %s)",
@@ -143,7 +143,7 @@ class Messaging:
         )
 
     def ask(self, report: str, month: str) -> list[tuple[Any, ...]]:
-        """The report's rows without their month, which is checked here."""
+        """Return the rows of a report without their month, which is checked."""
         query = (INCLUDE / "sql" / "messaging" / f"{report}.sql").read_text("utf-8")
         rows = self.connection.execute(query, period(month)).fetchall()
         assert all(row[0] == first_of(month) for row in rows)
@@ -479,7 +479,7 @@ def test_top_customers_exclude_customers_without_revenue_and_include_former_ones
 def sent_monthly(
     messaging: Messaging, customer_id: int, revenue: int, last: str = "2026-03", without: str | None = None
 ) -> None:
-    """Traffic on the last day of each of the twelve months up to `last`, but not in the month `without`."""
+    """Insert traffic on the last day of each of the twelve months up to `last`, except the month `without`."""
     for back in range(12):
         end = months_later(first_of(last), 1 - back) - timedelta(days=1)
         if f"{end:%Y-%m}" != without:
@@ -647,7 +647,7 @@ def test_revenue_by_period_equals_an_independent_computation(messaging: Messagin
 
 
 def fill(messaging: Messaging, month: str) -> None:
-    """Inputs that give every report rows, and the stored reports of the month."""
+    """Insert inputs that give every report rows, and the stored reports of the month."""
     for customer_id in range(1, 31):
         messaging.customer(
             customer_id,

@@ -496,7 +496,7 @@ def test_cohort_is_immature_for_thirty_days(
 
 
 def baskets(*products: str, status: str = "completed", first: int = 1) -> list[Row]:
-    """One basket of a customer of its own for each text, such as `112`: product 1 twice and product 2."""
+    """Return a basket of a separate customer for each text, such as `112`: product 1 twice and product 2."""
     return [
         sale(100 * by + number, at("2026-03-05") + timedelta(hours=number), by=by, of=int(one), status=status)
         for by, basket in enumerate(products, start=first)
@@ -557,7 +557,7 @@ def test_baskets_of_the_month_and_the_two_before_count(warehouse_of_shop: ShopWa
 
 
 def fill(warehouse: ShopWarehouse) -> None:
-    """A shop without unknown members and odd values, with all tables built for its March or its 5 March."""
+    """Build all tables of a shop without unknown members and odd values for its March or its 5 March."""
     shop = Shop(
         customers=[customer(number, "2026-01-01", country=["DE", "FR"][number % 2]) for number in range(1, 31)],
         products=[
@@ -587,7 +587,7 @@ def fill(warehouse: ShopWarehouse) -> None:
 
 
 def of_checks(name: str) -> Period:
-    """The period of the checks."""
+    """Return the period of the checks."""
     cadences = {**STAR, **MARTS}[name].cadences
     return day("2026-03-05") if "day" in cadences or not cadences else MARCH
 

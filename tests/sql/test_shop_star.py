@@ -39,7 +39,7 @@ BOTH_ZONES = pytest.mark.parametrize("timezone", ["UTC", BERLIN])
 
 
 def versions(warehouse: ShopWarehouse, name: str) -> list[Version]:
-    """The stored versions of a dimension; infinities are read as None, and each key is checked."""
+    """Return the stored versions of a dimension; infinities are read as None, and each key is checked."""
     member = name.removeprefix("dim_")
     attributes = STAR[name].names[2:-3]
     rows = warehouse.all(
@@ -55,7 +55,7 @@ def versions(warehouse: ShopWarehouse, name: str) -> list[Version]:
 
 
 def fact(warehouse: ShopWarehouse, name: str, period: Period) -> list[dict[str, Any]]:
-    """A stored fact's day, with the beginnings of the versions in place of their keys."""
+    """Return a day of a stored fact, with the start of each version in place of its key."""
     keys = [column for column in STAR[name].names if column.endswith("_key")]
     names = [column for column in STAR[name].names if column not in keys]
     begins = [f"nullif({key[:-4]}.valid_from, '-infinity') as {key[:-4]}_from" for key in keys]
@@ -414,7 +414,7 @@ def test_fact_holds_the_rows_of_its_business_day(warehouse_of_shop: ShopWarehous
 
 
 def reached(warehouse: ShopWarehouse, *events: tuple[str, str]) -> int:
-    """How many steps a session of these (time, event type) on 1 March reaches, or on the days given."""
+    """Return the number of funnel steps of a session with these (time, event type), by default on 1 March."""
     rows = [
         click(1, ts if "-" in ts else f"2026-03-01 {ts}", kind, number=index)
         for index, (ts, kind) in enumerate(events, start=1)

@@ -46,7 +46,7 @@ def csv_body(header: str, rows: Iterable[str]) -> bytes:
 
 
 def traffic_rows(count: int, *, first_day: str = "2026-03-01", revenue: str = "12.50") -> list[str]:
-    """Good rows of distinct keys, at most 28 * 9 * 3 of them."""
+    """Return good rows with distinct keys, at most 28 * 9 * 3."""
     return [
         f"{n + 1},{first_day[:8]}{n % 28 + 1:02d},1,{n // 28 % 9 + 1},{n // 252 + 1},10,{revenue}" for n in range(count)
     ]
@@ -61,7 +61,7 @@ def channel_rows(count: int = 3) -> list[str]:
 
 
 def total(books: Mapping[str, Any] | Books) -> int:
-    """The right-hand side of the books."""
+    """Return the right-hand side of the books."""
     counts = vars(books) if isinstance(books, Books) else books
     return sum(
         counts[name] for name in ("inserted", "updated", "unchanged", "rejected", "duplicate", "stale", "filtered")
@@ -172,7 +172,7 @@ class Landing:
         return message
 
     def ledger(self, key: str, status: str = "loaded") -> dict[str, Any]:
-        """The ledger's only entry of this key and status."""
+        """Return the only ledger entry of this key and status."""
         cursor = self.connection.execute(
             "select * from waybill.load_file where object_key = %s and status = %s", (key, status)
         )
@@ -193,7 +193,7 @@ class Landing:
         }
 
     def stored_records(self, key: str) -> list[int]:
-        """Records of the file that are in the traffic table or among its superseded rows."""
+        """Return the records of the file that are in the traffic table or among its superseded rows."""
         file_id = self.ledger(key)["file_id"]
         found = self.all(
             "select _record from messaging.traffic where _file_id = %(file)s "

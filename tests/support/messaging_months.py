@@ -45,7 +45,7 @@ def month(key: str) -> Period:
 
 @contextmanager
 def database(stack: Stack, template: str = "warehouse") -> Iterator[str]:
-    """The address of a fresh database with the operations schema, or of a copy of `template`."""
+    """Yield the address of a fresh database with the operations schema, or of a copy of `template`."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     template = template.rsplit("/", 1)[-1]
     with psycopg.connect(stack.database_url("postgres", "postgres"), autocommit=True) as admin:
@@ -105,7 +105,7 @@ def build_month(connection: Connection, key: str, run: Run = RUN) -> None:
 
 
 def report_rows(connection: Connection, report: str, key: str) -> list[dict[str, Any]]:
-    """The stored rows of a report and month, in the order of its key."""
+    """Return the stored rows of a report and month, in the order of its key."""
     contract = report_contracts("messaging")[report]
     query = sql.SQL("select * from {} where month = %s order by {}").format(
         sql.Identifier("messaging_report", report), sql.SQL(", ").join(map(sql.Identifier, contract.key))
@@ -155,6 +155,6 @@ def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def partitions(connection: Connection) -> set[str]:
-    """Months that have a table of their own, whether it is attached or not."""
+    """Return the months with a partition, attached or not."""
     rows = connection.execute("select relname from pg_class where relname like 'traffic\\_2%' and relkind = 'r'")
     return {match[0] for (name,) in rows if (match := re.search(r"\d{4}_\d{2}", name))}

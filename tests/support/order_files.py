@@ -58,7 +58,7 @@ def body(*lines: Line) -> bytes:
 
 
 def lines_of(text: bytes, rejected: Collection[int]) -> dict[tuple[str, str, int], Line]:
-    """The lines of a file but for the rejected records, by order, product and occurrence."""
+    """Return the accepted lines of a file by order, product and occurrence."""
     found: dict[tuple[str, str, int], Line] = {}
     seen = Counter[tuple[str, str]]()
     for record, fields in enumerate(list(csv.reader(io.StringIO(text.decode())))[1:], start=1):

@@ -45,7 +45,7 @@ class Period:
         return (self.start + 31 * ONE_DAY).replace(day=1)
 
     def parameters(self, timezone: str) -> dict[str, Any]:
-        """All that the SQL may bind."""
+        """Return the parameters that the SQL may bind."""
         place = Shop(timezone)
         return {
             "period_start": self.start,
@@ -146,14 +146,14 @@ class ShopWarehouse:
             self.connection.execute(statement, period.parameters(self.timezone))
 
     def build_star(self, days: Iterable[date]) -> None:
-        """Dimensions, then the facts of each day."""
+        """Build the dimensions, then the facts of each day."""
         for name in DIMENSIONS:
             self.build(name, Period("day", FIRST))
         for name in FACTS:
             self.build(name, *(Period("day", on) for on in days))
 
     def ask(self, name: str, period: Period) -> list[Row]:
-        """What a question answers for a period, in its order."""
+        """Return the rows of a question for a period, in its order."""
         contract, text = question(name)
         rows = self.connection.execute(text, period.parameters(self.timezone)).fetchall()
         return [dict(zip(contract.names, row, strict=True)) for row in rows]
@@ -163,7 +163,7 @@ class ShopWarehouse:
 
 
 def question(name: str) -> tuple[Contract, str]:
-    """The contract and the SQL text of a table of the star or of a mart."""
+    """Return the contract and the SQL text of a table of the star or of a mart."""
     contract = {**STAR, **MARTS}[name]
     folder = "shop_star" if name in STAR else "shop"
     return contract, (INCLUDE / "sql" / folder / f"{name}.sql").read_text("utf-8")
@@ -173,7 +173,7 @@ def question(name: str) -> tuple[Contract, str]:
 
 
 def at(text: str) -> datetime:
-    """An instant in UTC, such as `2026-03-01 12:00`."""
+    """Return an instant in UTC, such as `2026-03-01 12:00`."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
@@ -221,7 +221,7 @@ def sale(
     quantity: int = 1,
     status: str = "completed",
 ) -> Row:
-    """A transaction whose pieces cost `amount` together."""
+    """Return a transaction whose pieces cost `amount` together."""
     total = Decimal(amount)
     return {
         "transaction_id": transaction_id,
@@ -246,7 +246,7 @@ def click(
     number: int = 0,
     of: int | None = None,
 ) -> Row:
-    """An event of a session; `number` orders the events of one instant."""
+    """Return an event of a session; `number` orders the events of one instant."""
     instant = at(ts) if isinstance(ts, str) else ts
     return {
         "event_id": uuid.uuid5(uuid.UUID(int=number), f"{session} {instant} {event_type}")
@@ -274,7 +274,7 @@ def review(review_id: int, review_date: str | date, rating: int = 5, *, by: int 
 
 
 def random_shop(seed: int, timezone: str = "UTC", sales: int = 900) -> Shop:
-    """A shop in which few values collide often: ties, midnights, returns to former values, unknown members."""
+    """Return a shop in which few values collide often: ties, midnights, returns to former values, unknown members."""
     chance = random.Random(seed)
     shop = Shop(timezone)
 
@@ -282,7 +282,7 @@ def random_shop(seed: int, timezone: str = "UTC", sales: int = 900) -> Shop:
         return chance.choice(SHOP_DAYS)
 
     def some_instant() -> datetime:
-        """Often midnight, or one microsecond before it."""
+        """Draw an instant, often midnight or one microsecond before it."""
         begin = shop.midnight(some_day())
         return begin + chance.choice(
             [timedelta(0), timedelta(microseconds=-1), timedelta(hours=9), timedelta(seconds=chance.randint(0, 86399))]

@@ -102,7 +102,7 @@ class Shop:
         return self.load(dataset, key_day, body, name, landed_at)
 
     def new_changes(self) -> list[tuple[str, date]]:
-        """(table, day) of every change that was recorded since the last call."""
+        """Return (table, day) of every change that was recorded since the last call."""
         rows = self.all(
             "select change_id, table_name, day from waybill.change where change_id > %s order by table_name, day",
             (self._last_change,),

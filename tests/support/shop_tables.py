@@ -94,7 +94,7 @@ def insert(connection: Connection, table: str, rows: list[tuple[Any, ...]]) -> N
 
 
 def create(connection: Connection) -> None:
-    """The tables with their rows."""
+    """Create the tables with their rows."""
     connection.execute("create schema shop")
     for name, columns in TABLES.items():
         connection.execute(

@@ -47,7 +47,7 @@ def at(point: str, number: int, happen: Callable[[], object]) -> Iterator[None]:
 
 
 def loads(dsn: str, months: tuple[str, ...], point: str | None = None, number: int = 1) -> list[BaseProcess]:
-    """One process for each month that loads it, all begun at once; returns when all have ended.
+    """Start one load process for each month at once, and return the processes when all have ended.
 
     If a point is given, a process kills itself at the end of the function's `number`-th call.
     """

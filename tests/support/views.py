@@ -98,7 +98,7 @@ class Page(HTMLParser):
 
     @property
     def links(self) -> list[str]:
-        """Addresses in the page."""
+        """Return the addresses in the page."""
         return [
             value
             for tag, attributes in self.tags

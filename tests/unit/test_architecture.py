@@ -48,7 +48,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, module) of every import, also of those within functions and by name."""
+    """Yield (line, module) of every import, also of those within functions and by name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -187,7 +187,7 @@ def test_modules_are_named_by_what_they_do() -> None:
 
 
 def text_with_values(node: ast.expr) -> bool:
-    """Whether a text is put together from values: an f-string, `%`, `+` with a name, or str.format."""
+    """Return whether a text is composed from values: an f-string, `%`, `+` with a name, or str.format."""
     if isinstance(node, ast.JoinedStr):
         return any(isinstance(part, ast.FormattedValue) for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
@@ -213,7 +213,7 @@ def statements(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def interpolated_sql(tree: ast.AST) -> Iterator[ast.expr]:
-    """SQL statements that are put together from values, at the call or in a variable before it."""
+    """Yield SQL statements that are composed from values, in the call or in a variable."""
     made_here = {
         target.id
         for node in ast.walk(tree)

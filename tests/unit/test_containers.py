@@ -221,7 +221,7 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
     assert composed.keys() - embedded.keys() == more
 
     def place(value: str) -> str:
-        """An address without host, port and password."""
+        """Return an address without host, port and password."""
         return re.sub(r"(?<=//)(?:([a-z_]+):[^@]+@)?[^/@]+", r"\1", value)
 
     differ = {name for name in embedded.keys() & composed.keys() if place(embedded[name]) != place(composed[name])}

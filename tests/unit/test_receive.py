@@ -100,7 +100,7 @@ def test_a_file_is_received_whole(body: bytes, tmp_path: Path) -> None:
 
 
 def damaged(packed: bytes) -> bytes:
-    """The middle of a gzip file overwritten."""
+    """Return the gzip file with its middle overwritten."""
     middle = len(packed) // 2
     return packed[:middle] + bytes(20) + packed[middle + 20 :]
 

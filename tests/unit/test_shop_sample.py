@@ -238,7 +238,7 @@ def test_files_are_as_varied_as_real_ones(sample: SampleData) -> None:
 
 
 def came_back(values: Sequence[Any]) -> bool:
-    """Whether something changed and changed back."""
+    """Return whether something changed and changed back."""
     return any(a == c != b for a, b, c in zip(values, values[1:], values[2:], strict=False))
 
 
@@ -275,7 +275,7 @@ def test_customers_move_back_and_changes_come_out_of_order(oracle: ShopOracle) -
 
 
 def late_by(oracle: ShopOracle, name: str) -> Counter[int]:
-    """How many days late rows came, the first time."""
+    """Count the first deliveries of rows by days of delay."""
     dataset, seen, late = DATASETS[name], set(), Counter[int]()
     for book in oracle.books:
         if book.dataset == name:

@@ -242,7 +242,7 @@ def test_dates_need_no_quotes_and_are_checked(tmp_path: Path) -> None:
 
 
 def objects(node: Any, defs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(property, its schema) of an object of the JSON schema, wherever it is declared: by reference or condition."""
+    """Yield (property, its schema) of an object of the JSON schema, also by reference or condition."""
     if "$ref" in node:
         yield from objects(resolved(node, defs), defs)
     yield from node.get("properties", {}).items()
@@ -259,7 +259,7 @@ def resolved(node: Any, defs: Mapping[str, Any]) -> Any:
 
 
 def held(node: Any, defs: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:
-    """(schema, whether in a list) of the objects that a property may hold."""
+    """Yield (schema, whether in a list) of the objects that a property may hold."""
     node = {**node, **resolved(node, defs)}
     if isinstance(node.get("items"), dict):
         for item, _ in held(node["items"], defs):
@@ -297,7 +297,7 @@ def parents(node: Any, name: str) -> Iterator[Mapping[str, Any]]:
 
 
 def options(defs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(logical type, option) of all that the standard declares."""
+    """Yield each (logical type, option) that the standard declares."""
     for rule in defs["SchemaBaseProperty"]["allOf"]:
         if "if" in rule:
             conditions = rule["if"].get("anyOf", [rule["if"]])
@@ -354,7 +354,7 @@ def test_each_property_is_supported_or_documentation_or_unsupported() -> None:
 
 
 def keys(node: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Where each key of a document is."""
+    """Yield the path of each key of a document."""
     for step, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if isinstance(node, dict):
             yield (*steps, step)
@@ -362,7 +362,7 @@ def keys(node: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[str | i
 
 
 def misspelt(document: Any, steps: tuple[str | int, ...], spelling: Callable[[str], str]) -> Any:
-    """The document with one key spelt otherwise, in its place."""
+    """Return the document with one key misspelt in place."""
     document = copy.deepcopy(document)
     parent = document
     for step in steps[:-1]:

@@ -24,7 +24,7 @@ MISSING = st.sampled_from([None, Decimal("NaN"), Decimal("sNaN")])
 
 
 def exact_quartile(values: list[Any], quarters: int) -> Fraction:
-    """The definition, in fractions: linear between the two values around the place (n - 1) * q."""
+    """Return the quartile in fractions: linear between the two values around the place (n - 1) * q."""
     ordered = sorted(Fraction(value) for value in values)
     place = Fraction((len(ordered) - 1) * quarters, 4)
     below = ordered[int(place)]

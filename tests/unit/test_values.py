@@ -42,7 +42,7 @@ TEXT, KEY = column("text", "string"), column("text", "string", control_character
 
 
 def read(declared: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
-    """The value and the reasons for each text."""
+    """Return the value and the reasons for each text."""
     record = Column("line", "", "integer", "integer", required=True, key_position=1)
     contract = Contract("t", "rows", "1", "", "", (record, declared), "merge", 100, 0, (), "", ("day",))
     with closing(duckdb.connect()) as connection:
@@ -292,7 +292,7 @@ INSTANT_FORM = re.compile(
 
 
 def as_instant(text: str) -> datetime | None:
-    """By the parts of the text and Python's calendar; no library knows all that is excluded here."""
+    """Return the instant by the parts of the text and the calendar of Python."""
     parts = INSTANT_FORM.fullmatch(text)
     if parts is None:
         return None
