@@ -21,6 +21,7 @@ from support.order_files import CONTRACTS, LINES, Line, Orders, day
 from waybill.checks.quality import check_datasets
 from waybill.contracts import load
 from waybill.derived.refresh import refresh, stale_days
+from waybill.errors import DataError
 from waybill.intake.ingest import ingest_file
 from waybill.ops.books import incomplete
 from waybill.outputs.publish import publish_changed
@@ -182,6 +183,33 @@ def test_a_description_rebuilds_nothing_and_a_rule_does(
     changed = [one[0] for one, other in zip(before, after, strict=True) if one != other]
     assert changed == ["orders_report.region_profit"]
     assert [one[3] for one in after] == [one[3] for one in before]
+
+
+def test_the_failure_of_a_removed_check_is_forgotten(
+    orders: Orders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    include = shutil.copytree(PROJECT_ROOT / "include", tmp_path / "include")
+    contract = include / "contracts/orders_report/region_profit.yaml"
+    text = contract.read_text()
+    failing = "      - {name: many_regions, metric: rowCount, mustBeGreaterThan: 999, severity: error}\n"
+    contract.write_text(text.replace("    quality:\n", f"    quality:\n{failing}"))
+
+    def failures() -> list[tuple[Any, ...]]:
+        return orders.connection.execute("select check_name from waybill.check_result where not passed").fetchall()
+
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include))
+    settings.cache_clear()
+    try:
+        orders.arrive(DAY, "a.csv", *make_lines(1, 20))
+        with pytest.raises(DataError, match="many_regions is "):
+            run_refresh(orders.connection)
+        assert failures() == [("many_regions",)]
+        contract.write_text(text)
+        run_refresh(orders.connection)
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert failures() == []
 
 
 def test_changed_reports_are_published_under_their_landing_day(

@@ -128,6 +128,11 @@ def test_a_day_without_sales_stops_and_an_odd_one_warns(empty_connection: Connec
         check_datasets(shop.connection, [SHOP["transactions"]], [day("2026-03-10")], RUN)
     freshness = "check_name = 'transactions_freshness' and period = '2026-03-10'"
     assert shop.all(f"select observed, passed from waybill.check_result where {freshness}") == [(36, False)]
+    fewer = replace(SHOP["transactions"], checks=SHOP["transactions"].checks[1:2])
+    check_datasets(shop.connection, [fewer], [day("2026-03-10")], RUN)
+    kept = shop.all("select check_name from waybill.check_result where period = '2026-03-10'")
+    assert kept == [(fewer.checks[0].name,)], "results of checks that the contract no longer has are deleted"
+    assert shop.all("select count(*) > 1 from waybill.check_result where period = '2026-03-09'") == [(True,)]
 
 
 def test_metrics_of_the_library_count_the_rows_of_the_period(empty_connection: Connection) -> None:

@@ -135,6 +135,17 @@ def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> 
             )
 
 
+def forget_removed(connection: Connection, contract: Contract, period: Period, results: Iterable[CheckResult]) -> None:
+    """Delete the stored results of other checks of the period: the contract no longer has these checks."""
+    connection.execute(
+        """
+        delete from waybill.check_result
+        where (subject, cadence, period) = (%s, %s, %s) and not check_name = any(%s)
+        """,
+        (contract.table, period.cadence, period.start, [result.check.name for result in results]),
+    )
+
+
 def stop_or_warn(results: Iterable[CheckResult]) -> None:
     """Log every failed check of severity warning. Raise `DataError` for the failed checks of severity error."""
     failed = [result for result in results if not result.passed]
@@ -155,9 +166,12 @@ def check_datasets(
     with connection.transaction():
         for contract in contracts:
             ensure(connection, contract)
-    results = [
-        result for period in periods for contract in contracts for result in evaluate(connection, contract, period)
-    ]
+    results = []
+    for period in periods:
+        for contract in contracts:
+            found = evaluate(connection, contract, period)
+            forget_removed(connection, contract, period, found)
+            results += found
     record(connection, results, run)
     stop_or_warn(results)
     return results

@@ -240,6 +240,7 @@ def build(
             rows, content_sha256 = _content(connection, contract, period)
             results += approval.check_warnings(connection, contract, period, results, content_sha256)
             quality.record(connection, results, run)
+            quality.forget_removed(connection, contract, period, results)
             recorded = Build(contract, period, run, inputs, rows, content_sha256, sql_sha256)
             is_changed = record_build(connection, recorded)
             if is_changed:
