@@ -44,6 +44,9 @@ def test_landed_files_are_ingested_by_runs_of_their_periods() -> None:
     landed = [GapSummary("orders.lines", f"{NOT_LOADED}s3://b/k{n}", [day]) for n, day in enumerate(DAYS)]
     (line,) = remedies("orders", landed, DAYS)
     assert line == """airflow dags trigger orders_reports -c '{"day": "2026-03-29", "last_day": "2026-03-31"}'"""
+    failed = GapSummary("orders_report.region_profit", f"{CHECK_FAILED}x failed", DAYS[:1])
+    (line,) = remedies("orders", [failed], DAYS)
+    assert line.endswith("""airflow dags trigger orders_reports -c '{"day": "2026-03-29"}'"""), "a day with files"
     (line,) = remedies("shop", [GapSummary("shop.reviews", f"{NOT_LOADED}s3://b/k", DAYS[:2])], DAYS)
     assert "--from-date 2026-03-29 --to-date 2026-03-31 " in line
 

@@ -38,7 +38,7 @@ def remedies(domain: str, gaps: Iterable[GapSummary], asked: Sequence[Period]) -
             text = "Answer in Airflow under Browse → Required Actions. To be asked again, run: {}"
             lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, complete))
         elif one.what.startswith(CHECK_FAILED):
-            text = "Correct the data on which the checks failed and upload it again. Then run: {}"
+            text = "Correct the data on which the checks failed and upload it again, or correct the check. Then run: {}"
             lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, complete))
     return [
         text.replace("{}", _run_command(domain, periods))
@@ -56,6 +56,8 @@ def _drop_command(contract: Contract, periods: Sequence[Period]) -> str:
 
 def _periods_to_run(domain: str, periods: Sequence[Period], complete: Sequence[Period]) -> Sequence[Period]:
     """Return the periods to run: the newest if one run builds everything that is out of date, else all of them."""
+    if _lands_any_time(domain):  # the other periods may have no file
+        return periods[-1:]
     if load_manifest(domain).semantics == "current":
         return complete[-1:] or periods[-1:]
     return periods
