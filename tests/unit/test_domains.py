@@ -279,6 +279,10 @@ def test_a_dag_exists_if_a_file_defines_it(
         f"and no file in {tmp_path} defines it. Write {tmp_path}/orders/orders_reports.py, "
         "or correct `dag` in the manifest."
     )
+    (tmp_path / "orders" / "orders_reports.py").write_text("")
+    assert f'defines it. Write `dag_id="orders_reports"` in {tmp_path}/orders/orders_reports.py, or ' in (
+        without_dag("orders")
+    )
 
 
 def test_folders_that_are_links_are_searched_and_broken_files_define_nothing(

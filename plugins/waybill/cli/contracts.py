@@ -36,6 +36,8 @@ def contract_check() -> None:
     except (psycopg.Error, SettingsError) as error:
         contracts, problems = lint(None)
         unreachable = str(error).strip()
+        if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)):
+            unreachable = "it has no tables of Waybill yet. Run `waybill migrate` and repeat the command."
     for contract in contracts:
         columns, checks = count(len(contract.columns), "column"), count(len(contract.checks), "check")
         print_line(f"{contract.table} {contract.version}: {columns}, {checks}")

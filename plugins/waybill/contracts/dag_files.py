@@ -26,9 +26,11 @@ def defined_dag_of(domain: str) -> str | None:
 def without_dag(domain: str) -> str:
     """Return the next step for a domain whose manifest names a DAG that no file defines."""
     dag_id, folder = load_manifest(domain).dag, dags_folder()
+    path = folder / domain / f"{dag_id}.py"
+    step = f'Write `dag_id="{dag_id}"` in {path}' if path.is_file() else f"Write {path}"
     return (
         f"No DAG ingests the files of {domain}: {manifest_path(domain)} names {dag_id}, and no file in {folder} "
-        f"defines it. Write {folder / domain / f'{dag_id}.py'}, or correct `dag` in the manifest."
+        f"defines it. {step}, or correct `dag` in the manifest."
     )
 
 
