@@ -119,7 +119,7 @@ def test_the_page_about_domains_leads_to_a_report(
     folder = project / "dags" / "parking"
     bag = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
     assert bag.import_errors == {}
-    assert bag.dags["parking_reports"].task_ids == ["intake_tickets", "reports", "publish"]
+    assert bag.dags["parking_reports"].task_ids == ["intake_tickets", "reports", "publish", "complete"]
 
     contracts, bucket, day = load_domain("parking"), MemoryBucket(), Period.of("day", LANDED_AT.date())
     with database(stack) as dsn, connect(dsn) as connection:
