@@ -20,7 +20,7 @@ def drop(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Dataset. Default: the one whose columns the file has; else the first that no other refers to."
+            help="Dataset. Default: the one whose columns the file has; else the first to which no other refers."
         ),
     ] = None,
     period: Annotated[
