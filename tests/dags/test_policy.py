@@ -20,7 +20,7 @@ from waybill.contracts import load_all, load_domain
 from waybill.contracts.locations import report_files
 from waybill.derived.build import report_contracts
 from waybill.errors import DataError
-from waybill.operators import LandedSensor, PythonReportOperator, SqlReportOperator
+from waybill.operators import IntakeArrivedOperator, LandedSensor, PythonReportOperator, SqlReportOperator
 from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
 from waybill.operators.datasets import landing_days
 from waybill.operators.measuring import measure_failure, measure_success
@@ -133,6 +133,11 @@ def test_the_datasets_and_reports_of_dags_are_assets(bag: BundleDagBag) -> None:
     assert made == dict.fromkeys(datasets, "datasets") | dict.fromkeys(reports, "reports")
     schedule: Any = bag.dags["publish_dashboard"].timetable
     assert {asset.name for asset in schedule.asset_condition.objects} == reports
+
+
+def test_a_dag_file_that_names_an_unknown_dataset_is_not_imported() -> None:
+    with pytest.raises(DataError, match=r"There is no dataset 'linez' in .*contracts/orders: did you mean `lines`"):
+        IntakeArrivedOperator(domain="orders", dataset="linez")
 
 
 def test_the_owner_is_linked_if_the_setting_has_a_link(monkeypatch: pytest.MonkeyPatch) -> None:

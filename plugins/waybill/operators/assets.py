@@ -6,11 +6,20 @@ from airflow.sdk import Asset, BaseOperator
 
 from waybill.contracts.domains import domain_names
 from waybill.contracts.locations import report_schema
+from waybill.contracts.standard import likeliest
+from waybill.errors import DataError
 from waybill.settings import settings
 
 
 def dataset_asset(domain: str, dataset: str) -> Asset:
-    """Return the asset of a dataset in the warehouse."""
+    """Return the asset of a dataset in the warehouse; DAG files call this, so only the names of files are read.
+
+    Raises `DataError` if the dataset has no contract: Airflow shows it as an import error of the DAG file.
+    """
+    folder = settings().include_dir / "contracts" / domain
+    known = {path.stem for path in folder.glob("*.yaml")}
+    if dataset not in known:
+        raise DataError(f"There is no dataset {dataset!r} in {folder}: {likeliest(dataset, known)}")
     return Asset(name=f"{domain}.{dataset}", uri=f"waybill://warehouse/{domain}/{dataset}", group="datasets")
 
 
