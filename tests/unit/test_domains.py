@@ -143,6 +143,13 @@ def test_all_problems_of_a_manifest_are_named_with_their_place(text: str, proble
         assert message.startswith(f"{path}: {len(problems)} problems:\n")
 
 
+def test_a_folder_in_place_of_a_manifest_is_reported_with_its_path(include_dir: Path) -> None:
+    path = include_dir / "domains" / "billing.yaml"
+    path.mkdir()
+    _, problems = lint(None)
+    assert f"{path}: cannot be read: Is a directory. Move it or make it readable." in problems
+
+
 def test_a_missing_manifest_is_named_with_the_likeliest_domain(include_dir: Path) -> None:
     with pytest.raises(ContractError, match=r"no domain 'shpo' \(did you mean `shop`\?\)\. To add") as caught:
         load_manifest("shpo")

@@ -30,11 +30,13 @@ class _Loader(yaml.CSafeLoader):
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file. Raises `ContractError` if it is not UTF-8."""
+    """Return the text of a file. Raises `ContractError` if it is not UTF-8, or not a file that can be read."""
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise ContractError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise ContractError(f"{path}: cannot be read: {error.strerror}. Move it or make it readable.") from error
 
 
 def parse(path: Path, text: str) -> Any:
