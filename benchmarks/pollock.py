@@ -38,7 +38,7 @@ from waybill.contracts import Column, Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.receive import ReceivedFile, receive
-from waybill.intake.row_source import RowSource, read_rows
+from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import Reject, open_duckdb, validate_rows
 from waybill.period import Period
 
@@ -103,7 +103,8 @@ def load(path: Path, contract: Contract) -> Loaded:
         folder = Path(name)
         received = receive(OneFile(body, etag), landed, contract, folder)
 
-        def load_rows(source: RowSource, malformed: Sequence[Reject]) -> Loaded:
+        def load_rows(read: Rows) -> Loaded:
+            source, malformed = read()
             with closing(open_duckdb(folder)) as duck:
                 batches = validate_rows(duck, source, contract, {})
                 rows = [row for batch in batches for row in batch.to_pylist()]

@@ -363,6 +363,16 @@ def test_the_same_file_again_changes_nothing(landing: Landing) -> None:
     landing.check(key, 40, unchanged=40)
 
 
+def test_malformed_content_that_is_loaded_already_is_not_parsed_again(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = landing.load("traffic", csv_body(TRAFFIC, GOOD) + b'"open\n')
+    assert landing.ledger(key)["rejected"] == 1
+    landing.connection.execute("update waybill.load_file set etag = 'of an upload in parts'")
+    monkeypatch.setattr("waybill.intake.row_source.reparse", lambda *_: 1 / 0)
+    assert landing.ingest("traffic", MONTH) == {}
+
+
 def test_the_same_content_under_another_name_is_unchanged(landing: Landing) -> None:
     first, second = landing.load("traffic", BODY), landing.load("traffic", BODY, "part-2.csv")
     landing.check(first, 40, inserted=40)

@@ -105,13 +105,15 @@ def test_a_snapshot_that_is_nearly_empty_is_rejected_before_it_ends_the_others(l
     assert len(landing.column("select customer_id from messaging.customers")) == 43
 
 
+AT_MOST_30_PCT = (
+    "{property: rejectThresholdPct, value: 5}",
+    "{property: rejectThresholdPct, value: 5}\n      - {property: maxShrinkPct, value: 30}",
+)
+
+
 def test_a_contract_limits_how_much_a_snapshot_may_shrink(landing: Landing, amend: Amend) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
-    amend(
-        "customers",
-        "{property: rejectThresholdPct, value: 5}",
-        "{property: rejectThresholdPct, value: 5}\n      - {property: maxShrinkPct, value: 30}",
-    )
+    amend("customers", *AT_MOST_30_PCT)
     assert "43. It would end 33 rows, more than the 30 %" in landing.reject(
         "customers", csv_body(CUSTOMERS, customer_rows(10))
     )
@@ -125,11 +127,7 @@ def test_a_contract_limits_how_much_a_snapshot_may_shrink(landing: Landing, amen
 
 def test_the_limit_also_holds_where_more_than_half_of_the_rows_are_left(landing: Landing, amend: Amend) -> None:
     landing.load("customers", csv_body(CUSTOMERS, customer_rows(43)), key_month="2026-02")
-    amend(
-        "customers",
-        "{property: rejectThresholdPct, value: 5}",
-        "{property: rejectThresholdPct, value: 5}\n      - {property: maxShrinkPct, value: 30}",
-    )
+    amend("customers", *AT_MOST_30_PCT)
     assert "43. It would end 13 rows, more than the 30 %" in landing.reject(
         "customers", csv_body(CUSTOMERS, customer_rows(30))
     )

@@ -19,8 +19,8 @@ from waybill.intake.load import is_overruled, snapshot_rows
 from waybill.intake.receive import ReceivedFile, receive
 from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError, check_snapshot, too_many_rejects
-from waybill.intake.row_source import RowSource, read_rows
-from waybill.intake.validate import Reject, open_duckdb, validate_rows
+from waybill.intake.row_source import Rows, read_rows
+from waybill.intake.validate import open_duckdb, validate_rows
 from waybill.period import Period
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
@@ -152,7 +152,8 @@ def _rejects(
         received = receive(s3, file, contract, folder)
         references = reference_values(connection, contract, contracts, file.period.end, folder)
 
-        def validate(source: RowSource, malformed: list[Reject]) -> _Rejects:
+        def validate(rows: Rows) -> _Rejects:
+            source, malformed = rows()
             reasons = {reject.record: reject.reasons for reject in malformed}
             broken = BrokenRules(contract)
             for reject in malformed:

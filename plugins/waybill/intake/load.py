@@ -24,9 +24,9 @@ from waybill.intake.merge import merge
 from waybill.intake.receive import ReceivedFile
 from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import broken_rules, check_snapshot, too_many_rejects
-from waybill.intake.row_source import RowSource, read_rows
+from waybill.intake.row_source import Rows, RowSource, read_rows
 from waybill.intake.staging import Staging
-from waybill.intake.validate import FastReaderFailed, Reject, open_duckdb, validate_rows
+from waybill.intake.validate import FastReaderFailed, open_duckdb, validate_rows
 from waybill.period import Period
 from waybill.run import Run
 from waybill.warehouse import change_log
@@ -67,8 +67,8 @@ def load_file(
     tolerates fewer rejected rows, or if two counts of the records differ.
     """
 
-    def load(source: RowSource, malformed: list[Reject]) -> Books | None:
-        return _load(connection, received, source, malformed, contract, contracts, run, folder)
+    def load(rows: Rows) -> Books | None:
+        return _load(connection, received, rows, contract, contracts, run, folder)
 
     return read_rows(received, contract, folder, load)
 
@@ -76,8 +76,7 @@ def load_file(
 def _load(
     connection: Connection,
     received: ReceivedFile,
-    source: RowSource,
-    malformed: list[Reject],
+    rows: Rows,
     contract: Contract,
     contracts: Mapping[str, Contract],
     run: Run,
@@ -91,6 +90,7 @@ def _load(
             ledger.note_same_content(connection, before[0], received)
             return None
         replaces = before[0] if before else None
+        source, malformed = rows()
         issues = columns.of_received(connection, contract, received, replaces)
         columns.raise_errors(landed.uri, issues)
         file_id = ledger.open_file(connection, contract, received, run, replaces)

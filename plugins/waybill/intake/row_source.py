@@ -52,20 +52,22 @@ class RowSource:
         return column in self.columns
 
 
-def read_rows(
-    received: ReceivedFile, contract: Contract, folder: Path, read: Callable[[RowSource, list[Reject]], T]
-) -> T:
-    """Return the result of `read` for the rows of a file and its malformed records.
+Rows = Callable[[], tuple[RowSource, list[Reject]]]
+"""Returns the rows of a file and its malformed records, which may mean to parse the whole file."""
+
+
+def read_rows(received: ReceivedFile, contract: Contract, folder: Path, read: Callable[[Rows], T]) -> T:
+    """Return the result of `read`, which calls its argument for the rows of a file if it needs them.
 
     A regular file is read as it arrived. If that raises `FastReaderFailed`, or for any other file, the records are
-    reparsed into `folder` and `read` is called with these. Raises `RejectedFileError` if too many are malformed.
+    reparsed into `folder`: `RejectedFileError` is raised there if too many are malformed.
     """
     if received.is_regular:
         try:
-            return read(as_received(received), [])
+            return read(lambda: (as_received(received), []))
         except FastReaderFailed as error:
             log.info("%s is read record by record: %s", received.landed.uri, error)
-    return read(*reparse(received, contract, folder / "reparsed.csv"))
+    return read(lambda: reparse(received, contract, folder / "reparsed.csv"))
 
 
 def as_received(received: ReceivedFile) -> RowSource:
