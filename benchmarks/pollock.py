@@ -37,7 +37,8 @@ from typing import Any
 from waybill.contracts import Column, Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
-from waybill.intake.receive import ReceivedFile, receive
+from waybill.intake.receive import receive
+from waybill.intake.received_file import ReceivedFile
 from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import Reject, open_duckdb, validate_rows
 from waybill.period import Period

@@ -20,7 +20,7 @@ from support.purchase_files import Purchase, Rate, day
 from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
 from waybill.intake.ingest import ingest_file
-from waybill.intake.receive import normalise
+from waybill.intake.spellings import normalise
 from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.sampledata.purchases import SampleData, generate
 

@@ -19,9 +19,10 @@ from waybill.cli import app
 from waybill.derived.refresh import refresh
 from waybill.errors import DataError
 from waybill.intake import withdrawal
+from waybill.intake.content import ObjectChanged
 from waybill.intake.ingest import ingest_arrived
 from waybill.intake.landing import LandedFile, list_landed
-from waybill.intake.receive import ObjectChanged, receive
+from waybill.intake.receive import receive
 from waybill.ops.books import incomplete
 from waybill.period import Period
 from waybill.settings import settings

@@ -16,7 +16,8 @@ from waybill.errors import DataError
 from waybill.intake import columns, ledger, quarantine
 from waybill.intake.landing import LandedFile, list_objects, pending
 from waybill.intake.load import is_overruled, snapshot_rows
-from waybill.intake.receive import ReceivedFile, receive
+from waybill.intake.receive import receive
+from waybill.intake.received_file import ReceivedFile
 from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError, check_snapshot, too_many_rejects
 from waybill.intake.row_source import Rows, read_rows

@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.intake import file_warnings
-from waybill.intake.receive import ReceivedFile
+from waybill.intake.received_file import ReceivedFile
 from waybill.intake.validate import Reject
 
 # A comma before three digits may separate thousands, unless the number has points, too.

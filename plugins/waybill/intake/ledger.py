@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
-from waybill.intake.receive import ReceivedFile
+from waybill.intake.received_file import ReceivedFile
 from waybill.intake.rejected_files import RejectedFileError
 from waybill.intake.spellings import knows_more
 from waybill.period import Period

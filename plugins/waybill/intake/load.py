@@ -21,7 +21,7 @@ from waybill.intake.form_warnings import warn_of_form
 from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.merge import merge
-from waybill.intake.receive import ReceivedFile
+from waybill.intake.received_file import ReceivedFile
 from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import broken_rules, check_snapshot, too_many_rejects
 from waybill.intake.row_source import Rows, RowSource, read_rows

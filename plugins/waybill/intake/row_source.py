@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from waybill.contracts import Contract
+from waybill.intake.csv_files import read_fields
 from waybill.intake.json_records import read_records
 from waybill.intake.landing import LandedFile
-from waybill.intake.receive import ReceivedFile, read_chunks, read_fields
+from waybill.intake.received_file import ReceivedFile, read_chunks
 from waybill.intake.records import Record, split_records
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
 from waybill.intake.repeated_headers import RepeatedHeaders

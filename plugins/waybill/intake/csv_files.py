@@ -1,0 +1,138 @@
+"""Receive a CSV file: match its header with the contract and count its records."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from waybill.blanks import strip
+from waybill.contracts import Contract
+from waybill.contracts.classification import MASK, restricted_names
+from waybill.errors import DataError
+from waybill.formatting import count
+from waybill.intake.content import CHUNK_BYTES, Download
+from waybill.intake.formats import header_hint, likely_encoding, looks_like_json, names_delimiter, other_quotes
+from waybill.intake.prefetch import prefetch, short_switch_interval
+from waybill.intake.received_file import ReceivedFile
+from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
+from waybill.intake.spellings import find_column, normalise, spellings_of
+
+_CONTEXT_BYTES = 100
+_BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add a second one
+
+
+def receive_csv(download: Download, head: bytes, contract: Contract, folder: Path) -> ReceivedFile:
+    """Write the records of a CSV file to `folder`, without the header; `head` is the first chunk of the download."""
+    chunks: Iterator[bytes] = download.chunks
+    if b"\r" in head and b"\n" not in head:  # lines end in a carriage return only
+        head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
+    text = _BYTE_ORDER_MARKS.sub(b"", head, count=1)
+    header, columns, rest = _read_header(download.landed.uri, download.size_bytes, text, contract)
+    body = folder / "body.csv"
+    counter, decoder, is_text = RecordCounter(len(header)), codecs.getincrementaldecoder("utf-8")(), True
+    encoding = None
+    with body.open("wb") as stream, short_switch_interval(), closing(prefetch(chunks)) as arriving:
+        for chunk in itertools.chain((rest,), arriving, (b"",)):
+            stream.write(chunk)
+            counter.feed(chunk)
+            try:
+                is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
+            except UnicodeDecodeError as error:
+                is_text = False
+                encoding = likely_encoding(error.object[max(error.start - _CONTEXT_BYTES, 0) :][: 2 * _CONTEXT_BYTES])
+    counter.finish()
+    return ReceivedFile(
+        download.landed,
+        download.content(),
+        body,
+        counter.rows,
+        columns,
+        header,
+        is_regular=is_text and counter.is_regular,
+        lacks_line_end=counter.lacks_line_end,
+        multiline_records=counter.multiline_records,
+        first_multiline_record=counter.first_multiline_record,
+        likely_encoding=encoding,
+        column_names=frozenset({*map(normalise, header), *spellings_of(contract)} - {""}),
+    )
+
+
+def _with_line_feeds(text: bytes) -> bytes:
+    return text.replace(b"\r", b"\n")
+
+
+def read_fields(record: str) -> list[str]:
+    """Return the fields of one well-formed record."""
+    csv.field_size_limit(MAX_RECORD_BYTES)
+    return next(csv.reader(io.StringIO(record, newline="")))
+
+
+def match_header(name: str, header: list[str], contract: Contract, hint: str = "") -> list[str | None]:
+    """Return the contract's column for each header field, by name and synonyms.
+
+    Raises `DataError` if a column occurs twice or a required one is missing; `hint` is the likely cause. If the
+    contract has restricted columns and no field is a column's name, the message masks the record: it may be a row.
+    """
+    spellings = spellings_of(contract)
+    columns = [find_column(spellings, field) for field in header]
+    present = [column for column in columns if column]
+    shown = ", ".join(header)[:500] if present or not restricted_names(contract) else MASK
+    if not present and not hint:
+        hint = "no field of the header is the name of a column: the header may be missing"
+    if repeated := sorted({column for column in present if present.count(column) > 1}):
+        raise DataError(f"{name}: the header has {', '.join(repeated)} more than once. The header is: {shown}")
+    if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
+        cause = f"{hint}. " if hint else ""
+        raise DataError(f"{name}: {cause}Required columns are missing: {', '.join(missing)}. The header is: {shown}")
+    return columns
+
+
+def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple[list[str], list[str | None], bytes]:
+    """Return the header fields, the contract's column for each, and the rest of `text`, the beginning of a file.
+
+    Raises `DataError` if there is no header or it does not match the contract.
+    """
+    first = split_first(text)
+    if first and names_delimiter(first[0].decode("utf-8", "replace")) == ",":
+        first = split_first(first[2])  # a line for spreadsheets that names the delimiter
+    if first is None or not (strip(first[0].decode("utf-8", "replace")) or first[2].strip()):
+        raise DataError(f"{name}: the file is empty ({count(size, 'byte')}) and has no header. Send it again.")
+    record, well_formed, rest = first
+    spellings = spellings_of(contract)
+
+    def is_name(field: str) -> bool:
+        return find_column(spellings, field) is not None
+
+    try:
+        line = record.decode("utf-8")
+    except UnicodeDecodeError as error:
+        encoding = likely_encoding(record)
+        hint = f" It looks like {encoding}." if encoding else ""
+        raise DataError(
+            f"{name}: the header is not valid UTF-8 (byte {error.start}). Export the file as UTF-8.{hint}"
+        ) from error
+    if (delimiter := names_delimiter(line)) is not None:
+        raise DataError(f"{name}: the first line declares the delimiter {delimiter!r}. Export the file with commas.")
+    if looks_like_json(text):
+        raise DataError(f"{name}: the content looks like JSON. Give the file a name that ends in .json or .jsonl.")
+    hint = header_hint(line, rest[:CHUNK_BYTES].decode("utf-8", "replace"), is_name)
+    if not well_formed or "\0" in line:
+        if "\r" in line:
+            hint = "lines must end in a line feed, not only in a carriage return"
+        is_header = any(is_name(field.strip('"')) for field in line.split(","))
+        shown = repr(line[:200]) if is_header or not restricted_names(contract) else MASK
+        cause = f" {hint[0].upper()}{hint[1:]}." if hint else ""
+        raise DataError(f"{name}: the first record is not a CSV header: {shown}.{cause}")
+    header = read_fields(line)
+    if quote := other_quotes(header, is_name):
+        raise DataError(
+            f"{name}: the header encloses names in {quote}, which CSV reads as part of a value. "
+            f'Export the file with " as the quote character. The header is: {line[:500]}'
+        )
+    return header, match_header(name, header, contract, hint), rest

@@ -1,0 +1,79 @@
+"""The model of a landed file that was received: its records on local disk, and the facts about its form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from waybill.intake.content import CHUNK_BYTES, Content
+from waybill.intake.json_records import MemberNames
+from waybill.intake.landing import LandedFile
+from waybill.intake.spellings import normalise
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """A landed file on local disk."""
+
+    landed: LandedFile
+    content: Content
+    body: Path
+    """The records, without the header."""
+    rows_in: int
+    """Number of records, counted on receipt and so independently of the loader."""
+    columns: list[str | None]
+    """For each field of the header the contract's column, or None if the field is not loaded."""
+    header: list[str]
+    is_regular: bool
+    """Whether DuckDB can read the file as it arrived: UTF-8 without NUL, no malformed record, no blank line."""
+    spellings: Mapping[str, str] | None = None
+    """For a JSON file, the column of each normalised name. A JSON file has no header and may have every column."""
+    members: MemberNames | None = None
+    """For a JSON file, the names of its members; complete after its records were read."""
+    lacks_line_end: bool = False
+    """Whether the last record has no line end, although the header or an earlier record has one."""
+    multiline_records: int = 0
+    """Records with a quoted field that contains line ends and looks like several records."""
+    first_multiline_record: int = 0
+    likely_encoding: str | None = None
+    """For a file that is not valid UTF-8, the likely encoding of the invalid bytes."""
+    column_names: frozenset[str] = frozenset()
+    """For a CSV file, the normalised column names of its header and of the contract."""
+
+    @property
+    def ignored(self) -> list[str]:
+        """Return the header fields, or members of JSON records, that are not in the contract."""
+        if self.members is not None:
+            return sorted(self.members.unknown)
+        fields = enumerate(zip(self.header, self.columns, strict=True), start=1)
+        return [
+            name if normalise(name) else f"(field {place} without a name)"
+            for place, (name, column) in fields
+            if column is None
+        ]
+
+    @property
+    def hint(self) -> str:
+        """Return a sentence about the encoding for messages that reject the file or its rows; "" for valid UTF-8."""
+        if self.likely_encoding is None:
+            return ""
+        return f" Bytes that are not valid UTF-8 look like {self.likely_encoding}: export the file as UTF-8."
+
+    @property
+    def brought(self) -> list[str] | None:
+        """Return the contract's columns that the file has; None for JSON without records, where it is unknown."""
+        if self.members is None:
+            return [column for column in self.columns if column]
+        return [column for column in self.columns if column in self.members.columns] if self.rows_in else None
+
+    def has(self, column: str) -> bool:
+        """Return whether the file has this column of the contract."""
+        return column in self.columns
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file in chunks."""
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
