@@ -149,7 +149,7 @@ def test_the_command_prints_problems_and_comparisons_that_were_skipped(
     edit: Edit, operations_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(SQL, "profit::numeric(38, 6)", "profit::float8")
-    edit(LINES, "status: active", "status: active\nservers: []")
+    edit(LINES, "status: active", "status: active\nroles: [{role: reader}]")
 
     def output_of(exit_code: int) -> str:
         settings.cache_clear()
@@ -158,8 +158,8 @@ def test_the_command_prints_problems_and_comparisons_that_were_skipped(
         return result.output
 
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", operations_dsn)
-    assert "$.servers: `servers` is not supported" in output_of(1)
-    edit(LINES, "\nservers: []", "")
+    assert "$.roles: `roles` is not supported" in output_of(1)
+    edit(LINES, "\nroles: [{role: reader}]", "")
     assert "'profit' is double precision" in output_of(1)
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", "postgresql://127.0.0.1:1/none")
     assert "The warehouse was not compared and the SQL was not planned: " in output_of(0)

@@ -6,6 +6,8 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts import ContractError, load
+from waybill.contracts.file_format import FileFormat
 from waybill.contracts.standard import PLACES, place_of, schema
 from waybill.settings import PROJECT_ROOT
 
@@ -27,7 +30,8 @@ ORDER_DATE = "        physicalType: date\n        required: true\n"
 FORMS = "        customProperties:\n          - {property: dateForms, value: [YYYY-MM-DD, M/D/YYYY]}\n"
 TEXT_50 = "physicalType: text\n        logicalTypeOptions: {maxLength: 50}"
 PIECES = "        physicalType: integer\n        logicalTypeOptions: {minimum: 1}\n        required: true\n"
-SERVER = "servers:\n  - {server: raw, type: s3, location: 's3://raw/orders/*.csv', format: csv, %s}\nschema:\n"
+SERVER = "servers:\n  - {server: files, type: custom, %s}\nschema:\n"
+PROPERTY = "format: %s, customProperties: [{property: %s}]"
 REJECTED = [
     (
         "value: [YYYY-MM-DD, M/D/YYYY]",
@@ -57,13 +61,33 @@ REJECTED = [
     ),
     (
         "schema:\n",
-        SERVER % "delimiter: ';'",
-        r"\$.servers: `servers` is not supported: it specifies where the files are and how they are written",
+        "servers:\n  - {server: raw, type: s3, location: 's3://raw/orders/*.csv'}\nschema:\n",
+        r"2 problems:\n  \$.servers\[0\].location: `location` is not supported",
+    ),
+    *(
+        ("schema:\n", SERVER % given, rf"\$.servers\[0\].{message}")
+        for given, message in (
+            ("delimiter: ''", "delimiter: must be 1 to 4 bytes"),
+            ("delimiter: '\"'", "delimiter: '\"' must not be the quote"),
+            ("delimiter: tab, format: json", "delimiter: of JSON must be new_line or array, not 'tab'"),
+            ("delimiter: ';', format: parquet", "delimiter: is not a property of parquet files"),
+            ("encoding: utf-88", "encoding: unknown encoding 'utf-88'"),
+            ("encoding: base64", "encoding: unknown encoding 'base64'"),
+            ("encoding: cp1252, format: xlsx", "encoding: is not a property of xlsx files"),
+            ("format: exel", "format: 'exel' is not a format that Waybill reads"),
+            ("port: 5432", "port: `port` is not supported: it specifies a server of another kind"),
+            (PROPERTY % ("csv", "quote, value: ab"), r"customProperties\[0\].value: `quote` must be one character, or"),
+            (PROPERTY % ("csv", "ignoredLines, value: ['(']"), r"customProperties\[0\].value: `ignoredLines` must be"),
+            (PROPERTY % ("json", "quote, value: x"), r".*`quote` is allowed for the format csv, not 'json'"),
+            (PROPERTY % ("csv", "sheet, value: x"), r".*`sheet` is allowed for the format xlsx, not 'csv'"),
+            (PROPERTY % ("xlsx", "cells, value: b2"), r".*`cells` must be a range of cells"),
+            (PROPERTY % ("csv", "seperator, value: x"), r".*unknown custom property `seperator`"),
+        )
     ),
     (
         "schema:\n",
-        SERVER % "encoding: ISO-8859-1",
-        r"\$.servers: `servers` is not supported: .*delimiter, encoding.*Remove it",
+        "servers: [{server: a, type: custom}, {server: b, type: custom}]\nschema:\n",
+        r"\$.servers: must be one server, which describes the files, not 2",
     ),
     (
         TEXT_50,
@@ -198,8 +222,35 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+def test_a_server_says_how_files_are_written(tmp_path: Path) -> None:
+    server = """servers:
+  - server: files
+    type: custom
+    format: csv
+    encoding: Windows-1252
+    delimiter: ";"
+    customProperties:
+      - {property: quote, value: none}
+      - {property: headerLines, value: 0}
+      - {property: ignoredLines, value: ['^#']}
+schema:
+"""
+    found = load(written(tmp_path, LINES.replace("schema:\n", server, 1))).file_format
+    assert found == FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",))
+    assert found.dialect == (";", "", "")
+    assert load(written(tmp_path, LINES)).file_format == FileFormat()
+
+
+def test_a_derived_table_has_no_files(tmp_path: Path) -> None:
+    sales = next(path for path in OWN if path.stem == "sales_by_region" or "report" in path.read_text("utf-8"))
+    path = tmp_path / sales.name
+    path.write_text(sales.read_text("utf-8").replace("schema:\n", SERVER % "format: csv", 1), "utf-8")
+    with pytest.raises(ContractError, match=r"\$.servers: describes files, but the rows of a derived table"):
+        load(path)
+
+
 def test_all_problems_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
-    text = LINES.replace("status: active", "status: activ\nservers: [{server: raw, type: custom}]")
+    text = LINES.replace("status: active", "status: activ\nservers: [{server: raw, type: s3, location: 's3://raw'}]")
     text = text.replace("  purpose:", "  purpos:").replace("        mustBe: 0", "        mustBe: zero")
     text = text.replace("{maxLength: 50}", "{maxLength: 50, format: email}").replace(
         "value: occurrence", "value: quantity"
@@ -207,11 +258,12 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(ContractError) as found:
         load(written(tmp_path, text))
     first, *lines = str(found.value).splitlines()
-    assert first.endswith("lines.yaml: 6 problems:")
+    assert first.endswith("lines.yaml: 7 problems:")
     assert [line.split(":")[0].strip() for line in lines] == [
-        "$.servers",
+        "$.servers[0].location",
         "$.description.purpos",
         "$.status",
+        "$.servers[0].type",
         "$.schema[0].properties[0].logicalTypeOptions.format (order_id)",
         "$.schema[0].properties[1].logicalTypeOptions.format (product_id)",
         "$.schema[0].quality[0].mustBe",
@@ -255,7 +307,9 @@ def objects(node: Any, defs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def resolved(node: Any, defs: Mapping[str, Any]) -> Any:
-    return defs[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+    if "$ref" not in node:
+        return node
+    return reduce(getitem, node["$ref"].removeprefix("#/$defs/").split("/"), defs)
 
 
 def held(node: Any, defs: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from waybill.contracts.file_format import UNDECLARED, FileFormat
 from waybill.errors import DataError
 from waybill.period import Cadence
 
@@ -154,6 +155,8 @@ class Contract:
     """A computed column that numbers the rows of a file with equal values in the rest of the key, from 1."""
     updated_at_column: str | None = None
     """A computed column of a summary with the time of the last change of another column."""
+    file_format: FileFormat = UNDECLARED
+    """How the files are written."""
     file_names: tuple[str, ...] = ()
     """Patterns of the names of data objects, in any case; empty: every name."""
     row_rules: tuple[RowRule, ...] = ()

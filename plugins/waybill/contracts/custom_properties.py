@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from waybill.blanks import strip
 from waybill.contracts.contract import ColumnPolicy, ControlCharacters, FileOrder, LoadMode
+from waybill.contracts.file_format import NO_QUOTE, FormatName
 from waybill.contracts.standard import Problem, Steps, likeliest
 
 DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY", "D/M/YYYY")
@@ -25,10 +26,10 @@ class Values(NamedTuple):
     """The description of allowed values, after "must be"."""
     allows: Callable[[Any], bool]
     modes: Sequence[str] = ()
-    """The load modes in which the property is allowed; empty: all."""
+    """The load modes, or for a server the formats, in which the property is allowed; empty: all."""
 
-    def only_for(self, *modes: LoadMode) -> Values:
-        """Return the same values, allowed in some load modes only."""
+    def only_for(self, *modes: LoadMode | FormatName) -> Values:
+        """Return the same values, allowed in some load modes or formats only."""
         return self._replace(modes=modes)
 
 
@@ -82,6 +83,17 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and strip(value) == value != ""
 
 
+def _is_character(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 1 and value not in "\r\n\0"
+
+
+def _is_pattern(value: object) -> bool:
+    try:
+        return isinstance(value, str) and re.compile(value) is not None and value != ""
+    except re.error:
+        return False
+
+
 def _is_value_filter(value: object) -> bool:
     return (
         isinstance(value, dict)
@@ -89,6 +101,10 @@ def _is_value_filter(value: object) -> bool:
         and re.fullmatch("[A-Z][A-Z0-9_]*", str(value["variable"])) is not None
         and _is_list_of(value["default"], _is_text)
     )
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[A-Z]{1,3}[1-9][0-9]*:[A-Z]{1,3}([1-9][0-9]*)?", value) is not None
 
 
 def _is_row_rule(value: object) -> bool:
@@ -99,11 +115,20 @@ TEXTS: Final = Values(
     "a list of different texts without blanks around them, in quotes where YAML reads something else (null, yes, 007)",
     lambda value: _is_list_of(value, _is_text),
 )
+FILE_NAME: Final = Values(
+    'a glob for the last part of a name, without a slash, like "*.csv"',
+    lambda value: _is_text(value) and "/" not in str(value),
+)
 FILE_NAMES: Final = Values(
     'a list of different globs for the last part of a key, without a slash, like ["*.csv", "*.csv.gz"]',
     lambda value: _is_list_of(value, lambda glob: _is_text(glob) and "/" not in glob),
 )
 COLUMN: Final = Values("the name of a column of the contract", _is_text)
+CHARACTER: Final = Values("one character", _is_character)
+QUOTE: Final = Values(f"one character, or {NO_QUOTE}", lambda value: value == NO_QUOTE or _is_character(value))
+LINE_END: Final = Values("one or more characters", lambda value: isinstance(value, str) and value != "")
+PATTERNS: Final = Values("a list of different regular expressions", lambda value: _is_list_of(value, _is_pattern))
+TEXT: Final = Values("a text without blanks around it", _is_text)
 VALUE_FILTER: Final = Values(
     "an environment variable and the values without it, like {variable: WAYBILL_REGIONS, default: [north]}",
     _is_value_filter,
@@ -112,39 +137,52 @@ ROW_RULES: Final = Values(
     "a list of rules, each with a name and an expression", lambda value: _is_list_of(value, _is_row_rule)
 )
 
-_FILES: Final[tuple[LoadMode, ...]] = ("snapshot", "changes", "merge")
+DATASETS: Final[tuple[LoadMode, ...]] = ("snapshot", "changes", "merge")
 """The load modes of datasets, whose rows come from files."""
 _DERIVED: Final[tuple[LoadMode, ...]] = ("dimension", "summary", "report")
 
 OF_TABLE: Final[Mapping[str, Values]] = {
     "daysAfter": whole_number().only_for("report"),
     "daysBefore": whole_number(or_word="all").only_for("report"),
-    "fileNames": FILE_NAMES.only_for(*_FILES),
+    "fileNames": FILE_NAMES.only_for(*DATASETS),
     "landingDayColumn": COLUMN.only_for("merge"),
-    "fileOrder": one_of(*get_args(FileOrder)).only_for(*_FILES),
+    "fileOrder": one_of(*get_args(FileOrder)).only_for(*DATASETS),
     "loadMode": one_of(*get_args(LoadMode)),
-    "lookbackPeriods": whole_number().only_for(*_FILES),
+    "lookbackPeriods": whole_number().only_for(*DATASETS),
     "maxShrinkPct": number(0, 100).only_for("snapshot"),
     "maxWarnings": whole_number().only_for("report"),
-    "missingColumns": one_of(*get_args(ColumnPolicy)).only_for(*_FILES),
-    "occurrenceColumn": COLUMN.only_for(*_FILES),
+    "missingColumns": one_of(*get_args(ColumnPolicy)).only_for(*DATASETS),
+    "occurrenceColumn": COLUMN.only_for(*DATASETS),
     "periodColumn": COLUMN,
-    "rejectThresholdPct": number(0, 100).only_for(*_FILES),
-    "rowRules": ROW_RULES.only_for(*_FILES),
-    "unknownColumns": one_of(*get_args(ColumnPolicy)).only_for(*_FILES),
+    "rejectThresholdPct": number(0, 100).only_for(*DATASETS),
+    "rowRules": ROW_RULES.only_for(*DATASETS),
+    "unknownColumns": one_of(*get_args(ColumnPolicy)).only_for(*DATASETS),
     "updatedAtColumn": COLUMN.only_for("summary"),
     "versionColumn": COLUMN.only_for("changes"),
 }
 """Properties of the schema object."""
 OF_COLUMN: Final[Mapping[str, Values]] = {
-    "allowsPlaceholders": boolean().only_for(*_FILES),
-    "controlCharacters": one_of(*get_args(ControlCharacters)).only_for(*_FILES),
-    "dateForms": some_of(*DATE_FORMS).only_for(*_FILES),
+    "allowsPlaceholders": boolean().only_for(*DATASETS),
+    "controlCharacters": one_of(*get_args(ControlCharacters)).only_for(*DATASETS),
+    "dateForms": some_of(*DATE_FORMS).only_for(*DATASETS),
     "index": one_of("ascending", "descending").only_for(*_DERIVED),
-    "maxYearsAhead": whole_number().only_for(*_FILES),
-    "nullWords": TEXTS.only_for(*_FILES),
-    "onlyValuesOf": VALUE_FILTER.only_for(*_FILES),
+    "maxYearsAhead": whole_number().only_for(*DATASETS),
+    "nullWords": TEXTS.only_for(*DATASETS),
+    "onlyValuesOf": VALUE_FILTER.only_for(*DATASETS),
 }
+OF_SERVER: Final[Mapping[str, Values]] = {
+    "cells": Values("a range of cells, like B3:F or A1:D200", _is_range).only_for("xlsx"),
+    "escape": CHARACTER.only_for("csv"),
+    "headerLines": whole_number().only_for("csv", "xlsx"),
+    "ignoredLines": PATTERNS.only_for("csv"),
+    "lineEnd": LINE_END.only_for("csv"),
+    "members": FILE_NAME,
+    "quote": QUOTE.only_for("csv"),
+    "recordPath": TEXT.only_for("json"),
+    "sheet": TEXT.only_for("xlsx"),
+    "skipLines": whole_number().only_for("csv", "xlsx"),
+}
+"""Properties of the server, which describes the files. The formats are those in which they are allowed."""
 OF_RELATIONSHIP: Final[Mapping[str, Values]] = {
     "inForceOn": COLUMN,
     "onUnknown": one_of("infer"),
@@ -157,9 +195,18 @@ def values_of(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems(
-    raw: Mapping[str, Any], table: Mapping[str, Values], steps: Steps, names: frozenset[str], mode: str
+    raw: Mapping[str, Any],
+    table: Mapping[str, Values],
+    steps: Steps,
+    names: frozenset[str],
+    mode: str,
+    *,
+    kind: str = "loadMode",
 ) -> Iterator[Problem]:
-    """Yield the problems of the custom properties of an object; `names` are the columns, `mode` is the load mode."""
+    """Yield the problems of the custom properties of an object; `names` are the columns, `mode` is the load mode.
+
+    For a server, `mode` is the format, as `kind` says in messages.
+    """
     seen = set()
     for position, item in enumerate(raw.get("customProperties", [])):
         here, name, value = (*steps, "customProperties", position), item["property"], item["value"]
@@ -175,7 +222,7 @@ def problems(
             yield Problem((*here, "value"), f"`{name}` must be {values.expected}, not {value!r}")
         elif values.modes and mode not in values.modes:
             yield Problem(
-                (*here, "property"), f"`{name}` is allowed for the loadMode {_either(values.modes)}, not {mode!r}"
+                (*here, "property"), f"`{name}` is allowed for the {kind} {_either(values.modes)}, not {mode!r}"
             )
         elif values.expected == COLUMN.expected and value not in names:
             yield Problem(

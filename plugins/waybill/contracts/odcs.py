@@ -15,6 +15,7 @@ from typing import Any
 from waybill.contracts import consistency, semantics
 from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule, ValueFilter
 from waybill.contracts.custom_properties import values_of
+from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
 from waybill.contracts.yaml_files import parse, parse_text, read_text
@@ -100,6 +101,30 @@ def _value_filter(raw: Mapping[str, Any] | None) -> ValueFilter | None:
     return ValueFilter(raw["variable"], tuple(raw["default"])) if raw else None
 
 
+def _file_format(servers: Sequence[Mapping[str, Any]]) -> FileFormat:
+    """Return how files are written by the server, if there is one."""
+    if not servers:
+        return UNDECLARED
+    [server] = servers
+    custom = values_of(server)
+    quote = custom.get("quote", FileFormat.quote)
+    return FileFormat(
+        name=server.get("format"),
+        encoding=encoding_named(server.get("encoding", FileFormat.encoding)) or FileFormat.encoding,
+        delimiter=server.get("delimiter"),
+        quote="" if quote == NO_QUOTE else quote,
+        escape=custom.get("escape"),
+        skip_lines=custom.get("skipLines", FileFormat.skip_lines),
+        header_lines=custom.get("headerLines", FileFormat.header_lines),
+        ignored_lines=tuple(custom.get("ignoredLines", ())),
+        line_end=custom.get("lineEnd"),
+        record_path=custom.get("recordPath"),
+        sheet=custom.get("sheet"),
+        cells=custom.get("cells"),
+        members=custom.get("members"),
+    )
+
+
 def _latency_days(raw: Mapping[str, Any]) -> int | None:
     """Return the first latency, the number of days after a period within which its file lands."""
     found = [item for item in raw.get("slaProperties", []) if item["property"] == "latency"]
@@ -169,6 +194,7 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         reject_threshold_pct=float(custom.get("rejectThresholdPct", 0)),
         lookback_periods=custom.get("lookbackPeriods", 0),
         checks=tuple(checks),
+        file_format=_file_format(document.get("servers", [])),
         file_names=tuple(custom.get("fileNames", ())),
         row_rules=tuple(RowRule(rule["name"], rule["expression"]) for rule in custom.get("rowRules", [])),
         period_column=custom.get("periodColumn")

@@ -5,12 +5,13 @@ Each check covers one property. All problems are returned, each with its place i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, get_args
 
 from waybill.contracts import custom_properties, limits
 from waybill.contracts.contract import numeric_digits
 from waybill.contracts.custom_properties import is_number, values_of
+from waybill.contracts.file_format import FormatName, encoding_named
 from waybill.contracts.standard import Problem, Steps, likeliest, unreadable
 from waybill.period import Cadence
 
@@ -60,6 +61,8 @@ _OTHER_TYPES: Final = {
 }
 """Common type names that are not supported, with their replacement."""
 _MOST_DIGITS: Final = 38
+_DELIMITER_BYTES: Final = 4
+"""The longest delimiter that DuckDB reads."""
 _READ_STATES: Final = ("active", "deprecated")
 _STATES: Final = ("proposed", "draft", *_READ_STATES, "retired")
 _CLASSIFICATIONS: Final = ("public", "internal", "confidential", "restricted")
@@ -93,6 +96,7 @@ def problems(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Prob
         names = frozenset(column["name"] for column in table.get("properties", []))
         mode = values_of(table).get("loadMode", "report")
         yield from _of_table(table, steps, names, mode)
+        yield from unreadable(_of_servers(document.get("servers", []), names, mode))
         for place, column in enumerate(table.get("properties", [])):
             here = (*steps, "properties", place)
             yield from _of_column(column, here, names, mode)
@@ -117,6 +121,50 @@ def _of_document(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[
             f"a contract of the project must not be {status!r}, because Waybill applies every one. Write active or "
             "deprecated, or move the file. `waybill contract try` accepts any status.",
         )
+
+
+def _of_servers(servers: Sequence[Mapping[str, Any]], names: frozenset[str], mode: str) -> Iterator[Problem]:
+    """Yield the problems of the server, which describes the files of a dataset."""
+    if servers and mode not in custom_properties.DATASETS:
+        yield Problem(("servers",), "describes files, but the rows of a derived table come from no file: remove it")
+    elif len(servers) > 1:
+        yield Problem(("servers",), f"must be one server, which describes the files, not {len(servers)}")
+    for position, server in enumerate(servers[:1]):
+        yield from _of_server(server, ("servers", position), names)
+
+
+def _of_server(server: Mapping[str, Any], steps: Steps, names: frozenset[str]) -> Iterator[Problem]:
+    if server["type"] != "custom":
+        yield Problem((*steps, "type"), f"must be custom, not {server['type']!r}: the server describes the files")
+    kind = server.get("format", "csv")
+    if kind not in get_args(FormatName):
+        likely = likeliest(kind.lower(), frozenset(get_args(FormatName)))
+        yield Problem((*steps, "format"), f"{kind!r} is not a format that Waybill reads: {likely}")
+        return
+    custom = values_of(server)
+    yield from custom_properties.problems(server, custom_properties.OF_SERVER, steps, names, kind, kind="format")
+    if (encoding := server.get("encoding")) is not None:
+        if kind not in ("csv", "json"):
+            yield Problem((*steps, "encoding"), f"is not a property of {kind} files: remove it")
+        elif encoding_named(encoding) is None:
+            yield Problem(
+                (*steps, "encoding"),
+                f"unknown encoding {encoding!r}: write one like utf-8, utf-16, cp1252, iso-8859-15",
+            )
+    if (delimiter := server.get("delimiter")) is not None:
+        yield from _of_delimiter(kind, delimiter, custom, (*steps, "delimiter"))
+
+
+def _of_delimiter(kind: str, delimiter: str, custom: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
+    if kind == "json":
+        if delimiter not in ("new_line", "array"):
+            yield Problem(here, f"of JSON must be new_line or array, not {delimiter!r}")
+    elif kind != "csv":
+        yield Problem(here, f"is not a property of {kind} files: remove it")
+    elif not 1 <= len(delimiter.encode()) <= _DELIMITER_BYTES or set(delimiter) & set("\r\n\0"):
+        yield Problem(here, f"must be 1 to {_DELIMITER_BYTES} bytes without line ends, not {delimiter!r}")
+    elif custom.get("quote", '"') in delimiter or custom.get("escape", "") == delimiter:
+        yield Problem(here, f"{delimiter!r} must not be the quote or the escape, too")
 
 
 def _of_table(table: Mapping[str, Any], steps: Steps, names: frozenset[str], mode: str) -> Iterator[Problem]:

@@ -66,7 +66,8 @@ class Place:
 
 _NO_CUSTOM = Unsupported(
     "something to another tool",
-    "Remove it. Waybill reads custom properties of the schema object, of its columns and of their relationships.",
+    "Remove it. Waybill reads custom properties of the server, of the schema object, of its columns and of their "
+    "relationships.",
 )
 _SCHEDULE = Unsupported("when it runs", "Remove it. The DAG of the domain has the schedule.")
 _STRUCTURE = Unsupported("the structure of a nested value", "Remove it. Declare one column for each value.")
@@ -86,20 +87,23 @@ _ARGUMENT = Unsupported("what the metric counts", "Write a check of the type `sq
 _BETWEEN = Unsupported(
     "two limits at once", "Write two checks, with `mustBeGreaterOrEqualTo` and with `mustBeLessOrEqualTo`."
 )
+_LOCATION = Unsupported(
+    "where the files are", "Remove it, with `type: custom`. Waybill finds files by the layout of the raw bucket."
+)
+_OTHER_SERVER = Unsupported("a server of another kind", "Remove it. The server of a contract describes its files.")
+_OF_OTHER_SERVERS = (
+    "account catalog catalogUrl database dataset endpointUrl host namespace port project region regionName schema "
+    "serviceName stagingDir stream warehouse workgroup"
+)
 _BOUNDS = "minimum maximum exclusiveMinimum exclusiveMaximum"
 _WITH_CUSTOM = {"customProperties": "custom property", "authoritativeDefinitions": "definition"}
 
 PLACES: Mapping[str, Place] = {
     "contract": Place(
-        supported="apiVersion description domain kind schema slaProperties status version",
+        supported="apiVersion description domain kind schema servers slaProperties status version",
         documentation="authoritativeDefinitions context contractCreatedTs dataProduct id name price support tags team "
         "tenant",
         unsupported={
-            "servers": Unsupported(
-                "where the files are and how they are written (format, delimiter, encoding)",
-                "Remove it. Waybill finds files by the layout of the raw bucket and reads CSV with commas, and JSON "
-                "lines, in UTF-8.",
-            ),
             "roles": Unsupported(
                 "who may read the data", "Remove it. Waybill grants every table to the role `waybill_reader`."
             ),
@@ -108,7 +112,7 @@ PLACES: Mapping[str, Place] = {
             ),
             "customProperties": Unsupported(
                 "something to another tool",
-                "Move Waybill's custom properties to the schema object, its columns or their relationships.",
+                "Move Waybill's custom properties to the server, the schema object, a column or a relationship.",
             ),
         },
         nested={
@@ -117,6 +121,7 @@ PLACES: Mapping[str, Place] = {
             "description": "description",
             "price": "price",
             "schema": "table",
+            "servers": "server",
             "slaProperties": "service level",
             "support": "support",
             "team": "team",
@@ -127,6 +132,16 @@ PLACES: Mapping[str, Place] = {
         documentation="authoritativeDefinitions limitations usage",
         unsupported={"customProperties": _NO_CUSTOM},
         nested={"authoritativeDefinitions": "definition"},
+    ),
+    "server": Place(
+        supported="customProperties delimiter encoding format server type",
+        documentation="description environment id",
+        unsupported={
+            **dict.fromkeys(_OF_OTHER_SERVERS.split(), _OTHER_SERVER),
+            **dict.fromkeys(("location", "path"), _LOCATION),
+            "roles": Unsupported("who may read the files", "Remove it. The policies of the bucket say it."),
+        },
+        nested={"customProperties": "custom property"},
     ),
     "table": Place(
         supported="customProperties dataGranularityDescription name physicalType properties quality",
@@ -306,7 +321,17 @@ _OTHER_LOGICAL_TYPES: Final = ("array", "map", "object", "time", "vector")
 _ARTICLES: Final = {
     "allowed value": "an",
     **dict.fromkeys(
-        ("check", "column", "custom property", "definition", "member", "relationship", "service level", "statement"),
+        (
+            "check",
+            "column",
+            "custom property",
+            "definition",
+            "member",
+            "relationship",
+            "server",
+            "service level",
+            "statement",
+        ),
         "a",
     ),
 }
