@@ -110,7 +110,8 @@ def test_the_page_about_domains_leads_to_a_report(
     shutil.copytree(PROJECT_ROOT / "dags", project / "dags")
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(project / "dags"))
     files = FILES.findall(page)
-    assert len(files) == 5
+    assert len(files) == 4
+    assert CliRunner().invoke(app, re.findall(r"(?m)^\$ waybill (domain new .*)$", page)[0].split()).exit_code == 0
     for name, text in files:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
@@ -119,7 +120,7 @@ def test_the_page_about_domains_leads_to_a_report(
     folder = project / "dags" / "parking"
     bag = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
     assert bag.import_errors == {}
-    assert bag.dags["parking_reports"].task_ids == ["intake_tickets", "reports", "publish", "complete"]
+    assert bag.dags["parking_reports"].task_ids == ["intake", "quality", "reports", "publish", "complete"]
 
     contracts, bucket, day = load_domain("parking"), MemoryBucket(), Period.of("day", LANDED_AT.date())
     with database(stack) as dsn, connect(dsn) as connection:
@@ -146,4 +147,4 @@ def test_the_page_about_domains_leads_to_a_report(
     assert f"parking.yaml names parking_reports, and no file in {project}/dags defines it" in answer
     (include_dir / "domains/parking.yaml").unlink()
     answer = CliRunner().invoke(app, drop).output
-    assert f"To add the domain, write {include_dir}/domains/parking.yaml with `title`, `dag`, `semantics`." in answer
+    assert "To add the domain, run `waybill domain new parking`." in answer

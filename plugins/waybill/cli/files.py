@@ -61,6 +61,8 @@ def drop(
         print_line(without_dag(domain))
     elif contract.lands_any_time:
         print_line(f"The DAG {dag_id} publishes to s3://{settings().reports_bucket}/analytics/, by landing day.")
+        if not queue:
+            print_line(f"A run starts every 15 minutes. To start one now, run: airflow dags trigger {dag_id}")
     else:
         conf = json.dumps({contract.cadence: str(named)})
         print_line(f"To load it, run: airflow dags trigger {dag_id} -c '{conf}'")

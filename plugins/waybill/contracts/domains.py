@@ -139,7 +139,7 @@ def load_manifest(domain: str) -> Domain:
     except FileNotFoundError:
         raise ContractError(
             f"There is no domain {domain!r} ({likeliest(domain, {*domain_names()})}). "
-            f"To add the domain, write {path} with {REQUIRED}."
+            f"To add the domain, run `waybill domain new {domain}`."
         ) from None
     return _load(path, found.st_mtime_ns, found.st_size)
 

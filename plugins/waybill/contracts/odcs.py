@@ -273,6 +273,14 @@ def references(domain: str) -> dict[str, set[str]]:
     return found
 
 
+def loading_order(domain: str) -> list[str]:
+    """Return the names of a domain's datasets, each after those to which its rows refer.
+
+    Raises `ContractError` as `references` does.
+    """
+    return [*TopologicalSorter(references(domain)).static_order()]
+
+
 def load_all() -> dict[str, Contract]:
     """Return every contract of the project, by `domain.name`."""
     root = settings().include_dir / "contracts"

@@ -11,14 +11,19 @@ from waybill.errors import DataError
 from waybill.settings import settings
 
 
+def dataset_names(domain: str) -> list[str]:
+    """Return the names of a domain's datasets; DAG files call this, so only the names of files are read."""
+    return sorted(path.stem for path in (settings().include_dir / "contracts" / domain).glob("*.yaml"))
+
+
 def dataset_asset(domain: str, dataset: str) -> Asset:
     """Return the asset of a dataset in the warehouse; DAG files call this, so only the names of files are read.
 
     Raises `DataError` if the dataset has no contract: Airflow shows it as an import error of the DAG file.
     """
-    folder = settings().include_dir / "contracts" / domain
-    known = {path.stem for path in folder.glob("*.yaml")}
+    known = {*dataset_names(domain)}
     if dataset not in known:
+        folder = settings().include_dir / "contracts" / domain
         raise DataError(f"There is no dataset {dataset!r} in {folder}: {likeliest(dataset, known)}")
     return Asset(name=f"{domain}.{dataset}", uri=f"waybill://warehouse/{domain}/{dataset}", group="datasets")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
 
-from waybill.operators.assets import dataset_asset, emit_no_event
+from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event
 from waybill.operators.landed_trigger import LandedTrigger
 from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.session import (
@@ -135,40 +135,56 @@ class IntakeOperator(BaseOperator):
 class IntakeArrivedOperator(BaseOperator):
     """Loads the pending files of a dataset, whenever they landed; returns the books by file.
 
-    The run's parameters `file`, or `day` and `last_day`, limit the files. A rejected file does not stop the others: the
-    task loads them, and then fails with the names of all rejected files.
+    Without a dataset, it loads the files of all datasets of the domain, each dataset after those that it refers to, and
+    finds datasets that were added since the DAG file was parsed. The run's parameters `file`, or `day` and `last_day`,
+    limit the files. A rejected file does not stop the others: the task loads them, and then fails with the names of all
+    rejected files.
     """
 
     ui_color = "#dff0d8"
 
-    def __init__(self, *, domain: str, dataset: str, **kwargs: Any) -> None:
+    def __init__(self, *, domain: str, dataset: str | None = None, **kwargs: Any) -> None:
+        datasets = [dataset] if dataset else dataset_names(domain)
         super().__init__(
-            task_id=f"intake_{dataset}",
-            task_display_name=f"Ingest {dataset}",
-            outlets=[dataset_asset(domain, dataset)],
+            task_id=f"intake_{dataset}" if dataset else "intake",
+            task_display_name=f"Ingest {dataset or domain}",
+            outlets=[dataset_asset(domain, name) for name in datasets],
             **kwargs,
         )
         self.domain, self.dataset = domain, dataset
 
     def execute(self, context: Any) -> dict[str, dict[str, Any]]:
-        from waybill.contracts import load_domain
+        from waybill.contracts import load_domain, loading_order
+        from waybill.errors import DataError
         from waybill.intake.dry_run import dry_run_pending
         from waybill.intake.ingest import ingest_arrived
         from waybill.intake.ledger import has_loaded
 
         with data_errors_fail_at_once(), warehouse() as connection:
-            contracts, params = load_domain(self.domain), context["params"]
+            contracts, params, run = load_domain(self.domain), context["params"], run_of(context)
+            chosen = [contracts[name] for name in ([self.dataset] if self.dataset else loading_order(self.domain))]
+            found: dict[str, dict[str, Any]] = {}
             if is_dry_run(context):
                 emit_no_event(self)
-                return dry_run_pending(connection, s3_client(), contracts[self.dataset], contracts, None)
-            contract, days = contracts[self.dataset], landing_days(params["day"], params["last_day"])
-            with measured_load(context, connection, contract):
-                done = ingest_arrived(
-                    connection, s3_client(), contract, contracts, run_of(context), name=params["file"], days=days
-                )
-            if not done and not has_loaded(connection, contract.table, run_of(context)):
-                emit_no_event(self)
-        return {key: vars(books) for key, books in done.items()}
+                for contract in chosen:
+                    found |= dry_run_pending(connection, s3_client(), contract, contracts, None)
+                return found
+            days, rejected = landing_days(params["day"], params["last_day"]), []
+            for contract in chosen:
+                try:
+                    with measured_load(context, connection, contract):
+                        done = ingest_arrived(
+                            connection, s3_client(), contract, contracts, run, name=params["file"], days=days
+                        )
+                except DataError as error:
+                    rejected.append(str(error))
+                else:
+                    found |= {key: vars(books) for key, books in done.items()}
+            if rejected:
+                raise DataError("\n".join(dict.fromkeys(rejected)))
+            loaded = [contract.name for contract in chosen if has_loaded(connection, contract.table, run)]
+        self.outlets = [dataset_asset(self.domain, name) for name in loaded]
+        return found
 
 
 def chosen_datasets(context: Any, every: Iterable[str]) -> set[str]:

@@ -27,7 +27,7 @@ def lint_manifests(contracts: Collection[Contract], unread: Collection[str]) -> 
     datasets = {contract.domain for contract in contracts if contract.is_dataset}
     problems += [
         f"{settings().include_dir / 'contracts' / domain}: the domain has datasets and no manifest: "
-        f"write {manifest_path(domain)} with {REQUIRED}"
+        f"run `waybill domain new {domain}`, or write {manifest_path(domain)} with {REQUIRED}"
         for domain in sorted(datasets - {*domain_names()})
     ]
     for domain, manifest in manifests.items():

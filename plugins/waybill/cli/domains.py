@@ -1,0 +1,41 @@
+"""Commands about domains: domain new."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waybill.cli.terminal import app, print_line, report_errors
+
+domain_app = typer.Typer(no_args_is_help=True, help="Add a domain.")
+app.add_typer(domain_app, name="domain")
+
+
+@domain_app.callback()
+def domain() -> None:
+    """Add a domain."""
+
+
+@domain_app.command("new")
+@report_errors
+def domain_new(
+    name: Annotated[str, typer.Argument(help="Name of the domain, such as billing.")],
+    title: Annotated[str | None, typer.Option(help="Name in headings. Default: the name, such as Billing.")] = None,
+) -> None:
+    """Write the manifest, the DAG file and the folders of a domain whose files land at any time.
+
+    Existing files are never overwritten.
+    """
+    from waybill.drafts.domain import write_domain
+    from waybill.settings import settings
+
+    for path in write_domain(name, title):
+        shown = (
+            path.relative_to(settings().include_dir.parent)
+            if path.is_relative_to(settings().include_dir.parent)
+            else path
+        )
+        print_line(f"{shown}/" if path.is_dir() else str(shown))
+    print_line(f"Airflow adds the DAG {name}_reports within a few seconds. Next, describe a file:")
+    print_line(f"waybill contract new FILE --domain {name} --dataset NAME")
