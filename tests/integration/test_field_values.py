@@ -18,6 +18,7 @@ from support.messaging_months import RUN
 from support.order_files import CONTRACTS, LINES, Line, Orders, body
 from support.shop_landing import Shop
 from waybill.contracts import Contract
+from waybill.contracts.number_format import NumberFormat
 from waybill.errors import DataError
 from waybill.intake.dry_run import try_contract
 from waybill.intake.ingest import ingest_file
@@ -272,6 +273,34 @@ def test_a_number_in_another_form_is_rejected_or_the_same_number(empty_connectio
 def test_a_decimal_comma_is_no_number(empty_connection: Connection) -> None:
     load(empty_connection, (FIELD / "10_european/quotedcomma.csv").read_bytes())
     assert rejects(empty_connection, "list_price") == {key: ["type:list_price"] for key in ["1.234,56", "1.234"]}
+
+
+def test_declared_signs_give_the_numbers_of_accountants_their_value(empty_connection: Connection) -> None:
+    signs = NumberFormat(".", (" ",), ("$",), "number", parentheses=True, minus=("-", "\u2212"))
+    declared = with_options(LINES, cost_price={"number_format": signs, "options": {}})
+    load(empty_connection, (FIELD / "21_numbers/numbers.csv").read_bytes(), declared)
+    odd = {order: cost for order, cost in stored(empty_connection, "cost_price").items() if order.startswith("C21n")}
+    found = sorted(odd.values())
+    assert found == [Decimal("-123.45"), Decimal(-12), 0, 0, Decimal(5), Decimal(12), Decimal(12), Decimal("1234.5")]
+    wrong = ["1_000", "1e3", "\uff11\uff12", "9" * 20, ".5", "5.", "0x10", "12."]
+    assert rejects(empty_connection, "cost_price") == {key: ["type:cost_price"] for key in wrong}
+
+
+def test_declared_decimal_commas_are_numbers(empty_connection: Connection) -> None:
+    prices = with_options(LINES, list_price={"number_format": NumberFormat(",", (".",))})
+    text = (FIELD / "10_european/quotedcomma.csv").read_bytes()
+    text = b"\n".join(line.replace(b"100.00", b'"100,00"') for line in text.splitlines())
+    books = load(empty_connection, text, prices)
+    assert books.rejected == 0
+    assert set(stored(empty_connection, "list_price").values()) == {Decimal(100), Decimal("1234.56"), Decimal(1234)}
+
+
+def test_the_message_about_a_rejected_file_shows_the_declared_numbers(empty_connection: Connection) -> None:
+    strict = replace(
+        with_options(LINES, list_price={"number_format": NumberFormat(",", (".",))}), reject_threshold_pct=0
+    )
+    message = rejection_of(empty_connection, (FIELD / "10_european/quotedcomma.csv").read_bytes(), strict)
+    assert "type:list_price (must be a number like 1.234,5)" in message
 
 
 def test_a_placeholder_for_a_missing_value_is_rejected(empty_connection: Connection) -> None:

@@ -299,7 +299,8 @@ def test_decimal_commas_are_rejected_and_reported(arrivals: Arrivals) -> None:
     assert (books.rows_in, books.rejected) == (42, 2)
     assert arrivals.warnings() == {
         "decimal_comma": "1 of 42 records (first: record 41) is rejected because of a decimal comma in list_price. "
-        "Other numbers may have one, too. Export numbers with a decimal point and without thousands separators."
+        "Other numbers may have one, too. Declare a `numberFormat` in the contract, or export numbers with a decimal "
+        "point and without thousands separators."
     }
 
 

@@ -439,7 +439,7 @@ def test_the_contracts_of_the_manual_are_valid(tmp_path: Path) -> None:
 def test_the_manual_has_a_heading_for_every_custom_property() -> None:
     text = (PROJECT_ROOT / "docs/reference/contracts/custom-properties.md").read_text()
     headings = re.findall(r"`(\w+)`", "".join(re.findall(r"(?m)^### .*$", text)))
-    assert sorted(headings) == sorted([*OF_TABLE, *OF_COLUMN, *OF_RELATIONSHIP])
+    assert sorted(headings) == sorted({*OF_TABLE, *OF_COLUMN, *OF_RELATIONSHIP})
 
 
 def test_lint_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from waybill.contracts import ContractError, load
 from waybill.contracts.file_format import FileFormat
+from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.standard import PLACES, place_of, schema
 from waybill.settings import PROJECT_ROOT
 
@@ -167,6 +168,26 @@ EDITS = [
     ),
     ("[Not Available, unknown]", "[NULL, unknown]", "`nullWords` must be a list of different texts"),
     ("[Not Available, unknown]", "[]", "`nullWords` must be a list"),
+    (
+        "rejectThresholdPct, value: 5",
+        "numberFormat, value: {decimal: ',', thousands: ','}",
+        r"customProperties\[3\].value: `numberFormat` has ',' both as the decimal and as a thousands sign",
+    ),
+    (
+        "[Not Available, unknown]}",
+        "[x]}\n          - {property: numberFormat, value: {decimal: ','}}",
+        r"properties\[4\] \(ship_mode\): numberFormat is only allowed for columns of numbers",
+    ),
+    (
+        COLUMN,
+        COLUMN + "        customProperties: [{property: numberFormat, value: {percent: fraction}}]\n",
+        r"\(quantity\): the numberFormat reads 12% as 0.12, which is no integer: write `percent: number`",
+    ),
+    (
+        COLUMN,
+        COLUMN + "        enum: [{value: 7}]\n        customProperties: [{property: nullWords, value: ['7']}]\n",
+        r"enum\[0\].value \(quantity\): '7' is also one of the nullWords, so no row can have it",
+    ),
     ("        mustBe: 0", "        mustBe: ten", r"quality\[0\].mustBe: must be a number, not 'ten'"),
     ("        mustBe: 0", "        mustBe: true", r"quality\[0\].mustBe: must be a number, not True"),
     ("        mustBe: 0", "        mustBeBetween: [0, 1]", r"quality\[0\].mustBeBetween: .* not supported"),
@@ -239,6 +260,21 @@ schema:
     assert found == FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",))
     assert found.dialect == (";", "", "")
     assert load(written(tmp_path, LINES)).file_format == FileFormat()
+
+
+def test_the_dataset_has_defaults_for_the_values_of_its_columns(tmp_path: Path) -> None:
+    defaults = (
+        "      - {property: nullWords, value: [unknown, n/a]}\n"
+        "      - {property: numberFormat, value: {decimal: ',', thousands: ['.', ' ']}}\n    quality:\n"
+    )
+    own = COLUMN + "        customProperties: [{property: numberFormat, value: {currency: $}}]\n"
+    text = LINES.replace("    quality:\n", defaults, 1).replace(COLUMN, own)
+    columns = {column.name: column for column in load(written(tmp_path, text)).columns}
+    assert columns["list_price"].number_format == NumberFormat(",", (".", " "))
+    assert columns["quantity"].number_format == NumberFormat(currency=("$",))
+    assert columns["ship_mode"].null_words == ("Not Available", "unknown", "n/a")
+    assert (columns["region"].number_format, columns["region"].null_words) == (None, ("unknown", "n/a"))
+    assert (columns["occurrence"].number_format, columns["landed_on"].null_words) == (None, ())
 
 
 def test_a_derived_table_has_no_files(tmp_path: Path) -> None:

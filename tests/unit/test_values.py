@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
-import duckdb
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from support.typed_values import column, read
 from waybill.contracts import Column, Contract
 from waybill.contracts.validation import PLACEHOLDERS, compile_query
 from waybill.period import Period
 
-PERIOD = Period.parse("day", "2026-03-02")
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 BLANK = (
     "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
 )
 FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def column(physical_type: str, logical_type: str, **more: Any) -> Column:
-    return Column("value", "", logical_type, physical_type, **more)
 
 
 INTEGER, BIGINT = column("integer", "integer"), column("bigint", "integer")
@@ -39,26 +32,6 @@ DAY, MONTH_FIRST = column("date", "date"), column("date", "date", date_forms=("Y
 DAY_FIRST, ONLY_SLASHED = replace(DAY, date_forms=("D/M/YYYY",)), replace(DAY, date_forms=("M/D/YYYY",))
 INSTANT, FLAG, ID = column("timestamptz", "timestamp"), column("boolean", "boolean"), column("uuid", "string")
 TEXT, KEY = column("text", "string"), column("text", "string", control_characters="none")
-
-
-def read(declared: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
-    """Return the value and the reasons for each text."""
-    record = Column("line", "", "integer", "integer", required=True, key_position=1)
-    contract = Contract("t", "rows", "1", "", "", (record, declared), "merge", 100, 0, (), "", ("day",))
-    with closing(duckdb.connect()) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        numbers = [str(n) for n in range(len(texts))]
-        table = pa.table(
-            {"record": list(range(len(texts))), "raw_line": numbers, "raw_value": pa.array(texts, pa.string())}
-        )
-        connection.register("source", table)
-        query = compile_query(contract, PERIOD, "source", lambda _: True, "UTC")
-        value = {"timestamptz": "epoch_us(value)"}.get(declared.physical_type, "value")
-        found = connection.execute(f"select {value}, _reasons from ({query}) order by _record").fetchall()
-    if declared.physical_type == "timestamptz":
-        epoch = datetime(1970, 1, 1, tzinfo=UTC)
-        found = [(us if us is None else epoch + timedelta(microseconds=us), reasons) for us, reasons in found]
-    return [(value, reasons or []) for value, reasons in found]
 
 
 def is_type_error(reasons: list[str]) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from waybill.contracts.contract import HISTORY_COLUMNS, Column, Contract
+from waybill.contracts.contract import HISTORY_COLUMNS, Column, Contract, numeric_digits
 from waybill.contracts.standard import Problem, likeliest
 
 _SQL_WORDS: Final = frozenset(
@@ -18,6 +18,7 @@ _SQL_WORDS: Final = frozenset(
         "timestamptz to true varchar when year",
     )
 )
+_PLACES_OF_PERCENT: Final = 2
 _TABLE: Final = ("schema", 0)
 
 
@@ -30,6 +31,8 @@ def problems(contract: Contract) -> Iterator[Problem]:
     yield from _of_landing_day(contract)
     yield from _of_summary(contract)
     yield from _of_files(contract)
+    yield from _of_null_words(contract)
+    yield from _of_number_formats(contract)
     yield from _of_rules(contract)
 
 
@@ -145,6 +148,34 @@ def _of_files(contract: Contract) -> Iterator[Problem]:
             yield Problem(
                 _column(contract, column),
                 "allowsPlaceholders and controlCharacters are only allowed for the type text",
+            )
+
+
+def _of_null_words(contract: Contract) -> Iterator[Problem]:
+    for column in contract.columns:
+        absent = {word.lower() for word in column.null_words}
+        for position, value in enumerate(column.enum):
+            if value.lower() in absent:
+                yield Problem(
+                    (*_column(contract, column, "enum"), position, "value"),
+                    f"{value!r} is also one of the nullWords, so no row can have it",
+                )
+
+
+def _of_number_formats(contract: Contract) -> Iterator[Problem]:
+    for column in contract.columns:
+        if column.number_format is None:
+            continue
+        digits = numeric_digits(column.physical_type)
+        if column.logical_type not in ("integer", "number"):
+            yield Problem(_column(contract, column), "numberFormat is only allowed for columns of numbers")
+        elif column.number_format.percent == "fraction" and (
+            column.logical_type == "integer" or (digits and digits[1] < _PLACES_OF_PERCENT)
+        ):
+            yield Problem(
+                _column(contract, column),
+                f"the numberFormat reads 12% as 0.12, which is no {column.physical_type}: write `percent: number`, or "
+                "two or more digits after the point",
             )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from waybill.contracts.file_format import UNDECLARED, FileFormat
+from waybill.contracts.number_format import NumberFormat
 from waybill.errors import DataError
 from waybill.period import Cadence
 
@@ -73,6 +74,8 @@ class Column:
     business_name: str | None = None
     null_words: tuple[str, ...] = ()
     """Words that mean an absent value, in any case."""
+    number_format: NumberFormat | None = None
+    """The signs with which numbers are written; None: digits, a point and a sign."""
     date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
     """The accepted forms of a date, from `DATE_FORMS`."""
     max_years_ahead: int = 10

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 from waybill.blanks import strip
+from waybill.contracts import number_format
 from waybill.contracts.contract import ColumnPolicy, ControlCharacters, FileOrder, LoadMode
 from waybill.contracts.file_format import NO_QUOTE, FormatName
 from waybill.contracts.standard import Problem, Steps, likeliest
@@ -27,6 +28,8 @@ class Values(NamedTuple):
     allows: Callable[[Any], bool]
     modes: Sequence[str] = ()
     """The load modes, or for a server the formats, in which the property is allowed; empty: all."""
+    problems: Callable[[Any], Iterator[str]] = lambda _: iter(())
+    """Yields what is wrong with an allowed value, for properties with parts of their own."""
 
     def only_for(self, *modes: LoadMode | FormatName) -> Values:
         """Return the same values, allowed in some load modes or formats only."""
@@ -119,6 +122,7 @@ FILE_NAME: Final = Values(
     'a glob for the last part of a name, without a slash, like "*.csv"',
     lambda value: _is_text(value) and "/" not in str(value),
 )
+NUMBER_FORMAT: Final = Values("an object of signs", lambda _: True, problems=number_format.problems)
 FILE_NAMES: Final = Values(
     'a list of different globs for the last part of a key, without a slash, like ["*.csv", "*.csv.gz"]',
     lambda value: _is_list_of(value, lambda glob: _is_text(glob) and "/" not in glob),
@@ -151,6 +155,8 @@ OF_TABLE: Final[Mapping[str, Values]] = {
     "lookbackPeriods": whole_number().only_for(*DATASETS),
     "maxShrinkPct": number(0, 100).only_for("snapshot"),
     "maxWarnings": whole_number().only_for("report"),
+    "nullWords": TEXTS.only_for(*DATASETS),
+    "numberFormat": NUMBER_FORMAT.only_for(*DATASETS),
     "missingColumns": one_of(*get_args(ColumnPolicy)).only_for(*DATASETS),
     "occurrenceColumn": COLUMN.only_for(*DATASETS),
     "periodColumn": COLUMN,
@@ -168,6 +174,7 @@ OF_COLUMN: Final[Mapping[str, Values]] = {
     "index": one_of("ascending", "descending").only_for(*_DERIVED),
     "maxYearsAhead": whole_number().only_for(*DATASETS),
     "nullWords": TEXTS.only_for(*DATASETS),
+    "numberFormat": NUMBER_FORMAT.only_for(*DATASETS),
     "onlyValuesOf": VALUE_FILTER.only_for(*DATASETS),
 }
 OF_SERVER: Final[Mapping[str, Values]] = {
@@ -220,6 +227,8 @@ def problems(
             )
         elif not values.allows(value):
             yield Problem((*here, "value"), f"`{name}` must be {values.expected}, not {value!r}")
+        elif wrong := [*values.problems(value)]:
+            yield from (Problem((*here, "value"), f"`{name}` {text}") for text in wrong)
         elif values.modes and mode not in values.modes:
             yield Problem(
                 (*here, "property"), f"`{name}` is allowed for the {kind} {_either(values.modes)}, not {mode!r}"

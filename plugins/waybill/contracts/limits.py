@@ -131,7 +131,6 @@ def of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Prob
     """Yield allowed values that no row can have."""
     seen = set()
     options = column.get("logicalTypeOptions", {})
-    absent = {word.lower() for word in values_of(column).get("nullWords", []) if isinstance(word, str)}
     for position, item in enumerate(column.get("enum", [])):
         here, value = (*steps, "enum", position, "value"), item["value"]
         text = str(value)
@@ -139,8 +138,6 @@ def of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Prob
             yield Problem(here, why)
         elif text in seen:
             yield Problem(here, f"{value!r} occurs twice")
-        elif text.lower() in absent:
-            yield Problem(here, f"{value!r} is also one of the nullWords, so no row can have it")
         seen.add(text)
 
 

@@ -16,6 +16,7 @@ from waybill.contracts import consistency, semantics
 from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule, ValueFilter
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
+from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
 from waybill.contracts.yaml_files import parse, parse_text, read_text
@@ -65,9 +66,14 @@ def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) ->
     ]
 
 
-def _column(raw: Mapping[str, Any]) -> Column:
+def _column(raw: Mapping[str, Any], of_table: Mapping[str, Any]) -> Column:
+    """Return a column; `of_table` are the custom properties of its table, some of which are defaults of columns."""
     reference, infers_unknown, in_force_on = _reference(raw)
     custom = values_of(raw)
+    is_computed = raw["name"] in (of_table.get("occurrenceColumn"), of_table.get("landingDayColumn"))
+    defaults = {} if is_computed else of_table
+    is_number = raw["logicalType"] in ("integer", "number")
+    signs = custom.get("numberFormat", defaults.get("numberFormat") if is_number else None)
     # Two keys must not differ only by invisible characters.
     controls: ControlCharacters = "none" if raw.get("primaryKey") or raw.get("unique") else "layout"
     return Column(
@@ -87,7 +93,8 @@ def _column(raw: Mapping[str, Any]) -> Column:
         in_force_on=in_force_on,
         classification=raw.get("classification"),
         business_name=raw.get("businessName"),
-        null_words=tuple(custom.get("nullWords", [])),
+        null_words=tuple(dict.fromkeys([*custom.get("nullWords", []), *defaults.get("nullWords", [])])),
+        number_format=None if signs is None else NumberFormat.of(signs),
         date_forms=tuple(custom.get("dateForms", Column.date_forms)),
         max_years_ahead=custom.get("maxYearsAhead", Column.max_years_ahead),
         control_characters=custom.get("controlCharacters", controls),
@@ -174,7 +181,7 @@ def _of_file(document: Mapping[str, Any], path: Path, is_proposal: bool) -> Iter
 def _contract(document: Mapping[str, Any], text: str) -> Contract:
     [table] = document["schema"]
     custom = values_of(table)
-    columns = tuple(_column(item) for item in table.get("properties", []))
+    columns = tuple(_column(item, custom) for item in table.get("properties", []))
     promises = document.get("slaProperties", [])
     checks = [_check(item) for item in table.get("quality", [])]
     for column in table.get("properties", []):

@@ -66,6 +66,8 @@ def cast(column: Column) -> str | None:
     """Return the expression of the column `cast_<name>` that `typed` reads; None if it reads none."""
     if column.physical_type == "timestamptz":
         return _any_text(column)
+    if column.number_format:
+        return None
     has_cheap_test = column.logical_type in ("integer", "number") or "YYYY-MM-DD" in _date_forms(column)
     return f"try_cast({_present(column)} as {duckdb_type(column)})" if has_cheap_test else None
 
@@ -118,7 +120,11 @@ def _date_forms(column: Column) -> tuple[str, ...]:
 
 def _form(column: Column) -> str:
     """Return a regular expression for the whole accepted text, without blanks around it."""
-    if digits := numeric_digits(column.physical_type):
+    digits = numeric_digits(column.physical_type)
+    if column.number_format:
+        scale = digits[1] if digits else 0 if column.logical_type == "integer" else None
+        return column.number_format.form(scale)
+    if digits:
         return _INTEGER + (rf"([.][0-9]{{1,{digits[1]}}})?" if digits[1] else "")
     if column.physical_type == "text":
         controls = _CONTROLS[column.control_characters]
@@ -145,6 +151,8 @@ def _cases(column: Column, text: str) -> list[str]:
     """Return the case branches that evaluate an expression `text` if the column accepts it unchanged."""
     kind = duckdb_type(column)
     values = {"varchar": text, "timestamptz": _instant(text)}
+    if column.number_format:
+        values[kind] = f"try_cast({column.number_format.plain(text)} as {kind})"
     plain = _case(text, _form(column), values.get(kind, f"try_cast({text} as {kind})"))
     return [_slashed(text, form) if form in _SLASHED_FORMS else plain for form in _date_forms(column)] or [plain]
 

@@ -69,10 +69,14 @@ def warn_of_form(
                 f"header. The records after it may belong to another table. Compare them with the export."
             )
             file_warnings.add(connection, file_id, "header", message)
+    declared = {column.name for column in contract.columns if column.number_format}
     for column, rows, first in connection.execute(_DECIMAL_COMMAS, (file_id,)).fetchall():
+        if column in declared:
+            continue
         message = (
             f"{_of(rows, first, received)} rejected because of a decimal comma in {column}. Other numbers may have "
-            f"one, too. Export numbers with a decimal point and without thousands separators."
+            f"one, too. Declare a `numberFormat` in the contract, or export numbers with a decimal point and without "
+            f"thousands separators."
         )
         file_warnings.add(connection, file_id, "decimal_comma", message)
 

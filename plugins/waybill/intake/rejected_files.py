@@ -157,11 +157,14 @@ def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
 
 
 def _expected(contract: Contract, reason: str) -> str:
-    """Return what a row rule or the date forms of a column require; "" for other reasons."""
+    """Return what a row rule, or the form of a number or date, requires; "" for other reasons."""
     kind, _, name = reason.partition(":")
     if kind == "rule":
         return next((rule.expression for rule in contract.row_rules if rule.name == name), "")
     if kind == "type":
+        signs = next((column.number_format for column in contract.columns if column.name == name), None)
+        if signs:
+            return f"a number like {signs.example}"
         dates = (
             column.date_forms for column in contract.columns if column.name == name and column.logical_type == "date"
         )

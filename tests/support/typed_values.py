@@ -1,0 +1,40 @@
+"""Read texts as values of a column, by the query that validates files."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from waybill.contracts import Column, Contract
+from waybill.contracts.validation import compile_query
+from waybill.period import Period
+
+PERIOD = Period.parse("day", "2026-03-02")
+
+
+def column(physical_type: str, logical_type: str, **more: Any) -> Column:
+    return Column("value", "", logical_type, physical_type, **more)
+
+
+def read(declared: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
+    """Return the value and the reasons for each text."""
+    record = Column("line", "", "integer", "integer", required=True, key_position=1)
+    contract = Contract("t", "rows", "1", "", "", (record, declared), "merge", 100, 0, (), "", ("day",))
+    with closing(duckdb.connect()) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        numbers = [str(n) for n in range(len(texts))]
+        table = pa.table(
+            {"record": list(range(len(texts))), "raw_line": numbers, "raw_value": pa.array(texts, pa.string())}
+        )
+        connection.register("source", table)
+        query = compile_query(contract, PERIOD, "source", lambda _: True, "UTC")
+        value = {"timestamptz": "epoch_us(value)"}.get(declared.physical_type, "value")
+        found = connection.execute(f"select {value}, _reasons from ({query}) order by _record").fetchall()
+    if declared.physical_type == "timestamptz":
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        found = [(us if us is None else epoch + timedelta(microseconds=us), reasons) for us, reasons in found]
+    return [(value, reasons or []) for value, reasons in found]
