@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """The folder with manifests, contracts and SQL files."""
     scratch_dir: Path | None = None
     """The folder in which files are decompressed while they load; by default the temporary folder of the system."""
+    max_unpack_ratio: float = Field(default=200, ge=1)
+    """How many times its size an object may unpack to; content up to 1 GiB is not limited."""
     duckdb_memory_limit: str = "160MB"
     """How much memory DuckDB may use to validate a file."""
     code_version: str | None = None

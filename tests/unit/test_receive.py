@@ -151,16 +151,14 @@ TAR = io.BytesIO()
 with tarfile.open(fileobj=TAR, mode="w") as tar:
     tar.addfile(tarfile.TarInfo("orders.csv"))
 FORMATS = {
-    "zip": (ZIP.getvalue(), "it is a ZIP archive. Unpack it"),
     "xlsx": (WORKBOOK.getvalue(), "it is an Excel workbook (.xlsx). Save its sheet as CSV UTF-8"),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "it is an Excel workbook (.xls)"),
-    "bzip2": (bz2.compress(GOOD), "it is packed with bzip2. Unpack it, or pack it with gzip"),
-    "empty bzip2": (bz2.compress(b""), "it is packed with bzip2"),
+    "empty bzip2": (bz2.compress(b""), "the file is empty (14 bytes)"),
     "xz": (lzma.compress(GOOD), "it is packed with xz"),
-    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00rest", "it is packed with zstd"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00rest", "the zstd stream is corrupt"),
     "tar": (TAR.getvalue(), "it is a tar archive. Unpack it"),
     "gzip twice": (gzip.compress(gzip.compress(GOOD)), "it is a gzip file within a gzip file. Pack it once"),
-    "zip in gzip": (gzip.compress(ZIP.getvalue()), "it is a ZIP archive"),
+    "zip in gzip": (gzip.compress(ZIP.getvalue()), "it is a zip file within a gzip file. Pack it once"),
     "Parquet": (b"PAR1\x15\x04\x15\x10rest", "it is a Parquet file. Export it as CSV or JSON"),
     "Avro": (b"Obj\x01\x04rest", "it is an Avro file"),
     "PDF": (b"%PDF-1.7\n", "it is a PDF document"),

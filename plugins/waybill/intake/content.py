@@ -1,25 +1,26 @@
-"""Download the content of one object: unpack it, hash it and search it for damaged text on the way."""
+"""Download the content of one object: unpack it, hash it and search it for damaged text on the way.
+
+The hash and the size are those of the object as it arrived.
+"""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import zlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waybill.errors import DataError
 from waybill.intake.damaged_text import DamagedText
-from waybill.intake.formats import other_format
 from waybill.intake.landing import LandedFile
+from waybill.intake.unpacking import CHUNK_BYTES, check_packing, limited, read_file, unpack, unpacked_name
+from waybill.intake.zip_archives import is_workbook, members_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-CHUNK_BYTES = 2**20
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -54,26 +55,6 @@ class _HashedBody(io.RawIOBase):
         return len(chunk)
 
 
-def _unpacked(name: str, stream: io.BufferedReader) -> Iterator[bytes]:
-    """Yield the bytes of a stream, decompressed if the first bytes are those of gzip."""
-    head = stream.peek(CHUNK_BYTES)
-    is_gzip = head.startswith(_GZIP_MAGIC)
-    if name.lower().endswith(".gz") and not is_gzip and head:
-        what = other_format(head)
-        advice = f"It is {what}." if what else "Export it again."
-        raise DataError(f"{name}: the name ends in .gz, but the content is not gzip. {advice}")
-    plain = gzip.GzipFile(fileobj=stream) if is_gzip else stream
-    try:
-        while chunk := plain.read(CHUNK_BYTES):
-            yield chunk
-    except EOFError:
-        raise DataError(f"{name}: the gzip stream is truncated. Send the file again.") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        if str(error).startswith("Not a gzipped file"):  # bytes after the first member
-            raise DataError(f"{name}: other bytes follow the end of the gzip stream. Send the file again.") from None
-        raise DataError(f"{name}: the gzip stream is corrupt ({error}). Send the file again.") from error
-
-
 class ObjectChanged(DataError):
     """The object was replaced, extended or deleted after it was listed."""
 
@@ -98,25 +79,70 @@ def _open(s3: S3Client, landed: LandedFile) -> Any:
     return response
 
 
-class Download:
-    """The content of one object, which is read once: unpacked, hashed and searched for damaged text on the way."""
+class _Arrival:
+    """An object that is read once, and the identity of its content."""
 
     def __init__(self, s3: S3Client, landed: LandedFile) -> None:
         """Raises `ObjectChanged` if the content is no longer the listed one."""
         response = _open(s3, landed)
         self.landed = landed
-        self._version_id: str | None = response.get("VersionId")
-        self._raw = _HashedBody(response["Body"])
-        self._damaged = DamagedText()
-        self.chunks = self._damaged.watch(_unpacked(landed.uri, io.BufferedReader(self._raw, CHUNK_BYTES)))
+        self.version_id: str | None = response.get("VersionId")
+        self.body = _HashedBody(response["Body"])
+        self.stream = io.BufferedReader(self.body, CHUNK_BYTES)
+        self.damaged = DamagedText()
+
+
+class Download:
+    """The content of one object, or of one member of a zip archive, unpacked and hashed on the way.
+
+    The content is read once.
+    """
+
+    def __init__(self, arrival: _Arrival, packing: str | None, chunks: Iterator[bytes], member: str = "") -> None:
+        self.landed, self.packing = arrival.landed, packing
+        self.name = f"{arrival.landed.uri}: {member}" if member else arrival.landed.uri
+        """The name of the content for messages."""
+        self.file_name = member or unpacked_name(arrival.landed.key)
+        """The name whose ending may say how the content is written."""
+        self.chunks = limited(self.name, arrival.landed.size_bytes, chunks)
+        self._arrival = arrival
 
     @property
     def size_bytes(self) -> int:
-        """Return how many bytes were read."""
-        return self._raw.size_bytes
+        """Return how many bytes of the object were read."""
+        return self._arrival.body.size_bytes
+
+    def use_text(self, chunks: Iterator[bytes]) -> None:
+        """Make the chunks, which are text, the content; they are searched for damaged text."""
+        self.chunks = self._arrival.damaged.watch(chunks)
 
     def content(self) -> Content:
-        """Return what identifies and describes the content, after its last chunk was read."""
+        """Return what identifies and describes the object, after its last chunk was read."""
+        arrival = self._arrival
         return Content(
-            self._version_id, self.landed.etag, self._raw.digest.hexdigest(), self.size_bytes, self._damaged.found
+            arrival.version_id,
+            self.landed.etag,
+            arrival.body.digest.hexdigest(),
+            self.size_bytes,
+            arrival.damaged.found,
         )
+
+
+def download(s3: S3Client, landed: LandedFile, folder: Path, members: str | None = None) -> list[Download]:
+    """Return the content of an object; that of a zip archive has one part for each member that matches `members`.
+
+    A zip archive is written to `folder`, because its directory is at its end. Raises `ObjectChanged` if the content is
+    no longer the listed one, and `DataError` if it is not packed as its name says.
+    """
+    arrival = _Arrival(s3, landed)
+    packing = check_packing(landed.uri, arrival.stream.peek(CHUNK_BYTES))
+    if packing != "zip":
+        return [Download(arrival, packing, unpack(landed.uri, packing, arrival.stream))]
+    path = folder / "object.zip"
+    with path.open("wb") as target:
+        shutil.copyfileobj(arrival.stream, target, CHUNK_BYTES)
+    if is_workbook(path):  # a workbook is a zip archive, too
+        return [Download(arrival, None, read_file(path))]
+    return [
+        Download(arrival, packing, member.chunks(), member.name) for member in members_of(landed.uri, path, members)
+    ]

@@ -16,12 +16,13 @@ from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
 from waybill.errors import DataError
 from waybill.formatting import count
-from waybill.intake.content import CHUNK_BYTES, Download
+from waybill.intake.content import Download
 from waybill.intake.formats import header_hint, likely_encoding, looks_like_json, names_delimiter, other_quotes
 from waybill.intake.prefetch import prefetch, short_switch_interval
 from waybill.intake.received_file import ReceivedFile
 from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
+from waybill.intake.unpacking import CHUNK_BYTES
 
 _CONTEXT_BYTES = 100
 _BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add a second one
@@ -33,7 +34,7 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
     if b"\r" in head and b"\n" not in head:  # lines end in a carriage return only
         head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
     text = _BYTE_ORDER_MARKS.sub(b"", head, count=1)
-    header, columns, rest = _read_header(download.landed.uri, download.size_bytes, text, contract)
+    header, columns, rest = _read_header(download.name, download.size_bytes, text, contract)
     body = folder / "body.csv"
     counter, decoder, is_text = RecordCounter(len(header)), codecs.getincrementaldecoder("utf-8")(), True
     encoding = None

@@ -17,7 +17,7 @@ def receive_json(download: Download, head: bytes, contract: Contract, folder: Pa
     """Write the records of a JSON file to `folder`; `head` is the first chunk of the download."""
     body, spellings = folder / "body.jsonl", spellings_of(contract)
     chunks = itertools.chain((head,), download.chunks)
-    rows_in = write_lines(download.landed.uri, chunks, body, lambda name: find_column(spellings, name) is not None)
+    rows_in = write_lines(download.name, chunks, body, lambda name: find_column(spellings, name) is not None)
     names = [column.name for column in contract.delivered_columns]
     return ReceivedFile(
         download.landed,

@@ -20,7 +20,7 @@ from typing import Any
 from waybill.errors import DataError
 from waybill.intake.records import MAX_RECORD_BYTES, Record
 
-_NAME = re.compile(r"[.](json|jsonl|ndjson)([.]gz)?$", re.IGNORECASE)
+_NAME = re.compile(r"[.](json|jsonl|ndjson)([.](gz|bz2|zst|zip))?$", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _BLANK_BYTES = b" \t\r\n"
 _UNKNOWN_NOTED = 100

@@ -98,9 +98,9 @@ def open_file(
         insert into waybill.load_file (
           dataset, period, bucket, object_key, version_id, etag, sha256, size_bytes, replaces_file_id,
           contract_sha256, contract_version, code_version, run_id, ignored_columns, brought_columns, kept_values,
-          landed_at, name_key
+          landed_at, name_key, archive_members
         )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         returning file_id
         """,
         (
@@ -122,6 +122,7 @@ def open_file(
             contract.kept_values,
             landed.landed_at,
             landed.name_key,
+            Jsonb([one._asdict() for one in received.archive_members]) if received.archive_members else None,
         ),
     )
     return int(file_id)

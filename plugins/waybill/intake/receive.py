@@ -5,18 +5,21 @@ The local file holds the records as they arrived, without the header. Memory use
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.content import Download
+from waybill.intake.content import Download, download
 from waybill.intake.csv_files import receive_csv
 from waybill.intake.formats import other_format
+from waybill.intake.joined_members import join
 from waybill.intake.json_files import receive_json
 from waybill.intake.json_records import is_json
 from waybill.intake.landing import LandedFile
 from waybill.intake.received_file import ReceivedFile
+from waybill.intake.unpacking import packing_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,8 +31,24 @@ def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) 
     Raises `DataError` if the object is empty, in an unsupported format, corrupt or truncated,
     or if its header does not match the contract. Raises `ObjectChanged` if it is no longer the listed object.
     """
-    download = Download(s3, landed)
-    if (head := next(download.chunks, b"")) and (what := other_format(head)):
-        raise DataError(f"{landed.uri}: it is {what}.")
-    receive_format = receive_json if is_json(landed.key) else receive_csv
-    return receive_format(download, head, contract, folder)
+    parts = download(s3, landed, folder, contract.file_format.members)
+    if len(parts) == 1:
+        return _receive(parts[0], contract, folder)
+    members = []
+    for place, part in enumerate(parts):
+        below = folder / f"member-{place}"
+        below.mkdir()
+        members.append((part.file_name, _receive(part, contract, below)))
+    return join(members, folder)
+
+
+def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
+    head = next(part.chunks, b"")
+    what = other_format(head)
+    if part.packing and (inner := packing_of(head)) and not (what and "workbook" in what):
+        raise DataError(f"{part.name}: it is a {inner} file within a {part.packing} file. Pack it once.")
+    if what:
+        raise DataError(f"{part.name}: it is {what}.")
+    part.use_text(itertools.chain((head,), part.chunks))
+    receive_format = receive_json if is_json(part.file_name) else receive_csv
+    return receive_format(part, next(part.chunks), contract, folder)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from waybill.intake.content import CHUNK_BYTES, Content
+from waybill.intake.content import Content
 from waybill.intake.json_records import MemberNames
 from waybill.intake.landing import LandedFile
 from waybill.intake.spellings import normalise
+
+_MEMBERS_SHOWN = 5
+
+
+class ArchiveMember(NamedTuple):
+    """A member of a zip archive, and its records in the numbering of the whole file."""
+
+    name: str
+    first_record: int
+    records: int
+
+    def __str__(self) -> str:
+        return f"{self.name} from record {self.first_record:,}" if self.records else f"{self.name} without records"
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,8 @@ class ReceivedFile:
     """For a file that is not valid UTF-8, the likely encoding of the invalid bytes."""
     column_names: frozenset[str] = frozenset()
     """For a CSV file, the normalised column names of its header and of the contract."""
+    archive_members: tuple[ArchiveMember, ...] = ()
+    """The members of an archive, if it has several that are data."""
 
     @property
     def ignored(self) -> list[str]:
@@ -55,10 +71,15 @@ class ReceivedFile:
 
     @property
     def hint(self) -> str:
-        """Return a sentence about the encoding for messages that reject the file or its rows; "" for valid UTF-8."""
-        if self.likely_encoding is None:
-            return ""
-        return f" Bytes that are not valid UTF-8 look like {self.likely_encoding}: export the file as UTF-8."
+        """Return sentences for messages that reject the file or its rows: where its records are, and the encoding."""
+        hints = []
+        if self.archive_members:
+            shown = ", ".join(map(str, self.archive_members[:_MEMBERS_SHOWN]))
+            more = len(self.archive_members) - _MEMBERS_SHOWN
+            hints.append(f" Members: {shown}{f' and {more} more' if more > 0 else ''}.")
+        if self.likely_encoding is not None:
+            hints.append(f" Bytes that are not valid UTF-8 look like {self.likely_encoding}: export the file as UTF-8.")
+        return "".join(hints)
 
     @property
     def brought(self) -> list[str] | None:
@@ -70,10 +91,3 @@ class ReceivedFile:
     def has(self, column: str) -> bool:
         """Return whether the file has this column of the contract."""
         return column in self.columns
-
-
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file in chunks."""
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk

@@ -14,11 +14,12 @@ from waybill.contracts import Contract
 from waybill.intake.csv_files import read_fields
 from waybill.intake.json_records import read_records
 from waybill.intake.landing import LandedFile
-from waybill.intake.received_file import ReceivedFile, read_chunks
+from waybill.intake.received_file import ReceivedFile
 from waybill.intake.records import Record, split_records
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
 from waybill.intake.repeated_headers import RepeatedHeaders
 from waybill.intake.spellings import find_column
+from waybill.intake.unpacking import read_file
 from waybill.intake.validate import FastReaderFailed, Reject
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
         yield from read_records(received.body, received.header, column_of)
         return
     headers = RepeatedHeaders(received.header, received.column_names)
-    for raw, well_formed in split_records(read_chunks(received.body), len(received.header)):
+    for raw, well_formed in split_records(read_file(received.body), len(received.header)):
         reasons = [] if well_formed else ["line_end" if b"\r" in raw and b'"' not in raw else "quote"]
         if b"\0" in raw:
             reasons.append("nul")

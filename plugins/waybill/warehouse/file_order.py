@@ -14,7 +14,9 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract
 from waybill.warehouse.connection import one_row
 
-_NAME = re.compile(r"(.*?)((?:\.(?:csv|tsv|txt|jsonl?|ndjson))?(?:\.gz)?)", re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(
+    r"(.*?)((?:\.(?:csv|tsv|txt|jsonl?|ndjson|parquet|xlsx))?(?:\.(?:gz|bz2|zst|zip))?)", re.IGNORECASE | re.DOTALL
+)
 _LOWEST = "\x01"
 """Separator of the parts of a sortable name. It sorts before all printable characters."""
 

@@ -1,0 +1,66 @@
+"""Join the members of an archive: the records of one file that is sent in parts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from waybill.errors import DataError
+from waybill.intake.received_file import ArchiveMember, ReceivedFile
+from waybill.intake.spellings import normalise
+
+
+def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedFile:
+    """Return the members, each with its name, as one file whose body is in `folder`. Record numbers run on.
+
+    The bodies of the members are removed. Raises `DataError` if their columns differ, or if some are JSON and some not.
+    """
+    (first_name, first), last = members[0], members[-1][1]
+    body, records, parts = folder / f"body{first.body.suffix}", 0, []
+    first_multiline_record = 0
+    with body.open("wb") as target:
+        for name, one in members:
+            _check_columns(first_name, first, name, one)
+            with one.body.open("rb") as source:
+                shutil.copyfileobj(source, target)
+            if one.lacks_line_end and one is not last:
+                target.write(b"\n")
+            one.body.unlink()
+            if one.multiline_records and not first_multiline_record:
+                first_multiline_record = records + one.first_multiline_record
+            parts.append(ArchiveMember(name, records + 1, one.rows_in))
+            records += one.rows_in
+    files = [one for _, one in members]
+    return replace(
+        first,
+        content=last.content,
+        body=body,
+        rows_in=records,
+        is_regular=all(one.is_regular for one in files),
+        lacks_line_end=last.lacks_line_end,
+        multiline_records=sum(one.multiline_records for one in files),
+        first_multiline_record=first_multiline_record,
+        likely_encoding=next((one.likely_encoding for one in files if one.likely_encoding), None),
+        archive_members=tuple(parts),
+    )
+
+
+def _check_columns(first_name: str, first: ReceivedFile, name: str, one: ReceivedFile) -> None:
+    """Raise `DataError` unless a member has the same columns, in the same order, as the first one."""
+    uri = first.landed.uri
+    if (one.spellings is None) != (first.spellings is None):
+        raise DataError(
+            f"{uri}: {name} and {first_name} are written in different formats. Choose the members that are data with "
+            f"`members` in the contract."
+        )
+    expected, found = (
+        [column or normalise(field) for field, column in zip(file.header, file.columns, strict=True)]
+        for file in (first, one)
+    )
+    if found != expected:
+        raise DataError(
+            f"{uri}: the members have different columns. {first_name} has {', '.join(first.header)[:500]}; "
+            f"{name} has {', '.join(one.header)[:500]}. Export them with equal columns in the same order."
+        )
