@@ -104,3 +104,44 @@ def contract_try(
             missing_columns(connection, proposed)
         except ContractError as error:
             raise ContractError(f"The next load with this contract would stop: {error}") from None
+
+
+@contract_app.command("new")
+@report_errors
+def contract_new(
+    files: Annotated[list[str], typer.Argument(help="Files of the dataset: paths, or s3://bucket/key.")],
+    domain: Annotated[str, typer.Option(help="Domain of the dataset.")],
+    dataset: Annotated[str, typer.Option(help="Name of the dataset and its table.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing contract.")] = False,
+) -> None:
+    """Draft a contract from files: every row is read, and each doubt is a comment that begins with `check`.
+
+    If the contract exists, show how the files differ from it and write nothing; the exit code is 1 if they do.
+    """
+    from waybill.cli import tables
+    from waybill.contracts import load
+    from waybill.drafts.compare import differences
+    from waybill.drafts.draft import draft_contract
+    from waybill.drafts.files import given_files
+    from waybill.drafts.target import contract_path
+    from waybill.formatting import count
+    from waybill.scratch import scratch_folder
+
+    path, given = contract_path(domain, dataset), given_files(files)
+    with scratch_folder() as folder:
+        if path.exists() and not force:
+            found = differences(given, load(path), folder)
+            for difference in found:
+                print_line(difference, "yellow")
+            print_line(
+                f"{path} exists and was not changed: {count(len(found), 'difference')}. "
+                "Change the contract, or draft it again with --force."
+            )
+            raise typer.Exit(1 if found else 0)
+        draft = draft_contract(given, domain, dataset, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(draft.text, encoding="utf-8")
+    tables.print_tables(tables.draft_table(draft))
+    for doubt in draft.doubts:
+        print_line(f"check: {doubt}", "yellow")
+    print_line(f"Wrote {path}. Read its comments that begin with check, then run `waybill contract check`.")

@@ -25,6 +25,7 @@ from waybill.period import Period
 from waybill.warehouse.schema import columns_sql, relation
 
 if TYPE_CHECKING:
+    from waybill.drafts.table import DraftTable
     from waybill.intake.conflicts import Version
     from waybill.intake.dry_run import FileDryRun
     from waybill.intake.replay import Replayed
@@ -268,4 +269,23 @@ def dry_run_table(proposed: Contract, results: Sequence[FileDryRun]) -> Table:
         text(sum(result.rows if result.is_newly_rejected else result.rows_newly_rejected for result in results)),
         text(sum(result.rows_newly_accepted for result in results)),
     )
+    return table
+
+
+def draft_table(draft: DraftTable) -> Table:
+    """Return the columns of a drafted contract, with what the files show and the number of doubts of each."""
+    table = _table(
+        f"{draft.domain}.{draft.dataset}: {count(draft.rows, 'row')}",
+        [("column", False), ("type", False), ("absent", True), ("different", True), ("form", False), ("check", False)],
+    )
+    for column in draft.columns:
+        doubts = [doubt for doubts in column.checks.values() for doubt in doubts]
+        table.add_row(
+            Text(column.name),
+            column.choice.kind,
+            text(column.nulls),
+            text(column.distinct),
+            Text("***" if column.personal else column.shape),
+            Text("\n".join(doubts)),
+        )
     return table

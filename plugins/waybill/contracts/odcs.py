@@ -66,7 +66,7 @@ def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) ->
     ]
 
 
-def _column(raw: Mapping[str, Any], of_table: Mapping[str, Any]) -> Column:
+def read_column(raw: Mapping[str, Any], of_table: Mapping[str, Any]) -> Column:
     """Return a column; `of_table` are the custom properties of its table, some of which are defaults of columns."""
     reference, infers_unknown, in_force_on = _reference(raw)
     custom = values_of(raw)
@@ -181,7 +181,7 @@ def _of_file(document: Mapping[str, Any], path: Path, is_proposal: bool) -> Iter
 def _contract(document: Mapping[str, Any], text: str) -> Contract:
     [table] = document["schema"]
     custom = values_of(table)
-    columns = tuple(_column(item, custom) for item in table.get("properties", []))
+    columns = tuple(read_column(item, custom) for item in table.get("properties", []))
     promises = document.get("slaProperties", [])
     checks = [_check(item) for item in table.get("quality", [])]
     for column in table.get("properties", []):

@@ -1,1 +1,1 @@
-"""Draft contracts from files: profile every row, choose types and keys, and write YAML with each doubt as a comment."""
+"""Write the files of new domains, and draft contracts from the files of a dataset."""

@@ -21,7 +21,7 @@ from waybill.intake.landing import LandedFile
 from waybill.intake.rejected_files import EXAMPLES
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import comes_before, order_sql
-from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, relation, superseded_relation
+from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, json_sql, relation, superseded_relation
 
 KIND: Final = "conflict"
 """The kind of these warnings about files."""
@@ -200,7 +200,7 @@ disputed as (
   select {key}, _delivered, count(*) over () as _total
   from versions
   group by {key}, _delivered
-  having count(distinct jsonb_build_array({content})) > 1
+  having count(distinct {content}) > 1
   order by _delivered desc, {key}
   limit {limit}
 )
@@ -231,7 +231,7 @@ def conflicts(connection: Connection, contract: Contract, limit: int) -> tuple[l
                 same_key_d=equal_sql("v", "d", contract.row_key),
                 key=columns_sql(contract.row_key),
                 key_of_v=columns_sql(contract.row_key, "v"),
-                content=columns_sql(contract.content),
+                content=json_sql(contract.content),
                 order=order_sql(contract, "f"),
                 limit=sql.Literal(limit),
             )

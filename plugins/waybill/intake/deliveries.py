@@ -155,8 +155,10 @@ def _classify(connection: Connection, contract: Contract, file_id: int) -> None:
     )
 
 
-def _same_content(contract: Contract, alias: str) -> sql.Composed:
+def _same_content(contract: Contract, alias: str) -> sql.Composable:
     """Return the condition that an incoming row has the content of another row."""
+    if not contract.content:
+        return sql.SQL("true")
     return sql.SQL("({}) is not distinct from ({})").format(
         columns_sql(contract.content, "i"), columns_sql(contract.content, alias)
     )

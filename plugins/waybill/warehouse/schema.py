@@ -53,6 +53,13 @@ def columns_sql(names: list[str], alias: str | None = None) -> sql.Composed:
     return sql.SQL(", ").join(quoted)
 
 
+def json_sql(names: list[str], alias: str | None = None) -> sql.Composed:
+    """Return the expression of a JSON array with the values of columns. PostgreSQL's functions take 100 arguments."""
+    parts = [names[first : first + 100] for first in range(0, len(names), 100)] or [[]]
+    arrays = (sql.SQL("jsonb_build_array({})").format(columns_sql(part, alias)) for part in parts)
+    return sql.SQL("({})").format(sql.SQL(" || ").join(arrays))
+
+
 def changed_sql(columns: sql.Composable, before: sql.Composable, after: sql.Composable) -> sql.Composed:
     """Return the relation `changed`: the rows, by these columns, that only one of two relations has."""
     return sql.SQL(
@@ -235,7 +242,7 @@ def current_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
             from (
               select s.*, row_number() over in_order as _place,
                 row_number() over in_order = 1
-                or jsonb_build_array({content}) <> lag(jsonb_build_array({content})) over in_order as _is_news
+                or {content} <> lag({content}) over in_order as _is_news
               from {source} as s
               inner join waybill.load_file as f on s._file_id = f.file_id
               window in_order as (partition by {key_of_s} order by {order})
@@ -245,7 +252,7 @@ def current_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
     ).format(
         key=columns_sql(contract.key, "v"),
         names=columns_sql(contract.names, "v"),
-        content=columns_sql(contract.content, "s"),
+        content=json_sql(contract.content, "s"),
         source=source,
         order=order_sql(contract, "f"),
         key_of_s=columns_sql(contract.key, "s"),

@@ -1,0 +1,94 @@
+"""Draft the contract of a dataset from files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from waybill.blanks import strip
+from waybill.contracts import Contract
+from waybill.contracts.file_format import UNDECLARED, FileFormat
+from waybill.drafts.files import GivenFile
+from waybill.drafts.keys import find_key, repeated_between_files
+from waybill.drafts.names import column_names
+from waybill.drafts.personal import personal_kind
+from waybill.drafts.profile import Rows, Texts
+from waybill.drafts.rows import FileRows, headers_of, reading_contract, text_column, validated
+from waybill.drafts.table import DraftColumn, DraftTable
+from waybill.drafts.types import choose_type, declare
+from waybill.errors import DataError
+from waybill.intake.spellings import normalise
+from waybill.intake.validate import open_duckdb
+
+_MOST_WORDS: Final = 12
+"""Number of different values that may be a vocabulary."""
+_ROWS_PER_WORD: Final = 10
+
+
+def draft_contract(
+    files: Sequence[GivenFile], domain: str, dataset: str, folder: Path, file_format: FileFormat = UNDECLARED
+) -> DraftTable:
+    """Return the drafted contract of files, of which every row is read. `folder` is scratch space.
+
+    Raises `DataError` if a file cannot be read or has no columns.
+    """
+    headers = _headers(files, domain, dataset, file_format, folder)
+    names = column_names(headers)
+    texts = [text_column(name, header) for name, header in zip(names, headers, strict=True)]
+    paths, _ = _read(files, reading_contract(domain, dataset, texts, file_format, folder), folder, "texts")
+    today = files[0].landed.period.start
+    with closing(open_duckdb(folder)) as duck:
+        rows = Rows(duck, paths, names)
+        columns = [
+            _column(name, header, rows.texts_of(name), today) for name, header in zip(names, headers, strict=True)
+        ]
+    declared = [{"name": one.name, **one.spelling, **one.choice.declared} for one in columns]
+    paths, found = _read(files, reading_contract(domain, dataset, declared, file_format, folder), folder, "typed")
+    with closing(open_duckdb(folder)) as duck:
+        typed = Rows(duck, paths, names)
+        nulls = typed.nulls(names)
+        for column in columns:
+            column.nulls = nulls[column.name]
+        key = find_key(typed, [one.candidate for one in columns], names, dataset) if typed.count else None
+        shared = repeated_between_files(typed, key) if key else None
+    return DraftTable(domain, dataset, file_format, found, columns, key, shared)
+
+
+def _headers(files: Sequence[GivenFile], domain: str, dataset: str, file_format: FileFormat, folder: Path) -> list[str]:
+    """Return the headers of all files, each once: those of the first file in its order, then others."""
+    probe = reading_contract(domain, dataset, [text_column("waybill_none", "")], file_format, folder)
+    found: list[str] = []
+    for file in files:
+        headers = headers_of(file, probe, folder)
+        known = {*map(normalise, found)}
+        found += [header for header in headers if normalise(header) not in known] if found else headers
+    if not any(strip(header) for header in found):
+        raise DataError(f"{files[0].landed.uri}: the file has no column with a name")
+    return found
+
+
+def _read(files: Sequence[GivenFile], contract: Contract, folder: Path, stem: str) -> tuple[list[Path], list[FileRows]]:
+    """Return a Parquet file for each given file, which exists if it has valid rows, and what a load reads of each."""
+    paths = [folder / f"{stem}{number}.parquet" for number in range(len(files))]
+    return paths, [validated(file, contract, folder, path) for file, path in zip(files, paths, strict=True)]
+
+
+def _column(name: str, header: str, texts: Texts, today: date) -> DraftColumn:
+    choice = choose_type(texts, today)
+    personal = personal_kind(texts)
+    clean = declare("string", "text", controlCharacters="none", allowsPlaceholders=True)
+    has_few = 1 < texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD)
+    return DraftColumn(
+        name,
+        header,
+        choice,
+        distinct=texts.distinct,
+        longest=texts.longest,
+        shape=texts.shape,
+        personal=personal,
+        vocabulary=sorted(texts.sample) if has_few and choice.kind == "text" and not personal else [],
+        is_clean=choice.kind != "text" or not texts.misfits(clean).rows,
+    )

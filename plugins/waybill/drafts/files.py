@@ -1,0 +1,83 @@
+"""Open files on local disk or in S3 as the landed files that a load receives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from waybill.errors import DataError
+from waybill.intake.landing import LandedFile
+from waybill.period import Period
+from waybill.settings import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class LocalFile(LandedFile):
+    """A file on local disk in the place of an object."""
+
+    @property
+    def uri(self) -> str:
+        """Return the path of the file for messages."""
+        return self.key
+
+
+class LocalStore:
+    """As much of an S3 client as `receive` needs, for files on local disk."""
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
+        """Return a file as S3 returns an object."""
+        return {"Body": Path(Key).open("rb"), "ETag": ""}
+
+
+@dataclass(frozen=True)
+class GivenFile:
+    """A file from which a contract is drafted."""
+
+    store: S3Client
+    landed: LandedFile
+
+    @property
+    def name(self) -> str:
+        """Return the last part of the path or key."""
+        return self.landed.key.rsplit("/", 1)[-1]
+
+
+def given_files(addresses: Sequence[str]) -> list[GivenFile]:
+    """Return the files with these paths or addresses (`s3://bucket/key`).
+
+    Raises `DataError` if there is no such file or object.
+    """
+    now = datetime.now(UTC)
+    today = Period.of("day", now.astimezone(ZoneInfo(settings().timezone)).date())
+    return [
+        _object(address, today) if address.startswith("s3://") else _local(address, today, now) for address in addresses
+    ]
+
+
+def _local(address: str, today: Period, now: datetime) -> GivenFile:
+    path = Path(address)
+    if not path.is_file():
+        raise DataError(f"{address}: there is no such file")
+    store: Any = LocalStore()
+    return GivenFile(store, LocalFile("", str(path), "", path.stat().st_size, today, now))
+
+
+def _object(address: str, today: Period) -> GivenFile:
+    import boto3
+    from botocore.exceptions import ClientError
+
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    s3 = boto3.client("s3")
+    try:
+        head = s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        raise DataError(f"{address}: S3 has no such object, or does not show it: {error}") from error
+    landed_at = head["LastModified"].astimezone(UTC)
+    return GivenFile(s3, LandedFile(bucket, key, head["ETag"].strip('"'), head["ContentLength"], today, landed_at))

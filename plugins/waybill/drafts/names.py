@@ -1,0 +1,67 @@
+"""Derive the names of columns from the headers of files."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from waybill.blanks import strip
+from waybill.intake.spellings import find_column, normalise
+
+MOST_CHARACTERS: Final = 50
+"""PostgreSQL has 63; the rest is for the suffixes of histories and indexes."""
+_LETTERS: Final = {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa", "ł": "l", "đ": "d"}
+_SIGNS: Final = {
+    "%": " percent ",
+    "€": " eur ",
+    "$": " usd ",
+    "£": " gbp ",
+    "#": " number ",
+    "№": " number ",
+    "&": " and ",
+}
+_CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_RESERVED: Final = frozenset({"record", "is_valid"})
+"""Names that the validation query uses."""
+
+
+def is_identifier(name: str) -> bool:
+    """Return whether a text is a plain name of a schema or table: lower case, digits, underscores."""
+    return re.fullmatch(f"[a-z][a-z0-9_]{{0,{MOST_CHARACTERS - 1}}}", name) is not None and not name.endswith("_")
+
+
+def identifier_of(header: str) -> str:
+    """Return the name of a column in snake case; "" if the header has no Latin letter or digit."""
+    text = _CAMEL_CASE.sub(" ", strip(header))
+    text = "".join(_LETTERS.get(sign, _SIGNS.get(sign, sign)) for sign in unicodedata.normalize("NFC", text).lower())
+    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub("[^a-z0-9]+", "_", text).strip("_")[:MOST_CHARACTERS].strip("_")
+
+
+def column_names(headers: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """Return a name for each header: equal ones are numbered, and those without letters are named by their place."""
+    used, found = {*taken, *_RESERVED}, []
+    for place, header in enumerate(headers, start=1):
+        base = identifier_of(header) or f"column_{place}"
+        if not base[0].isalpha():
+            base = f"column_{base}"
+        name, number = base, 1
+        while name in used:
+            number += 1
+            name = f"{base}_{number}"
+        used.add(name)
+        found.append(name)
+    return found
+
+
+def needs_synonym(name: str, header: str) -> bool:
+    """Return whether files that write `header` match the column only by a synonym."""
+    return find_column({normalise(name): name}, header) is None
+
+
+def are_ambiguous(headers: Sequence[str]) -> bool:
+    """Return whether files can be read by the order of their columns only: names are empty or match each other."""
+    names = [normalise(header) for header in headers]
+    return "" in names or len({*names}) < len(names)

@@ -1,0 +1,123 @@
+"""Read every row of the given files as text, through the path of a load, into Parquet files on local disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from waybill.contracts import Contract
+from waybill.contracts.file_format import FileFormat
+from waybill.drafts.documents import document_of, to_contract
+from waybill.drafts.files import GivenFile
+from waybill.drafts.names import needs_synonym
+from waybill.intake.receive import receive
+from waybill.intake.rejected_files import BrokenRule, BrokenRules
+from waybill.intake.row_source import Rows, read_rows
+from waybill.intake.validate import FastReaderFailed, open_duckdb, validate_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LANDED = "waybill_landed"
+"""The computed column of contracts that only read."""
+
+
+@dataclass
+class FileRows:
+    """What a load reads of one file."""
+
+    name: str
+    rows: int
+    brought: list[str]
+    """The contract's columns that the file has."""
+    unknown: list[str]
+    """The file's columns that the contract does not have."""
+    rejected: int = 0
+    broken: list[BrokenRule] = field(default_factory=list)
+    """The rules that rejected rows break, the most frequent first."""
+
+
+def text_column(name: str, header: str) -> dict[str, Any]:
+    """Return the document of a column that accepts every text."""
+    return {
+        "name": name,
+        "logicalType": "string",
+        "physicalType": "text",
+        **({"synonyms": [{"synonym": header}]} if header and needs_synonym(name, header) else {}),
+        "customProperties": [
+            {"property": "allowsPlaceholders", "value": True},
+            {"property": "controlCharacters", "value": "any"},
+        ],
+    }
+
+
+def reading_contract(
+    domain: str, dataset: str, columns: Sequence[Mapping[str, Any]], file_format: FileFormat, folder: Path
+) -> Contract:
+    """Return a contract that reads files and rejects no row but malformed ones."""
+    first, *others = columns
+    landed = {"name": _LANDED, "logicalType": "date", "physicalType": "date", "required": True}
+    custom = {"loadMode": "merge", "landingDayColumn": _LANDED, "rejectThresholdPct": 100}
+    properties = [{**first, "primaryKey": True}, *others, landed]
+    contract = to_contract(document_of(domain, dataset, properties, custom=custom, file_format=file_format), folder)
+    without_rule = replace(contract.columns[0], required=False)
+    return replace(contract, columns=(without_rule, *contract.columns[1:]))
+
+
+def headers_of(file: GivenFile, contract: Contract, folder: Path) -> list[str]:
+    """Return the names of a file's columns as it writes them; `contract` must not have columns of the file."""
+    received = receive(file.store, file.landed, contract, folder)
+    if received.members is None:
+        return received.header
+    read_rows(received, contract, folder, lambda rows: rows())
+    return received.ignored
+
+
+def validated(file: GivenFile, contract: Contract, folder: Path, target: Path | None = None) -> FileRows:
+    """Return what a load with the contract reads of a file and rejects; keep the rows in `target`, a Parquet file.
+
+    References are not checked. Raises `DataError` if a load rejects the file before its rows.
+    """
+    received = receive(file.store, file.landed, contract, folder)
+
+    def validate(rows: Rows) -> FileRows:
+        source, malformed = rows()
+        broken = BrokenRules(contract)
+        for reject in malformed:
+            broken.add(reject.record, reject.reasons, reject.raw)
+        found = FileRows(file.name, received.rows_in, [], received.ignored, rejected=len(malformed))
+        with closing(open_duckdb(folder)) as duck:
+            read, rejected = _keep(validate_rows(duck, source, contract, {}), contract, broken, target)
+        if read + len(malformed) != source.records and not source.is_numbered:
+            raise FastReaderFailed("a load counts other records")
+        found.rejected += rejected
+        found.broken, found.brought = broken.listed(), received.brought or []
+        return found
+
+    return read_rows(received, contract, folder, validate)
+
+
+def _keep(
+    batches: Iterator[pa.RecordBatch], contract: Contract, broken: BrokenRules, target: Path | None
+) -> tuple[int, int]:
+    """Write the valid rows of a file, with their records, to `target`, and return how many were read and rejected."""
+    import pyarrow.parquet as pq
+
+    names = ["_record", *(column.name for column in contract.delivered_columns)]
+    writer, read, rejected = None, 0, 0
+    for batch in batches:
+        bad = batch.filter(batch.column("_reasons").is_valid()).select(["_record", "_reasons", "_raw"])
+        for row in bad.to_pylist():
+            broken.add(row["_record"], row["_reasons"], row["_raw"])
+        read += batch.num_rows
+        rejected += bad.num_rows
+        if target is not None:
+            rows = batch.filter(batch.column("_reasons").is_null()).select(names)
+            writer = writer or pq.ParquetWriter(target, rows.schema)
+            writer.write_batch(rows)
+    if writer is not None:
+        writer.close()
+    return read, rejected

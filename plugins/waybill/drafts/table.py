@@ -1,0 +1,281 @@
+"""Write what the files show about a table as a contract: its columns, key and load, each doubt at its line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from waybill.blanks import strip
+from waybill.contracts.file_format import FileFormat
+from waybill.contracts.standard import Steps
+from waybill.drafts.documents import document_of
+from waybill.drafts.keys import Candidate, Key
+from waybill.drafts.layout import one_line, to_yaml
+from waybill.drafts.names import needs_synonym
+from waybill.drafts.rows import FileRows
+from waybill.drafts.types import Choice
+from waybill.formatting import count
+
+_REJECTED_PCT: Final = 5
+_FEW_ROWS: Final = 100
+_REASONS: Final = 5
+"""Number of reasons that are named for a file."""
+_TABLE: Final[Steps] = ("schema", 0)
+_CHANGED: Final = re.compile(r"(?:last_)?(?:updated|modified|changed)(?:_?(?:at|on|date|time|ts|timestamp))?|version")
+
+
+@dataclass
+class DraftColumn:
+    """A column of the drafted contract, and what the files show about it."""
+
+    name: str
+    header: str
+    choice: Choice
+    distinct: int
+    longest: int
+    """The length of the longest value."""
+    shape: str
+    personal: str | None
+    """What the column holds, if it looks personal."""
+    vocabulary: list[str]
+    is_clean: bool
+    """Whether a key may have all values: none has invisible characters."""
+    nulls: int = 0
+    """Number of rows without a value, after null words were read."""
+
+    @property
+    def spelling(self) -> dict[str, Any]:
+        """Return the synonym that files need to match the column."""
+        return {"synonyms": [{"synonym": self.header}]} if needs_synonym(self.name, self.header) else {}
+
+    @property
+    def candidate(self) -> Candidate:
+        """Return the column as a part of the key."""
+        return Candidate(self.name, self.choice.kind, self.distinct, self.nulls == 0 and self.is_clean, self.longest)
+
+    @property
+    def checks(self) -> dict[str, list[str]]:
+        """Return the doubts about the column by the property that they are about."""
+        found = {place: [*texts] for place, texts in self.choice.checks.items()}
+        if self.personal:
+            found["classification"] = [
+                f"the values look like {self.personal}. Remove the line if they are not personal."
+            ]
+        if self.vocabulary:
+            enum = one_line([{"value": word} for word in self.vocabulary])
+            found.setdefault("physicalType", []).append(
+                f"{len(self.vocabulary)} different values. If there can be no others, add: enum: {enum}"
+            )
+        return found
+
+    def description(self, *, is_key: bool) -> str:
+        """Return a sentence that says what is to be written."""
+        if is_key:
+            return f"Write what {self.name} identifies."
+        kind = self.choice.kind
+        if kind.startswith(("numeric", "double", "real")):
+            return f"Write what {self.name} measures, and its unit."
+        if kind in ("date", "timestamptz", "timestamp", "time"):
+            return f"Write what happens at {self.name}."
+        return f"Write what {self.name} means."
+
+
+@dataclass
+class DraftTable:
+    """A drafted contract."""
+
+    domain: str
+    dataset: str
+    file_format: FileFormat
+    files: list[FileRows]
+    columns: list[DraftColumn]
+    key: Key | None
+    """None if there are no rows."""
+    shared_keys: Mapping[str, int] | None
+    """How many keys occur in several files, and how many there are."""
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows of all files."""
+        return sum(file.rows for file in self.files)
+
+    @cached_property
+    def _names(self) -> set[str]:
+        return {column.name for column in self.columns}
+
+    def _free(self, name: str) -> str:
+        return name if name not in self._names else self._free(f"{name}_of_file")
+
+    @property
+    def _key_columns(self) -> list[str]:
+        parts = [*self.key.columns] if self.key else []
+        return parts or [self.columns[0].name]
+
+    @property
+    def text(self) -> str:
+        """Return the contract as YAML."""
+        landed, occurrence = self._free("landed_on"), self._free("occurrence")
+        is_unique = self.key is not None and self.key.is_unique
+        columns = [self._column(column) for column in self.columns]
+        if not is_unique:
+            columns.append(
+                {
+                    "name": occurrence,
+                    "description": "Numbers the rows of a file with equal values in the rest of the key; computed, not "
+                    "delivered.",
+                    "logicalType": "integer",
+                    "physicalType": "integer",
+                    "primaryKey": True,
+                    "primaryKeyPosition": len(self._key_columns) + 1,
+                    "required": True,
+                }
+            )
+        columns.append(
+            {
+                "name": landed,
+                "description": "Landing day of the first file with the row, in the business time zone; computed, not "
+                "delivered.",
+                "logicalType": "date",
+                "physicalType": "date",
+                "required": True,
+            }
+        )
+        custom = {
+            "loadMode": "merge",
+            "landingDayColumn": landed,
+            **({} if is_unique else {"occurrenceColumn": occurrence}),
+            "rejectThresholdPct": self._threshold,
+        }
+        parts = " and ".join(filter(None, (", ".join(self._key_columns[:-1]), self._key_columns[-1])))
+        document = document_of(
+            self.domain,
+            self.dataset,
+            columns,
+            custom=custom,
+            file_format=self.file_format,
+            purpose=f"Write what {self.dataset} holds.",
+            grain=f"One row per {parts}{'' if is_unique else f' and {occurrence}'}.",
+        )
+        comments: dict[Steps, list[str]] = {(): [self._origin]}
+        for place, check in self._checks(custom):
+            comments.setdefault(place, []).append(f"check: {check}")
+        for position, column in enumerate(self.columns):
+            here = (*_TABLE, "properties", position)
+            for name, checks in column.checks.items():
+                place = (*here, name) if name in columns[position] else here
+                comments.setdefault(place, []).extend(f"check: {check}" for check in checks)
+        return to_yaml(document, comments)
+
+    @property
+    def _origin(self) -> str:
+        names = ", ".join(file.name for file in self.files[:3]) + (" and others" if len(self.files) > 3 else "")
+        return (
+            f"Drafted from {names}: {count(self.rows, 'row')}. "
+            "Decide each comment that begins with check, and remove it."
+        )
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return the doubts about the whole table."""
+        return [text for _, text in self._checks({"loadMode": 0, "landingDayColumn": 0, "rejectThresholdPct": 0})]
+
+    def _column(self, column: DraftColumn) -> dict[str, Any]:
+        is_key = column.name in self._key_columns
+        has_heading = column.header != column.name and bool(strip(column.header))
+        declared = dict(column.choice.declared)
+        custom = declared.pop("customProperties", None)
+        return {
+            "name": column.name,
+            **({"businessName": strip(column.header)} if has_heading else {}),
+            "description": column.description(is_key=is_key),
+            **declared,
+            **({"primaryKey": True, "primaryKeyPosition": self._key_columns.index(column.name) + 1} if is_key else {}),
+            **({"required": True} if is_key or (column.nulls == 0 and self.rows) else {}),
+            **({"classification": "restricted"} if column.personal else {}),
+            **column.spelling,
+            **({"customProperties": custom} if custom else {}),
+        }
+
+    @property
+    def _threshold(self) -> int:
+        """Return the percentage of rejected rows that lets every given file load."""
+        worst = max((100 * file.rejected / file.rows for file in self.files if file.rows), default=0)
+        return max(_REJECTED_PCT, math.ceil(worst))
+
+    def _checks(self, custom: Mapping[str, Any]) -> Iterator[tuple[Steps, str]]:
+        """Yield the doubts about the table, each with its place."""
+        places: dict[str, Steps] = {name: (*_TABLE, "customProperties", place) for place, name in enumerate(custom)}
+        yield from ((places["rejectThresholdPct"], text) for text in self._of_rejects())
+        yield from ((places["loadMode"], text) for text in self._of_load_mode())
+        yield from ((places["landingDayColumn"], text) for text in self._of_period())
+        yield from (((*_TABLE, "dataGranularityDescription"), text) for text in self._of_key())
+        if self.rows < _FEW_ROWS:
+            text = f"`required` and the types rest on {count(self.rows, 'row')} only."
+            yield (*_TABLE, "properties"), text
+
+    def _of_rejects(self) -> Iterator[str]:
+        for file in self.files:
+            if file.rejected:
+                reasons = ", ".join(
+                    f"{rule.reason} ({rule.rows:,}, first in record {rule.first[0].record:,})"
+                    for rule in file.broken[:_REASONS]
+                )
+                yield f"{count(file.rejected, 'row')} of {file.rows:,} in {file.name} are rejected: {reasons}."
+
+    def _of_key(self) -> Iterator[str]:
+        key = self.key
+        if key is None:
+            yield "the files have no rows, so the key is a guess."
+            return
+        if not key.is_unique:
+            tried = "no column and no two or three columns identify a row"
+            yield f"{tried}, so rows that agree in {', '.join(self._key_columns)} are numbered by their order."
+        elif key.is_weak:
+            yield f"the key holds in all {self.rows:,} rows, but it does not look like an identifier."
+        if key.others:
+            others = "; ".join(", ".join(columns) for columns in key.others)
+            yield f"other keys that hold in every row: {others}."
+        if key.repeated and key.is_unique:
+            yield f"{count(key.repeated, 'row')} repeat an earlier row in every column and count as duplicates."
+
+    def _of_load_mode(self) -> Iterator[str]:
+        shared = self.shared_keys
+        if shared and shared["shared"] * 10 >= shared["keys"] * 9:
+            yield (
+                f"{shared['shared']:,} of {shared['keys']:,} keys occur in several files. If each file is the whole "
+                "state, write snapshot, and remove landingDayColumn and its column."
+            )
+        else:
+            yield (
+                "a row of a later file replaces the row with the same key. If each file is the whole state of the "
+                "table, write snapshot, and remove landingDayColumn and its column."
+            )
+        for column in self.columns:
+            if (
+                column.choice.kind in ("date", "timestamptz", "integer", "bigint")
+                and column.nulls == 0
+                and _CHANGED.fullmatch(column.name)
+                and column.name not in self._key_columns
+            ):
+                yield (
+                    "if files bring versions of rows, write changes, add "
+                    f"{{property: versionColumn, value: {column.name}}} and a periodColumn, and remove "
+                    "landingDayColumn and its column."
+                )
+                return
+
+    def _of_period(self) -> Iterator[str]:
+        dates = [
+            column.name
+            for column in self.columns
+            if column.choice.kind in ("date", "timestamptz") and column.nulls == 0 and not column.personal
+        ]
+        if dates:
+            yield (
+                "files land at any time. If each file is for one day or month, write "
+                f"{{property: periodColumn, value: {dates[0]}}} in place of this line, and remove the column."
+            )

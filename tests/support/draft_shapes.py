@@ -1,0 +1,207 @@
+"""The files from which tests draft contracts."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from support.drafts import Shape, columns_of, read_csv, slashed
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]], **dialect: Any) -> str:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n", **dialect)
+    writer.writerows([header, *rows])
+    return stream.getvalue()
+
+
+def instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _plain() -> list[Shape]:
+    shapes = []
+    body = csv_text(
+        ["Order Id", "Ordered On", "Amount"], [[n, f"2026-03-{n % 28 + 1:02d}", f"{n * 3}.50"] for n in range(1, 301)]
+    ).encode()
+    shapes.append(
+        Shape(
+            "plain.csv",
+            body,
+            columns_of(read_csv(body), order_id=int, ordered_on=date.fromisoformat, amount=Decimal),
+            {"order_id": "integer", "ordered_on": "date", "amount": "numeric(12,2)"},
+            key=("order_id",),
+        )
+    )
+    shapes.append(Shape("packed.csv.gz", gzip.compress(body), shapes[0].values, shapes[0].types, key=("order_id",)))
+    shapes.append(Shape("marks.csv", b"\xef\xbb\xbf" + body.replace(b"\n", b"\r\n"), shapes[0].values))
+
+    rows = [[f"{n:05d}", f"{n % 7}", f'said "{n}",\nand left' if n % 5 else ""] for n in range(1, 121)]
+    body = csv_text(["shop-code", "visits", "Remark"], rows).encode()
+    shapes.append(
+        Shape(
+            "zeros_and_lines.csv",
+            body,
+            columns_of(read_csv(body), shop_code=str, visits=int, remark=str),
+            {"shop_code": "text", "visits": "integer", "remark": "text"},
+            key=("shop_code",),
+        )
+    )
+
+    rows = [[n, f"{n % 12 + 1}/{n % 28 + 1}/1990", ""] for n in range(1, 200)]
+    body = csv_text(["id", "born", "note"], rows).encode()
+    shapes.append(
+        Shape(
+            "month_first.csv",
+            body,
+            columns_of(read_csv(body), id=int, born=slashed("mdy"), note=str),
+            {"born": "date", "note": "text"},
+            texts=["dateForms, value: [M/D/YYYY]", "classification: restricted", "no row has a value"],
+        )
+    )
+    body = csv_text(["id", "day"], [[n, f"{n % 28 + 1}/{n % 12 + 1}/2025"] for n in range(1, 200)]).encode()
+    shapes.append(
+        Shape(
+            "day_first.csv",
+            body,
+            columns_of(read_csv(body), id=int, day=slashed("dmy")),
+            {"day": "date"},
+            texts=["dateForms, value: [D/M/YYYY]"],
+        )
+    )
+    body = csv_text(["id", "day"], [[n, f"{n}/{n % 12 + 1}/2025"] for n in range(1, 4)]).encode()
+    shapes.append(
+        Shape(
+            "either_order.csv",
+            body,
+            columns_of(read_csv(body), id=int, day=str),
+            {"day": "text"},
+            texts=["no value shows whether day or month comes first"],
+        )
+    )
+
+    rows = [
+        [str(UUID(int=n)), f"2026-03-01T10:{n % 60:02d}:00+02:00", f"2026-03-01 10:{n % 60:02d}:30.5", n % 2 == 0]
+        for n in range(1, 130)
+    ]
+    body = csv_text(["token", "at", "Local Time", "isActive"], rows).encode()
+    shapes.append(
+        Shape(
+            "moments.csv",
+            body,
+            columns_of(
+                read_csv(body),
+                token=UUID,
+                at=instant,
+                local_time=instant,
+                is_active=lambda text: text == "True",
+            ),
+            {"token": "uuid", "at": "timestamptz", "is_active": "boolean"},
+            key=("token",),
+        )
+    )
+
+    rows = [[n, "n/a" if n % 10 == 0 else n * 7, "NULL" if n % 9 == 0 else f"w{n % 3}"] for n in range(1, 101)]
+    body = csv_text(["id", "points", "word"], rows).encode()
+    absent = {"n/a", "NULL"}
+    values = columns_of(
+        [["" if cell in absent else cell for cell in row] for row in read_csv(body)], id=int, points=int, word=str
+    )
+    shapes.append(
+        Shape("null_words.csv", body, values, {"points": "integer", "word": "text"}, texts=["value: [n/a]", "'NULL'"])
+    )
+
+    rows = [["north" if n % 2 else "south", f"item {n % 4}", n % 3] for n in range(60)]
+    body = csv_text(["region", "item", "sold"], rows).encode()
+    shapes.append(
+        Shape(
+            "no_key.csv",
+            body,
+            columns_of(read_csv(body), region=str, item=str, sold=int),
+            {"occurrence": "integer"},
+            texts=["numbered by their order", "enum: [{value: north}, {value: south}]"],
+        )
+    )
+    body = b"name\nalpha\nbeta\n\ngamma\n"
+    shapes.append(Shape("one_column.csv", body, {"name": ["alpha", "beta", "gamma"]}, {"name": "text"}, key=("name",)))
+    header = [f"Measure {n}" for n in range(1, 131)]
+    rows = [[r * n for n in range(1, 131)] for r in range(1, 6)]
+    body = csv_text(["id", *header], [[r, *row] for r, row in enumerate(rows, 1)]).encode()
+    values = columns_of(read_csv(body), id=int, **{f"measure_{n}": int for n in range(1, 131)})
+    shapes.append(Shape("wide.csv", body, values, {"measure_130": "integer"}, key=("id",)))
+
+    body = csv_text(
+        ["Straße", "Größe (cm)", "№", "名前", "2026", "E-Mail", "order"],
+        [[f"Weg {n}", f"{n}.25", n, f"人{n}", -n, f"p{n}@example.org", n % 3] for n in range(1, 120)],
+    ).encode()
+    shapes.append(
+        Shape(
+            "spellings.csv",
+            body,
+            columns_of(
+                read_csv(body),
+                strasse=str,
+                groesse_cm=Decimal,
+                number=int,
+                column_4=str,
+                column_2026=int,
+                e_mail=str,
+                order=int,
+            ),
+            {"groesse_cm": "numeric(12,2)"},
+            texts=["synonym: 名前", "classification: restricted"],
+        )
+    )
+    rows = [
+        [
+            n,
+            "9999-12-31" if n % 5 else "2026-01-01",
+            f"18{n % 90 + 10}-05-01",
+            10**12 + n,
+            10**24 + n,
+            f"-0.{n:09d}",
+        ]
+        for n in range(1, 120)
+    ]
+    body = csv_text(["id", "ever", "since", "big", "huge", "tiny"], rows).encode()
+    shapes.append(
+        Shape(
+            "limits.csv",
+            body,
+            columns_of(
+                read_csv(body),
+                id=int,
+                ever=date.fromisoformat,
+                since=date.fromisoformat,
+                big=int,
+                huge=Decimal,
+                tiny=Decimal,
+            ),
+            {"big": "bigint", "huge": "numeric(38,0)", "tiny": "numeric(18,9)", "ever": "date"},
+            texts=["maximum: '9999-12-31'", "minimum: '18"],
+        )
+    )
+    good = [[n, f"text {n}"] for n in range(1, 99)]
+    body = csv_text(["id", "words"], good).encode() + b'99,torn,apart\n100,"open\n'
+    shapes.append(
+        Shape(
+            "torn_records.csv",
+            body,
+            columns_of(good, id=int, words=str),
+            {"id": "integer"},
+            rows_in=100,
+            texts=["2 rows of 100 in torn_records.csv are rejected"],
+        )
+    )
+    shapes.append(Shape("header_only.csv", b"id,name\n", {"id": [], "name": []}, {"id": "text"}, key=None))
+    return shapes
+
+
+SHAPES: list[Shape] = [*_plain()]

@@ -1,0 +1,130 @@
+"""Names, layout, keys and types of drafted contracts, without a server."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from support.drafts import DATASET, DOMAIN, draft, drafted_contract
+from waybill.cli import app
+from waybill.drafts.layout import to_yaml
+from waybill.drafts.names import column_names, is_identifier, needs_synonym
+from waybill.drafts.target import contract_path
+from waybill.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("headers", "names"),
+    [
+        (
+            ["Order Id", "orderDate", "HTTPStatus", "Größe (cm)"],
+            ["order_id", "order_date", "http_status", "groesse_cm"],
+        ),
+        (["a", "A", "a "], ["a", "a_2", "a_3"]),
+        (["", "名前", "2026"], ["column_1", "column_2", "column_2026"]),
+        (["Rabatt %", "Preis €", "№"], ["rabatt_percent", "preis_eur", "number"]),
+        (["_file_id", "record"], ["file_id", "record_2"]),
+    ],
+)
+def test_names_are_identifiers(headers: list[str], names: list[str]) -> None:
+    assert column_names(headers) == names
+
+
+@given(st.lists(st.text(max_size=80), max_size=20))
+def test_names_are_different_identifiers_for_any_headers(headers: list[str]) -> None:
+    names = column_names(headers)
+    assert len({*names}) == len(headers)
+    assert all(re.fullmatch("[a-z][a-z0-9_]*", name) and len(name) <= 60 for name in names)
+    for name, header in zip(names, headers, strict=True):
+        if header.isalpha() and header.isascii() and header.islower() and name == header:
+            assert not needs_synonym(name, header)
+
+
+@pytest.mark.parametrize("name", ["", "Sales", "1st", "a-b", "a b", "_a", "a_", "a.b", "../a", "a" * 51, "ä"])
+def test_other_names_of_tables_are_rejected(name: str) -> None:
+    assert not is_identifier(name)
+    with pytest.raises(DataError, match="--dataset"):
+        contract_path("orders", name)
+    with pytest.raises(DataError, match="--domain"):
+        contract_path(name, "sales")
+
+
+YAML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=150),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text("abc", min_size=1), values, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["id", "name", "enum", "purpose"]), YAML_VALUES, min_size=1))
+def test_the_layout_keeps_every_value(document: dict[str, object]) -> None:
+    text = to_yaml({**document, "properties": [document]}, {("properties",): ["check: why?"]})
+    assert yaml.safe_load(text) == {**document, "properties": [document]}
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> Path:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([header, *rows])
+    return path
+
+
+def test_a_key_that_holds_in_the_first_rows_only_is_not_proposed(include_dir: Path, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[n, n, f"x{n}"] for n in range(12_000)]
+    rows.append([11_999 - 3_000, 12_000, "other"])
+    draft(tmp_path, write_csv(tmp_path / "a.csv", ["sample_id", "line_id", "text"], rows))
+    assert drafted_contract().key == ["line_id"]
+    rows.append([5, 12_000, "third"])
+    rows.append([5, 12_000, "fourth"])
+    table = draft(tmp_path, write_csv(tmp_path / "b.csv", ["sample_id", "line_id", "text"], rows))
+    assert drafted_contract().key == ["text"]
+    assert "does not look like an identifier" in table.text
+
+
+def test_a_pair_identifies_rows_if_no_column_does(include_dir: Path, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[n // 4, n % 4, 7, n * 0.5] for n in range(400)]
+    draft(tmp_path, write_csv(tmp_path / "a.csv", ["order_id", "line", "pieces", "price"], rows))
+    assert drafted_contract().key == ["order_id", "line"]
+
+
+def test_the_command_writes_once_and_then_compares(include_dir: Path, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", ["id", "kind", "email"], [[n, "ab"[n % 2], f"p{n}@x.org"] for n in range(150)])
+    path = include_dir / "contracts" / DOMAIN / f"{DATASET}.yaml"
+    runner = CliRunner()
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = runner.invoke(app, ["contract", "new", *arguments, "--domain", DOMAIN, "--dataset", DATASET])
+        return done.exit_code, done.output
+
+    code, output = run(str(file))
+    assert code == 0, output
+    assert "p1@x.org" not in output + path.read_text()
+    text = path.read_text()
+    assert run(str(file))[0] == 0
+    other = write_csv(
+        tmp_path / "b.csv", ["id", "kind", "colour"], [[1, "", "red"], ["x", "a", "red"], [1, "b", "red"]]
+    )
+    code, output = run(str(other))
+    assert code == 1
+    for difference in ("'colour' is not in the contract", "Required columns are missing: email"):
+        assert difference in output or "Required columns are missing" in output
+    third = write_csv(
+        tmp_path / "c.csv",
+        ["id", "kind", "email", "colour"],
+        [[1, "", "a@x.org", 1], ["x", "a", "a@x.org", 2], [1, "b", "b@x.org", 3], [1, "a", "a@x.org", 3]],
+    )
+    code, output = run(str(third))
+    assert code == 1
+    assert "the column 'colour' is not in the contract" in output
+    assert "required:kind in 1 row: record 1" in output
+    assert "type:id in 1 row: record 2 (id 'x')" in output
+    assert "1 row repeat the key id with other values" in output
+    assert path.read_text() == text
+    assert run(str(third), "--force")[0] == 0
+    assert path.read_text() != text
