@@ -5,15 +5,23 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+_SMALLEST_PLAIN, _LARGEST_PLAIN = 0.0001, 1e15
+
 
 def text(value: Any, decimals: int = 2) -> str:
-    """Return a value as text: thousands separated by commas, `decimals` digits after the point, "" for None."""
+    """Return a value as text: thousands separated by commas, `decimals` digits after the point, "" for None.
+
+    Binary numbers that are very small or very large have six significant digits and a power of ten.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Decimal):
         return f"{value:,.{decimals}f}"
+    if isinstance(value, float):
+        is_plain = value == 0 or _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN
+        return f"{value:,.{decimals}f}" if is_plain else f"{value:.6g}"
     return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
 
 

@@ -313,7 +313,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
             "physicalType: bigint",
             "physicalType: varchar(20)",
             (
-                r"unknown physicalType 'varchar\(20\)': write text, with `maxLength` .*supported are integer, "
+                r"unknown physicalType 'varchar\(20\)': write text, with `maxLength` .*supported are smallint, "
                 r".*numeric\(p,s\)"
             ),
         ),
@@ -371,7 +371,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
             "value: merge}\n      - {property: maxWarnings, value: 1}",
             "`maxWarnings` is allowed for the loadMode report, not .merge.",
         ),
-        ("physicalType: date\n", "physicalType: text\n", "the periodColumn must be a date or a timestamptz"),
+        ("physicalType: date\n", "physicalType: text\n", "the periodColumn must be a date, a timestamp or"),
         ("value: merge", "value: changes", "versionColumn is required for the loadMode changes and not allowed"),
         (
             "value: merge}",

@@ -404,7 +404,7 @@ def test_every_property_of_the_standard_is_supported_documentation_or_unsupporte
     assert len(seen) > 15  # it went down into the places
 
 
-LOGICAL = {"string", "date", "timestamp", "integer", "number", "boolean"}
+LOGICAL = {"string", "date", "time", "timestamp", "integer", "number", "boolean"}
 
 
 def test_every_option_of_a_logical_type_is_supported_or_unsupported() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 import unicodedata
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -26,10 +30,12 @@ BLANK = (
 FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-INTEGER, BIGINT = column("integer", "integer"), column("bigint", "integer")
+SMALLINT, INTEGER, BIGINT = (column(kind, "integer") for kind in ("smallint", "integer", "bigint"))
+DOUBLE, REAL = column("double precision", "number"), column("real", "number")
 AMOUNT, WIDE = column("numeric(12,2)", "number"), column("numeric(38,10)", "number")
 DAY, MONTH_FIRST = column("date", "date"), column("date", "date", date_forms=("YYYY-MM-DD", "M/D/YYYY"))
 DAY_FIRST, ONLY_SLASHED = replace(DAY, date_forms=("D/M/YYYY",)), replace(DAY, date_forms=("M/D/YYYY",))
+LOCAL, TIME = column("timestamp", "timestamp"), column("time", "time")
 INSTANT, FLAG, ID = column("timestamptz", "timestamp"), column("boolean", "boolean"), column("uuid", "string")
 TEXT, KEY = column("text", "string"), column("text", "string", control_characters="none")
 
@@ -65,7 +71,7 @@ WRITTEN = st.builds(
     st.sampled_from(["", "0", "000"]),
     st.one_of(
         st.integers(0, 10**11).map(str),
-        st.sampled_from([2**31 - 1, 2**31, 2**63 - 1, 2**63, 10**20, 10**28]).map(str),
+        st.sampled_from([2**15 - 1, 2**15, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 10**20, 10**28]).map(str),
         st.builds(lambda whole, part: f"{whole}.{part}", st.integers(0, 10**10), st.integers(0, 999)),
     ),
 )
@@ -112,14 +118,19 @@ def exact(text: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-@pytest.mark.parametrize("declared", [INTEGER, BIGINT, AMOUNT, WIDE], ids=lambda declared: declared.physical_type)
+@pytest.mark.parametrize(
+    "declared", [SMALLINT, INTEGER, BIGINT, AMOUNT, WIDE], ids=lambda declared: declared.physical_type
+)
 @given(texts=st.lists(NUMBERS, min_size=20, max_size=60))
 @example(texts=ODD)
 @FAST
 def test_a_number_is_loaded_exactly_or_rejected(declared: Column, texts: list[str]) -> None:
-    whole, scale = {"integer": (2**31, 0), "bigint": (2**63, 0), "numeric(12,2)": (10**10, 2)}.get(
-        declared.physical_type, (10**28, 10)
-    )
+    whole, scale = {
+        "smallint": (2**15, 0),
+        "integer": (2**31, 0),
+        "bigint": (2**63, 0),
+        "numeric(12,2)": (10**10, 2),
+    }.get(declared.physical_type, (10**28, 10))
     for text, (value, reasons) in zip(texts, read(declared, texts), strict=True):
         number = exact(text)
         plain = re.fullmatch(rf"[+-]?[0-9]+([.][0-9]{{1,{scale}}})?" if scale else "[+-]?[0-9]+", text.strip(BLANK))
@@ -128,6 +139,85 @@ def test_a_number_is_loaded_exactly_or_rejected(declared: Column, texts: list[st
             assert (text, value, reasons) == (text, number, [])
         elif text.strip(BLANK):
             assert (text, value, reasons) == (text, None, ["type:value"])
+
+
+# --- binary numbers ---------------------------------------------------------------------------------------------
+
+SINGLES = st.integers(0, 2**32 - 1).map(lambda bits: struct.unpack("f", struct.pack("I", bits))[0])
+DOUBLES = st.one_of(st.floats(allow_nan=False, allow_infinity=False), SINGLES.filter(math.isfinite))
+PRINTED = st.one_of(
+    DOUBLES.map(repr),
+    SINGLES.map(lambda value: f"{value:.9g}"),
+    st.builds(lambda value, digits: f"{value:.{digits}e}", DOUBLES, st.integers(0, 30)),
+    st.builds(lambda value, digits: f"{value:.{digits}f}", st.floats(-1e30, 1e30), st.integers(0, 25)),
+    st.builds(lambda number, power: f"{number}e{power}", st.integers(-(10**19), 10**19), st.integers(-400, 400)),
+)
+ODD_NUMBERS = ["1e400", "-1e400", "1e-400", "4.9E-324", "3e-324", "2e-324", "1.7976931348623157e308", "1.8e308", "1e39"]
+ODD_NUMBERS += ["16777217", "9007199254740993", "123456789012345678", "0.10000000000000001", "0.1000000000000000055511"]
+ODD_NUMBERS += ["-0", "-0.0", "0e5", "0." + "0" * 900 + "1", "1" + "0" * 900, "3.14159265358979323846", "1e+007", "1E5"]
+ODD_NUMBERS += [
+    f"{5e-324:.767e}",
+    f"{0.1:.60f}",
+    "1" * 900,
+    "1e99999999999999999999",
+    "1.e5",
+    "1e",
+    "e5",
+    "0x1p3",
+]
+
+
+def nearest(number: Fraction, kind: str) -> float:
+    """Return the nearest binary number, infinite if the number is out of range; of two, the one that ends in zero."""
+    bits, least, greatest = (53, -1074, 1024) if kind == "double precision" else (24, -149, 128)
+    size = abs(number)
+    exponent = least
+    if size:
+        power = size.numerator.bit_length() - size.denominator.bit_length()
+        exponent = max(least, power - bits - 1)
+        while size / Fraction(2) ** exponent >= 2**bits:
+            exponent += 1
+    whole = round(size / Fraction(2) ** exponent)  # half to even
+    value = whole * Fraction(2) ** exponent
+    found = math.inf if value >= Fraction(2) ** greatest else float(value)
+    return -found if number < 0 and found else found
+
+
+def digits_of(text: str) -> str:
+    return re.sub("[+.-]", "", re.split("[eE]", text)[0]).strip("0")
+
+
+@pytest.mark.parametrize("declared", [DOUBLE, REAL], ids=lambda declared: declared.physical_type)
+@given(texts=st.lists(padded(st.one_of(PRINTED, NUMBERS, mutated(PRINTED, SPOILT))), min_size=20, max_size=60))
+@example(texts=[*ODD, *ODD_NUMBERS])
+@FAST
+def test_a_binary_number_is_the_nearest_one_and_keeps_all_digits(declared: Column, texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(declared, texts), strict=True):
+        bare = text.strip(BLANK)
+        meant, digits = None, digits_of(bare)
+        if re.fullmatch(r"[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?", bare, re.ASCII) and len(digits) <= 800:
+            power = int(re.split("[eE]", bare)[1]) if re.search("[eE]", bare) else 0
+            number = Fraction(bare) if digits and abs(power) < 2000 else Fraction(0)
+            found = nearest(number, declared.physical_type) if abs(power) < 2000 or not digits else math.inf
+            if digits_of(f"{found:.{max(len(digits) - 1, 0)}e}") == digits:
+                meant = found
+        if meant is not None:
+            assert (text, value, reasons) == (text, meant, [])
+            assert math.copysign(1, value) == (-1 if value < 0 else 1), "zero has no sign"
+        elif bare:
+            assert (text, value, reasons) == (text, None, ["type:value"])
+
+
+@pytest.mark.parametrize("declared", [DOUBLE, REAL], ids=lambda declared: declared.physical_type)
+@given(values=st.lists(DOUBLES, min_size=20, max_size=60))
+@FAST
+def test_every_binary_number_can_be_loaded_again(declared: Column, values: list[float]) -> None:
+    if declared is REAL:
+        values = [value for value in values if nearest(Fraction(value), "real") == value]
+        texts = [f"{value:.9g}" for value in values]
+    else:
+        texts = [*map(repr, values)]
+    assert read(declared, texts) == [(value, []) for value in values]
 
 
 # --- dates --------------------------------------------------------------------------------------------------------
@@ -210,12 +300,12 @@ BOUNDS: list[tuple[dict[str, Any], str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize("declared", [DAY, INSTANT], ids=lambda declared: declared.physical_type)
+@pytest.mark.parametrize("declared", [DAY, LOCAL, INSTANT], ids=lambda declared: declared.physical_type)
 @pytest.mark.parametrize(("changes", "text", "is_plausible"), BOUNDS)
 def test_a_contract_declares_the_plausible_years(
     declared: Column, changes: dict[str, Any], text: str, is_plausible: bool
 ) -> None:
-    written = text if declared is DAY else f"{text}T00:00:00Z"
+    written = {"date": text, "timestamp": f"{text}T00:00:00"}.get(declared.physical_type, f"{text}T00:00:00Z")
     [(_, reasons)] = read(replace(declared, **changes), [written])
     assert reasons == ([] if is_plausible else ["range:value"])
 
@@ -298,6 +388,43 @@ def test_an_instant_is_exact_or_rejected(texts: list[str]) -> None:
         else:
             plausible = datetime(1900, 1, 1, tzinfo=UTC) <= meant < datetime(2036, 3, 3, tzinfo=UTC)
             assert (text, value, reasons) == (text, meant, [] if plausible else ["range:value"])
+
+
+@given(texts=st.lists(padded(st.one_of(INSTANTS, mutated(INSTANTS, "TZ:+-. 0129"))), min_size=20, max_size=60))
+@example(texts=[*ODD_INSTANTS, "9999-12-31T23:59:59.999999", "9999-12-31T24:00", "0001-01-01 00:00"])
+@FAST
+def test_a_local_timestamp_is_exact_and_has_no_offset(texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(LOCAL, texts), strict=True):
+        bare = text.strip(BLANK)
+        has_offset = re.search(r"(Z|[+-]\d\d(:?\d\d)?)$", bare[10:])
+        meant = None if has_offset else as_instant(bare)
+        if not has_offset and bare.startswith("9999-12-31") and "24:00" not in bare:
+            meant = datetime.fromisoformat(bare).replace(tzinfo=UTC)
+        if meant is None:
+            assert (text, value, reasons) == (text, None, ["type:value"])
+        else:
+            meant = meant.replace(tzinfo=None)
+            plausible = datetime(1900, 1, 1) <= meant < datetime(2036, 3, 3)  # noqa: DTZ001
+            assert (text, value, reasons) == (text, meant, [] if plausible else ["range:value"])
+
+
+ODD_TIMES = ["24:00", "24:00:00", "23:59:60", "8:30", "08:30 AM", "0830", "08:30Z", "08:30+01:00", "08:30:00.1234567"]
+
+
+@given(texts=st.lists(padded(st.one_of(CLOCKS, mutated(CLOCKS, "TZ:+-. 0129"))), min_size=20, max_size=60))
+@example(texts=ODD_TIMES)
+@FAST
+def test_a_time_of_day_is_exact_or_rejected(texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(TIME, texts), strict=True):
+        bare = text.strip(BLANK)
+        meant = None
+        if re.fullmatch(r"\d\d:\d\d(:\d\d([.]\d{1,6}0{0,3})?)?", bare, re.ASCII):
+            with suppress(ValueError):
+                meant = time.fromisoformat(bare[:15])
+        if meant is not None and not bare.startswith("24"):
+            assert (text, value, reasons) == (text, meant, [])
+        elif bare:
+            assert (text, value, reasons) == (text, None, ["type:value"])
 
 
 # --- truth values and UUIDs ---------------------------------------------------------------------------------------

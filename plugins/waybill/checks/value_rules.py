@@ -8,6 +8,7 @@ from typing import Final
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract
+from waybill.contracts.contract import FLOATS
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import relation
 
@@ -23,6 +24,8 @@ _LENGTHS: Final[Mapping[str, str]] = {"minLength": "char_length({}) >= {}", "max
 def _rules(column: Column) -> Iterator[tuple[str, sql.Composed]]:
     """Yield each rule of a column as (reason, condition that valid values meet), with the reasons used for files."""
     name = sql.Identifier(column.name)
+    if column.physical_type in FLOATS:
+        yield f"type:{column.name}", sql.SQL("{} not in ('NaN', 'Infinity', '-Infinity')").format(name)
     for reason, templates in (("range", _BOUNDS), ("length", _LENGTHS)):
         conditions = [
             sql.SQL(template).format(name, sql.Literal(column.options[option]))

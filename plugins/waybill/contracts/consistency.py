@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from waybill.contracts.contract import HISTORY_COLUMNS, Column, Contract, numeric_digits
+from waybill.contracts.contract import FLOATS, HISTORY_COLUMNS, Column, Contract, numeric_digits
 from waybill.contracts.standard import Problem, likeliest
 
 _SQL_WORDS: Final = frozenset(
     re.findall(
         r"\w+",
-        "and any all as between bigint boolean case cast date day distinct else end escape extract false from hour "
-        "ilike in integer interval is like minute month not null numeric or second similar text then time timestamp "
-        "timestamptz to true varchar when year",
+        "and any all as between bigint boolean case cast date day distinct double else end escape extract false from "
+        "hour ilike in integer interval is like minute month not null numeric or precision real second similar "
+        "smallint text then time timestamp timestamptz to true varchar when year",
     )
 )
 _PLACES_OF_PERCENT: Final = 2
 _TABLE: Final = ("schema", 0)
+_DATED: Final = ("date", "timestamp", "timestamptz")
+_NO_IDENTITY: Final[Mapping[str, str]] = dict.fromkeys(
+    FLOATS, "holds the nearest binary number, so different texts can be equal: change the physicalType to numeric(p,s)"
+)
+"""Why values of a type cannot identify a row or order versions, and what to do."""
 
 
 def problems(contract: Contract) -> Iterator[Problem]:
     """Yield the problems of a contract whose parts are each valid."""
     yield from _of_names(contract)
     yield from _of_key(contract)
+    yield from _of_identity(contract)
     yield from _of_periods(contract)
     yield from _of_version(contract)
     yield from _of_landing_day(contract)
@@ -69,6 +75,22 @@ def _of_key(contract: Contract) -> Iterator[Problem]:
         yield Problem(_TABLE, "the occurrenceColumn must be an integer and part of the key")
 
 
+def _of_identity(contract: Contract) -> Iterator[Problem]:
+    """Yield columns that identify rows or order versions, but whose type cannot."""
+    for column in contract.columns:
+        uses = {
+            "a primaryKey": column.key_position is not None,
+            "unique": column.unique,
+            "the versionColumn": column.name == contract.version_column,
+            "part of a relationship": column.reference is not None,
+        }
+        roles = [use for use, is_used in uses.items() if is_used]
+        if roles and (why := _NO_IDENTITY.get(column.physical_type)):
+            yield Problem(
+                _column(contract, column), f"{column.physical_type} is not allowed for {' and '.join(roles)}. It {why}"
+            )
+
+
 def _of_periods(contract: Contract) -> Iterator[Problem]:
     name = contract.period_column
     if not contract.cadences and contract.load_mode not in ("dimension", "summary"):
@@ -77,8 +99,8 @@ def _of_periods(contract: Contract) -> Iterator[Problem]:
         yield Problem(("slaProperties",), "a dataset must have one frequency; only a report can have several")
     if contract.is_merged and name is None:
         yield Problem(_TABLE, "a merged dataset needs a period column")
-    if name is not None and _type(contract, name) not in ("date", "timestamptz"):
-        yield Problem(_TABLE, "the periodColumn must be a date or a timestamptz")
+    if name is not None and _type(contract, name) not in ("date", "timestamp", "timestamptz"):
+        yield Problem(_TABLE, "the periodColumn must be a date, a timestamp or a timestamptz")
     elif contract.is_partitioned and (name not in contract.key or _type(contract, name) != "date"):
         yield Problem(_TABLE, "the partitioned date column must be part of the primary key")
     partitioned = [column for column in contract.columns if column.partitioned]
@@ -140,8 +162,8 @@ def _of_files(contract: Contract) -> Iterator[Problem]:
             yield Problem(_column(contract, column), "dateForms are only allowed for the type date")
         if {"M/D/YYYY", "D/M/YYYY"} <= set(column.date_forms):
             yield Problem(_column(contract, column), "dateForms must not contain both M/D/YYYY and D/M/YYYY")
-        if column.max_years_ahead != Column.max_years_ahead and column.physical_type not in ("date", "timestamptz"):
-            yield Problem(_column(contract, column), "maxYearsAhead is only allowed for the types date and timestamptz")
+        if column.max_years_ahead != Column.max_years_ahead and column.physical_type not in _DATED:
+            yield Problem(_column(contract, column), f"maxYearsAhead is only allowed for the types {', '.join(_DATED)}")
         if column.physical_type != "text" and (
             column.allows_placeholders or column.control_characters not in ("layout", "none")
         ):

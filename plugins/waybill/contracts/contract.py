@@ -25,6 +25,8 @@ _RULE_WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")+)"|([a-z_]\w*)(?!\w*\s
 """Matches texts, quoted names, and words that are not function calls."""
 
 
+FLOATS = ("double precision", "real")
+"""Types of binary floating-point numbers."""
 _NUMERIC = re.compile(r"numeric\((\d+),\s*(\d+)\)")
 
 
@@ -147,7 +149,7 @@ class Contract:
     cadences: tuple[Cadence, ...] = ()
     """The lengths of the periods that files or rows cover; only reports have several."""
     period_column: str | None = None
-    """The date or timestamptz column that determines the period of a row."""
+    """The date, timestamp or timestamptz column that determines the period of a row."""
     version_column: str | None = None
     """Among rows with the same key, the row with the greatest value in this column is current."""
     file_order: FileOrder = "landing"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from waybill.contracts.contract import Column
+from waybill.contracts.contract import FLOATS, Column, numeric_digits
 from waybill.formatting import text
 
 _MANY_DECIMALS = 4
@@ -14,5 +14,7 @@ def cell(column: Column, value: Any) -> str:
     """Return a value as text: identifiers without separators, numbers with at most four decimals."""
     if column.name.endswith("_id"):
         return str(value)
-    scale = column.physical_type.rpartition(",")[2].rstrip(")")
-    return text(value, min(int(scale), _MANY_DECIMALS) if scale.isdigit() else 0)
+    if column.physical_type in FLOATS:
+        return text(value, _MANY_DECIMALS)
+    digits = numeric_digits(column.physical_type)
+    return text(value, min(digits[1], _MANY_DECIMALS) if digits else 0)

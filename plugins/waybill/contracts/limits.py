@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
 from waybill.blanks import strip
-from waybill.contracts.contract import numeric_digits
+from waybill.contracts.contract import FLOATS, numeric_digits
 from waybill.contracts.custom_properties import DATE_FORMS, is_number, values_of
 from waybill.contracts.standard import Problem, Steps
 
-_BITS: Final = {"integer": 32, "bigint": 64}
-_INTEGER_FORMATS: Final = {"integer": "i32", "bigint": "i64"}
+_BITS: Final = {"smallint": 16, "integer": 32, "bigint": 64}
+_NUMBER_FORMATS: Final = {
+    "smallint": "i16",
+    "integer": "i32",
+    "bigint": "i64",
+    "real": "f32",
+    "double precision": "f64",
+}
+_LARGEST: Final = {"real": Decimal(2**128 - 2**104), "double precision": Decimal(2**1024 - 2**971)}
 _LOWER: Final = ("minimum", "exclusiveMinimum")
 _UPPER: Final = ("maximum", "exclusiveMaximum")
 
@@ -30,17 +38,42 @@ def of_options(options: Mapping[str, Any], kind: str, column: Mapping[str, Any],
         for name in options:
             yield Problem((*here, name), f"`{name}` is not allowed for a boolean: remove it")
     yield from _of_format(options, kind, column, here)
+    yield from _of_local_time(options, here) if kind == "timestamp" else _of_instants(options, here)
+    if options.get("minLength", 0) > options.get("maxLength", math.inf):
+        yield Problem((*here, "minLength"), f"{options['minLength']} is greater than maxLength {options['maxLength']}")
+    yield from _of_bounds(options, kind, here)
+
+
+def _of_instants(options: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
+    """Yield the time zones of a timestamptz that are not supported."""
     if options.get("timezone") is False:
-        yield Problem((*here, "timezone"), "false is not supported: every timestamptz is an instant. Remove it.")
+        yield Problem(
+            (*here, "timezone"),
+            "false is not supported: every timestamptz is an instant. Remove it, or change the physicalType to "
+            "timestamp.",
+        )
     if (zone := options.get("defaultTimezone", "UTC")) not in ("UTC", "Etc/UTC"):
         yield Problem(
             (*here, "defaultTimezone"),
             f"{zone!r} is not supported: an instant without an offset is read as UTC. Remove it. Senders in another "
             "time zone must write the offset.",
         )
-    if options.get("minLength", 0) > options.get("maxLength", math.inf):
-        yield Problem((*here, "minLength"), f"{options['minLength']} is greater than maxLength {options['maxLength']}")
-    yield from _of_bounds(options, kind, here)
+
+
+def _of_local_time(options: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
+    """Yield the options of a timestamp without time zone that specify one."""
+    if options.get("timezone") is True:
+        yield Problem(
+            (*here, "timezone"),
+            "true is not supported for a timestamp, which has no offset. Write false, or change the physicalType to "
+            "timestamptz.",
+        )
+    if "defaultTimezone" in options:
+        yield Problem(
+            (*here, "defaultTimezone"),
+            "is not allowed for a timestamp, which has no time zone. Remove it, or change the physicalType to "
+            "timestamptz.",
+        )
 
 
 def _of_format(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
@@ -48,10 +81,16 @@ def _of_format(options: Mapping[str, Any], kind: str, column: Mapping[str, Any],
     if given is None:
         return
     text = f"{given!r} is not supported"
-    if kind in _INTEGER_FORMATS and given != _INTEGER_FORMATS[kind]:
+    if numeric_digits(kind):
         yield Problem(
             (*here, "format"),
-            f"{text} for {kind}. Write {_INTEGER_FORMATS[kind]}, or change the physicalType; for limits use `minimum` "
+            f"{text}: it specifies binary floating-point numbers. Remove it, because {kind} is exact, or change the "
+            "physicalType to real (f32) or double precision (f64).",
+        )
+    elif kind in _NUMBER_FORMATS and given != _NUMBER_FORMATS[kind]:
+        yield Problem(
+            (*here, "format"),
+            f"{text} for {kind}. Write {_NUMBER_FORMATS[kind]}, or change the physicalType; for limits use `minimum` "
             "and `maximum`.",
         )
     elif kind == "text" or (kind == "uuid" and given != "uuid"):
@@ -97,7 +136,27 @@ def _of_bounds(options: Mapping[str, Any], kind: str, here: Steps) -> Iterator[P
             yield Problem((*here, name), f"no {kind} is as small as {options[name]}")
 
 
-_EXAMPLES: Final = {"date": "'2026-03-31'", "timestamptz": "'2026-03-31T12:00:00Z'"}
+_EXAMPLES: Final = {
+    "date": "'2026-03-31'",
+    "time": "'08:30:00'",
+    "timestamp": "'2026-03-31T12:00:00'",
+    "timestamptz": "'2026-03-31T12:00:00Z'",
+}
+_CLOCK: Final = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
+
+
+def _time(text: str) -> time:
+    """Return a time of day. Raises `ValueError` for other forms of ISO 8601, and for an offset."""
+    if not re.fullmatch(_CLOCK, text):
+        raise ValueError(text)
+    return time.fromisoformat(text)
+
+
+def _local_timestamp(text: str) -> datetime:
+    """Return a timestamp without an offset. Raises `ValueError` for other forms of ISO 8601."""
+    if not re.fullmatch(f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}", text):
+        raise ValueError(text)
+    return datetime.fromisoformat(text)
 
 
 def _bound(value: Any, kind: str) -> Any:
@@ -106,6 +165,10 @@ def _bound(value: Any, kind: str) -> Any:
         if len(value) != len("2026-03-31"):
             raise ValueError(value)
         return date.fromisoformat(value)
+    if kind == "time":
+        return _time(value)
+    if kind == "timestamp":
+        return _local_timestamp(value)
     if kind == "timestamptz":
         instant = datetime.fromisoformat(value)
         if instant.tzinfo is None:
@@ -124,11 +187,20 @@ def _limits(kind: str) -> tuple[Decimal | None, Decimal | None]:
     if kind in _BITS:
         most = Decimal(2) ** (_BITS[kind] - 1)
         return -most, most - 1
+    if kind in _LARGEST:
+        return -_LARGEST[kind], _LARGEST[kind]
     return None, None
 
 
 def of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Problem]:
     """Yield allowed values that no row can have."""
+    if kind in FLOATS and "enum" in column:
+        yield Problem(
+            (*steps, "enum"),
+            f"an enum is not allowed for {kind}, whose values are the nearest binary numbers: change the physicalType "
+            "to numeric(p,s), or write `minimum` and `maximum`",
+        )
+        return
     seen = set()
     options = column.get("logicalTypeOptions", {})
     for position, item in enumerate(column.get("enum", [])):
@@ -145,6 +217,8 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "text": str,
     "uuid": UUID,
     "date": date.fromisoformat,
+    "time": _time,
+    "timestamp": _local_timestamp,
     "timestamptz": datetime.fromisoformat,
 }
 

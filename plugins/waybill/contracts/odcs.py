@@ -50,7 +50,7 @@ def _reference(column: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool,
 def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) -> list[Check]:
     """Return the freshness check for the latency of a column with dates or instants."""
     _, _, name = raw.get("element", "").rpartition(".")
-    if not any(column.name == name and column.physical_type in ("date", "timestamptz") for column in columns):
+    if not any(column.name == name and column.logical_type in ("date", "timestamp") for column in columns):
         return []
     return [
         Check(

@@ -26,16 +26,21 @@ OPERATORS: Final = {
 CADENCES: Final[Mapping[str, Cadence]] = {"d": "day", "w": "week", "months": "month"}
 HOURS: Final = {"h": 1, "d": 24}
 """Hours in each unit of a latency."""
-_TYPES: Final = ("integer", "bigint", "text", "date", "timestamptz", "boolean", "uuid")
 _LOGICAL: Final = {
+    "smallint": "integer",
     "integer": "integer",
     "bigint": "integer",
+    "real": "number",
+    "double precision": "number",
     "text": "string",
     "uuid": "string",
     "date": "date",
+    "time": "time",
+    "timestamp": "timestamp",
     "timestamptz": "timestamp",
     "boolean": "boolean",
 }
+"""The logical type of each physical type, besides `numeric(p,s)`."""
 _OTHER_TYPES: Final = {
     "varchar": "text, with `maxLength` in the logicalTypeOptions",
     "character varying": "text, with `maxLength` in the logicalTypeOptions",
@@ -44,19 +49,19 @@ _OTHER_TYPES: Final = {
     "decimal": "numeric(p,s)",
     "numeric": "numeric(p,s)",
     "number": "numeric(p,s)",
-    "real": "numeric(p,s)",
-    "float": "numeric(p,s)",
-    "double": "numeric(p,s)",
-    "double precision": "numeric(p,s)",
+    "float": "double precision",
+    "float4": "real",
+    "float8": "double precision",
+    "double": "double precision",
     "int": "integer",
+    "int2": "smallint",
     "int4": "integer",
     "int8": "bigint",
     "long": "bigint",
-    "smallint": "integer",
-    "timestamp": "timestamptz",
+    "time without time zone": "time",
     "timestamp with time zone": "timestamptz",
-    "timestamp without time zone": "timestamptz",
-    "datetime": "timestamptz",
+    "timestamp without time zone": "timestamp",
+    "datetime": "timestamptz for instants, or timestamp for local times",
     "bool": "boolean",
 }
 """Common type names that are not supported, with their replacement."""
@@ -194,7 +199,7 @@ def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], m
         return
     kind, logical = normal_type(column["physicalType"]), column["logicalType"]
     digits = numeric_digits(kind)
-    if kind not in _TYPES and not (digits and digits[1] <= digits[0] and 0 < digits[0] <= _MOST_DIGITS):
+    if kind not in _LOGICAL and not (digits and digits[1] <= digits[0] and 0 < digits[0] <= _MOST_DIGITS):
         yield Problem((*steps, "physicalType"), _no_type(kind))
         return
     right = "number" if digits else _LOGICAL[kind]
@@ -212,7 +217,7 @@ def _no_type(kind: str) -> str:
     other = _OTHER_TYPES.get(kind.lower().split("(")[0].strip())
     if other and "(p,s)" in other and (digits := numeric_digits(f"numeric({kind.partition('(')[2]}")):
         other = f"numeric({digits[0]},{digits[1]})"
-    known = f"supported are {', '.join(_TYPES)} and numeric(p,s) with p up to {_MOST_DIGITS}"
+    known = f"supported are {', '.join(_LOGICAL)} and numeric(p,s) with p up to {_MOST_DIGITS}"
     return f"unknown physicalType {kind!r}: " + (f"write {other}; {known}" if other else known)
 
 

@@ -78,6 +78,7 @@ _FORMAT_OF_TEXT = Unsupported(
     "the kind of text in the column",
     "Write a `pattern`, or the physicalType `uuid`, for which `format: uuid` is allowed.",
 )
+_NO_ZONE = Unsupported("a time zone", "Remove it. A time of day has none.")
 _TIMES = Unsupported("how instants are written", "Remove it. Instants must be in a form of ISO 8601.")
 _FORMAT_OF_DATE = Unsupported(
     "how dates are written",
@@ -198,6 +199,14 @@ PLACES: Mapping[str, Place] = {
         supported="format maxLength minLength pattern",
     ),
     "options of the logicalType date": Place(supported=f"format {_BOUNDS}"),
+    "options of the logicalType time": Place(
+        supported=_BOUNDS,
+        unsupported={
+            "defaultTimezone": _NO_ZONE,
+            "format": _TIMES,
+            "timezone": _NO_ZONE,
+        },
+    ),
     "options of the logicalType timestamp": Place(
         supported=f"defaultTimezone timezone {_BOUNDS}", unsupported={"format": _TIMES}
     ),
@@ -212,11 +221,8 @@ PLACES: Mapping[str, Place] = {
         },
     ),
     "options of the logicalType number": Place(
-        supported=_BOUNDS,
+        supported=f"format {_BOUNDS}",
         unsupported={
-            "format": Unsupported(
-                "binary floating-point numbers", "Remove it. The physicalType `numeric(p,s)` is exact."
-            ),
             "multipleOf": Unsupported(
                 "a number of which every value is a multiple",
                 "Choose the digits after the point by the physicalType `numeric(p,s)`, or write a row rule as a custom "
@@ -315,9 +321,9 @@ PLACES: Mapping[str, Place] = {
     ),
 }
 """The properties of each kind of object of the standard."""
-LOGICAL_TYPES: Final = ("boolean", "date", "integer", "number", "string", "timestamp")
-"""The supported types; the standard has others for nested values, vectors and times of day."""
-_OTHER_LOGICAL_TYPES: Final = ("array", "map", "object", "time", "vector")
+LOGICAL_TYPES: Final = ("boolean", "date", "integer", "number", "string", "time", "timestamp")
+"""The supported types; the standard has others for nested values and vectors."""
+_OTHER_LOGICAL_TYPES: Final = ("array", "map", "object", "vector")
 _ARTICLES: Final = {
     "allowed value": "an",
     **dict.fromkeys(

@@ -104,9 +104,9 @@ def _is_no_placeholder(value: str) -> str:
 
 
 def _plausible(column: Column, period: Period) -> list[str]:
-    """Return bounds of a date or instant without limits in the contract; they depend only on the file's period."""
+    """Return bounds of a date or timestamp without limits in the contract; they depend only on the file's period."""
     value, found = identifier(column.name), []
-    if column.physical_type in ("date", "timestamptz"):
+    if column.physical_type in ("date", "timestamp", "timestamptz"):
         if not {"minimum", "exclusiveMinimum"} & column.options.keys():
             found.append(f"{value} >= {literal(_EARLIEST)}")
         if not {"maximum", "exclusiveMaximum"} & column.options.keys():

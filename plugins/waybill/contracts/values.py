@@ -11,21 +11,26 @@ then without all of `BLANKS`. The last form is exact and ten times slower.
 from __future__ import annotations
 
 from waybill.blanks import BLANKS, strip
-from waybill.contracts.contract import Column, numeric_digits
+from waybill.contracts.contract import FLOATS, Column, numeric_digits
 from waybill.contracts.quoting import identifier, literal
 
 _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"  # the years that Python and PostgreSQL share
 _DAY = f"{_YEAR}-[0-9]{{2}}-[0-9]{{2}}"
 _SLASHED = f"[0-9]{{1,2}}/[0-9]{{1,2}}/{_YEAR}"
-# Digits beyond microseconds must be zero. A day may end at 24:00, the next midnight.
-_CLOCK = "(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0{0,3})?)?|24:00(:00([.]0{1,9})?)?)"
+# Digits beyond microseconds must be zero.
+_TIME_OF_DAY = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0{0,3})?)?"
+_CLOCK = f"({_TIME_OF_DAY}|24:00(:00([.]0{{1,9}})?)?)"  # a day may end at 24:00, the next midnight
 # The offsets in use, from -12:00 to +14:00.
 _OFFSET = "(Z|[+](0[0-9]|1[0-3])(:?[0-5][0-9])?|[+]14(:?00)?|-(0[0-9]|1[01])(:?[0-5][0-9])?|-12(:?00)?)"
 _INTEGER = "[+-]?[0-9]+"
 _FORMS = {
+    "smallint": _INTEGER,
     "integer": _INTEGER,
     "bigint": _INTEGER,
+    **dict.fromkeys(FLOATS, "[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?"),
     "date": _DAY,
+    "time": _TIME_OF_DAY,
+    "timestamp": f"{_DAY}[ T]{_CLOCK}",
     "boolean": "(?i:true|false|t|f|1|0)",
     "uuid": "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
 }
@@ -40,6 +45,11 @@ _CONTROLS = {
     "any": r"\x00",
 }
 """The characters that are not allowed in a text for each value of `controlCharacters`, as part of a character class."""
+_DUCKDB_TYPES = {"text": "varchar", "real": "float", "double precision": "double"}
+_INSTANTS = {"timestamptz": "9999-12-31", "timestamp": "10000-01-01"}
+"""The first instant of each type beyond the years that Python supports; for `timestamptz` in any time zone."""
+_MOST_DIGITS = 800
+"""Number of significant digits up to which a number is compared: the exact value of a double has at most 767."""
 _SLASHED_FORMS = {"M/D/YYYY": "%m/%d/%Y", "D/M/YYYY": "%d/%m/%Y"}
 _EDGES = "".join(rf"\x{{{ord(character):x}}}" for character in BLANKS)
 _WITHOUT_EDGES = rf"[^{_EDGES}]((?s:.)*[^{_EDGES}])?"
@@ -49,7 +59,7 @@ def duckdb_type(column: Column) -> str:
     """Return the DuckDB type whose Arrow form PostgreSQL reads as the column's physical type."""
     if digits := numeric_digits(column.physical_type):
         return f"decimal({digits[0]},{digits[1]})"
-    return "varchar" if column.physical_type == "text" else column.physical_type
+    return _DUCKDB_TYPES.get(column.physical_type, column.physical_type)
 
 
 def stripped(text: str) -> str:
@@ -64,7 +74,7 @@ def is_blank(column: Column) -> str:
 
 def cast(column: Column) -> str | None:
     """Return the expression of the column `cast_<name>` that `typed` reads; None if it reads none."""
-    if column.physical_type == "timestamptz":
+    if column.physical_type in _INSTANTS:
         return _any_text(column)
     if column.number_format:
         return None
@@ -77,12 +87,13 @@ def typed(column: Column) -> str:
     known, raw = identifier(f"cast_{column.name}"), identifier(f"raw_{column.name}")
     if cast(column) is None:
         return _any_text(column)
-    if column.physical_type == "timestamptz":
-        # The years that Python supports, in any time zone.
-        return f"case when {known} >= '0001-01-01' and {known} < '9999-12-31' then {known} end"
+    if end := _INSTANTS.get(column.physical_type):
+        return f"case when {known} >= '0001-01-01' and {known} < {literal(end)} then {known} end"
     is_plain = f"{known}::varchar = {raw}"
     if column.physical_type == "date":  # excludes infinity and years before 1 or after 9999
         is_plain += f" and strlen({raw}) = 10"
+    if column.physical_type in FLOATS:
+        return f"case when {is_plain} and isfinite({known}) then {_unsigned_zero(known)} else {_any_text(column)} end"
     return f"case when {is_plain} then {known} else {_any_text(column)} end"
 
 
@@ -150,15 +161,38 @@ def _any_text(column: Column) -> str:
 def _cases(column: Column, text: str) -> list[str]:
     """Return the case branches that evaluate an expression `text` if the column accepts it unchanged."""
     kind = duckdb_type(column)
-    values = {"varchar": text, "timestamptz": _instant(text)}
-    if column.number_format:
-        values[kind] = f"try_cast({column.number_format.plain(text)} as {kind})"
-    plain = _case(text, _form(column), values.get(kind, f"try_cast({text} as {kind})"))
+    number = column.number_format.plain(text) if column.number_format else text
+    values = {"varchar": text, "timestamptz": _instant(text), "double": _nearest(number, kind)}
+    values["float"] = values["double"]
+    plain = _case(text, _form(column), values.get(kind, f"try_cast({number} as {kind})"))
     return [_slashed(text, form) if form in _SLASHED_FORMS else plain for form in _date_forms(column)] or [plain]
 
 
 def _case(text: str, form: str, value: str) -> str:
     return f"when regexp_full_match({text}, {literal(form)}) then {value}"
+
+
+def _nearest(text: str, kind: str) -> str:
+    """Return the binary number nearest to a decimal number; null if that has other digits than the text.
+
+    The binary number is rounded to as many significant digits as the text has. Numbers out of range become infinite or
+    zero, which have other digits, too.
+    """
+    value = f"try_cast({text} as {kind})"
+    written = _digits(f"regexp_replace({text}, '[eE].*', '')")
+    rounded = _digits(f"split_part(format('{{:.' || greatest(strlen({written}) - 1, 0) || 'e}}', {value}), 'e', 1)")
+    keeps = f"case when strlen({written}) <= {_MOST_DIGITS} then {rounded} = {written} end"
+    return f"case when {keeps} then {_unsigned_zero(value)} end"
+
+
+def _digits(number: str) -> str:
+    """Return the significant digits of a number in decimal notation."""
+    return f"trim(regexp_replace({number}, '[+.-]', '', 'g'), '0')"
+
+
+def _unsigned_zero(value: str) -> str:
+    # PostgreSQL takes 0 and -0 as equal, so that the stored one would depend on the order of rows.
+    return f"if({value} = 0, 0, {value})"
 
 
 def _instant(text: str) -> str:

@@ -76,4 +76,4 @@ def _first_effective_days(target: Contract, name: str) -> sql.Composed:
 
 def _duckdb_type(contract: Contract, name: str) -> str:
     physical = next(column.physical_type for column in contract.columns if column.name == name)
-    return physical if physical in ("integer", "bigint") else "varchar"
+    return physical if physical in ("smallint", "integer", "bigint") else "varchar"

@@ -23,7 +23,7 @@ from waybill.contracts.standard import likeliest
 from waybill.period import ALL_TIME, Period
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure
-from waybill.warehouse.schema import subquery
+from waybill.warehouse.schema import LONG_TYPES, subquery
 
 STATEMENT_TIMEOUT = "5s"
 LOCK_TIMEOUT = "2s"
@@ -178,4 +178,4 @@ def _line(statement: str, position: str | None) -> int | None:
 
 def _postgres_type(physical_type: str) -> str:
     """Return the name of a contract's type in PostgreSQL, without precision and scale."""
-    return "timestamp with time zone" if physical_type == "timestamptz" else physical_type.partition("(")[0]
+    return LONG_TYPES.get(physical_type, physical_type.partition("(")[0])

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_HIVE_TYPES = {"integer": "int", "timestamptz": "timestamp", "text": "string", "uuid": "string"}
+_HIVE_TYPES = {
+    "integer": "int",
+    "real": "float",
+    "double precision": "double",
+    "time": "string",
+    "timestamptz": "timestamp",
+    "text": "string",
+    "uuid": "string",
+}
 _FORMAT: StorageDescriptorTypeDef = {
     "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
     "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",

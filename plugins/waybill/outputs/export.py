@@ -97,17 +97,23 @@ def _groups(csv: Iterable[bytes]) -> Iterator[bytearray]:
 def arrow_type(physical_type: str) -> Any:
     """Return the Arrow type for a PostgreSQL type of the contracts.
 
-    A numeric without precision becomes a double and a uuid becomes text, because Athena and Hive lack these types.
+    A numeric without precision becomes a double, and a uuid or time of day becomes text, because Athena and Hive lack
+    these types.
     """
     import pyarrow as pa
 
     if digits := numeric_digits(physical_type):
         return pa.decimal128(*digits)
     return {
+        "smallint": pa.int16(),
         "integer": pa.int32(),
         "bigint": pa.int64(),
+        "real": pa.float32(),
+        "double precision": pa.float64(),
         "numeric": pa.float64(),
         "date": pa.date32(),
+        "time": pa.string(),
+        "timestamp": pa.timestamp("us"),
         "timestamptz": pa.timestamp("us", "UTC"),
         "boolean": pa.bool_(),
         "text": pa.string(),

@@ -21,7 +21,7 @@ def day_sql(contract: Contract, value: sql.Composable) -> sql.Composed:
     """Return the business day of a value of the contract's period column."""
     if contract.has_instants(contract.period_column):
         return sql.SQL("({} at time zone {})::date").format(value, sql.Literal(settings().timezone))
-    return sql.Composed([value])
+    return sql.SQL("{}::date").format(value)
 
 
 def changed_days(connection: Connection, contract: Contract, before: str, after: str) -> set[date]:

@@ -13,6 +13,7 @@ from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.schema import (
     LAYOUT,
+    LONG_TYPES,
     column_definition,
     create_statements,
     derived_statements,
@@ -21,6 +22,8 @@ from waybill.warehouse.schema import (
 )
 
 log = logging.getLogger(__name__)
+
+_SHORT_TYPES = {long: short for short, long in LONG_TYPES.items()}
 
 
 def _existing_columns(connection: Connection, contract: Contract) -> dict[str, tuple[str, bool]]:
@@ -34,7 +37,7 @@ def _existing_columns(connection: Connection, contract: Contract) -> dict[str, t
         """,
         (relation(contract).as_string(None), _history_columns(contract)),
     ).fetchall()
-    return {name: (kind.replace("timestamp with time zone", "timestamptz"), required) for name, kind, required in rows}
+    return {name: (str(_SHORT_TYPES.get(kind, kind)), required) for name, kind, required in rows}
 
 
 def _history_columns(contract: Contract) -> list[str]:

@@ -14,6 +14,12 @@ from waybill.warehouse.file_order import order_sql
 
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
+LONG_TYPES = {
+    "time": "time without time zone",
+    "timestamp": "timestamp without time zone",
+    "timestamptz": "timestamp with time zone",
+}
+"""The names that PostgreSQL reports for types, where contracts use a shorter one."""
 LAYOUT = 2
 """The version of views and functions. Raise it when their form changes, so that the next load recreates them."""
 
