@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -204,4 +205,54 @@ def _plain() -> list[Shape]:
     return shapes
 
 
-SHAPES: list[Shape] = [*_plain()]
+def german(text: str) -> Decimal:
+    return Decimal(text.replace(".", "").replace(",", "."))
+
+
+def american(text: str) -> Decimal:
+    digits = Decimal(re.sub(r"[^0-9.]", "", text))
+    return -digits if text.startswith(("(", "-")) else digits
+
+
+def _numbers() -> list[Shape]:
+    amounts = [Decimal(n * n * 37 - 90_000) / 100 for n in range(1, 200)]
+    grouped = [f"{amount:,.2f}" for amount in amounts]
+    written = [text.replace(",", "g").replace(".", ",").replace("g", ".") for text in grouped]
+    body = csv_text(["id", "Betrag"], list(enumerate(written, 1))).encode()
+    shapes = [
+        Shape(
+            "decimal_commas.csv",
+            body,
+            columns_of(read_csv(body), id=int, betrag=german),
+            {"betrag": "numeric(12,2)"},
+            texts=["numberFormat, value: {decimal: ',', thousands: .}"],
+        )
+    ]
+    money = [f"(${text[1:]})" if text.startswith("-") else f"${text}" for text in grouped]
+    shares = [f"{n}.5%" for n in range(1, 200)]
+    rows = [[n, *both] for n, both in enumerate(zip(money, shares, strict=True), 1)]
+    body = csv_text(["id", "Revenue", "Share"], rows).encode()
+    shapes.append(
+        Shape(
+            "money.csv",
+            body,
+            columns_of(read_csv(body), id=int, revenue=american, share=american),
+            {"revenue": "numeric(12,2)", "share": "numeric(12,2)"},
+            texts=["currency: $", "parentheses: true", "12% is read as 12"],
+        )
+    )
+    rows = [[n, f"{n},{n % 900 + 100}", f"{n}.125", f"{n * 1000:,}"] for n in range(1, 99)]
+    body = csv_text(["id", "unclear", "points", "pieces"], rows).encode()
+    shapes.append(
+        Shape(
+            "unclear_signs.csv",
+            body,
+            columns_of(read_csv(body), id=int, unclear=american, points=Decimal, pieces=american),
+            {"unclear": "integer", "points": "numeric(18,4)", "pieces": "integer"},
+            texts=["is read as a sign between thousands", "three digits after it"],
+        )
+    )
+    return shapes
+
+
+SHAPES: list[Shape] = [*_plain(), *_numbers()]

@@ -117,4 +117,6 @@ def total_of(values: Sequence[Any]) -> Decimal:
 
 def counted(values: Sequence[Any]) -> Counter[str]:
     """Return how often each value occurs; numbers are equal by their value."""
-    return Counter(repr(value.normalize() + 0) if isinstance(value, Decimal) else repr(value) for value in values)
+    return Counter(
+        repr(Decimal(value).normalize() + 0) if type(value) in (int, Decimal) else repr(value) for value in values
+    )

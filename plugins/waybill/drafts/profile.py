@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.odcs import read_column
 from waybill.contracts.quoting import identifier, literal
 from waybill.contracts.values import cast, is_blank, typed
@@ -124,13 +125,12 @@ class Texts:
         low, high = self._rows.one(f"select min(value)::varchar, max(value)::varchar from {self._typed(declared)}")
         return low, high
 
-    def digits(self, pattern: str, decimal: str = ".") -> tuple[int, int]:
-        """Return the largest number of digits before and after the decimal sign in the texts that match a pattern."""
-        plain = f"regexp_replace({self.raw}, {literal(f'[^0-9{re.escape(decimal)}]')}, '', 'g')"
-        whole = f"ltrim(split_part({plain}, {literal(decimal)}, 1), '0')"
+    def digits(self, signs: NumberFormat) -> tuple[int, int]:
+        """Return the largest number of digits before and after the decimal sign in the texts of a number format."""
+        plain = f"regexp_replace({signs.plain(self.raw)}, '[^0-9.]', '', 'g')"
         before, after = self._rows.one(
-            f"select max(length({whole})), max(length(split_part({plain}, {literal(decimal)}, 2))) from texts "
-            f"where regexp_full_match({self.raw}, {literal(pattern)})"
+            f"select max(length(ltrim(split_part({plain}, '.', 1), '0'))), max(length(split_part({plain}, '.', 2))) "
+            f"from texts where regexp_full_match({self.raw}, {literal(signs.form(None))})"
         )
         return before or 0, after or 0
 

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.validation import PLACEHOLDERS
+from waybill.drafts.numbers import LIKE_A_NUMBER, number_format
 from waybill.drafts.profile import Misfits, Texts
 from waybill.formatting import count
 
 Declared = dict[str, Any]
 """Properties of a column, as in a contract."""
+Candidate = tuple[Declared, dict[str, list[str]]]
+"""A type, and its doubts by the property that they are about."""
 
 NULL_WORDS: Final = (
     *(
@@ -44,7 +48,6 @@ _CODES: Final = re.compile(
 """Names of columns whose digits are no numbers to calculate with."""
 _FLAGS: Final = re.compile(r"(?:is|has|was|can|with)_.+|.+_(?:flag|yn)|active|enabled|deleted|valid")
 _INTEGER: Final = r"[+-]?[0-9]+"
-_NUMBER: Final = r"[+-]?[0-9]+([.][0-9]+)?"
 _LEADING_ZERO: Final = "[+-]?0[0-9]+"
 _DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _SLASHED: Final = r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
@@ -141,7 +144,7 @@ def _tolerates(texts: Texts, misfits: Misfits) -> bool:
     return few and texts.distinct >= _ENOUGH_TEXTS
 
 
-def _candidates(texts: Texts) -> Iterator[tuple[Declared, dict[str, list[str]]]]:
+def _candidates(texts: Texts) -> Iterator[Candidate]:
     """Yield the types that the sample allows, the most exact first, each with its doubts."""
     least: float = 0.9 if len(texts.sample) >= _ENOUGH_TEXTS else 0.0
     others = [text for text in texts.sample if text.lower() not in NULL_WORDS]
@@ -154,8 +157,8 @@ def _candidates(texts: Texts) -> Iterator[tuple[Declared, dict[str, list[str]]]]
 
     if may_be("(?i)true|false|t|f") or (_FLAGS.fullmatch(texts.name) and {*others} == {"0", "1"}):
         yield declare("boolean", "boolean"), {}
-    if may_be(_NUMBER):
-        yield from _numbers(texts)
+    if may_be(LIKE_A_NUMBER):
+        yield from _numbers(texts, others)
     if may_be(f"{_DAY}|{_SLASHED}"):
         yield from _dates(others)
     if may_be(f"{_DAY}[ T]{_CLOCK}{_OFFSET}?"):
@@ -164,27 +167,34 @@ def _candidates(texts: Texts) -> Iterator[tuple[Declared, dict[str, list[str]]]]
         yield declare("string", "uuid"), {}
 
 
-def _numbers(texts: Texts) -> Iterator[tuple[Declared, dict[str, list[str]]]]:
+def _numbers(texts: Texts, others: Sequence[str]) -> Iterator[Candidate]:
+    """Yield the type of numbers; `others` are the sample without null words."""
     if texts.rows_like(_LEADING_ZERO) or _CODES.fullmatch(texts.name):
         return
-    whole, decimals = texts.digits(_NUMBER)
+    found = number_format(others)
+    if found is None:
+        return
+    signs, doubts = found
+    custom = {"numberFormat": signs} if signs else {}
+    checks = {"customProperties" if signs else "physicalType": doubts} if doubts else {}
+    whole, decimals = texts.digits(NumberFormat.of(signs))
     if not decimals and whole <= 18:
-        low, high = texts.extremes(declare("integer", "bigint"))
+        low, high = texts.extremes(declare("integer", "bigint", **custom))
         most = max(abs(int(low or 0)), abs(int(high or 0)))
         if most < _MOST_BIGINT:
-            yield declare("integer", "integer" if most < _MOST_INTEGER else "bigint"), {}
+            yield declare("integer", "integer" if most < _MOST_INTEGER else "bigint", **custom), checks
     if not decimals and whole > 18:
-        checks = {"physicalType": [f"the numbers have up to {whole} digits. If they are identifiers, write text."]}
         if whole <= _MOST_DIGITS:
-            yield declare("number", f"numeric({_MOST_DIGITS},0)"), checks
+            doubts = [*doubts, f"the numbers have up to {whole} digits. If they are identifiers, write text."]
+            yield declare("number", f"numeric({_MOST_DIGITS},0)", **custom), {"physicalType": doubts}
         return
     scale = next((round_up for round_up in (2, 4, 6) if decimals <= round_up), decimals)
     precision = max(whole + 2 + scale, 12 if scale == 2 else 18)
     if whole + scale <= _MOST_DIGITS:
-        yield declare("number", f"numeric({min(precision, _MOST_DIGITS)},{scale})"), {}
+        yield declare("number", f"numeric({min(precision, _MOST_DIGITS)},{scale})", **custom), checks
 
 
-def _dates(others: Sequence[str]) -> Iterator[tuple[Declared, dict[str, list[str]]]]:
+def _dates(others: Sequence[str]) -> Iterator[Candidate]:
     plain = [date.fromisoformat(text) for text in others if re.fullmatch(_DAY, text) and _is_day(text)]
     slashed = [text for text in others if re.fullmatch(_SLASHED, text)]
     if not slashed:
@@ -237,7 +247,7 @@ def _read(slashed: Sequence[str], form: str) -> list[date] | None:
     return found
 
 
-def _instants(texts: Texts) -> Iterator[tuple[Declared, dict[str, list[str]]]]:
+def _instants(texts: Texts) -> Iterator[Candidate]:
     offsets = texts.rows_like(f".*{_CLOCK}{_OFFSET}")
     if offsets == texts.rows_like(f".*{_CLOCK}{_OFFSET}?"):
         yield declare("timestamp", "timestamptz", {"timezone": True}), {}
