@@ -133,7 +133,6 @@ RECORDS: dict[str, tuple[bytes, list[str]]] = {
     "too long": (LINE + b",extra", ["ragged"]),
     "a comma too much": (LINE + b",", ["ragged"]),
     "one word": (b"total", ["ragged"]),
-    "blanks": (b"   ", ["ragged"]),
     "unclosed quote": (b'"' + LINE, ["quote"]),
     "unclosed quote in the last field": (b",".join([*CELLS[:-1], b'"12.50']), ["quote"]),
     "text after a closing quote": (b'"21"0' + LINE[2:], ["quote"]),
@@ -146,7 +145,7 @@ RECORDS: dict[str, tuple[bytes, list[str]]] = {
     "half a surrogate": (LINE + b"\xed\xa0\x80", ["encoding"]),
     "several faults": (b"\0\xff" + LINE + b",", ["encoding", "nul", "ragged"]),
 }
-UNFINISHED = ["Latin-1", "too short", "one word", "blanks", "unclosed quote", "unclosed quote in the last field"]
+UNFINISHED = ["Latin-1", "too short", "one word", "unclosed quote", "unclosed quote in the last field"]
 """At the end of a file without a last line end more text could complete these: é in Latin-1 may be half a character."""
 
 
@@ -218,6 +217,7 @@ ACCEPTED: dict[str, bytes] = {
     + "\r\n".join(f'"{x}"'.replace(",", '","') for x in TEXT.splitlines()).encode(),
     "no line end at the end": BODY.removesuffix(b"\n"),
     "blank lines": b"\n\r\n" + BODY.replace(b"\n", b"\n\n\r\n"),
+    "lines of blanks": BODY.replace(b"\n", b"\n   \n\t, ,\r\n"),
     "blanks around values": csv_body(TRAFFIC, (f" {row} ".replace(",", " , ") for row in GOOD)),
     "gzip under a plain name": gzip.compress(BODY),
 }

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts import ContractError, load
-from waybill.contracts.file_format import FileFormat
+from waybill.contracts.file_format import Dialect, FileFormat
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.standard import PLACES, place_of, schema
 from waybill.settings import PROJECT_ROOT
@@ -258,7 +258,7 @@ schema:
 """
     found = load(written(tmp_path, LINES.replace("schema:\n", server, 1))).file_format
     assert found == FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",))
-    assert found.dialect == (";", "", "")
+    assert found.dialect == Dialect(";", "", "")
     assert load(written(tmp_path, LINES)).file_format == FileFormat()
 
 

@@ -19,7 +19,9 @@ class Dialect(NamedTuple):
     quote: str = '"'
     """The character that encloses a field; empty: none does."""
     escape: str = '"'
-    """The character before a quote within a quoted field; equal to the quote if quotes are doubled."""
+    """The character before a quote, delimiter or line end within a field; equal to the quote if quotes are doubled."""
+    line_end: str | None = None
+    """The characters that end a record; None: a line feed, alone or after a carriage return."""
 
 
 PLAIN: Final = Dialect()
@@ -44,7 +46,7 @@ class FileFormat:
     header_lines: int = 1
     """0: the fields are the contract's columns in order. With several, the names in a column are joined by blanks."""
     ignored_lines: tuple[str, ...] = ()
-    """Regular expressions: a record in whose text one is found is a comment or a footer."""
+    """Regular expressions: a line outside of quoted fields in which one is found is a comment or a footer."""
     line_end: str | None = None
     """None: a line feed, a carriage return or both."""
     record_path: str | None = None
@@ -59,7 +61,7 @@ class FileFormat:
     @property
     def dialect(self) -> Dialect:
         """Return the dialect of CSV files."""
-        return Dialect(self.delimiter or PLAIN.delimiter, self.quote, self.escape or self.quote)
+        return Dialect(self.delimiter or PLAIN.delimiter, self.quote, self.escape or self.quote, self.line_end)
 
 
 UNDECLARED: Final = FileFormat()

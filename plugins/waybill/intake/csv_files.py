@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import codecs
-import csv
-import io
-import itertools
 import re
-from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
+from waybill.contracts.file_format import PLAIN
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.intake.content import Download
+from waybill.intake.csv_syntax import Syntax, syntax_of
 from waybill.intake.formats import header_hint, likely_encoding, looks_like_json, names_delimiter, other_quotes
 from waybill.intake.prefetch import prefetch, short_switch_interval
 from waybill.intake.received_file import ReceivedFile
-from waybill.intake.records import MAX_RECORD_BYTES, RecordCounter, split_first
+from waybill.intake.records import RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
+from waybill.intake.transcoding import as_readable, is_utf_8
 from waybill.intake.unpacking import CHUNK_BYTES
 
 _CONTEXT_BYTES = 100
@@ -30,23 +30,25 @@ _BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools ad
 
 def receive_csv(download: Download, head: bytes, contract: Contract, folder: Path) -> ReceivedFile:
     """Write the records of a CSV file to `folder`, without the header; `head` is the first chunk of the download."""
-    chunks: Iterator[bytes] = download.chunks
-    if b"\r" in head and b"\n" not in head:  # lines end in a carriage return only
+    chunks, form = download.chunks, contract.file_format
+    if form.line_end is None and b"\r" in head and b"\n" not in head:  # lines end in a carriage return only
         head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
     text = _BYTE_ORDER_MARKS.sub(b"", head, count=1)
     header, columns, rest = _read_header(download.name, download.size_bytes, text, contract)
     body = folder / "body.csv"
-    counter, decoder, is_text = RecordCounter(len(header)), codecs.getincrementaldecoder("utf-8")(), True
+    counter = RecordCounter(len(header), syntax_of(form.dialect))
+    decoder, is_text = codecs.getincrementaldecoder("utf-8")(), True
     encoding = None
     with body.open("wb") as stream, short_switch_interval(), closing(prefetch(chunks)) as arriving:
-        for chunk in itertools.chain((rest,), arriving, (b"",)):
+        for chunk in chain((rest,), arriving, (b"",)):
             stream.write(chunk)
             counter.feed(chunk)
             try:
                 is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
             except UnicodeDecodeError as error:
                 is_text = False
-                encoding = likely_encoding(error.object[max(error.start - _CONTEXT_BYTES, 0) :][: 2 * _CONTEXT_BYTES])
+                context = error.object[max(error.start - _CONTEXT_BYTES, 0) :][: 2 * _CONTEXT_BYTES]
+                encoding = likely_encoding(context) if is_utf_8(form.encoding) else form.encoding
     counter.finish()
     return ReceivedFile(
         download.landed,
@@ -60,18 +62,13 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
         multiline_records=counter.multiline_records,
         first_multiline_record=counter.first_multiline_record,
         likely_encoding=encoding,
+        file_format=form,
         column_names=frozenset({*map(normalise, header), *spellings_of(contract)} - {""}),
     )
 
 
 def _with_line_feeds(text: bytes) -> bytes:
     return text.replace(b"\r", b"\n")
-
-
-def read_fields(record: str) -> list[str]:
-    """Return the fields of one well-formed record."""
-    csv.field_size_limit(MAX_RECORD_BYTES)
-    return next(csv.reader(io.StringIO(record, newline="")))
 
 
 def match_header(name: str, header: list[str], contract: Contract, hint: str = "") -> list[str | None]:
@@ -97,15 +94,54 @@ def match_header(name: str, header: list[str], contract: Contract, hint: str = "
 def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple[list[str], list[str | None], bytes]:
     """Return the header fields, the contract's column for each, and the rest of `text`, the beginning of a file.
 
-    Raises `DataError` if there is no header or it does not match the contract.
+    Without header lines, the fields are the contract's columns in order. Raises `DataError` if there is no header or it
+    does not match the contract.
     """
-    first = split_first(text)
-    if first and names_delimiter(first[0].decode("utf-8", "replace")) == ",":
-        first = split_first(first[2])  # a line for spreadsheets that names the delimiter
+    form = contract.file_format
+    syntax = syntax_of(form.dialect)
+    text = _without_lines(name, text, form.skip_lines, syntax)
+    first = split_first(text, syntax)
+    if first and names_delimiter(first[0].decode("utf-8", "replace")) == form.dialect.delimiter:
+        text = first[2]  # after a line for spreadsheets that names the delimiter
+        first = split_first(text, syntax)
     if first is None or not (strip(first[0].decode("utf-8", "replace")) or first[2].strip()):
-        raise DataError(f"{name}: the file is empty ({count(size, 'byte')}) and has no header. Send it again.")
+        what = "no records" if form.header_lines == 0 else "no header"
+        raise DataError(f"{name}: the file is empty ({count(size, 'byte')}) and has {what}. Send it again.")
+    if form.header_lines == 0:
+        names = [column.name for column in contract.delivered_columns]
+        return names, [*names], text
+    header, hint, rest = _header_line(name, first, text, contract)
+    for _ in range(1, form.header_lines):
+        if (more := split_first(rest, syntax)) is None:
+            raise DataError(f"{name}: the file ends within its {form.header_lines} header lines (headerLines).")
+        fields, _, rest = _header_line(name, more, rest, contract)
+        header = [" ".join(filter(None, map(strip, both))) for both in zip_longest(header, fields, fillvalue="")]
+    return header, match_header(name, header, contract, hint), rest
+
+
+def _without_lines(name: str, text: bytes, lines: int, syntax: Syntax) -> bytes:
+    """Return the text after its first lines. Raises `DataError` if it has no more lines than these."""
+    start = 0
+    for number in range(lines):
+        end = text.find(syntax.line_end, start)
+        if end < 0:
+            raise DataError(
+                f"{name}: the contract skips {lines} lines (skipLines), but the file has only {number + 1}. Correct "
+                "the contract, or send the file again."
+            )
+        start = end + len(syntax.line_end)
+    return text[start:]
+
+
+def _header_line(
+    name: str, first: tuple[bytes, bool, bytes], text: bytes, contract: Contract
+) -> tuple[list[str], str, bytes]:
+    """Return the fields of a header line, the likely reason if it lacks columns, and the text after it.
+
+    `first` is the first record of `text`. Raises `DataError` if it is not a header.
+    """
     record, well_formed, rest = first
-    spellings = spellings_of(contract)
+    form, spellings = contract.file_format, spellings_of(contract)
 
     def is_name(field: str) -> bool:
         return find_column(spellings, field) is not None
@@ -113,11 +149,7 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
     try:
         line = record.decode("utf-8")
     except UnicodeDecodeError as error:
-        encoding = likely_encoding(record)
-        hint = f" It looks like {encoding}." if encoding else ""
-        raise DataError(
-            f"{name}: the header is not valid UTF-8 (byte {error.start}). Export the file as UTF-8.{hint}"
-        ) from error
+        raise _undecoded(name, record, error, form.encoding) from error
     if (delimiter := names_delimiter(line)) is not None:
         raise DataError(f"{name}: the first line declares the delimiter {delimiter!r}. Export the file with commas.")
     if looks_like_json(text):
@@ -126,14 +158,26 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
     if not well_formed or "\0" in line:
         if "\r" in line:
             hint = "lines must end in a line feed, not only in a carriage return"
-        is_header = any(is_name(field.strip('"')) for field in line.split(","))
+        is_header = any(is_name(field.strip('"')) for field in line.split(form.dialect.delimiter))
         shown = repr(line[:200]) if is_header or not restricted_names(contract) else MASK
         cause = f" {hint[0].upper()}{hint[1:]}." if hint else ""
         raise DataError(f"{name}: the first record is not a CSV header: {shown}.{cause}")
-    header = read_fields(line)
-    if quote := other_quotes(header, is_name):
+    header = syntax_of(form.dialect).fields(line)
+    if form.dialect == PLAIN and (quote := other_quotes(header, is_name)):
         raise DataError(
             f"{name}: the header encloses names in {quote}, which CSV reads as part of a value. "
             f'Export the file with " as the quote character. The header is: {line[:500]}'
         )
-    return header, match_header(name, header, contract, hint), rest
+    return header, hint, rest
+
+
+def _undecoded(name: str, record: bytes, error: UnicodeDecodeError, encoding: str) -> DataError:
+    """Return the error about a header with bytes that the encoding does not define."""
+    if not is_utf_8(encoding):
+        return DataError(
+            f"{name}: the header has bytes that {encoding} does not define: {as_readable(record, encoding)[:500]}. "
+            "Correct `encoding` in the contract, or export the file as declared."
+        )
+    likely = likely_encoding(record)
+    hint = f" It looks like {likely}." if likely else ""
+    return DataError(f"{name}: the header is not valid UTF-8 (byte {error.start}). Export the file as UTF-8.{hint}")

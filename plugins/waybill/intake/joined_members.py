@@ -26,7 +26,7 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
             with one.body.open("rb") as source:
                 shutil.copyfileobj(source, target)
             if one.lacks_line_end and one is not last:
-                target.write(b"\n")
+                target.write((one.file_format.line_end or "\n").encode())
             one.body.unlink()
             if one.multiline_records and not first_multiline_record:
                 first_multiline_record = records + one.first_multiline_record

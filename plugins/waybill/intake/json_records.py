@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from waybill.errors import DataError
-from waybill.intake.records import MAX_RECORD_BYTES, Record
+from waybill.intake.csv_syntax import MAX_RECORD_BYTES
+from waybill.intake.records import Record
 
 _NAME = re.compile(r"[.](json|jsonl|ndjson)([.](gz|bz2|zst|zip))?$", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]*")

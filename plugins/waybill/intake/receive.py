@@ -19,6 +19,7 @@ from waybill.intake.json_files import receive_json
 from waybill.intake.json_records import is_json
 from waybill.intake.landing import LandedFile
 from waybill.intake.received_file import ReceivedFile
+from waybill.intake.transcoding import transcode
 from waybill.intake.unpacking import packing_of
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) 
 
 
 def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
-    head = next(part.chunks, b"")
-    what = other_format(head)
+    head, encoding = next(part.chunks, b""), contract.file_format.encoding
+    text = transcode(part.name, itertools.chain((head,), part.chunks), encoding)
+    first = next(text, b"")
+    what = other_format(first)
     if part.packing and (inner := packing_of(head)) and not (what and "workbook" in what):
         raise DataError(f"{part.name}: it is a {inner} file within a {part.packing} file. Pack it once.")
     if what:
         raise DataError(f"{part.name}: it is {what}.")
-    part.use_text(itertools.chain((head,), part.chunks))
+    part.use_text(itertools.chain((first,), text))
     receive_format = receive_json if is_json(part.file_name) else receive_csv
     return receive_format(part, next(part.chunks), contract, folder)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from waybill.contracts.file_format import UNDECLARED, FileFormat
 from waybill.intake.content import Content
 from waybill.intake.json_records import MemberNames
 from waybill.intake.landing import LandedFile
 from waybill.intake.spellings import normalise
+from waybill.intake.transcoding import is_utf_8
 
 _MEMBERS_SHOWN = 5
 
@@ -51,7 +53,8 @@ class ReceivedFile:
     """Records with a quoted field that contains line ends and looks like several records."""
     first_multiline_record: int = 0
     likely_encoding: str | None = None
-    """For a file that is not valid UTF-8, the likely encoding of the invalid bytes."""
+    """For a file with bytes that its encoding does not define: the likely encoding of such bytes."""
+    file_format: FileFormat = UNDECLARED
     column_names: frozenset[str] = frozenset()
     """For a CSV file, the normalised column names of its header and of the contract."""
     archive_members: tuple[ArchiveMember, ...] = ()
@@ -77,7 +80,13 @@ class ReceivedFile:
             shown = ", ".join(map(str, self.archive_members[:_MEMBERS_SHOWN]))
             more = len(self.archive_members) - _MEMBERS_SHOWN
             hints.append(f" Members: {shown}{f' and {more} more' if more > 0 else ''}.")
-        if self.likely_encoding is not None:
+        declared = self.file_format.encoding
+        if self.likely_encoding is not None and not is_utf_8(declared):
+            hints.append(
+                f" The file has bytes that {declared} does not define: correct `encoding` in the contract, or export "
+                "the file as declared."
+            )
+        elif self.likely_encoding is not None:
             hints.append(f" Bytes that are not valid UTF-8 look like {self.likely_encoding}: export the file as UTF-8.")
         return "".join(hints)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from waybill.contracts import Contract
-from waybill.intake.csv_files import read_fields
+from waybill.contracts.file_format import PLAIN, Dialect
+from waybill.intake.csv_syntax import syntax_of
 from waybill.intake.json_records import read_records
 from waybill.intake.landing import LandedFile
 from waybill.intake.received_file import ReceivedFile
@@ -19,6 +20,7 @@ from waybill.intake.records import Record, split_records
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
 from waybill.intake.repeated_headers import RepeatedHeaders
 from waybill.intake.spellings import find_column
+from waybill.intake.transcoding import as_readable
 from waybill.intake.unpacking import read_file
 from waybill.intake.validate import FastReaderFailed, Reject
 
@@ -46,6 +48,8 @@ class RowSource:
     """Whether the rows are all rows of the file, not only some that are replayed."""
     malformed: int = 0
     """Number of malformed records, which are not in the body."""
+    dialect: Dialect = PLAIN
+    """The dialect of the body. Line ends are line feeds, alone or after carriage returns."""
     header_names: frozenset[str] = frozenset()
     """Normalised column names; rows with several of them may be repeated headers."""
 
@@ -73,15 +77,30 @@ def read_rows(received: ReceivedFile, contract: Contract, folder: Path, read: Ca
 
 
 def as_received(received: ReceivedFile) -> RowSource:
-    """Return the rows of a regular CSV file as it arrived."""
+    """Return the rows of a regular CSV file as it arrived, except for line ends that DuckDB does not read."""
+    dialect, body = received.file_format.dialect, received.body
+    if dialect.line_end is not None:
+        body = body.with_name("lines.csv")
+        _write_line_feeds(received.body, dialect.line_end.encode(), body)
     return RowSource(
         received.landed,
-        received.body,
+        body,
         received.rows_in,
         received.columns,
         is_numbered=False,
+        dialect=dialect,
         header_names=received.column_names,
     )
+
+
+def _write_line_feeds(body: Path, line_end: bytes, target: Path) -> None:
+    """Write a file to `target` with a line feed in place of each line end."""
+    kept = b""
+    with target.open("wb") as stream:
+        for chunk in read_file(body):
+            lines, end, kept = (kept + chunk).rpartition(line_end)
+            stream.write(lines.replace(line_end, b"\n") + (b"\n" if end else b""))
+        stream.write(kept)
 
 
 def reparse(received: ReceivedFile, contract: Contract, target: Path) -> tuple[RowSource, list[Reject]]:
@@ -140,18 +159,19 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
         yield from read_records(received.body, received.header, column_of)
         return
     headers = RepeatedHeaders(received.header, received.column_names)
-    for raw, well_formed in split_records(read_file(received.body), len(received.header)):
-        reasons = [] if well_formed else ["line_end" if b"\r" in raw and b'"' not in raw else "quote"]
+    syntax = syntax_of(received.file_format.dialect)
+    for raw, well_formed in split_records(read_file(received.body), len(received.header), syntax):
+        reasons = [] if well_formed else [syntax.malformed_reason(raw)]
         if b"\0" in raw:
             reasons.append("nul")
         try:
             text = raw.decode("utf-8").removeprefix("\ufeff" if well_formed else "")
-            is_unfinished = not well_formed and raw.count(b'"') % 2 == 1
+            is_unfinished = not well_formed and syntax.has_open_quote(raw)
         except UnicodeDecodeError as error:
-            text = raw.decode("utf-8", "backslashreplace")
+            text = as_readable(raw, received.file_format.encoding)
             reasons.append("encoding")
             is_unfinished = error.reason == "unexpected end of data"
-        fields = read_fields(text) if well_formed else []
+        fields = syntax.fields(text) if well_formed else []
         if well_formed and (reason := headers.reason(fields)):
             reasons.append(reason)
         elif well_formed and len(fields) != len(received.header):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Column, Contract, ContractError
+from waybill.contracts.file_format import PLAIN, Dialect
 from waybill.contracts.quoting import identifier, literal
 from waybill.contracts.validation import compile_query, reference_table
 from waybill.contracts.values import duckdb_type
@@ -62,12 +63,13 @@ def open_duckdb(folder: Path) -> Any:
     return connection
 
 
-def csv_source(path: Path, columns: Mapping[str, str], options: str = "") -> str:
+def csv_source(path: Path, columns: Mapping[str, str], options: str = "", dialect: Dialect = PLAIN) -> str:
     """Return the DuckDB relation of a CSV file without a header; `columns` gives the type of each column."""
+    delimiter, quote, escape = (literal(text) for text in (dialect.delimiter, dialect.quote, dialect.escape))
     declared = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
     return (
-        f"read_csv({literal(path)}, header=false, auto_detect=false, delim=',', quote='\"', escape='\"', "
-        f"columns={{{declared}}}, strict_mode=true, parallel=false, {options}"
+        f"read_csv({literal(path)}, header=false, auto_detect=false, delim={delimiter}, quote={quote}, "
+        f"escape={escape}, columns={{{declared}}}, strict_mode=true, parallel=false, {options}"
         f"max_line_size={_LINE_BYTES}, buffer_size={_LINE_BYTES * 2})"
     )
 
@@ -99,7 +101,7 @@ def validate_rows(
         rows = csv_source(source.body, dict.fromkeys(["record", *raw_columns], "varchar"), LINE_FEEDS)
     else:
         fields = ", ".join(identifier(name) for name in raw_columns)
-        rows = csv_source(source.body, dict.fromkeys(raw_columns, "varchar"))
+        rows = csv_source(source.body, dict.fromkeys(raw_columns, "varchar"), dialect=source.dialect)
         rows = f"(select row_number() over () as record, {fields} from {rows})"
     names = source.header_names
     try:
