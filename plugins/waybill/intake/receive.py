@@ -13,7 +13,7 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.content import Download, download
 from waybill.intake.csv_files import receive_csv
-from waybill.intake.formats import other_format
+from waybill.intake.formats import other_encoding, signature
 from waybill.intake.joined_members import join
 from waybill.intake.json_files import receive_json
 from waybill.intake.json_records import is_json
@@ -47,8 +47,8 @@ def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
     head, encoding = next(part.chunks, b""), contract.file_format.encoding
     text = transcode(part.name, itertools.chain((head,), part.chunks), encoding)
     first = next(text, b"")
-    what = other_format(first)
-    if part.packing and (inner := packing_of(head)) and not (what and "workbook" in what):
+    what = signature(first) or other_encoding(first)
+    if part.packing and (inner := packing_of(head)) and not (what and what.format):
         raise DataError(f"{part.name}: it is a {inner} file within a {part.packing} file. Pack it once.")
     if what:
         raise DataError(f"{part.name}: it is {what}.")

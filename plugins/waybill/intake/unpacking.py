@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from waybill.errors import DataError
 from waybill.formatting import count
-from waybill.intake.formats import other_format
+from waybill.intake.formats import signature
 from waybill.settings import PREFIX, settings
 
 CHUNK_BYTES: Final = 2**20
@@ -46,7 +46,7 @@ def check_packing(name: str, head: bytes) -> str | None:
     packing = packing_of(head)
     expected = next((packing for ending, packing in _ENDINGS.items() if name.lower().endswith(ending)), packing)
     if packing != expected and head:
-        what = other_format(head)
+        what = signature(head)
         advice = f"It is {what}." if what else "Export it again."
         raise DataError(
             f"{name}: the name ends in .{name.rpartition('.')[2]}, but the content is not {expected}. {advice}"

@@ -1,0 +1,96 @@
+"""Find the records in the beginning of a JSON document."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+_TOKEN = re.compile(r'[ \t\r\n]*(?:("(?:[^"\\]|\\.)*+")|([\[\]{},:])|([^\s\[\]{},:"]+))', re.DOTALL)
+
+
+@dataclass
+class JsonRecords:
+    """Where the records of a JSON document are."""
+
+    path: str | None
+    """The members that lead to an array of objects, separated by dots; None if the document is that array or
+    a sequence of objects."""
+    names: tuple[str, ...] = ()
+    """The members of the first record."""
+    others: tuple[str, ...] = ()
+    """Paths of other arrays of objects."""
+
+
+_DOCUMENTS = 2
+"""Only so many documents are read: several are a sequence of records."""
+
+
+@dataclass
+class _Open:
+    """An object or array that is not yet closed."""
+
+    path: tuple[str, ...]
+    is_array: bool
+    name: str | None = None
+    """Of an object: the name of the member that is read."""
+    names: list[str] = field(default_factory=list)
+
+
+class _Outline:
+    """The arrays of objects in a JSON text, found token by token."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[tuple[str, ...], list[str]] = {}
+        """For each path to an array of objects, the members of the first one."""
+        self.documents: list[_Open] = []
+        self._open: list[_Open] = []
+
+    def add(self, string: str | None, sign: str | None) -> bool:
+        """Add a token. Return whether the text can be JSON so far."""
+        inner = self._open[-1] if self._open else None
+        if sign in ("{", "["):
+            self._begin(inner, is_array=sign == "[")
+        elif inner is None:
+            return False
+        elif sign in ("}", "]"):
+            self._open.pop()
+            return inner.is_array == (sign == "]")
+        elif sign == ",":
+            inner.name = None
+        elif string is not None and not inner.is_array and inner.name is None:
+            inner.name = string[1:-1]
+            if inner.name not in inner.names:
+                inner.names.append(inner.name)
+        return True
+
+    def _begin(self, inner: _Open | None, *, is_array: bool) -> None:
+        path = inner.path if inner else ()
+        if inner and inner.name is not None:
+            path = (*path, inner.name)
+        opened = _Open(path, is_array)
+        if inner is None:
+            self.documents.append(opened)
+        elif inner.is_array and not is_array:
+            self.arrays.setdefault(path, opened.names)
+        self._open.append(opened)
+
+
+def find_json_records(text: str) -> JsonRecords | None:
+    """Return where the records are in a text that may be cut off; None if it does not begin like JSON with objects."""
+    outline, position = _Outline(), 0
+    while len(outline.documents) < _DOCUMENTS and (match := _TOKEN.match(text, position)):
+        position = match.end()
+        if not outline.add(match[1], match[2]):
+            break
+    if not outline.documents:
+        return None
+    if () in outline.arrays:
+        return JsonRecords(None, tuple(outline.arrays[()]))
+    first = outline.documents[0]
+    if first.is_array:
+        return None
+    if len(outline.documents) > 1 or not outline.arrays:
+        return JsonRecords(None, tuple(first.names))
+    path, *others = sorted(outline.arrays, key=len)  # the shallowest one, then the first one
+    beside = [".".join(other) for other in others if other[: len(path)] != path]
+    return JsonRecords(".".join(path), tuple(outline.arrays[path]), tuple(beside))
