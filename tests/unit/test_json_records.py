@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from waybill.errors import DataError
+from waybill.intake.json_members import MemberNames
 from waybill.intake.json_records import is_json, read_records, write_lines
 from waybill.intake.records import Record
 
@@ -31,11 +32,15 @@ def chunks_of(body: bytes, size: int) -> Iterator[bytes]:
     return (body[start : start + size] for start in range(0, len(body), size))
 
 
+def names(columns: list[str] = COLUMNS) -> MemberNames:
+    return MemberNames({column: column for column in columns})
+
+
 def records(body: bytes, folder: Path, size: int = 2**20) -> list[Record]:
     """Write the records of a body as lines, and return them as read back."""
-    rows = write_lines("file", chunks_of(body, size), folder / "body.jsonl")
-    found = list(read_records(folder / "body.jsonl", COLUMNS, lambda name: name))
-    assert len(found) == rows
+    written = write_lines("file", chunks_of(body, size), folder / "body.jsonl", names(["a", "b", "c", "é"]))
+    found = list(read_records(written, COLUMNS, names()))
+    assert len(found) == written.rows
     return found
 
 
@@ -109,7 +114,7 @@ def test_what_cannot_be_read_is_rejected_with_its_place(body: bytes, message: st
     if size == 3 and len(body) > 2**20:
         size = 2**18
     with pytest.raises(DataError) as caught:
-        write_lines("s3://bucket/file.json", chunks_of(body, size), tmp_path / "body")
+        write_lines("s3://bucket/file.json", chunks_of(body, size), tmp_path / "body", names())
     assert str(caught.value).startswith("s3://bucket/file.json: ")
     assert message in str(caught.value)
 
@@ -153,7 +158,7 @@ def test_objects_that_are_no_json_are_rejected_with_their_place(
     body: bytes, message: str, size: int, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError) as caught:
-        write_lines("file", chunks_of(body, size), tmp_path / "body")
+        write_lines("file", chunks_of(body, size), tmp_path / "body", names())
     assert message in str(caught.value)
 
 
@@ -161,10 +166,12 @@ def test_objects_that_are_no_json_are_rejected_with_their_place(
 @pytest.mark.parametrize("size", [3, 2**20])
 def test_records_within_an_object_are_rejected_with_its_name(indent: int | None, size: int, tmp_path: Path) -> None:
     body = json.dumps({"count": 1, "none": [], "orders": [{"a": 1}]}, indent=indent).encode()
-    with pytest.raises(DataError, match=r"^file: the records are nested under `orders` of an object\. Send that array"):
-        write_lines("file", chunks_of(body, size), tmp_path / "body", COLUMNS.__contains__)
+    with pytest.raises(
+        DataError, match=r"^file: the records are nested under `orders` of an object\. Declare `recordPath"
+    ):
+        write_lines("file", chunks_of(body, size), tmp_path / "body", names())
     with_column = json.dumps({"a": 1, "lines": [{"x": 1}]}, indent=indent).encode()
-    assert write_lines("file", chunks_of(with_column, size), tmp_path / "body", COLUMNS.__contains__) == 1
+    assert write_lines("file", chunks_of(with_column, size), tmp_path / "body", names()).rows == 1
 
 
 @pytest.mark.parametrize("is_array", [True, False])
@@ -178,11 +185,11 @@ def test_memory_does_not_grow_with_the_file(is_array: bool, tmp_path: Path) -> N
         yield b"]" if is_array else b""
 
     tracemalloc.start()
-    rows = write_lines("file", filter(None, chunks()), tmp_path / "body")
-    read = sum(1 for record in read_records(tmp_path / "body", COLUMNS, lambda name: name) if not record.reasons)
+    written = write_lines("file", filter(None, chunks()), tmp_path / "body", names())
+    read = sum(1 for record in read_records(written, COLUMNS, names()) if not record.reasons)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (rows, read) == (1000, 1000)
+    assert (written.rows, read) == (1000, 1000)
     assert peak < 5 * 2**20
 
 

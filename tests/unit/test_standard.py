@@ -82,6 +82,8 @@ REJECTED = [
             (PROPERTY % ("json", "quote, value: x"), r".*`quote` is allowed for the format csv, not 'json'"),
             (PROPERTY % ("csv", "sheet, value: x"), r".*`sheet` is allowed for the format xlsx, not 'csv'"),
             (PROPERTY % ("xlsx", "cells, value: b2"), r".*`cells` must be a range of cells"),
+            (PROPERTY % ("json", "recordPath, value: a..b"), r".*`recordPath` must be names of members, separated by"),
+            (PROPERTY % ("csv", "recordPath, value: a"), r".*`recordPath` is allowed for the format json, not 'csv'"),
             (PROPERTY % ("csv", "seperator, value: x"), r".*unknown custom property `seperator`"),
         )
     ),
@@ -260,6 +262,9 @@ schema:
     assert found == FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",))
     assert found.dialect == Dialect(";", "", "")
     assert load(written(tmp_path, LINES)).file_format == FileFormat()
+    server = SERVER % PROPERTY % ("json", """recordPath, value: 'orders."a.b"'""")
+    found = load(written(tmp_path, LINES.replace("schema:\n", server, 1))).file_format
+    assert found == FileFormat("json", record_path=("orders", "a.b"))
 
 
 def test_the_dataset_has_defaults_for_the_values_of_its_columns(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from waybill.blanks import strip
 from waybill.contracts import number_format
 from waybill.contracts.contract import ColumnPolicy, ControlCharacters, FileOrder, LoadMode
 from waybill.contracts.file_format import NO_QUOTE, FormatName
+from waybill.contracts.member_paths import is_path
 from waybill.contracts.standard import Problem, Steps, likeliest
 
 DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY", "D/M/YYYY")
@@ -131,6 +132,7 @@ COLUMN: Final = Values("the name of a column of the contract", _is_text)
 CHARACTER: Final = Values("one character", _is_character)
 QUOTE: Final = Values(f"one character, or {NO_QUOTE}", lambda value: value == NO_QUOTE or _is_character(value))
 LINE_END: Final = Values("one or more characters", lambda value: isinstance(value, str) and value != "")
+MEMBER_PATH: Final = Values("names of members, separated by dots, like invoices.lines", is_path)
 PATTERNS: Final = Values("a list of different regular expressions", lambda value: _is_list_of(value, _is_pattern))
 TEXT: Final = Values("a text without blanks around it", _is_text)
 VALUE_FILTER: Final = Values(
@@ -185,7 +187,7 @@ OF_SERVER: Final[Mapping[str, Values]] = {
     "lineEnd": LINE_END.only_for("csv"),
     "members": FILE_NAME,
     "quote": QUOTE.only_for("csv"),
-    "recordPath": TEXT.only_for("json"),
+    "recordPath": MEMBER_PATH.only_for("json"),
     "sheet": TEXT.only_for("xlsx"),
     "skipLines": whole_number().only_for("csv", "xlsx"),
 }

@@ -49,8 +49,8 @@ class FileFormat:
     """Regular expressions: a line outside of quoted fields in which one is found is a comment or a footer."""
     line_end: str | None = None
     """None: a line feed, a carriage return or both."""
-    record_path: str | None = None
-    """The members, separated by dots, that lead to the records of a JSON document."""
+    record_path: tuple[str, ...] = ()
+    """The members that lead from a JSON document to its records; empty: the document is one."""
     sheet: str | None = None
     """The name of the sheet of a workbook; None: the only one with data."""
     cells: str | None = None

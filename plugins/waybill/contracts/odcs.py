@@ -16,6 +16,7 @@ from waybill.contracts import consistency, semantics
 from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule, ValueFilter
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
+from waybill.contracts.member_paths import split_path
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
@@ -125,7 +126,7 @@ def _file_format(servers: Sequence[Mapping[str, Any]]) -> FileFormat:
         header_lines=custom.get("headerLines", FileFormat.header_lines),
         ignored_lines=tuple(custom.get("ignoredLines", ())),
         line_end=custom.get("lineEnd"),
-        record_path=custom.get("recordPath"),
+        record_path=split_path(custom.get("recordPath", "")),
         sheet=custom.get("sheet"),
         cells=custom.get("cells"),
         members=custom.get("members"),

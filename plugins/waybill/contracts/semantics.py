@@ -147,7 +147,9 @@ def _of_server(server: Mapping[str, Any], steps: Steps, names: frozenset[str]) -
         yield Problem((*steps, "format"), f"{kind!r} is not a format that Waybill reads: {likely}")
         return
     custom = values_of(server)
-    yield from custom_properties.problems(server, custom_properties.OF_SERVER, steps, names, kind, kind="format")
+    yield from unreadable(
+        custom_properties.problems(server, custom_properties.OF_SERVER, steps, names, kind, kind="format")
+    )
     if (encoding := server.get("encoding")) is not None:
         if kind not in ("csv", "json"):
             yield Problem((*steps, "encoding"), f"is not a property of {kind} files: remove it")

@@ -38,7 +38,7 @@ def warn_of_form(
 
     `malformed` are its malformed records. Its other rejected rows are already in quarantine.
     """
-    if received.lacks_line_end and received.spellings is None:
+    if received.lacks_line_end and not received.json:
         was_rejected = bool(malformed) and "truncated" in malformed[-1].reasons
         what = "It was rejected." if was_rejected else f"Check the value of its last column, {received.header[-1]}."
         message = (

@@ -13,9 +13,10 @@ from waybill.intake.spellings import normalise
 
 
 def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedFile:
-    """Return the members, each with its name, as one file whose body is in `folder`. Record numbers run on.
+    """Return the members, each with its name, as one file. Record numbers run on.
 
-    The bodies of the members are removed. Raises `DataError` if their columns differ, or if some are JSON and some not.
+    Bodies of CSV are moved to one body in `folder`; those of JSON are kept. Raises `DataError` if their columns differ,
+    or if some are JSON and some not.
     """
     (first_name, first), last = members[0], members[-1][1]
     body, records, parts = folder / f"body{first.body.suffix}", 0, []
@@ -23,11 +24,12 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
     with body.open("wb") as target:
         for name, one in members:
             _check_columns(first_name, first, name, one)
-            with one.body.open("rb") as source:
-                shutil.copyfileobj(source, target)
-            if one.lacks_line_end and one is not last:
-                target.write((one.file_format.line_end or "\n").encode())
-            one.body.unlink()
+            if not one.json:
+                with one.body.open("rb") as source:
+                    shutil.copyfileobj(source, target)
+                if one.lacks_line_end and one is not last:
+                    target.write((one.file_format.line_end or "\n").encode())
+                one.body.unlink()
             if one.multiline_records and not first_multiline_record:
                 first_multiline_record = records + one.first_multiline_record
             parts.append(ArchiveMember(name, records + 1, one.rows_in))
@@ -43,6 +45,8 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
         multiline_records=sum(one.multiline_records for one in files),
         first_multiline_record=first_multiline_record,
         likely_encoding=next((one.likely_encoding for one in files if one.likely_encoding), None),
+        json=tuple(body for one in files for body in one.json),
+        members=None if first.members is None else first.members.joined(one.members for one in files),
         archive_members=tuple(parts),
     )
 
@@ -50,7 +54,7 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
 def _check_columns(first_name: str, first: ReceivedFile, name: str, one: ReceivedFile) -> None:
     """Raise `DataError` unless a member has the same columns, in the same order, as the first one."""
     uri = first.landed.uri
-    if (one.spellings is None) != (first.spellings is None):
+    if bool(one.json) != bool(first.json):
         raise DataError(
             f"{uri}: {name} and {first_name} are written in different formats. Choose the members that are data with "
             f"`members` in the contract."

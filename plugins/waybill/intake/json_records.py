@@ -1,67 +1,44 @@
 """Read JSON files as records of text fields, like those of a CSV file.
 
-A file is an array of objects, one object per line, or a sequence of objects. Python's decoder reads them because it can
-return the text of a number: 0.10 and 12345678901234567.89 stay exact, whereas faster parsers convert them to binary
-floating point.
+A file is an array of objects, one object per line, or a sequence of objects. The records are these objects, or are
+nested in them at a path.
 """
 
 from __future__ import annotations
 
 import codecs
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from waybill.contracts.member_paths import join_path
 from waybill.errors import DataError
 from waybill.intake.csv_syntax import MAX_RECORD_BYTES
+from waybill.intake.json_members import MemberNames, ObjectFields
+from waybill.intake.json_nested import Around, NestedRecords, Surroundings
+from waybill.intake.json_text import BLANK_BYTES, DECODER, JsonText, Members
+from waybill.intake.likely_record_path import likely_record_path
 from waybill.intake.records import Record
+from waybill.intake.transcoding import as_readable
 
 _NAME = re.compile(r"[.](json|jsonl|ndjson)([.](gz|bz2|zst|zip))?$", re.IGNORECASE)
-_BLANKS = re.compile(r"[ \t\r\n]*")
-_BLANK_BYTES = b" \t\r\n"
-_UNKNOWN_NOTED = 100
-_UNKNOWN_CHARACTERS = 100
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""Characters that JSON can escape and PostgreSQL's text cannot store: NUL and unpaired surrogates."""
 
 
-class _Number(str):
-    """The text of a number, as opposed to a JSON string."""
+@dataclass(frozen=True)
+class JsonBody:
+    """The records of a JSON file on local disk, one per line."""
 
-
-class _Members(list[tuple[str, Any]]):
-    """The members of an object in order, including repeated names."""
-
-
-@dataclass
-class MemberNames:
-    """The names of the members in a file's records, collected while the records are read."""
-
-    columns: set[str] = field(default_factory=set)
-    """Columns of the contract that occur in a record."""
-    unknown: set[str] = field(default_factory=set)
-    """The first names of other members; characters that PostgreSQL cannot store are escaped."""
-
-    def note(self, name: str, column: str | None) -> None:
-        """Add a member by name; `column` is its column, or None for an unknown name."""
-        if column is not None:
-            self.columns.add(column)
-        elif len(self.unknown) < _UNKNOWN_NOTED:
-            self.unknown.add(_NO_TEXT.sub(lambda found: json.dumps(found[0])[1:-1], name[:_UNKNOWN_CHARACTERS]))
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_Members, parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
-)
+    path: Path
+    rows: int
+    lacks_line_end: bool
+    """Whether the last of several documents, one per line, has no line end."""
+    record_path: tuple[str, ...] = ()
+    """The members that lead from a document to its records."""
+    around: tuple[Path, ...] = ()
+    """For each of these members, the file with the objects around the records, as `NestedRecords` wrote it."""
 
 
 def is_json(key: str) -> bool:
@@ -70,32 +47,52 @@ def is_json(key: str) -> bool:
 
 
 def write_lines(
-    name: str, chunks: Iterator[bytes], target: Path, is_column: Callable[[str], bool] = lambda _: True
-) -> int:
-    """Write the records of a file to `target`, one per line, and return their number.
+    name: str,
+    chunks: Iterator[bytes],
+    target: Path,
+    names: MemberNames,
+    record_path: Sequence[str] = (),
+    layout: str | None = None,
+) -> JsonBody:
+    """Write the records of a file to `target`, one per line. `layout` is `array`, `new_line` or None for any.
 
-    In a file with one object per line, every line that is not blank is a record, valid or not. Arrays and objects that
-    span lines must be valid JSON. `is_column` returns whether a name is that of a column.
-    Raises `DataError` if the file is empty or not JSON, if its records are nested in an object, or if a record is
-    longer than 4 MiB.
+    In a file with one document per line, every line that is not blank is valid or is one rejected record. Arrays and
+    documents that span lines must be valid JSON.
+    Raises `DataError` if the file is empty, not JSON, or not in the declared layout; if no document has the
+    `record_path`; if there is none and the records are nested; or if a record is longer than 4 MiB.
     """
     first = b""
     while len(first) < len(codecs.BOM_UTF8) and (chunk := next(chunks, b"")):
-        first = (first + chunk).removeprefix(codecs.BOM_UTF8).lstrip(_BLANK_BYTES)
+        first = (first + chunk).removeprefix(codecs.BOM_UTF8).lstrip(BLANK_BYTES)
     if not first:
         raise DataError(f"{name}: the file is empty, without even an empty array. Send it again.")
+    is_array, are_lines = first.startswith(b"[") and layout != "new_line", layout == "new_line"
+    if layout == "array" and not is_array:
+        raise DataError(f"{name}: the contract declares `delimiter: array`, but the file does not begin with `[`.")
+    if not is_array and not are_lines:
+        first, value, is_spread = _first_value(first, chunks)
+        are_lines = not (is_spread or _begins_with_part(first, value, record_path))
+        if not record_path:
+            _check_not_nested(name, first, value, names)
+    lines, text = _Lines(name, first, chunks), JsonText(first, chunks)
+    if record_path:
+        with NestedRecords(record_path, target, names) as nested:
+            if are_lines:
+                for line in itertools.chain.from_iterable(lines):
+                    nested.take_line(line)
+            else:
+                _take_documents(name, text, nested.take_document, is_array=is_array)
+        if 0 < nested.rows == nested.without_path:
+            raise _no_records(name, record_path, nested.first_without, first, names)
+        return JsonBody(target, nested.rows, lines.lacks_line_end, tuple(record_path), nested.around)
     with target.open("wb") as stream:
-        if first.startswith(b"["):
-            return _write_values(name, _Text(first, chunks), stream.write, in_array=True)
-        first, value, rest = _first_value(first, chunks)
-        if isinstance(value, _Members) and (key := _wrapper(value, is_column)):
-            raise DataError(
-                f"{name}: the records are nested under `{key}` of an object. Send that array alone, or one object per "
-                "line."
+        if are_lines:
+            rows = lines.copy(stream.write)
+        else:
+            rows = _take_documents(
+                name, text, lambda text: stream.write(text.take_value().encode() + b"\n"), is_array=is_array
             )
-        if rest or first.partition(b"\n")[0].strip(_BLANK_BYTES) == b"{":
-            return _write_values(name, _Text(first, chunks), stream.write, in_array=False)
-        return _write_lines(name, first, chunks, stream.write)
+    return JsonBody(target, rows, lines.lacks_line_end)
 
 
 def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, bool]:
@@ -103,7 +100,7 @@ def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, boo
     while True:
         text = first.decode("utf-8", "replace")
         try:
-            value, end = _DECODER.raw_decode(text)
+            value, end = DECODER.raw_decode(text)
         except (ValueError, RecursionError):
             value, end = None, 0
         following = text[end:].lstrip(" \t\r")
@@ -114,110 +111,75 @@ def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, boo
         first += chunk
 
 
-def _wrapper(members: _Members, is_column: Callable[[str], bool]) -> str | None:
-    """Return the name of a member that holds an array of objects, unless the object has a column."""
-    if any(is_column(name) for name, _ in members):
-        return None
-    holds_objects = (
-        name
-        for name, value in members
-        if type(value) is list and value and all(type(element) is _Members for element in value)
+def _begins_with_part(first: bytes, value: Any, record_path: Sequence[str]) -> bool:
+    """Return whether the first line is a part of the first document, which may be longer than `first`."""
+    line, _, rest = first.partition(b"\n")
+    is_whole = value is not None or not record_path or rest.lstrip(BLANK_BYTES).startswith(b"{")
+    return not is_whole or line.strip(BLANK_BYTES) == b"{"
+
+
+def _check_not_nested(name: str, first: bytes, value: Any, names: MemberNames) -> None:
+    """Raise `DataError` if the first document has no column, but an array of objects."""
+    is_part = value is None and len(first) > MAX_RECORD_BYTES
+    if not (is_part or isinstance(value, Members)) or any(names.column((member,)) for member, _ in value or ()):
+        return
+    if path := likely_record_path(first, names.column) or likely_record_path(first):
+        raise DataError(
+            f"{name}: the records are nested under `{path}` of an object. Declare `recordPath: {path}` in the server "
+            "of the contract, or send the records as one array or one object per line."
+        )
+
+
+def _no_records(name: str, record_path: Sequence[str], missing: str, first: bytes, names: MemberNames) -> DataError:
+    likely = likely_record_path(first, names.column) or likely_record_path(first)
+    hint = f" Records may be at `{likely}`." if likely else ""
+    return DataError(
+        f"{name}: the file has no records at the recordPath `{join_path(record_path)}`: there is no object or array at "
+        f"`{missing}`.{hint} Correct the recordPath in the contract, or send the file again."
     )
-    return next(holds_objects, None)
 
 
-def _write_lines(name: str, first: bytes, chunks: Iterator[bytes], write: Callable[[bytes], Any]) -> int:
-    rows, tail, chunk = 0, b"", first
-    while chunk:
-        write(chunk)
-        *lines, tail = (tail + chunk).split(b"\n")
-        rows += sum(1 for line in lines if line.strip(_BLANK_BYTES))
-        if len(tail) > MAX_RECORD_BYTES:
-            raise DataError(f"{name}: record {rows + 1} is longer than {MAX_RECORD_BYTES} bytes. Send it in parts.")
-        chunk = next(chunks, b"")
-    return rows + bool(tail.strip(_BLANK_BYTES))
+class _Lines:
+    """The lines of a file that are not blank, in batches."""
+
+    def __init__(self, name: str, first: bytes, chunks: Iterator[bytes]) -> None:
+        self.lacks_line_end = False
+        """Whether the last line has no line end; known after it was read."""
+        self._name = name
+        self._chunks: Iterator[bytes] = itertools.chain((first,), chunks)
+
+    def copy(self, write: Callable[[bytes], Any]) -> int:
+        """Write the file and return the number of its lines."""
+        self._chunks = (chunk for chunk in self._chunks if write(chunk))
+        return sum(map(len, self))
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        number, tail = 0, b""
+        for chunk in self._chunks:
+            *lines, tail = (tail + chunk).split(b"\n")
+            found = [line for line in lines if line.strip(BLANK_BYTES)]
+            yield found
+            number += len(found)
+            if len(tail) > MAX_RECORD_BYTES:
+                raise DataError(
+                    f"{self._name}: record {number + 1} is longer than {MAX_RECORD_BYTES} bytes. Send it in parts."
+                )
+        self.lacks_line_end = bool(tail)
+        yield [tail] if tail.strip(BLANK_BYTES) else []
 
 
-class _Text:
-    """Text that is read when it is needed, and a position in it."""
+def _take_documents(name: str, text: JsonText, take: Callable[[JsonText], object], *, is_array: bool) -> int:
+    """Call `take` at each element of an array, or at each object of a sequence. Return their number.
 
-    def __init__(self, first: bytes, chunks: Iterator[bytes]) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._chunks = itertools.chain((first,), chunks)
-        self._text, self._position, self._at_end = "", 0, False
-
-    def _fetch(self) -> bool:
-        """Read the next chunk. Return whether there was one."""
-        chunk = next(self._chunks, b"")
-        self._at_end = not chunk
-        self._text = self._text[self._position :] + self._decoder.decode(chunk, final=self._at_end)
-        self._position = 0
-        return not self._at_end
-
-    def next_character(self) -> str:
-        """Return the next character that is not blank; "" at the end of the file."""
-        self._position = _BLANKS.match(self._text, self._position).end()  # type: ignore[union-attr]
-        while self._position == len(self._text) and self._fetch():
-            self._position = _BLANKS.match(self._text, self._position).end()  # type: ignore[union-attr]
-        return self._text[self._position : self._position + 1]
-
-    def skip_character(self) -> None:
-        self._position += 1
-
-    def take_value(self) -> str:
-        """Return the text of the value at the position; parse it again with more text if it may be incomplete."""
-        while True:
-            try:
-                end = _DECODER.raw_decode(self._text, self._position)[1]
-                if end < len(self._text) or self._at_end:
-                    value, self._position = self._text[self._position : end], end
-                    return value
-            except ValueError:
-                if self._at_end or len(self._text) - self._position > MAX_RECORD_BYTES:
-                    raise
-            self._fetch()
-
-    @property
-    def is_truncated(self) -> bool:
-        """Return whether the invalid value at the position appears to continue after the end of the file."""
-        if not self._at_end:
-            return False
-        try:
-            _DECODER.raw_decode(self._text, self._position)
-        except json.JSONDecodeError as error:
-            return error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated string")
-        except (ValueError, RecursionError):
-            return False
-        return True
-
-
-def _write_values(name: str, text: _Text, write: Callable[[bytes], Any], *, in_array: bool) -> int:
-    """Write the elements of an array, or a sequence of objects, one per line. Return their number.
-
-    In valid JSON, line ends occur only between tokens, so they can be replaced by blanks.
+    Raises `DataError` if one is not valid JSON.
     """
-    rows = 0
+    documents = 0
     try:
-        following = text.next_character()
-        if in_array:
-            text.skip_character()
-            following = text.next_character()
-        end = "]" if in_array else ""
-        while following != end:
-            if not in_array and following != "{":
-                raise ValueError("expected another object or the end of the file")
-            write(re.sub(r"[\r\n]", " ", text.take_value()).encode() + b"\n")
-            rows += 1
-            following = text.next_character()
-            if in_array and following != end:
-                if following != ",":
-                    raise ValueError("expected a comma or the end of the array")
-                text.skip_character()
-                text.next_character()
-        if in_array:
-            text.skip_character()
-            if text.next_character():
-                raise ValueError("text follows the end of the array")
+        for _ in text.elements() if is_array else text.objects():
+            take(text)
+            documents += 1
+        if text.next_character():
+            raise ValueError("text follows the end of the array")
     except (ValueError, RecursionError) as error:
         is_deep = isinstance(error, RecursionError)
         reason = (
@@ -225,38 +187,54 @@ def _write_values(name: str, text: _Text, write: Callable[[bytes], Any], *, in_a
             if is_deep
             else getattr(error, "msg", str(error)).removesuffix(" at").removesuffix(" starting")
         )
-        place = f"element {rows + 1} of the array" if in_array else f"object {rows + 1}"
+        place = f"element {documents + 1} of the array" if is_array else f"object {documents + 1}"
         cause = " The file ends there and may be truncated." if text.is_truncated else ""
         raise DataError(
             f"{name}: {place} is not valid JSON: {reason}.{cause} Nothing was loaded. Send the file again."
         ) from None
-    return rows
+    return documents
 
 
-def read_records(body: Path, columns: Sequence[str], column_of: Callable[[str], str | None]) -> Iterator[Record]:
-    """Yield the records of a file that `write_lines` wrote; `column_of` returns the column of a member's name.
+def read_records(
+    body: JsonBody, columns: Sequence[str], names: MemberNames, encoding: str = "utf-8"
+) -> Iterator[Record]:
+    """Yield the records of a file that `write_lines` wrote, with the fields of these columns.
 
-    A record is malformed (reason `json`, `encoding` or `nul`) if it is not an object, has a column twice, or contains
-    characters that PostgreSQL cannot store.
+    `encoding` is that of the file before it was transcoded.
+
+    A record is malformed (reason `json`, `record_path`, `encoding` or `nul`) if it is not an object, has a column
+    twice, stands for an object without the path, or contains characters that PostgreSQL cannot store.
     """
-    places = {column: place for place, column in enumerate(columns)}
+    fields = ObjectFields(columns, names)
+    with body.path.open("rb") as stream:
+        if not body.record_path:
+            for line in stream:
+                raw = line.strip(BLANK_BYTES)
+                if raw:
+                    yield _record(raw, fields, None, encoding)
+            return
+        with Surroundings(body.around, body.record_path, columns, names) as surroundings:
+            for number, line in enumerate(stream, start=1):
+                reason, _, raw = line.partition(b"\t")
+                raw = raw.strip(BLANK_BYTES)
+                if reason:
+                    yield _malformed(raw, reason.decode(), encoding)
+                else:
+                    yield _record(raw, fields, surroundings.of(number), encoding)
 
-    @lru_cache(maxsize=10_000)
-    def place_of(name: str) -> int | None:
-        return places.get(column_of(name) or "")
 
-    with body.open("rb") as stream:
-        for line in stream:
-            raw = line.strip(_BLANK_BYTES)
-            if raw:
-                yield _record(raw, len(columns), place_of)
-
-
-def _record(raw: bytes, width: int, place_of: Callable[[str], int | None]) -> Record:
+def _record(raw: bytes, object_fields: ObjectFields, around: Around | None, encoding: str) -> Record:
     try:
         text = raw.decode("utf-8")
-        fields = _fields(text, width, place_of)
-        if "\\u" not in text:
+        members = DECODER.decode(text)
+        if type(members) is not Members:
+            raise ValueError("not an object")
+        fields, found = object_fields.of(members)
+        has_escapes = "\\u" in text
+        if around is not None:
+            around.fill(fields, found)
+            has_escapes |= around.has_escapes
+        if not has_escapes:
             return Record(fields, [], text)
         content = "".join(filter(None, fields)).encode()  # fails for an unpaired surrogate
         if b"\0" not in content:
@@ -266,37 +244,8 @@ def _record(raw: bytes, width: int, place_of: Callable[[str], int | None]) -> Re
         reason = "encoding"
     except (ValueError, RecursionError):
         reason = "nul" if b"\0" in raw else "json"
-    return Record([], [reason], raw.decode("utf-8", "backslashreplace"), is_unfinished=reason != "nul")
+    return _malformed(raw, reason, encoding)
 
 
-def _fields(text: str, width: int, place_of: Callable[[str], int | None]) -> list[str | None]:
-    """Return the values of an object by the position of their columns. Raises `ValueError` for anything else."""
-    members = _DECODER.decode(text)
-    if type(members) is not _Members:
-        raise ValueError("not an object")
-    fields: list[str | None] = [None] * width
-    seen = set()
-    for name, value in members:
-        place = place_of(name)
-        if place is None:
-            continue
-        if place in seen:
-            raise ValueError("a column occurs twice")
-        seen.add(place)
-        fields[place] = value if type(value) is str else _text(value)
-    return fields
-
-
-def _text(value: Any) -> str | None:
-    """Return the text of a value: of a number as written, of a nested value as JSON, of null None."""
-    return None if value is None else str(value) if isinstance(value, _Number) else _json(value)
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, _Number):
-        return str(value)
-    if isinstance(value, _Members):
-        return "{" + ", ".join(f"{json.dumps(name)}: {_json(item)}" for name, item in value) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_json, value)) + "]"
-    return json.dumps(value)
+def _malformed(raw: bytes, reason: str, encoding: str) -> Record:
+    return Record([], [reason], as_readable(raw, encoding), is_unfinished=reason in ("json", "encoding"))

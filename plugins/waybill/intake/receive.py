@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 
 def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
-    """Download one object into `folder` and return it; its name says whether it is CSV or JSON.
+    """Download one object into `folder` and return it.
 
+    The contract says whether it is CSV or JSON; otherwise, its name does.
     Raises `DataError` if the object is empty, in an unsupported format, corrupt or truncated,
     or if its header does not match the contract. Raises `ObjectChanged` if it is no longer the listed object.
     """
@@ -53,5 +54,6 @@ def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
     if what:
         raise DataError(f"{part.name}: it is {what}.")
     part.use_text(itertools.chain((first,), text))
-    receive_format = receive_json if is_json(part.file_name) else receive_csv
+    declared = contract.file_format.name
+    receive_format = receive_json if declared == "json" or (not declared and is_json(part.file_name)) else receive_csv
     return receive_format(part, next(part.chunks), contract, folder)

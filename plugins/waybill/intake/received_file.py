@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from waybill.contracts.file_format import UNDECLARED, FileFormat
 from waybill.intake.content import Content
-from waybill.intake.json_records import MemberNames
+from waybill.intake.json_members import MemberNames
+from waybill.intake.json_records import JsonBody
 from waybill.intake.landing import LandedFile
 from waybill.intake.spellings import normalise
 from waybill.intake.transcoding import is_utf_8
@@ -43,8 +43,8 @@ class ReceivedFile:
     header: list[str]
     is_regular: bool
     """Whether DuckDB can read the file as it arrived: UTF-8 without NUL, no malformed record, no blank line."""
-    spellings: Mapping[str, str] | None = None
-    """For a JSON file, the column of each normalised name. A JSON file has no header and may have every column."""
+    json: tuple[JsonBody, ...] = ()
+    """The records of a JSON file, or of the members of an archive. They have no header and may have every column."""
     members: MemberNames | None = None
     """For a JSON file, the names of its members; complete after its records were read."""
     lacks_line_end: bool = False

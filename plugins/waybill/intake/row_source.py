@@ -19,7 +19,6 @@ from waybill.intake.received_file import ReceivedFile
 from waybill.intake.records import Record, split_records
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
 from waybill.intake.repeated_headers import RepeatedHeaders
-from waybill.intake.spellings import find_column
 from waybill.intake.transcoding import as_readable
 from waybill.intake.unpacking import read_file
 from waybill.intake.validate import FastReaderFailed, Reject
@@ -145,18 +144,9 @@ def _write_well_formed(received: ReceivedFile, target: Path) -> Iterator[Reject]
 
 
 def _records(received: ReceivedFile) -> Iterator[Record]:
-    spellings = received.spellings
-    if spellings is not None:
-        members = received.members
-
-        def column_of(name: str) -> str | None:
-            """Return the column of a member's name; called once for each name."""
-            column = find_column(spellings, name)
-            if members is not None:
-                members.note(name, column)
-            return column
-
-        yield from read_records(received.body, received.header, column_of)
+    if received.members is not None:
+        for body in received.json:
+            yield from read_records(body, received.header, received.members, received.file_format.encoding)
         return
     headers = RepeatedHeaders(received.header, received.column_names)
     syntax = syntax_of(received.file_format.dialect)
