@@ -119,7 +119,10 @@ REJECTED = {
         "größe,b\n1,2\n".encode("latin-1"),
         "the header is not valid UTF-8 \\(byte 2\\). Export the file as UTF-8",
     ),
-    "UTF-16": (GOOD.decode().encode("utf-16"), "it is text in UTF-16. Declare `encoding: utf-16`, or export it as UTF-8"),
+    "UTF-16": (
+        GOOD.decode().encode("utf-16"),
+        "it is text in UTF-16. Declare `encoding: utf-16`, or export it as UTF-8",
+    ),
     "NUL": (b"customer_id\0,account_id\n", "the first record is not a CSV header: 'customer_id.x00"),
     "unclosed quote": (b'"customer_id,account_id\n1,2\n', "the first record is not a CSV header"),
     "mixed line ends": (GOOD.replace(b"\n", b"\r", 1), "the first record is not a CSV header: 'customer_id.*carriage"),
@@ -162,7 +165,10 @@ FORMATS = {
     "Parquet": (b"PAR1\x15\x04\x15\x10rest", "it is a Parquet file. Declare `format: parquet`"),
     "Avro": (b"Obj\x01\x04rest", "it is an Avro file"),
     "PDF": (b"%PDF-1.7\n", "it is a PDF document"),
-    "UTF-16 with BOM": (GOOD.decode().encode("utf-16"), "it is text in UTF-16. Declare `encoding: utf-16`, or export it as UTF-8"),
+    "UTF-16 with BOM": (
+        GOOD.decode().encode("utf-16"),
+        "it is text in UTF-16. Declare `encoding: utf-16`, or export it as UTF-8",
+    ),
     "UTF-16, big end first": (codecs.BOM_UTF16_BE + GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
     "UTF-16 without BOM": (GOOD.decode().encode("utf-16-le"), "it is text in UTF-16"),
     "UTF-16 without BOM, big end first": (GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
