@@ -206,6 +206,18 @@ def test_members_are_one_file_in_the_natural_order_of_their_names(tmp_path: Path
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["object.zip", "body.csv"]
 
 
+def test_members_may_be_written_in_a_declared_dialect(tmp_path: Path) -> None:
+    form = FileFormat("csv", "utf-16", delimiter=";", skip_lines=1, line_end="|", members="*")
+    bodies = [
+        f"Title|{text.replace(',', ';').replace(chr(10), '|').removesuffix('|')}".encode("utf-16")
+        for text in (part(1, 2).decode(), part(3, 4).decode())
+    ]
+    body = archive({"1.csv": bodies[0], "2.csv": bodies[1]})
+    file = received(body, tmp_path, contract=replace(CONTRACT, file_format=form))
+    wanted = part(1, 4).split(b"\n", 1)[1].replace(b",", b";").replace(b"\n", b"|").removesuffix(b"|")
+    assert (file.rows_in, file.body.read_bytes()) == (4, wanted)
+
+
 def test_members_of_json_are_one_file(tmp_path: Path) -> None:
     line = '{"customer_id": %d, "customer_name": "A", "country": "DE"}'
     members = {f"{n}.json": f"[{line % n}, {line % (n + 1)}]".encode() for n in (1, 3)}

@@ -104,13 +104,17 @@ class Download:
         """The name of the content for messages."""
         self.file_name = member or unpacked_name(arrival.landed.key)
         """The name whose ending may say how the content is written."""
-        self.chunks = limited(self.name, arrival.landed.size_bytes, chunks)
         self._arrival = arrival
+        self.chunks = self.limited(chunks)
 
     @property
     def size_bytes(self) -> int:
         """Return how many bytes of the object were read."""
         return self._arrival.body.size_bytes
+
+    def limited(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the chunks. Raises `DataError` if they are far larger than the object."""
+        return limited(self.name, self.landed.size_bytes, chunks)
 
     def use_text(self, chunks: Iterator[bytes]) -> None:
         """Make the chunks, which are text, the content; they are searched for damaged text."""

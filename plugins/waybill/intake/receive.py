@@ -6,18 +6,24 @@ The local file holds the records as they arrived, without the header. Memory use
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from waybill.contracts import Contract
+from waybill.contracts.file_format import UNDECLARED, FormatName
 from waybill.errors import DataError
+from waybill.formatting import count
 from waybill.intake.content import Download, download
+from waybill.intake.converted import Converted
 from waybill.intake.csv_files import receive_csv
 from waybill.intake.formats import other_encoding, signature
 from waybill.intake.joined_members import join
 from waybill.intake.json_files import receive_json
 from waybill.intake.json_records import is_json
 from waybill.intake.landing import LandedFile
+from waybill.intake.parquet_files import read_parquet
 from waybill.intake.received_file import ReceivedFile
 from waybill.intake.transcoding import transcode
 from waybill.intake.unpacking import packing_of
@@ -25,13 +31,19 @@ from waybill.intake.unpacking import packing_of
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_CONVERTERS: Final[Mapping[FormatName, Callable[[str, Path, Contract], Converted]]] = {"parquet": read_parquet}
+"""Functions that convert the files of a format to CSV."""
+
+_MAGIC: Final[Mapping[FormatName, tuple[bytes, ...]]] = {"parquet": (b"PAR1", b"PARE")}
+"""The first bytes of their files."""
+
 
 def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
-    """Download one object into `folder` and return it.
+    """Download one object into `folder` and return it, read in the format of its contract.
 
-    The contract says whether it is CSV or JSON; otherwise, its name does.
-    Raises `DataError` if the object is empty, in an unsupported format, corrupt or truncated,
-    or if its header does not match the contract. Raises `ObjectChanged` if it is no longer the listed object.
+    Without a declared format, its name says whether it is CSV or JSON. Raises `DataError` if the object is empty, in
+    another format, corrupt or truncated, or if its header does not match the contract. Raises `ObjectChanged` if it is
+    no longer the listed object.
     """
     parts = download(s3, landed, folder, contract.file_format.members)
     if len(parts) == 1:
@@ -45,8 +57,12 @@ def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) 
 
 
 def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
-    head, encoding = next(part.chunks, b""), contract.file_format.encoding
-    text = transcode(part.name, itertools.chain((head,), part.chunks), encoding)
+    head, declared = next(part.chunks, b""), contract.file_format.name
+    part.chunks = itertools.chain((head,), part.chunks)
+    if declared == "parquet":
+        _check_format(part.name, head, declared)
+        return _convert(part, declared, contract, folder)
+    text = transcode(part.name, part.chunks, contract.file_format.encoding)
     first = next(text, b"")
     what = signature(first) or other_encoding(first)
     if part.packing and (inner := packing_of(head)) and not (what and what.format):
@@ -54,6 +70,32 @@ def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
     if what:
         raise DataError(f"{part.name}: it is {what}.")
     part.use_text(itertools.chain((first,), text))
-    declared = contract.file_format.name
     receive_format = receive_json if declared == "json" or (not declared and is_json(part.file_name)) else receive_csv
     return receive_format(part, next(part.chunks), contract, folder)
+
+
+def _check_format(name: str, head: bytes, declared: FormatName) -> None:
+    """Raise `DataError` if the first bytes of a file are not those of the declared format."""
+    if not head:
+        raise DataError(f"{name}: the file is empty (0 bytes). Send it again.")
+    if not head.startswith(_MAGIC[declared]):
+        seen = signature(head)
+        found = seen.what if seen else "in another format"
+        raise DataError(f"{name}: the contract declares `format: {declared}`, but the file is {found}.")
+
+
+def _convert(part: Download, declared: FormatName, contract: Contract, folder: Path) -> ReceivedFile:
+    """Receive a file that is converted to CSV, and compare the records with an independent count."""
+    path = folder / f"object.{declared}"
+    with path.open("wb") as target:
+        target.writelines(part.chunks)
+    converted = _CONVERTERS[declared](part.name, path, contract)
+    part.use_text(part.limited(converted.chunks))
+    received = receive_csv(part, next(part.chunks), replace(contract, file_format=UNDECLARED), folder)
+    path.unlink()
+    if received.rows_in != converted.records:
+        raise DataError(
+            f"{part.name}: {converted.counted_by} has {count(converted.records, 'record')}, but "
+            f"{count(received.rows_in, 'record')} were read; nothing was loaded. Send the file again."
+        )
+    return replace(received, multiline_records=0, first_multiline_record=0)  # the quotes are Waybill's own
