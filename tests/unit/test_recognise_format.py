@@ -140,7 +140,7 @@ CONTENTS: dict[str, tuple[str | bytes, FileFormat]] = {
     "one JSON object": ('{"a": 1, "b": {"c": 2}}', FileFormat("json")),
     "JSON below members": (
         '{"meta": {"tags": ["x"]}, "data": {"orders": [{"id": 1, "lines": [{"n": 1}]}]}}',
-        FileFormat("json", record_path="data.orders"),
+        FileFormat("json", record_path=("data", "orders")),
     ),
     "Parquet": (b"PAR1\x15\x04\x15\x10rest", FileFormat("parquet")),
     "Excel": (b"PK\x03\x04\x14\x00\x06\x00\x08\x00[Content_Types].xml", FileFormat("xlsx")),
@@ -204,7 +204,7 @@ def test_the_beginning_of_a_long_file_is_enough() -> None:
     assert len(content) > HEAD_BYTES
     assert found(content[:HEAD_BYTES]) == found(content) == replace(CSV, delimiter=";")
     records = json.dumps({"meta": 1, "rows": [{"id": place} for place in range(50_000)]}).encode()
-    assert found(records[:HEAD_BYTES]) == FileFormat("json", record_path="rows")
+    assert found(records[:HEAD_BYTES]) == FileFormat("json", record_path=("rows",))
 
 
 WORDS = st.text("abcdefghijklmnoöäéß ", min_size=1, max_size=12).map(str.strip).filter(bool)

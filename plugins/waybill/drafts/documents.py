@@ -8,6 +8,7 @@ from typing import Any
 
 from waybill.contracts import Contract, load
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
+from waybill.contracts.member_paths import join_path
 from waybill.drafts.layout import to_yaml
 
 Document = dict[str, Any]
@@ -64,7 +65,7 @@ def server_of(file_format: FileFormat) -> Document:
         "headerLines": file_format.header_lines,
         "ignoredLines": [*file_format.ignored_lines],
         "lineEnd": file_format.line_end,
-        "recordPath": file_format.record_path,
+        "recordPath": join_path(file_format.record_path) or None,
         "sheet": file_format.sheet,
         "cells": file_format.cells,
         "members": file_format.members,

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from waybill.contracts.member_paths import join_path
 from waybill.intake.json_text import Members, Number
 from waybill.intake.spellings import find_column, normalise
 
@@ -52,7 +51,7 @@ class MemberNames:
     def note_unknown(self, path: Sequence[str]) -> None:
         """Add the path of a member that is not a column."""
         if len(self.unknown) < _UNKNOWN_NOTED:
-            name = join_path(path)[:_UNKNOWN_CHARACTERS]
+            name = ".".join(path)[:_UNKNOWN_CHARACTERS]
             self.unknown.add(_NO_TEXT.sub(lambda found: json.dumps(found[0])[1:-1], name))
 
 

@@ -20,10 +20,11 @@ from waybill.intake.csv_syntax import MAX_RECORD_BYTES
 from waybill.intake.json_members import MemberNames, ObjectFields
 from waybill.intake.json_nested import Around, NestedRecords, Surroundings
 from waybill.intake.json_text import BLANK_BYTES, DECODER, JsonText, Members
-from waybill.intake.likely_record_path import likely_record_path
+from waybill.intake.recognise_json import likely_record_path
 from waybill.intake.records import Record
 from waybill.intake.transcoding import as_readable
 
+_HEAD_BYTES = 2**16
 _NAME = re.compile(r"[.](json|jsonl|ndjson)([.](gz|bz2|zst|zip))?$", re.IGNORECASE)
 
 
@@ -123,7 +124,7 @@ def _check_not_nested(name: str, first: bytes, value: Any, names: MemberNames) -
     is_part = value is None and len(first) > MAX_RECORD_BYTES
     if not (is_part or isinstance(value, Members)) or any(names.column((member,)) for member, _ in value or ()):
         return
-    if path := likely_record_path(first, names.column) or likely_record_path(first):
+    if path := likely_record_path(_head(first), names.column):
         raise DataError(
             f"{name}: the records are nested under `{path}` of an object. Declare `recordPath: {path}` in the server "
             "of the contract, or send the records as one array or one object per line."
@@ -131,12 +132,16 @@ def _check_not_nested(name: str, first: bytes, value: Any, names: MemberNames) -
 
 
 def _no_records(name: str, record_path: Sequence[str], missing: str, first: bytes, names: MemberNames) -> DataError:
-    likely = likely_record_path(first, names.column) or likely_record_path(first)
+    likely = likely_record_path(_head(first), names.column)
     hint = f" Records may be at `{likely}`." if likely else ""
     return DataError(
         f"{name}: the file has no records at the recordPath `{join_path(record_path)}`: there is no object or array at "
         f"`{missing}`.{hint} Correct the recordPath in the contract, or send the file again."
     )
+
+
+def _head(first: bytes) -> str:
+    return first[:_HEAD_BYTES].decode("utf-8", "replace")
 
 
 class _Lines:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from waybill.contracts.file_format import FileFormat
+from waybill.contracts.member_paths import join_path
 from waybill.formatting import count
 from waybill.intake.formats import names_delimiter, signature
 from waybill.intake.json_records import is_json
@@ -70,7 +71,7 @@ def recognise(head: bytes, name: str) -> Recognised:
     file_format = FileFormat(encoding=encoding.name)
     if _JSON.match(text) and (records := find_json_records(text)):
         if records.path:
-            evidence.append(f"The records are under {records.path}.")
+            evidence.append(f"The records are under {join_path(records.path)}.")
         doubts += [f"Records are also under {path}." for path in records.others]
         recognised = Recognised(replace(file_format, name="json", record_path=records.path), "JSON", records.names)
     else:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from waybill.contracts.member_paths import join_path
 
 _TOKEN = re.compile(r'[ \t\r\n]*(?:("(?:[^"\\]|\\.)*+")|([\[\]{},:])|([^\s\[\]{},:"]+))', re.DOTALL)
 
@@ -12,9 +15,8 @@ _TOKEN = re.compile(r'[ \t\r\n]*(?:("(?:[^"\\]|\\.)*+")|([\[\]{},:])|([^\s\[\]{}
 class JsonRecords:
     """Where the records of a JSON document are."""
 
-    path: str | None
-    """The members that lead to an array of objects, separated by dots; None if the document is that array or
-    a sequence of objects."""
+    path: tuple[str, ...]
+    """The members that lead to an array of objects; empty if the document is that array or a sequence of objects."""
     names: tuple[str, ...] = ()
     """The members of the first record."""
     others: tuple[str, ...] = ()
@@ -75,22 +77,48 @@ class _Outline:
         self._open.append(opened)
 
 
-def find_json_records(text: str) -> JsonRecords | None:
-    """Return where the records are in a text that may be cut off; None if it does not begin like JSON with objects."""
+def _outline(text: str) -> _Outline:
     outline, position = _Outline(), 0
     while len(outline.documents) < _DOCUMENTS and (match := _TOKEN.match(text, position)):
         position = match.end()
         if not outline.add(match[1], match[2]):
             break
+    return outline
+
+
+def find_json_records(text: str) -> JsonRecords | None:
+    """Return where the records are in a text that may be cut off; None if it does not begin like JSON with objects."""
+    outline = _outline(text)
     if not outline.documents:
         return None
     if () in outline.arrays:
-        return JsonRecords(None, tuple(outline.arrays[()]))
+        return JsonRecords((), tuple(outline.arrays[()]))
     first = outline.documents[0]
     if first.is_array:
         return None
     if len(outline.documents) > 1 or not outline.arrays:
-        return JsonRecords(None, tuple(first.names))
+        return JsonRecords((), tuple(first.names))
     path, *others = sorted(outline.arrays, key=len)  # the shallowest one, then the first one
-    beside = [".".join(other) for other in others if other[: len(path)] != path]
-    return JsonRecords(".".join(path), tuple(outline.arrays[path]), tuple(beside))
+    beside = [join_path(other) for other in others if other[: len(path)] != path]
+    return JsonRecords(path, tuple(outline.arrays[path]), tuple(beside))
+
+
+def likely_record_path(text: str, column_of: Callable[[tuple[str, ...]], str | None]) -> str | None:
+    """Return the path to the records in a text that may be cut off; None if the documents are most likely records.
+
+    `column_of` returns the contract's column of a member by its path, from the record or from the document. The most
+    likely records are those with the most columns. Without any column, they are those of the shallowest array.
+    """
+    outline = _outline(text)
+    document = outline.documents[0].names if outline.documents else []
+    names = {(): document} | outline.arrays
+
+    def columns(path: tuple[str, ...]) -> set[str]:
+        around = [(*outer, name) for outer in names if outer == path[: len(outer)] != path for name in names[outer]]
+        own = [(name,) for name in names[path]]
+        return {column for member in (*around, *own) if (column := column_of(member))}
+
+    best = max(names, key=lambda path: len(columns(path)))
+    if not columns(best):
+        best = min(outline.arrays, key=len, default=())
+    return join_path(best) if best else None
