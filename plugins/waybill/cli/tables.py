@@ -185,7 +185,11 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
     for file in waybill.files:
         for warning in file["warnings"]:
             warnings.add_row(file["object_key"], Text(warning, "yellow"))
-    return [head, checks, files, *([warnings] if warnings.row_count else [])]
+    ignored = _table("Ignored lines of these files", [("file", False), ("pattern", False), ("lines", True)])
+    for file in waybill.files:
+        for pattern, lines in (file["ignored_lines"] or {}).items():
+            ignored.add_row(file["object_key"], Text(pattern), text(lines))
+    return [head, checks, files, *(table for table in (ignored, warnings) if table.row_count)]
 
 
 def quarantine_tables(

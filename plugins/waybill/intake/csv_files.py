@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import re
 from contextlib import closing
 from itertools import chain, zip_longest
@@ -17,12 +18,15 @@ from waybill.formatting import count
 from waybill.intake.content import Download
 from waybill.intake.csv_syntax import Syntax, syntax_of
 from waybill.intake.formats import header_hint, likely_encoding, looks_like_json, names_delimiter, other_quotes
+from waybill.intake.ignored_lines import IgnoredLines
 from waybill.intake.prefetch import prefetch, short_switch_interval
 from waybill.intake.received_file import ReceivedFile
 from waybill.intake.records import RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
 from waybill.intake.transcoding import as_readable, is_utf_8
 from waybill.intake.unpacking import CHUNK_BYTES
+
+log = logging.getLogger(__name__)
 
 _CONTEXT_BYTES = 100
 _BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add a second one
@@ -34,22 +38,25 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
     if form.line_end is None and b"\r" in head and b"\n" not in head:  # lines end in a carriage return only
         head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
     text = _BYTE_ORDER_MARKS.sub(b"", head, count=1)
-    header, columns, rest = _read_header(download.name, download.size_bytes, text, contract)
+    syntax = syntax_of(form.dialect)
+    ignored = IgnoredLines(form.ignored_lines, syntax)
+    header, columns, rest = _read_header(download.name, download.size_bytes, text, contract, ignored)
     body = folder / "body.csv"
-    counter = RecordCounter(len(header), syntax_of(form.dialect))
+    counter = RecordCounter(len(header), syntax, ignored)
     decoder, is_text = codecs.getincrementaldecoder("utf-8")(), True
     encoding = None
     with body.open("wb") as stream, short_switch_interval(), closing(prefetch(chunks)) as arriving:
         for chunk in chain((rest,), arriving, (b"",)):
-            stream.write(chunk)
-            counter.feed(chunk)
+            stream.write(counter.feed(chunk))
             try:
                 is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
             except UnicodeDecodeError as error:
                 is_text = False
                 context = error.object[max(error.start - _CONTEXT_BYTES, 0) :][: 2 * _CONTEXT_BYTES]
                 encoding = likely_encoding(context) if is_utf_8(form.encoding) else form.encoding
-    counter.finish()
+        stream.write(counter.finish())
+    for pattern, lines in ignored.counts.items():
+        log.info("%s: %s ignored by the pattern %s", download.name, count(lines, "line"), pattern)
     return ReceivedFile(
         download.landed,
         download.content(),
@@ -63,6 +70,8 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
         first_multiline_record=counter.first_multiline_record,
         likely_encoding=encoding,
         file_format=form,
+        ignored_lines=ignored.counts,
+        suspect_patterns=tuple(ignored.suspect(len(header), counter.rows)),
         column_names=frozenset({*map(normalise, header), *spellings_of(contract)} - {""}),
     )
 
@@ -91,7 +100,9 @@ def match_header(name: str, header: list[str], contract: Contract, hint: str = "
     return columns
 
 
-def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple[list[str], list[str | None], bytes]:
+def _read_header(
+    name: str, size: int, text: bytes, contract: Contract, ignored: IgnoredLines
+) -> tuple[list[str], list[str | None], bytes]:
     """Return the header fields, the contract's column for each, and the rest of `text`, the beginning of a file.
 
     Without header lines, the fields are the contract's columns in order. Raises `DataError` if there is no header or it
@@ -99,10 +110,10 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
     """
     form = contract.file_format
     syntax = syntax_of(form.dialect)
-    text = _without_lines(name, text, form.skip_lines, syntax)
+    text = _without_ignored(_without_lines(name, text, form.skip_lines, syntax), ignored, syntax)
     first = split_first(text, syntax)
     if first and names_delimiter(first[0].decode("utf-8", "replace")) == form.dialect.delimiter:
-        text = first[2]  # after a line for spreadsheets that names the delimiter
+        text = _without_ignored(first[2], ignored, syntax)  # after a line for spreadsheets that names the delimiter
         first = split_first(text, syntax)
     if first is None or not (strip(first[0].decode("utf-8", "replace")) or first[2].strip()):
         what = "no records" if form.header_lines == 0 else "no header"
@@ -112,6 +123,7 @@ def _read_header(name: str, size: int, text: bytes, contract: Contract) -> tuple
         return names, [*names], text
     header, hint, rest = _header_line(name, first, text, contract)
     for _ in range(1, form.header_lines):
+        rest = _without_ignored(rest, ignored, syntax)
         if (more := split_first(rest, syntax)) is None:
             raise DataError(f"{name}: the file ends within its {form.header_lines} header lines (headerLines).")
         fields, _, rest = _header_line(name, more, rest, contract)
@@ -125,12 +137,23 @@ def _without_lines(name: str, text: bytes, lines: int, syntax: Syntax) -> bytes:
     for number in range(lines):
         end = text.find(syntax.line_end, start)
         if end < 0:
+            lines_found = number + bool(text[start:])
             raise DataError(
-                f"{name}: the contract skips {lines} lines (skipLines), but the file has only {number + 1}. Correct "
+                f"{name}: the contract skips {lines} lines (skipLines), but the file has only {lines_found}. Correct "
                 "the contract, or send the file again."
             )
         start = end + len(syntax.line_end)
     return text[start:]
+
+
+def _without_ignored(text: bytes, ignored: IgnoredLines, syntax: Syntax) -> bytes:
+    """Return the text without blank and ignored lines at its beginning."""
+    while ignored and (text := syntax.leading_blank_lines.sub(b"", text, count=1)):
+        line, _, rest = text.partition(syntax.line_end)
+        if not ignored.matches(line):
+            break
+        text = rest
+    return text
 
 
 def _header_line(

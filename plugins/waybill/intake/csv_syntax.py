@@ -50,7 +50,11 @@ class Syntax:
         self.blank_starts = self.delimiter[:1] + b" \t"
         """The first bytes of blank records that are not empty."""
         self._opaque = re.compile(rb"%(quoted)s|%(escaped)s" % parts)
-        self._quoted = re.compile(rb"%(quoted)s" % parts)
+        self._plainly_quoted = re.compile(
+            rb"%(quote)s(?:[^%(quote)s%(escape)s]|%(escape)s[%(quote)s%(escape)s])*+%(quote)s" % parts
+            if len(self.quote) == len(self.escape) == 1
+            else b"(?!)"
+        )
         self._special = re.compile(rb"%(quote)s|%(escape)s" % parts)
         self._field = re.compile(rb"%(quote)s(?P<quoted>%(within)s)%(quote)s|(?P<plain>%(plain)s)" % parts)
         escapes = rb"%(escape)s(%(delimiter)s|%(quote)s|%(escape)s|%(end)s|[\r\n])" % parts
@@ -131,14 +135,20 @@ class Syntax:
         """Return the reason to reject a malformed record."""
         return "line_end" if b"\r" in record and not (self.quote and self.quote in record) else "quote"
 
-    def escapes_outside_quotes(self, record: bytes) -> bool:
-        """Return whether a field that is not quoted has an escape character."""
-        return bool(self.escape) and self.escape in self._quoted.sub(b"", record)
+    def has_odd_escapes(self, record: bytes) -> bool:
+        """Return whether DuckDB reads an escape character of a record differently, or may do so.
+
+        It reads those within quotes before a quote or an escape character alike.
+        """
+        return bool(self.escape) and self.escape in self._plainly_quoted.sub(b"", record)
 
     def without_line_end(self, line: bytes) -> bytes:
         """Return a line without the line end that may be there."""
-        line = line.removesuffix(self.line_end)
-        return line if self.has_own_line_end else line.removesuffix(b"\r")
+        return self.without_carriage_return(line.removesuffix(self.line_end))
+
+    def without_carriage_return(self, record: bytes) -> bytes:
+        """Return a record without the carriage return that precedes its line feed, if there is one."""
+        return record if self.has_own_line_end else record.removesuffix(b"\r")
 
     def fields(self, record: str) -> list[str]:
         """Return the fields of one well-formed record."""

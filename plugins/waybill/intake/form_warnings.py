@@ -54,8 +54,16 @@ def warn_of_form(
             f"If rows are missing, send it again."
         )
         file_warnings.add(connection, file_id, "quotes", message)
+    for pattern in received.suspect_patterns:
+        message = (
+            f"the pattern {pattern} of ignoredLines left out {received.ignored_lines[pattern]:,} lines, many with all "
+            f"fields of a record; {received.rows_in:,} records are left. If lines are rows, correct the pattern in the "
+            "contract, and send the file again under another name."
+        )
+        file_warnings.add(connection, file_id, "ignored_lines", message)
     if others := [reject.record for reject in malformed if "encoding" in reject.reasons]:
-        message = f"{_of(len(others), others[0], received)} not valid UTF-8 and rejected.{received.hint}"
+        encoding = received.file_format.encoding.replace("utf-8", "UTF-8")
+        message = f"{_of(len(others), others[0], received)} not valid {encoding} and rejected.{received.hint}"
         file_warnings.add(connection, file_id, "encoding", message)
     if damage := received.content.damaged_text:
         message = f"the file has {damage}. Correct the encoding of the export and send the file again."

@@ -48,6 +48,8 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
         json=tuple(body for one in files for body in one.json),
         members=None if first.members is None else first.members.joined(one.members for one in files),
         archive_members=tuple(parts),
+        ignored_lines={name: sum(one.ignored_lines[name] for one in files) for name in first.ignored_lines},
+        suspect_patterns=tuple(dict.fromkeys(pattern for one in files for pattern in one.suspect_patterns)),
     )
 
 

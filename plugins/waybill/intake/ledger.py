@@ -98,9 +98,9 @@ def open_file(
         insert into waybill.load_file (
           dataset, period, bucket, object_key, version_id, etag, sha256, size_bytes, replaces_file_id,
           contract_sha256, contract_version, code_version, run_id, ignored_columns, brought_columns, kept_values,
-          landed_at, name_key, archive_members
+          landed_at, name_key, archive_members, ignored_lines
         )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         returning file_id
         """,
         (
@@ -123,6 +123,7 @@ def open_file(
             landed.landed_at,
             landed.name_key,
             Jsonb([one._asdict() for one in received.archive_members]) if received.archive_members else None,
+            Jsonb(dict(received.ignored_lines)) if received.ignored_lines else None,
         ),
     )
     return int(file_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +56,10 @@ class ReceivedFile:
     likely_encoding: str | None = None
     """For a file with bytes that its encoding does not define: the likely encoding of such bytes."""
     file_format: FileFormat = UNDECLARED
+    ignored_lines: Mapping[str, int] = field(default_factory=dict)
+    """The number of lines that each pattern of the contract ignored."""
+    suspect_patterns: tuple[str, ...] = ()
+    """Those of the patterns that may have ignored rows."""
     column_names: frozenset[str] = frozenset()
     """For a CSV file, the normalised column names of its header and of the contract."""
     archive_members: tuple[ArchiveMember, ...] = ()

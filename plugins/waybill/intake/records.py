@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from waybill.intake.csv_syntax import MAX_RECORD_BYTES, Syntax, syntax_of
+from waybill.intake.ignored_lines import IgnoredLines
 
 _PLAIN: Final = syntax_of()
 _LINE_FEED: Final = ord("\n")
@@ -51,8 +52,8 @@ def split_records(
         at_end = chunk is None
         ambiguous_until -= position
         buffer, position = buffer[position:] + (chunk or b""), 0
-        if at_end and buffer and not buffer.endswith(end):
-            buffer += end
+        if at_end and buffer:
+            buffer += end  # a second one is a blank line, unless the first is escaped
 
     while True:
         match = syntax.record.match(buffer, position)
@@ -65,7 +66,7 @@ def split_records(
                 line_end = len(buffer)
             else:
                 return
-        record = syntax.without_line_end(buffer[position:line_end])
+        record = syntax.without_carriage_return(buffer[position:line_end])
         well_formed = match is not None and position >= ambiguous_until
         position = line_end + len(end)
         if quote and quote in record and (match is None or (fields and syntax.count_fields(record) != fields)):
@@ -84,7 +85,7 @@ def split_first(text: bytes, syntax: Syntax = _PLAIN) -> tuple[bytes, bool, byte
         return None
     match = syntax.record.match(text) or syntax.record.match(text + line_end)
     end = match.end() - len(line_end) if match else text.find(line_end) % (len(text) + 1)
-    return syntax.without_line_end(text[:end]), match is not None, text[end + len(line_end) :]
+    return syntax.without_carriage_return(text[:end]), match is not None, text[end + len(line_end) :]
 
 
 class RecordCounter:
@@ -93,9 +94,11 @@ class RecordCounter:
     Lines without quotes and escape characters are counted by their line ends; only the others are parsed.
     """
 
-    def __init__(self, fields: int, syntax: Syntax = _PLAIN) -> None:
+    def __init__(self, fields: int, syntax: Syntax = _PLAIN, ignored: IgnoredLines | None = None) -> None:
         self.rows = 0
         self._syntax = syntax
+        self._ignored = ignored or None
+        self._kept: list[bytes] = []  # the text without ignored lines, if there are patterns
         self._fields = fields
         self._delimiters = 0
         self._line_ends = 0
@@ -125,22 +128,35 @@ class RecordCounter:
             and (not self._syntax.has_own_line_end or self._line_end_bytes == line_end_bytes)
         )
 
-    def feed(self, chunk: bytes) -> None:
-        """Count the records of the next chunk."""
+    def feed(self, chunk: bytes) -> bytes:
+        """Count the records of the next chunk. Return its text, or the text that is complete, without ignored lines."""
         self._count(self._tail + chunk, at_end=False)
+        return chunk if self._ignored is None else self._take_kept()
 
-    def finish(self) -> None:
-        """Count a last record without a line end."""
-        end = self._syntax.line_end
+    def finish(self) -> bytes:
+        """Count a last record without a line end. Return the text that `feed` has not returned."""
+        syntax, end = self._syntax, self._syntax.line_end
         last_line = self._tail[_line_start(self._tail, 0, len(self._tail), end) :]
-        self.lacks_line_end = not self._syntax.is_blank(self._syntax.without_line_end(last_line))
+        rows, self.lacks_line_end = self.rows, not syntax.is_blank(syntax.without_line_end(last_line))
         if self._tail:
             self._count(self._tail + end, at_end=True)
+        if self._ignored is None:
+            return b""
+        self.lacks_line_end &= self.rows > rows  # otherwise the last line was ignored
+        return self._take_kept()
+
+    def _take_kept(self) -> bytes:
+        kept, self._kept = b"".join(self._kept), []
+        return kept
 
     def _count(self, text: bytes, *, at_end: bool) -> None:
         syntax, end, position = self._syntax, self._syntax.line_end, 0
         while (special := syntax.find_special(text, position)) >= 0:
             start = _line_start(text, position, special, end)
+            if self._ignored is not None and self._ignores(text, start, at_end=at_end):
+                self._count_lines(text[position:start])
+                position = _line_after(text, start, end)
+                continue
             match = syntax.record.match(text, start)
             if match is None and not at_end and len(text) - start < MAX_RECORD_BYTES:
                 self._count_lines(text[position:start])
@@ -153,15 +169,23 @@ class RecordCounter:
         self._count_lines(text[position:cut])
         self._tail = text[cut:]
 
+    def _ignores(self, text: bytes, start: int, *, at_end: bool) -> bool:
+        """Return whether the line at `start`, which has a quote, is complete and ignored."""
+        line = text[start : _line_after(text, start, self._syntax.line_end)]
+        is_complete = at_end or line.endswith(self._syntax.line_end)
+        return is_complete and self._ignored is not None and self._ignored.matches(line)
+
     def _count_record(self, record: bytes, *, is_well_formed: bool) -> None:
         """Count a record with quotes or escape characters; `record` has its line end."""
         syntax, end = self._syntax, self._syntax.line_end
+        if self._ignored is not None:
+            self._kept.append(record)
         self.rows += 1
         self._line_ends += 1
         self._line_end_bytes += _line_end_bytes(end)
         self._delimiters += syntax.count_fields(record) - 1
         self._has_irregular |= not is_well_formed or record.startswith(codecs.BOM_UTF8)
-        self._has_irregular |= syntax.escapes_outside_quotes(record)
+        self._has_irregular |= syntax.has_odd_escapes(record)
         if is_well_formed and record.find(end, 0, -len(end)) >= 0:
             self._has_irregular |= syntax.has_own_line_end
             if self._looks_like_several(record):
@@ -175,6 +199,9 @@ class RecordCounter:
 
     def _count_lines(self, text: bytes) -> None:
         """Count whole lines without quotes and escape characters."""
+        if self._ignored is not None:
+            text = self._ignored.without(text)
+            self._kept.append(text)
         if not text:
             return
         delimiter, end = self._syntax.delimiter, self._syntax.line_end

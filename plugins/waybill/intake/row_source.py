@@ -19,7 +19,7 @@ from waybill.intake.received_file import ReceivedFile
 from waybill.intake.records import Record, split_records
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
 from waybill.intake.repeated_headers import RepeatedHeaders
-from waybill.intake.transcoding import as_readable
+from waybill.intake.transcoding import as_readable, ends_in_undefined_byte
 from waybill.intake.unpacking import read_file
 from waybill.intake.validate import FastReaderFailed, Reject
 
@@ -160,7 +160,7 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
         except UnicodeDecodeError as error:
             text = as_readable(raw, received.file_format.encoding)
             reasons.append("encoding")
-            is_unfinished = error.reason == "unexpected end of data"
+            is_unfinished = error.reason == "unexpected end of data" or ends_in_undefined_byte(raw)
         fields = syntax.fields(text) if well_formed else []
         if well_formed and (reason := headers.reason(fields)):
             reasons.append(reason)

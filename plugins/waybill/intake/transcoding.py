@@ -26,6 +26,7 @@ _MARKS: Final = {
 _ON_INVALID: Final = "waybill.surrogates"
 _SURROGATE: Final = 0xDC00
 _SURROGATES: Final = re.compile("[\udc00-\udcff]")
+_LAST_SURROGATE: Final = re.compile(rb"\xed[\xb0-\xb3][\x80-\xbf]\Z")
 _PROBE_BYTES: Final = 4096
 
 
@@ -76,6 +77,11 @@ def _with_byte_order(name: str, head: bytes, encoding: str) -> str:
         zeros = [head[start:_PROBE_BYTES:2].count(0) for start in (0, 1)]  # Western letters have them
         return f"{encoding}-be" if zeros[0] > zeros[1] else f"{encoding}-le"
     return encoding
+
+
+def ends_in_undefined_byte(record: bytes) -> bool:
+    """Return whether the last byte of a transcoded record is one that its encoding does not define."""
+    return _LAST_SURROGATE.search(record) is not None
 
 
 def as_readable(record: bytes, encoding: str) -> str:

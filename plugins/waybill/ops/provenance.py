@@ -59,7 +59,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
         raise DataError(f"{report} was not built for {period}; {_builds(connection, report)}")
     files = cursor.execute(
         "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, "
-        "unchanged, rejected, duplicate, stale, filtered, contract_version, loaded_at, array("
+        "unchanged, rejected, duplicate, stale, filtered, ignored_lines, contract_version, loaded_at, array("
         "select w.kind || ': ' || w.message from waybill.file_warning as w "
         "where w.file_id = f.file_id and f.status = 'loaded' order by 1) as warnings "
         "from waybill.load_file as f where file_id = any(%s) "
