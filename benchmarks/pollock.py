@@ -8,9 +8,12 @@ as in a load.
 A file that loads scores 1 for the success and 1 each for precision, recall and F1 of its header, its rows and its
 cells: at most 10. Values count as equal after trimming and lower-casing, numbers by their value.
 
-Usage: python benchmarks/pollock.py FOLDER [--contract text|typed]
+Each file is read with one of three dialects: none declared (commas and double quotes), the one that the benchmark
+describes, with its columns in order, or the one that is recognised in the file.
 
-FOLDER holds `csv/`, `clean/` and `weights.json`.
+Usage: python benchmarks/pollock.py FOLDER [--contract text|typed] [--dialect none|declared|recognised]
+
+FOLDER holds `csv/`, `clean/`, `parameters/` and `weights.json`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,10 +38,12 @@ from pathlib import Path
 from typing import Any
 
 from waybill.contracts import Column, Contract
+from waybill.contracts.file_format import UNDECLARED, FileFormat
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
 from waybill.intake.receive import receive
 from waybill.intake.received_file import ReceivedFile
+from waybill.intake.recognise_format import recognise
 from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import Reject, open_duckdb, validate_rows
 from waybill.period import Period
@@ -55,23 +60,66 @@ PATTERNS = {
 SCORES = 10
 
 
-def contract(*, typed: bool) -> Contract:
-    """Return the columns as nine texts, or with types for date, time, quantity and price."""
+def contract(*, typed: bool, names: Sequence[str] = NAMES, file_format: FileFormat = UNDECLARED) -> Contract:
+    """Return the columns as texts, or with types for date, time, quantity and price if there are as many as usual."""
+    is_usual = len(names) == len(NAMES)
 
-    def column(name: str) -> Column:
-        is_integer = typed and name == "Qty"
+    def column(place: int, name: str) -> Column:
+        usual = NAMES[place] if is_usual else ""
+        is_integer = typed and usual == "Qty"
+        in_key = usual in KEY or not is_usual
         return Column(
-            name.lower(),
+            f"c{place + 1}",
             "",
             "integer" if is_integer else "string",
             "integer" if is_integer else "text",
-            required=name in KEY,
-            key_position=KEY.index(name) + 1 if name in KEY else None,
-            options={"pattern": PATTERNS[name]} if typed and name in PATTERNS else {},
+            required=in_key,
+            key_position=(KEY.index(usual) if is_usual else place) + 1 if in_key else None,
+            options={"pattern": PATTERNS[usual]} if typed and usual in PATTERNS else {},
+            spellings=(name,),
+            business_name=name,
         )
 
-    columns = tuple(map(column, NAMES))
-    return Contract("pollock", "sales", "1", "", "", columns, "merge", 100, None, (), "", cadences=("day",))
+    columns = tuple(column(place, name) for place, name in enumerate(names))
+    return Contract(
+        "pollock",
+        "sales",
+        "1",
+        "",
+        "",
+        columns,
+        "merge",
+        100,
+        None,
+        (),
+        "",
+        cadences=("day",),
+        file_format=file_format,
+    )
+
+
+def declared_contract(parameters: Mapping[str, Any], *, typed: bool) -> Contract:
+    """Return a contract with the dialect of a file and its columns in order, as the benchmark describes them."""
+    quote, escape = parameters["quotechar"] or '"', parameters["escapechar"]
+    file_format = FileFormat(
+        "csv",
+        delimiter=parameters["delimiter"] or ",",
+        quote=quote,
+        escape=escape if escape not in ("", quote) else None,
+        skip_lines=parameters["preamble_lines"] + parameters["header_lines"],
+        header_lines=0,
+    )
+    names = parameters["column_names"] or [f"col_{place}" for place in range(parameters["n_columns"])] or ["col_0"]
+    return contract(typed=typed, names=names, file_format=file_format)
+
+
+def written_contract(path: Path, *, typed: bool) -> Contract:
+    """Return a contract with the format that a file shows, and the columns of its header or as many as it has."""
+    recognised = recognise(path.read_bytes(), path.name)
+    if recognised.format is None:
+        raise DataError(f"{path.name}: {' '.join(recognised.doubts)}")
+    names = recognised.names or [f"col_{place}" for place in range(recognised.fields)]
+    return contract(typed=typed, names=names, file_format=recognised.format)
 
 
 class OneFile:
@@ -120,7 +168,8 @@ def _loaded(
     """Return the valid rows: of equal keys the first, because a load merges by key."""
     if len(rows) + len(malformed) != received.rows_in:
         raise DataError(f"{len(rows) + len(malformed)} records were read and {received.rows_in} counted")
-    loaded = Loaded([name for name in contract.names if received.has(name)], [], len(malformed))
+    header = [plain(column.business_name) for column in contract.columns if received.has(column.name)]
+    loaded = Loaded(header, [], len(malformed))
     keys = set()
     for row in rows:
         if row["_reasons"]:
@@ -143,10 +192,11 @@ def plain(value: object) -> str:
     return text
 
 
-def read_clean(path: Path) -> tuple[list[str], list[tuple[str, ...]]]:
+def read_clean(path: Path, *, has_header: bool) -> tuple[list[str], list[tuple[str, ...]]]:
     """Return header and rows of the table that a file should load as."""
     with path.open(encoding="utf-8", newline="") as stream:
-        header, *rows = list(csv.reader(stream)) or [[]]
+        rows = list(csv.reader(stream))
+    header = rows.pop(0) if has_header and rows else []
     return [plain(name) for name in header], [tuple(map(plain, row)) for row in rows]
 
 
@@ -170,17 +220,26 @@ def cells(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     return chain.from_iterable(rows)
 
 
-def score(folder: Path, contract: Contract) -> None:
+def contract_of(path: Path, parameters: Mapping[str, Any], dialect: str, *, typed: bool) -> Contract:
+    """Return the contract with which a file is read."""
+    if dialect == "declared":
+        return declared_contract(parameters, typed=typed)
+    return written_contract(path, typed=typed) if dialect == "recognised" else contract(typed=typed)
+
+
+def score(folder: Path, dialect: str = "none", *, typed: bool = True, only: str = "") -> None:
     """Read every file, and print the scores and the rows that were read wrongly."""
     weights = json.loads((folder / "weights.json").read_text())
     simple = weighted = weight = 0.0
     right = rejected = files = 0
     rejected_files, wrong = [], []
-    for path in sorted((folder / "csv").iterdir()):
+    for path in sorted(path for path in (folder / "csv").iterdir() if only in path.name):
         files += 1
-        header, rows = read_clean(folder / "clean" / path.name)
+        described = folder / "parameters" / f"{path.name}_parameters.json"
+        parameters = json.loads(described.read_text())
+        header, rows = read_clean(folder / "clean" / path.name, has_header=parameters["header_lines"] > 0)
         try:
-            loaded = load(path, contract)
+            loaded = load(path, contract_of(path, parameters, dialect, typed=typed))
         except DataError as error:
             rejected_files.append(f"{path.name}: {str(error)[:300]}")
             points = 0.0
@@ -211,10 +270,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--contract", choices=["text", "typed"], default="typed")
+    parser.add_argument("--dialect", choices=["none", "declared", "recognised"], default="none")
+    parser.add_argument("--only", default="", help="part of the names of the files that are read")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     started = time.monotonic()
-    score(options.folder, contract(typed=options.contract == "typed"))
+    score(options.folder, options.dialect, typed=options.contract == "typed", only=options.only)
     print(f"{time.monotonic() - started:.0f} s")
 
 

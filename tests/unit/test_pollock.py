@@ -27,6 +27,63 @@ def pollock() -> ModuleType:
     return module
 
 
+def describe(folder: Path, parameters: dict[str, dict[str, object]]) -> None:
+    """Write the dialect of each file, as the benchmark describes it."""
+    usual = {
+        "delimiter": ",",
+        "quotechar": '"',
+        "escapechar": '"',
+        "header_lines": 1,
+        "preamble_lines": 0,
+        "column_names": HEADER.split(","),
+        "n_columns": 9,
+    }
+    (folder / "parameters").mkdir()
+    for name, different in parameters.items():
+        (folder / f"parameters/{name}_parameters.json").write_text(json.dumps(usual | different))
+
+
+@pytest.mark.parametrize("dialect", ["declared", "recognised"])
+@pytest.mark.parametrize("typed", [True, False])
+def test_files_of_other_dialects_are_loaded_whole(
+    dialect: str, typed: bool, pollock: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = f"{HEADER}\n" + "".join(ROWS)
+    names = [f"{name} {name}" for name in HEADER.split(",")]
+    files: dict[str, tuple[str, str, dict[str, object]]] = {
+        "source.csv": (clean, clean, {}),
+        "file_semicolons.csv": (clean.replace(",", ";"), clean, {"delimiter": ";"}),
+        "file_quote.csv": (
+            clean.replace("Warm", "'So, warm'"),
+            clean.replace("Warm", '"So, warm"'),
+            {"quotechar": "'"},
+        ),
+        "file_escape.csv": (
+            clean.replace("Warm", '"So \\"warm\\""'),
+            clean.replace("Warm", '"So ""warm"""'),
+            {"escapechar": "\\"},
+        ),
+        "file_preamble.csv": (f"Sales,,,,,,,,\n,,,,,,,,\n{clean}", clean, {"preamble_lines": 2}),
+        "file_header.csv": (
+            f"{HEADER}\n{clean}",
+            f"{','.join(names)}\n" + "".join(ROWS),
+            {"header_lines": 2, "column_names": names},
+        ),
+        "file_no_header.csv": ("".join(ROWS), "".join(ROWS), {"header_lines": 0, "column_names": []}),
+    }
+    for folder in ("csv", "clean"):
+        (tmp_path / folder).mkdir()
+        for name, (text, expected, _) in files.items():
+            (tmp_path / folder / name).write_text(text if folder == "csv" else expected)
+    (tmp_path / "weights.json").write_text(json.dumps(dict.fromkeys(files, 1)))
+    describe(tmp_path, {name: different for name, (_, _, different) in files.items()})
+    pollock.score(tmp_path, dialect, typed=typed)
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "simple 10.000, weighted 10.000 of 10; 7 files",
+        "28 rows loaded correctly, 0 records in quarantine, 0 files rejected",
+    ]
+
+
 def test_scores_rejected_files_and_wrong_rows_are_printed(
     pollock: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,7 +100,8 @@ def test_scores_rejected_files_and_wrong_rows_are_printed(
         for name, text in files.items():
             (tmp_path / folder / name).write_text(text if folder == "csv" else clean)
     (tmp_path / "weights.json").write_text(json.dumps({"source.csv": 3, "file_preamble.csv": 1}))
-    pollock.score(tmp_path, pollock.contract(typed=True))
+    describe(tmp_path, {name: {} for name in files})
+    pollock.score(tmp_path)
     printed = capsys.readouterr().out.splitlines()
     # The lost row costs recall and F1 of rows and cells, the other value precision and recall of both.
     row = 1 + 0.75 + 2 * 0.75 / 1.75

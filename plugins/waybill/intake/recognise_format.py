@@ -48,6 +48,8 @@ class Recognised:
     """The format in words, such as `CSV with semicolons` or `a PDF document`."""
     names: tuple[str, ...] = ()
     """The names of the columns, or of the members of the first JSON record; empty if the file names none."""
+    fields: int = 0
+    """Of CSV: the number of fields of most records."""
     evidence: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -118,7 +120,7 @@ def _recognise_csv(
         ignored_lines=table.ignored_lines,
         line_end=line_end,
     )
-    return Recognised(recognised, f"CSV with {in_words(dialect.delimiter)}", table.names)
+    return Recognised(recognised, f"CSV with {in_words(dialect.delimiter)}", table.names, best.fields)
 
 
 def _with_line_feeds(text: str) -> tuple[str, str | None]:
