@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -95,6 +96,48 @@ def test_a_contract_may_declare_that_dates_are_day_first(empty_connection: Conne
     found = stored(empty_connection, "order_date")
     assert (found["C08-000"], found["C08z0"]) == (date(2026, 4, 5), date(2026, 4, 25))
     assert len(found) == 100
+
+
+def test_declared_forms_give_each_date_its_day(empty_connection: Connection) -> None:
+    forms = ("YYYY-MM-DD", "M/d/yy", "excel", "yyyy-MM-dd '00:00:00'")
+    declared = with_options(LINES, order_date={"date_forms": forms, "pivot_year": 1970})
+    load(empty_connection, (FIELD / "07_years/years.csv").read_bytes(), declared)
+    assert rejects(empty_connection, "order_date") == {"3/31/0026": ["type:order_date"]}
+    days = Counter(stored(empty_connection, "order_date").values())
+    assert days.keys() == {date(2026, 11, 2), date(2026, 3, 31)}
+    assert days[date(2026, 3, 31)] == 3
+
+
+def test_a_pattern_has_the_order_of_day_and_month_too(empty_connection: Connection) -> None:
+    text = (FIELD / "08_day_first/dayfirst.csv").read_bytes()
+    month_first = with_options(LINES, order_date={"date_forms": ("MM/dd/yyyy",)})
+    message = rejection_of(empty_connection, text, month_first)
+    assert "97 dates can be read as MM/dd/yyyy (97 of them also as dd/MM/yyyy), 3 only as dd/MM/yyyy" in message
+    load(empty_connection, text, with_options(LINES, order_date={"date_forms": ("dd/MM/yyyy",)}))
+    found = stored(empty_connection, "order_date")
+    assert (len(found), found["C08-000"], found["C08z0"]) == (100, date(2026, 4, 5), date(2026, 4, 25))
+
+
+@pytest.mark.parametrize(
+    ("form", "dates"),
+    [("dd.MM.yy", ["05.04.26", "04.25.26"]), ("ddMMyyyy", ["05042026", "04252026"])],
+)
+def test_one_date_in_the_other_order_rejects_the_file(
+    form: str, dates: list[str], empty_connection: Connection
+) -> None:
+    declared = with_options(LINES, order_date={"date_forms": (form,), "pivot_year": 1970})
+    message = rejection_of(empty_connection, lines(*dates), declared)
+    assert (
+        f"1 date can be read as {form} (1 of them also as {form.replace('dd.MM', 'MM.dd').replace('ddMM', 'MMdd')})"
+        in message
+    )
+
+
+def test_the_message_about_a_rejected_file_shows_the_declared_dates(empty_connection: Connection) -> None:
+    declared = with_options(LINES, order_date={"date_forms": ("yyyyMMdd", "excel")})
+    strict = replace(declared, reject_threshold_pct=0)
+    message = rejection_of(empty_connection, lines("2026-03-31"), strict)
+    assert "type:order_date (must be yyyyMMdd or excel)" in message
 
 
 def test_a_dry_run_and_a_run_reject_the_same_file(empty_connection: Connection) -> None:
@@ -228,6 +271,23 @@ def test_instants_are_exact_or_rejected(empty_connection: Connection) -> None:
     wrong = rejects(empty_connection, "transaction_ts")
     assert wrong == {key: ["type:transaction_ts"] for key in set(written.values()) - found.keys()}
     assert "2026-10-24T10:00:00+26:00" in wrong
+
+
+def test_declared_forms_give_each_timestamp_its_instant(empty_connection: Connection) -> None:
+    shop, text = Shop(empty_connection), (FIELD / "27_timestamps/tx.csv").read_bytes()
+    forms = ("iso_8601", "yyyy-MM-dd hh:mm:ss a", "epoch_seconds", "dd/MM/yyyy HH:mm", "yyyy-MM-dd HH:mm:ss 'UTC'")
+    sales = with_options(shop.contracts["transactions"], transaction_ts={"date_forms": forms})
+    shop.contracts["transactions"] = sales
+    shop.load("transactions", "2026-10-25", text)
+    written = {int(row["transaction_id"]): row["timestamp"] for row in csv.DictReader(text.decode().splitlines())}
+    found = {
+        written[number]: at for number, at in shop.all("select transaction_id, transaction_ts from shop.transactions")
+    }
+    ten = datetime(2026, 10, 24, 10, tzinfo=UTC)
+    more = dict.fromkeys(["2026-10-24 10:00:00 AM", "24/10/2026 10:00", "2026-10-24 10:00:00 UTC"], ten)
+    epoch = {"1792837800": datetime(2026, 10, 24, 10, 30, tzinfo=UTC)}
+    assert found == {**TIMES, **more, **epoch, "2026-10-24T08:00:00Z": NIGHT}
+    assert set(rejects(empty_connection, "transaction_ts")) == set(written.values()) - found.keys()
 
 
 def test_the_hour_that_daylight_saving_repeats_is_read_by_its_offset(empty_connection: Connection) -> None:

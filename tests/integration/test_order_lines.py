@@ -351,12 +351,12 @@ def test_a_rejected_file_stops_no_other_and_is_retried_only_if_changed_or_reques
             "loadMode, value: snapshot",
             "`landingDayColumn` is allowed for the loadMode merge, not .snapshot.",
         ),
-        ("[YYYY-MM-DD, M/D/YYYY]", "[D.M.YYYY]", r"\(order_date\): `dateForms` must be some of"),
+        ("[YYYY-MM-DD, M/D/YYYY]", "[D.M.YYYY]", r"\(order_date\): the pattern 'D.M.YYYY' has the letter D"),
         ("property: nullWords", "property: nullwords", "unknown custom property `nullwords`.*did you mean `nullWords`"),
         (
             "property: nullWords, value: [Not Available, unknown]",
             "property: dateForms, value: [M/D/YYYY]",
-            "dateForms are only allowed for the type date",
+            "`dateForms` is only allowed for dates and times",
         ),
         (
             "property: nullWords, value: [Not Available, unknown]",

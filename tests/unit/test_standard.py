@@ -37,15 +37,33 @@ REJECTED = [
     (
         "value: [YYYY-MM-DD, M/D/YYYY]",
         "value: [DD/MM/YYYY]",
-        r"properties\[3\].customProperties\[0\].value \(order_date\): `dateForms` must be some of YYYY-MM-DD,",
+        (
+            r"properties\[3\].customProperties\[0\].value \(order_date\): the pattern 'DD/MM/YYYY' has the letter D, "
+            "which is not supported. Write d for the day of the month. Supported are yyyy, yy, MMMM,"
+        ),
     ),
     (
         ORDER_DATE + FORMS,
-        ORDER_DATE + "        logicalTypeOptions: {format: dd/MM/yyyy}\n",
+        ORDER_DATE + "        logicalTypeOptions: {format: dd/MM/yy EEE}\n",
         (
-            r"\$.schema\[0\].properties\[3\].logicalTypeOptions.format \(order_date\): 'dd/MM/yyyy' is not "
-            "supported: it specifies how dates are written. Write the custom property `dateForms`"
+            r"\$.schema\[0\].properties\[3\].logicalTypeOptions.format \(order_date\): the pattern 'dd/MM/yy EEE' has "
+            "the letter E, which is not supported"
         ),
+    ),
+    (
+        ORDER_DATE,
+        ORDER_DATE + "        logicalTypeOptions: {format: dd/MM/yyyy}\n",
+        r"logicalTypeOptions.format \(order_date\): has no effect beside `dateForms`: write all patterns there",
+    ),
+    (
+        "value: [YYYY-MM-DD, M/D/YYYY]",
+        "value: [dd/MM/yyyy, M/D/YYYY]",
+        r"value \(order_date\): 'dd/MM/yyyy' and 'M/D/YYYY' read the same text differently: declare one of them",
+    ),
+    (
+        "value: [YYYY-MM-DD, M/D/YYYY]",
+        "value: [dd.MM.yy]",
+        r"value \(order_date\): the year yy needs the custom property `pivotYear`",
     ),
     (
         PIECES,
@@ -280,6 +298,23 @@ def test_the_dataset_has_defaults_for_the_values_of_its_columns(tmp_path: Path) 
     assert columns["ship_mode"].null_words == ("Not Available", "unknown", "n/a")
     assert (columns["region"].number_format, columns["region"].null_words) == (None, ("unknown", "n/a"))
     assert (columns["occurrence"].number_format, columns["landed_on"].null_words) == (None, ())
+
+
+def test_a_column_declares_the_pattern_of_its_dates(tmp_path: Path) -> None:
+    pattern = ORDER_DATE + "        logicalTypeOptions: {format: dd/MM/yyyy}\n"
+    [order_date] = [
+        column
+        for column in load(written(tmp_path, LINES.replace(ORDER_DATE + FORMS, pattern))).columns
+        if column.name == "order_date"
+    ]
+    assert order_date.date_forms == ("dd/MM/yyyy",)
+    pivot = FORMS.replace("[YYYY-MM-DD, M/D/YYYY]", "[dd.MM.yy, excel]") + (
+        "          - {property: pivotYear, value: 1970}\n"
+    )
+    [order_date] = [
+        column for column in load(written(tmp_path, LINES.replace(FORMS, pivot))).columns if column.name == "order_date"
+    ]
+    assert (order_date.date_forms, order_date.pivot_year) == (("dd.MM.yy", "excel"), 1970)
 
 
 def test_a_derived_table_has_no_files(tmp_path: Path) -> None:

@@ -158,10 +158,6 @@ def _of_files(contract: Contract) -> Iterator[Problem]:
             )
         if column.only_values_of and (column.physical_type != "text" or column is not contract.filter_column):
             yield Problem(_column(contract, column), "onlyValuesOf is allowed for one column of the type text")
-        if column.date_forms != Column.date_forms and column.physical_type != "date":
-            yield Problem(_column(contract, column), "dateForms are only allowed for the type date")
-        if {"M/D/YYYY", "D/M/YYYY"} <= set(column.date_forms):
-            yield Problem(_column(contract, column), "dateForms must not contain both M/D/YYYY and D/M/YYYY")
         if column.max_years_ahead != Column.max_years_ahead and column.physical_type not in _DATED:
             yield Problem(_column(contract, column), f"maxYearsAhead is only allowed for the types {', '.join(_DATED)}")
         if column.physical_type != "text" and (

@@ -79,7 +79,9 @@ class Column:
     number_format: NumberFormat | None = None
     """The signs with which numbers are written; None: digits, a point and a sign."""
     date_forms: tuple[str, ...] = ("YYYY-MM-DD",)
-    """The accepted forms of a date, from `DATE_FORMS`."""
+    """The accepted forms of a date or time: patterns and words. The default means ISO 8601 for every type."""
+    pivot_year: int | None = None
+    """The first of the hundred years that two digits can mean."""
     max_years_ahead: int = 10
     """Without a maximum, dates and instants that are more years after the file's period are rejected."""
     control_characters: ControlCharacters = "layout"

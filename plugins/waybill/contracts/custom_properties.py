@@ -18,8 +18,6 @@ from waybill.contracts.file_format import NO_QUOTE, FormatName
 from waybill.contracts.member_paths import is_path
 from waybill.contracts.standard import Problem, Steps, likeliest
 
-DATE_FORMS: Final = ("YYYY-MM-DD", "M/D/YYYY", "D/M/YYYY")
-
 
 class Values(NamedTuple):
     """The allowed values of a custom property."""
@@ -50,11 +48,6 @@ def one_of(*words: str) -> Values:
 def _either(words: Sequence[str]) -> str:
     """Return `a, b or c`."""
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def some_of(*words: str) -> Values:
-    """Return the values of a list of some words, each at most once."""
-    return Values(f"some of {', '.join(words)}", lambda value: _is_list_of(value, lambda one: one in words))
 
 
 def number(least: float, most: float) -> Values:
@@ -123,6 +116,10 @@ FILE_NAME: Final = Values(
     'a glob for the last part of a name, without a slash, like "*.csv"',
     lambda value: _is_text(value) and "/" not in str(value),
 )
+DATE_FORMS: Final = Values(
+    "a list of different patterns and words, like [dd.MM.yyyy, excel]", lambda value: _is_list_of(value, _is_text)
+)
+_LAST_PIVOT: Final = 9900  # a hundred years later, years have five digits
 NUMBER_FORMAT: Final = Values("an object of signs", lambda _: True, problems=number_format.problems)
 FILE_NAMES: Final = Values(
     'a list of different globs for the last part of a key, without a slash, like ["*.csv", "*.csv.gz"]',
@@ -172,11 +169,14 @@ OF_TABLE: Final[Mapping[str, Values]] = {
 OF_COLUMN: Final[Mapping[str, Values]] = {
     "allowsPlaceholders": boolean().only_for(*DATASETS),
     "controlCharacters": one_of(*get_args(ControlCharacters)).only_for(*DATASETS),
-    "dateForms": some_of(*DATE_FORMS).only_for(*DATASETS),
+    "dateForms": DATE_FORMS.only_for(*DATASETS),
     "index": one_of("ascending", "descending").only_for(*_DERIVED),
     "maxYearsAhead": whole_number().only_for(*DATASETS),
     "nullWords": TEXTS.only_for(*DATASETS),
     "numberFormat": NUMBER_FORMAT.only_for(*DATASETS),
+    "pivotYear": Values(
+        "a year from 1 to 9900, without quotes", lambda value: type(value) is int and 1 <= value <= _LAST_PIVOT
+    ).only_for(*DATASETS),
     "onlyValuesOf": VALUE_FILTER.only_for(*DATASETS),
 }
 OF_SERVER: Final[Mapping[str, Values]] = {
@@ -201,6 +201,12 @@ OF_RELATIONSHIP: Final[Mapping[str, Values]] = {
 def values_of(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the custom properties of an object, by name."""
     return {item["property"]: item["value"] for item in raw.get("customProperties", [])}
+
+
+def place_of_property(raw: Mapping[str, Any], name: str, steps: Steps) -> Steps:
+    """Return the place of the value of a custom property that an object has."""
+    names = [item["property"] for item in raw["customProperties"]]
+    return (*steps, "customProperties", names.index(name), "value")
 
 
 def problems(

@@ -11,8 +11,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from waybill.blanks import strip
+from waybill.contracts import date_patterns
 from waybill.contracts.contract import FLOATS, numeric_digits
-from waybill.contracts.custom_properties import DATE_FORMS, is_number, values_of
+from waybill.contracts.custom_properties import DATE_FORMS, is_number, place_of_property, values_of
 from waybill.contracts.standard import Problem, Steps
 
 _BITS: Final = {"smallint": 16, "integer": 32, "bigint": 64}
@@ -37,7 +38,8 @@ def of_options(options: Mapping[str, Any], kind: str, column: Mapping[str, Any],
     if kind == "boolean":
         for name in options:
             yield Problem((*here, name), f"`{name}` is not allowed for a boolean: remove it")
-    yield from _of_format(options, kind, column, here)
+    yield from _of_format(options, kind, here)
+    yield from _of_date_forms(options, kind, column, steps)
     yield from _of_local_time(options, here) if kind == "timestamp" else _of_instants(options, here)
     if options.get("minLength", 0) > options.get("maxLength", math.inf):
         yield Problem((*here, "minLength"), f"{options['minLength']} is greater than maxLength {options['maxLength']}")
@@ -76,7 +78,7 @@ def _of_local_time(options: Mapping[str, Any], here: Steps) -> Iterator[Problem]
         )
 
 
-def _of_format(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
+def _of_format(options: Mapping[str, Any], kind: str, here: Steps) -> Iterator[Problem]:
     given = options.get("format")
     if given is None:
         return
@@ -99,12 +101,27 @@ def _of_format(options: Mapping[str, Any], kind: str, column: Mapping[str, Any],
             f"{text}: it specifies the kind of text. Write a `pattern`, or the physicalType uuid, for which `format: "
             "uuid` is allowed.",
         )
-    elif kind == "date" and (given != "yyyy-MM-dd" or "dateForms" in values_of(column)):
-        yield Problem(
-            (*here, "format"),
-            f"{text}: it specifies how dates are written. Write the custom property `dateForms` at the column, with "
-            f"some of {', '.join(DATE_FORMS)}.",
-        )
+
+
+def _of_date_forms(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    """Yield problems of the patterns and words that describe dates and times."""
+    custom = values_of(column)
+    if kind not in date_patterns.WORDS:
+        for name in ("dateForms", "pivotYear"):
+            if name in custom:
+                yield Problem(place_of_property(column, name, steps), f"`{name}` is only allowed for dates and times")
+        return
+    here, forms = (*steps, "logicalTypeOptions", "format"), [options["format"]] if "format" in options else []
+    if "dateForms" in custom:
+        if forms:
+            yield Problem(here, "has no effect beside `dateForms`: write all patterns there")
+        here, forms = place_of_property(column, "dateForms", steps), custom["dateForms"]
+        if not DATE_FORMS.allows(forms):  # reported as a custom property
+            return
+    found = date_patterns.problems(
+        forms, kind, has_first_year="pivotYear" in custom, needs_offset=options.get("timezone") is True
+    )
+    yield from (Problem(here, text) for text in found)
 
 
 def _of_bounds(options: Mapping[str, Any], kind: str, here: Steps) -> Iterator[Problem]:

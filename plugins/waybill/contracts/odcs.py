@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from waybill.contracts import consistency, semantics
+from waybill.contracts import consistency, date_patterns, semantics
 from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule, ValueFilter
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
@@ -96,13 +96,21 @@ def read_column(raw: Mapping[str, Any], of_table: Mapping[str, Any]) -> Column:
         business_name=raw.get("businessName"),
         null_words=tuple(dict.fromkeys([*custom.get("nullWords", []), *defaults.get("nullWords", [])])),
         number_format=None if signs is None else NumberFormat.of(signs),
-        date_forms=tuple(custom.get("dateForms", Column.date_forms)),
+        date_forms=_date_forms(raw, custom),
+        pivot_year=custom.get("pivotYear"),
         max_years_ahead=custom.get("maxYearsAhead", Column.max_years_ahead),
         control_characters=custom.get("controlCharacters", controls),
         allows_placeholders=custom.get("allowsPlaceholders", False),
         index=custom.get("index"),
         only_values_of=_value_filter(custom.get("onlyValuesOf")),
     )
+
+
+def _date_forms(raw: Mapping[str, Any], custom: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the forms of a column of dates or times."""
+    pattern = raw.get("logicalTypeOptions", {}).get("format")
+    is_pattern = pattern is not None and normal_type(raw["physicalType"]) in date_patterns.WORDS
+    return tuple(custom.get("dateForms", [pattern] if is_pattern else Column.date_forms))
 
 
 def _value_filter(raw: Mapping[str, Any] | None) -> ValueFilter | None:

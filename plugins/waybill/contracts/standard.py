@@ -79,11 +79,6 @@ _FORMAT_OF_TEXT = Unsupported(
     "Write a `pattern`, or the physicalType `uuid`, for which `format: uuid` is allowed.",
 )
 _NO_ZONE = Unsupported("a time zone", "Remove it. A time of day has none.")
-_TIMES = Unsupported("how instants are written", "Remove it. Instants must be in a form of ISO 8601.")
-_FORMAT_OF_DATE = Unsupported(
-    "how dates are written",
-    "Write the custom property `dateForms`. By default, and with `format: yyyy-MM-dd`, dates are like 2026-03-31.",
-)
 _ARGUMENT = Unsupported("what the metric counts", "Write a check of the type `sql`.")
 _BETWEEN = Unsupported(
     "two limits at once", "Write two checks, with `mustBeGreaterOrEqualTo` and with `mustBeLessOrEqualTo`."
@@ -200,16 +195,9 @@ PLACES: Mapping[str, Place] = {
     ),
     "options of the logicalType date": Place(supported=f"format {_BOUNDS}"),
     "options of the logicalType time": Place(
-        supported=_BOUNDS,
-        unsupported={
-            "defaultTimezone": _NO_ZONE,
-            "format": _TIMES,
-            "timezone": _NO_ZONE,
-        },
+        supported=f"format {_BOUNDS}", unsupported={"defaultTimezone": _NO_ZONE, "timezone": _NO_ZONE}
     ),
-    "options of the logicalType timestamp": Place(
-        supported=f"defaultTimezone timezone {_BOUNDS}", unsupported={"format": _TIMES}
-    ),
+    "options of the logicalType timestamp": Place(supported=f"defaultTimezone format timezone {_BOUNDS}"),
     "options of the logicalType integer": Place(
         supported=f"format {_BOUNDS}",
         unsupported={

@@ -10,11 +10,11 @@ from waybill.contracts.contract import Column, Contract
 from waybill.contracts.quoting import identifier, literal
 from waybill.contracts.values import (
     cast,
+    confusable_forms,
     is_blank,
-    other_order,
-    read_slashed,
-    slashed_form,
+    read_forms,
     stripped,
+    swapped_forms,
     typed,
 )
 from waybill.period import Period
@@ -220,8 +220,8 @@ def _reasons(contract: Contract, period: Period, timezone: str) -> list[str]:
             found.append((f"required:{column.name}", blank))
         rule = "control" if column.physical_type == "text" else "type"
         found.append((f"{rule}:{column.name}", f"{value} is null and not ({blank})"))
-        if form := slashed_form(column):
-            other = read_slashed(column, other_order(form))
+        if others := swapped_forms(column):
+            other = read_forms(column, others)
             found.append((date_order_reason(column), f"{value} is null and {other} is not null"))
         found += [(f"{rule}:{column.name}", f"not ({good})") for rule, good in _value_rules(column, period)]
     rules = (*_period_rules(contract, period, timezone), *_row_rules(contract))
@@ -316,21 +316,19 @@ from validated
 
 
 def compile_date_order(column: Column, source: str) -> str:
-    """Return the query that counts the dates with slashes of a column in `source`, a relation as for `compile_query`.
+    """Return the query that counts the dates of a column whose patterns allow to confuse day and month.
 
-    It returns one row: the numbers of dates that are valid in the declared order, in both orders, and only in the other
-    order, and the first three of the latter with `record` and `text`.
+    `source` is a relation as for `compile_query`. The query returns one row: the numbers of dates that are valid in the
+    declared order, in both orders, and only in the other order, and the first three of the latter with `record` and
+    `text`.
     """
-    declared = slashed_form(column)
-    assert declared
-    other = other_order(declared)
     return f"""
 with dates as (
   select
     record::bigint as record,
     {identifier(f"raw_{column.name}")} as text,
-    {read_slashed(column, declared)} as declared,
-    {read_slashed(column, other)} as other
+    {read_forms(column, confusable_forms(column))} as declared,
+    {read_forms(column, swapped_forms(column))} as other
   from {source}
 )
 select

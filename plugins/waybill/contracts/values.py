@@ -10,13 +10,14 @@ then without all of `BLANKS`. The last form is exact and ten times slower.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from waybill.blanks import BLANKS, strip
 from waybill.contracts.contract import FLOATS, Column, numeric_digits
+from waybill.contracts.date_patterns import YEAR, is_iso, readings, swapped
 from waybill.contracts.quoting import identifier, literal
 
-_YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"  # the years that Python and PostgreSQL share
-_DAY = f"{_YEAR}-[0-9]{{2}}-[0-9]{{2}}"
-_SLASHED = f"[0-9]{{1,2}}/[0-9]{{1,2}}/{_YEAR}"
+_DAY = f"{YEAR}-[0-9]{{2}}-[0-9]{{2}}"
 # Digits beyond microseconds must be zero.
 _TIME_OF_DAY = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0{0,3})?)?"
 _CLOCK = f"({_TIME_OF_DAY}|24:00(:00([.]0{{1,9}})?)?)"  # a day may end at 24:00, the next midnight
@@ -50,7 +51,6 @@ _INSTANTS = {"timestamptz": "9999-12-31", "timestamp": "10000-01-01"}
 """The first instant of each type beyond the years that Python supports; for `timestamptz` in any time zone."""
 _MOST_DIGITS = 800
 """Number of significant digits up to which a number is compared: the exact value of a double has at most 767."""
-_SLASHED_FORMS = {"M/D/YYYY": "%m/%d/%Y", "D/M/YYYY": "%d/%m/%Y"}
 _EDGES = "".join(rf"\x{{{ord(character):x}}}" for character in BLANKS)
 _WITHOUT_EDGES = rf"[^{_EDGES}]((?s:.)*[^{_EDGES}])?"
 
@@ -78,7 +78,9 @@ def cast(column: Column) -> str | None:
         return _any_text(column)
     if column.number_format:
         return None
-    has_cheap_test = column.logical_type in ("integer", "number") or "YYYY-MM-DD" in _date_forms(column)
+    has_cheap_test = column.logical_type in ("integer", "number") or (
+        column.physical_type == "date" and any(map(is_iso, _date_forms(column)))
+    )
     return f"try_cast({_present(column)} as {duckdb_type(column)})" if has_cheap_test else None
 
 
@@ -97,19 +99,20 @@ def typed(column: Column) -> str:
     return f"case when {is_plain} then {known} else {_any_text(column)} end"
 
 
-def slashed_form(column: Column) -> str | None:
-    """Return the column's date form with slashes, in which day and month can be confused; None without one."""
-    return next((form for form in _date_forms(column) if form in _SLASHED_FORMS), None)
+def confusable_forms(column: Column) -> tuple[str, ...]:
+    """Return the column's patterns in which day and month can be confused."""
+    return tuple(form for form in _date_forms(column) if swapped(form))
 
 
-def other_order(form: str) -> str:
-    """Return the form with day and month in the other order."""
-    return next(other for other in _SLASHED_FORMS if other != form)
+def swapped_forms(column: Column) -> tuple[str, ...]:
+    """Return these patterns with day and month in the other order."""
+    return tuple(other for form in _date_forms(column) if (other := swapped(form)))
 
 
-def read_slashed(column: Column, form: str) -> str:
-    """Return the date of a column's text in a form with slashes; null if the text does not have that form."""
-    return f"case {_slashed(stripped(_present(column)), form)} end"
+def read_forms(column: Column, forms: Sequence[str]) -> str:
+    """Return the value of a column's text in one of some patterns; null if the text has none of them."""
+    text = stripped(_present(column))
+    return f"case {' '.join(case for form in forms for case in _cases_of_form(column, form, text))} end"
 
 
 def _trimmed(text: str) -> str:
@@ -126,7 +129,10 @@ def _present(column: Column) -> str:
 
 
 def _date_forms(column: Column) -> tuple[str, ...]:
-    return column.date_forms if column.physical_type == "date" else ()
+    """Return the forms of a column of dates or times. Those of other types have none: they are written as ISO 8601."""
+    if column.physical_type != "date" and column.date_forms == Column.date_forms:
+        return ()
+    return column.date_forms
 
 
 def _form(column: Column) -> str:
@@ -165,7 +171,21 @@ def _cases(column: Column, text: str) -> list[str]:
     values = {"varchar": text, "timestamptz": _instant(text), "double": _nearest(number, kind)}
     values["float"] = values["double"]
     plain = _case(text, _form(column), values.get(kind, f"try_cast({number} as {kind})"))
-    return [_slashed(text, form) if form in _SLASHED_FORMS else plain for form in _date_forms(column)] or [plain]
+    forms = _date_forms(column)
+    if not forms:
+        return [plain]
+    return [case for form in forms for case in ([plain] if is_iso(form) else _cases_of_form(column, form, text))]
+
+
+def _cases_of_form(column: Column, form: str, text: str) -> list[str]:
+    """Return the case branches that evaluate an expression `text` if it has a declared form of dates or times."""
+    is_instant = column.physical_type == "timestamptz"
+    return [
+        _case(
+            text, reading.form, f"({reading.value})::timestamptz" if is_instant and reading.is_local else reading.value
+        )
+        for reading in readings(form, text, column.physical_type, column.pivot_year)
+    ]
 
 
 def _case(text: str, form: str, value: str) -> str:
@@ -199,7 +219,3 @@ def _instant(text: str) -> str:
     # The cast requires seconds before an offset.
     with_seconds = rf"regexp_replace({text}, '([ T][0-9]{{2}}:[0-9]{{2}})(Z|[+-])', '\1:00\2')"
     return f"coalesce(try_cast({text} as timestamptz), try_cast({with_seconds} as timestamptz))"
-
-
-def _slashed(text: str, form: str) -> str:
-    return _case(text, _SLASHED, f"try_strptime({text}, {literal(_SLASHED_FORMS[form])})::date")

@@ -1,7 +1,7 @@
-"""Reject a file whose slashed dates are partly in the declared order and partly only valid in the other order.
+"""Reject a file whose dates are partly in the declared order of day and month and partly only valid in the other.
 
-A date such as 5/4/2026 is valid as month/day and as day/month. If one date of a column is valid only in the order that
-the contract does not declare, every date of the column is ambiguous.
+A date such as 5/4/2026 or 05.04.26 is valid as month/day and as day/month. If one date of a column is valid only in the
+order that the contract does not declare, every date of the column is ambiguous.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.validation import compile_date_order, date_order_reason
-from waybill.contracts.values import other_order, slashed_form
+from waybill.contracts.values import confusable_forms, swapped_forms
 from waybill.formatting import count
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def ambiguous_columns(contract: Contract, batch: pa.RecordBatch) -> list[Column]:
     """Return the columns that have, in a validated batch, a date that is valid only in the other order."""
-    columns = [column for column in contract.columns if slashed_form(column)]
+    columns = [column for column in contract.columns if confusable_forms(column)]
     if not columns:
         return []
     found = set(batch.column("_reasons").flatten().unique().to_pylist())
@@ -33,9 +33,7 @@ def date_order_error(connection: Any, source: str, contract: Contract, column: C
     """Return the error about the dates of a column. `source` is the DuckDB relation of the file's raw fields."""
     from waybill.intake.rejected_files import BrokenRules, RejectedFileError  # this module imports validate
 
-    declared = slashed_form(column)
-    assert declared
-    other = other_order(declared)
+    declared, other = " or ".join(confusable_forms(column)), " or ".join(swapped_forms(column))
     query = compile_date_order(column, source)
     [(in_declared, in_both, in_other, first)] = connection.execute(query).fetchall()
     rules = BrokenRules(contract)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from waybill.contracts import Contract
+from waybill.contracts import Column, Contract
 from waybill.contracts.classification import MASK, restricted_names
 from waybill.errors import DataError
 from waybill.formatting import count, text
@@ -162,13 +162,11 @@ def _expected(contract: Contract, reason: str) -> str:
     if kind == "rule":
         return next((rule.expression for rule in contract.row_rules if rule.name == name), "")
     if kind == "type":
-        signs = next((column.number_format for column in contract.columns if column.name == name), None)
-        if signs:
-            return f"a number like {signs.example}"
-        dates = (
-            column.date_forms for column in contract.columns if column.name == name and column.logical_type == "date"
-        )
-        return " or ".join(next(dates, ()))
+        column = next((column for column in contract.columns if column.name == name), None)
+        if column and column.number_format:
+            return f"a number like {column.number_format.example}"
+        if column and (column.physical_type == "date" or column.date_forms != Column.date_forms):
+            return " or ".join(column.date_forms)
     return ""
 
 
