@@ -16,10 +16,12 @@ from psycopg import Connection
 from support.landing import total
 from support.messaging_months import RUN
 from support.shop_landing import SHOP, Shop
+from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
 from waybill.intake.dry_run import try_contract
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
+from waybill.intake.spellings import knows_more
 
 DAY = "2026-03-02"
 REVIEWS = [
@@ -238,3 +240,112 @@ def test_a_dry_run_reads_json(shop: Shop) -> None:
     assert [(result.rows, result.rows_newly_rejected, dict(result.reasons)) for result in results] == [
         (41, 16, {"range:rating": 16})
     ] * 2
+
+
+NESTED = FileFormat("json", record_path=("customer", "reviews"))
+CUSTOMERS = sorted({row["customer_id"] for row in REVIEWS})
+
+
+def own(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a review says of itself when it is nested in its customer."""
+    return {name: row[name] for name in ("review_id", "rating", "review_text")}
+
+
+def customer(number: int) -> dict[str, Any]:
+    rows = [own(row) for row in REVIEWS if row["customer_id"] == number]
+    return {"reviews": rows[0] if len(rows) == 1 else rows, "id": number}
+
+
+def document(customers: Any) -> dict[str, Any]:
+    return {"product": {"id": 1}, "customer": customers, "review_date": "2026-03-02", "count": 40}
+
+
+WRAPPED = document([customer(number) for number in CUSTOMERS])
+EACH = [document(customer(number)) for number in CUSTOMERS]
+NESTED_FILES: dict[str, tuple[str, bytes, FileFormat]] = {
+    "one document": ("a.json", json.dumps(WRAPPED).encode(), NESTED),
+    "over several lines": ("a.json", json.dumps(WRAPPED, indent=2).encode(), NESTED),
+    "lines": ("a.jsonl", lines(EACH), NESTED),
+    "declared lines": ("a.jsonl", lines(EACH), replace(NESTED, delimiter="new_line")),
+    "one after another": ("a.json", lines(EACH).replace(b"\n", b""), NESTED),
+    "an array": ("a.json", json.dumps(EACH).encode(), replace(NESTED, delimiter="array")),
+    "gzip": ("a.json.gz", gzip.compress(json.dumps(WRAPPED).encode()), NESTED),
+    "another name": ("export.dat", json.dumps(WRAPPED).encode(), NESTED),
+    "UTF-16": ("a.json", json.dumps(WRAPPED, ensure_ascii=False).encode("utf-16"), replace(NESTED, encoding="utf-16")),
+    "Windows-1252": (
+        "a.json",
+        json.dumps(WRAPPED, ensure_ascii=False).replace("😀", "\\ud83d\\ude00").encode("cp1252"),
+        replace(NESTED, encoding="cp1252"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "body", "file_format"), NESTED_FILES.values(), ids=NESTED_FILES.keys())
+def test_nested_records_give_the_same_table(name: str, body: bytes, file_format: FileFormat, shop: Shop) -> None:
+    shop.contracts["reviews"] = replace(SHOP["reviews"], file_format=file_format)
+    books = loaded(shop, body, name)
+    assert (books.rows_in, books.inserted, rejects(shop)) == (40, 40, {})
+    found = shop.all(
+        "select review_id, product_id, customer_id, rating, review_text, review_date::text "
+        "from shop.reviews order by review_id"
+    )
+    assert [dict(zip(REVIEWS[0], row, strict=True)) for row in found] == REVIEWS
+    assert shop.all("select ignored_columns from waybill.load_file") == [(["count"],)]
+
+
+def test_a_rejected_nested_row_is_replayed_with_the_values_around_it(shop: Shop) -> None:
+    shop.contracts["reviews"] = replace(SHOP["reviews"], file_format=NESTED)
+    reviews = [{"review_id": 1, "rating": 5}, {"review_id": 2, "rating": 6}, 7]
+    values = [
+        document([{"reviews": reviews, "id": 3}, {"id": 4}, "x", {"id": 5, "reviews": []}]),
+        {"customer": None},
+        {"product": {"id": 2}},
+    ]
+    books = loaded(shop, lines(values), "a.jsonl")
+    assert (books.rows_in, books.inserted, books.rejected) == (6, 1, 5)
+    assert rejects(shop) == {2: ["range:rating"], 3: ["json"], 4: ["record_path"], 5: ["json"], 6: ["record_path"]}
+    raws = dict(shop.all("select record, raw from waybill.quarantine"))
+    assert [json.loads(json.loads(raws[record])) for record in (3, 4, 5, 6)] == [7, {"id": 4}, "x", values[2]]
+    ratings = [replace(c, options={"minimum": 1}) if c.name == "rating" else c for c in SHOP["reviews"].columns]
+    contract = replace(shop.contracts["reviews"], columns=tuple(ratings))
+    [replayed] = replay(shop.connection, contract, SHOP, RUN)
+    assert (replayed.books.rows_in, replayed.books.inserted) == (1, 1)
+    query = "select product_id, customer_id, review_date::text from shop.reviews order by review_id"
+    assert shop.all(query) == [(1, 3, "2026-03-02")] * 2
+
+
+def test_a_file_without_the_path_is_rejected_with_the_likely_one(shop: Shop) -> None:
+    shop.contracts["reviews"] = replace(SHOP["reviews"], file_format=replace(NESTED, record_path=("client", "reviews")))
+    with pytest.raises(DataError, match=r"no object or array at `client`\. Records may be at `customer\.reviews`\."):
+        shop.load("reviews", DAY, json.dumps(WRAPPED).encode(), "a.json")
+
+
+def test_undeclared_nested_records_are_named(shop: Shop) -> None:
+    body = json.dumps({"customer": WRAPPED["customer"]}).encode()
+    with pytest.raises(
+        DataError, match=r"nested under `customer\.reviews` of an object\. Declare `recordPath: customer"
+    ):
+        shop.load("reviews", DAY, body, "a.json")
+
+
+def test_a_dry_run_counts_nested_records(shop: Shop) -> None:
+    shop.load("reviews", DAY, b"[]", "first.json")
+    file = shop.land("reviews", DAY, json.dumps(WRAPPED).encode(), "a.json")
+    nested = replace(SHOP["reviews"], file_format=NESTED)
+    [result] = try_contract(shop.connection, shop.bucket, SHOP["reviews"], nested, SHOP, [file])
+    assert (result.rows, result.rows_newly_rejected, result.rejection) == (40, 0, None)
+
+
+def test_a_nested_member_is_loaded_once_the_contract_names_it(shop: Shop) -> None:
+    rows = [{**own(row), "by": {"id": row["customer_id"]}, "product_id": 1, "review_date": DAY} for row in REVIEWS]
+    optional = [replace(c, required=False) if c.name == "customer_id" else c for c in SHOP["reviews"].columns]
+    shop.contracts["reviews"] = replace(SHOP["reviews"], columns=tuple(optional))
+    loaded(shop, lines(rows), "a.jsonl")
+    [(ignored, brought)] = shop.all("select ignored_columns, brought_columns from waybill.load_file")
+    assert (ignored, "customer_id" in brought) == (["by.id"], False)
+    named = [replace(c, spellings=("by.id",)) if c.name == "customer_id" else c for c in SHOP["reviews"].columns]
+    contract = replace(SHOP["reviews"], columns=tuple(named))
+    assert knows_more(contract, ignored, brought)
+    shop.contracts["reviews"] = contract
+    loaded(shop, lines(rows), "b.jsonl")
+    assert shop.all("select distinct customer_id from shop.reviews order by 1") == [(number,) for number in CUSTOMERS]
