@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
+import json
 import re
+import zipfile
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -101,10 +104,10 @@ def _plain() -> list[Shape]:
                 read_csv(body),
                 token=UUID,
                 at=instant,
-                local_time=instant,
+                local_time=datetime.fromisoformat,
                 is_active=lambda text: text == "True",
             ),
-            {"token": "uuid", "at": "timestamptz", "is_active": "boolean"},
+            {"token": "uuid", "at": "timestamptz", "local_time": "timestamp", "is_active": "boolean"},
             key=("token",),
         )
     )
@@ -139,7 +142,7 @@ def _plain() -> list[Shape]:
     shapes.append(Shape("wide.csv", body, values, {"measure_130": "integer"}, key=("id",)))
 
     body = csv_text(
-        ["Straße", "Größe (cm)", "№", "名前", "2026", "E-Mail", "order"],
+        ["Straße", "Größe (cm)", "№", "名前", "2026 Plan", "E-Mail", "order"],
         [[f"Weg {n}", f"{n}.25", n, f"人{n}", -n, f"p{n}@example.org", n % 3] for n in range(1, 120)],
     ).encode()
     shapes.append(
@@ -152,7 +155,7 @@ def _plain() -> list[Shape]:
                 groesse_cm=Decimal,
                 number=int,
                 column_4=str,
-                column_2026=int,
+                column_2026_plan=int,
                 e_mail=str,
                 order=int,
             ),
@@ -189,7 +192,7 @@ def _plain() -> list[Shape]:
             texts=["maximum: '9999-12-31'", "minimum: '18"],
         )
     )
-    good = [[n, f"text {n}"] for n in range(1, 99)]
+    good = [[n, f"text, {n}"] for n in range(1, 99)]
     body = csv_text(["id", "words"], good).encode() + b'99,torn,apart\n100,"open\n'
     shapes.append(
         Shape(
@@ -252,7 +255,159 @@ def _numbers() -> list[Shape]:
             texts=["is read as a sign between thousands", "three digits after it"],
         )
     )
+    rows = [[n, repr(n / 7), f"{n}e-{n % 30}", f"{n % 24:02d}:30"] for n in range(1, 99)]
+    body = csv_text(["id", "ratio", "tiny", "opens"], rows).encode()
+    shapes.append(
+        Shape(
+            "binary_numbers.csv",
+            body,
+            columns_of(read_csv(body), id=int, ratio=float, tiny=float, opens=time.fromisoformat),
+            {"ratio": "double precision", "tiny": "double precision", "opens": "time"},
+            texts=["as programs write binary numbers"],
+        )
+    )
     return shapes
 
 
-SHAPES: list[Shape] = [*_plain(), *_numbers()]
+def _dialects() -> list[Shape]:
+    rows = [[n, f"2026-03-{n % 28 + 1:02d}", f"{n},{n % 100:02d}", f"Größe {n}; groß"] for n in range(1, 150)]
+    text = csv_text(["Nr", "Tag", "Preis", "Ware"], rows, delimiter=";")
+    values = columns_of(read_csv(text.encode(), delimiter=";"), nr=int, tag=date.fromisoformat, preis=german, ware=str)
+    types = {"nr": "integer", "tag": "date", "preis": "numeric(12,2)", "ware": "text"}
+    shapes = [
+        Shape("semicolons_cp1252.csv", text.encode("cp1252"), values, types, texts=["encoding: cp1252"], key=("nr",)),
+        Shape("semicolons_utf_16.csv", text.encode("utf-16"), values, types, texts=["encoding: utf-16"]),
+        Shape("old_mac.txt", text.replace("\n", "\r").encode(), values, types, texts=["delimiter: ;"]),
+        Shape("packed.csv.bz2", bz2.compress(text.encode()), values, types),
+        Shape("sep_line.csv", b"sep=;\r\n" + text.replace("\n", "\r\n").encode(), values, types),
+    ]
+    title = "Weekly export;;;\nCreated on Monday;;;\n"
+    body = f"{title}{text}".encode()
+    shapes.append(Shape("title.csv", body, values, types, texts=["skipLines, value: 2"]))
+
+    good = [[f"s{n}", n, f"a'b {n}" if n % 2 else "c\td"] for n in range(1, 80)]
+    body = csv_text(["Site", "Count", "Note"], good, delimiter="\t").encode()
+    shapes.append(
+        Shape(
+            "tabs.tsv",
+            body,
+            columns_of(read_csv(body, delimiter="\t"), site=str, count=int, note=str),
+            {"count": "integer"},
+        )
+    )
+    body = csv_text(["site", "count", "note"], good, delimiter="|", quotechar="'", quoting=csv.QUOTE_ALL).encode()
+    shapes.append(
+        Shape(
+            "pipes_and_single_quotes.txt",
+            body,
+            columns_of(read_csv(body, delimiter="|", quotechar="'"), site=str, count=int, note=str),
+            {"count": "integer"},
+            texts=["delimiter: '|'", "quote, value: ''''"],
+        )
+    )
+    body = csv_text(
+        ["site", "count", "note"],
+        [[site, count, f'he said "{note}"'] for site, count, note in good],
+        escapechar="\\",
+        doublequote=False,
+        quoting=csv.QUOTE_ALL,
+    ).encode()
+    shapes.append(
+        Shape(
+            "backslashes.csv",
+            body,
+            columns_of(read_csv(body, escapechar="\\", doublequote=False), site=str, count=int, note=str),
+            texts=["property: escape"],
+        )
+    )
+    rows = [[f"{n:04d}", f"2026-01-{n % 28 + 1:02d}", n * 1.25] for n in range(1, 200)]
+    body = csv_text(rows[0], rows[1:]).encode()
+    shapes.append(
+        Shape(
+            "no_header.csv",
+            body,
+            columns_of([rows[0], *read_csv(body)], column_1=str, column_2=date.fromisoformat, column_3=as_decimal),
+            {"column_1": "text", "column_2": "date"},
+            key=("column_1",),
+            texts=["headerLines, value: 0"],
+        )
+    )
+    rows = [[n, f"a{n}", f"b{n}", "" if n % 3 else n] for n in range(1, 90)]
+    body = csv_text(["id", "Name", "name", ""], rows).encode()
+    shapes.append(
+        Shape(
+            "equal_and_empty_names.csv",
+            body,
+            columns_of(read_csv(body), id=int, name=str, name_2=str, column_4=int),
+            {"name_2": "text", "column_4": "integer"},
+            texts=["columns are read by their order"],
+        )
+    )
+    archive = io.BytesIO()
+    halves = [csv_text(["id", "v"], [[n, n * n] for n in some]) for some in (range(1, 50), range(50, 101))]
+    with zipfile.ZipFile(archive, "w") as stream:
+        for number, half in enumerate(halves):
+            stream.writestr(f"part-{number}.csv", half)
+        stream.writestr("README.md", "Nothing of interest.")
+    rows = [row for half in halves for row in read_csv(half.encode())]
+    shapes.append(
+        Shape(
+            "members.zip",
+            archive.getvalue(),
+            columns_of(rows, id=int, v=int),
+            {"v": "integer"},
+            key=("id",),
+            texts=["members, value: '*.csv'"],
+        )
+    )
+    return shapes
+
+
+def _json() -> list[Shape]:
+    records = [
+        {
+            "orderId": n,
+            "placed": f"2026-03-01T10:00:{n % 60:02d}Z",
+            "total": n * 0.25,
+            "customer": {"name": f"Ann {n}", "address": {"city": "Leeds" if n % 2 else None, "zip": f"0{n}"}},
+            "tags": ["a", n],
+            "open": n % 3 == 0,
+        }
+        for n in range(1, 90)
+    ]
+    values = {
+        "order_id": [one["orderId"] for one in records],
+        "placed": [instant(str(one["placed"])) for one in records],
+        "total": [as_decimal(one["total"]) for one in records],
+        "customer_name": [f"Ann {n}" for n in range(1, 90)],
+        "customer_address_city": ["Leeds" if n % 2 else None for n in range(1, 90)],
+        "customer_address_zip": [f"0{n}" for n in range(1, 90)],
+        "tags": [json.dumps(one["tags"]) for one in records],
+        "open": [one["open"] for one in records],
+    }
+    types = {"order_id": "integer", "placed": "timestamptz", "total": "numeric(12,2)", "open": "boolean"}
+    key = ("order_id",)
+    lines = "\n".join(map(json.dumps, records))
+    pretty = "\n".join(json.dumps(one, indent=1) for one in records)
+    wrapped = json.dumps({"page": 4, "data": {"orders": records}}, indent=2)
+    return [
+        Shape("lines.jsonl", lines.encode(), values, types, key=key),
+        Shape("array.json", json.dumps(records).encode(), values, types, key=key),
+        Shape("pretty.ndjson", pretty.encode(), values, types, key=key),
+        Shape("lines_without_ending.dat", lines.encode(), values, types, texts=["format: json"]),
+        Shape(
+            "wrapped.json",
+            wrapped.encode(),
+            {**values, "page": [4] * len(records)},
+            types,
+            texts=["recordPath, value: data.orders"],
+        ),
+        Shape("utf_16.json", json.dumps(records, ensure_ascii=False).encode("utf-16"), values, types),
+    ]
+
+
+def as_decimal(value: Any) -> Decimal:
+    return Decimal(str(value))
+
+
+SHAPES: list[Shape] = [*_plain(), *_numbers(), *_dialects(), *_json()]

@@ -55,9 +55,8 @@ def listed(custom: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def server_of(file_format: FileFormat) -> Document:
     """Return the server that declares how files are written; what is the default is left out."""
-    standard = {"format": file_format.name or "csv", "delimiter": file_format.delimiter}
-    if file_format.encoding != FileFormat.encoding:
-        standard["encoding"] = file_format.encoding
+    encoding = file_format.encoding if file_format.encoding != FileFormat.encoding else None
+    standard = {"format": file_format.name or "csv", "encoding": encoding, "delimiter": file_format.delimiter}
     custom = {
         "quote": NO_QUOTE if file_format.quote == "" else file_format.quote,
         "escape": file_format.escape,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from waybill.blanks import strip
 from waybill.contracts import Contract
-from waybill.contracts.file_format import UNDECLARED, FileFormat
+from waybill.contracts.member_paths import split_path
 from waybill.drafts.files import GivenFile
+from waybill.drafts.formats import FoundFormat, format_of
 from waybill.drafts.keys import find_key, repeated_between_files
 from waybill.drafts.names import column_names
 from waybill.drafts.personal import personal_kind
@@ -28,25 +29,30 @@ _MOST_WORDS: Final = 12
 _ROWS_PER_WORD: Final = 10
 
 
-def draft_contract(
-    files: Sequence[GivenFile], domain: str, dataset: str, folder: Path, file_format: FileFormat = UNDECLARED
-) -> DraftTable:
+def draft_contract(files: Sequence[GivenFile], domain: str, dataset: str, folder: Path) -> DraftTable:
     """Return the drafted contract of files, of which every row is read. `folder` is scratch space.
 
     Raises `DataError` if a file cannot be read or has no columns.
     """
-    headers = _headers(files, domain, dataset, file_format, folder)
-    names = column_names(headers)
-    texts = [text_column(name, header) for name, header in zip(names, headers, strict=True)]
-    paths, _ = _read(files, reading_contract(domain, dataset, texts, file_format, folder), folder, "texts")
+    form = format_of(files, folder)
+    headers = _headers(files, domain, dataset, form, folder)
+    form, names = form.by_order(headers), column_names(headers)
+
+    def contract_with(columns: Sequence[Mapping[str, Any]]) -> Contract:
+        return reading_contract(domain, dataset, columns, form.format, folder)
+
+    spellings = ["" if form.is_by_order else header for header in headers]
+    texts = [text_column(name, header) for name, header in zip(names, spellings, strict=True)]
+    paths, _ = _read(files, contract_with(texts), folder, "texts")
     today = files[0].landed.period.start
     with closing(open_duckdb(folder)) as duck:
         rows = Rows(duck, paths, names)
         columns = [
-            _column(name, header, rows.texts_of(name), today) for name, header in zip(names, headers, strict=True)
+            _column(name, header, spelling, rows.texts_of(name), today)
+            for name, header, spelling in zip(names, headers, spellings, strict=True)
         ]
-    declared = [{"name": one.name, **one.spelling, **one.choice.declared} for one in columns]
-    paths, found = _read(files, reading_contract(domain, dataset, declared, file_format, folder), folder, "typed")
+    declared = [{"name": one.name, **one.synonyms, **one.choice.declared} for one in columns]
+    paths, found = _read(files, contract_with(declared), folder, "typed")
     with closing(open_duckdb(folder)) as duck:
         typed = Rows(duck, paths, names)
         nulls = typed.nulls(names)
@@ -54,19 +60,30 @@ def draft_contract(
             column.nulls = nulls[column.name]
         key = find_key(typed, [one.candidate for one in columns], names, dataset) if typed.count else None
         shared = repeated_between_files(typed, key) if key else None
-    return DraftTable(domain, dataset, file_format, found, columns, key, shared)
+    return DraftTable(domain, dataset, form, found, columns, key, shared)
 
 
-def _headers(files: Sequence[GivenFile], domain: str, dataset: str, file_format: FileFormat, folder: Path) -> list[str]:
-    """Return the headers of all files, each once: those of the first file in its order, then others."""
-    probe = reading_contract(domain, dataset, [text_column("waybill_none", "")], file_format, folder)
+def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundFormat, folder: Path) -> list[str]:
+    """Return the headers of all files, each once: those of the first file in its order, then others.
+
+    Files without a header have as many empty ones as their first record has fields.
+    """
+    first_line = replace(form.format, header_lines=form.format.header_lines or 1)
     found: list[str] = []
     for file in files:
-        headers = headers_of(file, probe, folder)
+        headers = headers_of(file, domain, dataset, first_line, folder)
+        if form.is_by_order:
+            headers = [""] * len(headers)
+            if found and len(headers) != len(found):
+                raise DataError(f"{file.landed.uri} has {len(headers)} columns, {files[0].landed.uri} has {len(found)}")
+            found = headers
         known = {*map(normalise, found)}
         found += [header for header in headers if normalise(header) not in known] if found else headers
-    if not any(strip(header) for header in found):
-        raise DataError(f"{files[0].landed.uri}: the file has no column with a name")
+    if not found:
+        raise DataError(f"{files[0].landed.uri}: the file has no column")
+    if form.is_json:
+        places = {name: place for place, name in enumerate(form.names)}
+        found.sort(key=lambda header: places.get(split_path(header)[0], len(places)))
     return found
 
 
@@ -76,7 +93,7 @@ def _read(files: Sequence[GivenFile], contract: Contract, folder: Path, stem: st
     return paths, [validated(file, contract, folder, path) for file, path in zip(files, paths, strict=True)]
 
 
-def _column(name: str, header: str, texts: Texts, today: date) -> DraftColumn:
+def _column(name: str, header: str, spelling: str, texts: Texts, today: date) -> DraftColumn:
     choice = choose_type(texts, today)
     personal = personal_kind(texts)
     clean = declare("string", "text", controlCharacters="none", allowsPlaceholders=True)
@@ -84,6 +101,7 @@ def _column(name: str, header: str, texts: Texts, today: date) -> DraftColumn:
     return DraftColumn(
         name,
         header,
+        spelling,
         choice,
         distinct=texts.distinct,
         longest=texts.longest,

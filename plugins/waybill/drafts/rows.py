@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
 from waybill.contracts.file_format import FileFormat
@@ -21,8 +22,9 @@ from waybill.intake.validate import FastReaderFailed, open_duckdb, validate_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LANDED = "waybill_landed"
-"""The computed column of contracts that only read."""
+_LANDED: Final = "waybill_landed"
+_KEY: Final = "waybill_key"
+"""Columns of contracts that only read."""
 
 
 @dataclass
@@ -58,22 +60,30 @@ def reading_contract(
     domain: str, dataset: str, columns: Sequence[Mapping[str, Any]], file_format: FileFormat, folder: Path
 ) -> Contract:
     """Return a contract that reads files and rejects no row but malformed ones."""
-    first, *others = columns
+    key = {**text_column(_KEY, ""), "primaryKey": True}
     landed = {"name": _LANDED, "logicalType": "date", "physicalType": "date", "required": True}
     custom = {"loadMode": "merge", "landingDayColumn": _LANDED, "rejectThresholdPct": 100}
-    properties = [{**first, "primaryKey": True}, *others, landed]
-    contract = to_contract(document_of(domain, dataset, properties, custom=custom, file_format=file_format), folder)
-    without_rule = replace(contract.columns[0], required=False)
-    return replace(contract, columns=(without_rule, *contract.columns[1:]))
+    document = document_of(domain, dataset, [key, *columns, landed], custom=custom, file_format=file_format)
+    contract = to_contract(document, folder)
+    _, first, *others = contract.columns
+    return replace(contract, columns=(replace(first, key_position=1), *others))
 
 
-def headers_of(file: GivenFile, contract: Contract, folder: Path) -> list[str]:
-    """Return the names of a file's columns as it writes them; `contract` must not have columns of the file."""
-    received = receive(file.store, file.landed, contract, folder)
-    if received.members is None:
-        return received.header
-    read_rows(received, contract, folder, lambda rows: rows())
-    return received.ignored
+def headers_of(file: GivenFile, domain: str, dataset: str, form: FileFormat, folder: Path) -> list[str]:
+    """Return the names of a file's columns as it writes them; those of JSON are paths of members, sorted."""
+    found: list[str] = []
+    while True:
+        with TemporaryDirectory(dir=folder) as name:
+            scratch = Path(name)
+            known = [text_column(f"member_{place}", header) for place, header in enumerate(found)]
+            contract = reading_contract(domain, dataset, known or [text_column("waybill_none", "")], form, scratch)
+            received = receive(file.store, file.landed, contract, scratch)
+            if received.members is None:
+                return received.header
+            read_rows(received, contract, scratch, lambda rows: rows())
+            if not received.ignored:
+                return sorted(found)
+            found += received.ignored  # at most a hundred are listed
 
 
 def validated(file: GivenFile, contract: Contract, folder: Path, target: Path | None = None) -> FileRows:
@@ -81,6 +91,11 @@ def validated(file: GivenFile, contract: Contract, folder: Path, target: Path | 
 
     References are not checked. Raises `DataError` if a load rejects the file before its rows.
     """
+    with TemporaryDirectory(dir=folder) as scratch:
+        return _validated(file, contract, Path(scratch), target)
+
+
+def _validated(file: GivenFile, contract: Contract, folder: Path, target: Path | None) -> FileRows:
     received = receive(file.store, file.landed, contract, folder)
 
     def validate(rows: Rows) -> FileRows:

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any, Final
 
 from waybill.blanks import strip
-from waybill.contracts.file_format import FileFormat
+from waybill.contracts.file_format import UNDECLARED
 from waybill.contracts.standard import Steps
 from waybill.drafts.documents import document_of
+from waybill.drafts.formats import FoundFormat
 from waybill.drafts.keys import Candidate, Key
 from waybill.drafts.layout import one_line, to_yaml
 from waybill.drafts.names import needs_synonym
@@ -34,6 +35,9 @@ class DraftColumn:
 
     name: str
     header: str
+    """The name as files write it; empty if they have none."""
+    spelling: str
+    """The name by which files match the column; empty if they do by order."""
     choice: Choice
     distinct: int
     longest: int
@@ -48,9 +52,10 @@ class DraftColumn:
     """Number of rows without a value, after null words were read."""
 
     @property
-    def spelling(self) -> dict[str, Any]:
+    def synonyms(self) -> dict[str, Any]:
         """Return the synonym that files need to match the column."""
-        return {"synonyms": [{"synonym": self.header}]} if needs_synonym(self.name, self.header) else {}
+        is_needed = self.spelling and needs_synonym(self.name, self.spelling)
+        return {"synonyms": [{"synonym": self.spelling}]} if is_needed else {}
 
     @property
     def candidate(self) -> Candidate:
@@ -90,7 +95,7 @@ class DraftTable:
 
     domain: str
     dataset: str
-    file_format: FileFormat
+    form: FoundFormat
     files: list[FileRows]
     columns: list[DraftColumn]
     key: Key | None
@@ -156,11 +161,12 @@ class DraftTable:
             self.dataset,
             columns,
             custom=custom,
-            file_format=self.file_format,
+            file_format=self.form.format,
             purpose=f"Write what {self.dataset} holds.",
             grain=f"One row per {parts}{'' if is_unique else f' and {occurrence}'}.",
         )
         comments: dict[Steps, list[str]] = {(): [self._origin]}
+        comments[("servers",)] = [*self.form.evidence]
         for place, check in self._checks(custom):
             comments.setdefault(place, []).append(f"check: {check}")
         for position, column in enumerate(self.columns):
@@ -196,7 +202,7 @@ class DraftTable:
             **({"primaryKey": True, "primaryKeyPosition": self._key_columns.index(column.name) + 1} if is_key else {}),
             **({"required": True} if is_key or (column.nulls == 0 and self.rows) else {}),
             **({"classification": "restricted"} if column.personal else {}),
-            **column.spelling,
+            **column.synonyms,
             **({"customProperties": custom} if custom else {}),
         }
 
@@ -209,6 +215,8 @@ class DraftTable:
     def _checks(self, custom: Mapping[str, Any]) -> Iterator[tuple[Steps, str]]:
         """Yield the doubts about the table, each with its place."""
         places: dict[str, Steps] = {name: (*_TABLE, "customProperties", place) for place, name in enumerate(custom)}
+        place = ("servers",) if self.form.format != UNDECLARED else ("schema",)
+        yield from ((place, f"{doubt[0].lower()}{doubt[1:]}") for doubt in self.form.doubts)
         yield from ((places["rejectThresholdPct"], text) for text in self._of_rejects())
         yield from ((places["loadMode"], text) for text in self._of_load_mode())
         yield from ((places["landingDayColumn"], text) for text in self._of_period())
@@ -256,7 +264,7 @@ class DraftTable:
             )
         for column in self.columns:
             if (
-                column.choice.kind in ("date", "timestamptz", "integer", "bigint")
+                column.choice.kind in ("date", "timestamp", "timestamptz", "integer", "bigint")
                 and column.nulls == 0
                 and _CHANGED.fullmatch(column.name)
                 and column.name not in self._key_columns
@@ -272,7 +280,7 @@ class DraftTable:
         dates = [
             column.name
             for column in self.columns
-            if column.choice.kind in ("date", "timestamptz") and column.nulls == 0 and not column.personal
+            if column.choice.kind in ("date", "timestamp", "timestamptz") and column.nulls == 0 and not column.personal
         ]
         if dates:
             yield (

@@ -48,6 +48,7 @@ _CODES: Final = re.compile(
 """Names of columns whose digits are no numbers to calculate with."""
 _FLAGS: Final = re.compile(r"(?:is|has|was|can|with)_.+|.+_(?:flag|yn)|active|enabled|deleted|valid")
 _INTEGER: Final = r"[+-]?[0-9]+"
+_BINARY: Final = r"[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?"
 _LEADING_ZERO: Final = "[+-]?0[0-9]+"
 _DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _SLASHED: Final = r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
@@ -60,10 +61,13 @@ _MOST_INTEGER: Final = 10**9
 """Larger values leave integer too little room to grow."""
 _MOST_BIGINT: Final = 10**18
 _MOST_DIGITS: Final = 38
+_BINARY_DECIMALS: Final = 12
 _ENOUGH_TEXTS: Final = 200
 """With fewer different texts, one that does not fit decides the type."""
 _TOLERATED_PCT: Final = 0.5
 _ENOUGH_DATES: Final = 4
+_LAST_MOMENTS: Final = {"date": "", "timestamp": "T23:59:59", "timestamptz": "T23:59:59Z"}
+"""For each type of moments what a limit has after its day."""
 _MONTH: Final = 31
 """Days."""
 
@@ -163,8 +167,18 @@ def _candidates(texts: Texts) -> Iterator[Candidate]:
         yield from _dates(others)
     if may_be(f"{_DAY}[ T]{_CLOCK}{_OFFSET}?"):
         yield from _instants(texts)
+    if may_be(_CLOCK):
+        yield declare("time", "time"), {}
+    if may_be(_BINARY) and _has_exponents(others):
+        yield declare("number", "double precision"), {}
     if may_be(_UUID):
         yield declare("string", "uuid"), {}
+
+
+def _has_exponents(others: Sequence[str]) -> bool:
+    """Return whether texts are numbers with exponents, not codes such as 12E4."""
+    exponents = [text.lower() for text in others if "e" in text.lower()]
+    return bool(exponents) and all("." in text or "e-" in text or "e+" in text for text in exponents)
 
 
 def _numbers(texts: Texts, others: Sequence[str]) -> Iterator[Candidate]:
@@ -188,6 +202,9 @@ def _numbers(texts: Texts, others: Sequence[str]) -> Iterator[Candidate]:
             doubts = [*doubts, f"the numbers have up to {whole} digits. If they are identifiers, write text."]
             yield declare("number", f"numeric({_MOST_DIGITS},0)", **custom), {"physicalType": doubts}
         return
+    if decimals >= _BINARY_DECIMALS and not signs:
+        text = f"the numbers have up to {decimals} decimals, as programs write binary numbers."
+        yield declare("number", "double precision"), {"physicalType": [text]}
     scale = next((round_up for round_up in (2, 4, 6) if decimals <= round_up), decimals)
     precision = max(whole + 2 + scale, 12 if scale == 2 else 18)
     if whole + scale <= _MOST_DIGITS:
@@ -252,9 +269,12 @@ def _instants(texts: Texts) -> Iterator[Candidate]:
     if offsets == texts.rows_like(f".*{_CLOCK}{_OFFSET}?"):
         yield declare("timestamp", "timestamptz", {"timezone": True}), {}
         return
-    which = "no value has an offset and is" if not offsets else "values without an offset are"
-    text = f"{which} read as UTC. If they are times of another zone, the sender must write the offset."
-    yield declare("timestamp", "timestamptz"), {"physicalType": [text]}
+    if offsets:
+        text = "values without an offset are read as UTC."
+        yield declare("timestamp", "timestamptz"), {"physicalType": [text]}
+    else:
+        text = "no value has an offset, so these are local times. Write timestamptz to read them as UTC."
+        yield declare("timestamp", "timestamp"), {"physicalType": [text]}
 
 
 def _text(texts: Texts) -> Choice:
@@ -304,16 +324,16 @@ def _with_custom(declared: Declared, name: str, value: Any) -> Declared:
 
 def _limit(choice: Choice, texts: Texts, today: date) -> None:
     """Widen the limits of dates and instants if a value is beyond those that hold by default."""
-    if choice.kind not in ("date", "timestamptz"):
+    if choice.kind not in _LAST_MOMENTS:
         return
     low, high = texts.extremes(choice.declared)
-    end = "" if choice.kind == "date" else "T00:00:00Z"
+    end = _LAST_MOMENTS[choice.kind].replace("23:59:59", "00:00:00")
     options = dict(choice.declared.get("logicalTypeOptions", {}))
     if low and low[:10] < str(_EARLIEST):
         options["minimum"] = f"{low[:4]}-01-01{end}"
         choice.doubt("logicalTypeOptions", f"the earliest value is of {low[:4]}; dates before 1900 are often errors.")
     if high and high[:10] >= str(date(today.year + _YEARS_AHEAD, 1, 1)):
-        options["maximum"] = "9999-12-31" + ("" if choice.kind == "date" else "T23:59:59Z")
+        options["maximum"] = f"9999-12-31{_LAST_MOMENTS[choice.kind]}"
         choice.doubt(
             "logicalTypeOptions", f"the latest value is of {high[:4]}. If it means no end, add it to nullWords."
         )
