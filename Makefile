@@ -5,6 +5,7 @@ STAMP := .waybill/venv/installed
 DLT := .waybill/dlt
 LOCKS := requirements.txt requirements-dev.txt
 SCAN := .waybill/scan
+DATACONTRACT := .waybill/datacontract
 TREE := $(CURDIR)/.waybill/terraform
 TERRAFORM ?= terraform
 # Behind a company's proxy only the system knows the right certificates; a bare container has none.
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test test-fast lint containers artefacts bench benchviews lock terraform plans scan audit docs screenshots browser
+.PHONY: help demo up down clean test test-fast lint containers artefacts bench benchviews lock terraform plans scan audit docs screenshots browser datacontract datacontract-if-possible
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -35,7 +36,7 @@ clean: down ## stop everything and remove all state
 
 # Two at a time, since tests of a whole stack wait more than they compute; a file stays together for what it starts.
 # With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
-test: $(if $(LINTED),,lint) browser $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
+test: $(if $(LINTED),,lint) browser datacontract-if-possible $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
 	@$(BIN)/pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
 
 test-fast: $(STAMP) ## run the tests that need neither servers nor a browser
@@ -66,6 +67,12 @@ browser:
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium \
 			>/dev/null; } || echo "Chromium could not be installed: the tests with a browser are skipped." >&2
 	fi
+
+datacontract: $(DATACONTRACT)/installed ## install datacontract-cli, an independent reader of contracts
+
+# For tests/integration/test_datacontract.py. Where it cannot be installed, those tests are skipped and say so.
+datacontract-if-possible:
+	@$(MAKE) datacontract || echo "datacontract-cli could not be installed: its tests are skipped." >&2
 
 bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
 	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python
@@ -141,6 +148,7 @@ lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-celery.in -o requirements-celery.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-scan.in -o requirements-scan.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-datacontract.in -o requirements-datacontract.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) benchmarks/requirements-dlt.in -o benchmarks/requirements-dlt.txt
 
 $(STAMP): $(LOCKS)
@@ -171,6 +179,11 @@ $(DLT)/installed: benchmarks/requirements-dlt.txt | $(STAMP)
 $(SCAN)/installed: requirements-scan.txt | $(STAMP)
 	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(SCAN)
 	$(UV) sync --python $(SCAN)/bin/python requirements-scan.txt
+	touch $@
+
+$(DATACONTRACT)/installed: requirements-datacontract.txt | $(STAMP)
+	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(DATACONTRACT)
+	$(UV) sync --python $(DATACONTRACT)/bin/python --compile-bytecode requirements-datacontract.txt
 	touch $@
 
 FORCE:

@@ -28,6 +28,8 @@ __all__ = ["Service", "Stack", "StackError"]
 
 PLUGINS = PROJECT_ROOT / "plugins"
 COMMAND_FOLDERS = (sysconfig.get_path("scripts"), str(postgres.BIN))
+DATACONTRACT = PROJECT_ROOT / ".waybill" / "datacontract" / "bin"
+"""Programs of `make datacontract`, after all others: the folder also has a Python."""
 SERVICES = ("postgres", "s3", "aws")
 # Variables of the user's shell about Airflow, AWS, PostgreSQL or Python must not reach the stack.
 FOREIGN = ("AIRFLOW", "AWS_", "PG", "PYTHON")
@@ -143,8 +145,8 @@ class Stack:
         # The package is installed, so PYTHONPATH is not needed. It would affect programs of another clone.
         exported = {name: value for name, value in self.env().items() if name != "PYTHONPATH"} | psql
         exports = [f"export {name}={shlex.quote(value)}" for name, value in exported.items()]
-        path = shlex.quote(os.pathsep.join(COMMAND_FOLDERS))
-        return "\n".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports, f'export PATH={path}:"$PATH"', ""])
+        path, others = shlex.quote(os.pathsep.join(COMMAND_FOLDERS)), shlex.quote(str(DATACONTRACT))
+        return "\n".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports, f'export PATH={path}:"$PATH":{others}', ""])
 
     def airflow_address(self) -> str:
         """Return the address of Airflow's user interface and API."""

@@ -71,6 +71,11 @@ def _rows(contract: Contract) -> sql.Composed:
     return rows
 
 
+def query_of(contract: Contract, check: Check) -> sql.SQL | sql.Composed:
+    """Return the query of a check, which returns one number. Its parameters are those of a period."""
+    return sql.SQL(check.query) if check.query else _metric(contract, check)
+
+
 def _metric(contract: Contract, check: Check) -> sql.Composed:
     """Return the query of a check that has a metric instead of SQL."""
     if check.metric == "freshness":
@@ -97,7 +102,7 @@ def evaluate(connection: Connection, contract: Contract, period: Period) -> list
     """Run every check of the contract for the period in the caller's transaction and return the results."""
     results = []
     for check in contract.checks:
-        query = sql.SQL(check.query) if check.query else _metric(contract, check)
+        query = query_of(contract, check)
         with non_retryable_sql(f"the check {check.name} of {contract.table} {period}"):
             row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
         observed = None if row is None or row[0] is None else Decimal(str(row[0]))
