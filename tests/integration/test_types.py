@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,8 @@ from psycopg import Connection, sql
 from support.landing import csv_body, total
 from support.messaging_months import RUN
 from support.shop_landing import Shop
-from waybill.contracts import Column, Contract
+from waybill.contracts import Column, Contract, RowRule
+from waybill.contracts.number_format import NumberFormat
 from waybill.intake.replay import replay
 from waybill.outputs.catalog import register
 from waybill.outputs.export import copy_csv
@@ -129,6 +132,27 @@ def test_a_contradicting_repeat_can_be_replayed(shop: Shop) -> None:
     assert stored(shop)[1][2:4] == (1e-7, "3.4e+38")
 
 
+def test_a_contradicting_repeat_is_kept_in_the_form_that_its_column_accepts(shop: Shop) -> None:
+    german = NumberFormat(decimal=",", thousands=(".",), minus=("\u2212",))
+    columns = (
+        Column("id", "", "integer", "integer", required=True, key_position=1, number_format=german),
+        Column("day", "", "date", "date", required=True, date_forms=("D/M/YYYY",)),
+        Column("amount", "", "number", "numeric(12,3)", number_format=german),
+        Column("share", "", "number", "numeric(6,4)", number_format=replace(german, percent="fraction")),
+        Column("level", "", "number", "double precision", number_format=german),
+    )
+    shop.contracts["sales"] = contract = replace(CONTRACT, name="sales", columns=columns, period_column="day")
+    rows = ['1,2/3/2026,"1.234,567","12,5%","0,1"', '1,1/3/2026,"\u22121,234","\u22127%","0,0000001"']
+    books = shop.load("sales", DAY, csv_body("id,day,amount,share,level", rows))
+    assert books
+    assert (books.inserted, rejects(shop)) == (1, {2: ["conflict"]})
+    shop.connection.execute("delete from shop.sales")
+    [replayed] = replay(shop.connection, contract, shop.contracts, RUN)
+    assert (replayed.books.inserted, replayed.books.rejected) == (1, 0)
+    found = shop.all("select day, amount, share, level from shop.sales")
+    assert found == [(date(2026, 3, 1), Decimal("-1.234"), Decimal("-0.07"), 1e-7)]
+
+
 def test_a_snapshot_keeps_the_history_of_each_type(shop: Shop) -> None:
     shop.contracts["meters"] = replace(CONTRACT, load_mode="snapshot", period_column=None)
     shop.load("meters", DAY, written([row for row, _ in GOOD], "csv")[1])
@@ -139,6 +163,140 @@ def test_a_snapshot_keeps_the_history_of_each_type(shop: Shop) -> None:
     assert (books.updated, books.unchanged) == (2, len(GOOD) - 2)
     assert stored(shop, "meters_as_of('2026-03-03')")[1][1] == time(8, 30)
     assert (stored(shop)[1][1], stored(shop)[2][2]) == (time(9, 30), 2e-320)
+
+
+# --- JSON and lists of texts --------------------------------------------------------------------------------------
+
+EVENTS = Contract(
+    "shop",
+    "events",
+    "1",
+    "",
+    "",
+    (
+        Column("id", "", "integer", "integer", required=True, key_position=1),
+        Column("day", "", "date", "date", required=True),
+        Column("payload", "", "object", "jsonb"),
+        Column("tags", "", "array", "text[]", list_separator="|", options={"maxItems": 3}),
+    ),
+    "merge",
+    100,
+    7,
+    (),
+    "events",
+    ("day",),
+    period_column="day",
+    row_rules=(RowRule("kind", "coalesce(payload ->> 'kind', '') <> 'test'"),),
+)
+LONG = "0." + "1" * 60
+"""A number that no binary number can hold."""
+ACCEPTED: list[tuple[str, str, str, list[str] | None]] = [
+    (
+        f'{{"kind":"a","n":{LONG},"big":1e200}}',
+        "red| dark blue ",
+        f'{{"n": {LONG}, "big": 1{"0" * 200}, "kind": "a"}}',
+        ["red", "dark blue"],
+    ),
+    ("[1, 2.50]", "[]", "[1, 2.50]", []),
+    ("", "", "", None),
+    ("{}", '["a|b", "c,\\"{}"]', "{}", ["a|b", 'c,"{}']),
+]
+REFUSED = [
+    ('{"kind":"a","kind":"b"}', "", "type:payload"),
+    ('{"kind":"\\u0000"}', "", "type:payload"),
+    ('{"kind":"\\ud800"}', "", "type:payload"),
+    ("[1e99999]", "", "type:payload"),
+    ("[" * 10_000 + "]" * 10_000, "", "type:payload"),
+    ("7", "", "type:payload"),
+    ('{"kind":"test"}', "", "rule:kind"),
+    ("", "a||b", "type:tags"),
+    ("", "a|b|c|d", "length:tags"),
+    ("", "a|#N/A", "placeholder:tags"),
+    ("", '["a", 1]', "type:tags"),
+]
+
+
+def event_file(rows: Sequence[tuple[int, str, str]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerows([("id", "day", "payload", "tags"), *((n, DAY, *rest) for n, *rest in rows)])
+    return text.getvalue().encode()
+
+
+@pytest.fixture
+def events(shop: Shop) -> Shop:
+    shop.contracts["events"] = EVENTS
+    return shop
+
+
+def test_json_and_lists_are_loaded_exactly_or_their_rows_are_rejected(events: Shop) -> None:
+    rows = [(n, payload, tags) for n, (payload, tags, *_) in enumerate([*ACCEPTED, *REFUSED], start=1)]
+    books = events.load("events", DAY, event_file(rows))
+    assert books
+    assert (books.inserted, books.rejected) == (len(ACCEPTED), len(REFUSED))
+    found = events.all("select coalesce(payload::text, ''), tags from shop.events order by id")
+    assert found == [(payload, tags) for *_, payload, tags in ACCEPTED]
+    assert rejects(events) == {len(ACCEPTED) + n: [reason] for n, (*_, reason) in enumerate(REFUSED, start=1)}
+
+
+def test_nested_values_of_json_files_are_loaded_as_they_are(events: Shop) -> None:
+    record = f'{{"id": 1, "day": "{DAY}", "payload": {{"a": [1.10, {LONG}, {{"b": null}}]}}, "tags": ["x|y", "z"]}}'
+    repeated = f'{{"id": 2, "day": "{DAY}", "payload": {{"a": 1, "a": 2}}, "tags": []}}'
+    events.load("events", DAY, f"{record}\n{repeated}\n".encode(), "a.jsonl")
+    found = events.all("select payload::text, tags from shop.events")
+    assert found == [(f'{{"a": [1.10, {LONG}, {{"b": null}}]}}', ["x|y", "z"])]
+    assert rejects(events) == {2: ["type:payload"]}
+
+
+def test_another_spelling_of_the_same_json_is_unchanged_and_a_conflict_can_be_replayed(events: Shop) -> None:
+    first = [(1, '{"a":1,"b":[1.5]}', "x|y"), (1, '{"b":[1.50], "a":1.0}', '["x","y"]'), (1, f"[{LONG}]", '["|"]')]
+    books = events.load("events", DAY, event_file(first))
+    assert books
+    assert (books.inserted, books.duplicate, rejects(events)) == (1, 1, {3: ["conflict"]})
+    books = events.load("events", DAY, event_file([(1, '{ "b": [1.5], "a": 1 }', "x | y")]), "part-2.csv")
+    assert books
+    assert books.unchanged == 1
+    events.connection.execute("delete from shop.events; delete from shop.events_superseded")
+    [replayed] = replay(events.connection, EVENTS, events.contracts, RUN)
+    assert replayed.books.inserted == 1
+    assert events.all("select payload::text, tags from shop.events") == [(f"[{LONG}]", ["|"])]
+
+
+@pytest.mark.parametrize("mode", ["snapshot", "arrival"])
+def test_json_and_lists_have_a_history(mode: str, events: Shop) -> None:
+    contract = replace(EVENTS, load_mode="snapshot", period_column=None)
+    if mode == "arrival":
+        columns = tuple(replace(one, name="landed_on") if one.name == "day" else one for one in EVENTS.columns)
+        contract = replace(EVENTS, columns=columns, period_column="landed_on", landing_day_column="landed_on")
+    events.contracts["events"] = contract
+    events.load("events", DAY, event_file([(1, '{"a":1}', "x|y"), (2, "[]", "x")]))
+    books = events.load("events", "2026-03-03", event_file([(1, '{"a":1.0}', "x | y"), (2, "[0]", "x")]))
+    assert books
+    assert (books.unchanged + books.duplicate, books.updated) == (1, 1)
+    select = "select payload::text, tags from shop.events_as_of('{}') order by id"
+    assert events.all(select.format("2026-03-03")) == [('{"a": 1}', ["x", "y"]), ("[]", ["x"])]
+    assert [row[0] for row in events.all(select.format("2026-03-04"))][1] == "[0]"
+
+
+def test_json_and_lists_leave_for_the_lake_and_for_people(
+    events: Shop, s3: S3Client, glue: Any, lake: str, tmp_path: Path
+) -> None:
+    events.load("events", DAY, event_file([(n, payload, tags) for n, (payload, tags, *_) in enumerate(ACCEPTED)]))
+    write_days(events.connection, s3, EVENTS, [date(2026, 3, 2)])
+    key = f"processed/shop/events/dt={DAY}/events.parquet"
+    found = pq.read_table(io.BytesIO(s3.get_object(Bucket=lake, Key=key)["Body"].read()))
+    assert [found.schema.field(name).type for name in ("payload", "tags")] == [pa.string(), pa.list_(pa.string())]
+    expected = [(payload or None, tags) for *_, payload, tags in ACCEPTED]
+    assert [(row["payload"], row["tags"]) for row in found.to_pylist()] == expected
+    register(glue, EVENTS, lake, {date(2026, 3, 2): 1})
+    table = glue.get_table(DatabaseName="waybill_processed", Name="shop_events")["Table"]
+    types = {column["Name"]: column["Type"] for column in table["StorageDescriptor"]["Columns"]}
+    assert (types["payload"], types["tags"]) == ("string", "array<string>")
+    rows = sql.SQL("from shop.events order by id")
+    exported = b"".join(copy_csv(events.connection, EVENTS, rows, neutralise=True))
+    books = events.load("events", DAY, exported, "z.csv")
+    assert books
+    assert books.unchanged == len(ACCEPTED)
 
 
 # --- the lake and files for people --------------------------------------------------------------------------------

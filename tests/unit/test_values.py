@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import struct
@@ -448,6 +449,170 @@ def test_a_uuid_has_its_five_groups(text: str) -> None:
     bare = text.strip(BLANK)
     is_uuid = re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", bare, re.IGNORECASE | re.ASCII)
     assert read(ID, [text]) == [(UUID(bare).bytes if is_uuid else None, [] if is_uuid else ["type:value"])]
+
+
+# --- JSON and lists of texts --------------------------------------------------------------------------------------
+
+
+class Rejected(ValueError):
+    """The text is valid for Python's reader, and not for the column."""
+
+
+def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Rejected("a name occurs twice")
+    if any("\0" in name for name, _ in pairs):
+        raise Rejected("NUL")
+    return dict(pairs)
+
+
+def no_constant(name: str) -> None:
+    raise Rejected(name)
+
+
+def number_of(text: str) -> Decimal:
+    if len(re.split("[eE]", text)[0].lstrip("-")) >= 1000 or re.search("[eE][+-]?[0-9]{4}", text):
+        raise Rejected("a long number")
+    return Decimal(text)
+
+
+def check_texts(value: Any, level: int = 1) -> None:
+    if isinstance(value, str):
+        value.encode()  # fails for a lone surrogate
+        if "\0" in value:
+            raise Rejected("NUL")
+    elif isinstance(value, (list, dict)):
+        if level > 100:
+            raise Rejected("too many levels")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            check_texts(item, level + 1)
+
+
+def as_json(text: str) -> Any:
+    """Return the object or array of a text, with exact numbers; None if the column does not accept it."""
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=members,
+            parse_constant=no_constant,
+            parse_float=number_of,
+            parse_int=number_of,
+        )
+        check_texts(value)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (list, dict)) else None
+
+
+DOCUMENT, TAGS = column("jsonb", "object"), column("text[]", "array")
+SPLIT = replace(TAGS, list_separator=";")
+JSON_TEXT = st.text(
+    st.one_of(st.sampled_from('"\\/bu0041d800{}[]:,NaInf.5eE \u00a0'), st.characters(exclude_categories=["Cs"]))
+)
+JSON_NUMBER = st.one_of(
+    st.integers().map(str),
+    st.decimals(allow_nan=False, allow_infinity=False).map(str),
+    st.sampled_from(
+        ["-0", "1e999", "1E-999", "1e1000", "01", "1.", ".5", "+1", "NaN", "-Infinity", "9" * 999, "9" * 1000]
+    ),
+)
+JSON = st.recursive(
+    st.one_of(
+        st.sampled_from(["true", "false", "null", "True", '"\\ud800"', '"\\u0000"', '"\\\\u0000"', '"\\\\\\u0000"']),
+        JSON_NUMBER,
+        JSON_TEXT.map(lambda text: json.dumps(text, ensure_ascii=False)),
+        JSON_TEXT.map(json.dumps),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(lambda items: "[" + ", ".join(items) + "]"),
+        st.lists(st.tuples(st.sampled_from(["a", "b", "\\u0061", "\\n", "a\\u0000"]), inner), max_size=4).map(
+            lambda pairs: "{" + ",".join(f'"{name}" : {value}' for name, value in pairs) + "}"
+        ),
+    ),
+    max_leaves=12,
+)
+DEEP = st.builds(
+    lambda depth, start, end: start * depth + end * depth, st.integers(95, 105), st.just('{"a":'), st.just("}")
+).map(lambda text: text.replace(":}", ":[]}", 1))
+JSON_DAMAGE = '"\\/{}[]:,NaIe-+0 \t\n\u00a0'
+ODD_JSON = [
+    "5",
+    '"x"',
+    "null",
+    "[1,]",
+    '{"a":1,}',
+    "[NaN]",
+    "['a']",
+    "/**/[]",
+    "[] []",
+    "[" * 200_000,
+    '{"a":1,"a":1}',
+    "[01]",
+]
+ODD_JSON += [
+    "[" * 100 + "]" * 100,
+    "[" * 101 + "]" * 101,
+    '["' + "x" * (2**20 - 4) + '"]',
+    '["' + "x" * (2**20 - 3) + '"]',
+]
+
+
+@given(texts=st.lists(padded(st.one_of(JSON, DEEP, mutated(JSON, JSON_DAMAGE))), min_size=20, max_size=60))
+@example(texts=ODD_JSON)
+@FAST
+def test_json_is_kept_as_written_or_rejected(texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(DOCUMENT, texts), strict=True):
+        bare = text.strip(BLANK)
+        if not bare:
+            continue
+        if as_json(bare) is None or len(bare.encode()) > 2**20:
+            assert (text, value, reasons) == (text, None, ["type:value"])
+        else:
+            assert (text, value, reasons) == (text, b"\1" + bare.encode(), [])
+
+
+def as_texts(text: str, separator: str | None) -> list[str] | None:
+    if separator and not text.startswith("["):
+        items: Any = text.split(separator)
+    else:
+        items = as_json(text)
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        return None
+    items = [item.strip(BLANK) for item in items]
+    controls = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+    return None if any(not item or controls.search(item) for item in items) else items
+
+
+LISTS = st.lists(JSON_TEXT, max_size=4).map(lambda items: json.dumps(items, ensure_ascii=len(items) > 2))
+SPLITS = st.lists(st.text(st.sampled_from('ab \u00a0[],"\t')), max_size=5).map(";".join)
+ODD_LISTS = [
+    '["a",1]',
+    '["a",null]',
+    '[["a"]]',
+    '["a",]',
+    '["a""b"]',
+    '["\\ud800"]',
+    '["a" "b"]',
+    "[,]",
+    "a;;b",
+    ";",
+    "[]",
+]
+
+
+@pytest.mark.parametrize("declared", [TAGS, SPLIT], ids=["JSON", "separated"])
+@given(texts=st.lists(padded(st.one_of(LISTS, SPLITS, JSON, mutated(LISTS, JSON_DAMAGE))), min_size=20, max_size=60))
+@example(texts=ODD_LISTS)
+@FAST
+def test_a_list_of_texts_has_the_items_of_its_text_or_is_rejected(declared: Column, texts: list[str]) -> None:
+    for text, (value, reasons) in zip(texts, read(declared, texts), strict=True):
+        bare = text.strip(BLANK)
+        items = as_texts(bare, declared.list_separator)
+        if items is not None:
+            placeholder = ["placeholder:value"] if set(items) & set(PLACEHOLDERS) else []
+            assert (text, value, reasons) == (text, items, placeholder)
+        elif bare:
+            assert (text, value, reasons) == (text, None, ["type:value"])
 
 
 # --- text ---------------------------------------------------------------------------------------------------------

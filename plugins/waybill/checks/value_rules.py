@@ -18,7 +18,12 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "maximum": "{} <= {}",
     "exclusiveMaximum": "{} < {}",
 }
-_LENGTHS: Final[Mapping[str, str]] = {"minLength": "char_length({}) >= {}", "maxLength": "char_length({}) <= {}"}
+_LENGTHS: Final[Mapping[str, str]] = {
+    "minLength": "char_length({}) >= {}",
+    "maxLength": "char_length({}) <= {}",
+    "minItems": "cardinality({}) >= {}",
+    "maxItems": "cardinality({}) <= {}",
+}
 
 
 def _rules(column: Column) -> Iterator[tuple[str, sql.Composed]]:

@@ -21,9 +21,10 @@ _SQL_WORDS: Final = frozenset(
 _PLACES_OF_PERCENT: Final = 2
 _TABLE: Final = ("schema", 0)
 _DATED: Final = ("date", "timestamp", "timestamptz")
-_NO_IDENTITY: Final[Mapping[str, str]] = dict.fromkeys(
-    FLOATS, "holds the nearest binary number, so different texts can be equal: change the physicalType to numeric(p,s)"
-)
+_NO_IDENTITY: Final[Mapping[str, str]] = {
+    **dict.fromkeys(FLOATS, "holds the nearest binary number: change the physicalType to numeric(p,s)"),
+    **dict.fromkeys(("jsonb", "text[]"), "holds several values: declare a column for the one that identifies the row"),
+}
 """Why values of a type cannot identify a row or order versions, and what to do."""
 
 
@@ -160,12 +161,14 @@ def _of_files(contract: Contract) -> Iterator[Problem]:
             yield Problem(_column(contract, column), "onlyValuesOf is allowed for one column of the type text")
         if column.max_years_ahead != Column.max_years_ahead and column.physical_type not in _DATED:
             yield Problem(_column(contract, column), f"maxYearsAhead is only allowed for the types {', '.join(_DATED)}")
-        if column.physical_type != "text" and (
+        if column.list_separator and column.physical_type != "text[]":
+            yield Problem(_column(contract, column), "listSeparator is only allowed for the type text[]")
+        if column.physical_type not in ("text", "text[]") and (
             column.allows_placeholders or column.control_characters not in ("layout", "none")
         ):
             yield Problem(
                 _column(contract, column),
-                "allowsPlaceholders and controlCharacters are only allowed for the type text",
+                "allowsPlaceholders and controlCharacters are only allowed for the types text and text[]",
             )
 
 

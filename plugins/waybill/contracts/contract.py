@@ -88,6 +88,8 @@ class Column:
     """The accepted control characters of a text: tabs and line ends by default."""
     allows_placeholders: bool = False
     """Whether a text such as NULL or #N/A is accepted."""
+    list_separator: str | None = None
+    """The characters between the items of a `text[]` in files; None: items are a JSON array."""
     index: Literal["ascending", "descending"] | None = None
     """The direction of an index on this column, if there is one."""
     only_values_of: ValueFilter | None = None

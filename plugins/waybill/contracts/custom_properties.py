@@ -128,6 +128,10 @@ FILE_NAMES: Final = Values(
 COLUMN: Final = Values("the name of a column of the contract", _is_text)
 CHARACTER: Final = Values("one character", _is_character)
 QUOTE: Final = Values(f"one character, or {NO_QUOTE}", lambda value: value == NO_QUOTE or _is_character(value))
+SEPARATOR: Final = Values(
+    "one or more characters other than a bracket",
+    lambda value: isinstance(value, str) and value != "" and not set(value) & set("[]\0"),
+)
 LINE_END: Final = Values("one or more characters", lambda value: isinstance(value, str) and value != "")
 MEMBER_PATH: Final = Values("names of members, separated by dots, like invoices.lines", is_path)
 PATTERNS: Final = Values("a list of different regular expressions", lambda value: _is_list_of(value, _is_pattern))
@@ -171,6 +175,7 @@ OF_COLUMN: Final[Mapping[str, Values]] = {
     "controlCharacters": one_of(*get_args(ControlCharacters)).only_for(*DATASETS),
     "dateForms": DATE_FORMS.only_for(*DATASETS),
     "index": one_of("ascending", "descending").only_for(*_DERIVED),
+    "listSeparator": SEPARATOR.only_for(*DATASETS),
     "maxYearsAhead": whole_number().only_for(*DATASETS),
     "nullWords": TEXTS.only_for(*DATASETS),
     "numberFormat": NUMBER_FORMAT.only_for(*DATASETS),

@@ -43,6 +43,8 @@ def of_options(options: Mapping[str, Any], kind: str, column: Mapping[str, Any],
     yield from _of_local_time(options, here) if kind == "timestamp" else _of_instants(options, here)
     if options.get("minLength", 0) > options.get("maxLength", math.inf):
         yield Problem((*here, "minLength"), f"{options['minLength']} is greater than maxLength {options['maxLength']}")
+    if options.get("minItems", 0) > options.get("maxItems", math.inf):
+        yield Problem((*here, "minItems"), f"{options['minItems']} is greater than maxItems {options['maxItems']}")
     yield from _of_bounds(options, kind, here)
 
 
@@ -209,14 +211,19 @@ def _limits(kind: str) -> tuple[Decimal | None, Decimal | None]:
     return None, None
 
 
+_WITHOUT_ENUM: Final = {
+    **dict.fromkeys(
+        FLOATS, "its values are the nearest binary numbers. Write `minimum` and `maximum`, or use numeric(p,s)."
+    ),
+    "jsonb": "write a row rule",
+    "text[]": "write a row rule",
+}
+
+
 def of_enum(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Problem]:
     """Yield allowed values that no row can have."""
-    if kind in FLOATS and "enum" in column:
-        yield Problem(
-            (*steps, "enum"),
-            f"an enum is not allowed for {kind}, whose values are the nearest binary numbers: change the physicalType "
-            "to numeric(p,s), or write `minimum` and `maximum`",
-        )
+    if kind in _WITHOUT_ENUM and "enum" in column:
+        yield Problem((*steps, "enum"), f"an enum is not allowed for {kind}: {_WITHOUT_ENUM[kind]}")
         return
     seen = set()
     options = column.get("logicalTypeOptions", {})

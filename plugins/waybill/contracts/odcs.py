@@ -102,6 +102,7 @@ def read_column(raw: Mapping[str, Any], of_table: Mapping[str, Any]) -> Column:
         control_characters=custom.get("controlCharacters", controls),
         allows_placeholders=custom.get("allowsPlaceholders", False),
         index=custom.get("index"),
+        list_separator=custom.get("listSeparator"),
         only_values_of=_value_filter(custom.get("onlyValuesOf")),
     )
 

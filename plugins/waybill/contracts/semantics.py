@@ -39,6 +39,8 @@ _LOGICAL: Final = {
     "timestamp": "timestamp",
     "timestamptz": "timestamp",
     "boolean": "boolean",
+    "jsonb": "object",
+    "text[]": "array",
 }
 """The logical type of each physical type, besides `numeric(p,s)`."""
 _OTHER_TYPES: Final = {
@@ -63,6 +65,9 @@ _OTHER_TYPES: Final = {
     "timestamp without time zone": "timestamp",
     "datetime": "timestamptz for instants, or timestamp for local times",
     "bool": "boolean",
+    "json": "jsonb",
+    "array": "text[]",
+    "varchar[]": "text[]",
 }
 """Common type names that are not supported, with their replacement."""
 _MOST_DIGITS: Final = 38
@@ -208,10 +213,21 @@ def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], m
     if logical != right:
         yield Problem((*steps, "logicalType"), f"{logical!r} does not match the physicalType {kind}: write {right}")
         return
+    yield from _of_items(column, kind, steps)
     broken = [*limits.of_options(column.get("logicalTypeOptions", {}), kind, column, steps)]
     yield from broken
     if not broken:
         yield from limits.of_enum(column, kind, steps)
+
+
+def _of_items(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Problem]:
+    if "items" not in column:
+        return
+    here, items = (*steps, "items"), column["items"]
+    if kind != "text[]":
+        yield Problem(here, f"`items` is allowed for the physicalType text[], not for {kind}")
+    elif items.get("logicalType") != "string" or items.get("physicalType", "text") != "text":
+        yield Problem(here, "the items of an array are texts: write {logicalType: string, physicalType: text}")
 
 
 def _no_type(kind: str) -> str:

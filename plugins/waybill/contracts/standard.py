@@ -70,7 +70,10 @@ _NO_CUSTOM = Unsupported(
     "relationships.",
 )
 _SCHEDULE = Unsupported("when it runs", "Remove it. The DAG of the domain has the schedule.")
-_STRUCTURE = Unsupported("the structure of a nested value", "Remove it. Declare one column for each value.")
+_STRUCTURE = Unsupported(
+    "the structure of a nested value",
+    "Remove it. Declare one column for each value, or one column of the physicalType `jsonb`.",
+)
 _OTHER_NAME = Unsupported(
     "another name in the warehouse", "Remove it. Tables and columns have the names of the contract."
 )
@@ -91,6 +94,12 @@ _OF_OTHER_SERVERS = (
     "account catalog catalogUrl database dataset endpointUrl host namespace port project region regionName schema "
     "serviceName stagingDir stream warehouse workgroup"
 )
+_OF_COLUMNS = (
+    "classification customProperties encryptedName enum items logicalTypeOptions map partitionKeyPosition partitioned "
+    "physicalName primaryKey primaryKeyPosition properties quality relationships required synonyms transformLogic "
+    "transformSourceObjects unique"
+)
+"""Properties of a column that its items have in the standard, too."""
 _BOUNDS = "minimum maximum exclusiveMinimum exclusiveMaximum"
 _WITH_CUSTOM = {"customProperties": "custom property", "authoritativeDefinitions": "definition"}
 
@@ -160,9 +169,9 @@ PLACES: Mapping[str, Place] = {
         },
     ),
     "column": Place(
-        supported="businessName classification customProperties description enum logicalType logicalTypeOptions name "
-        "partitionKeyPosition partitioned physicalType primaryKey primaryKeyPosition quality relationships required "
-        "synonyms unique",
+        supported="businessName classification customProperties description enum items logicalType logicalTypeOptions "
+        "name partitionKeyPosition partitioned physicalType primaryKey primaryKeyPosition quality relationships "
+        "required synonyms unique",
         documentation="authoritativeDefinitions criticalDataElement deprecated examples id semanticType tags "
         "transformDescription",
         unsupported={
@@ -170,7 +179,6 @@ PLACES: Mapping[str, Place] = {
                 "the column with the encrypted value",
                 "Write `classification: restricted`. Exports then replace the value by a pseudonym.",
             ),
-            "items": _STRUCTURE,
             "map": _STRUCTURE,
             "physicalName": _OTHER_NAME,
             "properties": _STRUCTURE,
@@ -185,6 +193,7 @@ PLACES: Mapping[str, Place] = {
         nested={
             **_WITH_CUSTOM,
             "enum": "allowed value",
+            "items": "items of an array",
             "quality": "check",
             "relationships": "relationship",
             "synonyms": "synonym",
@@ -219,6 +228,36 @@ PLACES: Mapping[str, Place] = {
         },
     ),
     "options of the logicalType boolean": Place(),
+    "options of the logicalType array": Place(
+        supported="maxItems minItems",
+        unsupported={
+            "uniqueItems": Unsupported(
+                "whether the items are distinct",
+                "Write a row rule as a custom property of the schema object, like `{property: rowRules, value: "
+                "[{name: distinct_tags, expression: 'len(list_distinct(tags)) = len(tags)'}]}`.",
+            )
+        },
+    ),
+    "options of the logicalType object": Place(
+        unsupported=dict.fromkeys(
+            ("maxProperties", "minProperties", "required"),
+            Unsupported(
+                "the members of the object",
+                "Write a row rule as a custom property of the schema object, like `{property: rowRules, value: "
+                "[{name: has_city, expression: \"address ->> 'city' <> ''\"}]}`.",
+            ),
+        )
+    ),
+    "items of an array": Place(
+        supported="logicalType physicalType",
+        documentation="authoritativeDefinitions businessName criticalDataElement deprecated description examples id "
+        "name semanticType tags transformDescription",
+        unsupported=dict.fromkeys(
+            _OF_COLUMNS.split(),
+            Unsupported("a property of each item", "Write it at the column, or write a row rule."),
+        ),
+        nested={"authoritativeDefinitions": "definition"},
+    ),
     "allowed value": Place(
         supported="value",
         documentation="authoritativeDefinitions description id label tags",
@@ -309,9 +348,8 @@ PLACES: Mapping[str, Place] = {
     ),
 }
 """The properties of each kind of object of the standard."""
-LOGICAL_TYPES: Final = ("boolean", "date", "integer", "number", "string", "time", "timestamp")
-"""The supported types; the standard has others for nested values and vectors."""
-_OTHER_LOGICAL_TYPES: Final = ("array", "map", "object", "vector")
+LOGICAL_TYPES: Final = ("array", "boolean", "date", "integer", "number", "object", "string", "time", "timestamp")
+_OTHER_LOGICAL_TYPES: Final = ("map", "vector")
 _ARTICLES: Final = {
     "allowed value": "an",
     **dict.fromkeys(

@@ -51,8 +51,10 @@ PLACEHOLDERS = (
 
 
 def _result(column: Column) -> str:
-    """Return the typed value in the form of PostgreSQL's binary COPY: a UUID is 16 bytes."""
+    """Return the typed value in the form of PostgreSQL's binary COPY: a UUID is 16 bytes, JSON has its version."""
     value = identifier(column.name)
+    if column.physical_type == "jsonb":  # version 1 of the format, and the text
+        return f"encode(chr(1) || {value}) as {value}"
     if column.physical_type == "uuid":
         return f"unhex(replace({value}::varchar, '-', '')) as {value}"
     return value
@@ -84,6 +86,11 @@ def _own_rules(column: Column, period: Period) -> list[tuple[str, str]]:
         for name, sign in (("minLength", ">="), ("maxLength", "<="))
         if name in column.options
     ]
+    lengths += [
+        f"len({value}) {sign} {literal(column.options[name])}"
+        for name, sign in (("minItems", ">="), ("maxItems", "<="))
+        if name in column.options
+    ]
     if lengths:
         rules.append(("length", " and ".join(lengths)))
     if "pattern" in column.options:
@@ -92,6 +99,9 @@ def _own_rules(column: Column, period: Period) -> list[tuple[str, str]]:
         rules.append(("enum", f"{value} in ({', '.join(literal(item) for item in column.enum)})"))
     elif column.physical_type == "text" and not column.allows_placeholders:
         rules.append(("placeholder", _is_no_placeholder(value)))
+    elif column.physical_type == "text[]" and not column.allows_placeholders:
+        found = f"list_filter({value}, lambda item: not ({_is_no_placeholder('item')}))"
+        rules.append(("placeholder", f"len({found}) = 0"))
     return rules
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from waybill.blanks import BLANKS, strip
 from waybill.contracts.contract import FLOATS, Column, numeric_digits
 from waybill.contracts.date_patterns import YEAR, is_iso, readings, swapped
+from waybill.contracts.json_values import json_array, json_value
 from waybill.contracts.quoting import identifier, literal
 
 _DAY = f"{YEAR}-[0-9]{{2}}-[0-9]{{2}}"
@@ -32,6 +33,8 @@ _FORMS = {
     "date": _DAY,
     "time": _TIME_OF_DAY,
     "timestamp": f"{_DAY}[ T]{_CLOCK}",
+    "jsonb": r"[\[{](?s:.)*[\]}]",
+    "text[]": r"\[(?s:.)*\]",
     "boolean": "(?i:true|false|t|f|1|0)",
     "uuid": "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
 }
@@ -46,7 +49,13 @@ _CONTROLS = {
     "any": r"\x00",
 }
 """The characters that are not allowed in a text for each value of `controlCharacters`, as part of a character class."""
-_DUCKDB_TYPES = {"text": "varchar", "real": "float", "double precision": "double"}
+_DUCKDB_TYPES = {
+    "text": "varchar",
+    "jsonb": "varchar",
+    "text[]": "varchar[]",
+    "real": "float",
+    "double precision": "double",
+}
 _INSTANTS = {"timestamptz": "9999-12-31", "timestamp": "10000-01-01"}
 """The first instant of each type beyond the years that Python supports; for `timestamptz` in any time zone."""
 _MOST_DIGITS = 800
@@ -144,11 +153,17 @@ def _form(column: Column) -> str:
     if digits:
         return _INTEGER + (rf"([.][0-9]{{1,{digits[1]}}})?" if digits[1] else "")
     if column.physical_type == "text":
-        controls = _CONTROLS[column.control_characters]
-        return rf"[^{_EDGES}{controls}]([^{controls}]*[^{_EDGES}{controls}])?"
+        return _form_of_text(column)
+    if column.physical_type == "text[]" and column.list_separator:
+        return _WITHOUT_EDGES
     if column.physical_type == "timestamptz":
         return f"{_DAY}[ T]{_CLOCK}{_OFFSET}" + ("" if column.options.get("timezone") else "?")
     return _FORMS[column.physical_type]
+
+
+def _form_of_text(column: Column) -> str:
+    controls = _CONTROLS[column.control_characters]
+    return rf"[^{_EDGES}{controls}]([^{controls}]*[^{_EDGES}{controls}])?"
 
 
 def _any_text(column: Column) -> str:
@@ -168,9 +183,14 @@ def _cases(column: Column, text: str) -> list[str]:
     """Return the case branches that evaluate an expression `text` if the column accepts it unchanged."""
     kind = duckdb_type(column)
     number = column.number_format.plain(text) if column.number_format else text
-    values = {"varchar": text, "timestamptz": _instant(text), "double": _nearest(number, kind)}
-    values["float"] = values["double"]
-    plain = _case(text, _form(column), values.get(kind, f"try_cast({number} as {kind})"))
+    values = {
+        "text": text,
+        "timestamptz": _instant(text),
+        **dict.fromkeys(FLOATS, _nearest(number, kind)),
+        "jsonb": json_value(text),
+        "text[]": _items(column, text),
+    }
+    plain = _case(text, _form(column), values.get(column.physical_type, f"try_cast({number} as {kind})"))
     forms = _date_forms(column)
     if not forms:
         return [plain]
@@ -203,6 +223,17 @@ def _nearest(text: str, kind: str) -> str:
     rounded = _digits(f"split_part(format('{{:.' || greatest(strlen({written}) - 1, 0) || 'e}}', {value}), 'e', 1)")
     keeps = f"case when strlen({written}) <= {_MOST_DIGITS} then {rounded} = {written} end"
     return f"case when {keeps} then {_unsigned_zero(value)} end"
+
+
+def _items(column: Column, text: str) -> str:
+    """Return the list of texts that a text contains, without blanks around them; null if one is no text of a column."""
+    found = json_array(text)
+    if column.list_separator:
+        split = f"string_split({text}, {literal(column.list_separator)})"
+        found = f"case when starts_with({text}, '[') then {found} else {split} end"
+    found = f"list_transform({found}, lambda item: {stripped('item')})"
+    wrong = f"lambda item: not regexp_full_match(item, {literal(_form_of_text(column))})"
+    return f"case when len(list_filter({found}, {wrong})) = 0 then {found} end"
 
 
 def _digits(number: str) -> str:

@@ -20,6 +20,7 @@ from waybill.intake.merge import partition
 from waybill.intake.prefetch import prefetch
 from waybill.intake.transfer import SpillFile, copy_batches
 from waybill.intake.validate import Reject
+from waybill.intake.written_values import fields_sql
 from waybill.period import Period
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import as_of_function, columns_sql, definitions, equal_sql, relation, superseded_relation
@@ -184,6 +185,7 @@ class Staging:
             "same": equal_sql("f", "s", contract.row_key),
             "first_columns": columns_sql(contract.names, "f"),
             "candidate_columns": columns_sql(contract.names, "s"),
+            "fields": fields_sql(contract, "s"),
         }
 
         def in_each_place(statement: str, joint: str) -> sql.Composed:
@@ -211,7 +213,7 @@ class Staging:
             select
               s._record,
               ({candidate_columns}) is not distinct from ({first_columns}),
-              (to_jsonb(s) - '_record')::text
+              {fields}
             from candidate as s
             inner join {place} as f on {same}
             """,
@@ -247,10 +249,11 @@ class Staging:
                     returning
                       i._record,
                       ({incoming_columns}) is not distinct from ({stored_columns}),
-                      (to_jsonb(i) - '_record')::text
+                      {fields}
                     """
                 ).format(
                     stored=stored,
+                    fields=fields_sql(contract, "i"),
                     same=same,
                     incoming_columns=columns_sql(contract.names, "i"),
                     stored_columns=columns_sql(contract.names, "f"),
@@ -263,9 +266,9 @@ class Staging:
                     """
                     delete from incoming as i using ({stored}) as f
                     where f.{column} = i.{column}
-                    returning i._record, (to_jsonb(i) - '_record')::text
+                    returning i._record, {fields}
                     """
-                ).format(stored=stored, column=sql.Identifier(name))
+                ).format(stored=stored, column=sql.Identifier(name), fields=fields_sql(contract, "i"))
             ).fetchall()
             self.late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
 
@@ -287,9 +290,9 @@ class Staging:
                     )
                     delete from incoming as i using numbered as n
                     where i._record = n._record and n.occurrence > 1 and n.{column} is not null
-                    returning i._record, (to_jsonb(i) - '_record')::text
+                    returning i._record, {fields}
                     """
-                ).format(column=sql.Identifier(name))
+                ).format(column=sql.Identifier(name), fields=fields_sql(self._contract, "i"))
             ).fetchall()
             self.late_rejects += [Reject(record, [f"unique:{name}"], raw) for record, raw in repeats]
 

@@ -160,7 +160,10 @@ def _columns(connection: Connection, text: str, contract: Contract) -> list[_Col
     found = []
     for column in cursor.description or ():
         info = known.get(column.type_code)
-        found.append(_Column(column.name, info.regtype if info else column.type_display, column.scale))
+        name = info.regtype if info else column.type_display
+        if info and info.array_oid == column.type_code:
+            name += "[]"
+        found.append(_Column(column.name, name, column.scale))
     return found
 
 

@@ -29,11 +29,13 @@ log = logging.getLogger(__name__)
 
 _HIVE_TYPES = {
     "integer": "int",
+    "jsonb": "string",
     "real": "float",
     "double precision": "double",
     "time": "string",
     "timestamptz": "timestamp",
     "text": "string",
+    "text[]": "array<string>",
     "uuid": "string",
 }
 _FORMAT: StorageDescriptorTypeDef = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from psycopg import Connection, sql
 
-from waybill.contracts import Contract
+from waybill.contracts import Column, Contract
 from waybill.contracts.contract import numeric_digits
 from waybill.outputs.formulas import neutralised
 from waybill.outputs.masking import masked_columns, masked_select, use_key
@@ -35,16 +37,24 @@ def copy_csv(
     """Yield the columns of a contract as CSV, the header first. Restricted columns are pseudonyms.
 
     `rows` follows the select list: from, where and order by. NULL is an empty field, an empty text is `""`, and
-    instants are in UTC. With `neutralise`, spreadsheets run no text as a formula. Needs an open transaction. Raises
-    `SettingsError` if a key is needed and missing.
+    instants are in UTC. Lists of texts are JSON. With `neutralise`, spreadsheets run no text as a formula. Needs an
+    open transaction. Raises `SettingsError` if a key is needed and missing.
     """
     connection.execute("select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
     use_key(connection, contract)
     query = sql.SQL("copy (select {} {}) to stdout (format csv, header, encoding 'UTF8')").format(
-        masked_select(contract, neutralised) if neutralise else masked_select(contract), rows
+        masked_select(contract, partial(_exported, neutralise=neutralise)), rows
     )
     with connection.cursor().copy(query) as copy:
         yield from map(bytes, copy)  # libpq returns whole rows
+
+
+def _exported(column: Column, *, neutralise: bool) -> sql.Composable:
+    """Return a column for the select list of an export."""
+    name = sql.Identifier(column.name)
+    if column.physical_type == "text[]":
+        return sql.SQL("to_json({0})::text as {0}").format(name)
+    return neutralised(column) if neutralise else name
 
 
 def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) -> int:
@@ -61,8 +71,9 @@ def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) ->
     schema = pa.schema(
         [pa.field(column.name, arrow_type(column.physical_type), nullable=not column.required) for column in columns]
     )
+    lists = [field for field in schema if pa.types.is_list(field.type)]
     convert = pa_csv.ConvertOptions(
-        column_types=schema,
+        column_types={field.name: pa.string() if field in lists else field.type for field in schema},
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
@@ -78,6 +89,10 @@ def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) ->
                 use_threads=False, block_size=len(group), column_names=schema.names, skip_rows=0 if rows else 1
             )
             table = pa_csv.read_csv(pa.BufferReader(group), read, parse, convert)
+            for field in lists:
+                texts = table[field.name].to_pylist()
+                values = pa.array([None if text is None else json.loads(text) for text in texts], field.type)
+                table = table.set_column(schema.names.index(field.name), field, values)
             writer.write_table(table.cast(schema))
             rows += table.num_rows
     return rows
@@ -97,7 +112,7 @@ def _groups(csv: Iterable[bytes]) -> Iterator[bytearray]:
 def arrow_type(physical_type: str) -> Any:
     """Return the Arrow type for a PostgreSQL type of the contracts.
 
-    A numeric without precision becomes a double, and a uuid or time of day becomes text, because Athena and Hive lack
+    A numeric without precision becomes a double, and uuid, time and jsonb become text, because Athena and Hive lack
     these types.
     """
     import pyarrow as pa
@@ -116,7 +131,9 @@ def arrow_type(physical_type: str) -> Any:
         "timestamp": pa.timestamp("us"),
         "timestamptz": pa.timestamp("us", "UTC"),
         "boolean": pa.bool_(),
+        "jsonb": pa.string(),
         "text": pa.string(),
+        "text[]": pa.list_(pa.string()),
         "uuid": pa.string(),
     }[physical_type]
 

@@ -27,7 +27,7 @@ from waybill.outputs.publish import parquet_key
 from waybill.period import Cadence, Period
 from waybill.settings import settings
 from waybill.views import catalog
-from waybill.warehouse.schema import columns_sql, relation
+from waybill.warehouse.schema import relation
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -132,12 +132,17 @@ class _PublishedSource(Source):
         earlier = [row for (table, *_), rows in self.earlier.items() if table == contract.table for row in rows]
         if not earlier:
             return sql.SQL("({})").format(in_warehouse)
-        types = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.physical_type))
-            for column in contract.columns
+        # Published objects have JSON as text.
+        types = {column.name: column.physical_type for column in contract.columns}
+        declared = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL("text" if kind == "jsonb" else kind))
+            for name, kind in types.items()
+        )
+        selected = sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in types.items()
         )
         return sql.SQL("({} union all select {} from jsonb_to_recordset({}) as e ({}))").format(
-            in_warehouse, columns_sql(contract.names), sql.Literal(json.dumps(earlier, default=str)), types
+            in_warehouse, selected, sql.Literal(json.dumps(earlier, default=str)), declared
         )
 
     def unpublished_at(self, contract: Contract, period: Period) -> Unpublished | None:  # noqa: ARG002
