@@ -236,13 +236,13 @@ def test_json_lines_that_were_cut_are_reported(arrivals: Arrivals) -> None:
     [
         (
             "10_european/semicolon.csv",
-            ": the header appears to be separated by semicolons; export the file with commas, and numbers with",
+            ': it appears that semicolons separate the fields. Declare `delimiter: ";"` in the server',
         ),
         (
             "12_encodings/cp1252.csv",
-            " Bytes that are not valid UTF-8 look like Windows-1252 or Latin-1: export the file as UTF-8.",
+            " Bytes that are not valid UTF-8 look like cp1252: declare `encoding: cp1252` in the server",
         ),
-        ("12_encodings/utf16.csv", "it is text in UTF-16. Declare `encoding: utf-16`, or export it as UTF-8"),
+        ("12_encodings/utf16.csv", "it appears that the text is in utf-16. Declare `encoding: utf-16` in the server"),
         ("16_packed/table.parquet", "it is a Parquet file. Declare `format: parquet`"),
         ("16_packed/garbage.csv.gz", "other bytes follow the end of the gzip stream. Send the file again"),
         ("17_json_shapes/wrapped.json", "the records are nested under `orders` of an object"),
@@ -251,7 +251,7 @@ def test_json_lines_that_were_cut_are_reported(arrivals: Arrivals) -> None:
         ("18_empty/zero.csv", "the file is empty (0 bytes)"),
         ("18_empty/spaces.csv", "the file is empty (5 bytes)"),
         ("24_header_forms/synonym.csv", "the header has discount_percent more than once"),
-        ("24_header_forms/title.csv", ": the header appears to be line 3; delete the lines above it"),
+        ("24_header_forms/title.csv", ": it appears that the header is line 3. Declare `skipLines: 2` in the server"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_rejected_with_the_reason(case: str, message: str, arrivals: Arrivals) -> None:
@@ -290,7 +290,8 @@ def test_text_of_another_encoding_is_rejected_and_reported(arrivals: Arrivals) -
     assert (books.rows_in, arrivals.rejects()) == (61, {61: ["encoding"]})
     assert arrivals.warnings() == {
         "encoding": "1 of 61 records (first: record 61) is not valid UTF-8 and rejected. Bytes that are not "
-        "valid UTF-8 look like Windows-1252 or Latin-1: export the file as UTF-8."
+        "valid UTF-8 look like cp1252: declare `encoding: cp1252` in the server of the contract, or export the file as "
+        "UTF-8."
     }
 
 

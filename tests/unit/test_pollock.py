@@ -111,7 +111,7 @@ def test_scores_rejected_files_and_wrong_rows_are_printed(
     assert printed[0] == f"simple {simple:.3f}, weighted 7.500 of 10; 5 files"
     assert printed[1] == "14 rows loaded correctly, 2 records in quarantine, 1 files rejected"
     assert printed[2].startswith(
-        "  rejected file_preamble.csv: s3://pollock/file_preamble.csv: the header appears to be line 2"
+        "  rejected file_preamble.csv: s3://pollock/file_preamble.csv: it appears that the header is line 2"
     )
     assert printed[3:5] == ["1 rows loaded with wrong values", "     1 file_other_value"]
     assert printed[5].startswith("  file_other_value.csv record 3: 28/01/2018,00:12,2,mg-99,")

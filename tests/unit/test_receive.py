@@ -117,17 +117,17 @@ REJECTED = {
     "BOM and a blank line": (codecs.BOM_UTF8 + b"\n", "the file is empty \\(4 bytes\\)"),
     "Latin-1": (
         "größe,b\n1,2\n".encode("latin-1"),
-        "the header is not valid UTF-8 \\(byte 2\\). Export the file as UTF-8",
+        "the text appears to be in cp1252. Declare `encoding: cp1252` in the server .* The header is: größe,b",
     ),
     "UTF-16": (
         GOOD.decode().encode("utf-16"),
-        "it is text in UTF-16. Declare `encoding: utf-16`, or export it as UTF-8",
+        "the text is in utf-16. Declare `encoding: utf-16` in the server",
     ),
     "NUL": (b"customer_id\0,account_id\n", "the first record is not a CSV header: 'customer_id.x00"),
     "unclosed quote": (b'"customer_id,account_id\n1,2\n', "the first record is not a CSV header"),
     "mixed line ends": (GOOD.replace(b"\n", b"\r", 1), "the first record is not a CSV header: 'customer_id.*carriage"),
     "endless field": (b"x" * 3_000_000, "Required columns are missing"),
-    "binary": (random.Random(2).randbytes(1000), "the header is not valid UTF-8"),
+    "binary": (random.Random(2).randbytes(1000), "the content is not text. Export the file as CSV or JSON"),
     "truncated gzip": (gzip.compress(GOOD)[:-12], "the gzip stream is truncated. Send the file again"),
     "truncated large gzip": (LARGE[: len(LARGE) // 2], "the gzip stream is truncated"),
     "damaged gzip": (damaged(gzip.compress(GOOD * 50)), "the gzip stream is corrupt \\(.*\\). Send the file again"),
@@ -167,45 +167,49 @@ FORMATS = {
     "PDF": (b"%PDF-1.7\n", "it is a PDF document"),
     "UTF-16 with BOM": (
         GOOD.decode().encode("utf-16"),
-        "it is text in UTF-16. Declare `encoding: utf-16`, or export it as UTF-8",
+        "the text is in utf-16. Declare `encoding: utf-16` in the server",
     ),
-    "UTF-16, big end first": (codecs.BOM_UTF16_BE + GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
-    "UTF-16 without BOM": (GOOD.decode().encode("utf-16-le"), "it is text in UTF-16"),
-    "UTF-16 without BOM, big end first": (GOOD.decode().encode("utf-16-be"), "it is text in UTF-16"),
-    "UTF-32": (GOOD.decode().encode("utf-32"), "it is text in UTF-32"),
+    "UTF-16, big end first": (codecs.BOM_UTF16_BE + GOOD.decode().encode("utf-16-be"), "the text is in utf-16"),
+    "UTF-16 without BOM": (GOOD.decode().encode("utf-16-le"), "the text is in utf-16"),
+    "UTF-16 without BOM, big end first": (GOOD.decode().encode("utf-16-be"), "the text is in utf-16"),
+    "UTF-32": (GOOD.decode().encode("utf-32"), "the text is in utf-32"),
     "HTML": (b"\n<!DOCTYPE html><html>", "it is an HTML page. Export its table as CSV"),
     "XML": (b'<?xml version="1.0"?><orders/>', "it is XML. Export it as CSV or JSON"),
-    "JSON": (b'[{"customer_id": 1}]', "the content looks like JSON. Give the file a name that ends in .json or .jsonl"),
+    "JSON": (
+        b'[{"customer_id": 1}]',
+        "the content looks like JSON. Declare `format: json` in the server of the contract, or give the file a name",
+    ),
     "JSON lines": (b'{"customer_id": 1}\n', "the content looks like JSON"),
     "semicolons": (
         GOOD.replace(b",", b";"),
-        ": the header appears to be separated by semicolons; export the file with commas",
+        ': it appears that semicolons separate the fields. Declare `delimiter: ";"` in the server of the contract',
     ),
-    "tabs": (GOOD.replace(b",", b"\t"), ": the header appears to be separated by tabs; export the file with commas"),
-    "pipes": (GOOD.replace(b",", b"|"), ": the header appears to be separated by pipes; export the file with commas"),
+    "tabs": (GOOD.replace(b",", b"\t"), ': it appears that tabs separate the fields. Declare `delimiter: "\\t"`'),
+    "pipes": (GOOD.replace(b",", b"|"), ': it appears that pipes separate the fields. Declare `delimiter: "|"`'),
     "quoted, with semicolons": (
         ("\n".join(f'"{line}"'.replace(",", '";"') for line in GOOD.decode().splitlines())).encode(),
-        ". The header appears to be separated by semicolons; export the file with commas",
+        ': it appears that semicolons separate the fields. Declare `delimiter: ";"`',
     ),
     "decimal commas": (
         GOOD.replace(b",", b";").replace(b"Customer 1", b"80,5"),
         (
-            ": the header appears to be separated by semicolons; export the file with commas, and numbers with a "
-            "decimal point"
+            ': it appears that semicolons separate the fields. Declare `delimiter: ";"` in the server of the contract, '
+            "or export the file as CSV with commas in UTF-8. Numbers appear to have decimal commas: declare "
+            "`numberFormat`, too."
         ),
     ),
     "a line for spreadsheets": (
         b"sep=;\n" + GOOD,
-        "the first line declares the delimiter ';'. Export the file with commas",
+        "the first line declares the delimiter ';', but the contract declares ','. Export the file as the contract",
     ),
-    "a title": (b"Customers of March\n\n" + GOOD, ": the header appears to be line 3; delete the lines above it"),
+    "a title": (b"Customers of March\n\n" + GOOD, ": it appears that the header is line 3. Declare `skipLines: 2`"),
     "Windows-1252": (
         GOOD.replace(b"created_date", b"f\xfcr"),
-        "Export the file as UTF-8. It looks like Windows-1252 or Latin-1",
+        "the text appears to be in cp1252. Declare `encoding: cp1252` in the server of the contract",
     ),
     "single quotes": (
         GOOD.replace(b"industry", b"'industry'"),
-        "the header encloses names in ', which CSV reads as part of a value",
+        ': it appears that single quotes enclose fields. Declare `quote: "\'"`',
     ),
     "only blanks": (b"   \n\n", "the file is empty (5 bytes) and has no header"),
     "no-break spaces": ("\u00a0\ufeff\n".encode(), "the file is empty (6 bytes)"),

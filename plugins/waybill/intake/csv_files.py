@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import logging
 import re
+from collections.abc import Callable, Collection
 from contextlib import closing
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -17,30 +18,34 @@ from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.intake.content import Download
 from waybill.intake.csv_syntax import Syntax, syntax_of
-from waybill.intake.formats import header_hint, likely_encoding, looks_like_json, names_delimiter, other_quotes
+from waybill.intake.formats import names_delimiter
 from waybill.intake.ignored_lines import IgnoredLines
 from waybill.intake.prefetch import prefetch, short_switch_interval
 from waybill.intake.received_file import ReceivedFile
+from waybill.intake.recognise_encoding import likely_encoding
 from waybill.intake.records import RecordCounter, split_first
 from waybill.intake.spellings import find_column, normalise, spellings_of
-from waybill.intake.transcoding import as_readable, is_utf_8
-from waybill.intake.unpacking import CHUNK_BYTES
+from waybill.intake.transcoding import as_readable, is_utf_8, transcode
 
 log = logging.getLogger(__name__)
 
-_CONTEXT_BYTES = 100
+_CONTEXT_BYTES = 10_000
+_OTHER_QUOTES = "'`\u2018\u201c\u201e\u00ab"
 _BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add a second one
+
+
+class UnfitError(DataError):
+    """A file is not written as the contract declares, or its header is not that of the contract."""
 
 
 def receive_csv(download: Download, head: bytes, contract: Contract, folder: Path) -> ReceivedFile:
     """Write the records of a CSV file to `folder`, without the header; `head` is the first chunk of the download."""
     chunks, form = download.chunks, contract.file_format
-    if form.line_end is None and b"\r" in head and b"\n" not in head:  # lines end in a carriage return only
+    if form.line_end is None and _ends_lines_in_carriage_returns(head):
         head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
-    text = _BYTE_ORDER_MARKS.sub(b"", head, count=1)
     syntax = syntax_of(form.dialect)
     ignored = IgnoredLines(form.ignored_lines, syntax)
-    header, columns, rest = _read_header(download.name, download.size_bytes, text, contract, ignored)
+    header, columns, rest = _read_header(download.name, download.size_bytes, head, contract, ignored)
     body = folder / "body.csv"
     counter = RecordCounter(len(header), syntax, ignored)
     decoder, is_text = codecs.getincrementaldecoder("utf-8")(), True
@@ -52,7 +57,7 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
                 is_text = is_text and decoder.decode(chunk, final=not chunk) is not None and b"\0" not in chunk
             except UnicodeDecodeError as error:
                 is_text = False
-                context = error.object[max(error.start - _CONTEXT_BYTES, 0) :][: 2 * _CONTEXT_BYTES]
+                context = error.object[max(error.start - _CONTEXT_BYTES, 0) : error.start + _CONTEXT_BYTES]
                 encoding = likely_encoding(context) if is_utf_8(form.encoding) else form.encoding
         stream.write(counter.finish())
     for pattern, lines in ignored.counts.items():
@@ -76,27 +81,48 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
     )
 
 
+def fits(head: bytes, contract: Contract) -> bool:
+    """Return whether the header at the beginning of a file, in its own encoding, is that of the contract.
+
+    If the contract says that there is none, the first record has as many fields as the contract has columns.
+    """
+    form = contract.file_format
+    syntax = syntax_of(form.dialect)
+    try:
+        text = b"".join(transcode("", iter((head,)), form.encoding))
+        if form.line_end is None and _ends_lines_in_carriage_returns(text):
+            text = _with_line_feeds(text)
+        header, _, rest = _read_header("", len(head), text, contract, IgnoredLines(form.ignored_lines, syntax))
+    except DataError:
+        return False
+    first = split_first(rest, syntax)
+    return form.header_lines > 0 or bool(first and first[1] and syntax.count_fields(first[0]) == len(header))
+
+
+def _ends_lines_in_carriage_returns(head: bytes) -> bool:
+    return b"\r" in head and b"\n" not in head
+
+
 def _with_line_feeds(text: bytes) -> bytes:
     return text.replace(b"\r", b"\n")
 
 
-def match_header(name: str, header: list[str], contract: Contract, hint: str = "") -> list[str | None]:
+def match_header(name: str, header: list[str], contract: Contract) -> list[str | None]:
     """Return the contract's column for each header field, by name and synonyms.
 
-    Raises `DataError` if a column occurs twice or a required one is missing; `hint` is the likely cause. If the
-    contract has restricted columns and no field is a column's name, the message masks the record: it may be a row.
+    Raises `UnfitError` if a column occurs twice or a required one is missing. If the contract has restricted columns
+    and no field is a column's name, the message masks the record: it may be a row.
     """
     spellings = spellings_of(contract)
     columns = [find_column(spellings, field) for field in header]
     present = [column for column in columns if column]
     shown = ", ".join(header)[:500] if present or not restricted_names(contract) else MASK
-    if not present and not hint:
-        hint = "no field of the header is the name of a column: the header may be missing"
     if repeated := sorted({column for column in present if present.count(column) > 1}):
-        raise DataError(f"{name}: the header has {', '.join(repeated)} more than once. The header is: {shown}")
+        raise UnfitError(f"{name}: the header has {', '.join(repeated)} more than once. The header is: {shown}")
     if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
-        cause = f"{hint}. " if hint else ""
-        raise DataError(f"{name}: {cause}Required columns are missing: {', '.join(missing)}. The header is: {shown}")
+        cause = "" if present else "no field of the header is the name of a column: the header may be missing. "
+        what = f"{cause}Required" if cause else "required"
+        raise UnfitError(f"{name}: {what} columns are missing: {', '.join(missing)}. The header is: {shown}")
     return columns
 
 
@@ -110,6 +136,7 @@ def _read_header(
     """
     form = contract.file_format
     syntax = syntax_of(form.dialect)
+    text = _BYTE_ORDER_MARKS.sub(b"", text, count=1)
     text = _without_ignored(_without_lines(name, text, form.skip_lines, syntax), ignored, syntax)
     first = split_first(text, syntax)
     if first and names_delimiter(first[0].decode("utf-8", "replace")) == form.dialect.delimiter:
@@ -121,14 +148,14 @@ def _read_header(
     if form.header_lines == 0:
         names = [column.name for column in contract.delivered_columns]
         return names, [*names], text
-    header, hint, rest = _header_line(name, first, text, contract)
+    header, rest = _header_line(name, first, contract)
     for _ in range(1, form.header_lines):
         rest = _without_ignored(rest, ignored, syntax)
         if (more := split_first(rest, syntax)) is None:
             raise DataError(f"{name}: the file ends within its {form.header_lines} header lines (headerLines).")
-        fields, _, rest = _header_line(name, more, rest, contract)
+        fields, rest = _header_line(name, more, contract)
         header = [" ".join(filter(None, map(strip, both))) for both in zip_longest(header, fields, fillvalue="")]
-    return header, match_header(name, header, contract, hint), rest
+    return header, match_header(name, header, contract), rest
 
 
 def _without_lines(name: str, text: bytes, lines: int, syntax: Syntax) -> bytes:
@@ -156,12 +183,10 @@ def _without_ignored(text: bytes, ignored: IgnoredLines, syntax: Syntax) -> byte
     return text
 
 
-def _header_line(
-    name: str, first: tuple[bytes, bool, bytes], text: bytes, contract: Contract
-) -> tuple[list[str], str, bytes]:
-    """Return the fields of a header line, the likely reason if it lacks columns, and the text after it.
+def _header_line(name: str, first: tuple[bytes, bool, bytes], contract: Contract) -> tuple[list[str], bytes]:
+    """Return the fields of a header line, which is the record `first`, and the text after it.
 
-    `first` is the first record of `text`. Raises `DataError` if it is not a header.
+    Raises `UnfitError` if the record is not a header.
     """
     record, well_formed, rest = first
     form, spellings = contract.file_format, spellings_of(contract)
@@ -172,35 +197,49 @@ def _header_line(
     try:
         line = record.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _undecoded(name, record, error, form.encoding) from error
+        raise _undecoded(name, record, contract) from error
     if (delimiter := names_delimiter(line)) is not None:
-        raise DataError(f"{name}: the first line declares the delimiter {delimiter!r}. Export the file with commas.")
-    if looks_like_json(text):
-        raise DataError(f"{name}: the content looks like JSON. Give the file a name that ends in .json or .jsonl.")
-    hint = header_hint(line, rest[:CHUNK_BYTES].decode("utf-8", "replace"), is_name)
+        raise UnfitError(
+            f"{name}: the first line declares the delimiter {delimiter!r}, but the contract declares "
+            f"{form.dialect.delimiter!r}. Export the file as the contract declares."
+        )
     if not well_formed or "\0" in line:
-        if "\r" in line:
-            hint = "lines must end in a line feed, not only in a carriage return"
         is_header = any(is_name(field.strip('"')) for field in line.split(form.dialect.delimiter))
         shown = repr(line[:200]) if is_header or not restricted_names(contract) else MASK
-        cause = f" {hint[0].upper()}{hint[1:]}." if hint else ""
-        raise DataError(f"{name}: the first record is not a CSV header: {shown}.{cause}")
+        cause = " Lines must end in a line feed, not only in a carriage return." if "\r" in line else ""
+        raise UnfitError(f"{name}: the first record is not a CSV header: {shown}.{cause}")
     header = syntax_of(form.dialect).fields(line)
-    if form.dialect == PLAIN and (quote := other_quotes(header, is_name)):
-        raise DataError(
+    if form.dialect == PLAIN and (quote := _other_quote(header, is_name)):
+        raise UnfitError(
             f"{name}: the header encloses names in {quote}, which CSV reads as part of a value. "
             f'Export the file with " as the quote character. The header is: {line[:500]}'
         )
-    return header, hint, rest
+    return header, rest
 
 
-def _undecoded(name: str, record: bytes, error: UnicodeDecodeError, encoding: str) -> DataError:
+def _other_quote(header: Collection[str], is_name: Callable[[str], bool]) -> str | None:
+    """Return the character, other than a double quote, that encloses column names in a header, or None."""
+    for quote in _OTHER_QUOTES:
+        if any(field.startswith(quote) and len(field) > 2 and is_name(field[1:-1]) for field in map(strip, header)):
+            return quote
+    return None
+
+
+def _undecoded(name: str, record: bytes, contract: Contract) -> DataError:
     """Return the error about a header with bytes that the encoding does not define."""
-    if not is_utf_8(encoding):
-        return DataError(
-            f"{name}: the header has bytes that {encoding} does not define: {as_readable(record, encoding)[:500]}. "
-            "Correct `encoding` in the contract, or export the file as declared."
+    encoding = contract.file_format.encoding
+    likely = likely_encoding(record) if is_utf_8(encoding) else encoding
+    if likely is None:
+        return UnfitError(f"{name}: the content is not text. Export the file as CSV or JSON.")
+    is_other = is_utf_8(encoding) and not is_utf_8(likely)
+    shown = record.decode(likely, "replace") if is_other else as_readable(record, encoding)
+    shown = MASK if restricted_names(contract) else shown[:500]
+    if is_other:
+        return UnfitError(
+            f"{name}: the text appears to be in {likely}. Declare `encoding: {likely}` in the server of the contract, "
+            f"or export the file as UTF-8. The header is: {shown}"
         )
-    likely = likely_encoding(record)
-    hint = f" It looks like {likely}." if likely else ""
-    return DataError(f"{name}: the header is not valid UTF-8 (byte {error.start}). Export the file as UTF-8.{hint}")
+    return UnfitError(
+        f"{name}: the header has bytes that {encoding} does not define: {shown}. Correct `encoding` in the contract, "
+        "or export the file as declared."
+    )

@@ -1,9 +1,8 @@
-"""Recognise the format of files that are not CSV or JSON, so that the message says how to export them."""
+"""Recognise the formats of files that are not text by their first bytes, and say what to do with them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from waybill.blanks import strip
@@ -12,7 +11,6 @@ from waybill.intake.recognise_encoding import recognise_encoding
 
 _HEAD_BYTES = 4096
 _CONTROLS = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-_CONTROL = re.compile(_CONTROLS)
 _BINARY = rb"(?=(?s:.){0,60}?" + _CONTROLS + rb")"
 """A control character near the start; distinguishes a signature of letters from the header of a CSV file."""
 _PACKED = "Unpack it, or pack it with gzip"
@@ -65,11 +63,7 @@ _SIGNATURES = [
         (rb"\s*<\?xml\b", Signature("XML", _EXPORT)),
     )
 ]
-_JSON = re.compile(rb'\s*(?:\[\s*[\[{]|\{\s*")')
 _SPREADSHEET_LINE = re.compile(r'"?sep=(.?)"?', re.IGNORECASE)
-_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "pipes", ":": "colons", "^": "carets", " ": "spaces"}
-_DECIMAL_COMMA = re.compile(r"(?<![0-9])-?[0-9]+,[0-9]+(?![0-9,])")
-_TITLE_LINES = 20
 
 
 def signature(head: bytes) -> Signature | None:
@@ -86,53 +80,7 @@ def other_encoding(head: bytes) -> Signature | None:
     return Signature(f"text in {name[:6].upper()}", f"Declare `encoding: {name}`, or export it as UTF-8")
 
 
-def looks_like_json(head: bytes) -> bool:
-    """Return whether a file that should be CSV begins like JSON."""
-    return _JSON.match(head) is not None
-
-
-def likely_encoding(text: bytes) -> str | None:
-    """Return the most likely encoding of bytes that are not valid UTF-8, or None if they do not look like text."""
-    if _CONTROL.search(text):
-        return None
-    try:
-        text.decode("cp1252")
-    except UnicodeDecodeError:
-        return "an encoding other than UTF-8"
-    return "Windows-1252 or Latin-1"
-
-
 def names_delimiter(record: str) -> str | None:
     """Return the delimiter that a first line such as `sep=;` declares for spreadsheets; None for other lines."""
     found = _SPREADSHEET_LINE.fullmatch(strip(record))
     return found and found[1]
-
-
-def header_hint(record: str, rest: str, is_name: Callable[[str], bool]) -> str:
-    """Return the likely reason why a header lacks columns; "" if there is none.
-
-    `rest` is text after the header. `is_name` returns whether a field is the name of a column.
-    """
-
-    def known(line: str, delimiter: str) -> int:
-        return sum(is_name(field.strip('"')) for field in line.split(delimiter))
-
-    with_commas = known(record, ",")
-    delimiter = max(_DELIMITERS, key=lambda sign: known(record, sign))
-    if known(record, delimiter) > max(with_commas, 1):
-        hint = f"the header appears to be separated by {_DELIMITERS[delimiter]}; export the file with commas"
-        if _DECIMAL_COMMA.search(rest):
-            hint += ", and numbers with a decimal point"
-        return hint
-    for number, line in enumerate(rest.splitlines()[:_TITLE_LINES], start=2):
-        if known(line, ",") > max(with_commas, 1):
-            return f"the header appears to be line {number}; delete the lines above it"
-    return ""
-
-
-def other_quotes(header: Collection[str], is_name: Callable[[str], bool]) -> str | None:
-    """Return the character, other than a double quote, that encloses column names in a header, or None."""
-    for quote in "'`\u2018\u201c\u201e\u00ab":
-        if any(field.startswith(quote) and len(field) > 2 and is_name(field[1:-1]) for field in map(strip, header)):
-            return quote
-    return None

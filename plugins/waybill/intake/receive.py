@@ -17,7 +17,8 @@ from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.intake.content import Download, download
 from waybill.intake.converted import Converted
-from waybill.intake.csv_files import receive_csv
+from waybill.intake.csv_files import UnfitError, receive_csv
+from waybill.intake.format_advice import advice
 from waybill.intake.formats import other_encoding, signature
 from waybill.intake.joined_members import join
 from waybill.intake.json_files import receive_json
@@ -67,11 +68,17 @@ def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
     what = signature(first) or other_encoding(first)
     if part.packing and (inner := packing_of(head)) and not (what and what.format):
         raise DataError(f"{part.name}: it is a {inner} file within a {part.packing} file. Pack it once.")
-    if what:
-        raise DataError(f"{part.name}: it is {what}.")
-    part.use_text(itertools.chain((first,), text))
-    receive_format = receive_json if declared == "json" or (not declared and is_json(part.file_name)) else receive_csv
-    return receive_format(part, next(part.chunks), contract, folder)
+    try:
+        if what:
+            raise UnfitError(f"{part.name}: it is {what}.")
+        part.use_text(itertools.chain((first,), text))
+        if declared == "json" or (not declared and is_json(part.file_name)):
+            return receive_json(part, next(part.chunks), contract, folder)
+        return receive_csv(part, next(part.chunks), contract, folder)
+    except UnfitError as error:
+        if advised := advice(head, part.file_name, contract):
+            raise DataError(f"{part.name}: {advised}") from error
+        raise
 
 
 def _check_format(name: str, head: bytes, declared: FormatName) -> None:

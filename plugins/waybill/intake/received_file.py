@@ -86,13 +86,16 @@ class ReceivedFile:
             more = len(self.archive_members) - _MEMBERS_SHOWN
             hints.append(f" Members: {shown}{f' and {more} more' if more > 0 else ''}.")
         declared = self.file_format.encoding
-        if self.likely_encoding is not None and not is_utf_8(declared):
+        if self.likely_encoding is not None and (not is_utf_8(declared) or is_utf_8(self.likely_encoding)):
             hints.append(
                 f" The file has bytes that {declared} does not define: correct `encoding` in the contract, or export "
                 "the file as declared."
             )
         elif self.likely_encoding is not None:
-            hints.append(f" Bytes that are not valid UTF-8 look like {self.likely_encoding}: export the file as UTF-8.")
+            hints.append(
+                f" Bytes that are not valid UTF-8 look like {self.likely_encoding}: declare `encoding: "
+                f"{self.likely_encoding}` in the server of the contract, or export the file as UTF-8."
+            )
         return "".join(hints)
 
     @property

@@ -59,6 +59,11 @@ def recognise_encoding(head: bytes) -> Encoding:
     return _single_byte(head)
 
 
+def likely_encoding(text: bytes) -> str | None:
+    """Return the likely encoding of a text with bytes that are not valid UTF-8; None if it does not look like text."""
+    return recognise_encoding(text).name
+
+
 def _marked(head: bytes) -> Encoding | None:
     """Return the encoding of a text with a byte order mark."""
     for name, marks in (("utf-32", _UTF_32), ("utf-16", _UTF_16)):
