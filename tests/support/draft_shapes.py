@@ -10,7 +10,7 @@ import json
 import re
 import zipfile
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -67,7 +67,7 @@ def _plain() -> list[Shape]:
             body,
             columns_of(read_csv(body), id=int, born=slashed("mdy"), note=str),
             {"born": "date", "note": "text"},
-            texts=["dateForms, value: [M/D/YYYY]", "classification: restricted", "no row has a value"],
+            texts=["format: M/d/yyyy", "classification: restricted", "no row has a value"],
         )
     )
     body = csv_text(["id", "day"], [[n, f"{n % 28 + 1}/{n % 12 + 1}/2025"] for n in range(1, 200)]).encode()
@@ -77,7 +77,7 @@ def _plain() -> list[Shape]:
             body,
             columns_of(read_csv(body), id=int, day=slashed("dmy")),
             {"day": "date"},
-            texts=["dateForms, value: [D/M/YYYY]"],
+            texts=["format: d/M/yyyy"],
         )
     )
     body = csv_text(["id", "day"], [[n, f"{n}/{n % 12 + 1}/2025"] for n in range(1, 4)]).encode()
@@ -282,8 +282,8 @@ def _dialects() -> list[Shape]:
         Shape("sep_line.csv", b"sep=;\r\n" + text.replace("\n", "\r\n").encode(), values, types),
     ]
     title = "Weekly export;;;\nCreated on Monday;;;\n"
-    body = f"{title}{text}".encode()
-    shapes.append(Shape("title.csv", body, values, types, texts=["skipLines, value: 2"]))
+    body = f"{title}{text}Total;;{sum(n for n in range(1, 150))};\n".encode()
+    shapes.append(Shape("title_and_footer.csv", body, values, types, texts=["skipLines, value: 2", "ignoredLines"]))
 
     good = [[f"s{n}", n, f"a'b {n}" if n % 2 else "c\td"] for n in range(1, 80)]
     body = csv_text(["Site", "Count", "Note"], good, delimiter="\t").encode()
@@ -363,6 +363,85 @@ def _dialects() -> list[Shape]:
     return shapes
 
 
+def _moments() -> list[Shape]:
+    days = [date(2024, 1, 1) + timedelta(days=n * 3) for n in range(150)]
+    times = [datetime.combine(day, time(n % 24, n % 60)) for n, day in enumerate(days)]
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    header = [
+        "id",
+        "german",
+        "named",
+        "american",
+        "short",
+        "compact_date",
+        "sent_at",
+        "changed_ts",
+        "serial_day",
+        "zoned",
+    ]
+    rows = [
+        [
+            n,
+            f"{at:%d.%m.%Y %H:%M}",
+            f"{at.day} {at:%b %Y}",
+            f"{at.month}/{at.day}/{at.year} {at:%I:%M %p}",
+            f"{at:%d/%m/%y}",
+            f"{at:%Y%m%d}",
+            int((at.replace(tzinfo=UTC) - epoch).total_seconds()),
+            int((at.replace(tzinfo=UTC) - epoch).total_seconds() * 1000) + 5,
+            (at.date() - date(1899, 12, 30)).days,
+            f"{at:%d/%m/%Y %H:%M:%S} +0200",
+        ]
+        for n, at in enumerate(times)
+    ]
+    body = csv_text(header, rows).encode()
+    zone = timezone(timedelta(hours=2))
+    values = {
+        "id": [*range(150)],
+        "german": times,
+        "named": days,
+        "american": times,
+        "short": days,
+        "compact_date": days,
+        "sent_at": [at.replace(tzinfo=UTC) for at in times],
+        "changed_ts": [at.replace(tzinfo=UTC) + timedelta(milliseconds=5) for at in times],
+        "serial_day": days,
+        "zoned": [at.replace(tzinfo=zone).astimezone(UTC) for at in times],
+    }
+    types = {
+        **dict.fromkeys(("german", "american"), "timestamp"),
+        **dict.fromkeys(("named", "short", "compact_date", "serial_day"), "date"),
+        **dict.fromkeys(("sent_at", "changed_ts", "zoned"), "timestamptz"),
+    }
+    forms = ["dd.MM.yyyy HH:mm", "d MMM yyyy", "M/d/yyyy hh:mm a", "dd/MM/yy", "pivotYear", "yyyyMMdd", "epoch_seconds"]
+    shapes = [Shape("moments_of_all_kinds.csv", body, values, types, texts=[*forms, "value: [excel]", "HH:mm:ss XX"])]
+
+    close = [date(2026, 3, n % 10 + 1) for n in range(40)]
+    rows = [[n, f"{day.month}/{day.day}/{day.year}", "plain"] for n, day in enumerate(close)]
+    body = csv_text(["id", "day", "word"], rows).encode()
+    shapes.append(
+        Shape(
+            "dates_that_lie_close.csv",
+            body,
+            columns_of(read_csv(body), id=int, day=slashed("mdy"), word=str),
+            {"day": "date"},
+            texts=["month first, because they then lie within 10 days, else within 274"],
+        )
+    )
+    rows = [[n, f"{n % 28 + 1}/{n % 12 + 1}/2025", f"{n % 9 + 1}/{n % 5 + 1}/2025"] for n in range(99)]
+    body = csv_text(["id", "sure", "unsure"], rows).encode()
+    shapes.append(
+        Shape(
+            "order_of_the_other_column.csv",
+            body,
+            columns_of(read_csv(body), id=int, sure=slashed("dmy"), unsure=slashed("dmy")),
+            {"unsure": "date"},
+            texts=["with the day first, as in the other columns"],
+        )
+    )
+    return shapes
+
+
 def _json() -> list[Shape]:
     records = [
         {
@@ -410,4 +489,4 @@ def as_decimal(value: Any) -> Decimal:
     return Decimal(str(value))
 
 
-SHAPES: list[Shape] = [*_plain(), *_numbers(), *_dialects(), *_json()]
+SHAPES: list[Shape] = [*_plain(), *_numbers(), *_dialects(), *_json(), *_moments()]

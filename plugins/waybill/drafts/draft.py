@@ -51,6 +51,10 @@ def draft_contract(files: Sequence[GivenFile], domain: str, dataset: str, folder
             _column(name, header, spelling, rows.texts_of(name), today)
             for name, header, spelling in zip(names, headers, spellings, strict=True)
         ]
+        orders = {one.choice.order for one in columns} - {None}
+        for column in columns:
+            if column.choice.is_order_unknown and len(orders) == 1:
+                column.choice = choose_type(rows.texts_of(column.name), today, *orders)
     declared = [{"name": one.name, **one.synonyms, **one.choice.declared} for one in columns]
     paths, found = _read(files, contract_with(declared), folder, "typed")
     with closing(open_duckdb(folder)) as duck:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from waybill.contracts.date_patterns import ISO
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.validation import PLACEHOLDERS
+from waybill.drafts.moments import ORDERS, Moments, Order, moments_of
 from waybill.drafts.numbers import LIKE_A_NUMBER, number_format
 from waybill.drafts.profile import Misfits, Texts
 from waybill.formatting import count
@@ -50,11 +52,15 @@ _FLAGS: Final = re.compile(r"(?:is|has|was|can|with)_.+|.+_(?:flag|yn)|active|en
 _INTEGER: Final = r"[+-]?[0-9]+"
 _BINARY: Final = r"[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?"
 _LEADING_ZERO: Final = "[+-]?0[0-9]+"
-_DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_SLASHED: Final = r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
-_CLOCK: Final = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
-_OFFSET: Final = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
 _UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_PLAIN_NUMBER: Final = "[0-9]+([.][0-9]+)?"
+_DAYS: Final = re.compile(r"(?:.*_)?(?:date|day|datum|tag|dt|on|since|until|from|to|birthday|dob)")
+_INSTANTS: Final = re.compile(r"(?:.*_)?(?:at|ts|time|timestamp|epoch|created|updated|modified)")
+_SERIALS: Final = (20_000, 80_000)
+"""Days of a spreadsheet from 1954 to 2119."""
+_EPOCHS: Final = (500_000_000, 4_000_000_000)
+"""Seconds since 1970 from 1985 to 2096."""
+_YEARS_BACK: Final = 79
 _EARLIEST: Final = date(1900, 1, 1)
 _YEARS_AHEAD: Final = 10
 _MOST_INTEGER: Final = 10**9
@@ -78,6 +84,21 @@ class Choice:
 
     declared: Declared
     checks: dict[str, list[str]] = field(default_factory=dict)
+    is_order_unknown: bool = False
+    """Whether the values are dates that do not show whether day or month comes first."""
+
+    @property
+    def order(self) -> Order | None:
+        """Return the order of day and month, if the column's dates could come in the other one."""
+        options, custom = self.declared.get("logicalTypeOptions", {}), self.declared.get("customProperties", [])
+        forms = [
+            options.get("format", ""),
+            *(form for one in custom if one["property"] == "dateForms" for form in one["value"]),
+        ]
+        for form in forms:
+            if found := re.fullmatch(r"(d|M)\1?[-/ ](?!\1)[dM].*", form):
+                return "day first" if found[1] == "d" else "month first"
+        return None
 
     def doubt(self, place: str, text: str) -> None:
         """Note a doubt about a property of the column."""
@@ -103,14 +124,17 @@ def declare(logical: str, physical: str, options: Declared | None = None, **cust
     }
 
 
-def choose_type(texts: Texts, today: date) -> Choice:
-    """Return the type of a column; `today` stands for the period of its files."""
+def choose_type(texts: Texts, today: date, order: Order | None = None) -> Choice:
+    """Return the type of a column; `today` stands for the period of its files.
+
+    `order` is that of day and month in other columns, for dates that do not show it.
+    """
     if not texts.distinct:
         choice = Choice(declare("string", "text"))
         choice.doubt("physicalType", "no row has a value, so the type is a guess.")
         return choice
     nearly: tuple[Declared, Misfits] | None = None
-    for declared, checks in _candidates(texts):
+    for declared, checks in _candidates(texts, today, order):
         misfits = texts.misfits(declared)
         words = [text for text in misfits.texts if text.lower() in NULL_WORDS]
         if words and misfits.is_complete:
@@ -148,7 +172,7 @@ def _tolerates(texts: Texts, misfits: Misfits) -> bool:
     return few and texts.distinct >= _ENOUGH_TEXTS
 
 
-def _candidates(texts: Texts) -> Iterator[Candidate]:
+def _candidates(texts: Texts, today: date, order: Order | None) -> Iterator[Candidate]:
     """Yield the types that the sample allows, the most exact first, each with its doubts."""
     least: float = 0.9 if len(texts.sample) >= _ENOUGH_TEXTS else 0.0
     others = [text for text in texts.sample if text.lower() not in NULL_WORDS]
@@ -161,14 +185,10 @@ def _candidates(texts: Texts) -> Iterator[Candidate]:
 
     if may_be("(?i)true|false|t|f") or (_FLAGS.fullmatch(texts.name) and {*others} == {"0", "1"}):
         yield declare("boolean", "boolean"), {}
+    yield from _numbered_moments(texts, others, today)
     if may_be(LIKE_A_NUMBER):
         yield from _numbers(texts, others)
-    if may_be(f"{_DAY}|{_SLASHED}"):
-        yield from _dates(others)
-    if may_be(f"{_DAY}[ T]{_CLOCK}{_OFFSET}?"):
-        yield from _instants(texts)
-    if may_be(_CLOCK):
-        yield declare("time", "time"), {}
+    yield from _moments(texts, others, today, order)
     if may_be(_BINARY) and _has_exponents(others):
         yield declare("number", "double precision"), {}
     if may_be(_UUID):
@@ -211,70 +231,93 @@ def _numbers(texts: Texts, others: Sequence[str]) -> Iterator[Candidate]:
         yield declare("number", f"numeric({min(precision, _MOST_DIGITS)},{scale})", **custom), checks
 
 
-def _dates(others: Sequence[str]) -> Iterator[Candidate]:
-    plain = [date.fromisoformat(text) for text in others if re.fullmatch(_DAY, text) and _is_day(text)]
-    slashed = [text for text in others if re.fullmatch(_SLASHED, text)]
-    if not slashed:
-        yield declare("date", "date"), {}
+def _numbered_moments(texts: Texts, others: Sequence[str], today: date) -> Iterator[Candidate]:
+    """Yield the types of dates and instants that are written as numbers, if the column's name is that of a moment."""
+
+    def lie_within(low: float, high: float) -> bool:
+        return all(low <= float(text) <= high for text in others if re.fullmatch(_PLAIN_NUMBER, text))
+
+    if not all(re.fullmatch(_PLAIN_NUMBER, text) for text in others):
         return
-    form, evidence = order_of(slashed, plain)
-    if form:
-        forms = [*(["YYYY-MM-DD"] if plain else []), form]
-        yield declare("date", "date", dateForms=forms), {"customProperties": [evidence]} if evidence else {}
+    is_day, is_instant = _DAYS.fullmatch(texts.name), _INSTANTS.fullmatch(texts.name)
+    years = (f"{_EARLIEST.year}0101", f"{today.year + 100}1231")
+    if (is_day or is_instant) and all(len(text) == 8 and years[0] <= text <= years[1] for text in others):
+        check = "the numbers are read as year, month and day."
+        yield declare("date", "date", {"format": "yyyyMMdd"}), {"logicalTypeOptions": [check]}
+    if is_day and lie_within(*_SERIALS):
+        check = "the numbers are read as the days of a spreadsheet: 46112 is 31 March 2026."
+        kind = "date" if all(text.isdigit() for text in others) else "timestamp"
+        yield declare(kind, kind, dateForms=["excel"]), {"customProperties": [check]}
+    for word, unit, scale in (("epoch_seconds", "seconds", 1), ("epoch_milliseconds", "milliseconds", 1000)):
+        if is_instant and lie_within(_EPOCHS[0] * scale, _EPOCHS[1] * scale):
+            check = f"the numbers are read as {unit} since 1970."
+            yield declare("timestamp", "timestamptz", dateForms=[word]), {"customProperties": [check]}
 
 
-def _is_day(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+def _moments(texts: Texts, others: Sequence[str], today: date, order: Order | None) -> Iterator[Candidate]:
+    """Yield the type of dates or times. If day and month could come in either order, every row decides.
 
-
-def order_of(slashed: Sequence[str], plain: Sequence[date]) -> tuple[str | None, str]:
-    """Return the form of dates with slashes, and the evidence if no date reads in one order only; None if unknown.
-
-    `plain` are dates of the same column that can be read in one way only.
+    `order` is that of the other columns. If nothing tells, no type is yielded.
     """
-    read = {form: _read(slashed, form) for form in ("M/D/YYYY", "D/M/YYYY")}
-    possible = {form: days for form, days in read.items() if days is not None}
-    if len(possible) < 2:
-        return next(iter(possible), None), ""
-    others = {form: [*days, *plain] for form, days in possible.items()}
-    spans = {form: (max(days) - min(days)).days for form, days in others.items()}
-    near, far = sorted(spans, key=lambda form: spans[form])
-    if len({*others[near]}) < _ENOUGH_DATES or spans[near] > _MONTH or spans[far] <= 2 * _MONTH:
-        return None, ""
-    return near, (
-        "no date shows whether day or month comes first. The dates lie within "
-        f"{count(spans[near] + 1, 'day')} as {near}, and within {spans[far] + 1:,} as {far}."
-    )
-
-
-def _read(slashed: Sequence[str], form: str) -> list[date] | None:
-    """Return the dates in a form, or None if one does not read so."""
-    found = []
-    for text in slashed:
-        first, second, year = map(int, text.split("/"))
-        month, day = (first, second) if form == "M/D/YYYY" else (second, first)
-        try:
-            found.append(date(year, month, day))
-        except ValueError:
-            return None
-    return found
-
-
-def _instants(texts: Texts) -> Iterator[Candidate]:
-    offsets = texts.rows_like(f".*{_CLOCK}{_OFFSET}")
-    if offsets == texts.rows_like(f".*{_CLOCK}{_OFFSET}?"):
-        yield declare("timestamp", "timestamptz", {"timezone": True}), {}
+    found = {one: moments_of(others, one) for one in ORDERS}
+    declared = {one: _declared(moments, today) for one, moments in found.items() if moments}
+    first = next(iter(declared.values()), None)
+    if first is None:
         return
-    if offsets:
-        text = "values without an offset are read as UTC."
-        yield declare("timestamp", "timestamptz"), {"physicalType": [text]}
-    else:
+    if not any(moments.has_order for moments in found.values() if moments):
+        yield first
+        return
+    misfits = {one: texts.misfits(candidate[0]).rows for one, candidate in declared.items()}
+    likely = min(misfits, key=lambda one: misfits[one])
+    if len({*misfits.values()}) > 1:
+        yield declared[likely]
+        return
+    evidence = "as in the other columns" if order else None
+    if order is None:
+        order, evidence = _nearer(texts, {one: candidate[0] for one, candidate in declared.items()})
+    if order and evidence:
+        kind, checks = declared[order]
+        place = "customProperties" if "customProperties" in kind else "logicalTypeOptions"
+        text = f"no date shows whether day or month comes first. They are read with the {order}, {evidence}."
+        yield kind, {**checks, place: [*checks.get(place, []), text]}
+
+
+def _declared(moments: Moments, today: date) -> Candidate:
+    kind, forms = moments.kind, [*moments.forms]
+    options: Declared = {}
+    custom: Declared = {}
+    checks: dict[str, list[str]] = {}
+    if len(forms) > 1:
+        custom["dateForms"] = forms
+    elif forms != [ISO]:
+        options["format"] = forms[0]
+    if moments.has_short_years:
+        custom["pivotYear"] = today.year - _YEARS_BACK
+        text = f"two digits are a year from {today.year - _YEARS_BACK} to {today.year - _YEARS_BACK + 99}."
+        checks["customProperties"] = [text]
+    if kind == "timestamptz" and moments.has_offsets:
+        options["timezone"] = True
+    elif kind == "timestamptz":
+        checks["physicalType"] = ["values without an offset are read as UTC."]
+    elif kind == "timestamp":
         text = "no value has an offset, so these are local times. Write timestamptz to read them as UTC."
-        yield declare("timestamp", "timestamp"), {"physicalType": [text]}
+        checks["physicalType"] = [text]
+    logical = kind if kind != "timestamptz" else "timestamp"
+    return declare(logical, kind, options, **custom), checks
+
+
+def _nearer(texts: Texts, declared: Mapping[Order, Declared]) -> tuple[Order | None, str | None]:
+    """Return the order in which the dates lie close together, and the numbers that show it; None if neither is."""
+    spans: dict[Order, int] = {}
+    for order, candidate in declared.items():
+        low, high = texts.extremes(candidate)
+        if low is None or high is None or candidate["physicalType"] == "time":
+            return None, None
+        spans[order] = (date.fromisoformat(high[:10]) - date.fromisoformat(low[:10])).days + 1
+    near, far = sorted(spans, key=lambda order: spans[order])
+    if texts.distinct < _ENOUGH_DATES or spans[near] > _MONTH or spans[far] <= 2 * _MONTH:
+        return None, None
+    return near, f"because they then lie within {count(spans[near], 'day')}, else within {spans[far]:,}"
 
 
 def _text(texts: Texts) -> Choice:
@@ -292,11 +335,14 @@ def _text(texts: Texts) -> Choice:
         choice.doubt("physicalType", f"text, because values of {count(zeros, 'row')} begin with zero.")
     elif texts.share(_INTEGER) == 1.0:
         choice.doubt("physicalType", "all values are digits; text keeps zeros at the beginning, as in codes.")
-    if texts.share(f"{_SLASHED}|{_DAY}") == 1.0:
+    found = {one: moments_of(texts.sample, one) for one in ORDERS}
+    if all(one and one.has_order for one in found.values()):
+        choice.is_order_unknown = True
+        forms = " or ".join(f"[{', '.join(one.forms)}]" for one in found.values() if one)
         choice.doubt(
             "physicalType",
             "the values are dates, and no value shows whether day or month comes first. Write the logicalType and the "
-            "physicalType date, and the custom property dateForms with [M/D/YYYY] or [D/M/YYYY].",
+            f"physicalType date or timestamp, and the custom property dateForms with {forms}.",
         )
     others = [text for text, _ in texts.among(NULL_WORDS) if text not in placeholders]
     if others and not any(len(text) == 2 and text.isalpha() for text in others):
