@@ -31,7 +31,7 @@ class Member:
         """Yield the bytes of the member. Raises `DataError` if it is encrypted or corrupt."""
         if self._info.flag_bits & 1:
             raise DataError(f"{self._full_name} is encrypted. Pack it without a password.")
-        with _named_errors(self._full_name), zipfile.ZipFile(self._path) as archive, archive.open(self._info) as stream:
+        with named_errors(self._full_name), zipfile.ZipFile(self._path) as archive, archive.open(self._info) as stream:
             yield from read_chunks(stream)
 
 
@@ -41,7 +41,7 @@ def members_of(name: str, path: Path, wanted: str | None) -> list[Member]:
     `wanted` is a glob for the last part of their names; None: the archive must have one member. Folders, hidden files
     and what macOS adds do not count. Raises `DataError` if the archive is corrupt or has no or too many members.
     """
-    with _named_errors(name), zipfile.ZipFile(path) as archive:
+    with named_errors(name), zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
     found = [info for info in infos if wanted is None or _matches(info.filename, wanted)]
     listed = ", ".join(info.filename for info in infos[:_LISTED])
@@ -78,7 +78,7 @@ def _matches(name: str, glob: str) -> bool:
 
 
 @contextmanager
-def _named_errors(name: str) -> Iterator[None]:
+def named_errors(name: str) -> Iterator[None]:
     """Turn the errors of a corrupt archive into `DataError`."""
     try:
         yield

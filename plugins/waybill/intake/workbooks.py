@@ -1,0 +1,201 @@
+"""Convert a sheet of an Excel workbook to CSV, with the values as Excel shows them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import chain, islice, repeat
+from pathlib import Path
+from typing import Any, Final
+
+from waybill.blanks import strip
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.formatting import count
+from waybill.intake.converted import Converted, header_line, types_of
+from waybill.intake.sheet_scan import Area, Scan, WorkbookXml
+from waybill.intake.unpacking import SENT_AGAIN
+
+_MOST_CELLS: Final = 5_000_000
+"""The reader holds a sheet in memory, about 80 bytes a cell."""
+_LINES: Final = 4096
+"""Lines of a chunk."""
+
+Row = list[str]
+
+
+def sheet_names(name: str, path: Path) -> list[str]:
+    """Return the names of the visible sheets of a workbook that have values. Raises `DataError` if it is corrupt."""
+    workbook = WorkbookXml(name, path)
+    return [sheet for sheet in workbook.sheets if sheet not in workbook.hidden and workbook.has_values(sheet)]
+
+
+def read_workbook(name: str, path: Path, contract: Contract) -> Converted:
+    """Return a sheet of a workbook as CSV: the declared one, or the only visible one with values.
+
+    Rows without values are no records. Raises `DataError` if the sheet is in doubt, missing, empty or too large, if
+    formulas have no stored values, or if the workbook is corrupt.
+    """
+    form = contract.file_format
+    workbook = WorkbookXml(name, path)
+    sheet = _choose_sheet(name, workbook, form.sheet)
+    area = Area.named(form.cells).below(form.skip_lines)
+    scan = workbook.scan(sheet, area)
+    where = f"{name}: the sheet {sheet!r}"
+    if scan.sheet.cells > _MOST_CELLS:
+        raise DataError(
+            f"{where} has {scan.sheet.cells:,} cells, more than the {_MOST_CELLS:,} that are read. Export it as CSV, "
+            f"or remove values far from the table."
+        )
+    if scan.without_value:
+        raise DataError(
+            f"{where} has {count(scan.without_value, 'formula')} without a stored value, the first in "
+            f"{scan.first_without_value}. Open the workbook in Excel, save it and send it again."
+        )
+    if not scan.rows:
+        raise DataError(f"{where} has no values in the declared rows and cells. {SENT_AGAIN}")
+    rows = _rows(name, path, sheet, area, scan)
+    header = _header(where, rows, contract)
+    types = types_of(header, contract)
+    records = scan.rows - form.header_lines
+    return Converted(records, f"the scan of the sheet {sheet!r}", _lines(header, types, rows))
+
+
+def _choose_sheet(name: str, workbook: WorkbookXml, wanted: str | None) -> str:
+    known = ", ".join(map(repr, workbook.sheets)) or "none"
+    if wanted is not None:
+        if wanted not in workbook.sheets:
+            raise DataError(f"{name}: the workbook has no sheet {wanted!r} (`sheet`). Its sheets are: {known}.")
+        return wanted
+    visible = [sheet for sheet in workbook.sheets if sheet not in workbook.hidden]
+    found = [sheet for sheet in visible if workbook.has_values(sheet)]
+    if not found:
+        raise DataError(f"{name}: no visible sheet of the workbook has values. Its sheets are: {known}. {SENT_AGAIN}")
+    if len(found) > 1:
+        raise DataError(
+            f"{name}: {len(found)} sheets of the workbook have values: {', '.join(map(repr, found))}. Declare the one "
+            f"with the data as `sheet` in the contract."
+        )
+    return found[0]
+
+
+# --- rows -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Turn the errors of the reader into `DataError`."""
+    from python_calamine import CalamineError
+
+    try:
+        yield
+    except CalamineError as error:
+        raise DataError(f"{name}: the workbook is corrupt ({error}). {SENT_AGAIN}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of the reader, which is written in Rust
+            raise
+        raise DataError(f"{name}: the workbook cannot be read ({error}). {SENT_AGAIN}") from error
+
+
+Value = tuple[Any, str | None]
+"""A value of the reader, and the text that the scan found in its place."""
+
+
+def _rows(name: str, path: Path, sheet: str, area: Area, scan: Scan) -> Iterator[list[Value]]:
+    """Yield the values of the rows of an area that have some."""
+    from python_calamine import CalamineWorkbook
+
+    with _named_errors(name), CalamineWorkbook.from_path(path) as workbook:
+        read = workbook.get_sheet_by_name(sheet)
+        start = read.start
+        if start is None:
+            return
+        first_column = start[1] + 1
+        columns = range(scan.area.first_column, scan.area.last_column + 1)
+        for number, values in enumerate(read.iter_rows(), start=1):
+            if not area.first_row <= number <= area.last_row:
+                continue
+            row: list[Value] = []
+            for column in columns:
+                at = column - first_column
+                value = values[at] if 0 <= at < len(values) else ""
+                row.append(_with_scan(value, (number, column), scan))
+            if any(text or (value != "" and not (isinstance(value, str) and not strip(value))) for value, text in row):
+                yield row
+
+
+def _with_scan(value: Any, cell: tuple[int, int], scan: Scan) -> Value:
+    if value == "":
+        return value, scan.errors.get(cell)
+    if isinstance(value, date | time):
+        return value, scan.odd_numbers.get(cell)
+    return value, None
+
+
+def _header(where: str, rows: Iterator[list[Value]], contract: Contract) -> list[str]:
+    """Take the header from the rows; without header lines, it is the names of the contract's columns."""
+    form = contract.file_format
+    lines = [[_text(value, found, None) for value, found in row] for row in islice(rows, form.header_lines)]
+    if len(lines) < form.header_lines:
+        raise DataError(f"{where} ends within its {form.header_lines} header lines (headerLines).")
+    if not lines:
+        return [column.name for column in contract.delivered_columns]
+    return [" ".join(filter(None, map(strip, names))) for names in zip(*lines, strict=True)]
+
+
+def _lines(header: list[str], types: Sequence[str | None], rows: Iterator[list[Value]]) -> Iterator[bytes]:
+    yield header_line(header)
+    while some := list(islice(rows, _LINES)):
+        target = io.StringIO(newline="")
+        writer = csv.writer(target, lineterminator="\n")
+        for row in some:
+            # Without a header, a row may have more fields than the contract has columns: it is rejected.
+            kinds = chain(types, repeat(None))
+            writer.writerow([_text(value, found, kind) for (value, found), kind in zip(row, kinds, strict=False)])
+        yield target.getvalue().encode()
+
+
+# --- texts of values ------------------------------------------------------------------------------------------
+
+
+def _text(value: Any, found: str | None, kind: str | None) -> str:
+    """Return a value as Excel shows it without a format; `kind` is the logical type of its column."""
+    if found is not None:
+        return found
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _number_text(value)
+    if isinstance(value, timedelta):
+        return _duration_text(value)
+    return value if isinstance(value, str) else _moment_text(value, kind)
+
+
+def _moment_text(value: date | time, kind: str | None) -> str:
+    """Return a date, a time or both. A whole day has a time only in a column of timestamps."""
+    if isinstance(value, time):
+        return _time_text(value)
+    if isinstance(value, datetime):
+        return f"{value.date()} {_time_text(value.time())}"
+    return f"{value} 00:00:00" if kind == "timestamp" else str(value)
+
+
+def _number_text(value: float) -> str:
+    """Return a number with at most 15 significant digits, as Excel shows it, without exponent."""
+    text = f"{value + 0.0:.15g}"
+    return f"{Decimal(text):f}" if "e" in text else text
+
+
+def _time_text(value: time) -> str:
+    return value.isoformat("milliseconds" if value.microsecond else "seconds")
+
+
+def _duration_text(value: timedelta) -> str:
+    """Return hours, which may be more than 24, minutes and seconds."""
+    seconds, rest = divmod(round(abs(value) / timedelta(milliseconds=1)), 1000)
+    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{f'.{rest:03d}' if rest else ''}"
+    return f"-{text}" if value < timedelta() else text
