@@ -25,6 +25,8 @@ from waybill.intake.records import Record
 from waybill.intake.transcoding import as_readable
 
 _HEAD_BYTES = 2**16
+_LAYOUT_BYTES = 2**20
+"""Bytes that show the layout of a file with nested records, whose first document may be as long as the file."""
 _NAME = re.compile(r"[.](json|jsonl|ndjson)([.](gz|bz2|zst|zip))?$", re.IGNORECASE)
 
 
@@ -71,7 +73,7 @@ def write_lines(
     if layout == "array" and not is_array:
         raise DataError(f"{name}: the contract declares `delimiter: array`, but the file does not begin with `[`.")
     if not is_array and not are_lines:
-        first, value, is_spread = _first_value(first, chunks)
+        first, value, is_spread = _first_value(first, chunks, _LAYOUT_BYTES if record_path else MAX_RECORD_BYTES)
         are_lines = not (is_spread or _begins_with_part(first, value, record_path))
         if not record_path:
             _check_not_nested(name, first, value, names)
@@ -96,17 +98,20 @@ def write_lines(
     return JsonBody(target, rows, lines.lacks_line_end)
 
 
-def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, bool]:
-    """Return the bytes that were read, the first value or None, and whether the value is not alone on one line."""
+def _first_value(first: bytes, chunks: Iterator[bytes], limit: int) -> tuple[bytes, Any, bool]:
+    """Return the bytes that were read, the first value or None, and whether the value is not alone on one line.
+
+    The value is None if it is longer than `limit` bytes or not valid.
+    """
     while True:
-        text = first.decode("utf-8", "replace")
+        text = first[: limit + 1].decode("utf-8", "replace")
         try:
             value, end = DECODER.raw_decode(text)
         except (ValueError, RecursionError):
             value, end = None, 0
         following = text[end:].lstrip(" \t\r")
         # A number may continue in the next chunk.
-        if (end and following) or len(first) > MAX_RECORD_BYTES or not (chunk := next(chunks, b"")):
+        if (end and following) or len(first) > limit or not (chunk := next(chunks, b"")):
             is_spread = end > 0 and ("\n" in text[:end] or following.startswith("{"))
             return first, value, is_spread
         first += chunk
@@ -114,7 +119,7 @@ def _first_value(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, Any, boo
 
 def _begins_with_part(first: bytes, value: Any, record_path: Sequence[str]) -> bool:
     """Return whether the first line is a part of the first document, which may be longer than `first`."""
-    line, _, rest = first.partition(b"\n")
+    line, _, rest = first[:_LAYOUT_BYTES].partition(b"\n")
     is_whole = value is not None or not record_path or rest.lstrip(BLANK_BYTES).startswith(b"{")
     return not is_whole or line.strip(BLANK_BYTES) == b"{"
 
@@ -231,8 +236,8 @@ def read_records(
 def _record(raw: bytes, object_fields: ObjectFields, around: Around | None, encoding: str) -> Record:
     try:
         text = raw.decode("utf-8")
-        members = DECODER.decode(text)
-        if type(members) is not Members:
+        members, end = DECODER.raw_decode(text)
+        if end < len(text) or type(members) is not Members:
             raise ValueError("not an object")
         fields, found = object_fields.of(members)
         has_escapes = "\\u" in text

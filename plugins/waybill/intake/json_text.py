@@ -17,6 +17,7 @@ from waybill.intake.csv_syntax import MAX_RECORD_BYTES
 
 BLANK_BYTES = b" \t\r\n"
 _BLANKS = re.compile(r"[ \t\r\n]*")
+_SIMPLE_NAME = re.compile(r'"([^"\\\x00-\x1f]*+)"[ \t\r\n]*+:[ \t\r\n]*+(?=.)', re.DOTALL)
 _LINE_ENDS = re.compile(r"[\r\n]")
 
 
@@ -117,6 +118,10 @@ class JsonText:
         The position is behind the object afterwards.
         """
         for following in self.elements("}"):
+            if simple := _SIMPLE_NAME.match(self._text, self._position):
+                self._position = simple.end()
+                yield simple[1]
+                continue
             if following != '"':
                 raise ValueError("Expecting property name enclosed in double quotes")
             name = json.loads(self.take_value())
