@@ -1,4 +1,4 @@
-"""A contract may gain nullable columns; any other change stops before the table is changed, with the next step."""
+"""A contract may gain nullable columns and wider numbers; any other change stops, with the next step."""
 
 from __future__ import annotations
 
@@ -257,3 +257,43 @@ def test_a_typo_in_a_contract_names_the_file_and_the_place(landing: Landing, ame
         amend("traffic", "required: true", "requierd: true")
     with pytest.raises(ContractError, match=place):
         load_domain("messaging")
+
+
+LEVELS = """\
+      - {name: level, description: A level., logicalType: number, physicalType: real}
+      - {name: amount, description: A number., logicalType: integer, physicalType: smallint}
+"""
+WIDE = LEVELS.replace("real", "double precision").replace("smallint", "integer")
+
+
+@pytest.mark.parametrize("dataset", ["traffic", "customers"])
+def test_a_number_may_become_wider(dataset: str, landing: Landing, amend: Amend) -> None:
+    amend(dataset, LAST, LEVELS + LAST)
+    header, rows = (TRAFFIC, GOOD[:4]) if dataset == "traffic" else (CUSTOMERS, customer_rows(4))
+    first = [f"{row},{level},{n}" for n, (row, level) in enumerate(zip(rows, ("0.1", "1e-7", "", "3"), strict=True))]
+    landing.load(dataset, csv_body(f"{header},level,amount", first), "a.csv")
+    landing.connection.execute(
+        "insert into waybill.processed_day (dataset, day, row_count, changes_seen) values (%s, '2026-03-01', 1, 1)",
+        (f"messaging.{dataset}",),
+    )
+    amend(dataset, LEVELS, WIDE)
+    second = [*first[:3], first[3].replace(",3,3", ",0.30000000000000004,40000")]
+    key = landing.load(dataset, csv_body(f"{header},level,amount", second), "b.csv")
+    landing.check(key, 4, unchanged=3, updated=1)
+    found = landing.all(f"select level, amount from messaging.{dataset}_as_of('2026-04-01') order by amount")
+    assert found == [(0.1, 0), (1e-7, 1), (None, 2), (0.30000000000000004, 40000)]
+    table = "traffic_superseded" if dataset == "traffic" else "customers_history"
+    assert (columns(landing, table)["level"], columns(landing, table)["amount"]) == ("double precision", "integer")
+    assert landing.all("select * from waybill.processed_day") == [], "the lake needs the days in the wider types"
+
+
+def test_a_key_may_become_wider_and_names_what_depends_on_it(landing: Landing, amend: Amend) -> None:
+    landing.load("customers", csv_body(CUSTOMERS, customer_rows(4)), "a.csv")
+    amend("customers", "physicalType: integer", "physicalType: bigint")
+    landing.connection.execute("create view messaging.mine as select customer_id from messaging.customers_history")
+    landing.put("customers", MONTH, csv_body(CUSTOMERS, customer_rows(5)))
+    with pytest.raises(ContractError, match=r"from integer to bigint, .*view messaging\.mine depends on column"):
+        landing.ingest("customers", MONTH)
+    landing.connection.execute("drop view messaging.mine")
+    landing.check(landing.load("customers", csv_body(CUSTOMERS, customer_rows(5))), 5, unchanged=4, inserted=1)
+    assert columns(landing, "customers")["customer_id"] == "bigint"

@@ -1,11 +1,12 @@
-"""Bring the warehouse up to date with a contract: create its tables or add new nullable columns, and nothing else."""
+"""Bring the warehouse up to date with a contract: create its tables, add new nullable columns, or widen numbers."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Final
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 
 from waybill.contracts import Column, Contract, ContractError, have_same_rules
 from waybill.contracts.contract import HISTORY_COLUMNS
@@ -14,15 +15,19 @@ from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.schema import (
     LAYOUT,
     LONG_TYPES,
+    changed_keys_relation,
     column_definition,
     create_statements,
     derived_statements,
+    drop_readers,
     relation,
     superseded_relation,
 )
 
 log = logging.getLogger(__name__)
 
+_WIDER: Final = {"smallint": ("integer", "bigint"), "integer": ("bigint",), "real": ("double precision",)}
+"""The types to which a column may change, because they hold every value of its type."""
 _SHORT_TYPES = {long: short for short, long in LONG_TYPES.items()}
 
 
@@ -46,7 +51,7 @@ def _history_columns(contract: Contract) -> list[str]:
 
 
 def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) -> list[str]:
-    """Return the differences in columns between contract and table, except new nullable columns."""
+    """Return the differences in columns between contract and table, except new nullable columns and wider numbers."""
     problems = [
         f"column {name!r} is in the table and not in the contract" for name in existing.keys() - set(contract.names)
     ]
@@ -54,11 +59,17 @@ def _changed_columns(contract: Contract, existing: dict[str, tuple[str, bool]]) 
         if column.name not in existing:
             if column.required:
                 problems.append(f"column {column.name!r} is new and required, but existing rows have no value for it")
-        elif existing[column.name] != (column.physical_type, column.required):
+        elif existing[column.name] != (column.physical_type, column.required) and not _is_wider(column, existing):
             was = existing[column.name][0] + (" not null" if existing[column.name][1] else "")
             now = column.physical_type + (" not null" if column.required else "")
             problems.append(f"column {column.name!r} is {was} in the table and {now} in the contract")
     return sorted(problems)
+
+
+def _is_wider(column: Column, existing: dict[str, tuple[str, bool]]) -> bool:
+    """Return whether a column only changes to a type that holds every value of its present type."""
+    kind, required = existing.get(column.name, ("", False))
+    return column.physical_type in _WIDER.get(kind, ()) and column.required == required
 
 
 def _changed_key(connection: Connection, contract: Contract) -> list[str]:
@@ -150,7 +161,7 @@ def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
 def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
     """Return the columns that the next load adds to the existing table, or None if there is no table.
 
-    Raises `ContractError` if the contract needs more than new nullable columns.
+    Raises `ContractError` if the contract needs more than new nullable columns and wider numbers.
     """
     existing: dict[str, tuple[str, bool]] = {}
     if _is_of_another_mode(connection, contract):
@@ -163,9 +174,9 @@ def missing_columns(connection: Connection, contract: Contract) -> list[Column] 
         problems += _changed_order(connection, contract)
     if problems:
         raise ContractError(
-            f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns: "
-            f"{'; '.join(problems)}. Migrate the table manually, rename the dataset, or undo the change in the "
-            f"contract."
+            f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns "
+            f"and wider numbers: {'; '.join(problems)}. Migrate the table manually, rename "
+            "the dataset, or undo the change in the contract."
         )
     return [column for column in contract.columns if column.name not in existing]
 
@@ -194,8 +205,8 @@ def equivalent_hashes(connection: Connection, contract: Contract) -> list[str]:
 def ensure(connection: Connection, contract: Contract) -> None:
     """Create the contract's table, view and function, or add its new nullable columns.
 
-    Changes nothing if they are up to date. Runs in the caller's transaction. Raises `ContractError` for any change that
-    is not additive.
+    A column of numbers may change to a wider type. Changes nothing if they are up to date. Runs in the caller's
+    transaction. Raises `ContractError` for any other change.
     """
 
     def is_there() -> bool:
@@ -212,6 +223,7 @@ def ensure(connection: Connection, contract: Contract) -> None:
     if added is None:
         statements = create_statements(contract)
     else:
+        _widen(connection, contract)
         tables = [relation(contract)] + ([superseded_relation(contract)] if contract.is_merged else [])
         statements = [
             sql.SQL("alter table {} add column {}").format(table, column_definition(column))
@@ -229,6 +241,39 @@ def ensure(connection: Connection, contract: Contract) -> None:
         """,
         (contract.table, contract.version, contract.sha256, contract.document, contract.file_order, LAYOUT),
     )
+
+
+def _widen(connection: Connection, contract: Contract) -> None:
+    """Change the types of columns that become wider. The lake then needs all days again, in the new types.
+
+    Raises `ContractError` if other views or functions depend on such a column.
+    """
+    existing = _existing_columns(connection, contract)
+    wider = [column for column in contract.columns if _is_wider(column, existing)]
+    if not wider:
+        return
+    for drop in drop_readers(contract):
+        connection.execute(drop)
+    for column in wider:
+        tables = [relation(contract)] + ([superseded_relation(contract)] if contract.is_merged else [])
+        if contract.load_mode == "summary" and column.key_position:
+            tables.append(changed_keys_relation(contract))
+        name, kind = sql.Identifier(column.name), sql.SQL(column.physical_type)
+        for table in tables:
+            # By its text, a real becomes the double that the next file has for the same number.
+            statement = sql.SQL("alter table {} alter column {} type {} using {}::text::{}")
+            try:
+                connection.execute(statement.format(table, name, kind, name, kind))
+            except (errors.FeatureNotSupported, errors.DependentObjectsStillExist) as error:
+                raise ContractError(
+                    f"the contract of {contract.table} (version {contract.version}) changes the column {column.name!r} "
+                    f"from {existing[column.name][0]} to {column.physical_type}, but PostgreSQL cannot change it: "
+                    f"{error.diag.message_detail or error.diag.message_primary}. Drop what depends on the column, run "
+                    "again, and create it again."
+                ) from error
+    connection.execute("delete from waybill.processed_day where dataset = %s", (contract.table,))
+    changes = ", ".join(f"{column.name} to {column.physical_type}" for column in wider)
+    log.info("changed columns of %s: %s", contract.table, changes)
 
 
 def ensure_domain(connection: Connection, contracts: dict[str, Contract]) -> None:

@@ -173,23 +173,28 @@ def _no_overlap(contract: Contract) -> sql.Composable:
     ).format(sql.Identifier(member))
 
 
+def drop_readers(contract: Contract) -> list[sql.Composed]:
+    """Return the statements that drop the view of current rows, if the table has others, and the as-of function."""
+    if not contract.is_dataset:
+        return []
+    function, view = as_of_function(contract), sql.Identifier(contract.domain, contract.name)
+    drops = [sql.SQL("drop view if exists {}").format(view)] if _suffix(contract) else []
+    return [*drops, sql.SQL("drop function if exists {}(date)").format(function)]
+
+
 def _readers(contract: Contract) -> list[sql.Composed]:
-    """Return the statements that recreate the view of current rows, if the table has others, and the as-of function."""
+    """Return the statements that create the view of current rows, if the table has others, and the as-of function."""
     if not contract.is_dataset:
         return []
     table, function = relation(contract), as_of_function(contract)
     names, types = columns_sql(contract.names), definitions_for_result(contract)
-    drop = sql.SQL("drop function if exists {}(date)").format(function)
     head = sql.SQL("create function {}(_period_end date) returns table ({}) language sql stable parallel safe").format(
         function, types
     )
     view = sql.Identifier(contract.domain, contract.name)
-    drop_view = sql.SQL("drop view if exists {}").format(view)
     if contract.load_mode == "snapshot":
         return [
-            drop_view,
             sql.SQL("create view {} as select {} from {} where valid_to = 'infinity'").format(view, names, table),
-            drop,
             sql.SQL(
                 "{} begin atomic select {} from {} as h "
                 "where h.valid_from < _period_end and h.valid_to >= _period_end; end"
@@ -204,7 +209,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
             ).format(table, superseded_relation(contract)),
         )
         body = sql.SQL("select {} from ({}) as k").format(columns_sql(contract.names, "k"), known)
-        return [drop, sql.SQL("{} begin atomic {}; end").format(head, body)]
+        return [sql.SQL("{} begin atomic {}; end").format(head, body)]
     # The current row is the last one of its key in the order of files. If it was delivered on the day or later,
     # the newest superseded version that was delivered before the day is selected instead.
     known = sql.SQL(
@@ -228,11 +233,9 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         equal=equal_sql("c", "s", contract.row_key),
     )
     if contract.load_mode == "merge":
-        return [drop, sql.SQL("{} begin atomic {}; end").format(head, known)]
+        return [sql.SQL("{} begin atomic {}; end").format(head, known)]
     return [
-        drop_view,
         sql.SQL("create view {} as {}").format(view, _latest(contract, table)),
-        drop,
         sql.SQL("{} begin atomic {}; end").format(head, _latest(contract, sql.SQL("({}) as known").format(known))),
     ]
 
@@ -304,4 +307,4 @@ def derived_statements(contract: Contract) -> list[sql.Composed]:
         sql.SQL("grant usage on schema {} to {}").format(schema, reader),
         sql.SQL("grant select on all tables in schema {} to {}").format(schema, reader),
     ]
-    return [*_indexes(contract), *_readers(contract), *_comments(contract), *grants]
+    return [*_indexes(contract), *drop_readers(contract), *_readers(contract), *_comments(contract), *grants]
