@@ -179,7 +179,7 @@ def test_a_declared_file_is_read_as_it_was_written(file: Written) -> None:
             fast = fast_rows(found, folder)
             is_read_anew = fast is None or len(fast) != found.rows_in
             has_line_ends = any(set(field) & {"\r", "\n"} for row in file.rows for field in row)
-            may_fail = file.form.escape is not None or has_line_ends
+            may_fail = file.form.escape is not None or has_line_ends or "\r" in file.text
             assert fast == file.rows or (may_fail and is_read_anew)
 
 

@@ -41,9 +41,9 @@ class UnfitError(DataError):
 def receive_csv(download: Download, head: bytes, contract: Contract, folder: Path) -> ReceivedFile:
     """Write the records of a CSV file to `folder`, without the header; `head` is the first chunk of the download."""
     chunks, form = download.chunks, contract.file_format
-    if form.line_end is None and _ends_lines_in_carriage_returns(head):
-        head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
     syntax = syntax_of(form.dialect)
+    if form.line_end is None and _ends_lines_in_carriage_returns(head, syntax):
+        head, chunks = _with_line_feeds(head), map(_with_line_feeds, chunks)
     ignored = IgnoredLines(form.ignored_lines, syntax)
     header, columns, rest = _read_header(download.name, download.size_bytes, head, contract, ignored)
     body = folder / "body.csv"
@@ -90,7 +90,7 @@ def fits(head: bytes, contract: Contract) -> bool:
     syntax = syntax_of(form.dialect)
     try:
         text = b"".join(transcode("", iter((head,)), form.encoding))
-        if form.line_end is None and _ends_lines_in_carriage_returns(text):
+        if form.line_end is None and _ends_lines_in_carriage_returns(text, syntax):
             text = _with_line_feeds(text)
         header, _, rest = _read_header("", len(head), text, contract, IgnoredLines(form.ignored_lines, syntax))
     except DataError:
@@ -99,8 +99,8 @@ def fits(head: bytes, contract: Contract) -> bool:
     return form.header_lines > 0 or bool(first and first[1] and syntax.count_fields(first[0]) == len(header))
 
 
-def _ends_lines_in_carriage_returns(head: bytes) -> bool:
-    return b"\r" in head and b"\n" not in head
+def _ends_lines_in_carriage_returns(head: bytes, syntax: Syntax) -> bool:
+    return b"\r" in head and b"\n" not in head and b"\r" in syntax.without_quotes(head)
 
 
 def _with_line_feeds(text: bytes) -> bytes:

@@ -19,8 +19,6 @@ from waybill.contracts.file_format import PLAIN, Dialect
 MAX_RECORD_BYTES = 4 * 2**20
 """Limit of the search for a closing quote."""
 
-_PLACEHOLDER = b"\n"
-"""Takes the place of a quoted field or an escaped character while delimiters are counted. Never part of one."""
 _DUCKDB_DELIMITER_BYTES = 4
 
 
@@ -43,13 +41,17 @@ class Syntax:
         """Whether only the declared line end ends a record. By default a carriage return may precede the line feed."""
         parts = self._parts()
         self.record = re.compile(rb"(?:%(bom)s)*+%(field)s%(more_fields)s" % parts)
+        self.records_with_quotes = re.compile(
+            rb"(?:(?=[^%(ends)s]*+(?:%(quote)s|%(escape)s))(?:%(bom)s)*+%(field)s%(more_fields)s)++" % parts
+        )
         self.rest_of_record = re.compile(rb"%(in_quotes)s%(more_fields)s" % parts)
         self.leading_blank_lines = re.compile(rb"\A(?:%(blank)s*+%(end)s)*+(?:%(blank)s*+\r?\Z)?" % parts)
         self._blank_lines = re.compile(rb"%(last)s(%(blank)s*+)(?=%(end)s)" % parts)
         self._blank = re.compile(rb"%(blank)s*+" % parts)
         self.blank_starts = self.delimiter[:1] + b" \t"
         """The first bytes of blank records that are not empty."""
-        self._opaque = re.compile(rb"%(quoted)s|%(escaped)s" % parts)
+        self._opaque = re.compile(rb"%(quoted)s|%(escaped)s" % parts if self.escape else rb"%(quoted)s" % parts)
+        self._placeholder = (self.quote or self.escape).replace(b"\\", rb"\\")
         self._plainly_quoted = re.compile(
             rb"%(quote)s(?:[^%(quote)s%(escape)s]|%(escape)s[%(quote)s%(escape)s])*+%(quote)s" % parts
             if len(self.quote) == len(self.escape) == 1
@@ -88,6 +90,7 @@ class Syntax:
             b"escape": escape,
             b"end": end,
             b"last": line_end,
+            b"ends": b"".join(re.escape(one[:1]) for one in (b"\n", self.line_end, self.quote, self.escape)),
             b"blank": rb"(?:%b|[ \t])" % delimiter,
             b"within": within,
             b"in_quotes": within + quote,
@@ -121,9 +124,13 @@ class Syntax:
         """Return the blank lines, without their ends, of a text of whole lines."""
         return self._blank_lines.findall(self.line_end + text)
 
+    def without_quotes(self, records: bytes) -> bytes:
+        """Return well-formed records with a sign, which no delimiter has, for each quoted field and escape."""
+        return self._opaque.sub(self._placeholder, records)
+
     def count_fields(self, record: bytes) -> int:
         """Return the number of fields of a well-formed record."""
-        return self._opaque.sub(_PLACEHOLDER, record).count(self.delimiter) + 1
+        return self.without_quotes(record).count(self.delimiter) + 1
 
     def has_open_quote(self, record: bytes) -> bool:
         """Return whether a record has an odd number of quotes that are not escaped."""

@@ -157,14 +157,17 @@ class RecordCounter:
                 self._count_lines(text[position:start])
                 position = _line_after(text, start, end)
                 continue
-            match = syntax.record.match(text, start)
-            if match is None and not at_end and len(text) - start < MAX_RECORD_BYTES:
-                self._count_lines(text[position:start])
+            match = (syntax.record if self._ignored else syntax.records_with_quotes).match(text, start)
+            self._count_lines(text[position:start])
+            if match is not None:
+                position = match.end()
+                self._count_records(text[start:position])
+            elif not at_end and len(text) - start < MAX_RECORD_BYTES:
                 self._tail = text[start:]
                 return
-            self._count_lines(text[position:start])
-            position = match.end() if match else _line_after(text, start, end)
-            self._count_record(text[start:position], is_well_formed=match is not None)
+            else:
+                position = _line_after(text, start, end)
+                self._count_record(text[start:position], is_well_formed=False)
         cut = _line_start(text, position, len(text), end)
         self._count_lines(text[position:cut])
         self._tail = text[cut:]
@@ -174,6 +177,21 @@ class RecordCounter:
         line = text[start : _line_after(text, start, self._syntax.line_end)]
         is_complete = at_end or line.endswith(self._syntax.line_end)
         return is_complete and self._ignored is not None and self._ignored.matches(line)
+
+    def _count_records(self, text: bytes) -> None:
+        """Count whole, well-formed records, each with quotes or escape characters."""
+        syntax, end = self._syntax, self._syntax.line_end
+        without_quotes = syntax.without_quotes(text)
+        if codecs.BOM_UTF8 not in text and text.count(end) == without_quotes.count(end):
+            if self._ignored is not None:
+                self._kept.append(text)
+            self._has_irregular |= syntax.has_odd_escapes(text)
+            self._count_plain_lines(without_quotes)
+            return
+        position = 0
+        while match := syntax.record.match(text, position):
+            self._count_record(text[position : match.end()], is_well_formed=True)
+            position = match.end()
 
     def _count_record(self, record: bytes, *, is_well_formed: bool) -> None:
         """Count a record with quotes or escape characters; `record` has its line end."""
@@ -202,6 +220,9 @@ class RecordCounter:
         if self._ignored is not None:
             text = self._ignored.without(text)
             self._kept.append(text)
+        self._count_plain_lines(text)
+
+    def _count_plain_lines(self, text: bytes) -> None:
         if not text:
             return
         delimiter, end = self._syntax.delimiter, self._syntax.line_end
