@@ -108,7 +108,7 @@ def body_of(values: Sequence[Any], layout: str, *, is_ascii: bool) -> bytes:
     st.integers(1, 60),
 )
 @example((("rows",), [{"rows": [{"id": 1}], "batch": 7}]), "lines", True, 3)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_rows_are_those_of_a_flattening(
     path_and_documents: tuple[Sequence[str], list[Any]], layout: str, is_ascii: bool, size: int
 ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from waybill.contracts import load_all
+from waybill.contracts.file_format import FileFormat
 from waybill.intake.recognise import datasets_like
 from waybill.settings import PROJECT_ROOT
 
@@ -39,3 +41,23 @@ def test_a_header_needs_the_required_columns_of_a_dataset(head: str, tables: lis
     file = tmp_path / "some.csv"
     file.write_text(head, "utf-8")
     assert [one.table for one in datasets_like(file, DATASETS)] == tables
+
+
+@pytest.mark.parametrize(
+    ("head", "is_found"),
+    [
+        ('{"page": 1, "data": {"of": "EUR", "rates": [{"from": {"day": "2026-01-01"}, "rate": 1.7}, {"from"', True),
+        ('{"data": {"rates": {"from": {"day": "2026-01-01"}, "rate": 1.7}, "of": "EUR"}}', True),
+        ('{"data": {"of": "EUR", "rates": [{"rate": 1.7}]}}', False),
+        ('{"currency": "EUR", "valid_from": "2026-01-01", "rate": 1.7}', False),
+        ('{"data": {"of": "EUR", "rates": [], "other": [{"from": {"day": "2026-01-01"}, "rate": 1.7}]}}', False),
+    ],
+)
+def test_nested_records_need_the_required_columns_of_a_dataset(head: str, is_found: bool, tmp_path: Path) -> None:
+    rates = next(contract for contract in DATASETS if contract.table == "purchases.rates")
+    spellings = {"currency": ("data.of",), "valid_from": ("from.day",)}
+    columns = tuple(replace(one, spellings=spellings.get(one.name, one.spellings)) for one in rates.columns)
+    nested = replace(rates, columns=columns, file_format=FileFormat("json", record_path=("data", "rates")))
+    file = tmp_path / "some.json"
+    file.write_text(head, "utf-8")
+    assert datasets_like(file, [nested]) == [nested] * is_found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from waybill.contracts import Contract
+from waybill.intake.json_members import MemberNames
+from waybill.intake.recognise_json import columns_at, looks_like_json
 from waybill.intake.spellings import find_column, spellings_of
 
 _HEAD_BYTES = 65_536
@@ -24,24 +25,20 @@ def datasets_like(file: Path, contracts: Collection[Contract]) -> list[Contract]
         head = opened.read(_HEAD_BYTES).decode("utf-8-sig", "replace")
     found: dict[int, list[Contract]] = {}
     for contract in contracts:
-        spellings = spellings_of(contract)
         required = {column.name for column in contract.delivered_columns if column.required}
-        for names in _headers(head):
-            known = {column for name in names if (column := find_column(spellings, name))}
+        for known in _columns(head, contract):
             if known and required <= known:
                 found.setdefault(len(known), []).append(contract)
     return found[max(found)] if found else []
 
 
-def _headers(head: str) -> Iterator[list[str]]:
-    """Yield the names of columns as each format reads them at the beginning of a file."""
-    try:
-        record, _ = json.JSONDecoder().raw_decode(head.lstrip().removeprefix("[").lstrip())
-    except ValueError:
-        record = None
-    if isinstance(record, dict):
-        yield [*record]
+def _columns(head: str, contract: Contract) -> Iterator[set[str]]:
+    """Yield the columns of a contract as each format reads them at the beginning of a file."""
+    spellings = spellings_of(contract)
+    if looks_like_json(head):
+        yield columns_at(contract.file_format.record_path, head, MemberNames(spellings).column)
         return
     line = next((line for line in head.splitlines() if line.strip()), "")
     for delimiter in _DELIMITERS:
-        yield from csv.reader([line], delimiter=delimiter)
+        for header in csv.reader([line], delimiter=delimiter):
+            yield {column for name in header if (column := find_column(spellings, name))}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,12 +13,11 @@ from waybill.intake.formats import names_delimiter, signature
 from waybill.intake.json_records import is_json
 from waybill.intake.recognise_dialect import SAMPLE_CHARACTERS, Reading, likely_readings, read
 from waybill.intake.recognise_encoding import recognise_encoding
-from waybill.intake.recognise_json import find_json_records
+from waybill.intake.recognise_json import find_json_records, looks_like_json
 from waybill.intake.recognise_table import find_table
 
 HEAD_BYTES: Final = 2**18
 """No more bytes are read. A shorter beginning of a file is taken for the whole file."""
-_JSON = re.compile(r"\s*(?:\[\s*[\[{]|\{\s*\")")
 _RIVAL = 0.85
 _UNCLEAR = 0.3
 _NAMES = {
@@ -71,7 +69,7 @@ def recognise(head: bytes, name: str) -> Recognised:
     text = decoder.decode(head, final=is_whole).lstrip("\ufeff")
     evidence, doubts = [encoding.evidence], [encoding.doubt]
     file_format = FileFormat(encoding=encoding.name)
-    if _JSON.match(text) and (records := find_json_records(text)):
+    if looks_like_json(text) and (records := find_json_records(text)):
         if records.path:
             evidence.append(f"The records are under {join_path(records.path)}.")
         doubts += [f"Records are also under {path}." for path in records.others]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from waybill.contracts.member_paths import join_path
 
+Steps = tuple[str, ...]
+_BEGINNING = re.compile(r"\s*(?:\[\s*[\[{]|\{\s*\")")
 _TOKEN = re.compile(r'[ \t\r\n]*(?:("(?:[^"\\]|\\.)*+")|([\[\]{},:])|([^\s\[\]{},:"]+))', re.DOTALL)
 
 
@@ -31,8 +33,10 @@ _DOCUMENTS = 2
 class _Open:
     """An object or array that is not yet closed."""
 
-    path: tuple[str, ...]
+    path: Steps
     is_array: bool
+    array: Steps
+    """The path of the innermost array of objects that contains it; () for a document."""
     name: str | None = None
     """Of an object: the name of the member that is read."""
     names: list[str] = field(default_factory=list)
@@ -42,8 +46,10 @@ class _Outline:
     """The arrays of objects in a JSON text, found token by token."""
 
     def __init__(self) -> None:
-        self.arrays: dict[tuple[str, ...], list[str]] = {}
+        self.arrays: dict[Steps, list[str]] = {}
         """For each path to an array of objects, the members of the first one."""
+        self.members: dict[tuple[Steps, Steps], None] = {}
+        """The path of each member, with that of the innermost array of objects around it."""
         self.documents: list[_Open] = []
         self._open: list[_Open] = []
 
@@ -61,6 +67,7 @@ class _Outline:
             inner.name = None
         elif string is not None and not inner.is_array and inner.name is None:
             inner.name = string[1:-1]
+            self.members[inner.array, (*inner.path, inner.name)] = None
             if inner.name not in inner.names:
                 inner.names.append(inner.name)
         return True
@@ -69,12 +76,22 @@ class _Outline:
         path = inner.path if inner else ()
         if inner and inner.name is not None:
             path = (*path, inner.name)
-        opened = _Open(path, is_array)
+        opened = _Open(path, is_array, inner.array if inner else ())
         if inner is None:
             self.documents.append(opened)
         elif inner.is_array and not is_array:
+            opened.array = path
             self.arrays.setdefault(path, opened.names)
         self._open.append(opened)
+
+    def columns(self, path: Steps, column_of: Callable[[Steps], str | None]) -> set[str]:
+        """Return the columns of the records at a path, and of the objects around them."""
+        found = set()
+        for array, member in self.members:
+            if array == path[: len(array)]:
+                is_own = len(member) > len(path) and member[: len(path)] == path
+                found.add(column_of(member[len(path) :] if is_own else member))
+        return {column for column in found if column}
 
 
 def _outline(text: str) -> _Outline:
@@ -84,6 +101,11 @@ def _outline(text: str) -> _Outline:
         if not outline.add(match[1], match[2]):
             break
     return outline
+
+
+def looks_like_json(text: str) -> bool:
+    """Return whether a text begins like an object or an array of objects or arrays."""
+    return _BEGINNING.match(text) is not None
 
 
 def find_json_records(text: str) -> JsonRecords | None:
@@ -103,22 +125,24 @@ def find_json_records(text: str) -> JsonRecords | None:
     return JsonRecords(path, tuple(outline.arrays[path]), tuple(beside))
 
 
-def likely_record_path(text: str, column_of: Callable[[tuple[str, ...]], str | None]) -> str | None:
-    """Return the path to the records in a text that may be cut off; None if the documents are most likely records.
+def columns_at(path: Steps, text: str, column_of: Callable[[Steps], str | None]) -> set[str]:
+    """Return the columns of the records at a path in a text that may be cut off; none without a record.
 
-    `column_of` returns the contract's column of a member by its path, from the record or from the document. The most
-    likely records are those with the most columns. Without any column, they are those of the shallowest array.
+    `column_of` returns the contract's column of a member by its path, from the record or from the document.
     """
     outline = _outline(text)
-    document = outline.documents[0].names if outline.documents else []
-    names = {(): document} | outline.arrays
+    has_record = any(len(member) > len(path) and member[: len(path)] == path for _, member in outline.members)
+    return outline.columns(path, column_of) if has_record else set()
 
-    def columns(path: tuple[str, ...]) -> set[str]:
-        around = [(*outer, name) for outer in names if outer == path[: len(outer)] != path for name in names[outer]]
-        own = [(name,) for name in names[path]]
-        return {column for member in (*around, *own) if (column := column_of(member))}
 
-    best = max(names, key=lambda path: len(columns(path)))
-    if not columns(best):
+def likely_record_path(text: str, column_of: Callable[[Steps], str | None]) -> str | None:
+    """Return the path to the records in a text that may be cut off; None if the documents are most likely records.
+
+    The most likely records are those with the most columns. Without any column, they are those of the shallowest array.
+    """
+    outline = _outline(text)
+    columns = {path: outline.columns(path, column_of) for path in ((), *outline.arrays)}
+    best = max(columns, key=lambda path: len(columns[path]))
+    if not columns[best]:
         best = min(outline.arrays, key=len, default=())
     return join_path(best) if best else None
