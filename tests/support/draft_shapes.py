@@ -363,6 +363,85 @@ def _dialects() -> list[Shape]:
     return shapes
 
 
+def _parquet() -> list[Shape]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbers = range(1, 101)
+    moments = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=n, microseconds=n) for n in numbers]
+    table = pa.table(
+        {
+            "id": pa.array(numbers, pa.int64()),
+            "Share": pa.array([n / 7 for n in numbers], pa.float64()),
+            "whole": pa.array([float(n) for n in numbers], pa.float64()),
+            "Amount": pa.array([Decimal(n) / 4 if n % 5 else None for n in numbers], pa.decimal128(18, 3)),
+            "at": pa.array(moments, pa.timestamp("us", tz="UTC")),
+            "local": pa.array([at.replace(tzinfo=None) for at in moments], pa.timestamp("us")),
+            "day": pa.array([at.date() for at in moments], pa.date32()),
+            "flag": pa.array([n % 2 == 0 for n in numbers], pa.bool_()),
+            "code": pa.array([f"{n:05d}" for n in numbers], pa.string()),
+            "words": pa.array([["x", str(n)] for n in numbers], pa.list_(pa.string())),
+        }
+    )
+    target = io.BytesIO()
+    pq.write_table(table, target, row_group_size=30)
+    read = pq.read_table(io.BytesIO(target.getvalue())).to_pydict()
+    values = {name.lower(): column for name, column in read.items()}
+    types = {
+        "id": "bigint",
+        "share": "double precision",
+        "whole": "double precision",
+        "amount": "numeric(18,3)",
+        "at": "timestamptz",
+        "local": "timestamp",
+        "day": "date",
+        "flag": "boolean",
+        "code": "text",
+        "words": "text[]",
+    }
+    return [Shape("table.parquet", target.getvalue(), values, types, key=("id",), texts=["format: parquet"])]
+
+
+def _workbooks() -> list[Shape]:
+    from openpyxl import Workbook, load_workbook
+
+    def written(*, with_title: bool) -> bytes:
+        book = Workbook()
+        sheet = book.active
+        assert sheet is not None
+        sheet.title = "Sales"
+        if with_title:
+            sheet.append(["Sales of the spring"])
+            sheet.append([])
+            other = book.create_sheet("Notes")
+            other.append(["Ask Ann."])
+        sheet.append(["Order No", "Placed on", "Amount", "Customer", "Paid"])
+        for n in range(1, 80):
+            placed = datetime(2026, 3, n % 28 + 1, tzinfo=UTC).replace(tzinfo=None)
+            sheet.append([f"A{n:04d}", placed.date(), n * 1.25, f"Shop {n % 5}" if n % 4 else None, n % 2 == 0])
+        target = io.BytesIO()
+        book.save(target)
+        return target.getvalue()
+
+    def read(body: bytes, first: int) -> dict[str, list[Any]]:
+        rows = [*load_workbook(io.BytesIO(body))["Sales"].iter_rows(min_row=first, values_only=True)]
+        return columns_of(rows, order_no=str, placed_on=datetime.date, amount=as_decimal, customer=str, paid=bool)
+
+    types = {"order_no": "text", "placed_on": "date", "amount": "numeric(12,2)", "paid": "boolean"}
+    plain, titled = written(with_title=False), written(with_title=True)
+    return [
+        Shape("workbook.xlsx", plain, read(plain, 2), types, key=("order_no",), texts=["format: xlsx"]),
+        Shape(
+            "titled.xlsx",
+            titled,
+            read(titled, 4),
+            types,
+            key=("order_no",),
+            texts=["skipLines, value: 2", "sheet, value: Sales", "Other sheets with values: Notes"],
+        ),
+    ]
+
+
 def _moments() -> list[Shape]:
     days = [date(2024, 1, 1) + timedelta(days=n * 3) for n in range(150)]
     times = [datetime.combine(day, time(n % 24, n % 60)) for n, day in enumerate(days)]
@@ -450,6 +529,7 @@ def _json() -> list[Shape]:
             "total": n * 0.25,
             "customer": {"name": f"Ann {n}", "address": {"city": "Leeds" if n % 2 else None, "zip": f"0{n}"}},
             "tags": ["a", n],
+            "words": ["b", f"c{n}"],
             "open": n % 3 == 0,
         }
         for n in range(1, 90)
@@ -461,10 +541,18 @@ def _json() -> list[Shape]:
         "customer_name": [f"Ann {n}" for n in range(1, 90)],
         "customer_address_city": ["Leeds" if n % 2 else None for n in range(1, 90)],
         "customer_address_zip": [f"0{n}" for n in range(1, 90)],
-        "tags": [json.dumps(one["tags"]) for one in records],
+        "tags": [one["tags"] for one in records],
+        "words": [one["words"] for one in records],
         "open": [one["open"] for one in records],
     }
-    types = {"order_id": "integer", "placed": "timestamptz", "total": "numeric(12,2)", "open": "boolean"}
+    types = {
+        "order_id": "integer",
+        "placed": "timestamptz",
+        "total": "numeric(12,2)",
+        "open": "boolean",
+        "tags": "jsonb",
+    }
+    types["words"] = "text[]"
     key = ("order_id",)
     lines = "\n".join(map(json.dumps, records))
     pretty = "\n".join(json.dumps(one, indent=1) for one in records)
@@ -489,4 +577,4 @@ def as_decimal(value: Any) -> Decimal:
     return Decimal(str(value))
 
 
-SHAPES: list[Shape] = [*_plain(), *_numbers(), *_dialects(), *_json(), *_moments()]
+SHAPES: list[Shape] = [*_plain(), *_numbers(), *_dialects(), *_json(), *_moments(), *_parquet(), *_workbooks()]

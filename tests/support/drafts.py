@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,11 @@ def total_of(values: Sequence[Any]) -> Decimal:
 
 
 def counted(values: Sequence[Any]) -> Counter[str]:
-    """Return how often each value occurs; numbers are equal by their value."""
-    return Counter(
-        repr(Decimal(value).normalize() + 0) if type(value) in (int, Decimal) else repr(value) for value in values
-    )
+    """Return how often each value occurs; numbers are equal by their value, and instants in every zone."""
+    return Counter(map(_shown, values))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime) and value.tzinfo:
+        return repr(value.astimezone(UTC))
+    return repr(Decimal(value).normalize() + 0) if type(value) in (int, Decimal) else repr(value)

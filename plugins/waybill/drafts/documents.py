@@ -9,6 +9,7 @@ from typing import Any
 from waybill.contracts import Contract, load
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
 from waybill.contracts.member_paths import join_path
+from waybill.drafts.declarations import listed
 from waybill.drafts.layout import to_yaml
 
 Document = dict[str, Any]
@@ -46,11 +47,6 @@ def document_of(
         ],
         "slaProperties": [{"property": "frequency", "value": 1, "unit": "d"}],
     }
-
-
-def listed(custom: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return custom properties as a document has them."""
-    return [{"property": name, "value": value} for name, value in custom.items()]
 
 
 def server_of(file_format: FileFormat) -> Document:

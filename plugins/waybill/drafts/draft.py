@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from waybill.contracts import Contract
 from waybill.contracts.member_paths import split_path
+from waybill.drafts.declarations import declare
 from waybill.drafts.files import GivenFile
 from waybill.drafts.formats import FoundFormat, format_of
 from waybill.drafts.keys import find_key, repeated_between_files
@@ -19,7 +20,7 @@ from waybill.drafts.personal import personal_kind
 from waybill.drafts.profile import Rows, Texts
 from waybill.drafts.rows import FileRows, headers_of, reading_contract, text_column, validated
 from waybill.drafts.table import DraftColumn, DraftTable
-from waybill.drafts.types import choose_type, declare
+from waybill.drafts.types import choose_type
 from waybill.errors import DataError
 from waybill.intake.spellings import normalise
 from waybill.intake.validate import open_duckdb
@@ -48,13 +49,13 @@ def draft_contract(files: Sequence[GivenFile], domain: str, dataset: str, folder
     with closing(open_duckdb(folder)) as duck:
         rows = Rows(duck, paths, names)
         columns = [
-            _column(name, header, spelling, rows.texts_of(name), today)
+            _column(name, header, spelling, rows.texts_of(name), today, form)
             for name, header, spelling in zip(names, headers, spellings, strict=True)
         ]
-        orders = {one.choice.order for one in columns} - {None}
+        orders = {order for one in columns if (order := one.choice.order)}
         for column in columns:
             if column.choice.is_order_unknown and len(orders) == 1:
-                column.choice = choose_type(rows.texts_of(column.name), today, *orders)
+                column.choice = choose_type(rows.texts_of(column.name), today, order=next(iter(orders)))
     declared = [{"name": one.name, **one.synonyms, **one.choice.declared} for one in columns]
     paths, found = _read(files, contract_with(declared), folder, "typed")
     with closing(open_duckdb(folder)) as duck:
@@ -97,8 +98,8 @@ def _read(files: Sequence[GivenFile], contract: Contract, folder: Path, stem: st
     return paths, [validated(file, contract, folder, path) for file, path in zip(files, paths, strict=True)]
 
 
-def _column(name: str, header: str, spelling: str, texts: Texts, today: date) -> DraftColumn:
-    choice = choose_type(texts, today)
+def _column(name: str, header: str, spelling: str, texts: Texts, today: date, form: FoundFormat) -> DraftColumn:
+    choice = choose_type(texts, today, declared_by_file=form.types.get(header))
     personal = personal_kind(texts)
     clean = declare("string", "text", controlCharacters="none", allowsPlaceholders=True)
     has_few = 1 < texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD)

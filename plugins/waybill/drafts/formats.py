@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from waybill.contracts.file_format import PLAIN, UNDECLARED, FileFormat
+from waybill.drafts.declarations import Declared
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import are_ambiguous
+from waybill.drafts.parquet_types import declared_types
+from waybill.drafts.workbook_layout import recognise_workbook
 from waybill.errors import DataError
 from waybill.intake.content import download
 from waybill.intake.json_records import is_json
@@ -28,6 +32,8 @@ class FoundFormat:
     """The first names of columns in their order, if they are known."""
 
     is_json: bool = False
+    types: Mapping[str, Declared] = field(default_factory=dict)
+    """The declarations of columns by the types in the file."""
 
     @property
     def is_by_order(self) -> bool:
@@ -70,7 +76,14 @@ def _recognised(file: GivenFile, folder: Path) -> FoundFormat:
     endings = Counter(Path(name).suffix.lower() for name in names)
     ending = endings.most_common(1)[0][0]
     part = next(part for part in parts if part.file_name.lower().endswith(ending))
-    recognised = recognise(_head(part.chunks), part.file_name)
+    head = _head(part.chunks)
+    recognised = recognise(head, part.file_name)
+    path = folder / "whole"
+    if recognised.format and recognised.format.name in ("parquet", "xlsx"):
+        with path.open("wb") as target:
+            target.writelines(chain((head,), part.chunks))
+        if recognised.format.name == "xlsx":
+            recognised = recognise_workbook(part.name, path)
     if recognised.format is None:
         raise DataError(f"{file.landed.uri}: it is {recognised.what}. {' '.join(recognised.doubts)}".rstrip())
     form, evidence, doubts = recognised.format, recognised.evidence, recognised.doubts
@@ -78,9 +91,10 @@ def _recognised(file: GivenFile, folder: Path) -> FoundFormat:
         form = replace(form, members=f"*{ending}")
         doubts = (f"the archive has {len(parts)} members, of which {endings[ending]} match *{ending}.", *doubts)
     is_plain = form.dialect == PLAIN and replace(form, name=None, delimiter=None) == UNDECLARED
-    if is_plain and (form.name == "json") == is_json(part.file_name):
+    if is_plain and form.name in ("csv", "json") and (form.name == "json") == is_json(part.file_name):
         form, evidence = UNDECLARED, ()
-    return FoundFormat(form, evidence, doubts, recognised.names, recognised.format.name == "json")
+    types = declared_types(path) if form.name == "parquet" else {}
+    return FoundFormat(form, evidence, doubts, recognised.names, recognised.format.name == "json", types)
 
 
 def _head(chunks: Iterator[bytes]) -> bytes:

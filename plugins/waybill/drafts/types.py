@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from itertools import chain
+from typing import Final
 
 from waybill.contracts.date_patterns import ISO
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.validation import PLACEHOLDERS
+from waybill.drafts.declarations import Declared, declare, with_custom, with_options
 from waybill.drafts.moments import ORDERS, Moments, Order, moments_of
 from waybill.drafts.numbers import LIKE_A_NUMBER, number_format
 from waybill.drafts.profile import Misfits, Texts
 from waybill.formatting import count
 
-Declared = dict[str, Any]
-"""Properties of a column, as in a contract."""
 Candidate = tuple[Declared, dict[str, list[str]]]
 """A type, and its doubts by the property that they are about."""
 
@@ -53,6 +54,8 @@ _INTEGER: Final = r"[+-]?[0-9]+"
 _BINARY: Final = r"[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?"
 _LEADING_ZERO: Final = "[+-]?0[0-9]+"
 _UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_LIST: Final = r"(?s)\[.*\]"
+_NESTED: Final = r"(?s)\[.*\]|\{.*\}"
 _PLAIN_NUMBER: Final = "[0-9]+([.][0-9]+)?"
 _DAYS: Final = re.compile(r"(?:.*_)?(?:date|day|datum|tag|dt|on|since|until|from|to|birthday|dob)")
 _INSTANTS: Final = re.compile(r"(?:.*_)?(?:at|ts|time|timestamp|epoch|created|updated|modified)")
@@ -110,21 +113,9 @@ class Choice:
         return str(self.declared["physicalType"])
 
 
-def declare(logical: str, physical: str, options: Declared | None = None, **custom: Any) -> Declared:
-    """Return the properties that declare a type."""
-    return {
-        "logicalType": logical,
-        "physicalType": physical,
-        **({"logicalTypeOptions": options} if options else {}),
-        **(
-            {"customProperties": [{"property": name, "value": value} for name, value in custom.items()]}
-            if custom
-            else {}
-        ),
-    }
-
-
-def choose_type(texts: Texts, today: date, order: Order | None = None) -> Choice:
+def choose_type(
+    texts: Texts, today: date, order: Order | None = None, declared_by_file: Declared | None = None
+) -> Choice:
     """Return the type of a column; `today` stands for the period of its files.
 
     `order` is that of day and month in other columns, for dates that do not show it.
@@ -134,11 +125,12 @@ def choose_type(texts: Texts, today: date, order: Order | None = None) -> Choice
         choice.doubt("physicalType", "no row has a value, so the type is a guess.")
         return choice
     nearly: tuple[Declared, Misfits] | None = None
-    for declared, checks in _candidates(texts, today, order):
+    of_file: list[Candidate] = [(declared_by_file, {})] if declared_by_file else []
+    for declared, checks in chain(of_file, _candidates(texts, today, order)):
         misfits = texts.misfits(declared)
         words = [text for text in misfits.texts if text.lower() in NULL_WORDS]
         if words and misfits.is_complete:
-            declared = _with_custom(declared, "nullWords", words)  # noqa: PLW2901  # the same type
+            declared = with_custom(declared, "nullWords", words)  # noqa: PLW2901  # the same type
             misfits = texts.misfits(declared)
         if misfits.rows == texts.present:
             continue
@@ -191,8 +183,19 @@ def _candidates(texts: Texts, today: date, order: Order | None) -> Iterator[Cand
     yield from _moments(texts, others, today, order)
     if may_be(_BINARY) and _has_exponents(others):
         yield declare("number", "double precision"), {}
+    if may_be(_LIST) and all(map(_is_list_of_texts, filter(re.compile(_LIST).fullmatch, others))):
+        yield declare("array", "text[]"), {}
+    if may_be(_NESTED):
+        yield declare("object", "jsonb"), {}
     if may_be(_UUID):
         yield declare("string", "uuid"), {}
+
+
+def _is_list_of_texts(text: str) -> bool:
+    try:
+        return all(isinstance(item, str) for item in json.loads(text))
+    except ValueError:
+        return False
 
 
 def _has_exponents(others: Sequence[str]) -> bool:
@@ -324,11 +327,11 @@ def _text(texts: Texts) -> Choice:
     choice = Choice(declare("string", "text"))
     placeholders = [text for text, _ in texts.among(PLACEHOLDERS) if text in PLACEHOLDERS]
     if placeholders:
-        choice.declared = _with_custom(choice.declared, "nullWords", placeholders)
+        choice.declared = with_custom(choice.declared, "nullWords", placeholders)
         _note_words(choice, texts, placeholders)
     rows = texts.misfits(choice.declared).rows
     if rows:
-        choice.declared = _with_custom(choice.declared, "controlCharacters", "any")
+        choice.declared = with_custom(choice.declared, "controlCharacters", "any")
         choice.doubt("customProperties", f"{count(rows, 'row')} have control characters. Remove `any` to reject them.")
     zeros = texts.rows_like(_LEADING_ZERO)
     if zeros and texts.share(_INTEGER) > 0.5:
@@ -363,11 +366,6 @@ def _listed(words: Sequence[str]) -> str:
     return ", ".join(repr(word) for word in words)
 
 
-def _with_custom(declared: Declared, name: str, value: Any) -> Declared:
-    others = [one for one in declared.get("customProperties", []) if one["property"] != name]
-    return {**declared, "customProperties": [*others, {"property": name, "value": value}]}
-
-
 def _limit(choice: Choice, texts: Texts, today: date) -> None:
     """Widen the limits of dates and instants if a value is beyond those that hold by default."""
     if choice.kind not in _LAST_MOMENTS:
@@ -384,9 +382,4 @@ def _limit(choice: Choice, texts: Texts, today: date) -> None:
             "logicalTypeOptions", f"the latest value is of {high[:4]}. If it means no end, add it to nullWords."
         )
     if options:
-        choice.declared = {
-            "logicalType": choice.declared["logicalType"],
-            "physicalType": choice.kind,
-            "logicalTypeOptions": options,
-            **{name: value for name, value in choice.declared.items() if name == "customProperties"},
-        }
+        choice.declared = with_options(choice.declared, options)
