@@ -87,7 +87,11 @@ REJECTED = [
         ("schema:\n", SERVER % given, rf"\$.servers\[0\].{message}")
         for given, message in (
             ("delimiter: ''", "delimiter: must be 1 to 4 bytes"),
-            ("delimiter: '\"'", "delimiter: '\"' must not be the quote"),
+            ("delimiter: '\"'", ".*delimiter and quote must not share a character"),
+            (
+                "delimiter: '|', customProperties: [{property: lineEnd, value: \"|\\n\"}]",
+                ".*delimiter and lineEnd must not share a character",
+            ),
             ("delimiter: tab, format: json", "delimiter: of JSON must be new_line or array, not 'tab'"),
             ("delimiter: ';', format: parquet", "delimiter: is not a property of parquet files"),
             ("encoding: utf-88", "encoding: unknown encoding 'utf-88'"),

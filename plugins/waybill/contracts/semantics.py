@@ -6,12 +6,13 @@ Each check covers one property. All problems are returned, each with its place i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final, get_args
 
 from waybill.contracts import custom_properties, limits
 from waybill.contracts.contract import numeric_digits
 from waybill.contracts.custom_properties import is_number, values_of
-from waybill.contracts.file_format import FormatName, encoding_named
+from waybill.contracts.file_format import NO_QUOTE, FileFormat, FormatName, encoding_named
 from waybill.contracts.standard import Problem, Steps, likeliest, unreadable
 from waybill.period import Cadence
 
@@ -164,10 +165,12 @@ def _of_server(server: Mapping[str, Any], steps: Steps, names: frozenset[str]) -
                 f"unknown encoding {encoding!r}: write one like utf-8, utf-16, cp1252, iso-8859-15",
             )
     if (delimiter := server.get("delimiter")) is not None:
-        yield from _of_delimiter(kind, delimiter, custom, (*steps, "delimiter"))
+        yield from _of_delimiter(kind, delimiter, (*steps, "delimiter"))
+    if kind == "csv":
+        yield from _of_dialect(server, custom, steps)
 
 
-def _of_delimiter(kind: str, delimiter: str, custom: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
+def _of_delimiter(kind: str, delimiter: str, here: Steps) -> Iterator[Problem]:
     if kind == "json":
         if delimiter not in ("new_line", "array"):
             yield Problem(here, f"of JSON must be new_line or array, not {delimiter!r}")
@@ -175,8 +178,23 @@ def _of_delimiter(kind: str, delimiter: str, custom: Mapping[str, Any], here: St
         yield Problem(here, f"is not a property of {kind} files: remove it")
     elif not 1 <= len(delimiter.encode()) <= _DELIMITER_BYTES or set(delimiter) & set("\r\n\0"):
         yield Problem(here, f"must be 1 to {_DELIMITER_BYTES} bytes without line ends, not {delimiter!r}")
-    elif custom.get("quote", '"') in delimiter or custom.get("escape", "") == delimiter:
-        yield Problem(here, f"{delimiter!r} must not be the quote or the escape, too")
+
+
+def _of_dialect(server: Mapping[str, Any], custom: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    """Yield the characters of a CSV dialect that would have two meanings."""
+    quote = custom.get("quote", FileFormat.quote)
+    signs = {
+        "delimiter": server.get("delimiter", ","),
+        "lineEnd": custom.get("lineEnd", ""),
+        "quote": "" if quote == NO_QUOTE else quote,
+        "escape": custom.get("escape", ""),
+    }
+    if not all(isinstance(sign, str) for sign in signs.values()):
+        return  # a problem of its own
+    for first, second in combinations(signs, 2):
+        shared = set(signs[first]) & set(signs[second])
+        if shared and (first, second) != ("quote", "escape"):  # an escape that is the quote doubles it
+            yield Problem(steps, f"{first} and {second} must not share a character, as {min(shared)!r}")
 
 
 def _of_table(table: Mapping[str, Any], steps: Steps, names: frozenset[str], mode: str) -> Iterator[Problem]:
