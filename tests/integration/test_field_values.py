@@ -307,6 +307,30 @@ def test_a_contract_may_ask_for_an_offset(empty_connection: Connection) -> None:
     assert rejects(empty_connection, "transaction_ts") == {"2026-10-25T02:30:00": ["type:transaction_ts"]}
 
 
+@pytest.mark.parametrize(
+    ("rule", "instant"),
+    [
+        ({}, None),
+        ({"doubled_hour": "earlier"}, datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),
+        ({"doubled_hour": "later"}, datetime(2026, 10, 25, 1, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_contract_may_declare_the_time_zone_of_its_sender(
+    rule: dict[str, Any], instant: datetime | None, empty_connection: Connection
+) -> None:
+    shop = Shop(empty_connection)
+    in_berlin = {"options": {"defaultTimezone": "Europe/Berlin"}, **rule}
+    shop.contracts["transactions"] = with_options(shop.contracts["transactions"], transaction_ts=in_berlin)
+    shop.load("transactions", "2026-10-25", (FIELD / "27_timestamps/dst.csv").read_bytes())
+    shop.load("transactions", "2026-10-24", (FIELD / "27_timestamps/berlin.csv").read_bytes())
+    found = dict(shop.all("select transaction_id, transaction_ts from shop.transactions"))
+    assert found[9001] == datetime(2026, 10, 24, 10, tzinfo=UTC)
+    assert found[9204] == datetime(2026, 10, 25, 1, 30, tzinfo=UTC), "an offset says more than the time zone"
+    assert found.get(9207) == instant
+    wrong = {} if instant else {"2026-10-25T02:30:00": ["doubled_hour:transaction_ts"]}
+    assert rejects(empty_connection, "transaction_ts") == wrong
+
+
 # --- numbers, words and identifiers -------------------------------------------------------------------------------
 
 

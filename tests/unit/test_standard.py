@@ -244,6 +244,11 @@ EDITS = [
         COLUMN + "        relationships: [{to: b}]\n",
         "must be `dataset.column` of the same domain, not 'b'|form that",
     ),
+    (
+        COLUMN,
+        COLUMN + "        customProperties: [{property: skippedHour, value: forward}]\n",
+        r"\(quantity\): `skippedHour` has no effect without a `defaultTimezone` other than UTC at a timestamptz",
+    ),
     (COLUMN, COLUMN + "        unique: true\n", "unique columns besides the key are supported in snapshots only"),
     (COLUMN, COLUMN + "        primaryKeyPosition: 4\n", r"primaryKeyPosition .*: requires `primaryKey: true`"),
     (

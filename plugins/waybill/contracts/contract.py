@@ -18,6 +18,8 @@ LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "repo
 FileOrder = Literal["landing", "name"]
 ControlCharacters = Literal["none", "layout", "any"]
 ColumnPolicy = Literal["ignore", "warning", "error"]
+UNIVERSAL = ("UTC", "Etc/UTC")
+"""The names of the time zone of instants without an offset, unless the contract declares another one."""
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 """Columns of a history besides those of its contract."""
 
@@ -82,6 +84,10 @@ class Column:
     """The accepted forms of a date or time: patterns and words. The default means ISO 8601 for every type."""
     pivot_year: int | None = None
     """The first of the hundred years that two digits can mean."""
+    skipped_hour: Literal["reject", "forward"] = "reject"
+    """How to read a local time that daylight saving time skips."""
+    doubled_hour: Literal["reject", "earlier", "later"] = "reject"
+    """Which instant a local time means that occurs twice, when daylight saving time ends."""
     max_years_ahead: int = 10
     """Without a maximum, dates and instants that are more years after the file's period are rejected."""
     control_characters: ControlCharacters = "layout"
@@ -94,6 +100,12 @@ class Column:
     """The direction of an index on this column, if there is one."""
     only_values_of: ValueFilter | None = None
     """Which values are of interest: rows with another one are filtered."""
+
+    @property
+    def local_zone(self) -> str | None:
+        """Return the time zone in which instants without an offset are written; None for UTC."""
+        zone = self.options.get("defaultTimezone", "UTC")
+        return None if self.physical_type != "timestamptz" or zone in UNIVERSAL else zone
 
     @property
     def checked_reference(self) -> tuple[str, str] | None:

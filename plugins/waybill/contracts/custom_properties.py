@@ -174,6 +174,7 @@ OF_COLUMN: Final[Mapping[str, Values]] = {
     "allowsPlaceholders": boolean().only_for(*DATASETS),
     "controlCharacters": one_of(*get_args(ControlCharacters)).only_for(*DATASETS),
     "dateForms": DATE_FORMS.only_for(*DATASETS),
+    "doubledHour": one_of("reject", "earlier", "later").only_for(*DATASETS),
     "index": one_of("ascending", "descending").only_for(*_DERIVED),
     "listSeparator": SEPARATOR.only_for(*DATASETS),
     "maxYearsAhead": whole_number().only_for(*DATASETS),
@@ -183,6 +184,7 @@ OF_COLUMN: Final[Mapping[str, Values]] = {
         "a year from 1 to 9900, without quotes", lambda value: type(value) is int and 1 <= value <= _LAST_PIVOT
     ).only_for(*DATASETS),
     "onlyValuesOf": VALUE_FILTER.only_for(*DATASETS),
+    "skippedHour": one_of("reject", "forward").only_for(*DATASETS),
 }
 OF_SERVER: Final[Mapping[str, Values]] = {
     "cells": Values("a range of cells, like B3:F or A1:D200", _is_range).only_for("xlsx"),

@@ -11,8 +11,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from waybill.blanks import strip
-from waybill.contracts import date_patterns
-from waybill.contracts.contract import FLOATS, numeric_digits
+from waybill.contracts import date_patterns, time_zones
+from waybill.contracts.contract import FLOATS, UNIVERSAL, numeric_digits
 from waybill.contracts.custom_properties import DATE_FORMS, is_number, place_of_property, values_of
 from waybill.contracts.standard import Problem, Steps
 
@@ -41,6 +41,7 @@ def of_options(options: Mapping[str, Any], kind: str, column: Mapping[str, Any],
     yield from _of_format(options, kind, here)
     yield from _of_date_forms(options, kind, column, steps)
     yield from _of_local_time(options, here) if kind == "timestamp" else _of_instants(options, here)
+    yield from _of_hours(options, kind, column, steps)
     if options.get("minLength", 0) > options.get("maxLength", math.inf):
         yield Problem((*here, "minLength"), f"{options['minLength']} is greater than maxLength {options['maxLength']}")
     if options.get("minItems", 0) > options.get("maxItems", math.inf):
@@ -56,12 +57,23 @@ def _of_instants(options: Mapping[str, Any], here: Steps) -> Iterator[Problem]:
             "false is not supported: every timestamptz is an instant. Remove it, or change the physicalType to "
             "timestamp.",
         )
-    if (zone := options.get("defaultTimezone", "UTC")) not in ("UTC", "Etc/UTC"):
-        yield Problem(
-            (*here, "defaultTimezone"),
-            f"{zone!r} is not supported: an instant without an offset is read as UTC. Remove it. Senders in another "
-            "time zone must write the offset.",
-        )
+    zone, is_required = options.get("defaultTimezone"), options.get("timezone") is True
+    if zone is not None and not time_zones.is_known(zone):
+        yield Problem((*here, "defaultTimezone"), f"{zone!r} is no time zone; write it like Europe/Berlin")
+    elif zone is not None and is_required:
+        yield Problem((*here, "defaultTimezone"), "has no effect with `timezone: true`, which requires an offset")
+
+
+def _of_hours(options: Mapping[str, Any], kind: str, column: Mapping[str, Any], steps: Steps) -> Iterator[Problem]:
+    """Yield rules for the hours of a time zone at columns without one."""
+    if kind == "timestamptz" and options.get("defaultTimezone", "UTC") not in UNIVERSAL:
+        return
+    for name in ("skippedHour", "doubledHour"):
+        if name in values_of(column):
+            yield Problem(
+                place_of_property(column, name, steps),
+                f"`{name}` has no effect without a `defaultTimezone` other than UTC at a timestamptz",
+            )
 
 
 def _of_local_time(options: Mapping[str, Any], here: Steps) -> Iterator[Problem]:

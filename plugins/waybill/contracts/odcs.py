@@ -98,6 +98,8 @@ def read_column(raw: Mapping[str, Any], of_table: Mapping[str, Any]) -> Column:
         number_format=None if signs is None else NumberFormat.of(signs),
         date_forms=_date_forms(raw, custom),
         pivot_year=custom.get("pivotYear"),
+        skipped_hour=custom.get("skippedHour", Column.skipped_hour),
+        doubled_hour=custom.get("doubledHour", Column.doubled_hour),
         max_years_ahead=custom.get("maxYearsAhead", Column.max_years_ahead),
         control_characters=custom.get("controlCharacters", controls),
         allows_placeholders=custom.get("allowsPlaceholders", False),

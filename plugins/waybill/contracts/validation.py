@@ -8,14 +8,18 @@ from datetime import date, datetime
 
 from waybill.contracts.contract import Column, Contract
 from waybill.contracts.quoting import identifier, literal
+from waybill.contracts.time_zones import DOUBLED, SKIPPED
 from waybill.contracts.values import (
     cast,
     confusable_forms,
     is_blank,
+    local,
+    local_offset,
     read_forms,
     stripped,
     swapped_forms,
     typed,
+    unread,
 )
 from waybill.period import Period
 
@@ -124,6 +128,15 @@ def _plausible(column: Column, period: Period) -> list[str]:
     return found
 
 
+def _years(column: Column, period: Period) -> tuple[int, int]:
+    """Return the first and the last year that an instant without an offset may have, in any time zone."""
+    limits = [str(column.options[name]) for name in _LIMITS if name in column.options]
+    years = [int(limit[:4]) for limit in limits]
+    return min([int(_EARLIEST[:4]), *years]) - 1, max(
+        [_years_after(period.end, column.max_years_ahead).year, *years]
+    ) + 1
+
+
 def _years_after(day: date, years: int) -> date:
     """Return the same day of a later year, 1 March for 29 February, and at most the year 9999."""
     year = min(day.year + years, date.max.year)
@@ -225,14 +238,18 @@ def _reasons(contract: Contract, period: Period, timezone: str) -> list[str]:
     """Return for each rule an expression that is its reason if an invalid row breaks it, else null."""
     found: list[tuple[str, str]] = []
     for column in contract.columns:
-        value, blank = identifier(column.name), is_blank(column)
+        blank = is_blank(column)
         if column.required:
             found.append((f"required:{column.name}", blank))
         rule = "control" if column.physical_type == "text" else "type"
-        found.append((f"{rule}:{column.name}", f"{value} is null and not ({blank})"))
+        found.append((f"{rule}:{column.name}", f"{unread(column)} and not ({blank})"))
+        if column.local_zone:
+            offset = identifier(f"offset_{column.name}")
+            found.append((f"skipped_hour:{column.name}", f"{offset} = {SKIPPED}"))
+            found.append((f"doubled_hour:{column.name}", f"{offset} = {DOUBLED}"))
         if others := swapped_forms(column):
             other = read_forms(column, others)
-            found.append((date_order_reason(column), f"{value} is null and {other} is not null"))
+            found.append((date_order_reason(column), f"{unread(column)} and {other} is not null"))
         found += [(f"{rule}:{column.name}", f"not ({good})") for rule, good in _value_rules(column, period)]
     rules = (*_period_rules(contract, period, timezone), *_row_rules(contract))
     found += [(reason, f"not ({good})") for reason, good in rules]
@@ -278,6 +295,12 @@ def compile_query(
         for column in contract.columns
         if (expression := cast(column))
     ]
+    zoned = [column for column in contract.columns if column.local_zone]
+    casts += [f"{local(column)} as {identifier(f'local_{column.name}')}" for column in zoned]
+    offsets = [
+        f"{local_offset(column, _years(column, period))} as {identifier(f'offset_{column.name}')}" for column in zoned
+    ]
+    read = f"(select {', '.join(['*', *offsets])} from casts)" if zoned else "casts"
     values = [f"{typed(column)} as {identifier(column.name)}" for column in contract.columns]
     known = [
         f"{_is_known(column)} as {identifier(f'known_{column.name}')}"
@@ -305,7 +328,7 @@ casts as (
   select {", ".join(["*", *casts])} from fields
 ),
 typed as (
-  select *, {", ".join(values)} from casts
+  select *, {", ".join(values)} from {read}
 ),
 referenced as (
   select {", ".join(["*", *known])} from typed

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 from waybill.blanks import BLANKS, strip
 from waybill.contracts.contract import FLOATS, Column, numeric_digits
-from waybill.contracts.date_patterns import YEAR, is_iso, readings, swapped
+from waybill.contracts.date_patterns import ISO, YEAR, Reading, is_iso, readings, swapped
 from waybill.contracts.json_values import json_array, json_value
 from waybill.contracts.quoting import identifier, literal
+from waybill.contracts.time_zones import SKIPPED, offset_of_local
 
 _DAY = f"{YEAR}-[0-9]{{2}}-[0-9]{{2}}"
 # Digits beyond microseconds must be zero.
@@ -81,8 +82,30 @@ def is_blank(column: Column) -> str:
     return f"coalesce(not regexp_matches({_present(column)}, {literal(f'[^{_EDGES}]')}), true)"
 
 
+def local(column: Column) -> str:
+    """Return the expression of the column `local_<name>`: the local time of a text without an offset in a time zone."""
+    return f"({_any_text(column, only_local=True)})::timestamp"
+
+
+def local_offset(column: Column, years: tuple[int, int]) -> str:
+    """Return the expression of the column `offset_<name>`, which `typed` reads: the offset at that local time."""
+    zone = column.local_zone
+    assert zone
+    return offset_of_local(zone, column.skipped_hour, column.doubled_hour, identifier(f"local_{column.name}"), years)
+
+
+def unread(column: Column) -> str:
+    """Return the condition that the column's text is blank or not accepted, other than because of its hour."""
+    value = identifier(column.name)
+    if column.local_zone is None:
+        return f"{value} is null"
+    return f"{value} is null and coalesce({identifier(f'offset_{column.name}')} < {SKIPPED}, true)"
+
+
 def cast(column: Column) -> str | None:
     """Return the expression of the column `cast_<name>` that `typed` reads; None if it reads none."""
+    if column.local_zone:
+        return f"({_any_text(column, only_local=False)})::timestamptz"
     if column.physical_type in _INSTANTS:
         return _any_text(column)
     if column.number_format:
@@ -99,6 +122,10 @@ def typed(column: Column) -> str:
     if cast(column) is None:
         return _any_text(column)
     if end := _INSTANTS.get(column.physical_type):
+        if column.local_zone:
+            at, offset = identifier(f"local_{column.name}"), identifier(f"offset_{column.name}")
+            instant = f"make_timestamptz(epoch_us({at}) - {offset}::bigint * 1000000)"
+            known = f"(case when {at} is null then {known} when {offset} < {SKIPPED} then {instant} end)"
         return f"case when {known} >= '0001-01-01' and {known} < {literal(end)} then {known} end"
     is_plain = f"{known}::varchar = {raw}"
     if column.physical_type == "date":  # excludes infinity and years before 1 or after 9999
@@ -166,14 +193,21 @@ def _form_of_text(column: Column) -> str:
     return rf"[^{_EDGES}{controls}]([^{controls}]*[^{_EDGES}{controls}])?"
 
 
-def _any_text(column: Column) -> str:
-    """Return the value of the column's text, ignoring blanks around it."""
+def _any_text(column: Column, *, only_local: bool | None = None) -> str:
+    """Return the value of the column's text, ignoring blanks around it.
+
+    With `only_local` texts are read that have no offset, or only those that have one.
+    """
     present = _present(column)
+
+    def cases(text: str) -> list[str]:
+        return _cases(column, text) if only_local is None else _cases_in_zone(column, text, only_local=only_local)
+
     branches = [
-        *_cases(column, present),
+        *cases(present),
         _case(present, _WITHOUT_EDGES, "null"),
-        *_cases(column, f"trim({present})"),
-        *_cases(column, _trimmed(present)),
+        *cases(f"trim({present})"),
+        *cases(_trimmed(present)),
     ]
     # One case expression, because DuckDB evaluates the shared operands of a coalesce for every row.
     return f"case {' '.join(branches)} end"
@@ -195,6 +229,20 @@ def _cases(column: Column, text: str) -> list[str]:
     if not forms:
         return [plain]
     return [case for form in forms for case in ([plain] if is_iso(form) else _cases_of_form(column, form, text))]
+
+
+def _cases_in_zone(column: Column, text: str, *, only_local: bool) -> list[str]:
+    """Return the case branches that evaluate texts without an offset as local timestamps, or those with one."""
+    iso = [
+        Reading(f"{_DAY}[ T]{_CLOCK}", f"try_cast({text} as timestamp)", is_local=True),
+        Reading(f"{_DAY}[ T]{_CLOCK}{_OFFSET}", _instant(text)),
+    ]
+    return [
+        _case(text, reading.form, reading.value)
+        for form in _date_forms(column) or (ISO,)
+        for reading in (iso if is_iso(form) else readings(form, text, column.physical_type, column.pivot_year))
+        if reading.is_local == only_local
+    ]
 
 
 def _cases_of_form(column: Column, form: str, text: str) -> list[str]:
