@@ -99,7 +99,10 @@ def contract(*, typed: bool, names: Sequence[str] = NAMES, file_format: FileForm
 
 
 def declared_contract(parameters: Mapping[str, Any], *, typed: bool) -> Contract:
-    """Return a contract with the dialect of a file and its columns in order, as the benchmark describes them."""
+    """Return a contract with the dialect of a file and its columns in order, as the benchmark describes them.
+
+    It declares that malformed records are repaired if they can be read in only one way that meets the contract.
+    """
     quote, escape = parameters["quotechar"] or '"', parameters["escapechar"]
     file_format = FileFormat(
         "csv",
@@ -108,6 +111,7 @@ def declared_contract(parameters: Mapping[str, Any], *, typed: bool) -> Contract
         escape=escape if escape not in ("", quote) else None,
         skip_lines=parameters["preamble_lines"] + parameters["header_lines"],
         header_lines=0,
+        repairs=("emptyFields", "strayQuotes"),
     )
     names = parameters["column_names"] or [f"col_{place}" for place in range(parameters["n_columns"])] or ["col_0"]
     return contract(typed=typed, names=names, file_format=file_format)

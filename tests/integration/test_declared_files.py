@@ -182,6 +182,17 @@ def test_a_license_of_comments_above_few_rows_is_not_reported(arrivals: Arrivals
     assert (arrivals.ignored(), arrivals.warnings()) == ({"^#": 40}, {})
 
 
+def test_repaired_records_are_loaded_and_reported(arrivals: Arrivals) -> None:
+    first, second = f"{Line('1')}", f"{Line('2')}"
+    text = lines(first, second + ",", f"{Line('3')}", first.replace("1,", '1",', 1))
+    books = arrivals.load(text.encode(), declaring(repairs=("emptyFields", "strayQuotes")))
+    assert (books.inserted, books.rejected, arrivals.rows("order_id")) == (4, 0, [("1",), ('1"',), ("2",), ("3",)])
+    assert arrivals.warnings() == {
+        "repaired": "2 of 4 records (first: record 2) are malformed and were read in the only way that meets the "
+        "contract (repairs). Compare them with the export, and correct the export."
+    }
+
+
 # --- encodings ----------------------------------------------------------------------------------------------
 
 

@@ -101,6 +101,7 @@ REJECTED = [
             ("port: 5432", "port: `port` is not supported: it specifies a server of another kind"),
             (PROPERTY % ("csv", "quote, value: ab"), r"customProperties\[0\].value: `quote` must be one character, or"),
             (PROPERTY % ("csv", "ignoredLines, value: ['(']"), r"customProperties\[0\].value: `ignoredLines` must be"),
+            (PROPERTY % ("csv", "repairs, value: [quotes]"), r".*`repairs` must be a list of different words of"),
             (PROPERTY % ("json", "quote, value: x"), r".*`quote` is allowed for the format csv, not 'json'"),
             (PROPERTY % ("csv", "sheet, value: x"), r".*`sheet` is allowed for the format xlsx, not 'csv'"),
             (PROPERTY % ("xlsx", "cells, value: b2"), r".*`cells` must be a range of cells"),
@@ -283,10 +284,12 @@ def test_a_server_says_how_files_are_written(tmp_path: Path) -> None:
       - {property: quote, value: none}
       - {property: headerLines, value: 0}
       - {property: ignoredLines, value: ['^#']}
+      - {property: repairs, value: [emptyFields]}
 schema:
 """
     found = load(written(tmp_path, LINES.replace("schema:\n", server, 1))).file_format
-    assert found == FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",))
+    expected = FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",), repairs=("emptyFields",))
+    assert found == expected
     assert found.dialect == Dialect(";", "", "")
     assert load(written(tmp_path, LINES)).file_format == FileFormat()
     server = SERVER % PROPERTY % ("json", """recordPath, value: 'orders."a.b"'""")

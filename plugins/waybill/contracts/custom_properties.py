@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, get_args
 from waybill.blanks import strip
 from waybill.contracts import number_format
 from waybill.contracts.contract import ColumnPolicy, ControlCharacters, FileOrder, LoadMode
-from waybill.contracts.file_format import NO_QUOTE, FormatName
+from waybill.contracts.file_format import NO_QUOTE, FormatName, Repair
 from waybill.contracts.member_paths import is_path
 from waybill.contracts.standard import Problem, Steps, likeliest
 
@@ -135,6 +135,10 @@ SEPARATOR: Final = Values(
 LINE_END: Final = Values("one or more characters", lambda value: isinstance(value, str) and value != "")
 MEMBER_PATH: Final = Values("names of members, separated by dots, like invoices.lines", is_path)
 PATTERNS: Final = Values("a list of different regular expressions", lambda value: _is_list_of(value, _is_pattern))
+REPAIRS: Final = Values(
+    f"a list of different words of {', '.join(get_args(Repair))}",
+    lambda value: _is_list_of(value, lambda word: word in get_args(Repair)),
+)
 TEXT: Final = Values("a text without blanks around it", _is_text)
 VALUE_FILTER: Final = Values(
     "an environment variable and the values without it, like {variable: WAYBILL_REGIONS, default: [north]}",
@@ -195,6 +199,7 @@ OF_SERVER: Final[Mapping[str, Values]] = {
     "members": FILE_NAME,
     "quote": QUOTE.only_for("csv"),
     "recordPath": MEMBER_PATH.only_for("json"),
+    "repairs": REPAIRS.only_for("csv"),
     "sheet": TEXT.only_for("xlsx"),
     "skipLines": whole_number().only_for("csv", "xlsx"),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 FormatName = Literal["csv", "json", "parquet", "xlsx"]
+Repair = Literal["emptyFields", "strayQuotes"]
 NO_QUOTE: Final = "none"
 """The declared quote of files that never enclose a field in quotes."""
 
@@ -49,6 +50,8 @@ class FileFormat:
     """Regular expressions: a line outside of quoted fields in which one is found is a comment or a footer."""
     line_end: str | None = None
     """None: a line feed, a carriage return or both."""
+    repairs: tuple[Repair, ...] = ()
+    """Which malformed CSV records are read in the only way that meets the contract."""
     record_path: tuple[str, ...] = ()
     """The members that lead from a JSON document to its records; empty: the document is one."""
     sheet: str | None = None

@@ -136,6 +136,7 @@ def _file_format(servers: Sequence[Mapping[str, Any]]) -> FileFormat:
         skip_lines=custom.get("skipLines", FileFormat.skip_lines),
         header_lines=custom.get("headerLines", FileFormat.header_lines),
         ignored_lines=tuple(custom.get("ignoredLines", ())),
+        repairs=tuple(custom.get("repairs", ())),
         line_end=custom.get("lineEnd"),
         record_path=split_path(custom.get("recordPath", "")),
         sheet=custom.get("sheet"),

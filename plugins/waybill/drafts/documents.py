@@ -60,12 +60,13 @@ def server_of(file_format: FileFormat) -> Document:
         "headerLines": file_format.header_lines,
         "ignoredLines": [*file_format.ignored_lines],
         "lineEnd": file_format.line_end,
+        "repairs": [*file_format.repairs],
         "recordPath": join_path(file_format.record_path) or None,
         "sheet": file_format.sheet,
         "cells": file_format.cells,
         "members": file_format.members,
     }
-    defaults = {"quote": FileFormat.quote, "skipLines": 0, "headerLines": 1, "ignoredLines": []}
+    defaults = {"quote": FileFormat.quote, "skipLines": 0, "headerLines": 1, "ignoredLines": [], "repairs": []}
     given = {name: value for name, value in custom.items() if value != defaults.get(name)}
     return {
         "server": "files",

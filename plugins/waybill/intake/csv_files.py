@@ -121,8 +121,7 @@ def match_header(name: str, header: list[str], contract: Contract) -> list[str |
         raise UnfitError(f"{name}: the header has {', '.join(repeated)} more than once. The header is: {shown}")
     if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
         cause = "" if present else "no field of the header is the name of a column: the header may be missing. "
-        what = f"{cause}Required" if cause else "required"
-        raise UnfitError(f"{name}: {what} columns are missing: {', '.join(missing)}. The header is: {shown}")
+        raise UnfitError(f"{name}: {cause}Required columns are missing: {', '.join(missing)}. The header is: {shown}")
     return columns
 
 
@@ -142,11 +141,13 @@ def _read_header(
     if first and names_delimiter(first[0].decode("utf-8", "replace")) == form.dialect.delimiter:
         text = _without_ignored(first[2], ignored, syntax)  # after a line for spreadsheets that names the delimiter
         first = split_first(text, syntax)
+    names = [column.name for column in contract.delivered_columns]
     if first is None or not (strip(first[0].decode("utf-8", "replace")) or first[2].strip()):
+        if form.header_lines == 0 < form.skip_lines:
+            return names, [*names], b""  # the lines above the records are there
         what = "no records" if form.header_lines == 0 else "no header"
         raise DataError(f"{name}: the file is empty ({count(size, 'byte')}) and has {what}. Send it again.")
     if form.header_lines == 0:
-        names = [column.name for column in contract.delivered_columns]
         return names, [*names], text
     header, rest = _header_line(name, first, contract)
     for _ in range(1, form.header_lines):

@@ -32,11 +32,17 @@ where file_id = %s and record < %s and reasons @> %s::text[]
 
 
 def warn_of_form(
-    connection: Connection, contract: Contract, received: ReceivedFile, file_id: int, malformed: Sequence[Reject]
+    connection: Connection,
+    contract: Contract,
+    received: ReceivedFile,
+    file_id: int,
+    malformed: Sequence[Reject],
+    repaired: Sequence[int],
 ) -> None:
     """Record the warnings about the form of a file, in the transaction that loads it.
 
-    `malformed` are its malformed records. Its other rejected rows are already in quarantine.
+    `malformed` are its malformed records, and `repaired` the numbers of those that were repaired. Its other rejected
+    rows are already in quarantine.
     """
     if received.lacks_line_end and not received.json:
         was_rejected = bool(malformed) and "truncated" in malformed[-1].reasons
@@ -54,6 +60,12 @@ def warn_of_form(
             f"If rows are missing, send it again."
         )
         file_warnings.add(connection, file_id, "quotes", message)
+    if repaired:
+        message = (
+            f"{_of(len(repaired), repaired[0], received)} malformed and were read in the only way that meets the "
+            "contract (repairs). Compare them with the export, and correct the export."
+        )
+        file_warnings.add(connection, file_id, "repaired", message)
     for pattern in received.suspect_patterns:
         message = (
             f"the pattern {pattern} of ignoredLines left out {received.ignored_lines[pattern]:,} lines, many with all "

@@ -112,7 +112,7 @@ def _load(
         staging.drop_tables()
         books = staging.books
         ledger.close_file(connection, file_id, books)
-        warn_of_form(connection, contract, received, file_id, malformed)
+        warn_of_form(connection, contract, received, file_id, malformed, source.repaired)
     for warning in issues.warnings:
         log.warning("%s: %s", landed.uri, warning)
     log.info("%s: %s", landed.uri, books)

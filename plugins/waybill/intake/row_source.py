@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,10 +19,11 @@ from waybill.intake.landing import LandedFile
 from waybill.intake.received_file import ReceivedFile
 from waybill.intake.records import Record, split_records
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
+from waybill.intake.repairs import Fields, possible_readings
 from waybill.intake.repeated_headers import RepeatedHeaders
 from waybill.intake.transcoding import as_readable, ends_in_undefined_byte
 from waybill.intake.unpacking import read_file
-from waybill.intake.validate import FastReaderFailed, Reject
+from waybill.intake.validate import FastReaderFailed, Reject, open_duckdb, validate_rows
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,6 +51,8 @@ class RowSource:
     """Number of malformed records, which are not in the body."""
     dialect: Dialect = PLAIN
     """The dialect of the body. Line ends are line feeds, alone or after carriage returns."""
+    repaired: Sequence[int] = ()
+    """The numbers of malformed records that were repaired, as the contract declares."""
     header_names: frozenset[str] = frozenset()
     """Normalised column names; rows with several of them may be repeated headers."""
 
@@ -109,7 +113,8 @@ def reparse(received: ReceivedFile, contract: Contract, target: Path) -> tuple[R
     """
     allowed = max(contract.reject_threshold_pct * received.rows_in / 100, _MAX_MALFORMED)
     malformed: list[Reject] = []
-    for reject in _write_well_formed(received, target):
+    repaired = _repairs(received, contract, target.parent) if received.file_format.repairs else {}
+    for reject in _write_well_formed(received, target, repaired):
         malformed.append(reject)
         if len(malformed) > allowed:
             broken = BrokenRules(contract)
@@ -122,20 +127,51 @@ def reparse(received: ReceivedFile, contract: Contract, target: Path) -> tuple[R
                 broken.listed(),
             )
     source = RowSource(
-        received.landed, target, received.rows_in, received.columns, is_numbered=True, malformed=len(malformed)
+        received.landed,
+        target,
+        received.rows_in,
+        received.columns,
+        is_numbered=True,
+        malformed=len(malformed),
+        repaired=sorted(repaired),
     )
     return source, malformed
 
 
-def _write_well_formed(received: ReceivedFile, target: Path) -> Iterator[Reject]:
-    """Write the well-formed records, each after its number, to `target`. Yield the malformed ones.
+def _repairs(received: ReceivedFile, contract: Contract, folder: Path) -> dict[int, Fields]:
+    """Return the fields of each malformed record that can be read in only one way that meets the contract.
+
+    References to other datasets are not checked here; they apply to repaired rows as to all others.
+    """
+    readings, body = possible_readings(_records(received), received), folder / "readings.csv"
+    if not readings:
+        return {}
+    with body.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerows([place, *fields] for place, (_, fields) in enumerate(readings))
+    columns = tuple(replace(column, reference=None) for column in contract.columns)
+    source = RowSource(received.landed, body, len(readings), received.columns, is_numbered=True, is_whole=False)
+    valid: dict[int, list[Fields]] = {}
+    with closing(open_duckdb(folder)) as duck:
+        for batch in validate_rows(duck, source, replace(contract, columns=columns), {}):
+            for place, reasons in zip(batch["_record"].to_pylist(), batch["_reasons"].to_pylist(), strict=True):
+                if not reasons:
+                    number, fields = readings[place]
+                    valid.setdefault(number, []).append(fields)
+    return {number: found[0] for number, found in valid.items() if len(found) == 1}
+
+
+def _write_well_formed(received: ReceivedFile, target: Path, repaired: Mapping[int, Fields]) -> Iterator[Reject]:
+    """Write the well-formed and repaired records, each after its number, to `target`. Yield the malformed ones.
 
     Python's csv and json modules are slower than DuckDB's reader, but they show what is wrong with each record.
     """
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for number, record in enumerate(_records(received), start=1):
-            if record.reasons:
+            if fields := repaired.get(number):
+                writer.writerow([number, *fields])
+            elif record.reasons:
                 is_cut = record.is_unfinished and received.lacks_line_end and number == received.rows_in
                 reasons = [*record.reasons, "truncated"] if is_cut else record.reasons
                 yield Reject(number, reasons, _json_text(record.text))

@@ -1,0 +1,67 @@
+"""Find the possible readings of malformed records, if the contract declares that they are repaired.
+
+A record is repaired if exactly one of its possible readings meets the contract. The values are those in the file: a
+repair leaves out an empty field, or takes a quote for a part of its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
+
+from waybill.intake.csv_syntax import Syntax, syntax_of
+from waybill.intake.received_file import ReceivedFile
+from waybill.intake.records import Record
+
+Fields = list[str | None]
+
+
+def possible_readings(records: Iterable[Record], received: ReceivedFile) -> list[tuple[int, Fields]]:
+    """Return the number and the fields of each possible reading of the malformed records of a file.
+
+    A last record without a line end has none, because it may be truncated.
+    """
+    syntax, kinds = syntax_of(received.file_format.dialect), received.file_format.repairs
+    fields, last = len(received.header), received.rows_in if received.lacks_line_end else 0
+    readings: list[tuple[int, Fields]] = []
+    for number, record, is_alone in _with_neighbours(records):
+        if number == last:
+            continue
+        if record.reasons == ["ragged"] and "emptyFields" in kinds:
+            readings += [(number, one) for one in _without_empty_field(record.fields, fields)]
+        elif record.reasons == ["quote"] and "strayQuotes" in kinds and is_alone:
+            readings += [(number, one) for one in _with_literal_quote(record.text, fields, syntax)]
+    return readings
+
+
+def _with_neighbours(records: Iterable[Record]) -> Iterator[tuple[int, Record, bool]]:
+    """Yield the number of each record, the record, and whether the records beside it are well formed."""
+    is_well_formed = True
+    for number, (record, after) in enumerate(pairwise(chain(records, [Record([], [], "")])), start=1):
+        yield number, record, is_well_formed and not after.reasons
+        is_well_formed = not record.reasons
+
+
+def _without_empty_field(fields: Fields, expected: int) -> list[Fields]:
+    """Return the different records that remain when one empty field of a record with one field too many is left out."""
+    if len(fields) != expected + 1:
+        return []
+    empty = [place for place, text in enumerate(fields) if not (text and text.strip())]
+    shorter: list[Fields] = [[*fields[:place], *fields[place + 1 :]] for place in empty]
+    return [one for place, one in enumerate(shorter) if one not in shorter[:place]]
+
+
+def _with_literal_quote(text: str, expected: int, syntax: Syntax) -> list[Fields]:
+    """Return the readings in which the only quote of an unquoted field is a part of its value."""
+    quote, delimiter = syntax.quote.decode(), syntax.delimiter.decode()
+    parts = text.split(delimiter)
+    found: list[Fields] = []
+    for place, part in enumerate(parts):
+        if quote and part.count(quote) == 1:
+            literal = f"{quote}{part.replace(quote, quote * 2)}{quote}"
+            record = delimiter.join((*parts[:place], literal, *parts[place + 1 :]))
+            if syntax.record.fullmatch(record.encode() + syntax.line_end):
+                fields = syntax.fields(record)
+                if len(fields) == expected:
+                    found.append([*fields])
+    return found
