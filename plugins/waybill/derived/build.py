@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
 
 from waybill.checks import approval, quality
 from waybill.checks.value_rules import broken_rules
@@ -176,7 +177,13 @@ def build_from_rows(
     period: Period,
     run: Run,
 ) -> Built:
-    """Replace the period's rows with `rows` (mappings by column). Otherwise like `build`."""
+    """Replace the period's rows with `rows` (mappings by column). Otherwise like `build`.
+
+    Columns of JSON may be objects and lists of Python.
+    """
+    documents = [column.name for column in contract.columns if column.physical_type == "jsonb"]
+    if documents:
+        rows = [{**row, **{name: _as_json(row[name]) for name in documents}} for row in rows]
     statement = sql.SQL("insert into {} ({}) values ({})").format(
         relation(contract),
         columns_sql(contract.names),
@@ -189,6 +196,10 @@ def build_from_rows(
         return [period.start]
 
     return build(connection, contract, find_inputs, write, period, run, None)
+
+
+def _as_json(value: Any) -> Any:
+    return Jsonb(value) if isinstance(value, dict | list) else value
 
 
 def _delete(connection: Connection, contract: Contract, period: Period) -> None:

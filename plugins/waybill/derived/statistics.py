@@ -151,7 +151,7 @@ class Categories:
 
 
 def measures(columns: Sequence[Column]) -> list[str]:
-    """Return the names of the columns that are measures: numeric, and neither identifiers nor ranks.
+    """Return the names of the columns that are measures: exact numbers, and neither identifiers nor ranks.
 
     Keys, references and columns named `…_id` are identifiers; columns named `…_rank` are ranks.
     """

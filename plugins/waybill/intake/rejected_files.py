@@ -156,8 +156,19 @@ def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
     )
 
 
+_TYPES: Final = {
+    "double precision": "a finite number with at most the digits of a double precision",
+    "jsonb": "a JSON object or array without repeated names",
+    "real": "a finite number with at most the digits of a real",
+    "text[]": "a JSON array of texts",
+    "time": "a time like 08:30:00",
+    "timestamp": "a date and time like 2026-03-31T12:00:00, without an offset",
+}
+"""The form of values whose type has more than one rule."""
+
+
 def _expected(contract: Contract, reason: str) -> str:
-    """Return what a row rule, or the form of a number or date, requires; "" for other reasons."""
+    """Return what a row rule, or the form of a value, requires; "" for other reasons."""
     kind, _, name = reason.partition(":")
     if kind == "rule":
         return next((rule.expression for rule in contract.row_rules if rule.name == name), "")
@@ -167,6 +178,9 @@ def _expected(contract: Contract, reason: str) -> str:
             return f"a number like {column.number_format.example}"
         if column and (column.physical_type == "date" or column.date_forms != Column.date_forms):
             return " or ".join(column.date_forms)
+        if column and column.list_separator:
+            return f"texts separated by {column.list_separator!r}, or a JSON array of texts"
+        return _TYPES.get(column.physical_type, "") if column else ""
     return ""
 
 
