@@ -22,6 +22,8 @@ from waybill.intake.written_values import fields_sql
 SIGNS = NumberFormat(decimal=",", thousands=(".",), minus=("\u2212",), currency=("EUR",))
 FRACTION = NumberFormat(percent="fraction", minus=("-",))
 MOMENTS = st.datetimes(datetime(1901, 1, 1), datetime(2035, 12, 31))  # noqa: DTZ001
+WINTER = st.datetimes(datetime(2026, 1, 1), datetime(2026, 3, 1))  # noqa: DTZ001
+BERLIN = {"defaultTimezone": "Europe/Berlin"}
 DAYS = st.dates(date(1900, 1, 1), date(2035, 12, 31))
 
 
@@ -70,6 +72,9 @@ CASES: list[tuple[Column, st.SearchStrategy[Any]]] = [
     (dated("timestamptz", "d/M/yyyy hh:mm a XXX"), in_utc(MOMENTS.map(to_minutes))),
     (dated("timestamptz", "d/M/yyyy HH:mm:ss x"), in_utc(MOMENTS.map(to_seconds))),
     (dated("timestamptz", "d/M/yyyy HH:mm:ss xxx", options={"timezone": True}), in_utc(MOMENTS.map(to_seconds))),
+    (dated("timestamptz", "d/M/yyyy HH:mm", options=BERLIN), in_utc(WINTER.map(to_minutes))),
+    (dated("timestamptz", "excel", options=BERLIN), in_utc(WINTER.map(to_minutes))),
+    (dated("timestamptz", "d/M/yyyy HH:mm X", options=BERLIN), in_utc(MOMENTS.map(to_minutes))),
     (dated("timestamptz", "epoch_seconds"), in_utc(MOMENTS)),
     (dated("timestamptz", "epoch_milliseconds"), in_utc(MOMENTS)),
     (dated("timestamptz", "excel"), in_utc(MOMENTS.map(to_milliseconds))),

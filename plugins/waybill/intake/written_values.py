@@ -7,7 +7,7 @@ from typing import Final
 from psycopg import sql
 
 from waybill.contracts import Column, Contract
-from waybill.contracts.date_patterns import is_iso, most_exact, postgres_pattern
+from waybill.contracts.date_patterns import is_iso, most_exact, parts, postgres_pattern
 
 
 def fields_sql(contract: Contract, alias: str) -> sql.Composed:
@@ -43,7 +43,10 @@ def _date_or_time(column: Column, value: sql.Identifier) -> sql.Composed | None:
         return None
     if form in _EPOCHS:
         return sql.SQL("trim_scale(extract(epoch from {}) * {})::text").format(value, _EPOCHS[form])
-    local = sql.SQL("({} at time zone 'UTC')" if column.physical_type == "timestamptz" else "{}").format(value)
+    local: sql.Composable = value
+    if column.physical_type == "timestamptz":
+        zone = None if "offset" in parts(form) else column.local_zone
+        local = sql.SQL("({} at time zone {})").format(value, zone or "UTC")
     if pattern := postgres_pattern(form):
         # PostgreSQL writes a time of day only as part of a timestamp.
         moment = sql.SQL("(date '2000-01-01' + {})" if column.physical_type == "time" else "{}").format(local)
