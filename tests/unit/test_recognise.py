@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from waybill.contracts import load_all
@@ -61,3 +68,35 @@ def test_nested_records_need_the_required_columns_of_a_dataset(head: str, is_fou
     file = tmp_path / "some.json"
     file.write_text(head, "utf-8")
     assert datasets_like(file, [nested]) == [nested] * is_found
+
+
+HEADER = ["currency", "valid_from", "rate"]
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "zst", "zip"])
+@pytest.mark.parametrize(
+    "text", [",".join(HEADER) + "\n", '{"currency": "EUR", "valid_from": "2026-01-01", "rate": 1}\n']
+)
+def test_packed_files_are_recognised(ending: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / f"some.{'json' if text.startswith('{') else 'csv'}.{ending}"
+    packed = {"gz": gzip.compress, "bz2": bz2.compress, "zst": partial(pa.compress, codec="zstd", asbytes=True)}
+    if ending == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(file.stem, text)
+    else:
+        file.write_bytes(packed[ending](text.encode()))
+    assert [one.table for one in datasets_like(file, DATASETS)] == ["purchases.rates"]
+
+
+def test_tables_are_recognised_by_the_contracts_that_declare_them(tmp_path: Path) -> None:
+    book, workbook, parquet = openpyxl.Workbook(), tmp_path / "some.xlsx", tmp_path / "some.parquet"
+    book.worksheets[0].append(["Rates"])
+    book.worksheets[0].append(HEADER)
+    book.save(workbook)
+    pq.write_table(pa.table({name: ["1"] for name in HEADER}), parquet)
+    forms = {"parquet": FileFormat("parquet"), "xlsx": FileFormat("xlsx", skip_lines=1)}
+    for name, form in forms.items():
+        contracts = [replace(one, file_format=form) if one.table == "purchases.rates" else one for one in DATASETS]
+        for file in (workbook, parquet):
+            wanted = ["purchases.rates"] if file.suffix == f".{name}" else []
+            assert [one.table for one in datasets_like(file, contracts)] == wanted

@@ -11,29 +11,12 @@ from zoneinfo import ZoneInfo
 
 from waybill.errors import DataError
 from waybill.intake.landing import LandedFile
+from waybill.intake.local_files import LocalStore, local_file
 from waybill.period import Period
 from waybill.settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-@dataclass(frozen=True)
-class LocalFile(LandedFile):
-    """A file on local disk in the place of an object."""
-
-    @property
-    def uri(self) -> str:
-        """Return the path of the file for messages."""
-        return self.key
-
-
-class LocalStore:
-    """As much of an S3 client as `receive` needs, for files on local disk."""
-
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
-        """Return a file as S3 returns an object."""
-        return {"Body": Path(Key).open("rb"), "ETag": ""}
 
 
 @dataclass(frozen=True)
@@ -54,19 +37,16 @@ def given_files(addresses: Sequence[str]) -> list[GivenFile]:
 
     Raises `DataError` if there is no such file or object.
     """
-    now = datetime.now(UTC)
-    today = Period.of("day", now.astimezone(ZoneInfo(settings().timezone)).date())
-    return [
-        _object(address, today) if address.startswith("s3://") else _local(address, today, now) for address in addresses
-    ]
+    today = Period.of("day", datetime.now(ZoneInfo(settings().timezone)).date())
+    return [_object(address, today) if address.startswith("s3://") else _local(address) for address in addresses]
 
 
-def _local(address: str, today: Period, now: datetime) -> GivenFile:
+def _local(address: str) -> GivenFile:
     path = Path(address)
     if not path.is_file():
         raise DataError(f"{address}: there is no such file")
     store: Any = LocalStore()
-    return GivenFile(store, LocalFile("", str(path), "", path.stat().st_size, today, now))
+    return GivenFile(store, local_file(path))
 
 
 def _object(address: str, today: Period) -> GivenFile:

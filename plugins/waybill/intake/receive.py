@@ -6,45 +6,26 @@ The local file holds the records as they arrived, without the header. Memory use
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from waybill.contracts import Contract
-from waybill.contracts.file_format import UNDECLARED, FormatName
 from waybill.errors import DataError
-from waybill.formatting import count
 from waybill.intake.content import Download, download
-from waybill.intake.converted import Converted
 from waybill.intake.csv_files import UnfitError, receive_csv
 from waybill.intake.format_advice import advice
-from waybill.intake.formats import Signature, other_encoding, signature
+from waybill.intake.formats import other_encoding, signature
 from waybill.intake.joined_members import join
 from waybill.intake.json_files import receive_json
 from waybill.intake.json_records import is_json
 from waybill.intake.landing import LandedFile
-from waybill.intake.parquet_files import read_parquet
 from waybill.intake.received_file import ReceivedFile
+from waybill.intake.table_files import is_table, receive_table, sheets_of
 from waybill.intake.transcoding import transcode
 from waybill.intake.unpacking import packing_of
-from waybill.intake.workbooks import read_workbook, sheet_names
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_CONVERTERS: Final[Mapping[FormatName, Callable[[str, Path, Contract], Converted]]] = {
-    "parquet": read_parquet,
-    "xlsx": read_workbook,
-}
-"""Functions that convert the files of a format to CSV."""
-
-_MAGIC: Final[Mapping[FormatName, tuple[bytes, ...]]] = {
-    "parquet": (b"PAR1", b"PARE"),
-    "xlsx": (b"PK\x03\x04",),
-}
-"""The first bytes of their files."""
-_ENCRYPTED_WORKBOOK: Final = "EncryptedPackage".encode("utf-16-le")
 
 
 def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) -> ReceivedFile:
@@ -66,11 +47,10 @@ def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) 
 
 
 def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
+    if is_table(contract):
+        return receive_table(part, contract, folder)
     head, declared = next(part.chunks, b""), contract.file_format.name
     part.chunks = itertools.chain((head,), part.chunks)
-    if declared and declared in _CONVERTERS:
-        _check_format(part.name, head, declared)
-        return _convert(part, declared, contract, folder)
     text = transcode(part.name, part.chunks, contract.file_format.encoding)
     first = next(text, b"")
     what = signature(first) or other_encoding(first)
@@ -79,7 +59,7 @@ def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
     try:
         if what:
             part.chunks = itertools.chain((first,), text)
-            raise UnfitError(f"{part.name}: it is {what}.{_sheets(part, what, folder)}")
+            raise UnfitError(f"{part.name}: it is {what}.{sheets_of(part, what, folder)}")
         part.use_text(itertools.chain((first,), text))
         if declared == "json" or (not declared and is_json(part.file_name)):
             return receive_json(part, next(part.chunks), contract, folder)
@@ -88,48 +68,3 @@ def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
         if advised := advice(head, part.file_name, contract):
             raise DataError(f"{part.name}: {advised}") from error
         raise
-
-
-def _sheets(part: Download, what: Signature, folder: Path) -> str:
-    """Return a sentence that lists the sheets of a workbook, from which one may have to be declared; else ""."""
-    if not what.format or what.format.name != "xlsx":
-        return ""
-    try:
-        sheets = sheet_names(part.name, _saved(part, folder / "object.xlsx"))
-    except DataError:  # a corrupt workbook
-        sheets = []
-    return f" Its sheets with values are: {', '.join(map(repr, sheets))}." if sheets else ""
-
-
-def _saved(part: Download, path: Path) -> Path:
-    """Write the content of a part to a file, and return its path."""
-    with path.open("wb") as target:
-        target.writelines(part.chunks)
-    return path
-
-
-def _check_format(name: str, head: bytes, declared: FormatName) -> None:
-    """Raise `DataError` if the first bytes of a file are not those of the declared format."""
-    if not head:
-        raise DataError(f"{name}: the file is empty (0 bytes). Send it again.")
-    if _ENCRYPTED_WORKBOOK in head:
-        raise DataError(f"{name}: the workbook is encrypted. Save it without a password.")
-    if not head.startswith(_MAGIC[declared]):
-        seen = signature(head)
-        found = seen.what if seen else "in another format"
-        raise DataError(f"{name}: the contract declares `format: {declared}`, but the file is {found}.")
-
-
-def _convert(part: Download, declared: FormatName, contract: Contract, folder: Path) -> ReceivedFile:
-    """Receive a file that is converted to CSV, and compare the records with an independent count."""
-    path = _saved(part, folder / f"object.{declared}")
-    converted = _CONVERTERS[declared](part.name, path, contract)
-    part.use_text(part.limited(converted.chunks))
-    received = receive_csv(part, next(part.chunks), replace(contract, file_format=UNDECLARED), folder)
-    path.unlink()
-    if received.rows_in != converted.records:
-        raise DataError(
-            f"{part.name}: {converted.counted_by} has {count(converted.records, 'record')}, but "
-            f"{count(received.rows_in, 'record')} were read; nothing was loaded. Send the file again."
-        )
-    return replace(received, multiline_records=0, first_multiline_record=0)  # the quotes are Waybill's own

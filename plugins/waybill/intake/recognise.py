@@ -3,42 +3,89 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.intake.content import Download, download
 from waybill.intake.json_members import MemberNames
+from waybill.intake.local_files import LocalStore, local_file
+from waybill.intake.recognise_format import HEAD_BYTES, recognise
 from waybill.intake.recognise_json import columns_at, looks_like_json
 from waybill.intake.spellings import find_column, spellings_of
+from waybill.intake.table_files import convert, is_table
 
-_HEAD_BYTES = 65_536
-_DELIMITERS = ",;\t|"
+
+class _Head(NamedTuple):
+    """The beginning of a file with text."""
+
+    text: str
+    names: Sequence[str]
+    """The names in its header."""
 
 
 def datasets_like(file: Path, contracts: Collection[Contract]) -> list[Contract]:
     """Return the datasets that know most columns of a file, if it has all their required columns.
 
-    Reads the first line of a CSV file or the first object of a file with JSON. Several datasets are returned only
-    if they know equally many columns; none for a file in another format.
+    Reads the header of a table, or the first object of a file with JSON, also in a packed file. Several datasets are
+    returned only if they know equally many columns; none for a file in another format.
     """
-    with file.open("rb") as opened:
-        head = opened.read(_HEAD_BYTES).decode("utf-8-sig", "replace")
     found: dict[int, list[Contract]] = {}
+    heads: dict[str | None, _Head] = {}
     for contract in contracts:
+        members = contract.file_format.members
+        if is_table(contract):
+            known = _known(_names_of_table(file, contract), contract)
+        else:
+            if members not in heads:
+                heads[members] = _head(file, members)
+            known = _columns(heads[members], contract)
         required = {column.name for column in contract.delivered_columns if column.required}
-        for known in _columns(head, contract):
-            if known and required <= known:
-                found.setdefault(len(known), []).append(contract)
+        if known and required <= known:
+            found.setdefault(len(known), []).append(contract)
     return found[max(found)] if found else []
 
 
-def _columns(head: str, contract: Contract) -> Iterator[set[str]]:
-    """Yield the columns of a contract as each format reads them at the beginning of a file."""
+def _columns(head: _Head, contract: Contract) -> set[str]:
+    """Return the columns of a contract that a file with text has."""
+    if looks_like_json(head.text):
+        return columns_at(contract.file_format.record_path, head.text, MemberNames(spellings_of(contract)).column)
+    return _known(head.names, contract)
+
+
+def _known(names: Sequence[str], contract: Contract) -> set[str]:
     spellings = spellings_of(contract)
-    if looks_like_json(head):
-        yield columns_at(contract.file_format.record_path, head, MemberNames(spellings).column)
-        return
-    line = next((line for line in head.splitlines() if line.strip()), "")
-    for delimiter in _DELIMITERS:
-        for header in csv.reader([line], delimiter=delimiter):
-            yield {column for name in header if (column := find_column(spellings, name))}
+    return {column for name in names if (column := find_column(spellings, name))}
+
+
+def _names_of_table(file: Path, contract: Contract) -> Sequence[str]:
+    """Return the names of the columns of a Parquet file or a workbook; none if it is in another format."""
+    with suppress(DataError), TemporaryDirectory() as folder:
+        part = _first_part(file, Path(folder), contract.file_format.members)
+        header = next(convert(part, contract, Path(folder) / "object").chunks)
+        return next(csv.reader([header.decode()]))
+    return []
+
+
+def _head(file: Path, members: str | None) -> _Head:
+    """Return the beginning of a file, unpacked; empty if it cannot be read or is not text."""
+    with suppress(DataError), TemporaryDirectory() as folder:
+        part, head = _first_part(file, Path(folder), members), b""
+        for chunk in part.chunks:
+            head += chunk
+            if len(head) >= HEAD_BYTES:
+                break
+        recognised = recognise(head, part.file_name)
+        if recognised.format:
+            text = head[:HEAD_BYTES].decode(recognised.format.encoding, "replace").lstrip("\ufeff")
+            return _Head(text, recognised.names)
+    return _Head("", [])
+
+
+def _first_part(file: Path, folder: Path, members: str | None) -> Download:
+    store: Any = LocalStore()
+    return download(store, local_file(file), folder, members)[0]

@@ -104,6 +104,8 @@ class Scan:
     """The texts of cells with an error, such as `#N/A`."""
     odd_numbers: dict[tuple[int, int], str] = field(default_factory=dict)
     """Numbers that are no time of day and no date: negative ones and day 60, 29 February 1900."""
+    with_fractions: set[int] = field(default_factory=set)
+    """The columns that have a number with a fraction; if they are dates, they have times."""
     without_value: int = 0
     """Number of formulas without a stored value."""
     first_without_value: str = ""
@@ -162,8 +164,11 @@ class WorkbookXml:
                 found.first_without_value = found.first_without_value or cell_name(row, column)
             if kind == "e":
                 found.errors[row, column] = value
-            elif kind == "n" and (value[:1] == "-" or value == "60" or value.startswith("60.")):
-                found.odd_numbers[row, column] = value
+            elif kind == "n":
+                if value[:1] == "-" or value == "60" or value.startswith("60."):
+                    found.odd_numbers[row, column] = value
+                if "." in value:
+                    found.with_fractions.add(column)
             if row != last_row:
                 found.rows += 1
                 last_row = row

@@ -60,9 +60,17 @@ def read_workbook(name: str, path: Path, contract: Contract) -> Converted:
         raise DataError(f"{where} has no values in the declared rows and cells. {SENT_AGAIN}")
     rows = _rows(name, path, sheet, area, scan)
     header = _header(where, rows, contract)
-    types = types_of(header, contract)
+    types = _types(header, contract, scan)
     records = scan.rows - form.header_lines
     return Converted(records, f"the scan of the sheet {sheet!r}", _lines(header, types, rows))
+
+
+def _types(header: list[str], contract: Contract, scan: Scan) -> list[str | None]:
+    """Return the logical types of the columns; a column without one is of timestamps if its dates have times."""
+    return [
+        "timestamp" if kind not in ("date", "timestamp") and column in scan.with_fractions else kind
+        for column, kind in enumerate(types_of(header, contract), start=scan.area.first_column)
+    ]
 
 
 def _choose_sheet(name: str, workbook: WorkbookXml, wanted: str | None) -> str:

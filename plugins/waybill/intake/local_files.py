@@ -1,0 +1,38 @@
+"""Read files on local disk as the objects that a load receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from waybill.intake.landing import LandedFile
+from waybill.period import Period
+from waybill.settings import settings
+
+
+@dataclass(frozen=True)
+class LocalFile(LandedFile):
+    """A file on local disk in the place of an object."""
+
+    @property
+    def uri(self) -> str:
+        """Return the path of the file for messages."""
+        return self.key
+
+
+class LocalStore:
+    """As much of an S3 client as `receive` needs, for files on local disk."""
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803  # boto3's names
+        """Return a file as S3 returns an object."""
+        return {"Body": Path(Key).open("rb"), "ETag": ""}
+
+
+def local_file(path: Path) -> LocalFile:
+    """Return a file that lands now."""
+    now = datetime.now(UTC)
+    today = Period.of("day", now.astimezone(ZoneInfo(settings().timezone)).date())
+    return LocalFile("", str(path), "", path.stat().st_size, today, now)

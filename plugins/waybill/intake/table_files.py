@@ -1,0 +1,90 @@
+"""Receive Parquet files and Excel workbooks: convert them to CSV, and compare the records with an independent count."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from waybill.contracts import Contract
+from waybill.contracts.file_format import UNDECLARED, FormatName
+from waybill.errors import DataError
+from waybill.formatting import count
+from waybill.intake.content import Download
+from waybill.intake.converted import Converted
+from waybill.intake.csv_files import receive_csv
+from waybill.intake.formats import Signature, signature
+from waybill.intake.parquet_files import read_parquet
+from waybill.intake.received_file import ReceivedFile
+from waybill.intake.workbooks import read_workbook, sheet_names
+
+_READERS: Final[Mapping[FormatName, tuple[Callable[[str, Path, Contract], Converted], tuple[bytes, ...]]]] = {
+    "parquet": (read_parquet, (b"PAR1", b"PARE")),
+    "xlsx": (read_workbook, (b"PK\x03\x04",)),
+}
+"""For each format the function that converts its files, and their first bytes."""
+_ENCRYPTED_WORKBOOK: Final = "EncryptedPackage".encode("utf-16-le")
+
+
+def is_table(contract: Contract) -> bool:
+    """Return whether the files of a dataset are Parquet files or workbooks."""
+    return contract.file_format.name in _READERS
+
+
+def receive_table(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
+    """Write the records of a Parquet file or a workbook to `folder` as CSV.
+
+    Raises `DataError` if it is in another format or corrupt, or if two counts of its records differ.
+    """
+    path = folder / f"object.{contract.file_format.name}"
+    converted = convert(part, contract, path)
+    part.use_text(part.limited(converted.chunks))
+    received = receive_csv(part, next(part.chunks), replace(contract, file_format=UNDECLARED), folder)
+    path.unlink()
+    if received.rows_in != converted.records:
+        raise DataError(
+            f"{part.name}: {converted.counted_by} has {count(converted.records, 'record')}, but "
+            f"{count(received.rows_in, 'record')} were read; nothing was loaded. Send the file again."
+        )
+    return replace(received, multiline_records=0, first_multiline_record=0)  # the quotes are Waybill's own
+
+
+def convert(part: Download, contract: Contract, path: Path) -> Converted:
+    """Return a Parquet file or a workbook as CSV, read from a copy at `path`.
+
+    Raises `DataError` if it is in another format or corrupt.
+    """
+    declared = contract.file_format.name
+    assert declared
+    read, magic = _READERS[declared]
+    head = next(part.chunks, b"")
+    if not head:
+        raise DataError(f"{part.name}: the file is empty (0 bytes). Send it again.")
+    if _ENCRYPTED_WORKBOOK in head:
+        raise DataError(f"{part.name}: the workbook is encrypted. Save it without a password.")
+    if not head.startswith(magic):
+        seen = signature(head)
+        found = seen.what if seen else "in another format"
+        raise DataError(f"{part.name}: the contract declares `format: {declared}`, but the file is {found}.")
+    part.chunks = itertools.chain((head,), part.chunks)
+    return read(part.name, _saved(part, path), contract)
+
+
+def sheets_of(part: Download, what: Signature, folder: Path) -> str:
+    """Return a sentence that lists the sheets of a workbook, from which one may have to be declared; else ""."""
+    if not what.format or what.format.name != "xlsx":
+        return ""
+    try:
+        sheets = sheet_names(part.name, _saved(part, folder / "object.xlsx"))
+    except DataError:  # a corrupt workbook
+        return ""
+    return f" Its sheets with values are: {', '.join(map(repr, sheets))}." if sheets else ""
+
+
+def _saved(part: Download, path: Path) -> Path:
+    """Write the content of a part to a file, and return its path."""
+    with path.open("wb") as target:
+        target.writelines(part.chunks)
+    return path
