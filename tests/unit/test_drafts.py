@@ -112,8 +112,7 @@ def test_the_command_writes_once_and_then_compares(include_dir: Path, tmp_path: 
     )
     code, output = run(str(other))
     assert code == 1
-    for difference in ("'colour' is not in the contract", "Required columns are missing: email"):
-        assert difference in output or "Required columns are missing" in output
+    assert "equired columns are missing: email" in output
     third = write_csv(
         tmp_path / "c.csv",
         ["id", "kind", "email", "colour"],

@@ -118,6 +118,8 @@ def contract_new(
 
     If the contract exists, show how the files differ from it and write nothing; the exit code is 1 if they do.
     """
+    import psycopg
+
     from waybill.cli import tables
     from waybill.contracts import load
     from waybill.drafts.compare import differences
@@ -126,6 +128,8 @@ def contract_new(
     from waybill.drafts.target import contract_path
     from waybill.formatting import count
     from waybill.scratch import scratch_folder
+    from waybill.settings import SettingsError
+    from waybill.warehouse.connection import connect
 
     path, given = contract_path(domain, dataset), given_files(files)
     with scratch_folder() as folder:
@@ -138,7 +142,12 @@ def contract_new(
                 "Change the contract, or draft it again with --force."
             )
             raise typer.Exit(1 if found else 0)
-        draft = draft_contract(given, domain, dataset, folder)
+        others = {other.stem: load(other) for other in sorted(path.parent.glob("*.yaml")) if other != path}
+        try:
+            with connect() as connection:
+                draft = draft_contract(given, domain, dataset, folder, others, connection)
+        except (psycopg.Error, SettingsError):  # without the warehouse, values are not compared
+            draft = draft_contract(given, domain, dataset, folder, others)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(draft.text, encoding="utf-8")
     tables.print_tables(tables.draft_table(draft))

@@ -23,7 +23,7 @@ def namesake_warnings(domain: str, contracts: Iterable[Contract]) -> list[str]:
         if contract.domain in schemas:
             for column in contract.columns:
                 of_name = variants.setdefault(column.name, {})
-                of_name.setdefault((_kind(column), _meaning(column)), []).append(contract.table)
+                of_name.setdefault((_kind(column), first_sentence(column.description)), []).append(contract.table)
     return [_warning(domain, name, found) for name, found in variants.items() if len(found) > 1]
 
 
@@ -33,8 +33,9 @@ def _kind(column: Column) -> str:
     return f"numeric with {digits[1]} decimals" if digits else column.physical_type
 
 
-def _meaning(column: Column) -> str:
-    return _END_OF_SENTENCE.split(" ".join(column.description.split()), maxsplit=1)[0]
+def first_sentence(description: str) -> str:
+    """Return the first sentence of a description on one line."""
+    return _END_OF_SENTENCE.split(" ".join(description.split()), maxsplit=1)[0]
 
 
 def _warning(domain: str, name: str, variants: dict[tuple[str, str], list[str]]) -> str:

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from psycopg import Connection
+
 from waybill.contracts import Contract
 from waybill.contracts.member_paths import split_path
 from waybill.drafts.declarations import declare
@@ -18,9 +20,10 @@ from waybill.drafts.keys import find_key, repeated_between_files
 from waybill.drafts.names import column_names
 from waybill.drafts.personal import personal_kind
 from waybill.drafts.profile import Rows, Texts
+from waybill.drafts.references import Reference, compared, namesake_of, reference_of
 from waybill.drafts.rows import FileRows, headers_of, reading_contract, text_column, validated
 from waybill.drafts.table import DraftColumn, DraftTable
-from waybill.drafts.types import choose_type
+from waybill.drafts.types import Choice, choose_type
 from waybill.errors import DataError
 from waybill.intake.spellings import normalise
 from waybill.intake.validate import open_duckdb
@@ -30,11 +33,20 @@ _MOST_WORDS: Final = 12
 _ROWS_PER_WORD: Final = 10
 
 
-def draft_contract(files: Sequence[GivenFile], domain: str, dataset: str, folder: Path) -> DraftTable:
+def draft_contract(
+    files: Sequence[GivenFile],
+    domain: str,
+    dataset: str,
+    folder: Path,
+    others: Mapping[str, Contract] | None = None,
+    connection: Connection | None = None,
+) -> DraftTable:
     """Return the drafted contract of files, of which every row is read. `folder` is scratch space.
 
-    Raises `DataError` if a file cannot be read or has no columns.
+    `others` are the domain's contracts, to whose keys columns may refer. With a connection to the warehouse, their
+    values are compared. Raises `DataError` if a file cannot be read or has no columns.
     """
+    others = others or {}
     form = format_of(files, folder)
     headers = _headers(files, domain, dataset, form, folder)
     form, names = form.by_order(headers), column_names(headers)
@@ -49,7 +61,7 @@ def draft_contract(files: Sequence[GivenFile], domain: str, dataset: str, folder
     with closing(open_duckdb(folder)) as duck:
         rows = Rows(duck, paths, names)
         columns = [
-            _column(name, header, spelling, rows.texts_of(name), today, form)
+            _column(name, header, spelling, rows.texts_of(name), today, form, reference_of(name, dataset, others))
             for name, header, spelling in zip(names, headers, spellings, strict=True)
         ]
         orders = {order for one in columns if (order := one.choice.order)}
@@ -63,6 +75,9 @@ def draft_contract(files: Sequence[GivenFile], domain: str, dataset: str, folder
         nulls = typed.nulls(names)
         for column in columns:
             column.nulls = nulls[column.name]
+            column.namesake = namesake_of(column.name, column.choice.kind, dataset, others)
+            if column.reference and connection:
+                column.reference = compared(connection, column.reference, column.name, others, typed, folder)
         key = find_key(typed, [one.candidate for one in columns], names, dataset) if typed.count else None
         shared = repeated_between_files(typed, key) if key else None
     return DraftTable(domain, dataset, form, found, columns, key, shared)
@@ -98,8 +113,13 @@ def _read(files: Sequence[GivenFile], contract: Contract, folder: Path, stem: st
     return paths, [validated(file, contract, folder, path) for file, path in zip(files, paths, strict=True)]
 
 
-def _column(name: str, header: str, spelling: str, texts: Texts, today: date, form: FoundFormat) -> DraftColumn:
+def _column(
+    name: str, header: str, spelling: str, texts: Texts, today: date, form: FoundFormat, reference: Reference | None
+) -> DraftColumn:
     choice = choose_type(texts, today, declared_by_file=form.types.get(header))
+    if reference and reference.key.physical_type != choice.kind:
+        like_key = Choice(declare(reference.key.logical_type, reference.key.physical_type))
+        choice, reference = (choice, None) if texts.misfits(like_key.declared).rows else (like_key, reference)
     personal = personal_kind(texts)
     clean = declare("string", "text", controlCharacters="none", allowsPlaceholders=True)
     has_few = 1 < texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD)
@@ -112,6 +132,7 @@ def _column(name: str, header: str, spelling: str, texts: Texts, today: date, fo
         longest=texts.longest,
         shape=texts.shape,
         personal=personal,
+        reference=reference,
         vocabulary=sorted(texts.sample) if has_few and choice.kind == "text" and not personal else [],
         is_clean=choice.kind != "text" or not texts.misfits(clean).rows,
     )

@@ -126,11 +126,13 @@ def _combinations(usable: Sequence[Candidate], rows: int) -> Iterator[tuple[Cand
 
 def _rank(one: Candidate, dataset: str) -> tuple[bool, bool, bool, int]:
     """Return the order in which columns are tried: identifiers, the dataset's own first, and many values first."""
-    own = {"id", "uuid", "key", *(f"{name}_{what}" for name in _singular(dataset) for what in ("id", "no", "number"))}
+    kinds = ("id", "no", "number")
+    own = {"id", "uuid", "key", *(f"{name}_{kind}" for name in singular_forms(dataset) for kind in kinds)}
     return (not one.is_identifier, one.name not in own, not one.is_strong, -one.distinct)
 
 
-def _singular(dataset: str) -> Iterator[str]:
+def singular_forms(dataset: str) -> Iterator[str]:
+    """Yield the words that may name one row of a dataset: `company` for `companies`."""
     yield dataset
     if dataset.endswith("ies"):
         yield f"{dataset[:-3]}y"

@@ -10,13 +10,16 @@ from functools import cached_property
 from typing import Any, Final
 
 from waybill.blanks import strip
+from waybill.contracts import Column
 from waybill.contracts.file_format import UNDECLARED
+from waybill.contracts.namesakes import first_sentence
 from waybill.contracts.standard import Steps
 from waybill.drafts.documents import document_of
 from waybill.drafts.formats import FoundFormat
 from waybill.drafts.keys import Candidate, Key
 from waybill.drafts.layout import one_line, to_yaml
 from waybill.drafts.names import needs_synonym
+from waybill.drafts.references import Reference
 from waybill.drafts.rows import FileRows
 from waybill.drafts.types import Choice
 from waybill.formatting import count
@@ -48,6 +51,10 @@ class DraftColumn:
     vocabulary: list[str]
     is_clean: bool
     """Whether a key may have all values: none has invisible characters."""
+    reference: Reference | None = None
+    """The key of another dataset to which the column may refer."""
+    namesake: Column | None = None
+    """A column of another dataset with the same name and type."""
     nulls: int = 0
     """Number of rows without a value, after null words were read."""
 
@@ -56,6 +63,12 @@ class DraftColumn:
         """Return the synonym that files need to match the column."""
         is_needed = self.spelling and needs_synonym(self.name, self.spelling)
         return {"synonyms": [{"synonym": self.spelling}]} if is_needed else {}
+
+    @property
+    def relationships(self) -> dict[str, Any]:
+        """Return the reference, if the other dataset has every value."""
+        found = self.reference
+        return {"relationships": [{"to": found.name}]} if found and found.is_confirmed else {}
 
     @property
     def candidate(self) -> Candidate:
@@ -70,6 +83,9 @@ class DraftColumn:
             found["classification"] = [
                 f"the values look like {self.personal}. Remove the line if they are not personal."
             ]
+        if self.reference:
+            place, doubts = _of_reference(self.reference)
+            found[place] = doubts
         if self.vocabulary:
             enum = one_line([{"value": word} for word in self.vocabulary])
             found.setdefault("physicalType", []).append(
@@ -78,7 +94,9 @@ class DraftColumn:
         return found
 
     def description(self, *, is_key: bool) -> str:
-        """Return a sentence that says what is to be written."""
+        """Return a sentence that says what is to be written, or the first one of the column's namesake."""
+        if self.namesake and self.namesake.description:
+            return first_sentence(self.namesake.description)
         if is_key:
             return f"Write what {self.name} identifies."
         kind = self.choice.kind
@@ -87,6 +105,19 @@ class DraftColumn:
         if kind in ("date", "timestamptz", "timestamp", "time"):
             return f"Write what happens at {self.name}."
         return f"Write what {self.name} means."
+
+
+def _of_reference(found: Reference) -> tuple[str, list[str]]:
+    """Return the place of a doubt about a reference, and the doubt."""
+    if found.is_confirmed:
+        text = f"all {found.values:,} values are in {found.name}. Rows with other values will be rejected."
+        return "relationships", [text]
+    missing = "" if found.values is None else f" {found.missing:,} of {found.values:,} values are not there yet."
+    text = (
+        f"{found.name} has a like name and the same type.{missing} If each value must be there, add: "
+        f"relationships: [{{to: {found.name}}}]"
+    )
+    return "relationships", [text]
 
 
 @dataclass
@@ -203,6 +234,7 @@ class DraftTable:
             **({"required": True} if is_key or (column.nulls == 0 and self.rows) else {}),
             **({"classification": "restricted"} if column.personal else {}),
             **column.synonyms,
+            **column.relationships,
             **({"customProperties": custom} if custom else {}),
         }
 
