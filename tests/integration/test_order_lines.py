@@ -19,7 +19,8 @@ from psycopg import Connection
 from support.landing import LANDED_AT, csv_body, reported_conflicts, total
 from support.messaging_months import RUN
 from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, day
-from waybill.contracts import ContractError, load
+from waybill.contracts import Contract, ContractError, load
+from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
 from waybill.intake.ingest import ingest_arrived, ingest_file
 from waybill.intake.landing import list_landed, pending
@@ -300,6 +301,26 @@ def test_a_corrected_file_keeps_the_landing_day_of_its_first_upload(
     assert [*ingest_arrived(empty_connection, s3, contract, CONTRACTS, RUN)] == [key]
     days = empty_connection.execute("select distinct landed_on from orders.lines").fetchall()
     assert days == [(earlier,)]
+
+
+def test_a_rejected_file_is_retried_under_a_new_version_of_the_contract(
+    empty_connection: Connection, s3: S3Client, raw_bucket: str
+) -> None:
+    contract = CONTRACTS["lines"]
+    key = "raw/orders/lines/semicolons.csv"
+    s3.put_object(Bucket=raw_bucket, Key=key, Body=body(Line()).replace(b",", b";"))
+
+    def ingest(run_id: str, contract: Contract) -> list[str]:
+        return [*ingest_arrived(empty_connection, s3, contract, CONTRACTS, Run(run_id, "abc123"))]
+
+    later = replace(contract, version="9.0.0")
+    for run_id, version in (("first", contract), ("second", later)):
+        with pytest.raises(DataError, match="1 of 1 files"):
+            ingest(run_id, version)
+        assert ingest(f"after {run_id}", version) == []
+    assert empty_connection.execute("select contract_version from waybill.rejected_file").fetchall() == [("9.0.0",)]
+    declared = replace(later, version="9.1.0", file_format=FileFormat("csv", delimiter=";"))
+    assert ingest("third", declared) == [key]
 
 
 def test_a_rejected_file_stops_no_other_and_is_retried_only_if_changed_or_requested(

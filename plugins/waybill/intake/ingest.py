@@ -105,8 +105,8 @@ def ingest_arrived(
 
     `name` (an object's key, address or last part) or `days` (first and last landing day) limits the files. Rejected
     files and objects whose folders name no day do not keep others from being loaded: `DataError` lists them at the end.
-    Files that another run rejected are skipped until they change, unless `name` or `days` selects them. Quarantined
-    rows that wait for a row to refer to are replayed.
+    Files that another run rejected are skipped until they or the contract's version change, unless `name` or `days`
+    selects them. Quarantined rows that wait for a row to refer to are replayed.
     """
     listing = list_objects(s3, settings().raw_bucket, contract, None, None)
     todo = pending(connection, contract, listing.landed)
@@ -123,8 +123,9 @@ def ingest_arrived(
         todo = [file for file in todo if days[0] <= file.period <= days[1]]
         misplaced = [one for one in misplaced if days[0] <= one.file.period <= days[1]]
     if name is None and days is None:
-        known = ledger.rejected_by_others(connection, contract, run)
+        known = ledger.rejected_by_others(connection, contract, run, by_this_version=True)
         todo = [file for file in todo if (file.key, file.etag) not in known]
+        known = ledger.rejected_by_others(connection, contract, run)
         misplaced = [one for one in misplaced if (one.file.key, one.file.etag) not in known]
     log.info("%s: %d of %d landed files are to be loaded", contract.table, len(todo), len(listing.landed))
     done, rejected = {}, [one.message for one in misplaced]

@@ -190,15 +190,26 @@ def move_rejected(connection: Connection, file_id: int, books: Books) -> None:
     )
 
 
-def rejected_by_others(connection: Connection, contract: Contract, run: Run) -> set[tuple[str, str]]:
-    """Return the (object key, ETag) pairs of the dataset's files that other runs rejected."""
+def rejected_by_others(
+    connection: Connection, contract: Contract, run: Run, *, by_this_version: bool = False
+) -> set[tuple[str, str]]:
+    """Return the (object key, ETag) pairs of the dataset's files that other runs rejected.
+
+    With `by_this_version`, without files that only other versions of the contract rejected.
+    """
     rows = connection.execute(
         """
         select distinct object_key, etag
         from waybill.rejected_file
-        where dataset = %s and run_id is distinct from %s
+        where dataset = %(dataset)s and run_id is distinct from %(run_id)s
+          and (not %(by_this_version)s or contract_version is null or contract_version = %(version)s)
         """,
-        (contract.table, run.run_id),
+        {
+            "dataset": contract.table,
+            "run_id": run.run_id,
+            "by_this_version": by_this_version,
+            "version": contract.version,
+        },
     ).fetchall()
     return {(key, etag) for key, etag in rows}
 
@@ -208,19 +219,23 @@ def record_rejected_file(
 ) -> None:
     """Record a file that was not loaded, in its own transaction.
 
-    The same message for the same version of an object is recorded once.
+    The same message for the same version of an object is recorded once, with the newest version of the contract.
     """
     broken = error.broken if isinstance(error, RejectedFileError) else []
     with connection.transaction():
         connection.execute(
             """
-            insert into waybill.rejected_file (dataset, period, object_key, etag, run_id, message, reasons)
-            select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s, %(reasons)s
-            where not exists (
-              select
-              from waybill.rejected_file
+            with known as (
+              update waybill.rejected_file
+              set contract_version = %(version)s
               where object_key = %(key)s and etag = %(etag)s and message = %(message)s
+              returning rejected_file_id
             )
+            insert into waybill.rejected_file (
+              dataset, period, object_key, etag, run_id, message, reasons, contract_version
+            )
+            select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s, %(reasons)s, %(version)s
+            where not exists (select from known)
             """,
             {
                 "dataset": contract.table,
@@ -230,6 +245,7 @@ def record_rejected_file(
                 "run_id": run.run_id,
                 "message": str(error),
                 "reasons": Jsonb([rule.as_json() for rule in broken]),
+                "version": contract.version,
             },
         )
 
