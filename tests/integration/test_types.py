@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -16,11 +17,16 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from psycopg import Connection, sql
 
+from support.json_texts import DEEP, JSON, as_json
 from support.landing import csv_body, total
 from support.messaging_months import RUN
 from support.shop_landing import Shop
+from support.texts import BLANK, mutated
 from waybill.contracts import Column, Contract, RowRule
 from waybill.contracts.number_format import NumberFormat
 from waybill.intake.replay import replay
@@ -297,6 +303,64 @@ def test_json_and_lists_leave_for_the_lake_and_for_people(
     books = events.load("events", DAY, exported, "z.csv")
     assert books
     assert books.unchanged == len(ACCEPTED)
+
+
+# --- against Python's readers -------------------------------------------------------------------------------------
+
+CLOCK = st.times().map(str)
+MOMENT = st.datetimes(datetime(1900, 1, 1), datetime(2035, 12, 31)).map(str)  # noqa: DTZ001
+NUMBER = st.one_of(
+    st.floats().map(repr), st.decimals(allow_nan=False).map(str), st.floats(width=32).map(lambda one: f"{one:.9g}")
+)
+READERS: dict[str, tuple[Column, st.SearchStrategy[str], Callable[[str], Any]]] = {
+    "double": (Column("double", "", "number", "double precision"), NUMBER, float),
+    "small": (Column("small", "", "integer", "smallint"), st.integers(-(2**16), 2**16).map(str), int),
+    "clock": (Column("clock", "", "time", "time"), CLOCK, time.fromisoformat),
+    "moment": (Column("moment", "", "timestamp", "timestamp"), MOMENT, datetime.fromisoformat),
+    "document": (Column("document", "", "object", "jsonb"), st.one_of(JSON, DEEP), as_json),
+    "items": (Column("items", "", "array", "text[]"), st.lists(st.text()).map(json.dumps), json.loads),
+}
+
+
+def exact(text: str | None) -> Any:
+    return None if text is None else json.loads(text, parse_float=Decimal, parse_int=Decimal)
+
+
+@given(data=st.data())
+@examples(max_examples=12, deadline=None, suppress_health_check=[*HealthCheck])
+def test_a_loaded_value_is_the_one_that_python_reads(shop: Shop, data: st.DataObject) -> None:
+    damage = '-+.:eE0159TZ{}[]\\"u, \u00a0'
+    columns = tuple(column for column, *_ in READERS.values())
+    key = (Column("id", "", "integer", "bigint", required=True, key_position=1), replace(EVENTS.columns[1]))
+    shop.contracts["values"] = replace(EVENTS, name="values", columns=(*key, *columns), row_rules=())
+    first = next(NUMBERS) * 1000
+    names = data.draw(st.lists(st.sampled_from([*READERS]), min_size=10, max_size=40))  # one value in each row
+    rows = []
+    for name in names:
+        _, texts, _ = READERS[name]
+        written = data.draw(st.one_of(texts, mutated(texts, damage))).replace("\0", "")
+        rows.append([written if name == one else "" for one in READERS])
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerow(["id", "day", *READERS])
+    writer.writerows([[first + n, DAY, *row] for n, row in enumerate(rows)])
+    books = shop.load("values", DAY, text.getvalue().encode(), f"{first}.csv")
+    assert books
+    assert total(books) == len(rows)
+    rejected = dict(shop.all("select (raw::jsonb ->> 'id')::bigint, reasons from waybill.quarantine"))
+    found = shop.all("select id, double, small, clock, moment, document::text, items from shop.values")
+    for number, *values in found:
+        if number >= first:
+            for value, written, (column, _, reader) in zip(values, rows[number - first], READERS.values(), strict=True):
+                bare = written.strip(BLANK)
+                meant = reader(bare) if bare else None
+                if column.name == "items" and meant is not None:
+                    meant = [item.strip(BLANK) for item in meant]
+                assert (column.name, exact(value) if column.name == "document" else value) == (column.name, meant)
+    assert len(found) + len(rejected) >= len(rows)
+
+
+NUMBERS = itertools.count()
 
 
 # --- the lake and files for people --------------------------------------------------------------------------------
