@@ -101,7 +101,8 @@ def contract(*, typed: bool, names: Sequence[str] = NAMES, file_format: FileForm
 def declared_contract(parameters: Mapping[str, Any], *, typed: bool) -> Contract:
     """Return a contract with the dialect of a file and its columns in order, as the benchmark describes them.
 
-    It declares that malformed records are repaired if they can be read in only one way that meets the contract.
+    It declares that malformed records are repaired if they can be read in only one way that meets the contract, and
+    that an empty file has no rows.
     """
     quote, escape = parameters["quotechar"] or '"', parameters["escapechar"]
     file_format = FileFormat(
@@ -112,6 +113,7 @@ def declared_contract(parameters: Mapping[str, Any], *, typed: bool) -> Contract
         skip_lines=parameters["preamble_lines"] + parameters["header_lines"],
         header_lines=0,
         repairs=("emptyFields", "strayQuotes"),
+        accepts_empty=True,
     )
     names = parameters["column_names"] or [f"col_{place}" for place in range(parameters["n_columns"])] or ["col_0"]
     return contract(typed=typed, names=names, file_format=file_format)

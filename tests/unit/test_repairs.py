@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from support.landing import MONTH, MemoryBucket
 from waybill.contracts import Column, Contract
 from waybill.contracts.file_format import FileFormat, Repair
+from waybill.errors import DataError
 from waybill.intake.receive import receive
 from waybill.intake.row_source import RowSource, reparse
 
 COLUMNS = (
     Column("id", "", "integer", "integer", required=True, key_position=1),
-    Column("day", "", "date", "date"),
+    Column("day", "", "date", "date", required=True),
     Column("name", "", "string", "text"),
     Column("note", "", "string", "text"),
 )
@@ -43,17 +44,18 @@ def read(text: str, repairs: tuple[Repair, ...], folder: Path) -> tuple[list[lis
 
 
 REPAIRED = {
-    "an empty field at the end": ("2,2026-11-02,Bob,x,\n", ["2", "2026-11-02", "Bob", "x"]),
     "an empty field at the beginning": (",2,2026-11-02,Bob,x\n", ["2", "2026-11-02", "Bob", "x"]),
     "an empty field before a date": ("2,,2026-11-02,Bob,x\n", ["2", "2026-11-02", "Bob", "x"]),
-    "two empty fields side by side": ("2,2026-11-02,Bob,,\n", ["2", "2026-11-02", "Bob", ""]),
+    "another empty field": ("2,,2026-11-02,Bob,\n", ["2", "2026-11-02", "Bob", ""]),
     "a quote at the beginning of a text": ('2,2026-11-02,"Bob,x\n', ["2", "2026-11-02", '"Bob', "x"]),
     "a quote within a text": ('2,2026-11-02,bike 24",x\n', ["2", "2026-11-02", 'bike 24"', "x"]),
     "a quote beside a quoted field": ('2,2026-11-02,b",",x"\n', ["2", "2026-11-02", 'b"', ",x"]),
 }
 LEFT = {
-    "the date may be empty": "2,,2026-11-02,Bob,\n",
     "texts may be shifted": "2,2026-11-02,,Bob,\n",
+    "a text may end in a comma": "2,2026-11-02,Bob,x,\n",
+    "a text may contain a comma": "2,2026-11-02,leather,sofa,\n",
+    "an empty text may be a comma": "2,2026-11-02,Bob,,\n",
     "two fields too many": "2,2026-11-02,Bob,x,,\n",
     "no field is empty": "2,2026-11-02,Bob,x,y\n",
     "a value of another type": "x,2026-11-02,Bob,y,\n",
@@ -89,22 +91,41 @@ def test_a_record_in_doubt_stays_malformed(case: str, tmp_path: Path) -> None:
 
 
 TEXTS = st.sampled_from(["", "Ann", "a, b", "7", "2026-11-05"])
-ROWS = st.tuples(st.integers(1, 99).map(str), st.sampled_from(["", "2026-11-05"]), TEXTS, TEXTS)
+ROWS = st.tuples(st.integers(1, 99).map(str), st.just("2026-11-05"), TEXTS, TEXTS)
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.lists(ROWS, min_size=1, max_size=8), polluted=st.sets(st.integers(0, 7)), place=st.integers(0, 4))
-def test_a_row_with_one_more_empty_field_is_itself_or_stays_out(
-    rows: list[tuple[str, ...]], polluted: set[int], place: int
+@given(
+    rows=st.lists(ROWS, min_size=1, max_size=8),
+    polluted=st.sets(st.integers(0, 7)),
+    place=st.integers(0, 4),
+    is_unquoted=st.booleans(),
+)
+def test_a_row_with_one_field_too_many_is_itself_or_stays_out(
+    rows: list[tuple[str, ...]], polluted: set[int], place: int, is_unquoted: bool
 ) -> None:
+    """Either an empty field was added, or texts with commas are not quoted."""
+    text = HEADER
+    for number, row in enumerate(rows):
+        is_polluted = number in polluted
+        fields = [*row[:place], "", *row[place:]] if is_polluted and not is_unquoted else row
+        keeps_quotes = not (is_polluted and is_unquoted)
+        text += ",".join(f'"{field}"' if "," in field and keeps_quotes else field for field in fields) + "\n"
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (folder / "written.csv").open("w", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            for number, row in enumerate(rows):
-                writer.writerow([*row[:place], "", *row[place:]] if number in polluted else row)
-        found, source = read(HEADER + (folder / "written.csv").read_text(), BOTH, folder)
+        found, source = read(text, BOTH, Path(name))
         with source.body.open(encoding="utf-8", newline="") as stream:
             numbers = [int(row[0]) for row in csv.reader(stream)]
-        assert [tuple(row) for row in found] == [rows[number - 1] for number in numbers]
-        assert set(source.repaired) <= {number + 1 for number in polluted}
+    assert [tuple(row) for row in found] == [rows[number - 1] for number in numbers]
+    assert set(source.repaired) <= {number + 1 for number in polluted}
+
+
+@pytest.mark.parametrize("text", ["", "\n\r\n", "\ufeff"])
+@pytest.mark.parametrize("header_lines", [0, 1])
+def test_an_empty_file_is_accepted_only_if_that_is_declared(text: str, header_lines: int, tmp_path: Path) -> None:
+    bucket = MemoryBucket()
+    landed = bucket.land("customers", MONTH, text.encode(), "customers.csv")
+    declared = replace(CONTRACT, file_format=FileFormat("csv", header_lines=header_lines))
+    with pytest.raises(DataError, match="the file is empty"):
+        receive(bucket, landed, declared, tmp_path)
+    accepting = replace(declared, file_format=replace(declared.file_format, accepts_empty=True))
+    assert receive(bucket, landed, accepting, tmp_path).rows_in == 0

@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -285,11 +286,12 @@ def test_a_server_says_how_files_are_written(tmp_path: Path) -> None:
       - {property: headerLines, value: 0}
       - {property: ignoredLines, value: ['^#']}
       - {property: repairs, value: [emptyFields]}
+      - {property: emptyFiles, value: accepted}
 schema:
 """
     found = load(written(tmp_path, LINES.replace("schema:\n", server, 1))).file_format
-    expected = FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",), repairs=("emptyFields",))
-    assert found == expected
+    expected = FileFormat("csv", "cp1252", ";", "", header_lines=0, ignored_lines=("^#",))
+    assert found == replace(expected, repairs=("emptyFields",), accepts_empty=True)
     assert found.dialect == Dialect(";", "", "")
     assert load(written(tmp_path, LINES)).file_format == FileFormat()
     server = SERVER % PROPERTY % ("json", """recordPath, value: 'orders."a.b"'""")

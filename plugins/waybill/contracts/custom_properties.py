@@ -192,6 +192,7 @@ OF_COLUMN: Final[Mapping[str, Values]] = {
 }
 OF_SERVER: Final[Mapping[str, Values]] = {
     "cells": Values("a range of cells, like B3:F or A1:D200", _is_range).only_for("xlsx"),
+    "emptyFiles": one_of("accepted", "rejected").only_for("csv"),
     "escape": CHARACTER.only_for("csv"),
     "headerLines": whole_number().only_for("csv", "xlsx"),
     "ignoredLines": PATTERNS.only_for("csv"),

@@ -52,6 +52,8 @@ class FileFormat:
     """None: a line feed, a carriage return or both."""
     repairs: tuple[Repair, ...] = ()
     """Which malformed CSV records are read in the only way that meets the contract."""
+    accepts_empty: bool = False
+    """Whether a CSV file without a header and records has no rows, instead of being rejected."""
     record_path: tuple[str, ...] = ()
     """The members that lead from a JSON document to its records; empty: the document is one."""
     sheet: str | None = None

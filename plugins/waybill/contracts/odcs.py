@@ -137,6 +137,7 @@ def _file_format(servers: Sequence[Mapping[str, Any]]) -> FileFormat:
         header_lines=custom.get("headerLines", FileFormat.header_lines),
         ignored_lines=tuple(custom.get("ignoredLines", ())),
         repairs=tuple(custom.get("repairs", ())),
+        accepts_empty=custom.get("emptyFiles") == "accepted",
         line_end=custom.get("lineEnd"),
         record_path=split_path(custom.get("recordPath", "")),
         sheet=custom.get("sheet"),

@@ -61,6 +61,7 @@ def server_of(file_format: FileFormat) -> Document:
         "ignoredLines": [*file_format.ignored_lines],
         "lineEnd": file_format.line_end,
         "repairs": [*file_format.repairs],
+        "emptyFiles": "accepted" if file_format.accepts_empty else None,
         "recordPath": join_path(file_format.record_path) or None,
         "sheet": file_format.sheet,
         "cells": file_format.cells,

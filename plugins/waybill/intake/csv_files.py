@@ -81,22 +81,22 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
     )
 
 
-def fits(head: bytes, contract: Contract) -> bool:
-    """Return whether the header at the beginning of a file, in its own encoding, is that of the contract.
+def columns_in(name: str, head: bytes, contract: Contract) -> list[str | None]:
+    """Return the contract's column for each field at the beginning of a file, in its own encoding.
 
-    If the contract says that there is none, the first record has as many fields as the contract has columns.
+    Raises `DataError` if the file is not written as the contract declares. If the contract says that there is no
+    header, the first record must have as many fields as the contract has columns.
     """
     form = contract.file_format
     syntax = syntax_of(form.dialect)
-    try:
-        text = b"".join(transcode("", iter((head,)), form.encoding))
-        if form.line_end is None and _ends_lines_in_carriage_returns(text, syntax):
-            text = _with_line_feeds(text)
-        header, _, rest = _read_header("", len(head), text, contract, IgnoredLines(form.ignored_lines, syntax))
-    except DataError:
-        return False
+    text = b"".join(transcode(name, iter((head,)), form.encoding))
+    if form.line_end is None and _ends_lines_in_carriage_returns(text, syntax):
+        text = _with_line_feeds(text)
+    header, columns, rest = _read_header(name, len(head), text, contract, IgnoredLines(form.ignored_lines, syntax))
     first = split_first(rest, syntax)
-    return form.header_lines > 0 or bool(first and first[1] and syntax.count_fields(first[0]) == len(header))
+    if form.header_lines == 0 and first and not (first[1] and syntax.count_fields(first[0]) == len(header)):
+        raise UnfitError(f"{name}: the first record does not have {count(len(header), 'field')}")
+    return columns
 
 
 def _ends_lines_in_carriage_returns(head: bytes, syntax: Syntax) -> bool:
@@ -143,8 +143,8 @@ def _read_header(
         first = split_first(text, syntax)
     names = [column.name for column in contract.delivered_columns]
     if first is None or not (strip(first[0].decode("utf-8", "replace")) or first[2].strip()):
-        if form.header_lines == 0 < form.skip_lines:
-            return names, [*names], b""  # the lines above the records are there
+        if form.accepts_empty or form.header_lines == 0 < form.skip_lines:  # then the lines above the records are there
+            return names, [*names], b""
         what = "no records" if form.header_lines == 0 else "no header"
         raise DataError(f"{name}: the file is empty ({count(size, 'byte')}) and has {what}. Send it again.")
     if form.header_lines == 0:

@@ -11,7 +11,8 @@ from typing import Final
 from waybill.contracts import Contract
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
 from waybill.contracts.member_paths import join_path
-from waybill.intake.csv_files import fits
+from waybill.errors import DataError
+from waybill.intake.csv_files import columns_in
 from waybill.intake.recognise_format import in_words, recognise
 
 _DECIMAL_COMMA: Final = re.compile(r"(?<![0-9])-?[0-9]+,[0-9]+(?![0-9,])")
@@ -39,9 +40,17 @@ def advice(head: bytes, name: str, contract: Contract) -> str | None:
     proposed = replace(declared, **{one: getattr(found, one) for one in _PROPERTIES})
     for proposal in (proposed, replace(proposed, ignored_lines=(*declared.ignored_lines, *comments))):
         differences = [*_differences(proposal, declared)]
-        if differences and fits(head, replace(contract, file_format=proposal)):
+        if differences and _fits(head, replace(contract, file_format=proposal)):
             return _sentences(differences, head, proposal, declared)
     return None
+
+
+def _fits(head: bytes, contract: Contract) -> bool:
+    try:
+        columns_in("", head, contract)
+    except DataError:
+        return False
+    return True
 
 
 def _differences(proposed: FileFormat, declared: FileFormat) -> Iterator[tuple[str, str]]:

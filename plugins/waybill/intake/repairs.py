@@ -1,13 +1,15 @@
 """Find the possible readings of malformed records, if the contract declares that they are repaired.
 
 A record is repaired if exactly one of its possible readings meets the contract. The values are those in the file: a
-repair leaves out an empty field, or takes a quote for a part of its value.
+repair leaves out an empty field, or takes a quote for a part of its value. A record with one field too many may also
+have a delimiter within a value that is not quoted. Such readings cast doubt on others, but are never taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
+from typing import NamedTuple
 
 from waybill.intake.csv_syntax import Syntax, syntax_of
 from waybill.intake.received_file import ReceivedFile
@@ -16,21 +18,33 @@ from waybill.intake.records import Record
 Fields = list[str | None]
 
 
-def possible_readings(records: Iterable[Record], received: ReceivedFile) -> list[tuple[int, Fields]]:
-    """Return the number and the fields of each possible reading of the malformed records of a file.
+class PossibleReading(NamedTuple):
+    """One way to read a malformed record."""
+
+    number: int
+    """The number of the record."""
+    fields: Fields
+    may_be_taken: bool = True
+
+
+def possible_readings(records: Iterable[Record], received: ReceivedFile) -> list[PossibleReading]:
+    """Return the possible readings of the malformed records of a file.
 
     A last record without a line end has none, because it may be truncated.
     """
-    syntax, kinds = syntax_of(received.file_format.dialect), received.file_format.repairs
+    form = received.file_format
     fields, last = len(received.header), received.rows_in if received.lacks_line_end else 0
-    readings: list[tuple[int, Fields]] = []
+    readings: list[PossibleReading] = []
     for number, record, is_alone in _with_neighbours(records):
         if number == last:
             continue
-        if record.reasons == ["ragged"] and "emptyFields" in kinds:
-            readings += [(number, one) for one in _without_empty_field(record.fields, fields)]
-        elif record.reasons == ["quote"] and "strayQuotes" in kinds and is_alone:
-            readings += [(number, one) for one in _with_literal_quote(record.text, fields, syntax)]
+        if record.reasons == ["ragged"] and "emptyFields" in form.repairs and len(record.fields) == fields + 1:
+            readings += [PossibleReading(number, one) for one in _without_empty_field(record.fields)]
+            joined = _with_joined_fields(record.fields, form.dialect.delimiter)
+            readings += [PossibleReading(number, one, may_be_taken=False) for one in joined]
+        elif record.reasons == ["quote"] and "strayQuotes" in form.repairs and is_alone:
+            quoted = _with_literal_quote(record.text, fields, syntax_of(form.dialect))
+            readings += [PossibleReading(number, one) for one in quoted]
     return readings
 
 
@@ -42,13 +56,19 @@ def _with_neighbours(records: Iterable[Record]) -> Iterator[tuple[int, Record, b
         is_well_formed = not record.reasons
 
 
-def _without_empty_field(fields: Fields, expected: int) -> list[Fields]:
-    """Return the different records that remain when one empty field of a record with one field too many is left out."""
-    if len(fields) != expected + 1:
-        return []
+def _without_empty_field(fields: Fields) -> list[Fields]:
+    """Return the different records that remain when one empty field is left out."""
     empty = [place for place, text in enumerate(fields) if not (text and text.strip())]
     shorter: list[Fields] = [[*fields[:place], *fields[place + 1 :]] for place in empty]
     return [one for place, one in enumerate(shorter) if one not in shorter[:place]]
+
+
+def _with_joined_fields(fields: Fields, delimiter: str) -> list[Fields]:
+    """Return the records in which two adjacent fields are one value that contains the delimiter."""
+    return [
+        [*fields[:place], f"{fields[place]}{delimiter}{fields[place + 1]}", *fields[place + 2 :]]
+        for place in range(len(fields) - 1)
+    ]
 
 
 def _with_literal_quote(text: str, expected: int, syntax: Syntax) -> list[Fields]:

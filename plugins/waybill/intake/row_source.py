@@ -19,7 +19,7 @@ from waybill.intake.landing import LandedFile
 from waybill.intake.received_file import ReceivedFile
 from waybill.intake.records import Record, split_records
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
-from waybill.intake.repairs import Fields, possible_readings
+from waybill.intake.repairs import Fields, PossibleReading, possible_readings
 from waybill.intake.repeated_headers import RepeatedHeaders
 from waybill.intake.transcoding import as_readable, ends_in_undefined_byte
 from waybill.intake.unpacking import read_file
@@ -148,17 +148,16 @@ def _repairs(received: ReceivedFile, contract: Contract, folder: Path) -> dict[i
         return {}
     with body.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerows([place, *fields] for place, (_, fields) in enumerate(readings))
+        writer.writerows([place, *reading.fields] for place, reading in enumerate(readings))
     columns = tuple(replace(column, reference=None) for column in contract.columns)
     source = RowSource(received.landed, body, len(readings), received.columns, is_numbered=True, is_whole=False)
-    valid: dict[int, list[Fields]] = {}
+    valid: dict[int, list[PossibleReading]] = {}
     with closing(open_duckdb(folder)) as duck:
         for batch in validate_rows(duck, source, replace(contract, columns=columns), {}):
             for place, reasons in zip(batch["_record"].to_pylist(), batch["_reasons"].to_pylist(), strict=True):
                 if not reasons:
-                    number, fields = readings[place]
-                    valid.setdefault(number, []).append(fields)
-    return {number: found[0] for number, found in valid.items() if len(found) == 1}
+                    valid.setdefault(readings[place].number, []).append(readings[place])
+    return {number: found[0].fields for number, found in valid.items() if len(found) == 1 and found[0].may_be_taken}
 
 
 def _write_well_formed(received: ReceivedFile, target: Path, repaired: Mapping[int, Fields]) -> Iterator[Reject]:
