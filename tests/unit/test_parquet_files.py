@@ -12,6 +12,7 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -31,6 +32,8 @@ from waybill.errors import DataError
 from waybill.intake import parquet_files
 from waybill.intake.receive import receive
 from waybill.intake.received_file import ReceivedFile
+from waybill.intake.row_source import as_received
+from waybill.intake.validate import open_duckdb, validate_rows
 
 PARQUET = FileFormat("parquet")
 
@@ -290,3 +293,54 @@ def test_a_difference_of_the_counts_is_named(tmp_path: Path, monkeypatch: pytest
 def test_a_parquet_file_in_a_dataset_of_csv_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a.parquet: it is a Parquet file"):
         received(GOOD, tmp_path, replace(ANY, file_format=FileFormat()))
+
+
+# --- values of the contract's types -----------------------------------------------------------------------------
+
+MORNING, NIGHT = datetime(2026, 3, 1, 1, 2, 3, 4), datetime(2026, 3, 1)  # noqa: DTZ001
+TYPES: dict[str, tuple[str, str, pa.DataType, list[Any]]] = {
+    "small": ("integer", "smallint", pa.int16(), [1, -5]),
+    "big": ("integer", "bigint", pa.int64(), [2**63 - 1, -(2**63)]),
+    "unsigned": ("integer", "bigint", pa.uint32(), [2**32 - 1, 0]),
+    "whole": ("integer", "integer", pa.float64(), [7.0, None]),  # integers of pandas with an absent one
+    "exact": ("number", "numeric(20,4)", pa.decimal128(30, 10), [Decimal("1.5000"), Decimal("-0.0001")]),
+    "binary": ("number", "double precision", pa.float64(), [0.1 + 0.2, 1e300]),
+    "short": ("number", "real", pa.float32(), [0.5, 1.5]),
+    "day": ("date", "date", pa.date32(), [date(2026, 3, 1), date(1999, 1, 1)]),
+    "midnight": ("date", "date", pa.timestamp("ns"), [NIGHT, NIGHT]),
+    "clock": ("time", "time", pa.time64("us"), [time(1, 2, 3, 4), time()]),
+    "fine_clock": ("time", "time", pa.time64("ns"), [time(1, 2, 3, 4), time()]),
+    "local": ("timestamp", "timestamp", pa.timestamp("us"), [MORNING, NIGHT]),
+    "fine": ("timestamp", "timestamp", pa.timestamp("ns"), [MORNING, NIGHT]),
+    "instant": ("timestamp", "timestamptz", pa.timestamp("us", "Europe/Berlin"), [MORNING, NIGHT]),
+    "truth": ("boolean", "boolean", pa.bool_(), [True, False]),
+    "words": ("string", "text", pa.string(), ['x, "y"\nz', None]),
+    "id": ("string", "uuid", pa.uuid(), [uuid.UUID(int=7).bytes, None]),
+    "object": (
+        "object",
+        "jsonb",
+        pa.struct({"a": pa.int32(), "b": pa.list_(pa.string())}),
+        [{"a": 1, "b": ['"']}, None],
+    ),
+    "list": ("array", "text[]", pa.list_(pa.string()), [["x", 'y,"'], []]),
+}
+
+
+def test_a_contract_of_every_type_reads_the_values_of_pyarrow(tmp_path: Path) -> None:
+    columns = [
+        Column(name, "", logical, physical, key_position=1 if name == "small" else None)
+        for name, (logical, physical, _, _) in TYPES.items()
+    ]
+    table = pa.table({name: pa.array(values, kind) for name, (_, _, kind, values) in TYPES.items()})
+    contract = contract_of(*columns)
+    file = received(packed(table), tmp_path, contract)
+    with closing(open_duckdb(tmp_path)) as duck:
+        found = [row for batch in validate_rows(duck, as_received(file), contract, {}) for row in batch.to_pylist()]
+    assert [row["_reasons"] for row in found] == [None, None]
+    for name, (_, physical, _, values) in TYPES.items():
+        read = [row[name] for row in found]
+        if physical == "jsonb":  # as the binary COPY of PostgreSQL has it, after a version byte
+            read = [value and json.loads(value[1:]) for value in read]
+        if physical == "timestamptz":
+            read = [value.astimezone(UTC).replace(tzinfo=None) for value in read]
+        assert read == ([NIGHT.date()] * 2 if name == "midnight" else values), name

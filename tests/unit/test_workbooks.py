@@ -8,8 +8,9 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ from waybill.errors import DataError
 from waybill.intake import workbooks
 from waybill.intake.receive import receive
 from waybill.intake.received_file import ReceivedFile
+from waybill.intake.row_source import as_received
 from waybill.intake.sheet_scan import Area, cell_name
+from waybill.intake.validate import open_duckdb, validate_rows
 
 COLUMNS = (
     Column("a", "", "string", "text"),
@@ -170,6 +173,34 @@ def test_a_whole_day_has_a_time_if_its_column_has_times(tmp_path: Path) -> None:
         ["2026-03-01 00:00:00", "2026-03-01", "2026-03-01 00:00:00", "2026-03-01"],
         ["2026-03-01 12:00:00", "2026-03-01 12:00:00", "2026-03-01 00:00:00", "2026-03-01"],
     ]
+
+
+def test_a_contract_of_each_type_reads_the_values_of_cells(tmp_path: Path) -> None:
+    noon, midnight = datetime(2026, 3, 1, 12, 0, 0, 250_000), datetime(2026, 3, 2)  # noqa: DTZ001
+    types: dict[str, tuple[str, str, list[Any]]] = {
+        "id": ("integer", "bigint", [123456789012345, -1]),
+        "price": ("number", "numeric(12,2)", [1.1, -0.07]),
+        "share": ("number", "double precision", [0.125, 1e-7]),
+        "day": ("date", "date", [date(2026, 3, 1), date(1999, 12, 31)]),
+        "clock": ("time", "time", [time(8, 30), time(23, 59, 59)]),
+        "local": ("timestamp", "timestamp", [noon, midnight]),
+        "truth": ("boolean", "boolean", [True, False]),
+        "word": ("string", "text", ["00123", "x"]),
+    }
+    columns = tuple(
+        Column(name, "", logical, physical, key_position=1 if name == "id" else None)
+        for name, (logical, physical, _) in types.items()
+    )
+    contract = replace(contract_of(), columns=columns)
+    workbook, _ = sheet_of([[*types], *zip(*(values for _, _, values in types.values()), strict=True)])
+    bucket = MemoryBucket()
+    file = receive(bucket, bucket.land("customers", MONTH, saved(workbook), "a.xlsx"), contract, tmp_path)
+    with closing(open_duckdb(tmp_path)) as duck:
+        found = [row for batch in validate_rows(duck, as_received(file), contract, {}) for row in batch.to_pylist()]
+    assert [row["_reasons"] for row in found] == [None, None]
+    for name, (_, physical, values) in types.items():
+        exact = [Decimal(str(value)) for value in values] if physical.startswith("numeric") else values
+        assert [row[name] for row in found] == exact, name
 
 
 @given(st.datetimes(datetime(1900, 3, 1), datetime(9999, 12, 31)))  # noqa: DTZ001
