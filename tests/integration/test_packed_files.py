@@ -63,3 +63,18 @@ def test_the_message_of_a_rejected_archive_lists_its_members(members: Landing) -
 def test_a_packed_file_without_several_members_has_none_in_the_ledger(landing: Landing) -> None:
     key = landing.load("traffic", archive({"t.csv": csv_body(TRAFFIC, traffic_rows(3))}), "traffic.csv.zip")
     assert landing.check(key, 3)["archive_members"] is None
+
+
+def test_a_member_that_was_cut_off_is_told(members: Landing) -> None:
+    first, second = csv_body(TRAFFIC, traffic_rows(30)), csv_body(TRAFFIC, traffic_rows(60)[30:])
+    key = members.load("traffic", archive({"a.csv": first[:-20], "b.csv": second}), "traffic.zip")
+    members.check(key, 60, {30: ["ragged", "truncated"]})
+    assert members.all("select kind, message from waybill.file_warning") == [
+        (
+            "truncated",
+            (
+                "the last record of 1 member has no line end (first: record 30): the members may be truncated. "
+                "Check their last values. If they are incomplete, send the archive again."
+            ),
+        )
+    ]

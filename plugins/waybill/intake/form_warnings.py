@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from psycopg import Connection
 
 from waybill.contracts import Contract
+from waybill.formatting import count
 from waybill.intake import file_warnings
 from waybill.intake.received_file import ReceivedFile
 from waybill.intake.validate import Reject
@@ -52,6 +53,14 @@ def warn_of_form(
             f"If the file is incomplete, send it again."
         )
         file_warnings.add(connection, file_id, "truncated", message)
+    if (records := sorted(received.unended_records)) and not received.json:
+        file_warnings.add(
+            connection,
+            file_id,
+            "truncated",
+            f"the last record of {count(len(records), 'member')} has no line end (first: record {records[0]}): the "
+            f"members may be truncated. Check their last values. If they are incomplete, send the archive again.",
+        )
     if rows := received.multiline_records:
         has = "has" if rows == 1 else "have"
         message = (

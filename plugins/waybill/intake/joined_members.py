@@ -20,7 +20,7 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
     """
     (first_name, first), last = members[0], members[-1][1]
     body, records, parts = folder / f"body{first.body.suffix}", 0, []
-    first_multiline_record = 0
+    first_multiline_record, unended = 0, set()
     with body.open("wb") as target:
         for name, one in members:
             _check_columns(first_name, first, name, one)
@@ -34,6 +34,8 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
                 first_multiline_record = records + one.first_multiline_record
             parts.append(ArchiveMember(name, records + 1, one.rows_in))
             records += one.rows_in
+            if one.lacks_line_end and one is not last:
+                unended.add(records)
     files = [one for _, one in members]
     return replace(
         first,
@@ -48,6 +50,7 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
         json=tuple(body for one in files for body in one.json),
         members=None if first.members is None else first.members.joined(one.members for one in files),
         archive_members=tuple(parts),
+        unended_records=frozenset(unended),
         ignored_lines={name: sum(one.ignored_lines[name] for one in files) for name in first.ignored_lines},
         suspect_patterns=tuple(dict.fromkeys(pattern for one in files for pattern in one.suspect_patterns)),
     )

@@ -64,6 +64,13 @@ class ReceivedFile:
     """For a CSV file, the normalised column names of its header and of the contract."""
     archive_members: tuple[ArchiveMember, ...] = ()
     """The members of an archive, if it has several that are data."""
+    unended_records: frozenset[int] = frozenset()
+    """The last records of members without a line end, except the last member."""
+
+    @property
+    def last_without_line_end(self) -> frozenset[int]:
+        """Return the last record of the file, and of each member of an archive, if it has no line end."""
+        return self.unended_records | ({self.rows_in} if self.lacks_line_end else set())
 
     @property
     def ignored(self) -> list[str]:

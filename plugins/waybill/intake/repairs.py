@@ -33,10 +33,10 @@ def possible_readings(records: Iterable[Record], received: ReceivedFile) -> list
     A last record without a line end has none, because it may be truncated.
     """
     form = received.file_format
-    fields, last = len(received.header), received.rows_in if received.lacks_line_end else 0
+    fields, truncated = len(received.header), received.last_without_line_end
     readings: list[PossibleReading] = []
     for number, record, is_alone in _with_neighbours(records):
-        if number == last:
+        if number in truncated:
             continue
         if record.reasons == ["ragged"] and "emptyFields" in form.repairs and len(record.fields) == fields + 1:
             readings += [PossibleReading(number, one) for one in _without_empty_field(record.fields)]

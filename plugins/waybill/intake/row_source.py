@@ -165,13 +165,14 @@ def _write_well_formed(received: ReceivedFile, target: Path, repaired: Mapping[i
 
     Python's csv and json modules are slower than DuckDB's reader, but they show what is wrong with each record.
     """
+    without_line_end = received.last_without_line_end
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for number, record in enumerate(_records(received), start=1):
             if fields := repaired.get(number):
                 writer.writerow([number, *fields])
             elif record.reasons:
-                is_cut = record.is_unfinished and received.lacks_line_end and number == received.rows_in
+                is_cut = record.is_unfinished and number in without_line_end
                 reasons = [*record.reasons, "truncated"] if is_cut else record.reasons
                 yield Reject(number, reasons, _json_text(record.text))
             else:
