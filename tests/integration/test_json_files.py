@@ -349,3 +349,27 @@ def test_a_nested_member_is_loaded_once_the_contract_names_it(shop: Shop) -> Non
     shop.contracts["reviews"] = contract
     loaded(shop, lines(rows), "b.jsonl")
     assert shop.all("select distinct customer_id from shop.reviews order by 1") == [(number,) for number in CUSTOMERS]
+
+
+def test_nested_values_are_loaded_as_jsonb(shop: Shop) -> None:
+    columns = [
+        replace(c, logical_type="object", physical_type="jsonb") if c.name == "review_text" else c
+        for c in SHOP["reviews"].columns
+    ]
+    shop.contracts["reviews"] = replace(SHOP["reviews"], columns=tuple(columns), file_format=NESTED)
+    texts = [
+        '{"stars": [1.10, {"a.b": null}]}',
+        '["é", 5]',
+        "{}",
+        '{"a": 1, "a": 2}',
+        '{"a": "\\u0000"}',
+        '"text"',
+        "5",
+    ]
+    reviews = [f'{{"review_id": {n}, "rating": 2, "review_text": {text}}}' for n, text in enumerate(texts, start=1)]
+    body = json.dumps(document({"id": 3, "reviews": "…"})).replace('"\\u2026"', f"[{', '.join(reviews)}]")
+    books = loaded(shop, body.encode())
+    assert (books.inserted, rejects(shop)) == (3, {record: ["type:review_text"] for record in range(4, 8)})
+    found = shop.all("select review_text::text from shop.reviews order by review_id")
+    assert [json.loads(value) for (value,) in found] == [json.loads(text) for text in texts[:3]]
+    assert "1.10" in found[0][0]

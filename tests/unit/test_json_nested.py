@@ -48,7 +48,7 @@ def objects(draw: st.DrawFn, step: str | None, inner: st.SearchStrategy[Any] | N
     found: dict[str, Any] = draw(st.dictionaries(st.sampled_from(NAMES), SCALARS | st.lists(SCALARS, max_size=2)))
     if draw(st.booleans()):
         found["meta"] = draw(st.dictionaries(st.sampled_from(["city", "zip"]), SCALARS, max_size=2) | SCALARS)
-    if step is not None and inner is not None and draw(st.integers(0, 9)):
+    if step is not None and inner is not None and draw(st.integers(0, 4)):
         found[step] = draw(inner)
     return dict(draw(st.permutations([*found.items()])))
 
@@ -108,6 +108,7 @@ def body_of(values: Sequence[Any], layout: str, *, is_ascii: bool) -> bytes:
     st.integers(1, 60),
 )
 @example((("rows",), [{"rows": [{"id": 1}], "batch": 7}]), "lines", True, 3)
+@example((PATHS[1], [{"batch": 1, "rows": [{}]}, {"batch": 2, "rows": [{"parts": [{"id": 5}]}]}]), "lines", True, 9)
 @settings(max_examples=300, deadline=None)
 def test_rows_are_those_of_a_flattening(
     path_and_documents: tuple[Sequence[str], list[Any]], layout: str, is_ascii: bool, size: int
