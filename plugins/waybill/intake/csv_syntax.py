@@ -102,12 +102,9 @@ class Syntax:
         }
 
     @property
-    def duckdb_options(self) -> dict[str, str] | None:
-        """Return the options with which DuckDB reads regular files of the dialect; None if it cannot."""
-        if len(self.delimiter) > _DUCKDB_DELIMITER_BYTES or len(self.quote) > 1 or len(self.escape) > 1:
-            return None
-        quote = self.quote.decode()
-        return {"delim": self.delimiter.decode(), "quote": quote, "escape": self.escape.decode() or quote}
+    def is_read_by_duckdb(self) -> bool:
+        """Return whether DuckDB can read regular files of the dialect."""
+        return len(self.delimiter) <= _DUCKDB_DELIMITER_BYTES and len(self.quote) <= 1 and len(self.escape) <= 1
 
     def find_special(self, text: bytes, start: int) -> int:
         """Return the position of the first quote or escape character from `start`; -1 if there is none."""

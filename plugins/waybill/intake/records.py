@@ -104,7 +104,7 @@ class RecordCounter:
         self._line_ends = 0
         self._line_end_bytes = 0
         self._tail = b""  # the beginning of a record that is not complete
-        self._has_irregular = syntax.duckdb_options is None
+        self._has_irregular = not syntax.is_read_by_duckdb
         self._blank_starts = syntax.blank_starts + b"\n"
         self._odd = [*(b"\n%c" % start for start in self._blank_starts), b"\r"]
         self.lacks_line_end = False
