@@ -159,6 +159,55 @@ def test_a_contradicting_repeat_is_kept_in_the_form_that_its_column_accepts(shop
     assert found == [(date(2026, 3, 1), Decimal("-1.234"), Decimal("-0.07"), 1e-7)]
 
 
+OTHER_ID = "b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+IDENTIFIERS = [
+    ("smallint", "integer", "7", "007", "8"),
+    ("bigint", "integer", "9007199254740993", "+9007199254740993", "9007199254740992"),
+    ("numeric(6,2)", "number", "1.5", "1.50", "1.51"),
+    ("date", "date", "2026-03-01", " 2026-03-01", "2026-03-02"),
+    ("time", "time", "08:30", "08:30:00.0", "08:31"),
+    ("timestamp", "timestamp", "2026-03-01T24:00", "2026-03-02 00:00:00", "2026-03-02T00:01"),
+    ("timestamptz", "timestamp", "2026-03-01T12:00Z", "2026-03-01T14:00+02:00", "2026-03-01T14:00Z"),
+    ("boolean", "boolean", "true", "1", "f"),
+    ("uuid", "string", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", OTHER_ID),
+    ("text", "string", "a", " a ", "A"),
+]
+
+
+@pytest.mark.parametrize(("kind", "logical", "first", "again", "other"), IDENTIFIERS, ids=lambda one: one)
+def test_a_type_identifies_rows_and_is_referred_to(
+    kind: str, logical: str, first: str, again: str, other: str, shop: Shop
+) -> None:
+    key = Column("key", "", logical, kind, required=True, key_position=1)
+    day = Column("day", "", "date", "date", required=True)
+    target = replace(CONTRACT, name="targets", columns=(key, day), period_column="day")
+    of = replace(key, name="target", key_position=None, reference=("targets", "key"))
+    number = Column("id", "", "integer", "integer", required=True, key_position=1)
+    source = replace(CONTRACT, name="sources", columns=(number, of, day), period_column="day")
+    shop.contracts |= {"targets": target, "sources": source}
+    books = shop.load("targets", DAY, csv_body("key,day", [f"{first},{DAY}", f"{again},{DAY}"]))
+    assert books
+    assert (books.inserted, books.duplicate) == (1, 1)
+    rows = [f"{n},{one},{DAY}" for n, one in enumerate((again, other))]
+    books = shop.load("sources", DAY, csv_body("id,target,day", rows))
+    assert books
+    assert (books.inserted, rejects(shop)) == (1, {2: ["reference:target"]})
+
+
+@pytest.mark.parametrize("kind", ["smallint", "time", "timestamp"])
+def test_a_version_may_have_any_type_with_an_order(kind: str, shop: Shop) -> None:
+    versions = {"smallint": ("9", "10"), "time": ("09:30", "10:00"), "timestamp": (f"{DAY}T09:00", f"{DAY} 10:00")}
+    logical = {"smallint": "integer"}.get(kind, kind)
+    columns = (COLUMNS[0], COLUMNS[1], Column("version", "", logical, kind, required=True), COLUMNS[3])
+    shop.contracts["meters"] = replace(CONTRACT, columns=columns, load_mode="changes", version_column="version")
+    old, new = versions[kind]
+    rows = [f"1,{DAY}T12:00,{new},0.2", f"1,{DAY}T12:00,{old},0.1"]
+    books = shop.load("meters", DAY, csv_body("id,at,version,level", rows))
+    assert books
+    assert books.inserted == 2
+    assert shop.all("select level from shop.meters") == [(0.2,)]
+
+
 def test_a_snapshot_keeps_the_history_of_each_type(shop: Shop) -> None:
     shop.contracts["meters"] = replace(CONTRACT, load_mode="snapshot", period_column=None)
     shop.load("meters", DAY, written([row for row, _ in GOOD], "csv")[1])

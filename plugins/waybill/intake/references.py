@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.contracts.values import duckdb_type
 from waybill.intake.validate import LINE_FEEDS, csv_source
 from waybill.warehouse.schema import relation
 
@@ -35,7 +36,7 @@ def reference_values(
             continue
         dataset, name = column.checked_reference
         target = contracts[dataset]
-        types = {"value": _duckdb_type(target, name)}
+        types = {"value": duckdb_type(next(one for one in target.columns if one.name == name))}
         parts = {"value": sql.Identifier(name), "table": relation(target)}
         if column.in_force_on:
             types["since"] = "date"
@@ -72,8 +73,3 @@ def _first_effective_days(target: Contract, name: str) -> sql.Composed:
     return sql.SQL("select {name}, min({since}) from {table} group by {name}").format(
         name=sql.Identifier(name), since=sql.Identifier(target.period_column), table=relation(target)
     )
-
-
-def _duckdb_type(contract: Contract, name: str) -> str:
-    physical = next(column.physical_type for column in contract.columns if column.name == name)
-    return physical if physical in ("smallint", "integer", "bigint") else "varchar"
