@@ -16,9 +16,10 @@ import httpx
 from psycopg import Connection
 
 from waybill.contracts import load_domain
+from waybill.contracts.domains import queue_url
 from waybill.errors import CommandFailed
 from waybill.intake.landing import list_landed
-from waybill.intake.upload import Dropped, announce, queue_url
+from waybill.intake.upload import Dropped, announce
 from waybill.ops import books
 from waybill.period import Cadence, Period
 from waybill.settings import settings

@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     """The folder in that bucket, like `figures/`."""
     queue_urls: Annotated[dict[str, str], NoDecode] = {}
     """A JSON object with the SQS queue of each domain: `{"billing": "https://…"}`. The queue receives the notifications
-    of new files. The files of a domain without a queue wait for the next scheduled run."""
+    of new files. The key `*` stands for all other domains whose manifest has `queue: true`, and `{domain}` in its value
+    for the name of the domain. The files of a domain without a queue wait for the next scheduled run."""
     metrics: bool = Field(default_factory=lambda read: read.get("profile") == "prod")
     """Whether metrics are sent to Amazon CloudWatch; by default in prod only."""
     notify_scheduled: bool = False

@@ -137,6 +137,10 @@ def place(airflow_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     api.call("PATCH", f"/dags/{DAG_ID}", json={"is_paused": True})
 
 
+def queue_of_orders(stack: Stack) -> str:
+    return str(json.loads(stack.env()["WAYBILL_QUEUE_URLS"])["*"]).replace("{domain}", "orders")
+
+
 def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
@@ -228,7 +232,7 @@ def test_a_poison_file_stops_no_other_and_raises_one_alert(place: Place) -> None
 def test_messages_about_known_files_change_nothing(place: Place) -> None:
     before = place.all("select max(file_id) from waybill.load_file")
     sqs = boto3.client("sqs", **_client(place.stack))
-    queue = json.loads(place.stack.env()["WAYBILL_QUEUE_URLS"])["orders"]
+    queue = queue_of_orders(place.stack)
     runs = len(place.api.runs(DAG_ID))
     for text in ("no JSON", json.dumps({"Event": "s3:TestEvent"}), json.dumps({"Records": []})):
         sqs.send_message(QueueUrl=queue, MessageBody=text)
@@ -345,7 +349,7 @@ def test_many_files_at_once_with_a_killed_scheduler_and_triggerer_equal_one_at_a
     landed = {day: [line for (of, _), lines in files.items() if of == day for line in lines] for day, _ in files}
     for (day, name), lines in chance.sample(sorted(files.items()), REPEATED):  # again, later, under another name
         files[f"{day[:-1]}{int(day[-1]) + 1}", f"again_{name}"] = lines
-    s3, queue = place.stack.s3(), json.loads(place.stack.env()["WAYBILL_QUEUE_URLS"])["orders"]
+    s3, queue = place.stack.s3(), queue_of_orders(place.stack)
     sqs = boto3.client("sqs", **_client(place.stack))
     order = chance.sample(sorted(files), FILES)
     for position, (day, name) in enumerate([*order, *chance.sample(order, REPEATED)]):

@@ -18,10 +18,10 @@ import pytest
 
 from support.messaging_months import RUN, build_month, database, ingest_month, put
 from waybill.contracts import load_domain
+from waybill.contracts.domains import queue_url
 from waybill.contracts.locations import report_schema, star_schema
 from waybill.derived.refresh import refresh
 from waybill.intake.ingest import ingest, ingest_arrived
-from waybill.intake.upload import queue_url
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.warehouse.connection import connect

@@ -65,9 +65,8 @@ def test_an_order_is_a_report_within_seconds_while_thirty_days_are_backfilled(ai
         text = body(Line(f"{number}"))
         s3.put_object(Bucket="waybill-raw", Key=key, Body=text)
         began = time.monotonic()
-        announce(
-            sqs, json.loads(environment["WAYBILL_QUEUE_URLS"])["orders"], Dropped("waybill-raw", key, "", len(text))
-        )
+        queue = json.loads(environment["WAYBILL_QUEUE_URLS"])["*"].replace("{domain}", "orders")
+        assert announce(sqs, queue, Dropped("waybill-raw", key, "", len(text)))
         assert eventually(lambda: published(day), 300)
         return round(time.monotonic() - began, 1)
 

@@ -13,7 +13,7 @@ import pytest
 
 from waybill.contracts import ContractError, load_all
 from waybill.contracts.dag_files import defined_dag_of, without_dag
-from waybill.contracts.domains import REQUIRED, domain_names, load_manifest, load_manifests
+from waybill.contracts.domains import REQUIRED, domain_names, load_manifest, load_manifests, queue_url
 from waybill.contracts.layout import Layout
 from waybill.contracts.locations import domain_of, processed_layout, raw_layout, report_schema, star_schema
 from waybill.ops.lint import lint
@@ -259,7 +259,7 @@ def test_all_problems_of_all_manifests_are_listed_at_once(
         "WAYBILL_QUEUE_URLS: shop has no queue: set `queue: true` in domains/shop.yaml",
     ]
     billing = problems["domains/billing.yaml: 2 problems:"]
-    assert "$: the domain has no dataset: write contracts/billing/<dataset>.yaml" in billing
+    assert "$: the domain has no dataset: run `waybill contract new FILE --domain billing --dataset NAME`" in billing
     assert f"Write {PROJECT_ROOT}/dags/billing/billing_monthly.py, or correct `dag` in the manifest" in billing
 
 
@@ -318,3 +318,17 @@ def test_dags_are_looked_up_without_airflow() -> None:
     )
     assert done.stdout.strip() == "False"
     assert defined_dag_of("orders") == "orders_reports"
+
+
+def test_one_entry_has_the_queues_of_all_domains_that_have_one(
+    include_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_QUEUE_URLS", '{"orders": "http://o", "*": "http://q/waybill-{domain}"}')
+    settings.cache_clear()
+    assert lint(None)[1] == []
+    assert queue_url("orders") == "http://o", "an entry of its own comes first"
+    assert queue_url("purchases") == "http://q/waybill-purchases"
+    assert queue_url("shop") is None, "its manifest has no queue"
+    manifest = include_dir / "domains/shop.yaml"
+    manifest.write_text(manifest.read_text() + "queue: true\n")
+    assert queue_url("shop") == "http://q/waybill-shop", "the manifest is read again when it changes"

@@ -5,6 +5,7 @@ moto keeps everything in memory, so `serve` creates its resources at each start.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -18,17 +19,21 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from waybill.contracts.domains import EVERY_DOMAIN
 from waybill_devtools.stack.processes import Program
 from waybill_devtools.stack.state import State
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ServerSideEncryptionRuleTypeDef
+    from mypy_boto3_sqs import SQSClient
 
 REGION: Final = "eu-central-1"
 ATTEMPTS: Final = 5
 """Number of attempts of a client if throttling or the network prevents a call."""
 ALERTS = "waybill-alerts"
+QUEUE = "waybill-{domain}"
+"""The name of the queue of a domain."""
 ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
 _ENCRYPTED: Final[ServerSideEncryptionRuleTypeDef] = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
@@ -76,20 +81,11 @@ def environment(state: State) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
         "AIRFLOW_CONN_WAYBILL_OUTPUT": "aws://",
-        "WAYBILL_QUEUE_URLS": json.dumps(
-            {domain: f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{queue}" for domain, queue in _queues().items()}
-        ),
+        "WAYBILL_QUEUE_URLS": json.dumps({EVERY_DOMAIN: f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{QUEUE}"}),
         "AIRFLOW_CONN_WAYBILL_ALERTS_SNS": json.dumps({"conn_type": "aws", "extra": {"topic_arn": TOPIC_ARN}}),
         "GOMEMLIMIT": "384MiB",
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
     }
-
-
-def _queues() -> dict[str, str]:
-    """Return the name of the queue of each domain that has one."""
-    from waybill.contracts.domains import load_manifests
-
-    return {domain: f"waybill-{domain}" for domain, manifest in load_manifests().items() if manifest.queue}
 
 
 def s3_client(state: State) -> S3Client:
@@ -139,20 +135,39 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
 def serve(port: int, listen: str = "127.0.0.1") -> None:
     """Run moto's server in this process, with the topic for alerts, its queue and the queues of domains.
 
-    The address of a queue follows from the port, the account and its name.
+    A domain that is added later gets its queue within a second. The address of a queue follows from the port, the
+    account and its name.
     """
     from moto.server import ThreadedMotoServer
 
     ThreadedMotoServer(listen, port).start()
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name=ALERTS)["TopicArn"]
-    for name in _queues().values():
-        sqs.create_queue(QueueName=name)
+    known = _create_queues(sqs, frozenset())
     queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     print("ready", flush=True)
-    threading.Event().wait()
+    while not threading.Event().wait(0.5):
+        known = _create_queues(sqs, known)
+
+
+def _create_queues(sqs: SQSClient, known: frozenset[str]) -> frozenset[str]:
+    """Create the queues of domains that have one and are not known; returns the domains that have one.
+
+    Domains without a valid manifest are left out: `waybill contract check` reports them.
+    """
+    from waybill.contracts import ContractError
+    from waybill.contracts.domains import domain_names, load_manifest
+
+    found = set()
+    for domain in domain_names():
+        with contextlib.suppress(ContractError):
+            if load_manifest(domain).queue:
+                found.add(domain)
+    for domain in found - known:
+        sqs.create_queue(QueueName=QUEUE.replace("{domain}", domain))
+    return frozenset(found)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ def drop(
     import boto3
 
     from waybill.contracts.dag_files import defined_dag_of, without_dag
+    from waybill.contracts.domains import queue_url
     from waybill.errors import DataError
-    from waybill.intake.upload import announce, drop_file, key_of, queue_url
+    from waybill.intake.upload import announce, drop_file, key_of
     from waybill.period import EXAMPLE, Period
     from waybill.settings import settings
 
@@ -53,8 +54,8 @@ def drop(
         key_of(contract, file, start)
     for file in files:
         landed = drop_file(boto3.client("s3"), settings().raw_bucket, contract, file, start)
-        if settings().profile == "dev" and queue:
-            announce(boto3.client("sqs"), queue, landed)
+        if settings().profile == "dev" and queue and not announce(boto3.client("sqs"), queue, landed):
+            queue = None
         print_line(f"s3://{landed.bucket}/{landed.key}")
     dag_id = defined_dag_of(domain)
     if dag_id is None:

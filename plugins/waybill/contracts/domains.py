@@ -114,6 +114,8 @@ class Domain(_Part):
     """The order and the charts of the business view."""
 
 
+EVERY_DOMAIN: Final = "*"
+"""The key of `WAYBILL_QUEUE_URLS` for domains that it does not name."""
 REQUIRED: Final = ", ".join(f"`{name}`" for name, field in Domain.model_fields.items() if field.is_required())
 """The keys that every manifest has."""
 
@@ -147,6 +149,19 @@ def load_manifest(domain: str) -> Domain:
 def load_manifests() -> dict[str, Domain]:
     """Return the manifests of all domains, by domain. Raises `ContractError` for the first one that is not valid."""
     return {domain: load_manifest(domain) for domain in domain_names()}
+
+
+def queue_url(domain: str) -> str | None:
+    """Return the queue that receives the notifications of a domain's new files, or None.
+
+    Raises `ContractError` as `load_manifest` does.
+    """
+    urls = settings().queue_urls
+    if domain in urls:
+        return urls[domain]
+    return (
+        urls[EVERY_DOMAIN].replace("{domain}", domain) if EVERY_DOMAIN in urls and load_manifest(domain).queue else None
+    )
 
 
 @lru_cache(maxsize=64)  # read again only when the file has changed

@@ -9,12 +9,12 @@ from typing import Final
 from waybill.contracts.dag_files import dags_folder, defined_dags
 from waybill.contracts.domains import domain_names, manifest_path
 from waybill.contracts.locations import OPERATIONS_SCHEMA, report_schema, star_schema
+from waybill.drafts.names import is_identifier
 from waybill.errors import DataError
 from waybill.settings import settings
 
 MOST_CHARACTERS: Final = 40
 """PostgreSQL has 63 for a name, S3 has 63 for a queue's name with its prefix."""
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]")
 _TITLE: Final = re.compile(r'[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}')
 _SUFFIXES: Final = tuple(make("") for make in (report_schema, star_schema))
 
@@ -135,9 +135,9 @@ def _require_name(name: str) -> None:
     """Raise `DataError` unless the name is possible for schemas, prefixes and a folder of Python files."""
     from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
-    if _NAME.fullmatch(name) is None or len(name) > MOST_CHARACTERS:
+    if not is_identifier(name) or len(name) > MOST_CHARACTERS:
         raise DataError(
-            f"{name!r} is no name for a domain: write 2 to {MOST_CHARACTERS} lower-case letters, digits and "
+            f"{name!r} is no name for a domain: write up to {MOST_CHARACTERS} lower-case letters, digits and "
             "underscores, beginning with a letter"
         )
     if name in RESERVED_WORDS:

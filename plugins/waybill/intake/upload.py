@@ -12,7 +12,6 @@ from urllib.parse import quote_plus
 from waybill.contracts import Contract, locations
 from waybill.errors import DataError
 from waybill.intake.object_keys import ignore_reason
-from waybill.settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,11 +26,6 @@ class Dropped:
     key: str
     etag: str
     size_bytes: int
-
-
-def queue_url(domain: str) -> str | None:
-    """Return the queue that receives the events of a domain's files, or None."""
-    return settings().queue_urls.get(domain)
 
 
 def key_of(contract: Contract, file: Path, start: date | None = None) -> str:
@@ -55,8 +49,8 @@ def drop_file(s3: S3Client, bucket: str, contract: Contract, file: Path, start: 
     return Dropped(bucket, key, answer["ETag"].strip('"'), len(body))
 
 
-def announce(sqs: SQSClient, queue_url: str, dropped: Dropped) -> None:
-    """Send the event notification of S3 for a new object.
+def announce(sqs: SQSClient, queue_url: str, dropped: Dropped) -> bool:
+    """Send the event notification of S3 for a new object; returns False if the queue does not exist.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
@@ -69,4 +63,8 @@ def announce(sqs: SQSClient, queue_url: str, dropped: Dropped) -> None:
             "object": {"key": quote_plus(dropped.key, "/"), "size": dropped.size_bytes, "eTag": dropped.etag},
         },
     }
-    sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps({"Records": [record]}))
+    try:
+        sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps({"Records": [record]}))
+    except sqs.exceptions.QueueDoesNotExist:
+        return False
+    return True

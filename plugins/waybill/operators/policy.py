@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param
 
+from waybill.contracts.domains import queue_url
 from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, notify_warnings
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import reject_unknown_parameters
@@ -156,11 +157,11 @@ def arrival_schedule(domain: str) -> AssetOrTimeSchedule | CronTriggerTimetable:
     """
     from airflow.providers.amazon.aws.triggers.sqs import SqsSensorTrigger
 
-    reconciling, queue_url = CronTriggerTimetable("*/15 * * * *", timezone="UTC"), settings().queue_urls.get(domain)
-    if queue_url is None:
+    reconciling, address = CronTriggerTimetable("*/15 * * * *", timezone="UTC"), queue_url(domain)
+    if address is None:
         return reconciling
     # Long polling: SQS holds each request for up to 20 seconds, so messages arrive at once and requests are few.
-    trigger = SqsSensorTrigger(sqs_queue=queue_url, max_messages=10, wait_time_seconds=20, waiter_delay=1)
+    trigger = SqsSensorTrigger(sqs_queue=address, max_messages=10, wait_time_seconds=20, waiter_delay=1)
     watcher = AssetWatcher(name=f"{domain}_landed_queue", trigger=trigger)
     landed = Asset(f"{domain}_landed", group="arrivals", watchers=[watcher])
     return AssetOrTimeSchedule(timetable=reconciling, assets=landed)

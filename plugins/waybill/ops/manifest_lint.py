@@ -6,7 +6,15 @@ from collections.abc import Collection, Iterator, Mapping
 
 from waybill.contracts import Contract, ContractError
 from waybill.contracts.dag_files import defined_dags, without_dag
-from waybill.contracts.domains import REQUIRED, Dashboard, Domain, domain_names, load_manifest, manifest_path
+from waybill.contracts.domains import (
+    EVERY_DOMAIN,
+    REQUIRED,
+    Dashboard,
+    Domain,
+    domain_names,
+    load_manifest,
+    manifest_path,
+)
 from waybill.contracts.locations import processed_layout, raw_layout, report_schema, star_schema
 from waybill.contracts.standard import Problem, in_words, likeliest
 from waybill.settings import settings
@@ -47,7 +55,9 @@ def _of_domain(
             tables[contract.domain][contract.name] = contract
     if domain not in unread:
         if not tables[domain]:
-            yield Problem((), f"the domain has no dataset: write contracts/{domain}/<dataset>.yaml")
+            yield Problem(
+                (), f"the domain has no dataset: run `waybill contract new FILE --domain {domain} --dataset NAME`"
+            )
         yield from _of_raw_prefixes(manifest, tables[domain])
     if not {domain, star_schema(domain)} & {*unread}:
         stored = {one.table for schema in (domain, star_schema(domain)) for one in tables[schema].values()}
@@ -121,7 +131,7 @@ def _of_prefixes(datasets: Collection[Contract]) -> Iterator[str]:
 
 
 def _of_queues(manifests: Mapping[str, Domain]) -> Iterator[str]:
-    for domain in settings().queue_urls:
+    for domain in [one for one in settings().queue_urls if one != EVERY_DOMAIN]:
         if domain not in manifests:
             yield f"WAYBILL_QUEUE_URLS: unknown domain {domain!r}: {likeliest(domain, {*manifests})}"
         elif not manifests[domain].queue:
