@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from support.messaging_months import build_month, database, ingest_month, put, sample
 from waybill.cli import app
-from waybill.contracts import load_all
+from waybill.contracts import Contract, ContractError, load, load_all
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
@@ -177,3 +177,57 @@ def test_without_datacontract_cli_the_message_says_how_to_install_it(
     assert done.exit_code == 1
     assert "There is no command `datacontract` on the PATH." in done.output
     assert "run `make datacontract`, `uv tool install 'datacontract-cli[postgres]==1.2.8'`" in done.output
+
+
+def import_contract(target: Path, *words: str, **variables: str) -> Path:
+    """Return what `datacontract import` writes."""
+    command = [str(BIN / "datacontract"), "import", *words, "--output", str(target)]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def complete(file: Path, imported: Path, include_dir: Path, dataset: str) -> tuple[Contract, str]:
+    """Return the contract that `waybill contract new` writes from both, and its text."""
+    words = ["contract", "new", str(file), "--domain", "billing", "--dataset", dataset, "--from", str(imported)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    path = include_dir / "contracts/billing" / f"{dataset}.yaml"
+    return load(path), path.read_text()
+
+
+def test_a_contract_that_it_imports_from_a_file_is_completed(include_dir: Path, tmp_path: Path) -> None:
+    orders = PROJECT_ROOT / "examples/orders.csv"
+    imported = import_contract(tmp_path / "orders_imported.yaml", "csv", "--source", str(orders))
+    with pytest.raises(ContractError, match="needs a domain"):
+        load(imported, is_proposal=True)
+    contract, text = complete(orders, imported, include_dir, "orders")
+    [table] = yaml.safe_load(imported.read_text())["schema"]
+    assert [one.business_name or one.name for one in contract.delivered_columns] == [
+        one["name"] for one in table["properties"]
+    ]
+    assert contract.description == "Write what orders holds."
+    assert contract.lands_any_time
+    assert contract.cadence == "day"
+    assert "# check: orders_imported.yaml says double precision." in text
+    [(result, *_), *others] = run("lint", include_dir / "contracts/billing/orders.yaml")["orders.yaml"]
+    assert (result, others) == ("passed", [])
+
+
+def test_a_contract_that_it_imports_from_a_table_brings_the_descriptions(
+    reader: Mapping[str, str], include_dir: Path, tmp_path: Path
+) -> None:
+    address = psycopg.conninfo.conninfo_to_dict(reader["AIRFLOW_CONN_WAYBILL_WAREHOUSE"])
+    words = ("postgres", "--source", str(address["host"]), "--port", str(address["port"]))
+    words += ("--database", str(address["dbname"]), "--schema", "messaging_report", "--table", "industry_exposure")
+    imported = import_contract(tmp_path / "table.yaml", *words, **reader)
+    file = tmp_path / "exposure.csv"
+    with connect(reader["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection, file.open("wb") as target:
+        query = "copy (select * from messaging_report.industry_exposure order by 1, 2) to stdout (format csv, header)"
+        with connection.cursor().copy(query) as copy:
+            target.writelines(copy)
+    contract, _ = complete(file, imported, include_dir, "exposure")
+    original = load_all()["messaging_report.industry_exposure"]
+    described = {column.name: column.description for column in contract.delivered_columns}
+    assert described == {column.name: column.description for column in original.columns}
+    assert contract.key == original.key

@@ -113,6 +113,15 @@ def contract_new(
     domain: Annotated[str, typer.Option(help="Domain of the dataset.")],
     dataset: Annotated[str, typer.Option(help="Name of the dataset and its table.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing contract.")] = False,
+    imported: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A contract that another tool wrote, with descriptions and classifications to take over.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Draft a contract from files: every row is read, and each doubt is a comment that begins with `check`.
 
@@ -125,6 +134,7 @@ def contract_new(
     from waybill.drafts.compare import differences
     from waybill.drafts.draft import draft_contract
     from waybill.drafts.files import given_files
+    from waybill.drafts.imported import complete, read_imported
     from waybill.drafts.target import contract_path
     from waybill.formatting import count
     from waybill.scratch import scratch_folder
@@ -132,6 +142,7 @@ def contract_new(
     from waybill.warehouse.connection import connect
 
     path, given = contract_path(domain, dataset), given_files(files)
+    said = read_imported(imported) if imported else None
     with scratch_folder() as folder:
         if path.exists() and not force:
             found = differences(given, load(path), folder)
@@ -143,11 +154,14 @@ def contract_new(
             )
             raise typer.Exit(1 if found else 0)
         others = {other.stem: load(other) for other in sorted(path.parent.glob("*.yaml")) if other != path}
+        key = said.key if said else ()
         try:
             with connect() as connection:
-                draft = draft_contract(given, domain, dataset, folder, others, connection)
+                draft = draft_contract(given, domain, dataset, folder, others, connection, key)
         except (psycopg.Error, SettingsError):  # without the warehouse, values are not compared
-            draft = draft_contract(given, domain, dataset, folder, others)
+            draft = draft_contract(given, domain, dataset, folder, others, declared_key=key)
+    if said:
+        complete(draft, said)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(draft.text, encoding="utf-8")
     tables.print_tables(tables.draft_table(draft))

@@ -76,7 +76,7 @@ _DELIMITER_BYTES: Final = 4
 """The longest delimiter that DuckDB reads."""
 _READ_STATES: Final = ("active", "deprecated")
 _STATES: Final = ("proposed", "draft", *_READ_STATES, "retired")
-_CLASSIFICATIONS: Final = ("public", "internal", "confidential", "restricted")
+CLASSIFICATIONS: Final = ("public", "internal", "confidential", "restricted")
 _PROMISES: Final = (
     "availability",
     "endOfLife",
@@ -212,10 +212,10 @@ def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], m
     yield from _of_key(column, steps)
     yield from _of_synonyms(column, steps)
     yield from unreadable(_of_relationships(column, steps, names, mode))
-    if (value := column.get("classification")) not in (None, *_CLASSIFICATIONS):
+    if (value := column.get("classification")) not in (None, *CLASSIFICATIONS):
         yield Problem(
             (*steps, "classification"),
-            f"{value!r} is not one of {', '.join(_CLASSIFICATIONS)}; only restricted values are exported as pseudonyms",
+            f"{value!r} is not one of {', '.join(CLASSIFICATIONS)}; only restricted values are exported as pseudonyms",
         )
     lacking = [name for name in ("logicalType", "physicalType") if name not in column]
     for name in lacking:

@@ -16,7 +16,7 @@ from waybill.contracts.member_paths import split_path
 from waybill.drafts.declarations import declare
 from waybill.drafts.files import GivenFile
 from waybill.drafts.formats import FoundFormat, format_of
-from waybill.drafts.keys import find_key, repeated_between_files
+from waybill.drafts.keys import confirmed_key, find_key, repeated_between_files
 from waybill.drafts.names import column_names
 from waybill.drafts.personal import personal_kind
 from waybill.drafts.profile import Rows, Texts
@@ -40,11 +40,13 @@ def draft_contract(
     folder: Path,
     others: Mapping[str, Contract] | None = None,
     connection: Connection | None = None,
+    declared_key: Sequence[str] = (),
 ) -> DraftTable:
     """Return the drafted contract of files, of which every row is read. `folder` is scratch space.
 
     `others` are the domain's contracts, to whose keys columns may refer. With a connection to the warehouse, their
-    values are compared. Raises `DataError` if a file cannot be read or has no columns.
+    values are compared. `declared_key` names the key as another contract does; it is used if no two rows have it.
+    Raises `DataError` if a file cannot be read or has no columns.
     """
     others = others or {}
     form = format_of(files, folder)
@@ -78,7 +80,11 @@ def draft_contract(
             column.namesake = namesake_of(column.name, column.choice.kind, dataset, others)
             if column.reference and connection:
                 column.reference = compared(connection, column.reference, column.name, others, typed, folder)
-        key = find_key(typed, [one.candidate for one in columns], names, dataset) if typed.count else None
+        keyed = [one.candidate for name in declared_key for one in columns if name in one.normal_names]
+        key = None
+        if typed.count:
+            key = confirmed_key(typed, keyed, names) if len(keyed) == len(declared_key) > 0 else None
+            key = key or find_key(typed, [one.candidate for one in columns], names, dataset)
         shared = repeated_between_files(typed, key) if key else None
     return DraftTable(domain, dataset, form, found, columns, key, shared)
 

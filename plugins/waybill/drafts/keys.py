@@ -105,6 +105,14 @@ def find_key(rows: Rows, candidates: Sequence[Candidate], names: Collection[str]
     return Key(tuple(one.name for one in parts[:_PARTS_OF_KEY]), False, repeated)
 
 
+def confirmed_key(rows: Rows, columns: Sequence[Candidate], names: Collection[str]) -> Key | None:
+    """Return a declared key if each row has values for it and no two different rows of a file have the same."""
+    keys, different = rows.distinct([one.name for one in columns]), rows.distinct(names)
+    if all(one.is_complete for one in columns) and keys == different:
+        return Key(tuple(one.name for one in columns), True, rows.count - different)
+    return None
+
+
 def _combinations(usable: Sequence[Candidate], rows: int) -> Iterator[tuple[Candidate, ...]]:
     """Yield the sets of columns to test: identifiers, sets that are typical of keys, then others.
 

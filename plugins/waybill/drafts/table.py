@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from waybill.drafts.references import Reference
 from waybill.drafts.rows import FileRows
 from waybill.drafts.types import Choice
 from waybill.formatting import count
+from waybill.intake.spellings import normalise
 
 _REJECTED_PCT: Final = 5
 _FEW_ROWS: Final = 100
@@ -57,6 +58,8 @@ class DraftColumn:
     """A column of another dataset with the same name and type."""
     nulls: int = 0
     """Number of rows without a value, after null words were read."""
+    said: dict[str, str] = field(default_factory=dict)
+    """Properties that an imported contract has."""
 
     @property
     def synonyms(self) -> dict[str, Any]:
@@ -69,6 +72,11 @@ class DraftColumn:
         """Return the reference, if the other dataset has every value."""
         found = self.reference
         return {"relationships": [{"to": found.name}]} if found and found.is_confirmed else {}
+
+    @property
+    def normal_names(self) -> set[str]:
+        """Return the names by which other contracts may know the column, as files match names."""
+        return {normalise(self.header), normalise(self.name)}
 
     @property
     def candidate(self) -> Candidate:
@@ -133,6 +141,10 @@ class DraftTable:
     """None if there are no rows."""
     shared_keys: Mapping[str, int] | None
     """How many keys occur in several files, and how many there are."""
+    purpose: str | None = None
+    """The description in an imported contract."""
+    contradictions: list[str] = field(default_factory=list)
+    """What an imported contract says that the files do not show."""
 
     @property
     def rows(self) -> int:
@@ -193,7 +205,7 @@ class DraftTable:
             columns,
             custom=custom,
             file_format=self.form.format,
-            purpose=f"Write what {self.dataset} holds.",
+            purpose=self.purpose or f"Write what {self.dataset} holds.",
             grain=f"One row per {parts}{'' if is_unique else f' and {occurrence}'}.",
         )
         comments: dict[Steps, list[str]] = {(): [self._origin]}
@@ -236,6 +248,7 @@ class DraftTable:
             **column.synonyms,
             **column.relationships,
             **({"customProperties": custom} if custom else {}),
+            **column.said,
         }
 
     @property
@@ -253,6 +266,7 @@ class DraftTable:
         yield from ((places["loadMode"], text) for text in self._of_load_mode())
         yield from ((places["landingDayColumn"], text) for text in self._of_period())
         yield from (((*_TABLE, "dataGranularityDescription"), text) for text in self._of_key())
+        yield from (((*_TABLE, "properties"), text) for text in self.contradictions)
         if self.rows < _FEW_ROWS:
             text = f"`required` and the types rest on {count(self.rows, 'row')} only."
             yield (*_TABLE, "properties"), text
