@@ -17,9 +17,9 @@ def cell(column: Column, value: Any) -> str:
         return str(value)
     if column.physical_type in FLOATS:
         return text(value, _MANY_DECIMALS)
-    if value is not None and column.physical_type == "jsonb":
-        return json.dumps(value, ensure_ascii=False)
-    if value is not None and column.physical_type == "text[]":
+    if column.physical_type == "text[]" and isinstance(value, list):  # a pseudonym is a text
         return ", ".join(map(str, value))
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
     digits = numeric_digits(column.physical_type)
     return text(value, min(digits[1], _MANY_DECIMALS) if digits else 0)
