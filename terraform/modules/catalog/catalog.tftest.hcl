@@ -87,6 +87,7 @@ run "types" {
       day        = "date"
       is_paid    = "boolean"
       stops      = "string"
+      tags       = "array<string>"
     }
     error_message = "Every type of PostgreSQL must have its Hive type."
   }

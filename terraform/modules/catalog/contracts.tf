@@ -43,6 +43,7 @@ locals {
     timestamptz        = "timestamp"
     time               = "string"
     text               = "string"
+    "text[]"           = "array<string>"
     uuid               = "string"
     json               = "string"
     jsonb              = "string"
