@@ -98,6 +98,7 @@ _SUPPORTED: Final = {**_FIELDS, **_FRACTIONS}
 _LETTERS: Final = "yuMdHhmsSaXxZ"
 
 
+_DAY_MILLISECONDS: Final = 86_400_000
 _FIRST_GROUP: Final = r"\1"
 
 
@@ -192,9 +193,9 @@ def readings(form: str, text: str, kind: str, first_year: int | None) -> Iterato
     if form == "excel":
         yield _serial(text, kind)
     elif form == "epoch_seconds":
-        yield Reading("-?[0-9]{1,12}([.][0-9]{1,6}0*)?", _epoch(text, 1_000_000))
+        yield Reading("-?[0-9]{1,12}([.][0-9]{1,6}0*)?", _epoch(text, 6))
     elif form == "epoch_milliseconds":
-        yield Reading("-?[0-9]{1,15}([.][0-9]{1,3}0*)?", _epoch(text, 1_000))
+        yield Reading("-?[0-9]{1,15}([.][0-9]{1,3}0*)?", _epoch(text, 3))
     else:
         pieces = _pieces(form)
         centuries = _centuries(first_year) if "short year" in parts(form) else [("", "")]
@@ -248,59 +249,24 @@ def _serial(text: str, kind: str) -> Reading:
 
     Excel takes 1900 as a leap year and calls its 29 February 60. A fraction is a time of day, rounded to milliseconds.
     """
-    day = f"try_cast(split_part({text}, '.', 1) as integer)"
+    day = f"try_cast({_part(text, 1)} as integer)"
     origin = f"case when {day} < 60 then date '1899-12-31' when {day} > 60 then date '1899-12-30' end"
     if kind == "date":
         return Reading("[1-9][0-9]{0,6}", f"case when {day} <= 2958465 then {origin} + {day} end")
-    elapsed = f"(try_cast({text} as decimal(24,17)) * 86400000::decimal(8,0))::bigint"
-    value = f"case when {day} <= 2958465 then ({origin})::timestamp + to_milliseconds({elapsed}) end"
+    # Digits beyond the eleventh are less than a microsecond. DuckDB casts to bigint much faster than to wide decimals.
+    fraction = f"try_cast(rpad({_part(text, 2)}, 11, '0') as bigint)"
+    elapsed = f"({fraction} * {_DAY_MILLISECONDS} + {10**11 // 2}) // {10**11}"
+    value = f"case when {day} <= 2958465 then ({origin} + {day})::timestamp + to_milliseconds({elapsed}) end"
     return Reading("[1-9][0-9]{0,6}([.][0-9]{1,17})?", value, is_local=True)
 
 
-def _epoch(text: str, microseconds: int) -> str:
-    return f"make_timestamptz((try_cast({text} as decimal(21,6)) * {microseconds}::decimal(7,0))::bigint)"
+def _epoch(text: str, places: int) -> str:
+    """Return the instant of a number whose fraction, down to microseconds, has at most that many places."""
+    return f"make_timestamptz(try_cast({_part(text, 1)} || rpad({_part(text, 2)}, {places}, '0') as bigint))"
 
 
-# --- texts of values ----------------------------------------------------------------------------------------------
-
-_POSTGRES: Final = {
-    "%Y": "YYYY",
-    "%b": "Mon",
-    "%B": "FMMonth",
-    "%p": "AM",
-    "%m": "MM",
-    "%d": "DD",
-    "%H": "HH24",
-    "%I": "HH12",
-    "%M": "MI",
-    "%S": "SS",
-}
-"""The patterns of PostgreSQL's `to_char` for the codes of `strptime`."""
-
-
-def most_exact(forms: Sequence[str]) -> str:
-    """Return the form that writes the most parts of a value."""
-    return max(forms, key=lambda form: (is_iso(form), not _is_word(form), len(parts(form)), len(form)))
-
-
-def postgres_pattern(form: str) -> str | None:
-    """Return the pattern with which PostgreSQL's `to_char` writes a value in UTC; None if the form is a word."""
-    if _is_word(form):
-        return None
-    return "".join(map(_postgres_piece, _pieces(form)))
-
-
-def _postgres_piece(piece: str | _Field) -> str:
-    if isinstance(piece, str):
-        return '"' + re.sub(r'(["\\\\])', r"\\\1", piece) + '"'
-    shape = piece.shapes[0]
-    if piece.part == "fraction":
-        return f"FF{min(len(shape), 6)}" + '"0"' * (len(shape) - 6)
-    if piece.part == "offset":
-        return f'"{piece.shapes[-1].replace("9", "0") if shape != "A" else "Z"}"'
-    if piece.part == "short year":
-        return "YY"
-    return ("FM" if shape == "9" else "") + _POSTGRES[piece.code]
+def _part(text: str, number: int) -> str:
+    return f"split_part({text}, '.', {number})"
 
 
 # --- day and month ------------------------------------------------------------------------------------------------

@@ -75,20 +75,22 @@ class NumberFormat:
         return "|".join(f"(?:{form})" for form in forms)
 
     def plain(self, text: str) -> str:
-        """Return the expression that writes an accepted `text` with digits, a point and a minus sign only."""
-        for word in sorted(self.currency, key=len, reverse=True):  # a word may be part of a longer one
-            if self.decimal in word:
-                text = f"replace({text}, {literal(word)}, '')"
-        negative = "".join(self.minus) + "(" * self.parentheses
-        others = "".join((*self.thousands, *self.currency, _SPACES, "+%)")).replace(self.decimal, "")
-        characters = self.decimal + negative + "".join(dict.fromkeys(others))
-        mapped = f"translate({text}, {literal(characters)}, {literal('.' + '-' * len(negative))})"
+        """Return the expression that writes an accepted `text` with digits, a point and a sign only."""
+        spaces = _SPACES if self.currency or self.percent else ""
+        removed = [*sorted(self.currency, key=len, reverse=True), *spaces, *self.thousands]  # longer words first
+        removed += ["%"] * (self.percent is not None) + [")"] * self.parentheses
+        negative = [sign for sign in self.minus if sign != "-"] + ["("] * self.parentheses
+        written = {**dict.fromkeys(removed, ""), **dict.fromkeys(negative, "-"), self.decimal: "."}
+        # A chain of replacements is faster than `translate` and regular expressions.
+        for sign, plain in written.items():
+            if sign != plain:
+                text = f"replace({text}, {literal(sign)}, {literal(plain)})"
         if self.trailing_minus:
-            mapped = rf"regexp_replace({mapped}, '^([^-]+)-', '-\1')"
+            text = rf"regexp_replace({text}, '^([^-]+)-', '-\1')"
         if self.percent == "fraction":
-            padded = rf"regexp_replace({mapped}, '^(-?)', '\100')"
-            mapped = rf"regexp_replace({padded}, '([0-9]{{2}})([.]|$)', '.\1')"
-        return mapped
+            padded = rf"regexp_replace({text}, '^([+-]?)', '\100')"
+            text = rf"regexp_replace({padded}, '([0-9]{{2}})([.]|$)', '.\1')"
+        return text
 
     def write(self, plain: str) -> str:
         """Return a plain number, such as `1234.5`, with the decimal sign of this format."""
