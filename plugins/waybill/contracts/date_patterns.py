@@ -269,6 +269,48 @@ def _part(text: str, number: int) -> str:
     return f"split_part({text}, '.', {number})"
 
 
+# --- texts of values ----------------------------------------------------------------------------------------------
+
+_POSTGRES: Final = {
+    "%Y": "YYYY",
+    "%b": "Mon",
+    "%B": "FMMonth",
+    "%p": "AM",
+    "%m": "MM",
+    "%d": "DD",
+    "%H": "HH24",
+    "%I": "HH12",
+    "%M": "MI",
+    "%S": "SS",
+}
+"""The patterns of PostgreSQL's `to_char` for the codes of `strptime`."""
+
+
+def most_exact(forms: Sequence[str]) -> str:
+    """Return the form that writes the most parts of a value."""
+    return max(forms, key=lambda form: (is_iso(form), not _is_word(form), len(parts(form)), len(form)))
+
+
+def postgres_pattern(form: str) -> str | None:
+    """Return the pattern with which PostgreSQL's `to_char` writes a value in UTC; None if the form is a word."""
+    if _is_word(form):
+        return None
+    return "".join(map(_postgres_piece, _pieces(form)))
+
+
+def _postgres_piece(piece: str | _Field) -> str:
+    if isinstance(piece, str):
+        return '"' + re.sub(r'(["\\\\])', r"\\\1", piece) + '"'
+    shape = piece.shapes[0]
+    if piece.part == "fraction":
+        return f"FF{min(len(shape), 6)}" + '"0"' * (len(shape) - 6)
+    if piece.part == "offset":
+        return f'"{piece.shapes[-1].replace("9", "0") if shape != "A" else "Z"}"'
+    if piece.part == "short year":
+        return "YY"
+    return ("FM" if shape == "9" else "") + _POSTGRES[piece.code]
+
+
 # --- day and month ------------------------------------------------------------------------------------------------
 
 
