@@ -19,10 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 
 from support.messaging_months import RUN, build_month, database, ingest_month, month, put, report_rows, sample
 from waybill.checks.approval import approve, held_by, question, reject
 from waybill.checks.quality import check_datasets
+from waybill.cli.tables import Console, print_tables, waybill_tables
 from waybill.contracts import load_domain
 from waybill.derived.build import build_from_sql, known_files, report_contracts
 from waybill.errors import DataError
@@ -315,6 +317,19 @@ def test_a_trace_names_files_checks_and_code(name: str, built: Connection) -> No
         "top_customers_unnamed": True,
         "top_customers_wrong": True,
     }
+
+
+def test_a_trace_counts_the_ignored_lines_of_its_files(built: Connection) -> None:
+    out = io.StringIO()
+    with built.transaction(force_rollback=True):
+        built.execute(
+            "update waybill.load_file set ignored_lines = %s where dataset like '%%traffic'", (Jsonb({"^#": 2}),)
+        )
+        found = trace(built, "top_customers", month(LAST))
+        print_tables(*waybill_tables(found), console=Console(file=out, width=200))
+    told = [line.split()[-2:] for line in out.getvalue().splitlines() if "^#" in line]
+    assert told == [["^#", "2"]] * sum(file["dataset"].endswith("traffic") for file in found.files)
+    assert "Ignored lines of these files" in out.getvalue()
 
 
 @pytest.mark.parametrize(

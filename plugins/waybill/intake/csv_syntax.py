@@ -50,7 +50,8 @@ class Syntax:
         self._blank = re.compile(rb"%(blank)s*+" % parts)
         self.blank_starts = self.delimiter[:1] + b" \t"
         """The first bytes of blank records that are not empty."""
-        self._opaque = re.compile(rb"%(quoted)s|%(escaped)s" % parts if self.escape else rb"%(quoted)s" % parts)
+        self._opaque = re.compile(rb"%(quoted)s|%(escaped)s" % parts)
+        self._doubled = re.compile(rb"%(quote)s%(doubled)s%(quote)s" % parts)
         self._placeholder = (self.quote or self.escape).replace(b"\\", rb"\\")
         self._plainly_quoted = re.compile(
             rb"%(quote)s(?:[^%(quote)s%(escape)s]|%(escape)s[%(quote)s%(escape)s])*+%(quote)s" % parts
@@ -93,6 +94,7 @@ class Syntax:
             b"ends": b"".join(re.escape(one[:1]) for one in (b"\n", self.line_end, self.quote, self.escape)),
             b"blank": rb"(?:%b|[ \t])" % delimiter,
             b"within": within,
+            b"doubled": _run([self.quote], quote + quote) if self.quote else nothing,
             b"in_quotes": within + quote,
             b"quoted": quoted,
             b"escaped": escaped,
@@ -123,7 +125,8 @@ class Syntax:
 
     def without_quotes(self, records: bytes) -> bytes:
         """Return well-formed records with a sign, which no delimiter has, for each quoted field and escape."""
-        return self._opaque.sub(self._placeholder, records)
+        opaque = self._opaque if self.escape and self.escape in records else self._doubled
+        return opaque.sub(self._placeholder, records)
 
     def count_fields(self, record: bytes) -> int:
         """Return the number of fields of a well-formed record."""
@@ -144,7 +147,7 @@ class Syntax:
 
         It reads those within quotes before a quote or an escape character alike.
         """
-        return bool(self.escape) and self.escape in self._plainly_quoted.sub(b"", record)
+        return bool(self.escape) and self.escape in record and self.escape in self._plainly_quoted.sub(b"", record)
 
     def without_line_end(self, line: bytes) -> bytes:
         """Return a line without the line end that may be there."""
