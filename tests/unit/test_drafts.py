@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -63,6 +63,7 @@ YAML_VALUES = st.recursive(
 )
 
 
+@example({"id": "\x85", "purpose": "a\u2028b"})
 @given(st.dictionaries(st.sampled_from(["id", "name", "enum", "purpose"]), YAML_VALUES, min_size=1))
 def test_the_layout_keeps_every_value(document: dict[str, object]) -> None:
     text = to_yaml({**document, "properties": [document]}, {("properties",): ["check: why?"]})
@@ -127,3 +128,72 @@ def test_the_command_writes_once_and_then_compares(include_dir: Path, tmp_path: 
     assert path.read_text() == text
     assert run(str(third), "--force")[0] == 0
     assert path.read_text() != text
+
+
+def test_a_few_wrong_values_of_a_large_file_are_rejected_and_said(include_dir: Path, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[n, n * 3, f"{n}.5"] for n in range(2_000)]
+    rows[700][1] = "twelve"
+    rows[900][1] = "12 or so"
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["id", "pieces", "price"], rows))
+    contract = drafted_contract()
+    assert [column.physical_type for column in contract.columns[:2]] == ["integer", "integer"]
+    [file] = table.files
+    assert (file.rows, file.rejected) == (2_000, 2)
+    assert {rule.reason: rule.rows for rule in file.broken} == {"type:pieces": 2}
+    text = unwrapped(table.text)
+    assert "2 rows of 2,000 with a value have another form and are rejected, the first in record 701" in text
+    assert "2 rows of 2,000 in a.csv are rejected: type:pieces (2, first in record 701)" in text
+    for number in range(1_000, 1_200):
+        rows[number][1] = f"x{number}"
+    draft(tmp_path, write_csv(tmp_path / "a.csv", ["id", "pieces", "price"], rows))
+    assert drafted_contract().columns[1].physical_type == "text"
+
+
+def unwrapped(text: str) -> str:
+    return " ".join(text.replace("# ", "").split())
+
+
+def test_several_files_have_one_contract(include_dir: Path, tmp_path: Path) -> None:
+    header: list[str] = ["id", "name"]
+    first = write_csv(tmp_path / "a.csv", header, [[n, f"n{n}"] for n in range(150)])
+    second = write_csv(tmp_path / "b.csv", [*header, "Extra"], [[n, f"m{n}", n] for n in range(1, 151)])
+    table = draft(tmp_path, first, second)
+    contract = drafted_contract()
+    assert contract.key == ["id"]
+    assert [(column.name, column.required) for column in contract.columns[:3]] == [
+        ("id", True),
+        ("name", True),
+        ("extra", False),
+    ]
+    assert "149 of 151 keys occur in several files" in unwrapped(table.text)
+    other = tmp_path / "c.csv"
+    other.write_text("id;name\n1;a\n2;b\n")
+    with pytest.raises(DataError, match="is written in another way than"):
+        draft(tmp_path, first, other)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"), [(b"", "empty"), (b"%PDF-1.7 x", "PDF"), (b"\n\n", "empty"), (b"\x00\x01\x02" * 50, "")]
+)
+def test_files_without_a_table_are_refused(include_dir: Path, tmp_path: Path, body: bytes, message: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(body)
+    with pytest.raises(DataError, match=message):
+        draft(tmp_path, file)
+    with pytest.raises(DataError, match="no such file"):
+        draft(tmp_path, tmp_path / "missing.csv")
+
+
+def test_no_value_of_a_personal_column_is_shown(include_dir: Path, tmp_path: Path) -> None:
+    iban = "DE89370400440532013000"
+    rows: list[list[object]] = [
+        [n, "Ann Other", f"ann{n % 3}@example.org", f"+49 30 12345{n:03d}", f"10.0.0.{n}", iban, "12/11/1980"]
+        for n in range(1, 100)
+    ]
+    header = ["id", "customer_name", "contact", "Phone", "seen_from", "account", "birth_date"]
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", header, rows))
+    restricted = {column.name for column in drafted_contract().columns if column.classification == "restricted"}
+    assert restricted == {*column_names(header[1:])}
+    shown = table.text + "".join(doubt for _, doubt in table.doubts)
+    for value in ("Ann", "example.org", "12345", "10.0.0", "DE89", "1980"):
+        assert value not in shown

@@ -131,6 +131,7 @@ def contract_new(
 
     from waybill.cli import tables
     from waybill.contracts import load
+    from waybill.contracts.domains import domain_names
     from waybill.drafts.compare import differences
     from waybill.drafts.draft import draft_contract
     from waybill.drafts.files import given_files
@@ -165,6 +166,10 @@ def contract_new(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(draft.text, encoding="utf-8")
     tables.print_tables(tables.draft_table(draft))
-    for doubt in draft.doubts:
-        print_line(f"check: {doubt}", "yellow")
-    print_line(f"Wrote {path}. Read its comments that begin with check, then run `waybill contract check`.")
+    for line in draft.form.evidence:
+        print_line(line)
+    for place, doubt in draft.doubts:
+        print_line(f"{place}: {doubt}", "yellow")
+    print_line(f"Wrote {path}. Decide its comments that begin with check, then run `waybill contract check`.")
+    if domain not in domain_names():
+        print_line(f"The domain has no manifest yet: run `waybill domain new {domain}`.")

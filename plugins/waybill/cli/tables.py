@@ -280,16 +280,16 @@ def draft_table(draft: DraftTable) -> Table:
     """Return the columns of a drafted contract, with what the files show and the number of doubts of each."""
     table = _table(
         f"{draft.domain}.{draft.dataset}: {count(draft.rows, 'row')}",
-        [("column", False), ("type", False), ("absent", True), ("different", True), ("form", False), ("check", False)],
+        [("column", False), ("type", False), ("absent", True), ("different", True), ("form", False), ("doubts", True)],
     )
     for column in draft.columns:
-        doubts = [doubt for doubts in column.checks.values() for doubt in doubts]
+        doubts = sum(map(len, column.checks.values()))
         table.add_row(
             Text(column.name),
             column.choice.kind,
             text(column.nulls),
             text(column.distinct),
             Text("***" if column.personal else column.shape),
-            Text("\n".join(doubts)),
+            text(doubts) if doubts else "",
         )
     return table

@@ -22,7 +22,7 @@ from waybill.drafts.personal import personal_kind
 from waybill.drafts.profile import Rows, Texts
 from waybill.drafts.references import Reference, compared, namesake_of, reference_of
 from waybill.drafts.rows import FileRows, headers_of, reading_contract, text_column, validated
-from waybill.drafts.table import DraftColumn, DraftTable
+from waybill.drafts.table import LANDED, DraftColumn, DraftTable
 from waybill.drafts.types import Choice, choose_type
 from waybill.errors import DataError
 from waybill.intake.spellings import normalise
@@ -86,7 +86,8 @@ def draft_contract(
             key = confirmed_key(typed, keyed, names) if len(keyed) == len(declared_key) > 0 else None
             key = key or find_key(typed, [one.candidate for one in columns], names, dataset)
         shared = repeated_between_files(typed, key) if key else None
-    return DraftTable(domain, dataset, form, found, columns, key, shared)
+    same_landed = namesake_of(LANDED, "date", dataset, others)
+    return DraftTable(domain, dataset, form, found, columns, key, shared, same_landed)
 
 
 def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundFormat, folder: Path) -> list[str]:

@@ -13,6 +13,9 @@ _BLOCKS: Final = frozenset({"description", "servers", "schema", "properties", "c
 """The objects and lists that take a line for each of their items; others take one line."""
 _ONE_LINE_ITEMS: Final = frozenset({"customProperties", "slaProperties"})
 
+_LINE_ENDS: Final = frozenset("\n\r\x85\u2028\u2029")
+"""Characters that YAML folds unless they are escaped."""
+
 Comments = Mapping[Steps, Sequence[str]]
 """The comments above the line of each place of a document; () is the place before the first line."""
 
@@ -59,8 +62,14 @@ def one_line(value: Any) -> str:
     """Return a value as YAML on one line: `{property: loadMode, value: merge}`."""
     import yaml
 
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf"))
-    return text.removesuffix("\n").removesuffix("\n...")
+    def dumped(*, allow_unicode: bool) -> str:
+        text = yaml.safe_dump(
+            value, default_flow_style=True, sort_keys=False, allow_unicode=allow_unicode, width=float("inf")
+        )
+        return str(text).removesuffix("\n").removesuffix("\n...")
+
+    text = dumped(allow_unicode=True)
+    return text if _LINE_ENDS.isdisjoint(text) else dumped(allow_unicode=False)
 
 
 def _comments(comments: Comments, steps: Steps, indent: str) -> Iterator[str]:

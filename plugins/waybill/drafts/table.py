@@ -30,6 +30,8 @@ _FEW_ROWS: Final = 100
 _REASONS: Final = 5
 """Number of reasons that are named for a file."""
 _TABLE: Final[Steps] = ("schema", 0)
+LANDED: Final = "landed_on"
+_LANDING_DAY: Final = "Landing day of the first file with the row, in the business time zone; computed, not delivered."
 _CHANGED: Final = re.compile(r"(?:last_)?(?:updated|modified|changed)(?:_?(?:at|on|date|time|ts|timestamp))?|version")
 
 
@@ -141,6 +143,8 @@ class DraftTable:
     """None if there are no rows."""
     shared_keys: Mapping[str, int] | None
     """How many keys occur in several files, and how many there are."""
+    same_landed: Column | None = None
+    """The landing day of another dataset of the domain."""
     purpose: str | None = None
     """The description in an imported contract."""
     contradictions: list[str] = field(default_factory=list)
@@ -166,8 +170,7 @@ class DraftTable:
     @property
     def text(self) -> str:
         """Return the contract as YAML."""
-        landed, occurrence = self._free("landed_on"), self._free("occurrence")
-        is_unique = self.key is not None and self.key.is_unique
+        landed, occurrence, is_unique = self._landed, self._occurrence, self._is_unique
         columns = [self._column(column) for column in self.columns]
         if not is_unique:
             columns.append(
@@ -185,32 +188,25 @@ class DraftTable:
         columns.append(
             {
                 "name": landed,
-                "description": "Landing day of the first file with the row, in the business time zone; computed, not "
-                "delivered.",
+                "description": first_sentence(self.same_landed.description) if self.same_landed else _LANDING_DAY,
                 "logicalType": "date",
                 "physicalType": "date",
                 "required": True,
             }
         )
-        custom = {
-            "loadMode": "merge",
-            "landingDayColumn": landed,
-            **({} if is_unique else {"occurrenceColumn": occurrence}),
-            "rejectThresholdPct": self._threshold,
-        }
         parts = " and ".join(filter(None, (", ".join(self._key_columns[:-1]), self._key_columns[-1])))
         document = document_of(
             self.domain,
             self.dataset,
             columns,
-            custom=custom,
+            custom=self._custom,
             file_format=self.form.format,
             purpose=self.purpose or f"Write what {self.dataset} holds.",
             grain=f"One row per {parts}{'' if is_unique else f' and {occurrence}'}.",
         )
         comments: dict[Steps, list[str]] = {(): [self._origin]}
         comments[("servers",)] = [*self.form.evidence]
-        for place, check in self._checks(custom):
+        for place, check in self._checks():
             comments.setdefault(place, []).append(f"check: {check}")
         for position, column in enumerate(self.columns):
             here = (*_TABLE, "properties", position)
@@ -228,9 +224,37 @@ class DraftTable:
         )
 
     @property
-    def doubts(self) -> list[str]:
-        """Return the doubts about the whole table."""
-        return [text for _, text in self._checks({"loadMode": 0, "landingDayColumn": 0, "rejectThresholdPct": 0})]
+    def doubts(self) -> list[tuple[str, str]]:
+        """Return each doubt, with the column or the property of the table that it is about."""
+        of_table = [
+            (str(place[-1]) if isinstance(place[-1], str) else [*self._custom][place[-1]], text)
+            for place, text in self._checks()
+        ]
+        return of_table + [
+            (column.name, text) for column in self.columns for texts in column.checks.values() for text in texts
+        ]
+
+    @property
+    def _custom(self) -> dict[str, Any]:
+        """Return the custom properties of the table."""
+        return {
+            "loadMode": "merge",
+            "landingDayColumn": self._landed,
+            **({} if self._is_unique else {"occurrenceColumn": self._occurrence}),
+            "rejectThresholdPct": self._threshold,
+        }
+
+    @property
+    def _is_unique(self) -> bool:
+        return self.key is not None and self.key.is_unique
+
+    @property
+    def _landed(self) -> str:
+        return self._free(LANDED)
+
+    @property
+    def _occurrence(self) -> str:
+        return self._free("occurrence")
 
     def _column(self, column: DraftColumn) -> dict[str, Any]:
         is_key = column.name in self._key_columns
@@ -257,9 +281,11 @@ class DraftTable:
         worst = max((100 * file.rejected / file.rows for file in self.files if file.rows), default=0)
         return max(_REJECTED_PCT, math.ceil(worst))
 
-    def _checks(self, custom: Mapping[str, Any]) -> Iterator[tuple[Steps, str]]:
+    def _checks(self) -> Iterator[tuple[Steps, str]]:
         """Yield the doubts about the table, each with its place."""
-        places: dict[str, Steps] = {name: (*_TABLE, "customProperties", place) for place, name in enumerate(custom)}
+        places: dict[str, Steps] = {
+            name: (*_TABLE, "customProperties", place) for place, name in enumerate(self._custom)
+        }
         place = ("servers",) if self.form.format != UNDECLARED else ("schema",)
         yield from ((place, f"{doubt[0].lower()}{doubt[1:]}") for doubt in self.form.doubts)
         yield from ((places["rejectThresholdPct"], text) for text in self._of_rejects())
