@@ -64,6 +64,7 @@ YAML_VALUES = st.recursive(
 
 
 @example({"id": "\x85", "purpose": "a\u2028b"})
+@example({"id": "\x1f" * 200, "purpose": "well-known " * 30})
 @given(st.dictionaries(st.sampled_from(["id", "name", "enum", "purpose"]), YAML_VALUES, min_size=1))
 def test_the_layout_keeps_every_value(document: dict[str, object]) -> None:
     text = to_yaml({**document, "properties": [document]}, {("properties",): ["check: why?"]})
@@ -173,7 +174,7 @@ def test_several_files_have_one_contract(include_dir: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("body", "message"), [(b"", "empty"), (b"%PDF-1.7 x", "PDF"), (b"\n\n", "empty"), (b"\x00\x01\x02" * 50, "")]
+    ("body", "message"), [(b"", "empty"), (b"%PDF-1.7 x", "PDF"), (b"\n\n", "empty"), (b"\x00\x01\x02" * 50, "a.csv")]
 )
 def test_files_without_a_table_are_refused(include_dir: Path, tmp_path: Path, body: bytes, message: str) -> None:
     file = tmp_path / "a.csv"

@@ -49,12 +49,26 @@ def _mapping(value: Mapping[str, Any], comments: Comments, steps: Steps, indent:
 
 def _pair(key: str, value: Any, indent: str) -> Iterator[str]:
     line = f"{indent}{key}: {one_line(value)}"
-    if len(line) <= _WIDTH or not isinstance(value, str):
+    if len(line) <= _WIDTH or not isinstance(value, str) or not _may_be_folded(value):
         yield line
         return
     yield f"{indent}{key}: >-"
-    yield from textwrap.wrap(
-        value, _WIDTH, initial_indent=indent + "  ", subsequent_indent=indent + "  ", break_long_words=False
+    yield from _wrapped(value, indent + "  ")
+
+
+def _may_be_folded(text: str) -> bool:
+    """Return whether a text of several lines is read as it was written."""
+    return text == " ".join(text.split()) and text.isprintable()
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -74,11 +88,4 @@ def one_line(value: Any) -> str:
 
 def _comments(comments: Comments, steps: Steps, indent: str) -> Iterator[str]:
     for comment in comments.get(steps, ()):
-        yield from textwrap.wrap(
-            comment,
-            _WIDTH,
-            initial_indent=indent + "# ",
-            subsequent_indent=indent + "# ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield from _wrapped(comment, f"{indent}# ")
