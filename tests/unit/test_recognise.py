@@ -16,7 +16,7 @@ import pytest
 
 from waybill.contracts import load_all
 from waybill.contracts.file_format import FileFormat
-from waybill.intake.recognise import datasets_like
+from waybill.intake.recognise import datasets_like, misfit
 from waybill.settings import PROJECT_ROOT
 
 DATASETS = [contract for contract in load_all().values() if contract.is_dataset]
@@ -100,3 +100,31 @@ def test_tables_are_recognised_by_the_contracts_that_declare_them(tmp_path: Path
         for file in (workbook, parquet):
             wanted = ["purchases.rates"] if file.suffix == f".{name}" else []
             assert [one.table for one in datasets_like(file, contracts)] == wanted
+
+
+NO_HEADER = "EUR;2026-01-01;1.7\nUSD;2026-01-01;1.1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "header_lines", "is_found"), [(NO_HEADER, 0, True), (NO_HEADER, 1, False), ("EUR;2026-01-01\n", 0, False)]
+)
+def test_a_file_without_a_header_is_found_by_its_declared_format(
+    text: str, header_lines: int, is_found: bool, tmp_path: Path
+) -> None:
+    rates = next(contract for contract in DATASETS if contract.table == "purchases.rates")
+    assert len(rates.delivered_columns) == 3
+    declared = replace(rates, file_format=FileFormat("csv", delimiter=";", header_lines=header_lines))
+    file = tmp_path / "some.csv"
+    file.write_text(text, "utf-8")
+    assert datasets_like(file, [declared]) == [declared] * is_found
+
+
+def test_a_file_that_does_not_fit_its_dataset_is_explained(tmp_path: Path) -> None:
+    rates = next(contract for contract in DATASETS if contract.table == "purchases.rates")
+    file = tmp_path / "some.csv"
+    file.write_text("currency;valid_from;rate\nEUR;2026-01-01;1.7\n", "utf-8")
+    assert f'{file}: it appears that semicolons separate the fields. Declare `delimiter: ";"`' in str(
+        misfit(file, rates)
+    )
+    file.write_text("currency,valid_from,rate\nEUR,2026-01-01,1.7\n", "utf-8")
+    assert misfit(file, rates) is None

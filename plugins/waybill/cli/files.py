@@ -36,6 +36,7 @@ def drop(
     from waybill.contracts.dag_files import defined_dag_of, without_dag
     from waybill.contracts.domains import queue_url
     from waybill.errors import DataError
+    from waybill.intake.recognise import misfit
     from waybill.intake.upload import announce, drop_file, key_of
     from waybill.period import EXAMPLE, Period
     from waybill.settings import settings
@@ -53,6 +54,8 @@ def drop(
     for file in files:  # check all names before the first upload
         key_of(contract, file, start)
     for file in files:
+        if problem := misfit(file, contract):
+            print_line(f"Warning: the file will be rejected: {problem}")
         landed = drop_file(boto3.client("s3"), settings().raw_bucket, contract, file, start)
         if settings().profile == "dev" and queue and not announce(boto3.client("sqs"), queue, landed):
             queue = None

@@ -1,4 +1,4 @@
-"""Find the dataset of a local file by its header."""
+"""Find the dataset of a local file by its header, and say why a file does not fit its dataset."""
 
 from __future__ import annotations
 
@@ -12,20 +12,34 @@ from typing import Any, NamedTuple
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.intake.content import Download, download
+from waybill.intake.csv_files import columns_in
 from waybill.intake.json_members import MemberNames
 from waybill.intake.local_files import LocalStore, local_file
+from waybill.intake.receive import receive
 from waybill.intake.recognise_format import HEAD_BYTES, recognise
 from waybill.intake.recognise_json import columns_at, looks_like_json
 from waybill.intake.spellings import find_column, spellings_of
 from waybill.intake.table_files import convert, is_table
 
 
+def misfit(file: Path, contract: Contract) -> str | None:
+    """Return why a file cannot be received under a contract; None if it can."""
+    store: Any = LocalStore()
+    with TemporaryDirectory() as folder:
+        try:
+            receive(store, local_file(file), contract, Path(folder))
+        except DataError as error:
+            return str(error)
+    return None
+
+
 class _Head(NamedTuple):
     """The beginning of a file with text."""
 
+    content: bytes
     text: str
     names: Sequence[str]
-    """The names in its header."""
+    """The names in its header; none without a header."""
 
 
 def datasets_like(file: Path, contracts: Collection[Contract]) -> list[Contract]:
@@ -54,6 +68,10 @@ def _columns(head: _Head, contract: Contract) -> set[str]:
     """Return the columns of a contract that a file with text has."""
     if looks_like_json(head.text):
         return columns_at(contract.file_format.record_path, head.text, MemberNames(spellings_of(contract)).column)
+    if contract.file_format.header_lines == 0 and head.names:
+        return set()
+    with suppress(DataError):  # not written as the contract declares
+        return {column for column in columns_in("", head.content, contract) if column}
     return _known(head.names, contract)
 
 
@@ -82,8 +100,8 @@ def _head(file: Path, members: str | None) -> _Head:
         recognised = recognise(head, part.file_name)
         if recognised.format:
             text = head[:HEAD_BYTES].decode(recognised.format.encoding, "replace").lstrip("\ufeff")
-            return _Head(text, recognised.names)
-    return _Head("", [])
+            return _Head(head, text, recognised.names)
+    return _Head(b"", "", [])
 
 
 def _first_part(file: Path, folder: Path, members: str | None) -> Download:
