@@ -379,6 +379,16 @@ def test_declared_decimal_commas_are_numbers(empty_connection: Connection) -> No
     assert set(stored(empty_connection, "list_price").values()) == {Decimal(100), Decimal("1234.56"), Decimal(1234)}
 
 
+def test_a_number_of_json_is_never_read_with_a_decimal_comma(empty_connection: Connection) -> None:
+    fields = {column.name: "1" for column in LINES.delivered_columns}
+    text = json.dumps({**fields, "order_date": "2026-03-31", "list_price": 1.234}).encode()
+    prices = with_options(LINES, list_price={"number_format": NumberFormat(",", (".",))})
+    message = rejection_of(empty_connection, text, prices, name="a.jsonl")
+    assert (
+        "numbers in JSON have a decimal point, but the contract of orders.lines declares another `decimal`" in message
+    )
+
+
 def test_the_message_about_a_rejected_file_shows_the_declared_numbers(empty_connection: Connection) -> None:
     strict = replace(
         with_options(LINES, list_price={"number_format": NumberFormat(",", (".",))}), reject_threshold_pct=0

@@ -314,6 +314,29 @@ def test_the_dataset_has_defaults_for_the_values_of_its_columns(tmp_path: Path) 
     assert (columns["occurrence"].number_format, columns["landed_on"].null_words) == (None, ())
 
 
+@pytest.mark.parametrize(
+    ("file_format", "signs", "message"),
+    [
+        ("json", "{decimal: ','}", "numbers in files of the format json have a decimal point"),
+        ("parquet", "{decimal: ',', thousands: .}", "numbers in files of the format parquet have a decimal point"),
+        ("xlsx", "{percent: number}", "a cell that shows 12% holds the number 0.12"),
+        ("xlsx", "{currency: $, parentheses: true}", None),
+        ("csv", "{decimal: ',', percent: number}", None),
+    ],
+)
+def test_files_with_numbers_have_a_decimal_point(
+    file_format: str, signs: str, message: str | None, tmp_path: Path
+) -> None:
+    own = COLUMN + f"        customProperties: [{{property: numberFormat, value: {signs}}}]\n"
+    server = f"servers: [{{server: files, type: custom, format: {file_format}}}]\nschema:\n"
+    path = written(tmp_path, LINES.replace(COLUMN, own).replace("schema:\n", server, 1))
+    if message is None:
+        assert load(path).file_format.name == file_format
+    else:
+        with pytest.raises(ContractError, match=f"quantity.*{message}"):
+            load(path)
+
+
 def test_a_column_declares_the_pattern_of_its_dates(tmp_path: Path) -> None:
     pattern = ORDER_DATE + "        logicalTypeOptions: {format: dd/MM/yyyy}\n"
     [order_date] = [

@@ -18,6 +18,8 @@ _SQL_WORDS: Final = frozenset(
         "smallint text then time timestamp timestamptz to true varchar when year",
     )
 )
+_WITH_NUMBERS: Final = ("json", "parquet", "xlsx")
+"""The formats whose files have numbers besides texts."""
 _PLACES_OF_PERCENT: Final = 2
 _TABLE: Final = ("schema", 0)
 _DATED: Final = ("date", "timestamp", "timestamptz")
@@ -197,6 +199,17 @@ def _of_number_formats(contract: Contract) -> Iterator[Problem]:
                 _column(contract, column),
                 f"the numberFormat reads 12% as 0.12, which is no {column.physical_type}: write `percent: number`, or "
                 "two or more digits after the point",
+            )
+        elif contract.file_format.name in _WITH_NUMBERS and column.number_format.decimal != ".":
+            yield Problem(
+                _column(contract, column),
+                f"numbers in files of the format {contract.file_format.name} have a decimal point: remove `decimal` "
+                "from the numberFormat",
+            )
+        elif contract.file_format.name == "xlsx" and column.number_format.percent:
+            yield Problem(
+                _column(contract, column),
+                "a cell that shows 12% holds the number 0.12: remove `percent` from the numberFormat",
             )
 
 

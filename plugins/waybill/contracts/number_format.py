@@ -92,10 +92,6 @@ class NumberFormat:
             text = rf"regexp_replace({padded}, '([0-9]{{2}})([.]|$)', '.\1')"
         return text
 
-    def write(self, plain: str) -> str:
-        """Return a plain number, such as `1234.5`, with the decimal sign of this format."""
-        return plain.replace(".", self.decimal)
-
     @property
     def example(self) -> str:
         """Return a number in this format for messages."""
