@@ -349,6 +349,18 @@ def test_every_position_of_a_table_is_found(above: int, left: int, skipped: int,
     assert found == [[f"x{n}", str(n)] for n in range(rows)]
 
 
+def test_a_header_below_a_title_is_named(tmp_path: Path) -> None:
+    rows = [("Report",), (), ("of March",), ("a", "on"), (1, date(2026, 3, 1))]
+    body = saved(sheet_of(rows)[0])
+    with pytest.raises(
+        DataError, match=r"'Sheet': the header appears to be row 4. Declare `skipLines: 3` in the server"
+    ):
+        received(body, tmp_path)
+    with pytest.raises(DataError, match=r"the header appears to be row 4. Declare `skipLines: 1`"):
+        received(body, tmp_path, cells="A3:B")
+    assert records(received(body, tmp_path, skip_lines=3)) == [["1", "2026-03-01"]]
+
+
 def test_names_in_several_header_rows_are_joined(tmp_path: Path) -> None:
     workbook, sheet = sheet_of([("Order", None, "a"), ("id", "date", None), (1, 2, 3)])
     sheet.merge_cells("A1:B1")

@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from waybill.blanks import strip
 from waybill.contracts import Contract
@@ -18,6 +18,7 @@ from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.intake.converted import Converted, header_line, types_of
 from waybill.intake.sheet_scan import Area, Scan, WorkbookXml
+from waybill.intake.spellings import find_column, spellings_of
 from waybill.intake.unpacking import SENT_AGAIN
 
 _MOST_CELLS: Final = 5_000_000
@@ -25,7 +26,8 @@ _MOST_CELLS: Final = 5_000_000
 _LINES: Final = 4096
 """Lines of a chunk."""
 
-Row = list[str]
+_TITLE_ROWS: Final = 20
+"""Rows in which a header is looked for that is not where the contract says."""
 
 
 def sheet_names(name: str, path: Path) -> list[str]:
@@ -59,10 +61,13 @@ def read_workbook(name: str, path: Path, contract: Contract) -> Converted:
     if not scan.rows:
         raise DataError(f"{where} has no values in the declared rows and cells. {SENT_AGAIN}")
     rows = _rows(name, path, sheet, area, scan)
-    header = _header(where, rows, contract)
+    first = list(islice(rows, form.header_lines + _TITLE_ROWS))
+    header = _header(where, first, contract)
     types = _types(header, contract, scan)
     records = scan.rows - form.header_lines
-    return Converted(records, f"the scan of the sheet {sheet!r}", _lines(header, types, rows))
+    return Converted(
+        records, f"the scan of the sheet {sheet!r}", _lines(header, types, chain(first[form.header_lines :], rows))
+    )
 
 
 def _types(header: list[str], contract: Contract, scan: Scan) -> list[str | None]:
@@ -113,8 +118,20 @@ Value = tuple[Any, str | None]
 """A value of the reader, and the text that the scan found in its place."""
 
 
-def _rows(name: str, path: Path, sheet: str, area: Area, scan: Scan) -> Iterator[list[Value]]:
-    """Yield the values of the rows of an area that have some."""
+class Row(NamedTuple):
+    """The values of a row of a sheet."""
+
+    number: int
+    values: list[Value]
+
+    @property
+    def texts(self) -> list[str]:
+        """Return the values as texts."""
+        return [_text(value, found, None) for value, found in self.values]
+
+
+def _rows(name: str, path: Path, sheet: str, area: Area, scan: Scan) -> Iterator[Row]:
+    """Yield the rows of an area that have values."""
     from python_calamine import CalamineWorkbook
 
     with _named_errors(name), CalamineWorkbook.from_path(path) as workbook:
@@ -133,7 +150,7 @@ def _rows(name: str, path: Path, sheet: str, area: Area, scan: Scan) -> Iterator
                 value = values[at] if 0 <= at < len(values) else ""
                 row.append(_with_scan(value, (number, column), scan))
             if any(text or (value != "" and not (isinstance(value, str) and not strip(value))) for value, text in row):
-                yield row
+                yield Row(number, row)
 
 
 def _with_scan(value: Any, cell: tuple[int, int], scan: Scan) -> Value:
@@ -144,18 +161,34 @@ def _with_scan(value: Any, cell: tuple[int, int], scan: Scan) -> Value:
     return value, None
 
 
-def _header(where: str, rows: Iterator[list[Value]], contract: Contract) -> list[str]:
-    """Take the header from the rows; without header lines, it is the names of the contract's columns."""
+def _header(where: str, rows: Sequence[Row], contract: Contract) -> list[str]:
+    """Return the header, which the first rows have; without header lines, the names of the contract's columns.
+
+    Raises `DataError` if another row is more like the header.
+    """
     form = contract.file_format
-    lines = [[_text(value, found, None) for value, found in row] for row in islice(rows, form.header_lines)]
+    lines = [row.texts for row in rows[: form.header_lines]]
     if len(lines) < form.header_lines:
         raise DataError(f"{where} ends within its {form.header_lines} header lines (headerLines).")
     if not lines:
         return [column.name for column in contract.delivered_columns]
-    return [" ".join(filter(None, map(strip, names))) for names in zip(*lines, strict=True)]
+    header = [" ".join(filter(None, map(strip, names))) for names in zip(*lines, strict=True)]
+    spellings = spellings_of(contract)
+
+    def known(names: Sequence[str]) -> int:
+        return sum(find_column(spellings, one) is not None for one in names)
+
+    likely = max(rows, key=lambda row: known(row.texts))
+    if known(likely.texts) > max(known(header), 1):
+        lines_above = likely.number - Area.named(form.cells).first_row
+        raise DataError(
+            f"{where}: the header appears to be row {likely.number}. Declare `skipLines: {lines_above}` in the server "
+            f"of the contract."
+        )
+    return header
 
 
-def _lines(header: list[str], types: Sequence[str | None], rows: Iterator[list[Value]]) -> Iterator[bytes]:
+def _lines(header: list[str], types: Sequence[str | None], rows: Iterator[Row]) -> Iterator[bytes]:
     yield header_line(header)
     while some := list(islice(rows, _LINES)):
         target = io.StringIO(newline="")
@@ -163,7 +196,9 @@ def _lines(header: list[str], types: Sequence[str | None], rows: Iterator[list[V
         for row in some:
             # Without a header, a row may have more fields than the contract has columns: it is rejected.
             kinds = chain(types, repeat(None))
-            writer.writerow([_text(value, found, kind) for (value, found), kind in zip(row, kinds, strict=False)])
+            writer.writerow(
+                [_text(value, found, kind) for (value, found), kind in zip(row.values, kinds, strict=False)]
+            )
         yield target.getvalue().encode()
 
 
