@@ -545,6 +545,24 @@ def test_a_placeholder_of_programs_is_rejected_as_text() -> None:
     assert read(TEXT, ["Null", "Nan", "NA", "none"]) == [("Null", []), ("Nan", []), ("NA", []), ("none", [])]
 
 
+NULL_WORDS = ["n.a.", "(null)", r"\N", "a|b", "#N/A", "\u00dcber", "-", "no value", "[x]", "*", "N\nA"]
+
+
+@given(
+    texts=st.lists(
+        padded(mutated(st.sampled_from(NULL_WORDS), "nNaAb.|*[]()\\ \u00fc\u00dc")), min_size=20, max_size=60
+    )
+)
+@example(texts=[*NULL_WORDS, "NXA.", "N.A.", "\u00fcBER", "a", "b", "nn", "NO  VALUE", r"\n", "x"])
+@FAST
+def test_a_null_word_is_a_whole_text_in_any_case(texts: list[str]) -> None:
+    words = {word.lower() for word in NULL_WORDS}
+    declared = replace(TEXT, null_words=tuple(NULL_WORDS), allows_placeholders=True)
+    for text, (value, _) in zip(texts, read(declared, texts), strict=True):
+        bare = text.strip(BLANK)
+        assert (text, value) == (text, None if bare.lower() in words else bare or None)
+
+
 @pytest.mark.parametrize(
     "declared", [INTEGER, AMOUNT, DAY, INSTANT, FLAG, ID, TEXT], ids=lambda declared: declared.physical_type
 )

@@ -10,6 +10,7 @@ then without all of `BLANKS`. The last form is exact and ten times slower.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from waybill.blanks import BLANKS, strip
@@ -160,8 +161,9 @@ def _present(column: Column) -> str:
     raw = identifier(f"raw_{column.name}")
     if not column.null_words:
         return raw
-    words = ", ".join(literal(strip(word).lower()) for word in column.null_words)
-    return f"(case when lower({stripped(raw)}) not in ({words}) then {raw} end)"
+    words = "|".join(re.escape(strip(word)) for word in column.null_words)
+    edge = f"[{_EDGES}]*"
+    return f"(case when not regexp_full_match({raw}, {literal(f'(?i){edge}(?:{words}){edge}')}) then {raw} end)"
 
 
 def _date_forms(column: Column) -> tuple[str, ...]:
