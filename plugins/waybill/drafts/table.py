@@ -30,6 +30,7 @@ _FEW_ROWS: Final = 100
 _REASONS: Final = 5
 """Number of reasons that are named for a file."""
 _TABLE: Final[Steps] = ("schema", 0)
+_REPAIRABLE: Final = ("quote", "ragged")
 LANDED: Final = "landed_on"
 _LANDING_DAY: Final = "Landing day of the first file with the row, in the business time zone; computed, not delivered."
 _CHANGED: Final = re.compile(r"(?:last_)?(?:updated|modified|changed)(?:_?(?:at|on|date|time|ts|timestamp))?|version")
@@ -304,7 +305,9 @@ class DraftTable:
                     f"{rule.reason} ({rule.rows:,}, first in record {rule.first[0].record:,})"
                     for rule in file.broken[:_REASONS]
                 )
-                yield f"{count(file.rejected, 'row')} of {file.rows:,} in {file.name} are rejected: {reasons}."
+                kinds = {rule.reason for rule in file.broken}
+                advice = "" if kinds.isdisjoint(_REPAIRABLE) else " The server's `repairs` may read some of them."
+                yield f"{count(file.rejected, 'row')} of {file.rows:,} in {file.name} are rejected: {reasons}.{advice}"
 
     def _of_key(self) -> Iterator[str]:
         key = self.key
