@@ -198,3 +198,17 @@ def test_no_value_of_a_personal_column_is_shown(include_dir: Path, tmp_path: Pat
     shown = table.text + "".join(doubt for _, doubt in table.doubts)
     for value in ("Ann", "example.org", "12345", "10.0.0", "DE89", "1980"):
         assert value not in shown
+
+
+def test_dates_that_disagree_on_day_and_month_stay_text(include_dir: Path, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[n, f"{n % 28 + 1}/{n % 12 + 1}/{2000 + n % 25}"] for n in range(2_000)]
+    rows[700][1] = "3/25/2025"
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["id", "day"], rows))
+    assert drafted_contract().columns[1].physical_type == "text"
+    assert "all but 1 row of 2,000 with a value are date; the first other one is in record 701" in unwrapped(table.text)
+
+
+def test_padded_numbers_are_not_personal(include_dir: Path, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[f"00{n:08d}", f"192.{n}", f"1{n:03d}-12"] for n in range(10_000, 10_100)]
+    draft(tmp_path, write_csv(tmp_path / "a.csv", ["part", "release", "shelf"], rows))
+    assert [column.classification for column in drafted_contract().columns] == [None] * 4

@@ -134,7 +134,8 @@ def choose_type(
             misfits = texts.misfits(declared)
         if misfits.rows == texts.present:
             continue
-        if misfits.rows and not _tolerates(texts, misfits):
+        # A load rejects the whole file if its dates disagree on the order of day and month.
+        if misfits.rows and (Choice(declared).order or not _tolerates(texts, misfits)):
             nearly = nearly or (declared, misfits)
             continue
         choice = Choice(declared, {place: [*those] for place, those in checks.items()})
