@@ -119,6 +119,10 @@ CONTENTS: dict[str, tuple[str | bytes, FileFormat]] = {
     "a repeated header": (written([TABLE[0], *TABLE]), replace(CSV, header_lines=2)),
     "null words below the header": ("a,b\nn/a,NULL\n1,2\n3,4\n5,6\n7,8\n", CSV),
     "years as names": ("country,2024,2025\nAustria,17,18\nFrance,70,71\n", CSV),
+    "a stray quote in the header": (
+        'id,"day,name\n' + '1,2026-11-01,"Ann"\n' * 3,
+        replace(CSV, skip_lines=1, header_lines=0),
+    ),
     "texts only": ("name,city\nAnn,Oslo\nBob,Bergen\n", CSV),
     "texts without a header": ("Ann,Oslo\nBob,Oslo\nAnn,Bergen\n", replace(CSV, header_lines=0)),
     "a declared delimiter": ("sep=;\na;b\n1;2\n", replace(CSV, delimiter=";")),
@@ -197,6 +201,12 @@ def test_names_are_those_of_the_header() -> None:
         "day",
         "n",
     )
+
+
+def test_a_header_with_a_stray_quote_is_skipped_with_a_doubt() -> None:
+    found = recognise(b'id,"day,name\n' + b'1,2026-11-01,"Ann"\n' * 3, "a.csv")
+    assert found.names == ("id", '"day', "name")
+    assert "The header in line 1 has a quote that does not enclose a name." in named(found)
 
 
 def test_the_beginning_of_a_long_file_is_enough() -> None:

@@ -77,7 +77,7 @@ def read(text: str, dialect: Dialect) -> Reading:
             line += inside.count("\n")
             record.append(Cell(_without_escapes(inside, dialect), is_quoted=True))
         else:
-            reading.stray_quotes += _has_stray_quote(plain, dialect)
+            reading.stray_quotes += has_stray_quote(plain, dialect)
             is_escaped = dialect.escape != dialect.quote
             record.append(Cell(_without_escapes(plain, dialect) if is_escaped else plain, is_quoted=False))
         if match["end"] != dialect.delimiter:
@@ -90,7 +90,8 @@ def read(text: str, dialect: Dialect) -> Reading:
     return reading
 
 
-def _has_stray_quote(field: str, dialect: Dialect) -> bool:
+def has_stray_quote(field: str, dialect: Dialect) -> bool:
+    """Return whether a field that is not quoted has a quote."""
     if dialect.quote == "'":  # also an apostrophe
         return field.lstrip().startswith(dialect.quote)
     if dialect.escape != dialect.quote:

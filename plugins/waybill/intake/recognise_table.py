@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from waybill.formatting import count
-from waybill.intake.recognise_dialect import COMMENT, Cell, Reading, is_blank
+from waybill.intake.recognise_dialect import COMMENT, Cell, Reading, has_stray_quote, is_blank
 from waybill.intake.value_kinds import TYPED, Kind, kind
 
 _BODY_RECORDS = 300
@@ -66,8 +66,25 @@ def find_table(reading: Reading, *, is_whole: bool) -> Table:
     if above:
         table.skip_lines = reading.lines[start]
         table.evidence.append(f"The table begins in line {table.skip_lines + 1}.")
+    if table.header_lines and any(_is_malformed(cell, reading) for record in header for cell in record):
+        _skip_header(table, reading, rest)
     _note_odd(table, reading, rest)
     return table
+
+
+def _is_malformed(cell: Cell, reading: Reading) -> bool:
+    return not cell.is_quoted and has_stray_quote(cell.text, reading.dialect)
+
+
+def _skip_header(table: Table, reading: Reading, rest: Sequence[int]) -> None:
+    """Note that a header with a stray quote, which is no record, is skipped."""
+    first, last = reading.lines[rest[0]], rest[: table.header_lines][-1]
+    below = [line for line in reading.lines if line > reading.lines[last]]
+    table.skip_lines, table.header_lines = below[0] if below else reading.lines[last] + 1, 0
+    table.doubts.append(
+        f"The header in line {first + 1} has a quote that does not enclose a name. It is skipped; the columns are read "
+        "in order."
+    )
 
 
 def _rows(reading: Reading, places: Sequence[int], start: int) -> list[list[Cell]]:
