@@ -133,6 +133,17 @@ def _plain() -> list[Shape]:
             texts=["numbered by their order", "enum: [{value: north}, {value: south}]"],
         )
     )
+    rows = [["" if n % 3 else n % 5, "" if n % 4 else "word"] for n in range(60)]
+    body = csv_text(["number", "word"], rows).replace("\n,\n", "\n8,\n").replace("\n,\n", "\n8,\n").encode()
+    shapes.append(
+        Shape(
+            "no_complete_column.csv",
+            body,
+            columns_of(read_csv(body), number=int, word=str),
+            key=("occurrence",),
+            texts=["so the rows of a file are numbered", "One row per occurrence."],
+        )
+    )
     body = b"name\nalpha\nbeta\n\ngamma\n"
     shapes.append(Shape("one_column.csv", body, {"name": ["alpha", "beta", "gamma"]}, {"name": "text"}, key=("name",)))
     header = [f"Measure {n}" for n in range(1, 131)]

@@ -209,7 +209,8 @@ def _raw(contract: Contract, name: str, period: Period) -> str:
         return literal(period.start)
     if name == contract.occurrence_column:
         rest = ", ".join(stripped(identifier(f"raw_{key}")) for key in contract.key if key != name)
-        return f"(row_number() over (partition by {rest} order by record::integer))::varchar"
+        partition = f"partition by {rest} " if rest else ""
+        return f"(row_number() over ({partition}order by record::integer))::varchar"
     return "null::varchar"
 
 

@@ -102,7 +102,8 @@ def find_key(rows: Rows, candidates: Sequence[Candidate], names: Collection[str]
         is_weak = not any(one.is_identifier for one in usable if one.name in best)
         return Key(best, True, repeated, tuple(one for one in holding[1:] if len(one) == len(best)), is_weak)
     parts = [one for one in usable if one.is_identifier] or usable
-    return Key(tuple(one.name for one in parts[:_PARTS_OF_KEY]), False, repeated)
+    chosen = {one.name for one in parts[:_PARTS_OF_KEY]}
+    return Key(tuple(name for name in names if name in chosen), False, repeated)
 
 
 def confirmed_key(rows: Rows, columns: Sequence[Candidate], names: Collection[str]) -> Key | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -118,6 +118,11 @@ class DraftColumn:
         return f"Write what {self.name} means."
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _of_reference(found: Reference) -> tuple[str, list[str]]:
     """Return the place of a doubt about a reference, and the doubt."""
     if found.is_confirmed:
@@ -165,8 +170,8 @@ class DraftTable:
 
     @property
     def _key_columns(self) -> list[str]:
-        parts = [*self.key.columns] if self.key else []
-        return parts or [self.columns[0].name]
+        """Return the delivered columns of the key; without rows, the first column is a guess."""
+        return [*self.key.columns] if self.key else [self.columns[0].name]
 
     @property
     def text(self) -> str:
@@ -195,7 +200,6 @@ class DraftTable:
                 "required": True,
             }
         )
-        parts = " and ".join(filter(None, (", ".join(self._key_columns[:-1]), self._key_columns[-1])))
         document = document_of(
             self.domain,
             self.dataset,
@@ -203,7 +207,7 @@ class DraftTable:
             custom=self._custom,
             file_format=self.form.format,
             purpose=self.purpose or f"Write what {self.dataset} holds.",
-            grain=f"One row per {parts}{'' if is_unique else f' and {occurrence}'}.",
+            grain=f"One row per {_listed([*self._key_columns, *([] if is_unique else [occurrence])])}.",
         )
         comments: dict[Steps, list[str]] = {(): [self._origin]}
         comments[("servers",)] = [*self.form.evidence]
@@ -316,7 +320,10 @@ class DraftTable:
             return
         if not key.is_unique:
             tried = "no column and no two or three columns identify a row"
-            yield f"{tried}, so rows that agree in {', '.join(self._key_columns)} are numbered by their order."
+            if self._key_columns:
+                yield f"{tried}, so rows that agree in {', '.join(self._key_columns)} are numbered by their order."
+            else:
+                yield f"{tried}, and every column has rows without a value, so the rows of a file are numbered."
         elif key.is_weak:
             yield f"the key holds in all {self.rows:,} rows, but it does not look like an identifier."
         if key.others:
