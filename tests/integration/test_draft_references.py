@@ -30,7 +30,7 @@ def test_references_are_declared_if_the_warehouse_has_every_value(
     parts.write_bytes(PARTS)
     orders.write_bytes(ORDERS)
     path = contract_path(DOMAIN, "parts")
-    path.write_text(draft_contract(given_files([str(parts)]), DOMAIN, "parts", folder).text)
+    path.write_text(draft_contract(given_files([str(parts)]), DOMAIN, "parts", folder, load_domain(DOMAIN)).text)
     contracts = load_domain(DOMAIN)
     assert contracts["parts"].key == ["part_id"]
 
