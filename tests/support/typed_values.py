@@ -28,7 +28,7 @@ def read(declared: Column, texts: list[str]) -> list[tuple[Any, list[str]]]:
         connection.execute("set TimeZone = 'UTC'")
         numbers = [str(n) for n in range(len(texts))]
         table = pa.table(
-            {"record": list(range(len(texts))), "raw_line": numbers, "raw_value": pa.array(texts, pa.string())}
+            {"_record": list(range(len(texts))), "_raw_line": numbers, "_raw_value": pa.array(texts, pa.string())}
         )
         connection.register("source", table)
         query = compile_query(contract, PERIOD, "source", lambda _: True, "UTC")

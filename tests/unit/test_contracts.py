@@ -142,10 +142,10 @@ def validate_row(texts: list[str | None]) -> tuple[list[Any], list[str]]:
 
 
 def validate_with_duckdb(rows: list[list[str | None]]) -> list[dict[str, Any]]:
-    fields = {f"raw_{column.name}": [row[place] for row in rows] for place, column in enumerate(COLUMNS)}
+    fields = {f"_raw_{column.name}": [row[place] for row in rows] for place, column in enumerate(COLUMNS)}
     arrow = {name: pa.array(texts, pa.string()) for name, texts in fields.items()}
     with closing(duckdb.connect()) as connection:
-        connection.register("source", pa.table({"record": pa.array(range(1, len(rows) + 1)), **arrow}))
+        connection.register("source", pa.table({"_record": pa.array(range(1, len(rows) + 1)), **arrow}))
         connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
         query = compile_query(CONTRACT, PERIOD, "source", lambda _: True, "UTC")
         return sorted(connection.execute(query).to_arrow_table().to_pylist(), key=lambda row: row["_record"])
@@ -220,10 +220,10 @@ def test_rows_are_validated_as_plain_python_validates_them(rows: list[list[str |
 
 def test_an_absent_optional_column_is_null_and_not_in_the_fields_of_a_reject() -> None:
     with closing(duckdb.connect()) as connection:
-        texts = {f"raw_{column.name}": [GOOD[place], GOOD[place]] for place, column in enumerate(COLUMNS)}
-        del texts["raw_code"], texts["raw_born"]
-        texts["raw_small"][1] = "x"
-        connection.register("source", pa.table({"record": [1, 2], **texts}))
+        texts = {f"_raw_{column.name}": [GOOD[place], GOOD[place]] for place, column in enumerate(COLUMNS)}
+        del texts["_raw_code"], texts["_raw_born"]
+        texts["_raw_small"][1] = "x"
+        connection.register("source", pa.table({"_record": [1, 2], **texts}))
         connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
         query = compile_query(CONTRACT, PERIOD, "source", lambda name: name not in ("code", "born"), "UTC")
         good, bad = connection.execute(query).to_arrow_table().to_pylist()
@@ -236,10 +236,10 @@ def test_a_reference_that_infers_needs_no_values_and_rejects_nothing() -> None:
     customer = replace(COLUMNS[-1], infers_unknown=True)
     contract = replace(CONTRACT, columns=(*COLUMNS[:-1], customer))
     with closing(duckdb.connect()) as connection:
-        texts = {f"raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
-        connection.register("source", pa.table({"record": [1], **{name: [text] for name, text in texts.items()}}))
+        texts = {f"_raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
+        connection.register("source", pa.table({"_record": [1], **{name: [text] for name, text in texts.items()}}))
         query = compile_query(
-            contract, PERIOD, "(select * replace ('5' as raw_customer) from source)", lambda _: True, "UTC"
+            contract, PERIOD, "(select * replace ('5' as _raw_customer) from source)", lambda _: True, "UTC"
         )
         [row] = connection.execute(query).to_arrow_table().to_pylist()
     assert (row["customer"], row["_reasons"]) == (5, None)
@@ -257,10 +257,10 @@ RULES = {
 def test_a_row_rule_passes_null_inputs_and_rejects_evaluation_errors(expression: str) -> None:
     contract = replace(CONTRACT, row_rules=(RowRule("sum", expression),))
     for (small, large), is_good in RULES[expression].items():
-        texts = {f"raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
-        texts |= {"raw_small": str(small), "raw_large": str(large or "")}
+        texts = {f"_raw_{column.name}": GOOD[place] for place, column in enumerate(COLUMNS)}
+        texts |= {"_raw_small": str(small), "_raw_large": str(large or "")}
         with closing(duckdb.connect()) as connection:
-            connection.register("source", pa.table({"record": [1], **{name: [text] for name, text in texts.items()}}))
+            connection.register("source", pa.table({"_record": [1], **{name: [text] for name, text in texts.items()}}))
             connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
             query = compile_query(contract, PERIOD, "source", lambda _: True, "UTC")
             [row] = connection.execute(query).to_arrow_table().to_pylist()
@@ -323,6 +323,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
             r"\(revenue_eur\): unknown physicalType 'numeric\(39,2\)'.* with p up to 38",
         ),
         ("name: interactions_count", "name: channel_id", "column names must be unique"),
+        ("name: account_id", "name: xmin", "reserved names: .*tableoid, xmin"),
         ("name: account_id", "name: _account", "reserved names: those with a leading underscore"),
         (
             "rejectThresholdPct, value: 5",
@@ -533,3 +534,18 @@ def test_lint_finds_problems_that_would_fail_a_load(
     project_settings.cache_clear()
     assert len(problems) == 1
     assert re.search(message, problems[0])
+
+
+@pytest.mark.parametrize("name", ["record", "is_valid", "raw_note", "cast_note", "known_note", "fields", "select"])
+def test_a_column_may_have_any_name_that_is_not_reserved(name: str) -> None:
+    columns = (
+        Column(name, "", "string", "text", required=True, key_position=1),
+        Column("note", "", "integer", "integer"),
+    )
+    contract = Contract("d", "t", "1", "", "", columns, "merge", 100, None, (), "", cadences=("day",))
+    with closing(duckdb.connect()) as connection:
+        fields = {f"_raw_{name}": ["one"], "_raw_note": ["2"]}
+        connection.register("source", pa.table({"_record": [7], **fields}))
+        query = compile_query(contract, Period.parse("day", "2026-11-02"), "source", lambda _: True, "UTC")
+        [row] = connection.execute(query).to_arrow_table().to_pylist()
+    assert (row["_record"], row[name], row["note"], row["_reasons"]) == (7, "one", 2, None)

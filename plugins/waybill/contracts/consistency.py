@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from waybill.contracts.contract import FLOATS, HISTORY_COLUMNS, Column, Contract, numeric_digits
+from waybill.contracts.contract import FLOATS, HISTORY_COLUMNS, SYSTEM_COLUMNS, Column, Contract, numeric_digits
 from waybill.contracts.standard import Problem, likeliest
 
 _SQL_WORDS: Final = frozenset(
@@ -58,12 +58,13 @@ def _of_names(contract: Contract) -> Iterator[Problem]:
     names = Counter(contract.names)
     for name in sorted(name for name, times in names.items() if times > 1):
         yield Problem(_TABLE, f"column names must be unique: {name!r} occurs {names[name]} times")
-    reserved = HISTORY_COLUMNS if contract.load_mode == "snapshot" else ()
+    reserved = (*SYSTEM_COLUMNS, *(HISTORY_COLUMNS if contract.load_mode == "snapshot" else ()))
     for column in contract.columns:
         if column.name.startswith("_") or column.name in reserved:
             yield Problem(
                 _column(contract, column, "name"),
-                "reserved names: those with a leading underscore, and in snapshots valid_from and valid_to",
+                f"reserved names: those with a leading underscore, {', '.join(SYSTEM_COLUMNS)}, and in snapshots "
+                "valid_from and valid_to",
             )
 
 

@@ -20,6 +20,8 @@ ControlCharacters = Literal["none", "layout", "any"]
 ColumnPolicy = Literal["ignore", "warning", "error"]
 UNIVERSAL = ("UTC", "Etc/UTC")
 """The names of the time zone of instants without an offset, unless the contract declares another one."""
+SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
+"""Names that PostgreSQL reserves in every table."""
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 """Columns of a history besides those of its contract."""
 

@@ -71,7 +71,7 @@ def _value_rules(column: Column, period: Period) -> list[tuple[str, str]]:
     """Return (reason, condition that holds for a valid, present value) for each rule of the column."""
     rules = _own_rules(column, period)
     if column.checked_reference:
-        rules.append(("in_force" if column.in_force_on else "reference", identifier(f"known_{column.name}")))
+        rules.append(("in_force" if column.in_force_on else "reference", identifier(f"_known_{column.name}")))
     return rules
 
 
@@ -208,9 +208,9 @@ def _raw(contract: Contract, name: str, period: Period) -> str:
     if name == contract.landing_day_column:
         return literal(period.start)
     if name == contract.occurrence_column:
-        rest = ", ".join(stripped(identifier(f"raw_{key}")) for key in contract.key if key != name)
+        rest = ", ".join(stripped(identifier(f"_raw_{key}")) for key in contract.key if key != name)
         partition = f"partition by {rest} " if rest else ""
-        return f"(row_number() over ({partition}order by record::integer))::varchar"
+        return f"(row_number() over ({partition}order by _record::integer))::varchar"
     return "null::varchar"
 
 
@@ -259,7 +259,7 @@ def _reasons(contract: Contract, period: Period, timezone: str) -> list[str]:
 
 def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Collection[str]) -> str:
     """Return the condition that a row may be a header: two of its fields, or its only one, are among `names`."""
-    raws = [identifier(f"raw_{name}") for name in contract.names if present(name)]
+    raws = [identifier(f"_raw_{name}") for name in contract.names if present(name)]
     # A regular expression, because DuckDB turns a list into a join over every row.
     words = "|".join(re.escape(name).replace("_", r"[\s_.\-]*") for name in sorted(names))
     pattern = literal(f"(?i)({words})")
@@ -267,7 +267,7 @@ def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Co
     condition = f"{hits} >= {min(2, len(raws))}"
     if any(column.physical_type != "text" and present(column.name) for column in contract.columns):
         # A name is not a number or date, so a header is among the few invalid rows.
-        condition = f"case when not is_valid then {condition} else false end"
+        condition = f"case when not _is_valid then {condition} else false end"
     return condition
 
 
@@ -279,7 +279,7 @@ def compile_query(
     timezone: str,
     header_names: Collection[str] = (),
 ) -> str:
-    """Return the query that validates `source`, a DuckDB relation with `record` and a text `raw_<column>` per column.
+    """Return the query that validates `source`, a DuckDB relation with `_record` and a text `_raw_<column>` per column.
 
     Its columns are `_record`, the typed columns and `_hash` (of the row's key). For invalid rows, `_reasons` (a list of
     text) and `_raw` (the fields as JSON text) are set; for valid rows they are null. If the contract filters rows,
@@ -288,11 +288,13 @@ def compile_query(
     computed by the contract or null. `timezone` is the business time zone, an IANA name.
     """
     raws = [
-        identifier(f"raw_{name}") if present(name) else f"{_raw(contract, name, period)} as {identifier(f'raw_{name}')}"
+        identifier(f"_raw_{name}")
+        if present(name)
+        else f"{_raw(contract, name, period)} as {identifier(f'_raw_{name}')}"
         for name in contract.names
     ]
     casts = [
-        f"{expression} as {identifier(f'cast_{column.name}')}"
+        f"{expression} as {identifier(f'_cast_{column.name}')}"
         for column in contract.columns
         if (expression := cast(column))
     ]
@@ -304,26 +306,26 @@ def compile_query(
     read = f"(select {', '.join(['*', *offsets])} from casts)" if zoned else "casts"
     values = [f"{typed(column)} as {identifier(column.name)}" for column in contract.columns]
     known = [
-        f"{_is_known(column)} as {identifier(f'known_{column.name}')}"
+        f"{_is_known(column)} as {identifier(f'_known_{column.name}')}"
         for column in contract.columns
         if column.checked_reference
     ]
     reasons = ",\n      ".join(_reasons(contract, period, timezone))
     fields = ", ".join(
-        f"{identifier(name)} := {identifier(f'raw_{name}')}"
+        f"{identifier(name)} := {identifier(f'_raw_{name}')}"
         for name in contract.names
         if present(name) or name == contract.occurrence_column  # a replay of some rows cannot compute it again
     )
     columns = ", ".join(_result(column) for column in contract.columns)
     filtered = f", {_is_filtered(contract, period)} as _is_filtered" if contract.filter_column else ""
     marks = ", _is_filtered" if filtered else ""
-    is_bad = "not is_valid and not _is_filtered" if filtered else "not is_valid"
+    is_bad = "not _is_valid and not _is_filtered" if filtered else "not _is_valid"
     if header_names:
         marks += f", {_may_be_header(contract, present, header_names)} as _may_be_header"
     key = ", ".join(identifier(name) for name in contract.row_key)
     return f"""
 with fields as (
-  select record, {", ".join(raws)} from {source}
+  select _record, {", ".join(raws)} from {source}
 ),
 casts as (
   select {", ".join(["*", *casts])} from fields
@@ -335,10 +337,10 @@ referenced as (
   select {", ".join(["*", *known])} from typed
 ),
 validated as (
-  select *, {_is_valid(contract, period, timezone)} as is_valid{filtered} from referenced
+  select *, {_is_valid(contract, period, timezone)} as _is_valid{filtered} from referenced
 )
 select
-  record::integer as _record,
+  _record::integer as _record,
   {columns},
   hash({key}) as _hash,
   case when {is_bad} then list_filter([
@@ -359,8 +361,8 @@ def compile_date_order(column: Column, source: str) -> str:
     return f"""
 with dates as (
   select
-    record::bigint as record,
-    {identifier(f"raw_{column.name}")} as text,
+    _record::bigint as record,
+    {identifier(f"_raw_{column.name}")} as text,
     {read_forms(column, confusable_forms(column))} as declared,
     {read_forms(column, swapped_forms(column))} as other
   from {source}

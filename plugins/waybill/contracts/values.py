@@ -104,7 +104,7 @@ def unread(column: Column) -> str:
 
 
 def cast(column: Column) -> str | None:
-    """Return the expression of the column `cast_<name>` that `typed` reads; None if it reads none."""
+    """Return the expression of the column `_cast_<name>` that `typed` reads; None if it reads none."""
     if column.local_zone:
         return f"({_any_text(column, only_local=False)})::timestamptz"
     if column.physical_type in _INSTANTS:
@@ -119,7 +119,7 @@ def cast(column: Column) -> str | None:
 
 def typed(column: Column) -> str:
     """Return the value of a column's text; null if the text is blank or not accepted."""
-    known, raw = identifier(f"cast_{column.name}"), identifier(f"raw_{column.name}")
+    known, raw = identifier(f"_cast_{column.name}"), identifier(f"_raw_{column.name}")
     if cast(column) is None:
         return _any_text(column)
     if end := _INSTANTS.get(column.physical_type):
@@ -158,7 +158,7 @@ def _trimmed(text: str) -> str:
 
 def _present(column: Column) -> str:
     """Return the text as it arrived, or null if it is one of the column's null words."""
-    raw = identifier(f"raw_{column.name}")
+    raw = identifier(f"_raw_{column.name}")
     if not column.null_words:
         return raw
     words = "|".join(re.escape(strip(word)) for word in column.null_words)

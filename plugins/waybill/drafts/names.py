@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from waybill.blanks import strip
+from waybill.contracts.contract import SYSTEM_COLUMNS
 from waybill.intake.spellings import find_column, normalise
 
 MOST_CHARACTERS: Final = 50
@@ -23,8 +24,6 @@ _SIGNS: Final = {
     "&": " and ",
 }
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_RESERVED: Final = frozenset({"record", "is_valid"})
-"""Names that the validation query uses."""
 
 
 def is_identifier(name: str) -> bool:
@@ -42,7 +41,7 @@ def identifier_of(header: str) -> str:
 
 def column_names(headers: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     """Return a name for each header: equal ones are numbered, and those without letters are named by their place."""
-    used, found = {*taken, *_RESERVED}, []
+    used, found = {*taken, *SYSTEM_COLUMNS}, []
     for place, header in enumerate(headers, start=1):
         base = identifier_of(header) or f"column_{place}"
         if not base[0].isalpha():

@@ -73,7 +73,7 @@ class Rows:
     def texts_of(self, name: str) -> Texts:
         """Return the different texts of a column. Those of the previous column are dropped."""
         self.all(
-            f"create or replace temp table texts as select {identifier(name)} as {identifier(f'raw_{name}')}, "
+            f"create or replace temp table texts as select {identifier(name)} as {identifier(f'_raw_{name}')}, "
             f"count(*)::bigint as rows, min(_record) as record "
             f"from {self.relation} where {identifier(name)} is not null group by 1"
         )
@@ -85,7 +85,7 @@ class Texts:
 
     def __init__(self, rows: Rows, name: str) -> None:
         self._rows, self.name = rows, name
-        self.raw = identifier(f"raw_{name}")
+        self.raw = identifier(f"_raw_{name}")
         self.distinct: int
         """Number of different texts."""
         self.present: int
@@ -159,7 +159,7 @@ class Texts:
     def _typed(self, declared: Mapping[str, Any]) -> str:
         column = read_column({**declared, "name": self.name}, {})
         known = cast(column)
-        casts = f", {known} as {identifier(f'cast_{self.name}')}" if known else ""
+        casts = f", {known} as {identifier(f'_cast_{self.name}')}" if known else ""
         return (
             f"(select *, {typed(column)} as value, {is_blank(column)} as is_absent from (select *{casts} from texts))"
         )

@@ -95,14 +95,14 @@ def validate_rows(
         if column.checked_reference:
             connection.execute(_keep_references(column, references[column.name]))
     raw_columns = [
-        f"raw_{column}" if column else f"ignored_{position}" for position, column in enumerate(source.columns)
+        f"_raw_{column}" if column else f"_ignored_{position}" for position, column in enumerate(source.columns)
     ]
     if source.is_numbered:
-        rows = csv_source(source.body, dict.fromkeys(["record", *raw_columns], "varchar"), LINE_FEEDS)
+        rows = csv_source(source.body, dict.fromkeys(["_record", *raw_columns], "varchar"), LINE_FEEDS)
     else:
         fields = ", ".join(identifier(name) for name in raw_columns)
         rows = csv_source(source.body, dict.fromkeys(raw_columns, "varchar"), dialect=source.dialect)
-        rows = f"(select row_number() over () as record, {fields} from {rows})"
+        rows = f"(select row_number() over () as _record, {fields} from {rows})"
     names = source.header_names
     try:
         query = compile_query(contract, source.landed.period, rows, source.has, settings().timezone, names)
@@ -122,8 +122,8 @@ def compile_contract(contract: Contract) -> None:
     """Raise `ContractError` if DuckDB cannot compile the validation query of a dataset's contract."""
     import duckdb
 
-    fields = ", ".join(f"null::varchar as {identifier(f'raw_{name}')}" for name in contract.names)
-    source = f"(select 1 as record, {fields} where false)"
+    fields = ", ".join(f"null::varchar as {identifier(f'_raw_{name}')}" for name in contract.names)
+    source = f"(select 1 as _record, {fields} where false)"
     period = Period.of(contract.cadence, date(2026, 1, 1))
     with closing(duckdb.connect()) as connection:
         for column in contract.columns:
