@@ -40,10 +40,10 @@ from typing import Any
 from waybill.contracts import Column, Contract
 from waybill.contracts.file_format import UNDECLARED, FileFormat
 from waybill.errors import DataError
-from waybill.intake.landing import LandedFile
-from waybill.intake.receive import receive
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.recognise_format import recognise
+from waybill.files.landed_file import LandedFile
+from waybill.files.receive import receive
+from waybill.files.received_file import ReceivedFile
+from waybill.files.recognise_format import recognise
 from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import Reject, open_duckdb, validate_rows
 from waybill.period import Period

@@ -17,9 +17,10 @@ from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.contract import ColumnPolicy
 from waybill.errors import DataError
+from waybill.files.landed_file import LandedFile
 from waybill.intake.columns import find_issues
 from waybill.intake.ingest import ingest_file
-from waybill.intake.landing import LandedFile, pending
+from waybill.intake.landing import pending
 from waybill.settings import PROJECT_ROOT
 
 FIELD = PROJECT_ROOT / "tests/field/09_renamed_nullable"

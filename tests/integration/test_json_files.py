@@ -18,10 +18,10 @@ from support.messaging_months import RUN
 from support.shop_landing import SHOP, Shop
 from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
+from waybill.files.spellings import knows_more
 from waybill.intake.dry_run import try_contract
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
-from waybill.intake.spellings import knows_more
 
 DAY = "2026-03-02"
 REVIEWS = [

@@ -19,8 +19,8 @@ from support.messaging_months import RUN
 from support.purchase_files import Purchase, Rate, day
 from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
+from waybill.files.spellings import normalise
 from waybill.intake.ingest import ingest_file
-from waybill.intake.spellings import normalise
 from waybill_devtools.sampledata.ground_truth import differences
 from waybill_devtools.sampledata.purchases import SampleData, generate
 

@@ -18,11 +18,12 @@ from support.order_files import CONTRACTS, Line, body
 from waybill.cli import app
 from waybill.derived.refresh import refresh
 from waybill.errors import DataError
+from waybill.files.content import ObjectChanged
+from waybill.files.landed_file import LandedFile
+from waybill.files.receive import receive
 from waybill.intake import withdrawal
-from waybill.intake.content import ObjectChanged
 from waybill.intake.ingest import ingest_arrived
-from waybill.intake.landing import LandedFile, list_landed
-from waybill.intake.receive import receive
+from waybill.intake.landing import list_landed
 from waybill.ops.books import incomplete
 from waybill.period import Period
 from waybill.settings import settings

@@ -19,8 +19,8 @@ from psycopg import Connection, sql
 from support.messaging_months import RUN, database, month
 from waybill.contracts import Contract, load_domain, locations
 from waybill.errors import DataError
+from waybill.files.landed_file import LandedFile
 from waybill.intake.ingest import ingest, ingest_file
-from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings

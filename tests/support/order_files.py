@@ -14,9 +14,9 @@ from psycopg import Connection
 from support.landing import LANDED_AT, MemoryBucket, csv_body
 from support.messaging_months import RUN
 from waybill.contracts import load_domain, locations
+from waybill.files.landed_file import LandedFile
 from waybill.intake import withdrawal
 from waybill.intake.ingest import ingest_file
-from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.period import Period
 

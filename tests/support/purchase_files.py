@@ -10,8 +10,8 @@ from psycopg import Connection
 from support.landing import MemoryBucket, csv_body
 from support.messaging_months import RUN
 from waybill.contracts import Contract, load_domain
+from waybill.files.landed_file import LandedFile
 from waybill.intake.ingest import ingest_file
-from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay_waiting
 from waybill.period import Period

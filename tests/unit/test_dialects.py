@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from support.landing import MONTH, MemoryBucket
 from waybill.contracts import Column, Contract
 from waybill.contracts.file_format import FileFormat, encoding_named
-from waybill.intake.csv_syntax import syntax_of
-from waybill.intake.ignored_lines import IgnoredLines
-from waybill.intake.receive import receive
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.records import RecordCounter, split_records
+from waybill.files.csv_syntax import syntax_of
+from waybill.files.ignored_lines import IgnoredLines
+from waybill.files.receive import receive
+from waybill.files.received_file import ReceivedFile
+from waybill.files.records import RecordCounter, split_records
+from waybill.files.transcoding import transcode
 from waybill.intake.row_source import as_received, reparse
-from waybill.intake.transcoding import transcode
 from waybill.intake.validate import Reject, csv_source, open_duckdb
 
 NAMES = ("first", "second", "third")

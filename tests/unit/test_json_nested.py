@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from waybill.contracts.member_paths import is_path, join_path, split_path
 from waybill.errors import DataError
-from waybill.intake.json_members import MemberNames
-from waybill.intake.json_records import read_records, write_lines
-from waybill.intake.recognise_json import likely_record_path
-from waybill.intake.records import Record
-from waybill.intake.spellings import normalise
+from waybill.files.json_members import MemberNames
+from waybill.files.json_records import read_records, write_lines
+from waybill.files.recognise_json import likely_record_path
+from waybill.files.records import Record
+from waybill.files.spellings import normalise
 
 COLUMNS = ["id", "note", "meta", "meta.city", "rows.id", "rows.meta.city", "rows.parts.id", "batch"]
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.text('aé"\\\n\t😀', max_size=4))

@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from waybill.errors import DataError
-from waybill.intake.json_members import MemberNames
-from waybill.intake.json_records import is_json, read_records, write_lines
-from waybill.intake.records import Record
+from waybill.files.json_members import MemberNames
+from waybill.files.json_records import is_json, read_records, write_lines
+from waybill.files.records import Record
 
 COLUMNS = ["a", "b"]
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.text(max_size=5))

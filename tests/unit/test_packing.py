@@ -24,11 +24,11 @@ from support.landing import CUSTOMERS, MONTH, MemoryBucket, csv_body, customer_r
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
-from waybill.intake import unpacking
-from waybill.intake.json_records import is_json
-from waybill.intake.receive import receive
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.unpacking import unpacked_name
+from waybill.files import unpacking
+from waybill.files.json_records import is_json
+from waybill.files.receive import receive
+from waybill.files.received_file import ReceivedFile
+from waybill.files.unpacking import unpacked_name
 from waybill.settings import read_settings
 from waybill.warehouse.file_order import natural_key
 

@@ -29,9 +29,9 @@ from support.landing import MONTH, MemoryBucket
 from waybill.contracts import Column, Contract
 from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
-from waybill.intake import parquet_files
-from waybill.intake.receive import receive
-from waybill.intake.received_file import ReceivedFile
+from waybill.files import parquet_files
+from waybill.files.receive import receive
+from waybill.files.received_file import ReceivedFile
 from waybill.intake.row_source import as_received
 from waybill.intake.validate import open_duckdb, validate_rows
 

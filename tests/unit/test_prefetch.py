@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waybill.intake.prefetch import prefetch, short_switch_interval
+from waybill.files.prefetch import prefetch, short_switch_interval
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))

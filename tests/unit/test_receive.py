@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from support.landing import CUSTOMERS, MONTH, MemoryBucket, csv_body, customer_rows
 from waybill.contracts import Column, Contract, load_domain
 from waybill.errors import DataError
-from waybill.intake.csv_files import match_header
-from waybill.intake.receive import receive
-from waybill.intake.received_file import ReceivedFile
+from waybill.files.csv_files import match_header
+from waybill.files.receive import receive
+from waybill.files.received_file import ReceivedFile
+from waybill.files.spellings import normalise
 from waybill.intake.row_source import RowSource, as_received, reparse
-from waybill.intake.spellings import normalise
 from waybill.intake.validate import LINE_FEEDS, FastReaderFailed, csv_source, open_duckdb, validate_rows
 
 CONTRACT = load_domain("messaging")["customers"]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts.file_format import FileFormat
-from waybill.intake.recognise_format import HEAD_BYTES, Recognised, recognise
+from waybill.files.recognise_format import HEAD_BYTES, Recognised, recognise
 
 CSV = FileFormat("csv", delimiter=",")
 TABLE = [

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from waybill.intake.csv_syntax import MAX_RECORD_BYTES
-from waybill.intake.records import RecordCounter, split_first, split_records
+from waybill.files.csv_syntax import MAX_RECORD_BYTES
+from waybill.files.records import RecordCounter, split_first, split_records
 
 FIELDS = st.text(st.sampled_from('ab1 ,"\n\r\té😀'), max_size=6)
 ROWS = st.lists(st.lists(FIELDS, min_size=2, max_size=4), max_size=8)

@@ -15,7 +15,7 @@ from support.landing import MONTH, MemoryBucket
 from waybill.contracts import Column, Contract
 from waybill.contracts.file_format import FileFormat, Repair
 from waybill.errors import DataError
-from waybill.intake.receive import receive
+from waybill.files.receive import receive
 from waybill.intake.row_source import RowSource, reparse
 
 COLUMNS = (

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waybill.files.spellings import normalise
 from waybill.intake.repeated_headers import RepeatedHeaders
-from waybill.intake.spellings import normalise
 
 HEADER = ["Order Id", "Order Date", "City", "Ship-Mode", "Price"]
 KNOWN = {normalise(name) for name in [*HEADER, "order", "ordered on", "region"]}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from waybill.contracts.file_format import encoding_named
 from waybill.errors import DataError
-from waybill.intake.transcoding import as_readable, is_utf_8, transcode
+from waybill.files.transcoding import as_readable, is_utf_8, transcode
 
 ENCODINGS = sorted({name for alias in {*aliases, *aliases.values()} if (name := encoding_named(alias))})
 OTHERS = [name for name in ENCODINGS if not is_utf_8(name)]

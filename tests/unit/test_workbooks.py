@@ -26,11 +26,11 @@ from support.landing import MONTH, MemoryBucket
 from waybill.contracts import Column, Contract
 from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
-from waybill.intake import workbooks
-from waybill.intake.receive import receive
-from waybill.intake.received_file import ReceivedFile
+from waybill.files import workbooks
+from waybill.files.receive import receive
+from waybill.files.received_file import ReceivedFile
+from waybill.files.sheet_scan import Area, cell_name
 from waybill.intake.row_source import as_received
-from waybill.intake.sheet_scan import Area, cell_name
 from waybill.intake.validate import open_duckdb, validate_rows
 
 COLUMNS = (

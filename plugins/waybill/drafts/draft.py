@@ -25,7 +25,7 @@ from waybill.drafts.rows import FileRows, headers_of, reading_contract, text_col
 from waybill.drafts.table import LANDED, DraftColumn, DraftTable
 from waybill.drafts.types import Choice, choose_type
 from waybill.errors import DataError
-from waybill.intake.spellings import normalise
+from waybill.files.spellings import normalise
 from waybill.intake.validate import open_duckdb
 
 _MOST_WORDS: Final = 12

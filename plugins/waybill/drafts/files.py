@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from waybill.errors import DataError
-from waybill.intake.landing import LandedFile
-from waybill.intake.local_files import LocalStore, local_file
+from waybill.files.landed_file import LandedFile
+from waybill.files.local_files import LocalStore, local_file
 from waybill.period import Period
 from waybill.settings import settings
 

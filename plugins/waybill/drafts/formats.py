@@ -16,9 +16,9 @@ from waybill.drafts.names import are_ambiguous
 from waybill.drafts.parquet_types import declared_types
 from waybill.drafts.workbook_layout import recognise_workbook
 from waybill.errors import DataError
-from waybill.intake.content import download
-from waybill.intake.json_records import is_json
-from waybill.intake.recognise_format import HEAD_BYTES, recognise
+from waybill.files.content import download
+from waybill.files.json_records import is_json
+from waybill.files.recognise_format import HEAD_BYTES, recognise
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from waybill.contracts import ContractError
 from waybill.contracts.semantics import CLASSIFICATIONS
 from waybill.contracts.yaml_files import parse, read_text
 from waybill.drafts.table import DraftColumn, DraftTable
+from waybill.files.spellings import normalise
 from waybill.formatting import count
-from waybill.intake.spellings import normalise
 
 _SAME: Final = {
     "bool": "boolean",

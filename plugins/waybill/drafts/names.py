@@ -9,7 +9,7 @@ from typing import Final
 
 from waybill.blanks import strip
 from waybill.contracts.contract import SYSTEM_COLUMNS
-from waybill.intake.spellings import find_column, normalise
+from waybill.files.spellings import find_column, normalise
 
 MOST_CHARACTERS: Final = 50
 """PostgreSQL has 63; the rest is for the suffixes of histories and indexes."""

@@ -14,7 +14,7 @@ from waybill.contracts.file_format import FileFormat
 from waybill.drafts.documents import document_of, to_contract
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import needs_synonym
-from waybill.intake.receive import receive
+from waybill.files.receive import receive
 from waybill.intake.rejected_files import BrokenRule, BrokenRules
 from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import FastReaderFailed, open_duckdb, validate_rows

@@ -22,8 +22,8 @@ from waybill.drafts.names import needs_synonym
 from waybill.drafts.references import Reference
 from waybill.drafts.rows import FileRows
 from waybill.drafts.types import Choice
+from waybill.files.spellings import normalise
 from waybill.formatting import count
-from waybill.intake.spellings import normalise
 
 _REJECTED_PCT: Final = 5
 _FEW_ROWS: Final = 100

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from waybill.contracts.file_format import FileFormat
-from waybill.intake.recognise_format import Recognised, recognise
-from waybill.intake.workbooks import sheet_names
+from waybill.files.recognise_format import Recognised, recognise
+from waybill.files.workbooks import sheet_names
 
 _ROWS: Final = 500
 """Number of rows that decide where the header is."""

@@ -11,9 +11,9 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract
 from waybill.errors import DataError
+from waybill.files.received_file import ReceivedFile
+from waybill.files.spellings import normalise
 from waybill.intake import file_warnings
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.spellings import normalise
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql, place_of_sql, place_sql
 from waybill.warehouse.schema import columns_sql, relation, superseded_relation

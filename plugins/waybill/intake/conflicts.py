@@ -16,8 +16,8 @@ from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
+from waybill.files.landed_file import LandedFile
 from waybill.intake import file_warnings
-from waybill.intake.landing import LandedFile
 from waybill.intake.rejected_files import EXAMPLES
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import comes_before, order_sql

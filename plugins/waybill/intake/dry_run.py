@@ -13,11 +13,12 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.files.landed_file import LandedFile
+from waybill.files.receive import receive
+from waybill.files.received_file import ReceivedFile
 from waybill.intake import columns, ledger, quarantine
-from waybill.intake.landing import LandedFile, list_objects, pending
+from waybill.intake.landing import list_objects, pending
 from waybill.intake.load import is_overruled, snapshot_rows
-from waybill.intake.receive import receive
-from waybill.intake.received_file import ReceivedFile
 from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError, check_snapshot, too_many_rejects
 from waybill.intake.row_source import Rows, read_rows

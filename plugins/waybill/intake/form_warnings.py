@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from psycopg import Connection
 
 from waybill.contracts import Contract
+from waybill.files.received_file import ReceivedFile
 from waybill.formatting import count
 from waybill.intake import file_warnings
-from waybill.intake.received_file import ReceivedFile
 from waybill.intake.validate import Reject
 
 # A comma before three digits may separate thousands, unless the number has points, too.

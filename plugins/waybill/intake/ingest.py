@@ -12,14 +12,15 @@ from psycopg import Connection
 from waybill.contracts import Contract
 from waybill.contracts.locations import raw_prefix
 from waybill.errors import DataError
+from waybill.files.content import ObjectChanged
+from waybill.files.landed_file import LandedFile
+from waybill.files.receive import receive
 from waybill.formatting import count
 from waybill.intake import ledger
-from waybill.intake.content import ObjectChanged
-from waybill.intake.landing import LandedFile, Listing, list_objects, pending, with_first_landing
+from waybill.intake.landing import Listing, list_objects, pending, with_first_landing
 from waybill.intake.ledger import Books
 from waybill.intake.load import load_file
 from waybill.intake.object_keys import may_belong_to
-from waybill.intake.receive import receive
 from waybill.intake.replay import replay_waiting
 from waybill.intake.withdrawal import record_gone
 from waybill.period import Period

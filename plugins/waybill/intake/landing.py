@@ -15,37 +15,14 @@ from psycopg import Connection
 
 from waybill.contracts import Contract, locations
 from waybill.errors import DataError
+from waybill.files.landed_file import LandedFile
+from waybill.files.spellings import knows_more
 from waybill.intake import object_keys
-from waybill.intake.spellings import knows_more
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.file_order import natural_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-@dataclass(frozen=True)
-class LandedFile:
-    """An object of the raw zone."""
-
-    bucket: str
-    key: str
-    etag: str
-    size_bytes: int
-    period: Period
-    landed_at: datetime
-    """When the content was uploaded."""
-
-    @property
-    def uri(self) -> str:
-        """Return the address of the object for messages."""
-        return f"s3://{self.bucket}/{self.key}"
-
-    @property
-    def name_key(self) -> str:
-        """Return a sort key for the natural order of names."""
-        return natural_key(self.key)
 
 
 def in_order(contract: Contract, files: Iterable[LandedFile]) -> list[LandedFile]:

@@ -10,10 +10,10 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.landing import LandedFile
-from waybill.intake.received_file import ReceivedFile
+from waybill.files.landed_file import LandedFile
+from waybill.files.received_file import ReceivedFile
+from waybill.files.spellings import knows_more
 from waybill.intake.rejected_files import RejectedFileError
-from waybill.intake.spellings import knows_more
 from waybill.period import Period
 from waybill.run import Run
 from waybill.warehouse.connection import one_row

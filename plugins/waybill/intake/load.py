@@ -15,13 +15,13 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.files.landed_file import LandedFile
+from waybill.files.received_file import ReceivedFile
 from waybill.intake import columns, conflicts, file_warnings, ledger, quarantine, repeated_lines
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.form_warnings import warn_of_form
-from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.merge import merge
-from waybill.intake.received_file import ReceivedFile
 from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import broken_rules, check_snapshot, too_many_rejects
 from waybill.intake.row_source import Rows, RowSource, read_rows

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.content import Download, download
-from waybill.intake.csv_files import columns_in
-from waybill.intake.json_members import MemberNames
-from waybill.intake.local_files import LocalStore, local_file
-from waybill.intake.receive import receive
-from waybill.intake.recognise_format import HEAD_BYTES, recognise
-from waybill.intake.recognise_json import columns_at, looks_like_json
-from waybill.intake.spellings import find_column, spellings_of
-from waybill.intake.table_files import convert, is_table
+from waybill.files.content import Download, download
+from waybill.files.csv_files import columns_in
+from waybill.files.json_members import MemberNames
+from waybill.files.local_files import LocalStore, local_file
+from waybill.files.receive import receive
+from waybill.files.recognise_format import HEAD_BYTES, recognise
+from waybill.files.recognise_json import columns_at, looks_like_json
+from waybill.files.spellings import find_column, spellings_of
+from waybill.files.table_files import convert, is_table
 
 
 def misfit(file: Path, contract: Contract) -> str | None:

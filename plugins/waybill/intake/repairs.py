@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 from typing import NamedTuple
 
-from waybill.intake.csv_syntax import Syntax, syntax_of
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.records import Record
+from waybill.files.csv_syntax import Syntax, syntax_of
+from waybill.files.received_file import ReceivedFile
+from waybill.files.records import Record
 
 Fields = list[str | None]
 

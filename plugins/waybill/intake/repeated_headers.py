@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from waybill.blanks import strip
-from waybill.intake.spellings import normalise
+from waybill.files.spellings import normalise
 
 _SEPARATORS = ("_", " ", "-", ".", "")
 

@@ -18,8 +18,8 @@ from psycopg import Connection
 
 from waybill.blanks import strip
 from waybill.contracts import Column, Contract
+from waybill.files.landed_file import LandedFile
 from waybill.intake import ledger, quarantine
-from waybill.intake.landing import LandedFile
 from waybill.intake.ledger import Books
 from waybill.intake.load import load_rows, prepare_tables
 from waybill.intake.references import effective_since

@@ -13,16 +13,16 @@ from typing import Final, TypeVar
 
 from waybill.contracts import Contract
 from waybill.contracts.file_format import PLAIN, Dialect
-from waybill.intake.csv_syntax import syntax_of
-from waybill.intake.json_records import read_records
-from waybill.intake.landing import LandedFile
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.records import Record, split_records
+from waybill.files.csv_syntax import syntax_of
+from waybill.files.json_records import read_records
+from waybill.files.landed_file import LandedFile
+from waybill.files.received_file import ReceivedFile
+from waybill.files.records import Record, split_records
+from waybill.files.transcoding import as_readable, ends_in_undefined_byte
+from waybill.files.unpacking import read_file
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError
 from waybill.intake.repairs import Fields, PossibleReading, possible_readings
 from waybill.intake.repeated_headers import RepeatedHeaders
-from waybill.intake.transcoding import as_readable, ends_in_undefined_byte
-from waybill.intake.unpacking import read_file
 from waybill.intake.validate import FastReaderFailed, Reject, open_duckdb, validate_rows
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.files.prefetch import prefetch
 from waybill.intake.duplicate_candidates import SeenKeys
 from waybill.intake.ledger import Books
 from waybill.intake.merge import partition
-from waybill.intake.prefetch import prefetch
 from waybill.intake.transfer import SpillFile, copy_batches
 from waybill.intake.validate import Reject
 from waybill.intake.written_values import fields_sql

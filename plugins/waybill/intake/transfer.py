@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 
-from waybill.intake.prefetch import prefetch, short_switch_interval
+from waybill.files.prefetch import prefetch, short_switch_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,9 +13,10 @@ from psycopg.rows import class_row
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.files.landed_file import LandedFile
 from waybill.intake import ledger
 from waybill.intake.deliveries import merge_deliveries
-from waybill.intake.landing import LandedFile, Listing
+from waybill.intake.landing import Listing
 from waybill.intake.load import is_overruled, lock_table
 from waybill.intake.merge import withdraw_rows
 from waybill.period import Period

@@ -9,7 +9,7 @@ from psycopg import Connection
 from waybill.contracts import Column, Contract, ContractError, load, references
 from waybill.contracts.dag_files import dags_folder, functions_of
 from waybill.contracts.locations import report_files, report_schema, star_schema
-from waybill.intake.spellings import normalise
+from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.ops.manifest_lint import lint_manifests
 from waybill.ops.sql_lint import lint_sql

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from waybill.errors import DataError
-from waybill.intake.unpacking import SENT_AGAIN, read_chunks
+from waybill.files.unpacking import SENT_AGAIN, read_chunks
 from waybill.warehouse.file_order import natural_key
 
 _LISTED: Final = 10

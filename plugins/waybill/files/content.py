@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waybill.errors import DataError
-from waybill.intake.damaged_text import DamagedText
-from waybill.intake.landing import LandedFile
-from waybill.intake.unpacking import CHUNK_BYTES, check_packing, limited, read_file, unpack, unpacked_name
-from waybill.intake.zip_archives import is_workbook, members_of
+from waybill.files.damaged_text import DamagedText
+from waybill.files.landed_file import LandedFile
+from waybill.files.unpacking import CHUNK_BYTES, check_packing, limited, read_file, unpack, unpacked_name
+from waybill.files.zip_archives import is_workbook, members_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -13,8 +13,8 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from waybill.intake.csv_syntax import MAX_RECORD_BYTES, Syntax, syntax_of
-from waybill.intake.ignored_lines import IgnoredLines
+from waybill.files.csv_syntax import MAX_RECORD_BYTES, Syntax, syntax_of
+from waybill.files.ignored_lines import IgnoredLines
 
 _PLAIN: Final = syntax_of()
 _LINE_FEED: Final = ord("\n")

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from waybill.files.recognise_dialect import COMMENT, Cell, Reading, has_stray_quote, is_blank
+from waybill.files.value_kinds import TYPED, Kind, kind
 from waybill.formatting import count
-from waybill.intake.recognise_dialect import COMMENT, Cell, Reading, has_stray_quote, is_blank
-from waybill.intake.value_kinds import TYPED, Kind, kind
 
 _BODY_RECORDS = 300
 _MAX_HEADER_LINES = 5

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from waybill.intake.csv_syntax import Syntax
+from waybill.files.csv_syntax import Syntax
 
 _SUSPECT_LINES = 10
 _SUSPECT_SHARE = 0.1

@@ -15,7 +15,7 @@ from itertools import product
 from typing import NamedTuple
 
 from waybill.contracts.file_format import Dialect
-from waybill.intake.value_kinds import TYPED, Kind, kind
+from waybill.files.value_kinds import TYPED, Kind, kind
 
 SAMPLE_CHARACTERS = 32_768
 """Only so much is read in every likely way."""

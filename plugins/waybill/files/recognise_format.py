@@ -8,13 +8,13 @@ from typing import Final
 
 from waybill.contracts.file_format import FileFormat
 from waybill.contracts.member_paths import join_path
+from waybill.files.formats import names_delimiter, signature
+from waybill.files.json_records import is_json
+from waybill.files.recognise_dialect import SAMPLE_CHARACTERS, Reading, likely_readings, read
+from waybill.files.recognise_encoding import recognise_encoding
+from waybill.files.recognise_json import find_json_records, looks_like_json
+from waybill.files.recognise_table import find_table
 from waybill.formatting import count
-from waybill.intake.formats import names_delimiter, signature
-from waybill.intake.json_records import is_json
-from waybill.intake.recognise_dialect import SAMPLE_CHARACTERS, Reading, likely_readings, read
-from waybill.intake.recognise_encoding import recognise_encoding
-from waybill.intake.recognise_json import find_json_records, looks_like_json
-from waybill.intake.recognise_table import find_table
 
 HEAD_BYTES: Final = 2**18
 """No more bytes are read. A shorter beginning of a file is taken for the whole file."""

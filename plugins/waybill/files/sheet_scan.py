@@ -18,8 +18,8 @@ from xml.parsers import expat
 
 from waybill.blanks import strip
 from waybill.errors import DataError
-from waybill.intake.unpacking import CHUNK_BYTES, limited
-from waybill.intake.zip_archives import named_errors
+from waybill.files.unpacking import CHUNK_BYTES, limited
+from waybill.files.zip_archives import named_errors
 
 Attributes = Mapping[str, str]
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from waybill.intake.csv_syntax import MAX_RECORD_BYTES
+from waybill.files.csv_syntax import MAX_RECORD_BYTES
 
 BLANK_BYTES = b" \t\r\n"
 _BLANKS = re.compile(r"[ \t\r\n]*")

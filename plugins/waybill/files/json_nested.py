@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Self
 
 from waybill.contracts.member_paths import join_path
-from waybill.intake.csv_syntax import MAX_RECORD_BYTES
-from waybill.intake.json_members import MemberNames, ObjectFields
-from waybill.intake.json_text import DECODER, JsonText, TooLong
+from waybill.files.csv_syntax import MAX_RECORD_BYTES
+from waybill.files.json_members import MemberNames, ObjectFields
+from waybill.files.json_text import DECODER, JsonText, TooLong
 
 NO_PATH = "record_path"
 """The reason to reject an object that has no object or array at the next step of the path."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from waybill.contracts.file_format import UNDECLARED, FileFormat
-from waybill.intake.content import Content
-from waybill.intake.json_members import MemberNames
-from waybill.intake.json_records import JsonBody
-from waybill.intake.landing import LandedFile
-from waybill.intake.spellings import normalise
-from waybill.intake.transcoding import is_utf_8
+from waybill.files.content import Content
+from waybill.files.json_members import MemberNames
+from waybill.files.json_records import JsonBody
+from waybill.files.landed_file import LandedFile
+from waybill.files.spellings import normalise
+from waybill.files.transcoding import is_utf_8
 
 _MEMBERS_SHOWN = 5
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from waybill.errors import DataError
-from waybill.intake.received_file import ArchiveMember, ReceivedFile
-from waybill.intake.spellings import normalise
+from waybill.files.received_file import ArchiveMember, ReceivedFile
+from waybill.files.spellings import normalise
 
 
 def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedFile:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from waybill.blanks import strip
 from waybill.contracts.file_format import FileFormat, FormatName
-from waybill.intake.recognise_encoding import recognise_encoding
+from waybill.files.recognise_encoding import recognise_encoding
 
 _HEAD_BYTES = 4096
 _CONTROLS = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"

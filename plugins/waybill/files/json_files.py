@@ -7,11 +7,11 @@ from pathlib import Path
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.content import Download
-from waybill.intake.json_members import MemberNames
-from waybill.intake.json_records import write_lines
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.spellings import spellings_of
+from waybill.files.content import Download
+from waybill.files.json_members import MemberNames
+from waybill.files.json_records import write_lines
+from waybill.files.received_file import ReceivedFile
+from waybill.files.spellings import spellings_of
 
 
 def receive_json(download: Download, head: bytes, contract: Contract, folder: Path) -> ReceivedFile:

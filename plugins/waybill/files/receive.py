@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.content import Download, download
-from waybill.intake.csv_files import UnfitError, receive_csv
-from waybill.intake.format_advice import advice
-from waybill.intake.formats import other_encoding, signature
-from waybill.intake.joined_members import join
-from waybill.intake.json_files import receive_json
-from waybill.intake.json_records import is_json
-from waybill.intake.landing import LandedFile
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.table_files import is_table, receive_table, sheets_of
-from waybill.intake.transcoding import transcode
-from waybill.intake.unpacking import packing_of
+from waybill.files.content import Download, download
+from waybill.files.csv_files import UnfitError, receive_csv
+from waybill.files.format_advice import advice
+from waybill.files.formats import other_encoding, signature
+from waybill.files.joined_members import join
+from waybill.files.json_files import receive_json
+from waybill.files.json_records import is_json
+from waybill.files.landed_file import LandedFile
+from waybill.files.received_file import ReceivedFile
+from waybill.files.table_files import is_table, receive_table, sheets_of
+from waybill.files.transcoding import transcode
+from waybill.files.unpacking import packing_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from waybill.intake.landing import LandedFile
+from waybill.files.landed_file import LandedFile
 from waybill.period import Period
 from waybill.settings import settings
 

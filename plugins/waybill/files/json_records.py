@@ -16,13 +16,13 @@ from typing import Any
 
 from waybill.contracts.member_paths import join_path
 from waybill.errors import DataError
-from waybill.intake.csv_syntax import MAX_RECORD_BYTES
-from waybill.intake.json_members import MemberNames, ObjectFields
-from waybill.intake.json_nested import Around, NestedRecords, Surroundings
-from waybill.intake.json_text import BLANK_BYTES, DECODER, JsonText, Members
-from waybill.intake.recognise_json import likely_record_path
-from waybill.intake.records import Record
-from waybill.intake.transcoding import as_readable
+from waybill.files.csv_syntax import MAX_RECORD_BYTES
+from waybill.files.json_members import MemberNames, ObjectFields
+from waybill.files.json_nested import Around, NestedRecords, Surroundings
+from waybill.files.json_text import BLANK_BYTES, DECODER, JsonText, Members
+from waybill.files.recognise_json import likely_record_path
+from waybill.files.records import Record
+from waybill.files.transcoding import as_readable
 
 _HEAD_BYTES = 2**16
 _LAYOUT_BYTES = 2**20

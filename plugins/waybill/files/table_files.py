@@ -11,14 +11,14 @@ from typing import Final
 from waybill.contracts import Contract
 from waybill.contracts.file_format import UNDECLARED, FormatName
 from waybill.errors import DataError
+from waybill.files.content import Download
+from waybill.files.converted import Converted
+from waybill.files.csv_files import receive_csv
+from waybill.files.formats import Signature, signature
+from waybill.files.parquet_files import read_parquet
+from waybill.files.received_file import ReceivedFile
+from waybill.files.workbooks import read_workbook, sheet_names
 from waybill.formatting import count
-from waybill.intake.content import Download
-from waybill.intake.converted import Converted
-from waybill.intake.csv_files import receive_csv
-from waybill.intake.formats import Signature, signature
-from waybill.intake.parquet_files import read_parquet
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.workbooks import read_workbook, sheet_names
 
 _READERS: Final[Mapping[FormatName, tuple[Callable[[str, Path, Contract], Converted], tuple[bytes, ...]]]] = {
     "parquet": (read_parquet, (b"PAR1", b"PARE")),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from waybill.contracts import Contract
-from waybill.intake.spellings import find_column, spellings_of
+from waybill.files.spellings import find_column, spellings_of
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.files.converted import Converted, header_line, types_of
+from waybill.files.unpacking import SENT_AGAIN
 from waybill.formatting import count
-from waybill.intake.converted import Converted, header_line, types_of
-from waybill.intake.unpacking import SENT_AGAIN
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from waybill.intake.json_text import Members, Number
-from waybill.intake.spellings import find_column, normalise
+from waybill.files.json_text import Members, Number
+from waybill.files.spellings import find_column, normalise
 
 _UNKNOWN_NOTED = 100
 _UNKNOWN_CHARACTERS = 100

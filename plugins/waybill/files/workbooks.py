@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.files.converted import Converted, header_line, types_of
+from waybill.files.sheet_scan import Area, Scan, WorkbookXml
+from waybill.files.spellings import find_column, spellings_of
+from waybill.files.unpacking import SENT_AGAIN
 from waybill.formatting import count
-from waybill.intake.converted import Converted, header_line, types_of
-from waybill.intake.sheet_scan import Area, Scan, WorkbookXml
-from waybill.intake.spellings import find_column, spellings_of
-from waybill.intake.unpacking import SENT_AGAIN
 
 _MOST_CELLS: Final = 5_000_000
 """The reader holds a sheet in memory, about 80 bytes a cell."""

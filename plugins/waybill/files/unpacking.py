@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from waybill.errors import DataError
+from waybill.files.formats import signature
 from waybill.formatting import count
-from waybill.intake.formats import signature
 from waybill.settings import PREFIX, settings
 
 CHUNK_BYTES: Final = 2**20

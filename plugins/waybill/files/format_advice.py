@@ -12,8 +12,8 @@ from waybill.contracts import Contract
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
 from waybill.contracts.member_paths import join_path
 from waybill.errors import DataError
-from waybill.intake.csv_files import columns_in
-from waybill.intake.recognise_format import in_words, recognise
+from waybill.files.csv_files import columns_in
+from waybill.files.recognise_format import in_words, recognise
 
 _DECIMAL_COMMA: Final = re.compile(r"(?<![0-9])-?[0-9]+,[0-9]+(?![0-9,])")
 _PROPERTIES: Final = ("encoding", "delimiter", "quote", "escape", "skip_lines", "header_lines", "line_end")

@@ -15,17 +15,17 @@ from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
 from waybill.contracts.file_format import PLAIN
 from waybill.errors import DataError
+from waybill.files.content import Download
+from waybill.files.csv_syntax import Syntax, syntax_of
+from waybill.files.formats import names_delimiter
+from waybill.files.ignored_lines import IgnoredLines
+from waybill.files.prefetch import prefetch, short_switch_interval
+from waybill.files.received_file import ReceivedFile
+from waybill.files.recognise_encoding import likely_encoding
+from waybill.files.records import RecordCounter, split_first
+from waybill.files.spellings import find_column, normalise, spellings_of
+from waybill.files.transcoding import as_readable, is_utf_8, transcode
 from waybill.formatting import count
-from waybill.intake.content import Download
-from waybill.intake.csv_syntax import Syntax, syntax_of
-from waybill.intake.formats import names_delimiter
-from waybill.intake.ignored_lines import IgnoredLines
-from waybill.intake.prefetch import prefetch, short_switch_interval
-from waybill.intake.received_file import ReceivedFile
-from waybill.intake.recognise_encoding import likely_encoding
-from waybill.intake.records import RecordCounter, split_first
-from waybill.intake.spellings import find_column, normalise, spellings_of
-from waybill.intake.transcoding import as_readable, is_utf_8, transcode
 
 log = logging.getLogger(__name__)
 
