@@ -208,6 +208,12 @@ def test_dates_that_disagree_on_day_and_month_stay_text(include_dir: Path, tmp_p
     assert "all but 1 row of 2,000 with a value are date; the first other one is in record 701" in unwrapped(table.text)
 
 
+def test_members_without_a_name_are_left_out(include_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('[{"id": 1, "": 2}, {"id": 2, "": 3}]')
+    assert [column.name for column in draft(tmp_path, file).columns] == ["id"]
+
+
 def test_padded_numbers_are_not_personal(include_dir: Path, tmp_path: Path) -> None:
     rows: list[list[object]] = [[f"00{n:08d}", f"192.{n}", f"1{n:03d}-12"] for n in range(10_000, 10_100)]
     draft(tmp_path, write_csv(tmp_path / "a.csv", ["part", "release", "shelf"], rows))

@@ -211,6 +211,21 @@ FORMATS = {
         GOOD.replace(b"industry", b"'industry'"),
         ': it appears that single quotes enclose fields. Declare `quote: "\'"`',
     ),
+    "record separators": (
+        GOOD.replace(b"\n", b"\x1e"),
+        'it appears that records end in another character. Declare `lineEnd: "\\u001e"` in the server of the contract',
+    ),
+    "form feeds": (
+        GOOD.replace(b"\n", b"\f"),
+        'the file has no line feed, but U+000C. If it ends the records, declare `lineEnd: "\\f"` in the server',
+    ),
+    "JSON in UTF-16, below a name with a dot": (
+        '{"a.b": [{"customer_id": 1}]}'.encode("utf-16"),
+        (
+            "the content looks like JSON in utf-16. Declare `format: json`, `encoding: utf-16` and `recordPath: "
+            "'\"a.b\"'` in the server of the contract."
+        ),
+    ),
     "only blanks": (b"   \n\n", "the file is empty (5 bytes) and has no header"),
     "no-break spaces": ("\u00a0\ufeff\n".encode(), "the file is empty (6 bytes)"),
     "garbage behind gzip": (gzip.compress(GOOD) + b"EXTRA", "other bytes follow the end of the gzip stream"),
@@ -223,6 +238,13 @@ def test_the_message_names_the_format(body: bytes, message: str, tmp_path: Path)
         received(body, tmp_path)
     assert str(caught.value).startswith("s3://memory/raw/messaging/customers/month=2026-03/customers.csv: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_the_message_names_the_encoding_of_json(encoding: str, tmp_path: Path) -> None:
+    body = '[{"customer_id": 1, "name": "Zoë"}]'.encode(encoding)
+    with pytest.raises(DataError, match=f"looks like JSON in {encoding}. Declare `encoding: {encoding}` in the server"):
+        received(body, tmp_path, "customers.json")
 
 
 @pytest.mark.parametrize("name", ["PAR1", "ORC", "ARROW1", "BZh9", "PK", "7z", "Rar!", "sep=", "xl/"])

@@ -375,6 +375,11 @@ def test_without_a_header_the_columns_are_those_of_the_contract(tmp_path: Path) 
     assert (file.columns, records(file)) == (["a", "on", "at"], [["x", "2026-03-01", "2026-03-01 00:00:00"]])
 
 
+def test_carriage_returns_are_part_of_values(tmp_path: Path) -> None:
+    rows = [["Unit_x000D_price", "b"], ["1_x000D_2", "x\ny"], ["3", "_x000D_"]]
+    assert read(rows, tmp_path) == [["1\r2", "x\ny"], ["3", "\r"]]
+
+
 def test_merged_and_hidden_cells_are_read_as_they_are_stored(tmp_path: Path) -> None:
     workbook, sheet = sheet_of([("a", "b"), ("x", 1), (None, 2), ("y", 3)])
     sheet.merge_cells("A2:A3")

@@ -6,8 +6,11 @@ A name that is empty or contains a dot or a double quote is quoted, and a double
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
+
+import yaml
 
 _STEP = r'(?:"(?:[^"]|"")*"|[^".]+)'
 _PATH = re.compile(rf"{_STEP}(?:\.{_STEP})*")
@@ -27,3 +30,8 @@ def split_path(path: str) -> tuple[str, ...]:
 def join_path(steps: Iterable[str]) -> str:
     """Return the path of members with these names; `split_path` reverses it."""
     return ".".join(step if _PLAIN.fullmatch(step) else '"' + step.replace('"', '""') + '"' for step in steps)
+
+
+def declared(steps: Iterable[str]) -> str:
+    """Return the declaration of a `recordPath` in YAML, which reads quotes around a whole value as its own."""
+    return yaml.safe_dump({"recordPath": join_path(steps)}, allow_unicode=True, width=math.inf).strip()

@@ -15,6 +15,7 @@ from waybill.drafts.documents import document_of, to_contract
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import needs_synonym
 from waybill.files.receive import receive
+from waybill.files.spellings import normalise
 from waybill.intake.rejected_files import BrokenRule, BrokenRules
 from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import FastReaderFailed, open_duckdb, validate_rows
@@ -81,9 +82,10 @@ def headers_of(file: GivenFile, domain: str, dataset: str, form: FileFormat, fol
             if received.members is None:
                 return received.header
             read_rows(received, contract, scratch, lambda rows: rows())
-            if not received.ignored:
+            new = [member for member in received.ignored if normalise(member) and member not in found]
+            if not new:
                 return sorted(found)
-            found += received.ignored  # at most a hundred are listed
+            found += new  # at most a hundred are listed
 
 
 def validated(file: GivenFile, contract: Contract, folder: Path, target: Path | None = None) -> FileRows:

@@ -26,7 +26,7 @@ class Converted:
 def header_line(names: list[str]) -> bytes:
     """Return the header of a CSV file."""
     target = io.StringIO(newline="")
-    csv.writer(target, lineterminator="\n").writerow(names)
+    csv.writer(target, lineterminator="\r\n").writerow(names)
     return target.getvalue().encode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import logging
 import re
 from collections.abc import Callable, Collection
@@ -149,6 +150,8 @@ def _read_header(
         raise DataError(f"{name}: the file is empty ({count(size, 'byte')}) and has {what}. Send it again.")
     if form.header_lines == 0:
         return names, [*names], text
+    if form.line_end is None and syntax.line_end not in text:
+        _check_line_end(name, first[0], syntax)
     header, rest = _header_line(name, first, contract)
     for _ in range(1, form.header_lines):
         rest = _without_ignored(rest, ignored, syntax)
@@ -157,6 +160,16 @@ def _read_header(
         fields, rest = _header_line(name, more, contract)
         header = [" ".join(filter(None, map(strip, both))) for both in zip_longest(header, fields, fillvalue="")]
     return header, match_header(name, header, contract), rest
+
+
+def _check_line_end(name: str, text: bytes, syntax: Syntax) -> None:
+    """Raise `UnfitError` if a text without line feeds has other line ends: its records would be part of the header."""
+    first, *others = syntax.without_quotes(text).decode("utf-8", "replace").splitlines(keepends=True) or [""]
+    if others:
+        raise UnfitError(
+            f"{name}: the file has no line feed, but U+{ord(first[-1]):04X}. If it ends the records, declare `lineEnd: "
+            f"{json.dumps(first[-1])}` in the server of the contract."
+        )
 
 
 def _without_lines(name: str, text: bytes, lines: int, syntax: Syntax) -> bytes:

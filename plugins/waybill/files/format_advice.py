@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from waybill.contracts import Contract
+from waybill.contracts import Contract, member_paths
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
-from waybill.contracts.member_paths import join_path
 from waybill.errors import DataError
 from waybill.files.csv_files import columns_in
+from waybill.files.json_records import is_json
 from waybill.files.recognise_format import in_words, recognise
 
 _DECIMAL_COMMA: Final = re.compile(r"(?<![0-9])-?[0-9]+,[0-9]+(?![0-9,])")
@@ -27,13 +27,9 @@ def advice(head: bytes, name: str, contract: Contract) -> str | None:
     found = recognise(head, name).format
     if found is None or found.name not in ("csv", "json"):
         return None
-    if found.name == "json":
-        path = f" and `recordPath: {join_path(found.record_path)}`" if found.record_path else ""
-        return (
-            f"the content looks like JSON. Declare `format: json`{path} in the server of the contract, or give the "
-            "file a name that ends in .json or .jsonl."
-        )
     declared = contract.file_format
+    if found.name == "json":
+        return _as_json(found, declared, name)
     if found.header_lines == 0 and found.skip_lines != declared.skip_lines:
         return None  # the first line may be a damaged header
     comments = [pattern for pattern in found.ignored_lines if pattern not in declared.ignored_lines]
@@ -43,6 +39,21 @@ def advice(head: bytes, name: str, contract: Contract) -> str | None:
         if differences and _fits(head, replace(contract, file_format=proposal)):
             return _sentences(differences, head, proposal, declared)
     return None
+
+
+def _as_json(found: FileFormat, declared: FileFormat, name: str) -> str | None:
+    """Return the sentences about a file with JSON; None if it is read as such."""
+    is_read_as_json = declared.name == "json" or (declared.name is None and is_json(name))
+    declarations = [] if is_read_as_json else ["`format: json`"]
+    if found.encoding != declared.encoding:
+        declarations.append(f"`encoding: {found.encoding}`")
+    if not declarations:
+        return None
+    if found.record_path and not declared.record_path:
+        declarations.append(f"`{member_paths.declared(found.record_path)}`")
+    what = "the content looks like JSON" + (f" in {found.encoding}" if found.encoding != FileFormat.encoding else "")
+    instead = ", or give the file a name that ends in .json or .jsonl" if declarations == ["`format: json`"] else ""
+    return f"{what}. Declare {_listed(declarations)} in the server of the contract{instead}."
 
 
 def _fits(head: bytes, contract: Contract) -> bool:

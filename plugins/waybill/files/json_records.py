@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from waybill.contracts.member_paths import join_path
+from waybill.contracts.member_paths import declared, join_path, split_path
 from waybill.errors import DataError
 from waybill.files.csv_syntax import MAX_RECORD_BYTES
 from waybill.files.json_members import MemberNames, ObjectFields
@@ -131,8 +131,8 @@ def _check_not_nested(name: str, first: bytes, value: Any, names: MemberNames) -
         return
     if path := likely_record_path(_head(first), names.column):
         raise DataError(
-            f"{name}: the records are nested under `{path}` of an object. Declare `recordPath: {path}` in the server "
-            "of the contract, or send the records as one array or one object per line."
+            f"{name}: the records are nested under `{path}` of an object. Declare `{declared(split_path(path))}` in "
+            "the server of the contract, or send the records as one array or one object per line."
         )
 
 
@@ -201,7 +201,7 @@ def _take_documents(name: str, text: JsonText, take: Callable[[JsonText], object
         cause = " The file ends there and may be truncated." if text.is_truncated else ""
         raise DataError(
             f"{name}: {place} is not valid JSON: {reason}.{cause} Nothing was loaded. Send the file again."
-        ) from None
+        ) from (error if isinstance(error, UnicodeDecodeError) else None)
     return documents
 
 

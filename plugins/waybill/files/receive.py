@@ -64,7 +64,8 @@ def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
         if declared == "json" or (not declared and is_json(part.file_name)):
             return receive_json(part, next(part.chunks), contract, folder)
         return receive_csv(part, next(part.chunks), contract, folder)
-    except UnfitError as error:
-        if advised := advice(head, part.file_name, contract):
+    except DataError as error:
+        is_other = isinstance(error, UnfitError) or isinstance(error.__cause__, UnicodeDecodeError)
+        if is_other and (advised := advice(head, part.file_name, contract)):
             raise DataError(f"{part.name}: {advised}") from error
         raise

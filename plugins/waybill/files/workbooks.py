@@ -192,7 +192,7 @@ def _lines(header: list[str], types: Sequence[str | None], rows: Iterator[Row]) 
     yield header_line(header)
     while some := list(islice(rows, _LINES)):
         target = io.StringIO(newline="")
-        writer = csv.writer(target, lineterminator="\n")
+        writer = csv.writer(target, lineterminator="\r\n")
         for row in some:
             # Without a header, a row may have more fields than the contract has columns: it is rejected.
             kinds = chain(types, repeat(None))
