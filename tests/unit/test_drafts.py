@@ -218,3 +218,11 @@ def test_padded_numbers_are_not_personal(include_dir: Path, tmp_path: Path) -> N
     rows: list[list[object]] = [[f"00{n:08d}", f"192.{n}", f"1{n:03d}-12"] for n in range(10_000, 10_100)]
     draft(tmp_path, write_csv(tmp_path / "a.csv", ["part", "release", "shelf"], rows))
     assert [column.classification for column in drafted_contract().columns] == [None] * 4
+
+
+def test_too_little_memory_is_said(include_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"c{place}" for place in range(120)]
+    file = write_csv(tmp_path / "a.csv", names, [[*range(120)]])
+    monkeypatch.setenv("WAYBILL_DUCKDB_MEMORY_LIMIT", "40MB")
+    with pytest.raises(DataError, match=r"Out of Memory.*: raise WAYBILL_DUCKDB_MEMORY_LIMIT, which is 40MB\."):
+        draft(tmp_path, file)

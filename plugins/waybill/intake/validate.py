@@ -14,9 +14,10 @@ from waybill.contracts.file_format import PLAIN, Dialect
 from waybill.contracts.quoting import identifier, literal
 from waybill.contracts.validation import compile_query, reference_table
 from waybill.contracts.values import duckdb_type
+from waybill.errors import DataError
 from waybill.intake.date_order import ambiguous_columns, date_order_error
 from waybill.period import Period
-from waybill.settings import settings
+from waybill.settings import PREFIX, settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,6 +89,7 @@ def validate_rows(
     `references` gives, for each referring column, the DuckDB relation of its allowed values (and their first days).
     Raises `RejectedFileError` if dates of a whole file disagree on the order of day and month, `FastReaderFailed` if
     DuckDB cannot parse the file or a row may be a repeated header, and `ContractError` if DuckDB cannot compile a rule.
+    Raises `DataError` if DuckDB cannot read rows that Waybill wrote, for example because it lacks memory.
     """
     import duckdb
 
@@ -115,7 +117,24 @@ def validate_rows(
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
         raise _not_compiled(contract, error) from error
     except duckdb.Error as error:
-        raise FastReaderFailed(str(error).splitlines()[0]) from error
+        cause = str(error).splitlines()[0]
+        if not source.is_numbered:
+            raise FastReaderFailed(cause) from error
+        raise DataError(
+            f"{source.landed.uri}: the rows cannot be validated: {cause}.{_remedy(contract, error)}"
+        ) from error
+
+
+def _remedy(contract: Contract, error: Exception) -> str:
+    """Return a sentence on what helps against an error of DuckDB, if something does."""
+    import duckdb
+
+    if not isinstance(error, duckdb.OutOfMemoryException):
+        return ""
+    return (
+        f" The contract of {contract.table} has {len(contract.columns)} columns: raise {PREFIX}DUCKDB_MEMORY_LIMIT, "
+        f"which is {settings().duckdb_memory_limit}."
+    )
 
 
 def compile_contract(contract: Contract) -> None:
