@@ -186,6 +186,7 @@ def named(recognised: Recognised) -> str:
         ('{"orders": [{"id": 1}], "lines": [{"n": 1}]}', "The records are under orders. Records are also under lines."),
         ("a,b\n1,2\n3\n4,5\n", "1 of 4 records do not have 2 fields, first line 3."),
         ("id,,day,n\n1,2026-11-01,5\n2,2026-11-02,6\n3,2026-11-02,6\n", "Line 1 looks like a header with 4 fields"),
+        ("id,,\n1,2,3\n2,3,4\n", "Line 1 has few values. It is read as a record."),
         ("x y,z w\nu v,k l\nr s,t q\n", "Blanks would also separate 3 fields."),
     ],
 )

@@ -47,6 +47,8 @@ def find_table(reading: Reading, *, is_whole: bool) -> Table:
     start = _first(reading, places)
     table.header_lines = _header_lines(table, _rows(reading, places, start))
     if not table.header_lines and all(len(reading.records[place]) == fields for place in places if place < start):
+        if start != places[0]:
+            table.doubts.append(f"Line {reading.lines[places[0]] + 1} has few values. It is read as a record.")
         start = places[0]  # nothing says that the records above are not records
     if is_whole:
         places = _without_footer(table, reading, places, start)
