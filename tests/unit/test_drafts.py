@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ from waybill.errors import DataError
         (["a", "A", "a "], ["a", "a_2", "a_3"]),
         (["", "名前", "2026"], ["column_1", "column_2", "column_2026"]),
         (["Rabatt %", "Preis €", "№"], ["rabatt_percent", "preis_eur", "number"]),
-        (["_file_id", "record"], ["file_id", "record_2"]),
+        (["_file_id", "record", "xmin"], ["file_id", "record", "xmin_2"]),
     ],
 )
 def test_names_are_identifiers(headers: list[str], names: list[str]) -> None:
@@ -226,3 +227,32 @@ def test_too_little_memory_is_said(include_dir: Path, tmp_path: Path, monkeypatc
     monkeypatch.setenv("WAYBILL_DUCKDB_MEMORY_LIMIT", "40MB")
     with pytest.raises(DataError, match=r"Out of Memory.*: raise WAYBILL_DUCKDB_MEMORY_LIMIT, which is 40MB\."):
         draft(tmp_path, file)
+
+
+def zip_of(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, body in members.items():
+            archive.writestr(name, body)
+    return path
+
+
+def events(first: int) -> bytes:
+    """Return records without a header: an instant in milliseconds, a word, an amount."""
+    lines = [f"{1_793_000_000_000 + n * 61_000}\t{['IN', 'OUT'][n % 2]}\t{n % 7}.25" for n in range(first, first + 80)]
+    return "\r\n".join([*lines, ""]).encode("utf-16")
+
+
+def test_members_without_a_header_are_one_file(include_dir: Path, tmp_path: Path) -> None:
+    file = zip_of(tmp_path / "events.zip", {"a.tsv": events(0), "b.tsv": events(100), "__MACOSX/._a.tsv": b"\0\5"})
+    table = draft(tmp_path, file)
+    form = drafted_contract().file_format
+    assert (form.members, form.header_lines, form.delimiter, table.rows) == ("*.tsv", 0, "\t", 160)
+    narrow = zip_of(tmp_path / "narrow.zip", {"a.tsv": b"1\t2\n3\t4\n", "b.tsv": b"5\t6\t7\n8\t9\t10\n"})
+    with pytest.raises(DataError, match=r"the first record of b\.tsv has 3 fields, that of a\.tsv has 2"):
+        draft(tmp_path, narrow)
+
+
+def test_a_member_that_is_written_differently_is_a_doubt(include_dir: Path, tmp_path: Path) -> None:
+    members = {"a.csv": b"id,n\n1,2\n3,4\n", "b.csv": b"id,n\n5,6\n7,8\nTotal,\n"}
+    table = draft(tmp_path, zip_of(tmp_path / "a.zip", members))
+    assert "b.csv looks written in another way than a.csv" in unwrapped(table.text)

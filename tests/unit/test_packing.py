@@ -227,6 +227,12 @@ def test_members_of_json_are_one_file(tmp_path: Path) -> None:
     assert file.rows_in == 4
 
 
+def test_members_without_a_header_name_the_declaration(tmp_path: Path) -> None:
+    contract = replace(with_members("*"), missing_columns="warn", columns=CONTRACT.columns[:0])
+    with pytest.raises(DataError, match=r"If the members have no header, declare `headerLines: 0`"):
+        received(archive({"a.csv": b"1,Ann\n2,Bob\n", "b.csv": b"3,Cid\n4,Dee\n"}), tmp_path, contract=contract)
+
+
 def test_a_header_may_be_spelled_differently_in_each_member(tmp_path: Path) -> None:
     members = {"a.csv": part(1, 2), "b.csv": part(3, 4, CUSTOMERS.replace("customer_id", "Cust ID"))}
     assert received(archive(members), tmp_path, contract=with_members("*")).rows_in == 4

@@ -98,9 +98,8 @@ def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundF
     first_line = replace(form.format, header_lines=form.format.header_lines or 1)
     found: list[str] = []
     for file in files:
-        headers = headers_of(file, domain, dataset, first_line, folder)
+        headers = headers_of(file, domain, dataset, first_line, folder, is_by_order=form.is_by_order)
         if form.is_by_order:
-            headers = [""] * len(headers)
             if found and len(headers) != len(found):
                 raise DataError(f"{file.landed.uri} has {len(headers)} columns, {files[0].landed.uri} has {len(found)}")
             found = headers

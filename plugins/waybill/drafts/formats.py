@@ -16,9 +16,9 @@ from waybill.drafts.names import are_ambiguous
 from waybill.drafts.parquet_types import declared_types
 from waybill.drafts.workbook_layout import recognise_workbook
 from waybill.errors import DataError
-from waybill.files.content import download
+from waybill.files.content import Download, download
 from waybill.files.json_records import is_json
-from waybill.files.recognise_format import HEAD_BYTES, recognise
+from waybill.files.recognise_format import HEAD_BYTES, Recognised, recognise
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def _recognised(file: GivenFile, folder: Path) -> FoundFormat:
     part = next(part for part in parts if part.file_name.lower().endswith(ending))
     head = _head(part.chunks)
     recognised = recognise(head, part.file_name)
+    odd = _odd_member(parts, part, ending, recognised)
     path = folder / "whole"
     if recognised.format and recognised.format.name in ("parquet", "xlsx"):
         with path.open("wb") as target:
@@ -89,12 +90,23 @@ def _recognised(file: GivenFile, folder: Path) -> FoundFormat:
     form, evidence, doubts = recognised.format, recognised.evidence, recognised.doubts
     if len(parts) > 1:
         form = replace(form, members=f"*{ending}")
-        doubts = (f"the archive has {len(parts)} members, of which {endings[ending]} match *{ending}.", *doubts)
+        doubts = (f"the archive has {len(parts)} members, of which {endings[ending]} match *{ending}.", *odd, *doubts)
     is_plain = form.dialect == PLAIN and replace(form, name=None, delimiter=None) == UNDECLARED
     if is_plain and form.name in ("csv", "json") and (form.name == "json") == is_json(part.file_name):
         form, evidence = UNDECLARED, ()
     types = declared_types(path) if form.name == "parquet" else {}
     return FoundFormat(form, evidence, doubts, recognised.names, recognised.format.name == "json", types)
+
+
+def _odd_member(parts: Sequence[Download], first: Download, ending: str, recognised: Recognised) -> tuple[str, ...]:
+    """Return a doubt about the first member that looks written in another way than the recognised one; else nothing."""
+    for part in parts:
+        if part is not first and part.file_name.lower().endswith(ending):
+            other = recognise(_head(part.chunks), part.file_name)
+            if other.format != recognised.format:
+                why = " ".join(other.evidence)
+                return (f"{part.file_name} looks written in another way than {first.file_name}. {why}".rstrip(),)
+    return ()
 
 
 def _head(chunks: Iterator[bytes]) -> bytes:

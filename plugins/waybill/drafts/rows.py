@@ -14,7 +14,10 @@ from waybill.contracts.file_format import FileFormat
 from waybill.drafts.documents import document_of, to_contract
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import needs_synonym
-from waybill.files.receive import receive
+from waybill.errors import DataError
+from waybill.files.joined_members import check_columns, join
+from waybill.files.receive import receive, receive_members
+from waybill.files.received_file import ReceivedFile
 from waybill.files.spellings import normalise
 from waybill.intake.rejected_files import BrokenRule, BrokenRules
 from waybill.intake.row_source import Rows, read_rows
@@ -70,22 +73,42 @@ def reading_contract(
     return replace(contract, columns=(replace(first, key_position=1), *others))
 
 
-def headers_of(file: GivenFile, domain: str, dataset: str, form: FileFormat, folder: Path) -> list[str]:
-    """Return the names of a file's columns as it writes them; those of JSON are paths of members, sorted."""
+def headers_of(
+    file: GivenFile, domain: str, dataset: str, form: FileFormat, folder: Path, *, is_by_order: bool
+) -> list[str]:
+    """Return the names of a file's columns as it writes them; those of JSON are paths of members, sorted.
+
+    If columns are read by their order, the names are empty.
+    """
     found: list[str] = []
     while True:
         with TemporaryDirectory(dir=folder) as name:
             scratch = Path(name)
             known = [text_column(f"member_{place}", header) for place, header in enumerate(found)]
             contract = reading_contract(domain, dataset, known or [text_column("waybill_none", "")], form, scratch)
-            received = receive(file.store, file.landed, contract, scratch)
-            if received.members is None:
-                return received.header
+            members = receive_members(file.store, file.landed, contract, scratch)
+            if members[0][1].members is None:
+                return _header_of(members, file.landed.uri, is_by_order=is_by_order)
+            received = members[0][1] if len(members) == 1 else join(members, scratch)
             read_rows(received, contract, scratch, lambda rows: rows())
             new = [member for member in received.ignored if normalise(member) and member not in found]
             if not new:
                 return sorted(found)
             found += new  # at most a hundred are listed
+
+
+def _header_of(members: Sequence[tuple[str, ReceivedFile]], uri: str, *, is_by_order: bool) -> list[str]:
+    """Return the header of the first member; names are empty if columns are read by their order."""
+    first_name, first = members[0]
+    for name, member in members:
+        if is_by_order and len(member.header) != len(first.header):
+            raise DataError(
+                f"{uri}: the first record of {name} has {len(member.header)} fields, that of {first_name} has "
+                f"{len(first.header)}. Export the members with equal columns."
+            )
+    if not is_by_order and len(members) > 1:
+        check_columns(members)
+    return [""] * len(first.header) if is_by_order else first.header
 
 
 def validated(file: GivenFile, contract: Contract, folder: Path, target: Path | None = None) -> FileRows:

@@ -10,6 +10,7 @@ from pathlib import Path
 from waybill.errors import DataError
 from waybill.files.received_file import ArchiveMember, ReceivedFile
 from waybill.files.spellings import normalise
+from waybill.files.value_kinds import TYPED, kind
 
 
 def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedFile:
@@ -18,12 +19,12 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
     Bodies of CSV are moved to one body in `folder`; those of JSON are kept. Raises `DataError` if their columns differ,
     or if some are JSON and some not.
     """
-    (first_name, first), last = members[0], members[-1][1]
+    first, last = members[0][1], members[-1][1]
     body, records, parts = folder / f"body{first.body.suffix}", 0, []
     first_multiline_record, unended = 0, set()
+    check_columns(members)
     with body.open("wb") as target:
         for name, one in members:
-            _check_columns(first_name, first, name, one)
             if not one.json:
                 with one.body.open("rb") as source:
                     shutil.copyfileobj(source, target)
@@ -56,6 +57,13 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
     )
 
 
+def check_columns(members: Sequence[tuple[str, ReceivedFile]]) -> None:
+    """Raise `DataError` unless all members have the same columns, in the same order."""
+    first_name, first = members[0]
+    for name, one in members[1:]:
+        _check_columns(first_name, first, name, one)
+
+
 def _check_columns(first_name: str, first: ReceivedFile, name: str, one: ReceivedFile) -> None:
     """Raise `DataError` unless a member has the same columns, in the same order, as the first one."""
     uri = first.landed.uri
@@ -69,7 +77,15 @@ def _check_columns(first_name: str, first: ReceivedFile, name: str, one: Receive
         for file in (first, one)
     )
     if found != expected:
+        instead = ""
+        if one.file_format.header_lines and all(map(_looks_like_a_row, (first.header, one.header))):
+            instead = " If the members have no header, declare `headerLines: 0` in the server of the contract."
         raise DataError(
             f"{uri}: the members have different columns. {first_name} has {', '.join(first.header)[:500]}; "
-            f"{name} has {', '.join(one.header)[:500]}. Export them with equal columns in the same order."
+            f"{name} has {', '.join(one.header)[:500]}. Export them with equal columns in the same order.{instead}"
         )
+
+
+def _looks_like_a_row(header: Sequence[str]) -> bool:
+    """Return whether a header has a number, a date or a time in place of a name."""
+    return any(kind(name) in TYPED for name in header)

@@ -35,15 +35,26 @@ def receive(s3: S3Client, landed: LandedFile, contract: Contract, folder: Path) 
     another format, corrupt or truncated, or if its header does not match the contract. Raises `ObjectChanged` if it is
     no longer the listed object.
     """
+    members = receive_members(s3, landed, contract, folder)
+    return members[0][1] if len(members) == 1 else join(members, folder)
+
+
+def receive_members(
+    s3: S3Client, landed: LandedFile, contract: Contract, folder: Path
+) -> list[tuple[str, ReceivedFile]]:
+    """Download one object and return its members, each with its name; an object that is no archive is one member.
+
+    Raises like `receive`.
+    """
     parts = download(s3, landed, folder, contract.file_format.members)
     if len(parts) == 1:
-        return _receive(parts[0], contract, folder)
+        return [(parts[0].file_name, _receive(parts[0], contract, folder))]
     members = []
     for place, part in enumerate(parts):
         below = folder / f"member-{place}"
         below.mkdir()
         members.append((part.file_name, _receive(part, contract, below)))
-    return join(members, folder)
+    return members
 
 
 def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
