@@ -247,6 +247,10 @@ def test_the_message_names_the_encoding_of_json(encoding: str, tmp_path: Path) -
         received(body, tmp_path, "customers.json")
 
 
+def test_json_may_begin_with_two_byte_order_marks(tmp_path: Path) -> None:
+    assert received(codecs.BOM_UTF8 * 2 + b'[{"customer_id": 1}]\n', tmp_path, "customers.json").rows_in == 1
+
+
 @pytest.mark.parametrize("name", ["PAR1", "ORC", "ARROW1", "BZh9", "PK", "7z", "Rar!", "sep=", "xl/"])
 def test_a_header_may_begin_like_another_format(name: str, tmp_path: Path) -> None:
     file = received(GOOD.replace(b"customer_id", name.encode() + b",customer_id").replace(b"\n", b"\n,"), tmp_path)
