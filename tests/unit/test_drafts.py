@@ -109,7 +109,10 @@ def test_the_command_writes_once_and_then_compares(include_dir: Path, tmp_path: 
     assert code == 0, output
     assert "p1@x.org" not in output + path.read_text()
     text = path.read_text()
-    assert run(str(file))[0] == 0
+    code, output = run(str(file))
+    assert code == 0
+    assert "exists, and the files fit it." in output.replace("\n", " ")
+    assert "--force" not in output
     other = write_csv(
         tmp_path / "b.csv", ["id", "kind", "colour"], [[1, "", "red"], ["x", "a", "red"], [1, "b", "red"]]
     )
@@ -256,3 +259,51 @@ def test_a_member_that_is_written_differently_is_a_doubt(include_dir: Path, tmp_
     members = {"a.csv": b"id,n\n1,2\n3,4\n", "b.csv": b"id,n\n5,6\n7,8\nTotal,\n"}
     table = draft(tmp_path, zip_of(tmp_path / "a.zip", members))
     assert "b.csv looks written in another way than a.csv" in unwrapped(table.text)
+
+
+def test_a_number_without_a_name_may_identify_rows_and_be_an_instant(include_dir: Path, tmp_path: Path) -> None:
+    for name, first in (("a.tsv", 0), ("b.tsv", 100)):
+        (tmp_path / name).write_bytes(events(first))
+    table = draft(tmp_path, tmp_path / "a.tsv", tmp_path / "b.tsv")
+    assert drafted_contract().key == ["column_1"]
+    checks = [text for name, text in table.doubts if name == "column_1"]
+    assert any("{property: dateForms, value: [epoch_milliseconds]}" in text for text in checks)
+    assert any("milliseconds since 1970, of the years 2026 to 2026" in text for text in checks)
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "form"),
+    [
+        ("seen", 1_793_000_000, "epoch_seconds"),
+        ("seen", 1_793_000_000_000, "epoch_milliseconds"),
+        ("order_id", 1_793_000_000_000, None),
+        ("seen", 9_793_000_000, None),
+        ("seen", 93_000_000_000, None),
+    ],
+)
+def test_numbers_near_today_may_be_instants(
+    include_dir: Path, tmp_path: Path, header: str, first: int, form: str | None
+) -> None:
+    rows: list[list[object]] = [[f"k{n}", first + n * 61_000] for n in range(150)]
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["sku", header], rows))
+    found = re.findall(r"dateForms, value: \[(\w+)\]", unwrapped(table.text))
+    assert found == ([form] if form else [])
+    assert drafted_contract().columns[1].physical_type == "bigint"
+
+
+def test_a_measure_that_differs_in_every_row_is_said(include_dir: Path, tmp_path: Path) -> None:
+    rows: list[list[object]] = [["ab"[n % 2], n * 7] for n in range(200)]
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["kind", "pieces"], rows))
+    assert drafted_contract().occurrence_column
+    assert "pieces differ in every row, but look like measures" in unwrapped(table.text)
+
+
+@pytest.mark.parametrize(("days", "is_said"), [(1, False), (28, True)])
+def test_a_file_of_several_periods_needs_another_period(
+    include_dir: Path, tmp_path: Path, days: int, is_said: bool
+) -> None:
+    rows: list[list[object]] = [[n, f"2026-11-{1 + n % days:02d}T{n % 24:02d}:15:00Z"] for n in range(168)]
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["id", "created_at"], rows))
+    text = unwrapped(table.text)
+    assert "{property: periodColumn, value: created_at}" in text
+    assert ("{property: lookbackPeriods, value: 27}" in text) == is_said

@@ -149,10 +149,13 @@ def contract_new(
             found = differences(given, load(path), folder)
             for difference in found:
                 print_line(difference, "yellow")
-            print_line(
-                f"{path} exists and was not changed: {count(len(found), 'difference')}. "
-                "Change the contract, or draft it again with --force."
-            )
+            result = "exists, and the files fit it."
+            if found:
+                result = (
+                    f"exists and was not changed: {count(len(found), 'difference')}. "
+                    "Change the contract, or draft it again with --force."
+                )
+            print_line(f"{path} {result}")
             raise typer.Exit(1 if found else 0)
         others = {other.stem: load(other) for other in sorted(path.parent.glob("*.yaml")) if other != path}
         key = said.key if said else ()

@@ -16,7 +16,7 @@ from waybill.contracts.member_paths import split_path
 from waybill.drafts.declarations import declare
 from waybill.drafts.files import GivenFile
 from waybill.drafts.formats import FoundFormat, format_of
-from waybill.drafts.keys import confirmed_key, find_key, repeated_between_files
+from waybill.drafts.keys import MOMENTS, confirmed_key, find_key, repeated_between_files
 from waybill.drafts.names import column_names
 from waybill.drafts.personal import personal_kind
 from waybill.drafts.profile import Rows, Texts
@@ -75,8 +75,9 @@ def draft_contract(
     with closing(open_duckdb(folder)) as duck:
         typed = Rows(duck, paths, names)
         nulls = typed.nulls(names)
+        days = typed.days([column.name for column in columns if column.choice.kind in MOMENTS])
         for column in columns:
-            column.nulls = nulls[column.name]
+            column.nulls, column.days = nulls[column.name], days.get(column.name, 0)
             column.namesake = namesake_of(column.name, column.choice.kind, dataset, others)
             if column.reference and connection:
                 column.reference = compared(connection, column.reference, column.name, others, typed, folder)

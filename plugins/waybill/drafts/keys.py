@@ -18,13 +18,13 @@ _LARGEST_KEY: Final = 3
 _ENOUGH_ROWS: Final = 1_000
 _PARTS_OF_KEY: Final = 6
 """Number of columns beside the number of the occurrence, where no columns identify a row."""
-_IDENTIFIER: Final = re.compile(r"(?:.*_)?(?:id|uuid|guid|key|no|nr|sku|ean|isbn|iban|ref|reference|symbol)")
+IDENTIFIER: Final = re.compile(r"(?:.*_)?(?:id|uuid|guid|key|no|nr|sku|ean|isbn|iban|ref|reference|symbol)")
 _ORDINAL: Final = re.compile(
     r"(?:.*_)?(?:year|quarter|month|week|day|hour|minute|date|time|line|position|pos|item|seq|sequence|version|revision"
     r"|index|number|row|step|code|occurrence)"
 )
 """Names of columns that identify a row together with others."""
-_MOMENT: Final = ("date", "timestamptz", "timestamp")
+MOMENTS: Final = ("date", "timestamptz", "timestamp")
 _NO_KEY: Final = ("boolean", "double precision", "real", "jsonb", "text[]")
 
 
@@ -40,21 +40,24 @@ class Candidate:
     """Whether every row has a value that a key may have."""
     longest: int
     """The length of the longest value."""
+    is_named: bool = True
+    """Whether files name the column; else its name says nothing."""
 
     @property
     def is_identifier(self) -> bool:
         """Return whether the name or the type is that of an identifier."""
-        return self.kind == "uuid" or _IDENTIFIER.fullmatch(self.name) is not None
+        return self.kind == "uuid" or IDENTIFIER.fullmatch(self.name) is not None
 
     @property
     def is_strong(self) -> bool:
         """Return whether the column is typical of keys of several columns."""
-        return self.is_identifier or self.kind in _MOMENT or _ORDINAL.fullmatch(self.name) is not None
+        return self.is_identifier or self.kind in MOMENTS or _ORDINAL.fullmatch(self.name) is not None
 
     @property
     def may_be_key(self) -> bool:
         """Return whether the type is one that keys have: no measure and no long text."""
-        is_measure = self.kind.startswith("numeric") or (self.kind in ("integer", "bigint") and not self.is_strong)
+        is_number = self.kind in ("integer", "bigint") and self.is_named and not self.is_strong
+        is_measure = self.kind.startswith("numeric") or is_number
         return self.is_complete and not is_measure and self.kind not in _NO_KEY and self.longest <= 200
 
 
@@ -71,6 +74,8 @@ class Key:
     """Further keys that hold."""
     is_weak: bool = False
     """Whether no column of the key looks like an identifier."""
+    measures: tuple[str, ...] = ()
+    """Whole numbers that differ in every row, but look like measures."""
 
 
 def find_key(rows: Rows, candidates: Sequence[Candidate], names: Collection[str], dataset: str) -> Key:
@@ -103,7 +108,12 @@ def find_key(rows: Rows, candidates: Sequence[Candidate], names: Collection[str]
         return Key(best, True, repeated, tuple(one for one in holding[1:] if len(one) == len(best)), is_weak)
     parts = [one for one in usable if one.is_identifier] or usable
     chosen = {one.name for one in parts[:_PARTS_OF_KEY]}
-    return Key(tuple(name for name in names if name in chosen), False, repeated)
+    measures = tuple(
+        one.name
+        for one in candidates
+        if one.kind in ("integer", "bigint") and one.is_complete and not one.may_be_key and one.distinct == every_row
+    )
+    return Key(tuple(name for name in names if name in chosen), False, repeated, measures=measures)
 
 
 def confirmed_key(rows: Rows, columns: Sequence[Candidate], names: Collection[str]) -> Key | None:

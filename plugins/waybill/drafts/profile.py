@@ -52,6 +52,15 @@ class Rows:
         counts = self.one(f"select {', '.join(f'count({identifier(name)})' for name in names)} from {self.relation}")
         return {name: self.count - present for name, present in zip(names, counts, strict=True)}
 
+    def days(self, names: Collection[str]) -> dict[str, int]:
+        """Return for columns of dates or instants the largest number of days, from first to last, within a file."""
+        if not names:
+            return {}
+        spans = ", ".join(f"max({name})::date - min({name})::date + 1 as {name}" for name in map(identifier, names))
+        most = ", ".join(f"coalesce(max({identifier(name)}), 0)" for name in names)
+        found = self.one(f"select {most} from (select {spans} from {self.relation} group by filename)")
+        return dict(zip(names, found, strict=True))
+
     def all(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         found: list[tuple[Any, ...]] = self._duck.execute(query).fetchall()

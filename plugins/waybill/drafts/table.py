@@ -16,7 +16,7 @@ from waybill.contracts.namesakes import first_sentence
 from waybill.contracts.standard import Steps
 from waybill.drafts.documents import document_of
 from waybill.drafts.formats import FoundFormat
-from waybill.drafts.keys import Candidate, Key
+from waybill.drafts.keys import MOMENTS, Candidate, Key
 from waybill.drafts.layout import one_line, to_yaml
 from waybill.drafts.names import needs_synonym
 from waybill.drafts.references import Reference
@@ -59,6 +59,8 @@ class DraftColumn:
     """The key of another dataset to which the column may refer."""
     namesake: Column | None = None
     """A column of another dataset with the same name and type."""
+    days: int = 0
+    """Of a date or an instant: the largest number of days from the first to the last value of a file."""
     nulls: int = 0
     """Number of rows without a value, after null words were read."""
     said: dict[str, str] = field(default_factory=dict)
@@ -84,7 +86,10 @@ class DraftColumn:
     @property
     def candidate(self) -> Candidate:
         """Return the column as a part of the key."""
-        return Candidate(self.name, self.choice.kind, self.distinct, self.nulls == 0 and self.is_clean, self.longest)
+        is_complete = self.nulls == 0 and self.is_clean
+        return Candidate(
+            self.name, self.choice.kind, self.distinct, is_complete, self.longest, is_named=bool(strip(self.header))
+        )
 
     @property
     def checks(self) -> dict[str, list[str]]:
@@ -319,11 +324,16 @@ class DraftTable:
             yield "the files have no rows, so the key is a guess."
             return
         if not key.is_unique:
-            tried = "no column and no two or three columns identify a row"
+            tried = "no column that may be a key identifies a row, nor do two or three of them"
             if self._key_columns:
                 yield f"{tried}, so rows that agree in {', '.join(self._key_columns)} are numbered by their order."
             else:
                 yield f"{tried}, and every column has rows without a value, so the rows of a file are numbered."
+            if key.measures:
+                yield (
+                    f"{_listed(key.measures)} differ in every row, but look like measures. If one identifies a row, "
+                    "make it the primaryKey, and remove occurrenceColumn and its column."
+                )
         elif key.is_weak:
             yield f"the key holds in all {self.rows:,} rows, but it does not look like an identifier."
         if key.others:
@@ -346,7 +356,7 @@ class DraftTable:
             )
         for column in self.columns:
             if (
-                column.choice.kind in ("date", "timestamp", "timestamptz", "integer", "bigint")
+                column.choice.kind in (*MOMENTS, "integer", "bigint")
                 and column.nulls == 0
                 and _CHANGED.fullmatch(column.name)
                 and column.name not in self._key_columns
@@ -359,13 +369,24 @@ class DraftTable:
                 return
 
     def _of_period(self) -> Iterator[str]:
-        dates = [
-            column.name
-            for column in self.columns
-            if column.choice.kind in ("date", "timestamp", "timestamptz") and column.nulls == 0 and not column.personal
-        ]
-        if dates:
+        column = next(
+            (
+                one
+                for one in self.columns
+                if one.choice.kind in MOMENTS and one.nulls == 0 and not one.personal and one.name != self._landed
+            ),
+            None,
+        )
+        if column is None:
+            return
+        yield (
+            "files land at any time. If each file is for one day or month, write "
+            f"{{property: periodColumn, value: {column.name}}} in place of this line, and remove the column."
+        )
+        if column.days > 1:
             yield (
-                "files land at any time. If each file is for one day or month, write "
-                f"{{property: periodColumn, value: {dates[0]}}} in place of this line, and remove the column."
+                f"with this periodColumn, rows of earlier periods are rejected as too_late, and a file has rows of "
+                f"{column.days:,} days. Write the frequency {{value: 1, unit: months}} if each file is for a month, or "
+                f"add {{property: lookbackPeriods, value: {column.days - 1}}} or more. With both landingDayColumn and "
+                "periodColumn, rows have the days of the periodColumn, but none are rejected for their day."
             )

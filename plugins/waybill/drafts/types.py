@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import chain
 from typing import Final
 
@@ -14,6 +14,7 @@ from waybill.contracts.date_patterns import ISO
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.validation import PLACEHOLDERS
 from waybill.drafts.declarations import Declared, declare, with_custom, with_options
+from waybill.drafts.keys import IDENTIFIER
 from waybill.drafts.moments import ORDERS, Moments, Order, moments_of
 from waybill.drafts.numbers import LIKE_A_NUMBER, number_format
 from waybill.drafts.profile import Misfits, Texts
@@ -63,6 +64,9 @@ _SERIALS: Final = (20_000, 80_000)
 """Days of a spreadsheet from 1954 to 2119."""
 _EPOCHS: Final = (500_000_000, 4_000_000_000)
 """Seconds since 1970 from 1985 to 2096."""
+_EPOCH_UNITS: Final = (("epoch_seconds", "seconds", 1), ("epoch_milliseconds", "milliseconds", 1000))
+_EPOCH_YEARS: Final = 25
+"""In columns whose name does not tell, only numbers of so many years back are taken for instants."""
 _YEARS_BACK: Final = 79
 _EARLIEST: Final = date(1900, 1, 1)
 _YEARS_AHEAD: Final = 10
@@ -147,6 +151,7 @@ def choose_type(
                 f"the first in record {misfits.first_record:,}. Write text to keep them.",
             )
         _limit(choice, texts, today)
+        _note_epoch(choice, texts, today)
         return choice
     choice = _text(texts)
     if nearly and nearly[1].rows * 10 <= texts.present:
@@ -252,10 +257,28 @@ def _numbered_moments(texts: Texts, others: Sequence[str], today: date) -> Itera
         check = "the numbers are read as the days of a spreadsheet: 46112 is 31 March 2026."
         kind = "date" if all(text.isdigit() for text in others) else "timestamp"
         yield declare(kind, kind, dateForms=["excel"]), {"customProperties": [check]}
-    for word, unit, scale in (("epoch_seconds", "seconds", 1), ("epoch_milliseconds", "milliseconds", 1000)):
+    for word, unit, scale in _EPOCH_UNITS:
         if is_instant and lie_within(_EPOCHS[0] * scale, _EPOCHS[1] * scale):
             check = f"the numbers are read as {unit} since 1970."
             yield declare("timestamp", "timestamptz", dateForms=[word]), {"customProperties": [check]}
+
+
+def _note_epoch(choice: Choice, texts: Texts, today: date) -> None:
+    """Note that whole numbers may be instants, if they are near today and the column's name says nothing else."""
+    if choice.kind != "bigint" or choice.declared.get("customProperties") or IDENTIFIER.fullmatch(texts.name):
+        return
+    low, high = (int(value or 0) for value in texts.extremes(choice.declared))
+    for word, unit, scale in _EPOCH_UNITS:
+        years = [datetime(today.year + distance, 1, 1, tzinfo=UTC) for distance in (-_EPOCH_YEARS, _YEARS_AHEAD)]
+        first, last = (scale * int(year.timestamp()) for year in years)
+        if first <= low <= high < last:
+            found = [datetime.fromtimestamp(value // scale, UTC).year for value in (low, high)]
+            choice.doubt(
+                "physicalType",
+                f"the numbers may be {unit} since 1970, of the years {found[0]} to {found[1]}. If so, write "
+                "logicalType: timestamp and physicalType: timestamptz, and add the custom property "
+                f"{{property: dateForms, value: [{word}]}}.",
+            )
 
 
 def _moments(texts: Texts, others: Sequence[str], today: date, order: Order | None) -> Iterator[Candidate]:
