@@ -79,11 +79,11 @@ def written(shape: Shape, folder: Path) -> Path:
     return path
 
 
-def draft(folder: Path, *files: Path) -> DraftTable:
+def draft(folder: Path, *files: Path, records: str | None = None) -> DraftTable:
     """Draft a contract, write it into the include folder of the settings and return it."""
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
-    found = draft_contract(given_files([*map(str, files)]), DOMAIN, DATASET, scratch)
+    found = draft_contract(given_files([*map(str, files)]), DOMAIN, DATASET, scratch, records=records)
     contract_path(DOMAIN, DATASET).write_text(found.text)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -307,3 +308,34 @@ def test_a_file_of_several_periods_needs_another_period(
     text = unwrapped(table.text)
     assert "{property: periodColumn, value: created_at}" in text
     assert ("{property: lookbackPeriods, value: 27}" in text) == is_said
+
+
+def test_nested_records_are_drafted_by_their_path(include_dir: Path, tmp_path: Path) -> None:
+    orders = [
+        {
+            "id": n,
+            "customer": {"city": "Linz"},
+            "lines": [{"sku": f"S{n}-{m}", "qty": m, "parts": [{"no": m}]} for m in range(1, 3)],
+        }
+        for n in range(60)
+    ]
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"shop": "alp", "marks": [{"at": "x"}], "orders": orders}))
+    table = draft(tmp_path, file, records="orders")
+    checks = {name: text for name, text in table.doubts if "--records" in text}
+    assert {name: text.rsplit(" ", 1)[1] for name, text in checks.items()} == {
+        "lines": "orders.lines.",
+        "marks": "marks.",
+    }
+    table = draft(tmp_path, file, records="orders.lines")
+    contract = drafted_contract()
+    assert contract.file_format.record_path == ("orders", "lines")
+    assert table.rows == 120
+    assert contract.names[:2] == ["sku", "qty"]
+    assert {"orders_id", "orders_customer_city", "shop"} <= {*contract.names}
+    assert "draft a contract with --records orders.lines.parts." in unwrapped(table.text)
+    with pytest.raises(DataError, match=r"no array of objects at orders\.rows.*orders, orders\.lines"):
+        draft(tmp_path, file, records="orders.rows")
+    plain = write_csv(tmp_path / "a.csv", ["a"], [[1]])
+    with pytest.raises(DataError, match="--records is for JSON only"):
+        draft(tmp_path, plain, records="orders")

@@ -122,6 +122,9 @@ def contract_new(
             dir_okay=False,
         ),
     ] = None,
+    records: Annotated[
+        str | None, typer.Option(help="Path to the records in JSON, such as orders.lines.", metavar="PATH")
+    ] = None,
 ) -> None:
     """Draft a contract from files: every row is read, and each doubt is a comment that begins with `check`.
 
@@ -161,9 +164,9 @@ def contract_new(
         key = said.key if said else ()
         try:
             with connect() as connection:
-                draft = draft_contract(given, domain, dataset, folder, others, connection, key)
+                draft = draft_contract(given, domain, dataset, folder, others, connection, key, records)
         except (psycopg.Error, SettingsError):  # without the warehouse, values are not compared
-            draft = draft_contract(given, domain, dataset, folder, others, declared_key=key)
+            draft = draft_contract(given, domain, dataset, folder, others, None, key, records)
     if said:
         complete(draft, said)
     path.parent.mkdir(parents=True, exist_ok=True)

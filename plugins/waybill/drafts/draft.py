@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any, Final
 from psycopg import Connection
 
 from waybill.contracts import Contract
-from waybill.contracts.member_paths import split_path
+from waybill.contracts.member_paths import join_path, split_path
 from waybill.drafts.declarations import declare
 from waybill.drafts.files import GivenFile
 from waybill.drafts.formats import FoundFormat, format_of
@@ -41,15 +42,17 @@ def draft_contract(
     others: Mapping[str, Contract] | None = None,
     connection: Connection | None = None,
     declared_key: Sequence[str] = (),
+    records: str | None = None,
 ) -> DraftTable:
     """Return the drafted contract of files, of which every row is read. `folder` is scratch space.
 
     `others` are the domain's contracts, to whose keys columns may refer. With a connection to the warehouse, their
     values are compared. `declared_key` names the key as another contract does; it is used if no two rows have it.
+    `records` is the path of the records in JSON; without it, the shallowest array of objects has them.
     Raises `DataError` if a file cannot be read or has no columns.
     """
     others = others or {}
-    form = format_of(files, folder)
+    form = format_of(files, folder, records)
     headers = _headers(files, domain, dataset, form, folder)
     form, names = form.by_order(headers), column_names(headers)
 
@@ -120,6 +123,16 @@ def _read(files: Sequence[GivenFile], contract: Contract, folder: Path, stem: st
     return paths, [validated(file, contract, folder, path) for file, path in zip(files, paths, strict=True)]
 
 
+def _is_list_of_objects(text: str) -> bool:
+    """Return whether a text is an array with an object."""
+    if not text.lstrip().startswith("["):
+        return False
+    try:
+        return any(isinstance(item, dict) for item in json.loads(text))
+    except ValueError:
+        return False
+
+
 def _column(
     name: str, header: str, spelling: str, texts: Texts, today: date, form: FoundFormat, reference: Reference | None
 ) -> DraftColumn:
@@ -127,6 +140,14 @@ def _column(
     if reference and reference.key.physical_type != choice.kind:
         like_key = Choice(declare(reference.key.logical_type, reference.key.physical_type))
         choice, reference = (choice, None) if texts.misfits(like_key.declared).rows else (like_key, reference)
+    if form.is_json and choice.kind == "jsonb" and any(map(_is_list_of_objects, texts.sample)):
+        own = (*form.format.record_path, *split_path(header))
+        path = own if own in form.arrays or split_path(header) not in form.arrays else split_path(header)
+        choice.doubt(
+            "physicalType",
+            "the values are arrays of objects. To load each object as a row, with the members around it, draft a "
+            f"contract with --records {join_path(path)}.",
+        )
     personal = personal_kind(texts)
     clean = declare("string", "text", controlCharacters="none", allowsPlaceholders=True)
     has_few = 1 < texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from waybill.contracts.file_format import PLAIN, UNDECLARED, FileFormat
+from waybill.contracts.member_paths import join_path, split_path
 from waybill.drafts.declarations import Declared
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import are_ambiguous
@@ -19,6 +20,7 @@ from waybill.errors import DataError
 from waybill.files.content import Download, download
 from waybill.files.json_records import is_json
 from waybill.files.recognise_format import HEAD_BYTES, Recognised, recognise
+from waybill.files.recognise_json import Steps, arrays_of_objects
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class FoundFormat:
     """The first names of columns in their order, if they are known."""
 
     is_json: bool = False
+    arrays: Collection[Steps] = ()
+    """The paths of the arrays of objects in the beginning of JSON."""
     types: Mapping[str, Declared] = field(default_factory=dict)
     """The declarations of columns by the types in the file."""
 
@@ -50,12 +54,12 @@ class FoundFormat:
         return replace(self, format=found, doubts=(*self.doubts, doubt))
 
 
-def format_of(files: Sequence[GivenFile], folder: Path) -> FoundFormat:
-    """Return how files are written; `folder` is scratch space.
+def format_of(files: Sequence[GivenFile], folder: Path, records: str | None = None) -> FoundFormat:
+    """Return how files are written; `folder` is scratch space. `records` is the path of the records in JSON.
 
     Raises `DataError` if a file cannot be read, or if the files are written differently.
     """
-    found = [_format_of(file, folder) for file in files]
+    found = [_format_of(file, folder, records) for file in files]
     for file, other in zip(files, found, strict=True):
         if other.format != found[0].format:
             raise DataError(
@@ -65,37 +69,57 @@ def format_of(files: Sequence[GivenFile], folder: Path) -> FoundFormat:
     return found[0]
 
 
-def _format_of(file: GivenFile, folder: Path) -> FoundFormat:
+def _format_of(file: GivenFile, folder: Path, records: str | None) -> FoundFormat:
     with TemporaryDirectory(dir=folder) as scratch:
-        return _recognised(file, Path(scratch))
+        return _recognised(file, Path(scratch), records)
 
 
-def _recognised(file: GivenFile, folder: Path) -> FoundFormat:
+def _recognised(file: GivenFile, folder: Path, records: str | None) -> FoundFormat:
     parts = download(file.store, file.landed, folder, "*")
-    names = [part.file_name for part in parts]
-    endings = Counter(Path(name).suffix.lower() for name in names)
+    endings = Counter(Path(part.file_name).suffix.lower() for part in parts)
     ending = endings.most_common(1)[0][0]
     part = next(part for part in parts if part.file_name.lower().endswith(ending))
     head = _head(part.chunks)
     recognised = recognise(head, part.file_name)
     odd = _odd_member(parts, part, ending, recognised)
-    path = folder / "whole"
+    whole = folder / "whole"
     if recognised.format and recognised.format.name in ("parquet", "xlsx"):
-        with path.open("wb") as target:
+        with whole.open("wb") as target:
             target.writelines(chain((head,), part.chunks))
         if recognised.format.name == "xlsx":
-            recognised = recognise_workbook(part.name, path)
+            recognised = recognise_workbook(part.name, whole)
     if recognised.format is None:
         raise DataError(f"{file.landed.uri}: it is {recognised.what}. {' '.join(recognised.doubts)}".rstrip())
-    form, evidence, doubts = recognised.format, recognised.evidence, recognised.doubts
+    form, evidence, doubts, names = recognised.format, recognised.evidence, recognised.doubts, recognised.names
+    is_json_content, arrays = form.name == "json", dict[Steps, tuple[str, ...]]()
+    if is_json_content:
+        arrays = arrays_of_objects(head.decode(form.encoding, "replace").lstrip("\ufeff"))
+    if records is not None:
+        if not is_json_content:
+            raise DataError(f"{file.landed.uri}: it is {recognised.what}. --records is for JSON only.")
+        path = _record_path(file, records, arrays, is_whole=len(head) < HEAD_BYTES)
+        form, names = replace(form, record_path=path), arrays.get(path, ())
+        evidence, doubts = (), ()
     if len(parts) > 1:
         form = replace(form, members=f"*{ending}")
         doubts = (f"the archive has {len(parts)} members, of which {endings[ending]} match *{ending}.", *odd, *doubts)
     is_plain = form.dialect == PLAIN and replace(form, name=None, delimiter=None) == UNDECLARED
     if is_plain and form.name in ("csv", "json") and (form.name == "json") == is_json(part.file_name):
         form, evidence = UNDECLARED, ()
-    types = declared_types(path) if form.name == "parquet" else {}
-    return FoundFormat(form, evidence, doubts, recognised.names, recognised.format.name == "json", types)
+    types = declared_types(whole) if form.name == "parquet" else {}
+    return FoundFormat(form, evidence, doubts, names, is_json_content, tuple(arrays), types)
+
+
+def _record_path(file: GivenFile, records: str, arrays: Collection[Steps], *, is_whole: bool) -> Steps:
+    """Return the path of the records. Raises `DataError` if the file has no array of objects there."""
+    path = split_path(records)
+    if path not in arrays and is_whole:
+        known = ", ".join(filter(None, map(join_path, arrays)))
+        raise DataError(
+            f"{file.landed.uri}: it has no array of objects at {records}. "
+            + (f"Write --records with one of these paths: {known}." if known else "Leave out --records.")
+        )
+    return path
 
 
 def _odd_member(parts: Sequence[Download], first: Download, ending: str, recognised: Recognised) -> tuple[str, ...]:

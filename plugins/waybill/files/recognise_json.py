@@ -125,6 +125,11 @@ def find_json_records(text: str) -> JsonRecords | None:
     return JsonRecords(path, tuple(outline.arrays[path]), tuple(beside))
 
 
+def arrays_of_objects(text: str) -> dict[Steps, tuple[str, ...]]:
+    """Return the paths of the arrays of objects in a text that may be cut off, with the members of the first object."""
+    return {path: tuple(names) for path, names in _outline(text).arrays.items()}
+
+
 def columns_at(path: Steps, text: str, column_of: Callable[[Steps], str | None]) -> set[str]:
     """Return the columns of the records at a path in a text that may be cut off; none without a record.
 
