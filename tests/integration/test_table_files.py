@@ -142,3 +142,15 @@ def test_errors_of_a_workbook_are_rejected(landing: Landing, amend: Amend) -> No
     book.save(target)
     key = landing.load("traffic", target.getvalue(), "traffic.xlsx")
     landing.check(key, 60, {2: ["type:interactions_count"]})
+
+
+def test_rows_below_the_range_are_a_warning(landing: Landing, amend: Amend) -> None:
+    properties = 'customProperties: [{property: cells, value: "A3:G63"}, {property: ignoredLines, value: ["^Total"]}]'
+    amend("traffic", "schema:", f"servers: [{{server: files, type: custom, format: xlsx, {properties}}}]\nschema:")
+    more = [(*GOOD[0][:-1], Decimal("1.00")), ("Total", None, None, None, None, None, Decimal("9.00"))]
+    key = landing.load("traffic", workbook([*GOOD, *more]), "traffic.xlsx")
+    landing.check(key, 60)
+    assert landing.ledger(key)["ignored_lines"] == {"^Total": 1}
+    ((kind, message),) = landing.all("select kind, message from waybill.file_warning")
+    assert kind == "cells"
+    assert message.startswith("1 row has values below the declared `cells: A3:G63` and was not loaded (first: row 64).")

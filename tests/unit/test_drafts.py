@@ -6,8 +6,11 @@ import csv
 import json
 import re
 import zipfile
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import openpyxl
 import pytest
 import yaml
 from hypothesis import example, given
@@ -16,6 +19,8 @@ from typer.testing import CliRunner
 
 from support.drafts import DATASET, DOMAIN, draft, drafted_contract
 from waybill.cli import app
+from waybill.drafts.compare import differences
+from waybill.drafts.files import given_files
 from waybill.drafts.layout import to_yaml
 from waybill.drafts.names import column_names, is_identifier, needs_synonym
 from waybill.drafts.target import contract_path
@@ -339,3 +344,34 @@ def test_nested_records_are_drafted_by_their_path(include_dir: Path, tmp_path: P
     plain = write_csv(tmp_path / "a.csv", ["a"], [[1]])
     with pytest.raises(DataError, match="--records is for JSON only"):
         draft(tmp_path, plain, records="orders")
+
+
+@pytest.mark.parametrize("total", ["=SUM(D6:D41)", 5421.07])
+@pytest.mark.parametrize("rows", [36, 700])
+def test_totals_of_a_workbook_are_drafted_as_a_footer(
+    include_dir: Path, tmp_path: Path, total: str | float, rows: int
+) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    header = [None, "Cost centre", "Month", "Planned", "Note"]
+    for row in ([], [None, "Budget by cost centre"], [None, "(thousand EUR)"], [], header):
+        sheet.append(row)
+    for n in range(rows):
+        sheet.append([None, f"{1000 + n // 12}", date(2026, n % 12 + 1, 1), n + 0.25, "checked" if n % 3 else None])
+    closed = f"B5:E{sheet.max_row}"
+    sheet.append([None, "Total", None, total])
+    file = tmp_path / "budget.xlsx"
+    book.save(file)
+    table = draft(tmp_path, file)
+    contract = drafted_contract()
+    assert table.rows == rows
+    assert contract.file_format.ignored_lines == (r"^\W*Total\b",)
+    assert "check: rows that look like comments or totals are left out" in unwrapped(table.text)
+    assert differences(given_files([str(file)]), contract, tmp_path) == []
+    sheet.insert_rows(sheet.max_row)
+    for column, value in enumerate(["1099", date(2026, 1, 1), 1.5], start=2):
+        sheet.cell(sheet.max_row - 1, column, value)
+    book.save(file)
+    ranged = replace(contract, file_format=replace(contract.file_format, skip_lines=0, cells=closed))
+    (told,) = differences(given_files([str(file)]), ranged, tmp_path)
+    assert told.startswith("budget.xlsx: 1 row has values below the declared `cells:")

@@ -313,6 +313,31 @@ def test_formulas_without_stored_values_are_named(tmp_path: Path) -> None:
     assert records(received(body, tmp_path, cells="A1:A9")) == [["1"], ["2"]]
 
 
+TOTALLED: list[Sequence[Any]] = [(None, "a", "on"), (None, "x", 1), (None, "y, z", 2), (None, "Total", "=SUM(C2:C3)")]
+
+
+def test_a_formula_in_an_ignored_row_needs_no_stored_value(tmp_path: Path) -> None:
+    body = saved(sheet_of(TOTALLED)[0])
+    for cells in (None, "B1:C", "B1:C9"):
+        file = received(body, tmp_path, cells=cells, ignored_lines=("^Total,$", "^#"))
+        assert records(file) == [["x", "1"], ["y, z", "2"]]
+        assert file.ignored_lines == {"^Total,$": 1, "^#": 0}
+    with pytest.raises(DataError, match=r"1 formula without a stored value, the first in C4"):
+        received(body, tmp_path, ignored_lines=("^x",))
+
+
+def test_the_range_above_a_total_without_a_stored_value_is_named(tmp_path: Path) -> None:
+    body = saved(sheet_of(TOTALLED)[0])
+    remedy = "If row 4 is a total, leave it out: declare it as `ignoredLines`, or declare `cells: B1:C3`."
+    for cells in (None, "B1:C", "B1:F20"):
+        with pytest.raises(DataError, match=re.escape(remedy)):
+            received(body, tmp_path, cells=cells)
+    assert records(received(body, tmp_path, cells="B1:C3")) == [["x", "1"], ["y, z", "2"]]
+    column = saved(sheet_of([("a", "b"), *((n, f"=A{n}") for n in range(2, 9))])[0])
+    with pytest.raises(DataError, match=r"7 formulas .* the first in B2\. Open the workbook .* send it again\.$"):
+        received(column, tmp_path)
+
+
 # --- rows and columns -----------------------------------------------------------------------------------------
 
 
@@ -335,6 +360,56 @@ def test_a_table_in_the_middle_of_a_sheet_is_read(tmp_path: Path) -> None:
     assert records(file) == [["1", "2026-03-01"], ["2", ""], ["Total", "3"]]
     file = received(saved(sheet_of(rows)[0]), tmp_path, skip_lines=1)
     assert (file.header, file.ignored) == (["a", "on", "", "note"], ["(field 3 without a name)", "note"])
+
+
+@given(
+    st.integers(1, 9),
+    st.lists(st.tuples(*[st.sampled_from([None, " ", "v", "Total", 5, date(2026, 3, 1)])] * 5), max_size=12),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_row_is_a_record_or_counted(last_row: int, rows: list[tuple[Any, ...]]) -> None:
+    """A closed range in the columns B to D, with values around it."""
+    book, sheet = sheet_of([(None, "a", "on", "at"), *rows])
+    independent = [
+        (number, [str(cell or "").strip() for cell in row])
+        for number, row in enumerate(sheet.iter_rows(min_col=2, max_col=4, values_only=True), start=1)
+    ]
+    filled = {number: row for number, row in independent if number > 1 and any(row)}
+    totals = {number for number, row in filled.items() if row[0] == "Total"}
+    with tempfile.TemporaryDirectory() as name:
+        file = received(saved(book), Path(name), cells=f"B1:D{last_row}", ignored_lines=("^Total,",))
+    kept = filled.keys() - totals
+    below = sorted(number for number in kept if number > last_row)
+    assert file.rows_in == len(kept) - len(below)
+    assert file.ignored_lines == {"^Total,": len(totals)}
+    assert [(one.rows, one.first_row) for one in file.rows_below] == ([(len(below), below[0])] if below else [])
+
+
+def test_rows_below_a_closed_range_are_told(tmp_path: Path) -> None:
+    rows = [("a", "on", None, "note"), (1, None), (2, None), (None, None, None, "beside"), (3, None), ("Total", "=A5")]
+    body = saved(sheet_of(rows)[0])
+    (below,) = received(body, tmp_path, cells="A1:B3").rows_below
+    assert str(below) == (
+        "2 rows have values below the declared `cells: A1:B3` and were not loaded (first: row 5). If they are records, "
+        "declare `cells: A1:B`. If they are totals or remarks, declare them as `ignoredLines`."
+    )
+    (below,) = received(body, tmp_path, cells="A1:B3", ignored_lines=("^Total",)).rows_below
+    assert (below.rows, below.first_row) == (1, 5)
+    assert received(body, tmp_path, cells="A1:B5", ignored_lines=("^Total",)).rows_below == ()
+    assert received(body, tmp_path, cells="A1:B", ignored_lines=("^Total",)).rows_below == ()
+
+
+def test_ignored_rows_are_matched_as_csv(tmp_path: Path) -> None:
+    rows = [("# note",), ("a", "on", "at"), (1.50, date(2026, 3, 1), datetime(2026, 3, 1)), ("x, y", None, True)]  # noqa: DTZ001
+    patterns = ("^#", "^1.5,2026-03-01,2026-03-01$", '^"x, y",,true$')
+    file = received(saved(sheet_of(rows)[0]), tmp_path, ignored_lines=patterns)
+    assert (file.rows_in, file.header) == (0, ["a", "on", "at"])
+    assert file.ignored_lines == dict.fromkeys(patterns, 1)
+
+
+def test_patterns_that_ignore_many_rows_are_suspect(tmp_path: Path) -> None:
+    rows = [("a", "on"), *((f"x{n % 2}", n) for n in range(30))]
+    assert received(saved(sheet_of(rows)[0]), tmp_path, ignored_lines=("^x1",)).suspect_patterns == ("^x1",)
 
 
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 4))

@@ -195,7 +195,7 @@ OF_SERVER: Final[Mapping[str, Values]] = {
     "emptyFiles": one_of("accepted", "rejected").only_for("csv"),
     "escape": CHARACTER.only_for("csv"),
     "headerLines": whole_number().only_for("csv", "xlsx"),
-    "ignoredLines": PATTERNS.only_for("csv"),
+    "ignoredLines": PATTERNS.only_for("csv", "xlsx"),
     "lineEnd": LINE_END.only_for("csv"),
     "members": FILE_NAME,
     "quote": QUOTE.only_for("csv"),

@@ -47,7 +47,7 @@ class FileFormat:
     header_lines: int = 1
     """0: the fields are the contract's columns in order. With several, the names in a column are joined by blanks."""
     ignored_lines: tuple[str, ...] = ()
-    """Regular expressions: a line outside of quoted fields in which one is found is a comment or a footer."""
+    """Regular expressions: a line outside of quoted fields, or a row of a sheet, in which one is found is no record."""
     line_end: str | None = None
     """None: a line feed, a carriage return or both."""
     repairs: tuple[Repair, ...] = ()

@@ -31,7 +31,10 @@ def differences(files: Sequence[GivenFile], contract: Contract, folder: Path) ->
         except DataError as error:
             found.append(str(error))
             continue
-        found += [f"{file.name}: {text}" for text in (*_of_columns(rows, contract), *map(str, rows.broken))]
+        found += [
+            f"{file.name}: {text}"
+            for text in (*_of_columns(rows, contract), *map(str, rows.below), *map(str, rows.broken))
+        ]
         with closing(open_duckdb(folder)) as duck:
             found += [f"{file.name}: {text}" for text in _of_key(Rows(duck, [target], contract.names), contract)]
     return found

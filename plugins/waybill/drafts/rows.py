@@ -15,6 +15,7 @@ from waybill.drafts.documents import document_of, to_contract
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import needs_synonym
 from waybill.errors import DataError
+from waybill.files.converted import RowsBelow
 from waybill.files.joined_members import check_columns, join
 from waybill.files.receive import receive, receive_members
 from waybill.files.received_file import ReceivedFile
@@ -41,6 +42,8 @@ class FileRows:
     """The contract's columns that the file has."""
     unknown: list[str]
     """The file's columns that the contract does not have."""
+    below: tuple[RowsBelow, ...] = ()
+    """The rows of a sheet below the declared range."""
     rejected: int = 0
     broken: list[BrokenRule] = field(default_factory=list)
     """The rules that rejected rows break, the most frequent first."""
@@ -128,7 +131,7 @@ def _validated(file: GivenFile, contract: Contract, folder: Path, target: Path |
         broken = BrokenRules(contract)
         for reject in malformed:
             broken.add(reject.record, reject.reasons, reject.raw)
-        found = FileRows(file.name, received.rows_in, [], received.ignored, rejected=len(malformed))
+        found = FileRows(file.name, received.rows_in, [], received.ignored, received.rows_below, len(malformed))
         with closing(open_duckdb(folder)) as duck:
             read, rejected = _keep(validate_rows(duck, source, contract, {}), contract, broken, target)
         if read + len(malformed) != source.records and not source.is_numbered:

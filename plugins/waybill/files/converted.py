@@ -5,10 +5,45 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from waybill.contracts import Contract
+from waybill.files.csv_syntax import syntax_of
+from waybill.files.ignored_lines import IgnoredLines
 from waybill.files.spellings import find_column, spellings_of
+
+
+class RowsBelow(NamedTuple):
+    """Rows of a sheet that are below the declared range."""
+
+    rows: int
+    first_row: int
+    cells: str
+    """The declared range."""
+
+    def __str__(self) -> str:
+        have = "row has" if self.rows == 1 else "rows have"
+        open_range = self.cells.rstrip("0123456789")
+        return (
+            f"{self.rows:,} {have} values below the declared `cells: {self.cells}` and "
+            f"{'was' if self.rows == 1 else 'were'} not loaded (first: row {self.first_row}). If they are records, "
+            f"declare `cells: {open_range}`. If they are totals or remarks, declare them as `ignoredLines`."
+        )
+
+
+def _no_patterns() -> IgnoredLines:
+    return IgnoredLines((), syntax_of())
+
+
+@dataclass
+class LeftOut:
+    """The rows that were not converted; complete after the chunks were read."""
+
+    ignored: IgnoredLines = field(default_factory=_no_patterns)
+    records: int = 0
+    """Number of counted records that the patterns ignored."""
+    below: RowsBelow | None = None
 
 
 @dataclass(frozen=True)
@@ -21,12 +56,13 @@ class Converted:
     """What counted them, for a message."""
     chunks: Iterator[bytes]
     """CSV with commas and double quotes in UTF-8; the first chunk begins with the header."""
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
-def header_line(names: list[str]) -> bytes:
-    """Return the header of a CSV file."""
+def csv_line(fields: list[str]) -> bytes:
+    """Return fields as a line of CSV."""
     target = io.StringIO(newline="")
-    csv.writer(target, lineterminator="\r\n").writerow(names)
+    csv.writer(target, lineterminator="\r\n").writerow(fields)
     return target.getvalue().encode()
 
 

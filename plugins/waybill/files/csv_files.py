@@ -61,8 +61,7 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
                 context = error.object[max(error.start - _CONTEXT_BYTES, 0) : error.start + _CONTEXT_BYTES]
                 encoding = likely_encoding(context) if is_utf_8(form.encoding) else form.encoding
         stream.write(counter.finish())
-    for pattern, lines in ignored.counts.items():
-        log.info("%s: %s ignored by the pattern %s", download.name, count(lines, "line"), pattern)
+    ignored.log(download.name)
     return ReceivedFile(
         download.landed,
         download.content(),

@@ -1,12 +1,16 @@
-"""Leave out the lines of a CSV file that are comments or footers by the patterns of the contract, and count them."""
+"""Leave out the lines of a table that are comments or footers by the patterns of the contract, and count them."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 from waybill.files.csv_syntax import Syntax
+from waybill.formatting import count
+
+log = logging.getLogger(__name__)
 
 _SUSPECT_LINES = 10
 _SUSPECT_SHARE = 0.1
@@ -35,6 +39,11 @@ class IgnoredLines:
             for pattern, numbers in self._fields.items()
             if fields > 1 and numbers[fields] > max(_SUSPECT_LINES, _SUSPECT_SHARE * (rows + numbers[fields]))
         ]
+
+    def log(self, name: str) -> None:
+        """Log how many lines of a file each pattern ignored."""
+        for pattern, lines in self.counts.items():
+            log.info("%s: %s ignored by the pattern %s", name, count(lines, "line"), pattern)
 
     def matches(self, line: bytes) -> bool:
         """Return whether a line, with or without its line end, is ignored; it is counted then."""

@@ -53,6 +53,7 @@ def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedF
         archive_members=tuple(parts),
         unended_records=frozenset(unended),
         ignored_lines={name: sum(one.ignored_lines[name] for one in files) for name in first.ignored_lines},
+        rows_below=tuple(below for one in files for below in one.rows_below),
         suspect_patterns=tuple(dict.fromkeys(pattern for one in files for pattern in one.suspect_patterns)),
     )
 

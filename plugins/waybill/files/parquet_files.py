@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.files.converted import Converted, header_line, types_of
+from waybill.files.converted import Converted, csv_line, types_of
 from waybill.files.unpacking import SENT_AGAIN
 from waybill.formatting import count
 
@@ -100,7 +100,7 @@ def _lines(path: Path, contract: Contract) -> Iterator[bytes]:
     file = _open(path)
     names = file.schema_arrow.names
     types = types_of(names, contract)
-    yield header_line(names)
+    yield csv_line(names)
     for place in range(file.num_row_groups):
         group = file.metadata.row_group(place)
         size = max(1, min(_MOST_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))

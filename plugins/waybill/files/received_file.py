@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from waybill.contracts.file_format import UNDECLARED, FileFormat
 from waybill.files.content import Content
+from waybill.files.converted import RowsBelow
 from waybill.files.json_members import MemberNames
 from waybill.files.json_records import JsonBody
 from waybill.files.landed_file import LandedFile
@@ -60,6 +61,8 @@ class ReceivedFile:
     """The number of lines that each pattern of the contract ignored."""
     suspect_patterns: tuple[str, ...] = ()
     """Those of the patterns that may have ignored rows."""
+    rows_below: tuple[RowsBelow, ...] = ()
+    """The rows of a workbook, or of the workbooks of an archive, that are below the declared range."""
     column_names: frozenset[str] = frozenset()
     """For a CSV file, the normalised column names of its header and of the contract."""
     archive_members: tuple[ArchiveMember, ...] = ()

@@ -106,9 +106,10 @@ class Scan:
     """Numbers that are no time of day and no date: negative ones and day 60, 29 February 1900."""
     with_fractions: set[int] = field(default_factory=set)
     """The columns that have a number with a fraction; if they are dates, they have times."""
-    without_value: int = 0
-    """Number of formulas without a stored value."""
-    first_without_value: str = ""
+    without_value: dict[int, list[int]] = field(default_factory=dict)
+    """For each row with formulas without a stored value their columns."""
+    below: set[int] = field(default_factory=set)
+    """The rows below the area that have values in its columns."""
     area: Box = field(default_factory=Box)
     """The values in the area."""
     sheet: Box = field(default_factory=Box)
@@ -157,11 +158,12 @@ class WorkbookXml:
             nonlocal last_row
             found.sheet.extend(row, column)
             if not area.holds(row, column):
+                if row > area.last_row and area.first_column <= column <= area.last_column:
+                    found.below.add(row)
                 return False
             found.area.extend(row, column)
             if is_formula and not value:
-                found.without_value += 1
-                found.first_without_value = found.first_without_value or cell_name(row, column)
+                found.without_value.setdefault(row, []).append(column)
             if kind == "e":
                 found.errors[row, column] = value
             elif kind == "n":

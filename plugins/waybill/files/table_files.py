@@ -43,12 +43,22 @@ def receive_table(part: Download, contract: Contract, folder: Path) -> ReceivedF
     part.use_text(part.limited(converted.chunks))
     received = receive_csv(part, next(part.chunks), replace(contract, file_format=UNDECLARED), folder)
     path.unlink()
-    if received.rows_in != converted.records:
+    left_out = converted.left_out
+    records = converted.records - left_out.records
+    if received.rows_in != records:
         raise DataError(
-            f"{part.name}: {converted.counted_by} has {count(converted.records, 'record')}, but "
+            f"{part.name}: {converted.counted_by} has {count(records, 'record')}, but "
             f"{count(received.rows_in, 'record')} were read; nothing was loaded. Send the file again."
         )
-    return replace(received, multiline_records=0, first_multiline_record=0)  # the quotes are Waybill's own
+    left_out.ignored.log(part.name)
+    return replace(
+        received,
+        multiline_records=0,  # the quotes are Waybill's own
+        first_multiline_record=0,
+        ignored_lines=left_out.ignored.counts,
+        suspect_patterns=tuple(left_out.ignored.suspect(len(received.header), received.rows_in)),
+        rows_below=(left_out.below,) if left_out.below else (),
+    )
 
 
 def convert(part: Download, contract: Contract, path: Path) -> Converted:

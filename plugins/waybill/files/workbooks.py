@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain, islice, repeat
@@ -14,9 +15,12 @@ from typing import Any, Final, NamedTuple
 
 from waybill.blanks import strip
 from waybill.contracts import Contract
+from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
-from waybill.files.converted import Converted, header_line, types_of
-from waybill.files.sheet_scan import Area, Scan, WorkbookXml
+from waybill.files.converted import Converted, LeftOut, RowsBelow, csv_line, types_of
+from waybill.files.csv_syntax import syntax_of
+from waybill.files.ignored_lines import IgnoredLines
+from waybill.files.sheet_scan import Area, Scan, WorkbookXml, cell_name
 from waybill.files.spellings import find_column, spellings_of
 from waybill.files.unpacking import SENT_AGAIN
 from waybill.formatting import count
@@ -26,6 +30,8 @@ _MOST_CELLS: Final = 5_000_000
 _LINES: Final = 4096
 """Lines of a chunk."""
 
+_FOOTER_ROWS: Final = 5
+"""Rows at the end of a sheet that may be a footer."""
 _TITLE_ROWS: Final = 20
 """Rows in which a header is looked for that is not where the contract says."""
 
@@ -39,8 +45,8 @@ def sheet_names(name: str, path: Path) -> list[str]:
 def read_workbook(name: str, path: Path, contract: Contract) -> Converted:
     """Return a sheet of a workbook as CSV: the declared one, or the only visible one with values.
 
-    Rows without values are no records. Raises `DataError` if the sheet is in doubt, missing, empty or too large, if
-    formulas have no stored values, or if the workbook is corrupt.
+    Rows without values, and those that a pattern ignores, are no records. Raises `DataError` if the sheet is in doubt,
+    missing, empty or too large, if formulas have no stored values, or if the workbook is corrupt.
     """
     form = contract.file_format
     workbook = WorkbookXml(name, path)
@@ -53,21 +59,39 @@ def read_workbook(name: str, path: Path, contract: Contract) -> Converted:
             f"{where} has {scan.sheet.cells:,} cells, more than the {_MOST_CELLS:,} that are read. Export it as CSV, "
             f"or remove values far from the table."
         )
-    if scan.without_value:
-        raise DataError(
-            f"{where} has {count(scan.without_value, 'formula')} without a stored value, the first in "
-            f"{scan.first_without_value}. Open the workbook in Excel, save it and send it again."
-        )
+    left_out = LeftOut(IgnoredLines(form.ignored_lines, syntax_of()))
+    if not left_out.ignored:
+        _check_formulas(where, scan, form)
     if not scan.rows:
         raise DataError(f"{where} has no values in the declared rows and cells. {SENT_AGAIN}")
-    rows = _rows(name, path, sheet, area, scan)
+    rows = _kept(where, _rows(name, path, sheet, area, scan), scan, form, left_out)
     first = list(islice(rows, form.header_lines + _TITLE_ROWS))
     header = _header(where, first, contract)
     types = _types(header, contract, scan)
     records = scan.rows - form.header_lines
-    return Converted(
-        records, f"the scan of the sheet {sheet!r}", _lines(header, types, chain(first[form.header_lines :], rows))
+    lines = _lines(header, types, chain(first[form.header_lines :], rows))
+    return Converted(records, f"the scan of the sheet {sheet!r}", lines, left_out)
+
+
+def _check_formulas(where: str, scan: Scan, form: FileFormat) -> None:
+    """Raise `DataError` if formulas have no stored values. At the end of a sheet they may belong to a total."""
+    if not scan.without_value:
+        return
+    row = min(scan.without_value)
+    formulas = sum(map(len, scan.without_value.values()))
+    message = (
+        f"{where} has {count(formulas, 'formula')} without a stored value, the first in "
+        f"{cell_name(row, scan.without_value[row][0])}. Open the workbook in Excel, save it and send it again."
     )
+    declared = Area.named(form.cells)
+    top = declared.first_row + form.skip_lines + form.header_lines
+    if row > max(top, scan.area.last_row - _FOOTER_ROWS):
+        first = cell_name(declared.first_row, declared.first_column if form.cells else scan.area.first_column)
+        last = cell_name(row - 1, min(declared.last_column, scan.area.last_column))
+        message += (
+            f" If row {row} is a total, leave it out: declare it as `ignoredLines`, or declare `cells: {first}:{last}`."
+        )
+    raise DataError(message)
 
 
 def _types(header: list[str], contract: Contract, scan: Scan) -> list[str | None]:
@@ -131,7 +155,7 @@ class Row(NamedTuple):
 
 
 def _rows(name: str, path: Path, sheet: str, area: Area, scan: Scan) -> Iterator[Row]:
-    """Yield the rows of an area that have values."""
+    """Yield the rows of an area, and those below it, that have values."""
     from python_calamine import CalamineWorkbook
 
     with _named_errors(name), CalamineWorkbook.from_path(path) as workbook:
@@ -142,7 +166,7 @@ def _rows(name: str, path: Path, sheet: str, area: Area, scan: Scan) -> Iterator
         first_column = start[1] + 1
         columns = range(scan.area.first_column, scan.area.last_column + 1)
         for number, values in enumerate(read.iter_rows(), start=1):
-            if not area.first_row <= number <= area.last_row:
+            if not (area.first_row <= number <= area.last_row or number in scan.below):
                 continue
             row: list[Value] = []
             for column in columns:
@@ -151,6 +175,24 @@ def _rows(name: str, path: Path, sheet: str, area: Area, scan: Scan) -> Iterator
                 row.append(_with_scan(value, (number, column), scan))
             if any(text or (value != "" and not (isinstance(value, str) and not strip(value))) for value, text in row):
                 yield Row(number, row)
+
+
+def _kept(where: str, rows: Iterator[Row], scan: Scan, form: FileFormat, left_out: LeftOut) -> Iterator[Row]:
+    """Yield the rows of the area that no pattern ignores, and count the others.
+
+    Raises `DataError` if a formula without a stored value is in a row that is not ignored.
+    """
+    below, without_value = set(scan.below), dict(scan.without_value)
+    for row in rows:
+        if left_out.ignored and left_out.ignored.matches(csv_line(row.texts)):
+            left_out.records += row.number not in scan.below
+            below.discard(row.number)
+            without_value.pop(row.number, None)
+        elif row.number not in scan.below:
+            yield row
+    _check_formulas(where, replace(scan, without_value=without_value), form)
+    if below and form.cells:
+        left_out.below = RowsBelow(len(below), min(below), form.cells)
 
 
 def _with_scan(value: Any, cell: tuple[int, int], scan: Scan) -> Value:
@@ -189,7 +231,7 @@ def _header(where: str, rows: Sequence[Row], contract: Contract) -> list[str]:
 
 
 def _lines(header: list[str], types: Sequence[str | None], rows: Iterator[Row]) -> Iterator[bytes]:
-    yield header_line(header)
+    yield csv_line(header)
     while some := list(islice(rows, _LINES)):
         target = io.StringIO(newline="")
         writer = csv.writer(target, lineterminator="\r\n")

@@ -82,6 +82,8 @@ def warn_of_form(
             "contract, and send the file again under another name."
         )
         file_warnings.add(connection, file_id, "ignored_lines", message)
+    for below in received.rows_below:
+        file_warnings.add(connection, file_id, "cells", str(below))
     if others := [reject.record for reject in malformed if "encoding" in reject.reasons]:
         encoding = received.file_format.encoding.replace("utf-8", "UTF-8")
         message = f"{_of(len(others), others[0], received)} not valid {encoding} and rejected.{received.hint}"
