@@ -128,7 +128,7 @@ def test_the_command_reads_a_contract_of_any_file_name_and_names_missing_inputs(
     assert wider != TODAY
     assert (
         "The next load with this contract would stop: the contract of messaging.traffic (version 1.0.1) needs more "
-        "than new nullable columns: column 'revenue_eur' is numeric(12,2) not null in the table "
+        "than new nullable columns and wider numbers: column 'revenue_eur' is numeric(12,2) not null in the table "
         "and numeric(14,2) not null"
     ) in output_of(wider, 1)
     assert "there is no dataset 'trafic' in messaging" in output_of(

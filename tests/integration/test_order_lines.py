@@ -27,6 +27,7 @@ from waybill.intake.landing import list_landed, pending
 from waybill.intake.replay import replay
 from waybill.run import Run
 from waybill.settings import PROJECT_ROOT, settings
+from waybill.warehouse.evolution import ensure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -321,6 +322,21 @@ def test_a_rejected_file_is_retried_under_a_new_version_of_the_contract(
     assert empty_connection.execute("select contract_version from waybill.rejected_file").fetchall() == [("9.0.0",)]
     declared = replace(later, version="9.1.0", file_format=FileFormat("csv", delimiter=";"))
     assert ingest("third", declared) == [key]
+
+
+def test_a_file_that_a_draft_rejects_is_retried_under_the_corrected_draft_of_the_same_version(
+    empty_connection: Connection, s3: S3Client, raw_bucket: str
+) -> None:
+    draft, key = CONTRACTS["lines"], "raw/orders/lines/semicolons.csv"
+    s3.put_object(Bucket=raw_bucket, Key=key, Body=body(Line()).replace(b",", b";"))
+    ensure(empty_connection, draft)
+    with pytest.raises(DataError, match="1 of 1 files"):
+        ingest_arrived(empty_connection, s3, draft, CONTRACTS, Run("first", "abc123"))
+    assert ingest_arrived(empty_connection, s3, draft, CONTRACTS, Run("second", "abc123")) == {}
+    corrected = replace(
+        draft, file_format=FileFormat("csv", delimiter=";"), document=f"{draft.document}\n# delimiter: ;\n"
+    )
+    assert [*ingest_arrived(empty_connection, s3, corrected, CONTRACTS, Run("third", "abc123"))] == [key]
 
 
 def test_a_rejected_file_stops_no_other_and_is_retried_only_if_changed_or_requested(

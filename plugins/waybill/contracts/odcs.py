@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from waybill.contracts import consistency, date_patterns, semantics
-from waybill.contracts.contract import Check, Column, Contract, ContractError, ControlCharacters, RowRule, ValueFilter
+from waybill.contracts.contract import (
+    Check,
+    Column,
+    Contract,
+    ContractError,
+    ControlCharacters,
+    LoadMode,
+    RowRule,
+    ValueFilter,
+)
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
 from waybill.contracts.member_paths import split_path
@@ -253,6 +262,12 @@ def _rules(text: str) -> Any:
 def have_same_rules(text: str, other: str) -> bool:
     """Return whether two texts of a contract differ at most in descriptions, comments and layout."""
     return text == other or _rules(text) == _rules(other)
+
+
+def load_mode_of(text: str) -> LoadMode:
+    """Return the load mode that the text of a valid contract declares."""
+    mode: LoadMode = values_of(parse_text(text)["schema"][0]).get("loadMode", "report")
+    return mode
 
 
 def load_domain(domain: str) -> dict[str, Contract]:

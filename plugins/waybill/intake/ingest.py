@@ -27,6 +27,8 @@ from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
+from waybill.warehouse.evolution import ensure
+from waybill.warehouse.unloaded import is_unloaded
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -124,6 +126,9 @@ def ingest_arrived(
         todo = [file for file in todo if days[0] <= file.period <= days[1]]
         misplaced = [one for one in misplaced if days[0] <= one.file.period <= days[1]]
     if name is None and days is None:
+        if is_unloaded(connection, contract):  # a corrected draft, even of the same version, tries its files again
+            with connection.transaction():
+                ensure(connection, contract)
         known = ledger.rejected_by_others(connection, contract, run, by_this_version=True)
         todo = [file for file in todo if (file.key, file.etag) not in known]
         known = ledger.rejected_by_others(connection, contract, run)

@@ -23,6 +23,7 @@ from waybill.warehouse.schema import (
     relation,
     superseded_relation,
 )
+from waybill.warehouse.unloaded import drop_unloaded, forget_contracts, is_unloaded
 
 log = logging.getLogger(__name__)
 
@@ -158,31 +159,43 @@ def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
     return row is not None and row != (has_view, True)
 
 
-def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
-    """Return the columns that the next load adds to the existing table, or None if there is no table.
-
-    Raises `ContractError` if the contract needs more than new nullable columns and wider numbers.
-    """
-    existing: dict[str, tuple[str, bool]] = {}
+def _problems(connection: Connection, contract: Contract) -> list[str]:
+    """Return the differences between contract and tables that are more than new nullable columns and wider numbers."""
     if _is_of_another_mode(connection, contract):
-        problems = [f"the existing tables were not created for loadMode {contract.load_mode!r}"]
-    else:
-        existing = _existing_columns(connection, contract)
-        if not existing:
-            return None
-        problems = _changed_columns(contract, existing) + _changed_key(connection, contract)
-        problems += _changed_order(connection, contract)
-    if problems:
+        return [f"the existing tables were not created for loadMode {contract.load_mode!r}"]
+    existing = _existing_columns(connection, contract)
+    if not existing:
+        return []
+    problems = _changed_columns(contract, existing) + _changed_key(connection, contract)
+    return problems + _changed_order(connection, contract)
+
+
+def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
+    """Return the columns that the next load adds to the existing table, or None if it creates the table.
+
+    Raises `ContractError` if the contract needs more than new nullable columns and wider numbers, unless the tables are
+    those of a dataset without loaded files.
+    """
+    if problems := _problems(connection, contract):
+        with connection.transaction(force_rollback=True):
+            if drop_unloaded(connection, contract):
+                return None
         raise ContractError(
             f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns "
             f"and wider numbers: {'; '.join(problems)}. Migrate the table manually, rename "
             "the dataset, or undo the change in the contract."
         )
-    return [column for column in contract.columns if column.name not in existing]
+    existing = _existing_columns(connection, contract)
+    return [column for column in contract.columns if column.name not in existing] if existing else None
 
 
 def is_changed_version(connection: Connection, contract: Contract) -> bool:
-    """Return whether the warehouse has a contract of the same table and version with other rules."""
+    """Return whether the warehouse has a contract of the same table and version with other rules.
+
+    A dataset without loaded files needs no new version.
+    """
+    if is_unloaded(connection, contract):
+        return False
     others = connection.execute(
         "select distinct document from waybill.contract where dataset = %s and version = %s and sha256 <> %s",
         (contract.table, contract.version, contract.sha256),
@@ -205,8 +218,9 @@ def equivalent_hashes(connection: Connection, contract: Contract) -> list[str]:
 def ensure(connection: Connection, contract: Contract) -> None:
     """Create the contract's table, view and function, or add its new nullable columns.
 
-    A column of numbers may change to a wider type. Changes nothing if they are up to date. Runs in the caller's
-    transaction. Raises `ContractError` for any other change.
+    A column of numbers may change to a wider type. The tables of a dataset without loaded files are created again for
+    any other change. Changes nothing if they are up to date. Runs in the caller's transaction. Raises `ContractError`
+    for any other change.
     """
 
     def is_there() -> bool:
@@ -219,6 +233,8 @@ def ensure(connection: Connection, contract: Contract) -> None:
     if is_there():  # another run was faster
         return
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(contract.domain)))
+    if _problems(connection, contract) and drop_unloaded(connection, contract):
+        log.info("recreate the empty tables of %s: its contract has changed and no file has loaded", contract.table)
     added = missing_columns(connection, contract)
     if added is None:
         statements = create_statements(contract)
@@ -232,7 +248,9 @@ def ensure(connection: Connection, contract: Contract) -> None:
         ]
     for statement in [*statements, *derived_statements(contract)]:
         connection.execute(statement)
-    if is_changed_version(connection, contract):
+    if is_unloaded(connection, contract):
+        forget_contracts(connection, contract)
+    elif is_changed_version(connection, contract):
         log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
     connection.execute(
         """
