@@ -229,7 +229,11 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
     secrets |= {"AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"}
     machine = {"AIRFLOW__API__HOST", "AIRFLOW__API__PORT", "AIRFLOW__CORE__PARALLELISM", "WAYBILL_PROFILE"}
     machine |= {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"}
-    assert differ <= secrets | machine
+    assert differ <= secrets | machine | {"WAYBILL_QUEUE_URLS"}
+    queues, [every] = json.loads(composed["WAYBILL_QUEUE_URLS"]), json.loads(embedded["WAYBILL_QUEUE_URLS"]).values()
+    assert queues
+    for domain, url in queues.items():  # only the embedded stack makes a queue for each new domain
+        assert place(url) == place(every.format(domain=domain))
     assert composed["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"] == embedded["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
     assert aws.TOPIC_ARN in composed["AIRFLOW_CONN_WAYBILL_ALERTS_SNS"]
     assert composed["WAYBILL_PROFILE"] == "prod"

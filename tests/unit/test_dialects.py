@@ -231,6 +231,7 @@ def any_files(draw: st.DrawFn) -> tuple[FileFormat, str]:
 @example((declared(delimiter=";", escape="\\"), 'first;second;third\n"C:\\new";a;b\n'))
 @example((declared(delimiter=";", escape="\\"), 'first;second;third\n"a""b";a;b\n'))
 @example((declared(delimiter=" ", quote=""), "first second third\n a b\n"))
+@example((declared(escape="\\", line_end="\r\n"), "first,second,third\r\n\n\\\r\na"))
 @settings(max_examples=600, deadline=None)
 def test_both_readers_agree_in_every_dialect(file: tuple[FileFormat, str]) -> None:
     form, text = file

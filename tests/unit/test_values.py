@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -125,7 +126,7 @@ def test_a_number_is_loaded_exactly_or_rejected(declared: Column, texts: list[st
 # --- binary numbers ---------------------------------------------------------------------------------------------
 
 SINGLES = st.integers(0, 2**32 - 1).map(lambda bits: struct.unpack("f", struct.pack("I", bits))[0])
-DOUBLES = st.one_of(st.floats(allow_nan=False, allow_infinity=False), SINGLES.filter(math.isfinite))
+DOUBLES = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.just(2.0**-24), SINGLES.filter(math.isfinite))
 PRINTED = st.one_of(
     DOUBLES.map(repr),
     SINGLES.map(lambda value: f"{value:.9g}"),
@@ -180,7 +181,8 @@ def test_a_binary_number_is_the_nearest_one_and_keeps_all_digits(declared: Colum
             power = int(re.split("[eE]", bare)[1]) if re.search("[eE]", bare) else 0
             number = Fraction(bare) if digits and abs(power) < 2000 else Fraction(0)
             found = nearest(number, declared.physical_type) if abs(power) < 2000 or not digits else math.inf
-            if digits_of(f"{found:.{max(len(digits) - 1, 0)}e}") == digits:
+            shortest = repr(found) if declared is DOUBLE else str(np.float32(found))
+            if digits in (digits_of(f"{found:.{max(len(digits) - 1, 0)}e}"), digits_of(shortest)):
                 meant = found
         if meant is not None:
             assert (text, value, reasons) == (text, meant, [])

@@ -157,7 +157,9 @@ class RecordCounter:
                 self._count_lines(text[position:start])
                 position = _line_after(text, start, end)
                 continue
-            match = (syntax.record if self._ignored else syntax.records_with_quotes).match(text, start)
+            match = None if self._ignored else syntax.records_with_quotes.match(text, start)
+            # A record may begin with a character of the declared line end.
+            match = match or syntax.record.match(text, start)
             self._count_lines(text[position:start])
             if match is not None:
                 position = match.end()
