@@ -47,9 +47,9 @@ def test_a_column_reads_the_moments_that_python_wrote(form: str, moments: list[d
     column = read_column(declared, {})
     with duckdb.connect() as connection:
         values = ", ".join(f"('{text}')" for text in texts)
-        known = f", {cast(column)} as cast_a" if cast(column) else ""
+        known = f", {cast(column)} as _cast_a" if cast(column) else ""
         rows = connection.execute(
-            f"select {typed(column)} from (select *{known} from (values {values}) as v (raw_a))"
+            f"select {typed(column)} from (select *{known} from (values {values}) as v (_raw_a))"
         ).fetchall()
     read = [datetime.strptime(f"{text} +0000", f"{form} %z").replace(tzinfo=None) for text in texts]
     expected = [moment.date() if found.kind == "date" else moment for moment in read]

@@ -123,7 +123,7 @@ def contract_new(
         ),
     ] = None,
     records: Annotated[
-        str | None, typer.Option(help="Path to the records in JSON, such as orders.lines.", metavar="PATH")
+        str | None, typer.Option(help="Path to the records in JSON, such as invoices.lines.", metavar="PATH")
     ] = None,
 ) -> None:
     """Draft a contract from files: every row is read, and each doubt is a comment that begins with `check`.
