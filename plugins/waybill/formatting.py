@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -33,3 +34,8 @@ def count(number: int, noun: str) -> str:
 def of_all(shown: int, total: int) -> str:
     """Return how many of all items are shown: `20 of 850`, or `850` if all are."""
     return text(total) if shown >= total else f"{text(shown)} of {text(total)}"
+
+
+def in_series(items: Sequence[str], word: str = "and") -> str:
+    """Return `a, b and c`."""
+    return f" {word} ".join(filter(None, (", ".join(items[:-1]), items[-1])))

@@ -17,6 +17,7 @@ from waybill.contracts.contract import ColumnPolicy, ControlCharacters, FileOrde
 from waybill.contracts.file_format import NO_QUOTE, FormatName, Repair
 from waybill.contracts.member_paths import is_path
 from waybill.contracts.standard import Problem, Steps, likeliest
+from waybill.formatting import in_series
 
 
 class Values(NamedTuple):
@@ -42,12 +43,7 @@ def is_number(value: object) -> bool:
 
 def one_of(*words: str) -> Values:
     """Return the values of a property that is one of some words."""
-    return Values(_either(words), lambda value: value in words)
-
-
-def _either(words: Sequence[str]) -> str:
-    """Return `a, b or c`."""
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return Values(in_series(words, "or"), lambda value: value in words)
 
 
 def number(least: float, most: float) -> Values:
@@ -252,7 +248,7 @@ def problems(
             yield from (Problem((*here, "value"), f"`{name}` {text}") for text in wrong)
         elif values.modes and mode not in values.modes:
             yield Problem(
-                (*here, "property"), f"`{name}` is allowed for the {kind} {_either(values.modes)}, not {mode!r}"
+                (*here, "property"), f"`{name}` is allowed for the {kind} {in_series(values.modes, 'or')}, not {mode!r}"
             )
         elif values.expected == COLUMN.expected and value not in names:
             yield Problem(

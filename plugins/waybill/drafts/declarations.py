@@ -31,4 +31,4 @@ def with_options(declared: Declared, options: Declared) -> Declared:
 def with_custom(declared: Declared, name: str, value: Any) -> Declared:
     """Return a declaration with a custom property."""
     others = [one for one in declared.get("customProperties", []) if one["property"] != name]
-    return {**declared, "customProperties": [*others, {"property": name, "value": value}]}
+    return {**declared, "customProperties": [*others, *listed({name: value})]}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
-from waybill.files.local_files import LocalStore, local_file
+from waybill.files.local_files import local_file, local_store
 from waybill.period import Period
 from waybill.settings import settings
 
@@ -45,8 +45,7 @@ def _local(address: str) -> GivenFile:
     path = Path(address)
     if not path.is_file():
         raise DataError(f"{address}: there is no such file")
-    store: Any = LocalStore()
-    return GivenFile(store, local_file(path))
+    return GivenFile(local_store(), local_file(path))
 
 
 def _object(address: str, today: Period) -> GivenFile:

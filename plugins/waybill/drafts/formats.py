@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -79,13 +78,12 @@ def _recognised(file: GivenFile, folder: Path, records: str | None) -> FoundForm
     endings = Counter(Path(part.file_name).suffix.lower() for part in parts)
     ending = endings.most_common(1)[0][0]
     part = next(part for part in parts if part.file_name.lower().endswith(ending))
-    head = _head(part.chunks)
+    head = part.peek(HEAD_BYTES)
     recognised = recognise(head, part.file_name)
     odd = _odd_member(parts, part, ending, recognised)
     whole = folder / "whole"
     if recognised.format and recognised.format.name in ("parquet", "xlsx"):
-        with whole.open("wb") as target:
-            target.writelines(chain((head,), part.chunks))
+        part.save(whole)
         if recognised.format.name == "xlsx":
             recognised = recognise_workbook(part.name, whole)
     if recognised.format is None:
@@ -126,15 +124,8 @@ def _odd_member(parts: Sequence[Download], first: Download, ending: str, recogni
     """Return a doubt about the first member that looks written in another way than the recognised one; else nothing."""
     for part in parts:
         if part is not first and part.file_name.lower().endswith(ending):
-            other = recognise(_head(part.chunks), part.file_name)
+            other = recognise(part.peek(HEAD_BYTES), part.file_name)
             if other.format != recognised.format:
                 why = " ".join(other.evidence)
                 return (f"{part.file_name} looks written in another way than {first.file_name}. {why}".rstrip(),)
     return ()
-
-
-def _head(chunks: Iterator[bytes]) -> bytes:
-    head = b""
-    while len(head) < HEAD_BYTES and (chunk := next(chunks, b"")):
-        head += chunk
-    return head

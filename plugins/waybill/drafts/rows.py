@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
 from waybill.contracts.file_format import FileFormat
+from waybill.drafts.declarations import listed
 from waybill.drafts.documents import document_of, to_contract
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import needs_synonym
@@ -56,10 +57,7 @@ def text_column(name: str, header: str) -> dict[str, Any]:
         "logicalType": "string",
         "physicalType": "text",
         **({"synonyms": [{"synonym": header}]} if header and needs_synonym(name, header) else {}),
-        "customProperties": [
-            {"property": "allowsPlaceholders", "value": True},
-            {"property": "controlCharacters", "value": "any"},
-        ],
+        "customProperties": listed({"allowsPlaceholders": True, "controlCharacters": "any"}),
     }
 
 

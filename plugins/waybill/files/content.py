@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,6 +116,20 @@ class Download:
     def limited(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the chunks. Raises `DataError` if they are far larger than the object."""
         return limited(self.name, self.landed.size_bytes, chunks)
+
+    def peek(self, size_bytes: int = 1) -> bytes:
+        """Return the first chunks of the content, with `size_bytes` or more if it has so many. They stay in it."""
+        head = b""
+        while len(head) < size_bytes and (chunk := next(self.chunks, b"")):
+            head += chunk
+        self.chunks = itertools.chain((head,), self.chunks)
+        return head
+
+    def save(self, path: Path) -> Path:
+        """Write the content to a file, and return its path."""
+        with path.open("wb") as target:
+            target.writelines(self.chunks)
+        return path
 
     def use_text(self, chunks: Iterator[bytes]) -> None:
         """Make the chunks, which are text, the content; they are searched for damaged text."""

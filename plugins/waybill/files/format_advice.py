@@ -14,6 +14,7 @@ from waybill.errors import DataError
 from waybill.files.csv_files import columns_in
 from waybill.files.json_records import is_json
 from waybill.files.recognise_format import in_words, recognise
+from waybill.formatting import in_series
 
 _DECIMAL_COMMA: Final = re.compile(r"(?<![0-9])-?[0-9]+,[0-9]+(?![0-9,])")
 _PROPERTIES: Final = ("encoding", "delimiter", "quote", "escape", "skip_lines", "header_lines", "line_end")
@@ -53,7 +54,7 @@ def _as_json(found: FileFormat, declared: FileFormat, name: str) -> str | None:
         declarations.append(f"`{member_paths.declared(found.record_path)}`")
     what = "the content looks like JSON" + (f" in {found.encoding}" if found.encoding != FileFormat.encoding else "")
     instead = ", or give the file a name that ends in .json or .jsonl" if declarations == ["`format: json`"] else ""
-    return f"{what}. Declare {_listed(declarations)} in the server of the contract{instead}."
+    return f"{what}. Declare {in_series(declarations)} in the server of the contract{instead}."
 
 
 def _fits(head: bytes, contract: Contract) -> bool:
@@ -94,8 +95,8 @@ def _quoted(characters: str) -> str:
 
 
 def _sentences(differences: Sequence[tuple[str, str]], head: bytes, proposed: FileFormat, declared: FileFormat) -> str:
-    said = _listed([what for what, _ in differences])
-    declarations = _listed([f"`{declaration}`" for _, declaration in differences])
+    said = in_series([what for what, _ in differences])
+    declarations = in_series([f"`{declaration}`" for _, declaration in differences])
     export = "as CSV with commas in UTF-8" if declared == UNDECLARED else "as the contract declares"
     numbers = ""
     if proposed.delimiter != declared.dialect.delimiter and _DECIMAL_COMMA.search(
@@ -106,7 +107,3 @@ def _sentences(differences: Sequence[tuple[str, str]], head: bytes, proposed: Fi
         f"it appears that {said}. Declare {declarations} in the server of the contract, or export the file {export}."
         f"{numbers}"
     )
-
-
-def _listed(items: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))

@@ -60,8 +60,7 @@ def receive_members(
 def _receive(part: Download, contract: Contract, folder: Path) -> ReceivedFile:
     if is_table(contract):
         return receive_table(part, contract, folder)
-    head, declared = next(part.chunks, b""), contract.file_format.name
-    part.chunks = itertools.chain((head,), part.chunks)
+    head, declared = part.peek(), contract.file_format.name
     text = transcode(part.name, part.chunks, contract.file_format.encoding)
     first = next(text, b"")
     what = signature(first) or other_encoding(first)

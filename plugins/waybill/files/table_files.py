@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +68,7 @@ def convert(part: Download, contract: Contract, path: Path) -> Converted:
     declared = contract.file_format.name
     assert declared
     read, magic = _READERS[declared]
-    head = next(part.chunks, b"")
+    head = part.peek()
     if not head:
         raise DataError(f"{part.name}: the file is empty (0 bytes). Send it again.")
     if _ENCRYPTED_WORKBOOK in head:
@@ -78,8 +77,7 @@ def convert(part: Download, contract: Contract, path: Path) -> Converted:
         seen = signature(head)
         found = seen.what if seen else "in another format"
         raise DataError(f"{part.name}: the contract declares `format: {declared}`, but the file is {found}.")
-    part.chunks = itertools.chain((head,), part.chunks)
-    return read(part.name, _saved(part, path), contract)
+    return read(part.name, part.save(path), contract)
 
 
 def sheets_of(part: Download, what: Signature, folder: Path) -> str:
@@ -87,14 +85,7 @@ def sheets_of(part: Download, what: Signature, folder: Path) -> str:
     if not what.format or what.format.name != "xlsx":
         return ""
     try:
-        sheets = sheet_names(part.name, _saved(part, folder / "object.xlsx"))
+        sheets = sheet_names(part.name, part.save(folder / "object.xlsx"))
     except DataError:  # a corrupt workbook
         return ""
     return f" Its sheets with values are: {', '.join(map(repr, sheets))}." if sheets else ""
-
-
-def _saved(part: Download, path: Path) -> Path:
-    """Write the content of a part to a file, and return its path."""
-    with path.open("wb") as target:
-        target.writelines(part.chunks)
-    return path

@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.files.content import Download, download
 from waybill.files.csv_files import columns_in
 from waybill.files.json_members import MemberNames
-from waybill.files.local_files import LocalStore, local_file
+from waybill.files.local_files import local_file, local_store
 from waybill.files.receive import receive
 from waybill.files.recognise_format import HEAD_BYTES, recognise
 from waybill.files.recognise_json import columns_at, looks_like_json
@@ -24,10 +24,9 @@ from waybill.files.table_files import convert, is_table
 
 def misfit(file: Path, contract: Contract) -> str | None:
     """Return why a file cannot be received under a contract; None if it can."""
-    store: Any = LocalStore()
     with TemporaryDirectory() as folder:
         try:
-            receive(store, local_file(file), contract, Path(folder))
+            receive(local_store(), local_file(file), contract, Path(folder))
         except DataError as error:
             return str(error)
     return None
@@ -92,11 +91,8 @@ def _names_of_table(file: Path, contract: Contract) -> Sequence[str]:
 def _head(file: Path, members: str | None) -> _Head:
     """Return the beginning of a file, unpacked; empty if it cannot be read or is not text."""
     with suppress(DataError), TemporaryDirectory() as folder:
-        part, head = _first_part(file, Path(folder), members), b""
-        for chunk in part.chunks:
-            head += chunk
-            if len(head) >= HEAD_BYTES:
-                break
+        part = _first_part(file, Path(folder), members)
+        head = part.peek(HEAD_BYTES)
         recognised = recognise(head, part.file_name)
         if recognised.format:
             text = head[:HEAD_BYTES].decode(recognised.format.encoding, "replace").lstrip("\ufeff")
@@ -105,5 +101,4 @@ def _head(file: Path, members: str | None) -> _Head:
 
 
 def _first_part(file: Path, folder: Path, members: str | None) -> Download:
-    store: Any = LocalStore()
-    return download(store, local_file(file), folder, members)[0]
+    return download(local_store(), local_file(file), folder, members)[0]
