@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from support.listeners import listeners
 from support.waiting import eventually
 from waybill_devtools.stack import SERVICES, Stack, StackError, aws, postgres
 
@@ -129,14 +130,9 @@ def test_an_alert_reaches_the_queue(stack_environment: dict[str, str]) -> None:
 
 
 def test_every_listener_is_on_the_loopback_address(stack: Stack) -> None:
-    listeners = [
-        connection.laddr
-        for process in processes(stack)
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert {address.ip for address in listeners} == {"127.0.0.1"}
-    assert {stack.state.ports[name] for name in SERVICES} <= {address.port for address in listeners}
+    addresses = listeners(processes(stack))
+    assert {address.ip for address in addresses} == {"127.0.0.1"}
+    assert {stack.state.ports[name] for name in SERVICES} <= {address.port for address in addresses}
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
+from support.listeners import listeners
 from support.waiting import eventually
 from waybill_devtools.stack import Stack, airflow
 
@@ -58,8 +59,7 @@ def test_every_listener_of_airflow_is_on_the_loopback_address(airflow_stack: Sta
         assert service.state == "running"
         assert service.pid is not None
         process = psutil.Process(service.pid)
-        for one in [process, *process.children(recursive=True)]:
-            addresses |= {c.laddr.ip for c in one.net_connections() if c.status == psutil.CONN_LISTEN}
+        addresses |= {address.ip for address in listeners([process, *process.children(recursive=True)])}
     assert addresses == {"127.0.0.1"}
 
 
