@@ -283,10 +283,10 @@ def draft_table(draft: DraftTable) -> Table:
         [("column", False), ("type", False), ("absent", True), ("different", True), ("form", False), ("doubts", True)],
     )
     for column in draft.columns:
-        doubts = sum(map(len, column.checks.values()))
+        doubts = sum(map(len, column.doubts.values()))
         table.add_row(
             Text(column.name),
-            column.choice.kind,
+            column.type.physical,
             text(column.nulls),
             text(column.distinct),
             Text("***" if column.personal else column.shape),

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 from waybill.contracts.quoting import literal
 
-_THOUSANDS: Final = (".", ",", " ", "\u00a0", "\u202f", "\u2009", "'", "\u2019", "_")
-_MINUSES: Final = ("-", "\u2212", "\u2013")
-_SPACES: Final = " \u00a0\u202f"
+THOUSANDS: Final = (".", ",", " ", "\u00a0", "\u202f", "\u2009", "'", "\u2019", "_")
+MINUSES: Final = ("-", "\u2212", "\u2013")
+SPACES: Final = " \u00a0\u202f"
 """The blanks that may separate a currency or a percent sign from the number."""
 _RESERVED: Final = re.compile(r"[0-9\s%()+\-\u2212\u2013]")
 """Characters that a currency must not have, because numbers have them."""
@@ -54,7 +54,7 @@ class NumberFormat:
         places = scale if scale is None or self.percent != "fraction" else scale - 2
         if places != 0:
             digits += rf"(?:{_escaped(self.decimal)}[0-9]{{1,{places or ''}}})?"
-        space = f"[{_SPACES}]*"
+        space = f"[{SPACES}]*"
         percent = {None: "", "number": f"(?:{space}%)?", "fraction": f"{space}%"}[self.percent]
         words = "|".join(map(_escaped, self.currency))
         before, after = (f"(?:(?:{words}){space})", f"(?:{space}(?:{words}))?") if words else ("", "")
@@ -76,7 +76,7 @@ class NumberFormat:
 
     def plain(self, text: str) -> str:
         """Return the expression that writes an accepted `text` with digits, a point and a sign only."""
-        spaces = _SPACES if self.currency or self.percent else ""
+        spaces = SPACES if self.currency or self.percent else ""
         removed = [*sorted(self.currency, key=len, reverse=True), *spaces, *self.thousands]  # longer words first
         removed += ["%"] * (self.percent is not None) + [")"] * self.parentheses
         negative = [sign for sign in self.minus if sign != "-"] + ["("] * self.parentheses
@@ -150,7 +150,7 @@ def _named(signs: tuple[str, ...]) -> str:
 
 _PARTS: Final = {
     "decimal": (lambda value: value in (".", ","), "'.' or ','"),
-    "thousands": (_some_of(_THOUSANDS), f"one or a list of {_named(_THOUSANDS)}"),
+    "thousands": (_some_of(THOUSANDS), f"one or a list of {_named(THOUSANDS)}"),
     "currency": (
         _are_currencies,
         "a sign or word, or a list of them, like ['€', EUR], without digits, blanks, signs, %, and parentheses",
@@ -158,5 +158,5 @@ _PARTS: Final = {
     "percent": (lambda value: value in ("number", "fraction"), "number or fraction"),
     "parentheses": (lambda value: isinstance(value, bool), "true or false"),
     "trailingMinus": (lambda value: isinstance(value, bool), "true or false"),
-    "minus": (_some_of(_MINUSES), f"one or a list of {_named(_MINUSES)}"),
+    "minus": (_some_of(MINUSES), f"one or a list of {_named(MINUSES)}"),
 }

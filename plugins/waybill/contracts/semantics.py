@@ -44,7 +44,7 @@ _LOGICAL: Final = {
     "text[]": "array",
 }
 """The logical type of each physical type, besides `numeric(p,s)`."""
-_OTHER_TYPES: Final = {
+OTHER_TYPES: Final = {
     "varchar": "text, with `maxLength` in the logicalTypeOptions",
     "character varying": "text, with `maxLength` in the logicalTypeOptions",
     "char": "text, with `minLength` and `maxLength` in the logicalTypeOptions",
@@ -97,6 +97,11 @@ _SEVERITIES: Final = ("error", "warning")
 def normal_type(physical_type: str) -> str:
     """Return a physical type as PostgreSQL writes it, for example `numeric(12,2)`."""
     return physical_type.replace(", ", ",")
+
+
+def logical_type(physical_type: str) -> str | None:
+    """Return the logical type that belongs to a physical type; None for an unknown one."""
+    return "number" if numeric_digits(physical_type) else _LOGICAL.get(physical_type)
 
 
 def problems(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Problem]:
@@ -227,8 +232,7 @@ def _of_column(column: Mapping[str, Any], steps: Steps, names: frozenset[str], m
     if kind not in _LOGICAL and not (digits and digits[1] <= digits[0] and 0 < digits[0] <= _MOST_DIGITS):
         yield Problem((*steps, "physicalType"), _no_type(kind))
         return
-    right = "number" if digits else _LOGICAL[kind]
-    if logical != right:
+    if logical != (right := logical_type(kind)):
         yield Problem((*steps, "logicalType"), f"{logical!r} does not match the physicalType {kind}: write {right}")
         return
     yield from _of_items(column, kind, steps)
@@ -250,7 +254,7 @@ def _of_items(column: Mapping[str, Any], kind: str, steps: Steps) -> Iterator[Pr
 
 def _no_type(kind: str) -> str:
     """Return why a physical type is not supported, with the one that is probably meant."""
-    other = _OTHER_TYPES.get(kind.lower().split("(")[0].strip())
+    other = OTHER_TYPES.get(kind.lower().split("(")[0].strip())
     if other and "(p,s)" in other and (digits := numeric_digits(f"numeric({kind.partition('(')[2]}")):
         other = f"numeric({digits[0]},{digits[1]})"
     known = f"supported are {', '.join(_LOGICAL)} and numeric(p,s) with p up to {_MOST_DIGITS}"

@@ -23,7 +23,7 @@ from waybill.contracts.values import (
 )
 from waybill.period import Period
 
-_EARLIEST = "1900-01-01"
+EARLIEST = "1900-01-01"
 """Earlier dates are rejected unless the contract declares a minimum."""
 PLACEHOLDERS = (
     r"\N",
@@ -122,7 +122,7 @@ def _plausible(column: Column, period: Period) -> list[str]:
     value, found = identifier(column.name), []
     if column.physical_type in ("date", "timestamp", "timestamptz"):
         if not {"minimum", "exclusiveMinimum"} & column.options.keys():
-            found.append(f"{value} >= {literal(_EARLIEST)}")
+            found.append(f"{value} >= {literal(EARLIEST)}")
         if not {"maximum", "exclusiveMaximum"} & column.options.keys():
             found.append(f"{value} < {literal(_years_after(period.end, column.max_years_ahead))}")
     return found
@@ -132,7 +132,7 @@ def _years(column: Column, period: Period) -> tuple[int, int]:
     """Return the first and the last year that an instant without an offset may have, in any time zone."""
     limits = [str(column.options[name]) for name in _LIMITS if name in column.options]
     years = [int(limit[:4]) for limit in limits]
-    return min([int(_EARLIEST[:4]), *years]) - 1, max(
+    return min([int(EARLIEST[:4]), *years]) - 1, max(
         [_years_after(period.end, column.max_years_ahead).year, *years]
     ) + 1
 

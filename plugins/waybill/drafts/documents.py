@@ -9,10 +9,14 @@ from typing import Any
 from waybill.contracts import Contract, load
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
 from waybill.contracts.member_paths import join_path
-from waybill.drafts.declarations import listed
 from waybill.drafts.layout import to_yaml
 
 Document = dict[str, Any]
+
+
+def listed(custom: Mapping[str, Any]) -> list[Document]:
+    """Return custom properties as a document has them."""
+    return [{"property": name, "value": value} for name, value in custom.items()]
 
 
 def document_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -14,17 +13,19 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.contracts.member_paths import join_path, split_path
-from waybill.drafts.declarations import declare
+from waybill.drafts.column import DraftColumn
+from waybill.drafts.draft_type import DraftType
 from waybill.drafts.files import GivenFile
 from waybill.drafts.formats import FoundFormat, format_of
-from waybill.drafts.keys import MOMENTS, confirmed_key, find_key, repeated_between_files
+from waybill.drafts.keys import confirmed_key, find_key, shared_between_files
+from waybill.drafts.layout import one_line
 from waybill.drafts.names import column_names
 from waybill.drafts.personal import personal_kind
 from waybill.drafts.profile import Rows, Texts
 from waybill.drafts.references import Reference, compared, namesake_of, reference_of
 from waybill.drafts.rows import FileRows, headers_of, reading_contract, text_column, validated
-from waybill.drafts.table import LANDED, DraftColumn, DraftTable
-from waybill.drafts.types import Choice, choose_type
+from waybill.drafts.table import LANDED, DraftTable
+from waybill.drafts.types import all_items_are, choose_type
 from waybill.errors import DataError
 from waybill.files.spellings import normalise
 from waybill.intake.validate import open_duckdb
@@ -56,40 +57,40 @@ def draft_contract(
     headers = _headers(files, domain, dataset, form, folder)
     form, names = form.by_order(headers), column_names(headers)
 
-    def contract_with(columns: Sequence[Mapping[str, Any]]) -> Contract:
-        return reading_contract(domain, dataset, columns, form.format, folder)
+    def read(columns: Sequence[Mapping[str, Any]], stem: str) -> tuple[list[Path], list[FileRows]]:
+        """Return a Parquet file for each file, which exists if it has valid rows, and what a load reads of each."""
+        contract = reading_contract(domain, dataset, columns, form.format, folder)
+        paths = [folder / f"{stem}{number}.parquet" for number in range(len(files))]
+        return paths, [validated(file, contract, folder, path) for file, path in zip(files, paths, strict=True)]
 
     spellings = ["" if form.is_by_order else header for header in headers]
-    texts = [text_column(name, header) for name, header in zip(names, spellings, strict=True)]
-    paths, _ = _read(files, contract_with(texts), folder, "texts")
+    paths, _ = read([*map(text_column, names, spellings)], "texts")
     today = files[0].landed.period.start
     with closing(open_duckdb(folder)) as duck:
-        rows = Rows(duck, paths, names)
+        texts = Rows(duck, paths, names)
         columns = [
-            _column(name, header, spelling, rows.texts_of(name), today, form, reference_of(name, dataset, others))
+            _column(name, header, spelling, texts.texts_of(name), today, form, reference_of(name, dataset, others))
             for name, header, spelling in zip(names, headers, spellings, strict=True)
         ]
-        orders = {order for one in columns if (order := one.choice.order)}
+        orders = {order for one in columns if (order := one.type.order)}
         for column in columns:
-            if column.choice.is_order_unknown and len(orders) == 1:
-                column.choice = choose_type(rows.texts_of(column.name), today, order=next(iter(orders)))
-    declared = [{"name": one.name, **one.synonyms, **one.choice.declared} for one in columns]
-    paths, found = _read(files, contract_with(declared), folder, "typed")
+            if column.type.is_order_unknown and len(orders) == 1:
+                column.type = choose_type(texts.texts_of(column.name), today, order=next(iter(orders)))
+    paths, found = read([column.reading for column in columns], "typed")
     with closing(open_duckdb(folder)) as duck:
-        typed = Rows(duck, paths, names)
-        nulls = typed.nulls(names)
-        days = typed.days([column.name for column in columns if column.choice.kind in MOMENTS])
+        rows = Rows(duck, paths, names)
+        nulls, days = rows.nulls(), rows.days([column.name for column in columns if column.type.is_moment])
         for column in columns:
             column.nulls, column.days = nulls[column.name], days.get(column.name, 0)
-            column.namesake = namesake_of(column.name, column.choice.kind, dataset, others)
+            column.namesake = namesake_of(column.name, column.type.physical, dataset, others)
             if column.reference and connection:
-                column.reference = compared(connection, column.reference, column.name, others, typed, folder)
-        keyed = [one.candidate for name in declared_key for one in columns if name in one.normal_names]
+                column.reference = compared(connection, column.reference, column.name, others, rows, folder)
+        keyed = [one for name in declared_key for one in columns if name in one.normal_names]
         key = None
-        if typed.count:
-            key = confirmed_key(typed, keyed, names) if len(keyed) == len(declared_key) > 0 else None
-            key = key or find_key(typed, [one.candidate for one in columns], names, dataset)
-        shared = repeated_between_files(typed, key) if key else None
+        if rows.count:
+            key = confirmed_key(rows, keyed) if len(keyed) == len(declared_key) > 0 else None
+            key = key or find_key(rows, columns, dataset)
+        shared = shared_between_files(rows, key) if key else (0, 0)
     same_landed = namesake_of(LANDED, "date", dataset, others)
     return DraftTable(domain, dataset, form, found, columns, key, shared, same_landed)
 
@@ -117,50 +118,39 @@ def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundF
     return found
 
 
-def _read(files: Sequence[GivenFile], contract: Contract, folder: Path, stem: str) -> tuple[list[Path], list[FileRows]]:
-    """Return a Parquet file for each given file, which exists if it has valid rows, and what a load reads of each."""
-    paths = [folder / f"{stem}{number}.parquet" for number in range(len(files))]
-    return paths, [validated(file, contract, folder, path) for file, path in zip(files, paths, strict=True)]
-
-
-def _is_list_of_objects(text: str) -> bool:
-    """Return whether a text is an array with an object."""
-    if not text.lstrip().startswith("["):
-        return False
-    try:
-        return any(isinstance(item, dict) for item in json.loads(text))
-    except ValueError:
-        return False
-
-
 def _column(
     name: str, header: str, spelling: str, texts: Texts, today: date, form: FoundFormat, reference: Reference | None
 ) -> DraftColumn:
-    choice = choose_type(texts, today, declared_by_file=form.types.get(header))
-    if reference and reference.key.physical_type != choice.kind:
-        like_key = Choice(declare(reference.key.logical_type, reference.key.physical_type))
-        choice, reference = (choice, None) if texts.misfits(like_key.declared).rows else (like_key, reference)
-    if form.is_json and choice.kind == "jsonb" and any(map(_is_list_of_objects, texts.sample)):
+    found = choose_type(texts, today, declared_by_file=form.types.get(header))
+    if reference and reference.key.physical_type != found.physical:
+        like_key = DraftType(reference.key.physical_type)
+        found, reference = (found, None) if texts.misfits(like_key).rows else (like_key, reference)
+    if form.is_json and found.physical == "jsonb" and any(map(_is_list_of_objects, texts.sample)):
         own = (*form.format.record_path, *split_path(header))
         path = own if own in form.arrays or split_path(header) not in form.arrays else split_path(header)
-        choice.doubt(
+        found.doubt(
             "physicalType",
             "the values are arrays of objects. To load each object as a row, with the members around it, draft a "
             f"contract with --records {join_path(path)}.",
         )
-    personal = personal_kind(texts)
-    clean = declare("string", "text", controlCharacters="none", allowsPlaceholders=True)
-    has_few = 1 < texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD)
+    personal, is_text = personal_kind(texts), found.physical == "text"
+    if is_text and not personal and 1 < texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD):
+        enum = one_line([{"value": word} for word in sorted(texts.sample)])
+        found.doubt("physicalType", f"{texts.distinct} different values. If there can be no others, add: enum: {enum}")
+    clean = DraftType("text", custom={"controlCharacters": "none", "allowsPlaceholders": True})
     return DraftColumn(
         name,
         header,
         spelling,
-        choice,
+        found,
         distinct=texts.distinct,
         longest=texts.longest,
         shape=texts.shape,
         personal=personal,
+        is_clean=not is_text or not texts.misfits(clean).rows,
         reference=reference,
-        vocabulary=sorted(texts.sample) if has_few and choice.kind == "text" and not personal else [],
-        is_clean=choice.kind != "text" or not texts.misfits(clean).rows,
     )
+
+
+def _is_list_of_objects(text: str) -> bool:
+    return text.lstrip().startswith("[") and "{" in text and all_items_are(dict, text)

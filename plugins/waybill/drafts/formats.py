@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from waybill.contracts.file_format import PLAIN, UNDECLARED, FileFormat
 from waybill.contracts.member_paths import join_path, split_path
-from waybill.drafts.declarations import Declared
+from waybill.drafts.draft_type import DraftType
 from waybill.drafts.files import GivenFile
 from waybill.drafts.names import are_ambiguous
 from waybill.drafts.parquet_types import declared_types
@@ -35,8 +35,8 @@ class FoundFormat:
     is_json: bool = False
     arrays: Collection[Steps] = ()
     """The paths of the arrays of objects in the beginning of JSON."""
-    types: Mapping[str, Declared] = field(default_factory=dict)
-    """The declarations of columns by the types in the file."""
+    types: Mapping[str, DraftType] = field(default_factory=dict)
+    """The types that the file declares for its columns."""
 
     @property
     def is_by_order(self) -> bool:

@@ -9,31 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from waybill.contracts import ContractError
-from waybill.contracts.semantics import CLASSIFICATIONS
+from waybill.contracts.semantics import CLASSIFICATIONS, OTHER_TYPES
 from waybill.contracts.yaml_files import parse, read_text
-from waybill.drafts.table import DraftColumn, DraftTable
+from waybill.drafts.column import DraftColumn
+from waybill.drafts.table import DraftTable
 from waybill.files.spellings import normalise
 from waybill.formatting import count
 
-_SAME: Final = {
-    "bool": "boolean",
-    "decimal": "numeric",
-    "double": "double precision",
-    "float4": "real",
-    "float8": "double precision",
-    "int": "integer",
-    "int2": "smallint",
-    "int4": "integer",
-    "int8": "bigint",
-    "time without time zone": "time",
-    "timestamp with time zone": "timestamptz",
-    "timestamp without time zone": "timestamp",
-}
-"""Other names of types."""
 _TYPE: Final = re.compile(r"([a-z][a-z0-9 ]*[a-z0-9])\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?")
 _GENERATED: Final = "Generated model of "
 """The beginning of descriptions that say nothing about the table."""
-_TEXTS: Final = frozenset({"text", "varchar", "character varying", "char", "character", "string"})
 
 
 @dataclass(frozen=True)
@@ -85,7 +70,7 @@ def complete(draft: DraftTable, imported: Imported) -> None:
             if said.get("classification") in CLASSIFICATIONS and not column.personal:
                 column.said["classification"] = said["classification"]
             for place, text in _contradictions(column, said):
-                column.choice.doubt(place, f"{imported.name} {text}")
+                column.type.doubt(place, f"{imported.name} {text}")
     if absent := [str(one["name"]) for name, one in imported.columns.items() if name not in matched]:
         draft.contradictions.append(f"{imported.name} has columns that the files do not have: {', '.join(absent)}.")
     key = tuple(matched[name].name for name in imported.key if name in matched)
@@ -95,7 +80,7 @@ def complete(draft: DraftTable, imported: Imported) -> None:
 
 def _contradictions(column: DraftColumn, said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     kind = _type(str(said.get("physicalType") or ""))
-    if kind and kind != column.choice.kind:
+    if kind and kind != column.type.physical:
         yield "physicalType", f"says {kind}."
     if said.get("required") and column.nulls:
         yield "physicalType", f"says required, and {count(column.nulls, 'row')} have no value."
@@ -104,7 +89,7 @@ def _contradictions(column: DraftColumn, said: Mapping[str, Any]) -> Iterator[tu
 def _type(text: str) -> str | None:
     """Return a type as PostgreSQL writes it; None for texts, which any file has, and for unknown forms."""
     found = _TYPE.fullmatch(text.strip().lower())
-    if found is None or found[1] in _TEXTS:
+    name = OTHER_TYPES.get(found[1], found[1]) if found else "text"
+    if found is None or name.startswith("text") or name == "character":
         return None
-    name = _SAME.get(found[1], found[1])
-    return f"{name}({found[2]},{found[3] or 0})" if name == "numeric" and found[2] else name
+    return f"numeric({found[2]},{found[3] or 0})" if name.startswith("numeric") and found[2] else name

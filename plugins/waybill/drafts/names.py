@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from waybill.blanks import strip
 from waybill.contracts.contract import SYSTEM_COLUMNS
@@ -23,6 +23,8 @@ _SIGNS: Final = {
     "№": " number ",
     "&": " and ",
 }
+IDENTIFIER: Final = re.compile(r"(?:.*_)?(?:id|uuid|guid|key|no|nr|sku|ean|isbn|iban|ref|reference|symbol)")
+"""Names of columns that identify something."""
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -60,7 +62,22 @@ def needs_synonym(name: str, header: str) -> bool:
     return find_column({normalise(name): name}, header) is None
 
 
+def synonyms_of(name: str, header: str) -> dict[str, Any]:
+    """Return the property with the synonym by which files that write `header` match the column, if it needs one."""
+    return {"synonyms": [{"synonym": header}]} if header and needs_synonym(name, header) else {}
+
+
 def are_ambiguous(headers: Sequence[str]) -> bool:
     """Return whether files can be read by the order of their columns only: names are empty or match each other."""
     names = [normalise(header) for header in headers]
     return "" in names or len({*names}) < len(names)
+
+
+def singular_forms(dataset: str) -> Iterator[str]:
+    """Yield the words that may name one row of a dataset: `company` for `companies`."""
+    yield dataset
+    if dataset.endswith("ies"):
+        yield f"{dataset[:-3]}y"
+    if dataset.endswith("es"):
+        yield dataset[:-2]
+    yield dataset.removesuffix("s")

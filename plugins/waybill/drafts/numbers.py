@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from waybill.contracts.number_format import MINUSES, SPACES, THOUSANDS
+
 _CURRENCY: Final = (
     r"US\$|R\$|[€$£¥₹₽₺₩₫₪₴₦฿]|kr\.?|zł|Kč|Fr\.|EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|TRY|RUB|UAH|AUD"
     r"|CAD|NZD|SGD|HKD|KRW|THB|MXN|BRL|ZAR|ILS|AED|SAR"
 )
-_MINUS: Final = "-\u2212\u2013"
-_GROUPS: Final = " \u00a0\u202f\u2009'\u2019_"
+_MINUS: Final = "".join(MINUSES)
+_SEPARATORS: Final = "".join(THOUSANDS)
 _NUMBER: Final = re.compile(
-    rf"(?P<open>\()?(?P<sign>[{_MINUS}+])?(?P<before>{_CURRENCY})?[ \u00a0\u202f]*(?P<second>[{_MINUS}+])?"
-    rf"(?P<core>[0-9](?:[0-9.,{_GROUPS}]*[0-9])?)[ \u00a0\u202f]*(?P<percent>%)?[ \u00a0\u202f]*(?P<after>{_CURRENCY})?"
+    rf"(?P<open>\()?(?P<sign>[{_MINUS}+])?(?P<before>{_CURRENCY})?[{SPACES}]*(?P<second>[{_MINUS}+])?"
+    rf"(?P<core>[0-9](?:[0-9{_SEPARATORS}]*[0-9])?)[{SPACES}]*(?P<percent>%)?[{SPACES}]*(?P<after>{_CURRENCY})?"
     rf"(?P<tail>[{_MINUS}])?(?P<close>\))?"
 )
 LIKE_A_NUMBER: Final = _NUMBER.pattern
@@ -97,11 +99,10 @@ def _signs_of(texts: Sequence[str]) -> _Signs:
 
 def _note(core: str, signs: _Signs) -> None:
     """Note what the separators of one number show."""
-    separators = re.findall(f"[.,{_GROUPS}]", core)
-    parts = re.split(f"[.,{_GROUPS}]", core)
+    separators = re.findall(f"[{_SEPARATORS}]", core)
+    parts = re.split(f"[{_SEPARATORS}]", core)
     signs.has_long_groups |= len(parts[0]) > 3
-    for sign in {*separators} & {*_GROUPS}:
-        signs.thousands.add(sign)
+    signs.thousands |= {*separators} - {*".,"}
     points = [sign for sign in separators if sign in ".,"]
     if len({*points}) == 2:
         signs.decimals.add(points[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.odcs import read_column
 from waybill.contracts.quoting import identifier, literal
 from waybill.contracts.values import cast, is_blank, typed
+from waybill.drafts.draft_type import DraftType
 
 SAMPLE_TEXTS: Final = 1_000
 _SHAPE_CHARACTERS: Final = 24
@@ -36,7 +37,7 @@ class Rows:
     """All rows of the files as texts, in Parquet files with the columns `_record` and those of the contract."""
 
     def __init__(self, duck: Any, files: Sequence[Path], names: Sequence[str]) -> None:
-        self._duck = duck
+        self._duck, self.names = duck, names
         paths = [literal(path) for path in files if path.exists()]
         nothing = ", ".join(f"null::varchar as {identifier(name)}" for name in names)
         self.relation = (
@@ -47,10 +48,11 @@ class Rows:
         self.files = len(paths)
         self.count: int = self.one(f"select count(*) from {self.relation}")[0]
 
-    def nulls(self, names: Sequence[str]) -> dict[str, int]:
+    def nulls(self) -> dict[str, int]:
         """Return the number of rows without a value in each column."""
-        counts = self.one(f"select {', '.join(f'count({identifier(name)})' for name in names)} from {self.relation}")
-        return {name: self.count - present for name, present in zip(names, counts, strict=True)}
+        present = ", ".join(f"count({identifier(name)})" for name in self.names)
+        counts = self.one(f"select {present} from {self.relation}")
+        return {name: self.count - number for name, number in zip(self.names, counts, strict=True)}
 
     def days(self, names: Collection[str]) -> dict[str, int]:
         """Return for columns of dates or instants the largest number of days, from first to last, within a file."""
@@ -118,9 +120,9 @@ class Texts:
         )[0]
         return found
 
-    def misfits(self, declared: Mapping[str, Any]) -> Misfits:
-        """Return the texts that a column, declared as in a contract, does not accept."""
-        source = f"(select * from {self._typed(declared)} where value is null and not is_absent)"
+    def misfits(self, kind: DraftType) -> Misfits:
+        """Return the texts that a column of a type does not accept."""
+        source = f"(select * from {self._typed(kind)} where value is null and not is_absent)"
         rows, texts, record = self._rows.one(
             f"select coalesce(sum(rows), 0)::bigint, count(*), arg_min(record, record) from {source}"
         )
@@ -129,9 +131,9 @@ class Texts:
         ]
         return Misfits(rows, listed, texts <= len(listed), record)
 
-    def extremes(self, declared: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return the least and the greatest value of the texts in the type of a column."""
-        low, high = self._rows.one(f"select min(value)::varchar, max(value)::varchar from {self._typed(declared)}")
+    def extremes(self, kind: DraftType) -> tuple[Any, Any]:
+        """Return the least and the greatest value of the texts as a type."""
+        low, high = self._rows.one(f"select min(value)::varchar, max(value)::varchar from {self._typed(kind)}")
         return low, high
 
     def digits(self, signs: NumberFormat) -> tuple[int, int]:
@@ -143,30 +145,21 @@ class Texts:
         )
         return before or 0, after or 0
 
-    def commonest(self, most: int) -> list[tuple[str, int]]:
-        """Return the most frequent texts with their numbers of rows."""
-        return [
-            (text, rows)
-            for text, rows in self._rows.all(f"select {self.raw}, rows from texts order by rows desc, 1 limit {most}")
-        ]
-
     def among(self, words: Sequence[str]) -> list[tuple[str, int]]:
         """Return those of the given words, in any case, that are texts of the column, with their numbers of rows."""
         listed = ", ".join(literal(word.lower()) for word in words)
-        return [
-            (text, rows)
-            for text, rows in self._rows.all(
-                f"select {self.raw}, rows from texts where lower({self.raw}) in ({listed}) order by rows desc, 1"
-            )
-        ]
+        return self._rows.all(
+            f"select {self.raw}, rows from texts where lower({self.raw}) in ({listed}) order by rows desc, 1"
+        )
 
     @property
     def shape(self) -> str:
         """Return the form of the most frequent text: 9 for digits, A and a for letters, other signs as they are."""
-        return shape_of(self.commonest(1)[0][0]) if self.distinct else ""
+        found = self._rows.all(f"select {self.raw} from texts order by rows desc, 1 limit 1")
+        return shape_of(found[0][0]) if found else ""
 
-    def _typed(self, declared: Mapping[str, Any]) -> str:
-        column = read_column({**declared, "name": self.name}, {})
+    def _typed(self, kind: DraftType) -> str:
+        column = read_column({**kind.declared, "name": self.name}, {})
         known = cast(column)
         casts = f", {known} as {identifier(f'_cast_{self.name}')}" if known else ""
         return (

@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.quoting import identifier
-from waybill.drafts.keys import singular_forms
+from waybill.drafts.names import singular_forms
 from waybill.drafts.profile import Rows
 from waybill.intake.references import reference_values
 from waybill.warehouse.connection import one_row
@@ -41,6 +41,17 @@ class Reference:
     def is_confirmed(self) -> bool:
         """Return whether the other dataset has every value."""
         return self.values is not None and not self.missing
+
+    @property
+    def doubt(self) -> str:
+        """Return what is to be decided about the reference."""
+        if self.is_confirmed:
+            return f"all {self.values:,} values are in {self.name}. Rows with other values will be rejected."
+        missing = "" if self.values is None else f" {self.missing:,} of {self.values:,} values are not there yet."
+        return (
+            f"{self.name} has a like name and the same type.{missing} If each value must be there, add: "
+            f"relationships: [{{to: {self.name}}}]"
+        )
 
 
 def reference_of(name: str, dataset: str, others: Mapping[str, Contract]) -> Reference | None:

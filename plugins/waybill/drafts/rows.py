@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
 from waybill.contracts.file_format import FileFormat
-from waybill.drafts.declarations import listed
 from waybill.drafts.documents import document_of, to_contract
+from waybill.drafts.draft_type import DraftType
 from waybill.drafts.files import GivenFile
-from waybill.drafts.names import needs_synonym
+from waybill.drafts.names import synonyms_of
 from waybill.errors import DataError
 from waybill.files.converted import RowsBelow
 from waybill.files.joined_members import check_columns, join
@@ -33,7 +33,7 @@ _KEY: Final = "waybill_key"
 """Columns of contracts that only read."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class FileRows:
     """What a load reads of one file."""
 
@@ -43,30 +43,25 @@ class FileRows:
     """The contract's columns that the file has."""
     unknown: list[str]
     """The file's columns that the contract does not have."""
-    below: tuple[RowsBelow, ...] = ()
+    below: tuple[RowsBelow, ...]
     """The rows of a sheet below the declared range."""
-    rejected: int = 0
-    broken: list[BrokenRule] = field(default_factory=list)
+    rejected: int
+    broken: list[BrokenRule]
     """The rules that rejected rows break, the most frequent first."""
 
 
-def text_column(name: str, header: str) -> dict[str, Any]:
+def text_column(name: str, header: str = "") -> dict[str, Any]:
     """Return the document of a column that accepts every text."""
-    return {
-        "name": name,
-        "logicalType": "string",
-        "physicalType": "text",
-        **({"synonyms": [{"synonym": header}]} if header and needs_synonym(name, header) else {}),
-        "customProperties": listed({"allowsPlaceholders": True, "controlCharacters": "any"}),
-    }
+    custom = {"allowsPlaceholders": True, "controlCharacters": "any"}
+    return {"name": name, **synonyms_of(name, header), **DraftType("text", custom=custom).declared}
 
 
 def reading_contract(
     domain: str, dataset: str, columns: Sequence[Mapping[str, Any]], file_format: FileFormat, folder: Path
 ) -> Contract:
     """Return a contract that reads files and rejects no row but malformed ones."""
-    key = {**text_column(_KEY, ""), "primaryKey": True}
-    landed = {"name": _LANDED, "logicalType": "date", "physicalType": "date", "required": True}
+    key = {**text_column(_KEY), "primaryKey": True}
+    landed = {"name": _LANDED, **DraftType("date").declared, "required": True}
     custom = {"loadMode": "merge", "landingDayColumn": _LANDED, "rejectThresholdPct": 100}
     document = document_of(domain, dataset, [key, *columns, landed], custom=custom, file_format=file_format)
     contract = to_contract(document, folder)
@@ -86,7 +81,7 @@ def headers_of(
         with TemporaryDirectory(dir=folder) as name:
             scratch = Path(name)
             known = [text_column(f"member_{place}", header) for place, header in enumerate(found)]
-            contract = reading_contract(domain, dataset, known or [text_column("waybill_none", "")], form, scratch)
+            contract = reading_contract(domain, dataset, known or [text_column("waybill_none")], form, scratch)
             members = receive_members(file.store, file.landed, contract, scratch)
             if members[0][1].members is None:
                 return _header_of(members, file.landed.uri, is_by_order=is_by_order)
@@ -112,38 +107,38 @@ def _header_of(members: Sequence[tuple[str, ReceivedFile]], uri: str, *, is_by_o
     return [""] * len(first.header) if is_by_order else first.header
 
 
-def validated(file: GivenFile, contract: Contract, folder: Path, target: Path | None = None) -> FileRows:
+def validated(file: GivenFile, contract: Contract, folder: Path, target: Path) -> FileRows:
     """Return what a load with the contract reads of a file and rejects; keep the rows in `target`, a Parquet file.
 
     References are not checked. Raises `DataError` if a load rejects the file before its rows.
     """
-    with TemporaryDirectory(dir=folder) as scratch:
-        return _validated(file, contract, Path(scratch), target)
+    with TemporaryDirectory(dir=folder) as name:
+        scratch = Path(name)
+        received = receive(file.store, file.landed, contract, scratch)
+
+        def validate(rows: Rows) -> FileRows:
+            source, malformed = rows()
+            broken = BrokenRules(contract)
+            for reject in malformed:
+                broken.add(reject.record, reject.reasons, reject.raw)
+            with closing(open_duckdb(scratch)) as duck:
+                read, rejected = _keep(validate_rows(duck, source, contract, {}), contract, broken, target)
+            if read + len(malformed) != source.records and not source.is_numbered:
+                raise FastReaderFailed("a load counts other records")
+            return FileRows(
+                file.name,
+                received.rows_in,
+                received.brought or [],
+                received.ignored,
+                received.rows_below,
+                len(malformed) + rejected,
+                broken.listed(),
+            )
+
+        return read_rows(received, contract, scratch, validate)
 
 
-def _validated(file: GivenFile, contract: Contract, folder: Path, target: Path | None) -> FileRows:
-    received = receive(file.store, file.landed, contract, folder)
-
-    def validate(rows: Rows) -> FileRows:
-        source, malformed = rows()
-        broken = BrokenRules(contract)
-        for reject in malformed:
-            broken.add(reject.record, reject.reasons, reject.raw)
-        found = FileRows(file.name, received.rows_in, [], received.ignored, received.rows_below, len(malformed))
-        with closing(open_duckdb(folder)) as duck:
-            read, rejected = _keep(validate_rows(duck, source, contract, {}), contract, broken, target)
-        if read + len(malformed) != source.records and not source.is_numbered:
-            raise FastReaderFailed("a load counts other records")
-        found.rejected += rejected
-        found.broken, found.brought = broken.listed(), received.brought or []
-        return found
-
-    return read_rows(received, contract, folder, validate)
-
-
-def _keep(
-    batches: Iterator[pa.RecordBatch], contract: Contract, broken: BrokenRules, target: Path | None
-) -> tuple[int, int]:
+def _keep(batches: Iterator[pa.RecordBatch], contract: Contract, broken: BrokenRules, target: Path) -> tuple[int, int]:
     """Write the valid rows of a file, with their records, to `target`, and return how many were read and rejected."""
     import pyarrow.parquet as pq
 
@@ -155,10 +150,9 @@ def _keep(
             broken.add(row["_record"], row["_reasons"], row["_raw"])
         read += batch.num_rows
         rejected += bad.num_rows
-        if target is not None:
-            rows = batch.filter(batch.column("_reasons").is_null()).select(names)
-            writer = writer or pq.ParquetWriter(target, rows.schema)
-            writer.write_batch(rows)
+        rows = batch.filter(batch.column("_reasons").is_null()).select(names)
+        writer = writer or pq.ParquetWriter(target, rows.schema)
+        writer.write_batch(rows)
     if writer is not None:
         writer.close()
     return read, rejected

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import chain
 from typing import Final
 
+from waybill.contracts import Column
 from waybill.contracts.date_patterns import ISO
 from waybill.contracts.number_format import NumberFormat
-from waybill.contracts.validation import PLACEHOLDERS
-from waybill.drafts.declarations import Declared, declare, with_custom, with_options
-from waybill.drafts.keys import IDENTIFIER
+from waybill.contracts.validation import EARLIEST, PLACEHOLDERS
+from waybill.drafts.draft_type import DraftType
 from waybill.drafts.moments import ORDERS, Moments, Order, moments_of
+from waybill.drafts.names import IDENTIFIER
 from waybill.drafts.numbers import LIKE_A_NUMBER, number_format
 from waybill.drafts.profile import Misfits, Texts
 from waybill.formatting import count
-
-Candidate = tuple[Declared, dict[str, list[str]]]
-"""A type, and its doubts by the property that they are about."""
 
 NULL_WORDS: Final = (
     *(
@@ -68,100 +65,63 @@ _EPOCH_UNITS: Final = (("epoch_seconds", "seconds", 1), ("epoch_milliseconds", "
 _EPOCH_YEARS: Final = 25
 """In columns whose name does not tell, only numbers of so many years back are taken for instants."""
 _YEARS_BACK: Final = 79
-_EARLIEST: Final = date(1900, 1, 1)
-_YEARS_AHEAD: Final = 10
+_YEARS_AHEAD: Final = Column.max_years_ahead
 _MOST_INTEGER: Final = 10**9
 """Larger values leave integer too little room to grow."""
-_MOST_BIGINT: Final = 10**18
+_MOST_BIGINT_DIGITS: Final = 18
 _MOST_DIGITS: Final = 38
 _BINARY_DECIMALS: Final = 12
 _ENOUGH_TEXTS: Final = 200
 """With fewer different texts, one that does not fit decides the type."""
 _TOLERATED_PCT: Final = 0.5
 _ENOUGH_DATES: Final = 4
-_LAST_MOMENTS: Final = {"date": "", "timestamp": "T23:59:59", "timestamptz": "T23:59:59Z"}
-"""For each type of moments what a limit has after its day."""
 _MONTH: Final = 31
 """Days."""
 
 
-@dataclass
-class Choice:
-    """The declaration of a column's type, and its doubts by the property that they are about."""
-
-    declared: Declared
-    checks: dict[str, list[str]] = field(default_factory=dict)
-    is_order_unknown: bool = False
-    """Whether the values are dates that do not show whether day or month comes first."""
-
-    @property
-    def order(self) -> Order | None:
-        """Return the order of day and month, if the column's dates could come in the other one."""
-        options, custom = self.declared.get("logicalTypeOptions", {}), self.declared.get("customProperties", [])
-        forms = [
-            options.get("format", ""),
-            *(form for one in custom if one["property"] == "dateForms" for form in one["value"]),
-        ]
-        for form in forms:
-            if found := re.fullmatch(r"(d|M)\1?[-/ ](?!\1)[dM].*", form):
-                return "day first" if found[1] == "d" else "month first"
-        return None
-
-    def doubt(self, place: str, text: str) -> None:
-        """Note a doubt about a property of the column."""
-        self.checks.setdefault(place, []).append(text)
-
-    @property
-    def kind(self) -> str:
-        """Return the physical type."""
-        return str(self.declared["physicalType"])
-
-
 def choose_type(
-    texts: Texts, today: date, order: Order | None = None, declared_by_file: Declared | None = None
-) -> Choice:
+    texts: Texts, today: date, order: Order | None = None, declared_by_file: DraftType | None = None
+) -> DraftType:
     """Return the type of a column; `today` stands for the period of its files.
 
     `order` is that of day and month in other columns, for dates that do not show it.
     """
     if not texts.distinct:
-        choice = Choice(declare("string", "text"))
-        choice.doubt("physicalType", "no row has a value, so the type is a guess.")
-        return choice
-    nearly: tuple[Declared, Misfits] | None = None
-    of_file: list[Candidate] = [(declared_by_file, {})] if declared_by_file else []
-    for declared, checks in chain(of_file, _candidates(texts, today, order)):
-        misfits = texts.misfits(declared)
-        words = [text for text in misfits.texts if text.lower() in NULL_WORDS]
-        if words and misfits.is_complete:
-            declared = with_custom(declared, "nullWords", words)  # noqa: PLW2901  # the same type
-            misfits = texts.misfits(declared)
+        empty = DraftType("text")
+        empty.doubt("physicalType", "no row has a value, so the type is a guess.")
+        return empty
+    nearly: tuple[DraftType, Misfits] | None = None
+    for candidate in chain([declared_by_file] if declared_by_file else [], _candidates(texts, today, order)):
+        misfits = texts.misfits(candidate)
+        words = [text for text in misfits.texts if text.lower() in NULL_WORDS] if misfits.is_complete else []
+        if words:
+            candidate.custom["nullWords"] = words
+            misfits = texts.misfits(candidate)
         if misfits.rows == texts.present:
             continue
         # A load rejects the whole file if its dates disagree on the order of day and month.
-        if misfits.rows and (Choice(declared).order or not _tolerates(texts, misfits)):
-            nearly = nearly or (declared, misfits)
+        if misfits.rows and (candidate.order or not _tolerates(texts, misfits)):
+            nearly = nearly or (candidate, misfits)
             continue
-        choice = Choice(declared, {place: [*those] for place, those in checks.items()})
-        _note_words(choice, texts, words if misfits.is_complete else [])
+        _note_words(candidate, texts)
         if misfits.rows:
-            choice.doubt(
+            candidate.doubt(
                 "physicalType",
                 f"{count(misfits.rows, 'row')} of {texts.present:,} with a value have another form and are rejected, "
                 f"the first in record {misfits.first_record:,}. Write text to keep them.",
             )
-        _limit(choice, texts, today)
-        _note_epoch(choice, texts, today)
-        return choice
-    choice = _text(texts)
+        _limit(candidate, texts, today)
+        _note_epoch(candidate, texts, today)
+        return candidate
+    text = _text(texts)
     if nearly and nearly[1].rows * 10 <= texts.present:
-        declared, misfits = nearly
-        choice.doubt(
+        candidate, misfits = nearly
+        text.doubt(
             "physicalType",
-            f"all but {count(misfits.rows, 'row')} of {texts.present:,} with a value are {declared['physicalType']}; "
+            f"all but {count(misfits.rows, 'row')} of {texts.present:,} with a value are {candidate.physical}; "
             f"the first other one is in record {misfits.first_record:,}.",
         )
-    return choice
+    return text
 
 
 def _tolerates(texts: Texts, misfits: Misfits) -> bool:
@@ -170,8 +130,8 @@ def _tolerates(texts: Texts, misfits: Misfits) -> bool:
     return few and texts.distinct >= _ENOUGH_TEXTS
 
 
-def _candidates(texts: Texts, today: date, order: Order | None) -> Iterator[Candidate]:
-    """Yield the types that the sample allows, the most exact first, each with its doubts."""
+def _candidates(texts: Texts, today: date, order: Order | None) -> Iterator[DraftType]:
+    """Yield the types that the sample allows, the most exact first."""
     least: float = 0.9 if len(texts.sample) >= _ENOUGH_TEXTS else 0.0
     others = [text for text in texts.sample if text.lower() not in NULL_WORDS]
     if not others:
@@ -182,24 +142,26 @@ def _candidates(texts: Texts, today: date, order: Order | None) -> Iterator[Cand
         return matching > 0 and matching >= least * len(others)
 
     if may_be("(?i)true|false|t|f") or (_FLAGS.fullmatch(texts.name) and {*others} == {"0", "1"}):
-        yield declare("boolean", "boolean"), {}
+        yield DraftType("boolean")
     yield from _numbered_moments(texts, others, today)
     if may_be(LIKE_A_NUMBER):
         yield from _numbers(texts, others)
     yield from _moments(texts, others, today, order)
     if may_be(_BINARY) and _has_exponents(others):
-        yield declare("number", "double precision"), {}
-    if may_be(_LIST) and all(map(_is_list_of_texts, filter(re.compile(_LIST).fullmatch, others))):
-        yield declare("array", "text[]"), {}
+        yield DraftType("double precision")
+    lists = [text for text in others if re.fullmatch(_LIST, text)]
+    if may_be(_LIST) and all(all_items_are(str, text) for text in lists):
+        yield DraftType("text[]")
     if may_be(_NESTED):
-        yield declare("object", "jsonb"), {}
+        yield DraftType("jsonb")
     if may_be(_UUID):
-        yield declare("string", "uuid"), {}
+        yield DraftType("uuid")
 
 
-def _is_list_of_texts(text: str) -> bool:
+def all_items_are(kind: type, text: str) -> bool:
+    """Return whether a text is an array in JSON whose items are all of a kind."""
     try:
-        return all(isinstance(item, str) for item in json.loads(text))
+        return all(isinstance(item, kind) for item in json.loads(text))
     except ValueError:
         return False
 
@@ -210,64 +172,70 @@ def _has_exponents(others: Sequence[str]) -> bool:
     return bool(exponents) and all("." in text or "e-" in text or "e+" in text for text in exponents)
 
 
-def _numbers(texts: Texts, others: Sequence[str]) -> Iterator[Candidate]:
-    """Yield the type of numbers; `others` are the sample without null words."""
+def _numbers(texts: Texts, others: Sequence[str]) -> Iterator[DraftType]:
+    """Yield the types of numbers; `others` are the sample without null words."""
     if texts.rows_like(_LEADING_ZERO) or _CODES.fullmatch(texts.name):
         return
     found = number_format(others)
     if found is None:
         return
     signs, doubts = found
-    custom = {"numberFormat": signs} if signs else {}
-    checks = {"customProperties" if signs else "physicalType": doubts} if doubts else {}
+
+    def written(physical: str) -> DraftType:
+        place = "customProperties" if signs else "physicalType"
+        custom = {"numberFormat": signs} if signs else {}
+        return DraftType(physical, custom=custom, doubts={place: [*doubts]} if doubts else {})
+
     whole, decimals = texts.digits(NumberFormat.of(signs))
-    if not decimals and whole <= 18:
-        low, high = texts.extremes(declare("integer", "bigint", **custom))
-        most = max(abs(int(low or 0)), abs(int(high or 0)))
-        if most < _MOST_BIGINT:
-            yield declare("integer", "integer" if most < _MOST_INTEGER else "bigint", **custom), checks
-    if not decimals and whole > 18:
+    if not decimals and whole > _MOST_BIGINT_DIGITS:
         if whole <= _MOST_DIGITS:
-            doubts = [*doubts, f"the numbers have up to {whole} digits. If they are identifiers, write text."]
-            yield declare("number", f"numeric({_MOST_DIGITS},0)", **custom), {"physicalType": doubts}
+            long = written(f"numeric({_MOST_DIGITS},0)")
+            long.doubt("physicalType", f"the numbers have up to {whole} digits. If they are identifiers, write text.")
+            yield long
         return
+    if not decimals:
+        most = max(abs(int(value or 0)) for value in texts.extremes(written("bigint")))
+        yield written("integer" if most < _MOST_INTEGER else "bigint")
     if decimals >= _BINARY_DECIMALS and not signs:
-        text = f"the numbers have up to {decimals} decimals, as programs write binary numbers."
-        yield declare("number", "double precision"), {"physicalType": [text]}
+        binary = DraftType("double precision")
+        binary.doubt("physicalType", f"the numbers have up to {decimals} decimals, as programs write binary numbers.")
+        yield binary
     scale = next((round_up for round_up in (2, 4, 6) if decimals <= round_up), decimals)
     precision = max(whole + 2 + scale, 12 if scale == 2 else 18)
     if whole + scale <= _MOST_DIGITS:
-        yield declare("number", f"numeric({min(precision, _MOST_DIGITS)},{scale})", **custom), checks
+        yield written(f"numeric({min(precision, _MOST_DIGITS)},{scale})")
 
 
-def _numbered_moments(texts: Texts, others: Sequence[str], today: date) -> Iterator[Candidate]:
+def _numbered_moments(texts: Texts, others: Sequence[str], today: date) -> Iterator[DraftType]:
     """Yield the types of dates and instants that are written as numbers, if the column's name is that of a moment."""
-
-    def lie_within(low: float, high: float) -> bool:
-        return all(low <= float(text) <= high for text in others if re.fullmatch(_PLAIN_NUMBER, text))
-
     if not all(re.fullmatch(_PLAIN_NUMBER, text) for text in others):
         return
+
+    def lie_within(low: float, high: float) -> bool:
+        return all(low <= float(text) <= high for text in others)
+
+    def written(physical: str, word: str, doubt: str) -> DraftType:
+        custom = {"dateForms": [word]}
+        return DraftType(physical, custom=custom, doubts={"customProperties": [f"the numbers are read as {doubt}"]})
+
     is_day, is_instant = _DAYS.fullmatch(texts.name), _INSTANTS.fullmatch(texts.name)
-    years = (f"{_EARLIEST.year}0101", f"{today.year + 100}1231")
+    years = (f"{EARLIEST[:4]}0101", f"{today.year + 100}1231")
     if (is_day or is_instant) and all(len(text) == 8 and years[0] <= text <= years[1] for text in others):
-        check = "the numbers are read as year, month and day."
-        yield declare("date", "date", {"format": "yyyyMMdd"}), {"logicalTypeOptions": [check]}
+        doubt = "the numbers are read as year, month and day."
+        yield DraftType("date", {"format": "yyyyMMdd"}, doubts={"logicalTypeOptions": [doubt]})
     if is_day and lie_within(*_SERIALS):
-        check = "the numbers are read as the days of a spreadsheet: 46112 is 31 March 2026."
         kind = "date" if all(text.isdigit() for text in others) else "timestamp"
-        yield declare(kind, kind, dateForms=["excel"]), {"customProperties": [check]}
+        yield written(kind, "excel", "the days of a spreadsheet: 46112 is 31 March 2026.")
     for word, unit, scale in _EPOCH_UNITS:
         if is_instant and lie_within(_EPOCHS[0] * scale, _EPOCHS[1] * scale):
-            check = f"the numbers are read as {unit} since 1970."
-            yield declare("timestamp", "timestamptz", dateForms=[word]), {"customProperties": [check]}
+            yield written("timestamptz", word, f"{unit} since 1970.")
 
 
-def _note_epoch(choice: Choice, texts: Texts, today: date) -> None:
+def _note_epoch(choice: DraftType, texts: Texts, today: date) -> None:
     """Note that whole numbers may be instants, if they are near today and the column's name says nothing else."""
-    if choice.kind != "bigint" or choice.declared.get("customProperties") or IDENTIFIER.fullmatch(texts.name):
+    if choice.physical != "bigint" or choice.custom or IDENTIFIER.fullmatch(texts.name):
         return
-    low, high = (int(value or 0) for value in texts.extremes(choice.declared))
+    low, high = (int(value or 0) for value in texts.extremes(choice))
     for word, unit, scale in _EPOCH_UNITS:
         years = [datetime(today.year + distance, 1, 1, tzinfo=UTC) for distance in (-_EPOCH_YEARS, _YEARS_AHEAD)]
         first, last = (scale * int(year.timestamp()) for year in years)
@@ -281,64 +249,56 @@ def _note_epoch(choice: Choice, texts: Texts, today: date) -> None:
             )
 
 
-def _moments(texts: Texts, others: Sequence[str], today: date, order: Order | None) -> Iterator[Candidate]:
+def _moments(texts: Texts, others: Sequence[str], today: date, order: Order | None) -> Iterator[DraftType]:
     """Yield the type of dates or times. If day and month could come in either order, every row decides.
 
     `order` is that of the other columns. If nothing tells, no type is yielded.
     """
-    found = {one: moments_of(others, one) for one in ORDERS}
-    declared = {one: _declared(moments, today) for one, moments in found.items() if moments}
-    first = next(iter(declared.values()), None)
-    if first is None:
+    moments = {one: found for one in ORDERS if (found := moments_of(others, one))}
+    types = {one: _type_of(found, today) for one, found in moments.items()}
+    if not any(found.has_order for found in moments.values()):
+        yield from [*types.values()][:1]
         return
-    if not any(moments.has_order for moments in found.values() if moments):
-        yield first
-        return
-    misfits = {one: texts.misfits(candidate[0]).rows for one, candidate in declared.items()}
-    likely = min(misfits, key=lambda one: misfits[one])
+    misfits = {one: texts.misfits(found).rows for one, found in types.items()}
     if len({*misfits.values()}) > 1:
-        yield declared[likely]
+        yield types[min(misfits, key=lambda one: misfits[one])]
         return
     evidence = "as in the other columns" if order else None
     if order is None:
-        order, evidence = _nearer(texts, {one: candidate[0] for one, candidate in declared.items()})
+        order, evidence = _nearer(texts, types)
     if order and evidence:
-        kind, checks = declared[order]
-        place = "customProperties" if "customProperties" in kind else "logicalTypeOptions"
-        text = f"no date shows whether day or month comes first. They are read with the {order}, {evidence}."
-        yield kind, {**checks, place: [*checks.get(place, []), text]}
+        types[order].doubt(
+            "customProperties" if types[order].custom else "logicalTypeOptions",
+            f"no date shows whether day or month comes first. They are read with the {order}, {evidence}.",
+        )
+        yield types[order]
 
 
-def _declared(moments: Moments, today: date) -> Candidate:
-    kind, forms = moments.kind, [*moments.forms]
-    options: Declared = {}
-    custom: Declared = {}
-    checks: dict[str, list[str]] = {}
-    if len(forms) > 1:
-        custom["dateForms"] = forms
-    elif forms != [ISO]:
-        options["format"] = forms[0]
+def _type_of(moments: Moments, today: date) -> DraftType:
+    found = DraftType(moments.kind)
+    if len(moments.forms) > 1:
+        found.custom["dateForms"] = [*moments.forms]
+    elif moments.forms != (ISO,):
+        found.options["format"] = moments.forms[0]
     if moments.has_short_years:
-        custom["pivotYear"] = today.year - _YEARS_BACK
-        text = f"two digits are a year from {today.year - _YEARS_BACK} to {today.year - _YEARS_BACK + 99}."
-        checks["customProperties"] = [text]
-    if kind == "timestamptz" and moments.has_offsets:
-        options["timezone"] = True
-    elif kind == "timestamptz":
-        checks["physicalType"] = ["values without an offset are read as UTC."]
-    elif kind == "timestamp":
+        first = found.custom["pivotYear"] = today.year - _YEARS_BACK
+        found.doubt("customProperties", f"two digits are a year from {first} to {first + 99}.")
+    if moments.kind == "timestamptz" and moments.has_offsets:
+        found.options["timezone"] = True
+    elif moments.kind == "timestamptz":
+        found.doubt("physicalType", "values without an offset are read as UTC.")
+    elif moments.kind == "timestamp":
         text = "no value has an offset, so these are local times. Write timestamptz to read them as UTC."
-        checks["physicalType"] = [text]
-    logical = kind if kind != "timestamptz" else "timestamp"
-    return declare(logical, kind, options, **custom), checks
+        found.doubt("physicalType", text)
+    return found
 
 
-def _nearer(texts: Texts, declared: Mapping[Order, Declared]) -> tuple[Order | None, str | None]:
+def _nearer(texts: Texts, types: Mapping[Order, DraftType]) -> tuple[Order | None, str | None]:
     """Return the order in which the dates lie close together, and the numbers that show it; None if neither is."""
     spans: dict[Order, int] = {}
-    for order, candidate in declared.items():
-        low, high = texts.extremes(candidate)
-        if low is None or high is None or candidate["physicalType"] == "time":
+    for order, found in types.items():
+        low, high = texts.extremes(found)
+        if low is None or high is None or not found.is_moment:
             return None, None
         spans[order] = (date.fromisoformat(high[:10]) - date.fromisoformat(low[:10])).days + 1
     near, far = sorted(spans, key=lambda order: spans[order])
@@ -347,15 +307,15 @@ def _nearer(texts: Texts, declared: Mapping[Order, Declared]) -> tuple[Order | N
     return near, f"because they then lie within {count(spans[near], 'day')}, else within {spans[far]:,}"
 
 
-def _text(texts: Texts) -> Choice:
-    choice = Choice(declare("string", "text"))
+def _text(texts: Texts) -> DraftType:
+    choice = DraftType("text")
     placeholders = [text for text, _ in texts.among(PLACEHOLDERS) if text in PLACEHOLDERS]
     if placeholders:
-        choice.declared = with_custom(choice.declared, "nullWords", placeholders)
-        _note_words(choice, texts, placeholders)
-    rows = texts.misfits(choice.declared).rows
+        choice.custom["nullWords"] = placeholders
+        _note_words(choice, texts)
+    rows = texts.misfits(choice).rows
     if rows:
-        choice.declared = with_custom(choice.declared, "controlCharacters", "any")
+        choice.custom["controlCharacters"] = "any"
         choice.doubt("customProperties", f"{count(rows, 'row')} have control characters. Remove `any` to reject them.")
     zeros = texts.rows_like(_LEADING_ZERO)
     if zeros and texts.share(_INTEGER) > 0.5:
@@ -380,30 +340,29 @@ def _text(texts: Texts) -> Choice:
     return choice
 
 
-def _note_words(choice: Choice, texts: Texts, words: Sequence[str]) -> None:
-    if words:
+def _note_words(choice: DraftType, texts: Texts) -> None:
+    if words := choice.custom.get("nullWords"):
         rows = sum(rows for _, rows in texts.among(words))
         choice.doubt("customProperties", f"{_listed(words)} in {count(rows, 'row')} are read as absent values.")
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(repr(word) for word in words)
+    return ", ".join(map(repr, words))
 
 
-def _limit(choice: Choice, texts: Texts, today: date) -> None:
+def _limit(choice: DraftType, texts: Texts, today: date) -> None:
     """Widen the limits of dates and instants if a value is beyond those that hold by default."""
-    if choice.kind not in _LAST_MOMENTS:
+    if not choice.is_moment:
         return
-    low, high = texts.extremes(choice.declared)
-    end = _LAST_MOMENTS[choice.kind].replace("23:59:59", "00:00:00")
-    options = dict(choice.declared.get("logicalTypeOptions", {}))
-    if low and low[:10] < str(_EARLIEST):
-        options["minimum"] = f"{low[:4]}-01-01{end}"
+    low, high = texts.extremes(choice)
+    midnight, last = {"date": ("", ""), "timestamp": ("T00:00:00", "T23:59:59")}.get(
+        choice.physical, ("T00:00:00Z", "T23:59:59Z")
+    )
+    if low and low[:10] < EARLIEST:
+        choice.options["minimum"] = f"{low[:4]}-01-01{midnight}"
         choice.doubt("logicalTypeOptions", f"the earliest value is of {low[:4]}; dates before 1900 are often errors.")
     if high and high[:10] >= str(date(today.year + _YEARS_AHEAD, 1, 1)):
-        options["maximum"] = f"9999-12-31{_LAST_MOMENTS[choice.kind]}"
+        choice.options["maximum"] = f"9999-12-31{last}"
         choice.doubt(
             "logicalTypeOptions", f"the latest value is of {high[:4]}. If it means no end, add it to nullWords."
         )
-    if options:
-        choice.declared = with_options(choice.declared, options)
