@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,19 @@ import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
+from psycopg import Connection
 from typer.testing import CliRunner
 
-from support.messaging_months import database, migrate
+from support.landing import MemoryBucket
+from support.messaging_months import RUN, database, migrate
+from waybill.checks.quality import check_datasets
 from waybill.cli import app
+from waybill.contracts import load_domain
 from waybill.contracts.domains import load_manifest
+from waybill.intake.ingest import ingest_file
+from waybill.ops.books import known_gaps
 from waybill.ops.lint import lint
+from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
@@ -224,3 +232,111 @@ def test_the_intake_of_a_domain_loads_every_dataset_after_those_it_refers_to(
     with pytest.raises(AirflowFailException) as caught:
         run("fourth", file="nowhere.csv")
     assert str(caught.value).count("'nowhere.csv' has not landed") == 1
+
+
+BY_PAYER = """
+apiVersion: v3.1.0
+kind: DataContract
+id: billing_report.{name}_by_payer
+name: {name}_by_payer
+version: 1.0.0
+status: active
+domain: billing_report
+schema:
+  - name: {name}_by_payer
+    physicalType: table
+    quality:
+      - {{name: {name}_by_payer_present, metric: rowCount, mustBeGreaterThan: 0, severity: error}}
+    properties:
+      - {{name: day, logicalType: date, physicalType: date, primaryKey: true, primaryKeyPosition: 1}}
+      - {{name: payer, logicalType: string, physicalType: text, primaryKey: true, primaryKeyPosition: 2}}
+      - {{name: number_count, logicalType: integer, physicalType: bigint, required: true}}
+slaProperties:
+  - {{property: frequency, value: 1, unit: d}}
+"""
+BY_PAYER_SQL = """
+select %(period_start)s::date as day, payer, count(*) as number_count
+from billing.{name}
+where landed_on >= %(period_start)s and landed_on < %(period_end)s
+group by payer
+"""
+PRESENT = """
+    quality:
+      - {{name: {name}_present, metric: rowCount, mustBeGreaterThan: 0, severity: error}}
+    properties:"""
+LATENCY = "  - {{property: latency, value: 2, unit: d, element: {name}.landed_on}}\n"
+
+
+def test_a_dataset_that_has_not_arrived_holds_nothing_back(
+    project: Path, warehouse_dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    monkeypatch.setenv("WAYBILL_REPORTS_BUCKET", bucket)
+    settings.cache_clear()
+    new("billing")
+    for name in ("invoices", "payments"):
+        contract = (CONTRACT + LATENCY).format(name=name, key="number", reference="")
+        contract = contract.replace("\n    properties:", PRESENT.format(name=name))
+        (project / f"include/contracts/billing/{name}.yaml").write_text(contract)
+        report = f"{name}_by_payer"
+        (project / f"include/contracts/billing_report/{report}.yaml").write_text(BY_PAYER.format(name=name))
+        (project / f"include/sql/billing/{report}.sql").write_text(BY_PAYER_SQL.format(name=name))
+    dag: Any = dag_of(project, "billing")
+    params = {"dry_run": False, "file": None, "day": None, "last_day": None}
+
+    def run(run_id: str) -> list[Any]:
+        """Run the tasks of the DAG in their order, and return what they return."""
+        dag_run = SimpleNamespace(run_type="manual", data_interval_start=None, data_interval_end=None)
+        context = {"run_id": run_id, "dag_run": dag_run, "params": params, "dag": dag}
+        return [dag.get_task(name).execute(context) for name in ("intake", "quality", "reports", "publish")]
+
+    def gaps(connection: Connection) -> list[str]:
+        return [str(gap) for gap in known_gaps(connection, "billing", [Period.parse("day", day)])]
+
+    migrate(warehouse_dsn)
+    s3.put_object(Bucket=bucket, Key="raw/billing/invoices/a.csv", Body=b"number,payer\nI1,P1\nI2,P1\n")
+    intake, quality, reports, published = run("first")
+    assert [*intake] == ["raw/billing/invoices/a.csv"]
+    [day] = reports["billing_report.invoices_by_payer"]
+    assert [*reports] == ["billing_report.invoices_by_payer"], "the other report waits for its dataset"
+    assert quality == {f"billing.invoices.invoices_{name} {day}": True for name in ("present", "freshness")}
+    assert any("invoices_by_payer" in key for key in published)
+    assert not any("payments_by_payer" in key for key in published)
+    with connect(warehouse_dsn) as connection:
+        checks = connection.execute("select check_name from waybill.check_result order by 1").fetchall()
+        assert checks == [("invoices_by_payer_present",), ("invoices_freshness",), ("invoices_present",)]
+        assert gaps(connection) == []
+    s3.put_object(Bucket=bucket, Key="raw/billing/payments/b.csv", Body=b"number,payer\nX1,P1\n")
+    with connect(warehouse_dsn) as connection:
+        ingested = dag.get_task("intake").execute(
+            {"run_id": "second", "dag_run": SimpleNamespace(run_type="manual"), "params": params}
+        )
+        assert [*ingested] == ["raw/billing/payments/b.csv"]
+        assert gaps(connection) == [f"{day} billing_report.payments_by_payer: nothing was loaded or built"], (
+            "a report whose dataset has arrived is missing until it is built"
+        )
+    assert run("third")[2] == {"billing_report.payments_by_payer": [day]}
+
+
+def test_a_dataset_that_stays_away_is_still_checked_for_freshness(
+    project: Path, warehouse_dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new("billing")
+    contract = (CONTRACT + LATENCY).format(name="payers", key="number", reference="")
+    (project / "include/contracts/billing/payers.yaml").write_text(
+        contract.replace("\n    properties:", PRESENT.format(name="payers"))
+    )
+    contracts, memory = load_domain("billing"), MemoryBucket()
+    landed, later = Period.parse("day", "2026-03-02"), Period.parse("day", "2026-03-09")
+    migrate(warehouse_dsn)
+    with connect(warehouse_dsn) as connection:
+        assert check_datasets(connection, contracts.values(), [landed], RUN) == [], "no file has ever arrived"
+        at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+        file = memory.put("billing", "payers", landed, b"number,payer\nP1,One\n", "p.csv", at)
+        assert ingest_file(connection, memory, file, contracts["payers"], contracts, RUN)
+        results = check_datasets(connection, contracts.values(), [landed, later], RUN)
+    assert [(result.check.name, str(result.period), result.passed) for result in results] == [
+        ("payers_present", "2026-03-02", True),
+        ("payers_freshness", "2026-03-02", True),
+        ("payers_freshness", "2026-03-09", False),
+    ]

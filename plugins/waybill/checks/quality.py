@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from psycopg import Connection, sql
@@ -15,7 +15,7 @@ from waybill.errors import DataError
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
-from waybill.warehouse.connection import non_retryable_sql
+from waybill.warehouse.connection import non_retryable_sql, one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import as_of_function, columns_sql, relation
 
@@ -48,9 +48,10 @@ class CheckResult:
         )
 
     def __str__(self) -> str:
+        meaning = f" ({self.check.description})" if self.check.description else ""
         return (
             f"{self.subject} {self.period}: {self.check.name} is {self.observed}, "
-            f"must be {self.check.operator} {self.check.threshold:g} ({self.check.description})"
+            f"must be {self.check.operator} {self.check.threshold:g}{meaning}"
         )
 
 
@@ -161,12 +162,39 @@ def stop_or_warn(results: Iterable[CheckResult]) -> None:
         raise DataError("quality checks failed: " + "; ".join(errors))
 
 
+def _due(connection: Connection, contract: Contract, period: Period) -> Contract:
+    """Return the contract of a dataset with the checks that apply to the period."""
+    if not contract.lands_any_time or not contract.checks:
+        return contract
+    is_known, has_arrived = one_row(
+        connection,
+        """
+        with files as (
+          select period from waybill.load_file where dataset = %(table)s and status in ('loaded', 'withdrawn')
+        )
+        select
+          exists (select from files),
+          exists (select from files where period >= %(start)s and period < %(end)s)
+          or exists (
+            select from waybill.change where table_name = %(table)s and day >= %(start)s and day < %(end)s
+          )
+        """,
+        {"table": contract.table, "start": period.start, "end": period.end},
+    )
+    if has_arrived:
+        return contract
+    return replace(
+        contract, checks=tuple(check for check in contract.checks if is_known and check.metric == "freshness")
+    )
+
+
 def check_datasets(
     connection: Connection, contracts: Collection[Contract], periods: Iterable[Period], run: Run
 ) -> list[CheckResult]:
     """Run and record the checks of datasets for the periods.
 
-    Raises `DataError` if a check of severity error fails. A dataset without loaded files has no rows.
+    Raises `DataError` if a check of severity error fails. A dataset without loaded files has no rows. Where files land
+    at any time, a period for which no file of a dataset arrived is checked for freshness only.
     """
     with connection.transaction():
         for contract in contracts:
@@ -174,7 +202,7 @@ def check_datasets(
     results = []
     for period in periods:
         for contract in contracts:
-            found = evaluate(connection, contract, period)
+            found = evaluate(connection, _due(connection, contract, period), period)
             forget_removed(connection, contract, period, found)
             results += found
     record(connection, results, run)

@@ -48,6 +48,8 @@ class Derived:
     text: str
     inputs: tuple[str, ...]
     """The tables that the text names, as the change log calls them."""
+    datasets: frozenset[str]
+    """The datasets that it reads, also through other derived tables; all of the domain if it reads none."""
 
 
 def derived_tables(domain: str) -> list[Derived]:
@@ -65,7 +67,13 @@ def derived_tables(domain: str) -> list[Derived]:
     logged = dataset_relations(domain) | {table: table for table in contracts}
     named = {table: named_tables(text, logged) - {table} for table, text in texts.items()}
     order = TopologicalSorter({table: inputs & contracts.keys() for table, inputs in named.items()}).static_order()
-    return [Derived(contracts[table], texts[table], tuple(sorted(named[table]))) for table in order]
+    every = frozenset(contract.table for contract in load_domain(domain).values())
+    read: dict[str, frozenset[str]] = {}
+    found = []
+    for table in order:
+        read[table] = frozenset[str]().union(*(read.get(one, {one}) for one in named[table]))
+        found.append(Derived(contracts[table], texts[table], tuple(sorted(named[table])), read[table] or every))
+    return found
 
 
 def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[str, list[str]]:
@@ -110,28 +118,32 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
 
 _STALE = """
 with delivered as (
-  select distinct date_trunc(%(cadence)s, period)::date as start
+  select date_trunc(%(cadence)s, period)::date as start, bool_or(dataset = any(%(read)s)) as is_input
   from waybill.load_file
   where dataset = any(%(datasets)s) and status in ('loaded', 'withdrawn') -- a withdrawal changes its period
     and (%(since)s::date is null or period >= date_trunc(%(cadence)s, %(since)s::date)::date)
     and (%(until)s::date is null
       or period < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)
+  group by 1
 ),
 counted as (
-  select d.start, count(c.day) as changes
+  select d.start, d.is_input, count(c.day) as changes
   from delivered as d
   left join waybill.change as c
     on c.table_name = any(%(inputs)s)
     and (%(days_before)s::integer is null or c.day >= d.start - %(days_before)s::integer)
     and c.day < (d.start + ('1 ' || %(cadence)s)::interval)::date + %(days_after)s::integer
-  group by d.start
+  group by d.start, d.is_input
 )
 select c.start
 from counted as c
 left join waybill.publication as p on p.report = %(report)s and p.cadence = %(cadence)s and p.period = c.start
-where p.report is null
-  or (p.changes_seen, p.sql_sha256) is distinct from (c.changes, %(sql)s)
-  or (p.contract_sha256 = any(%(contracts)s)) is not true
+where (p.report is not null or c.is_input or c.changes > 0)
+  and (
+    p.report is null
+    or (p.changes_seen, p.sql_sha256) is distinct from (c.changes, %(sql)s)
+    or (p.contract_sha256 = any(%(contracts)s)) is not true
+  )
 order by c.start
 """
 
@@ -140,6 +152,9 @@ def stale_periods(
     connection: Connection, domain: str, table: Derived, within: Sequence[Period] | None = None
 ) -> list[Period]:
     """Return the stale periods of every cadence among the periods for which files were delivered.
+
+    A period is first built when a file of a dataset that the table reads was delivered for it, or when its window has
+    changes of an input: a report of a dataset that has not arrived waits.
 
     With `within`, only periods that overlap with these consecutive periods. The one period of a dimension or summary is
     always returned: its build finds out whether it is stale.
@@ -153,6 +168,7 @@ def stale_periods(
             {
                 "cadence": cadence,
                 "datasets": [dataset.table for dataset in load_domain(domain).values()],
+                "read": sorted(table.datasets),
                 "since": within[0].start if within else None,
                 "until": within[-1].end if within else None,
                 "inputs": list(table.inputs),

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from waybill.checks import approval
 from waybill.contracts import Contract, load_domain
+from waybill.contracts.domains import load_manifest
 from waybill.derived.build import report_contracts
 from waybill.derived.refresh import out_of_date
 from waybill.intake.landing import list_objects, pending
@@ -154,12 +155,12 @@ def known_gaps(connection: Connection, domain: str, periods: Sequence[Period]) -
     datasets = load_domain(domain)
     expected = expected_periods(connection, datasets.values(), periods)
     found = gaps(connection, [*datasets.values(), *report_contracts(domain).values()], expected)
+    stale = out_of_date(connection, domain, periods)
+    if load_manifest(domain).semantics == "current" and any(one.lands_any_time for one in datasets.values()):
+        # A report of a dataset of which no file arrived is not built, and not missing.
+        found = [gap for gap in found if gap.what != NOTHING or (gap.subject, gap.period) in stale]
     there = {(gap.subject, gap.period) for gap in found}
-    return found + [
-        Gap(period, table, OUT_OF_DATE)
-        for table, period in out_of_date(connection, domain, periods)
-        if (table, period) not in there
-    ]
+    return found + [Gap(period, table, OUT_OF_DATE) for table, period in stale if (table, period) not in there]
 
 
 def expected_periods(connection: Connection, datasets: Iterable[Contract], periods: Sequence[Period]) -> list[Period]:
