@@ -382,6 +382,11 @@ def test_a_rejected_file_stops_no_other_and_is_retried_only_if_changed_or_reques
     ("old", "new", "message"),
     [
         ("value: landed_on", "value: order_id", "periodColumn must be a date"),
+        (
+            "{property: landingDayColumn, value: landed_on}",
+            "{property: landingDayColumn, value: landed_on}\n      - {property: lookbackPeriods, value: 7}",
+            "lookbackPeriods has no effect beside landingDayColumn: rows of any period are accepted. Remove one",
+        ),
         ("value: occurrence", "value: quantity", "occurrenceColumn must be an integer and part of the key"),
         (
             "loadMode, value: merge",

@@ -122,6 +122,11 @@ def _of_version(contract: Contract) -> Iterator[Problem]:
 
 def _of_landing_day(contract: Contract) -> Iterator[Problem]:
     name = contract.landing_day_column
+    if name is not None and contract.lookback_periods is not None:
+        yield Problem(
+            _TABLE,
+            "lookbackPeriods has no effect beside landingDayColumn: rows of any period are accepted. Remove one",
+        )
     for column in contract.columns:
         if column.name == name and (
             column.physical_type != "date" or not column.required or column.key_position is not None

@@ -222,7 +222,7 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         columns=columns,
         load_mode=custom.get("loadMode", "report"),
         reject_threshold_pct=float(custom.get("rejectThresholdPct", 0)),
-        lookback_periods=custom.get("lookbackPeriods", 0),
+        lookback_periods=custom.get("lookbackPeriods", None if "landingDayColumn" in custom else 0),
         checks=tuple(checks),
         file_format=_file_format(document.get("servers", [])),
         file_names=tuple(custom.get("fileNames", ())),
