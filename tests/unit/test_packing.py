@@ -262,7 +262,8 @@ ARCHIVES = {
         "*",
         "b.json and a.csv are written in different formats",
     ),
-    "a bad member": (archive({"a.csv": GOOD, "b.csv": b""}), "*", "customers.csv: b.csv: the file is empty"),
+    "a bad member": (archive({"a.csv": GOOD, "b.csv": b""}), "*", "customers.csv: b.csv: the file is empty (0 bytes)"),
+    "a blank member": (archive({"a.csv": b"\n"}), None, "customers.csv: a.csv: the file is empty (1 byte)"),
     "a workbook within": (
         archive({"a.xlsx": archive({"[Content_Types].xml": b"", "xl/workbook.xml": b""})}),
         None,

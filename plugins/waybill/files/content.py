@@ -18,7 +18,7 @@ from waybill.errors import DataError
 from waybill.files.damaged_text import DamagedText
 from waybill.files.landed_file import LandedFile
 from waybill.files.unpacking import CHUNK_BYTES, check_packing, limited, read_file, unpack, unpacked_name
-from waybill.files.zip_archives import is_workbook, members_of
+from waybill.files.zip_archives import Member, is_workbook, members_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -99,19 +99,21 @@ class Download:
     The content is read once.
     """
 
-    def __init__(self, arrival: _Arrival, packing: str | None, chunks: Iterator[bytes], member: str = "") -> None:
+    def __init__(
+        self, arrival: _Arrival, packing: str | None, chunks: Iterator[bytes], member: Member | None = None
+    ) -> None:
         self.landed, self.packing = arrival.landed, packing
-        self.name = f"{arrival.landed.uri}: {member}" if member else arrival.landed.uri
+        self.name = f"{arrival.landed.uri}: {member.name}" if member else arrival.landed.uri
         """The name of the content for messages."""
-        self.file_name = member or unpacked_name(arrival.landed.key)
+        self.file_name = member.name if member else unpacked_name(arrival.landed.key)
         """The name whose ending may say how the content is written."""
-        self._arrival = arrival
+        self._arrival, self._member = arrival, member
         self.chunks = self.limited(chunks)
 
     @property
     def size_bytes(self) -> int:
-        """Return how many bytes of the object were read."""
-        return self._arrival.body.size_bytes
+        """Return the size of the member, or how many bytes of the object were read."""
+        return self._member.size_bytes if self._member else self._arrival.body.size_bytes
 
     def limited(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the chunks. Raises `DataError` if they are far larger than the object."""
@@ -142,7 +144,7 @@ class Download:
             arrival.version_id,
             self.landed.etag,
             arrival.body.digest.hexdigest(),
-            self.size_bytes,
+            arrival.body.size_bytes,
             arrival.damaged.found,
         )
 
@@ -162,6 +164,4 @@ def download(s3: S3Client, landed: LandedFile, folder: Path, members: str | None
         shutil.copyfileobj(arrival.stream, target, CHUNK_BYTES)
     if is_workbook(path):  # a workbook is a zip archive, too
         return [Download(arrival, None, read_file(path))]
-    return [
-        Download(arrival, packing, member.chunks(), member.name) for member in members_of(landed.uri, path, members)
-    ]
+    return [Download(arrival, packing, member.chunks(), member) for member in members_of(landed.uri, path, members)]

@@ -24,7 +24,7 @@ class Member:
     """A member of a zip archive."""
 
     def __init__(self, archive: str, path: Path, info: zipfile.ZipInfo) -> None:
-        self.name = info.filename
+        self.name, self.size_bytes = info.filename, info.file_size
         self._full_name, self._path, self._info = f"{archive}: {info.filename}", path, info
 
     def chunks(self) -> Iterator[bytes]:
