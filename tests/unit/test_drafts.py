@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from support.drafts import DATASET, DOMAIN, draft, drafted_contract
 from waybill.cli import app
+from waybill.contracts.file_format import UNDECLARED
 from waybill.drafts.compare import differences
 from waybill.drafts.files import given_files
 from waybill.drafts.layout import to_yaml
@@ -222,6 +223,44 @@ def test_members_without_a_name_are_left_out(include_dir: Path, tmp_path: Path) 
     file = tmp_path / "a.json"
     file.write_text('[{"id": 1, "": 2}, {"id": 2, "": 3}]')
     assert [column.name for column in draft(tmp_path, file).columns] == ["id"]
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"id": 1, "Id": 2}, {"ID": 3}]', '{"id": 1, "Id": 2}\n{"ID": 3}\n', '[{"id": 1, "id": 2}, {"id": 3}]']
+)
+def test_equal_members_are_one_column_and_their_records_a_doubt(include_dir: Path, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    table = draft(tmp_path, file)
+    assert [column.name for column in table.columns] == ["id"]
+    assert drafted_contract().file_format == UNDECLARED
+    expected = "json (1, first in record 1). A record of JSON is an object that names each column once, in any case."
+    assert expected in " ".join(doubt for _, doubt in table.doubts)
+
+
+def test_a_member_on_the_path_that_occurs_twice_is_named(include_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('{"orders": [{"id": 1}], "orders": [{"id": 2}]}')
+    with pytest.raises(DataError, match="no record that can be read: each must be a JSON object that has each member"):
+        draft(tmp_path, file)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("[]", "an empty array"), ("[1, 2]", "an array of values"), ("{}", "an empty"), ('"x"', "a single")],
+)
+def test_json_without_records_is_no_table(include_dir: Path, tmp_path: Path, text: str, what: str) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    with pytest.raises(DataError, match=rf"a\.json: it is JSON without records: {what}.*A record is an object"):
+        draft(tmp_path, file)
+
+
+def test_fixed_width_text_is_no_table(include_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("".join(f"{n:06d} {name:20}{n / 7:10.2f}\n" for n in range(20) for name in ("Ann Lee", "Bob")))
+    with pytest.raises(DataError, match=r"a\.txt: it is most likely fixed-width text, .* Export it as CSV\."):
+        draft(tmp_path, file)
 
 
 def test_padded_numbers_are_not_personal(include_dir: Path, tmp_path: Path) -> None:

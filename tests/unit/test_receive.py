@@ -226,6 +226,12 @@ FORMATS = {
             "'\"a.b\"'` in the server of the contract."
         ),
     ),
+    "fixed width": (
+        b"".join(
+            b"%-12s%-20s%12s\n" % row for row in ((b"customer_id", b"name", b"n"), *[(b"1", b"Ann of Ely", b"7")] * 9)
+        ),
+        "it is most likely fixed-width text, which cannot be declared. Export it as CSV.",
+    ),
     "only blanks": (b"   \n\n", "the file is empty (5 bytes) and has no header"),
     "no-break spaces": ("\u00a0\ufeff\n".encode(), "the file is empty (6 bytes)"),
     "garbage behind gzip": (gzip.compress(GOOD) + b"EXTRA", "other bytes follow the end of the gzip stream"),

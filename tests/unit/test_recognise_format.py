@@ -165,11 +165,81 @@ def test_formats(name: str) -> None:
         (b"%PDF-1.7\n", "a PDF document"),
         (bytes(range(256)) * 4, "not text"),
         (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+        (b"[]", "JSON without records: an empty array"),
+        (b" [1, 2]\n", "JSON without records: an array of values"),
+        (b"[1, 2]\n[3, 4]\n", "JSON without records: an array of values"),
+        (b'["x"]', "JSON without records: an array of values"),
+        (b"[[1, 2], [3, 4]]", "JSON without records: an array of arrays"),
+        (b"[{}, {}]", "JSON without records: an array of empty objects"),
+        (b"{}", "JSON without records: an empty object"),
+        (b"[" + b"12345, " * 50_000 + b"1]", "JSON without records: an array of values"),
     ],
 )
 def test_files_that_cannot_be_loaded_are_named(content: bytes, what: str) -> None:
-    recognised = recognise(content, "some.csv")
+    recognised = recognise(content, "some.json" if what.startswith("JSON") else "some.csv")
     assert (recognised.format, recognised.what) == (None, what)
+    assert recognised.doubts, "the next step"
+
+
+@pytest.mark.parametrize("content", [b'"x"', b"17.5", b"null"])
+def test_a_single_value_is_json_if_the_name_says_so(content: bytes) -> None:
+    assert recognise(content, "some.json").what == "JSON without records: a single value"
+    assert found(content).name == "csv"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[Id],[Name]\n1,Ann\n2,Bob\n", "{Id},n\n1,2\n3,4\n", "[a, b\n1, 2\n3, 4\n", "{'a': 1}, x\n1, 2\n", "[Id]\n1\n2\n"],
+)
+def test_a_header_may_begin_like_json(content: str) -> None:
+    assert found(content).name == "csv"
+
+
+def padded(rows: list[list[str]], widths: list[int]) -> str:
+    return "".join(
+        "".join(
+            field.rjust(-width) if width < 0 else field.ljust(width) for field, width in zip(row, widths, strict=True)
+        )
+        + "\n"
+        for row in rows
+    )
+
+
+FIXED_WIDTH = {
+    "texts and amounts": ([[row[0], row[2], row[3]] for row in TABLE], [6, 20, -10]),
+    "no header": ([[row[0], row[2], row[3]] for row in TABLE[1:]], [6, 20, -10]),
+    "times": ([["day", "time", "price"], *([row[1], "12:30:00", row[3]] for row in TABLE[1:])], [12, 10, -10]),
+    "values of equal widths": ([[row[0], row[1], row[3]] for row in TABLE[1:]], [4, 14, -9]),
+    "commas in a text": ([[row[0], row[4].replace("\n", " "), row[3]] for row in TABLE], [6, 24, -10]),
+    "a total": ([*([row[0], row[2], row[3]] for row in TABLE * 2), ["Total of all prices", "", "9"]], [6, 20, -10]),
+    "two columns": ([[row[2], row[1]] for row in TABLE], [20, 10]),
+}
+
+
+@pytest.mark.parametrize("name", FIXED_WIDTH)
+def test_fixed_width_text_is_named(name: str) -> None:
+    recognised = recognise(padded(*FIXED_WIDTH[name]).encode(), "some.txt")
+    assert (recognised.format, recognised.what) == (
+        None,
+        "most likely fixed-width text, which cannot be declared",
+    )
+    assert recognised.doubts == ("Export it as CSV.",)
+
+
+@pytest.mark.parametrize("delimiter", list(",;\t|"))
+def test_delimited_values_may_be_padded(delimiter: str) -> None:
+    rows = [[f"{field.strip()}{delimiter}" for field in row[:3]] + [row[3]] for row in TABLE]
+    assert found(padded(rows, [5, 14, 12, -9])) == replace(CSV, delimiter=delimiter)
+
+
+WORDS = ["a", "Bob", "New York", "1", "17.5", "2026-11-01", "12:30", "San Jose del Cabo"]
+
+
+@settings(max_examples=50)
+@given(table=st.lists(st.lists(st.sampled_from(WORDS), min_size=4, max_size=4), min_size=4, max_size=12))
+def test_fixed_width_text_is_never_read_with_blanks_as_delimiter(table: list[list[str]]) -> None:
+    recognised = recognise(padded(table, [28, 28, 28, 28]).encode(), "some.txt")
+    assert recognised.format is None, recognised
 
 
 def named(recognised: Recognised) -> str:

@@ -111,7 +111,8 @@ def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundF
         known = {*map(normalise, found)}
         found += [header for header in headers if normalise(header) not in known] if found else headers
     if not found:
-        raise DataError(f"{files[0].landed.uri}: the file has no column")
+        why = " that can be read: each must be a JSON object that has each member once" if form.is_json else ""
+        raise DataError(f"{files[0].landed.uri}: the file has no {'record' if form.is_json else 'column'}{why}")
     if form.is_json:
         places = {name: place for place, name in enumerate(form.names)}
         found.sort(key=lambda header: places.get(split_path(header)[0], len(places)))

@@ -87,7 +87,7 @@ def _recognised(file: GivenFile, folder: Path, records: str | None) -> FoundForm
         if recognised.format.name == "xlsx":
             recognised = recognise_workbook(part.name, whole)
     if recognised.format is None:
-        raise DataError(f"{file.landed.uri}: it is {recognised.what}. {' '.join(recognised.doubts)}".rstrip())
+        raise DataError(f"{part.name}: it is {recognised.what}. {' '.join(recognised.doubts)}".rstrip())
     form, evidence, doubts, names = recognised.format, recognised.evidence, recognised.doubts, recognised.names
     is_json_content, arrays = form.name == "json", dict[Steps, tuple[str, ...]]()
     if is_json_content:

@@ -87,10 +87,11 @@ def headers_of(
                 return _header_of(members, file.landed.uri, is_by_order=is_by_order)
             received = members[0][1] if len(members) == 1 else join(members, scratch)
             read_rows(received, contract, scratch, lambda rows: rows())
-            new = [member for member in received.ignored if normalise(member) and member not in found]
-            if not new:
+            names = {"", *map(normalise, found)}
+            new = {normalise(member): member for member in reversed(received.ignored)}  # `a` and `A` are one column
+            if new.keys() <= names:
                 return sorted(found)
-            found += new  # at most a hundred are listed
+            found += [member for key, member in new.items() if key not in names]  # at most a hundred are listed
 
 
 def _header_of(members: Sequence[tuple[str, ReceivedFile]], uri: str, *, is_by_order: bool) -> list[str]:

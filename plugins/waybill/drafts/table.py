@@ -175,8 +175,10 @@ class DraftTable:
                     f"{rule.reason} ({rule.rows:,}, first in record {rule.first[0].record:,})"
                     for rule in file.broken[:_REASONS]
                 )
-                is_repairable = any(rule.reason in _REPAIRABLE for rule in file.broken)
-                advice = " The server's `repairs` may read some of them." if is_repairable else ""
+                kinds = {rule.reason for rule in file.broken}
+                advice = "" if kinds.isdisjoint(_REPAIRABLE) else " The server's `repairs` may read some of them."
+                if "json" in kinds:
+                    advice += " A record of JSON is an object that names each column once, in any case."
                 yield f"{count(file.rejected, 'row')} of {file.rows:,} in {file.name} are rejected: {reasons}.{advice}"
 
     def _of_key(self) -> Iterator[str]:

@@ -13,7 +13,7 @@ from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
 from waybill.errors import DataError
 from waybill.files.csv_files import columns_in
 from waybill.files.json_records import is_json
-from waybill.files.recognise_format import in_words, recognise
+from waybill.files.recognise_format import FIXED_WIDTH, in_words, recognise
 from waybill.formatting import in_series
 
 _DECIMAL_COMMA: Final = re.compile(r"(?<![0-9])-?[0-9]+,[0-9]+(?![0-9,])")
@@ -25,14 +25,19 @@ def advice(head: bytes, name: str, contract: Contract) -> str | None:
 
     The proposed declaration was tried: with it, the header matches the contract.
     """
-    found = recognise(head, name).format
+    recognised = recognise(head, name)
+    found = recognised.format
+    if recognised.what == FIXED_WIDTH:
+        return f"it is {FIXED_WIDTH}. {' '.join(recognised.doubts)}"
     if found is None or found.name not in ("csv", "json"):
         return None
     declared = contract.file_format
     if found.name == "json":
         return _as_json(found, declared, name)
-    if found.header_lines == 0 and found.skip_lines != declared.skip_lines:
-        return None  # the first line may be a damaged header
+    may_be_damaged_header = found.header_lines == 0 and found.skip_lines != declared.skip_lines
+    is_blank_in_text = found.delimiter == " " and not (recognised.is_even and all(recognised.names))
+    if may_be_damaged_header or is_blank_in_text:
+        return None
     comments = [pattern for pattern in found.ignored_lines if pattern not in declared.ignored_lines]
     proposed = replace(declared, **{one: getattr(found, one) for one in _PROPERTIES})
     for proposal in (proposed, replace(proposed, ignored_lines=(*declared.ignored_lines, *comments))):

@@ -59,6 +59,11 @@ class Reading:
         counts = Counter(len(record) for record in self.records if not is_blank(record))
         return max(counts, key=lambda fields: (counts[fields], fields), default=1)
 
+    @property
+    def fitting(self) -> int:
+        """Return how many records have so many fields."""
+        return sum(len(record) == self.fields for record in self.records)
+
 
 def is_blank(record: Sequence[Cell]) -> bool:
     """Return whether all fields of a record are empty."""

@@ -12,12 +12,14 @@ from waybill.files.formats import names_delimiter, signature
 from waybill.files.json_records import is_json
 from waybill.files.recognise_dialect import SAMPLE_CHARACTERS, Reading, likely_readings, read
 from waybill.files.recognise_encoding import recognise_encoding
-from waybill.files.recognise_json import find_json_records, looks_like_json
+from waybill.files.recognise_fixed_width import fixed_width_columns
+from waybill.files.recognise_json import find_json_records, in_place_of_records, looks_like_json
 from waybill.files.recognise_table import find_table
 from waybill.formatting import count
 
 HEAD_BYTES: Final = 2**18
 """No more bytes are read. A shorter beginning of a file is taken for the whole file."""
+FIXED_WIDTH: Final = "most likely fixed-width text, which cannot be declared"
 _RIVAL = 0.85
 _UNCLEAR = 0.3
 _NAMES = {
@@ -48,8 +50,11 @@ class Recognised:
     """The names of the columns, or of the members of the first JSON record; empty if the file names none."""
     fields: int = 0
     """Of CSV: the number of fields of most records."""
+    is_even: bool = True
+    """Of CSV: whether all records have so many fields."""
     evidence: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    """Without a format: what to do."""
 
 
 def recognise(head: bytes, name: str) -> Recognised:
@@ -59,9 +64,12 @@ def recognise(head: bytes, name: str) -> Recognised:
     """
     is_whole, head = len(head) < HEAD_BYTES, head[:HEAD_BYTES]
     if not head.strip(b"\0\t\n\r ,;" + codecs.BOM_UTF8):
-        return Recognised(None, "an empty file", doubts=("The file is empty.",))
+        return Recognised(None, "an empty file", doubts=("Send it again.",))
     if found := signature(head):
-        return Recognised(found.format, found.what, evidence=(f"The first bytes are those of {found.what}.",))
+        why = f"The first bytes are those of {found.what}."
+        return Recognised(
+            found.format, found.what, evidence=(why,), doubts=() if found.format else (f"{found.advice}.",)
+        )
     encoding = recognise_encoding(head)
     if encoding.name is None:
         return Recognised(None, "not text", doubts=(encoding.doubt,))
@@ -69,7 +77,12 @@ def recognise(head: bytes, name: str) -> Recognised:
     text = decoder.decode(head, final=is_whole).lstrip("\ufeff")
     evidence, doubts = [encoding.evidence], [encoding.doubt]
     file_format = FileFormat(encoding=encoding.name)
-    if looks_like_json(text) and (records := find_json_records(text)):
+    records = find_json_records(text) if looks_like_json(text) else None
+    without_names = records is None or not records.names
+    if without_names and (instead := in_place_of_records(text, is_named_json=is_json(name))):
+        recognised = Recognised(None, f"JSON without records: {instead}")
+        doubts.append("A record is an object with members: send an array of objects, or one object per line.")
+    elif records:
         if records.path:
             evidence.append(f"The records are under {join_path(records.path)}.")
         doubts += [f"Records are also under {path}." for path in records.others]
@@ -103,6 +116,10 @@ def _recognise_csv(
         if not is_whole and len(best.records) > 1:
             del best.records[-1]
     table = find_table(best, is_whole=is_whole)
+    if _is_fixed_width(sample, best):
+        evidence.append("Values are padded with blanks to the same places in nearly all lines.")
+        doubts.append("Export it as CSV.")
+        return Recognised(None, FIXED_WIDTH)
     evidence += [*_said(best), *table.evidence]
     doubts += [*_rivals(readings), *_literal(best), *table.doubts]
     if best_score < _UNCLEAR and best.fields > 1:
@@ -118,7 +135,17 @@ def _recognise_csv(
         ignored_lines=table.ignored_lines,
         line_end=line_end,
     )
-    return Recognised(recognised, f"CSV with {in_words(dialect.delimiter)}", table.names, best.fields)
+    what = f"CSV with {in_words(dialect.delimiter)}"
+    return Recognised(recognised, what, table.names, best.fields, is_even=not table.odd_records)
+
+
+def _is_fixed_width(text: str, reading: Reading) -> bool:
+    """Return whether the columns of a text are padded with blanks rather than separated by the reading's delimiter."""
+    is_doubtful = (
+        reading.dialect.delimiter in (" ", ":") or reading.fields == 1 or reading.fitting < 0.9 * len(reading.records)
+    )
+    least = 2 if reading.dialect.delimiter == " " else reading.fields
+    return is_doubtful and fixed_width_columns(text) >= max(least, 2)
 
 
 def _with_line_feeds(text: str) -> tuple[str, str | None]:
@@ -144,8 +171,7 @@ def _said(reading: Reading) -> list[str]:
     if fields == 1:
         said = ["No delimiter occurs in most records: there is one column."]
     else:
-        fitting = sum(len(record) == fields for record in reading.records)
-        records = f"{fitting} of {count(len(reading.records), 'record')}"
+        records = f"{reading.fitting} of {count(len(reading.records), 'record')}"
         said = [f"{in_words(delimiter).capitalize()} separate {fields} fields in {records}."]
     if quote == "'" or (quote and escape != quote):
         said.append(f"{in_words(quote).capitalize()} enclose {count(reading.quoted, 'field')}.")

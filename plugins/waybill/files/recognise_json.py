@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class JsonRecords:
     """Paths of other arrays of objects."""
 
 
+_ARRAYS = {"]": "an empty array", "[": "an array of arrays", "{": "an array of empty objects"}
 _DOCUMENTS = 2
 """Only so many documents are read: several are a sequence of records."""
 
@@ -51,18 +53,20 @@ class _Outline:
         self.members: dict[tuple[Steps, Steps], None] = {}
         """The path of each member, with that of the innermost array of objects around it."""
         self.documents: list[_Open] = []
+        self.is_json = True
+        """Whether the text can be JSON so far."""
         self._open: list[_Open] = []
 
-    def add(self, string: str | None, sign: str | None) -> bool:
-        """Add a token. Return whether the text can be JSON so far."""
+    def add(self, string: str | None, sign: str | None) -> None:
+        """Add a token."""
         inner = self._open[-1] if self._open else None
         if sign in ("{", "["):
             self._begin(inner, is_array=sign == "[")
         elif inner is None:
-            return False
+            self.is_json = False
         elif sign in ("}", "]"):
             self._open.pop()
-            return inner.is_array == (sign == "]")
+            self.is_json = inner.is_array == (sign == "]")
         elif sign == ",":
             inner.name = None
         elif string is not None and not inner.is_array and inner.name is None:
@@ -70,7 +74,6 @@ class _Outline:
             self.members[inner.array, (*inner.path, inner.name)] = None
             if inner.name not in inner.names:
                 inner.names.append(inner.name)
-        return True
 
     def _begin(self, inner: _Open | None, *, is_array: bool) -> None:
         path = inner.path if inner else ()
@@ -96,10 +99,9 @@ class _Outline:
 
 def _outline(text: str) -> _Outline:
     outline, position = _Outline(), 0
-    while len(outline.documents) < _DOCUMENTS and (match := _TOKEN.match(text, position)):
+    while outline.is_json and len(outline.documents) < _DOCUMENTS and (match := _TOKEN.match(text, position)):
         position = match.end()
-        if not outline.add(match[1], match[2]):
-            break
+        outline.add(match[1], match[2])
     return outline
 
 
@@ -123,6 +125,27 @@ def find_json_records(text: str) -> JsonRecords | None:
     path, *others = sorted(outline.arrays, key=len)  # the shallowest one, then the first one
     beside = [join_path(other) for other in others if other[: len(path)] != path]
     return JsonRecords(path, tuple(outline.arrays[path]), tuple(beside))
+
+
+def in_place_of_records(text: str, *, is_named_json: bool) -> str | None:
+    """Return what a JSON text has in which no object has members, in words; None if one has some, or it is not JSON.
+
+    An array may be cut off if the file `is_named_json`.
+    """
+    outline, start = _outline(text), text.lstrip()
+    try:
+        json.JSONDecoder().raw_decode(start)
+    except (ValueError, RecursionError):
+        is_valid = False
+    else:
+        is_valid = True
+    if outline.members or not (is_valid or is_named_json):
+        return None
+    if start.startswith("["):
+        return _ARRAYS.get(start[1:].lstrip()[:1], "an array of values") if outline.is_json else None
+    if start.startswith("{"):
+        return "an empty object" if is_valid and len(outline.documents) == 1 and outline.is_json else None
+    return "a single value" if is_valid and is_named_json else None
 
 
 def arrays_of_objects(text: str) -> dict[Steps, tuple[str, ...]]:

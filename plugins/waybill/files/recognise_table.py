@@ -31,6 +31,8 @@ class Table:
     names: tuple[str, ...] = ()
     """The names of the columns; empty if there is no header."""
     ignored_lines: tuple[str, ...] = ()
+    odd_records: int = 0
+    """Records that do not have the usual number of fields."""
     evidence: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
@@ -254,6 +256,7 @@ def _damaged_header(record: Sequence[Cell], fields: int) -> tuple[str, ...] | No
 
 def _note_odd(table: Table, reading: Reading, rest: Sequence[int]) -> None:
     odd = [place for place in rest if len(reading.records[place]) != reading.fields]
+    table.odd_records = len(odd)
     if odd:
         table.doubts.append(
             f"{len(odd)} of {count(len(rest), 'record')} do not have {count(reading.fields, 'field')}, "
