@@ -200,6 +200,49 @@ def test_nested_values_are_json_with_all_digits() -> None:
     }
 
 
+def test_nested_values_keep_what_python_has_no_type_for() -> None:
+    kind = pa.struct(
+        {
+            "real": pa.float32(),
+            "reals": pa.list_(pa.struct({"x": pa.list_(pa.float32(), 2)})),
+            "by": pa.map_(pa.string(), pa.time64("ns")),
+            "times": pa.large_list(pa.time64("ns")),
+        }
+    )
+    value = {
+        "real": 0.1,
+        "reals": [{"x": [16777216.0, 3.4028235e38]}, None],
+        "by": [("a", 1)],
+        "times": [3_600_000_000_000],
+    }
+    assert json.loads(column([value], kind)[0]) == {
+        "real": 0.1,
+        "reals": [{"x": [16777216.0, 3.4028235e38]}, None],
+        "by": {"a": "00:00:00.000000001"},
+        "times": ["01:00:00.000000000"],
+    }
+
+
+def test_nested_bytes_that_are_not_utf8_lead_to_the_reason_for_their_record(tmp_path: Path) -> None:
+    values = pa.array([{"b": b"ok"}, {"b": b"\xff"}], pa.struct({"b": pa.binary()}))
+    file = received(packed(pa.table({"a": values})), tmp_path)
+    assert (file.rows_in, file.is_regular) == (2, False)
+    assert file.body.read_bytes() == b'"{""b"": ""ok""}"\n"{""b"": ""\xff""}"\n'
+
+
+BEYOND_PYTHON = {
+    "day": pa.array([{"a": 2_932_897}], pa.struct({"a": pa.date32()})),
+    "instant": pa.array([[2**60]], pa.list_(pa.timestamp("us", "UTC"))),
+    "repeated": pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]),
+}
+
+
+@pytest.mark.parametrize("values", BEYOND_PYTHON.values(), ids=BEYOND_PYTHON.keys())
+def test_nested_values_beyond_python_reject_the_file(values: pa.Array, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a.parquet: a list, map or struct cannot be read: .*as text"):
+        received(packed(pa.table({"a": values})), tmp_path)
+
+
 def test_a_map_with_a_repeated_key_is_not_read_as_another_value() -> None:
     with pytest.raises(DataError, match="a key of a map occurs twice"):
         column([[("x", 1), ("x", 2)]], pa.map_(pa.string(), pa.int64()))

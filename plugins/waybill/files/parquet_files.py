@@ -79,6 +79,11 @@ def _named_errors(name: str) -> Iterator[None]:
             raise
         message = str(error).splitlines()[0]
         raise DataError(f"{name}: the Parquet file is corrupt ({message}). {SENT_AGAIN}") from error
+    except (OverflowError, ValueError) as error:
+        raise DataError(
+            f"{name}: a list, map or struct cannot be read: {error}. Write dates outside of the years 1 to 9999 as "
+            f"text, and each field of a struct once."
+        ) from error
 
 
 def _named(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -206,7 +211,7 @@ def _text_column(values: pa.Array, remainders: pa.Array | None, *, is_date: bool
     if is_uuid:
         return _each(values, lambda value: str(uuid.UUID(bytes=value)))
     if types.is_nested(kind):
-        return _each(values, json_text)
+        return _each(_with_exact_leaves(values), json_text)
     if types.is_timestamp(kind):
         return _timestamps(values, remainders, is_date=is_date)
     if types.is_decimal(kind) or types.is_floating(kind):
@@ -225,7 +230,47 @@ def _each(values: pa.Array, text: Callable[[Any], str]) -> pa.Array:
     import pyarrow as pa
 
     options = {"maps_as_pydicts": "strict"} if pa.types.is_nested(values.type) else {}
-    return pa.array([None if value is None else text(value) for value in values.to_pylist(**options)], type=pa.string())
+    texts = [None if value is None else text(value) for value in values.to_pylist(**options)]
+    # Bytes that are not UTF-8 stay as they are, so that they reject their record.
+    return pa.array([text and text.encode(errors="surrogateescape") for text in texts], type=pa.large_binary())
+
+
+def _with_exact_leaves(values: pa.Array) -> pa.Array:
+    """Return nested values without the leaves that Python's objects would change.
+
+    Numbers of 32 and 16 bits become the shortest ones, and times of nanoseconds texts.
+    """
+    import pyarrow as pa
+
+    def is_inexact(leaf: pa.DataType) -> bool:
+        return leaf in (pa.float32(), pa.float16(), pa.time64("ns"))
+
+    as_texts = _with_leaves(values.type, lambda leaf: pa.string() if is_inexact(leaf) else leaf)
+    if as_texts == values.type:
+        return values
+    numbers = _with_leaves(
+        values.type,
+        lambda leaf: pa.float64() if pa.types.is_floating(leaf) else pa.string() if is_inexact(leaf) else leaf,
+    )
+    return values.cast(as_texts).cast(numbers)
+
+
+def _with_leaves(kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """Return a type with other types for the values within its lists, maps and structs."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_with_leaves(field.type, leaf)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(_with_leaves(kind.key_type, leaf), _with_leaves(kind.item_type, leaf))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_with_leaves(kind.value_type, leaf), kind.list_size)
+    if types.is_large_list(kind):
+        return pa.large_list(_with_leaves(kind.value_type, leaf))
+    if types.is_list(kind):
+        return pa.list_(_with_leaves(kind.value_type, leaf))
+    return leaf(kind)
 
 
 def _numbers(values: pa.Array) -> pa.Array:
@@ -265,6 +310,6 @@ def json_text(value: Any) -> str:
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, bytes):
-        value = value.decode()
+        value = value.decode(errors="surrogateescape")
     is_json = not isinstance(value, float) or math.isfinite(value)
     return json.dumps(value if is_json else str(value), ensure_ascii=False, default=str)
