@@ -39,8 +39,8 @@ def test_references_are_declared_if_the_warehouse_has_every_value(
         contract_path(DOMAIN, "sold").write_text(table.text)
         return " ".join(table.text.replace("# ", "").split())
 
-    advice = "If each value must be there, add: relationships: [{to: parts.part_id}]"
-    assert f"parts.part_id has a like name and the same type. {advice}" in drafted()
+    advice = "If it must have every value, add: relationships: [{to: parts.part_id}]"
+    assert f"parts.part_id has a similar name and the same type. {advice}" in drafted()
     assert advice in drafted(empty_connection), "the table does not exist"
     bucket = MemoryBucket()
 
@@ -60,4 +60,4 @@ def test_references_are_declared_if_the_warehouse_has_every_value(
     load("sold", ORDERS)
     other = tmp_path / "other.csv"
     other.write_bytes(ORDERS + b"900,5,1\n")
-    assert f"1 of 151 values are not there yet. {advice}" in drafted(empty_connection, other)
+    assert f"It lacks 1 of 151 values. {advice}" in drafted(empty_connection, other)

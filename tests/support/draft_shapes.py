@@ -119,7 +119,13 @@ def _plain() -> list[Shape]:
         [["" if cell in absent else cell for cell in row] for row in read_csv(body)], id=int, points=int, word=str
     )
     shapes.append(
-        Shape("null_words.csv", body, values, {"points": "integer", "word": "text"}, texts=["value: [n/a]", "'NULL'"])
+        Shape(
+            "null_words.csv",
+            body,
+            values,
+            {"points": "integer", "word": "text"},
+            texts=["value: [n/a]", "'NULL'", "enum: [{value: w0}, {value: w1}, {value: w2}]"],
+        )
     )
 
     rows = [["north" if n % 2 else "south", f"item {n % 4}", n % 3] for n in range(60)]
@@ -130,7 +136,7 @@ def _plain() -> list[Shape]:
             body,
             columns_of(read_csv(body), region=str, item=str, sold=int),
             {"occurrence": "integer"},
-            texts=["numbered by their order", "enum: [{value: north}, {value: south}]"],
+            texts=["numbered in file order", "enum: [{value: north}, {value: south}]"],
         )
     )
     rows = [["" if n % 3 else n % 5, "" if n % 4 else "word"] for n in range(60)]
@@ -141,7 +147,7 @@ def _plain() -> list[Shape]:
             body,
             columns_of(read_csv(body), number=int, word=str),
             key=("occurrence",),
-            texts=["so the rows of a file are numbered", "One row per occurrence."],
+            texts=["so the rows of each file are numbered", "One row per occurrence."],
         )
     )
     body = b"name\nalpha\nbeta\n\ngamma\n"
@@ -212,7 +218,7 @@ def _plain() -> list[Shape]:
             columns_of(good, id=int, words=str),
             {"id": "integer"},
             rows_in=100,
-            texts=["2 rows of 100 in torn_records.csv are rejected"],
+            texts=["torn_records.csv has 2 rejected rows of 100"],
         )
     )
     shapes.append(Shape("header_only.csv", b"id,name\n", {"id": [], "name": []}, {"id": "text"}, key=None))
@@ -263,7 +269,7 @@ def _numbers() -> list[Shape]:
             body,
             columns_of(read_csv(body), id=int, unclear=american, points=Decimal, pieces=american),
             {"unclear": "integer", "points": "numeric(18,4)", "pieces": "integer"},
-            texts=["is read as a sign between thousands", "three digits after it"],
+            texts=["is read as the thousands separator", "three digits after it"],
         )
     )
     rows = [[n, repr(n / 7), f"{n}e-{n % 30}", f"{n % 24:02d}:30"] for n in range(1, 99)]
@@ -274,7 +280,7 @@ def _numbers() -> list[Shape]:
             body,
             columns_of(read_csv(body), id=int, ratio=float, tiny=float, opens=time.fromisoformat),
             {"ratio": "double precision", "tiny": "double precision", "opens": "time"},
-            texts=["as programs write binary numbers"],
+            texts=["as binary floating-point numbers have"],
         )
     )
     return shapes
@@ -515,7 +521,7 @@ def _moments() -> list[Shape]:
             body,
             columns_of(read_csv(body), id=int, day=slashed("mdy"), word=str),
             {"day": "date"},
-            texts=["month first, because they then lie within 10 days, else within 274"],
+            texts=["the month first, because the dates then span 10 days instead of 274"],
         )
     )
     rows = [[n, f"{n % 28 + 1}/{n % 12 + 1}/2025", f"{n % 9 + 1}/{n % 5 + 1}/2025"] for n in range(99)]
@@ -526,7 +532,7 @@ def _moments() -> list[Shape]:
             body,
             columns_of(read_csv(body), id=int, sure=slashed("dmy"), unsure=slashed("dmy")),
             {"unsure": "date"},
-            texts=["with the day first, as in the other columns"],
+            texts=["the day first, as in the other columns"],
         )
     )
     return shapes

@@ -23,7 +23,7 @@ from waybill.contracts.file_format import UNDECLARED
 from waybill.drafts.compare import differences
 from waybill.drafts.files import given_files
 from waybill.drafts.layout import to_yaml
-from waybill.drafts.names import column_names, is_identifier, needs_synonym
+from waybill.drafts.names import column_names, needs_synonym
 from waybill.drafts.target import contract_path
 from waybill.errors import DataError
 
@@ -57,7 +57,6 @@ def test_names_are_different_identifiers_for_any_headers(headers: list[str]) -> 
 
 @pytest.mark.parametrize("name", ["", "Sales", "1st", "a-b", "a b", "_a", "a_", "a.b", "../a", "a" * 51, "ä"])
 def test_other_names_of_tables_are_rejected(name: str) -> None:
-    assert not is_identifier(name)
     with pytest.raises(DataError, match="--dataset"):
         contract_path("orders", name)
     with pytest.raises(DataError, match="--domain"):
@@ -136,7 +135,7 @@ def test_the_command_writes_once_and_then_compares(include_dir: Path, tmp_path: 
     assert "the column 'colour' is not in the contract" in output
     assert "required:kind in 1 row: record 1" in output
     assert "type:id in 1 row: record 2 (id 'x')" in output
-    assert "1 row repeat the key id with other values" in output
+    assert "the key id repeats with other values in 1 row" in output
     assert path.read_text() == text
     assert run(str(third), "--force")[0] == 0
     assert path.read_text() != text
@@ -153,8 +152,8 @@ def test_a_few_wrong_values_of_a_large_file_are_rejected_and_said(include_dir: P
     assert (file.rows, file.rejected) == (2_000, 2)
     assert {rule.reason: rule.rows for rule in file.broken} == {"type:pieces": 2}
     text = unwrapped(table.text)
-    assert "2 rows of 2,000 with a value have another form and are rejected, the first in record 701" in text
-    assert "2 rows of 2,000 in a.csv are rejected: type:pieces (2, first in record 701)" in text
+    assert "the type rejects 2 rows of 2,000 with a value, the first in record 701" in text
+    assert "a.csv has 2 rejected rows of 2,000: type:pieces (2, first in record 701)" in text
     for number in range(1_000, 1_200):
         rows[number][1] = f"x{number}"
     draft(tmp_path, write_csv(tmp_path / "a.csv", ["id", "pieces", "price"], rows))
@@ -180,7 +179,7 @@ def test_several_files_have_one_contract(include_dir: Path, tmp_path: Path) -> N
     assert "149 of 151 keys occur in several files" in unwrapped(table.text)
     other = tmp_path / "c.csv"
     other.write_text("id;name\n1;a\n2;b\n")
-    with pytest.raises(DataError, match="is written in another way than"):
+    with pytest.raises(DataError, match="have different formats"):
         draft(tmp_path, first, other)
 
 
@@ -216,7 +215,9 @@ def test_dates_that_disagree_on_day_and_month_stay_text(include_dir: Path, tmp_p
     rows[700][1] = "3/25/2025"
     table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["id", "day"], rows))
     assert drafted_contract().columns[1].physical_type == "text"
-    assert "all but 1 row of 2,000 with a value are date; the first other one is in record 701" in unwrapped(table.text)
+    assert "all but 1 of 2,000 values fit the type date. The first that does not is in record 701" in unwrapped(
+        table.text
+    )
 
 
 def test_members_without_a_name_are_left_out(include_dir: Path, tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_equal_members_are_one_column_and_their_records_a_doubt(include_dir: Pat
     table = draft(tmp_path, file)
     assert [column.name for column in table.columns] == ["id"]
     assert drafted_contract().file_format == UNDECLARED
-    expected = "json (1, first in record 1). A record of JSON is an object that names each column once, in any case."
+    expected = "json (1, first in record 1). A JSON record is an object that names each column once, in any case."
     assert expected in " ".join(doubt for _, doubt in table.doubts)
 
 
@@ -252,14 +253,14 @@ def test_a_member_on_the_path_that_occurs_twice_is_named(include_dir: Path, tmp_
 def test_json_without_records_is_no_table(include_dir: Path, tmp_path: Path, text: str, what: str) -> None:
     file = tmp_path / "a.json"
     file.write_text(text)
-    with pytest.raises(DataError, match=rf"a\.json: it is JSON without records: {what}.*A record is an object"):
+    with pytest.raises(DataError, match=rf"a\.json is JSON without records: {what}.*A record is an object"):
         draft(tmp_path, file)
 
 
 def test_fixed_width_text_is_no_table(include_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("".join(f"{n:06d} {name:20}{n / 7:10.2f}\n" for n in range(20) for name in ("Ann Lee", "Bob")))
-    with pytest.raises(DataError, match=r"a\.txt: it is most likely fixed-width text, .* Export it as CSV\."):
+    with pytest.raises(DataError, match=r"a\.txt is most likely fixed-width text, .* Export it as CSV\."):
         draft(tmp_path, file)
 
 
@@ -303,7 +304,7 @@ def test_members_without_a_header_are_one_file(include_dir: Path, tmp_path: Path
 def test_a_member_that_is_written_differently_is_a_doubt(include_dir: Path, tmp_path: Path) -> None:
     members = {"a.csv": b"id,n\n1,2\n3,4\n", "b.csv": b"id,n\n5,6\n7,8\nTotal,\n"}
     table = draft(tmp_path, zip_of(tmp_path / "a.zip", members))
-    assert "b.csv looks written in another way than a.csv" in unwrapped(table.text)
+    assert "the format of b.csv seems to differ from that of a.csv" in unwrapped(table.text)
 
 
 def test_a_number_without_a_name_may_identify_rows_and_be_an_instant(include_dir: Path, tmp_path: Path) -> None:
@@ -313,7 +314,7 @@ def test_a_number_without_a_name_may_identify_rows_and_be_an_instant(include_dir
     assert drafted_contract().key == ["column_1"]
     checks = [text for name, text in table.doubts if name == "column_1"]
     assert any("{property: dateForms, value: [epoch_milliseconds]}" in text for text in checks)
-    assert any("milliseconds since 1970, of the years 2026 to 2026" in text for text in checks)
+    assert any("milliseconds since 1970 (years 2026 to 2026)" in text for text in checks)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_a_measure_that_differs_in_every_row_is_said(include_dir: Path, tmp_path
     rows: list[list[object]] = [["ab"[n % 2], n * 7] for n in range(200)]
     table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["kind", "pieces"], rows))
     assert drafted_contract().occurrence_column
-    assert "pieces differ in every row, but look like measures" in unwrapped(table.text)
+    assert "columns that differ in every row, but look like measures: pieces" in unwrapped(table.text)
 
 
 @pytest.mark.parametrize(("days", "is_said"), [(1, False), (28, True)])

@@ -126,7 +126,7 @@ def contract_new(
         str | None, typer.Option(help="Path to the records in JSON, such as invoices.lines.", metavar="PATH")
     ] = None,
 ) -> None:
-    """Draft a contract from files: every row is read, and each doubt is a comment that begins with `check`.
+    """Draft a contract from files. Every row is read. A comment that begins with `check` marks each doubt.
 
     If the contract exists, show how the files differ from it and write nothing; the exit code is 1 if they do.
     """
@@ -176,6 +176,6 @@ def contract_new(
         print_line(line)
     for place, doubt in draft.doubts:
         print_line(f"{place}: {doubt}", "yellow")
-    print_line(f"Wrote {path}. Decide its comments that begin with check, then run `waybill contract check`.")
+    print_line(f"Wrote {path}. Resolve the comments that begin with check, then run `waybill contract check`.")
     if domain not in domain_names():
         print_line(f"The domain has no manifest yet: run `waybill domain new {domain}`.")

@@ -37,5 +37,5 @@ def domain_new(
             else path
         )
         print_line(f"{shown}/" if path.is_dir() else str(shown))
-    print_line(f"Airflow adds the DAG {name}_reports within a few seconds. Next, describe a file:")
+    print_line(f"Airflow adds the DAG {name}_reports within a few seconds. Next, draft a contract from a file:")
     print_line(f"waybill contract new FILE --domain {name} --dataset NAME")

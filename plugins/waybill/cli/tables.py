@@ -280,7 +280,7 @@ def draft_table(draft: DraftTable) -> Table:
     """Return the columns of a drafted contract, with what the files show and the number of doubts of each."""
     table = _table(
         f"{draft.domain}.{draft.dataset}: {count(draft.rows, 'row')}",
-        [("column", False), ("type", False), ("absent", True), ("different", True), ("form", False), ("doubts", True)],
+        [("column", False), ("type", False), ("absent", True), ("distinct", True), ("form", False), ("doubts", True)],
     )
     for column in draft.columns:
         doubts = sum(map(len, column.doubts.values()))

@@ -70,7 +70,7 @@ class DraftColumn:
         found = {place: [*texts] for place, texts in self.type.doubts.items()}
         if self.personal:
             found["classification"] = [
-                f"the values look like {self.personal}. Remove the line if they are not personal."
+                f"each value looks like {self.personal}. Remove this line if the values are not personal."
             ]
         if self.reference:
             found["relationships"] = [self.reference.doubt]
@@ -97,7 +97,7 @@ class DraftColumn:
         }
 
     def _description(self, *, is_key: bool) -> str:
-        """Return a sentence that says what is to be written, or the first one of the column's namesake."""
+        """Return the first sentence of the namesake's description, or what to write."""
         if self.namesake and self.namesake.description:
             return first_sentence(self.namesake.description)
         if is_key:

@@ -45,7 +45,7 @@ def _of_columns(rows: FileRows, contract: Contract) -> Iterator[str]:
         yield f"the column {name!r} is not in the contract"
     for column in contract.delivered_columns:
         if column.name not in rows.brought and rows.rows:
-            yield f"the column {column.name} is absent"
+            yield f"the column {column.name} is missing"
 
 
 def _of_key(rows: Rows, contract: Contract) -> Iterator[str]:
@@ -54,4 +54,4 @@ def _of_key(rows: Rows, contract: Contract) -> Iterator[str]:
     delivered = [column.name for column in contract.delivered_columns]
     differing = rows.distinct(delivered) - rows.distinct(contract.row_key)
     if differing:
-        yield f"{count(differing, 'row')} repeat the key {', '.join(contract.row_key)} with other values"
+        yield f"the key {', '.join(contract.row_key)} repeats with other values in {count(differing, 'row')}"

@@ -9,11 +9,11 @@ from typing import Final
 from waybill.contracts.dag_files import dags_folder, defined_dags
 from waybill.contracts.domains import domain_names, manifest_path
 from waybill.contracts.locations import OPERATIONS_SCHEMA, report_schema, star_schema
-from waybill.drafts.names import is_identifier
+from waybill.drafts.names import require_identifier
 from waybill.errors import DataError
 from waybill.settings import settings
 
-MOST_CHARACTERS: Final = 40
+_MOST_CHARACTERS: Final = 40
 """PostgreSQL has 63 for a name, S3 has 63 for a queue's name with its prefix."""
 _TITLE: Final = re.compile(r'[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}')
 _SUFFIXES: Final = tuple(make("") for make in (report_schema, star_schema))
@@ -135,11 +135,7 @@ def _require_name(name: str) -> None:
     """Raise `DataError` unless the name is possible for schemas, prefixes and a folder of Python files."""
     from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
-    if not is_identifier(name) or len(name) > MOST_CHARACTERS:
-        raise DataError(
-            f"{name!r} is no name for a domain: write up to {MOST_CHARACTERS} lower-case letters, digits and "
-            "underscores, beginning with a letter"
-        )
+    require_identifier("the domain", name, _MOST_CHARACTERS)
     if name in RESERVED_WORDS:
         raise DataError(f"{name!r} is a reserved word of SQL: choose another name, such as {name}_data")
     if name in (OPERATIONS_SCHEMA, "public", "information_schema") or name.startswith("pg_"):

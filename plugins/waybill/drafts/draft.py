@@ -135,9 +135,11 @@ def _column(
             f"contract with --records {join_path(path)}.",
         )
     personal, is_text = personal_kind(texts), found.physical == "text"
-    if is_text and not personal and 1 < texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD):
-        enum = one_line([{"value": word} for word in sorted(texts.sample)])
-        found.doubt("physicalType", f"{texts.distinct} different values. If there can be no others, add: enum: {enum}")
+    if is_text and not personal and texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD):
+        words = sorted({*texts.sample} - {*found.custom.get("nullWords", [])})
+        if len(words) > 1:
+            enum = one_line([{"value": word} for word in words])
+            found.doubt("physicalType", f"{len(words)} different values. If no others are valid, add: enum: {enum}")
     clean = DraftType("text", custom={"controlCharacters": "none", "allowsPlaceholders": True})
     return DraftColumn(
         name,

@@ -57,6 +57,6 @@ def _object(address: str, today: Period) -> GivenFile:
     try:
         head = s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        raise DataError(f"{address}: S3 has no such object, or does not show it: {error}") from error
+        raise DataError(f"{address}: S3 has no such object, or denies access: {error}") from error
     landed_at = head["LastModified"].astimezone(UTC)
     return GivenFile(s3, LandedFile(bucket, key, head["ETag"].strip('"'), head["ContentLength"], today, landed_at))

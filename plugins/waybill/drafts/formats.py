@@ -49,7 +49,7 @@ class FoundFormat:
         if form.name not in (None, "csv", "xlsx") or self.is_by_order or not are_ambiguous(headers):
             return self
         found = replace(form, name=form.name or "csv", skip_lines=form.skip_lines + form.header_lines, header_lines=0)
-        doubt = "the header has empty or equal names, so columns are read by their order."
+        doubt = "the header has empty or duplicate names, so columns are read by their order."
         return replace(self, format=found, doubts=(*self.doubts, doubt))
 
 
@@ -62,8 +62,8 @@ def format_of(files: Sequence[GivenFile], folder: Path, records: str | None = No
     for file, other in zip(files, found, strict=True):
         if other.format != found[0].format:
             raise DataError(
-                f"{file.landed.uri} is written in another way than {files[0].landed.uri}. {' '.join(other.evidence)} "
-                "Files of a dataset are written in one way: draft a contract for each."
+                f"{file.landed.uri} and {files[0].landed.uri} have different formats. {' '.join(other.evidence)} "
+                "All files of a dataset need the same format: draft a contract for each."
             )
     return found[0]
 
@@ -87,20 +87,20 @@ def _recognised(file: GivenFile, folder: Path, records: str | None) -> FoundForm
         if recognised.format.name == "xlsx":
             recognised = recognise_workbook(part.name, whole)
     if recognised.format is None:
-        raise DataError(f"{part.name}: it is {recognised.what}. {' '.join(recognised.doubts)}".rstrip())
+        raise DataError(f"{part.name} is {recognised.what}. {' '.join(recognised.doubts)}".rstrip())
     form, evidence, doubts, names = recognised.format, recognised.evidence, recognised.doubts, recognised.names
     is_json_content, arrays = form.name == "json", dict[Steps, tuple[str, ...]]()
     if is_json_content:
         arrays = arrays_of_objects(head.decode(form.encoding, "replace").lstrip("\ufeff"))
     if records is not None:
         if not is_json_content:
-            raise DataError(f"{file.landed.uri}: it is {recognised.what}. --records is for JSON only.")
+            raise DataError(f"{file.landed.uri} is {recognised.what}. --records is for JSON only.")
         path = _record_path(file, records, arrays, is_whole=len(head) < HEAD_BYTES)
         form, names = replace(form, record_path=path), arrays.get(path, ())
         evidence, doubts = (), ()
     if len(parts) > 1:
         form = replace(form, members=f"*{ending}")
-        doubts = (f"the archive has {len(parts)} members, of which {endings[ending]} match *{ending}.", *odd, *doubts)
+        doubts = (f"the archive has {len(parts)} members; *{ending} matches {endings[ending]} of them.", *odd, *doubts)
     is_plain = form.dialect == PLAIN and replace(form, name=None, delimiter=None) == UNDECLARED
     if is_plain and form.name in ("csv", "json") and (form.name == "json") == is_json(part.file_name):
         form, evidence = UNDECLARED, ()
@@ -114,18 +114,20 @@ def _record_path(file: GivenFile, records: str, arrays: Collection[Steps], *, is
     if path not in arrays and is_whole:
         known = ", ".join(filter(None, map(join_path, arrays)))
         raise DataError(
-            f"{file.landed.uri}: it has no array of objects at {records}. "
-            + (f"Write --records with one of these paths: {known}." if known else "Leave out --records.")
+            f"{file.landed.uri} has no array of objects at {records}. "
+            + (f"Use --records with one of these paths: {known}." if known else "Leave out --records.")
         )
     return path
 
 
 def _odd_member(parts: Sequence[Download], first: Download, ending: str, recognised: Recognised) -> tuple[str, ...]:
-    """Return a doubt about the first member that looks written in another way than the recognised one; else nothing."""
+    """Return a doubt about the first member whose format seems to differ from the recognised one; none without it."""
     for part in parts:
         if part is not first and part.file_name.lower().endswith(ending):
             other = recognise(part.peek(HEAD_BYTES), part.file_name)
             if other.format != recognised.format:
                 why = " ".join(other.evidence)
-                return (f"{part.file_name} looks written in another way than {first.file_name}. {why}".rstrip(),)
+                return (
+                    f"the format of {part.file_name} seems to differ from that of {first.file_name}. {why}".rstrip(),
+                )
     return ()

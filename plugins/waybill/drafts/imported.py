@@ -72,10 +72,12 @@ def complete(draft: DraftTable, imported: Imported) -> None:
             for place, text in _contradictions(column, said):
                 column.type.doubt(place, f"{imported.name} {text}")
     if absent := [str(one["name"]) for name, one in imported.columns.items() if name not in matched]:
-        draft.contradictions.append(f"{imported.name} has columns that the files do not have: {', '.join(absent)}.")
+        draft.contradictions.append(f"the files lack columns of {imported.name}: {', '.join(absent)}.")
     key = tuple(matched[name].name for name in imported.key if name in matched)
     if key and len(key) == len(imported.key) and {*key} != {*drafted}:
-        draft.contradictions.append(f"{imported.name} has the key {', '.join(key)}, which does not identify every row.")
+        draft.contradictions.append(
+            f"{imported.name} has the key {', '.join(key)}, but it does not identify every row."
+        )
 
 
 def _contradictions(column: DraftColumn, said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -83,7 +85,7 @@ def _contradictions(column: DraftColumn, said: Mapping[str, Any]) -> Iterator[tu
     if kind and kind != column.type.physical:
         yield "physicalType", f"says {kind}."
     if said.get("required") and column.nulls:
-        yield "physicalType", f"says required, and {count(column.nulls, 'row')} have no value."
+        yield "physicalType", f"says required, but the column has no value in {count(column.nulls, 'row')}."
 
 
 def _type(text: str) -> str | None:

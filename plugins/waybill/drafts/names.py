@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from waybill.blanks import strip
 from waybill.contracts.contract import SYSTEM_COLUMNS
+from waybill.errors import DataError
 from waybill.files.spellings import find_column, normalise
 
 MOST_CHARACTERS: Final = 50
@@ -28,9 +29,13 @@ IDENTIFIER: Final = re.compile(r"(?:.*_)?(?:id|uuid|guid|key|no|nr|sku|ean|isbn|
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-def is_identifier(name: str) -> bool:
-    """Return whether a text is a plain name of a schema or table: lower case, digits, underscores."""
-    return re.fullmatch(f"[a-z][a-z0-9_]{{0,{MOST_CHARACTERS - 1}}}", name) is not None and not name.endswith("_")
+def require_identifier(what: str, name: str, most: int = MOST_CHARACTERS) -> None:
+    """Raise `DataError` unless `name` is a plain name of a schema or table; `what` stands before it in the message."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or name.endswith("_") or len(name) > most:
+        raise DataError(
+            f"{what} {name!r} is not a valid name: write up to {most} lower-case letters, digits and underscores, "
+            "beginning with a letter and not ending in an underscore"
+        )
 
 
 def identifier_of(header: str) -> str:

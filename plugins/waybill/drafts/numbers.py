@@ -66,7 +66,9 @@ def number_format(texts: Sequence[str]) -> tuple[dict[str, Any], list[str]] | No
     if signs.currency:
         found["currency"] = _one_or_list([*signs.currency])
         if len(signs.currency) > 1:
-            doubts.append(f"the values have several currencies: {', '.join(signs.currency)}. They are not told apart.")
+            doubts.append(
+                f"the values have several currencies: {', '.join(signs.currency)}. A load does not distinguish them."
+            )
     if signs.has_percent:
         found["percent"] = "number"
         doubts.append("12% is read as 12. Write `percent: fraction` to read it as 0.12.")
@@ -123,14 +125,14 @@ def _settle(signs: _Signs) -> str | None:
     other = "," if sign == "." else "."
     if other in signs.decimals and not signs.has_long_groups:
         signs.thousands.add(sign)
-        return f"{sign!r} is read as a sign between thousands, because {other!r} is the decimal sign."
+        return f"{sign!r} is read as the thousands separator, because {other!r} is the decimal sign."
     if sign == ".":
         signs.decimals.add(sign)
-        return "each number with a point has three digits after it. If they are thousands, write `thousands: '.'`."
+        return "each point has three digits after it. If it separates thousands, write `thousands: '.'`."
     if other in signs.thousands or other in signs.decimals or signs.has_long_groups:
         return None
     signs.thousands.add(sign)
-    return f"{sign!r} is read as a sign between thousands, because no number of four digits is without it."
+    return f"{sign!r} is read as the thousands separator, because no number with four or more digits lacks it."
 
 
 def _one_or_list(items: Sequence[str]) -> str | list[str]:

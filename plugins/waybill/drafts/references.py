@@ -44,12 +44,12 @@ class Reference:
 
     @property
     def doubt(self) -> str:
-        """Return what is to be decided about the reference."""
+        """Return what the files show about the reference, and what to do."""
         if self.is_confirmed:
             return f"all {self.values:,} values are in {self.name}. Rows with other values will be rejected."
-        missing = "" if self.values is None else f" {self.missing:,} of {self.values:,} values are not there yet."
+        missing = "" if self.values is None else f" It lacks {self.missing:,} of {self.values:,} values."
         return (
-            f"{self.name} has a like name and the same type.{missing} If each value must be there, add: "
+            f"{self.name} has a similar name and the same type.{missing} If it must have every value, add: "
             f"relationships: [{{to: {self.name}}}]"
         )
 

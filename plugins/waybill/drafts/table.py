@@ -31,6 +31,7 @@ _REPAIRABLE: Final = ("quote", "ragged")
 LANDED: Final = "landed_on"
 _LANDING_DAY: Final = "Landing day of the first file with the row, in the business time zone; computed, not delivered."
 _OCCURRENCE: Final = "Numbers the rows of a file with equal values in the rest of the key; computed, not delivered."
+_WITHOUT_LANDING_DAY: Final = "remove landingDayColumn and its column"
 _CHANGED: Final = re.compile(r"(?:last_)?(?:updated|modified|changed)(?:_?(?:at|on|date|time|ts|timestamp))?|version")
 
 
@@ -113,7 +114,7 @@ class DraftTable:
         names = ", ".join(file.name for file in self.files[:3]) + (" and others" if len(self.files) > 3 else "")
         return (
             f"Drafted from {names}: {count(self.rows, 'row')}. "
-            "Decide each comment that begins with check, and remove it."
+            "Resolve each comment that begins with check, and remove it."
         )
 
     @property
@@ -166,7 +167,7 @@ class DraftTable:
         yield from (("dataGranularityDescription", text) for text in self._of_key())
         yield from (("properties", text) for text in self.contradictions)
         if self.rows < _FEW_ROWS:
-            yield "properties", f"`required` and the types rest on {count(self.rows, 'row')} only."
+            yield "properties", f"`required` and the types are based on only {count(self.rows, 'row')}."
 
     def _of_rejects(self) -> Iterator[str]:
         for file in self.files:
@@ -176,10 +177,11 @@ class DraftTable:
                     for rule in file.broken[:_REASONS]
                 )
                 kinds = {rule.reason for rule in file.broken}
-                advice = "" if kinds.isdisjoint(_REPAIRABLE) else " The server's `repairs` may read some of them."
+                advice = "" if kinds.isdisjoint(_REPAIRABLE) else " The server's `repairs` can read some of them."
                 if "json" in kinds:
-                    advice += " A record of JSON is an object that names each column once, in any case."
-                yield f"{count(file.rejected, 'row')} of {file.rows:,} in {file.name} are rejected: {reasons}.{advice}"
+                    advice += " A JSON record is an object that names each column once, in any case."
+                rejected = count(file.rejected, "rejected row")
+                yield f"{file.name} has {rejected} of {file.rows:,}: {reasons}.{advice}"
 
     def _of_key(self) -> Iterator[str]:
         key = self.key
@@ -187,33 +189,30 @@ class DraftTable:
             yield "the files have no rows, so the key is a guess."
             return
         if not key.is_unique:
-            tried = "no column that may be a key identifies a row, nor do two or three of them"
+            tried = "no combination of up to three columns that may be a key identifies a row"
             if key.columns:
-                yield f"{tried}, so rows that agree in {', '.join(key.columns)} are numbered by their order."
+                yield f"{tried}, so rows with equal values in {in_series(key.columns)} are numbered in file order."
             else:
-                yield f"{tried}, and every column has rows without a value, so the rows of a file are numbered."
+                yield f"{tried}, and every column has absent values, so the rows of each file are numbered."
             if key.measures:
                 yield (
-                    f"{in_series(key.measures)} differ in every row, but look like measures. If one identifies a row, "
-                    "make it the primaryKey, and remove occurrenceColumn and its column."
+                    f"columns that differ in every row, but look like measures: {', '.join(key.measures)}. If one "
+                    "identifies a row, make it the primaryKey, and remove occurrenceColumn and its column."
                 )
         elif key.is_weak:
-            yield f"the key holds in all {self.rows:,} rows, but it does not look like an identifier."
+            yield f"the key is unique in all {self.rows:,} rows, but it does not look like an identifier."
         if key.others:
             others = "; ".join(", ".join(columns) for columns in key.others)
-            yield f"other keys that hold in every row: {others}."
+            yield f"other unique keys: {others}."
         if key.repeated and key.is_unique:
-            yield f"{count(key.repeated, 'row')} repeat an earlier row in every column and count as duplicates."
+            yield f"the files have {count(key.repeated, 'duplicate row')}, equal to an earlier row in every column."
 
     def _of_load_mode(self) -> Iterator[str]:
         shared, keys = self.shared_keys
-        is_repeated = shared * 10 >= keys * 9 > 0
-        yield (
-            f"{shared:,} of {keys:,} keys occur in several files. If each file is the whole state, "
-            if is_repeated
-            else "a row of a later file replaces the row with the same key. If each file is the whole state of the "
-            "table, "
-        ) + "write snapshot, and remove landingDayColumn and its column."
+        fact = "a row in a later file replaces the row with the same key"
+        if shared * 10 >= keys * 9 > 0:
+            fact = f"{shared:,} of {keys:,} keys occur in several files"
+        yield f"{fact}. If each file contains the whole table, write snapshot, and {_WITHOUT_LANDING_DAY}."
         versions = (
             one.name
             for one in self.columns
@@ -224,8 +223,8 @@ class DraftTable:
         )
         if version := next(versions, None):
             yield (
-                f"if files bring versions of rows, write changes, add {{property: versionColumn, value: {version}}} "
-                "and a periodColumn, and remove landingDayColumn and its column."
+                f"if files contain versions of rows, write changes, add {{property: versionColumn, value: {version}}} "
+                f"and a periodColumn, and {_WITHOUT_LANDING_DAY}."
             )
 
     def _of_period(self) -> Iterator[str]:
@@ -234,13 +233,13 @@ class DraftTable:
         if column is None:
             return
         yield (
-            "files land at any time. If each file is for one day or month, write "
-            f"{{property: periodColumn, value: {column.name}}} in place of this line, and remove the column."
+            "files can land at any time. If each file covers one day or month, replace this line with "
+            f"{{property: periodColumn, value: {column.name}}}, and remove the column {self._landed}."
         )
         if column.days > 1:
             yield (
-                f"with this periodColumn, rows of earlier periods are rejected as too_late, and a file has rows of "
-                f"{column.days:,} days. Write the frequency {{value: 1, unit: months}} if each file is for a month, or "
-                f"add {{property: lookbackPeriods, value: {column.days - 1}}} or more. With both landingDayColumn and "
-                "periodColumn, rows have the days of the periodColumn, but none are rejected for their day."
+                f"with this periodColumn, rows of earlier periods are rejected as too_late, and one file spans "
+                f"{column.days:,} days. If each file covers a month, write the frequency {{value: 1, unit: months}}. "
+                f"Otherwise, add {{property: lookbackPeriods, value: {column.days - 1}}} or more. With both "
+                "landingDayColumn and periodColumn, rows belong to the day in the periodColumn, and none is too late."
             )

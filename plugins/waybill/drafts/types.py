@@ -1,4 +1,4 @@
-"""Choose the most exact type that all texts of a column allow, and say what is doubtful about it."""
+"""Choose the most exact type that fits all texts of a column, and note what is doubtful about it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from waybill.contracts.date_patterns import ISO
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.validation import EARLIEST, PLACEHOLDERS
 from waybill.drafts.draft_type import DraftType
+from waybill.drafts.layout import one_line
 from waybill.drafts.moments import ORDERS, Moments, Order, moments_of
 from waybill.drafts.names import IDENTIFIER
 from waybill.drafts.numbers import LIKE_A_NUMBER, number_format
 from waybill.drafts.profile import Misfits, Texts
-from waybill.formatting import count
+from waybill.formatting import count, in_series
 
 NULL_WORDS: Final = (
     *(
@@ -107,8 +108,8 @@ def choose_type(
         if misfits.rows:
             candidate.doubt(
                 "physicalType",
-                f"{count(misfits.rows, 'row')} of {texts.present:,} with a value have another form and are rejected, "
-                f"the first in record {misfits.first_record:,}. Write text to keep them.",
+                f"the type rejects {count(misfits.rows, 'row')} of {texts.present:,} with a value, the first in record "
+                f"{misfits.first_record:,}. Write text to keep them.",
             )
         _limit(candidate, texts, today)
         _note_epoch(candidate, texts, today)
@@ -118,8 +119,8 @@ def choose_type(
         candidate, misfits = nearly
         text.doubt(
             "physicalType",
-            f"all but {count(misfits.rows, 'row')} of {texts.present:,} with a value are {candidate.physical}; "
-            f"the first other one is in record {misfits.first_record:,}.",
+            f"all but {misfits.rows:,} of {texts.present:,} values fit the type {candidate.physical}. The first that "
+            f"does not is in record {misfits.first_record:,}.",
         )
     return text
 
@@ -198,7 +199,9 @@ def _numbers(texts: Texts, others: Sequence[str]) -> Iterator[DraftType]:
         yield written("integer" if most < _MOST_INTEGER else "bigint")
     if decimals >= _BINARY_DECIMALS and not signs:
         binary = DraftType("double precision")
-        binary.doubt("physicalType", f"the numbers have up to {decimals} decimals, as programs write binary numbers.")
+        binary.doubt(
+            "physicalType", f"the numbers have up to {decimals} decimals, as binary floating-point numbers have."
+        )
         yield binary
     scale = next((round_up for round_up in (2, 4, 6) if decimals <= round_up), decimals)
     precision = max(whole + 2 + scale, 12 if scale == 2 else 18)
@@ -225,7 +228,7 @@ def _numbered_moments(texts: Texts, others: Sequence[str], today: date) -> Itera
         yield DraftType("date", {"format": "yyyyMMdd"}, doubts={"logicalTypeOptions": [doubt]})
     if is_day and lie_within(*_SERIALS):
         kind = "date" if all(text.isdigit() for text in others) else "timestamp"
-        yield written(kind, "excel", "the days of a spreadsheet: 46112 is 31 March 2026.")
+        yield written(kind, "excel", "spreadsheet dates: 46112 is 31 March 2026.")
     for word, unit, scale in _EPOCH_UNITS:
         if is_instant and lie_within(_EPOCHS[0] * scale, _EPOCHS[1] * scale):
             yield written("timestamptz", word, f"{unit} since 1970.")
@@ -243,9 +246,8 @@ def _note_epoch(choice: DraftType, texts: Texts, today: date) -> None:
             found = [datetime.fromtimestamp(value // scale, UTC).year for value in (low, high)]
             choice.doubt(
                 "physicalType",
-                f"the numbers may be {unit} since 1970, of the years {found[0]} to {found[1]}. If so, write "
-                "logicalType: timestamp and physicalType: timestamptz, and add the custom property "
-                f"{{property: dateForms, value: [{word}]}}.",
+                f"the numbers may be {unit} since 1970 (years {found[0]} to {found[1]}). If so, write logicalType: "
+                f"timestamp and physicalType: timestamptz, and add {{property: dateForms, value: [{word}]}}.",
             )
 
 
@@ -269,7 +271,7 @@ def _moments(texts: Texts, others: Sequence[str], today: date, order: Order | No
     if order and evidence:
         types[order].doubt(
             "customProperties" if types[order].custom else "logicalTypeOptions",
-            f"no date shows whether day or month comes first. They are read with the {order}, {evidence}.",
+            f"no date shows whether day or month comes first. A load reads the {order}, {evidence}.",
         )
         yield types[order]
 
@@ -282,7 +284,7 @@ def _type_of(moments: Moments, today: date) -> DraftType:
         found.options["format"] = moments.forms[0]
     if moments.has_short_years:
         first = found.custom["pivotYear"] = today.year - _YEARS_BACK
-        found.doubt("customProperties", f"two digits are a year from {first} to {first + 99}.")
+        found.doubt("customProperties", f"two-digit years stand for {first} to {first + 99}.")
     if moments.kind == "timestamptz" and moments.has_offsets:
         found.options["timezone"] = True
     elif moments.kind == "timestamptz":
@@ -304,7 +306,7 @@ def _nearer(texts: Texts, types: Mapping[Order, DraftType]) -> tuple[Order | Non
     near, far = sorted(spans, key=lambda order: spans[order])
     if texts.distinct < _ENOUGH_DATES or spans[near] > _MONTH or spans[far] <= 2 * _MONTH:
         return None, None
-    return near, f"because they then lie within {count(spans[near], 'day')}, else within {spans[far]:,}"
+    return near, f"because the dates then span {count(spans[near], 'day')} instead of {spans[far]:,}"
 
 
 def _text(texts: Texts) -> DraftType:
@@ -316,26 +318,29 @@ def _text(texts: Texts) -> DraftType:
     rows = texts.misfits(choice).rows
     if rows:
         choice.custom["controlCharacters"] = "any"
-        choice.doubt("customProperties", f"{count(rows, 'row')} have control characters. Remove `any` to reject them.")
+        choice.doubt(
+            "customProperties", f"control characters occur in {count(rows, 'row')}. Remove `any` to reject them."
+        )
     zeros = texts.rows_like(_LEADING_ZERO)
     if zeros and texts.share(_INTEGER) > 0.5:
-        choice.doubt("physicalType", f"text, because values of {count(zeros, 'row')} begin with zero.")
+        choice.doubt("physicalType", f"text, because values in {count(zeros, 'row')} begin with zero.")
     elif texts.share(_INTEGER) == 1.0:
-        choice.doubt("physicalType", "all values are digits; text keeps zeros at the beginning, as in codes.")
+        choice.doubt("physicalType", "all values consist of digits; text keeps leading zeros, as codes need.")
     found = {one: moments_of(texts.sample, one) for one in ORDERS}
     if all(one and one.has_order for one in found.values()):
         choice.is_order_unknown = True
         forms = " or ".join(f"[{', '.join(one.forms)}]" for one in found.values() if one)
         choice.doubt(
             "physicalType",
-            "the values are dates, and no value shows whether day or month comes first. Write the logicalType and the "
-            f"physicalType date or timestamp, and the custom property dateForms with {forms}.",
+            "the values are dates, but no value shows whether day or month comes first. Declare date or timestamp as "
+            f"the logicalType and physicalType, and add the custom property dateForms with {forms}.",
         )
     others = [text for text, _ in texts.among(NULL_WORDS) if text not in placeholders]
     if others and not any(len(text) == 2 and text.isalpha() for text in others):
         choice.doubt(
             "physicalType",
-            f"{_listed(others)} may mean an absent value. If so, add the custom property nullWords with these words.",
+            f"{_listed(others)} may mean an absent value. If so, add "
+            f"{one_line({'property': 'nullWords', 'value': others})}.",
         )
     return choice
 
@@ -343,11 +348,11 @@ def _text(texts: Texts) -> DraftType:
 def _note_words(choice: DraftType, texts: Texts) -> None:
     if words := choice.custom.get("nullWords"):
         rows = sum(rows for _, rows in texts.among(words))
-        choice.doubt("customProperties", f"{_listed(words)} in {count(rows, 'row')} are read as absent values.")
+        choice.doubt("customProperties", f"a load reads {_listed(words)} in {count(rows, 'row')} as absent values.")
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(map(repr, words))
+    return in_series([*map(repr, words)])
 
 
 def _limit(choice: DraftType, texts: Texts, today: date) -> None:
@@ -360,9 +365,9 @@ def _limit(choice: DraftType, texts: Texts, today: date) -> None:
     )
     if low and low[:10] < EARLIEST:
         choice.options["minimum"] = f"{low[:4]}-01-01{midnight}"
-        choice.doubt("logicalTypeOptions", f"the earliest value is of {low[:4]}; dates before 1900 are often errors.")
+        choice.doubt("logicalTypeOptions", f"the earliest value is in {low[:4]}; dates before 1900 are often errors.")
     if high and high[:10] >= str(date(today.year + _YEARS_AHEAD, 1, 1)):
         choice.options["maximum"] = f"9999-12-31{last}"
         choice.doubt(
-            "logicalTypeOptions", f"the latest value is of {high[:4]}. If it means no end, add it to nullWords."
+            "logicalTypeOptions", f"the latest value is in {high[:4]}. If it means `no end`, add it to nullWords."
         )

@@ -21,7 +21,10 @@ _LAST_ROWS: Final = 20
 
 
 def recognise_workbook(name: str, path: Path) -> Recognised:
-    """Return the sheet with most rows of a workbook, and where its header is. Raises `DataError` if it is corrupt."""
+    """Return the format of a workbook: the sheet with the most rows, and where its header is.
+
+    Raises `DataError` if the file is corrupt.
+    """
     from python_calamine import CalamineWorkbook
 
     sheets = sheet_names(name, path)
@@ -40,10 +43,10 @@ def recognise_workbook(name: str, path: Path) -> Recognised:
     doubts = list(table.doubts)
     if len(sheets) > 1:
         others = ", ".join(other for other in sheets if other != sheet)
-        doubts.append(f"The sheet {sheet} has most rows. Other sheets with values: {others}.")
+        doubts.append(f"The sheet {sheet} has the most rows. Other sheets with values: {others}.")
     if found.ignored_lines:
         patterns = ", ".join(found.ignored_lines)
-        doubts.append(f"Rows that look like comments or totals are left out, those with {patterns}.")
+        doubts.append(f"Rows that look like comments or totals are left out: those that match {patterns}.")
     form = FileFormat(
         "xlsx",
         sheet=sheet if len(sheets) > 1 else None,
