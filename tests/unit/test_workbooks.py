@@ -589,6 +589,14 @@ DAMAGED = {
         '<row r="2"><c r="A2"><v>1</v></c></row><row r="1"><c r="A1"><v>1</v></c></row>',
         "were read",
     ),
+    "a cell that occurs twice": (
+        '<row r="2"><c r="A2"><v>1</v></c><c r="A2"><v>2</v></c></row>',
+        r"the workbook is corrupt \(xl/worksheets/s.xml: the cell A2 occurs twice",
+    ),
+    "a row that occurs twice": (
+        '<row r="2"><c r="A2"><v>1</v></c></row><row r="2"><c r="A2"><v>2</v></c></row>',
+        "the cell A2 occurs twice",
+    ),
     "a row without a number": ('<row r="x"><c><v>1</v></c></row>', "the workbook is corrupt"),
 }
 

@@ -152,10 +152,13 @@ class WorkbookXml:
 
     def scan(self, sheet: str, area: Area) -> Scan:
         """Return what is in an area of a sheet. Raises `DataError` if the sheet is corrupt."""
-        found, last_row = Scan(), 0
+        found, last, last_row = Scan(), (0, 0), 0
 
         def note(row: int, column: int, kind: str, value: str, is_formula: bool) -> bool:
-            nonlocal last_row
+            nonlocal last, last_row
+            if row == last[0] and column <= last[1]:  # the reader would keep one of two values
+                raise ValueError(f"the cell {cell_name(row, column)} occurs twice or after a cell to its right")
+            last = row, column
             found.sheet.extend(row, column)
             if not area.holds(row, column):
                 if row > area.last_row and area.first_column <= column <= area.last_column:
