@@ -24,6 +24,10 @@ BARS = [
     charts.Bar("Telecommunications and everything that belongs to them", "63,410.91 €", 50, "Mid"),
     charts.Bar("Agriculture", "0.00 €", 0, "Low"),
 ]
+SIGNED = [
+    charts.Bar("North", "30.00 €", 75, start_pct=25),
+    charts.Bar("South", "-10.00 €", 25, is_negative=True),
+]
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(40)]
 
 
@@ -42,7 +46,10 @@ def address(tmp_path: Path) -> str:
         cadences=[period],
         kpis=[],
         trends=[TrendChart("Revenue", "revenue", [("day", line)])],
-        cards=[Card("exposure", "Exposure", "", period, len(BARS), bars=BARS)],
+        cards=[
+            Card("exposure", "Exposure", "", period, len(BARS), bars=BARS),
+            Card("profit", "Profit", "", period, len(SIGNED), bars=SIGNED),
+        ],
         notices=[],
     )
     (tmp_path / "assets").mkdir()
@@ -60,13 +67,24 @@ def boxes(found: Locator) -> list[dict[str, float]]:
 def test_bars_of_equal_values_have_equal_length(browser: Browser, address: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto(address)
-    tracks, fills = boxes(page.locator(".bars .track")), boxes(page.locator(".bars .fill"))
+    tracks, fills = (boxes(page.locator(f"#exposure .bars .{name}")) for name in ("track", "fill"))
     assert len(tracks) == len(BARS)
     assert {(round(box["x"]), round(box["width"])) for box in tracks} == {
         (round(tracks[0]["x"]), round(tracks[0]["width"]))
     }
     assert fills[1]["width"] == pytest.approx(fills[0]["width"] / 2, abs=1)
     assert tracks[0]["width"] > 80
+    page.close()
+
+
+def test_a_negative_bar_ends_where_a_positive_one_begins(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(address)
+    positive, negative = boxes(page.locator("#profit .bars .fill"))
+    assert negative["x"] + negative["width"] == pytest.approx(positive["x"], abs=1)
+    assert negative["width"] == pytest.approx(positive["width"] / 3, abs=1)
+    colours = page.locator("#profit .fill").evaluate_all("fills => fills.map(fill => getComputedStyle(fill).fill)")
+    assert colours[0] != colours[1]
     page.close()
 
 

@@ -23,7 +23,7 @@ from support.ledger import add_file, add_reject
 from support.messaging_months import RUN, build_month, database, ingest_month, migrate, month, put, report_rows, sample
 from support.views import Page, Someone, access_of, check_inert, client_of, fill_report
 from waybill.cli import tables
-from waybill.contracts import load_all
+from waybill.contracts import load_all, load_domain
 from waybill.formatting import text
 from waybill.intake import file_warnings
 from waybill.intake.quarantine import open_by_file
@@ -341,6 +341,15 @@ def test_freshness_compares_with_the_latency_of_the_contract(dsn: str) -> None:
         for today, late in {"2026-04-01": 0, "2026-05-01": 0, "2026-05-02": 1, "2026-07-02": 3}.items():
             found = freshness(connection, scope, Period.parse("day", today).start)
             assert {one.late for one in found} == {late}, today
+
+
+def test_a_dataset_without_a_file_is_late_only_if_its_domain_is_in_use(dsn: str) -> None:
+    with connect(dsn) as connection, connection.transaction(force_rollback=True):
+        connection.execute("delete from waybill.load_file where dataset = 'messaging.channels'")
+        found = freshness(connection, Scope(("messaging", "shop")), Period.parse("day", "2026-04-01").start)
+    states = {one.dataset: (one.newest, one.late) for one in found if one.newest is None}
+    unused = {f"shop.{name}": (None, 0) for name in load_domain("shop")}
+    assert states == unused | {"messaging.channels": (None, 1)}
 
 
 def test_missing_periods_are_named(dsn: str) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from waybill.contracts import Contract, load_all
+from waybill.contracts import Column, Contract, load_all
 from waybill.contracts.domains import domain_names, load_manifest
 from waybill.contracts.locations import report_schema
 from waybill.settings import settings
 
+_CURRENCIES = frozenset(
+    ("aud", "cad", "chf", "cny", "czk", "dkk", "eur", "gbp", "inr", "jpy", "nok", "pln", "sek", "usd")
+)
+_SIGNS = {"eur": "€", "pct": "%"}
 _ACRONYMS = {"rfm": "RFM", "kpis": "KPIs", "pct": "%", "eur": "€", "id": "ID"}
 
 
@@ -59,3 +63,20 @@ def heading(name: str) -> str:
     """Return a name such as `top_customers` as a heading: `Top customers`."""
     first, *others = (_ACRONYMS.get(word, word) for word in name.split("_"))
     return " ".join([first[:1].upper() + first[1:], *others])
+
+
+def unit_of(column: str) -> str:
+    """Return the unit in the name of a column, as it follows a value; empty if it has none."""
+    word = column.rpartition("_")[2]
+    return _SIGNS.get(word) or (word.upper() if word in _CURRENCIES else "")
+
+
+def column_heading(column: Column) -> str:
+    """Return the heading of a column: its business name, or its name as a heading, with its unit: `Amount (EUR)`."""
+    sign = unit_of(column.name)
+    if not sign:
+        return column.business_name or heading(column.name)
+    stem, _, word = column.name.rpartition("_")
+    unit = "%" if sign == "%" else word.upper()
+    named = column.business_name or heading(stem) or unit
+    return named if sign in named or unit in named else f"{named} ({unit})"

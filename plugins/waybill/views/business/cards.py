@@ -134,19 +134,21 @@ def _chart(
             sql.Literal(BARS),
         )
         return {
-            "measure": f"Rows by {(by_name[group].business_name or group).lower()}",
+            "measure": f"Rows by {catalog.column_heading(by_name[group]).lower()}",
             "bars": charts.counted_bars(connection.execute(query).fetchall()),
         }
     if matrix := dashboard.matrix.get(contract.name):
-        by_row, by_column = (by_name[one].business_name or one for one in (matrix.row, matrix.column))
+        value, by_row, by_column = (
+            catalog.column_heading(by_name[one]) for one in (matrix.value, matrix.row, matrix.column)
+        )
         return {
-            "measure": f"{by_name[matrix.value].business_name}, %, by {by_row.lower()} and {by_column.lower()}",
+            "measure": f"{value} by {by_row.lower()} and {by_column.lower()}",
             "heatmap": _heatmap(connection, contract, matrix, period, source),
         }
     name = measure_of(dashboard, contract)
     if name is None:
         return {}
-    measure = by_name[name].business_name or name
+    measure = catalog.column_heading(by_name[name])
     if not [key for key in contract.key[1:] if key != "cadence"]:
         line = _line(connection, contract, name, period.cadence, period, source)
         return {"measure": measure, "line": line, "left_out": _left_out(source, contract, [period.cadence], period)}
@@ -178,7 +180,7 @@ def _line(
     ]
     periods = [Period.of(cadence, day) for day, *_ in values]
     coverages = coverages_of(connection, contract, periods, source.publications)
-    return charts.line(charts.unit_of(column), values, coverages)
+    return charts.line(catalog.unit_of(column), values, coverages)
 
 
 def _left_out(source: Source, contract: Contract, cadences: Sequence[Cadence], until: Period) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from waybill.contracts import Column, Contract
 from waybill.contracts.display import cell
 from waybill.formatting import text
+from waybill.views import catalog
 
 _NOT_MEASURES = ("_id", "_rank", "_number", "_score")
 _LEVELS = ("Low", "Mid", "High")
@@ -22,13 +23,16 @@ _CHARACTER_PX, _GAP_PX, _NARROWEST_PX = 7, 10, 38
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar: its label, its value as text, and its length in percent of the longest bar."""
+    """A bar: its label, its value as text, and its length and start in percent of the space for all bars."""
 
     label: str
     text: str
     length_pct: float
     level: str = ""
     """Low, Mid or High; empty if the report has no such column."""
+    start_pct: float = 0
+    is_negative: bool = False
+    """Whether the bar ends at zero. Other bars begin there."""
 
 
 @dataclass(frozen=True)
@@ -92,30 +96,41 @@ def label_of(contract: Contract, row: dict[str, Any]) -> str:
     names = label_columns(contract)
     if any(row[name] is None for name in names):
         names = [name for name in contract.key[1:] if name != "cadence"]
-    business_names = {column.name: column.business_name for column in contract.columns}
+    headings = {column.name: catalog.column_heading(column) for column in contract.columns}
     # Only the first identifier has its name in front: a second name would push the value out of sight.
     parts = [
-        f"{business_names[name] or name} {row[name]}" if name.endswith("_id") and place == 0 else str(row[name])
+        f"{headings[name]} {row[name]}" if name.endswith("_id") and place == 0 else str(row[name])
         for place, name in enumerate(names)
     ]
     return " · ".join(parts)
 
 
 def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) -> list[Bar]:
-    """Return a bar for each row with a value, with a length in proportion to the measure."""
-    longest = max((abs(row[measure.name]) for row in rows if row[measure.name] is not None), default=0)
+    """Return a bar for each row with a value, with a length in proportion to the measure.
+
+    All bars share one zero: those of negative values lie left of it.
+    """
+    rows = [row for row in rows if row[measure.name] is not None]
+    values = [row[measure.name] for row in rows]
+    low = min(0, *values) if values else 0
+    span = max(0, *values) - low if values else 0
     level = next(
         (name for name in contract.names if name.endswith("_category") and measure.name.startswith(name[:-9])), None
     )
+
+    def percent(value: Any) -> float:
+        return round(float(value / span) * 100, 2) if span else 0
+
     return [
         Bar(
             label=label_of(contract, row),
-            text=cell_with_unit(measure, row[measure.name]),
-            length_pct=round(float(abs(row[measure.name]) / longest) * 100, 2) if longest else 0,
+            text=cell_with_unit(measure, value),
+            length_pct=percent(abs(value)),
             level=row[level] if level and row[level] in _LEVELS else "",
+            start_pct=percent(min(value, 0) - low),
+            is_negative=value < 0,
         )
-        for row in rows
-        if row[measure.name] is not None
+        for row, value in zip(rows, values, strict=True)
     ]
 
 
@@ -212,15 +227,10 @@ def _step(span: float) -> float:
     return float(next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5))
 
 
-def unit_of(column: str) -> str:
-    """Return the unit in the name of a column; empty if it has none."""
-    return {"aud": "AUD", "eur": "€", "pct": "%"}.get(column.rpartition("_")[2], "")
-
-
 def cell_with_unit(column: Column, value: Any) -> str:
     """Return a value of a column with its unit and at most two decimals."""
     shown = cell(column, value) if not isinstance(value, Decimal) else text(value)
-    return f"{shown} {unit_of(column.name)}".rstrip()
+    return f"{shown} {catalog.unit_of(column.name)}".rstrip()
 
 
 def with_unit(unit: str, value: Decimal | int) -> str:

@@ -12,6 +12,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract
 from waybill.contracts.domains import Kpi
 from waybill.period import Period
+from waybill.views import catalog
 from waybill.views.business import charts
 from waybill.views.business.comparison import comparison, days_of
 from waybill.views.business.report import within
@@ -54,7 +55,7 @@ def kpi_value(
         label=kpi.label,
         text="no data"
         if value is None
-        else charts.with_unit("%" if kpi.percent else charts.unit_of(kpi.column), value),
+        else charts.with_unit("%" if kpi.percent else catalog.unit_of(kpi.column), value),
         change=change,
         direction=direction,
         note=note,

@@ -82,11 +82,7 @@ def table(contract: Contract, rows: Sequence[dict[str, Any]]) -> tuple[list[str]
     shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
     shown = shown or list(contract.columns)
     numeric = [column.logical_type in ("integer", "number") for column in shown]
-    headings = []
-    for column in shown:
-        unit = charts.unit_of(column.name)
-        heading = column.business_name or catalog.heading(column.name)
-        headings.append(f"{heading}, {unit}" if unit else heading)
+    headings = [catalog.column_heading(column) for column in shown]
     return headings, [[cell(column, row[column.name]) for column in shown] for row in rows], numeric
 
 

@@ -105,7 +105,7 @@ def published_difference(
         before=versions[1]["LastModified"],
         after=versions[0]["LastModified"],
         **counts,
-        headings=[column.business_name or catalog.heading(column.name) for column in contract.columns],
+        headings=[catalog.column_heading(column) for column in contract.columns],
         rows=found[:ROWS],
         files_added=sorted(key for key, _ in files_after - files_before if key in source_files),
         files_removed=sorted({key for key, _ in files_before} - {key for key, _ in files_after}),

@@ -24,7 +24,7 @@ class Freshness:
     expected: str
     """Like `2 days after the month`."""
     late: int
-    """How many periods are overdue; 0 without a declared latency."""
+    """How many periods are overdue; 0 without a declared latency, and for a domain that has no loaded file."""
 
 
 def freshness(connection: Connection, scope: Scope, today: date) -> list[Freshness]:
@@ -46,11 +46,16 @@ def freshness(connection: Connection, scope: Scope, today: date) -> list[Freshne
         {"datasets": scope.datasets},
     ).fetchall()
     newest = {dataset: (start, loaded_at) for dataset, start, loaded_at in rows}
-    found = [_freshness(catalog.contracts()[table], newest.get(table), today) for table in scope.datasets]
+    contracts = [catalog.contracts()[table] for table in scope.datasets]
+    used = {contract.domain for contract in contracts if contract.table in newest}
+    found = [
+        _freshness(contract, newest.get(contract.table), today, is_used=contract.domain in used)
+        for contract in contracts
+    ]
     return sorted(found, key=lambda one: (-one.late, one.dataset))
 
 
-def _freshness(contract: Contract, newest: tuple[date, datetime] | None, today: date) -> Freshness:
+def _freshness(contract: Contract, newest: tuple[date, datetime] | None, today: date, *, is_used: bool) -> Freshness:
     period = Period.of(contract.cadence, newest[0]) if newest else None
     late, expected = 0, "no latency declared"
     if contract.latency_days is not None:
@@ -58,7 +63,7 @@ def _freshness(contract: Contract, newest: tuple[date, datetime] | None, today: 
         expected = f"{count(days, 'day')} after the {contract.cadence}"
         due = Period.of(contract.cadence, today - timedelta(days=days)).shift(-1)
         if period is None:
-            late = 1
+            late = int(is_used)
         elif due > period:
             late = _distance(period, due)
     return Freshness(contract.table, period, newest[1] if newest else None, expected, late)
