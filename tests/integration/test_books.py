@@ -304,6 +304,18 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
             r"Waybill of messaging_report.top_customers, 2026-02 .*Built for 2026-02, 2026-01",
         ),
         (("trace", "nonsense"), 1, "nonsense was not built; reports that were built: messaging_report"),
+        (("trace", "top_customers", "--domain", "messaging"), 0, r"Waybill of messaging_report.top_customers, 2026-02"),
+        (("trace", "messaging.top_customers", "2026-01"), 0, r"Waybill of messaging_report.top_customers, 2026-01"),
+        (
+            ("trace", "top_customers", "--domain", "shop"),
+            1,
+            "top_customers was not built in shop; reports that were built: messaging_report",
+        ),
+        (
+            ("trace", "traffic"),
+            1,
+            r"traffic is a dataset\. Name a report that reads it: messaging_report.industry_exposure, ",
+        ),
         (("quarantine", "reviews", "--domain", "shop"), 0, r"No rows of shop\.reviews are in quarantine"),
         (("quarantine", "traffic", "--limit", "-1"), 2, "Invalid value for '--limit'"),
         (("replay", "trafic"), 1, "no dataset 'trafic'"),
@@ -317,6 +329,22 @@ def test_wrong_arguments_are_explained(
     arguments: tuple[str, ...], exit_code: int, expected: str, warehouse: Connection
 ) -> None:
     assert re.search(expected, run(*arguments, exit_code=exit_code))
+
+
+def test_a_trace_of_a_name_that_several_domains_use_names_the_domains(warehouse: Connection) -> None:
+    warehouse.execute(
+        """
+        insert into waybill.publication
+        select (jsonb_populate_record(p, '{"report": "shop_report.top_customers"}')).*
+        from waybill.publication as p
+        where report = 'messaging_report.top_customers'
+        """
+    )
+    expected = "there are several reports 'top_customers': add --domain messaging or --domain shop"
+    assert expected in run("trace", "top_customers", exit_code=1)
+    assert expected in run("trace", "top_customers", "2026-02", exit_code=1)
+    for arguments in (("messaging_report.top_customers",), ("top_customers", "--domain", "messaging")):
+        assert "Waybill of messaging_report.top_customers, 2026-02" in run("trace", *arguments)
 
 
 def test_a_trace_lists_the_files_of_the_tables_that_the_sql_reads(warehouse: Connection) -> None:

@@ -59,26 +59,28 @@ def books(
 @app.command()
 @report_errors
 def trace(
-    report: Annotated[str, typer.Argument(help="A report, such as top_customers.")],
+    report: Annotated[str, typer.Argument(help="A report, such as top_customers or billing.top_customers.")],
     period: Annotated[
         str | None,
         typer.Argument(help="Month, week or day, such as 2026-03, 2026-W13 or 2026-03-31. Default: the newest."),
     ] = None,
+    domain: Domain = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the waybill of a report: its rows, SQL, code, checks and source files."""
     from dataclasses import asdict
 
     from waybill.cli import tables
-    from waybill.ops.provenance import format_periods, newest_period, periods_built
+    from waybill.ops.provenance import built_report, format_periods, newest_period, periods_built
     from waybill.ops.provenance import trace as trace_report
     from waybill.period import Period
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
-        wanted = Period.named(period) if period else newest_period(connection, report)
-        waybill = trace_report(connection, report, wanted)
-        built = periods_built(connection, waybill.report)
+        table = built_report(connection, report, domain)
+        wanted = Period.named(period) if period else newest_period(connection, table)
+        waybill = trace_report(connection, table, wanted)
+        built = periods_built(connection, table)
     if as_json:
         print(json.dumps(asdict(waybill) | {"period": wanted.key}, default=str, indent=2))
         return

@@ -15,6 +15,7 @@ from waybill.contracts import load_domain
 from waybill.contracts.locations import domain_of, report_schema
 from waybill.derived.refresh import out_of_date
 from waybill.errors import DataError
+from waybill.formatting import in_series
 from waybill.period import ALL_TIME, Period
 
 
@@ -95,6 +96,49 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
     )
 
 
+def built_report(connection: Connection, name: str, domain: str | None = None) -> str:
+    """Return the table of the report with this name, such as `top_customers` or `billing.top_customers`.
+
+    Raises `DataError` if no report with the name was built, or several.
+    """
+    known = _built_reports(connection)
+    short = name.rpartition(".")[2]
+    found = {}
+    for report in known:
+        schema, _, own_name = report.partition(".")
+        of_domain = domain_of(schema)
+        if own_name == short and name in (short, report, f"{of_domain}.{short}") and domain in (None, of_domain):
+            found[report] = of_domain
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        are_distinct = len({*found.values()}) == len(found)
+        options = [f"--domain {one}" for one in found.values()] if are_distinct else [*found]
+        raise DataError(
+            f"there are several reports {name!r}: {'add' if are_distinct else 'name'} {in_series(options, 'or')}"
+        )
+    rows = connection.execute(
+        """
+        select distinct report
+        from waybill.publication
+        where exists (select from unnest(inputs) as i (name) where %s in (i.name, split_part(i.name, '.', 2)))
+        order by 1
+        """,
+        (name,),
+    ).fetchall()
+    if rows:
+        raise DataError(f"{name} is a dataset. Name a report that reads it: {', '.join(row[0] for row in rows)}")
+    raise DataError(f"{name} was not built{f' in {domain}' if domain else ''}; {_listed(known)}")
+
+
+def _built_reports(connection: Connection) -> list[str]:
+    return [row[0] for row in connection.execute("select distinct report from waybill.publication order by 1")]
+
+
+def _listed(reports: Sequence[str]) -> str:
+    return f"reports that were built: {', '.join(reports) or 'none'}"
+
+
 _PERIODS_LISTED = 8
 
 
@@ -135,5 +179,4 @@ def _builds(connection: Connection, report: str) -> str:
     """Return as text the newest periods of a report; if there are none, the reports that were built."""
     if built := periods_built(connection, report):
         return f"it was built for {format_periods(built)}"
-    known = connection.execute("select distinct report from waybill.publication order by 1").fetchall()
-    return f"reports that were built: {', '.join(row[0] for row in known) or 'none'}"
+    return _listed(_built_reports(connection))
