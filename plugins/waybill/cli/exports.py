@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,20 +14,11 @@ if TYPE_CHECKING:
     from waybill.contracts import Contract
 
 
-class Target(StrEnum):
-    """The formats of `waybill contract export`."""
-
-    DATACONTRACT = "datacontract"
-    JSON_SCHEMA = "json-schema"
-    DBT = "dbt"
-    HTML = "html"
-
-
 @contract_app.command("export")
 @report_errors
 def contract_export(
     target: Annotated[
-        Target,
+        Literal["datacontract", "json-schema", "dbt", "html"],
         typer.Option("--to", help="datacontract: the contract for `datacontract test`. dbt: a source with its tests."),
     ],
     tables: Annotated[
@@ -44,12 +34,12 @@ def contract_export(
 ) -> None:
     """Write contracts for other tools, with the address of the warehouse and without user and password.
 
-    datacontract-cli does the conversion to other formats than datacontract.
+    datacontract-cli writes the formats other than datacontract.
     """
     from waybill.errors import CommandFailed
     from waybill.formatting import count
     from waybill.outputs.contract_copy import copy_contract, copy_for_test
-    from waybill.outputs.datacontract_cli import SUFFIXES, convert
+    from waybill.outputs.datacontract_cli import convert
     from waybill.period import Period
 
     contracts, periods = _chosen(tables or []), [Period.named(one) for one in period or []]
@@ -57,12 +47,12 @@ def contract_export(
         raise CommandFailed(f"{len(contracts)} tables need a folder: add --folder")
     left_out = checks = 0
     for contract in contracts:
-        if target is Target.DATACONTRACT:
+        if target == "datacontract":
             copy = copy_for_test(contract, periods)
             text, suffix = copy.text, ".yaml"
             left_out, checks = left_out + copy.left_out, checks + copy.checks
         else:
-            text, suffix = convert(contract.table, copy_contract(contract), target), SUFFIXES[target]
+            text, suffix = convert(contract.table, copy_contract(contract), target)
         if folder is None:
             print(text, end="" if text.endswith("\n") else "\n")
             continue

@@ -265,13 +265,11 @@ def _moments(texts: Texts, others: Sequence[str], today: date, order: Order | No
     if len({*misfits.values()}) > 1:
         yield types[min(misfits, key=lambda one: misfits[one])]
         return
-    evidence = "as in the other columns" if order else None
-    if order is None:
-        order, evidence = _nearer(texts, types)
-    if order and evidence:
+    if chosen := (order, "as in the other columns") if order else _nearer(texts, types):
+        order, reason = chosen
         types[order].doubt(
             "customProperties" if types[order].custom else "logicalTypeOptions",
-            f"no date shows whether day or month comes first. A load reads the {order}, {evidence}.",
+            f"no date shows whether day or month comes first. A load reads the {order}, {reason}.",
         )
         yield types[order]
 
@@ -295,17 +293,17 @@ def _type_of(moments: Moments, today: date) -> DraftType:
     return found
 
 
-def _nearer(texts: Texts, types: Mapping[Order, DraftType]) -> tuple[Order | None, str | None]:
-    """Return the order in which the dates lie close together, and the numbers that show it; None if neither is."""
+def _nearer(texts: Texts, types: Mapping[Order, DraftType]) -> tuple[Order, str] | None:
+    """Return the order in which the dates lie close together, and the numbers that show it; None for neither."""
     spans: dict[Order, int] = {}
     for order, found in types.items():
         low, high = texts.extremes(found)
         if low is None or high is None or not found.is_moment:
-            return None, None
+            return None
         spans[order] = (date.fromisoformat(high[:10]) - date.fromisoformat(low[:10])).days + 1
     near, far = sorted(spans, key=lambda order: spans[order])
     if texts.distinct < _ENOUGH_DATES or spans[near] > _MONTH or spans[far] <= 2 * _MONTH:
-        return None, None
+        return None
     return near, f"because the dates then span {count(spans[near], 'day')} instead of {spans[far]:,}"
 
 
@@ -360,9 +358,8 @@ def _limit(choice: DraftType, texts: Texts, today: date) -> None:
     if not choice.is_moment:
         return
     low, high = texts.extremes(choice)
-    midnight, last = {"date": ("", ""), "timestamp": ("T00:00:00", "T23:59:59")}.get(
-        choice.physical, ("T00:00:00Z", "T23:59:59Z")
-    )
+    zone = "Z" if choice.physical == "timestamptz" else ""
+    midnight, last = ("", "") if choice.physical == "date" else (f"T00:00:00{zone}", f"T23:59:59{zone}")
     if low and low[:10] < EARLIEST:
         choice.options["minimum"] = f"{low[:4]}-01-01{midnight}"
         choice.doubt("logicalTypeOptions", f"the earliest value is in {low[:4]}; dates before 1900 are often errors.")

@@ -188,9 +188,9 @@ def _literal(reading: Reading) -> list[str]:
     cells = [cell.text for record in reading.records for cell in record if not cell.is_quoted]
     doubts = []
     if quote != "'" and (enclosed := sum(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in cells)):
-        doubts.append(f"{count(enclosed, 'value')} begin and end with a single quote.")
+        doubts.append(f"Single quotes enclose {count(enclosed, 'value')}.")
     if escape == quote and (escaped := sum("\\'" in cell or '\\"' in cell or cell.endswith("\\") for cell in cells)):
-        doubts.append(f"{count(escaped, 'value')} have a backslash before a quote or a delimiter.")
+        doubts.append(f"A backslash precedes a quote or a delimiter in {count(escaped, 'value')}.")
     return doubts
 
 

@@ -144,7 +144,7 @@ def _without_footer(table: Table, reading: Reading, places: list[int], start: in
         patterns.append(pattern)
     patterns = list(dict.fromkeys(patterns))
     table.ignored_lines += tuple(patterns)
-    table.evidence.append(f"{count(len(footer), 'line')} at the end look like a footer: {', '.join(words)}.")
+    table.evidence.append(f"The file ends with {count(len(footer), 'footer line')}: {', '.join(words)}.")
     return places[:end]
 
 
