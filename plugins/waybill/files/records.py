@@ -183,11 +183,11 @@ class RecordCounter:
     def _count_records(self, text: bytes) -> None:
         """Count whole, well-formed records, each with quotes or escape characters."""
         syntax, end = self._syntax, self._syntax.line_end
-        without_quotes = syntax.without_quotes(text)
+        without_quotes, has_odd_escapes = syntax.simplified(text)
         if codecs.BOM_UTF8 not in text and text.count(end) == without_quotes.count(end):
             if self._ignored is not None:
                 self._kept.append(text)
-            self._has_irregular |= syntax.has_odd_escapes(text)
+            self._has_irregular |= has_odd_escapes
             self._count_plain_lines(without_quotes)
             return
         position = 0
@@ -205,7 +205,7 @@ class RecordCounter:
         self._line_end_bytes += _line_end_bytes(end)
         self._delimiters += syntax.count_fields(record) - 1
         self._has_irregular |= not is_well_formed or record.startswith(codecs.BOM_UTF8)
-        self._has_irregular |= syntax.has_odd_escapes(record)
+        self._has_irregular |= syntax.simplified(record)[1]
         if is_well_formed and record.find(end, 0, -len(end)) >= 0:
             self._has_irregular |= syntax.has_own_line_end
             if self._looks_like_several(record):
