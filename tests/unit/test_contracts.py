@@ -22,6 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts import Column, Contract, ContractError, RowRule, load, load_all
+from waybill.contracts.consistency import problems
 from waybill.contracts.custom_properties import OF_COLUMN, OF_RELATIONSHIP, OF_TABLE
 from waybill.contracts.validation import compile_query
 from waybill.intake.validate import pattern_problems
@@ -230,6 +231,26 @@ def test_an_absent_optional_column_is_null_and_not_in_the_fields_of_a_reject() -
     assert (good["code"], good["born"], good["_reasons"]) == (None, None, None)
     assert bad["_reasons"] == ["type:small"]
     assert list(json.loads(bad["_raw"])) == [name for name in CONTRACT.names if name not in ("code", "born")]
+
+
+def test_many_columns_need_no_deep_expressions() -> None:
+    columns = tuple(replace(COLUMNS[6], name=f"code_{place}") for place in range(80))
+    with closing(duckdb.connect(config={"max_expression_depth": 40})) as connection:
+        texts = {f"_raw_{column.name}": ["abc", column.name] for column in columns}
+        connection.register("source", pa.table({"_record": [1, 2], **texts}))
+        contract = replace(CONTRACT, columns=(*COLUMNS, *columns))
+        connection.register("reference_customer", pa.table({"customer_id": pa.array(KNOWN_CUSTOMERS, pa.int32())}))
+        names = {column.name for column in columns}
+        query = compile_query(contract, PERIOD, "source", lambda name: name in names, "UTC", names)
+        assert connection.execute(query).to_arrow_table()["_may_be_header"].to_pylist() == [False, True]
+
+
+def test_a_table_has_no_more_columns_than_postgresql_allows() -> None:
+    columns = tuple(replace(COLUMNS[6], name=f"code_{place}") for place in range(1_591 - len(COLUMNS)))
+    most = replace(CONTRACT, columns=(*COLUMNS, *columns[1:]))
+    found = [problem.text for problem in problems(replace(most, columns=(*COLUMNS, *columns)))]
+    expected = "has 1,591 columns, but a table can have 1,590: remove some"
+    assert {*found} - {problem.text for problem in problems(most)} == {expected}
 
 
 def test_a_reference_that_infers_needs_no_values_and_rejects_nothing() -> None:

@@ -257,6 +257,12 @@ def test_json_without_records_is_no_table(include_dir: Path, tmp_path: Path, tex
         draft(tmp_path, file)
 
 
+def test_too_many_columns_are_said(include_dir: Path, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", [f"c{place}" for place in range(2_000)], [[*range(2_000)]])
+    with pytest.raises(DataError, match=r"the file has 2,000 columns, but a table can have 1,590\. Send parts"):
+        draft(tmp_path, file)
+
+
 def test_fixed_width_text_is_no_table(include_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("".join(f"{n:06d} {name:20}{n / 7:10.2f}\n" for n in range(20) for name in ("Ann Lee", "Bob")))

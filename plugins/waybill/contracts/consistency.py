@@ -7,7 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from waybill.contracts.contract import FLOATS, HISTORY_COLUMNS, SYSTEM_COLUMNS, Column, Contract, numeric_digits
+from waybill.contracts.contract import (
+    FLOATS,
+    HISTORY_COLUMNS,
+    MOST_COLUMNS,
+    SYSTEM_COLUMNS,
+    Column,
+    Contract,
+    numeric_digits,
+)
 from waybill.contracts.standard import Problem, likeliest
 
 _SQL_WORDS: Final = frozenset(
@@ -55,6 +63,8 @@ def _type(contract: Contract, name: str | None) -> str | None:
 
 
 def _of_names(contract: Contract) -> Iterator[Problem]:
+    if (columns := len(contract.columns)) > MOST_COLUMNS:
+        yield Problem(_TABLE, f"has {columns:,} columns, but a table can have {MOST_COLUMNS:,}: remove some")
     names = Counter(contract.names)
     for name in sorted(name for name, times in names.items() if times > 1):
         yield Problem(_TABLE, f"column names must be unique: {name!r} occurs {names[name]} times")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 
 from waybill.contracts.contract import Column, Contract
@@ -263,12 +263,20 @@ def _may_be_header(contract: Contract, present: Callable[[str], bool], names: Co
     # A regular expression, because DuckDB turns a list into a join over every row.
     words = "|".join(re.escape(name).replace("_", r"[\s_.\-]*") for name in sorted(names))
     pattern = literal(f"(?i)({words})")
-    hits = " + ".join(f"coalesce(regexp_full_match({stripped(raw)}, {pattern}), false)::integer" for raw in raws)
-    condition = f"{hits} >= {min(2, len(raws))}"
+    hits = [f"coalesce(regexp_full_match({stripped(raw)}, {pattern}), false)::integer" for raw in raws]
+    condition = f"{_sum(hits)} >= {min(2, len(raws))}"
     if any(column.physical_type != "text" and present(column.name) for column in contract.columns):
         # A name is not a number or date, so a header is among the few invalid rows.
         condition = f"case when not _is_valid then {condition} else false end"
     return condition
+
+
+def _sum(terms: Sequence[str]) -> str:
+    """Return the sum of expressions as a balanced tree, because DuckDB limits the depth of an expression."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return f"({_sum(terms[:half])} + {_sum(terms[half:])})"
 
 
 def compile_query(

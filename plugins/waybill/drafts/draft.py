@@ -12,6 +12,7 @@ from typing import Any, Final
 from psycopg import Connection
 
 from waybill.contracts import Contract
+from waybill.contracts.contract import MOST_COLUMNS
 from waybill.contracts.member_paths import join_path, split_path
 from waybill.drafts.column import DraftColumn
 from waybill.drafts.draft_type import DraftType
@@ -113,6 +114,11 @@ def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundF
     if not found:
         why = " that can be read: each must be a JSON object that has each member once" if form.is_json else ""
         raise DataError(f"{files[0].landed.uri}: the file has no {'record' if form.is_json else 'column'}{why}")
+    if len(found) > MOST_COLUMNS:
+        raise DataError(
+            f"{files[0].landed.uri}: the file has {len(found):,} columns, but a table can have {MOST_COLUMNS:,}. Send "
+            "parts of its columns as datasets of their own, each with the key."
+        )
     if form.is_json:
         places = {name: place for place, name in enumerate(form.names)}
         found.sort(key=lambda header: places.get(split_path(header)[0], len(places)))
