@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waybill.contracts.number_format import NumberFormat
 from waybill.drafts.numbers import number_format
 
 
@@ -30,6 +32,12 @@ from waybill.drafts.numbers import number_format
         (["12,50 €", "3 EUR"], {"decimal": ",", "currency": ["€", "EUR"]}),
         (["12%", "12.5 %"], {"percent": "number"}),
         (["(1.50)", "2.50"], {"parentheses": True}),
+        (["(7,25) €", "2,50 €"], {"decimal": ",", "currency": "€", "parentheses": True}),
+        (["€ (7,25)", "€ 2,50"], {"decimal": ",", "currency": "€", "parentheses": True}),
+        (["$(1,007.25)", "$2.50"], {"thousands": ",", "currency": "$", "parentheses": True}),
+        (["(7,25) EUR", "2,50 EUR"], {"decimal": ",", "currency": "EUR", "parentheses": True}),
+        (["(7.25)%", "2.50%"], {"percent": "number", "parentheses": True}),
+        (["(7.25) % €", "2.50 % €"], {"percent": "number", "currency": "€", "parentheses": True}),
         (["1.50-", "2.50"], {"trailingMinus": True}),
         (["\u22121.5", "2.5"], {"minus": "\u2212"}),
     ],
@@ -38,6 +46,14 @@ def test_signs_of_numbers(texts: list[str], found: dict[str, Any]) -> None:
     answer = number_format(texts)
     assert answer is not None
     assert answer[0] == found
+    form = re.compile(NumberFormat.of(found).form(None))
+    assert all(form.fullmatch(text) for text in texts), "the declaration reads the texts"
+
+
+@pytest.mark.parametrize("text", ["7,25) €", "(7,25 €", "€ (7,25) €", "() €", "€", "(7,25) € (", "% (7,25)"])
+def test_text_that_only_resembles_a_number_is_none(text: str) -> None:
+    answer = number_format([text, "1,5"])
+    assert answer == ({"decimal": ","}, [])
 
 
 @pytest.mark.parametrize("texts", [["1,234", "1234"], ["1,5", "2.5"], ["1.234,5", "1,234.5"], ["1,234", "1.234"]])

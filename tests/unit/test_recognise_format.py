@@ -264,6 +264,31 @@ def test_evidence_and_doubts(content: str, sentence: str) -> None:
     assert sentence in named(recognise(content.encode(), "some.csv"))
 
 
+STATEMENT = (
+    "Umsätze\nKonto: DE12 5001 0517 5407 3249 31\nInhaber;Ann Lee;;\nKunde 40311298\nann.lee@example.com\n"
+    "Stand 30.11.2026 08:00\n\n" + written([[one.replace(";", " ") for one in row] for row in TABLE], delimiter=";")
+)
+
+
+def test_skipped_lines_are_a_doubt_that_shows_no_personal_data() -> None:
+    found = recognise(STATEMENT.encode(), "a.csv")
+    assert found.format == replace(CSV, delimiter=";", skip_lines=7)
+    [doubt] = [doubt for doubt in found.doubts if "skipped" in doubt]
+    assert doubt == (
+        "6 lines above the table are skipped, and their values are not loaded: Umsätze, Konto: …, Inhaber …, "
+        "Kunde ########, …@…, and 1 more."
+    )
+    assert "DE12" not in str(found)
+    assert "Lee" not in str(found)
+
+
+def test_control_characters_of_skipped_lines_are_left_out() -> None:
+    [doubt] = [
+        one for one in recognise(b"A\x07b\x1b[0m\n\n" + written(TABLE).encode(), "a.csv").doubts if "skipped" in one
+    ]
+    assert doubt == "1 line above the table is skipped, and its values are not loaded: A b [0m."
+
+
 def test_names_are_those_of_the_header() -> None:
     assert recognise(b"time,speed\ns,m/s\n0.1,5\n0.2,6\n", "a.csv").names == ("time s", "speed m/s")
     assert recognise(b'{"data": [{"id": 1, "day": 2}]}', "a.json").names == ("id", "day")

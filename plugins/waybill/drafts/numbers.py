@@ -16,9 +16,11 @@ _CURRENCY: Final = (
 _MINUS: Final = "".join(MINUSES)
 _SEPARATORS: Final = "".join(THOUSANDS)
 _NUMBER: Final = re.compile(
-    rf"(?P<open>\()?(?P<sign>[{_MINUS}+])?(?P<before>{_CURRENCY})?[{SPACES}]*(?P<second>[{_MINUS}+])?"
+    rf"(?:(?P<first>{_CURRENCY})[{SPACES}]*(?=\())?(?P<open>\()?"
+    rf"(?P<sign>[{_MINUS}+])?(?P<before>{_CURRENCY})?[{SPACES}]*(?P<second>[{_MINUS}+])?"
     rf"(?P<core>[0-9](?:[0-9{_SEPARATORS}]*[0-9])?)[{SPACES}]*(?P<percent>%)?[{SPACES}]*(?P<after>{_CURRENCY})?"
-    rf"(?P<tail>[{_MINUS}])?(?P<close>\))?"
+    rf"(?P<tail>[{_MINUS}])?"
+    rf"(?P<close>\)(?:[{SPACES}]*(?P<outer_percent>%))?(?:[{SPACES}]*(?P<last>{_CURRENCY}))?)?"
 )
 LIKE_A_NUMBER: Final = _NUMBER.pattern
 
@@ -87,12 +89,14 @@ def _signs_of(texts: Sequence[str]) -> _Signs:
         match = _NUMBER.fullmatch(text)
         if match is None or bool(match["open"]) != bool(match["close"]):
             continue
-        for word in filter(None, (match["before"], match["after"])):
-            signs.currency[word] = None
+        words = [*filter(None, match.group("first", "before", "after", "last"))]
+        if len(words) > 1 and match["open"]:
+            continue
+        signs.currency.update(dict.fromkeys(words))
         for sign in filter(None, (match["sign"], match["second"], match["tail"])):
             if sign != "+":
                 signs.minus[sign] = None
-        signs.has_percent |= match["percent"] is not None
+        signs.has_percent |= bool(match["percent"] or match["outer_percent"])
         signs.has_parentheses |= match["open"] is not None
         signs.has_trailing_minus |= match["tail"] is not None
         _note(match["core"], signs)

@@ -14,6 +14,10 @@ from waybill.formatting import count
 _BODY_RECORDS = 300
 _MAX_HEADER_LINES = 5
 _MAX_NAME = 60
+_SHOWN = 5
+"""How many of the lines above a table a doubt shows."""
+_LONG_NUMBER = 5
+"""With so many digits, a text may have the number of an account or of a person."""
 _TOTALS = re.compile(
     r"(?:grand |sub)?totals?|sum|summe|gesamt|total[ie]?|totaal|records?|rows?|count|end of (?:file|report)|generated"
     r"|source",
@@ -60,8 +64,9 @@ def find_table(reading: Reading, *, is_whole: bool) -> Table:
         table.names = tuple(
             " ".join(filter(None, (cell.text.strip() for cell in column))) for column in zip(*header, strict=True)
         )
-    elif above and (names := _damaged_header(reading.records[above[-1]], fields)) is not None:
-        table.names = names
+    titles = above
+    if not table.header_lines and above and (names := _damaged_header(reading.records[above[-1]], fields)) is not None:
+        table.names, titles = names, above[:-1]
         found = count(len(reading.records[above[-1]]), "field")
         table.doubts.append(
             f"Line {reading.lines[above[-1]] + 1} looks like a header with {found}, but records have {fields}. "
@@ -70,10 +75,38 @@ def find_table(reading: Reading, *, is_whole: bool) -> Table:
     if above:
         table.skip_lines = reading.lines[start]
         table.evidence.append(f"The table begins in line {table.skip_lines + 1}.")
+    if titles:
+        _note_skipped(table, [reading.records[place] for place in titles])
     if table.header_lines and any(_is_malformed(cell, reading) for record in header for cell in record):
         _skip_header(table, reading, rest)
     _note_odd(table, reading, rest)
     return table
+
+
+def _note_skipped(table: Table, records: Sequence[Sequence[Cell]]) -> None:
+    """Note what is skipped above the table, so that nobody misses an account number or a date without a word."""
+    shown = [_shown(record) for record in records[:_SHOWN]]
+    if more := len(records) - len(shown):
+        shown.append(f"and {more} more")
+    are = "is skipped, and its values are" if len(records) == 1 else "are skipped, and their values are"
+    table.doubts.append(f"{count(len(records), 'line')} above the table {are} not loaded: {', '.join(shown)}.")
+
+
+def _shown(record: Sequence[Cell]) -> str:
+    """Return a line without what may be personal: its label, or else its text with long numbers masked."""
+    first, *others = (_printable(cell.text) for cell in record if cell.text.strip())
+    label, colon, value = first.partition(":")
+    if colon and value:
+        return f"{label[:_MAX_NAME]}: …"
+    if "@" in first:
+        return "…@…"
+    digits = sum(character.isdigit() for character in first)
+    text = re.sub(r"\d", "#", first) if digits >= _LONG_NUMBER else first
+    return text[:_MAX_NAME] + (" …" if others else "")
+
+
+def _printable(text: str) -> str:
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 def _is_malformed(cell: Cell, reading: Reading) -> bool:

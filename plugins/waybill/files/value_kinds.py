@@ -32,7 +32,13 @@ _DATE = (
 )
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?(?: ?(?:z|utc|[+-]\d{2}:?(?:\d{2})?))?"
 _KINDS = [
-    (Kind.NUMBER, re.compile(rf"{_SIGN}(?:{_UNIT} ?)?{_SIGN}(?:{_NUMBER})-?(?: ?{_UNIT})?|\({_UNIT}?(?:{_NUMBER})\)")),
+    (
+        Kind.NUMBER,
+        re.compile(
+            rf"{_SIGN}(?:{_UNIT} ?)?{_SIGN}(?:{_NUMBER})-?(?: ?{_UNIT})?"
+            rf"|(?:{_UNIT} ?)?\((?:{_UNIT} ?)?(?:{_NUMBER})(?: ?{_UNIT})?\)(?: ?{_UNIT})?"
+        ),
+    ),
     (Kind.DATE, re.compile(_DATE, re.IGNORECASE)),
     (Kind.TIME, re.compile(_TIME, re.IGNORECASE)),
     (Kind.MOMENT, re.compile(rf"(?:{_DATE})(?:[t ]|, ){_TIME}", re.IGNORECASE)),
