@@ -63,8 +63,8 @@ def _type(contract: Contract, name: str | None) -> str | None:
 
 
 def _of_names(contract: Contract) -> Iterator[Problem]:
-    if (columns := len(contract.columns)) > MOST_COLUMNS:
-        yield Problem(_TABLE, f"has {columns:,} columns, but a table can have {MOST_COLUMNS:,}: remove some")
+    if contract.is_dataset and (columns := len(contract.columns)) > MOST_COLUMNS:
+        yield Problem(_TABLE, f"has {columns:,} columns, but a dataset can have {MOST_COLUMNS:,}: remove some")
     names = Counter(contract.names)
     for name in sorted(name for name, times in names.items() if times > 1):
         yield Problem(_TABLE, f"column names must be unique: {name!r} occurs {names[name]} times")

@@ -22,8 +22,8 @@ UNIVERSAL = ("UTC", "Etc/UTC")
 """The names of the time zone of instants without an offset, unless the contract declares another one."""
 SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 """Names that PostgreSQL reserves in every table."""
-MOST_COLUMNS = 1_590
-"""PostgreSQL's tables have at most 1,600; the rest is for the columns that Waybill adds."""
+MOST_COLUMNS = 800
+"""Of a dataset. Loads compare two versions of a row, and PostgreSQL joins at most 1,664 columns."""
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 """Columns of a history besides those of its contract."""
 

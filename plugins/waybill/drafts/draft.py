@@ -34,6 +34,8 @@ from waybill.intake.validate import open_duckdb
 _MOST_WORDS: Final = 12
 """Number of different values that may be a vocabulary."""
 _ROWS_PER_WORD: Final = 10
+_COMPUTED: Final = 2
+"""Columns that a draft may add: the landing day and the number of equal rows."""
 
 
 def draft_contract(
@@ -114,10 +116,10 @@ def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundF
     if not found:
         why = " that can be read: each must be a JSON object that has each member once" if form.is_json else ""
         raise DataError(f"{files[0].landed.uri}: the file has no {'record' if form.is_json else 'column'}{why}")
-    if len(found) > MOST_COLUMNS:
+    if len(found) > MOST_COLUMNS - _COMPUTED:
         raise DataError(
-            f"{files[0].landed.uri}: the file has {len(found):,} columns, but a table can have {MOST_COLUMNS:,}. Send "
-            "parts of its columns as datasets of their own, each with the key."
+            f"{files[0].landed.uri}: the file has {len(found):,} columns, but a dataset can have "
+            f"{MOST_COLUMNS - _COMPUTED:,} besides computed ones. Send its columns as several files, each with the key."
         )
     if form.is_json:
         places = {name: place for place, name in enumerate(form.names)}
