@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from waybill.contracts import Contract, load
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat
 from waybill.contracts.member_paths import join_path
-from waybill.drafts.layout import to_yaml
 
 Document = dict[str, Any]
 
@@ -79,10 +76,3 @@ def server_of(file_format: FileFormat) -> Document:
         **{name: value for name, value in standard.items() if value is not None},
         **({"customProperties": listed(given)} if given else {}),
     }
-
-
-def to_contract(document: Document, folder: Path) -> Contract:
-    """Return the contract of a document; `folder` is scratch space. Raises `ContractError` if it is invalid."""
-    path = folder / f"{document['name']}.yaml"
-    path.write_text(to_yaml(document, {}), encoding="utf-8")
-    return load(path)

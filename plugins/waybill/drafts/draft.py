@@ -89,11 +89,9 @@ def draft_contract(
             if column.reference and connection:
                 column.reference = compared(connection, column.reference, column.name, others, rows, folder)
         keyed = [one for name in declared_key for one in columns if name in one.normal_names]
-        key = None
-        if rows.count:
-            key = confirmed_key(rows, keyed) if len(keyed) == len(declared_key) > 0 else None
-            key = key or find_key(rows, columns, dataset)
-        shared = shared_between_files(rows, key) if key else (0, 0)
+        is_known = rows.count > 0 and len(keyed) == len(declared_key) > 0
+        key = (confirmed_key(rows, keyed) if is_known else None) or find_key(rows, columns, dataset)
+        shared = shared_between_files(rows, key)
     same_landed = namesake_of(LANDED, "date", dataset, others)
     return DraftTable(domain, dataset, form, found, columns, key, shared, same_landed)
 

@@ -58,7 +58,10 @@ def format_of(files: Sequence[GivenFile], folder: Path, records: str | None = No
 
     Raises `DataError` if a file cannot be read, or if the files are written differently.
     """
-    found = [_format_of(file, folder, records) for file in files]
+    found = []
+    for file in files:
+        with TemporaryDirectory(dir=folder) as scratch:
+            found.append(_format_of(file, Path(scratch), records))
     for file, other in zip(files, found, strict=True):
         if other.format != found[0].format:
             raise DataError(
@@ -69,11 +72,6 @@ def format_of(files: Sequence[GivenFile], folder: Path, records: str | None = No
 
 
 def _format_of(file: GivenFile, folder: Path, records: str | None) -> FoundFormat:
-    with TemporaryDirectory(dir=folder) as scratch:
-        return _recognised(file, Path(scratch), records)
-
-
-def _recognised(file: GivenFile, folder: Path, records: str | None) -> FoundFormat:
     parts = download(file.store, file.landed, folder, "*")
     endings = Counter(Path(part.file_name).suffix.lower() for part in parts)
     ending = endings.most_common(1)[0][0]

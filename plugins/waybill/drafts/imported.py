@@ -59,7 +59,6 @@ def complete(draft: DraftTable, imported: Imported) -> None:
     Meanings and classifications come from the imported contract. Types and required columns come from the files.
     """
     draft.purpose = imported.purpose or draft.purpose
-    drafted = draft.key.columns if draft.key else ()
     matched: dict[str, DraftColumn] = {}
     for column in draft.columns:
         if found := next((name for name in imported.columns if name in column.normal_names), None):
@@ -74,7 +73,7 @@ def complete(draft: DraftTable, imported: Imported) -> None:
     if absent := [str(one["name"]) for name, one in imported.columns.items() if name not in matched]:
         draft.contradictions.append(f"the files lack columns of {imported.name}: {', '.join(absent)}.")
     key = tuple(matched[name].name for name in imported.key if name in matched)
-    if key and len(key) == len(imported.key) and {*key} != {*drafted}:
+    if key and len(key) == len(imported.key) and {*key} != {*draft.key.columns}:
         draft.contradictions.append(
             f"{imported.name} has the key {', '.join(key)}, but it does not identify every row."
         )

@@ -64,6 +64,8 @@ class Key:
     """Further keys that hold."""
     is_weak: bool = False
     """Whether no column of the key looks like an identifier."""
+    is_guess: bool = False
+    """Whether there are no rows that show it."""
     measures: tuple[str, ...] = ()
     """Whole numbers that differ in every row, but look like measures."""
 
@@ -74,6 +76,8 @@ def find_key(rows: Rows, columns: Sequence[DraftColumn], dataset: str) -> Key:
     A key holds if no two different rows of a file have it. Each is tested on every row; the first rows only exclude.
     """
     every_row = rows.count
+    if not every_row:
+        return Key((columns[0].name,), False, 0, is_guess=True)
     different = rows.distinct(rows.names)
     usable = sorted((one for one in columns if _may_be_key(one)), key=lambda one: _rank(one, dataset))
     head = f"(select * from {rows.relation} limit {SAMPLE_ROWS})"

@@ -49,26 +49,19 @@ def _mapping(value: Mapping[str, Any], comments: Comments, steps: Steps, indent:
 
 def _pair(key: str, value: Any, indent: str) -> Iterator[str]:
     line = f"{indent}{key}: {one_line(value)}"
-    if len(line) <= _WIDTH or not isinstance(value, str) or not _may_be_folded(value):
+    # Only such a text is the same after it has been folded into several lines.
+    may_be_folded = isinstance(value, str) and value == " ".join(value.split()) and value.isprintable()
+    if len(line) > _WIDTH and may_be_folded:
+        yield f"{indent}{key}: >-"
+        yield from _wrapped(value, indent + "  ")
+    else:
         yield line
-        return
-    yield f"{indent}{key}: >-"
-    yield from _wrapped(value, indent + "  ")
 
 
-def _may_be_folded(text: str) -> bool:
-    """Return whether a text of several lines is read as it was written."""
-    return text == " ".join(text.split()) and text.isprintable()
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
+def _wrapped(text: str, start: str) -> list[str]:
+    """Return the lines of a text, each with the same start."""
     return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
+        text, _WIDTH, initial_indent=start, subsequent_indent=start, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -62,14 +62,10 @@ def column_names(headers: Sequence[str], taken: Iterable[str] = ()) -> list[str]
     return found
 
 
-def needs_synonym(name: str, header: str) -> bool:
-    """Return whether files that write `header` match the column only by a synonym."""
-    return find_column({normalise(name): name}, header) is None
-
-
 def synonyms_of(name: str, header: str) -> dict[str, Any]:
     """Return the property with the synonym by which files that write `header` match the column, if it needs one."""
-    return {"synonyms": [{"synonym": header}]} if header and needs_synonym(name, header) else {}
+    is_matched = not header or find_column({normalise(name): name}, header) is not None
+    return {} if is_matched else {"synonyms": [{"synonym": header}]}
 
 
 def are_ambiguous(headers: Sequence[str]) -> bool:

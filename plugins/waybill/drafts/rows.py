@@ -9,11 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from waybill.contracts import Contract
+from waybill.contracts import Contract, load
 from waybill.contracts.file_format import FileFormat
-from waybill.drafts.documents import document_of, to_contract
+from waybill.drafts.documents import document_of
 from waybill.drafts.draft_type import DraftType
 from waybill.drafts.files import GivenFile
+from waybill.drafts.layout import to_yaml
 from waybill.drafts.names import synonyms_of
 from waybill.errors import DataError
 from waybill.files.converted import RowsBelow
@@ -64,7 +65,9 @@ def reading_contract(
     landed = {"name": _LANDED, **DraftType("date").declared, "required": True}
     custom = {"loadMode": "merge", "landingDayColumn": _LANDED, "rejectThresholdPct": 100}
     document = document_of(domain, dataset, [key, *columns, landed], custom=custom, file_format=file_format)
-    contract = to_contract(document, folder)
+    path = folder / f"{dataset}.yaml"
+    path.write_text(to_yaml(document, {}), encoding="utf-8")
+    contract = load(path)
     _, first, *others = contract.columns
     return replace(contract, columns=(replace(first, key_position=1), *others))
 

@@ -44,8 +44,7 @@ class DraftTable:
     form: FoundFormat
     files: list[FileRows]
     columns: list[DraftColumn]
-    key: Key | None
-    """None if there are no rows."""
+    key: Key
     shared_keys: tuple[int, int]
     """How many keys occur in several files, and how many there are; (0, 0) for one file."""
     same_landed: Column | None = None
@@ -68,15 +67,10 @@ class DraftTable:
         return name if name not in self._names else self._free(f"{name}_of_file")
 
     @property
-    def _key_columns(self) -> list[str]:
-        """Return the delivered columns of the key; without rows, the first column is a guess."""
-        return [*self.key.columns] if self.key else [self.columns[0].name]
-
-    @property
     def text(self) -> str:
         """Return the contract as YAML."""
-        key, last = self._key_columns, []
-        if not self._is_unique:
+        key, last = self.key.columns, []
+        if not self.key.is_unique:
             last.append(
                 {
                     "name": self._occurrence,
@@ -97,7 +91,7 @@ class DraftTable:
             custom=self._custom,
             file_format=self.form.format,
             purpose=self.purpose or f"Write what {self.dataset} holds.",
-            grain=f"One row per {in_series([*key, *([] if self._is_unique else [self._occurrence])])}.",
+            grain=f"One row per {in_series([*key, *([] if self.key.is_unique else [self._occurrence])])}.",
         )
         comments: dict[Steps, list[str]] = {(): [self._origin], ("servers",): [*self.form.evidence]}
         for name, doubt in self._doubts():
@@ -129,13 +123,9 @@ class DraftTable:
         return {
             "loadMode": "merge",
             "landingDayColumn": self._landed,
-            **({} if self._is_unique else {"occurrenceColumn": self._occurrence}),
+            **({} if self.key.is_unique else {"occurrenceColumn": self._occurrence}),
             "rejectThresholdPct": self._threshold,
         }
-
-    @property
-    def _is_unique(self) -> bool:
-        return self.key is not None and self.key.is_unique
 
     @property
     def _landed(self) -> str:
@@ -185,7 +175,7 @@ class DraftTable:
 
     def _of_key(self) -> Iterator[str]:
         key = self.key
-        if key is None:
+        if key.is_guess:
             yield "the files have no rows, so the key is a guess."
             return
         if not key.is_unique:
@@ -219,7 +209,7 @@ class DraftTable:
             if (one.type.is_moment or one.type.physical in ("integer", "bigint"))
             and one.nulls == 0
             and _CHANGED.fullmatch(one.name)
-            and one.name not in self._key_columns
+            and one.name not in self.key.columns
         )
         if version := next(versions, None):
             yield (
@@ -229,7 +219,7 @@ class DraftTable:
 
     def _of_period(self) -> Iterator[str]:
         moments = (one for one in self.columns if one.type.is_moment and one.nulls == 0 and not one.personal)
-        column = next((one for one in moments if one.name != self._landed), None)
+        column = next(moments, None)
         if column is None:
             return
         yield (
