@@ -32,15 +32,11 @@ class RowsBelow(NamedTuple):
         )
 
 
-def _no_patterns() -> IgnoredLines:
-    return IgnoredLines((), syntax_of())
-
-
 @dataclass
 class LeftOut:
     """The rows that were not converted; complete after the chunks were read."""
 
-    ignored: IgnoredLines = field(default_factory=_no_patterns)
+    ignored: IgnoredLines = field(default_factory=lambda: IgnoredLines((), syntax_of()))
     records: int = 0
     """Number of counted records that the patterns ignored."""
     below: RowsBelow | None = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 import logging
-import re
 from collections.abc import Callable, Collection
 from contextlib import closing
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 
 from waybill.blanks import strip
@@ -22,9 +21,9 @@ from waybill.files.formats import names_delimiter
 from waybill.files.ignored_lines import IgnoredLines
 from waybill.files.prefetch import prefetch, short_switch_interval
 from waybill.files.received_file import ReceivedFile
-from waybill.files.recognise_encoding import likely_encoding
+from waybill.files.recognise_encoding import BYTE_ORDER_MARKS, recognise_encoding
 from waybill.files.records import RecordCounter, split_first
-from waybill.files.spellings import find_column, normalise, spellings_of
+from waybill.files.spellings import find_column, joined_header, normalise, spellings_of
 from waybill.files.transcoding import as_readable, is_utf_8, transcode
 from waybill.formatting import count
 
@@ -32,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _CONTEXT_BYTES = 10_000
 _OTHER_QUOTES = "'`\u2018\u201c\u201e\u00ab"
-_BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add a second one
 
 
 class UnfitError(DataError):
@@ -59,7 +57,7 @@ def receive_csv(download: Download, head: bytes, contract: Contract, folder: Pat
             except UnicodeDecodeError as error:
                 is_text = False
                 context = error.object[max(error.start - _CONTEXT_BYTES, 0) : error.start + _CONTEXT_BYTES]
-                encoding = likely_encoding(context) if is_utf_8(form.encoding) else form.encoding
+                encoding = recognise_encoding(context).name if is_utf_8(form.encoding) else form.encoding
         stream.write(counter.finish())
     ignored.log(download.name)
     return ReceivedFile(
@@ -135,7 +133,7 @@ def _read_header(
     """
     form = contract.file_format
     syntax = syntax_of(form.dialect)
-    text = _BYTE_ORDER_MARKS.sub(b"", text, count=1)
+    text = BYTE_ORDER_MARKS.sub(b"", text)
     text = _without_ignored(_without_lines(name, text, form.skip_lines, syntax), ignored, syntax)
     first = split_first(text, syntax)
     if first and names_delimiter(first[0].decode("utf-8", "replace")) == form.dialect.delimiter:
@@ -151,13 +149,15 @@ def _read_header(
         return names, [*names], text
     if form.line_end is None and syntax.line_end not in text:
         _check_line_end(name, first[0], syntax)
-    header, rest = _header_line(name, first, contract)
+    fields, rest = _header_line(name, first, contract)
+    lines = [fields]
     for _ in range(1, form.header_lines):
         rest = _without_ignored(rest, ignored, syntax)
         if (more := split_first(rest, syntax)) is None:
             raise DataError(f"{name}: the file ends within its {form.header_lines} header lines (headerLines).")
         fields, rest = _header_line(name, more, contract)
-        header = [" ".join(filter(None, map(strip, both))) for both in zip_longest(header, fields, fillvalue="")]
+        lines.append(fields)
+    header = joined_header(lines) if len(lines) > 1 else fields
     return header, match_header(name, header, contract), rest
 
 
@@ -241,7 +241,7 @@ def _other_quote(header: Collection[str], is_name: Callable[[str], bool]) -> str
 def _undecoded(name: str, record: bytes, contract: Contract) -> DataError:
     """Return the error about a header with bytes that the encoding does not define."""
     encoding = contract.file_format.encoding
-    likely = likely_encoding(record) if is_utf_8(encoding) else encoding
+    likely = recognise_encoding(record).name if is_utf_8(encoding) else encoding
     if likely is None:
         return UnfitError(f"{name}: the content is not text. Export the file as CSV or JSON.")
     is_other = is_utf_8(encoding) and not is_utf_8(likely)

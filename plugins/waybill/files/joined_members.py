@@ -62,29 +62,25 @@ def check_columns(members: Sequence[tuple[str, ReceivedFile]]) -> None:
     """Raise `DataError` unless all members have the same columns, in the same order."""
     first_name, first = members[0]
     for name, one in members[1:]:
-        _check_columns(first_name, first, name, one)
+        if bool(one.json) != bool(first.json):
+            raise DataError(
+                f"{first.landed.uri}: {name} and {first_name} are written in different formats. Choose the members "
+                "that are data with `members` in the contract."
+            )
+        if _columns(one) != _columns(first):
+            instead = ""
+            if one.file_format.header_lines and all(map(_looks_like_a_row, (first.header, one.header))):
+                instead = " If the members have no header, declare `headerLines: 0` in the server of the contract."
+            raise DataError(
+                f"{first.landed.uri}: the members have different columns. {first_name} has "
+                f"{', '.join(first.header)[:500]}; {name} has {', '.join(one.header)[:500]}. Export them with equal "
+                f"columns in the same order.{instead}"
+            )
 
 
-def _check_columns(first_name: str, first: ReceivedFile, name: str, one: ReceivedFile) -> None:
-    """Raise `DataError` unless a member has the same columns, in the same order, as the first one."""
-    uri = first.landed.uri
-    if bool(one.json) != bool(first.json):
-        raise DataError(
-            f"{uri}: {name} and {first_name} are written in different formats. Choose the members that are data with "
-            f"`members` in the contract."
-        )
-    expected, found = (
-        [column or normalise(field) for field, column in zip(file.header, file.columns, strict=True)]
-        for file in (first, one)
-    )
-    if found != expected:
-        instead = ""
-        if one.file_format.header_lines and all(map(_looks_like_a_row, (first.header, one.header))):
-            instead = " If the members have no header, declare `headerLines: 0` in the server of the contract."
-        raise DataError(
-            f"{uri}: the members have different columns. {first_name} has {', '.join(first.header)[:500]}; "
-            f"{name} has {', '.join(one.header)[:500]}. Export them with equal columns in the same order.{instead}"
-        )
+def _columns(file: ReceivedFile) -> list[str]:
+    """Return the column of each field, or the name of a field without one."""
+    return [column or normalise(field) for field, column in zip(file.header, file.columns, strict=True)]
 
 
 def _looks_like_a_row(header: Sequence[str]) -> bool:

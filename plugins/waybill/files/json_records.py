@@ -20,6 +20,7 @@ from waybill.files.csv_syntax import MAX_RECORD_BYTES
 from waybill.files.json_members import MemberNames, ObjectFields
 from waybill.files.json_nested import Around, NestedRecords, Surroundings
 from waybill.files.json_text import BLANK_BYTES, DECODER, JsonText, Members
+from waybill.files.recognise_encoding import BYTE_ORDER_MARKS
 from waybill.files.recognise_json import likely_record_path
 from waybill.files.records import Record
 from waybill.files.transcoding import as_readable
@@ -27,7 +28,6 @@ from waybill.files.transcoding import as_readable
 _HEAD_BYTES = 2**16
 _LAYOUT_BYTES = 2**20
 """Bytes that show the layout of a file with nested records, whose first document may be as long as the file."""
-_BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)  # some tools add a second one
 _NAME = re.compile(r"[.](json|jsonl|ndjson)([.](gz|bz2|zst|zip))?$", re.IGNORECASE)
 
 
@@ -67,7 +67,7 @@ def write_lines(
     """
     first = b""
     while len(first) < len(codecs.BOM_UTF8) and (chunk := next(chunks, b"")):
-        first = _BYTE_ORDER_MARKS.sub(b"", first + chunk).lstrip(BLANK_BYTES)
+        first = BYTE_ORDER_MARKS.sub(b"", first + chunk).lstrip(BLANK_BYTES)
     if not first:
         raise DataError(f"{name}: the file is empty, without even an empty array. Send it again.")
     is_array, are_lines = first.startswith(b"[") and layout != "new_line", layout == "new_line"

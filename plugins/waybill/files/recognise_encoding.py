@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)
+BYTE_ORDER_MARKS = re.compile(rb"\A(?:%s)+" % codecs.BOM_UTF8)
+"""Those of UTF-8 at the beginning of a file; some tools add a second one."""
 _UTF_8_SEQUENCE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1b\x7f]")
 _SINGLE_BYTE = (
@@ -59,17 +60,12 @@ def recognise_encoding(head: bytes) -> Encoding:
     return _single_byte(head)
 
 
-def likely_encoding(text: bytes) -> str | None:
-    """Return the likely encoding of a text with bytes that are not valid UTF-8; None if it does not look like text."""
-    return recognise_encoding(text).name
-
-
 def _marked(head: bytes) -> Encoding | None:
     """Return the encoding of a text with a byte order mark."""
     for name, marks in (("utf-32", _UTF_32), ("utf-16", _UTF_16)):
         if head.startswith(marks):
             return Encoding(name, f"A byte order mark of {name.upper()} is at the beginning.")
-    if marked := _MARKS.match(head):
+    if marked := BYTE_ORDER_MARKS.match(head):
         number = len(marked[0]) // len(codecs.BOM_UTF8)
         doubt = f"{number} byte order marks are at the beginning; one is usual." if number > 1 else ""
         return Encoding("utf-8", "A byte order mark of UTF-8 is at the beginning.", doubt)

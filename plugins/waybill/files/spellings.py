@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 
 from waybill.blanks import strip
 from waybill.contracts import Contract
@@ -23,6 +24,11 @@ def spellings_of(contract: Contract) -> dict[str, str]:
         for column in contract.delivered_columns
         for spelling in (*column.spellings, column.name)
     }
+
+
+def joined_header(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return the header that several lines of names make up together."""
+    return [" ".join(filter(None, map(strip, names))) for names in zip_longest(*lines, fillvalue="")]
 
 
 def find_column(spellings: Mapping[str, str], name: str) -> str | None:

@@ -85,27 +85,23 @@ def read_file(path: Path) -> Iterator[bytes]:
         yield from read_chunks(stream)
 
 
-def _truncated(name: str, packing: str) -> DataError:
-    return DataError(f"{name}: the {packing} stream is truncated. {SENT_AGAIN}")
+def _broken(name: str, packing: str, reason: str) -> DataError:
+    return DataError(f"{name}: the {packing} stream is {reason}. {SENT_AGAIN}")
 
 
 def _followed(name: str, packing: str) -> DataError:
     return DataError(f"{name}: other bytes follow the end of the {packing} stream. {SENT_AGAIN}")
 
 
-def _corrupt(name: str, packing: str, error: Exception) -> DataError:
-    return DataError(f"{name}: the {packing} stream is corrupt ({error}). {SENT_AGAIN}")
-
-
 def _read_gzip(name: str, stream: io.BufferedReader[Any]) -> Iterator[bytes]:
     try:
         yield from read_chunks(gzip.GzipFile(fileobj=stream))
     except EOFError:
-        raise _truncated(name, "gzip") from None
+        raise _broken(name, "gzip", "truncated") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         if str(error).startswith("Not a gzipped file"):  # bytes after the first member
             raise _followed(name, "gzip") from None
-        raise _corrupt(name, "gzip", error) from error
+        raise _broken(name, "gzip", f"corrupt ({error})") from error
 
 
 def _read_bzip2(name: str, stream: io.BufferedReader[Any]) -> Iterator[bytes]:
@@ -117,11 +113,11 @@ def _read_bzip2(name: str, stream: io.BufferedReader[Any]) -> Iterator[bytes]:
         decompressor = bz2.BZ2Decompressor()
         while not decompressor.eof:
             if decompressor.needs_input and not (packed := packed or stream.read(CHUNK_BYTES)):
-                raise _truncated(name, "bzip2")
+                raise _broken(name, "bzip2", "truncated")
             try:
                 chunk = decompressor.decompress(packed, CHUNK_BYTES)
             except OSError as error:
-                raise _corrupt(name, "bzip2", error) from error
+                raise _broken(name, "bzip2", f"corrupt ({error})") from error
             packed = b""
             if chunk:
                 yield chunk
@@ -139,10 +135,10 @@ def _read_zstd(name: str, stream: io.BufferedReader[Any]) -> Iterator[bytes]:
                 if error.errno is not None:  # of the download
                     raise
                 if "Truncated" in str(error):
-                    raise _truncated(name, "zstd") from None
+                    raise _broken(name, "zstd", "truncated") from None
                 if "Unknown frame descriptor" in str(error):
                     raise _followed(name, "zstd") from None
-                raise _corrupt(name, "zstd", error) from error
+                raise _broken(name, "zstd", f"corrupt ({error})") from error
             if not chunk:
                 return
             yield chunk

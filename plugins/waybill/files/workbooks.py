@@ -21,7 +21,7 @@ from waybill.files.converted import Converted, LeftOut, RowsBelow, csv_line, typ
 from waybill.files.csv_syntax import syntax_of
 from waybill.files.ignored_lines import IgnoredLines
 from waybill.files.sheet_scan import Area, Scan, WorkbookXml, cell_name
-from waybill.files.spellings import find_column, spellings_of
+from waybill.files.spellings import find_column, joined_header, spellings_of
 from waybill.files.unpacking import SENT_AGAIN
 from waybill.formatting import count
 
@@ -214,7 +214,7 @@ def _header(where: str, rows: Sequence[Row], contract: Contract) -> list[str]:
         raise DataError(f"{where} ends within its {form.header_lines} header lines (headerLines).")
     if not lines:
         return [column.name for column in contract.delivered_columns]
-    header = [" ".join(filter(None, map(strip, names))) for names in zip(*lines, strict=True)]
+    header = joined_header(lines)
     spellings = spellings_of(contract)
 
     def known(names: Sequence[str]) -> int:
