@@ -13,7 +13,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -45,6 +45,7 @@ def test_names_are_identifiers(headers: list[str], names: list[str]) -> None:
     assert column_names(headers) == names
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=80), max_size=20))
 def test_names_are_different_identifiers_for_any_headers(headers: list[str]) -> None:
     names = column_names(headers)
@@ -70,6 +71,7 @@ YAML_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @example({"id": "\x85", "purpose": "a\u2028b"})
 @example({"id": "\x1f" * 200, "purpose": "well-known " * 30})
 @given(st.dictionaries(st.sampled_from(["id", "name", "enum", "purpose"]), YAML_VALUES, min_size=1))
@@ -100,6 +102,32 @@ def test_a_pair_identifies_rows_if_no_column_does(include_dir: Path, tmp_path: P
     rows: list[list[object]] = [[n // 4, n % 4, 7, n * 0.5] for n in range(400)]
     draft(tmp_path, write_csv(tmp_path / "a.csv", ["order_id", "line", "pieces", "price"], rows))
     assert drafted_contract().key == ["order_id", "line"]
+
+
+@pytest.mark.parametrize("name", ["ORDERID", "orderno", "SAMPLEID", "OrderId"])
+def test_an_identifier_without_a_boundary_between_its_words_is_the_key(
+    include_dir: Path, tmp_path: Path, name: str
+) -> None:
+    rows: list[list[object]] = [[f"2026-{n // 28 + 1:02}-{n % 28 + 1:02}", f"A-{n}"] for n in range(100)]
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", ["DAY", name], [*rows, *rows]))
+    contract = drafted_contract()
+    assert (contract.key, contract.occurrence_column) == ([contract.columns[1].name], None)
+    assert "the files have 100 duplicate rows, equal to an earlier row in every column." in unwrapped(table.text)
+
+
+def test_a_repeated_header_and_rows_are_doubts(include_dir: Path, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[f"2026-11-{n % 28 + 1:02}", n % 7] for n in range(150)]
+    other: list[list[object]] = [["2026-12-01", 5], ["2026-12-02", 6]]
+    text = unwrapped(draft(tmp_path, write_csv(tmp_path / "a.csv", ["day", "n"], [*rows, ["day", "n"], *other])).text)
+    assert "record 151 of a.csv repeats the header: the records below may be another table." in text
+    assert "122 duplicate rows, equal to an earlier row in every column, which are loaded as rows of their own." in text
+
+
+@pytest.mark.parametrize("name", ["paid", "PREPAID", "valid", "grid"])
+def test_a_word_that_ends_like_an_identifier_is_none(include_dir: Path, tmp_path: Path, name: str) -> None:
+    rows: list[list[object]] = [[f"A{n}"] for n in range(100)]
+    table = draft(tmp_path, write_csv(tmp_path / "a.csv", [name], rows))
+    assert "does not look like an identifier" in table.text
 
 
 def test_the_command_writes_once_and_then_compares(include_dir: Path, tmp_path: Path) -> None:
@@ -421,3 +449,16 @@ def test_totals_of_a_workbook_are_drafted_as_a_footer(
     ranged = replace(contract, file_format=replace(contract.file_format, skip_lines=0, cells=closed))
     (told,) = differences(given_files([str(file)]), ranged, tmp_path)
     assert told.startswith("budget.xlsx: 1 row has values below the declared `cells:")
+
+
+@pytest.mark.parametrize("header", ['Order No,"Day,Name', "Order No,,Day,Name"])
+def test_columns_that_are_read_in_order_have_the_names_of_a_damaged_header(
+    include_dir: Path, tmp_path: Path, header: str
+) -> None:
+    path = tmp_path / "damaged.csv"
+    path.write_text(f"{header}\n" + "".join(f'A-{row},2026-11-0{row},"Ann"\n' for row in range(1, 8)))
+    draft(tmp_path, path)
+    contract = drafted_contract()
+    assert contract.names == ["order_no", "day", "name", "landed_on"]
+    assert [column.business_name for column in contract.delivered_columns] == ["Order No", "Day", "Name"]
+    assert (contract.file_format.header_lines, contract.key) == (0, ["order_no"])

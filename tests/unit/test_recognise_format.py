@@ -254,6 +254,10 @@ def named(recognised: Recognised) -> str:
         ('a,b\n1,"x \\" y"\n3,"z"\n', "Backslashes precede special characters."),
         (codecs.BOM_UTF8.decode() * 2 + "a,b\n1,2\n", "2 byte order marks are at the beginning; one is usual."),
         ('{"orders": [{"id": 1}], "lines": [{"n": 1}]}', "The records are under orders. Records are also under lines."),
+        ("a,b\n1,'x, y'\n3,'5\"\"'\n", "Two double quotes in a row are in 1 value, first in line 3."),
+        ('a|b\n1|say ""hi""\n3|4\n5|6\n', "Two double quotes in a row are in 1 value, first in line 2."),
+        ("a,b\n1,x\n3,x\\\n4,y\n5,z\n", "A backslash precedes a quote or a delimiter in 1 value, first in line 3."),
+        ("a,b\n1,\"x\"\n2,'x'\n3,\"z\"\n4,'y'\n", "Single quotes enclose 2 values, first in line 3."),
         ("a,b\n1,2\n3\n4,5\n", "1 of 4 records do not have 2 fields, first line 3."),
         ("id,,day,n\n1,2026-11-01,5\n2,2026-11-02,6\n3,2026-11-02,6\n", "Line 1 looks like a header with 4 fields"),
         ("id,,\n1,2,3\n2,3,4\n", "Line 1 has few values. It is read as a record."),
@@ -301,8 +305,11 @@ def test_names_are_those_of_the_header() -> None:
 
 def test_a_header_with_a_stray_quote_is_skipped_with_a_doubt() -> None:
     found = recognise(b'id,"day,name\n' + b'1,2026-11-01,"Ann"\n' * 3, "a.csv")
-    assert found.names == ("id", '"day', "name")
-    assert "The header in line 1 has a quote that does not enclose a name." in named(found)
+    assert found.names == ("id", "day", "name")
+    assert (
+        "The header in line 1 has a quote that does not enclose a name. It is skipped; the columns are read in order, "
+        "with its names." in named(found)
+    )
 
 
 def test_the_beginning_of_a_long_file_is_enough() -> None:

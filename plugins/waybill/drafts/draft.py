@@ -99,7 +99,7 @@ def draft_contract(
 def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundFormat, folder: Path) -> list[str]:
     """Return the headers of all files, each once: those of the first file in its order, then others.
 
-    Files without a header have as many empty ones as their first record has fields.
+    Files without a header have as many empty ones as their first record has fields, or the names that are known.
     """
     first_line = replace(form.format, header_lines=form.format.header_lines or 1)
     found: list[str] = []
@@ -119,6 +119,8 @@ def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundF
             f"{files[0].landed.uri}: the file has {len(found):,} columns, but a dataset can have "
             f"{MOST_COLUMNS - _COMPUTED:,} besides computed ones. Send its columns as several files, each with the key."
         )
+    if form.is_by_order and len(form.names) == len(found):
+        return [*form.names]
     if form.is_json:
         places = {name: place for place, name in enumerate(form.names)}
         found.sort(key=lambda header: places.get(split_path(header)[0], len(places)))

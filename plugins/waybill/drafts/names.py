@@ -24,8 +24,12 @@ _SIGNS: Final = {
     "№": " number ",
     "&": " and ",
 }
-IDENTIFIER: Final = re.compile(r"(?:.*_)?(?:id|uuid|guid|key|no|nr|sku|ean|isbn|iban|ref|reference|symbol)")
-"""Names of columns that identify something."""
+IDENTIFIER: Final = re.compile(
+    r"(?:.*_)?(?:(?:account|article|client|contract|customer|device|document|employee|event|invoice|item|line|member|order"
+    r"|patient|payment|product|record|sample|session|shipment|store|supplier|ticket|transaction|user|vendor)?(?:id|no|nr)"
+    r"|uuid|guid|key|sku|ean|isbn|iban|ref|reference|symbol)"
+)
+"""Names of columns that identify something. Names in capitals do not show where words end, as in PRODUCTID."""
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

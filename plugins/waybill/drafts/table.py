@@ -172,6 +172,10 @@ class DraftTable:
                     advice += " A JSON record is an object that names each column once, in any case."
                 rejected = count(file.rejected, "rejected row")
                 yield f"{file.name} has {rejected} of {file.rows:,}: {reasons}.{advice}"
+                for rule in file.broken:
+                    if rule.reason == "header":
+                        first = f"record {rule.first[0].record:,} of {file.name}"
+                        yield f"{first} repeats the header: the records below may be another table."
 
     def _of_key(self) -> Iterator[str]:
         key = self.key
@@ -194,8 +198,10 @@ class DraftTable:
         if key.others:
             others = "; ".join(", ".join(columns) for columns in key.others)
             yield f"other unique keys: {others}."
-        if key.repeated and key.is_unique:
-            yield f"the files have {count(key.repeated, 'duplicate row')}, equal to an earlier row in every column."
+        if key.repeated:
+            result = "" if key.is_unique else ", which are loaded as rows of their own"
+            rows = count(key.repeated, "duplicate row")
+            yield f"the files have {rows}, equal to an earlier row in every column{result}."
 
     def _of_load_mode(self) -> Iterator[str]:
         shared, keys = self.shared_keys

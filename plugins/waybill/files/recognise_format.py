@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,7 +12,7 @@ from waybill.contracts.file_format import FileFormat
 from waybill.contracts.member_paths import join_path
 from waybill.files.formats import names_delimiter, signature
 from waybill.files.json_records import is_json
-from waybill.files.recognise_dialect import SAMPLE_CHARACTERS, Reading, likely_readings, read
+from waybill.files.recognise_dialect import SAMPLE_CHARACTERS, Cell, Reading, likely_readings, read
 from waybill.files.recognise_encoding import recognise_encoding
 from waybill.files.recognise_fixed_width import fixed_width_columns
 from waybill.files.recognise_json import find_json_records, in_place_of_records, looks_like_json
@@ -185,12 +187,20 @@ def _said(reading: Reading) -> list[str]:
 def _literal(reading: Reading) -> list[str]:
     """Return doubts about characters that are read as part of values, but often are not."""
     _, quote, escape, _ = reading.dialect
-    cells = [cell.text for record in reading.records for cell in record if not cell.is_quoted]
     doubts = []
-    if quote != "'" and (enclosed := sum(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in cells)):
-        doubts.append(f"Single quotes enclose {count(enclosed, 'value')}.")
-    if escape == quote and (escaped := sum("\\'" in cell or '\\"' in cell or cell.endswith("\\") for cell in cells)):
-        doubts.append(f"A backslash precedes a quote or a delimiter in {count(escaped, 'value')}.")
+
+    def note(what: str, is_odd: Callable[[Cell], bool]) -> None:
+        records = zip(reading.lines, reading.records, strict=False)  # the last record may be cut off
+        if lines := [line for line, record in records for cell in record if is_odd(cell)]:
+            doubts.append(f"{what} {count(len(lines), 'value')}, first in line {lines[0] + 1}.")
+
+    if quote != "'":
+        note("Single quotes enclose", lambda cell: not cell.is_quoted and re.fullmatch("'.*'", cell.text) is not None)
+    if quote != '"':
+        note("Two double quotes in a row are in", lambda cell: '""' in cell.text)
+    if escape == quote:
+        escaped = "A backslash precedes a quote or a delimiter in"
+        note(escaped, lambda cell: not cell.is_quoted and re.search(r"""\\['"]|\\\Z""", cell.text) is not None)
     return doubts
 
 

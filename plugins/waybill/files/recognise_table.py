@@ -70,7 +70,7 @@ def find_table(reading: Reading, *, is_whole: bool) -> Table:
         found = count(len(reading.records[above[-1]]), "field")
         table.doubts.append(
             f"Line {reading.lines[above[-1]] + 1} looks like a header with {found}, but records have {fields}. "
-            "It is skipped; the columns are read in order."
+            f"It is skipped; the columns are read in order{', with its names' * bool(names)}."
         )
     if above:
         table.skip_lines = reading.lines[start]
@@ -114,13 +114,14 @@ def _is_malformed(cell: Cell, reading: Reading) -> bool:
 
 
 def _skip_header(table: Table, reading: Reading, rest: Sequence[int]) -> None:
-    """Note that a header with a stray quote, which is no record, is skipped."""
+    """Note that a header with a stray quote, which is no record, is skipped. Its names have no quotes."""
     first, last = reading.lines[rest[0]], rest[: table.header_lines][-1]
     below = [line for line in reading.lines if line > reading.lines[last]]
     table.skip_lines, table.header_lines = below[0] if below else reading.lines[last] + 1, 0
+    table.names = tuple(name.replace(reading.dialect.quote, "") for name in table.names)
     table.doubts.append(
         f"The header in line {first + 1} has a quote that does not enclose a name. It is skipped; the columns are read "
-        "in order."
+        "in order, with its names."
     )
 
 
