@@ -43,7 +43,7 @@ def describe(folder: Path, parameters: dict[str, dict[str, object]]) -> None:
         (folder / f"parameters/{name}_parameters.json").write_text(json.dumps(usual | different))
 
 
-@pytest.mark.parametrize("dialect", ["declared", "recognised"])
+@pytest.mark.parametrize("dialect", ["declared", "drafted"])
 @pytest.mark.parametrize("typed", [True, False])
 def test_files_of_other_dialects_are_loaded_whole(
     dialect: str, typed: bool, pollock: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -113,5 +113,8 @@ def test_scores_rejected_files_and_wrong_rows_are_printed(
     assert printed[2].startswith(
         "  rejected file_preamble.csv: s3://pollock/file_preamble.csv: it appears that the header is line 2"
     )
-    assert printed[3:5] == ["1 rows loaded with wrong values", "     1 file_other_value"]
-    assert printed[5].startswith("  file_other_value.csv record 3: 28/01/2018,00:12,2,mg-99,")
+    assert printed[3:5] == [
+        "1 rows loaded with wrong values, 1 of them without a doubt in the contract",
+        "     1 file_other_value",
+    ]
+    assert printed[5].startswith("  file_other_value.csv record 3: 2018-01-28,00:12:00,2,mg-99,")
