@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path
 
 import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from hypothesis import example, given, settings
@@ -252,6 +254,13 @@ def test_members_without_a_name_are_left_out(include_dir: Path, tmp_path: Path) 
     file = tmp_path / "a.json"
     file.write_text('[{"id": 1, "": 2}, {"id": 2, "": 3}]')
     assert [column.name for column in draft(tmp_path, file).columns] == ["id"]
+
+
+def test_a_column_of_a_parquet_file_without_a_name_is_left_out_and_said(include_dir: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table([[1, 2], ["x", "y"]], names=["id", ""]), tmp_path / "a.parquet")
+    table = draft(tmp_path, tmp_path / "a.parquet")
+    assert [column.name for column in table.columns] == ["id"]
+    assert any("a column of the Parquet file has no name" in doubt for _, doubt in table.doubts)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,15 @@ def records(body: bytes, folder: Path, size: int = 2**20) -> list[Record]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("last", "is_unfinished"),
+    [('{"a": 1, "A": 2}', False), ("[1]", False), ('{"a": 1', True), ('{"a": {"b": 1}', True)],
+)
+def test_a_whole_document_is_not_unfinished(last: str, is_unfinished: bool, tmp_path: Path) -> None:
+    *_, found = records(f'{{"a": 1}}\n{last}'.encode(), tmp_path)
+    assert (found.reasons, found.is_unfinished) == (["json"], is_unfinished)
+
+
 def as_text(value: Any) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
+from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.contracts.contract import MOST_COLUMNS
 from waybill.contracts.member_paths import join_path, split_path
@@ -58,7 +59,10 @@ def draft_contract(
     others = others or {}
     form = format_of(files, folder, records)
     headers = _headers(files, domain, dataset, form, folder)
-    form, names = form.by_order(headers), column_names(headers)
+    form = form.by_order(headers)
+    if form.format.name == "parquet":  # no contract can name such a column
+        headers = [header for header in headers if strip(header)]
+    names = column_names(headers)
 
     def read(columns: Sequence[Mapping[str, Any]], stem: str) -> tuple[list[Path], list[FileRows]]:
         """Return a Parquet file for each file, which exists if it has valid rows, and what a load reads of each."""

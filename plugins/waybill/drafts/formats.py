@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from waybill.blanks import strip
 from waybill.contracts.file_format import PLAIN, UNDECLARED, FileFormat
 from waybill.contracts.member_paths import join_path, split_path
 from waybill.drafts.draft_type import DraftType
@@ -46,6 +47,8 @@ class FoundFormat:
     def by_order(self, headers: Sequence[str]) -> FoundFormat:
         """Return the format in which columns are read by their order if names are empty or match each other."""
         form = self.format
+        if form.name == "parquet" and not all(map(strip, headers)):
+            return replace(self, doubts=(*self.doubts, "a column of the Parquet file has no name and is not loaded."))
         if form.name not in (None, "csv", "xlsx") or self.is_by_order or not are_ambiguous(headers):
             return self
         found = replace(form, name=form.name or "csv", skip_lines=form.skip_lines + form.header_lines, header_lines=0)

@@ -235,9 +235,11 @@ def read_records(
 
 
 def _record(raw: bytes, object_fields: ObjectFields, around: Around | None, encoding: str) -> Record:
+    is_whole = False
     try:
         text = raw.decode("utf-8")
         members, end = DECODER.raw_decode(text)
+        is_whole = True
         if end < len(text) or type(members) is not Members:
             raise ValueError("not an object")
         fields, found = object_fields.of(members)
@@ -255,8 +257,9 @@ def _record(raw: bytes, object_fields: ObjectFields, around: Around | None, enco
         reason = "encoding"
     except (ValueError, RecursionError):
         reason = "nul" if b"\0" in raw else "json"
-    return _malformed(raw, reason, encoding)
+    return _malformed(raw, reason, encoding, is_whole=is_whole)
 
 
-def _malformed(raw: bytes, reason: str, encoding: str) -> Record:
-    return Record([], [reason], as_readable(raw, encoding), is_unfinished=reason in ("json", "encoding"))
+def _malformed(raw: bytes, reason: str, encoding: str, *, is_whole: bool = False) -> Record:
+    is_unfinished = not is_whole and reason in ("json", "encoding")
+    return Record([], [reason], as_readable(raw, encoding), is_unfinished=is_unfinished)
