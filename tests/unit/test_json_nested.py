@@ -259,7 +259,10 @@ def test_memory_does_not_grow_with_a_wrapped_file(form: str, tmp_path: Path) -> 
         ('"batch": [%s]', "`batch` is longer than 4194304 bytes and may be needed for a column"),
         ('"meta": {"zip": [%s]}', "`meta` is longer than 4194304 bytes and may be needed for a column"),
         ('"long": "%s"', "a value is longer than 4194304 bytes"),
-        ('"rows": [{"id": [%s]}]', "object 1 is not valid JSON: "),
+        (
+            '"rows": [{"id": [%s]}]',
+            "object 1 is too long: a value is longer than 4194304 bytes. Nothing was loaded. Send",
+        ),
     ],
 )
 def test_a_long_value_is_not_lost(member: str, message: str, tmp_path: Path) -> None:

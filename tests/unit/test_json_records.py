@@ -113,7 +113,17 @@ def test_a_number_keeps_its_text(form: str, number: str, tmp_path: Path) -> None
         (b'[{"a": "x\0"}]', "element 1 of the array is not valid JSON: Invalid control character"),
         (b'[{"a": "\xff"}]', "element 1 of the array is not valid JSON: 'utf-8' codec can't decode byte 0xff"),
         (b"[" * 200_000, "element 1 of the array is not valid JSON: values are nested too deeply"),
-        (b'[{"a": "' + b"x" * 6 * 2**20, "element 1 of the array is not valid JSON: Unterminated string"),
+        (
+            b'[{"a": "' + b"x" * 6 * 2**20,
+            "element 1 of the array is too long: a value is longer than 4194304 bytes. No",
+        ),
+        (b'[1, {"a": [' + b"true," * 2**20, "element 2 of the array is too long: a value is longer than 4194304"),
+        (
+            b'[{"a": "' + b"\\u00e9" * 2**20,
+            "is too long: a value is longer than 4194304 bytes. Nothing was loaded. Send",
+        ),
+        (b"[" + b"9" * 6 * 2**20, "element 1 of the array is too long: a value is longer than 4194304 bytes"),
+        (b'[{"a": x, "b": "' + b"x" * 6 * 2**20, "element 1 of the array is not valid JSON: Expecting value. Nothing"),
         (b"x" * 6 * 2**20, "record 1 is longer than 4194304 bytes. Send it in parts"),
         (b'{"a": 1}\n' + b"x" * 6 * 2**20, "record 2 is longer than"),
     ],
@@ -169,6 +179,14 @@ def test_objects_that_are_no_json_are_rejected_with_their_place(
     with pytest.raises(DataError) as caught:
         write_lines("file", chunks_of(body, size), tmp_path / "body", names())
     assert message in str(caught.value)
+
+
+def test_an_element_that_is_cut_off_anywhere_may_be_truncated(tmp_path: Path) -> None:
+    element = b'{"a": [true, false, null, -1.5e+3, "x\\ud83d\\ude00\\n"]}'
+    json.loads(element)
+    for length in range(1, len(element)):
+        with pytest.raises(DataError, match=r"element 1 of the array is not valid JSON: .* The file ends there"):
+            write_lines("file", iter([b"[" + element[:length]]), tmp_path / "body", names())
 
 
 @pytest.mark.parametrize("indent", [None, 1])

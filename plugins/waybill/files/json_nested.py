@@ -115,7 +115,7 @@ class NestedRecords:
                 members.append(f"{json.dumps(name)}: {value}")
                 size += len(members[-1])
                 if size > MAX_RECORD_BYTES:
-                    raise ValueError(f"the members beside {step!r} are longer than {MAX_RECORD_BYTES} bytes")
+                    raise TooLong(f"the members beside {step!r} are longer than {MAX_RECORD_BYTES} bytes")
         around = ("{" + ", ".join(members) + "}").encode()
         if not has_records:
             self.first_without = self.first_without or join_path((*path, step))

@@ -19,7 +19,7 @@ from waybill.errors import DataError
 from waybill.files.csv_syntax import MAX_RECORD_BYTES
 from waybill.files.json_members import MemberNames, ObjectFields
 from waybill.files.json_nested import Around, NestedRecords, Surroundings
-from waybill.files.json_text import BLANK_BYTES, DECODER, JsonText, Members
+from waybill.files.json_text import BLANK_BYTES, DECODER, JsonText, Members, TooLong
 from waybill.files.recognise_encoding import BYTE_ORDER_MARKS
 from waybill.files.recognise_json import likely_record_path
 from waybill.files.records import Record
@@ -182,7 +182,7 @@ class _Lines:
 def _take_documents(name: str, text: JsonText, take: Callable[[JsonText], object], *, is_array: bool) -> int:
     """Call `take` at each element of an array, or at each object of a sequence. Return their number.
 
-    Raises `DataError` if one is not valid JSON.
+    Raises `DataError` if one is not valid JSON, or has a value that is longer than a record may be.
     """
     documents = 0
     try:
@@ -199,6 +199,11 @@ def _take_documents(name: str, text: JsonText, take: Callable[[JsonText], object
             else getattr(error, "msg", str(error)).removesuffix(" at").removesuffix(" starting")
         )
         place = f"element {documents + 1} of the array" if is_array else f"object {documents + 1}"
+        if isinstance(error, TooLong):
+            raise DataError(
+                f"{name}: {place} is too long: {reason}. Nothing was loaded. Send shorter values; if the value has the "
+                "records, declare their `recordPath` in the server of the contract."
+            ) from None
         cause = " The file ends there and may be truncated." if text.is_truncated else ""
         raise DataError(
             f"{name}: {place} is not valid JSON: {reason}.{cause} Nothing was loaded. Send the file again."

@@ -19,6 +19,8 @@ BLANK_BYTES = b" \t\r\n"
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _SIMPLE_NAME = re.compile(r'"([^"\\\x00-\x1f]*+)"[ \t\r\n]*+:[ \t\r\n]*+(?=.)', re.DOTALL)
 _LINE_ENDS = re.compile(r"[\r\n]")
+_PART_OF_TOKEN = re.compile(r"-|[.]|[eE][+-]?|t(ru?)?|f(a(ls?)?)?|n(ul?)?|u[0-9a-fA-F]{0,4}")
+"""The part of a number, literal or escape that the decoder calls invalid if the text ends within it."""
 
 
 class Number(str):
@@ -85,11 +87,22 @@ class JsonText:
                     value, self._position = self._text[self._position : end], end
                     return _LINE_ENDS.sub(" ", value)
             except ValueError as error:
-                if self._at_end:
+                if self._at_end or (self._is_long and not self._may_continue(error)):
                     raise
-                if len(self._text) - self._position > MAX_RECORD_BYTES:
-                    raise TooLong(getattr(error, "msg", str(error))) from None
+            if self._is_long:
+                raise TooLong(f"a value is longer than {MAX_RECORD_BYTES} bytes")
             self._fetch()
+
+    @property
+    def _is_long(self) -> bool:
+        return len(self._text) - self._position > MAX_RECORD_BYTES
+
+    def _may_continue(self, error: ValueError) -> bool:
+        """Return whether an invalid value may become valid with more text."""
+        if not isinstance(error, json.JSONDecodeError):
+            return False
+        rest = self._text[error.pos :].rstrip()
+        return not rest or error.msg.startswith("Unterminated string") or _PART_OF_TOKEN.fullmatch(rest) is not None
 
     def elements(self, close: str = "]") -> Iterator[str]:
         """Yield the first character of each element of the array at the position, where the caller takes the element.
@@ -145,8 +158,8 @@ class JsonText:
             return False
         try:
             DECODER.raw_decode(self._text, self._position)
-        except json.JSONDecodeError as error:
-            return error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated string")
-        except (ValueError, RecursionError):
+        except ValueError as error:
+            return self._may_continue(error)
+        except RecursionError:
             return False
         return True
