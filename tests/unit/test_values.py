@@ -455,6 +455,8 @@ def test_json_is_kept_as_written_or_rejected(texts: list[str]) -> None:
 
 
 def as_texts(text: str, separator: str | None) -> list[str] | None:
+    if separator and re.match(r'\{[ \t\r\n]*["}]', text):  # a JSON object
+        return None
     if separator and not text.startswith("["):
         items: Any = text.split(separator)
     else:
@@ -480,6 +482,10 @@ ODD_LISTS = [
     "a;;b",
     ";",
     "[]",
+    "{}",
+    '{"a": "b;c"}',
+    '{\n "a": 1}',
+    "{a};{b}",
 ]
 
 

@@ -63,6 +63,8 @@ _INSTANTS = {"timestamptz": "9999-12-31", "timestamp": "10000-01-01"}
 _MOST_DIGITS = 800
 """Number of significant digits up to which a number is compared: the exact value of a double has at most 767."""
 _EDGES = "".join(rf"\x{{{ord(character):x}}}" for character in BLANKS)
+_OBJECT = r'^\{[ \t\r\n]*["}]'
+"""What every JSON object begins with."""
 _WITHOUT_EDGES = rf"[^{_EDGES}]((?s:.)*[^{_EDGES}])?"
 
 
@@ -282,7 +284,8 @@ def _items(column: Column, text: str) -> str:
     found = json_array(text)
     if column.list_separator:
         split = f"string_split({text}, {literal(column.list_separator)})"
-        found = f"case when starts_with({text}, '[') then {found} else {split} end"
+        is_object = f"regexp_matches({text}, {literal(_OBJECT)})"
+        found = f"case when starts_with({text}, '[') then {found} when not {is_object} then {split} end"
     found = f"list_transform({found}, lambda item: {stripped('item')})"
     wrong = f"lambda item: not regexp_full_match(item, {literal(_form_of_text(column))})"
     return f"case when len(list_filter({found}, {wrong})) = 0 then {found} end"
