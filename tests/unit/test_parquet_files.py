@@ -19,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -164,7 +165,15 @@ OTHERS = {
     "binary": ([b"a", "\u00e9".encode()], pa.binary(), ["a", "\u00e9"]),
     "bytes of equal length": ([b"ab"], pa.binary(2), ["ab"]),
     "UUIDs": ([uuid.UUID(int=5).bytes], pa.uuid(), ["00000000-0000-0000-0000-000000000005"]),
-    "half precision": ([1.5], pa.float16(), ["1.5"]),
+    "half precision": (
+        [1.5, 0.1, -0.0, 65504.0, 6e-8, math.nan, -math.inf],
+        pa.float16(),
+        ["1.5", "0.1", "-0", "65504", "0.00000006", "nan", "-inf"],
+    ),
+    "seconds": ([timedelta(hours=36), timedelta(0)], pa.duration("s"), ["36:00:00", "00:00:00"]),
+    "milliseconds": ([-timedelta(hours=1, milliseconds=250)], pa.duration("ms"), ["-01:00:00.250"]),
+    "nanoseconds": ([None, 3_600_000_000_001], pa.duration("ns"), ["", "01:00:00.000000001"]),
+    "durations in lists": ([[timedelta(days=1, microseconds=5)]], pa.list_(pa.duration("us")), ['["24:00:00.000005"]']),
     "nothing": ([None, None], pa.null(), ["", ""]),
     "zero decimals": ([Decimal(0), Decimal(-7)], pa.decimal128(20, 10), ["0", "-7"]),
 }
@@ -173,6 +182,23 @@ OTHERS = {
 @pytest.mark.parametrize(("values", "kind", "wanted"), OTHERS.values(), ids=OTHERS.keys())
 def test_values_of_other_types_are_exact(values: list[Any], kind: pa.DataType, wanted: list[str]) -> None:
     assert column(values, kind) == wanted
+
+
+@given(st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_half_precision_numbers_read_back(values: list[float]) -> None:
+    found = column(values, pa.float16())
+    assert [float(np.float16(text)) for text in found] == values
+    assert all(len(text.strip("-0.").replace(".", "")) <= 5 for text in found)
+
+
+@given(st.lists(st.timedeltas(timedelta(-(10**8)), timedelta(10**8)), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_durations_are_exact(values: list[timedelta]) -> None:
+    for text, value in zip(column(values, pa.duration("us")), values, strict=True):
+        hours, minutes, seconds = text.lstrip("-").split(":")
+        found = timedelta(hours=int(hours), minutes=int(minutes), microseconds=int(Decimal(seconds) * 10**6))
+        assert (-found if text.startswith("-") else found) == value
 
 
 def test_nested_values_are_json_with_all_digits() -> None:

@@ -62,6 +62,14 @@ def csv_line(fields: list[str]) -> bytes:
     return target.getvalue().encode()
 
 
+def duration_text(units: int, per_second: int) -> str:
+    """Return hours, which may be more than 24, minutes and seconds of a duration, given how many units a second has."""
+    seconds, rest = divmod(abs(units), per_second)
+    fraction = f".{rest:0{len(str(per_second)) - 1}d}" if rest else ""
+    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction}"
+    return f"-{text}" if units < 0 else text
+
+
 def types_of(header: list[str], contract: Contract) -> list[str | None]:
     """Return the logical type of the contract's column for each name of a header, or None if it is not loaded."""
     spellings, types = spellings_of(contract), {column.name: column.logical_type for column in contract.columns}

@@ -7,13 +7,14 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.files.converted import Converted, csv_line, types_of
+from waybill.files.converted import Converted, csv_line, duration_text, types_of
 from waybill.files.unpacking import SENT_AGAIN
 from waybill.formatting import count
 
@@ -27,6 +28,8 @@ _MOST_ROWS: Final = 8192
 """Rows of a batch; fewer if they are long."""
 _BATCH_BYTES: Final = 2**24
 _BUFFER_BYTES: Final = 2**20
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Units of a duration."""
 _NANOSECONDS: Final = 1000
 """Of a microsecond."""
 
@@ -212,8 +215,8 @@ def _text_column(values: pa.Array, remainders: pa.Array | None, *, is_date: bool
         return _each(values, lambda value: str(uuid.UUID(bytes=value)))
     if types.is_nested(kind):
         return _each(_with_exact_leaves(values), json_text)
-    if types.is_timestamp(kind):
-        return _timestamps(values, remainders, is_date=is_date)
+    if types.is_temporal(kind):
+        return _moments(values, remainders, is_date=is_date)
     if types.is_decimal(kind) or types.is_floating(kind):
         return _numbers(values)
     return values if _is_binary(kind) else values.cast(pa.string())
@@ -278,10 +281,30 @@ def _numbers(values: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if values.type == pa.float16():
+        return _each(values, _half_text)
     texts = values.cast(pa.string())
     if pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
         texts = _each(texts, lambda text: f"{Decimal(text):f}" if "e" in text.lower() else text)
     return pc.replace_substring_regex(texts, r"\.0+$|(\.[0-9]*[1-9])0+$", r"\1")
+
+
+def _half_text(value: float) -> str:
+    """Return a number of 16 bits: all digits of a whole number, else the shortest text that reads back as the same."""
+    import numpy as np
+
+    return f"{value:.0f}" if float(value).is_integer() else np.format_float_positional(np.float16(value), trim="-")
+
+
+def _moments(values: pa.Array, remainders: pa.Array | None, *, is_date: bool) -> pa.Array:
+    """Return the texts of dates, times, timestamps and durations."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = values.type
+    if types.is_duration(kind):
+        return _each(values.cast(pa.int64()), lambda units: duration_text(units, _PER_SECOND[kind.unit]))
+    return _timestamps(values, remainders, is_date=is_date) if types.is_timestamp(kind) else values.cast(pa.string())
 
 
 def _timestamps(values: pa.Array, remainders: pa.Array | None, *, is_date: bool) -> pa.Array:
@@ -309,6 +332,8 @@ def json_text(value: Any) -> str:
         return f"[{', '.join(map(json_text, value))}]"
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, timedelta):
+        value = duration_text(value // timedelta(microseconds=1), _PER_SECOND["us"])
     if isinstance(value, bytes):
         value = value.decode(errors="surrogateescape")
     is_json = not isinstance(value, float) or math.isfinite(value)

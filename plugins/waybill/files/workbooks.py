@@ -17,7 +17,7 @@ from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
-from waybill.files.converted import Converted, LeftOut, RowsBelow, csv_line, types_of
+from waybill.files.converted import Converted, LeftOut, RowsBelow, csv_line, duration_text, types_of
 from waybill.files.csv_syntax import syntax_of
 from waybill.files.ignored_lines import IgnoredLines
 from waybill.files.sheet_scan import Area, Scan, WorkbookXml, cell_name
@@ -256,7 +256,7 @@ def _text(value: Any, found: str | None, kind: str | None) -> str:
     if isinstance(value, int | float):
         return _number_text(value)
     if isinstance(value, timedelta):
-        return _duration_text(value)
+        return duration_text(round(value / timedelta(milliseconds=1)), 1000)
     return value if isinstance(value, str) else _moment_text(value, kind)
 
 
@@ -277,10 +277,3 @@ def _number_text(value: float) -> str:
 
 def _time_text(value: time) -> str:
     return value.isoformat("milliseconds" if value.microsecond else "seconds")
-
-
-def _duration_text(value: timedelta) -> str:
-    """Return hours, which may be more than 24, minutes and seconds."""
-    seconds, rest = divmod(round(abs(value) / timedelta(milliseconds=1)), 1000)
-    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{f'.{rest:03d}' if rest else ''}"
-    return f"-{text}" if value < timedelta() else text
