@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from typer.testing import CliRunner
 
 from support.landing import MemoryBucket
@@ -22,6 +23,7 @@ from waybill.checks.quality import check_datasets
 from waybill.cli import app
 from waybill.contracts import load_domain
 from waybill.contracts.domains import load_manifest
+from waybill.files.receive import receive
 from waybill.intake.ingest import ingest_file
 from waybill.ops.books import known_gaps
 from waybill.ops.lint import lint
@@ -192,6 +194,12 @@ slaProperties:
 REFERENCE = ", relationships: [{to: payers.number}]"
 
 
+def run_intake(intake: Any, run_id: str, **params: Any) -> Any:
+    every = {"dry_run": False, "file": None, "day": None, "last_day": None}
+    dag_run = SimpleNamespace(run_type="manual", data_interval_start=None, data_interval_end=None)
+    return intake.execute({"run_id": run_id, "dag_run": dag_run, "params": every | params})
+
+
 def test_the_intake_of_a_domain_loads_every_dataset_after_those_it_refers_to(
     project: Path, warehouse_dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,11 +217,7 @@ def test_the_intake_of_a_domain_loads_every_dataset_after_those_it_refers_to(
     }.items():
         s3.put_object(Bucket=bucket, Key=f"raw/billing/{name}", Body=body.encode())
 
-    def run(run_id: str, **params: Any) -> Any:
-        every = {"dry_run": False, "file": None, "day": None, "last_day": None}
-        dag_run = SimpleNamespace(run_type="manual", data_interval_start=None, data_interval_end=None)
-        return intake.execute({"run_id": run_id, "dag_run": dag_run, "params": every | params})
-
+    run = partial(run_intake, intake)
     migrate(warehouse_dsn)
     tried = run("dry", dry_run=True)
     assert len(tried) == 3
@@ -232,6 +236,62 @@ def test_the_intake_of_a_domain_loads_every_dataset_after_those_it_refers_to(
     with pytest.raises(AirflowFailException) as caught:
         run("fourth", file="nowhere.csv")
     assert str(caught.value).count("'nowhere.csv' has not landed") == 1
+
+
+def test_an_unexpected_error_in_a_dataset_does_not_stop_the_others(
+    project: Path, warehouse_dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    settings.cache_clear()
+    new("billing")
+    intake: Any = dag_of(project, "billing").get_task("intake")
+    for name in ("accounts", "bills", "payers"):
+        contract = project / f"include/contracts/billing/{name}.yaml"
+        contract.write_text(CONTRACT.format(name=name, key="number", reference=""))
+        s3.put_object(Bucket=bucket, Key=f"raw/billing/{name}/a.csv", Body=b"number,payer\nA1,One\n")
+    s3.put_object(Bucket=bucket, Key="raw/billing/bills/a.csv", Body=b"neither,nor\n1,2\n")
+    migrate(warehouse_dsn)
+
+    def fails_for_accounts(s3: Any, file: Any, contract: Any, folder: Path) -> Any:
+        if contract.name == "accounts":
+            raise ZeroDivisionError("a bug")
+        return receive(s3, file, contract, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("waybill.intake.ingest.receive", fails_for_accounts)
+        with pytest.raises(RuntimeError) as caught:  # not AirflowFailException, so the task is retried
+            run_intake(intake, "first")
+    assert str(caught.value).startswith("billing.accounts: ZeroDivisionError: a bug\n1 of 1 files of billing.bills ")
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [caught.value.__cause__]
+    with connect(warehouse_dsn) as connection:
+        loaded = "select object_key from waybill.load_file where status = 'loaded' order by file_id"
+        assert connection.execute(loaded).fetchall() == [("raw/billing/payers/a.csv",)]
+        with pytest.raises(AirflowFailException, match=r"billing\.bills"):
+            run_intake(intake, "first")
+        assert connection.execute(loaded).fetchall() == [("raw/billing/payers/a.csv",), ("raw/billing/accounts/a.csv",)]
+
+
+def test_a_lost_connection_stops_the_intake_at_once(
+    project: Path, warehouse_dsn: str, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", bucket)
+    settings.cache_clear()
+    new("billing")
+    intake: Any = dag_of(project, "billing").get_task("intake")
+    for name in ("accounts", "payers"):
+        contract = project / f"include/contracts/billing/{name}.yaml"
+        contract.write_text(CONTRACT.format(name=name, key="number", reference=""))
+    migrate(warehouse_dsn)
+    tried = []
+
+    def loses_connection(connection: Connection, _: Any, contract: Any, *__: Any, **___: Any) -> None:
+        tried.append(contract.name)
+        connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr("waybill.intake.ingest.ingest_arrived", loses_connection)
+    with pytest.raises(OperationalError):
+        run_intake(intake, "first")
+    assert tried == ["accounts"]
 
 
 BY_PAYER = """

@@ -138,7 +138,7 @@ class IntakeArrivedOperator(BaseOperator):
     Without a dataset, it loads the files of all datasets of the domain, each dataset after those that it refers to, and
     finds datasets that were added since the DAG file was parsed. The run's parameters `file`, or `day` and `last_day`,
     limit the files. A rejected file does not stop the others: the task loads them, and then fails with the names of all
-    rejected files.
+    rejected files. An unexpected error in one dataset does not stop the other datasets either, and the task is retried.
     """
 
     ui_color = "#dff0d8"
@@ -169,7 +169,8 @@ class IntakeArrivedOperator(BaseOperator):
                 for contract in chosen:
                     found |= dry_run_pending(connection, s3_client(), contract, contracts, None)
                 return found
-            days, rejected = landing_days(params["day"], params["last_day"]), []
+            days, rejected = landing_days(params["day"], params["last_day"]), list[str]()
+            failed: Exception | None = None
             for contract in chosen:
                 try:
                     with measured_load(context, connection, contract):
@@ -178,8 +179,16 @@ class IntakeArrivedOperator(BaseOperator):
                         )
                 except DataError as error:
                     rejected.append(str(error))
+                except Exception as error:
+                    if connection.closed:
+                        raise
+                    log.exception("%s: the load failed; other datasets are loaded", contract.table)
+                    rejected.append(f"{contract.table}: {type(error).__name__}: {error}")
+                    failed = error
                 else:
                     found |= {key: vars(books) for key, books in done.items()}
+            if failed:
+                raise RuntimeError("\n".join(dict.fromkeys(rejected))) from failed
             if rejected:
                 raise DataError("\n".join(dict.fromkeys(rejected)))
             loaded = [contract.name for contract in chosen if has_loaded(connection, contract.table, run)]
