@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+_PLURALS = {"does": "do", "is": "are", "occurs": "occur", "was": "were"}
 _SMALLEST_PLAIN, _LARGEST_PLAIN = 0.0001, 1e15
 
 
@@ -29,6 +30,11 @@ def text(value: Any, decimals: int = 2) -> str:
 def count(number: int, noun: str) -> str:
     """Return a count with its noun in the right form: `1 row`, `2,000 rows`."""
     return f"{text(number)} {noun if number == 1 else f'{noun}s'}"
+
+
+def part_of(number: int, total: int, noun: str, verb: str) -> str:
+    """Return a part of a count with the right forms of noun and verb: `1 of 1 row is`, `2 of 3,000 rows are`."""
+    return f"{text(number)} of {count(total, noun)} {verb if number == 1 else _PLURALS[verb]}"
 
 
 def of_all(shown: int, total: int) -> str:

@@ -258,7 +258,7 @@ def named(recognised: Recognised) -> str:
         ('a|b\n1|say ""hi""\n3|4\n5|6\n', "Two double quotes in a row are in 1 value, first in line 2."),
         ("a,b\n1,x\n3,x\\\n4,y\n5,z\n", "A backslash precedes a quote or a delimiter in 1 value, first in line 3."),
         ("a,b\n1,\"x\"\n2,'x'\n3,\"z\"\n4,'y'\n", "Single quotes enclose 2 values, first in line 3."),
-        ("a,b\n1,2\n3\n4,5\n", "1 of 4 records do not have 2 fields, first line 3."),
+        ("a,b\n1,2\n3\n4,5\n", "1 of 4 records does not have 2 fields, first line 3."),
         ("id,,day,n\n1,2026-11-01,5\n2,2026-11-02,6\n3,2026-11-02,6\n", "Line 1 looks like a header with 4 fields"),
         ("id,,\n1,2,3\n2,3,4\n", "Line 1 has few values. It is read as a record."),
         ("x y,z w\nu v,k l\nr s,t q\n", "Blanks would also separate 3 fields."),

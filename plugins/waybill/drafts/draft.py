@@ -30,6 +30,7 @@ from waybill.drafts.table import LANDED, DraftTable
 from waybill.drafts.types import all_items_are, choose_type
 from waybill.errors import DataError
 from waybill.files.spellings import normalise
+from waybill.formatting import count
 from waybill.intake.validate import open_duckdb
 
 _MOST_WORDS: Final = 12
@@ -111,7 +112,9 @@ def _headers(files: Sequence[GivenFile], domain: str, dataset: str, form: FoundF
         headers = headers_of(file, domain, dataset, first_line, folder, is_by_order=form.is_by_order)
         if form.is_by_order:
             if found and len(headers) != len(found):
-                raise DataError(f"{file.landed.uri} has {len(headers)} columns, {files[0].landed.uri} has {len(found)}")
+                raise DataError(
+                    f"{file.landed.uri} has {count(len(headers), 'column')}, {files[0].landed.uri} has {len(found)}"
+                )
             found = headers
         known = {*map(normalise, found)}
         found += [header for header in headers if normalise(header) not in known] if found else headers

@@ -13,6 +13,7 @@ from waybill.contracts import Column, Contract
 from waybill.contracts.quoting import identifier
 from waybill.drafts.names import singular_forms
 from waybill.drafts.profile import Rows
+from waybill.formatting import count
 from waybill.intake.references import reference_values
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import relation
@@ -47,7 +48,7 @@ class Reference:
         """Return what the files show about the reference, and what to do."""
         if self.is_confirmed:
             return f"all {self.values:,} values are in {self.name}. Rows with other values will be rejected."
-        missing = "" if self.values is None else f" It lacks {self.missing:,} of {self.values:,} values."
+        missing = "" if self.values is None else f" It lacks {self.missing:,} of {count(self.values, 'value')}."
         return (
             f"{self.name} has a similar name and the same type.{missing} If it must have every value, add: "
             f"relationships: [{{to: {self.name}}}]"

@@ -22,6 +22,7 @@ from waybill.files.joined_members import check_columns, join
 from waybill.files.receive import receive, receive_members
 from waybill.files.received_file import ReceivedFile
 from waybill.files.spellings import normalise
+from waybill.formatting import count
 from waybill.intake.rejected_files import BrokenRule, BrokenRules
 from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import FastReaderFailed, open_duckdb, validate_rows
@@ -103,7 +104,7 @@ def _header_of(members: Sequence[tuple[str, ReceivedFile]], uri: str, *, is_by_o
     for name, member in members:
         if is_by_order and len(member.header) != len(first.header):
             raise DataError(
-                f"{uri}: the first record of {name} has {len(member.header)} fields, that of {first_name} has "
+                f"{uri}: the first record of {name} has {count(len(member.header), 'field')}, that of {first_name} has "
                 f"{len(first.header)}. Export the members with equal columns."
             )
     if not is_by_order and len(members) > 1:

@@ -20,7 +20,7 @@ from waybill.drafts.formats import FoundFormat
 from waybill.drafts.keys import Key
 from waybill.drafts.layout import to_yaml
 from waybill.drafts.rows import FileRows
-from waybill.formatting import count, in_series
+from waybill.formatting import count, in_series, part_of
 
 _REJECTED_PCT: Final = 5
 _FEW_ROWS: Final = 100
@@ -194,7 +194,7 @@ class DraftTable:
                     "identifies a row, make it the primaryKey, and remove occurrenceColumn and its column."
                 )
         elif key.is_weak:
-            yield f"the key is unique in all {self.rows:,} rows, but it does not look like an identifier."
+            yield f"the key is unique in {count(self.rows, 'row')}, but it does not look like an identifier."
         if key.others:
             others = "; ".join(", ".join(columns) for columns in key.others)
             yield f"other unique keys: {others}."
@@ -207,7 +207,7 @@ class DraftTable:
         shared, keys = self.shared_keys
         fact = "a row in a later file replaces the row with the same key"
         if shared * 10 >= keys * 9 > 0:
-            fact = f"{shared:,} of {keys:,} keys occur in several files"
+            fact = f"{part_of(shared, keys, 'key', 'occurs')} in several files"
         yield f"{fact}. If each file contains the whole table, write snapshot, and {_WITHOUT_LANDING_DAY}."
         versions = (
             one.name

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from waybill.files.recognise_dialect import COMMENT, Cell, Reading, has_stray_quote, is_blank
 from waybill.files.value_kinds import TYPED, Kind, kind
-from waybill.formatting import count
+from waybill.formatting import count, part_of
 
 _BODY_RECORDS = 300
 _MAX_HEADER_LINES = 5
@@ -293,7 +293,7 @@ def _note_odd(table: Table, reading: Reading, rest: Sequence[int]) -> None:
     table.odd_records = len(odd)
     if odd:
         table.doubts.append(
-            f"{len(odd)} of {count(len(rest), 'record')} do not have {count(reading.fields, 'field')}, "
+            f"{part_of(len(odd), len(rest), 'record', 'does')} not have {count(reading.fields, 'field')}, "
             f"first line {reading.lines[odd[0]] + 1}."
         )
     if reading.stray_quotes:
