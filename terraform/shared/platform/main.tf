@@ -159,15 +159,15 @@ module "compute" {
   subnet_ids               = module.network.private_subnet_ids
   security_group_id        = module.network.security_group_ids.jobs
   policy_arns              = local.policies
-  artefacts_bucket         = module.orchestration.artefacts_bucket
+  artefacts_bucket         = module.airflow.artefacts_bucket
   lake_bucket              = module.data_lake.bucket_names.lake
   catalog_databases        = [module.catalog.processed_database]
   glue_worker              = var.spark.glue_worker
   emr_maximum              = var.spark.emr_maximum
 }
 
-module "orchestration" {
-  source = "../../modules/orchestration"
+module "airflow" {
+  source = "../../modules/airflow"
 
   name                     = local.name
   account_id               = var.account_id
@@ -265,7 +265,7 @@ module "ci" {
   repository               = var.github_repository
   oidc_provider_is_there   = var.oidc_provider_is_there
   state_bucket             = var.state_bucket
-  artefacts_bucket         = module.orchestration.artefacts_bucket
+  artefacts_bucket         = module.airflow.artefacts_bucket
   dashboard_bucket         = module.data_lake.bucket_names.dashboard
   distribution_arn         = module.dashboard.distribution_arn
   image_repository         = module.container_registry.repository_name

@@ -30,17 +30,17 @@ output "dashboard_distribution_id" {
 
 output "artefacts_bucket" {
   description = "Bucket for dags/, artefacts/ and jobs/."
-  value       = module.orchestration.artefacts_bucket
+  value       = module.airflow.artefacts_bucket
 }
 
 output "airflow_environment" {
   description = "Name of the Airflow environment; null before the artefacts are uploaded."
-  value       = module.orchestration.environment_name
+  value       = module.airflow.environment_name
 }
 
 output "airflow_host" {
   description = "Host of Airflow's user interface; null before the artefacts are uploaded."
-  value       = module.orchestration.webserver_url
+  value       = module.airflow.webserver_url
 }
 
 output "warehouse_host" {
