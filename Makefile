@@ -8,6 +8,7 @@ SCAN := .waybill/scan
 DATACONTRACT := .waybill/datacontract
 TREE := $(CURDIR)/.waybill/terraform
 TERRAFORM ?= terraform
+OFFLINE = --tree . --allow terraform/offline.txt
 # Behind a company's proxy only the system knows the right certificates; a bare container has none.
 CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
 UV = $(BIN)/python -m uv --quiet $(CERTS) pip
@@ -81,20 +82,20 @@ benchviews: $(STAMP) browser ## time the views over ten million rows, and the fi
 	@$(BIN)/python benchmarks/views.py
 
 # A copy without links, so that nothing of Terraform's lies about. Where the registry of providers is out of reach,
-# TF_OFFLINE may name a program that does the same without it: `$(TF_OFFLINE) check --tree <tree> <folder>...`.
+# TF_OFFLINE may name a program that does the same without it: `$(TF_OFFLINE) check $(OFFLINE) <folder>...`.
 $(TREE): FORCE
 	@if [ -z "$(TF_OFFLINE)" ] && ! command -v $(TERRAFORM) >/dev/null; then
 		echo "There is no $(TERRAFORM). Install Terraform 1.11 or newer (https://developer.hashicorp.com/terraform/install)" >&2
 		echo "and put it on the PATH, or name it: make $(MAKECMDGOALS) TERRAFORM=/path/to/terraform" >&2
 		exit 1
 	fi
-	rm -rf $(TREE)/terraform $(TREE)/include && mkdir -p $(TREE)/include $(TREE)/providers
-	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/ && cp requirements.txt $(TREE)/
+	rm -rf $(TREE)/terraform $(TREE)/include $(TREE)/jobs && mkdir -p $(TREE)/include $(TREE)/providers
+	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/ && cp -R jobs $(TREE)/ && cp requirements.txt $(TREE)/
 
 terraform: $(TREE) ## check the Terraform tree: layout, types and tests
 	@cd $(TREE)
 	folders=$$(echo terraform/bootstrap terraform/modules/* terraform/environments/*)
-	if [ -n "$(TF_OFFLINE)" ]; then exec $(TF_OFFLINE) check --tree . $$folders; fi
+	if [ -n "$(TF_OFFLINE)" ]; then exec $(TF_OFFLINE) check $(OFFLINE) $$folders; fi
 	$(TERRAFORM) fmt -check -diff -recursive terraform
 	export TF_PLUGIN_CACHE_DIR=$(TREE)/providers TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 	for folder in $$folders; do
@@ -108,7 +109,7 @@ plans: $(TREE) ## plan all environments without AWS, by TF_OFFLINE
 	@if [ -z "$(TF_OFFLINE)" ]; then echo "TF_OFFLINE is not set: docs/do/aws.md tells how to plan with an account." >&2; exit 1; fi
 	cd $(TREE)
 	for name in dev staging prod; do
-		$(TF_OFFLINE) plan terraform/environments/$$name --tree . -var-file=terraform.tfvars.example -o plan-$$name.json
+		$(TF_OFFLINE) plan terraform/environments/$$name $(OFFLINE) -var-file=terraform.tfvars.example -o plan-$$name.json
 	done
 
 scan: $(SCAN)/installed $(if $(TF_OFFLINE),plans) ## look for secrets and for faults of Terraform code and PLANS

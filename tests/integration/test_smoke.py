@@ -39,8 +39,9 @@ def smoke() -> ModuleType:
 def plan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("plan") / "plan.json"
     subprocess.run(["make", "--silent", str(PROJECT_ROOT / ".waybill" / "terraform")], cwd=PROJECT_ROOT, check=True)
-    command = [OFFLINE, "plan", "terraform/environments/dev", "--tree", ".", "-var-file=terraform.tfvars.example"]
-    subprocess.run([*command, "-o", str(file)], cwd=PROJECT_ROOT / ".waybill" / "terraform", check=True)
+    command = [OFFLINE, "plan", "terraform/environments/dev", "--tree", ".", "--allow", "terraform/offline.txt"]
+    command += ["-var-file=terraform.tfvars.example", "-o", str(file)]
+    subprocess.run(command, cwd=PROJECT_ROOT / ".waybill" / "terraform", check=True)
     planned: dict[str, Any] = json.loads(file.read_text())["planned_values"]
     return planned
 

@@ -19,7 +19,7 @@ run "dev_is_cheap_and_can_be_thrown_away" {
   command = plan
 
   assert {
-    condition     = var.environment == "dev" && var.may_destroy_data && !var.database.multi_az && !var.database.deletion_protection && var.network.nat_gateways == 1
+    condition     = var.environment == "dev" && var.may_destroy_data && !var.warehouse.multi_az && !var.warehouse.deletion_protection && var.network.nat_gateways == 1
     error_message = "Dev must be small and removable."
   }
 }

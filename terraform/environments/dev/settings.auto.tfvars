@@ -4,15 +4,26 @@ timezone    = "UTC"
 
 network = { cidr = "10.40.0.0/18", nat_gateways = 1 }
 
-database = {
+warehouse = {
   engine_version      = "18"
-  instance_class      = "db.t4g.medium"
-  allocated_gib       = 50
-  max_allocated_gib   = 200
+  instance_class      = "db.t4g.small"
+  allocated_gib       = 20
+  max_allocated_gib   = 100
   multi_az            = false
   deletion_protection = false
   backup_days         = 7
-  insights_days       = 7
+  insights_mode       = "standard"
+}
+
+metadata = {
+  engine_version      = "18"
+  instance_class      = "db.t4g.micro"
+  allocated_gib       = 20
+  max_allocated_gib   = 50
+  multi_az            = false
+  deletion_protection = false
+  backup_days         = 1
+  insights_mode       = "standard"
 }
 
 airflow = {

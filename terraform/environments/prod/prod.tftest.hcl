@@ -19,7 +19,7 @@ run "prod_survives_a_zone_and_a_mistake" {
   command = plan
 
   assert {
-    condition     = var.environment == "prod" && !var.may_destroy_data && var.database.multi_az && var.database.deletion_protection && var.database.backup_days == 35
+    condition     = var.environment == "prod" && !var.may_destroy_data && var.warehouse.multi_az && var.warehouse.deletion_protection && var.warehouse.backup_days == 35
     error_message = "Prod must have a standby, protection, and backups as long as there are."
   }
   assert {
@@ -36,7 +36,7 @@ run "prod_without_a_standby_is_refused" {
   command = plan
 
   variables {
-    database = {
+    warehouse = {
       engine_version      = "18"
       instance_class      = "db.m7g.xlarge"
       allocated_gib       = 500
@@ -44,11 +44,11 @@ run "prod_without_a_standby_is_refused" {
       multi_az            = false
       deletion_protection = true
       backup_days         = 35
-      insights_days       = 93
+      insights_mode       = "standard"
     }
   }
 
-  expect_failures = [var.database]
+  expect_failures = [var.warehouse]
 }
 
 run "prods_data_cannot_be_destroyed" {

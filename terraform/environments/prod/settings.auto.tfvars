@@ -4,7 +4,7 @@ timezone    = "UTC"
 
 network = { cidr = "10.42.0.0/18", nat_gateways = 2 }
 
-database = {
+warehouse = {
   engine_version      = "18"
   instance_class      = "db.m7g.xlarge"
   allocated_gib       = 500
@@ -12,7 +12,18 @@ database = {
   multi_az            = true
   deletion_protection = true
   backup_days         = 35
-  insights_days       = 93
+  insights_mode       = "standard"
+}
+
+metadata = {
+  engine_version      = "18"
+  instance_class      = "db.t4g.medium"
+  allocated_gib       = 50
+  max_allocated_gib   = 200
+  multi_az            = true
+  deletion_protection = true
+  backup_days         = 35
+  insights_mode       = "standard"
 }
 
 airflow = {

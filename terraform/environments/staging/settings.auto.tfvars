@@ -4,7 +4,7 @@ timezone    = "UTC"
 
 network = { cidr = "10.41.0.0/18", nat_gateways = 1 }
 
-database = {
+warehouse = {
   engine_version      = "18"
   instance_class      = "db.t4g.large"
   allocated_gib       = 100
@@ -12,7 +12,18 @@ database = {
   multi_az            = false
   deletion_protection = true
   backup_days         = 7
-  insights_days       = 7
+  insights_mode       = "standard"
+}
+
+metadata = {
+  engine_version      = "18"
+  instance_class      = "db.t4g.small"
+  allocated_gib       = 20
+  max_allocated_gib   = 100
+  multi_az            = false
+  deletion_protection = true
+  backup_days         = 7
+  insights_mode       = "standard"
 }
 
 airflow = {

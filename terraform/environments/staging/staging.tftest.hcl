@@ -19,7 +19,7 @@ run "staging_is_protected" {
   command = plan
 
   assert {
-    condition     = var.environment == "staging" && !var.may_destroy_data && var.database.deletion_protection && var.airflow.webserver_access_mode == "PRIVATE_ONLY"
+    condition     = var.environment == "staging" && !var.may_destroy_data && var.warehouse.deletion_protection && var.airflow.webserver_access_mode == "PRIVATE_ONLY"
     error_message = "Staging must keep its data, and its user interface to the network."
   }
 }

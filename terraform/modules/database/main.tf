@@ -1,7 +1,5 @@
 locals {
-  identifier = "${var.name}-warehouse"
-  database   = "waybill"
-  role       = "waybill" # the role that owns the database; made by hand once, see docs/do/aws.md
+  identifier = "${var.name}-${var.purpose}"
 }
 
 resource "aws_db_subnet_group" "this" {
@@ -51,6 +49,14 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.key_arn
 }
 
+# When the instance was created. It makes the name of the final snapshot unique: names of snapshots stay taken.
+resource "terraform_data" "created" {
+  input = plantimestamp()
+  lifecycle {
+    ignore_changes = [input]
+  }
+}
+
 resource "aws_db_instance" "this" {
   #checkov:skip=CKV_AWS_157:Two zones are a value of the environment: on in prod
   #checkov:skip=CKV_AWS_293:Deletion protection is a value of the environment: on in staging and prod
@@ -58,7 +64,7 @@ resource "aws_db_instance" "this" {
   engine         = "postgres"
   engine_version = var.engine_version
   instance_class = var.instance_class
-  db_name        = local.database
+  db_name        = var.database
 
   storage_type          = "gp3"
   allocated_storage     = var.allocated_gib
@@ -83,10 +89,10 @@ resource "aws_db_instance" "this" {
   backup_window             = "01:00-02:00" # UTC; before the daily run
   maintenance_window        = "sun:02:30-sun:03:30"
   copy_tags_to_snapshot     = true
-  delete_automated_backups  = false
+  delete_automated_backups  = !var.keep_backups
   deletion_protection       = var.deletion_protection
-  skip_final_snapshot       = false
-  final_snapshot_identifier = "${local.identifier}-final"
+  skip_final_snapshot       = !var.keep_backups
+  final_snapshot_identifier = var.keep_backups ? "${local.identifier}-${formatdate("YYYYMMDDhhmmss", terraform_data.created.input)}" : null
 
   auto_minor_version_upgrade  = true
   allow_major_version_upgrade = false
@@ -94,7 +100,8 @@ resource "aws_db_instance" "this" {
 
   performance_insights_enabled          = true
   performance_insights_kms_key_id       = var.key_arn
-  performance_insights_retention_period = var.insights_days
+  performance_insights_retention_period = var.insights_mode == "advanced" ? 465 : 7 # the only value of each mode
+  database_insights_mode                = var.insights_mode
   monitoring_interval                   = 60
   monitoring_role_arn                   = aws_iam_role.monitoring.arn
   enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
@@ -112,7 +119,7 @@ resource "aws_secretsmanager_secret_rotation" "master" {
 }
 
 resource "aws_iam_role" "monitoring" {
-  name                 = "${var.name}-database-monitoring"
+  name                 = "${local.identifier}-monitoring"
   permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version   = "2012-10-17"

@@ -4,7 +4,7 @@ output "identifier" {
 }
 
 output "resource_id" {
-  description = "AWS's id of the instance, which permissions to connect name."
+  description = "Resource id of the instance, part of the ARNs in rds-db policies."
   value       = aws_db_instance.this.resource_id
 }
 
@@ -20,15 +20,20 @@ output "port" {
 
 output "database" {
   description = "Name of the database."
-  value       = local.database
+  value       = var.database
 }
 
 output "role" {
-  description = "PostgreSQL role that the application connects as, by IAM instead of a password."
-  value       = local.role
+  description = "PostgreSQL role that owns the database."
+  value       = var.role
 }
 
 output "master_secret_arn" {
-  description = "ARN of the secret that holds the master's name and password."
+  description = "ARN of the secret with the master user's name and password."
   value       = aws_db_instance.this.master_user_secret[0].secret_arn
+}
+
+output "arn" {
+  description = "ARN of the instance."
+  value       = aws_db_instance.this.arn
 }

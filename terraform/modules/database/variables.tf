@@ -7,6 +7,25 @@ variable "name" {
   }
 }
 
+variable "purpose" {
+  description = "Purpose of the database, the last part of its name: warehouse or metadata."
+  type        = string
+  validation {
+    condition     = contains(["warehouse", "metadata"], var.purpose)
+    error_message = "The purpose must be warehouse or metadata."
+  }
+}
+
+variable "database" {
+  description = "Name of the PostgreSQL database."
+  type        = string
+}
+
+variable "role" {
+  description = "PostgreSQL role that owns the database. `waybill bootstrap` creates it."
+  type        = string
+}
+
 variable "key_arn" {
   description = "Key that encrypts storage, backups, performance insights and the master password."
   type        = string
@@ -17,7 +36,7 @@ variable "key_arn" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of the policy that bounds what any role made here can be allowed."
+  description = "ARN of the permissions boundary of all roles."
   type        = string
   validation {
     condition     = can(regex("^arn:aws:iam::[0-9]{12}:policy/", var.permissions_boundary_arn))
@@ -26,11 +45,11 @@ variable "permissions_boundary_arn" {
 }
 
 variable "log_retention_days" {
-  description = "How many days CloudWatch keeps logs."
+  description = "Number of days CloudWatch keeps logs."
   type        = number
   validation {
     condition     = contains([7, 14, 30, 60, 90, 180, 365, 400, 731, 1827], var.log_retention_days)
-    error_message = "CloudWatch keeps logs for 7, 14, 30, 60, 90, 180, 365, 400, 731 or 1827 days."
+    error_message = "Choose 7, 14, 30, 60, 90, 180, 365, 400, 731 or 1827 days."
   }
 }
 
@@ -39,7 +58,7 @@ variable "subnet_ids" {
   type        = list(string)
   validation {
     condition     = length(var.subnet_ids) >= 2
-    error_message = "RDS wants subnets in at least two zones."
+    error_message = "RDS needs subnets in at least two zones."
   }
 }
 
@@ -59,7 +78,7 @@ variable "engine_version" {
 }
 
 variable "instance_class" {
-  description = "Size of the machine, such as db.t4g.medium."
+  description = "Instance class, such as db.t4g.medium."
   type        = string
   validation {
     condition     = can(regex("^db\\.[a-z0-9]+\\.[a-z0-9]+$", var.instance_class))
@@ -68,7 +87,7 @@ variable "instance_class" {
 }
 
 variable "allocated_gib" {
-  description = "Storage at the start, in GiB."
+  description = "Allocated storage in GiB."
   type        = number
   validation {
     condition     = var.allocated_gib >= 20
@@ -77,26 +96,26 @@ variable "allocated_gib" {
 }
 
 variable "max_allocated_gib" {
-  description = "Storage up to which RDS grows by itself, in GiB."
+  description = "Limit of storage autoscaling in GiB."
   type        = number
   validation {
     condition     = var.max_allocated_gib > var.allocated_gib
-    error_message = "The limit of growth must be above the storage at the start."
+    error_message = "max_allocated_gib must be greater than allocated_gib."
   }
 }
 
 variable "multi_az" {
-  description = "Whether a standby in another zone takes over when the first fails."
+  description = "Whether a standby instance runs in another zone."
   type        = bool
 }
 
 variable "deletion_protection" {
-  description = "Whether the database can only be deleted after this is switched off."
+  description = "Whether deletion protection is on."
   type        = bool
 }
 
 variable "backup_days" {
-  description = "How many days back the database can be restored to any second."
+  description = "Number of days RDS keeps automated backups."
   type        = number
   validation {
     condition     = var.backup_days >= 1 && var.backup_days <= 35
@@ -104,22 +123,28 @@ variable "backup_days" {
   }
 }
 
-variable "insights_days" {
-  description = "How many days of performance insights are kept: 7 (free), 31, or more in months."
-  type        = number
-  default     = 7
+variable "keep_backups" {
+  description = "Whether a deleted database leaves a final snapshot and its automated backups."
+  type        = bool
+  default     = true
+}
+
+variable "insights_mode" {
+  description = "Mode of CloudWatch Database Insights: standard (7 days, free of charge) or advanced (465 days)."
+  type        = string
+  default     = "standard"
   validation {
-    condition     = contains([7, 31, 62, 93, 186, 372, 731], var.insights_days)
-    error_message = "Choose 7, 31, 62, 93, 186, 372 or 731 days."
+    condition     = contains(["standard", "advanced"], var.insights_mode)
+    error_message = "The mode must be standard or advanced."
   }
 }
 
 variable "password_rotation_days" {
-  description = "After how many days the master password changes."
+  description = "Number of days after which RDS rotates the master password."
   type        = number
   default     = 30
   validation {
     condition     = var.password_rotation_days >= 1 && var.password_rotation_days <= 365
-    error_message = "The password must change after 1 to 365 days."
+    error_message = "The rotation period must be 1 to 365 days."
   }
 }

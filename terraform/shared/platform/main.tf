@@ -22,17 +22,17 @@ locals {
     # the images of MWAA lack; the connection never leaves the network.
     waybill_warehouse = jsonencode({
       conn_type = "postgres"
-      host      = module.database.address
-      port      = module.database.port
-      schema    = module.database.database
-      login     = module.database.role
+      host      = module.warehouse.address
+      port      = module.warehouse.port
+      schema    = module.warehouse.database
+      login     = module.warehouse.role
       extra     = { iam = true, aws_conn_id = "aws_default", sslmode = "require" } # anything else would go to libpq
     })
     waybill_reader = jsonencode({
       conn_type = "postgres"
-      host      = module.database.address
-      port      = module.database.port
-      schema    = module.database.database
+      host      = module.warehouse.address
+      port      = module.warehouse.port
+      schema    = module.warehouse.database
       login     = local.reader
       extra     = { iam = true, aws_conn_id = "aws_default", sslmode = "require", connect_timeout = 5 }
     })
@@ -102,23 +102,51 @@ module "network" {
   flow_logs_bucket_arn = module.data_lake.bucket_arns.logs
 }
 
-module "database" {
+module "warehouse" {
   source = "../../modules/database"
 
   name                     = local.name
+  purpose                  = "warehouse"
+  database                 = "waybill"
+  role                     = "waybill"
   key_arn                  = module.security.data_key_arn
   permissions_boundary_arn = module.security.permissions_boundary_arn
   log_retention_days       = var.retention.logs_days
   subnet_ids               = module.network.private_subnet_ids
   security_group_id        = module.network.security_group_ids.database
-  engine_version           = var.database.engine_version
-  instance_class           = var.database.instance_class
-  allocated_gib            = var.database.allocated_gib
-  max_allocated_gib        = var.database.max_allocated_gib
-  multi_az                 = var.database.multi_az
-  deletion_protection      = var.database.deletion_protection
-  backup_days              = var.database.backup_days
-  insights_days            = var.database.insights_days
+  engine_version           = var.warehouse.engine_version
+  instance_class           = var.warehouse.instance_class
+  allocated_gib            = var.warehouse.allocated_gib
+  max_allocated_gib        = var.warehouse.max_allocated_gib
+  multi_az                 = var.warehouse.multi_az
+  deletion_protection      = var.warehouse.deletion_protection
+  backup_days              = var.warehouse.backup_days
+  insights_mode            = var.warehouse.insights_mode
+  keep_backups             = !var.may_destroy_data
+}
+
+# Airflow's own database: its load and its upgrades do not touch the warehouse.
+module "metadata" {
+  source = "../../modules/database"
+
+  name                     = local.name
+  purpose                  = "metadata"
+  database                 = "airflow"
+  role                     = "airflow"
+  key_arn                  = module.security.data_key_arn
+  permissions_boundary_arn = module.security.permissions_boundary_arn
+  log_retention_days       = var.retention.logs_days
+  subnet_ids               = module.network.private_subnet_ids
+  security_group_id        = module.network.security_group_ids.database
+  engine_version           = var.metadata.engine_version
+  instance_class           = var.metadata.instance_class
+  allocated_gib            = var.metadata.allocated_gib
+  max_allocated_gib        = var.metadata.max_allocated_gib
+  multi_az                 = var.metadata.multi_az
+  deletion_protection      = var.metadata.deletion_protection
+  backup_days              = var.metadata.backup_days
+  insights_mode            = var.metadata.insights_mode
+  keep_backups             = !var.may_destroy_data
 }
 
 module "catalog" {
@@ -191,8 +219,8 @@ module "airflow" {
   stream_arn               = module.streaming.stream_arn
   alerts_topic_arn         = module.monitoring.topic_arns.alerts
   metrics_namespace        = module.monitoring.namespace
-  database_resource_id     = module.database.resource_id
-  database_roles           = [module.database.role, local.reader]
+  database_resource_id     = module.warehouse.resource_id
+  database_roles           = [module.warehouse.role, local.reader]
   catalog_database         = module.catalog.processed_database
 
   spark = {
@@ -247,7 +275,7 @@ module "monitoring" {
   limits              = var.limits
   budget_usd          = var.budget_usd
   airflow_is_there    = var.artefacts != null
-  database_identifier = module.database.identifier
+  database_identifier = module.warehouse.identifier
   landed_queues       = module.data_lake.landed_queues
   stream_name         = module.streaming.stream_name
   athena_workgroup    = module.catalog.workgroup

@@ -45,27 +45,27 @@ output "airflow_host" {
 
 output "warehouse_host" {
   description = "Host of the warehouse."
-  value       = module.database.address
+  value       = module.warehouse.address
 }
 
 output "warehouse_port" {
   description = "Port of the warehouse."
-  value       = module.database.port
+  value       = module.warehouse.port
 }
 
 output "warehouse_database" {
   description = "Database of the warehouse."
-  value       = module.database.database
+  value       = module.warehouse.database
 }
 
 output "warehouse_role" {
   description = "PostgreSQL role of the application."
-  value       = module.database.role
+  value       = module.warehouse.role
 }
 
 output "warehouse_master_secret_arn" {
   description = "Secret with the master's name and password, for making the roles once."
-  value       = module.database.master_secret_arn
+  value       = module.warehouse.master_secret_arn
 }
 
 output "private_subnet_ids" {

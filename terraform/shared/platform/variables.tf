@@ -152,8 +152,8 @@ variable "network" {
   type        = object({ cidr = string, nat_gateways = number })
 }
 
-variable "database" {
-  description = "The warehouse: PostgreSQL version, size, storage in GiB, standby, backups in days, insights in days."
+variable "warehouse" {
+  description = "The warehouse: PostgreSQL version, instance class, storage in GiB, standby, deletion protection, days of backups, mode of Database Insights."
   type = object({
     engine_version      = string
     instance_class      = string
@@ -162,11 +162,29 @@ variable "database" {
     multi_az            = bool
     deletion_protection = bool
     backup_days         = number
-    insights_days       = number
+    insights_mode       = string
   })
   validation {
-    condition     = var.environment != "prod" || (var.database.multi_az && var.database.deletion_protection && var.database.backup_days >= 14)
-    error_message = "In prod the database has a standby, protection from deletion and at least 14 days of backups."
+    condition     = var.environment != "prod" || (var.warehouse.multi_az && var.warehouse.deletion_protection && var.warehouse.backup_days >= 14)
+    error_message = "In prod, the database needs a standby, deletion protection and at least 14 days of backups."
+  }
+}
+
+variable "metadata" {
+  description = "The metadata database of Airflow: PostgreSQL version, instance class, storage in GiB, standby, deletion protection, days of backups, mode of Database Insights."
+  type = object({
+    engine_version      = string
+    instance_class      = string
+    allocated_gib       = number
+    max_allocated_gib   = number
+    multi_az            = bool
+    deletion_protection = bool
+    backup_days         = number
+    insights_mode       = string
+  })
+  validation {
+    condition     = var.environment != "prod" || (var.metadata.multi_az && var.metadata.deletion_protection && var.metadata.backup_days >= 14)
+    error_message = "In prod, the database needs a standby, deletion protection and at least 14 days of backups."
   }
 }
 
