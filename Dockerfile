@@ -9,10 +9,10 @@ COPY requirements-dev.txt ./
 RUN awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements-dev.txt > uv.txt \
     && python3 -m venv tools \
     && tools/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r uv.txt
-COPY requirements.txt requirements-celery.txt ./
+COPY requirements.txt requirements-image.txt ./
 RUN python3 -m venv --without-pip /opt/waybill/venv \
     && tools/bin/uv pip sync --no-cache --require-hashes --no-build --compile-bytecode \
-        --python /opt/waybill/venv/bin/python requirements.txt requirements-celery.txt
+        --python /opt/waybill/venv/bin/python requirements.txt requirements-image.txt
 
 # ---- Airflow, the kernel, the DAGs
 FROM ${BASE} AS runtime
@@ -27,6 +27,7 @@ ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/waybill/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/waybill/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    AIRFLOW__FAB__CONFIG_FILE=/opt/waybill/containers/webserver_config.py \
     PATH=/opt/waybill/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/waybill/plugins \
     PYTHONUNBUFFERED=1

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .waybill/venv/bin
 STAMP := .waybill/venv/installed
 DLT := .waybill/dlt
-LOCKS := requirements.txt requirements-dev.txt
+LOCKS := requirements.txt requirements-image.txt requirements-dev.txt
 SCAN := .waybill/scan
 DATACONTRACT := .waybill/datacontract
 TREE := $(CURDIR)/.waybill/terraform
@@ -122,7 +122,7 @@ scan: $(SCAN)/installed $(if $(TF_OFFLINE),plans) ## look for secrets and for fa
 	done
 
 audit: $(SCAN)/installed ## ask for known vulnerabilities of what production installs
-	@$(SCAN)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.txt --requirement requirements-celery.txt
+	@$(SCAN)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.txt --requirement requirements-image.txt
 
 containers: .env ## start everything in containers (Docker with Compose)
 	@WAYBILL_CODE_VERSION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose up --build --detach --wait
@@ -146,7 +146,7 @@ artefacts: ## make dist/plugins.zip and dist/requirements.txt for MWAA
 
 lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
-	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-celery.in -o requirements-celery.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-image.in -o requirements-image.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-scan.in -o requirements-scan.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-datacontract.in -o requirements-datacontract.txt

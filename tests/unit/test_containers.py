@@ -137,7 +137,7 @@ def test_versions_are_those_of_the_lock(services: dict[str, Any]) -> None:
     base = re.findall(r"(?m)^ARG BASE=(.*)$", (PROJECT_ROOT / "Dockerfile").read_text())
     assert len(base) == 1
     assert re.fullmatch(r"\S+:3\.1[123]-\S+@sha256:[0-9a-f]{64}", base[0])
-    celery = set(re.findall(r"(?m)^(\S+==\S+)", (PROJECT_ROOT / "requirements-celery.txt").read_text()))
+    celery = set(re.findall(r"(?m)^(\S+==\S+)", (PROJECT_ROOT / "requirements-image.txt").read_text()))
     production = set(re.findall(r"(?m)^(\S+==\S+)", (PROJECT_ROOT / "requirements.txt").read_text()))
     names = {line.split("==")[0] for line in production}
     assert {line for line in celery if line.split("==")[0] in names} <= production
