@@ -6,14 +6,17 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from typer.testing import CliRunner
 
 from waybill.cli import app
 from waybill.settings import SettingsError, read_settings, settings
-from waybill.warehouse.connection import connect
+from waybill.warehouse.connection import connect, warehouse_address
+from waybill_devtools.stack import Stack
 
 KEY = "0123456789abcdef" * 2
 Put = Callable[..., str]
@@ -99,3 +102,60 @@ def test_a_secret_that_is_not_there_is_a_message_of_the_command_line(put: Put, m
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert "WAYBILL_SECRET_ID: the secret 'no-such-secret' cannot be read" in result.stderr
+
+
+def test_the_warehouse_may_be_written_as_a_connection_of_airflow(
+    stack: Stack, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "conn_type": "postgres",
+        "host": "127.0.0.1",
+        "port": stack.state.ports["postgres"],
+        "schema": "warehouse",
+        "login": "waybill_etl",
+        "password": stack.state.secrets["warehouse"],
+        "extra": {"connect_timeout": 5, "options": "-c search_path=waybill"},
+    }
+    for text in (json.dumps(given), json.dumps({**given, "extra": json.dumps(given["extra"])})):
+        monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", text)
+        settings.cache_clear()
+        with connect() as connection:
+            found = connection.execute(
+                "select current_user, current_database(), current_setting('search_path')"
+            ).fetchone()
+        assert found == ("waybill_etl", "warehouse", "waybill")
+
+
+def test_the_role_of_the_machine_signs_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "DEFAULT_REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    extra = {"iam": True, "aws_conn_id": "aws_default", "sslmode": "require"}
+    given = {"conn_type": "postgres", "host": "db.example.com", "login": "waybill", "schema": "waybill", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", json.dumps(given))
+    settings.cache_clear()
+    address = conninfo_to_dict(warehouse_address())
+    token = urlsplit(f"https://{address.pop('password')}")
+    assert address == {
+        "host": "db.example.com",
+        "port": "5432",
+        "user": "waybill",
+        "dbname": "waybill",
+        "sslmode": "require",
+    }
+    assert token.netloc == "db.example.com:5432"
+    query = parse_qs(token.query)
+    assert (query["Action"], query["DBUser"], query["X-Amz-Expires"]) == (["connect"], ["waybill"], ["900"])
+    assert "/eu-central-1/rds-db/aws4_request" in query["X-Amz-Credential"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("{}", "it has no 'host'"), ("{", "it is no JSON object"), ('{"host": "a"}', "it has no 'login'")],
+)
+def test_a_connection_that_cannot_be_read_is_named_without_its_text(
+    text: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", text)
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=f"AIRFLOW_CONN_WAYBILL_WAREHOUSE cannot be read: {problem}"):
+        connect()

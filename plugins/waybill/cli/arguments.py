@@ -17,6 +17,7 @@ Dataset = Annotated[str, typer.Argument(help="A dataset, such as invoices or bil
 Domain = Annotated[
     str | None, typer.Option("--domain", help="Domain. Needed only if the other arguments are ambiguous.")
 ]
+Rotate = Annotated[list[str] | None, typer.Option(help="Key of Airflow's secret that gets a new value. Repeatable.")]
 Limit = Annotated[int, typer.Option(help="Largest number of entries to list.", min=1, max=LARGEST_INTEGER)]
 
 

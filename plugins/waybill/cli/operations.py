@@ -1,9 +1,33 @@
-"""Commands that operate a deployment: migrate, alerts, publish-dashboard."""
+"""Commands that operate a deployment: bootstrap, migrate, alerts, publish-dashboard."""
 
 from __future__ import annotations
 
-from waybill.cli.arguments import Limit
+from waybill.cli.arguments import Limit, Rotate
 from waybill.cli.terminal import app, console, print_line, report_errors
+
+
+@app.command()
+@report_errors
+def bootstrap(rotate: Rotate = None) -> None:
+    """Prepare a new deployment on AWS: roles of PostgreSQL and missing secret values. `WAYBILL_BOOTSTRAP` describes it.
+
+    Run it in the private network, before `migrate`. A second run changes nothing.
+    """
+    import os
+
+    import boto3
+
+    from waybill.ops.bootstrap import VARIABLE, Deployment
+    from waybill.ops.bootstrap import bootstrap as prepare
+    from waybill.settings import SettingsError
+
+    text = os.environ.get(VARIABLE)
+    if not text:
+        raise SettingsError(f"{VARIABLE} is not set. Terraform sets it for the task `bootstrap`.")
+    deployment = Deployment.parse(text)
+    for line in prepare(deployment, boto3.client("secretsmanager"), boto3.client("elasticache"), rotate or ()):
+        print_line(line)
+    print_line("The deployment is prepared.")
 
 
 @app.command()

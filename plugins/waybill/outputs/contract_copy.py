@@ -11,7 +11,8 @@ from waybill.contracts import Check, Contract
 from waybill.contracts.semantics import OPERATORS
 from waybill.contracts.yaml_files import parse_text
 from waybill.period import Period
-from waybill.settings import WAREHOUSE, SettingsError, settings
+from waybill.settings import settings
+from waybill.warehouse.connection import warehouse_address
 
 SERVER: Final = "warehouse"
 _KEPT: Final = ("name", "description", "dimension", "severity", *OPERATORS)
@@ -59,10 +60,7 @@ def warehouse_server(schema: str) -> dict[str, Any]:
     """Return the server object of the warehouse, without user and password."""
     from psycopg.conninfo import conninfo_to_dict
 
-    uri = settings().warehouse
-    if uri is None:
-        raise SettingsError(f"{WAREHOUSE} is not set; start the stack and run `. ./activate`, or set it")
-    address = conninfo_to_dict(uri.get_secret_value())
+    address = conninfo_to_dict(warehouse_address())
     return {
         "server": SERVER,
         "type": "postgres",

@@ -9,6 +9,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import Connection, IsolationLevel, sql
 from psycopg.abc import Params
+from psycopg.conninfo import make_conninfo
 
 from waybill.errors import DataError
 from waybill.settings import WAREHOUSE, SettingsError, settings
@@ -24,16 +25,49 @@ def connect(uri: str | None = None) -> Connection:
     """Return a connection in autocommit mode, so that each transaction is a `with` block.
 
     Without `uri`, the address is that of Airflow's connection `waybill_warehouse`, from the environment or the secret.
-    Raises `SettingsError` if it is not set.
+    Raises `SettingsError` if it is not set or cannot be read.
     """
-    if not uri:
-        warehouse = settings().warehouse
-        if warehouse is None:
-            raise SettingsError(
-                f"{WAREHOUSE} is not set; start the stack and run `. ./activate`, or set it to a PostgreSQL URI"
-            )
-        uri = warehouse.get_secret_value()
-    return psycopg.connect(uri, autocommit=True, application_name="waybill")
+    return psycopg.connect(uri or warehouse_address(), autocommit=True, application_name="waybill")
+
+
+def warehouse_address() -> str:
+    """Return the address of the warehouse for libpq.
+
+    The setting has a PostgreSQL URI, or a JSON object as Airflow writes connections. With `"iam": true` in its `extra`,
+    the password is a token of RDS that the role of the machine signs; it is valid for 15 minutes.
+
+    Raises:
+        SettingsError: the setting is missing, or is no such object.
+    """
+    warehouse = settings().warehouse
+    if warehouse is None:
+        raise SettingsError(
+            f"{WAREHOUSE} is not set; start the stack and run `. ./activate`, or set it to a PostgreSQL URI"
+        )
+    text = warehouse.get_secret_value()
+    return _from_json(text) if text.lstrip().startswith("{") else text
+
+
+def _from_json(text: str) -> str:
+    import json
+
+    try:
+        given = json.loads(text)
+        extra = given.get("extra") or {}
+        extra = json.loads(extra) if isinstance(extra, str) else dict(extra)
+        host, user, port = given["host"], given["login"], int(given.get("port") or 5432)
+    except (KeyError, TypeError, ValueError) as error:
+        missing = f"it has no {error}" if isinstance(error, KeyError) else "it is no JSON object of a connection"
+        raise SettingsError(f"{WAREHOUSE} cannot be read: {missing}") from None
+    password = given.get("password")
+    if extra.pop("iam", False):
+        import boto3
+
+        password = boto3.client("rds").generate_db_auth_token(host, port, user)
+    extra.pop("aws_conn_id", None)
+    return make_conninfo(
+        host=host, port=port, user=user, password=password, dbname=given.get("schema") or None, **extra
+    )
 
 
 class RowCountError(LookupError):

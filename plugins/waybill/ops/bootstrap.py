@@ -1,0 +1,218 @@
+"""Prepare a new deployment on AWS: secret values, roles and extensions of PostgreSQL, and the broker's password.
+
+Runs once in the private network, and again to rotate a secret. A second run changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import psycopg
+from psycopg import Connection, sql
+from pydantic import BaseModel, ValidationError
+
+from waybill.errors import DataError
+from waybill.settings import SettingsError
+from waybill.warehouse.schema import READER_ROLE
+
+if TYPE_CHECKING:
+    from mypy_boto3_elasticache import ElastiCacheClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+VARIABLE: Final = "WAYBILL_BOOTSTRAP"
+MASK_KEY: Final = "WAYBILL_MASK_KEY"
+IAM_ROLE: Final = "rds_iam"
+"""The role of RDS whose members log in with a token instead of a password."""
+
+
+class Database(BaseModel):
+    """A database, and the secret with the name and password of its administrator."""
+
+    host: str
+    port: int = 5432
+    database: str
+    owner: str
+    """The role that shall own the database."""
+    admin_secret: str
+    sslmode: str = "require"
+
+
+class Broker(BaseModel):
+    """The broker of Celery, and its user in ElastiCache."""
+
+    host: str
+    port: int = 6379
+    user_id: str
+    user: str
+
+
+class Deployment(BaseModel):
+    """What a deployment consists of, as Terraform describes it in `WAYBILL_BOOTSTRAP`."""
+
+    airflow_secret: str
+    settings_secret: str
+    warehouse: Database
+    metadata: Database
+    broker: Broker | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Deployment:
+        """Return the deployment that a JSON object describes. Raises `SettingsError`."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise SettingsError(f"{VARIABLE}: {problems}") from None
+
+
+def fernet_key(present: str = "") -> str:
+    """Return a new key of Airflow, followed by the newest present one, with which stored values can still be read."""
+    made = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return ",".join([made, *present.split(",")[:1]]) if present else made
+
+
+def generators(deployment: Deployment) -> dict[str, Callable[[str], str]]:
+    """Return for each key of Airflow's secret how its value is made from the present one."""
+    metadata, broker = deployment.metadata, deployment.broker
+
+    def database_url(_: str) -> str:
+        place = f"{metadata.host}:{metadata.port}/{metadata.database}"
+        return f"postgresql+psycopg2://{metadata.owner}:{secrets.token_urlsafe(32)}@{place}?sslmode={metadata.sslmode}"
+
+    def random(_: str) -> str:
+        return secrets.token_urlsafe(48)
+
+    made: dict[str, Callable[[str], str]] = {
+        "FERNET_KEY": fernet_key,
+        "JWT_SECRET": random,
+        "SESSION_SECRET": random,
+        "DATABASE_URL": database_url,
+    }
+    if broker is not None:
+        made["BROKER_URL"] = lambda _: (
+            f"rediss://{quote(broker.user)}:{secrets.token_urlsafe(32)}@{broker.host}:{broker.port}/0"
+            "?ssl_cert_reqs=required"
+        )
+    return made
+
+
+def bootstrap(
+    deployment: Deployment,
+    client: SecretsManagerClient,
+    elasticache: ElastiCacheClient | None,
+    rotate: Collection[str] = (),
+) -> Iterator[str]:
+    """Create what is missing and yield a line for each step. Values of secrets are never part of a line.
+
+    Args:
+        deployment: what there is.
+        client: client of Secrets Manager.
+        elasticache: client of ElastiCache, used with a broker only.
+        rotate: keys of Airflow's secret that get a new value.
+
+    Raises:
+        DataError: `rotate` names a key that does not exist or must not change, or a secret is no JSON object.
+    """
+    made = generators(deployment)
+    if unknown := sorted(set(rotate) - made.keys()):
+        raise DataError(f"{', '.join(unknown)} cannot be rotated. Keys that can: {', '.join(made)}.")
+    with administrator(deployment.warehouse, client) as connection:
+        yield from prepare_warehouse(connection, deployment.warehouse)
+    airflow = _read(client, deployment.airflow_secret)
+    for name, make in made.items():
+        if name in rotate or not airflow.get(name):
+            airflow[name] = make(airflow.get(name, ""))
+            yield f"{name}: {'rotated' if name in rotate else 'created'}"
+    # A run that is interrupted after this repeats what follows with the values that are stored.
+    _write(client, deployment.airflow_secret, airflow)
+    with administrator(deployment.metadata, client) as connection:
+        _set_role(connection, deployment.metadata.owner, _password(airflow["DATABASE_URL"]))
+        # Workers of a killed scheduler keep its connection open, and with it the locks of its transaction.
+        role = sql.Identifier(deployment.metadata.owner)
+        connection.execute(sql.SQL("alter role {} set idle_in_transaction_session_timeout = '60s'").format(role))
+        _own(connection, deployment.metadata)
+    yield f"{deployment.metadata.database}: belongs to the role {deployment.metadata.owner}"
+    if deployment.broker is not None:
+        elasticache.modify_user(UserId=deployment.broker.user_id, Passwords=[_password(airflow["BROKER_URL"])])
+        yield f"{deployment.broker.user}: has the password of BROKER_URL"
+    settings = _read(client, deployment.settings_secret)
+    if not settings.get(MASK_KEY):
+        _write(client, deployment.settings_secret, {**settings, MASK_KEY: secrets.token_hex(32)})
+        yield f"{MASK_KEY}: created. Keep a copy: another key gives other pseudonyms."
+
+
+def prepare_warehouse(connection: Connection, warehouse: Database) -> Iterator[str]:
+    """Create the owner and the reader of the warehouse, who log in with tokens of AWS, and the extension."""
+    for role in (warehouse.owner, READER_ROLE):
+        _set_role(connection, role)
+        connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(IAM_ROLE), sql.Identifier(role)))
+    connection.execute("create extension if not exists btree_gist")
+    database = sql.Identifier(warehouse.database)
+    connection.execute(sql.SQL("revoke all on database {} from public").format(database))
+    connection.execute(sql.SQL("grant connect on database {} to {}").format(database, sql.Identifier(READER_ROLE)))
+    _own(connection, warehouse)
+    yield f"{warehouse.database}: belongs to the role {warehouse.owner}, and {READER_ROLE} may connect"
+
+
+@contextmanager
+def administrator(database: Database, client: SecretsManagerClient) -> Iterator[Connection]:
+    """Open a database as its administrator, in autocommit mode."""
+    who = _read(client, database.admin_secret)
+    with psycopg.connect(
+        host=database.host,
+        port=database.port,
+        dbname=database.database,
+        user=who["username"],
+        password=who["password"],
+        sslmode=database.sslmode,
+        autocommit=True,
+        application_name="waybill bootstrap",
+    ) as connection:
+        yield connection
+
+
+def _set_role(connection: Connection, role: str, password: str | None = None) -> None:
+    """Create a role that may log in, if it is missing, and set its password."""
+    there = connection.execute("select from pg_roles where rolname = %s", (role,)).fetchone()
+    name = sql.Identifier(role)
+    if there is None:
+        connection.execute(sql.SQL("create role {} login").format(name))
+    if password is not None:
+        connection.execute(sql.SQL("alter role {} login password {}").format(name, sql.Literal(password)))
+
+
+def _own(connection: Connection, database: Database) -> None:
+    """Make the role own the database. The administrator must be its member to do so."""
+    owner = sql.Identifier(database.owner)
+    connection.execute(sql.SQL("grant {} to current_user").format(owner))
+    statement = sql.SQL("alter database {} owner to {}")
+    connection.execute(statement.format(sql.Identifier(database.database), owner))
+
+
+def _password(url: str) -> str:
+    """Return the password of an address. Ours need no escapes."""
+    return url.split("://", 1)[1].split("@", 1)[0].split(":", 1)[1]
+
+
+def _read(client: SecretsManagerClient, secret: str) -> dict[str, str]:
+    """Return a secret's JSON object; empty if the secret has no value yet."""
+    try:
+        text = client.get_secret_value(SecretId=secret)["SecretString"]
+    except client.exceptions.ResourceNotFoundException:
+        client.describe_secret(SecretId=secret)  # raises if there is no such secret
+        return {}
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise DataError(f"The secret {secret} must be a JSON object.")
+    return content
+
+
+def _write(client: SecretsManagerClient, secret: str, content: dict[str, str]) -> None:
+    if content != _read(client, secret):
+        client.put_secret_value(SecretId=secret, SecretString=json.dumps(content))
