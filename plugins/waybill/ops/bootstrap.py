@@ -105,7 +105,7 @@ def generators(deployment: Deployment) -> dict[str, Callable[[str], str]]:
 def bootstrap(
     deployment: Deployment,
     client: SecretsManagerClient,
-    elasticache: ElastiCacheClient | None,
+    elasticache: ElastiCacheClient,
     rotate: Collection[str] = (),
 ) -> Iterator[str]:
     """Create what is missing and yield a line for each step. Values of secrets are never part of a line.
