@@ -17,6 +17,7 @@ from support.landing import (
     landing_dsn,
     operations_dsn,
 )
+from waybill.contracts.locations import CATALOG_DATABASE
 
 __all__ = [
     "amend",
@@ -31,8 +32,8 @@ __all__ = [
 
 @pytest.fixture
 def glue(stack_environment: dict[str, str]) -> Iterator[Any]:
-    """A client of an empty catalog."""
+    """A client of a catalog without tables."""
     client: Any = boto3.client("glue")
     yield client
-    for database in client.get_databases()["DatabaseList"]:
-        client.delete_database(Name=database["Name"])
+    for table in client.get_tables(DatabaseName=CATALOG_DATABASE)["TableList"]:
+        client.delete_table(DatabaseName=CATALOG_DATABASE, Name=table["Name"])

@@ -89,6 +89,38 @@ def test_a_table_has_the_contracts_columns(glue: Any, lake: str) -> None:
     assert partitions(glue) == {}
 
 
+def test_a_table_names_its_contract(glue: Any, lake: str) -> None:
+    register(glue, replace(REVIEWS, version="1.2.3"), lake, {})
+    first = table(glue)["Parameters"]
+    assert (first["waybill.contract"], first["waybill.contract_version"]) == ("shop.reviews", "1.2.3")
+    register(glue, replace(REVIEWS, version="1.3.0"), lake, {})
+    assert table(glue)["Parameters"]["waybill.contract_version"] == "1.3.0"
+
+
+def test_a_definition_by_another_owner_is_replaced(glue: Any, lake: str) -> None:
+    """Values that the application does not set stay out, such as those with which Athena ignores partitions."""
+    register(glue, REVIEWS, lake, {DAY: 1})
+    wanted = table(glue)
+    names = ("Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor")
+    other = {name: wanted[name] for name in names} | {"PartitionKeys": [{"Name": "dt", "Type": "string"}]}
+    other["Parameters"] = {**wanted["Parameters"], "projection.enabled": "true"}
+    glue.update_table(DatabaseName="waybill_processed", TableInput=other)
+    register(glue, REVIEWS, lake, {})
+    found = table(glue)
+    assert [found[name] for name in names] == [wanted[name] for name in names]
+    assert set(partitions(glue)) == {"2026-03-01"}
+
+
+def test_the_application_creates_no_database(glue: Any, lake: str) -> None:
+    glue.delete_database(Name="waybill_processed")
+    try:
+        with pytest.raises(CatalogError, match="no database waybill_processed for the table shop_reviews"):
+            register(glue, REVIEWS, lake, {DAY: 1})
+        assert glue.get_databases()["DatabaseList"] == []
+    finally:
+        glue.create_database(DatabaseInput={"Name": "waybill_processed"})
+
+
 def test_each_file_is_a_partition_with_location_and_columns(
     shop: Connection, glue: Any, s3: S3Client, lake: str
 ) -> None:

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from waybill.contracts.domains import EVERY_DOMAIN
+from waybill.contracts.locations import CATALOG_DATABASE
 from waybill_devtools.stack.processes import Program
 from waybill_devtools.stack.state import State
 
@@ -133,7 +134,9 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
 
 
 def serve(port: int, listen: str = "127.0.0.1") -> None:
-    """Run moto's server in this process, with the topic for alerts, its queue and the queues of domains.
+    """Run moto's server in this process, with what Terraform creates on AWS.
+
+    These are the topic for alerts and its queue, the queues of domains, and the database of the catalog.
 
     A domain that is added later gets its queue within a second. The address of a queue follows from the port, the
     account and its name.
@@ -146,6 +149,7 @@ def serve(port: int, listen: str = "127.0.0.1") -> None:
     known = _create_queues(sqs, frozenset())
     queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    boto3.client("glue").create_database(DatabaseInput={"Name": CATALOG_DATABASE})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     print("ready", flush=True)
     while not threading.Event().wait(0.5):

@@ -1,4 +1,7 @@
-"""The tables of the processed zone in the Glue Data Catalog, for Athena, Spark and Redshift Spectrum."""
+"""The tables of the processed zone in the Glue Data Catalog, for Athena, Spark and Redshift Spectrum.
+
+This module owns the tables: nothing else creates or changes them. The database exists before: Terraform creates it.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ _CREATE_BATCH, _DELETE_BATCH = 100, 25
 
 
 class CatalogError(Exception):
-    """The catalog rejected a partition. A retry may help."""
+    """The catalog rejected a partition or lacks the database. A retry may help."""
 
 
 def register(glue: GlueClient, contract: Contract, bucket: str, days: Mapping[date, int]) -> None:
@@ -57,7 +60,7 @@ def register(glue: GlueClient, contract: Contract, bucket: str, days: Mapping[da
 
     `days` maps each day to its number of rows: the partition of a day with rows is created or updated, that of a day
     without rows is deleted. Re-running is idempotent, and concurrent runs may do the same. Raises `CatalogError` for a
-    partition that the catalog rejects, and the errors of the client.
+    partition that the catalog rejects and for a missing database, and the errors of the client.
     """
     names = {
         "DatabaseName": locations.CATALOG_DATABASE,
@@ -100,11 +103,21 @@ def _ensure_table(glue: GlueClient, contract: Contract, bucket: str) -> None:
     try:
         table = glue.get_table(DatabaseName=database, Name=wanted["Name"])["Table"]
     except glue.exceptions.EntityNotFoundException:
-        _ignoring_conflicts(glue, glue.create_database, DatabaseInput={"Name": database})
-        _ignoring_conflicts(glue, glue.create_table, DatabaseName=database, TableInput=wanted)
+        _create_table(glue, wanted)
         return
     if not _holds(table, wanted):
         _ignoring_conflicts(glue, glue.update_table, DatabaseName=database, TableInput=wanted)
+
+
+def _create_table(glue: GlueClient, wanted: TableInputTypeDef) -> None:
+    database = locations.CATALOG_DATABASE
+    try:
+        _ignoring_conflicts(glue, glue.create_table, DatabaseName=database, TableInput=wanted)
+    except glue.exceptions.EntityNotFoundException:
+        raise CatalogError(
+            f"The Glue Data Catalog has no database {database} for the table {wanted['Name']}. "
+            f"Run `terraform apply`, or `aws glue create-database --database-input Name={database}`."
+        ) from None
 
 
 def _ignoring_conflicts(glue: GlueClient, change: Callable[..., object], **arguments: Any) -> None:
@@ -121,7 +134,12 @@ def _table(contract: Contract, bucket: str) -> TableInputTypeDef:
         "Name": locations.catalog_table(contract.domain, contract.name),
         "Description": f"{contract.description} {contract.grain}".strip(),
         "TableType": "EXTERNAL_TABLE",
-        "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet"},
+        "Parameters": {
+            "EXTERNAL": "TRUE",
+            "classification": "parquet",
+            "waybill.contract": contract.table,
+            "waybill.contract_version": contract.version,
+        },
         "PartitionKeys": [
             {"Name": name, "Type": "string", "Comment": f"Calendar day, like {date(2026, 3, 31).strftime(form)}."}
             for name, form in _layout(contract).folders
