@@ -15,12 +15,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from rights.calls import RECORDER
 from waybill.settings import PROJECT_ROOT, settings
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytest_plugins = ["rights.plugin"]
 pytest.register_assert_rewrite("oracles", "support")
 
 # Imports of Airflow in tests must find the DAGs of this project and must not change the user's home.
@@ -66,7 +68,7 @@ def include_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """PostgreSQL, S3 and the AWS APIs, in a folder of their own; stopped at the end of the session."""
-    running = Stack(tmp_path_factory.mktemp("stack"))
+    running = Stack(tmp_path_factory.mktemp("stack"), paths=[RECORDER])
     try:
         running.up(with_airflow=False)
         yield running
@@ -124,7 +126,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Stack]:
     """A whole stack, Airflow too; it takes 15 s to start."""
-    running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags)
+    running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags, paths=[RECORDER])
     try:
         running.up()
         yield running

@@ -18,6 +18,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from rights.calls import BUCKETS
+from rights.policies import VALUES
+from rights.policies import policy as policy_file
 from waybill.settings import PROJECT_ROOT
 
 OFFLINE = os.environ.get("TF_OFFLINE", "")
@@ -199,6 +202,31 @@ def keys_told(made: Made, queue: dict[str, str]) -> list[str]:
     messages = made.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
     bodies = [json.loads(message["Body"]) for message in messages]
     return [unquote_plus(record["s3"]["object"]["key"]) for body in bodies for record in body.get("Records", [])]
+
+
+def test_the_plan_has_the_policies_that_are_compared_with_calls(plan: dict[str, Any]) -> None:
+    name, root = "waybill-dev", plan["root_module"]
+    output = {name: one.get("value") for name, one in plan["outputs"].items()}
+    values = VALUES | {
+        "name": name,
+        **{bucket: f"arn:aws:s3:::{output[f'{bucket}_bucket']}" for bucket in BUCKETS},
+        "connections_prefix": f"{name}/airflow/connections",
+        "settings_secret_name": output["settings_secret"],
+        "output_role_arn": f"arn:aws:iam::{ACCOUNT}:role/{name}-output-writer",
+        "landed_queue_arns": json.dumps([queue["arn"] for queue in output["landed_queues"].values()]),
+        "alerts_topic_arn": output["alerts_topic_arn"],
+        "metrics_namespace": output["metrics"]["namespace"],
+    }
+    planned = {
+        address.rpartition(".")[2]: json.loads(one["policy"])["Statement"]
+        for kind in ("aws_iam_policy", "aws_iam_role_policy")
+        for address, one in resources(root, kind)
+        if address.startswith(("module.security.", "module.airflow.")) and one.get("policy")
+    }
+    assert planned["boundary"] == policy_file("security", "boundary", values)
+    assert planned["read_input"] == policy_file("security", "read-input", values)
+    assert planned["write_output"] == policy_file("security", "write-output", values)
+    assert planned["work"] == policy_file("airflow", "application", values)
 
 
 def test_a_landed_file_notifies_only_the_queue_of_its_pipeline(made: Made) -> None:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import shlex
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +52,15 @@ class Stack:
     Args:
         home: folder of its state; by default WAYBILL_HOME, else `.waybill` in the project.
         dags: folder of the DAGs that its Airflow runs; by default the project's.
+        paths: folders from which its Python processes import first.
     """
 
-    def __init__(self, home: Path | None = None, dags: Path | None = None) -> None:
+    def __init__(self, home: Path | None = None, dags: Path | None = None, *, paths: Sequence[Path] = ()) -> None:
         default = PROJECT_ROOT / ".waybill"
         self.home = (home or Path(os.environ.get("WAYBILL_HOME") or default)).resolve()
         self._prefer_known_ports = self.home == default
         self._dags = dags or PROJECT_ROOT / "dags"
+        self._paths = (*paths, PLUGINS)
         self._state_file = self.home / "state.json"
 
     @property
@@ -222,7 +224,7 @@ class Stack:
             "WAYBILL_HOME": str(self.home),
             "WAYBILL_PROFILE": "dev",
             "WAYBILL_MASK_KEY": state.secrets["mask_key"],
-            "PYTHONPATH": str(PLUGINS),
+            "PYTHONPATH": os.pathsep.join(map(str, self._paths)),
             "NO_PROXY": loopback,
             "no_proxy": loopback,
             **aws.environment(state),

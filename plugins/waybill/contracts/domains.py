@@ -20,6 +20,7 @@ from waybill.contracts.yaml_files import parse, read_text
 from waybill.settings import settings
 
 Semantics = Literal["as of", "current"]
+Service = Literal["crawler", "emr", "glue_job", "kinesis"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Prefix = Annotated[Layout, PlainValidator(lambda value: Layout.parse(str(value)))]
 
@@ -108,6 +109,9 @@ class Domain(_Part):
     change."""
     queue: StrictBool = False
     """Whether an SQS queue receives the notifications of new files. `WAYBILL_QUEUE_URLS` has its address."""
+    services: tuple[Service, ...] = ()
+    """Services that `terraform/` builds only for domains that list them: `crawler` describes the domain's raw files in
+    the Glue catalog, `emr` and `glue_job` run Spark, and `kinesis` is a stream of events."""
     prefixes: Prefixes = Prefixes()
     """Prefixes that differ from the default."""
     dashboard: Dashboard = Dashboard()
@@ -192,7 +196,7 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
             case "missing":
                 steps, text = steps[:-1], f"needs `{steps[-1]}`"
             case "literal_error":
-                text = f"must be {' or '.join(f'`{word}`' for word in get_args(Semantics))}, not {value!r}"
+                text = f"must be {one['ctx']['expected'].replace(chr(39), '`')}, not {value!r}"
             case "string_pattern_mismatch":
                 text = f"must be an id of letters, digits, `_`, `-` and `.`, not {value!r}"
             case "value_error":

@@ -25,18 +25,12 @@ variables {
   landed_queue_arns    = ["arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders"]
   output_role_arn      = "arn:aws:iam::123456789012:role/waybill-test-output-writer"
   settings_secret_name = "waybill-test/settings"
-  stream_arn           = "arn:aws:kinesis:eu-central-1:123456789012:stream/waybill-test-events"
   alerts_topic_arn     = "arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts"
   metrics_namespace    = "Waybill"
   database_resource_id = "db-TEST"
   database_roles       = ["waybill", "waybill_reader"]
   catalog_database     = "waybill_processed"
-  spark = {
-    glue_job_name       = "waybill-test-transform"
-    emr_application_arn = "arn:aws:emr-serverless:eu-central-1:123456789012:/applications/00test"
-    role_arn            = "arn:aws:iam::123456789012:role/waybill-test-spark"
-  }
-  settings = { WAYBILL_RAW_BUCKET = "raw", WAYBILL_TIMEZONE = "Europe/Berlin" }
+  settings             = { WAYBILL_RAW_BUCKET = "raw", WAYBILL_TIMEZONE = "Europe/Berlin" }
 }
 
 run "airflow" {
@@ -91,7 +85,7 @@ run "role" {
   assert {
     condition = toset([for statement in concat(
       jsondecode(aws_iam_role_policy.environment.policy).Statement, jsondecode(aws_iam_role_policy.work.policy).Statement, jsondecode(aws_iam_role_policy.instances.policy).Statement,
-    ) : statement.Sid if contains(flatten([statement.Resource]), "*")]) == toset(["PublicAccessBlock", "FindLogs", "Metrics"])
+    ) : statement.Sid if contains(flatten([statement.Resource]), "*")]) == toset(["PublicAccessBlock", "FindLogs", "Metrics", "SendMetrics"])
     error_message = "Only calls that know no resource may be allowed on all."
   }
   assert {
@@ -99,16 +93,16 @@ run "role" {
     error_message = "No service may be allowed as a whole."
   }
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.work.policy).Statement : statement.Condition if statement.Sid == "Metrics"]).StringEquals["cloudwatch:namespace"] == ["Waybill", "AmazonMWAA"]
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.work.policy).Statement : statement.Condition if statement.Sid == "SendMetrics"]).StringEquals["cloudwatch:namespace"] == "Waybill"
     error_message = "Metrics may be sent in the application's namespace only."
+  }
+  assert {
+    condition     = jsonencode({ for statement in jsondecode(aws_iam_role_policy.work.policy).Statement : statement.Sid => statement.Resource if contains(["BecomeWriter", "ReceiveNotifications", "SendAlerts"], statement.Sid) }) == jsonencode({ BecomeWriter = var.output_role_arn, ReceiveNotifications = var.landed_queue_arns, SendAlerts = var.alerts_topic_arn })
+    error_message = "The application may use its own role, queues and topic."
   }
   assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.instances.policy).Statement : statement.Resource if statement.Sid == "Warehouse"]) == ["arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-TEST/waybill", "arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-TEST/waybill_reader"]
     error_message = "Airflow may connect as one role of one database."
-  }
-  assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.work.policy).Statement : statement if statement.Sid == "HandRoleToSpark"]).Resource == var.spark.role_arn
-    error_message = "Airflow may hand on the jobs' role only."
   }
   assert {
     condition     = one(jsondecode(aws_iam_role.scheduler.assume_role_policy).Statement).Condition.ArnLike["aws:SourceArn"] == "arn:aws:airflow:eu-central-1:123456789012:environment/waybill-test"

@@ -106,6 +106,13 @@ resource "aws_iam_role_policy" "environment" {
         ]
         Resource = "arn:aws:sqs:${var.region}:*:airflow-celery-*"
       },
+      {
+        Sid       = "Metrics"
+        Effect    = "Allow"
+        Action    = "cloudwatch:PutMetricData"
+        Resource  = "*"
+        Condition = { StringEquals = { "cloudwatch:namespace" = "AmazonMWAA" } }
+      },
       merge(local.key_of, { Sid = "Keys" }),
     ]
   })

@@ -143,7 +143,7 @@ variable "connections_prefix" {
 }
 
 variable "policy_arns" {
-  description = "Managed policies of the scheduler's role, by a name: reading input, writing output."
+  description = "Managed policies of the scheduler's role, by a name: reading input, writing output, and what single domains use."
   type        = map(string)
 }
 
@@ -159,11 +159,6 @@ variable "output_role_arn" {
 
 variable "settings_secret_name" {
   description = "Secret with the settings that nobody else may see, such as the key of the pseudonyms."
-  type        = string
-}
-
-variable "stream_arn" {
-  description = "Kinesis stream that Airflow's tasks read."
   type        = string
 }
 
@@ -187,17 +182,8 @@ variable "database_roles" {
   type        = list(string)
 }
 
-variable "spark" {
-  description = "What Airflow starts for jobs that outgrow one machine: the Glue job's name, the EMR application's ARN and the jobs' role."
-  type = object({
-    glue_job_name       = string
-    emr_application_arn = string
-    role_arn            = string
-  })
-}
-
 variable "catalog_database" {
-  description = "Glue database in which Airflow registers partitions."
+  description = "Glue database in which the application creates its tables."
   type        = string
 }
 

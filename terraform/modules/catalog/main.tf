@@ -1,80 +1,28 @@
+# The databases are Terraform's, the tables are not: the application creates and changes those of the processed zone, and
+# the crawler those of the raw zone. A table has one owner.
 resource "aws_glue_catalog_database" "processed" {
   name         = "${var.database_prefix}_processed"
-  description  = "What was accepted, as Parquet, one table for each contract."
+  description  = "What was accepted, as Parquet. The application owns the tables."
   location_uri = "s3://${var.lake_bucket}/processed/"
 }
 
-resource "aws_glue_catalog_table" "processed" {
-  for_each      = local.tables
-  database_name = aws_glue_catalog_database.processed.name
-  name          = each.key
-  description   = trimspace("${each.value.purpose} ${each.value.grain}")
-  table_type    = "EXTERNAL_TABLE"
+# ---- the raw zone, as it came: for looking into a delivery, of domains whose manifest asks for a crawler
 
-  partition_keys {
-    name    = each.value.partition
-    type    = "string"
-    comment = "Day, as YYYY-MM-DD."
-  }
-
-  # With projection, Athena works out the days by itself; Spark uses the partitions that runs register.
-  parameters = {
-    "EXTERNAL"                                  = "TRUE"
-    "classification"                            = "parquet"
-    "waybill.contract"                          = "${each.value.domain}.${each.value.name}"
-    "waybill.contract_version"                  = each.value.version
-    "projection.enabled"                        = "true"
-    "projection.${each.value.partition}.type"   = "date"
-    "projection.${each.value.partition}.format" = "yyyy-MM-dd"
-    "projection.${each.value.partition}.range"  = "${var.first_day},NOW"
-    "storage.location.template"                 = "${each.value.location}${each.value.partition}=$${${each.value.partition}}/"
-  }
-
-  storage_descriptor {
-    location      = each.value.location
-    input_format  = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
-    output_format = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"
-
-    ser_de_info {
-      serialization_library = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
-    }
-
-    dynamic "columns" {
-      for_each = each.value.columns
-      content {
-        name    = columns.value.name
-        type    = columns.value.hive_type
-        comment = columns.value.comment
-      }
-    }
-  }
-
-  lifecycle {
-    precondition {
-      condition     = alltrue([for column in each.value.columns : column.hive_type != null])
-      error_message = "${each.key}: no Hive type is known for ${join(", ", [for column in each.value.columns : "${column.name} (${column.type})" if column.hive_type == null])}; add it to hive_types in contracts.tf."
-    }
-    precondition {
-      condition     = each.value.partition != null
-      error_message = "${each.key}: Athena needs a processed prefix with one folder for each day, like dt=YYYY-MM-DD/."
-    }
-    precondition {
-      condition     = !contains(each.value.columns[*].name, each.value.partition)
-      error_message = "${each.key}: a column named ${each.value.partition} would collide with the partition."
-    }
-  }
+locals {
+  crawled = { for key, dataset in local.datasets : key => dataset if contains(dataset.services, "crawler") }
+  crawler = length(local.crawled) > 0 ? 1 : 0
 }
 
-# ---- the raw zone, as it came: for looking into a delivery
-
 resource "aws_glue_catalog_database" "raw" {
+  count        = local.crawler
   name         = "${var.database_prefix}_raw"
   description  = "Files as they were delivered; columns are what the crawler saw, not what a contract says."
   location_uri = "s3://${var.raw_bucket}/raw/"
 }
 
 resource "aws_glue_security_configuration" "crawler" {
-  name = "${var.name}-crawler"
+  count = local.crawler
+  name  = "${var.name}-crawler"
   encryption_configuration {
     cloudwatch_encryption {
       cloudwatch_encryption_mode = "SSE-KMS"
@@ -92,11 +40,18 @@ resource "aws_glue_security_configuration" "crawler" {
 }
 
 resource "aws_iam_role_policy" "crawler" {
-  name = "crawl"
-  role = var.crawler_role_name
+  count = local.crawler
+  name  = "crawl"
+  role  = var.crawler_role_name
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
+      {
+        Sid      = "FindRaw"
+        Effect   = "Allow"
+        Action   = "s3:GetBucketLocation"
+        Resource = "arn:aws:s3:::${var.raw_bucket}"
+      },
       {
         Sid    = "RawTables"
         Effect = "Allow"
@@ -106,8 +61,8 @@ resource "aws_iam_role_policy" "crawler" {
         ]
         Resource = [
           "arn:aws:glue:${var.region}:${var.account_id}:catalog",
-          "arn:aws:glue:${var.region}:${var.account_id}:database/${aws_glue_catalog_database.raw.name}",
-          "arn:aws:glue:${var.region}:${var.account_id}:table/${aws_glue_catalog_database.raw.name}/*",
+          "arn:aws:glue:${var.region}:${var.account_id}:database/${aws_glue_catalog_database.raw[0].name}",
+          "arn:aws:glue:${var.region}:${var.account_id}:table/${aws_glue_catalog_database.raw[0].name}/*",
         ]
       },
       {
@@ -130,15 +85,16 @@ resource "aws_iam_role_policy" "crawler" {
 }
 
 resource "aws_glue_crawler" "raw" {
+  count                  = local.crawler
   name                   = "${var.name}-raw"
   description            = "Describes the raw zone, one table for each dataset."
   role                   = var.crawler_role_arn
-  database_name          = aws_glue_catalog_database.raw.name
+  database_name          = aws_glue_catalog_database.raw[0].name
   schedule               = var.crawler_schedule
-  security_configuration = aws_glue_security_configuration.crawler.name
+  security_configuration = aws_glue_security_configuration.crawler[0].name
 
   dynamic "s3_target" {
-    for_each = local.datasets
+    for_each = local.crawled
     content {
       path        = "s3://${var.raw_bucket}/${regex("^[^=]*/", s3_target.value.raw)}"
       sample_size = 5 # files of a folder: enough to see the columns
@@ -183,32 +139,15 @@ resource "aws_athena_workgroup" "this" {
   }
 }
 
-locals {
-  queries = merge(
-    {
-      rows_by_day = {
-        description = "How many rows each dataset has on each of the last 30 days."
-        query = join("\nunion all\n", [for key in sort(keys(local.tables)) :
-        "select '${key}' as dataset, dt, count(*) as row_count\nfrom ${aws_glue_catalog_database.processed.name}.${key}\nwhere dt >= date_format(current_date - interval '30' day, '%Y-%m-%d')\ngroup by dt"])
-      }
-      newest_day = {
-        description = "The newest day of each dataset, from the last year."
-        query = join("\nunion all\n", [for key in sort(keys(local.tables)) :
-        "select '${key}' as dataset, max(dt) as newest_day\nfrom ${aws_glue_catalog_database.processed.name}.${key}\nwhere dt >= date_format(current_date - interval '366' day, '%Y-%m-%d')"])
-      }
-    },
-    { for key, table in local.tables : "look_into_${key}" => {
-      description = "Some rows of ${table.domain}.${table.name} of yesterday."
-      query       = "select ${join(", ", [for column in table.columns : "\"${column.name}\""])}\nfrom ${aws_glue_catalog_database.processed.name}.${key}\nwhere dt = date_format(current_date - interval '1' day, '%Y-%m-%d')\nlimit 100"
-    } },
-  )
-}
-
-resource "aws_athena_named_query" "this" {
-  for_each    = local.queries
-  name        = each.key
-  description = each.value.description
+resource "aws_athena_named_query" "columns" {
+  name        = "columns"
+  description = "The tables of the processed zone, with their columns."
   workgroup   = aws_athena_workgroup.this.name
   database    = aws_glue_catalog_database.processed.name
-  query       = each.value.query
+  query       = <<-SQL
+    select table_name, column_name, data_type, comment
+    from information_schema.columns
+    where table_schema = '${aws_glue_catalog_database.processed.name}'
+    order by table_name, ordinal_position
+  SQL
 }

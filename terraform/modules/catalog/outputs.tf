@@ -4,21 +4,13 @@ output "processed_database" {
 }
 
 output "raw_database" {
-  description = "Glue database of the raw zone."
-  value       = aws_glue_catalog_database.raw.name
+  description = "Glue database of the raw zone; null if no domain asks for a crawler."
+  value       = one(aws_glue_catalog_database.raw[*].name)
 }
 
 output "workgroup" {
   description = "Athena workgroup."
   value       = aws_athena_workgroup.this.name
-}
-
-output "tables" {
-  description = "Tables of the processed zone: location, and the Hive type of each column."
-  value = { for key, table in local.tables : key => {
-    location = table.location
-    columns  = { for column in table.columns : column.name => column.hive_type }
-  } }
 }
 
 output "datasets" {

@@ -72,16 +72,6 @@ variable "lake_bucket" {
   type        = string
 }
 
-variable "first_day" {
-  description = "The first day that a query may find, as YYYY-MM-DD."
-  type        = string
-  default     = "2020-01-01"
-  validation {
-    condition     = can(formatdate("YYYY-MM-DD", "${var.first_day}T00:00:00Z"))
-    error_message = "Write the day as YYYY-MM-DD."
-  }
-}
-
 variable "crawler_role_name" {
   description = "Name of the role that reads the raw zone."
   type        = string

@@ -1,7 +1,11 @@
 # For jobs that outgrow one machine: the same PySpark function as a Glue job, or on EMR Serverless when it wants more
-# memory or a longer life. Neither costs anything while no job runs.
+# memory or a longer life. A domain's manifest asks for one of them or both.
 locals {
   log_group = "/${var.name}/spark"
+  role_arn  = "arn:aws:iam::${var.account_id}:role/${var.name}-spark"
+  services  = { glue_job = "glue.amazonaws.com", emr = "emr-serverless.amazonaws.com" }
+  on_glue   = contains(var.services, "glue_job") ? 1 : 0
+  on_emr    = contains(var.services, "emr") ? 1 : 0
 }
 
 resource "aws_iam_role" "jobs" {
@@ -13,7 +17,7 @@ resource "aws_iam_role" "jobs" {
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
-      Principal = { Service = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"] }
+      Principal = { Service = [for service in sort(var.services) : local.services[service]] }
       Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
     }]
   })
@@ -38,6 +42,12 @@ resource "aws_iam_role_policy" "jobs" {
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:ListBucket"]
         Resource = ["arn:aws:s3:::${var.artefacts_bucket}", "arn:aws:s3:::${var.artefacts_bucket}/jobs/*"]
+      },
+      {
+        Sid      = "Uploads" # Spark looks at buckets and unfinished uploads, the application does not
+        Effect   = "Allow"
+        Action   = ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"]
+        Resource = ["arn:aws:s3:::${var.lake_bucket}", "arn:aws:s3:::${var.lake_bucket}/*"]
       },
       {
         Sid    = "Catalog"
@@ -83,7 +93,8 @@ resource "aws_cloudwatch_log_group" "spark" {
 }
 
 resource "aws_glue_security_configuration" "this" {
-  name = var.name
+  count = local.on_glue
+  name  = var.name
   encryption_configuration {
     cloudwatch_encryption {
       cloudwatch_encryption_mode = "SSE-KMS"
@@ -101,6 +112,7 @@ resource "aws_glue_security_configuration" "this" {
 }
 
 resource "aws_glue_job" "transform" {
+  count                  = local.on_glue
   name                   = "${var.name}-transform"
   description            = "What the shop sold in a range of days, from the processed zone."
   role_arn               = aws_iam_role.jobs.arn
@@ -109,7 +121,7 @@ resource "aws_glue_job" "transform" {
   number_of_workers      = var.glue_worker.count
   timeout                = 120 # minutes
   max_retries            = 0   # Airflow retries
-  security_configuration = aws_glue_security_configuration.this.name
+  security_configuration = aws_glue_security_configuration.this[0].name
 
   command {
     name            = "glueetl"
@@ -135,6 +147,7 @@ resource "aws_glue_job" "transform" {
 }
 
 resource "aws_emrserverless_application" "spark" {
+  count         = local.on_emr
   name          = "${var.name}-spark"
   type          = "spark"
   release_label = var.emr_release
@@ -159,4 +172,31 @@ resource "aws_emrserverless_application" "spark" {
     subnet_ids         = var.subnet_ids
     security_group_ids = [var.security_group_id]
   }
+}
+
+# ---- who starts jobs
+
+resource "aws_iam_policy" "run" {
+  name        = "${var.name}-run-jobs"
+  description = "Start Spark jobs and hand them their role."
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([{
+      Sid       = "HandRoleToSpark"
+      Effect    = "Allow"
+      Action    = "iam:PassRole"
+      Resource  = local.role_arn
+      Condition = { StringEquals = { "iam:PassedToService" = [for service in sort(var.services) : local.services[service]] } }
+      }], [for job in aws_glue_job.transform : {
+      Sid      = "SparkOnGlue"
+      Effect   = "Allow"
+      Action   = ["glue:StartJobRun", "glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"]
+      Resource = "arn:aws:glue:${var.region}:${var.account_id}:job/${job.name}"
+      }], [for application in aws_emrserverless_application.spark : {
+      Sid      = "SparkOnEmr"
+      Effect   = "Allow"
+      Action   = ["emr-serverless:StartApplication", "emr-serverless:GetApplication", "emr-serverless:StartJobRun", "emr-serverless:GetJobRun", "emr-serverless:CancelJobRun"]
+      Resource = [application.arn, "${application.arn}/jobruns/*"]
+    }])
+  })
 }

@@ -52,6 +52,15 @@ variable "log_retention_days" {
   }
 }
 
+variable "services" {
+  description = "What runs Spark jobs: glue_job, emr or both."
+  type        = set(string)
+  validation {
+    condition     = length(var.services) > 0 && length(setsubtract(var.services, ["glue_job", "emr"])) == 0
+    error_message = "Choose glue_job, emr or both."
+  }
+}
+
 variable "subnet_ids" {
   description = "Private subnets for Spark."
   type        = list(string)

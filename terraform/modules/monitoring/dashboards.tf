@@ -8,7 +8,7 @@ locals {
       { title = "Failed runs", expressions = [format(local.search.run_failed, "Sum", 3600)], period = 3600 },
       { title = "How long runs take (s)", expressions = [format(local.search.run_seconds, "Maximum", 3600)], period = 3600 },
       { title = "Age of the newest loaded period (h)", expressions = [format(local.search.freshness_hours, "Maximum", 21600)], period = 21600 },
-      { title = "Messages about landed files", period = 300, metrics = concat([for queue in values(var.landed_queues) : [
+      { title = "Messages about landed files", period = 300, metrics = concat([], [for queue in values(var.landed_queues) : [
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.name],
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.dead_name],
         ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue.name],
@@ -29,7 +29,7 @@ locals {
       ] },
       { title = "Checks that do not hold", expressions = [format(local.search.quality_failures, "Sum", 3600)], period = 3600 },
     ]
-    performance = [
+    performance = concat([
       { title = "How long loads take (s)", expressions = [format(local.search.load_seconds, "Maximum", 3600)], period = 3600 },
       { title = "Rows for each second of loading", period = 3600, expressions = [
         "SUM(${format(local.search.rows_in, "Sum", 3600)}) / SUM(${format(local.search.load_seconds, "Sum", 3600)})",
@@ -43,11 +43,12 @@ locals {
         ["AWS/RDS", "ReadLatency", "DBInstanceIdentifier", var.database_identifier],
         ["AWS/RDS", "WriteLatency", "DBInstanceIdentifier", var.database_identifier],
       ] },
+      ], var.stream_name == null ? [] : [
       { title = "Stream: how far consumers lag (ms)", period = 300, metrics = [
         ["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", var.stream_name],
       ] },
-    ]
-    cost = [
+    ])
+    cost = concat([
       { title = "The account's charges this month (USD)", region = "us-east-1", period = 21600, metrics = [
         ["AWS/Billing", "EstimatedCharges", "Currency", "USD"],
       ] },
@@ -61,8 +62,9 @@ locals {
       { title = "What goes out by NAT (bytes)", period = 86400, expressions = [
         "SEARCH('{AWS/NATGateway,NatGatewayId} MetricName=\"BytesOutToDestination\"', 'Sum', 86400)",
       ] },
+      ], var.stream_name == null ? [] : [
       { title = "What the stream takes (bytes)", period = 86400, metrics = [["AWS/Kinesis", "IncomingBytes", "StreamName", var.stream_name]] },
-    ]
+    ])
   }
 }
 

@@ -105,7 +105,7 @@ variable "landed_queues" {
 }
 
 variable "stream_name" {
-  description = "Name of the Kinesis stream."
+  description = "Name of the Kinesis stream; null: there is none."
   type        = string
 }
 

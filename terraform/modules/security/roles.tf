@@ -1,20 +1,20 @@
 # Reading input and writing output are two policies and two roles: who has one of them can neither change what was
-# delivered nor see what it was made from. Airflow has both, since its one connection `aws_default` does both.
+# delivered nor see what it was made from. Airflow has both, since its one connection `aws_default` does both. A test
+# compares the files in policies/ with the calls that the code makes.
 locals {
   # Known before they are made, so that a plan shows what may do what.
   policy_arn = { for policy in ["boundary", "read-input", "write-output"] : policy => "arn:aws:iam::${var.account_id}:policy/${var.name}-${policy}" }
   role_arn   = { for role in ["input-reader", "output-writer"] : role => "arn:aws:iam::${var.account_id}:role/${var.name}-${role}" }
 
-  use_data_key = {
-    Sid      = "UseDataKey"
-    Effect   = "Allow"
-    Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    Resource = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
-    Condition = {
-      "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" }
-      StringEquals               = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" }
-    }
-  }
+  policies = { for policy in keys(local.policy_arn) : policy => jsonencode(jsondecode(templatefile("${path.module}/policies/${policy}.json.tftpl", {
+    name       = var.name
+    account_id = var.account_id
+    region     = var.region
+    raw        = var.bucket_arns.raw
+    lake       = var.bucket_arns.lake
+    reports    = var.bucket_arns.reports
+    dashboard  = var.bucket_arns.dashboard
+  }))) }
 }
 
 resource "aws_iam_policy" "boundary" {
@@ -26,91 +26,19 @@ resource "aws_iam_policy" "boundary" {
   #checkov:skip=CKV_AWS_286:As above
   name        = "${var.name}-boundary"
   description = "The most that a role of ${var.name} can be allowed."
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid    = "WhatWorkNeeds"
-        Effect = "Allow"
-        Action = [
-          "airflow:PublishMetrics", "athena:*", "cloudwatch:*", "ec2:CreateNetworkInterface*", "ec2:DeleteNetworkInterface",
-          "ec2:Describe*", "ec2:CreateTags", "ec2:DeleteTags", "ecr:*", "emr-serverless:*", "glue:*", "kinesis:*", "kms:*",
-          "logs:*", "rds-db:connect", "s3:*", "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "sns:Publish",
-          "sqs:*", "sts:AssumeRole", "sts:GetCallerIdentity",
-        ]
-        Resource = "*"
-      },
-      {
-        Sid      = "PassOwnRoles"
-        Effect   = "Allow"
-        Action   = "iam:PassRole"
-        Resource = "arn:aws:iam::${var.account_id}:role/${var.name}-*"
-      },
-      {
-        Sid    = "NeverDestroyOrOpen"
-        Effect = "Deny"
-        Action = [
-          "kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "logs:DeleteLogGroup", "s3:DeleteBucket*",
-          "s3:DeleteObjectVersion", "s3:PutBucketAcl", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
-          "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "sqs:DeleteQueue",
-        ]
-        Resource = "*"
-      },
-      {
-        Sid       = "NeverCarryOut" # data does not leave the account
-        Effect    = "Deny"
-        Action    = ["s3:PutObject*", "s3:ReplicateObject", "kinesis:PutRecord*", "sns:Publish"]
-        Resource  = "*"
-        Condition = { StringNotEquals = { "aws:ResourceAccount" = var.account_id } }
-      },
-    ]
-  })
+  policy      = local.policies.boundary
 }
 
 resource "aws_iam_policy" "read_input" {
   name        = "${var.name}-read-input"
   description = "Read what was delivered."
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "ListRaw"
-        Effect   = "Allow"
-        Action   = ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation"]
-        Resource = var.bucket_arns.raw
-      },
-      {
-        Sid      = "ReadRaw"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging"]
-        Resource = "${var.bucket_arns.raw}/*"
-      },
-      merge(local.use_data_key, { Action = ["kms:Decrypt"] }),
-    ]
-  })
+  policy      = local.policies.read-input
 }
 
 resource "aws_iam_policy" "write_output" {
   name        = "${var.name}-write-output"
   description = "Write and replace lake, reports and dashboard; versions stay."
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "ListOutput"
-        Effect   = "Allow"
-        Action   = ["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation"]
-        Resource = [var.bucket_arns.lake, var.bucket_arns.reports, var.bucket_arns.dashboard]
-      },
-      {
-        Sid      = "WriteOutput"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-        Resource = ["${var.bucket_arns.lake}/*", "${var.bucket_arns.reports}/*", "${var.bucket_arns.dashboard}/*"]
-      },
-      local.use_data_key,
-    ]
-  })
+  policy      = local.policies.write-output
 }
 
 resource "aws_iam_role" "input_reader" {

@@ -41,3 +41,29 @@ resource "aws_iam_policy" "produce" {
     ]
   })
 }
+
+resource "aws_iam_policy" "consume" {
+  name        = "${var.name}-consume-events"
+  description = "Read events from the stream, for what loads them."
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Read"
+        Effect   = "Allow"
+        Action   = ["kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"]
+        Resource = local.arn
+      },
+      {
+        Sid      = "Decrypt"
+        Effect   = "Allow"
+        Action   = "kms:Decrypt"
+        Resource = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
+        Condition = {
+          "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" }
+          StringEquals               = { "kms:ViaService" = "kinesis.${var.region}.amazonaws.com" }
+        }
+      },
+    ]
+  })
+}

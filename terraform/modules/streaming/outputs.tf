@@ -12,3 +12,8 @@ output "produce_policy_arn" {
   description = "Policy for what produces events."
   value       = aws_iam_policy.produce.arn
 }
+
+output "consume_policy_arn" {
+  description = "Policy for what loads events."
+  value       = aws_iam_policy.consume.arn
+}

@@ -29,6 +29,10 @@ run "provisioned" {
     condition     = toset(flatten([for statement in jsondecode(aws_iam_policy.produce.policy).Statement : statement.Action])) == toset(["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecord", "kinesis:PutRecords", "kms:GenerateDataKey"])
     error_message = "Who produces events must not be able to read them."
   }
+  assert {
+    condition     = toset(flatten([for statement in jsondecode(aws_iam_policy.consume.policy).Statement : statement.Action])) == toset(["kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards", "kms:Decrypt"])
+    error_message = "Who reads events must not be able to produce them."
+  }
 }
 
 run "on_demand" {

@@ -5,8 +5,12 @@ locals {
 
   locked_airflow_version = one(regex("(?m)^apache-airflow==([0-9.]+)", file("${path.root}/../../../requirements.txt")))
 
-  domains_dir = "${path.root}/../../../include/domains"
+  include_dir = coalesce(var.include_dir, "${path.root}/../../../include")
+  domains_dir = "${local.include_dir}/domains"
   manifests   = { for path in fileset(local.domains_dir, "*.yaml") : trimsuffix(path, ".yaml") => yamldecode(file("${local.domains_dir}/${path}")) }
+  # What is built only for domains whose manifest asks for it: crawler, emr, glue_job, kinesis.
+  services       = toset(flatten([for manifest in values(local.manifests) : try(manifest.services, [])]))
+  spark_services = setintersection(local.services, ["emr", "glue_job"])
   # Where files of a domain with a queue land: its own prefix, and those of its manifest that are elsewhere.
   arrivals = { for domain, manifest in local.manifests : domain => distinct(concat(["raw/${domain}/"], [
     for pattern in values(try(manifest.prefixes.raw, {})) : regex("^[^=]*/", pattern) if !startswith(pattern, "raw/${domain}/")
@@ -16,6 +20,11 @@ locals {
     read_input   = module.security.read_input_policy_arn
     write_output = module.security.write_output_policy_arn
   }
+  # Rights for what single domains use.
+  service_policies = merge(
+    length(module.streaming) == 0 ? {} : { consume_events = module.streaming[0].consume_policy_arn },
+    length(module.compute) == 0 ? {} : { run_jobs = module.compute[0].run_policy_arn },
+  )
 
   connections = {
     # No password: the role of the machine signs a token. The server's certificate is not checked against a file, which
@@ -71,7 +80,7 @@ module "security" {
   logs_bucket_name   = module.data_lake.bucket_names.logs
   connections        = local.connections
   readers            = ["${local.name}-scheduler"]
-  writers            = ["${local.name}-scheduler", "${local.name}-spark"]
+  writers            = concat(["${local.name}-scheduler"], length(local.spark_services) == 0 ? [] : ["${local.name}-spark"])
 }
 
 module "data_lake" {
@@ -156,7 +165,7 @@ module "catalog" {
   account_id        = var.account_id
   region            = var.region
   data_key_arn      = module.security.data_key_arn
-  contracts_dir     = "${path.root}/../../../include/contracts"
+  contracts_dir     = "${local.include_dir}/contracts"
   domains_dir       = local.domains_dir
   raw_bucket        = module.data_lake.bucket_names.raw
   lake_bucket       = module.data_lake.bucket_names.lake
@@ -167,6 +176,7 @@ module "catalog" {
 
 module "streaming" {
   source = "../../modules/streaming"
+  count  = contains(local.services, "kinesis") ? 1 : 0
 
   name         = local.name
   account_id   = var.account_id
@@ -177,6 +187,7 @@ module "streaming" {
 
 module "compute" {
   source = "../../modules/compute"
+  count  = length(local.spark_services) == 0 ? 0 : 1
 
   name                     = local.name
   account_id               = var.account_id
@@ -186,6 +197,7 @@ module "compute" {
   log_retention_days       = var.retention.logs_days
   subnet_ids               = module.network.private_subnet_ids
   security_group_id        = module.network.security_group_ids.jobs
+  services                 = local.spark_services
   policy_arns              = local.policies
   artefacts_bucket         = module.airflow.artefacts_bucket
   lake_bucket              = module.data_lake.bucket_names.lake
@@ -211,23 +223,16 @@ module "airflow" {
   webserver_access_mode    = var.airflow.webserver_access_mode
   subnet_ids               = slice(module.network.private_subnet_ids, 0, 2)
   security_group_id        = module.network.security_group_ids.airflow
-  policy_arns              = local.policies
+  policy_arns              = merge(local.policies, local.service_policies)
   connections_prefix       = module.security.connections_prefix
   landed_queue_arns        = [for queue in values(module.data_lake.landed_queues) : queue.arn]
   output_role_arn          = module.security.output_writer_role_arn
   settings_secret_name     = module.security.settings_secret_name
-  stream_arn               = module.streaming.stream_arn
   alerts_topic_arn         = module.monitoring.topic_arns.alerts
   metrics_namespace        = module.monitoring.namespace
   database_resource_id     = module.warehouse.resource_id
   database_roles           = [module.warehouse.role, local.reader]
   catalog_database         = module.catalog.processed_database
-
-  spark = {
-    glue_job_name       = module.compute.glue_job_name
-    emr_application_arn = module.compute.emr_application_arn
-    role_arn            = module.compute.role_arn
-  }
 
   settings = {
     WAYBILL_PROFILE             = "prod"
@@ -277,7 +282,7 @@ module "monitoring" {
   airflow_is_there    = var.artefacts != null
   database_identifier = module.warehouse.identifier
   landed_queues       = module.data_lake.landed_queues
-  stream_name         = module.streaming.stream_name
+  stream_name         = one(module.streaming[*].stream_name)
   athena_workgroup    = module.catalog.workgroup
   bucket_names        = module.data_lake.bucket_names
 }

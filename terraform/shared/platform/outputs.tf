@@ -109,8 +109,8 @@ output "athena_workgroup" {
 }
 
 output "stream_name" {
-  description = "Kinesis stream."
-  value       = module.streaming.stream_name
+  description = "Kinesis stream; null if no domain uses it."
+  value       = one(module.streaming[*].stream_name)
 }
 
 output "alarm_names" {

@@ -88,6 +88,36 @@ run "airflow_is_told_where_everything_is" {
   }
 }
 
+run "nothing_is_built_that_no_domain_uses" {
+  command = plan
+
+  assert {
+    condition     = length(module.streaming) == 0 && length(module.compute) == 0 && output.stream_name == null && module.catalog.raw_database == null
+    error_message = "No manifest asks for a crawler, a stream or Spark: there must be none."
+  }
+  assert {
+    condition     = length(local.service_policies) == 0
+    error_message = "Airflow needs no rights for services that are not there."
+  }
+}
+
+run "what_a_domain_uses_is_built" {
+  command = apply
+
+  variables {
+    include_dir = "../../modules/catalog/tests/include"
+  }
+
+  assert {
+    condition     = output.stream_name == "waybill-${var.environment}-events" && module.compute[0].glue_job_name == "waybill-${var.environment}-transform" && module.compute[0].emr_application_id != null && module.catalog.raw_database == "waybill_raw"
+    error_message = "What a manifest asks for must be there."
+  }
+  assert {
+    condition     = toset(keys(local.service_policies)) == toset(["consume_events", "run_jobs"])
+    error_message = "Airflow must have the rights for it."
+  }
+}
+
 run "another_airflow_than_the_locked_one_is_told" {
   command = plan
 

@@ -212,8 +212,14 @@ variable "retention" {
   })
 }
 
+variable "include_dir" {
+  description = "Folder with contracts/ and domains/; null: the project's include/."
+  type        = string
+  default     = null
+}
+
 variable "spark" {
-  description = "The most that Spark jobs may use: workers of a Glue job, and all of EMR Serverless."
+  description = "The most that Spark jobs may use, if a domain uses them: workers of a Glue job, and all of EMR Serverless."
   type = object({
     glue_worker = object({ type = string, count = number })
     emr_maximum = object({ vcpu = number, memory_gib = number, disk_gib = number })
@@ -221,7 +227,7 @@ variable "spark" {
 }
 
 variable "stream_shards" {
-  description = "Shards of the Kinesis stream; 0: on demand."
+  description = "Shards of the Kinesis stream, if a domain uses it; 0: on demand."
   type        = number
 }
 
