@@ -22,6 +22,8 @@ FOLDER = "CALLS_FOLDER"
 RECORDER = Path(__file__).parent / "recorder"
 """The folder in PYTHONPATH with which a subprocess records its calls."""
 PLUGINS = f"{Path(__file__).resolve().parents[2] / 'plugins'}{os.sep}"
+COMMANDS = tuple(f"{PLUGINS}waybill{os.sep}{file}" for file in (f"cli{os.sep}", f"ops{os.sep}bootstrap.py"))
+"""Code of commands: they run with the rights of a person or of a task of their own."""
 TASK_RUNNER = "airflow/sdk/execution_time/task_runner.py"
 
 REGION, ACCOUNT, NAME = "eu-central-1", "123456789012", "waybill-test"
@@ -67,7 +69,7 @@ class Request:
         action: an action, such as s3:GetObject.
         resources: the resource, or alternatives if a bucket of a test stands for several ones.
         context: values of condition keys.
-        command: whether a command makes the call, with the rights of the person who runs it.
+        command: whether a command makes the call, and not the application.
     """
 
     action: str
@@ -136,7 +138,7 @@ def is_command() -> bool | None:
     while frame:
         file = frame.f_code.co_filename
         if file.startswith(PLUGINS):
-            if file.startswith(f"{PLUGINS}waybill{os.sep}cli{os.sep}"):
+            if file.startswith(COMMANDS):
                 return True
             ours = True
         elif file.endswith(TASK_RUNNER):
