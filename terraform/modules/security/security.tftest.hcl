@@ -29,7 +29,7 @@ run "reading_and_writing_are_apart" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_policy.read_input.policy).Statement : statement.Action])) == toset([
-      "s3:ListBucket", "s3:ListBucketVersions", "s3:GetObject", "s3:GetObjectVersion", "kms:Decrypt",
+      "s3:ListBucket", "s3:ListBucketVersions", "s3:GetObject", "kms:Decrypt",
     ])
     error_message = "The reader of input may only read."
   }
