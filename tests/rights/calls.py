@@ -21,8 +21,8 @@ from wrapt import register_post_import_hook
 FOLDER = "CALLS_FOLDER"
 RECORDER = Path(__file__).parent / "recorder"
 """The folder in PYTHONPATH with which a subprocess records its calls."""
-PLUGINS = f"{Path(__file__).resolve().parents[2] / 'plugins'}{os.sep}"
-COMMANDS = tuple(f"{PLUGINS}waybill{os.sep}{file}" for file in (f"cli{os.sep}", f"ops{os.sep}bootstrap.py"))
+PLUGINS = f"{Path(__file__).resolve().parents[2]}/plugins/"
+COMMANDS = tuple(f"{PLUGINS}waybill/{part}" for part in ("cli/", "intake/upload.py", "ops/bootstrap.py"))
 """Code of commands: they run with the rights of a person or of a task of their own."""
 TASK_RUNNER = "airflow/sdk/execution_time/task_runner.py"
 
