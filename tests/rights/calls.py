@@ -102,7 +102,7 @@ def requests(service: str, operation: str, params: Mapping[str, Any], *, command
     if service == "s3" and params.get("VersionId"):
         action += "Version"
     for resources in _resources(service, params):
-        context = (("cloudwatch:namespace", params["Namespace"]),) if service == "cloudwatch" else ()
+        context = (("cloudwatch:namespace", params["Namespace"]),) if "Namespace" in params else ()
         yield Request(action, resources, context, command)
     if name in ("s3:GetObject", "s3:HeadObject"):
         # Without this right, S3 answers that access is denied where an object is missing.
@@ -121,9 +121,10 @@ def _install(handlers: Any, folder: Path) -> None:
         if command is None:
             return
         found = set(requests(model.service_model.service_name, model.name, params, command=command)) - seen
-        seen.update(found)
-        with (folder / f"{os.getpid()}.jsonl").open("a") as file:
-            file.writelines(f"{json.dumps(asdict(request))}\n" for request in found)
+        if found:
+            seen.update(found)
+            with (folder / f"{os.getpid()}.jsonl").open("a") as file:
+                file.writelines(f"{json.dumps(asdict(request))}\n" for request in found)
 
     handlers.BUILTIN_HANDLERS.append(("provide-client-params", note))
 
