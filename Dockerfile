@@ -31,11 +31,12 @@ ENV AIRFLOW_HOME=/opt/airflow \
     PATH=/opt/waybill/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/waybill/plugins \
     PYTHONUNBUFFERED=1
-# Logs lie in a volume, which takes its owner from here.
 RUN python -m compileall -q plugins dags containers \
     && mkdir -p /opt/airflow/config /opt/airflow/logs \
     && cp containers/airflow_local_settings.py /opt/airflow/config/ \
     && chown -R 50000:0 /opt/airflow
+# Where containers with a read-only root file system write. Fargate gives volumes the owner that they have here.
+VOLUME ["/tmp", "/opt/airflow/logs"]
 # The commit: it is recorded with every number. Last, so that nothing else is built anew for it.
 ARG VERSION=unknown
 ENV WAYBILL_CODE_VERSION=${VERSION}

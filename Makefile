@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test test-fast lint containers artefacts bench benchviews lock terraform plans scan audit docs screenshots browser datacontract datacontract-if-possible
+.PHONY: help demo up down clean test test-fast lint containers bench benchviews lock terraform plans scan audit docs screenshots browser datacontract datacontract-if-possible
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -90,7 +90,7 @@ $(TREE): FORCE
 		exit 1
 	fi
 	rm -rf $(TREE)/terraform $(TREE)/include $(TREE)/jobs && mkdir -p $(TREE)/include $(TREE)/providers
-	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/ && cp -R jobs $(TREE)/ && cp requirements.txt $(TREE)/
+	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/ && cp -R jobs $(TREE)/
 
 terraform: $(TREE) ## check the Terraform tree: layout, types and tests
 	@cd $(TREE)
@@ -108,8 +108,10 @@ terraform: $(TREE) ## check the Terraform tree: layout, types and tests
 plans: $(TREE) ## plan all environments without AWS, by TF_OFFLINE
 	@if [ -z "$(TF_OFFLINE)" ]; then echo "TF_OFFLINE is not set: docs/do/aws.md tells how to plan with an account." >&2; exit 1; fi
 	cd $(TREE)
+	image=123456789012.dkr.ecr.eu-central-1.amazonaws.com/waybill@sha256:$$(printf '%064d' 0)
 	for name in dev staging prod; do
-		$(TF_OFFLINE) plan terraform/environments/$$name $(OFFLINE) -var-file=terraform.tfvars.example -o plan-$$name.json
+		$(TF_OFFLINE) plan terraform/environments/$$name $(OFFLINE) -var-file=terraform.tfvars.example "-var=image=$$image" \
+			-o plan-$$name.json
 	done
 
 scan: $(SCAN)/installed $(if $(TF_OFFLINE),plans) ## look for secrets and for faults of Terraform code and PLANS
@@ -139,10 +141,6 @@ containers: .env ## start everything in containers (Docker with Compose)
 		print(re.sub(r"(?m)^([A-Z_]+)=$$", lambda found: found[0] + make(found[1]), text), end="")
 	END
 	mv .env.new .env
-
-artefacts: ## make dist/plugins.zip and dist/requirements.txt for MWAA
-	@$(PYTHON) deploy/artefacts.py dist
-	sha256sum dist/plugins.zip dist/requirements.txt
 
 lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt

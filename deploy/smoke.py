@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_mwaa import MWAAClient
+    from mypy_boto3_ecs import ECSClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -92,14 +92,22 @@ def problems(outputs: dict[str, Any], client: Callable[[str], Any]) -> Iterator[
         yield from (f"{value[bucket]}: {text}" for text in _with_errors(_bucket(s3, value[bucket])))
     yield from _with_errors(_queues(s3, client("sqs"), value["raw_bucket"], value["landed_queues"]))
     yield from _with_errors(_alarms(client("cloudwatch"), value["alarm_names"]))
-    if value.get("airflow_environment"):
-        yield from _with_errors(_airflow(client("mwaa"), value["airflow_environment"]))
+    if value.get("airflow_services"):
+        yield from _with_errors(_services(client("ecs"), value["airflow_cluster"], value["airflow_services"]))
 
 
-def _airflow(mwaa: MWAAClient, name: str) -> Iterator[str]:
-    status = mwaa.get_environment(Name=name)["Environment"]["Status"]
-    if status != "AVAILABLE":
-        yield f"Airflow {name}: its status is {status}"
+def _services(ecs: ECSClient, cluster: str, expected: dict[str, dict[str, Any]]) -> Iterator[str]:
+    described = ecs.describe_services(cluster=cluster, services=sorted(expected))["services"]
+    there = {service["serviceName"]: service for service in described if service["status"] == "ACTIVE"}
+    for name, wanted in expected.items():
+        service = there.get(name)
+        if service is None:
+            yield f"service {name}: it does not exist"
+            continue
+        if service["taskDefinition"] != wanted["task_definition"]:
+            yield f"service {name}: it runs {service['taskDefinition']}, not {wanted['task_definition']}"
+        if service["runningCount"] < wanted["tasks"]:
+            yield f"service {name}: {service['runningCount']} of {wanted['tasks']} tasks are running"
 
 
 def _with_errors(texts: Iterator[str]) -> Iterator[str]:

@@ -1,25 +1,26 @@
 #!/bin/sh
 # Runs Terraform for an environment as the workflows do: deploy/terraform.sh dev plan -out=tfplan
 # ACCOUNT is the account number, AWS_REGION the region, VALUES the other values of terraform.tfvars.example, and
-# CODE_VERSION the commit. Airflow is created with the newest uploaded artefacts, so not before the first upload.
+# CODE_VERSION the commit, which is the tag of the image. A commit without an image keeps the newest one.
 set -eu
 environment=$1
 shift
 cd "$(dirname "$0")/../terraform/environments/$environment"
 printf 'account_id = "%s"\nregion = "%s"\nstate_bucket = "waybill-state-%s"\n%s\n' \
     "$ACCOUNT" "$AWS_REGION" "$ACCOUNT" "$VALUES" > terraform.tfvars
-newest() {
-    aws s3api list-object-versions --bucket "waybill-$environment-airflow-$ACCOUNT" --prefix "artefacts/$1" \
-        --query 'Versions[?IsLatest].VersionId | [0]' --output text
-}
-if aws s3api get-bucket-location --bucket "waybill-$environment-airflow-$ACCOUNT" > /dev/null 2>&1; then
-    plugins=$(newest plugins.zip)
-    requirements=$(newest requirements.txt)
-    if [ "$plugins" != None ] && [ "$requirements" != None ]; then
-        export TF_VAR_artefacts="{plugins_version=\"$plugins\",requirements_version=\"$requirements\"}"
-    fi
+if ! images=$(aws ecr describe-images --repository-name "waybill-$environment" --filter tagStatus=TAGGED --output text \
+    --query "sort_by(imageDetails, &imagePushedAt)[].[imageDigest, join(' ', imageTags)]" 2>&1); then
+    case $images in
+        *RepositoryNotFoundException*) images= ;; # before the first apply
+        *) echo "$images" >&2 && exit 1 ;;
+    esac
 fi
-export TF_VAR_code_version="$CODE_VERSION" TF_IN_AUTOMATION=1 TF_INPUT=0
+image=$(echo "$images" | grep -F "$CODE_VERSION" || echo "$images" | tail -n 1)
+if [ -n "$image" ]; then
+    digest=$(echo "$image" | cut -f 1)
+    export TF_VAR_image="$ACCOUNT.dkr.ecr.$AWS_REGION.amazonaws.com/waybill-$environment@$digest"
+fi
+export TF_IN_AUTOMATION=1 TF_INPUT=0
 terraform init -backend-config=backend.hcl -backend-config="bucket=waybill-state-$ACCOUNT" \
     -backend-config="region=$AWS_REGION" > /dev/null
 exec terraform "$@"

@@ -28,6 +28,24 @@ mock_resource "aws_db_instance" {
   }
 }
 
+mock_resource "aws_ecs_cluster" {
+  defaults = {
+    arn = "arn:aws:ecs:eu-central-1:123456789012:cluster/mock"
+  }
+}
+
+mock_resource "aws_ecs_task_definition" {
+  defaults = {
+    arn = "arn:aws:ecs:eu-central-1:123456789012:task-definition/mock:1"
+  }
+}
+
+mock_resource "aws_elasticache_replication_group" {
+  defaults = {
+    primary_endpoint_address = "broker.mock.euc1.cache.amazonaws.com"
+  }
+}
+
 mock_resource "aws_emrserverless_application" {
   defaults = {
     arn = "arn:aws:emr-serverless:eu-central-1:123456789012:/applications/00mock"
@@ -58,9 +76,36 @@ mock_resource "aws_kms_key" {
   }
 }
 
+mock_resource "aws_lb" {
+  defaults = {
+    arn        = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/mock/1"
+    arn_suffix = "app/mock/1"
+    dns_name   = "mock.eu-central-1.elb.amazonaws.com"
+    zone_id    = "Z215JYRZR1TBD5"
+  }
+}
+
+mock_resource "aws_lb_target_group" {
+  defaults = {
+    arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/mock/1"
+  }
+}
+
 mock_resource "aws_s3_bucket" {
   defaults = {
     bucket_regional_domain_name = "mock.s3.eu-central-1.amazonaws.com"
+  }
+}
+
+mock_resource "aws_secretsmanager_secret" {
+  defaults = {
+    arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mock-AbCdEf"
+  }
+}
+
+mock_resource "aws_service_discovery_http_namespace" {
+  defaults = {
+    arn = "arn:aws:servicediscovery:eu-central-1:123456789012:namespace/ns-mock"
   }
 }
 

@@ -108,7 +108,9 @@ def test_a_new_account_gets_roles_an_extension_and_all_secrets(account: Account)
             f"metadata_{account.mark}",
         )
     password = values["BROKER_URL"].split(":")[2].split("@")[0]
-    account.elasticache.modify_user.assert_called_once_with(UserId=f"{account.mark}-user", Passwords=[password])
+    account.elasticache.modify_user.assert_called_once_with(
+        UserId=f"{account.mark}-user", AuthenticationMode={"Type": "password", "Passwords": [password]}
+    )
 
 
 def test_the_warehouse_is_entered_by_tokens_only(account: Account, stack: Stack) -> None:

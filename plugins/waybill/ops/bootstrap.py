@@ -23,6 +23,7 @@ from waybill.warehouse.schema import READER_ROLE
 
 if TYPE_CHECKING:
     from mypy_boto3_elasticache import ElastiCacheClient
+    from mypy_boto3_elasticache.type_defs import AuthenticationModeTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 VARIABLE: Final = "WAYBILL_BOOTSTRAP"
@@ -139,7 +140,9 @@ def bootstrap(
         _own(connection, deployment.metadata)
     yield f"{deployment.metadata.database}: belongs to the role {deployment.metadata.owner}"
     if deployment.broker is not None:
-        elasticache.modify_user(UserId=deployment.broker.user_id, Passwords=[_password(airflow["BROKER_URL"])])
+        # Terraform creates the user without a password, for authentication by IAM.
+        mode: AuthenticationModeTypeDef = {"Type": "password", "Passwords": [_password(airflow["BROKER_URL"])]}
+        elasticache.modify_user(UserId=deployment.broker.user_id, AuthenticationMode=mode)
         yield f"{deployment.broker.user}: has the password of BROKER_URL"
     settings = _read(client, deployment.settings_secret)
     if not settings.get(MASK_KEY):

@@ -12,7 +12,7 @@ variables {
   dashboard_allowed_cidrs = ["203.0.113.0/24"]
   github_repository       = "example/waybill"
   state_bucket            = "waybill-state-123456789012"
-  airflow_version         = one(regex("(?m)^apache-airflow==([0-9.]+)", file("../../../requirements.txt")))
+  airflow_allowed_cidrs   = ["203.0.113.0/24"]
 }
 
 run "dev_is_cheap_and_can_be_thrown_away" {

@@ -2,7 +2,7 @@
 environment = "dev"
 timezone    = "UTC"
 
-network = { cidr = "10.40.0.0/18", nat_gateways = 1 }
+network = { cidr = "10.40.0.0/18", nat_gateways = 1, interface_endpoints = [] }
 
 warehouse = {
   engine_version      = "18"
@@ -26,12 +26,18 @@ metadata = {
   insights_mode       = "standard"
 }
 
+# One service on Spot: api-server, scheduler, DAG processor and triggerer share a task.
 airflow = {
-  environment_class     = "mw1.small"
-  workers               = { min = 1, max = 3 }
-  webserver_access_mode = "PUBLIC_ONLY"
-  duckdb_memory_limit   = "160MB"
+  executor            = "local"
+  services            = { airflow = { cpu = 1024, memory = 6144, tasks = 1 } }
+  concurrency         = 6
+  spot                = true
+  container_insights  = "disabled"
+  internal            = false
+  duckdb_memory_limit = "160MB"
 }
+
+broker = null
 
 retention = {
   logs_days        = 30
@@ -56,5 +62,5 @@ limits = {
   database_free_gib        = 5
 }
 
-budget_usd       = 600
+budget_usd       = 250
 may_destroy_data = true

@@ -12,7 +12,7 @@ variables {
   dashboard_allowed_cidrs = ["203.0.113.0/24"]
   github_repository       = "example/waybill"
   state_bucket            = "waybill-state-123456789012"
-  airflow_version         = one(regex("(?m)^apache-airflow==([0-9.]+)", file("../../../requirements.txt")))
+  airflow_allowed_cidrs   = ["203.0.113.0/24"]
 }
 
 run "prod_survives_a_zone_and_a_mistake" {
@@ -23,11 +23,11 @@ run "prod_survives_a_zone_and_a_mistake" {
     error_message = "Prod must have a standby, protection, and backups as long as there are."
   }
   assert {
-    condition     = var.network.nat_gateways == length(var.availability_zones) && var.airflow.workers.min >= 2
+    condition     = var.network.nat_gateways == length(var.availability_zones) && alltrue([for service in values(var.airflow.services) : service.tasks >= 2]) && var.broker.nodes == 2
     error_message = "Prod must go on working when a zone fails."
   }
   assert {
-    condition     = var.airflow.webserver_access_mode == "PRIVATE_ONLY" && var.retention.log_objects_days >= 365
+    condition     = var.airflow.internal && var.retention.log_objects_days >= 365
     error_message = "Prod's user interface must be private, and its logs kept for a year."
   }
 }

@@ -2,7 +2,7 @@
 environment = "prod"
 timezone    = "UTC"
 
-network = { cidr = "10.42.0.0/18", nat_gateways = 2 }
+network = { cidr = "10.42.0.0/18", nat_gateways = 2, interface_endpoints = ["logs", "secretsmanager", "sqs"] }
 
 warehouse = {
   engine_version      = "18"
@@ -27,11 +27,23 @@ metadata = {
 }
 
 airflow = {
-  environment_class     = "mw1.medium"
-  workers               = { min = 2, max = 10 }
-  webserver_access_mode = "PRIVATE_ONLY"
-  duckdb_memory_limit   = "1GB"
+  executor = "celery"
+  services = {
+    api-server    = { cpu = 1024, memory = 2048, tasks = 2 }
+    scheduler     = { cpu = 1024, memory = 2048, tasks = 2 }
+    dag-processor = { cpu = 512, memory = 2048, tasks = 2 }
+    triggerer     = { cpu = 512, memory = 1024, tasks = 2 }
+    worker        = { cpu = 2048, memory = 8192, tasks = 2 }
+  }
+  concurrency         = 4
+  max_workers         = 10
+  spot                = false
+  container_insights  = "enabled"
+  internal            = true
+  duckdb_memory_limit = "1GB"
 }
+
+broker = { node_type = "cache.t4g.small", nodes = 2 }
 
 retention = {
   logs_days        = 365

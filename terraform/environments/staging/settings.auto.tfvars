@@ -2,7 +2,7 @@
 environment = "staging"
 timezone    = "UTC"
 
-network = { cidr = "10.41.0.0/18", nat_gateways = 1 }
+network = { cidr = "10.41.0.0/18", nat_gateways = 1, interface_endpoints = [] }
 
 warehouse = {
   engine_version      = "18"
@@ -27,11 +27,23 @@ metadata = {
 }
 
 airflow = {
-  environment_class     = "mw1.small"
-  workers               = { min = 1, max = 5 }
-  webserver_access_mode = "PRIVATE_ONLY"
-  duckdb_memory_limit   = "160MB"
+  executor = "celery"
+  services = {
+    api-server    = { cpu = 512, memory = 2048, tasks = 1 }
+    scheduler     = { cpu = 512, memory = 2048, tasks = 1 }
+    dag-processor = { cpu = 512, memory = 2048, tasks = 1 }
+    triggerer     = { cpu = 256, memory = 1024, tasks = 1 }
+    worker        = { cpu = 1024, memory = 4096, tasks = 1 }
+  }
+  concurrency         = 4
+  max_workers         = 3
+  spot                = false
+  container_insights  = "enabled"
+  internal            = true
+  duckdb_memory_limit = "160MB"
 }
+
+broker = { node_type = "cache.t4g.micro", nodes = 1 }
 
 retention = {
   logs_days        = 90

@@ -12,14 +12,14 @@ variables {
   dashboard_allowed_cidrs = ["203.0.113.0/24"]
   github_repository       = "example/waybill"
   state_bucket            = "waybill-state-123456789012"
-  airflow_version         = one(regex("(?m)^apache-airflow==([0-9.]+)", file("../../../requirements.txt")))
+  airflow_allowed_cidrs   = ["203.0.113.0/24"]
 }
 
 run "staging_is_protected" {
   command = plan
 
   assert {
-    condition     = var.environment == "staging" && !var.may_destroy_data && var.warehouse.deletion_protection && var.airflow.webserver_access_mode == "PRIVATE_ONLY"
+    condition     = var.environment == "staging" && !var.may_destroy_data && var.warehouse.deletion_protection && var.airflow.internal
     error_message = "Staging must keep its data, and its user interface to the network."
   }
 }

@@ -1,24 +1,43 @@
-output "artefacts_bucket" {
-  description = "Bucket for dags/, artefacts/ and jobs/."
+output "bucket" {
+  description = "Name of the bucket for logs of tasks, the Spark script and Terraform's outputs."
   value       = module.bucket.name
 }
 
-output "artefacts_bucket_arn" {
-  description = "ARN of the artefacts' bucket."
-  value       = module.bucket.arn
+output "cluster" {
+  description = "Name of the ECS cluster."
+  value       = aws_ecs_cluster.this.name
 }
 
-output "scheduler_role_name" {
-  description = "Name of Airflow's role."
-  value       = aws_iam_role.scheduler.name
+output "services" {
+  description = "Task definition and number of tasks of each ECS service; empty without an image."
+  value = { for service, definition in aws_ecs_task_definition.service : service => {
+    task_definition = definition.arn
+    tasks           = var.services[service].tasks
+  } }
+  depends_on = [aws_ecs_service.front, aws_ecs_service.back, aws_ecs_service.worker]
 }
 
-output "environment_name" {
-  description = "Name of the Airflow environment; null before the artefacts are there."
-  value       = one(aws_mwaa_environment.this[*].name)
+output "url" {
+  description = "Address of Airflow's user interface; null without an image."
+  value       = local.deployed ? "https://${var.address.host}" : null
 }
 
-output "webserver_url" {
-  description = "Host of Airflow's user interface; null before the artefacts are there."
-  value       = one(aws_mwaa_environment.this[*].webserver_url)
+output "load_balancer_dns_name" {
+  description = "Name of the load balancer, the target of the host's DNS record; null without an image."
+  value       = one(aws_lb.this[*].dns_name)
+}
+
+output "load_balancer_arn_suffix" {
+  description = "Suffix of the load balancer's ARN, the dimension of its metrics; null without an image."
+  value       = one(aws_lb.this[*].arn_suffix)
+}
+
+output "role_name" {
+  description = "Name of the application's role."
+  value       = local.role_names.airflow
+}
+
+output "metrics_namespace" {
+  description = "CloudWatch namespace of Airflow's metrics; their dimension is service.name."
+  value       = local.metrics_namespace
 }

@@ -1,10 +1,10 @@
-# What the application may do beside reading input and writing output. A test compares the file with the calls that the
-# code makes.
+# What the application may do, beside reading input and writing output, which are managed policies of the module
+# `security`. A test compares the file with the calls that the code makes. roles.tf has what its containers need on ECS.
 resource "aws_iam_role_policy" "work" {
   #checkov:skip=CKV_AWS_355:PutMetricData knows no resource; a condition on the namespace bounds it
   #checkov:skip=CKV_AWS_290:As above
   name = "work"
-  role = aws_iam_role.scheduler.id
+  role = aws_iam_role.this["airflow"].id
   policy = jsonencode(jsondecode(templatefile("${path.module}/policies/application.json.tftpl", {
     name                 = var.name
     account_id           = var.account_id
@@ -21,7 +21,7 @@ resource "aws_iam_role_policy" "work" {
 
 resource "aws_iam_role_policy" "instances" {
   name = "instances" # of its own: the id of a database is known only once it is there
-  role = aws_iam_role.scheduler.id
+  role = aws_iam_role.this["airflow"].id
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -29,7 +29,7 @@ resource "aws_iam_role_policy" "instances" {
         Sid      = "Warehouse"
         Effect   = "Allow"
         Action   = "rds-db:connect"
-        Resource = [for role in var.database_roles : "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.database_resource_id}/${role}"]
+        Resource = [for role in [var.warehouse.role, var.warehouse.reader] : "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.warehouse.resource_id}/${role}"]
       },
     ]
   })

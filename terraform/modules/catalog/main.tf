@@ -117,8 +117,9 @@ resource "aws_glue_crawler" "raw" {
 # ---- questions
 
 resource "aws_athena_workgroup" "this" {
-  name        = var.name
-  description = "Questions to the lake, each limited to ${var.scan_limit_gib} GiB."
+  name          = var.name
+  force_destroy = var.force_destroy
+  description   = "Questions to the lake, each limited to ${var.scan_limit_gib} GiB."
 
   configuration {
     enforce_workgroup_configuration    = true

@@ -100,3 +100,9 @@ variable "scan_limit_gib" {
     error_message = "A query must be allowed to read at least 1 GiB."
   }
 }
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` deletes a workgroup that has queries."
+  type        = bool
+  default     = false
+}

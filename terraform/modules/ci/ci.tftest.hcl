@@ -10,7 +10,7 @@ variables {
   permissions_boundary_arn = "arn:aws:iam::123456789012:policy/waybill-test-boundary"
   repository               = "example/waybill"
   state_bucket             = "waybill-state-123456789012"
-  artefacts_bucket         = "waybill-test-airflow-123456789012"
+  airflow_bucket           = "waybill-test-airflow-123456789012"
   dashboard_bucket         = "waybill-test-dashboard-123456789012"
   distribution_arn         = "arn:aws:cloudfront::123456789012:distribution/E1"
   image_repository         = "waybill-test"
@@ -45,9 +45,9 @@ run "plan_reads_no_data" {
   }
   assert {
     condition = toset(one([for statement in jsondecode(aws_iam_role_policy.plan.policy).Statement : statement.NotResource if statement.Sid == "NoObjects"])) == toset([
-      "arn:aws:s3:::waybill-state-123456789012/*", "arn:aws:s3:::waybill-test-airflow-123456789012/artefacts/startup.sh",
+      "arn:aws:s3:::waybill-state-123456789012/*", "arn:aws:s3:::waybill-test-airflow-123456789012/jobs/transform.py",
     ])
-    error_message = "Of all objects only the state and the startup script may be read."
+    error_message = "Of all objects, only the state and the script of the Spark job may be read."
   }
   assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.plan.policy).Statement : statement.Resource if statement.Sid == "LockState"]) == "arn:aws:s3:::waybill-state-123456789012/waybill/test/*.tflock"
@@ -59,9 +59,8 @@ run "publish_uploads_and_no_more" {
   command = plan
 
   assert {
-    condition = alltrue([for resource in one([for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Resource if statement.Sid == "Upload"]) :
-    startswith(resource, "arn:aws:s3:::waybill-test-airflow-123456789012/") || startswith(resource, "arn:aws:s3:::waybill-test-dashboard-123456789012/")])
-    error_message = "Only code and the dashboard may be uploaded."
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Resource if statement.Sid == "Upload"]) == "arn:aws:s3:::waybill-test-dashboard-123456789012/*"
+    error_message = "Of all buckets, only that of the dashboard may be written."
   }
   assert {
     condition     = [for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Sid if contains(flatten([statement.Resource]), "*")] == ["LogIn"]
@@ -84,6 +83,10 @@ run "deploy_is_bounded" {
     condition = alltrue([for arn in ["arn:aws:iam::123456789012:role/waybill-test-github-deploy", "arn:aws:iam::123456789012:policy/waybill-test-boundary"] :
     contains(one([for statement in jsondecode(aws_iam_role_policy.deploy.policy).Statement : statement.Resource if statement.Sid == "NotItself"]), arn)])
     error_message = "Who deploys must not be able to widen what it may do."
+  }
+  assert {
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.deploy.policy).Statement : statement.NotResource if statement.Sid == "NoSecrets"]) == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:waybill-test/airflow/connections/*"
+    error_message = "Who deploys must not read keys and passwords."
   }
   assert {
     condition     = aws_iam_role_policy_attachment.deploy.policy_arn == "arn:aws:iam::aws:policy/PowerUserAccess"

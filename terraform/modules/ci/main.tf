@@ -69,7 +69,7 @@ resource "aws_iam_role_policy" "plan" {
         Sid         = "NoObjects" # but the state, and the one object that Terraform writes
         Effect      = "Deny"
         Action      = "s3:GetObject*"
-        NotResource = ["${local.state_arn}/*", "arn:aws:s3:::${var.artefacts_bucket}/artefacts/startup.sh"]
+        NotResource = ["${local.state_arn}/*", "arn:aws:s3:::${var.airflow_bucket}/jobs/transform.py"]
       },
       {
         Sid         = "NoSecrets" # but connections, which hold no password
@@ -90,7 +90,7 @@ resource "aws_iam_role_policy" "plan" {
   })
 }
 
-# ---- publish: images, Airflow's artefacts, the dashboard
+# ---- publish: images and the dashboard
 
 resource "aws_iam_role_policy" "publish" {
   #checkov:skip=CKV_AWS_355:Logging in to ECR knows no resource
@@ -118,16 +118,13 @@ resource "aws_iam_role_policy" "publish" {
         Sid      = "ListWhatIsThere"
         Effect   = "Allow"
         Action   = ["s3:ListBucket", "s3:ListBucketVersions"]
-        Resource = ["arn:aws:s3:::${var.artefacts_bucket}", "arn:aws:s3:::${var.dashboard_bucket}"]
+        Resource = "arn:aws:s3:::${var.dashboard_bucket}"
       },
       {
-        Sid    = "Upload"
-        Effect = "Allow"
-        Action = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"]
-        Resource = [
-          "arn:aws:s3:::${var.artefacts_bucket}/dags/*", "arn:aws:s3:::${var.artefacts_bucket}/artefacts/*",
-          "arn:aws:s3:::${var.artefacts_bucket}/jobs/*", "arn:aws:s3:::${var.dashboard_bucket}/*",
-        ]
+        Sid      = "Upload"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"]
+        Resource = "arn:aws:s3:::${var.dashboard_bucket}/*"
       },
       {
         Sid      = "Encrypt"
@@ -200,7 +197,7 @@ resource "aws_iam_role_policy" "deploy" {
         Resource = "arn:aws:iam::${var.account_id}:policy/${var.name}-*"
       },
       {
-        Sid      = "ServiceRoles" # of MWAA, RDS and EMR Serverless
+        Sid      = "ServiceRoles" # of ECS, RDS, ElastiCache, load balancers and EMR Serverless
         Effect   = "Allow"
         Action   = "iam:CreateServiceLinkedRole"
         Resource = "arn:aws:iam::${var.account_id}:role/aws-service-role/*"
@@ -210,6 +207,12 @@ resource "aws_iam_role_policy" "deploy" {
         Effect   = "Deny"
         Action   = ["iam:Create*", "iam:Delete*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Update*"]
         Resource = concat([for role in keys(local.subjects) : "arn:aws:iam::${var.account_id}:role/${var.name}-github-${role}"], [var.permissions_boundary_arn])
+      },
+      {
+        Sid         = "NoSecrets" # but connections, which hold no password and which Terraform writes
+        Effect      = "Deny"
+        Action      = "secretsmanager:GetSecretValue"
+        NotResource = local.connections_arn
       },
       {
         Sid      = "BoundsStay"

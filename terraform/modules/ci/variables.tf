@@ -59,8 +59,8 @@ variable "state_bucket" {
   type        = string
 }
 
-variable "artefacts_bucket" {
-  description = "Bucket of what Airflow runs."
+variable "airflow_bucket" {
+  description = "Name of the bucket for logs of tasks, the Spark script and Terraform's outputs."
   type        = string
 }
 

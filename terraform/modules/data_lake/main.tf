@@ -57,6 +57,13 @@ locals {
       Resource  = "${local.logs_arn}/AWSLogs/*"
       Condition = { StringEquals = { "aws:SourceAccount" = var.account_id, "s3:x-amz-acl" = "bucket-owner-full-control" } }
     },
+    {
+      Sid       = "LoadBalancerLogs"
+      Principal = { Service = "logdelivery.elasticloadbalancing.amazonaws.com" }
+      Action    = "s3:PutObject"
+      Resource  = "${local.logs_arn}/load-balancer/AWSLogs/${var.account_id}/*"
+      Condition = { ArnLike = { "aws:SourceArn" = "arn:aws:elasticloadbalancing:${var.region}:${var.account_id}:loadbalancer/app/${var.name}-*" } }
+    },
   ] : jsonencode(merge({ Effect = "Allow" }, statement))]
 }
 

@@ -55,8 +55,8 @@ locals {
     }, var.airflow_is_there ? {
     scheduler-heartbeat = {
       description = "Airflow's scheduler has been silent for 15 minutes."
-      namespace   = "AmazonMWAA", metric = "SchedulerHeartbeat", statistic = "Sum"
-      dimensions  = { Function = "Scheduler", Environment = var.name }
+      namespace   = "Airflow", metric = "airflow.scheduler_heartbeat", statistic = "Sum"
+      dimensions  = { "service.name" = var.name }
       operator    = "LessThanThreshold", threshold = 1, periods = 3, missing = "breaching"
     }
   } : {})

@@ -14,9 +14,9 @@ locals {
         ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue.name],
       ]]...) },
       { title = "Airflow", period = 300, metrics = [
-        ["AmazonMWAA", "SchedulerHeartbeat", "Function", "Scheduler", "Environment", var.name],
-        ["AmazonMWAA", "QueuedTasks", "Function", "Executor", "Environment", var.name],
-        ["AmazonMWAA", "RunningTasks", "Function", "Executor", "Environment", var.name],
+        ["Airflow", "airflow.scheduler_heartbeat", "service.name", var.name],
+        ["Airflow", "airflow.executor.queued_tasks", "service.name", var.name],
+        ["Airflow", "airflow.executor.running_tasks", "service.name", var.name],
       ] },
     ]
     data-quality = [

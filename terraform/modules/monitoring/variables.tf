@@ -90,7 +90,7 @@ variable "budget_usd" {
 }
 
 variable "airflow_is_there" {
-  description = "Whether the Airflow environment exists, whose heartbeat can be watched."
+  description = "Whether Airflow runs and sends heartbeats."
   type        = bool
 }
 

@@ -1,7 +1,6 @@
 locals {
-  zones   = { for index, zone in var.availability_zones : zone => index }
-  natted  = slice(var.availability_zones, 0, var.nat_gateways)
-  has_nat = var.nat_gateways > 0
+  zones  = { for index, zone in var.availability_zones : zone => index }
+  natted = slice(var.availability_zones, 0, var.nat_gateways)
 }
 
 resource "aws_vpc" "this" {
@@ -11,7 +10,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = var.name }
 }
 
-# Nothing uses the group that every network has; without rules nothing can.
+# The default security group of the network has no rules: nothing can use it.
 resource "aws_default_security_group" "unused" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-unused" }
@@ -49,39 +48,36 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# ---- the way out, for PyPI and Slack; nothing comes in by it
+# ---- the Internet: NAT gateways for connections out, and subnets for an internet-facing load balancer
 
 resource "aws_internet_gateway" "this" {
-  count  = local.has_nat ? 1 : 0
   vpc_id = aws_vpc.this.id
   tags   = { Name = var.name }
 }
 
 resource "aws_subnet" "public" {
-  for_each          = toset(local.natted)
+  for_each          = local.zones
   vpc_id            = aws_vpc.this.id
   availability_zone = each.key
-  cidr_block        = cidrsubnet(var.cidr, 4, 8 + local.zones[each.key])
+  cidr_block        = cidrsubnet(var.cidr, 4, 8 + each.value)
   tags              = { Name = "${var.name}-public-${each.key}" }
 }
 
 resource "aws_route_table" "public" {
-  count  = local.has_nat ? 1 : 0
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-public" }
 }
 
 resource "aws_route" "internet" {
-  count                  = local.has_nat ? 1 : 0
-  route_table_id         = aws_route_table.public[0].id
+  route_table_id         = aws_route_table.public.id
   destination_cidr_block = "0.0.0.0/0"
-  gateway_id             = aws_internet_gateway.this[0].id
+  gateway_id             = aws_internet_gateway.this.id
 }
 
 resource "aws_route_table_association" "public" {
   for_each       = aws_subnet.public
   subnet_id      = each.value.id
-  route_table_id = aws_route_table.public[0].id
+  route_table_id = aws_route_table.public.id
 }
 
 resource "aws_eip" "nat" {
@@ -100,7 +96,7 @@ resource "aws_nat_gateway" "this" {
 }
 
 resource "aws_route" "out" {
-  for_each               = local.has_nat ? local.zones : {}
+  for_each               = local.zones
   route_table_id         = aws_route_table.private[each.key].id
   destination_cidr_block = "0.0.0.0/0"
   nat_gateway_id         = aws_nat_gateway.this[local.natted[each.value % var.nat_gateways]].id
@@ -123,99 +119,115 @@ resource "aws_vpc_endpoint" "interface" {
   vpc_endpoint_type   = "Interface"
   private_dns_enabled = true
   subnet_ids          = [for subnet in aws_subnet.private : subnet.id]
-  security_group_ids  = [aws_security_group.endpoints.id]
+  security_group_ids  = [aws_security_group.this["endpoints"].id]
   tags                = { Name = "${var.name}-${each.key}" }
 }
 
-# ---- who may speak with whom
-
-resource "aws_security_group" "airflow" {
-  #checkov:skip=CKV2_AWS_5:It is attached to the Airflow environment, in another module
-  name        = "${var.name}-airflow"
-  description = "Airflow: scheduler, workers and web server."
-  vpc_id      = aws_vpc.this.id
-  tags        = { Name = "${var.name}-airflow" }
-}
-
-resource "aws_security_group" "jobs" {
-  #checkov:skip=CKV2_AWS_5:It is attached to the Spark application, in another module
-  name        = "${var.name}-jobs"
-  description = "Spark jobs."
-  vpc_id      = aws_vpc.this.id
-  tags        = { Name = "${var.name}-jobs" }
-}
-
-resource "aws_security_group" "database" {
-  #checkov:skip=CKV2_AWS_5:It is attached to the database, in another module
-  name        = "${var.name}-database"
-  description = "PostgreSQL: answers Airflow and Spark jobs, starts no connection."
-  vpc_id      = aws_vpc.this.id
-  tags        = { Name = "${var.name}-database" }
-}
-
-resource "aws_security_group" "endpoints" {
-  name        = "${var.name}-endpoints"
-  description = "Interface endpoints of AWS services."
-  vpc_id      = aws_vpc.this.id
-  tags        = { Name = "${var.name}-endpoints" }
-}
+# ---- security groups: a connection is allowed if it is one of `flows`
 
 locals {
-  workloads = { airflow = aws_security_group.airflow.id, jobs = aws_security_group.jobs.id }
+  groups = {
+    load_balancer = "Load balancer of Airflow."
+    airflow       = "Airflow: all services and run-once tasks."
+    jobs          = "Spark jobs."
+    warehouse     = "PostgreSQL of the warehouse; starts no connection."
+    metadata      = "PostgreSQL of Airflow; starts no connection."
+    broker        = "Celery broker; starts no connection."
+    endpoints     = "Interface endpoints of AWS services; start no connection."
+  }
+
+  flows = {
+    load_balancer_airflow = { from = "load_balancer", to = "airflow", port = 8080, purpose = "Airflow's user interface and API." }
+    airflow_warehouse     = { from = "airflow", to = "warehouse", port = 5432, purpose = "PostgreSQL." }
+    airflow_metadata      = { from = "airflow", to = "metadata", port = 5432, purpose = "PostgreSQL." }
+    airflow_broker        = { from = "airflow", to = "broker", port = 6379, purpose = "Valkey." }
+    jobs_warehouse        = { from = "jobs", to = "warehouse", port = 5432, purpose = "PostgreSQL." }
+  }
+
+  workloads = toset(["airflow", "jobs"])
 }
 
-# Airflow's parts, and Spark's driver and executors, speak with their like.
+resource "aws_security_group" "this" {
+  #checkov:skip=CKV2_AWS_5:Other modules attach these groups
+  for_each    = local.groups
+  name        = "${var.name}-${replace(each.key, "_", "-")}"
+  description = each.value
+  vpc_id      = aws_vpc.this.id
+  tags        = { Name = "${var.name}-${replace(each.key, "_", "-")}" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "flow" {
+  for_each                     = local.flows
+  security_group_id            = aws_security_group.this[each.value.to].id
+  referenced_security_group_id = aws_security_group.this[each.value.from].id
+  from_port                    = each.value.port
+  to_port                      = each.value.port
+  ip_protocol                  = "tcp"
+  description                  = each.value.purpose
+}
+
+resource "aws_vpc_security_group_egress_rule" "flow" {
+  for_each                     = local.flows
+  security_group_id            = aws_security_group.this[each.value.from].id
+  referenced_security_group_id = aws_security_group.this[each.value.to].id
+  from_port                    = each.value.port
+  to_port                      = each.value.port
+  ip_protocol                  = "tcp"
+  description                  = each.value.purpose
+}
+
+# Services of Airflow call each other; so do Spark's driver and executors.
 resource "aws_vpc_security_group_ingress_rule" "own" {
   for_each                     = local.workloads
-  security_group_id            = each.value
-  referenced_security_group_id = each.value
+  security_group_id            = aws_security_group.this[each.key].id
+  referenced_security_group_id = aws_security_group.this[each.key].id
   ip_protocol                  = "-1"
-  description                  = "Among themselves."
+  description                  = "Members of the group."
 }
 
 resource "aws_vpc_security_group_egress_rule" "own" {
   for_each                     = local.workloads
-  security_group_id            = each.value
-  referenced_security_group_id = each.value
+  security_group_id            = aws_security_group.this[each.key].id
+  referenced_security_group_id = aws_security_group.this[each.key].id
   ip_protocol                  = "-1"
-  description                  = "Among themselves."
+  description                  = "Members of the group."
 }
 
 resource "aws_vpc_security_group_egress_rule" "https" {
   for_each          = local.workloads
-  security_group_id = each.value
+  security_group_id = aws_security_group.this[each.key].id
   cidr_ipv4         = "0.0.0.0/0"
   from_port         = 443
   to_port           = 443
   ip_protocol       = "tcp"
-  description       = "AWS, PyPI and Slack."
+  description       = "HTTPS to AWS, the identity provider and Slack."
 }
 
-resource "aws_vpc_security_group_egress_rule" "database" {
-  for_each                     = local.workloads
-  security_group_id            = each.value
-  referenced_security_group_id = aws_security_group.database.id
-  from_port                    = 5432
-  to_port                      = 5432
-  ip_protocol                  = "tcp"
-  description                  = "PostgreSQL."
+resource "aws_vpc_security_group_egress_rule" "smtp" {
+  count             = var.smtp ? 1 : 0
+  security_group_id = aws_security_group.this["airflow"].id
+  cidr_ipv4         = "0.0.0.0/0"
+  from_port         = 587
+  to_port           = 587
+  ip_protocol       = "tcp"
+  description       = "Mail."
 }
 
-resource "aws_vpc_security_group_ingress_rule" "database" {
-  for_each                     = local.workloads
-  security_group_id            = aws_security_group.database.id
-  referenced_security_group_id = each.value
-  from_port                    = 5432
-  to_port                      = 5432
-  ip_protocol                  = "tcp"
-  description                  = "PostgreSQL, for ${each.key}."
+resource "aws_vpc_security_group_ingress_rule" "users" {
+  for_each          = var.allowed_cidrs
+  security_group_id = aws_security_group.this["load_balancer"].id
+  cidr_ipv4         = each.key
+  from_port         = 443
+  to_port           = 443
+  ip_protocol       = "tcp"
+  description       = "Users of Airflow."
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
-  security_group_id = aws_security_group.endpoints.id
+  security_group_id = aws_security_group.this["endpoints"].id
   cidr_ipv4         = var.cidr
   from_port         = 443
   to_port           = 443
   ip_protocol       = "tcp"
-  description       = "HTTPS from within the network."
+  description       = "HTTPS from the network."
 }

@@ -8,17 +8,17 @@ output "private_subnet_ids" {
   value       = [for zone in var.availability_zones : aws_subnet.private[zone].id]
 }
 
+output "public_subnet_ids" {
+  description = "Ids of the public subnets, in the order of the zones."
+  value       = [for zone in var.availability_zones : aws_subnet.public[zone].id]
+}
+
 output "security_group_ids" {
-  description = "Ids of the security groups: airflow, jobs, database, endpoints."
-  value = {
-    airflow   = aws_security_group.airflow.id
-    jobs      = aws_security_group.jobs.id
-    database  = aws_security_group.database.id
-    endpoints = aws_security_group.endpoints.id
-  }
+  description = "Ids of the security groups: load_balancer, airflow, jobs, warehouse, metadata, broker, endpoints."
+  value       = { for name, group in aws_security_group.this : name => group.id }
 }
 
 output "nat_addresses" {
-  description = "Public addresses from which the network speaks to the Internet, for partners' allow lists."
+  description = "Public addresses of the NAT gateways, for partners' allow lists."
   value       = [for address in aws_eip.nat : address.public_ip]
 }

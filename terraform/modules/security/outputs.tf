@@ -58,6 +58,11 @@ output "settings_secret_name" {
   value       = aws_secretsmanager_secret.settings.name
 }
 
+output "airflow_secret" {
+  description = "Name and ARN of the secret with Airflow's keys and addresses."
+  value       = { name = aws_secretsmanager_secret.airflow.name, arn = aws_secretsmanager_secret.airflow.arn }
+}
+
 output "trail_arn" {
   description = "ARN of the trail."
   value       = local.trail_arn

@@ -9,12 +9,24 @@ resource "aws_secretsmanager_secret" "connection" {
   recovery_window_in_days = var.secret_recovery_days
 }
 
-# What nobody else may see, such as the key of the pseudonyms: {"WAYBILL_MASK_KEY": "..."}. The value is put in by hand, so
-# that it is not in Terraform's state.
+# Terraform creates the secrets below without a value, so that its state has none. `waybill bootstrap` writes what is
+# missing.
+
+# Keys and addresses of Airflow, a JSON object: FERNET_KEY, JWT_SECRET, SESSION_SECRET, DATABASE_URL, BROKER_URL,
+# OIDC_CLIENT_SECRET.
+resource "aws_secretsmanager_secret" "airflow" {
+  #checkov:skip=CKV2_AWS_57:`waybill bootstrap --rotate` changes one value; a routine would log out users and break running tasks
+  name                    = "${var.name}/airflow"
+  description             = "Keys and addresses of Airflow."
+  kms_key_id              = aws_kms_key.this["data"].arn
+  recovery_window_in_days = var.secret_recovery_days
+}
+
+# Secret settings of the application, a JSON object: WAYBILL_MASK_KEY.
 resource "aws_secretsmanager_secret" "settings" {
-  #checkov:skip=CKV2_AWS_57:Another key would give other pseudonyms: changing it is a decision, not a routine
+  #checkov:skip=CKV2_AWS_57:Another key gives other pseudonyms: changing it is a decision, not a routine
   name                    = "${var.name}/settings"
-  description             = "Settings of the application that are secret."
+  description             = "Secret settings of the application."
   kms_key_id              = aws_kms_key.this["data"].arn
   recovery_window_in_days = var.secret_recovery_days
 }

@@ -20,8 +20,10 @@ variables {
     aws_default        = "{\"conn_type\": \"aws\"}"
     waybill_alerts_sns = "{\"conn_type\": \"aws\", \"extra\": {\"topic_arn\": \"arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts\"}}"
   }
-  readers = ["waybill-test-scheduler"]
-  writers = ["waybill-test-scheduler", "waybill-test-spark"]
+  secret_recovery_days = 7
+
+  readers = ["waybill-test-airflow"]
+  writers = ["waybill-test-airflow", "waybill-test-spark"]
 }
 
 run "reading_and_writing_are_apart" {
@@ -74,6 +76,16 @@ run "roles_are_bounded" {
     error_message = "No role may destroy versions, open a bucket or delete a key."
   }
   assert {
+    condition = one([for statement in jsondecode(aws_iam_policy.boundary.policy).Statement : statement if statement.Sid == "NeverMasterPasswords"]) == {
+      Sid       = "NeverMasterPasswords"
+      Effect    = "Deny"
+      Action    = "secretsmanager:GetSecretValue"
+      Resource  = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!*"
+      Condition = { ArnNotEquals = { "aws:PrincipalArn" = "arn:aws:iam::123456789012:role/waybill-test-bootstrap" } }
+    }
+    error_message = "Whatever a role is allowed, only bootstrap may read the master passwords."
+  }
+  assert {
     condition     = one([for statement in jsondecode(aws_iam_policy.boundary.policy).Statement : statement.Condition if statement.Sid == "NeverCarryOut"]) == { StringNotEquals = { "aws:ResourceAccount" = "123456789012" } }
     error_message = "Data must not leave the account."
   }
@@ -120,6 +132,32 @@ run "connections" {
   assert {
     condition     = jsondecode(aws_secretsmanager_secret_version.connection["waybill_warehouse"].secret_string).extra.iam
     error_message = "A connection's secret must hold its value."
+  }
+}
+
+run "secrets_without_a_value" {
+  command = apply
+
+  assert {
+    condition     = output.airflow_secret.name == "waybill-test/airflow" && aws_secretsmanager_secret.airflow.kms_key_id == aws_kms_key.this["data"].arn
+    error_message = "Airflow's secret must be encrypted with the data key."
+  }
+  assert {
+    condition     = toset([for version in aws_secretsmanager_secret_version.connection : version.secret_id]) == toset([for secret in aws_secretsmanager_secret.connection : secret.id])
+    error_message = "Terraform must write connections only: other values must not be in its state."
+  }
+}
+
+run "secrets_that_are_gone_at_once" {
+  command = plan
+
+  variables {
+    secret_recovery_days = 0
+  }
+
+  assert {
+    condition     = alltrue([for secret in concat(values(aws_secretsmanager_secret.connection), [aws_secretsmanager_secret.airflow, aws_secretsmanager_secret.settings]) : secret.recovery_window_in_days == 0])
+    error_message = "With 0 days, a destroyed environment must be creatable again: names of secrets that wait are taken."
   }
 }
 

@@ -83,11 +83,10 @@ variable "writers" {
 }
 
 variable "secret_recovery_days" {
-  description = "How many days a deleted secret can be brought back; 0: it cannot."
+  description = "Number of days Secrets Manager keeps a deleted secret; 0 deletes it at once, and its name is free again."
   type        = number
-  default     = 7
   validation {
     condition     = var.secret_recovery_days == 0 || (var.secret_recovery_days >= 7 && var.secret_recovery_days <= 30)
-    error_message = "Secrets Manager waits 7 to 30 days, or not at all (0)."
+    error_message = "Choose 0 or 7 to 30 days."
   }
 }

@@ -3,8 +3,6 @@ locals {
   name   = "waybill-${var.environment}"
   reader = "waybill_reader" # may read, and nothing else
 
-  locked_airflow_version = one(regex("(?m)^apache-airflow==([0-9.]+)", file("${path.root}/../../../requirements.txt")))
-
   include_dir = coalesce(var.include_dir, "${path.root}/../../../include")
   domains_dir = "${local.include_dir}/domains"
   manifests   = { for path in fileset(local.domains_dir, "*.yaml") : trimsuffix(path, ".yaml") => yamldecode(file("${local.domains_dir}/${path}")) }
@@ -27,8 +25,8 @@ locals {
   )
 
   connections = {
-    # No password: the role of the machine signs a token. The server's certificate is not checked against a file, which
-    # the images of MWAA lack; the connection never leaves the network.
+    # No password: the role of the task signs a token. The certificate of the server is not verified, because the image has
+    # no file of RDS's authorities; the connection never leaves the network.
     waybill_warehouse = jsonencode({
       conn_type = "postgres"
       host      = module.warehouse.address
@@ -61,14 +59,6 @@ locals {
   }
 }
 
-# MWAA brings its own Airflow. Where that is not the one that the lock and the tests are for, say so on every plan.
-check "airflow_version" {
-  assert {
-    condition     = var.airflow_version == local.locked_airflow_version
-    error_message = "MWAA would run Airflow ${var.airflow_version}, and requirements.txt is locked for ${local.locked_airflow_version}: see \"Airflow's version\" in docs/do/aws.md."
-  }
-}
-
 module "security" {
   source = "../../modules/security"
 
@@ -79,8 +69,11 @@ module "security" {
   bucket_arns        = module.data_lake.bucket_arns
   logs_bucket_name   = module.data_lake.bucket_names.logs
   connections        = local.connections
-  readers            = ["${local.name}-scheduler"]
-  writers            = concat(["${local.name}-scheduler"], length(local.spark_services) == 0 ? [] : ["${local.name}-spark"])
+  readers            = ["${local.name}-airflow"]
+  writers            = concat(["${local.name}-airflow"], length(local.spark_services) == 0 ? [] : ["${local.name}-spark"])
+
+  # Names of deleted secrets stay taken while they can be restored.
+  secret_recovery_days = var.may_destroy_data ? 0 : 7
 }
 
 module "data_lake" {
@@ -108,6 +101,9 @@ module "network" {
   cidr                 = var.network.cidr
   availability_zones   = [for letter in var.availability_zones : "${var.region}${letter}"]
   nat_gateways         = var.network.nat_gateways
+  interface_endpoints  = var.network.interface_endpoints
+  smtp                 = var.network.smtp
+  allowed_cidrs        = var.airflow_allowed_cidrs
   flow_logs_bucket_arn = module.data_lake.bucket_arns.logs
 }
 
@@ -122,7 +118,7 @@ module "warehouse" {
   permissions_boundary_arn = module.security.permissions_boundary_arn
   log_retention_days       = var.retention.logs_days
   subnet_ids               = module.network.private_subnet_ids
-  security_group_id        = module.network.security_group_ids.database
+  security_group_id        = module.network.security_group_ids.warehouse
   engine_version           = var.warehouse.engine_version
   instance_class           = var.warehouse.instance_class
   allocated_gib            = var.warehouse.allocated_gib
@@ -146,7 +142,7 @@ module "metadata" {
   permissions_boundary_arn = module.security.permissions_boundary_arn
   log_retention_days       = var.retention.logs_days
   subnet_ids               = module.network.private_subnet_ids
-  security_group_id        = module.network.security_group_ids.database
+  security_group_id        = module.network.security_group_ids.metadata
   engine_version           = var.metadata.engine_version
   instance_class           = var.metadata.instance_class
   allocated_gib            = var.metadata.allocated_gib
@@ -156,6 +152,19 @@ module "metadata" {
   backup_days              = var.metadata.backup_days
   insights_mode            = var.metadata.insights_mode
   keep_backups             = !var.may_destroy_data
+}
+
+module "broker" {
+  source = "../../modules/broker"
+  count  = var.broker == null ? 0 : 1
+
+  name               = local.name
+  key_arn            = module.security.data_key_arn
+  log_retention_days = var.retention.logs_days
+  subnet_ids         = module.network.private_subnet_ids
+  security_group_id  = module.network.security_group_ids.broker
+  node_type          = var.broker.node_type
+  nodes              = var.broker.nodes
 }
 
 module "catalog" {
@@ -172,6 +181,7 @@ module "catalog" {
   crawler_role_name = module.security.input_reader_role_name
   crawler_role_arn  = module.security.input_reader_role_arn
   scan_limit_gib    = var.athena_scan_limit_gib
+  force_destroy     = var.may_destroy_data
 }
 
 module "streaming" {
@@ -199,11 +209,20 @@ module "compute" {
   security_group_id        = module.network.security_group_ids.jobs
   services                 = local.spark_services
   policy_arns              = local.policies
-  artefacts_bucket         = module.airflow.artefacts_bucket
+  artefacts_bucket         = module.airflow.bucket
   lake_bucket              = module.data_lake.bucket_names.lake
   catalog_databases        = [module.catalog.processed_database]
   glue_worker              = var.spark.glue_worker
   emr_maximum              = var.spark.emr_maximum
+}
+
+resource "aws_s3_object" "spark_job" {
+  count       = length(module.compute)
+  bucket      = module.airflow.bucket
+  key         = "jobs/transform.py"
+  source      = "${path.root}/../../../jobs/transform.py"
+  source_hash = filesha256("${path.root}/../../../jobs/transform.py")
+  kms_key_id  = module.security.data_key_arn
 }
 
 module "airflow" {
@@ -214,26 +233,65 @@ module "airflow" {
   region                   = var.region
   data_key_arn             = module.security.data_key_arn
   permissions_boundary_arn = module.security.permissions_boundary_arn
-  log_retention_days       = var.retention.logs_days
-  logs_bucket              = module.data_lake.bucket_names.logs
-  airflow_version          = var.airflow_version
-  artefacts                = var.artefacts
-  environment_class        = var.airflow.environment_class
-  workers                  = var.airflow.workers
-  webserver_access_mode    = var.airflow.webserver_access_mode
-  subnet_ids               = slice(module.network.private_subnet_ids, 0, 2)
-  security_group_id        = module.network.security_group_ids.airflow
-  policy_arns              = merge(local.policies, local.service_policies)
-  connections_prefix       = module.security.connections_prefix
-  landed_queue_arns        = [for queue in values(module.data_lake.landed_queues) : queue.arn]
-  output_role_arn          = module.security.output_writer_role_arn
-  settings_secret_name     = module.security.settings_secret_name
-  alerts_topic_arn         = module.monitoring.topic_arns.alerts
-  metrics_namespace        = module.monitoring.namespace
-  database_resource_id     = module.warehouse.resource_id
-  database_roles           = [module.warehouse.role, local.reader]
-  catalog_database         = module.catalog.processed_database
 
+  image          = var.image
+  repository_arn = module.container_registry.repository_arn
+  run_task       = coalesce(var.run_task, "${path.root}/../../../deploy/run-task.sh")
+
+  executor           = var.airflow.executor
+  services           = var.airflow.services
+  concurrency        = var.airflow.concurrency
+  max_workers        = var.airflow.max_workers
+  architecture       = var.airflow.architecture
+  spot               = var.airflow.spot
+  container_insights = var.airflow.container_insights
+
+  address                         = var.airflow_address
+  oidc                            = var.oidc
+  internal                        = var.airflow.internal
+  deletion_protection             = !var.may_destroy_data
+  vpc_id                          = module.network.vpc_id
+  subnet_ids                      = module.network.private_subnet_ids
+  public_subnet_ids               = module.network.public_subnet_ids
+  security_group_id               = module.network.security_group_ids.airflow
+  load_balancer_security_group_id = module.network.security_group_ids.load_balancer
+
+  log_retention_days = var.retention.logs_days
+  task_log_days      = var.retention.log_objects_days
+  noncurrent_days    = var.retention.noncurrent_days
+  logs_bucket        = module.data_lake.bucket_names.logs
+  force_destroy      = var.may_destroy_data
+
+  warehouse = {
+    host              = module.warehouse.address
+    port              = module.warehouse.port
+    database          = module.warehouse.database
+    role              = module.warehouse.role
+    reader            = local.reader
+    master_secret_arn = module.warehouse.master_secret_arn
+    resource_id       = module.warehouse.resource_id
+  }
+  warehouse_connection = local.connections.waybill_warehouse
+  metadata = {
+    host              = module.metadata.address
+    port              = module.metadata.port
+    database          = module.metadata.database
+    role              = module.metadata.role
+    master_secret_arn = module.metadata.master_secret_arn
+  }
+  broker = var.broker == null ? null : { host = module.broker[0].address, port = module.broker[0].port, user = module.broker[0].user }
+
+  airflow_secret       = module.security.airflow_secret
+  settings_secret_name = module.security.settings_secret_name
+  connections_prefix   = module.security.connections_prefix
+  policy_arns          = merge(local.policies, local.service_policies)
+  landed_queue_arns    = [for queue in values(module.data_lake.landed_queues) : queue.arn]
+  output_role_arn      = module.security.output_writer_role_arn
+  alerts_topic_arn     = module.monitoring.topic_arns.alerts
+  metrics_namespace    = module.monitoring.namespace
+  catalog_database     = module.catalog.processed_database
+
+  # The image itself has WAYBILL_CODE_VERSION.
   settings = {
     WAYBILL_PROFILE             = "prod"
     WAYBILL_SECRET_ID           = module.security.settings_secret_name
@@ -243,10 +301,11 @@ module "airflow" {
     WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
     WAYBILL_DASHBOARD_BUCKET    = module.data_lake.bucket_names.dashboard
     WAYBILL_TIMEZONE            = var.timezone
-    WAYBILL_INCLUDE_DIR         = "/usr/local/airflow/plugins/include" # in plugins.zip, so that contracts and code change together
     WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
-    WAYBILL_CODE_VERSION        = var.code_version
   }
+
+  # Tasks that run once need the way out and the values of connections.
+  depends_on = [module.network, module.security]
 }
 
 module "container_registry" {
@@ -279,7 +338,7 @@ module "monitoring" {
   datasets            = module.catalog.datasets
   limits              = var.limits
   budget_usd          = var.budget_usd
-  airflow_is_there    = var.artefacts != null
+  airflow_is_there    = var.image != null
   database_identifier = module.warehouse.identifier
   landed_queues       = module.data_lake.landed_queues
   stream_name         = one(module.streaming[*].stream_name)
@@ -298,7 +357,7 @@ module "ci" {
   repository               = var.github_repository
   oidc_provider_is_there   = var.oidc_provider_is_there
   state_bucket             = var.state_bucket
-  artefacts_bucket         = module.airflow.artefacts_bucket
+  airflow_bucket           = module.airflow.bucket
   dashboard_bucket         = module.data_lake.bucket_names.dashboard
   distribution_arn         = module.dashboard.distribution_arn
   image_repository         = module.container_registry.repository_name

@@ -28,19 +28,34 @@ output "dashboard_distribution_id" {
   value       = module.dashboard.distribution_id
 }
 
-output "artefacts_bucket" {
-  description = "Bucket for dags/, artefacts/ and jobs/."
-  value       = module.airflow.artefacts_bucket
+output "airflow_bucket" {
+  description = "Bucket for logs of tasks, the Spark script and Terraform's outputs."
+  value       = module.airflow.bucket
 }
 
-output "airflow_environment" {
-  description = "Name of the Airflow environment; null before the artefacts are uploaded."
-  value       = module.airflow.environment_name
+output "airflow_cluster" {
+  description = "Name of the ECS cluster."
+  value       = module.airflow.cluster
 }
 
-output "airflow_host" {
-  description = "Host of Airflow's user interface; null before the artefacts are uploaded."
-  value       = module.airflow.webserver_url
+output "airflow_services" {
+  description = "Task definition and number of tasks of each ECS service; empty without an image."
+  value       = module.airflow.services
+}
+
+output "airflow_url" {
+  description = "Address of Airflow's user interface; null without an image."
+  value       = module.airflow.url
+}
+
+output "airflow_load_balancer" {
+  description = "Name of the load balancer, the target of the DNS record of Airflow's host; null without an image."
+  value       = module.airflow.load_balancer_dns_name
+}
+
+output "airflow_secret" {
+  description = "Name of the secret with Airflow's keys and addresses."
+  value       = module.security.airflow_secret.name
 }
 
 output "warehouse_host" {
@@ -63,11 +78,6 @@ output "warehouse_role" {
   value       = module.warehouse.role
 }
 
-output "warehouse_master_secret_arn" {
-  description = "Secret with the master's name and password, for making the roles once."
-  value       = module.warehouse.master_secret_arn
-}
-
 output "private_subnet_ids" {
   description = "Subnets in which a machine reaches the warehouse."
   value       = module.network.private_subnet_ids
@@ -84,7 +94,7 @@ output "landed_queues" {
 }
 
 output "settings_secret" {
-  description = "Secret whose value is put in by hand: WAYBILL_SECRET_ID."
+  description = "Name of the secret with secret settings: WAYBILL_SECRET_ID."
   value       = module.security.settings_secret_name
 }
 

@@ -13,33 +13,39 @@ variables {
   dashboard_allowed_cidrs = ["203.0.113.0/24"]
   github_repository       = "example/waybill"
   state_bucket            = "waybill-state-123456789012"
-  code_version            = "1a2b3c4"
-  airflow_version         = one(regex("(?m)^apache-airflow==([0-9.]+)", file("../../../requirements.txt")))
+  airflow_allowed_cidrs   = ["203.0.113.0/24"]
+  run_task                = "true" # a command that succeeds; the script of deploy/ is not run
 }
 
-run "before_the_artefacts_are_uploaded" {
+run "without_an_image" {
   command = apply
 
   assert {
-    condition     = output.airflow_environment == null && output.artefacts_bucket == "waybill-${var.environment}-airflow-123456789012"
-    error_message = "The first apply must make everything but Airflow."
+    condition     = output.airflow_url == null && output.airflow_services == {} && output.airflow_bucket == "waybill-${var.environment}-airflow-123456789012"
+    error_message = "The first apply must create everything but Airflow."
   }
   assert {
     condition     = !contains(output.alarm_names, "waybill-${var.environment}-scheduler-heartbeat")
-    error_message = "Nobody waits for a heartbeat yet."
+    error_message = "Before Airflow runs, nobody waits for its heartbeat."
   }
 }
 
-run "with_the_artefacts" {
+run "with_an_image" {
   command = apply
 
   variables {
-    artefacts = { plugins_version = "p1", requirements_version = "r1" }
+    image           = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/waybill@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    airflow_address = { host = "airflow.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1" }
+    oidc            = { issuer = "https://login.example.com", client_id = "waybill", roles = { admins = "admin" } }
   }
 
   assert {
-    condition     = output.airflow_environment == "waybill-${var.environment}" && contains(output.alarm_names, "waybill-${var.environment}-scheduler-heartbeat")
-    error_message = "The second apply must make Airflow, and watch it."
+    condition     = output.airflow_url == "https://airflow.example.com" && contains(output.alarm_names, "waybill-${var.environment}-scheduler-heartbeat")
+    error_message = "The second apply must create Airflow, and watch it."
+  }
+  assert {
+    condition     = toset(keys(output.airflow_services)) == toset(keys(var.airflow.services)) && (var.airflow.executor == "celery") == (length(module.broker) == 1)
+    error_message = "Each service must be there, and a broker only with Celery."
   }
   assert {
     condition     = output.raw_bucket == "waybill-${var.environment}-raw-123456789012" && output.reports_bucket == "waybill-${var.environment}-reports-123456789012"
@@ -118,16 +124,6 @@ run "what_a_domain_uses_is_built" {
   }
 }
 
-run "another_airflow_than_the_locked_one_is_told" {
-  command = plan
-
-  variables {
-    airflow_version = "3.0.0"
-  }
-
-  expect_failures = [check.airflow_version]
-}
-
 run "refuses_bad_values" {
   command = plan
 
@@ -137,9 +133,8 @@ run "refuses_bad_values" {
     owner                   = ""
     alert_emails            = []
     dashboard_allowed_cidrs = []
-    code_version            = "a b"
     timezone                = "UTC'"
   }
 
-  expect_failures = [var.account_id, var.region, var.owner, var.alert_emails, var.dashboard_allowed_cidrs, var.code_version, var.timezone]
+  expect_failures = [var.account_id, var.region, var.owner, var.alert_emails, var.dashboard_allowed_cidrs, var.timezone]
 }

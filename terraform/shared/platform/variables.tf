@@ -19,7 +19,7 @@ variable "region" {
 }
 
 variable "availability_zones" {
-  description = "Last letters of the region's zones to use; Airflow runs in the first two."
+  description = "Last letters of the availability zones to use."
   type        = list(string)
   default     = ["a", "b"]
   validation {
@@ -95,35 +95,35 @@ variable "state_bucket" {
   type        = string
 }
 
-# ---- what runs: set by who deploys
-
-variable "artefacts" {
-  description = "S3 versions of the uploaded artefacts/plugins.zip and artefacts/requirements.txt; null until they are uploaded, and then there is no Airflow yet."
-  type = object({
-    plugins_version      = string
-    requirements_version = string
-  })
-  default = null
+variable "airflow_allowed_cidrs" {
+  description = "IPv4 CIDR blocks from which users reach Airflow."
+  type        = set(string)
 }
 
-variable "code_version" {
-  description = "Version that is recorded with every number: the git commit of the artefacts."
-  type        = string
-  default     = "unknown"
-  validation {
-    condition     = can(regex("^[A-Za-z0-9._-]+$", var.code_version))
-    error_message = "A version has letters, digits, dots, hyphens and underscores."
-  }
+variable "airflow_address" {
+  description = "Host name of Airflow, ARN of its certificate in this region and, optionally, the Route 53 zone for its record. Required with an image."
+  type        = object({ host = string, certificate_arn = string, zone_id = optional(string) })
+  default     = null
 }
 
-variable "airflow_version" {
-  description = "Apache Airflow version that MWAA offers in the region."
+variable "oidc" {
+  description = "OpenID Connect issuer for log-in to Airflow: its URL, the client, the claim with a user's groups, and the role of each group (admin, operator or viewer). Required with an image."
+  type        = object({ issuer = string, client_id = string, groups_claim = optional(string, "groups"), roles = map(string) })
+  default     = null
+}
+
+# ---- what runs
+
+variable "image" {
+  description = "Image of Airflow with its digest: repository@sha256:… . Null before the first image is pushed; then there is no Airflow."
   type        = string
-  default     = "3.0.6"
-  validation {
-    condition     = can(regex("^3\\.[0-9]+\\.[0-9]+$", var.airflow_version))
-    error_message = "Waybill needs Airflow 3; write the version like 3.0.6."
-  }
+  default     = null
+}
+
+variable "run_task" {
+  description = "Command that runs a task once and waits for its end; null: deploy/run-task.sh."
+  type        = string
+  default     = null
 }
 
 # ---- how large and how safe: settings.auto.tfvars of the environment, in version control
@@ -148,8 +148,8 @@ variable "timezone" {
 }
 
 variable "network" {
-  description = "Addresses, and how many NAT gateways there are."
-  type        = object({ cidr = string, nat_gateways = number })
+  description = "CIDR block, number of NAT gateways, AWS services with an interface endpoint, and whether Airflow may send mail on port 587."
+  type        = object({ cidr = string, nat_gateways = number, interface_endpoints = set(string), smtp = optional(bool, false) })
 }
 
 variable "warehouse" {
@@ -189,16 +189,34 @@ variable "metadata" {
 }
 
 variable "airflow" {
-  description = "Airflow: size, workers, who reaches the user interface, memory for validation."
+  description = "Airflow: executor, size of its services, tasks that run at once, maximum of workers, CPU architecture, Spot, Container Insights, load balancer, memory for validating a file."
   type = object({
-    environment_class     = string
-    workers               = object({ min = number, max = number })
-    webserver_access_mode = string
-    duckdb_memory_limit   = string
+    executor            = string
+    services            = map(object({ cpu = number, memory = number, tasks = number }))
+    concurrency         = number
+    max_workers         = optional(number, 1)
+    architecture        = optional(string, "ARM64")
+    spot                = bool
+    container_insights  = string
+    internal            = bool
+    duckdb_memory_limit = string
   })
   validation {
     condition     = can(regex("^[0-9]+(MB|GB)$", var.airflow.duckdb_memory_limit))
     error_message = "Write the memory limit like 160MB or 1GB."
+  }
+  validation {
+    condition     = var.environment != "prod" || (alltrue([for service in values(var.airflow.services) : service.tasks >= 2]) && !var.airflow.spot)
+    error_message = "In prod, each service needs two tasks, in two zones, and no service runs on Spot."
+  }
+}
+
+variable "broker" {
+  description = "The Celery broker: node type and number of nodes. Null with the local executor."
+  type        = object({ node_type = string, nodes = number })
+  validation {
+    condition     = var.environment != "prod" || try(var.broker.nodes, 0) >= 2
+    error_message = "In prod, the broker needs two nodes."
   }
 }
 

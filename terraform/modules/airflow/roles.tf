@@ -1,0 +1,159 @@
+# The execution role is ECS's: it pulls images, writes logs and reads the secrets of Airflow before a container starts.
+# The task role is the application's. The bootstrap role is the only one that reads the master passwords.
+locals {
+  role_names = { execution = "${var.name}-execution", airflow = "${var.name}-airflow", bootstrap = "${var.name}-bootstrap" }
+  role_arns  = { for role, name in local.role_names : role => "arn:aws:iam::${var.account_id}:role/${name}" }
+
+  secret_arn = "arn:aws:secretsmanager:${var.region}:${var.account_id}:secret:"
+
+  decrypt = {
+    Sid       = "DecryptSecrets"
+    Effect    = "Allow"
+    Action    = "kms:Decrypt"
+    Resource  = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
+    Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" } }
+  }
+}
+
+resource "aws_iam_role" "this" {
+  for_each             = local.role_names
+  name                 = each.value
+  description          = { execution = "ECS: pulls images, writes logs, reads Airflow's secrets.", airflow = "The application: Airflow and its tasks.", bootstrap = "Creates database roles and missing secret values." }[each.key]
+  permissions_boundary = var.permissions_boundary_arn
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "ecs-tasks.amazonaws.com" }
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = var.account_id }
+        ArnLike      = { "aws:SourceArn" = "arn:aws:ecs:${var.region}:${var.account_id}:*" }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "execution" {
+  #checkov:skip=CKV_AWS_355:Logging in to ECR knows no resource
+  name = "start-tasks"
+  role = aws_iam_role.this["execution"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "LogIn"
+        Effect   = "Allow"
+        Action   = "ecr:GetAuthorizationToken"
+        Resource = "*"
+      },
+      {
+        Sid      = "PullImage"
+        Effect   = "Allow"
+        Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        Resource = var.repository_arn
+      },
+      {
+        Sid      = "WriteLogs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = "${local.log_arn}/*:log-stream:*"
+      },
+      {
+        Sid      = "ReadSecrets"
+        Effect   = "Allow"
+        Action   = "secretsmanager:GetSecretValue"
+        Resource = "${local.secret_arn}${var.airflow_secret.name}-??????"
+      },
+      local.decrypt,
+    ]
+  })
+}
+
+# What the containers themselves need on ECS; policy.tf has what the application needs. The policy for writing output
+# allows the data key for S3.
+resource "aws_iam_role_policy" "container" {
+  name = "containers"
+  role = aws_iam_role.this["airflow"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([
+      {
+        Sid      = "TaskLogs"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "arn:aws:s3:::${local.bucket}/logs/*"
+      },
+      {
+        Sid       = "ListTaskLogs"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = "arn:aws:s3:::${local.bucket}"
+        Condition = { StringLike = { "s3:prefix" = "logs/*" } }
+      },
+      {
+        Sid      = "Metrics" # of the collector
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        Resource = ["${local.log_arn}/metrics", "${local.log_arn}/metrics:log-stream:*"]
+      },
+      {
+        Sid      = "ProtectBusyTasks"
+        Effect   = "Allow"
+        Action   = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+        Resource = "arn:aws:ecs:${var.region}:${var.account_id}:task/${var.name}/*"
+      },
+      ], !var.enable_execute_command ? [] : [{
+        Sid      = "ExecuteCommand"
+        Effect   = "Allow"
+        Action   = ["ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
+        Resource = "*"
+    }])
+  })
+}
+
+resource "aws_iam_role_policy" "bootstrap" {
+  name = "bootstrap"
+  role = aws_iam_role.this["bootstrap"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([
+      {
+        Sid      = "ReadMasterPasswords"
+        Effect   = "Allow"
+        Action   = "secretsmanager:GetSecretValue"
+        Resource = [var.warehouse.master_secret_arn, var.metadata.master_secret_arn]
+      },
+      {
+        Sid      = "CreateSecretValues"
+        Effect   = "Allow"
+        Action   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+        Resource = [for name in [var.airflow_secret.name, var.settings_secret_name] : "${local.secret_arn}${name}-??????"]
+      },
+      {
+        Sid      = "EncryptSecrets"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
+        Condition = {
+          "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" }
+          StringEquals               = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" }
+        }
+      },
+      ], var.broker == null ? [] : [{
+        Sid    = "SetBrokerPassword"
+        Effect = "Allow"
+        Action = ["elasticache:DescribeUsers", "elasticache:ModifyUser"]
+        Resource = [
+          "arn:aws:elasticache:${var.region}:${var.account_id}:user:${var.broker.user}",
+          "arn:aws:elasticache:${var.region}:${var.account_id}:usergroup:${var.name}-broker",
+        ]
+    }])
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "application" {
+  for_each   = var.policy_arns
+  role       = aws_iam_role.this["airflow"].name
+  policy_arn = each.value
+}
