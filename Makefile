@@ -26,8 +26,8 @@ help: ## list the targets
 demo: $(STAMP) ## set everything up, run the pipelines for real and show the numbers
 	@$(BIN)/waybill demo
 
-up: $(STAMP) ## start PostgreSQL, S3, the AWS APIs and Airflow
-	@$(BIN)/waybill up
+up: $(STAMP) ## start PostgreSQL, S3, the AWS APIs and Airflow (WORKERS=2: tasks run on so many Celery workers)
+	@$(BIN)/waybill up $(if $(WORKERS),--workers $(WORKERS))
 
 down: ## stop every process that was started
 	@if [ -x $(BIN)/waybill ]; then $(BIN)/waybill down; fi

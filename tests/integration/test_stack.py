@@ -141,6 +141,12 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     assert stack.status() == before
 
 
+def test_a_stack_that_runs_keeps_its_number_of_workers(stack: Stack) -> None:
+    with pytest.raises(StackError, match=r"runs with 0 workers.*make down"):
+        stack.up(with_airflow=False, workers=2)
+    assert stack.up(with_airflow=False, workers=0) is False
+
+
 def body(stack: Stack, key: str) -> bytes | None:
     try:
         return stack.s3().get_object(Bucket="waybill-raw", Key=key)["Body"].read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import subprocess
@@ -200,20 +201,18 @@ def test_a_broken_file_is_rejected(folder: Path, tmp_path: Path, fault: str) -> 
 
 
 def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, Any], tmp_path: Path) -> None:
-    state = State()
+    state = State(workers=2)
     state.generate_secrets()
     state.ports = dict.fromkeys((*PREFERRED_PORTS, *OTHER_PORTS), 1)
     stack = Stack(tmp_path)
     state.save(tmp_path / "state.json")
     embedded = stack.env()
-    composed = services["scheduler"]["environment"]
+    composed = services["worker"]["environment"]
     in_the_image = {"AIRFLOW_HOME", "PYTHONPATH", "AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER"}
     in_the_image |= {"AIRFLOW__CORE__LOAD_EXAMPLES"}
     only_here = {"WAYBILL_HOME", "NO_PROXY", "no_proxy", "GOMEMLIMIT", "WEED_MASTER_VOLUME_GROWTH_COPY_1"}
     assert embedded.keys() - composed.keys() == in_the_image | only_here
     more = {
-        "AIRFLOW__CELERY__BROKER_URL",
-        "AIRFLOW__CELERY__RESULT_BACKEND",
         "WAYBILL_DUCKDB_MEMORY_LIMIT",
         "WAYBILL_TIMEZONE",
         *(f"WAYBILL_{zone}_BUCKET" for zone in ("RAW", "REPORTS", "LAKE", "DASHBOARD")),
@@ -222,7 +221,7 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
 
     def place(value: str) -> str:
         """Return an address without host, port and password."""
-        return re.sub(r"(?<=//)(?:([a-z_]+):[^@]+@)?[^/@]+", r"\1", value)
+        return re.sub(r"(?<=//)(?:([a-z_]*):[^@]+@)?[^/@]+", r"\1", value)
 
     differ = {name for name in embedded.keys() & composed.keys() if place(embedded[name]) != place(composed[name])}
     secrets = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "WAYBILL_MASK_KEY", "AIRFLOW__CORE__FERNET_KEY"}
@@ -239,3 +238,28 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
     assert composed["WAYBILL_PROFILE"] == "prod"
     for user in airflow.USERS:
         assert f"{user.upper()}_PASSWORD" in services["api-server"]["environment"]
+
+
+def test_shared_settings_exist_in_airflow_and_are_set_once(services: dict[str, Any]) -> None:
+    from airflow.configuration import conf
+
+    shared = configparser.ConfigParser(interpolation=None)
+    shared.read(PROJECT_ROOT / "containers" / "airflow.cfg")
+    known = conf.configuration_description
+    names = {(section, option) for section in shared.sections() for option in shared[section]}
+    assert {(section, option) for section, option in names if option not in known[section]["options"]} == set()
+    variables = {f"AIRFLOW__{section}__{option}".upper() for section, option in names}
+    for name, service in services.items():
+        assert not variables & service.get("environment", {}).keys(), name
+    assert "containers/airflow.cfg /opt/airflow/" in (PROJECT_ROOT / "Dockerfile").read_text()
+
+
+def test_a_task_waits_for_the_broker_without_using_up_a_try() -> None:
+    """The time limit of an attempt to send it ends before Celery's own attempts do: only then Airflow tries again."""
+    from airflow.configuration import conf
+
+    shared = configparser.ConfigParser(interpolation=None)
+    shared.read(PROJECT_ROOT / "containers" / "airflow.cfg")
+    policy = json.loads(shared["celery"]["extra_celery_config"])["task_publish_retry_policy"]
+    waits = [min(number * policy["interval_step"], policy["interval_max"]) for number in range(policy["max_retries"])]
+    assert sum(waits) > 10 * conf.getfloat("celery", "operation_timeout")

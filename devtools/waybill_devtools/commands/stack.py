@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 @report_errors
 def up(
     airflow: Annotated[bool, typer.Option(help="Also start Airflow.")] = True,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Run tasks on Celery workers; 0: in the scheduler. [default: as before]")
+    ] = None,
 ) -> None:
     """Start the embedded stack. Parts that run already keep running."""
     from waybill.warehouse.connection import connect
@@ -30,7 +33,7 @@ def up(
     stack = Stack()
     began = time.monotonic()
     with messages.status("checking the stack") as line:
-        changed = stack.up(with_airflow=airflow, report=line.update)
+        changed = stack.up(with_airflow=airflow, workers=workers, report=line.update)
         upgrade(connect(stack.database_url()))
     console.print(f"Started in {time.monotonic() - began:.0f} s." if changed else "Everything is running already.")
     if airflow:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waybill.settings import PROJECT_ROOT, read_settings
-from waybill_devtools.stack import airflow, aws, postgres
+from waybill_devtools.stack import airflow, aws, broker, postgres
 from waybill_devtools.stack.processes import Processes, StackError
 from waybill_devtools.stack.state import State, write_private
 
@@ -75,23 +75,31 @@ class Stack:
             raise StackError(f"no stack was started in {self.home}. Run `make up`.")
         return state
 
-    def up(self, *, with_airflow: bool = True, report: Callable[[str], object] = str) -> bool:
+    def up(
+        self, *, with_airflow: bool = True, workers: int | None = None, report: Callable[[str], object] = str
+    ) -> bool:
         """Start the parts that do not run, and wait until all are ready. Returns False if all were running.
 
         Args:
             with_airflow: also start Airflow, in addition to PostgreSQL, S3 and the AWS APIs.
+            workers: number of Celery workers, which run the tasks; with 0, the scheduler runs them. By default, as at
+                the last start, at first 0.
             report: called with the name of each step.
 
         Raises:
-            StackError: a part did not start. If nothing ran before this call, all parts are stopped again.
+            StackError: a part did not start, or the stack runs with another number of workers. If nothing ran before
+                this call, all parts are stopped again.
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        wanted = {*SERVICES, *(airflow.COMPONENTS if with_airflow else ())}
         with self._locked():
             state = State.load(self._state_file) or State()
+            launched = not (state.ports and self._processes(state).alive())
+            if workers not in (None, state.workers) and not launched:
+                raise StackError(f"the stack runs with {state.workers} workers. Run `make down` first.")
+            state.workers = state.workers if workers is None else workers
             state.generate_secrets()
             state.save(self._state_file)
-            launched = not (state.ports and self._processes(state).alive())
+            wanted = {*SERVICES, *(self._airflow(state) if with_airflow else ())}
             missing = wanted if launched else wanted - self._started(state)
             try:
                 if launched:
@@ -100,7 +108,7 @@ class Stack:
             except BaseException:
                 if launched:
                     report("stopping all parts")
-                    self._processes(state).stop(first=airflow.COMPONENTS)
+                    self._processes(state).stop(first=airflow.components(state))
                 raise
         return bool(missing)
 
@@ -109,7 +117,7 @@ class Stack:
         state = State.load(self._state_file)
         if state is not None and state.ports:
             with self._locked():
-                self._processes(state).stop(first=airflow.COMPONENTS)
+                self._processes(state).stop(first=airflow.components(state))
 
     def status(self) -> list[Service]:
         """Return every long-running part; an empty list if the stack was never started."""
@@ -127,7 +135,7 @@ class Stack:
                 address=f"127.0.0.1:{ports[name]}" if name in ports else "",
                 log=processes.log(name),
             )
-            for name in (*SERVICES, *airflow.COMPONENTS)
+            for name in (*SERVICES, *self._airflow(state))
         ]
 
     def env(self) -> dict[str, str]:
@@ -169,17 +177,19 @@ class Stack:
     def _launch(self, state: State) -> None:
         """Choose ports, write every configuration and start the supervisor."""
         if state.ports:  # processes that a killed supervisor left behind
-            self._processes(state).stop(first=airflow.COMPONENTS)
+            self._processes(state).stop(first=airflow.components(state))
         state.claim_ports(prefer=self._prefer_known_ports)
         state.save(self._state_file)
         (self.home / "s3").mkdir(mode=0o700, exist_ok=True)
         airflow.prepare(self.home, state)
+        broker.prepare(self.home, state)
         environment = self._environment(state)
         write_private(self.home / "env", self.shell_script())
         programs = (
             postgres.program(self.home / "postgres", state.ports["postgres"]),
             *aws.programs(self.home, state),
-            *airflow.programs(),
+            broker.program(self.home),
+            *airflow.programs(state),
         )
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         path = os.pathsep.join((*COMMAND_FOLDERS, os.environ.get("PATH", os.defpath)))
@@ -208,8 +218,13 @@ class Stack:
             state.save(self._state_file)
         if with_airflow:
             report("starting Airflow")
-            processes.start(*airflow.COMPONENTS)
-            processes.wait("Airflow", airflow.COMPONENTS, lambda: airflow.healthy(state), seconds=180)
+            names = self._airflow(state)
+            processes.start(*names)
+            processes.wait("Airflow", names, lambda: airflow.healthy(state), seconds=180)
+
+    def _airflow(self, state: State) -> tuple[str, ...]:
+        """Return the names of Airflow's processes, and of the broker of its workers."""
+        return *(("broker",) if state.workers else ()), *airflow.components(state)
 
     def _processes(self, state: State) -> Processes:
         return Processes(self.home, state.ports["supervisor"], state.secrets["supervisor"])

@@ -1,4 +1,4 @@
-"""The four processes of Airflow on one machine: their settings and their health."""
+"""The processes of Airflow on one machine: their settings and their health."""
 
 from __future__ import annotations
 
@@ -13,18 +13,27 @@ from typing import Any
 
 from waybill.pools import ARRIVAL_SLOTS, pool_size
 from waybill.settings import PROJECT_ROOT
+from waybill_devtools.stack import broker
 from waybill_devtools.stack.postgres import url
 from waybill_devtools.stack.processes import Program
 from waybill_devtools.stack.state import State, write_private
 
+CONTAINERS = PROJECT_ROOT / "containers"
 VERSION = version("apache-airflow")
 USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 """The users, with their roles in Airflow."""
+WORKER_TASKS = 4
+"""The number of tasks that a worker runs at a time."""
 COMPONENTS = ("airflow-api", "airflow-scheduler", "airflow-dags", "airflow-triggerer")
 
 
-def programs() -> tuple[Program, ...]:
-    """Return the migration of Airflow's database, which runs once, and the four components."""
+def components(state: State) -> tuple[str, ...]:
+    """Return the names of all long-running processes."""
+    return *COMPONENTS, *(f"airflow-worker-{number}" for number in range(1, state.workers + 1))
+
+
+def programs(state: State) -> tuple[Program, ...]:
+    """Return the migration of Airflow's database, which runs once, the four components, and Celery's workers."""
     airflow = str(Path(sysconfig.get_path("scripts")) / "airflow")
     return (
         Program("airflow-migrate", (airflow, "db", "migrate"), once=True),
@@ -32,17 +41,19 @@ def programs() -> tuple[Program, ...]:
         Program("airflow-scheduler", (airflow, "scheduler", "--skip-serve-logs"), stop_seconds=5),
         Program("airflow-dags", (airflow, "dag-processor"), stop_seconds=5),
         Program("airflow-triggerer", (airflow, "triggerer", "--skip-serve-logs"), stop_seconds=5),
+        *(
+            Program(name, (airflow, "celery", "worker", "--celery-hostname", name, "--skip-serve-logs"), stop_seconds=5)
+            for name in components(state)[len(COMPONENTS) :]
+        ),
     )
 
 
 def prepare(home: Path, state: State) -> None:
-    """Write Airflow's home folder: log-ins, the imports of the scheduler, and an empty configuration."""
+    """Write Airflow's home folder: log-ins, and the settings and early imports that containers have, too."""
     folder = home / "airflow"
     (folder / "config").mkdir(parents=True, exist_ok=True)
-    (folder / "airflow.cfg").write_text("# Settings come from the environment: see ../env\n")
-    shutil.copyfile(
-        PROJECT_ROOT / "containers" / "airflow_local_settings.py", folder / "config" / "airflow_local_settings.py"
-    )
+    shutil.copyfile(CONTAINERS / "airflow.cfg", folder / "airflow.cfg")
+    shutil.copyfile(CONTAINERS / "airflow_local_settings.py", folder / "config" / "airflow_local_settings.py")
     passwords = {user: state.secrets[user] for user in USERS}
     write_private(folder / "passwords.json", json.dumps(passwords) + "\n")
 
@@ -59,7 +70,7 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "CORE__DAGS_FOLDER": str(dags),
         "CORE__PLUGINS_FOLDER": str(plugins),
         "CORE__LOAD_EXAMPLES": "False",
-        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTOR": "CeleryExecutor" if state.workers else "LocalExecutor",
         "CORE__PARALLELISM": str(slots),
         # The executor serves tasks in order of arrival, so a backfill must not fill its queue.
         "CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(pool_size(slots - ARRIVAL_SLOTS)),
@@ -71,21 +82,13 @@ def environment(home: Path, state: State, dags: Path, plugins: Path) -> dict[str
         "API__HOST": "127.0.0.1",
         "API__PORT": str(state.ports["airflow"]),
         "API__BASE_URL": address(state),
-        "API__WORKERS": "1",
         "API__SECRET_KEY": state.secrets["session"],
         "API_AUTH__JWT_SECRET": state.secrets["jwt"],
-        # With a short sleep, each task of a chain takes 0.3 s instead of 0.7 s.
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-        # Half of all tasks occupy their slot for this long after their end, until Airflow notices that they ended.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        # Find tasks that a killed scheduler had queued after seconds instead of five minutes.
-        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
-        "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-        "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
-        "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        # Callbacks of a run are executed by the process that parses its DAG file, which is slow on a busy machine.
-        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
     }
+    if state.workers:
+        settings["CELERY__BROKER_URL"] = broker.url(state)
+        settings["CELERY__RESULT_BACKEND"] = f"db+{settings['DATABASE__SQL_ALCHEMY_CONN']}"
+        settings["CELERY__WORKER_CONCURRENCY"] = str(WORKER_TASKS)
     return {
         "AIRFLOW_HOME": str(home / "airflow"),
         "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore:Could not import graphviz",

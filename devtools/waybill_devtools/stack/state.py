@@ -15,14 +15,14 @@ from pathlib import Path
 # Ports to try first, for services that people address. Other ports come from PORT_RANGE.
 PREFERRED_PORTS = {"airflow": 8080, "postgres": 5433, "s3": 8333, "aws": 5000}
 OTHER_PORTS = (
-    *("supervisor", "s3_grpc", "filer", "filer_grpc", "admin", "admin_grpc"),
+    *("supervisor", "broker", "s3_grpc", "filer", "filer_grpc", "admin", "admin_grpc"),
     *("master", "master_grpc", "volume", "volume_grpc"),
 )
 # Below the range of ports for outgoing connections.
 PORT_RANGE = range(20_000, 32_000)
 _SECRETS: dict[str, Callable[[], str]] = {
     **dict.fromkeys(
-        ("postgres", "airflow_db", "warehouse", "reader", "admin", "operator", "viewer", "supervisor"),
+        ("postgres", "airflow_db", "warehouse", "reader", "admin", "operator", "viewer", "supervisor", "broker"),
         lambda: secrets.token_urlsafe(12),
     ),
     **dict.fromkeys(("aws_secret", "jwt", "session", "mask_key"), lambda: secrets.token_urlsafe(32)),
@@ -33,11 +33,15 @@ _SECRETS: dict[str, Callable[[], str]] = {
 
 @dataclass
 class State:
-    """Ports by service, secrets by purpose, and the Airflow version of its database."""
+    """Ports by service, secrets by purpose, the Airflow version of its database, and the number of Celery workers.
+
+    Without workers, tasks run in the processes of the scheduler.
+    """
 
     ports: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     airflow_schema: str | None = None
+    workers: int = 0
 
     @classmethod
     def load(cls, path: Path) -> State | None:
