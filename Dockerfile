@@ -1,17 +1,40 @@
 # Airflow with this project. Every component is this image with another command; see docker-compose.yaml.
 # BASE is Python 3.13.15 on Debian 13. Any other with python3 3.11 to 3.13 and venv does, too: --build-arg BASE=...
 ARG BASE=docker.io/library/python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
+# The builder sets it: amd64 or arm64.
+ARG TARGETARCH
 
-# ---- what production installs, at the versions and hashes of the lock
-FROM ${BASE} AS build
+# ---- what installs it, at the versions and hashes of the lock
+FROM ${BASE} AS tools
 WORKDIR /build
 COPY requirements-dev.txt ./
 RUN awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements-dev.txt > uv.txt \
+    && awk '/^[^ #]/ { wanted = /^maturin==/ } wanted' requirements-dev.txt > maturin.txt \
     && python3 -m venv tools \
     && tools/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r uv.txt
+
+# ---- all packages have wheels for amd64
+FROM tools AS tools-amd64
+ENV FROM_SOURCE=:none:
+
+# ---- and for arm64 all but pgpq, a Rust extension that needs Rust 1.85 or newer
+FROM tools AS tools-arm64
+ENV FROM_SOURCE=pgpq \
+    MATURIN_PEP517_ARGS=--locked
+# Debian's version is bound to the release of BASE. The compiler stays in this stage.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends cargo \
+    && rm -rf /var/lib/apt/lists/*
+
+# ---- what production installs
+# hadolint ignore=DL3006
+FROM tools-${TARGETARCH} AS build
+WORKDIR /build
 COPY requirements.txt requirements-image.txt ./
 RUN python3 -m venv --without-pip /opt/waybill/venv \
-    && tools/bin/uv pip sync --no-cache --require-hashes --no-build --compile-bytecode \
+    && tools/bin/uv pip sync --no-cache --require-hashes --compile-bytecode \
+        --only-binary :all: --no-binary "$FROM_SOURCE" --build-constraints maturin.txt \
         --python /opt/waybill/venv/bin/python requirements.txt requirements-image.txt
 
 # ---- Airflow, the kernel, the DAGs
