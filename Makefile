@@ -145,6 +145,9 @@ containers: .env ## start everything in containers (Docker with Compose)
 lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-image.in -o requirements-image.txt
+	# The image is built for arm64, too: Dockerfile builds pgpq, and all other packages must have wheels.
+	$(UV) install --dry-run --no-deps --require-hashes --only-binary :all: --no-binary pgpq --target .waybill/arm64 \
+		--python-platform aarch64-manylinux_2_28 --python-version 3.13 -r requirements.txt -r requirements-image.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-scan.in -o requirements-scan.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-datacontract.in -o requirements-datacontract.txt

@@ -1,23 +1,23 @@
 #!/bin/sh
 # Runs Terraform for an environment as the workflows do: deploy/terraform.sh dev plan -out=tfplan
-# ACCOUNT is the account number, AWS_REGION the region, VALUES the other values of terraform.tfvars.example, and
-# CODE_VERSION the commit, which is the tag of the image. A commit without an image keeps the newest one.
+# ACCOUNT is the account number, AWS_REGION the region, VALUES the other values of terraform.tfvars.example, and DIGEST
+# the digest of the image. Without DIGEST it is the newest image that has a commit for its tag.
 set -eu
 environment=$1
 shift
 cd "$(dirname "$0")/../terraform/environments/$environment"
 printf 'account_id = "%s"\nregion = "%s"\nstate_bucket = "waybill-state-%s"\n%s\n' \
     "$ACCOUNT" "$AWS_REGION" "$ACCOUNT" "$VALUES" > terraform.tfvars
-if ! images=$(aws ecr describe-images --repository-name "waybill-$environment" --filter tagStatus=TAGGED --output text \
-    --query "sort_by(imageDetails, &imagePushedAt)[].[imageDigest, join(' ', imageTags)]" 2>&1); then
-    case $images in
-        *RepositoryNotFoundException*) images= ;; # before the first apply
-        *) echo "$images" >&2 && exit 1 ;;
+digest=${DIGEST:-}
+if [ -z "$digest" ] && ! digest=$(aws ecr describe-images --repository-name "waybill-$environment" --output text \
+    --page-size 1000 --filter tagStatus=TAGGED \
+    --query "sort_by(imageDetails[?length(imageTags[0]) == \`40\`], &imagePushedAt)[-1].imageDigest" 2>&1); then
+    case $digest in
+        *RepositoryNotFoundException*) digest= ;; # before the first apply
+        *) echo "$digest" >&2 && exit 1 ;;
     esac
 fi
-image=$(echo "$images" | grep -F "$CODE_VERSION" || echo "$images" | tail -n 1)
-if [ -n "$image" ]; then
-    digest=$(echo "$image" | cut -f 1)
+if [ -n "$digest" ] && [ "$digest" != None ]; then
     export TF_VAR_image="$ACCOUNT.dkr.ecr.$AWS_REGION.amazonaws.com/waybill-$environment@$digest"
 fi
 export TF_IN_AUTOMATION=1 TF_INPUT=0

@@ -53,6 +53,10 @@ run "plan_reads_no_data" {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.plan.policy).Statement : statement.Resource if statement.Sid == "LockState"]) == "arn:aws:s3:::waybill-state-123456789012/waybill/test/*.tflock"
     error_message = "A plan may lock the state, and not change it."
   }
+  assert {
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.plan.policy).Statement : statement.Resource if statement.Sid == "SavePlan"]) == "arn:aws:s3:::waybill-state-123456789012/plans/test/*"
+    error_message = "A plan must be saved apart from the state."
+  }
 }
 
 run "publish_uploads_and_no_more" {

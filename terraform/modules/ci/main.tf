@@ -57,6 +57,12 @@ resource "aws_iam_role_policy" "plan" {
         Resource = "${local.state_arn}/waybill/${var.environment}/*.tflock"
       },
       {
+        Sid      = "SavePlan" # which is applied only with the checksum that its workflow run knows
+        Effect   = "Allow"
+        Action   = "s3:PutObject"
+        Resource = "${local.state_arn}/plans/${var.environment}/*"
+      },
+      {
         Sid      = "ReadStateAndConnections"
         Effect   = "Allow"
         Action   = ["kms:Decrypt", "kms:GenerateDataKey", "secretsmanager:GetSecretValue"]
