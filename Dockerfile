@@ -57,7 +57,7 @@ ENV AIRFLOW_HOME=/opt/airflow \
 RUN python -m compileall -q plugins dags containers \
     && mkdir -p /opt/airflow/config /opt/airflow/logs \
     && cp containers/airflow.cfg /opt/airflow/ \
-    && cp containers/airflow_local_settings.py /opt/airflow/config/ \
+    && cp containers/airflow_local_settings.py containers/task_protection.py /opt/airflow/config/ \
     && chown -R 50000:0 /opt/airflow
 # Where containers with a read-only root file system write. Fargate gives volumes the owner that they have here.
 VOLUME ["/tmp", "/opt/airflow/logs"]

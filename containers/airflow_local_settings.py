@@ -4,6 +4,7 @@ Tasks are forked from the scheduler or a worker and share its imports, which sav
 """
 
 import importlib
+import os
 import sys
 
 if {"scheduler", "worker"} & set(sys.argv):
@@ -27,3 +28,6 @@ if {"scheduler", "worker"} & set(sys.argv):
         "pydantic_settings",
     ):
         importlib.import_module(module)
+
+if "worker" in sys.argv and "ECS_AGENT_URI" in os.environ:
+    importlib.import_module("task_protection")
