@@ -22,4 +22,8 @@ run "dev_is_cheap_and_can_be_thrown_away" {
     condition     = var.environment == "dev" && var.may_destroy_data && !var.warehouse.multi_az && !var.warehouse.deletion_protection && var.network.nat_gateways == 1
     error_message = "Dev must be small and removable."
   }
+  assert {
+    condition     = var.airflow.executor == "local" && var.broker == null && var.airflow.spot && var.night != null && length(var.network.interface_endpoints) == 0
+    error_message = "Dev must have one service on Spot, no broker and no interface endpoints, and stop at night."
+  }
 }

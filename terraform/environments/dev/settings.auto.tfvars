@@ -39,6 +39,9 @@ airflow = {
 
 broker = null
 
+# Stopped outside of working hours. Remove it for daily runs at night.
+night = { timezone = "UTC", stop = { hour = 19 }, start = { hour = 5, minute = 30, days = "MON-FRI" } }
+
 retention = {
   logs_days        = 30
   log_objects_days = 90

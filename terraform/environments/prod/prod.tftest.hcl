@@ -51,6 +51,26 @@ run "prod_without_a_standby_is_refused" {
   expect_failures = [var.warehouse]
 }
 
+run "prod_never_stops" {
+  command = plan
+
+  variables {
+    night = { stop = { hour = 20 }, start = { hour = 6 } }
+  }
+
+  expect_failures = [var.night]
+}
+
+run "prod_with_one_task_is_refused" {
+  command = plan
+
+  variables {
+    broker = { node_type = "cache.t4g.small", nodes = 1 }
+  }
+
+  expect_failures = [var.broker]
+}
+
 run "prods_data_cannot_be_destroyed" {
   command = plan
 

@@ -18,6 +18,7 @@ locals {
 }
 
 resource "aws_ecs_cluster" "this" {
+  #checkov:skip=CKV_AWS_65:Container Insights is a value of the environment: on with the Celery executor, whose autoscaling reads it
   name = var.name
 
   setting {

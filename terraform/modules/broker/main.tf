@@ -52,6 +52,7 @@ resource "aws_cloudwatch_log_group" "this" {
 
 resource "aws_elasticache_replication_group" "this" {
   #checkov:skip=CKV_AWS_31:Users authenticate by role-based access control, which excludes the AUTH token
+  #checkov:skip=CKV2_AWS_50:A second node in another zone is a value of the environment: on in prod
   replication_group_id = local.name
   description          = "Celery broker of Airflow."
   engine               = "valkey"

@@ -1,4 +1,6 @@
 locals {
+  silence = var.stops_at_night ? "notBreaching" : "breaching" # of databases and the scheduler
+
   # Over all pipelines and datasets, also those that are added later. CloudWatch looks back three hours at most.
   application_alarms = {
     run-failed = {
@@ -30,13 +32,13 @@ locals {
       description = "The database has been busy for 15 minutes. Performance Insights names the statement."
       namespace   = "AWS/RDS", metric = "CPUUtilization", statistic = "Average"
       dimensions  = { DBInstanceIdentifier = var.database_identifier }
-      operator    = "GreaterThanThreshold", threshold = var.limits.database_cpu_pct, periods = 3, missing = "breaching"
+      operator    = "GreaterThanThreshold", threshold = var.limits.database_cpu_pct, periods = 3, missing = local.silence
     }
     database-storage = {
       description = "The database is almost full, although its storage grows automatically. Raise max_allocated_gib."
       namespace   = "AWS/RDS", metric = "FreeStorageSpace", statistic = "Minimum"
       dimensions  = { DBInstanceIdentifier = var.database_identifier }
-      operator    = "LessThanThreshold", threshold = var.limits.database_free_gib * 1024 * 1024 * 1024, periods = 1, missing = "breaching"
+      operator    = "LessThanThreshold", threshold = var.limits.database_free_gib * 1024 * 1024 * 1024, periods = 1, missing = local.silence
     }
     }, {
     for pipeline, queue in var.landed_queues : "${pipeline}-queue-age" => {
@@ -57,7 +59,7 @@ locals {
       description = "Airflow's scheduler has been silent for 15 minutes."
       namespace   = "Airflow", metric = "airflow.scheduler_heartbeat", statistic = "Sum"
       dimensions  = { "service.name" = var.name }
-      operator    = "LessThanThreshold", threshold = 1, periods = 3, missing = "breaching"
+      operator    = "LessThanThreshold", threshold = 1, periods = 3, missing = local.silence
     }
   } : {})
 }

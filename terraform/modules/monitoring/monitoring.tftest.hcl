@@ -122,6 +122,28 @@ run "alarms" {
   }
 }
 
+run "silence" {
+  command = plan
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.operations["scheduler-heartbeat"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.operations["database-cpu"].treat_missing_data == "breaching"
+    error_message = "A scheduler or database that sends nothing must raise the alarm."
+  }
+}
+
+run "silence_at_night" {
+  command = plan
+
+  variables {
+    stops_at_night = true
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.operations["scheduler-heartbeat"].treat_missing_data == "notBreaching" && aws_cloudwatch_metric_alarm.operations["database-cpu"].treat_missing_data == "notBreaching"
+    error_message = "Stopping at night must raise no alarm."
+  }
+}
+
 run "before_airflow_is_there" {
   command = plan
 

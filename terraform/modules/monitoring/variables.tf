@@ -94,6 +94,12 @@ variable "airflow_is_there" {
   type        = bool
 }
 
+variable "stops_at_night" {
+  description = "Whether services and databases stop at night. Then their silence raises no alarm."
+  type        = bool
+  default     = false
+}
+
 variable "database_identifier" {
   description = "Name of the database instance."
   type        = string

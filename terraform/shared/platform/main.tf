@@ -308,6 +308,23 @@ module "airflow" {
   depends_on = [module.network, module.security]
 }
 
+module "night" {
+  source = "../../modules/night"
+  count  = var.night == null || var.image == null ? 0 : 1
+
+  name                     = local.name
+  account_id               = var.account_id
+  region                   = var.region
+  key_arn                  = module.security.operations_key_arn
+  permissions_boundary_arn = module.security.permissions_boundary_arn
+  cluster                  = module.airflow.cluster
+  services                 = { for service, size in var.airflow.services : service => size.tasks }
+  databases                = [module.warehouse.identifier, module.metadata.identifier]
+  timezone                 = var.night.timezone
+  stop                     = var.night.stop
+  start                    = var.night.start
+}
+
 module "container_registry" {
   source = "../../modules/container_registry"
 
@@ -339,6 +356,7 @@ module "monitoring" {
   limits              = var.limits
   budget_usd          = var.budget_usd
   airflow_is_there    = var.image != null
+  stops_at_night      = var.night != null
   database_identifier = module.warehouse.identifier
   landed_queues       = module.data_lake.landed_queues
   stream_name         = one(module.streaming[*].stream_name)

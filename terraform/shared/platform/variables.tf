@@ -220,6 +220,20 @@ variable "broker" {
   }
 }
 
+variable "night" {
+  description = "When services and databases stop (each day) and start (on listed days). Null: they run all the time."
+  type = object({
+    timezone = optional(string, "UTC")
+    stop     = object({ hour = number, minute = optional(number, 0) })
+    start    = object({ hour = number, minute = optional(number, 0), days = optional(string, "MON-FRI") })
+  })
+  default = null
+  validation {
+    condition     = var.night == null || var.environment == "dev"
+    error_message = "Only dev may stop at night: elsewhere, files that arrive at night are loaded at night."
+  }
+}
+
 variable "retention" {
   description = "Days: CloudWatch logs, access logs and trails, replaced versions, and when zones move to Glacier (null: never)."
   type = object({
