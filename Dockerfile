@@ -55,6 +55,7 @@ ENV AIRFLOW_HOME=/opt/airflow \
     PYTHONPATH=/opt/waybill/plugins \
     PYTHONUNBUFFERED=1
 RUN python -m compileall -q plugins dags containers \
+    && install -m 755 containers/waybill.sh venv/bin/waybill \
     && mkdir -p /opt/airflow/config /opt/airflow/logs \
     && cp containers/airflow.cfg /opt/airflow/ \
     && cp containers/airflow_local_settings.py containers/task_protection.py /opt/airflow/config/ \

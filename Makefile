@@ -127,7 +127,10 @@ audit: $(SCAN)/installed ## ask for known vulnerabilities of what production ins
 	@$(SCAN)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.txt --requirement requirements-image.txt
 
 containers: .env ## start everything in containers (Docker with Compose)
-	@WAYBILL_CODE_VERSION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose up --build --detach --wait
+	@umask 077 # the version stays in .env: a later `docker compose up` builds the image anew
+	{ grep -v '^WAYBILL_CODE_VERSION=' .env; echo "WAYBILL_CODE_VERSION=$$(git rev-parse HEAD 2>/dev/null || echo unknown)"; } > .env.new
+	mv .env.new .env
+	docker compose up --build --detach --wait
 	port=$$(sed -n 's/^AIRFLOW_PORT=//p' .env)
 	echo "Airflow is at http://localhost:$${port:-8080}; log in as admin with ADMIN_PASSWORD of .env."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import subprocess
 import sysconfig
@@ -176,6 +177,55 @@ def test_the_example_explains_every_setting(folder: Path) -> None:
         assert re.search(rf"(?m)^# .*\n(#[A-Z_]+=.*\n)*#{name}=", EXAMPLE), f"{name} is not explained"
 
 
+def test_memory_is_limited_as_the_guide_says(services: dict[str, Any]) -> None:
+    guide = (PROJECT_ROOT / "docs" / "do" / "deployment.md").read_text()
+    told = {name: float(limit) for name, limit in re.findall(r"(?m)^\| `([a-z0-9-]+)` \|.*\| ([0-9.]+) GiB \|$", guide)}
+    assert {name: int(service["mem_limit"]) / 2**30 for name, service in services.items()} == told
+    always = sum(told[name] for name, service in services.items() if not service.get("profiles") and name not in ONCE)
+    assert f"{always:g} GiB in all" in guide
+
+
+def test_make_containers_keeps_the_code_version(folder: Path, tmp_path: Path) -> None:
+    for name in ("docker-compose.yaml", ".env.example", ".env", "Makefile"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\n")
+    docker.chmod(0o755)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "init", "-q"], cwd=tmp_path, check=True)
+    for _ in range(2):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "--message=x"], cwd=tmp_path, check=True)
+        subprocess.run(
+            ["make", "--silent", "containers"], cwd=tmp_path, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        )
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
+        config = json.loads(compose(tmp_path, "config", "--format", "json").stdout)["services"]
+        assert {
+            service["build"]["args"]["VERSION"] for service in config.values() if "args" in service.get("build", {})
+        } == {head}
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_log_in_with_openid_connect_is_set_in_one_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yaml").write_text(FILE.read_text())
+    roles = '{"data-platform": "admin"}'
+    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    settings = {"AIRFLOW_AUTH_MANAGER": manager, "WAYBILL_OIDC_ROLES": f"'{roles}'"}
+    lines = [f"{name}={value}\n" for name, value in settings.items()]
+    (tmp_path / ".env").write_text((folder / ".env").read_text() + "".join(lines))
+    services = json.loads(compose(tmp_path, "config", "--format", "json").stdout)["services"]
+    for name in ("prepare", "api-server", "scheduler"):
+        assert services[name]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"] == manager
+    assert json.loads(services["api-server"]["environment"]["WAYBILL_OIDC_ROLES"]) == json.loads(roles)
+    read = set(re.findall(r"WAYBILL_OIDC_\w+", (PROJECT_ROOT / "containers" / "webserver_config.py").read_text()))
+    assert read <= services["api-server"]["environment"].keys()
+
+
+def test_the_image_has_the_command_that_its_tasks_run() -> None:
+    assert "containers/waybill.sh venv/bin/waybill" in (PROJECT_ROOT / "Dockerfile").read_text()
+    assert os.access(PROJECT_ROOT / "containers" / "waybill.sh", os.X_OK)
+
+
 BROKEN = {
     "a misspelt key": lambda file: file["services"]["scheduler"].update(comand=["airflow"]),
     "a service that is not there": lambda file: file["services"]["worker"]["depends_on"].update(
@@ -213,6 +263,7 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
     only_here = {"WAYBILL_HOME", "NO_PROXY", "no_proxy", "GOMEMLIMIT", "WEED_MASTER_VOLUME_GROWTH_COPY_1"}
     assert embedded.keys() - composed.keys() == in_the_image | only_here
     more = {
+        "AIRFLOW__CORE__AUTH_MANAGER",
         "WAYBILL_DUCKDB_MEMORY_LIMIT",
         "WAYBILL_TIMEZONE",
         *(f"WAYBILL_{zone}_BUCKET" for zone in ("RAW", "REPORTS", "LAKE", "DASHBOARD")),

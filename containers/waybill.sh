@@ -1,0 +1,3 @@
+#!/bin/sh
+# The command `waybill` of the image.
+exec python -m waybill "$@"
