@@ -279,6 +279,10 @@ run "workers_scale_by_queue_depth" {
     error_message = "Workers must follow the waiting and running tasks."
   }
   assert {
+    condition     = one([for query in one(one(aws_appautoscaling_policy.worker[0].target_tracking_scaling_policy_configuration).customized_metric_specification).metrics : query.expression if query.return_data]) == "2 * (queued + running) / IF(workers > 0, workers, 1)"
+    error_message = "Two schedulers measure their own tasks: the queue depth must count both."
+  }
+  assert {
     condition = alltrue([for name in ["executor.queued_tasks", "executor.running_tasks"] :
     contains(split(",", local.environment.AIRFLOW__METRICS__METRICS_ALLOW_LIST), name) && contains(local.collector_config.exporters.awsemf.metric_declarations[0].metric_name_selectors, "^airflow\\.${replace(name, ".", "\\.")}")])
     error_message = "Airflow and the collector must send the metrics that autoscaling reads."

@@ -181,7 +181,8 @@ resource "aws_ecs_service" "worker" {
   depends_on = [aws_ecs_service.front]
 }
 
-# As many workers as the waiting and running tasks need: queue depth divided by workers, held at their concurrency.
+# As many workers as the waiting and running tasks need: queue depth divided by workers, held at their concurrency. Each
+# scheduler measures the tasks that it has sent; their average times their number is the queue depth.
 resource "aws_appautoscaling_target" "worker" {
   count              = local.deployed && local.celery ? 1 : 0
   service_namespace  = "ecs"
@@ -211,7 +212,7 @@ resource "aws_appautoscaling_policy" "worker" {
           id          = metrics.key
           return_data = false
           metric_stat {
-            stat = "Maximum"
+            stat = "Average"
             metric {
               namespace   = local.metrics_namespace
               metric_name = "airflow.${metrics.value}"
@@ -245,7 +246,7 @@ resource "aws_appautoscaling_policy" "worker" {
       metrics {
         id          = "tasks_per_worker"
         label       = "Waiting and running tasks for each worker"
-        expression  = "(queued + running) / IF(workers > 0, workers, 1)"
+        expression  = "${var.services["scheduler"].tasks} * (queued + running) / IF(workers > 0, workers, 1)"
         return_data = true
       }
     }

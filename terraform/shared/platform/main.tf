@@ -304,8 +304,9 @@ module "airflow" {
     WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
   }
 
-  # Tasks that run once need the way out and the values of connections.
-  depends_on = [module.network, module.security]
+  # Tasks that run once need the way out and the values of connections; the load balancer needs the policy of the bucket
+  # for its logs.
+  depends_on = [module.data_lake, module.network, module.security]
 }
 
 module "night" {
