@@ -1,4 +1,7 @@
 # Everything starts from python3 and make. State lives in .waybill, and `make clean` removes it.
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error This make is too old. Install GNU make 4 and run `gmake`: on macOS, `brew install make`)
+endif
 PYTHON ?= python3
 BIN := .waybill/venv/bin
 STAMP := .waybill/venv/installed
@@ -21,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help demo up down clean test test-fast lint containers bench benchviews lock terraform plans scan audit docs screenshots browser datacontract datacontract-if-possible
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## set everything up, run the pipelines for real and show the numbers
 	@$(BIN)/waybill demo
