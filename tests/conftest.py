@@ -22,6 +22,8 @@ from waybill_devtools.stack import Stack
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from support.telemetry import Received
+
 pytest_plugins = ["rights.plugin"]
 pytest.register_assert_rewrite("oracles", "support")
 
@@ -112,21 +114,63 @@ with DAG(
 """
 
 
+WAITS_DAG = """
+from datetime import timedelta
+
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import DAG, BaseOperator
+
+from waybill.operators.measuring import measure_success
+from waybill.operators.waits import begin_wait, end_wait
+
+class Wait(BaseOperator):
+    def execute(self, context):
+        begin_wait(context)
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=5)), method_name="go_on")
+
+    def go_on(self, context, event=None):
+        end_wait(context)
+
+with DAG("waits", schedule=None, is_paused_upon_creation=False, on_success_callback=measure_success):
+    Wait(task_id="wait")
+"""
+
+
 @pytest.fixture(scope="session")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the project's DAGs, one called `probe` and one called `due`."""
+    """A folder with the project's DAGs, and the DAGs `probe`, `due` and `waits`."""
     folder = tmp_path_factory.mktemp("dags")
     for entry in (PROJECT_ROOT / "dags").iterdir():
         (folder / entry.name).symlink_to(entry)
     (folder / "probe.py").write_text(PROBE_DAG)
     (folder / "due.py").write_text(DUE_DAG)
+    (folder / "waits.py").write_text(WAITS_DAG)
     return folder
 
 
 @pytest.fixture(scope="session")
-def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Stack]:
-    """A whole stack, Airflow too; it takes 15 s to start."""
-    running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags, paths=[RECORDER])
+def telemetry() -> Iterator[Received]:
+    """What the stack's Airflow has sent by OpenTelemetry."""
+    from support.telemetry import receiver
+
+    with receiver() as received:
+        yield received
+
+
+@pytest.fixture(scope="session")
+def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path, telemetry: Received) -> Iterator[Stack]:
+    """A whole stack, Airflow too; it takes 15 s to start. It sends metrics as on AWS, but every second."""
+    variables = {
+        "AIRFLOW__METRICS__OTEL_ON": "True",
+        "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": telemetry.address,
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "OTEL_SERVICE_NAME": "waybill-test",
+        "WAYBILL_METRICS": "true",
+    }
+    running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags, paths=[RECORDER], variables=variables)
     try:
         running.up()
         yield running

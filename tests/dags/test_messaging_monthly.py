@@ -92,7 +92,7 @@ def context(**names: Any) -> dict[str, Any]:
         "dag_run": run,
         "params": {"month": names.get("month")},
         "run_id": "run",
-        "ti": SimpleNamespace(),
+        "ti": SimpleNamespace(xcom_push=lambda **_: None),
     }
 
 
@@ -228,7 +228,8 @@ def test_the_whole_run_of_a_month(
             ("RowsLoaded", totals["inserted"] + totals["updated"] + totals["unchanged"]),
             ("RowsRejected", totals["rejected"]),
             ("RowsDuplicate", totals["duplicate"]),
-            ("QualityFailures", 0),
+            ("QualityErrors", 0),
+            ("QualityWarnings", 0),
         ):
             assert found[name, "messaging_monthly", dataset] == ("Count", number), (name, dataset)
         assert found["LoadSeconds", "messaging_monthly", dataset][0] == "Seconds"
@@ -373,14 +374,19 @@ def test_an_unsent_measurement_fails_nothing_and_a_failed_check_is_measured(
         execute(dag, "quality", LAST)
     with connect(warehouse) as connection:
         failed = connection.execute(
-            "select split_part(subject, '.', 2), count(*) from waybill.check_result where not passed group by 1"
+            "select initcap(severity), split_part(subject, '.', 2), count(*) from waybill.check_result "
+            "where not passed group by 1, 2"
         ).fetchall()
-    found = {name: value for (metric, dag_id, name), (_, value) in measured("alone").items()}
-    assert {name: value for name, value in found.items() if value} == dict(failed)
-    assert found.keys() == {"customers", "channels", "traffic"}
+    found = {(metric, name): value for (metric, _, name), (_, value) in measured("alone").items()}
+    assert failed
+    assert {key: value for key, value in found.items() if value} == {
+        (f"Quality{severity}s", name): count for severity, name, count in failed
+    }
+    datasets = {"customers", "channels", "traffic"}
+    assert found.keys() == {(f"Quality{kind}", name) for kind in ("Errors", "Warnings") for name in datasets}
     hours = FreshnessOperator(task_id="freshness").execute(context())
     age = pytest.approx(hours_since(FIRST), abs=1)
-    assert hours == {f"messaging.{name}": age for name in found}, "nothing of other domains is loaded"
+    assert hours == {f"messaging.{name}": age for name in datasets}, "nothing of other domains is loaded"
     assert measured("messaging_monthly")["FreshnessHours", "messaging_monthly", "traffic"] == ("None", age)
 
 

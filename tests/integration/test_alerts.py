@@ -86,7 +86,7 @@ def test_a_pending_approval_sends_one_message_with_reports_reasons_and_link(
     operator = PublishOperator(task_id="publish", domain="messaging", cadence="month")
     monkeypatch.setattr(operator, "publish", lambda *_: [])
     place = f"https://example.org/airflow/dags/messaging_monthly/runs/{run_id}/tasks/publish"
-    task = SimpleNamespace(id="1", log_url=f"{place}?try_number=1")
+    task = SimpleNamespace(id="1", log_url=f"{place}?try_number=1", xcom_push=lambda **_: None)
     run = SimpleNamespace(partition_key="2026-03", conf={})
     context = {"dag": DAG, "run_id": run_id, "ti": task, "task_instance": task, "dag_run": run}
     for _ in range(2):

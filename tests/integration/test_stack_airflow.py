@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import psutil
 import pytest
 
 from support.listeners import listeners
 from support.waiting import eventually
+from waybill.ops import metrics
+from waybill.settings import PROJECT_ROOT
 from waybill_devtools.stack import Stack, airflow
+
+if TYPE_CHECKING:
+    from support.telemetry import Received
 
 
 def call(stack: Stack, path: str, body: dict[str, Any] | None = None, token: str = "") -> dict[str, Any]:
@@ -29,12 +37,18 @@ def token(stack: Stack, user: str) -> str:
     return str(answer["access_token"])
 
 
+def run_once(stack: Stack, dag: str, admin: str) -> str:
+    """Run a DAG to its end, and return the path of the run."""
+    assert eventually(lambda: f"'{dag}'" in str(call(stack, "/api/v2/dags?limit=100", token=admin)))
+    run = call(stack, f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None}, admin)
+    path = f"/api/v2/dags/{dag}/dagRuns/{run['dag_run_id']}"
+    assert eventually(lambda: call(stack, path, token=admin)["state"] in ("success", "failed"), 60)
+    return path
+
+
 def test_a_task_runs_and_reaches_s3(airflow_stack: Stack) -> None:
     admin = token(airflow_stack, "admin")
-    assert eventually(lambda: "probe" in str(call(airflow_stack, "/api/v2/dags?limit=100", token=admin)))
-    run = call(airflow_stack, "/api/v2/dags/probe/dagRuns", {"logical_date": None}, admin)
-    path = f"/api/v2/dags/probe/dagRuns/{run['dag_run_id']}"
-    assert eventually(lambda: call(airflow_stack, path, token=admin)["state"] in ("success", "failed"), 60)
+    path = run_once(airflow_stack, "probe", admin)
     value = call(airflow_stack, f"{path}/taskInstances/answer/xcomEntries/return_value", token=admin)["value"]
     assert "waybill-raw" in str(value)
 
@@ -85,3 +99,42 @@ def test_a_second_up_changes_nothing(airflow_stack: Stack) -> None:
     assert airflow_stack.up() is False
     assert airflow_stack.status() == before
     assert airflow.healthy(airflow_stack.state)
+
+
+def test_the_work_of_a_run_is_measured_without_its_waits(airflow_stack: Stack) -> None:
+    run_once(airflow_stack, "waits", token(airflow_stack, "admin"))
+    environment = airflow_stack.env()
+    cloudwatch = boto3.client(
+        "cloudwatch",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+    def measured(name: str) -> list[float]:
+        now = datetime.now(UTC)
+        answer = cloudwatch.get_metric_statistics(
+            Namespace=metrics.NAMESPACE,
+            MetricName=name,
+            Dimensions=[{"Name": "Pipeline", "Value": "waits"}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(hours=1),
+            Period=7200,
+            Statistics=["Sum"],
+        )
+        return [point["Sum"] for point in answer["Datapoints"]]
+
+    assert eventually(lambda: measured("RunFailed") == [0], 60)
+    [took], [worked] = measured("RunSeconds"), measured("WorkSeconds")
+    assert 0 <= worked <= took - 5, "the wait of 5 s is no work"
+
+
+def test_airflow_sends_each_metric_that_terraform_names(airflow_stack: Stack, telemetry: Received) -> None:
+    modules = PROJECT_ROOT / "terraform" / "modules"
+    named = set(re.findall(r'"(airflow\.[a-z_.]+)"', (modules / "monitoring" / "metrics.tf").read_text()))
+    assert "airflow.scheduler_heartbeat" in named
+    run_once(airflow_stack, "probe", token(airflow_stack, "admin"))
+    assert eventually(lambda: named <= telemetry.kinds.keys(), 60), named - telemetry.kinds.keys()
+    assert named & telemetry.cumulative == set(), "the collector would lose the first value of each process"
+    assert telemetry.services == {"waybill-test"}

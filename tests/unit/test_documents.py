@@ -78,11 +78,19 @@ def test_every_kind_of_message_and_every_alarm_has_its_section() -> None:
     families = {
         re.sub(r"\$\{.*\}", "", name).strip("-") for name in re.findall(r'"((?:[a-z-]|\$\{.*?\})+)" => ', alarms_tf)
     }
-    assert single >= {"run-failed", "database-cpu", "scheduler-heartbeat"}
-    assert families == {"stale", "slow-load", "queue-age", "dead-letters"}
+    assert single >= {"run-failed", "dag-import-errors", "scheduler-heartbeat", "api-errors", "root-use"}
+    databases = {f"database-{what}" for what in ("cpu", "storage", "memory", "connections", "credits")}
+    assert families == {"stale", "slow-load", "queue-age", "queue-depth", "dead-letters", "memory"} | databases
     # Each alarm takes its name from one of these locals.
     sources = set(re.findall(r"for_each += local\.(\w+)", alarms_tf))
-    assert sources == {"application_alarms", "freshness_alarms", "slow_load_alarms", "operations_alarms"}
+    assert sources == {
+        "application_alarms",
+        "freshness_alarms",
+        "slow_load_alarms",
+        "operations_alarms",
+        "api_alarms",
+        "trail_alarms",
+    }
     budgets = re.findall(r'resource "aws_budgets_budget"', (folder / "topics.tf").read_text())
     found = sections(RUNBOOK)
     assert kinds | single | families | {"budget" for _ in budgets} <= found.keys()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from waybill.ops import metrics
 from waybill.ops.metrics import Measurement
@@ -47,12 +50,26 @@ def test_alarms_and_dashboards_use_no_other_name() -> None:
 
 @pytest.mark.parametrize("failed", [True, False])
 def test_a_run_has_no_dataset(failed: bool) -> None:
-    took, outcome = metrics.of_run("shop_daily", 12.5, failed=failed)
-    assert took.datum == {
-        "MetricName": "RunSeconds",
-        "Dimensions": [{"Name": "Pipeline", "Value": "shop_daily"}],
-        "Value": 12.5,
-        "Unit": "Seconds",
-    }
+    took, worked, outcome = metrics.of_run("shop_daily", 12.5, 2.5, failed=failed)
+    for one, name, seconds in ((took, "RunSeconds", 12.5), (worked, "WorkSeconds", 2.5)):
+        assert one.datum == {
+            "MetricName": name,
+            "Dimensions": [{"Name": "Pipeline", "Value": "shop_daily"}],
+            "Value": seconds,
+            "Unit": "Seconds",
+        }
     assert (outcome.name, outcome.value, outcome.dimensions) == ("RunFailed", failed, {"Pipeline": "shop_daily"})
-    assert [one.name for one in metrics.of_run("shop_daily", None, failed=failed)] == ["RunFailed"]
+    assert [one.name for one in metrics.of_run("shop_daily", None, None, failed=failed)] == ["RunFailed"]
+
+
+BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
+INSTANTS = st.integers(-5, 35).map(lambda second: BEGAN + timedelta(seconds=second))
+
+
+@given(st.integers(0, 30), st.lists(st.tuples(INSTANTS, INSTANTS), max_size=5))
+def test_work_is_every_second_of_the_run_that_no_wait_covers(
+    seconds: int, waits: list[tuple[datetime, datetime]]
+) -> None:
+    run = [BEGAN + timedelta(seconds=second) for second in range(seconds)]
+    worked = [second for second in run if not any(since <= second < until for since, until in waits)]
+    assert metrics.work_seconds(BEGAN, BEGAN + timedelta(seconds=seconds), waits) == len(worked)

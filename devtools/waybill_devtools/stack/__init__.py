@@ -10,7 +10,7 @@ import fcntl
 import os
 import shlex
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,14 +53,23 @@ class Stack:
         home: folder of its state; by default WAYBILL_HOME, else `.waybill` in the project.
         dags: folder of the DAGs that its Airflow runs; by default the project's.
         paths: folders from which its Python processes import first.
+        variables: more environment variables.
     """
 
-    def __init__(self, home: Path | None = None, dags: Path | None = None, *, paths: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        dags: Path | None = None,
+        *,
+        paths: Sequence[Path] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         default = PROJECT_ROOT / ".waybill"
         self.home = (home or Path(os.environ.get("WAYBILL_HOME") or default)).resolve()
         self._prefer_known_ports = self.home == default
         self._dags = dags or PROJECT_ROOT / "dags"
         self._paths = (*paths, PLUGINS)
+        self._variables = variables or {}
         self._state_file = self.home / "state.json"
 
     @property
@@ -244,6 +253,7 @@ class Stack:
             "no_proxy": loopback,
             **aws.environment(state),
             **airflow.environment(self.home, state, self._dags, PLUGINS),
+            **self._variables,
         }
 
     @contextmanager

@@ -23,6 +23,7 @@ from waybill.operators.session import (
     skip_in_dry_run,
     warehouse,
 )
+from waybill.operators.waits import begin_wait, end_wait
 
 if TYPE_CHECKING:
     from waybill.contracts import Contract
@@ -66,6 +67,7 @@ class LandedSensor(BaseSensorOperator):
                         reject_misplaced(connection, contract, listing, run_of(context), period)
         names = ", ".join(contract.name for contract in waiting)
         log.info("waiting for %s under s3://%s/%s", names, bucket, raw_prefix(self.domain, "<dataset>", period))
+        begin_wait(context, since=context["dag_run"].start_date)  # earlier tries have done nothing but wait, too
         self.defer(
             timeout=timedelta(seconds=self.timeout),
             trigger=LandedTrigger(
@@ -80,8 +82,9 @@ class LandedSensor(BaseSensorOperator):
             method_name="landed",
         )
 
-    def landed(self, context: Any, event: dict[str, str]) -> None:  # noqa: ARG002  # Airflow's signature
+    def landed(self, context: Any, event: dict[str, str]) -> None:
         """Continue after the trigger. Raises `RuntimeError`, which is retried, if the bucket could not be listed."""
+        end_wait(context)
         if event["status"] != "success":
             raise RuntimeError(f"the bucket could not be listed: {event['message']}")
 

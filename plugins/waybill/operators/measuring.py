@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator
 
 from waybill.operators.alerting import send_waiting
 from waybill.operators.session import AWS, warehouse
+from waybill.operators.waits import waits_of_run
 from waybill.warehouse.connection import one_row
 
 if TYPE_CHECKING:
@@ -110,12 +111,12 @@ def measured_checks(
 
 
 def measure_success(context: Mapping[str, Any]) -> None:
-    """Send the duration of a successful run."""
+    """Send how long a successful run took and worked."""
     _measure_run(context, failed=False)
 
 
 def measure_failure(context: Mapping[str, Any]) -> None:
-    """Send the failure of a run and its duration."""
+    """Send the failure of a run, and how long the run took and worked."""
     _measure_run(context, failed=True)
 
 
@@ -124,8 +125,14 @@ def _measure_run(context: Mapping[str, Any], *, failed: bool) -> None:
 
     run = context.get("dag_run")
     start, end = getattr(run, "start_date", None), getattr(run, "end_date", None)
-    seconds = (end - start).total_seconds() if start and end else None
-    _emit(lambda: metrics.of_run(context["dag"].dag_id, seconds, failed=failed))
+    took = worked = None
+    if start and end:
+        took = (end - start).total_seconds()
+        try:
+            worked = metrics.work_seconds(start, end, waits_of_run(context, end))
+        except Exception as error:  # the failure must be sent all the same
+            log.warning("the waits of the run could not be read, so its work is not measured: %s", error)
+    _emit(lambda: metrics.of_run(context["dag"].dag_id, took, worked, failed=failed))
 
 
 def _now(connection: Connection) -> datetime:

@@ -25,6 +25,7 @@ from waybill.operators.session import (
     skip_in_dry_run,
     warehouse,
 )
+from waybill.operators.waits import begin_wait, end_wait
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -161,6 +162,7 @@ class _ApprovedOperator(HITLOperator, ABC):
             self.subject = f"Publish {', '.join(map(str, waiting[:3]))}{' and others' if waiting[3:] else ''}?"
             self.body = question(waiting)
             alert_approval(context, waiting)
+            begin_wait(context)
             super().execute(context)
         return keys
 
@@ -168,6 +170,7 @@ class _ApprovedOperator(HITLOperator, ABC):
         from waybill.checks.approval import approve, held_by, reject
         from waybill.derived.build import report_contracts
 
+        end_wait(context)
         answer = super().execute_complete(context, event)
         who = (answer["responded_by_user"] or {}).get("name") or "somebody"
         with data_errors_fail_at_once(), warehouse() as connection:

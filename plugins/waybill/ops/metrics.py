@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from psycopg import Connection
@@ -31,8 +31,10 @@ Name = Literal[
     "RowsDuplicate",
     "LoadSeconds",
     "FreshnessHours",
-    "QualityFailures",
+    "QualityErrors",
+    "QualityWarnings",
     "RunSeconds",
+    "WorkSeconds",
     "RunFailed",
 ]
 
@@ -43,8 +45,10 @@ UNITS: Final[dict[Name, StandardUnitType]] = {
     "RowsDuplicate": "Count",
     "LoadSeconds": "Seconds",
     "FreshnessHours": "None",  # CloudWatch has no unit for hours
-    "QualityFailures": "Count",
+    "QualityErrors": "Count",
+    "QualityWarnings": "Count",
     "RunSeconds": "Seconds",
+    "WorkSeconds": "Seconds",
     "RunFailed": "Count",
 }
 
@@ -106,19 +110,36 @@ def of_freshness(connection: Connection, contract: Contract, pipeline: str, now:
 
 
 def of_checks(connection: Connection, subjects: Collection[str], pipeline: str, run_id: str) -> list[Measurement]:
-    """Return the number of failed checks in a run for each of these tables that it checked."""
+    """Return the failed checks of each severity in a run, for each of these tables that it checked."""
     rows = connection.execute(
-        "select split_part(subject, '.', 2), count(*) filter (where not passed) from waybill.check_result "
-        "where subject = any(%s) and run_id = %s group by subject order by subject",
+        "select split_part(subject, '.', 2), "
+        "count(*) filter (where not passed and severity = 'error'), "
+        "count(*) filter (where not passed and severity = 'warning') "
+        "from waybill.check_result where subject = any(%s) and run_id = %s group by subject order by subject",
         (sorted(subjects), run_id),
     ).fetchall()
-    return [Measurement("QualityFailures", float(failures), pipeline, name) for name, failures in rows]
+    names: tuple[Name, ...] = ("QualityErrors", "QualityWarnings")
+    return [
+        Measurement(name, float(failed), pipeline, table)
+        for table, *counts in rows
+        for name, failed in zip(names, counts, strict=True)
+    ]
 
 
-def of_run(pipeline: str, seconds: float | None, *, failed: bool) -> list[Measurement]:
-    """Return how long a run took, if that is known, and whether it failed."""
-    took = [] if seconds is None else [Measurement("RunSeconds", seconds, pipeline)]
-    return [*took, Measurement("RunFailed", float(failed), pipeline)]
+def of_run(pipeline: str, run_seconds: float | None, work_seconds: float | None, *, failed: bool) -> list[Measurement]:
+    """Return how long a run took and how long it worked, as far as that is known, and whether it failed."""
+    times: dict[Name, float | None] = {"RunSeconds": run_seconds, "WorkSeconds": work_seconds}
+    known = [Measurement(name, seconds, pipeline) for name, seconds in times.items() if seconds is not None]
+    return [*known, Measurement("RunFailed", float(failed), pipeline)]
+
+
+def work_seconds(began: datetime, ended: datetime, waits: Iterable[tuple[datetime, datetime]]) -> float:
+    """Return the seconds between two instants that no wait covers. Waits may overlap and exceed the instants."""
+    waited, covered = timedelta(), began
+    for since, until in sorted(waits):
+        waited += max(timedelta(), min(until, ended) - max(since, covered))
+        covered = max(covered, until)
+    return (ended - began - waited).total_seconds()
 
 
 def send(cloudwatch: CloudWatchClient, measurements: Iterable[Measurement]) -> None:

@@ -61,11 +61,12 @@ stream_shards         = 0
 athena_scan_limit_gib = 1000
 
 limits = {
-  run_seconds              = 3600
+  work_seconds             = 3600
   load_seconds_per_million = 20
   queue_age_seconds        = 900
+  queue_messages           = 1000
+  task_wait_seconds        = 3600
   database_cpu_pct         = 75
-  database_free_gib        = 50
 }
 
 budget_usd       = 6000

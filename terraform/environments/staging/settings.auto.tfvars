@@ -61,11 +61,12 @@ stream_shards         = 1
 athena_scan_limit_gib = 100
 
 limits = {
-  run_seconds              = 3600
+  work_seconds             = 3600
   load_seconds_per_million = 30
   queue_age_seconds        = 3600
+  queue_messages           = 1000
+  task_wait_seconds        = 3600
   database_cpu_pct         = 80
-  database_free_gib        = 10
 }
 
 budget_usd       = 1500

@@ -8,11 +8,11 @@ locals {
     "dag_processor_heartbeat"      = "a heartbeat of a DAG processor"
     "triggerer_heartbeat"          = "a heartbeat of a triggerer"
     "dag_processing.import_errors" = "DAG files that cannot be imported"
-    "executor.queued_tasks"        = "tasks that wait for a worker"
-    "executor.running_tasks"       = "tasks that run"
-    "executor.open_slots"          = "tasks that could run in addition"
-    "scheduler.tasks.starving"     = "tasks that wait for a slot of a pool"
-    "ti_failures"                  = "tasks that failed"
+    "executor.queued_tasks"        = "tasks that the executor holds back"
+    "executor.running_tasks"       = "tasks that the executor has and that have not ended"
+    "pool.queued_slots"            = "slots of tasks that no worker has started yet"
+    "scheduler.tasks.starving"     = "tasks that could run and wait for a slot of a pool"
+    "task.scheduled_duration"      = "how long a task waited for a slot, in milliseconds"
   }
 
   collector = {

@@ -32,6 +32,11 @@ output "load_balancer_arn_suffix" {
   value       = one(aws_lb.this[*].arn_suffix)
 }
 
+output "target_group_arn_suffix" {
+  description = "Suffix of the target group's ARN, the dimension of its metrics; null without an image."
+  value       = one(aws_lb_target_group.this[*].arn_suffix)
+}
+
 output "role_name" {
   description = "Name of the application's role."
   value       = local.role_names.airflow

@@ -36,6 +36,8 @@ locals {
       variables_prefix           = null
       config_prefix              = null
     })
+    # Of sums since the start of a process, the collector would lose the first value.
+    OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE = "delta"
   }, var.settings)
 
   # Variables of a container, and the key of Airflow's secret that ECS injects.

@@ -2,21 +2,27 @@ locals {
   # A search finds what pipelines and datasets there are, also those that are added later.
   search = { for key, name in local.metrics : key => "SEARCH('Namespace=\"${local.namespace}\" MetricName=\"${name}\"', '%s', %d)" }
 
+  database_metrics = { for name in ["CPUUtilization", "FreeStorageSpace", "FreeableMemory", "DatabaseConnections", "ReadLatency", "WriteLatency"] : name => [
+    for purpose in sort(keys(var.databases)) : ["AWS/RDS", name, "DBInstanceIdentifier", var.databases[purpose].identifier]
+  ] }
+
   # Each widget: a title, its expressions or metrics, a statistic and a period in seconds.
   boards = {
     pipeline-health = [
       { title = "Failed runs", expressions = [format(local.search.run_failed, "Sum", 3600)], period = 3600 },
       { title = "How long runs take (s)", expressions = [format(local.search.run_seconds, "Maximum", 3600)], period = 3600 },
+      { title = "How long runs work (s)", expressions = [format(local.search.work_seconds, "Maximum", 3600)], period = 3600 },
       { title = "Age of the newest loaded period (h)", expressions = [format(local.search.freshness_hours, "Maximum", 21600)], period = 21600 },
       { title = "Messages about landed files", period = 300, metrics = concat([], [for queue in values(var.landed_queues) : [
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.name],
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.dead_name],
         ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue.name],
       ]]...) },
-      { title = "Airflow", period = 300, metrics = [
-        ["Airflow", "airflow.scheduler_heartbeat", "service.name", var.name],
-        ["Airflow", "airflow.executor.queued_tasks", "service.name", var.name],
-        ["Airflow", "airflow.executor.running_tasks", "service.name", var.name],
+      { title = "Airflow: heartbeats", stat = "Sum", period = 300, metrics = [for key in ["scheduler_heartbeat", "triggerer_heartbeat", "dag_processor_heartbeat"] :
+        [local.airflow_namespace, local.airflow_metrics[key], "service.name", var.name]
+      ] },
+      { title = "Airflow: tasks", stat = "Maximum", period = 300, metrics = [for key in ["running_tasks", "queued_slots", "starving_tasks"] :
+        [local.airflow_namespace, local.airflow_metrics[key], "service.name", var.name]
       ] },
     ]
     data-quality = [
@@ -27,22 +33,18 @@ locals {
       { title = "Rejected of all rows (%)", period = 86400, expressions = [
         "100 * SUM(${format(local.search.rows_rejected, "Sum", 86400)}) / SUM(${format(local.search.rows_in, "Sum", 86400)})",
       ] },
-      { title = "Checks that do not hold", expressions = [format(local.search.quality_failures, "Sum", 3600)], period = 3600 },
+      { title = "Failed checks: errors", expressions = [format(local.search.quality_errors, "Sum", 3600)], period = 3600 },
+      { title = "Failed checks: warnings", expressions = [format(local.search.quality_warnings, "Sum", 3600)], period = 3600 },
     ]
     performance = concat([
       { title = "How long loads take (s)", expressions = [format(local.search.load_seconds, "Maximum", 3600)], period = 3600 },
       { title = "Rows for each second of loading", period = 3600, expressions = [
         "SUM(${format(local.search.rows_in, "Sum", 3600)}) / SUM(${format(local.search.load_seconds, "Sum", 3600)})",
       ] },
-      { title = "Database: CPU (%)", period = 300, metrics = [["AWS/RDS", "CPUUtilization", "DBInstanceIdentifier", var.database_identifier]] },
-      { title = "Database: free storage and memory (bytes)", period = 300, metrics = [
-        ["AWS/RDS", "FreeStorageSpace", "DBInstanceIdentifier", var.database_identifier],
-        ["AWS/RDS", "FreeableMemory", "DBInstanceIdentifier", var.database_identifier],
-      ] },
-      { title = "Database: latency (s)", period = 300, metrics = [
-        ["AWS/RDS", "ReadLatency", "DBInstanceIdentifier", var.database_identifier],
-        ["AWS/RDS", "WriteLatency", "DBInstanceIdentifier", var.database_identifier],
-      ] },
+      { title = "Databases: CPU (%)", period = 300, metrics = local.database_metrics.CPUUtilization },
+      { title = "Databases: free storage and memory (bytes)", period = 300, metrics = concat(local.database_metrics.FreeStorageSpace, local.database_metrics.FreeableMemory) },
+      { title = "Databases: connections", period = 300, metrics = local.database_metrics.DatabaseConnections },
+      { title = "Databases: latency (s)", period = 300, metrics = concat(local.database_metrics.ReadLatency, local.database_metrics.WriteLatency) },
       ], var.stream_name == null ? [] : [
       { title = "Stream: how far consumers lag (ms)", period = 300, metrics = [
         ["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", var.stream_name],
@@ -82,7 +84,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         title   = widget.title
         region  = try(widget.region, var.region)
         view    = "timeSeries"
-        stat    = contains(["cost"], each.key) ? "Maximum" : "Average"
+        stat    = try(widget.stat, each.key == "cost" ? "Maximum" : "Average")
         period  = widget.period
         metrics = concat(try(widget.metrics, []), [for place, expression in try(widget.expressions, []) : [{ expression = expression, id = "e${place}" }]])
       }

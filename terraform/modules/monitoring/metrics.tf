@@ -10,8 +10,27 @@ locals {
     rows_duplicate   = "RowsDuplicate"   # of them: the same as another
     load_seconds     = "LoadSeconds"     # from the first byte of a file to the commit
     freshness_hours  = "FreshnessHours"  # since the end of the newest period that is loaded
-    quality_failures = "QualityFailures" # checks that do not hold
+    quality_errors   = "QualityErrors"   # checks of severity error that do not hold
+    quality_warnings = "QualityWarnings" # checks of severity warning that do not hold
     run_seconds      = "RunSeconds"      # from the start of a run to its end
+    work_seconds     = "WorkSeconds"     # of them: without waits for files and approvals
     run_failed       = "RunFailed"       # 1 for a run that failed, 0 for one that did not
+  }
+}
+
+# Airflow's own metrics, which the collector beside it sends with the environment's name as the only dimension.
+locals {
+  airflow_namespace  = "Airflow"
+  airflow_dimensions = { "service.name" = var.name }
+
+  airflow_metrics = {
+    scheduler_heartbeat     = "airflow.scheduler_heartbeat"
+    triggerer_heartbeat     = "airflow.triggerer_heartbeat"
+    dag_processor_heartbeat = "airflow.dag_processor_heartbeat"
+    import_errors           = "airflow.dag_processing.import_errors" # DAG files that cannot be imported
+    running_tasks           = "airflow.executor.running_tasks"       # tasks that the executor has and that have not ended
+    queued_slots            = "airflow.pool.queued_slots"            # slots of tasks that no worker has started yet
+    starving_tasks          = "airflow.scheduler.tasks.starving"     # tasks that could run and wait for a slot
+    scheduled_milliseconds  = "airflow.task.scheduled_duration"      # how long a task waited for a slot
   }
 }

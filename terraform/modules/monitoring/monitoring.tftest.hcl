@@ -24,19 +24,26 @@ variables {
     shop_clickstream  = { dataset = "clickstream", pipeline = "shop_daily", freshness_hours = 48 }
   }
   limits = {
-    run_seconds              = 3600
+    work_seconds             = 3600
     load_seconds_per_million = 30
     queue_age_seconds        = 900
+    queue_messages           = 1000
+    task_wait_seconds        = 1800
     database_cpu_pct         = 80
-    database_free_gib        = 10
   }
-  budget_usd          = 500
-  airflow_is_there    = true
-  database_identifier = "waybill-test-warehouse"
-  landed_queues       = { orders = { name = "waybill-test-orders", dead_name = "waybill-test-orders-dead" } }
-  stream_name         = "waybill-test-events"
-  athena_workgroup    = "waybill-test"
-  bucket_names        = { raw = "waybill-test-raw-123456789012" }
+  budget_usd = 500
+  airflow    = { services = ["api-server", "worker"], slots = 8, load_balancer = "app/waybill-test/1", target_group = "targetgroup/waybill-test/1" }
+  databases = {
+    warehouse = { identifier = "waybill-test-warehouse", instance_class = "db.m7g.large", allocated_gib = 100 }
+    metadata  = { identifier = "waybill-test-metadata", instance_class = "db.t4g.medium", allocated_gib = 20 }
+  }
+  broker           = "waybill-test-broker"
+  glue_job         = "waybill-test-transform"
+  trail_log_group  = "/waybill-test/trail"
+  landed_queues    = { orders = { name = "waybill-test-orders", dead_name = "waybill-test-orders-dead" } }
+  stream_name      = "waybill-test-events"
+  athena_workgroup = "waybill-test"
+  bucket_names     = { raw = "waybill-test-raw-123456789012" }
 }
 
 run "metrics" {
@@ -48,7 +55,7 @@ run "metrics" {
   }
   assert {
     condition = toset(output.metrics.names) == toset([
-      "RowsIn", "RowsLoaded", "RowsRejected", "RowsDuplicate", "LoadSeconds", "FreshnessHours", "QualityFailures", "RunSeconds", "RunFailed",
+      "RowsIn", "RowsLoaded", "RowsRejected", "RowsDuplicate", "LoadSeconds", "FreshnessHours", "QualityErrors", "QualityWarnings", "RunSeconds", "WorkSeconds", "RunFailed",
     ])
     error_message = "The metrics must be those of the application."
   }
@@ -80,8 +87,13 @@ run "alarms" {
 
   assert {
     condition = output.alarm_names == sort([for alarm in [
-      "run-failed", "quality-failures", "run-slow", "stale-messaging-traffic", "stale-shop-clickstream", "slow-load-messaging-traffic", "slow-load-shop-clickstream",
-      "orders-queue-age", "orders-dead-letters", "database-cpu", "database-storage", "scheduler-heartbeat",
+      "run-failed", "quality-errors", "run-slow", "stale-messaging-traffic", "stale-shop-clickstream", "slow-load-messaging-traffic", "slow-load-shop-clickstream",
+      "orders-queue-age", "orders-queue-depth", "orders-dead-letters",
+      "warehouse-database-cpu", "warehouse-database-storage", "warehouse-database-memory", "warehouse-database-connections",
+      "metadata-database-cpu", "metadata-database-storage", "metadata-database-memory", "metadata-database-connections", "metadata-database-credits",
+      "scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "dag-import-errors", "tasks-queued", "tasks-late", "workers-saturated",
+      "api-unhealthy", "api-errors", "api-server-memory", "worker-memory", "broker-memory", "glue-failures",
+      "root-use", "failed-logins", "policy-changes", "key-changes", "bucket-changes", "trail-changes",
     ] : "waybill-test-${alarm}"])
     error_message = "There must be an alarm for everything that can go wrong."
   }
@@ -113,11 +125,41 @@ run "alarms" {
     error_message = "A load's speed must be its seconds by its rows."
   }
   assert {
-    condition     = aws_cloudwatch_metric_alarm.operations["database-storage"].threshold == 10737418240 && aws_cloudwatch_metric_alarm.operations["database-storage"].comparison_operator == "LessThanThreshold"
-    error_message = "Free storage is measured in bytes, and too little of it is the fault."
+    condition = { for alarm in ["warehouse-database-storage", "metadata-database-storage", "warehouse-database-memory", "metadata-database-memory"] : alarm => aws_cloudwatch_metric_alarm.operations[alarm].threshold } == {
+      warehouse-database-storage = 10737418240, metadata-database-storage = 2147483648, warehouse-database-memory = 429496729, metadata-database-memory = 214748364
+    }
+    error_message = "Free storage and memory are measured in bytes, and follow from the size of the instance."
   }
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.application : alarm.alarm_actions == toset(["arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts"])]) && alltrue([for alarm in aws_cloudwatch_metric_alarm.operations : alarm.alarm_actions == toset(["arn:aws:sns:eu-central-1:123456789012:waybill-test-operations"])])
+    condition     = alltrue([for name, alarm in aws_cloudwatch_metric_alarm.operations : alarm.comparison_operator == "LessThanThreshold" if length(regexall("(storage|memory|credits)$", name)) == 1 && alarm.namespace == "AWS/RDS"])
+    error_message = "Too little storage, memory or credits is the fault."
+  }
+  assert {
+    condition     = [aws_cloudwatch_metric_alarm.operations["warehouse-database-connections"].threshold, aws_cloudwatch_metric_alarm.operations["metadata-database-connections"].threshold] == [675, 337]
+    error_message = "Three quarters of the connections that RDS allows must raise the alarm."
+  }
+  assert {
+    condition = alltrue([for alarm in ["scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat"] : alltrue([
+      aws_cloudwatch_metric_alarm.operations[alarm].namespace == "Airflow",
+      aws_cloudwatch_metric_alarm.operations[alarm].dimensions == tomap({ "service.name" = "waybill-test" }),
+      aws_cloudwatch_metric_alarm.operations[alarm].treat_missing_data == "breaching",
+    ])])
+    error_message = "A component without a heartbeat must raise the alarm."
+  }
+  assert {
+    condition     = alltrue([for name, alarm in aws_cloudwatch_metric_alarm.operations : alarm.evaluation_periods * 300 <= 10800 && length(alarm.alarm_description) <= 1024])
+    error_message = "CloudWatch takes a description of 1024 characters."
+  }
+  assert {
+    condition = alltrue([for name, filter in aws_cloudwatch_log_metric_filter.trail : alltrue([
+      length(filter.pattern) <= 1024, filter.log_group_name == "/waybill-test/trail",
+      aws_cloudwatch_metric_alarm.trail[name].metric_name == filter.metric_transformation[0].name,
+      aws_cloudwatch_metric_alarm.trail[name].namespace == filter.metric_transformation[0].namespace,
+    ])])
+    error_message = "Each alarm on the trail must count what its filter finds."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.application : alarm.alarm_actions == toset(["arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts"])]) && alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.operations), values(aws_cloudwatch_metric_alarm.api), values(aws_cloudwatch_metric_alarm.trail)) : alarm.alarm_actions == toset(["arn:aws:sns:eu-central-1:123456789012:waybill-test-operations"])])
     error_message = "Data and machines must be told to those who look after them."
   }
 }
@@ -126,8 +168,8 @@ run "silence" {
   command = plan
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.operations["scheduler-heartbeat"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.operations["database-cpu"].treat_missing_data == "breaching"
-    error_message = "A scheduler or database that sends nothing must raise the alarm."
+    condition     = toset([for alarm in ["scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "api-unhealthy", "warehouse-database-cpu", "metadata-database-cpu"] : aws_cloudwatch_metric_alarm.operations[alarm].treat_missing_data]) == toset(["breaching"])
+    error_message = "A component or database that sends nothing must raise the alarm."
   }
 }
 
@@ -139,21 +181,23 @@ run "silence_at_night" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.operations["scheduler-heartbeat"].treat_missing_data == "notBreaching" && aws_cloudwatch_metric_alarm.operations["database-cpu"].treat_missing_data == "notBreaching"
+    condition     = toset([for alarm in ["scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "api-unhealthy", "warehouse-database-cpu", "metadata-database-cpu"] : aws_cloudwatch_metric_alarm.operations[alarm].treat_missing_data]) == toset(["notBreaching"])
     error_message = "Stopping at night must raise no alarm."
   }
 }
 
-run "before_airflow_is_there" {
+run "without_what_is_not_there" {
   command = plan
 
   variables {
-    airflow_is_there = false
+    airflow  = null
+    broker   = null
+    glue_job = null
   }
 
   assert {
-    condition     = !contains(keys(aws_cloudwatch_metric_alarm.operations), "scheduler-heartbeat")
-    error_message = "A heart that does not beat yet must not raise an alarm."
+    condition     = !anytrue([for alarm in output.alarm_names : can(regex("heartbeat|import|tasks|workers|api|broker|glue", alarm))])
+    error_message = "What is not there must not raise an alarm."
   }
 }
 
@@ -189,13 +233,15 @@ run "refuses_bad_values" {
     alert_emails = ["data"]
     budget_usd   = 0
     limits = {
-      run_seconds              = 3600
+      work_seconds             = 3600
       load_seconds_per_million = 30
       queue_age_seconds        = 900
+      queue_messages           = 1000
+      task_wait_seconds        = 1800
       database_cpu_pct         = 180
-      database_free_gib        = 10
     }
+    databases = { warehouse = { identifier = "waybill-test-warehouse", instance_class = "m7g.large", allocated_gib = 100 } }
   }
 
-  expect_failures = [var.alert_emails, var.budget_usd, var.limits]
+  expect_failures = [var.alert_emails, var.budget_usd, var.limits, var.databases]
 }

@@ -24,6 +24,8 @@ output "alarm_names" {
     [for alarm in aws_cloudwatch_metric_alarm.stale : alarm.alarm_name],
     [for alarm in aws_cloudwatch_metric_alarm.slow_load : alarm.alarm_name],
     [for alarm in aws_cloudwatch_metric_alarm.operations : alarm.alarm_name],
+    [for alarm in aws_cloudwatch_metric_alarm.api : alarm.alarm_name],
+    [for alarm in aws_cloudwatch_metric_alarm.trail : alarm.alarm_name],
   ))
 }
 

@@ -66,13 +66,14 @@ variable "datasets" {
 }
 
 variable "limits" {
-  description = "From where on an alarm goes off: a run's seconds, a load's seconds for a million rows, the age of a message about a landed file in seconds, the database's CPU in percent and free storage in GiB."
+  description = "From where on an alarm goes off: the seconds that the tasks of a run work, a load's seconds for a million rows, the age of a message about a landed file in seconds, how many such messages wait, the seconds that a task waits for a slot, and the CPU of a database in percent."
   type = object({
-    run_seconds              = number
+    work_seconds             = number
     load_seconds_per_million = number
     queue_age_seconds        = number
+    queue_messages           = number
+    task_wait_seconds        = number
     database_cpu_pct         = number
-    database_free_gib        = number
   })
   validation {
     condition     = alltrue([for limit in values(var.limits) : limit > 0]) && var.limits.database_cpu_pct <= 100
@@ -89,9 +90,13 @@ variable "budget_usd" {
   }
 }
 
-variable "airflow_is_there" {
-  description = "Whether Airflow runs and sends heartbeats."
-  type        = bool
+variable "airflow" {
+  description = "Airflow: the names of its ECS services in the cluster of the environment's name, how many tasks all workers run at once, and the suffixes of the ARNs of its load balancer and target group. Null: it does not run yet."
+  type        = object({ services = set(string), slots = number, load_balancer = string, target_group = string })
+  validation {
+    condition     = var.airflow == null ? true : length(var.airflow.services) > 0 && var.airflow.slots > 0
+    error_message = "Airflow that runs has at least one service and one slot."
+  }
 }
 
 variable "stops_at_night" {
@@ -100,8 +105,27 @@ variable "stops_at_night" {
   default     = false
 }
 
-variable "database_identifier" {
-  description = "Name of the database instance."
+variable "databases" {
+  description = "Identifier, instance class and allocated storage in GiB of each database, by its purpose."
+  type        = map(object({ identifier = string, instance_class = string, allocated_gib = number }))
+  validation {
+    condition     = alltrue([for database in values(var.databases) : can(regex("^db\\.(t[0-9]g?\\.(micro|small|medium|large|xlarge|2xlarge)|[cmr][0-9][a-z]*\\.(large|xlarge|2xlarge|4xlarge|8xlarge|12xlarge|16xlarge))$", database.instance_class))])
+    error_message = "The limits of memory and connections follow from the instance class, which must be a size of the families t, m, r or c."
+  }
+}
+
+variable "broker" {
+  description = "Id of the replication group of the Celery broker; null: there is none."
+  type        = string
+}
+
+variable "glue_job" {
+  description = "Name of the Spark job on Glue; null: there is none."
+  type        = string
+}
+
+variable "trail_log_group" {
+  description = "Log group of CloudTrail."
   type        = string
 }
 

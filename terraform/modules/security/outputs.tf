@@ -67,3 +67,8 @@ output "trail_arn" {
   description = "ARN of the trail."
   value       = local.trail_arn
 }
+
+output "trail_log_group" {
+  description = "Log group of CloudTrail."
+  value       = aws_cloudwatch_log_group.trail.name
+}

@@ -347,22 +347,33 @@ module "dashboard" {
 module "monitoring" {
   source = "../../modules/monitoring"
 
-  name                = local.name
-  account_id          = var.account_id
-  region              = var.region
-  operations_key_arn  = module.security.operations_key_arn
-  alert_emails        = var.alert_emails
-  operations_emails   = var.operations_emails
-  datasets            = module.catalog.datasets
-  limits              = var.limits
-  budget_usd          = var.budget_usd
-  airflow_is_there    = var.image != null
-  stops_at_night      = var.night != null
-  database_identifier = module.warehouse.identifier
-  landed_queues       = module.data_lake.landed_queues
-  stream_name         = one(module.streaming[*].stream_name)
-  athena_workgroup    = module.catalog.workgroup
-  bucket_names        = module.data_lake.bucket_names
+  name               = local.name
+  account_id         = var.account_id
+  region             = var.region
+  operations_key_arn = module.security.operations_key_arn
+  alert_emails       = var.alert_emails
+  operations_emails  = var.operations_emails
+  datasets           = module.catalog.datasets
+  limits             = var.limits
+  budget_usd         = var.budget_usd
+  airflow = var.image == null ? null : {
+    services      = keys(var.airflow.services)
+    slots         = var.airflow.concurrency * var.airflow.max_workers
+    load_balancer = module.airflow.load_balancer_arn_suffix
+    target_group  = module.airflow.target_group_arn_suffix
+  }
+  databases = {
+    warehouse = { identifier = module.warehouse.identifier, instance_class = var.warehouse.instance_class, allocated_gib = var.warehouse.allocated_gib }
+    metadata  = { identifier = module.metadata.identifier, instance_class = var.metadata.instance_class, allocated_gib = var.metadata.allocated_gib }
+  }
+  broker           = one(module.broker[*].replication_group_id)
+  glue_job         = one(module.compute[*].glue_job_name)
+  trail_log_group  = module.security.trail_log_group
+  landed_queues    = module.data_lake.landed_queues
+  stream_name      = one(module.streaming[*].stream_name)
+  athena_workgroup = module.catalog.workgroup
+  bucket_names     = module.data_lake.bucket_names
+  stops_at_night   = var.night != null
 }
 
 module "ci" {

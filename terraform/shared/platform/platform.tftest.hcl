@@ -52,7 +52,7 @@ run "with_an_image" {
     error_message = "The buckets must carry the environment's name."
   }
   assert {
-    condition     = output.metrics.namespace == "Waybill" && length(output.metrics.names) == 9
+    condition     = output.metrics.namespace == "Waybill" && length(output.metrics.names) == 11
     error_message = "The metrics must be those of the application."
   }
   assert {

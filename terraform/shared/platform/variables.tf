@@ -271,11 +271,12 @@ variable "athena_scan_limit_gib" {
 variable "limits" {
   description = "From where on alarms go off; see the monitoring module."
   type = object({
-    run_seconds              = number
+    work_seconds             = number
     load_seconds_per_million = number
     queue_age_seconds        = number
+    queue_messages           = number
+    task_wait_seconds        = number
     database_cpu_pct         = number
-    database_free_gib        = number
   })
 }
 
