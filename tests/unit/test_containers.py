@@ -291,26 +291,11 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
         assert f"{user.upper()}_PASSWORD" in services["api-server"]["environment"]
 
 
-def test_shared_settings_exist_in_airflow_and_are_set_once(services: dict[str, Any]) -> None:
-    from airflow.configuration import conf
-
+def test_shared_settings_are_set_once(services: dict[str, Any]) -> None:
     shared = configparser.ConfigParser(interpolation=None)
     shared.read(PROJECT_ROOT / "containers" / "airflow.cfg")
-    known = conf.configuration_description
     names = {(section, option) for section in shared.sections() for option in shared[section]}
-    assert {(section, option) for section, option in names if option not in known[section]["options"]} == set()
     variables = {f"AIRFLOW__{section}__{option}".upper() for section, option in names}
     for name, service in services.items():
         assert not variables & service.get("environment", {}).keys(), name
     assert "containers/airflow.cfg /opt/airflow/" in (PROJECT_ROOT / "Dockerfile").read_text()
-
-
-def test_a_task_waits_for_the_broker_without_using_up_a_try() -> None:
-    """The time limit of an attempt to send it ends before Celery's own attempts do: only then Airflow tries again."""
-    from airflow.configuration import conf
-
-    shared = configparser.ConfigParser(interpolation=None)
-    shared.read(PROJECT_ROOT / "containers" / "airflow.cfg")
-    policy = json.loads(shared["celery"]["extra_celery_config"])["task_publish_retry_policy"]
-    waits = [min(number * policy["interval_step"], policy["interval_max"]) for number in range(policy["max_retries"])]
-    assert sum(waits) > 10 * conf.getfloat("celery", "operation_timeout")
