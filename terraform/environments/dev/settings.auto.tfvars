@@ -67,4 +67,5 @@ limits = {
 }
 
 budget_usd       = 250
+anomaly_usd      = 20
 may_destroy_data = true

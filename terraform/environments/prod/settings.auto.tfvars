@@ -69,5 +69,6 @@ limits = {
   database_cpu_pct         = 75
 }
 
-budget_usd       = 6000
+budget_usd       = 2000
+anomaly_usd      = 100
 may_destroy_data = false

@@ -69,5 +69,6 @@ limits = {
   database_cpu_pct         = 80
 }
 
-budget_usd       = 1500
+budget_usd       = 600
+anomaly_usd      = 50
 may_destroy_data = false

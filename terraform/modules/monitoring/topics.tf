@@ -29,9 +29,9 @@ resource "aws_sns_topic_policy" "this" {
         Condition = { ArnLike = { "aws:SourceArn" = "arn:aws:cloudwatch:${var.region}:${var.account_id}:alarm:${var.name}-*" } }
       },
       {
-        Sid       = "BudgetsPublish"
+        Sid       = "CostsPublish"
         Effect    = "Allow"
-        Principal = { Service = "budgets.amazonaws.com" }
+        Principal = { Service = ["budgets.amazonaws.com", "costalerts.amazonaws.com"] }
         Action    = "sns:Publish"
         Resource  = local.topic_arns[each.key]
         Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }

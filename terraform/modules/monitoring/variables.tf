@@ -148,3 +148,23 @@ variable "bucket_names" {
   description = "Names of the buckets, for their size."
   type        = map(string)
 }
+
+variable "anomaly_usd" {
+  description = "US dollars from which an unusual charge alerts; null: unusual charges do not alert."
+  type        = number
+  default     = null
+  validation {
+    condition     = var.anomaly_usd == null ? true : var.anomaly_usd > 0
+    error_message = "The charge must be above 0 dollars."
+  }
+}
+
+variable "anomaly_monitor_arn" {
+  description = "ARN of the account's monitor of its services at Cost Anomaly Detection (there can be only one); null: it is created."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.anomaly_monitor_arn == null ? true : can(regex("^arn:aws:ce::[0-9]{12}:anomalymonitor/", var.anomaly_monitor_arn))
+    error_message = "This must be the ARN of a monitor of Cost Anomaly Detection."
+  }
+}

@@ -19,9 +19,9 @@ locals {
   }
 
   senders_statement = {
-    Sid       = "ServicesSend" # the raw bucket into the queue, alarms and budgets into topics
+    Sid       = "ServicesSend" # the raw bucket into the queue, alarms, budgets and unusual charges into topics
     Effect    = "Allow"
-    Principal = { Service = ["s3.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
+    Principal = { Service = ["s3.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"] }
     Action    = ["kms:GenerateDataKey*", "kms:Decrypt"]
     Resource  = "*"
     Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }

@@ -347,15 +347,17 @@ module "dashboard" {
 module "monitoring" {
   source = "../../modules/monitoring"
 
-  name               = local.name
-  account_id         = var.account_id
-  region             = var.region
-  operations_key_arn = module.security.operations_key_arn
-  alert_emails       = var.alert_emails
-  operations_emails  = var.operations_emails
-  datasets           = module.catalog.datasets
-  limits             = var.limits
-  budget_usd         = var.budget_usd
+  name                = local.name
+  account_id          = var.account_id
+  region              = var.region
+  operations_key_arn  = module.security.operations_key_arn
+  alert_emails        = var.alert_emails
+  operations_emails   = var.operations_emails
+  datasets            = module.catalog.datasets
+  limits              = var.limits
+  budget_usd          = var.budget_usd
+  anomaly_usd         = var.anomaly_usd
+  anomaly_monitor_arn = var.anomaly_monitor_arn
   airflow = var.image == null ? null : {
     services      = keys(var.airflow.services)
     slots         = var.airflow.concurrency * var.airflow.max_workers

@@ -90,6 +90,12 @@ variable "oidc_provider_is_there" {
   default     = false
 }
 
+variable "anomaly_monitor_arn" {
+  description = "ARN of the account's monitor of its services at Cost Anomaly Detection (there can be only one); null: it is created."
+  type        = string
+  default     = null
+}
+
 variable "state_bucket" {
   description = "Bucket of Terraform's state."
   type        = string
@@ -283,6 +289,12 @@ variable "limits" {
 variable "budget_usd" {
   description = "What the account may cost in a month, in US dollars."
   type        = number
+}
+
+variable "anomaly_usd" {
+  description = "US dollars from which an unusual charge alerts; null: unusual charges do not alert."
+  type        = number
+  default     = null
 }
 
 variable "may_destroy_data" {
