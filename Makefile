@@ -21,7 +21,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test test-fast lint containers bench benchviews lock terraform plans scan audit docs screenshots browser datacontract datacontract-if-possible
+.PHONY: help demo up down clean test test-fast lint containers bench benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -108,8 +108,11 @@ terraform: $(TREE) ## check the Terraform tree: layout, types and tests
 		if compgen -G "$$folder/*.tftest.hcl" >/dev/null; then $(TERRAFORM) -chdir=$$folder test; fi
 	done
 
+deploy-check: $(STAMP) ## say what is missing before ENVIRONMENT=dev is applied on AWS
+	@$(BIN)/python deploy/check.py $(ENVIRONMENT)
+
 plans: $(TREE) ## plan all environments without AWS, by TF_OFFLINE
-	@if [ -z "$(TF_OFFLINE)" ]; then echo "TF_OFFLINE is not set: docs/do/aws.md tells how to plan with an account." >&2; exit 1; fi
+	@if [ -z "$(TF_OFFLINE)" ]; then echo "TF_OFFLINE is not set: docs/do/deploy-aws.md tells how to plan with an account." >&2; exit 1; fi
 	cd $(TREE)
 	image=123456789012.dkr.ecr.eu-central-1.amazonaws.com/waybill@sha256:$$(printf '%064d' 0)
 	for name in dev staging prod; do
