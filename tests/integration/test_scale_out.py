@@ -15,7 +15,6 @@ from uuid import UUID
 import psutil
 import psycopg
 import pytest
-import redis
 
 from support.table_hashes import table_hashes
 from support.waiting import eventually
@@ -372,28 +371,3 @@ def test_tasks_wait_while_the_broker_is_away(two_workers: Stack) -> None:
         away.rename(settings)
     assert all(run.ends() for run in runs)
     assert [run.tries() for run in runs] == [[1], [1]]
-
-
-def test_tasks_that_the_broker_loses_are_sent_again(two_workers: Stack) -> None:
-    """A broker that is killed keeps its queue. A failover may lose some of it, as may a worker before a task begins."""
-    assert eventually(lambda: all(processes(two_workers, name) for name in WORKERS), PATIENCE)
-    for name in WORKERS:
-        each(processes(two_workers, name), psutil.Process.suspend)
-    runs = [Held(two_workers) for _ in range(4)]
-
-    def queued() -> set[UUID]:
-        rows = query(two_workers, "select id from task_instance where dag_id = 'held' and state = 'queued'")
-        return {attempt for (attempt,) in rows}
-
-    state = two_workers.state
-    with redis.Redis(port=state.ports["broker"], password=state.secrets["broker"]) as client:
-        assert eventually(lambda: client.llen("default") == len(runs), PATIENCE)
-        kill_the_broker(two_workers)
-        assert client.llen("default") == len(runs)
-        client.lpop("default", 3)
-    for name in WORKERS:
-        each(processes(two_workers, name), psutil.Process.kill)
-    assert eventually(lambda: len(queued()) == 3, PATIENCE)
-    let_the_time_pass(two_workers, queued())
-    assert all(run.ends() for run in runs)
-    assert [run.tries() for run in runs] == [[1]] * len(runs)
