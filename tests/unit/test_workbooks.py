@@ -563,10 +563,10 @@ def test_another_format_is_named(body: bytes, tmp_path: Path) -> None:
         received(body, tmp_path)
 
 
-@pytest.mark.parametrize("size", [0, 3, 100, len(GOOD) // 2, len(GOOD) - 1])
-def test_a_truncated_workbook_is_rejected(size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [0, 3, 100, -1000, -1])
+def test_a_truncated_workbook_is_rejected(end: int, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a.xlsx: the (ZIP archive is truncated|file is empty|contract declares)"):
-        received(GOOD[:size], tmp_path)
+        received(GOOD[:end], tmp_path)
 
 
 @given(st.integers(4, len(GOOD) - 1), st.integers(1, 255))
