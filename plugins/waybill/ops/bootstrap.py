@@ -125,13 +125,16 @@ def bootstrap(
         raise DataError(f"{', '.join(unknown)} cannot be rotated. Keys that can: {', '.join(made)}.")
     with administrator(deployment.warehouse, client) as connection:
         yield from prepare_warehouse(connection, deployment.warehouse)
-    airflow = _read(client, deployment.airflow_secret)
-    for name, make in made.items():
-        if name in rotate or not airflow.get(name):
-            airflow[name] = make(airflow.get(name, ""))
-            yield f"{name}: {'rotated' if name in rotate else 'created'}"
+    airflow = read_secret(client, deployment.airflow_secret)
+    created = {
+        name: make(airflow.get(name, "")) for name, make in made.items() if name in rotate or not airflow.get(name)
+    }
     # A run that is interrupted after this repeats what follows with the values that are stored.
-    _write(client, deployment.airflow_secret, airflow)
+    if created:
+        airflow |= created
+        write_secret(client, deployment.airflow_secret, airflow)
+    for name in created:
+        yield f"{name}: {'rotated' if name in rotate else 'created'}"
     with administrator(deployment.metadata, client) as connection:
         _set_role(connection, deployment.metadata.owner, _password(airflow["DATABASE_URL"]))
         # Workers of a killed scheduler keep its connection open, and with it the locks of its transaction.
@@ -144,9 +147,9 @@ def bootstrap(
         mode: AuthenticationModeTypeDef = {"Type": "password", "Passwords": [_password(airflow["BROKER_URL"])]}
         elasticache.modify_user(UserId=deployment.broker.user_id, AuthenticationMode=mode)
         yield f"{deployment.broker.user}: has the password of BROKER_URL"
-    settings = _read(client, deployment.settings_secret)
+    settings = read_secret(client, deployment.settings_secret)
     if not settings.get(MASK_KEY):
-        _write(client, deployment.settings_secret, {**settings, MASK_KEY: secrets.token_hex(32)})
+        write_secret(client, deployment.settings_secret, {**settings, MASK_KEY: secrets.token_hex(32)})
         yield f"{MASK_KEY}: created. Keep a copy: another key gives other pseudonyms."
 
 
@@ -166,7 +169,7 @@ def prepare_warehouse(connection: Connection, warehouse: Database) -> Iterator[s
 @contextmanager
 def administrator(database: Database, client: SecretsManagerClient) -> Iterator[Connection]:
     """Open a database as its administrator, in autocommit mode."""
-    who = _read(client, database.admin_secret)
+    who = read_secret(client, database.admin_secret)
     with psycopg.connect(
         host=database.host,
         port=database.port,
@@ -203,19 +206,22 @@ def _password(url: str) -> str:
     return url.split("://", 1)[1].split("@", 1)[0].split(":", 1)[1]
 
 
-def _read(client: SecretsManagerClient, secret: str) -> dict[str, str]:
-    """Return a secret's JSON object; empty if the secret has no value yet."""
+def read_secret(client: SecretsManagerClient, secret: str) -> dict[str, str]:
+    """Return a secret's JSON object; empty if the secret has no value yet. Raises `DataError` for another content."""
     try:
         text = client.get_secret_value(SecretId=secret)["SecretString"]
     except client.exceptions.ResourceNotFoundException:
         client.describe_secret(SecretId=secret)  # raises if there is no such secret
         return {}
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
     if not isinstance(content, dict):
         raise DataError(f"The secret {secret} must be a JSON object.")
     return content
 
 
-def _write(client: SecretsManagerClient, secret: str, content: dict[str, str]) -> None:
-    if content != _read(client, secret):
-        client.put_secret_value(SecretId=secret, SecretString=json.dumps(content))
+def write_secret(client: SecretsManagerClient, secret: str, content: dict[str, str]) -> None:
+    """Replace a secret by a JSON object."""
+    client.put_secret_value(SecretId=secret, SecretString=json.dumps(content))
