@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from support.telemetry import Received
+
+# Examples that talk to servers take their time, and the machine may be busy.
+hypothesis.settings.register_profile("waybill", deadline=None)
+hypothesis.settings.load_profile("waybill")
 
 pytest_plugins = ["rights.plugin"]
 pytest.register_assert_rewrite("oracles", "support")

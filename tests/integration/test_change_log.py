@@ -25,7 +25,7 @@ ARRIVALS = st.lists(
 
 
 @given(ARRIVALS)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_snapshot_changes_its_first_day_if_it_changes_anything(
     empty_connection: Connection, arrivals: list[tuple[str, str, list[tuple[int, int]]]]
 ) -> None:

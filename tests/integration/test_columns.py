@@ -221,7 +221,7 @@ FILES = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FILES, st.randoms(use_true_random=False))
 def test_warnings_do_not_depend_on_the_order_of_loads(
     empty_connection: Connection, files: dict[tuple[str, str], bytes], shuffle: Any

@@ -96,7 +96,7 @@ CHARACTERS = st.sampled_from("'=+-@\t\r\n \"a,;\uff1d") | st.characters(codec="u
 SEGMENTS = st.lists(st.text(CHARACTERS, min_size=1), unique=True, min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SEGMENTS)
 @example(["=", "'=", "''=", "'"])
 def test_a_csv_without_its_apostrophes_is_the_data(empty_connection: Connection, segments: list[str]) -> None:

@@ -112,7 +112,7 @@ def check(connection: Connection, files: oracle.Files, currencies: tuple[str, ..
     ]
 )
 @seed(20260301)
-@hypothesis(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrivals())
 def test_files_in_any_order_and_any_number_of_times_give_the_same_tables(
     empty_connection: Connection, arrivals: list[Arrival | None]

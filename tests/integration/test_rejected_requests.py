@@ -113,7 +113,7 @@ def test_a_form_may_send_its_empty_fields(client: TestClient) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(PATHS["/operations/quarantine.html"]), st.text(max_size=30), max_size=7))
-@quickly(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@quickly(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_filter_of_the_quarantine_breaks_the_page(client: TestClient, values: dict[str, str]) -> None:
     asked = f"/operations/quarantine.html?{urlencode(values, errors='surrogatepass')}"
     check_answer(client, asked, client.get(asked))

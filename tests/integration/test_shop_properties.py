@@ -188,7 +188,7 @@ A, B = (DAYS[0], "a.csv"), (DAYS[1], "a.csv")
 )
 # The same, and the version that is current again has equal values.
 @example(arrivals=[(A, [(1, INSTANTS[1], 1)], 0), (B, [(1, INSTANTS[1], 1)], 0), (B, [], 0)])
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
     empty_connection: Connection, timezone: str, dataset: str, arrivals: list[tuple[Name, list[Row], int]]
 ) -> None:
@@ -222,7 +222,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
 @given(
     arrivals=ARRIVALS, names=st.sets(st.tuples(st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"])), max_size=3)
 )
-@hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_withdrawn_files_leave_the_tables_as_if_they_had_never_been_loaded(
     empty_connection: Connection, dataset: str, arrivals: list[tuple[Name, list[Row], int]], names: set[Name]
 ) -> None:

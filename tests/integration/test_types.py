@@ -376,7 +376,7 @@ def exact(text: str | None) -> Any:
 
 
 @given(data=st.data())
-@examples(max_examples=12, deadline=None, suppress_health_check=[*HealthCheck])
+@examples(max_examples=12, suppress_health_check=[*HealthCheck])
 def test_a_loaded_value_is_the_one_that_python_reads(shop: Shop, data: st.DataObject) -> None:
     damage = '-+.:eE0159TZ{}[]\\"u, \u00a0'
     columns = tuple(column for column, *_ in READERS.values())

@@ -73,7 +73,7 @@ def stored(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 @given(rows=ROWS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_are_rejected_as_plain_python_rejects_them(
     empty_connection: Connection, rows: list[dict[str, Any]]
 ) -> None:

@@ -92,7 +92,7 @@ def kept(empty_connection: Connection) -> Iterator[Connection]:
 
 @pytest.mark.parametrize(("declared", "values"), CASES, ids=lambda case: getattr(case, "physical_type", ""))
 @given(data=st.data())
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_kept_value_is_read_again(
     kept: Connection, declared: Column, values: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:

@@ -154,7 +154,7 @@ SMALL_WORLD = {
 BY_SALES = [name for name in MARTS if name != "conversion_funnel"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SALES)
 def test_marts_of_any_sales_equal_an_independent_computation(
     warehouse_of_shop: ShopWarehouse, rows: list[tuple[str, str, int, int, int, str]]

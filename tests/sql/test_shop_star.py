@@ -283,7 +283,7 @@ PRODUCT_DAYS = st.lists(st.lists(st.sampled_from(["1.00", "2.00", None]), min_si
 SALES = st.lists(st.tuples(INSTANTS, st.integers(1, 3), st.integers(1, 3)), max_size=6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CUSTOMER_ROWS, PRODUCT_DAYS, SALES)
 def test_versions_never_overlap_and_each_sale_finds_exactly_one(
     warehouse_of_shop: ShopWarehouse,
@@ -501,7 +501,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS)
 def test_funnel_is_monotone_and_no_session_is_lost(
     warehouse_of_shop: ShopWarehouse, events: list[tuple[int, Any, str, int | None]]

@@ -206,7 +206,7 @@ def fields(place: int) -> st.SearchStrategy[str | None]:
     [[*GOOD[:5], text, *GOOD[6:]] for text in ("9999-12-31", "0001-01-01", "0000-12-31", "infinity", "10000-01-01")]
 )
 @example([GOOD, [None] * len(GOOD), [text and f" {text} " for text in GOOD]])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rows_are_validated_as_plain_python_validates_them(rows: list[list[str | None]]) -> None:
     for row, found in zip(rows, validate_with_duckdb(rows), strict=True):
         values, reasons = validate_row(row)

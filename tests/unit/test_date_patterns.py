@@ -15,7 +15,7 @@ from openpyxl.utils.datetime import from_excel, to_excel
 from support.typed_values import column, read
 from waybill.contracts.date_patterns import problems, swapped
 
-FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FAST = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),

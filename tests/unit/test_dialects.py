@@ -166,7 +166,7 @@ def slow_rows(file: ReceivedFile, folder: Path) -> tuple[list[Row], list[Reject]
 
 
 @given(written_files(most_skipped=2))
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.filter_too_much])
 def test_a_declared_file_is_read_as_it_was_written(file: Written) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -188,7 +188,7 @@ def in_chunks(text: bytes, size: int) -> Iterator[bytes]:
 
 
 @given(written_files(), st.integers(1, 30))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
 def test_chunks_may_end_anywhere(file: Written, size: int) -> None:
     syntax, encoding = syntax_of(file.form.dialect), file.form.encoding
     text = [*transcode("file", in_chunks(file.content, size), encoding)]
@@ -232,7 +232,7 @@ def any_files(draw: st.DrawFn) -> tuple[FileFormat, str]:
 @example((declared(delimiter=";", escape="\\"), 'first;second;third\n"a""b";a;b\n'))
 @example((declared(delimiter=" ", quote=""), "first second third\n a b\n"))
 @example((declared(escape="\\", line_end="\r\n"), "first,second,third\r\n\n\\\r\na"))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_both_readers_agree_in_every_dialect(file: tuple[FileFormat, str]) -> None:
     form, text = file
     with tempfile.TemporaryDirectory() as name:

@@ -33,7 +33,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @given(st.lists(st.datetimes(FIRST, LAST), min_size=1, max_size=8))
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 def test_a_column_reads_the_moments_that_python_wrote(form: str, moments: list[datetime]) -> None:
     texts = [f"{moment:{form}}" for moment in moments]
     if "%B" in form:  # May is written in full and short alike

@@ -50,9 +50,7 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
 
 
 @given(tables())
-@hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_contract_rejects_only_what_it_says(include_dir: Path, rows: list[list[str]]) -> None:
     stream = io.StringIO(newline="")
     header = ["Line Id", *(f"Column {place}" for place in range(len(rows[0])))]

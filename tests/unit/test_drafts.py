@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -47,7 +47,6 @@ def test_names_are_identifiers(headers: list[str], names: list[str]) -> None:
     assert column_names(headers) == names
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=80), max_size=20))
 def test_names_are_different_identifiers_for_any_headers(headers: list[str]) -> None:
     names = column_names(headers)
@@ -73,7 +72,6 @@ YAML_VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @example({"id": "\x85", "purpose": "a\u2028b"})
 @example({"id": "\x1f" * 200, "purpose": "well-known " * 30})
 @given(st.dictionaries(st.sampled_from(["id", "name", "enum", "purpose"]), YAML_VALUES, min_size=1))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from waybill.intake.duplicate_candidates import SeenKeys
@@ -11,7 +11,6 @@ HASHES = st.one_of(st.integers(0, 30), st.integers(2**64 - 30, 2**64 - 1), st.in
 
 
 @given(st.lists(st.lists(HASHES, max_size=40), max_size=8))
-@settings(deadline=None)
 def test_no_repeat_is_missed_within_or_across_batches(batches: list[list[int]]) -> None:
     keys, before = SeenKeys(sum(map(len, batches))), set[int]()
     for batch in batches:

@@ -109,7 +109,7 @@ def body_of(values: Sequence[Any], layout: str, *, is_ascii: bool) -> bytes:
 )
 @example((("rows",), [{"rows": [{"id": 1}], "batch": 7}]), "lines", True, 3)
 @example((PATHS[1], [{"batch": 1, "rows": [{}]}, {"batch": 2, "rows": [{"parts": [{"id": 5}]}]}]), "lines", True, 9)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_rows_are_those_of_a_flattening(
     path_and_documents: tuple[Sequence[str], list[Any]], layout: str, is_ascii: bool, size: int
 ) -> None:
@@ -381,7 +381,7 @@ def test_the_likely_path_is_found_in_the_beginning_of_a_file(
 
 
 @given(st.text('{}[]",:1a\\ ', max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_gives_a_path_or_none(text: str) -> None:
     found = likely_record_path(text, names(["1"]).column)
     assert found is None or is_path(found)

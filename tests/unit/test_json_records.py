@@ -64,7 +64,7 @@ def as_text(value: Any) -> str | None:
     st.integers(1, 40),
 )
 @example([12, 345], None, True, 1)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_arrays_elements_are_its_records(values: list[Any], indent: Any, is_ascii: bool, size: int) -> None:
     text = json.dumps(values, indent=indent, ensure_ascii=is_ascii).encode(errors="surrogatepass")
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +78,7 @@ def test_an_arrays_elements_are_its_records(values: list[Any], indent: Any, is_a
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=5), st.sampled_from(["\n", "\r\n", "\n\n \t\n"]), st.integers(1, 40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_lines_are_records(values: list[dict[str, Any]], line_end: str, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = records(codecs.BOM_UTF8 + line_end.join(map(json.dumps, values)).encode(), Path(folder), size)
@@ -141,7 +141,7 @@ def test_what_cannot_be_read_is_rejected_with_its_place(body: bytes, message: st
 @given(
     st.lists(OBJECTS, min_size=1, max_size=5), st.sampled_from([1, "\t", 0]), st.sampled_from(["", "\n", " "]), CHUNK
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_objects_that_are_not_one_a_line_are_records(
     values: list[dict[str, Any]], indent: Any, between: str, size: int
 ) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.typed_values import column, read
 from waybill.contracts.number_format import NumberFormat, problems
 
-FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FAST = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 TYPES = {
     "integer": ("integer", 0),
     "bigint": ("integer", 0),

@@ -88,7 +88,7 @@ def test_a_packed_file_is_read_whole(pack: Callable[[bytes], bytes], text: bytes
     st.lists(st.text(max_size=30).map(str.encode), max_size=5),
     st.integers(1, 64),
 )
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 def test_streams_one_after_another_are_read(pack: Callable[[bytes], bytes], texts: list[bytes], size: int) -> None:
     packed = b"".join(map(pack, texts))
     stream = io.BufferedReader(io.BytesIO(packed), size)

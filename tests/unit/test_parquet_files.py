@@ -76,7 +76,7 @@ GROUPS = st.integers(1, 5)
 
 
 @given(st.lists(st.none() | TEXT | st.text(st.sampled_from('",\r\n \t;a\0\ufeff'), max_size=6)), GROUPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_texts_of_any_characters_are_kept(values: list[str | None], rows: int) -> None:
     wanted = [value or "" for value in values]
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
@@ -86,7 +86,7 @@ def test_texts_of_any_characters_are_kept(values: list[str | None], rows: int) -
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), GROUPS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_integers_keep_all_digits(values: list[int], rows: int) -> None:
     assert [*map(int, column(values, pa.int64(), row_group_size=rows))] == values
     unsigned = [value + 2**63 for value in values]
@@ -94,7 +94,7 @@ def test_integers_keep_all_digits(values: list[int], rows: int) -> None:
 
 
 @given(st.lists(st.floats(), min_size=1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_binary_numbers_read_back_and_have_no_exponent(values: list[float]) -> None:
     found = column(values, pa.float64())
     for text, value in zip(found, values, strict=True):
@@ -105,7 +105,7 @@ def test_binary_numbers_read_back_and_have_no_exponent(values: list[float]) -> N
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_short_binary_numbers_have_short_texts(values: list[float]) -> None:
     found = column(values, pa.float32())
     assert pa.array([*map(float, found)], pa.float32()).to_pylist() == values
@@ -113,7 +113,7 @@ def test_short_binary_numbers_have_short_texts(values: list[float]) -> None:
 
 
 @given(st.lists(st.decimals(-(10**20), 10**20, places=10, allow_nan=False), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_decimals_are_exact_and_plain(values: list[Decimal]) -> None:
     for kind in (pa.decimal128(38, 10), pa.decimal256(60, 10)):
         found = column(values, kind)
@@ -126,7 +126,7 @@ MOMENTS = st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), min_
 
 
 @given(MOMENTS, st.sampled_from([None, "UTC", "Europe/Berlin", "+05:30"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_timestamps_of_microseconds_are_exact(values: list[datetime], zone: str | None) -> None:
     if zone:
         values = [value.replace(tzinfo=UTC) for value in values]
@@ -135,14 +135,14 @@ def test_timestamps_of_microseconds_are_exact(values: list[datetime], zone: str 
 
 
 @given(MOMENTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_timestamps_of_96_bits_are_exact_in_every_year(values: list[datetime]) -> None:
     found = column(values, pa.timestamp("us"), use_deprecated_int96_timestamps=True)
     assert [*map(datetime.fromisoformat, found)] == values
 
 
 @given(st.lists(st.integers(-(2**62), 2**62), min_size=1), st.booleans(), GROUPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nanoseconds_are_kept_for_the_rule_that_rejects_them(values: list[int], is_96_bits: bool, rows: int) -> None:
     options = {"use_deprecated_int96_timestamps": True} if is_96_bits else {"version": "2.6"}
     found = column(values, pa.timestamp("ns"), row_group_size=rows, **options)
@@ -185,7 +185,7 @@ def test_values_of_other_types_are_exact(values: list[Any], kind: pa.DataType, w
 
 
 @given(st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_half_precision_numbers_read_back(values: list[float]) -> None:
     found = column(values, pa.float16())
     assert [float(np.float16(text)) for text in found] == values
@@ -193,7 +193,7 @@ def test_half_precision_numbers_read_back(values: list[float]) -> None:
 
 
 @given(st.lists(st.timedeltas(timedelta(-(10**8)), timedelta(10**8)), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_durations_are_exact(values: list[timedelta]) -> None:
     for text, value in zip(column(values, pa.duration("us")), values, strict=True):
         hours, minutes, seconds = text.lstrip("-").split(":")
@@ -324,7 +324,7 @@ def test_a_truncated_file_is_named(size: int, tmp_path: Path) -> None:
 
 
 @given(st.integers(4, len(GOOD) - 5), st.integers(1, 255))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_changed_byte_is_read_as_another_value(place: int, change: int) -> None:
     body = bytearray(GOOD)
     body[place] ^= change

@@ -360,7 +360,7 @@ LINE = st.one_of(
 @example(["x,y\r", "u,v"], "\n", True)
 @example(["1,2", "3,4"], "\r", True)
 @example(['"x\r\ny",z', "short", '"x\ry",z'], "\r\n", True)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_both_readers_agree_on_every_record(lines: list[str], line_end: str, final: bool) -> None:
     body = "a,b\n" + line_end.join(lines) + (line_end if final and lines else "")
     with tempfile.TemporaryDirectory() as name:

@@ -342,7 +342,7 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
     return [header, *draw(st.lists(st.tuples(*(VALUES[kind] for kind in kinds)).map(list), min_size=4, max_size=20))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     table=tables(),
     delimiter=st.sampled_from([*",;\t|^~"]),

@@ -40,7 +40,6 @@ def well_formed_csv(rows: list[list[str]], line_end: str, quoting: int, final_li
 
 
 @given(ROWS, st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]), st.booleans(), CHUNK)
-@settings(deadline=None)
 def test_well_formed_csv_splits_as_the_csv_module_reads_it(
     rows: list[list[str]], line_end: str, quoting: int, final_line_end: bool, size: int
 ) -> None:
@@ -65,7 +64,7 @@ def test_well_formed_csv_splits_as_the_csv_module_reads_it(
 )
 @example([["", "x\n1,2,3\ny", "c"]], csv.QUOTE_MINIMAL, 1, 7)
 @example([["a", "\nfoo,b,c\n", "c"]], csv.QUOTE_MINIMAL, 0, 7)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_stray_quote_adds_no_other_rows(rows: list[list[str]], quoting: int, place: int, size: int) -> None:
     rows = [[field.replace("\r", "").strip() for field in row] for row in rows]
     text = well_formed_csv(rows, "\n", quoting, True)
@@ -89,7 +88,6 @@ def test_a_stray_quote_adds_no_other_rows(rows: list[list[str]], quoting: int, p
     st.sampled_from(["\n", "\r\n"]),
     CHUNK,
 )
-@settings(deadline=None)
 def test_lines_of_commas_and_blanks_are_no_records(lines: list[str], line_end: str, size: int) -> None:
     text = line_end.join(lines).encode()
     expected = [line for line in lines if line.strip(", \t\r")]
@@ -110,7 +108,6 @@ def test_a_possible_rest_of_a_quoted_field_is_no_record() -> None:
 
 
 @given(st.lists(LINES), st.sampled_from(["\n", "\r\n"]), CHUNK)
-@settings(deadline=None)
 def test_any_text_gives_the_same_records_for_any_chunk_size(lines: list[str], line_end: str, size: int) -> None:
     text = line_end.join(lines).encode()
     records = list(split_records([text]))

@@ -94,7 +94,7 @@ TEXTS = st.sampled_from(["", "Ann", "a, b", "7", "2026-11-05"])
 ROWS = st.tuples(st.integers(1, 99).map(str), st.just("2026-11-05"), TEXTS, TEXTS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(ROWS, min_size=1, max_size=8),
     polluted=st.sets(st.integers(0, 7)),

@@ -553,7 +553,7 @@ def test_misspelling_any_kind_of_key_of_the_projects_contracts_is_an_error(path:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_misspelling_any_key_anyhow_is_an_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(OWN))
     document = yaml.safe_load(path.read_text("utf-8"))
@@ -585,7 +585,7 @@ VALUES = st.one_of(
 
 
 @given(st.data(), VALUES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_value_at_any_place_loads_or_raises_a_contract_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, value: object
 ) -> None:

@@ -51,7 +51,7 @@ def _encodes(letter: str, encoding: str) -> bool:
 @given(st.sampled_from(OTHERS), st.binary(min_size=1, max_size=60), st.integers(1, 20))
 @example("iso8859-8", b"\xc3\xbf", 1)
 @example("cp1252", b"\x81\x9d", 1)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_bytes_are_decoded_or_rejected(encoding: str, content: bytes, size: int) -> None:
     assume(not content.startswith(MARKS))
     found = transcoded(content, encoding, size)

@@ -28,7 +28,7 @@ from waybill.contracts.validation import PLACEHOLDERS, compile_query
 from waybill.period import Period
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
-FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FAST = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 SMALLINT, INTEGER, BIGINT = (column(kind, "integer") for kind in ("smallint", "integer", "bigint"))

@@ -130,7 +130,7 @@ VALUES = st.one_of(
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=6))
 @example([(1.1, 0.1 + 0.2), (1e300, -0.0), (123456789012345678, 1e-7)])
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_values_are_those_that_openpyxl_reads(rows: list[tuple[Any, Any]]) -> None:
     body = saved(sheet_of([("a", "b"), *rows])[0])
     independent = openpyxl.load_workbook(io.BytesIO(body), data_only=True).active
@@ -204,7 +204,7 @@ def test_a_contract_of_each_type_reads_the_values_of_cells(tmp_path: Path) -> No
 
 
 @given(st.datetimes(datetime(1900, 3, 1), datetime(9999, 12, 31)))  # noqa: DTZ001
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_times_are_exact_to_the_millisecond(moment: datetime) -> None:
     moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     workbook, sheet = sheet_of([("a",)])
@@ -366,7 +366,7 @@ def test_a_table_in_the_middle_of_a_sheet_is_read(tmp_path: Path) -> None:
     st.integers(1, 9),
     st.lists(st.tuples(*[st.sampled_from([None, " ", "v", "Total", 5, date(2026, 3, 1)])] * 5), max_size=12),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_row_is_a_record_or_counted(last_row: int, rows: list[tuple[Any, ...]]) -> None:
     """A closed range in the columns B to D, with values around it."""
     book, sheet = sheet_of([(None, "a", "on", "at"), *rows])
@@ -413,7 +413,7 @@ def test_patterns_that_ignore_many_rows_are_suspect(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_position_of_a_table_is_found(above: int, left: int, skipped: int, below: int, rows: int) -> None:
     """A table anywhere in a sheet, below rows that are skipped."""
     title = [("title",)] * skipped
@@ -570,7 +570,7 @@ def test_a_truncated_workbook_is_rejected(end: int, tmp_path: Path) -> None:
 
 
 @given(st.integers(4, len(GOOD) - 1), st.integers(1, 255))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_changed_byte_is_read_as_another_value(place: int, change: int) -> None:
     body = bytearray(GOOD)
     body[place] ^= change
