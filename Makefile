@@ -26,8 +26,8 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMP) ## set everything up, run the pipelines for real and show the numbers
-	@$(BIN)/waybill demo
+demo: $(STAMP) ## set everything up, run the pipelines for real and show the numbers (ALL=1: on more sample files)
+	@$(BIN)/waybill demo $(if $(ALL),--all)
 
 up: $(STAMP) ## start PostgreSQL, S3, the AWS APIs and Airflow (WORKERS=2: tasks run on so many Celery workers)
 	@$(BIN)/waybill up $(if $(WORKERS),--workers $(WORKERS))

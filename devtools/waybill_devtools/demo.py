@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import httpx
 from psycopg import Connection
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from waybill.contracts import load_domain
 from waybill.contracts.domains import queue_url
@@ -40,6 +41,10 @@ class DemoFailed(CommandFailed):
     """The demo failed."""
 
 
+class _Away(Exception):
+    """Airflow did not answer, or its database was away."""
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """A DAG and its sample data."""
@@ -50,7 +55,7 @@ class Pipeline:
     seeded: int
     """The number of periods with sample files."""
     backfilled: int
-    """The number of newest periods to backfill; 0 if files start the DAG."""
+    """The number of newest seeded periods to backfill; 0 if files start the DAG."""
     generate: Callable[..., SampleData]
     """Takes the last period, the number of periods, a seed and a scale."""
 
@@ -61,10 +66,13 @@ class Pipeline:
 
 
 MESSAGING = Pipeline("messaging_monthly", "messaging", "month", 14, 12, messaging.generate)
-SHOP = Pipeline("shop_daily", "shop", "day", 30, 30, shop.generate)
+SHOP = Pipeline("shop_daily", "shop", "day", 14, 14, shop.generate)
 ORDERS = Pipeline("orders_reports", "orders", "day", 4, 0, orders.generate)
-PURCHASES = Pipeline("purchases_medallion", "purchases", "day", 365, 0, purchases.generate)
-PIPELINES = (MESSAGING, SHOP, ORDERS, PURCHASES)
+PURCHASES = Pipeline("purchases_medallion", "purchases", "day", 90, 0, purchases.generate)
+PIPELINES = (ORDERS, MESSAGING, SHOP, PURCHASES)
+"""The quickest is first."""
+ALL_PERIODS = (ORDERS, MESSAGING, replace(SHOP, seeded=30, backfilled=30), replace(PURCHASES, seeded=365))
+"""The pipelines with more sample files."""
 
 
 @dataclass
@@ -87,23 +95,48 @@ class Outcome:
 class Airflow:
     """The few calls of Airflow's REST API that the demo makes."""
 
-    def __init__(self, address: str, user: str, password: str) -> None:
+    def __init__(self, address: str, user: str, password: str, wait_seconds: float = 120) -> None:
         self._client = httpx.Client(base_url=address, timeout=60, trust_env=False)
-        answer = self._client.post("/auth/token", json={"username": user, "password": password})
-        answer.raise_for_status()
+        self._patient = Retrying(
+            retry=retry_if_exception_type(_Away),
+            stop=stop_after_delay(wait_seconds),
+            wait=wait_fixed(1),
+            reraise=True,
+        )
+        answer = self._send("POST", "/auth/token", json={"username": user, "password": password})
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Return the response to a request, which is repeated while Airflow or its database is away.
+
+        Raises `DemoFailed` with the message of the server.
+        """
+
+        def attempt() -> httpx.Response:
+            try:
+                answer = self._client.request(method, path, **arguments)
+            except httpx.TransportError as error:
+                raise _Away(f"Airflow does not answer: {error}") from error
+            if answer.is_server_error:
+                raise _Away(f"{answer.status_code} {answer.text[:500]}")
+            return answer
+
+        try:
+            answer = self._patient(attempt)
+        except _Away as error:
+            raise DemoFailed(f"{method} {path}: {error}") from error
+        if answer.is_error:
+            raise DemoFailed(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Return the JSON response of a call below `/api/v2`. Raises `DemoFailed` with the message of the API."""
-        answer = self._client.request(method, f"/api/v2{path}", **arguments)
-        if answer.is_error:
-            raise DemoFailed(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
+        return self._send(method, f"/api/v2{path}", **arguments).json()
 
     def unpause(self, dag_id: str, wait_seconds: float = 60) -> None:
         """Unpause a DAG as soon as the DAG processor has parsed it."""
         deadline = time.monotonic() + wait_seconds
-        while self._client.get(f"/api/v2/dags/{dag_id}").status_code == 404:
+        while not self.call("GET", "/dags", params={"dag_id_pattern": dag_id})["dags"]:
             if time.monotonic() > deadline:
                 errors = self.call("GET", "/importErrors").get("import_errors", [])
                 raise DemoFailed(
@@ -122,7 +155,7 @@ class Airflow:
             "max_active_runs": 4,
             "dag_run_conf": {},
         }
-        deadline = time.monotonic() + wait_seconds
+        began, deadline = datetime.now(UTC), time.monotonic() + wait_seconds
         while True:
             try:
                 self.call("POST", "/backfills", json=wanted)
@@ -130,9 +163,15 @@ class Airflow:
                 # Airflow marks a backfill as ended up to half a minute after its last run.
                 if "already a running backfill" not in str(error) or time.monotonic() > deadline:
                     raise
+                if self._has_backfill_since(dag_id, began):  # its response was lost
+                    return
                 time.sleep(1)
             else:
                 return
+
+    def _has_backfill_since(self, dag_id: str, moment: datetime) -> bool:
+        found = self.call("GET", "/backfills", params={"dag_id": dag_id, "order_by": "-id", "limit": 1})["backfills"]
+        return any(datetime.fromisoformat(one["created_at"]) >= moment for one in found)
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the newest runs of a DAG."""
@@ -156,18 +195,31 @@ def _stack_environment(stack: Stack) -> Iterator[None]:
         os.environ.update(before)
 
 
-def last_period(s3: S3Client, pipeline: Pipeline) -> Period:
-    """Return the last period of the sample data: the seeded one, else the last complete period of the calendar.
+def sample_options(s3: S3Client, pipeline: Pipeline) -> tuple[Period, int | None]:
+    """Return the last period of the sample data in the bucket, and the number of its periods.
 
-    For new sample data, it is the period of the newest scheduled run.
+    Without sample data, the period is that of the newest scheduled run, and the number is None.
     """
     bucket, key = settings().raw_bucket, f"{GROUND_TRUTH_PREFIX}{pipeline.domain}.json"
     try:
         ground_truth = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
     except s3.exceptions.NoSuchKey:
         today = datetime.now(ZoneInfo(settings().timezone)).date()
-        return Period.of(pipeline.cadence, today).shift(-1)
-    return Period.parse(pipeline.cadence, ground_truth["options"][f"last_{pipeline.cadence}"])
+        return Period.of(pipeline.cadence, today).shift(-1), None
+    options = ground_truth["options"]
+    return Period.parse(pipeline.cadence, options[f"last_{pipeline.cadence}"]), options[f"{pipeline.cadence}s"]
+
+
+def _sample(s3: S3Client, pipeline: Pipeline) -> tuple[Period, SampleData]:
+    """Return the last period and the files of a pipeline's sample data. Raises `DemoFailed` if other data is there."""
+    last, seeded = sample_options(s3, pipeline)
+    if seeded not in (None, pipeline.seeded):
+        raise DemoFailed(
+            f"The bucket {settings().raw_bucket} has sample data of {pipeline.domain} for {seeded} "
+            f"{pipeline.cadence}s, not {pipeline.seeded}. Run `make clean` and repeat the command, "
+            "or run it with the same options as before."
+        )
+    return last, pipeline.generate(last.key, pipeline.seeded)
 
 
 def run(
@@ -175,12 +227,13 @@ def run(
     *,
     step: Callable[[str], object],
     progress: Callable[[Pipeline, int, int], object],
+    finished: Callable[[Outcome], object] = lambda _: None,
     pipelines: Sequence[Pipeline] = PIPELINES,
 ) -> list[Outcome]:
     """Start the stack and seed it; then run the missing periods of each pipeline and compare its books.
 
-    `step` is called with the name of each step, `progress` with a pipeline, its finished runs and all its runs. Raises
-    `DemoFailed` if a run fails.
+    `step` is called with the name of each step, `progress` with a pipeline, its finished runs and all its runs, and
+    `finished` with the outcome of each pipeline. Raises `DemoFailed` if a run fails.
     """
     step("starting PostgreSQL, S3 and the AWS APIs")
     stack.up(with_airflow=False)
@@ -190,8 +243,7 @@ def run(
         bucket, s3 = settings().raw_bucket, stack.s3()
         samples, uploaded = {}, {}
         for pipeline in pipelines:
-            last = last_period(s3, pipeline)
-            samples[pipeline] = last, pipeline.generate(last.key, pipeline.seeded)
+            samples[pipeline] = _sample(s3, pipeline)
             if not pipeline.is_on_arrival:  # files on arrival are uploaded when their DAG is unpaused
                 uploaded[pipeline] = upload(s3, bucket, samples[pipeline][1]).uploaded
         airflow_up.result()
@@ -223,6 +275,7 @@ def run(
                 if seconds is not None:
                     gaps = books.incomplete(connection, s3, pipeline.domain, periods)
             outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, found, gaps))
+            finished(outcomes[-1])
     return outcomes
 
 

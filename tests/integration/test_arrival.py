@@ -155,7 +155,7 @@ def test_the_demos_orders_become_the_reports_of_their_landing_day(place: Place) 
     assert outcome.run_seconds is not None
     assert (outcome.differences, outcome.gaps) == ([], [])
     [day] = outcome.periods
-    sample = generate(demo.last_period(place.stack.s3(), demo.ORDERS).key)
+    sample = generate(demo.sample_options(place.stack.s3(), demo.ORDERS)[0].key)
     lines: dict[tuple[str, str, int], Line] = {}
     for file, entry in zip(sample.files, sample.ground_truth["files"], strict=True):
         assert place.loaded()[file.key.removeprefix(PREFIX)] == day.key

@@ -24,7 +24,9 @@ from waybill.derived.refresh import refresh
 from waybill.intake.ingest import ingest, ingest_arrived
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
-from waybill.warehouse.connection import connect
+from waybill.warehouse.connection import connect, one_row
+from waybill_devtools import demo
+from waybill_devtools.commands.demo import print_screen
 from waybill_devtools.sampledata import messaging, shop
 from waybill_devtools.stack import Stack
 
@@ -158,3 +160,34 @@ def test_every_target_of_make_is_there() -> None:
     targets = re.findall(r"(?m)^([\w-]+):", (PROJECT_ROOT / "Makefile").read_text())
     assert commands("make")
     assert {line.split()[1] for line in commands("make")} <= set(targets)
+
+
+def test_the_last_screen_of_the_demo_is_short_and_right(
+    environment: dict[str, str], stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    today = datetime.now(UTC).date()
+    month, day = Period.of("month", today).shift(-1), Period.of("day", today).shift(-1)
+    latest = {pipeline: month if pipeline.cadence == "month" else day for pipeline in demo.PIPELINES}
+    arrive(environment, "orders")
+    arrive(environment, "purchases")
+    outcomes = [demo.Outcome(pipeline, [period], 0, 1.0) for pipeline, period in latest.items()]
+    with connect(environment["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection:
+        print_screen(connection, stack, outcomes)
+        best = connection.execute(
+            "select industry from messaging_report.industry_exposure where month = %s "
+            "order by revenue_eur desc limit 1",
+            (month.start,),
+        ).fetchone()
+        [inserted] = one_row(
+            connection,
+            "select sum(inserted)::int from waybill.load_file where dataset like 'messaging.%%' and period = %s",
+            (month.start,),
+        )
+    screen = capsys.readouterr().out
+    assert best
+    assert len(screen.splitlines()) <= 38  # two more say how long it took
+    assert max(map(len, screen.splitlines())) <= 160
+    assert f"{best[0]}, " in screen
+    [books] = re.findall(r"(?m)^messaging_monthly .*", screen)
+    assert f" {inserted:,} " in books
+    assert "ok" in books

@@ -28,7 +28,7 @@ def seed(
     from waybill.errors import DataError
     from waybill.formatting import count
     from waybill.settings import settings
-    from waybill_devtools.demo import PIPELINES, last_period
+    from waybill_devtools.demo import PIPELINES, sample_options
     from waybill_devtools.sampledata.files import upload
 
     pipeline = next((one for one in PIPELINES if one.domain == domain), None)
@@ -37,6 +37,6 @@ def seed(
             f"there is no sample data for {domain!r}; there is for {', '.join(one.domain for one in PIPELINES)}"
         )
     s3 = boto3.client("s3")
-    files = pipeline.generate(last or last_period(s3, pipeline).key, periods or pipeline.seeded, seed, scale)
+    files = pipeline.generate(last or sample_options(s3, pipeline)[0].key, periods or pipeline.seeded, seed, scale)
     uploaded = upload(s3, settings().raw_bucket, files)
     console.print(f"{count(uploaded.uploaded, 'object')} written, {uploaded.unchanged} unchanged.")

@@ -13,7 +13,6 @@ from waybill.cli.terminal import app, console, messages, report_errors
 from waybill.settings import settings
 
 if TYPE_CHECKING:
-    from waybill.period import Period
     from waybill_devtools.stack import Stack
 
 
@@ -83,25 +82,16 @@ def env() -> None:
     print(Stack().shell_script(), end="")
 
 
-def addresses(stack: Stack, month: Period | None = None) -> Table:
-    """Return the addresses and log-ins of the stack, and the next commands; `month` has reports to trace."""
+def addresses(stack: Stack) -> Table:
+    """Return the addresses and log-ins of the stack."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    for user, password in stack.passwords().items():
-        table.add_row("Airflow", f"{stack.airflow_address()}   log in as {user} / {password}")
+    users = ", ".join(f"{user} / {password}" for user, password in stack.passwords().items())
+    table.add_row("Airflow", f"{stack.airflow_address()}   log in as {users}")
     for service in stack.status():
         if service.name == "postgres":
             table.add_row("Warehouse", f"{service.address}   psql, after `. ./activate`")
         elif service.name == "s3":
-            table.add_row(
-                "S3",
-                f"http://{service.address}   buckets {settings().raw_bucket} and {settings().reports_bucket}",
-            )
-    table.add_row(
-        "Alerts",
-        "SNS topic waybill-alerts, to the SQS queue waybill-alerts; `waybill alerts` lists them",
-    )
-    table.add_row("Shell", ". ./activate   then `airflow …`, `waybill …`, psql")
-    if month:
-        table.add_row("Trace", f"waybill trace top_customers {month}")
+            buckets = f"{settings().raw_bucket} and {settings().reports_bucket}"
+            table.add_row("S3", f"http://{service.address}   buckets {buckets}")
     table.add_row("Stop", "make down")
     return table

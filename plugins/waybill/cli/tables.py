@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from psycopg import Connection, sql
-from psycopg.rows import dict_row
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
@@ -15,14 +13,11 @@ from rich.text import Text
 
 from waybill.cli.terminal import console
 from waybill.contracts import Contract
-from waybill.contracts.display import cell
 from waybill.contracts.domains import load_manifest
-from waybill.derived.build import of_period
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS, imbalance
 from waybill.ops.provenance import Waybill
 from waybill.period import Period
-from waybill.warehouse.schema import columns_sql, relation
 
 if TYPE_CHECKING:
     from waybill.drafts.table import DraftTable
@@ -104,34 +99,6 @@ def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for name in ("files", *COUNTS):
             found[name] += row[name]
     return list(sums.values())
-
-
-def report_table(connection: Connection, contract: Contract, period: Period, limit: int = 5, note: str = "") -> Table:
-    """Return the first rows of a report for a period; the note is appended to the title."""
-    shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
-    order = [name for name in contract.names if name.endswith("_rank")] or contract.key
-    rows = (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            sql.SQL("select *, count(*) over () as _total from {} where {} order by {} limit {}").format(
-                relation(contract),
-                of_period(contract, period),
-                columns_sql([*order, *contract.key]),
-                sql.Literal(limit),
-            )
-        )
-        .fetchall()
-    )
-    total = rows[0]["_total"] if rows else 0
-    more = f", the first {limit} of {total}" if total > limit else ""
-    table = _table(
-        f"{contract.name.replace('_', ' ').capitalize()}, {period}{more}{note}",
-        [(column.name.replace("_", " "), column.logical_type in ("integer", "number")) for column in shown],
-        text_width=_TEXT_WIDTH,
-    )
-    for row in rows:
-        table.add_row(*(cell(column, row[column.name]) for column in shown))
-    return table
 
 
 def waybill_tables(waybill: Waybill) -> list[Table]:
