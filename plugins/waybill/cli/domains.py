@@ -1,4 +1,4 @@
-"""Commands about domains: domain new."""
+"""Commands about domains and their tables: domain new, retire."""
 
 from __future__ import annotations
 
@@ -36,3 +36,23 @@ def domain_new(
         print_line(f"{shown}/" if path.is_dir() else str(shown))
     print_line(f"Airflow adds the DAG {name}_reports within a few seconds. Next, draft a contract from a file:")
     print_line(f"waybill contract new FILE --domain {name} --dataset NAME")
+
+
+@app.command()
+@report_errors
+def retire(
+    table: Annotated[str, typer.Argument(help="A dataset or report with its schema, such as billing.invoices.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Drop the table of a dataset or report whose contract was deleted, after listing what goes and what stays."""
+    from waybill.ops import retire as retirement
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        found = retirement.plan(connection, table)
+        print_line("\n".join(["Drops:", *(f"  {one}" for one in found.drops)]), "yellow")
+        print_line("\n".join(["Keeps:", *(f"  {one}" for one in found.keeps)]))
+        if not yes and not typer.confirm(f"Retire {table}?"):
+            raise typer.Exit(1)
+        retirement.retire(connection, found)
+    print_line(f"{table} is retired.")

@@ -270,6 +270,11 @@ def load_mode_of(text: str) -> LoadMode:
     return mode
 
 
+def recorded(text: str) -> Contract:
+    """Return the contract in a text that the warehouse has recorded, which was valid when it was applied."""
+    return _contract(parse_text(text), text)
+
+
 def load_domain(domain: str) -> dict[str, Contract]:
     """Return the contracts of a domain, by name."""
     folder = settings().include_dir / "contracts" / domain

@@ -43,6 +43,12 @@ def changed_keys_relation(contract: Contract) -> sql.Identifier:
     return sql.Identifier(contract.domain, f"{contract.name}_touched")
 
 
+def tables_of(contract: Contract) -> list[sql.Identifier]:
+    """Return the tables that hold the rows of a contract, without partitions."""
+    others = {"summary": [changed_keys_relation(contract)]}.get(contract.load_mode, [])
+    return [relation(contract), *([superseded_relation(contract)] if contract.is_merged else others)]
+
+
 def as_of_function(contract: Contract) -> sql.Identifier:
     """Return the function that selects the rows as known just before a day."""
     return sql.Identifier(contract.domain, f"{contract.name}_as_of")

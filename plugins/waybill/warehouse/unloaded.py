@@ -9,7 +9,7 @@ from psycopg import Connection, errors, sql
 
 from waybill.contracts import Contract
 from waybill.contracts.odcs import load_mode_of
-from waybill.warehouse.schema import READER_ROLE, drop_readers, relation, superseded_relation
+from waybill.warehouse.schema import READER_ROLE, drop_readers, tables_of
 
 _HAS_DEPENDENTS = """
 with tables as (
@@ -53,7 +53,7 @@ def is_unloaded(connection: Connection, contract: Contract) -> bool:
     query = "select from waybill.load_file where dataset = %s and status = 'loaded' limit 1"
     if connection.execute(query, (contract.table,)).fetchone() is not None:
         return False
-    tables = _existing(connection, _tables(_former(connection, contract)))
+    tables = _existing(connection, tables_of(_former(connection, contract)))
     return not any(
         connection.execute(sql.SQL("select from {} limit 1").format(table)).fetchone() is not None for table in tables
     )
@@ -65,8 +65,8 @@ def drop_unloaded(connection: Connection, contract: Contract) -> bool:
     Until the caller's transaction ends, no other session reads or writes the tables.
     """
     former = _former(connection, contract)
-    tables = _existing(connection, _tables(former))
-    relations = _existing(connection, [*_tables(former), sql.Identifier(contract.domain, contract.name)])
+    tables = _existing(connection, tables_of(former))
+    relations = _existing(connection, [*tables_of(former), sql.Identifier(contract.domain, contract.name)])
     if not contract.is_dataset or not tables:
         return False
     try:
@@ -112,11 +112,6 @@ def _former(connection: Connection, contract: Contract) -> Contract:
     query = "select document from waybill.contract where dataset = %s order by contract_id desc limit 1"
     row = connection.execute(query, (contract.table,)).fetchone()
     return replace(contract, load_mode=load_mode_of(row[0])) if row else contract
-
-
-def _tables(contract: Contract) -> list[sql.Identifier]:
-    """Return the tables of a dataset."""
-    return [relation(contract), *([superseded_relation(contract)] if contract.is_merged else [])]
 
 
 def _existing(connection: Connection, relations: Iterable[sql.Identifier]) -> list[sql.Identifier]:

@@ -1,0 +1,135 @@
+"""Retire a dataset or a derived table whose contract is no longer part of the project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import Connection, errors, sql
+
+from waybill.contracts import Contract
+from waybill.contracts.locations import raw_prefix
+from waybill.contracts.odcs import load_all, recorded, references
+from waybill.errors import DataError
+from waybill.formatting import count
+from waybill.settings import settings
+from waybill.warehouse.connection import one_row
+from waybill.warehouse.schema import as_of_function, drop_readers, tables_of
+
+_CHANGES = (
+    "update waybill.load_file set status = 'withdrawn', gone = null where dataset = %(name)s and status = 'loaded'",
+    "delete from waybill.check_result where subject = %(name)s",
+    "delete from waybill.processed_day where dataset = %(name)s",
+    "delete from waybill.checkpoint where dataset = %(name)s",
+    "delete from waybill.change where table_name = %(name)s",
+    # No layout is 0, so a contract with the same text creates the table again.
+    "update waybill.contract set layout = 0 where dataset = %(name)s",
+)
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """What retiring a table would drop, and what it would keep."""
+
+    contract: Contract
+    """The contract that was applied last."""
+    drops: list[str]
+    keeps: list[str]
+
+
+def plan(connection: Connection, name: str) -> Retirement:
+    """Return what retiring a table (`schema.name`) would do.
+
+    Raises `DataError` if no contract of this name was applied, the project still has the contract, or another file of
+    the project names the table; `ContractError` if another dataset refers to it.
+    """
+    row = connection.execute(
+        "select document from waybill.contract where dataset = %s order by contract_id desc limit 1", (name,)
+    ).fetchone()
+    if row is None:
+        raise DataError(f"no contract of {name} was ever applied. Name the table with its schema: billing.invoices")
+    contract = recorded(row[0])
+    if name in load_all():
+        raise DataError(
+            f"{name} has a contract. Delete {_contract_file(contract)} and the SQL file of the table, if it has one. "
+            "Deploy this change, so that no run creates the table again, and repeat the command."
+        )
+    if readers := list(_readers(contract)):
+        raise DataError(f"{name} is named in {', '.join(map(str, readers))}. Change or delete these files first.")
+    references(contract.domain)  # raises if a dataset of the domain refers to it
+    drops = []
+    for table in tables_of(contract):
+        if connection.execute("select to_regclass(%s) is not null", (table.as_string(None),)).fetchone() == (True,):
+            (rows,) = one_row(connection, sql.SQL("select count(*) from {}").format(table))
+            drops.append(f"the table {'.'.join(table._obj)} with {count(rows, 'row')}")
+    files, open_rows, checks, builds = one_row(
+        connection,
+        """
+        select
+          (select count(*) from waybill.load_file where dataset = %(name)s),
+          (
+            select count(*)
+            from waybill.quarantine as q
+            inner join waybill.load_file as f using (file_id)
+            where f.dataset = %(name)s and f.status = 'loaded' and q.resolved_as is null
+          ),
+          (select count(*) from waybill.check_result where subject = %(name)s),
+          (select count(*) from waybill.publication where report = %(name)s)
+        """,
+        {"name": name},
+    )
+    drops.append(f"{count(checks, 'result')} of checks")
+    keeps = []
+    if contract.is_dataset:
+        keeps += [
+            f"the books of {count(files, 'file')}, as withdrawn",
+            f"the quarantine, of which {count(open_rows, 'row')} will no longer be open",
+            f"the files under s3://{settings().raw_bucket}/{raw_prefix(contract.domain, contract.name)}",
+        ]
+    else:
+        keeps.append(f"the records of {count(builds, 'build')}, for `waybill trace`")
+    keeps.append("what was exported to reports, the lake and its catalog")
+    return Retirement(contract, drops, keeps)
+
+
+def retire(connection: Connection, retirement: Retirement) -> None:
+    """Drop a table and its check results, and mark its files as withdrawn, in one transaction.
+
+    A later contract of the same name loads all landed files again. Raises `DataError` if another object of the
+    database depends on the table.
+    """
+    contract = retirement.contract
+    try:
+        with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
+            for statement in drop_readers(contract):
+                connection.execute(statement)
+            for table in tables_of(contract):
+                connection.execute(sql.SQL("drop table if exists {}").format(table))
+            for change in _CHANGES:
+                connection.execute(change, {"name": contract.table})
+    except errors.DependentObjectsStillExist as error:
+        raise DataError(
+            f"{contract.table} was not retired: {error.diag.message_detail}. Drop what depends on it first."
+        ) from error
+
+
+def _contract_file(contract: Contract) -> Path:
+    return _shown(settings().include_dir / "contracts" / contract.domain / f"{contract.name}.yaml")
+
+
+def _readers(contract: Contract) -> Iterator[Path]:
+    """Return the SQL files and contracts of the project that name the table, its view or its function."""
+    names = {identifier._obj[-1] for identifier in [*tables_of(contract), as_of_function(contract)]} | {contract.name}
+    named = re.compile(rf"\b{re.escape(contract.domain)}\.({'|'.join(map(re.escape, sorted(names)))})\b(?!\.)")
+    root = settings().include_dir
+    for path in sorted([*root.glob("sql/**/*.sql"), *root.glob("contracts/*/*.yaml")]):
+        if named.search(path.read_text()):
+            yield _shown(path)
+
+
+def _shown(path: Path) -> Path:
+    root = settings().include_dir.parent
+    return path.relative_to(root) if path.is_relative_to(root) else path
