@@ -19,8 +19,8 @@ from waybill.contracts.contract import ColumnPolicy
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.intake.columns import find_issues
+from waybill.intake.comparison import pending
 from waybill.intake.ingest import ingest_file
-from waybill.intake.landing import pending
 from waybill.settings import PROJECT_ROOT
 
 FIELD = PROJECT_ROOT / "tests/field/09_renamed_nullable"

@@ -16,8 +16,8 @@ from support.order_files import CONTRACTS, HEADER, LINES, Line
 from waybill.contracts import Contract
 from waybill.contracts.contract import ValueFilter
 from waybill.files.landed_file import LandedFile
+from waybill.intake.comparison import pending
 from waybill.intake.ingest import ingest_file
-from waybill.intake.landing import pending
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
 from waybill.period import Period

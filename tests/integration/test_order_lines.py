@@ -22,8 +22,9 @@ from support.order_files import CONTRACTS, HEADER, LINES, Line, Orders, body, da
 from waybill.contracts import Contract, ContractError, load
 from waybill.contracts.file_format import FileFormat
 from waybill.errors import DataError
+from waybill.intake.comparison import pending
 from waybill.intake.ingest import ingest_arrived, ingest_file
-from waybill.intake.landing import list_landed, pending
+from waybill.intake.landing import list_landed
 from waybill.intake.replay import replay
 from waybill.run import Run
 from waybill.settings import PROJECT_ROOT, settings

@@ -16,7 +16,7 @@ from support.purchase_files import CONTRACTS, HEADER, Purchase, Purchases, Rate
 from waybill.contracts import ContractError, load, load_domain
 from waybill.errors import DataError
 from waybill.intake.ingest import ingest_arrived, ingest_file
-from waybill.intake.landing import list_objects
+from waybill.intake.landing import list_pages
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay_waiting
 from waybill.settings import PROJECT_ROOT, settings
@@ -66,7 +66,7 @@ def test_the_prefix_names_the_day_of_ingestion_else_s3_does(s3: S3Client, raw_bu
         "raw/purchases/rates/rates.csv",
     ):
         s3.put_object(Bucket=raw_bucket, Key=key, Body=b"x")
-    listing = list_objects(s3, raw_bucket, CONTRACTS["purchases"], None, None)
+    [listing] = list_pages(s3, raw_bucket, CONTRACTS["purchases"], None, None)
     found = {file.key.rsplit("/", 1)[1]: file.period.key for file in listing.landed}
     today = datetime.now(UTC).date().isoformat()
     assert found.keys() == {"a.csv", "loose.csv"}

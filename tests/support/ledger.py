@@ -16,6 +16,9 @@ def add_file(
     key: str = "k",
     period: date | str = "2026-03-01",
     run_id: str | None = None,
+    *,
+    bucket: str = "raw",
+    etag: str = "e",
     **counts: int,
 ) -> int:
     """Add a loaded file with these books, such as `rows_in=3, rejected=3`, and return its file_id."""
@@ -28,12 +31,14 @@ def add_file(
           filtered
         )
         values (
-          %(dataset)s, %(period)s, 'raw', %(key)s, 'e', 's', 1, now(), 'k', 'c', '1.0.0', 'v', %(run_id)s, %(rows_in)s,
-          %(inserted)s, %(updated)s, %(unchanged)s, %(rejected)s, %(duplicate)s, %(stale)s, %(filtered)s
+          %(dataset)s, %(period)s, %(bucket)s, %(key)s, %(etag)s, 's', 1, now(), 'k', 'c', '1.0.0', 'v', %(run_id)s,
+          %(rows_in)s, %(inserted)s, %(updated)s, %(unchanged)s, %(rejected)s, %(duplicate)s, %(stale)s, %(filtered)s
         )
         returning file_id
         """,
-        dict.fromkeys(COUNTS, 0) | {"dataset": dataset, "key": key, "period": period, "run_id": run_id} | counts,
+        dict.fromkeys(COUNTS, 0)
+        | {"dataset": dataset, "key": key, "period": period, "run_id": run_id, "bucket": bucket, "etag": etag}
+        | counts,
     )
     return int(file_id)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from waybill.contracts import Contract, ContractError, load, load_domain
 from waybill.contracts.locations import raw_layout
 from waybill.errors import DataError
-from waybill.intake.landing import has_landed, list_objects
+from waybill.intake.landing import has_landed, list_landed, list_pages
 from waybill.intake.object_keys import ignore_reason, may_belong_to, period_of
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
@@ -189,11 +189,11 @@ KEYS = st.lists(FOLDER, max_size=4).map(lambda folders: "".join(f"{folder}/" for
 @example(REVIEWS, "dt=2026-03-05/dt=2026-03-05/x.csv")
 def test_sensor_intake_and_books_agree_and_a_key_has_one_period_or_is_rejected(contract: Contract, below: str) -> None:
     bucket = Bucket([root(contract) + below])
-    listing = list_objects(bucket, "bucket", contract, None, None)
+    [listing] = list_pages(bucket, "bucket", contract, None, None)
     assert len(listing.landed) + len(listing.misplaced) + len(listing.ignored) == 1
     for file in listing.landed:
-        assert list_objects(bucket, "bucket", contract, file.period, file.period).landed == [file]
-        assert list_objects(bucket, "bucket", contract, file.period.shift(1), None).landed == []
+        assert list_landed(bucket, "bucket", contract, file.period, file.period) == [file]
+        assert list_landed(bucket, "bucket", contract, file.period.shift(1), None) == []
         prefix = raw_layout(contract.domain, contract.name, contract.cadence).prefix(file.period.start)
         if not contract.lands_any_time:
             assert file.key.startswith(prefix)

@@ -17,7 +17,8 @@ from waybill.files.landed_file import LandedFile
 from waybill.files.receive import receive
 from waybill.files.received_file import ReceivedFile
 from waybill.intake import columns, ledger, quarantine
-from waybill.intake.landing import list_objects, pending
+from waybill.intake.comparison import compare
+from waybill.intake.landing import list_pages
 from waybill.intake.load import is_overruled, snapshot_rows
 from waybill.intake.references import reference_values
 from waybill.intake.rejected_files import BrokenRules, RejectedFileError, check_snapshot, too_many_rejects
@@ -68,11 +69,11 @@ def dry_run_pending(
     rejected, the message under `file_rejected`. Missing tables are created and nothing is loaded. References are
     checked against the rows that are loaded now. Repeated keys are not detected.
     """
-    listing = list_objects(s3, settings().raw_bucket, contract, None, until)
-    found: dict[str, dict[str, Any]] = {one.file.key: {"file_rejected": one.message} for one in listing.misplaced}
+    compared = compare(connection, contract, list_pages(s3, settings().raw_bucket, contract, None, until))
+    found: dict[str, dict[str, Any]] = {one.file.key: {"file_rejected": one.message} for one in compared.misplaced}
     with connection.transaction():
         ensure_domain(connection, contracts)
-    for file in pending(connection, contract, listing.landed):
+    for file in compared.todo:
         try:
             rejects = _rejects(connection, s3, contract, contracts, file)
         except DataError as error:

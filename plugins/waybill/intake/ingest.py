@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from psycopg import Connection
@@ -17,7 +16,8 @@ from waybill.files.landed_file import LandedFile
 from waybill.files.receive import receive
 from waybill.formatting import count
 from waybill.intake import ledger
-from waybill.intake.landing import Listing, list_objects, pending, with_first_landing
+from waybill.intake.comparison import Comparison, compare
+from waybill.intake.landing import Listing, Misplaced, list_pages, with_first_landing
 from waybill.intake.ledger import Books
 from waybill.intake.load import load_file
 from waybill.intake.object_keys import may_belong_to
@@ -54,29 +54,31 @@ def ingest(
     objects whose folders name no period.
     """
     first = None if lookback_periods is None else period.shift(-lookback_periods)
-    listing = list_objects(s3, settings().raw_bucket, contract, first, period)
-    todo, landed = pending(connection, contract, listing.landed), len(listing.landed)
+    compared = compare(connection, contract, list_pages(s3, settings().raw_bucket, contract, first, period))
+    todo, landed = compared.todo, compared.landed.total()
     log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), landed)
-    _log_ignored(contract, listing)
-    record_gone(connection, contract, listing, todo, first, period)
+    _log_ignored(contract, compared)
+    record_gone(connection, contract, compared.seen, first, period)
     done = {}
-    for file in with_first_landing(s3, contract, todo, listing.landed):
+    for file in with_first_landing(s3, contract, todo, compared.landed):
         books = ingest_file(connection, s3, file, contract, contracts, run)
         if books is not None:
             done[file.key] = books
-    reject_misplaced(connection, contract, listing, run, period)
+    reject_misplaced(connection, contract, compared.misplaced, run, period)
     return done
 
 
-def reject_misplaced(connection: Connection, contract: Contract, listing: Listing, run: Run, period: Period) -> None:
+def reject_misplaced(
+    connection: Connection, contract: Contract, misplaced: Sequence[Misplaced], run: Run, period: Period
+) -> None:
     """Record objects whose folders name no period of the dataset as rejected files.
 
     Raises `DataError` for objects that no other run has rejected, and for objects that may belong to the run's own
     period, which would otherwise be incomplete. Other objects are logged.
     """
-    known = ledger.rejected_by_others(connection, contract, run) if listing.misplaced else set()
+    known = ledger.rejected_by_others(connection, contract, run, [one.file for one in misplaced])
     rejected = []
-    for one in listing.misplaced:
+    for one in misplaced:
         is_known = (one.file.key, one.file.etag) in known
         if is_known and not may_belong_to(contract, one.file.key, period):
             log.warning("not loaded, rejected by an earlier run: %s", one.message)
@@ -87,11 +89,11 @@ def reject_misplaced(connection: Connection, contract: Contract, listing: Listin
         raise DataError("\n".join(rejected))
 
 
-def _log_ignored(contract: Contract, listing: Listing) -> None:
+def _log_ignored(contract: Contract, compared: Comparison) -> None:
     """Log the number of objects that are not data, with the rule for the first few."""
-    if listing.ignored:
-        some = "; ".join(f"{key}: {rule}" for key, rule in itertools.islice(listing.ignored.items(), 5))
-        log.info("%s: %s ignored: %s", contract.table, count(len(listing.ignored), "object"), some)
+    if compared.ignored:
+        some = "; ".join(f"{key}: {rule}" for key, rule in compared.ignored_examples.items())
+        log.info("%s: %s ignored: %s", contract.table, count(compared.ignored, "object"), some)
 
 
 def ingest_arrived(
@@ -111,33 +113,26 @@ def ingest_arrived(
     Files that another run rejected are skipped until they or the contract's version change, unless `name` or `days`
     selects them. Quarantined rows that wait for a row to refer to are replayed.
     """
-    listing = list_objects(s3, settings().raw_bucket, contract, None, None)
-    todo = pending(connection, contract, listing.landed)
-    misplaced = listing.misplaced
-    _log_ignored(contract, listing)
-    record_gone(connection, contract, listing, todo, None, None)
-    if name is not None:
-        bucket = settings().raw_bucket
-        if not any(_is_named(bucket, file.key, name) for file in _files(listing)):
-            _raise_unknown(s3, name, contracts)
-        todo = [file for file in todo if _is_named(bucket, file.key, name)]
-        misplaced = [one for one in misplaced if _is_named(bucket, one.file.key, name)]
-    if days is not None:
-        todo = [file for file in todo if days[0] <= file.period <= days[1]]
-        misplaced = [one for one in misplaced if days[0] <= one.file.period <= days[1]]
+    pages = list_pages(s3, settings().raw_bucket, contract, None, None)
     if name is None and days is None:
         if is_unloaded(connection, contract):  # a corrected draft, even of the same version, tries its files again
             with connection.transaction():
                 ensure(connection, contract)
-        known = ledger.rejected_by_others(connection, contract, run, by_this_version=True)
-        todo = [file for file in todo if (file.key, file.etag) not in known]
-        known = ledger.rejected_by_others(connection, contract, run)
-        misplaced = [one for one in misplaced if (one.file.key, one.file.etag) not in known]
-    log.info("%s: %d of %d landed files are to be loaded", contract.table, len(todo), len(listing.landed))
+        compared = compare(connection, contract, pages, unless_rejected=run)
+        record_gone(connection, contract, compared.seen, None, None)
+    else:
+        if name is not None:
+            pages = (_named(page, name) for page in pages)
+        compared = compare(connection, contract, pages, first=days and days[0], last=days and days[1])
+        if name is not None and not compared.landed and not compared.misplaced:
+            _raise_unknown(s3, name, contracts)
+    _log_ignored(contract, compared)
+    todo, misplaced = compared.todo, compared.misplaced
+    log.info("%s: %d of %d landed files are to be loaded", contract.table, len(todo), compared.landed.total())
     done, rejected = {}, [one.message for one in misplaced]
     for one in misplaced:
         ledger.record_rejected_file(connection, contract, one.file, run, one.error)
-    for file in with_first_landing(s3, contract, todo, listing.landed):
+    for file in with_first_landing(s3, contract, todo, compared.landed if name is None else None):
         try:
             books = ingest_file(connection, s3, file, contract, contracts, run)
         except DataError as error:
@@ -159,24 +154,29 @@ def _raise_unknown(s3: S3Client, name: str, contracts: Mapping[str, Contract]) -
     """Raise `DataError` if no dataset of the domain has a file of the name: it is ignored or has not landed."""
     bucket, rules = settings().raw_bucket, dict[str, str]()
     for contract in contracts.values():
-        listing = list_objects(s3, bucket, contract, None, None)
-        if any(_is_named(bucket, file.key, name) for file in _files(listing)):
-            return
-        rules |= {key: rule for key, rule in listing.ignored.items() if _is_named(bucket, key, name)}
+        for page in list_pages(s3, bucket, contract, None, None):
+            found = _named(page, name)
+            if found.landed or found.misplaced:
+                return
+            rules |= found.ignored
     if rules:
         raise DataError("\n".join(f"s3://{bucket}/{key} is ignored: {rule}" for key, rule in rules.items()))
     prefixes = ", ".join(raw_prefix(contract.domain, contract.name) for contract in contracts.values())
     raise DataError(f"{name!r} has not landed: there is no such object in s3://{bucket} under {prefixes}")
 
 
-def _files(listing: Listing) -> Iterator[LandedFile]:
-    """Yield the files of a listing, including misplaced ones."""
-    yield from listing.landed
-    yield from (one.file for one in listing.misplaced)
+def _named(page: Listing, name: str) -> Listing:
+    """Return the objects of a page that a name (an object's key, address or last part) names."""
+    bucket = settings().raw_bucket
 
+    def is_named(key: str) -> bool:
+        return name in (f"s3://{bucket}/{key}", key, key.rsplit("/", 1)[1])
 
-def _is_named(bucket: str, key: str, name: str) -> bool:
-    return name in (f"s3://{bucket}/{key}", key, key.rsplit("/", 1)[1])
+    return Listing(
+        [file for file in page.landed if is_named(file.key)],
+        [one for one in page.misplaced if is_named(one.file.key)],
+        {key: rule for key, rule in page.ignored.items() if is_named(key)},
+    )
 
 
 def ingest_file(

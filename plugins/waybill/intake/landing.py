@@ -1,22 +1,18 @@
-"""List the objects of a dataset, and find those that are not loaded yet."""
+"""List the objects of a dataset: which are data, and of which periods."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
-
-from psycopg import Connection
 
 from waybill.contracts import Contract, locations
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
-from waybill.files.spellings import knows_more
 from waybill.intake import object_keys
 from waybill.period import Period
 from waybill.settings import settings
@@ -48,52 +44,57 @@ class Misplaced:
 
 @dataclass(frozen=True)
 class Listing:
-    """The objects below a dataset's prefix."""
+    """Objects of a dataset: one page of a listing of the bucket."""
 
     landed: list[LandedFile]
-    """Files of the requested periods in the order in which they apply."""
+    """Files of the requested periods in the order of their keys."""
     misplaced: list[Misplaced]
     """Misplaced objects in the order of their keys, for any requested periods."""
     ignored: dict[str, str]
     """For the key of each ignored object, the reason."""
 
-    @cached_property
-    def keys(self) -> set[str]:
-        """Return the keys of all objects: of the requested periods, misplaced and ignored."""
-        return {file.key for file in self.landed} | {one.file.key for one in self.misplaced} | self.ignored.keys()
 
-
-def list_objects(s3: S3Client, bucket: str, contract: Contract, first: Period | None, last: Period | None) -> Listing:
-    """Return the objects of a dataset, with its files of the periods `first` to `last` (None: any).
+def list_pages(
+    s3: S3Client, bucket: str, contract: Contract, first: Period | None, last: Period | None
+) -> Iterator[Listing]:
+    """Yield the objects of a dataset page by page, each with its files of the periods `first` to `last` (None: any).
 
     The module `object_keys` decides what is data and the period of each object.
     """
-    landed, misplaced, others = [], [], {}
     prefix = locations.raw_prefix(contract.domain, contract.name)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", []):
-            key, landed_at = item["Key"], item["LastModified"].astimezone(UTC)
-            if rule := object_keys.ignore_reason(contract, key):
-                others[key] = rule
-                continue
-            etag, size = item["ETag"].strip('"'), item["Size"]
-            try:
-                period = object_keys.period_of(contract, bucket, key, landed_at)
-            except DataError as error:
-                landing_day = landed_at.astimezone(ZoneInfo(settings().timezone)).date()
-                file = LandedFile(bucket, key, etag, size, Period.of(contract.cadence, landing_day), landed_at)
-                misplaced.append(Misplaced(file, error))
-                continue
-            if (first is None or first <= period) and (last is None or period <= last):
-                landed.append(LandedFile(bucket, key, etag, size, period, landed_at))
-    return Listing(in_order(contract, landed), misplaced, others)
+        yield _listing(bucket, contract, page.get("Contents", []), first, last)
+
+
+def _listing(
+    bucket: str, contract: Contract, items: Iterable[Mapping[str, Any]], first: Period | None, last: Period | None
+) -> Listing:
+    """Return the objects of one page of an S3 listing."""
+    landed, misplaced, others = [], [], {}
+    for item in items:
+        key, landed_at = item["Key"], item["LastModified"].astimezone(UTC)
+        if rule := object_keys.ignore_reason(contract, key):
+            others[key] = rule
+            continue
+        etag, size = item["ETag"].strip('"'), item["Size"]
+        try:
+            period = object_keys.period_of(contract, bucket, key, landed_at)
+        except DataError as error:
+            landing_day = landed_at.astimezone(ZoneInfo(settings().timezone)).date()
+            file = LandedFile(bucket, key, etag, size, Period.of(contract.cadence, landing_day), landed_at)
+            misplaced.append(Misplaced(file, error))
+            continue
+        if (first is None or first <= period) and (last is None or period <= last):
+            landed.append(LandedFile(bucket, key, etag, size, period, landed_at))
+    return Listing(landed, misplaced, others)
 
 
 def list_landed(
     s3: S3Client, bucket: str, contract: Contract, first: Period | None, last: Period | None
 ) -> list[LandedFile]:
     """Return the files of a dataset and of the periods `first` to `last` (None: any) in the order they apply."""
-    return list_objects(s3, bucket, contract, first, last).landed
+    pages = list_pages(s3, bucket, contract, first, last)
+    return in_order(contract, (file for page in pages for file in page.landed))
 
 
 def has_landed(s3: S3Client, bucket: str, contract: Contract, period: Period) -> bool:
@@ -113,50 +114,23 @@ def is_file_of(item: Mapping[str, Any], bucket: str, contract: Contract, period:
     return False
 
 
-def pending(connection: Connection, contract: Contract, landed: list[LandedFile]) -> list[LandedFile]:
-    """Return the landed files whose content (by ETag) is not loaded by the effective contract.
-
-    A file is pending, too, if its rows were filtered by other values or the contract has new columns for it. If files
-    land at any time, a corrected file keeps the landing day of its first version.
-    """
-    rows = connection.execute(
-        "select bucket, object_key, etag, nullif(ignored_columns, '{}'), "
-        "case when ignored_columns <> '{}' then brought_columns end "
-        "from waybill.load_file where dataset = %s and status = 'loaded' "
-        "and kept_values is not distinct from %s::text[]",
-        (contract.table, contract.kept_values),
-    ).fetchall()
-    known = {
-        (bucket, key): etag
-        for bucket, key, etag, ignored, brought in rows
-        if not ignored or not knows_more(contract, ignored, brought)
-    }
-    todo = [file for file in landed if known.get((file.bucket, file.key)) != file.etag]
-    if not contract.lands_any_time:
-        return todo
-    rows = connection.execute(
-        "select bucket, object_key, min(period) from waybill.load_file where dataset = %s group by bucket, object_key",
-        (contract.table,),
-    ).fetchall()
-    first = {(bucket, key): Period.of(contract.cadence, day) for bucket, key, day in rows}
-    todo = [replace(file, period=first.get((file.bucket, file.key), file.period)) for file in todo]
-    return in_order(contract, todo)
-
-
 def with_first_landing(
-    s3: S3Client, contract: Contract, todo: list[LandedFile], landed: Iterable[LandedFile]
+    s3: S3Client, contract: Contract, todo: list[LandedFile], landed: Counter[Period] | None
 ) -> list[LandedFile]:
     """Return the files to load in the order they apply, each with the first landing of its content.
 
     A repeated upload of the same content does not correct files that landed in between. In a bucket without versions
-    only the last upload is known. Versions are listed only for files that share their period with others of `landed`.
+    only the last upload is known. Versions are listed only for files of periods with several files; `landed` has the
+    number of files of each period (None: not known).
     """
     if contract.file_order == "name":
         return todo
-    shared = Counter(file.period for file in landed)
     return in_order(
         contract,
-        (replace(file, landed_at=_first_landing(s3, file)) if shared[file.period] > 1 else file for file in todo),
+        (
+            replace(file, landed_at=_first_landing(s3, file)) if landed is None or landed[file.period] > 1 else file
+            for file in todo
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from psycopg import Connection, sql
@@ -191,20 +191,30 @@ def move_rejected(connection: Connection, file_id: int, books: Books) -> None:
 
 
 def rejected_by_others(
-    connection: Connection, contract: Contract, run: Run, *, by_this_version: bool = False
+    connection: Connection,
+    contract: Contract,
+    run: Run,
+    files: Sequence[LandedFile],
+    *,
+    by_this_version: bool = False,
 ) -> set[tuple[str, str]]:
-    """Return the (object key, ETag) pairs of the dataset's files that other runs rejected.
+    """Return the (object key, ETag) pairs of those files of the dataset that other runs rejected.
 
     With `by_this_version`, without files that only other versions of the contract rejected.
     """
+    if not files:
+        return set()
     rows = connection.execute(
         """
-        select distinct object_key, etag
-        from waybill.rejected_file
-        where dataset = %(dataset)s and run_id is distinct from %(run_id)s
-          and (not %(by_this_version)s or contract_version is null or contract_version = %(version)s)
+        select distinct f.object_key, f.etag
+        from unnest(%(keys)s::text[], %(etags)s::text[]) as f (object_key, etag)
+        inner join waybill.rejected_file as r using (object_key, etag)
+        where r.dataset = %(dataset)s and r.run_id is distinct from %(run_id)s
+          and (not %(by_this_version)s or r.contract_version is null or r.contract_version = %(version)s)
         """,
         {
+            "keys": [file.key for file in files],
+            "etags": [file.etag for file in files],
             "dataset": contract.table,
             "run_id": run.run_id,
             "by_this_version": by_this_version,

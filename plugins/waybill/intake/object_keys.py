@@ -83,6 +83,8 @@ _CAMEL_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 def ignore_reason(contract: Contract, key: str) -> str | None:
     """Return why an object below the prefix of a dataset is ignored, or None if it is data."""
+    if "\0" in key:
+        return "the key contains a NUL character, which PostgreSQL cannot store"
     below = key.removeprefix(_layout(contract).root)
     name = below.rpartition("/")[2]
     if not name or name.endswith(_FOLDER_MARK):
@@ -91,6 +93,15 @@ def ignore_reason(contract: Contract, key: str) -> str | None:
         part = next(part for part in below.split("/") if part.startswith((".", "_")))
         return f"{part!r} begins with {part[0]!r}"
     lower = name.lower()
+    if rule := _ignored_name(lower):
+        return rule
+    if contract.file_names and not any(fnmatchcase(lower, pattern.lower()) for pattern in contract.file_names):
+        return f"the contract's fileNames allow only {', '.join(contract.file_names)}"
+    return None
+
+
+def _ignored_name(lower: str) -> str | None:
+    """Return why every dataset ignores objects of a name in lower case, or None."""
     if lower.endswith(_IGNORED):
         ending = next(ending for ending in _IGNORED if lower.endswith(ending))
         kinds = {"an incomplete upload": UNFINISHED, "a file about another file": SIDECARS, "a backup": BACKUPS}
@@ -98,8 +109,6 @@ def ignore_reason(contract: Contract, key: str) -> str | None:
         return f"the ending {ending} marks {what}"
     if lower == _MANIFEST:
         return f"{_MANIFEST} describes other files"
-    if contract.file_names and not any(fnmatchcase(lower, pattern.lower()) for pattern in contract.file_names):
-        return f"the contract's fileNames allow only {', '.join(contract.file_names)}"
     return None
 
 

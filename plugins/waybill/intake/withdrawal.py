@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import Connection, sql
 from psycopg.rows import class_row
@@ -14,15 +14,15 @@ from psycopg.rows import class_row
 from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
+from waybill.formatting import count
 from waybill.intake import ledger
+from waybill.intake.comparison import SeenFiles
 from waybill.intake.deliveries import merge_deliveries
-from waybill.intake.landing import Listing
 from waybill.intake.load import is_overruled, lock_table
 from waybill.intake.merge import withdraw_rows
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse import change_log
-from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.schema import columns_sql, definitions, relation
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
+
+_LOGGED: Final = 100
+"""How many missing files the log names."""
 
 _LOADED = """
 select f.file_id, f.dataset, f.period, f.bucket, f.object_key, f.rows_in, f.gone
@@ -80,81 +83,55 @@ _WITHIN = sql.SQL(
 )
 
 
+_UNSEEN = sql.SQL("f.file_id <= %(newest)s and get_bit(%(seen)s, f.file_id) = 0")
+_SEEN = sql.SQL("f.file_id <= %(newest)s and get_bit(%(seen)s, f.file_id) = 1")
+
+
 def gone_files(
-    connection: Connection, contract: Contract, listing: Listing, first: Period | None, last: Period | None
+    connection: Connection, contract: Contract, seen: SeenFiles, first: Period | None, last: Period | None
 ) -> list[LoadedFile]:
-    """Return the loaded files of the periods (None: any) whose objects are not in a listing of these periods."""
-    present = listing.keys
-    return [
-        file
-        for file in _loaded(connection, _WITHIN, _bounds(contract, first, last))
-        if file.object_key not in present and file.gone != "accepted"
-    ]
+    """Return the loaded files of the periods (None: any) whose objects a listing of these periods does not have."""
+    condition = sql.SQL(" and ").join([_WITHIN, _UNSEEN, sql.SQL("f.gone is distinct from 'accepted'")])
+    return _loaded(connection, condition, _bounds(contract, seen, first, last))
 
 
-def _bounds(contract: Contract, first: Period | None, last: Period | None) -> dict[str, Any]:
+def _bounds(contract: Contract, seen: SeenFiles, first: Period | None, last: Period | None) -> dict[str, Any]:
     return {
         "dataset": contract.table,
         "bucket": settings().raw_bucket,
         "first": first.start if first else None,
         "last": last.start if last else None,
+        "newest": seen.newest,
+        "seen": bytes(seen.bits),
     }
 
 
 def record_gone(
-    connection: Connection,
-    contract: Contract,
-    listing: Listing,
-    todo: Iterable[LandedFile],
-    first: Period | None,
-    last: Period | None,
+    connection: Connection, contract: Contract, seen: SeenFiles, first: Period | None, last: Period | None
 ) -> None:
     """Record in the ledger which loaded files are gone from the bucket or have returned, and log newly missing ones.
 
-    `todo` has the pending files of the listing. Keys are compared only if the numbers of files differ.
+    `seen` are the files that a whole listing of the periods `first` to `last` (None: any) has.
     """
-    bounds = _bounds(contract, first, last)
-    counts = one_row(
-        connection,
-        sql.SQL(
-            """
-            select
-              count(*) filter (where f.gone is distinct from 'accepted'),
-              count(*) filter (where f.gone = 'noticed')
-            from waybill.load_file as f
-            where f.status = 'loaded' and {}
-            """
-        ).format(_WITHIN),
-        bounds,
-    )
-    keys = [file.key for file in todo]
-    (known,) = one_row(
-        connection,
-        """
-        select count(*)
-        from waybill.load_file
-        where dataset = %s and bucket = %s and status = 'loaded' and object_key = any(%s)
-        """,
-        (contract.table, bounds["bucket"], keys),
-    )
-    if counts == (len(listing.landed) - len(keys) + known, 0):
-        return
-    missing = gone_files(connection, contract, listing, first, last)
-    for file in missing:
-        if file.gone is None:
+    bounds = _bounds(contract, seen, first, last)
+    newly = sql.SQL(" and ").join([_WITHIN, _UNSEEN, sql.SQL("f.gone is null")])
+    if missing := _loaded(connection, newly, bounds):
+        for file in missing[:_LOGGED]:
             log.warning("%s: %s", contract.table, file.advice)
-    present = [
-        file.file_id
-        for file in _loaded(connection, sql.SQL("f.gone is not null and ") + _WITHIN, bounds)
-        if file.object_key in listing.keys
-    ]
+        if len(missing) > _LOGGED:
+            log.warning(
+                "%s: %s are gone from the bucket; %d are listed", contract.table, count(len(missing), "file"), _LOGGED
+            )
+        connection.execute(
+            "update waybill.load_file set gone = 'noticed' where file_id = any(%s) and status = 'loaded'",
+            ([file.file_id for file in missing],),
+        )
     connection.execute(
-        """
-        update waybill.load_file
-        set gone = case when file_id = any(%(missing)s) then 'noticed' end
-        where file_id = any(%(missing)s) or file_id = any(%(present)s)
-        """,
-        {"missing": [file.file_id for file in missing], "present": present},
+        sql.SQL(
+            "update waybill.load_file as f set gone = null "
+            "where f.gone is not null and f.status = 'loaded' and {} and {}"
+        ).format(_WITHIN, _SEEN),
+        bounds,
     )
 
 

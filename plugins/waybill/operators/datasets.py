@@ -49,7 +49,7 @@ class LandedSensor(BaseSensorOperator):
         from waybill.contracts import load_domain
         from waybill.contracts.locations import raw_prefix
         from waybill.intake.ingest import reject_misplaced
-        from waybill.intake.landing import has_landed, list_objects
+        from waybill.intake.landing import has_landed, list_pages
         from waybill.settings import settings
 
         with data_errors_fail_at_once():
@@ -61,10 +61,10 @@ class LandedSensor(BaseSensorOperator):
             if not waiting:
                 return
             for contract in waiting:
-                listing = list_objects(s3, bucket, contract, period, period)
-                if listing.misplaced:
+                pages = list_pages(s3, bucket, contract, period, period)
+                if misplaced := [one for page in pages for one in page.misplaced]:
                     with warehouse() as connection:
-                        reject_misplaced(connection, contract, listing, run_of(context), period)
+                        reject_misplaced(connection, contract, misplaced, run_of(context), period)
         names = ", ".join(contract.name for contract in waiting)
         log.info("waiting for %s under s3://%s/%s", names, bucket, raw_prefix(self.domain, "<dataset>", period))
         begin_wait(context, since=context["dag_run"].start_date)  # earlier tries have done nothing but wait, too

@@ -15,7 +15,8 @@ from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import load_manifest
 from waybill.derived.build import report_contracts
 from waybill.derived.refresh import out_of_date
-from waybill.intake.landing import list_objects, pending
+from waybill.intake.comparison import compare
+from waybill.intake.landing import list_pages
 from waybill.intake.ledger import sums_sql
 from waybill.intake.withdrawal import LoadedFile, gone_files, noticed
 from waybill.period import Period
@@ -104,11 +105,13 @@ def incomplete(connection: Connection, s3: S3Client, domain: str, periods: Seque
     for contract in datasets.values():
         # A file that lands at any time may have another period in the ledger: that of its first version.
         within = (None, None) if contract.lands_any_time else (periods[0], periods[-1])
-        listing = list_objects(s3, settings().raw_bucket, contract, *within)
-        found += _gone(contract, gone_files(connection, contract, listing, periods[0], periods[-1]))
-        found += [Gap(one.file.period, contract.table, f"{REJECTED}{one.message}") for one in listing.misplaced]
-        landed = [file for file in listing.landed if periods[0] <= file.period <= periods[-1]]
-        for file in pending(connection, contract, landed):
+        pages = list_pages(s3, settings().raw_bucket, contract, *within)
+        compared = compare(connection, contract, pages)
+        found += _gone(contract, gone_files(connection, contract, compared.seen, periods[0], periods[-1]))
+        found += [Gap(one.file.period, contract.table, f"{REJECTED}{one.message}") for one in compared.misplaced]
+        for file in compared.todo:
+            if not periods[0] <= file.period <= periods[-1]:
+                continue
             rejection = connection.execute(
                 """
                 select message

@@ -1,0 +1,42 @@
+"""An S3 client that lists objects in pages of any size, and fails for everything else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+
+class PagedBucket:
+    """A bucket of (ETag, landing) by key. Lists in the order of keys, or in an arbitrary but repeatable one."""
+
+    name: Final = "listed"
+
+    def __init__(self, page_size: int, *, is_sorted: bool = True) -> None:
+        self.objects: dict[str, tuple[str, datetime]] = {}
+        self._page_size, self._is_sorted = page_size, is_sorted
+
+    @property
+    def client(self) -> Any:
+        """Return the bucket as a client of boto3."""
+        return self
+
+    def get_paginator(self, operation: str) -> PagedBucket:
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str = "") -> Iterator[dict[str, Any]]:  # noqa: N803  # boto3's names
+        assert Bucket == self.name
+        keys = sorted((key for key in self.objects if key.startswith(Prefix)), key=str.encode)
+        keys = [key for key in keys if key.encode() > StartAfter.encode()]
+        if not self._is_sorted:
+            random.Random(len(keys)).shuffle(keys)
+        if not keys:
+            yield {"KeyCount": 0}
+        for first in range(0, len(keys), self._page_size):
+            yield {"Contents": [self._item(key) for key in keys[first : first + self._page_size]]}
+
+    def _item(self, key: str) -> dict[str, Any]:
+        etag, landed_at = self.objects[key]
+        return {"Key": key, "ETag": f'"{etag}"', "Size": 1, "LastModified": landed_at}
