@@ -54,7 +54,7 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/python -m waybill_devtools.check_sql .waybill/check_sql
 	$(BIN)/sqlfluff lint --disable-progress-bar include/sql .waybill/check_sql
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/shellcheck --shell=sh deploy/*.sh
+	$(BIN)/shellcheck --shell=sh deploy/*.sh containers/books.sh
 	$(BIN)/jactionlint --shellcheck=$(BIN)/shellcheck .github/workflows/*.yaml
 	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows >.waybill/zizmor.log || { cat .waybill/zizmor.log; exit 1; }
 

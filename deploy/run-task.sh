@@ -45,7 +45,7 @@ while [ "$(call ecs describe-tasks --cluster "$name" --tasks "$task" --query 'ta
     fi
     sleep 5
 done
-call logs get-log-events --log-group-name "$logs" --log-stream-name "$prefix/$container/${task##*/}" --limit 50 \
+call logs get-log-events --log-group-name "$logs" --log-stream-name "$prefix/$container/${task##*/}" --limit 100 \
     --query 'events[].[message]' || echo "$definition: there is no log." >&2
 
 ended=$(call ecs describe-tasks --cluster "$name" --tasks "$task" --query 'tasks[0].[containers[0].exitCode, stoppedReason]')

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from typer.testing import CliRunner
 
 from support.messaging_months import build_month, database, ingest_month, put, sample
@@ -114,6 +114,20 @@ def test_a_complete_range_is_printed_as_parsed(warehouse: Connection) -> None:
     many = run("books", "2025-01", "2026-03", exit_code=1)
     assert many.count("messaging.traffic: ") == 1, "a line for each gap, not for each period"
     assert "incomplete: 2025-01, 2025-02, 2025-03, …, 2025-12, 2026-03 (13) messaging.traffic: nothing was" in many
+
+
+def test_the_role_that_only_reads_may_print_them(
+    warehouse: Connection, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On AWS, the task `books` logs in as this role."""
+    name = sql.Identifier(warehouse.info.dbname)
+    warehouse.execute(sql.SQL("grant connect on database {} to waybill_reader").format(name))
+    address = stack.database_url("waybill_reader", warehouse.info.dbname)
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", address)
+    settings.cache_clear()
+    assert "Complete: 2026-01 to 2026-02." in run("books", *MONTHS)
+    stack.s3().put_object(Bucket=BUCKET, Key=EXTRA, Body=b"no header of traffic")
+    assert "landed, not loaded" in run("books", *MONTHS, exit_code=1)
 
 
 def test_checks_that_warn_are_listed_and_do_not_make_a_range_incomplete(warehouse: Connection) -> None:

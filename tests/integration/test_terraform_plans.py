@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -100,3 +101,12 @@ def test_no_ingress_is_open(plans: dict[str, Any]) -> None:
 def test_all_groups_of_logs_expire(plans: dict[str, Any]) -> None:
     kept = {name: values(plan, "aws_cloudwatch_log_group", "retention_in_days") for name, plan in plans.items()}
     assert kept == {"dev": {30}, "staging": {90}, "prod": {365}}
+
+
+def test_the_first_deployment_tells_how_much_a_plan_creates(plans: dict[str, Any]) -> None:
+    page = (PROJECT_ROOT / "docs" / "do" / "deploy-aws.md").read_text()
+    first, then = map(int, re.findall(r"Plan: (\d+) to add, 0 to change", page))
+    created = sum(one["change"]["actions"] == ["create"] for one in plans["dev"]["resource_changes"])
+    assert f"dev has {created} resources" in page
+    assert f"the same {created} resources in two steps ({first} and {then})" in page
+    assert created == first + then

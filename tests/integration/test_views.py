@@ -17,12 +17,13 @@ import psycopg
 import pytest
 from fastapi.routing import APIRoute
 from rich.console import Console
+from typer.testing import CliRunner
 
 from support.landing import TRAFFIC, csv_body
 from support.ledger import add_file, add_reject
 from support.messaging_months import RUN, build_month, database, ingest_month, migrate, month, put, report_rows, sample
 from support.views import Page, Someone, access_of, check_inert, client_of, fill_report
-from waybill.cli import tables
+from waybill.cli import app, tables
 from waybill.contracts import load_all, load_domain
 from waybill.formatting import text
 from waybill.intake import file_warnings
@@ -831,3 +832,5 @@ def test_the_site_needs_something_to_show(warehouse_dsn: str) -> None:
     migrate(warehouse_dsn)
     with connect(warehouse_dsn) as connection, pytest.raises(Exception, match="No report has been published yet"):
         list(site(connection, None))
+    done = CliRunner().invoke(app, ["publish-dashboard"])
+    assert (done.exit_code, done.output) == (0, "Nothing to write: No report has been published yet.\n")

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sysconfig
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,17 @@ def test_shared_settings_are_set_once(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert not variables & service.get("environment", {}).keys(), name
     assert "containers/airflow.cfg /opt/airflow/" in (PROJECT_ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("failing", ["", "messaging", "shop"])
+def test_the_books_of_all_pipelines_are_printed_and_one_failure_is_enough(tmp_path: Path, failing: str) -> None:
+    program = tmp_path / "waybill"
+    program.write_text(f'#!/bin/sh\necho "$@"\n[ "$3" != "{failing}" ]\n')
+    program.chmod(0o755)
+    command = ["sh", str(PROJECT_ROOT / "containers" / "books.sh")]
+    done = subprocess.run(command, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.returncode == bool(failing)
+    months, days = done.stdout.splitlines()
+    assert re.fullmatch(r"books --domain messaging \d{4}-\d\d \d{4}-\d\d", months)
+    first, last = map(date.fromisoformat, days.removeprefix("books --domain shop ").split())
+    assert timedelta(days=6) <= last - first <= timedelta(days=8)

@@ -67,7 +67,6 @@ def test_each_workflow_has_its_triggers() -> None:
         "plan": "image",
         "apply": ["image", "plan"],
         "smoke": "apply",
-        "dashboard": "smoke",
     }
 
 
@@ -151,8 +150,8 @@ ALL = {f"{environment}_ACCOUNT_ID": "123456789012" for environment in ("DEV", "S
             {"checks", "dev", "prod", "release", "notify"},
         ),
         ("main.yaml", ALL, OWN, {"checks", "dev", "staging", "prod", "release", "notify"}),
-        ("data-quality.yaml", ALL, OWN, set()),
-        ("data-quality.yaml", {"PROD_RUNNER": "private"}, OWN, {"books"}),
+        ("data-quality.yaml", {"DEV_ACCOUNT_ID": "1"}, OWN, set()),
+        ("data-quality.yaml", ALL, OWN, {"books"}),
     ],
 )
 def test_jobs_that_need_an_account_are_skipped_without_its_variables(
@@ -177,7 +176,7 @@ def test_roles_and_names_are_those_of_terraform() -> None:
     """The role of each job is one that `terraform/modules/ci` makes, for the identity that the job has."""
     ci = (PROJECT_ROOT / "terraform" / "modules" / "ci" / "main.tf").read_text()
     subjects = dict(re.findall(r"(?m)^    (\w+) += \[(.*)\]$", ci))
-    assert subjects.keys() == {"plan", "publish", "deploy"}
+    assert subjects.keys() == {"plan", "publish", "check", "deploy"}
     used = {
         (file.stem, job_name): re.findall(r"-github-(\w+)", str(job["steps"]))
         for file in FILES
@@ -190,17 +189,24 @@ def test_roles_and_names_are_those_of_terraform() -> None:
         ("deploy", "image"): ["publish"],
         ("deploy", "apply"): ["deploy"],
         ("deploy", "smoke"): ["plan"],
+        ("data-quality", "books"): ["check"],
     }
     assert ":pull_request" in subjects["plan"]
     assert "refs/heads/main" in subjects["plan"]
     assert "refs/heads/main" in subjects["publish"]
+    assert "refs/heads/main" in subjects["check"]
     assert ":environment:" in subjects["deploy"]
     outputs = set(
         re.findall(r'(?m)^output "(\w+)"', (PROJECT_ROOT / "terraform/shared/platform/outputs.tf").read_text())
     )
-    asked = set(re.findall(r"\$\(output (\w+)\)", (PROJECT_ROOT / "deploy" / "private.sh").read_text()))
-    assert len(asked) >= 8
-    assert asked <= outputs
+    airflow = PROJECT_ROOT / "terraform" / "modules" / "airflow"
+    tasks = set(re.findall(r'"(\w+)"', (airflow / "main.tf").read_text().split("tasks = toset(")[1].split(")")[0]))
+    run = [step.get("run", "") for name in ("deploy.yaml", "data-quality.yaml") for step in steps(name)]
+    started = [
+        found for text in run for found in re.findall(r"run-task\.sh \S+ \"?(?:waybill-prod|\$NAME)-(\w+)", text)
+    ]
+    assert started == ["migrate", "books"]
+    assert set(started) <= tasks
     named = re.findall(r'value\["(\w+)"\]|"(\w+_bucket)"', (PROJECT_ROOT / "deploy" / "smoke.py").read_text())
     assert {one or other for one, other in named} <= outputs
 

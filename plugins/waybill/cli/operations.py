@@ -63,14 +63,22 @@ def alerts(limit: Limit = 10) -> None:
 @app.command()
 @report_errors
 def publish_dashboard() -> None:
-    """Write the business view to the dashboard bucket as a static site. Unchanged files are not written again."""
+    """Write the business view to the dashboard bucket as a static site. Unchanged files are not written again.
+
+    Without a published report, there is nothing to write; the exit code is 0.
+    """
     import boto3
 
     from waybill.settings import settings
+    from waybill.views.business.report import NothingBuilt
     from waybill.views.site import publish_dashboard as publish
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
-        written = publish(connection, boto3.client("s3"))
+        try:
+            written = publish(connection, boto3.client("s3"))
+        except NothingBuilt as error:
+            print_line(f"Nothing to write: {error}")
+            return
     place = f"s3://{settings().dashboard_bucket}/{settings().dashboard_prefix}index.html"
     print_line(f"{len(written)} files written. The site starts at {place}")

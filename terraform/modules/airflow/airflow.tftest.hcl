@@ -36,7 +36,7 @@ variables {
   alerts_topic_arn                = "arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts"
   metrics_namespace               = "Waybill"
   catalog_database                = "waybill_processed"
-  settings                        = { WAYBILL_RAW_BUCKET = "raw", WAYBILL_TIMEZONE = "Europe/Berlin" }
+  settings                        = { WAYBILL_PROFILE = "prod", WAYBILL_SECRET_ID = "waybill-test/settings", WAYBILL_RAW_BUCKET = "raw", WAYBILL_TIMEZONE = "Europe/Berlin" }
 
   policy_arns = {
     read_input   = "arn:aws:iam::123456789012:policy/waybill-test-read-input"
@@ -58,6 +58,7 @@ variables {
     master_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-warehouse"
     resource_id       = "db-TEST"
   }
+  reader_connection    = "{\"conn_type\": \"postgres\", \"login\": \"waybill_reader\", \"extra\": {\"iam\": true}}"
   warehouse_connection = "{\"conn_type\": \"postgres\", \"host\": \"warehouse.example.com\", \"extra\": {\"iam\": true}}"
   metadata = {
     host              = "metadata.example.com"
@@ -183,40 +184,62 @@ run "roles_are_apart" {
     error_message = "Only tasks of this account may take a role."
   }
   assert {
-    condition = alltrue([for definition in merge(aws_ecs_task_definition.service, aws_ecs_task_definition.run_once) :
-    definition.execution_role_arn == "arn:aws:iam::123456789012:role/waybill-test-execution" && definition.task_role_arn != definition.execution_role_arn])
+    condition = alltrue([for name, definition in merge(aws_ecs_task_definition.service, aws_ecs_task_definition.run_once) :
+    definition.execution_role_arn == "arn:aws:iam::123456789012:role/waybill-test-execution" && definition.task_role_arn != definition.execution_role_arn if name != "books"])
     error_message = "The role that starts tasks must not be the role of the tasks."
   }
   assert {
     condition = { for name, definition in merge(aws_ecs_task_definition.service, aws_ecs_task_definition.run_once) : name => definition.task_role_arn if definition.task_role_arn != "arn:aws:iam::123456789012:role/waybill-test-airflow" } == {
       bootstrap = "arn:aws:iam::123456789012:role/waybill-test-bootstrap"
+      books     = "arn:aws:iam::123456789012:role/waybill-test-books"
     }
-    error_message = "Only bootstrap may have its role."
+    error_message = "Only bootstrap and books may have their roles."
   }
   assert {
     condition = [for name, policy in {
-      execution = aws_iam_role_policy.execution, containers = aws_iam_role_policy.container, work = aws_iam_role_policy.work, instances = aws_iam_role_policy.instances, bootstrap = aws_iam_role_policy.bootstrap
+      execution = aws_iam_role_policy.execution, containers = aws_iam_role_policy.container, work = aws_iam_role_policy.work, instances = aws_iam_role_policy.instances["airflow"], bootstrap = aws_iam_role_policy.bootstrap, books = aws_iam_role_policy.books
       } : name if anytrue([for statement in jsondecode(policy.policy).Statement : anytrue([for resource in flatten([statement.Resource]) : strcontains(resource, "secret:rds!") || endswith(resource, "secret:*")])
     ])] == ["bootstrap"]
     error_message = "Only bootstrap may read the master passwords."
+  }
+  assert {
+    condition     = aws_ecs_task_definition.run_once["books"].execution_role_arn == aws_ecs_task_definition.run_once["books"].task_role_arn && length(local.task_containers.books[0].secrets) == 0
+    error_message = "The task of the books must reach no secret, not even when it starts."
+  }
+  assert {
+    condition = { for statement in jsondecode(aws_iam_role_policy.books.policy).Statement : statement.Sid => statement.Resource } == {
+      LogIn     = "*"
+      PullImage = var.repository_arn
+      WriteLogs = "arn:aws:logs:eu-central-1:123456789012:log-group:/waybill-test/airflow/books:log-stream:*"
+      ListRaw   = "arn:aws:s3:::raw"
+    }
+    error_message = "Printing the books needs the names of files, and none of their contents."
+  }
+  assert {
+    condition     = one(jsondecode(aws_iam_role_policy.instances["books"].policy).Statement).Resource == ["arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-TEST/waybill_reader"]
+    error_message = "Printing the books must only read the warehouse."
+  }
+  assert {
+    condition     = { for one in local.task_containers.books[0].environment : one.name => one.value } == { AWS_DEFAULT_REGION = "eu-central-1", AIRFLOW_CONN_WAYBILL_WAREHOUSE = var.reader_connection, WAYBILL_RAW_BUCKET = "raw", WAYBILL_TIMEZONE = "Europe/Berlin" }
+    error_message = "The task of the books must not need the settings' secret."
   }
   assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.execution.policy).Statement : statement.Resource if statement.Sid == "ReadSecrets"]) == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:waybill-test/airflow-??????"
     error_message = "The execution role may read one secret."
   }
   assert {
-    condition = alltrue([for policy in [aws_iam_role_policy.container, aws_iam_role_policy.work, aws_iam_role_policy.instances] : alltrue([
+    condition = alltrue([for policy in [aws_iam_role_policy.container, aws_iam_role_policy.work, aws_iam_role_policy.instances["airflow"]] : alltrue([
       for statement in jsondecode(policy.policy).Statement : !contains(flatten([statement.Resource]), "arn:aws:secretsmanager:eu-central-1:123456789012:secret:waybill-test/airflow-??????")
     ])])
     error_message = "The application gets its secrets from ECS and may not read the secret itself."
   }
   assert {
-    condition = toset([for statement in flatten([for policy in [aws_iam_role_policy.execution, aws_iam_role_policy.container, aws_iam_role_policy.work, aws_iam_role_policy.instances, aws_iam_role_policy.bootstrap] : jsondecode(policy.policy).Statement]) :
+    condition = toset([for statement in flatten([for policy in [aws_iam_role_policy.execution, aws_iam_role_policy.container, aws_iam_role_policy.work, aws_iam_role_policy.instances["airflow"], aws_iam_role_policy.bootstrap, aws_iam_role_policy.books] : jsondecode(policy.policy).Statement]) :
     statement.Sid if contains(flatten([statement.Resource]), "*")]) == toset(["LogIn", "SendMetrics"])
     error_message = "Only calls without a resource may be allowed on all resources."
   }
   assert {
-    condition = alltrue([for policy in [aws_iam_role_policy.execution, aws_iam_role_policy.container, aws_iam_role_policy.work, aws_iam_role_policy.instances, aws_iam_role_policy.bootstrap] :
+    condition = alltrue([for policy in [aws_iam_role_policy.execution, aws_iam_role_policy.container, aws_iam_role_policy.work, aws_iam_role_policy.instances["airflow"], aws_iam_role_policy.bootstrap, aws_iam_role_policy.books] :
     alltrue([for action in flatten([for statement in jsondecode(policy.policy).Statement : statement.Action]) : !endswith(action, ":*")])])
     error_message = "No service may be allowed as a whole."
   }

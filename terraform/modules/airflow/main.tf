@@ -14,7 +14,7 @@ locals {
     } : {
     airflow = ["api-server", "scheduler", "dag-processor", "triggerer"]
   }
-  tasks = toset(["bootstrap", "migrate"]) # run once for each image
+  tasks = toset(["bootstrap", "migrate", "books"]) # the first two run once for each image, the last on demand
 }
 
 resource "aws_ecs_cluster" "this" {
@@ -54,7 +54,7 @@ resource "aws_cloudwatch_log_group" "insights" {
   kms_key_id        = var.data_key_arn
 }
 
-# logs/ holds the logs of Airflow's tasks, jobs/ the script of the Spark job, deployment/ the outputs of Terraform.
+# logs/ holds the logs of Airflow's tasks, jobs/ the script of the Spark job.
 module "bucket" {
   source            = "../bucket"
   name              = local.bucket

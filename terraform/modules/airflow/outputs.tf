@@ -1,5 +1,5 @@
 output "bucket" {
-  description = "Name of the bucket for logs of tasks, the Spark script and Terraform's outputs."
+  description = "Name of the bucket for logs of tasks and the Spark script."
   value       = module.bucket.name
 }
 
@@ -39,7 +39,7 @@ output "target_group_arn_suffix" {
 
 output "role_name" {
   description = "Name of the application's role."
-  value       = local.role_names.airflow
+  value       = "${var.name}-airflow"
 }
 
 output "metrics_namespace" {

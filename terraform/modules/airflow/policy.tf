@@ -20,8 +20,9 @@ resource "aws_iam_role_policy" "work" {
 }
 
 resource "aws_iam_role_policy" "instances" {
-  name = "instances" # of its own: the id of a database is known only once it is there
-  role = aws_iam_role.this["airflow"].id
+  for_each = { airflow = [var.warehouse.role, var.warehouse.reader], books = [var.warehouse.reader] }
+  name     = "instances" # of its own: the id of a database is known only once it is there
+  role     = aws_iam_role.this[each.key].id
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -29,7 +30,7 @@ resource "aws_iam_role_policy" "instances" {
         Sid      = "Warehouse"
         Effect   = "Allow"
         Action   = "rds-db:connect"
-        Resource = [for role in [var.warehouse.role, var.warehouse.reader] : "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.warehouse.resource_id}/${role}"]
+        Resource = [for role in each.value : "arn:aws:rds-db:${var.region}:${var.account_id}:dbuser:${var.warehouse.resource_id}/${role}"]
       },
     ]
   })

@@ -1,10 +1,31 @@
 # The execution role is ECS's: it pulls images, writes logs and reads the secrets of Airflow before a container starts.
-# The task role is the application's. The bootstrap role is the only one that reads the master passwords.
+# The task role is the application's. The bootstrap role is the only one that reads the master passwords. The books role
+# reads the warehouse and lists files; its task also starts with it, so that whoever may pass it gets no secret.
 locals {
-  role_names = { execution = "${var.name}-execution", airflow = "${var.name}-airflow", bootstrap = "${var.name}-bootstrap" }
-  role_arns  = { for role, name in local.role_names : role => "arn:aws:iam::${var.account_id}:role/${name}" }
+  roles = {
+    execution = "ECS: pulls images, writes logs, reads Airflow's secrets."
+    airflow   = "The application: Airflow and its tasks."
+    bootstrap = "Creates database roles and missing secret values."
+    books     = "Prints the books: reads the warehouse, lists files."
+  }
+  role_arns = { for role in keys(local.roles) : role => "arn:aws:iam::${var.account_id}:role/${var.name}-${role}" }
 
   secret_arn = "arn:aws:secretsmanager:${var.region}:${var.account_id}:secret:"
+
+  pull = [
+    {
+      Sid      = "LogIn"
+      Effect   = "Allow"
+      Action   = "ecr:GetAuthorizationToken"
+      Resource = "*"
+    },
+    {
+      Sid      = "PullImage"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = var.repository_arn
+    },
+  ]
 
   decrypt = {
     Sid       = "DecryptSecrets"
@@ -16,9 +37,9 @@ locals {
 }
 
 resource "aws_iam_role" "this" {
-  for_each             = local.role_names
-  name                 = each.value
-  description          = { execution = "ECS: pulls images, writes logs, reads Airflow's secrets.", airflow = "The application: Airflow and its tasks.", bootstrap = "Creates database roles and missing secret values." }[each.key]
+  for_each             = local.roles
+  name                 = "${var.name}-${each.key}"
+  description          = each.value
   permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -40,19 +61,7 @@ resource "aws_iam_role_policy" "execution" {
   role = aws_iam_role.this["execution"].id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "LogIn"
-        Effect   = "Allow"
-        Action   = "ecr:GetAuthorizationToken"
-        Resource = "*"
-      },
-      {
-        Sid      = "PullImage"
-        Effect   = "Allow"
-        Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-        Resource = var.repository_arn
-      },
+    Statement = concat(local.pull, [
       {
         Sid      = "WriteLogs"
         Effect   = "Allow"
@@ -66,7 +75,30 @@ resource "aws_iam_role_policy" "execution" {
         Resource = "${local.secret_arn}${var.airflow_secret.name}-??????"
       },
       local.decrypt,
-    ]
+    ])
+  })
+}
+
+resource "aws_iam_role_policy" "books" {
+  #checkov:skip=CKV_AWS_355:Logging in to ECR knows no resource
+  name = "books"
+  role = aws_iam_role.this["books"].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(local.pull, [
+      {
+        Sid      = "WriteLogs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = "${local.log_arn}/books:log-stream:*"
+      },
+      {
+        Sid      = "ListRaw"
+        Effect   = "Allow"
+        Action   = "s3:ListBucket"
+        Resource = "arn:aws:s3:::${var.settings["WAYBILL_RAW_BUCKET"]}"
+      },
+    ])
   })
 }
 

@@ -124,6 +124,15 @@ locals {
       environment = merge(local.environment, { AIRFLOW_CONN_WAYBILL_WAREHOUSE = var.warehouse_connection }) # for `waybill`
       secrets     = local.secrets
     }
+    books = {
+      command = ["timeout", "1500", "sh", "/opt/waybill/containers/books.sh"]
+      # Only the profile prod needs the mask key, and with it the secret of the settings.
+      environment = merge({ for name, value in var.settings : name => value if !contains(["WAYBILL_PROFILE", "WAYBILL_SECRET_ID"], name) }, {
+        AWS_DEFAULT_REGION             = var.region
+        AIRFLOW_CONN_WAYBILL_WAREHOUSE = var.reader_connection
+      })
+      secrets = {}
+    }
   }
 
   # What all containers have in common.
@@ -205,8 +214,8 @@ resource "aws_ecs_task_definition" "run_once" {
   network_mode             = "awsvpc"
   cpu                      = "512"
   memory                   = "2048"
-  execution_role_arn       = local.role_arns.execution
-  task_role_arn            = each.key == "bootstrap" ? local.role_arns.bootstrap : local.role_arns.airflow
+  execution_role_arn       = each.key == "books" ? local.role_arns.books : local.role_arns.execution
+  task_role_arn            = each.key == "migrate" ? local.role_arns.airflow : local.role_arns[each.key]
   container_definitions    = jsonencode(local.task_containers[each.key])
 
   runtime_platform {

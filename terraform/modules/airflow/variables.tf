@@ -79,6 +79,10 @@ variable "settings" {
   description = "Environment variables of the application."
   type        = map(string)
   validation {
+    condition     = contains(keys(var.settings), "WAYBILL_RAW_BUCKET")
+    error_message = "The task books needs WAYBILL_RAW_BUCKET."
+  }
+  validation {
     condition     = alltrue([for key in keys(var.settings) : can(regex("^WAYBILL_[A-Z_]+$", key))])
     error_message = "The name of every setting starts with WAYBILL_."
   }
@@ -307,6 +311,15 @@ variable "warehouse_connection" {
   type        = string
   validation {
     condition     = !can(jsondecode(var.warehouse_connection).password)
+    error_message = "The connection must not have a password: it would be in Terraform's state and in the task definition."
+  }
+}
+
+variable "reader_connection" {
+  description = "Airflow's connection of the role that reads the warehouse, as JSON without a password, for the task books."
+  type        = string
+  validation {
+    condition     = !can(jsondecode(var.reader_connection).password)
     error_message = "The connection must not have a password: it would be in Terraform's state and in the task definition."
   }
 }

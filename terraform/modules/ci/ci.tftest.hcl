@@ -11,8 +11,6 @@ variables {
   repository               = "example/waybill"
   state_bucket             = "waybill-state-123456789012"
   airflow_bucket           = "waybill-test-airflow-123456789012"
-  dashboard_bucket         = "waybill-test-dashboard-123456789012"
-  distribution_arn         = "arn:aws:cloudfront::123456789012:distribution/E1"
   image_repository         = "waybill-test"
 }
 
@@ -23,6 +21,7 @@ run "who_may_enter" {
     condition = { for purpose, role in aws_iam_role.github : purpose => one(jsondecode(role.assume_role_policy).Statement).Condition.StringEquals["token.actions.githubusercontent.com:sub"] } == {
       plan    = ["repo:example/waybill:pull_request", "repo:example/waybill:ref:refs/heads/main"]
       publish = ["repo:example/waybill:ref:refs/heads/main"]
+      check   = ["repo:example/waybill:ref:refs/heads/main"]
       deploy  = ["repo:example/waybill:environment:test"]
     }
     error_message = "Each role must be for its own kind of job of one repository."
@@ -63,16 +62,34 @@ run "publish_uploads_and_no_more" {
   command = plan
 
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Resource if statement.Sid == "Upload"]) == "arn:aws:s3:::waybill-test-dashboard-123456789012/*"
-    error_message = "Of all buckets, only that of the dashboard may be written."
+    condition     = { for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Sid => statement.Resource } == { LogIn = "*", PushImage = "arn:aws:ecr:eu-central-1:123456789012:repository/waybill-test" }
+    error_message = "Only images of one repository may be pushed."
+  }
+}
+
+run "check_runs_one_task" {
+  command = plan
+
+  assert {
+    condition = { for statement in jsondecode(aws_iam_role_policy.check.policy).Statement : statement.Sid => statement.Resource } == {
+      FindTask    = "*"
+      RunBooks    = "arn:aws:ecs:eu-central-1:123456789012:task-definition/waybill-test-books:*"
+      WithItsRole = "arn:aws:iam::123456789012:role/waybill-test-books"
+      WaitForIt   = "arn:aws:ecs:eu-central-1:123456789012:task/waybill-test/*"
+      ReadItsLog  = "arn:aws:logs:eu-central-1:123456789012:log-group:/waybill-test/airflow/books:log-stream:*"
+    }
+    error_message = "Only the task of the books may be started, with its own role."
   }
   assert {
-    condition     = [for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Sid if contains(flatten([statement.Resource]), "*")] == ["LogIn"]
-    error_message = "Only logging in may be allowed on all."
+    condition = [for statement in jsondecode(aws_iam_role_policy.check.policy).Statement : statement.Condition if contains(["RunBooks", "WithItsRole"], statement.Sid)] == [
+      { ArnEquals = { "ecs:cluster" = "arn:aws:ecs:eu-central-1:123456789012:cluster/waybill-test" } },
+      { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } },
+    ]
+    error_message = "The task must run in the cluster of the environment, and only ECS may get its role."
   }
   assert {
-    condition     = one(jsondecode(aws_iam_role_policy.refresh.policy).Statement).Resource == var.distribution_arn
-    error_message = "Only the dashboard's cache may be emptied."
+    condition     = alltrue([for action in flatten([for statement in jsondecode(aws_iam_role_policy.check.policy).Statement : statement.Action if statement.Resource == "*"]) : can(regex(":Describe", action))])
+    error_message = "Only looking may be allowed on all resources."
   }
 }
 

@@ -1,5 +1,6 @@
-# GitHub's jobs enter with a token that is good for minutes; there is no key to leak. Three roles: `plan` looks, for pull
-# requests; `publish` uploads what main built; `deploy` changes the account, in a GitHub environment that wants approval.
+# GitHub's jobs enter with a token that is good for minutes; there is no key to leak. Four roles: `plan` looks, for pull
+# requests; `publish` uploads the images of main; `check` asks for the books; `deploy` changes the account, in a GitHub
+# environment that wants approval.
 locals {
   issuer       = "token.actions.githubusercontent.com"
   provider_arn = "arn:aws:iam::${var.account_id}:oidc-provider/${local.issuer}"
@@ -10,6 +11,7 @@ locals {
   subjects = {
     plan    = ["repo:${var.repository}:pull_request", "repo:${var.repository}:ref:refs/heads/main"]
     publish = ["repo:${var.repository}:ref:refs/heads/main"]
+    check   = ["repo:${var.repository}:ref:refs/heads/main"]
     deploy  = ["repo:${var.repository}:environment:${var.environment}"]
   }
 }
@@ -96,7 +98,7 @@ resource "aws_iam_role_policy" "plan" {
   })
 }
 
-# ---- publish: images and the dashboard
+# ---- publish: images
 
 resource "aws_iam_role_policy" "publish" {
   #checkov:skip=CKV_AWS_355:Logging in to ECR knows no resource
@@ -120,43 +122,51 @@ resource "aws_iam_role_policy" "publish" {
         ]
         Resource = "arn:aws:ecr:${var.region}:${var.account_id}:repository/${var.image_repository}"
       },
-      {
-        Sid      = "ListWhatIsThere"
-        Effect   = "Allow"
-        Action   = ["s3:ListBucket", "s3:ListBucketVersions"]
-        Resource = "arn:aws:s3:::${var.dashboard_bucket}"
-      },
-      {
-        Sid      = "Upload"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"]
-        Resource = "arn:aws:s3:::${var.dashboard_bucket}/*"
-      },
-      {
-        Sid      = "Encrypt"
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
-        Condition = {
-          "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" }
-          StringEquals               = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" }
-        }
-      },
     ]
   })
 }
 
-resource "aws_iam_role_policy" "refresh" {
-  name = "refresh-dashboard"
-  role = aws_iam_role.github["publish"].id
+# ---- check: runs the task `books` and reads its log (deploy/run-task.sh)
+
+# Whoever starts a task may replace its command. So the task has a role that reads, and no other role may be passed.
+resource "aws_iam_role_policy" "check" {
+  #checkov:skip=CKV_AWS_355:EC2 and ECS describe networks and task definitions without a resource
+  name = "check"
+  role = aws_iam_role.github["check"].id
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "Refresh"
+        Sid      = "FindTask"
         Effect   = "Allow"
-        Action   = "cloudfront:CreateInvalidation"
-        Resource = var.distribution_arn
+        Action   = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ecs:DescribeTaskDefinition"]
+        Resource = "*"
+      },
+      {
+        Sid       = "RunBooks"
+        Effect    = "Allow"
+        Action    = "ecs:RunTask"
+        Resource  = "arn:aws:ecs:${var.region}:${var.account_id}:task-definition/${var.name}-books:*"
+        Condition = { ArnEquals = { "ecs:cluster" = "arn:aws:ecs:${var.region}:${var.account_id}:cluster/${var.name}" } }
+      },
+      {
+        Sid       = "WithItsRole"
+        Effect    = "Allow"
+        Action    = "iam:PassRole"
+        Resource  = "arn:aws:iam::${var.account_id}:role/${var.name}-books"
+        Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
+      },
+      {
+        Sid      = "WaitForIt"
+        Effect   = "Allow"
+        Action   = "ecs:DescribeTasks"
+        Resource = "arn:aws:ecs:${var.region}:${var.account_id}:task/${var.name}/*"
+      },
+      {
+        Sid      = "ReadItsLog"
+        Effect   = "Allow"
+        Action   = "logs:GetLogEvents"
+        Resource = "arn:aws:logs:${var.region}:${var.account_id}:log-group:/${var.name}/airflow/books:log-stream:*"
       },
     ]
   })

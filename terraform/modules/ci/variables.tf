@@ -60,17 +60,7 @@ variable "state_bucket" {
 }
 
 variable "airflow_bucket" {
-  description = "Name of the bucket for logs of tasks, the Spark script and Terraform's outputs."
-  type        = string
-}
-
-variable "dashboard_bucket" {
-  description = "Bucket of the dashboard."
-  type        = string
-}
-
-variable "distribution_arn" {
-  description = "CloudFront distribution of the dashboard."
+  description = "Name of the bucket for logs of tasks and the Spark script."
   type        = string
 }
 

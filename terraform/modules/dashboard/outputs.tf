@@ -3,11 +3,6 @@ output "distribution_arn" {
   value       = aws_cloudfront_distribution.this.arn
 }
 
-output "distribution_id" {
-  description = "Id of the distribution, for invalidating what it cached."
-  value       = aws_cloudfront_distribution.this.id
-}
-
 output "url" {
   description = "Where the dashboard is."
   value       = "https://${var.certificate == null ? aws_cloudfront_distribution.this.domain_name : var.certificate.host}/"

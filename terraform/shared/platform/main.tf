@@ -272,6 +272,7 @@ module "airflow" {
     resource_id       = module.warehouse.resource_id
   }
   warehouse_connection = local.connections.waybill_warehouse
+  reader_connection    = local.connections.waybill_reader
   metadata = {
     host              = module.metadata.address
     port              = module.metadata.port
@@ -390,7 +391,5 @@ module "ci" {
   oidc_provider_is_there   = var.oidc_provider_is_there
   state_bucket             = var.state_bucket
   airflow_bucket           = module.airflow.bucket
-  dashboard_bucket         = module.data_lake.bucket_names.dashboard
-  distribution_arn         = module.dashboard.distribution_arn
   image_repository         = module.container_registry.repository_name
 }

@@ -23,13 +23,8 @@ output "dashboard_url" {
   value       = module.dashboard.url
 }
 
-output "dashboard_distribution_id" {
-  description = "CloudFront distribution of the dashboard, for invalidating what it cached."
-  value       = module.dashboard.distribution_id
-}
-
 output "airflow_bucket" {
-  description = "Bucket for logs of tasks, the Spark script and Terraform's outputs."
+  description = "Bucket for logs of tasks and the Spark script."
   value       = module.airflow.bucket
 }
 
