@@ -16,6 +16,7 @@ import pytest
 
 from support.messaging_months import report_rows
 from support.views import EVIL_VALUE
+from support.waiting import eventually
 from waybill.checks.approval import approve, held_by
 from waybill.derived.build import build_from_sql, known_files, report_contracts
 from waybill.outputs.publish import publish
@@ -142,6 +143,29 @@ def test_a_dag_has_a_tab_of_its_own_data(log_in: LogIn) -> None:
     assert "shop." not in operations(page).locator("main").inner_text()
     page.goto("/dags/probe/plugin/dag-data-operations")
     operations(page).get_by_text("The DAG probe does not load any dataset of Waybill").wait_for()
+
+
+def test_a_failed_run_is_to_do_and_leads_to_its_task_in_airflow(log_in: LogIn) -> None:
+    page = log_in("operator")
+    dag, what = "/api/v2/dags/messaging_monthly", "messaging_monthly 2026-02 failed in landed"
+    started = {"dag_run_id": "wrong", "logical_date": None, "conf": {"month": "2026-02", "monht": "2026-03"}}
+    try:
+        assert page.request.patch(dag, data={"is_paused": False}).ok
+        assert page.request.post(f"{dag}/dagRuns", data=started).ok
+        assert eventually(lambda: page.request.get(f"{dag}/dagRuns/wrong").json()["state"] == "failed", 120)
+        page.goto("/plugin/data-operations")
+        line = operations(page).locator(".todo li", has_text=what)
+        line.wait_for()
+        assert "error" in line.inner_text()
+        assert "monht" in line.locator("p").inner_text(), "the cause names the unknown parameter"
+        line.get_by_role("link", name="Open task").click()
+        page.wait_for_url("**/dags/messaging_monthly/runs/wrong/tasks/landed")
+    finally:
+        page.request.patch(dag, data={"is_paused": True})
+        page.request.delete(f"{dag}/dagRuns/wrong")
+    page.goto("/plugin/data-operations")
+    operations(page).get_by_role("heading", name="To do").wait_for()
+    assert operations(page).locator(".todo li", has_text=what).count() == 0
 
 
 @pytest.mark.parametrize("width", [1440, 390])

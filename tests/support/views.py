@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +20,7 @@ from waybill.contracts import Column, Contract
 from waybill.period import Period
 from waybill.views.access import Access
 from waybill.views.app import make_app
+from waybill.views.operations.runs import RunState
 from waybill.warehouse.connection import connect, set_read_only
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import columns_sql, relation
@@ -40,8 +41,10 @@ class Someone:
         return self.name
 
 
-def access_of(reader_dsn: str, writer_dsn: str, user: Someone, address: str = "") -> Access:
-    """Return the access of a user, as Airflow provides it."""
+def access_of(
+    reader_dsn: str, writer_dsn: str, user: Someone, address: str = "", runs: Sequence[RunState] = ()
+) -> Access:
+    """Return the access of a user, as Airflow provides it. `runs` are the runs that Airflow knows."""
 
     def identify(request: Request) -> None:
         request.state.waybill_user = user
@@ -70,14 +73,17 @@ def access_of(reader_dsn: str, writer_dsn: str, user: Someone, address: str = ""
         lambda _request, _dag: user.may_run,
         reader,
         writer,
+        lambda dags, run_id: [run for run in runs if run.dag_id in dags and run_id in (None, run.run_id)],
         lambda: boto3.client("s3"),
         address,
     )
 
 
-def client_of(reader_dsn: str, writer_dsn: str, user: Someone | None = None) -> TestClient:
-    """Return a client of the views that does not follow redirects."""
-    app = make_app(access_of(reader_dsn, writer_dsn, user or Someone()))
+def client_of(
+    reader_dsn: str, writer_dsn: str, user: Someone | None = None, runs: Sequence[RunState] = ()
+) -> TestClient:
+    """Return a client of the views that does not follow redirects. `runs` are the runs that Airflow knows."""
+    app = make_app(access_of(reader_dsn, writer_dsn, user or Someone(), runs=runs))
     return TestClient(app, follow_redirects=False, headers={"accept": "text/html"})
 
 

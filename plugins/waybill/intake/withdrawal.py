@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import Connection, sql
@@ -36,7 +36,7 @@ _LOGGED: Final = 100
 """How many missing files the log names."""
 
 _LOADED = """
-select f.file_id, f.dataset, f.period, f.bucket, f.object_key, f.rows_in, f.gone
+select f.file_id, f.dataset, f.period, f.bucket, f.object_key, f.rows_in, f.gone, f.loaded_at
 from waybill.load_file as f
 where f.status = 'loaded'
 """
@@ -55,6 +55,7 @@ class LoadedFile:
     rows_in: int
     gone: str | None
     """`noticed` or `accepted` if a run has found that its object is gone from the bucket."""
+    loaded_at: datetime
 
     @property
     def uri(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,14 @@ from fastapi import Request
 from waybill.operators.session import s3_client, warehouse
 
 if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
     from fastapi import FastAPI
     from psycopg import Connection
 
+    from waybill.views.operations.runs import RunState
+
 READER = "waybill_reader"
+_UNDONE = ("failed", "up_for_retry", "up_for_reschedule", "running", "queued", "scheduled", "deferred")
 
 
 @cache
@@ -35,6 +39,7 @@ def application() -> FastAPI:
         may_run=_may_run,
         reader=_reader,
         writer=warehouse,
+        runs=_runs,
         s3=s3_client,
         address=conf.get("api", "base_url", fallback=""),
     )
@@ -52,6 +57,67 @@ def _may_run(request: Request, dag_id: str) -> bool:
     return get_auth_manager().is_authorized_dag(
         method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag_id), user=user
     )
+
+
+def _runs(dag_ids: Sequence[str], run_id: str | None) -> list[RunState]:
+    """Return the newest runs of DAGs, or the run with an id, with the tasks of unsuccessful runs that are not done."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select, tuple_
+
+    from waybill.views.operations.runs import NEWEST, RunState, TaskState
+
+    place = func.row_number().over(partition_by=DagRun.dag_id, order_by=DagRun.id.desc())
+    newest = select(DagRun.id, place.label("place")).where(DagRun.dag_id.in_(dag_ids))
+    if run_id is not None:
+        newest = newest.where(DagRun.run_id == run_id)
+    ids = newest.subquery()
+    with create_session() as session:
+        runs = session.scalars(
+            select(DagRun)
+            .where(DagRun.id.in_(select(ids.c.id).where(ids.c.place <= NEWEST)))
+            .order_by(DagRun.id.desc())
+        ).all()
+        tasks = session.execute(
+            select(
+                TaskInstance.dag_id,
+                TaskInstance.run_id,
+                TaskInstance.task_id,
+                TaskInstance.state,
+                TaskInstance.try_number,
+                TaskInstance.max_tries,
+            )
+            .where(
+                tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(
+                    [(r.dag_id, r.run_id) for r in runs if r.state != "success"]
+                )
+            )
+            .where(TaskInstance.state.in_(_UNDONE))
+            .order_by(TaskInstance.end_date, TaskInstance.task_id)
+        ).all()
+        by_run: dict[tuple[str, str], list[TaskState]] = {}
+        for dag, run, task, state, tries, max_tries in tasks:
+            by_run.setdefault((dag, run), []).append(TaskState(task, str(state), tries, max_tries + 1))
+        return [
+            RunState(
+                run.dag_id,
+                run.run_id,
+                str(run.state),
+                _period(run),
+                run.queued_at or run.run_after,
+                run.start_date,
+                run.end_date,
+                tuple(by_run.get((run.dag_id, run.run_id), ())),
+            )
+            for run in runs
+        ]
+
+
+def _period(run: DagRun) -> str | None:
+    """Return the key of the period that a run was started for: its partition, or its parameter."""
+    conf = run.conf or {}
+    return run.partition_key or conf.get("month") or conf.get("day") or None
 
 
 @contextmanager

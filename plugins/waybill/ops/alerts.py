@@ -14,16 +14,24 @@ from waybill.intake.ledger import COUNTS, Books, sums_sql
 from waybill.period import Period
 from waybill.settings import settings
 
+_CONSEQUENCE = "The failed step published nothing. Data of earlier runs is unchanged."
+
 
 def failure_text(title: str, run_id: str, task_id: str | None, cause: str | None, url: str | None) -> str:
     """Return the message about a failed run. `title` is the DAG and the period, `url` the log of the task."""
     lines = [f"{title}: the run {run_id} failed" + (f" in the task {task_id}." if task_id else ".")]
     if cause:
         lines.append(f"Cause: {cause}")
-    lines.append("The failed step published nothing. Data of earlier runs is unchanged.")
+    lines.append(_CONSEQUENCE)
     if url:
         lines.append(f"Log: {url}")
     return "\n".join(lines)
+
+
+def cause_of(message: str) -> str:
+    """Return the cause that `failure_text` wrote into a message; "" if it has none."""
+    _, found, rest = message.partition("\nCause: ")
+    return rest.partition(f"\n{_CONSEQUENCE}")[0] if found else ""
 
 
 def deadline_text(title: str, run_id: str, deadline: str) -> str:

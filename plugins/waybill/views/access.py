@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from psycopg import Connection
 
+from waybill.views.operations.runs import FindRuns
+
 
 @dataclass(frozen=True)
 class Access:
@@ -26,7 +28,9 @@ class Access:
     reader: Callable[[], AbstractContextManager[Connection]]
     """Connects to the warehouse with a role that can only read."""
     writer: Callable[[], AbstractContextManager[Connection]]
-    """Connects to the warehouse with a role that can write. Only replays use it."""
+    """Connects to the warehouse with a role that can write. Only corrections use it."""
+    runs: FindRuns
+    """Returns runs of DAGs, as Airflow knows them."""
     s3: Callable[[], Any]
     """Returns an S3 client. Pages read published reports with it."""
     address: str = ""

@@ -8,7 +8,7 @@ from waybill.views import assets
 from waybill.views.access import Access
 from waybill.views.business import routes as business
 from waybill.views.error_pages import add_error_pages
-from waybill.views.operations import replay
+from waybill.views.operations import corrections
 from waybill.views.operations import routes as operations
 from waybill.views.parameters import BlankParameters
 
@@ -22,5 +22,5 @@ def make_app(access: Access) -> FastAPI:
     add_error_pages(app)
     for views in (assets, business, operations):
         app.include_router(views.router)
-    app.include_router(replay.router, dependencies=[Depends(access.run)])
+    app.include_router(corrections.router, dependencies=[Depends(access.run)])
     return app

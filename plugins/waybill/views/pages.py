@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from waybill.views.operations.difference import Difference
 from waybill.views.operations.overview import Overview
 from waybill.views.operations.rejected_rows import RejectedRow
 from waybill.views.operations.scope import Scope, Total
+from waybill.views.operations.todo import LISTED
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"
@@ -103,9 +104,16 @@ def _around(scope: Scope, dag_id: str | None) -> dict[str, Any]:
     }
 
 
-def operations(scope: Scope, dag_id: str | None, overview: Overview) -> str:
-    """Return the overview of data operations."""
-    return _render("operations.html", section="overview", **_around(scope, dag_id), overview=overview)
+def operations(scope: Scope, dag_id: str | None, overview: Overview, may_run: Collection[str]) -> str:
+    """Return the overview of data operations. The user may run the DAGs `may_run`."""
+    return _render(
+        "operations.html",
+        section="overview",
+        **_around(scope, dag_id),
+        overview=overview,
+        may_run=may_run,
+        listed=LISTED,
+    )
 
 
 def loads(

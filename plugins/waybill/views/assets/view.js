@@ -1,4 +1,4 @@
-// Follow Airflow's colours, open the page that a list selects, zoom lines, and replay rows.
+// Follow Airflow's colours, open the page that a list selects, zoom lines, replay rows, and settle problems.
 "use strict";
 
 const root = document.documentElement;
@@ -96,13 +96,70 @@ function zoomable(chart) {
   }
 }
 
-/** Return the result of a replay as text. */
-function summaryOf(result) {
-  const { rows_in: replayed, ...outcomes } = result.counts;
-  if (!replayed) return "Nothing to replay: the selected rows are no longer open.";
-  const counts = Object.entries(outcomes).filter(([, rows]) => rows > 0).map(([name, rows]) => `${rows} ${name}`);
-  const nextStep = result.admitted_from ? ` Run the periods from ${result.admitted_from} on again to update their reports.` : "";
-  return `Replayed ${replayed} row${replayed === 1 ? "" : "s"}: ${counts.join(", ")}.${nextStep}`;
+/** Send a JSON body to a route, and return the answer. Raises an error with the reason if the server refuses it. */
+async function send(route, body) {
+  const answer = await fetch(route, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/json" },
+    body: JSON.stringify(body),
+  });
+  const result = await answer.json().catch(() => ({}));
+  if (answer.ok) return result;
+  throw new Error(typeof result.detail === "string" ? result.detail : `The server responded with status ${answer.status}.`);
+}
+
+/** Send the request of a line in the list of problems, tell the result, and remove the line once it is settled. */
+function settles(form) {
+  const button = form.querySelector("button");
+  const line = form.closest("li");
+  const results = form.closest("section").querySelector(".results");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const note = document.createElement("p");
+    results.append(note);
+    note.textContent = `${button.textContent} …`;
+    button.disabled = true;
+    try {
+      const result = await send(form.dataset.request, JSON.parse(form.dataset.body));
+      note.textContent = result.text;
+      if (!result.is_done) return;
+      const list = line.parentElement;
+      line.remove();
+      if (!list.children.length) form.ownerDocument.querySelector("[data-done]").hidden = false;
+    } catch (error) {
+      note.textContent = `${button.textContent} failed: ${error.message}`;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+/** Copy the command beside a button. Without access to the clipboard, select it. */
+function copies(button) {
+  button.hidden = false;
+  const label = button.textContent;
+  const code = button.parentElement.querySelector("code");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = label; }, 2000);
+  });
+}
+
+/** Open a page of Airflow in the page around this one, without loading it again. */
+function leads(link) {
+  if (window.parent === window) return;
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    window.parent.history.pushState({}, "", link.href);
+    window.parent.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+  });
 }
 
 /** Replay the selected rows, and show the result. */
@@ -128,14 +185,8 @@ function replayable(form) {
     button.disabled = true;
     output.textContent = "Replaying …";
     try {
-      const answer = await fetch(form.dataset.replay, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", Accept: "application/json" },
-        body: JSON.stringify({ dataset: form.dataset.dataset, rows: chosen.map((row) => row.value.split("/").map(Number)) }),
-      });
-      const result = await answer.json().catch(() => ({}));
-      if (!answer.ok) throw new Error(typeof result.detail === "string" ? result.detail : `The server responded with status ${answer.status}.`);
-      output.textContent = summaryOf(result);
+      const rows = chosen.map((row) => row.value.split("/").map(Number));
+      output.textContent = (await send(form.dataset.replay, { dataset: form.dataset.dataset, rows })).text;
       chosen.forEach((row) => { row.checked = false; row.disabled = true; row.closest("tr").classList.add("replayed"); });
     } catch (error) {
       output.textContent = `Replay failed: ${error.message}`;
@@ -149,3 +200,6 @@ followTheme();
 followLists();
 document.querySelectorAll("[data-zoom]").forEach(zoomable);
 document.querySelectorAll("[data-replay]").forEach(replayable);
+document.querySelectorAll("[data-request]").forEach(settles);
+document.querySelectorAll("[data-copy]").forEach(copies);
+document.querySelectorAll("[data-airflow]").forEach(leads);

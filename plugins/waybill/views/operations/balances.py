@@ -51,7 +51,7 @@ newest as (
 select n.period, n.dataset, b.*
 from newest as n
 cross join lateral (
-  select count(*) as files, {sums}
+  select count(*) as files, max(f.loaded_at) as loaded_at, {sums}
   from waybill.load_file as f
   where (f.dataset, f.period, f.status) = (n.dataset, n.period, 'loaded')
 ) as b
@@ -59,7 +59,7 @@ where b.files > 0
 order by n.period desc, n.dataset
 """
 _BOOKS_OF_RUN = """
-select f.period, f.dataset, count(*) as files, {sums}
+select f.period, f.dataset, count(*) as files, max(f.loaded_at) as loaded_at, {sums}
 from waybill.load_file as f
 where f.status = 'loaded' and f.dataset = any(%(datasets)s) and f.run_id = %(run_id)s
   and f.file_id > (select max(file_id) - %(of_run)s from waybill.load_file)

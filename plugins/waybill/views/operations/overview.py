@@ -1,24 +1,32 @@
-"""The overview of data operations: what arrived, what happened to it, what is missing, and what failed."""
+"""The overview of data operations: what is to do, what arrived, what happened to it, and what is missing or failed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
+from waybill.formatting import text
 from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
 from waybill.ops import alert_delivery
 from waybill.ops.books import GapSummary
+from waybill.settings import settings
 from waybill.views.operations.balances import balances
 from waybill.views.operations.checks import PERIODS_CHECKED, CheckTable, checks
+from waybill.views.operations.figures import Figure, figures
 from waybill.views.operations.freshness import Freshness, freshness
 from waybill.views.operations.missing import PERIODS_EXPECTED, missing
+from waybill.views.operations.problem import Problem
 from waybill.views.operations.rejections import rejections
+from waybill.views.operations.runs import RunState
 from waybill.views.operations.scope import FILES_OF_RUN, Scope
+from waybill.views.operations.todo import todo
 from waybill.warehouse.connection import one_row
 
 ALERTS = 10
@@ -33,6 +41,8 @@ COUNTED = 10_000
 class Overview:
     """The sections of the page."""
 
+    problems: list[Problem]
+    figures: list[Figure]
     totals: Totals
     freshness: list[Freshness]
     balances: list[dict[str, Any]]
@@ -45,14 +55,20 @@ class Overview:
     periods_expected: int = PERIODS_EXPECTED
 
 
-def overview(connection: Connection, scope: Scope, today: date) -> Overview:
-    """Return the overview of a scope. `today` is in the business time zone."""
+def overview(connection: Connection, scope: Scope, now: datetime, runs: Sequence[RunState] = ()) -> Overview:
+    """Return the overview of a scope. `runs` are the newest runs of its DAGs."""
+    sums, books, gaps = totals(connection, scope), balances(connection, scope), missing(connection, scope)
+    fresh = freshness(connection, scope, now.astimezone(ZoneInfo(settings().timezone)).date())
+    problems = todo(connection, scope, runs, freshness=fresh, gaps=gaps, balances=books)
+    rejected = f"{text(sums.rejected)}{' or more' if sums.is_cut else ''}"
     return Overview(
-        totals=totals(connection, scope),
-        freshness=freshness(connection, scope, today),
-        balances=balances(connection, scope),
+        problems=problems,
+        figures=figures(problems, rejected, now),
+        totals=sums,
+        freshness=fresh,
+        balances=books,
         rejections=rejections(connection, scope),
-        missing=missing(connection, scope),
+        missing=gaps,
         warnings=warnings(connection, scope),
         checks=checks(connection, scope),
         alerts=alerts(connection, scope),

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
 from waybill.contracts.classification import restricted_names
+from waybill.formatting import count, text
 from waybill.intake.ledger import COUNTS
 from waybill.period import Period
 from waybill.run import Run
@@ -167,10 +168,13 @@ def replay_selected(
     contracts: Mapping[str, Contract],
     run: Run,
     rows: Iterable[tuple[int, int]],
+    *,
+    admit_late: bool = False,
 ) -> dict[str, Any]:
     """Replay (file, record) rows of a dataset.
 
-    Returns the counts of their outcomes, and the first period of a row that is loaded now.
+    Returns the counts of their outcomes, the first period of a row that is loaded now, a sentence, and whether no row
+    is rejected still.
     """
     from waybill.intake.replay import replay
 
@@ -180,12 +184,31 @@ def replay_selected(
     counts = dict.fromkeys(COUNTS, 0)
     admitted = []
     for file_id, records in sorted(selected.items()):
-        for done in replay(connection, contract, contracts, run, file_id=file_id, records=records):
+        for done in replay(
+            connection, contract, contracts, run, file_id=file_id, records=records, admit_late=admit_late
+        ):
             for name in COUNTS:
                 counts[name] += getattr(done.books, name)
             if done.books.rows_in > done.books.rejected:
                 admitted.append(done.period)
-    return {"counts": counts, "admitted_from": min(admitted).key if admitted else None}
+    first = min(admitted).key if admitted else None
+    return {
+        "counts": counts,
+        "admitted_from": first,
+        "text": _replayed(counts, first),
+        "is_done": not counts["rejected"],
+    }
+
+
+def _replayed(counts: Mapping[str, int], first: str | None) -> str:
+    """Return the result of a replay as sentences."""
+    if not counts["rows_in"]:
+        return "Nothing to replay: the selected rows are no longer open."
+    outcomes = ", ".join(f"{text(rows)} {name}" for name, rows in counts.items() if rows and name != "rows_in")
+    told = f"Replayed {count(counts['rows_in'], 'row')}: {outcomes}."
+    if counts["rejected"]:
+        told += " Rejected rows stay in quarantine with their current reasons."
+    return f"{told} Run the periods from {first} on again to update their reports." if first else told
 
 
 def _record_text(raw: str) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 
 from waybill.contracts.domains import load_manifest
 from waybill.period import EXAMPLE
-from waybill.settings import settings
 from waybill.views import catalog, pages
 from waybill.views.access import CurrentAccess
 from waybill.views.operations.changes import rebuilds
@@ -31,13 +29,19 @@ PageNumber = Annotated[int, Query(ge=1, le=LAST_PAGE)]
 
 @router.get("/index.html")
 def overview(
-    access: CurrentAccess, domain: str | None = None, dag_id: str | None = None, run_id: str | None = None
+    access: CurrentAccess,
+    request: Request,
+    domain: str | None = None,
+    dag_id: str | None = None,
+    run_id: str | None = None,
 ) -> Response:
     """Show the state of all domains, of one domain, of a DAG, or of one of its runs."""
     scope = _scope(domain, dag_id, run_id)
-    today = datetime.now(ZoneInfo(settings().timezone)).date()
+    runs = access.runs(scope.dags, scope.run_id)
     with access.reader() as connection:
-        return html(pages.operations(scope, dag_id, overview_of(connection, scope, today)))
+        found = overview_of(connection, scope, datetime.now(UTC), runs)
+    may_run = {dag for dag in scope.dags if access.may_run(request, dag)}
+    return html(pages.operations(scope, dag_id, found, may_run))
 
 
 @router.get("/loads.html")

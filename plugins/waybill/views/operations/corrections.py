@@ -1,0 +1,115 @@
+"""The routes that write: replays of rejected rows, and withdrawals of files that are gone from the bucket."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field, model_validator
+
+from waybill.contracts import Contract
+from waybill.formatting import count
+from waybill.intake.withdrawal import accept, find_loaded, require_gone
+from waybill.intake.withdrawal import withdraw as withdraw_file
+from waybill.period import Period
+from waybill.run import Run, code_version
+from waybill.views import catalog
+from waybill.views.access import CurrentAccess
+from waybill.views.operations.open_rows import rows_to_replay
+from waybill.views.operations.rejected_rows import REPLAYED_AT_ONCE, replay_selected
+from waybill.views.responses import HEADERS
+from waybill.warehouse import LARGEST_INTEGER
+
+REPLAYED_BY_KIND: Final = 2_000
+"""How many rows of a kind, or with a reason, one request replays."""
+Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+"""The id of a file, or the number of a record."""
+
+
+class Selection(BaseModel):
+    """Quarantined rows to replay: these rows, or the open rows of a kind, or those with a reason."""
+
+    dataset: str
+    rows: list[tuple[Number, Number]] = Field(default=[], max_length=REPLAYED_AT_ONCE)
+    """Pairs of file id and record."""
+    kind: Literal["arrived", "changed", "late"] | None = None
+    """With `late`, rows that arrived too late are admitted."""
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if sum(map(bool, (self.rows, self.kind, self.reason))) != 1:
+            raise ValueError("name rows, a kind or a reason")
+        return self
+
+
+class Withdrawal(BaseModel):
+    """A loaded file whose object is gone from the bucket."""
+
+    file_id: Number
+    keep: bool
+    """Whether its rows stay."""
+
+
+def check_origin(request: Request) -> None:
+    """Raise HTTP 403 for a request that a page of another site made, HTTP 415 for a body that is not JSON."""
+    headers = request.headers
+    is_same_site = headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    if "origin" in headers:
+        is_same_site = is_same_site and urlsplit(headers["origin"]).netloc == headers.get("host")
+    if not is_same_site:
+        raise HTTPException(403, "Requests from other sites are not allowed.")
+    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "The body must be JSON, with the header `Content-Type: application/json`.")
+
+
+router = APIRouter()
+
+
+@router.post("/operations/replay/{dag_id}", dependencies=[Depends(check_origin)])
+def replay(access: CurrentAccess, request: Request, dag_id: str, selection: Selection) -> Response:
+    """Replay rows of a dataset that the DAG loads. Return the counts of their outcomes, and a sentence about them."""
+    datasets = _datasets(dag_id)
+    contract = next((one for one in datasets.values() if one.table == selection.dataset), None)
+    if contract is None:
+        raise HTTPException(404, f"The DAG {dag_id} does not load the dataset {selection.dataset!r}.")
+    user = getattr(request.state.waybill_user, "get_name", lambda: "someone")()
+    run = Run(f"replay by {user} in the web UI", code_version())
+    with access.writer() as connection:
+        found = selection.rows
+        if not found:
+            found = rows_to_replay(connection, contract, selection.kind, selection.reason, REPLAYED_BY_KIND + 1)
+        rows = found[:REPLAYED_BY_KIND]
+        result = replay_selected(connection, contract, datasets, run, rows, admit_late=selection.kind == "late")
+        if len(found) > len(rows):
+            result |= {"is_done": False, "text": f"{result['text']} More rows are left: repeat the request."}
+    return JSONResponse(result, headers=HEADERS)
+
+
+@router.post("/operations/withdraw/{dag_id}", dependencies=[Depends(check_origin)])
+def withdraw(access: CurrentAccess, dag_id: str, withdrawal: Withdrawal) -> Response:
+    """Remove the rows of a file that is gone from the bucket, or keep them. Return a sentence about it."""
+    tables = {contract.table: contract for contract in _datasets(dag_id).values()}
+    with access.writer() as connection:
+        file = find_loaded(connection, str(withdrawal.file_id))
+        if file.dataset not in tables:
+            raise HTTPException(404, f"The DAG {dag_id} does not load the file {withdrawal.file_id}.")
+        s3, contract, rows = access.s3(), tables[file.dataset], count(file.rows_in, "row")
+        if withdrawal.keep:
+            require_gone(s3, file)
+            accept(connection, file)
+            text = f"{file.dataset} keeps {rows} of {file.uri}."
+        else:
+            done = withdraw_file(connection, s3, contract, file)
+            text = f"Withdrew {file.uri} with {rows}."
+            if done.days:
+                text += f" Run the periods from {Period.of(contract.cadence, file.period)} on again to update reports."
+    return JSONResponse({"text": text, "is_done": True}, headers=HEADERS)
+
+
+def _datasets(dag_id: str) -> dict[str, Contract]:
+    """Return the contracts of the datasets that a DAG loads, by name; none for any other DAG."""
+    domain = catalog.domain_of(dag_id)
+    return catalog.of_schema(domain) if domain else {}

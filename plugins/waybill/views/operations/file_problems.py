@@ -1,0 +1,104 @@
+"""Problems of files: rejected ones, and loaded ones whose objects are gone from the bucket."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psycopg import Connection, sql
+
+from waybill.contracts.domains import load_manifest
+from waybill.formatting import count
+from waybill.intake.withdrawal import LoadedFile, noticed
+from waybill.settings import settings
+from waybill.views import catalog
+from waybill.views.operations.problem import Action, Problem, runbook, sentence
+from waybill.views.operations.scope import Scope
+
+NEWEST: Final = 10_000
+"""How many of the newest entries about rejected files are searched."""
+_LISTED: Final = 20
+
+IS_LOADED_SINCE: Final = """
+exists (
+  select
+  from waybill.load_file as f
+  where (f.dataset, f.bucket, f.status) = (r.dataset, %(bucket)s, 'loaded')
+    and (f.object_key = r.object_key or f.etag = r.etag)
+    and f.loaded_at > r.rejected_at
+)
+"""
+"""Whether a rejected file `r`, or the same content under another key, was loaded later."""
+
+_REJECTED = """
+with newest as (
+  select r.dataset, r.object_key, r.rejected_at, r.message
+  from waybill.rejected_file as r
+  where r.dataset = any(%(datasets)s) and not {loaded_since}
+    and r.rejected_file_id > (select max(rejected_file_id) - %(newest)s from waybill.rejected_file)
+),
+files as (
+  select dataset, object_key, min(rejected_at) as since, max(rejected_at) as last from newest group by 1, 2
+)
+select
+  f.dataset, count(*), min(f.since),
+  (array_agg(f.object_key order by f.last desc, f.object_key))[1],
+  (
+    select n.message from newest as n where n.dataset = f.dataset order by n.rejected_at desc, n.object_key limit 1
+  )
+from files as f
+group by f.dataset
+"""
+
+
+def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
+    """Return a problem for each dataset with rejected files that were not loaded later."""
+    rows = connection.execute(
+        sql.SQL(_REJECTED).format(loaded_since=sql.SQL(IS_LOADED_SINCE)),
+        {"datasets": scope.datasets, "bucket": settings().raw_bucket, "newest": NEWEST},
+    ).fetchall()
+    found = []
+    for table, files, since, key, message in rows:
+        contract = catalog.contracts()[table]
+        name = key.rpartition("/")[2]
+        what = f"{name} of {table} was rejected" if files == 1 else f"{count(files, 'file')} of {table} were rejected"
+        show = Action("page", "Show files", "loads.html", {"dataset": table, "state": "rejected"})
+        found.append(
+            Problem(
+                "error",
+                "files",
+                what,
+                since,
+                sentence(message) if files == 1 else f"The newest, {name}: {sentence(message)}",
+                (show, runbook(load_manifest(contract.domain).dag)),
+            )
+        )
+    return found
+
+
+def gone_files(connection: Connection, scope: Scope) -> list[Problem]:
+    """Return a problem for each loaded file that a run found to be gone from the bucket."""
+    return [_gone(file) for domain in scope.domains for file in noticed(connection, domain)[:_LISTED]]
+
+
+def _gone(file: LoadedFile) -> Problem:
+    dag = load_manifest(catalog.contracts()[file.dataset].domain).dag
+    rows = count(file.rows_in, "row")
+    route = f"withdraw/{dag}"
+    return Problem(
+        "warning",
+        "files",
+        f"{file.object_key.rpartition('/')[2]} of {file.dataset} is gone from the bucket",
+        file.loaded_at,
+        f"Its {rows} are loaded. Withdraw them if the sender took the file back; keep them otherwise.",
+        (
+            Action(
+                "request",
+                "Withdraw",
+                route,
+                {"file_id": file.file_id, "keep": False},
+                dag,
+                f"This removes {rows} of {file.uri} from the warehouse, as if the file had never been loaded.",
+            ),
+            Action("request", "Keep rows", route, {"file_id": file.file_id, "keep": True}, dag),
+        ),
+    )

@@ -1,0 +1,220 @@
+"""The open rows in quarantine by what can be done about them, and the selection of rows for a replay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from psycopg import Connection, sql
+
+from waybill.blanks import strip
+from waybill.contracts import Contract
+from waybill.warehouse.schema import relation
+
+Kind = Literal["arrived", "changed", "late", "other", "unsplit"]
+"""Why rows are open: the row that they refer to has arrived, the contract has changed since, they are too late, they
+break a rule of the contract, or they could not be split into fields."""
+
+SEARCHED_FILES: Final = 10_000
+"""How many of the newest files of each dataset are searched."""
+SEARCHED_ROWS: Final = 5_000
+"""How many open rows of each dataset are classified."""
+_REFERENCES: Final = 1_000
+"""How many rows that refer to unknown rows are compared with the rows that exist now."""
+_INTEGERS: Final = {"smallint": 4, "integer": 9, "bigint": 18}
+"""Digits of values that the type certainly holds."""
+
+_OPEN = """
+with newest as (
+  select d.dataset, d.version, d.referring, f.file_id, f.period, f.loaded_at, f.rejected
+  from unnest(%(datasets)s::text[], %(versions)s::text[], %(referring)s::text[]) as d (dataset, version, referring)
+  cross join lateral (
+    select f.file_id, f.period, f.loaded_at, f.rejected
+    from waybill.load_file as f
+    where f.dataset = d.dataset and f.status = 'loaded'
+    order by f.period desc
+    limit %(files)s
+  ) as f
+),
+files as (
+  select *
+  from (
+    select n.*, sum(rejected) over (partition by dataset order by period desc, file_id desc) - rejected as before
+    from newest as n
+    where n.rejected > 0
+  ) as summed
+  where before < %(rows)s
+),
+rows as (
+  select
+    f.dataset, f.file_id, q.record, q.reasons, q.raw, f.loaded_at,
+    case
+      when not starts_with(q.raw, '{{') then 'unsplit'
+      when q.reasons = '{{too_late}}' then 'late'
+      when q.contract_version <> f.version then 'changed'
+      when q.reasons <@ string_to_array(f.referring, ' ') then 'arrived'
+      else 'other'
+    end as kind
+  from files as f
+  cross join lateral (
+    select q.record, q.reasons, q.raw, q.contract_version
+    from waybill.quarantine as q
+    where q.file_id = f.file_id and q.resolved_as is null
+    order by q.record
+    limit %(rows)s
+  ) as q
+)
+{}
+"""
+_COUNTED = """
+, counted as (
+  select dataset, kind, count(*) as rows, min(loaded_at) as since from rows group by dataset, kind
+),
+by_reason as (
+  select dataset, kind, reason, count(*) as rows from rows, unnest(reasons) as reason group by dataset, kind, reason
+)
+select c.dataset, c.kind, c.rows, c.since, array(
+  select format('%%s (%%s)', r.reason, r.rows)
+  from by_reason as r
+  where (r.dataset, r.kind) = (c.dataset, c.kind)
+  order by r.rows desc, r.reason
+  limit 3
+)
+from counted as c
+order by c.dataset, c.kind
+"""
+_LISTED = """
+select file_id, record, raw, loaded_at, reasons
+from rows
+where %(kind)s::text is null or kind = %(kind)s
+order by file_id desc, record
+limit %(limit)s
+"""
+
+
+@dataclass(frozen=True)
+class OpenRows:
+    """Open rows of a dataset of the same kind."""
+
+    contract: Contract
+    kind: Kind
+    rows: int
+    since: datetime
+    """When the first of their files was loaded."""
+    reasons: tuple[str, ...]
+    """The most frequent reasons, each with its number of rows: `type:amount (12)`."""
+    is_cut: bool
+    """Whether the dataset has more open rows than are classified."""
+
+
+def open_rows(connection: Connection, contracts: Sequence[Contract]) -> list[OpenRows]:
+    """Return the open rows of datasets by kind. Rows that refer to a row that is still unknown are of kind `other`."""
+    by_table = {contract.table: contract for contract in contracts}
+    counted = connection.execute(sql.SQL(_OPEN).format(sql.SQL(_COUNTED)), _parameters(contracts)).fetchall()
+    totals: dict[str, int] = {}
+    for table, _, rows, *_ in counted:
+        totals[table] = totals.get(table, 0) + rows
+    found = []
+    for table, kind, rows, since, reasons in counted:
+        contract, is_cut = by_table[table], totals[table] >= SEARCHED_ROWS
+        if kind != "arrived":
+            found.append(OpenRows(contract, kind, rows, since, tuple(reasons), is_cut))
+            continue
+        known = _arrived(connection, contract)
+        if known:
+            first = min(loaded_at for _, _, loaded_at in known)
+            found.append(OpenRows(contract, "arrived", len(known), first, tuple(reasons), is_cut))
+        if rows > len(known):
+            found.append(OpenRows(contract, "other", rows - len(known), since, tuple(reasons), is_cut))
+    return found
+
+
+def rows_to_replay(
+    connection: Connection, contract: Contract, kind: Kind | None, reason: str | None, limit: int
+) -> list[tuple[int, int]]:
+    """Return (file, record) of open rows of a kind, or with a reason, that have fields: at most `limit`."""
+    if kind == "arrived":
+        return [(file_id, record) for file_id, record, _ in _arrived(connection, contract)][:limit]
+    rows = _listed(connection, contract, kind, SEARCHED_ROWS)
+    return [
+        (file_id, record)
+        for file_id, record, raw, _, reasons in rows
+        if raw.startswith("{") and (reason is None or reason in reasons)
+    ][:limit]
+
+
+def _parameters(contracts: Sequence[Contract]) -> dict[str, Any]:
+    return {
+        "datasets": [contract.table for contract in contracts],
+        "versions": [contract.version for contract in contracts],
+        "referring": [" ".join(_references(contract)) for contract in contracts],
+        "files": SEARCHED_FILES,
+        "rows": SEARCHED_ROWS,
+    }
+
+
+def _references(contract: Contract) -> dict[str, str]:
+    """Return the column of each reason of rows that refer to a row that had not arrived."""
+    return {
+        f"reference:{column.name}": column.name
+        for column in contract.columns
+        if column.checked_reference and not column.in_force_on
+    }
+
+
+def _listed(connection: Connection, contract: Contract, kind: Kind | None, limit: int) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        sql.SQL(_OPEN).format(sql.SQL(_LISTED)), _parameters([contract]) | {"kind": kind, "limit": limit}
+    ).fetchall()
+
+
+def _arrived(connection: Connection, contract: Contract) -> list[tuple[int, int, datetime]]:
+    """Return (file, record, when the file was loaded) of the open rows whose referenced rows all exist by now."""
+    references = _references(contract)
+    rows = [
+        (file_id, record, loaded_at, _values(raw, [references[reason] for reason in reasons]))
+        for file_id, record, raw, loaded_at, reasons in _listed(connection, contract, "arrived", _REFERENCES)
+    ]
+    known = {
+        name: _known(connection, contract, name, {values[name] for *_, values in rows if name in values})
+        for name in references.values()
+    }
+    return [
+        (file_id, record, loaded_at)
+        for file_id, record, loaded_at, values in rows
+        if all(value in known[name] for name, value in values.items())
+    ]
+
+
+def _values(raw: str, names: Sequence[str]) -> dict[str, str]:
+    fields: Mapping[str, Any] = json.loads(raw, parse_int=str, parse_float=str)
+    return {name: strip(str(fields.get(name))) for name in names}
+
+
+def _known(connection: Connection, contract: Contract, name: str, values: set[str]) -> set[str]:
+    """Return the values of a column that exist in the table that it refers to. Only texts and integers are compared."""
+    from waybill.views import catalog
+
+    column = next(one for one in contract.columns if one.name == name)
+    assert column.checked_reference
+    dataset, referenced = column.checked_reference
+    target = catalog.of_schema(contract.domain)[dataset]
+    kind = next(one for one in target.columns if one.name == referenced).physical_type
+    if kind in _INTEGERS:
+        values = {value for value in values if value.isascii() and value.isdigit() and len(value) <= _INTEGERS[kind]}
+    elif kind != "text":
+        return set()
+    (exists,) = connection.execute("select to_regclass(%s)", (relation(target).as_string(None),)).fetchone() or (None,)
+    if not values or exists is None:
+        return set()
+    rows = connection.execute(
+        sql.SQL(
+            "select v.value from unnest(%s::text[]) as v (value) "
+            "where exists (select from {table} as t where t.{column} = v.value::{kind})"
+        ).format(table=relation(target), column=sql.Identifier(referenced), kind=sql.SQL(kind)),
+        (sorted(values),),
+    ).fetchall()
+    return {value for (value,) in rows}

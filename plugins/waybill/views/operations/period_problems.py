@@ -1,0 +1,244 @@
+"""Problems of periods: missing files, books that do not balance, failed checks, and reports that are not up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from psycopg import Connection
+
+from waybill.checks import approval
+from waybill.contracts import Contract
+from waybill.contracts.domains import load_manifest
+from waybill.contracts.locations import report_schema, star_schema
+from waybill.formatting import count, in_series
+from waybill.ops.books import NOTHING, OUT_OF_DATE, GapSummary
+from waybill.ops.remedies import remedies
+from waybill.period import ALL_TIME, Period
+from waybill.settings import settings
+from waybill.views import catalog
+from waybill.views.operations.freshness import Freshness
+from waybill.views.operations.problem import Action, Problem, run_page, runbook
+from waybill.views.operations.runs import run_path, task_path
+from waybill.views.operations.scope import Scope
+from waybill.warehouse.connection import one_row
+
+_LATE_LISTED: Final = 31
+_EXAMINED: Final = 3
+
+
+def missing_files(scope: Scope, freshness: Iterable[Freshness], gaps: Iterable[GapSummary]) -> list[Problem]:
+    """Return a problem for each dataset that lacks the file of a period, or is late."""
+    late = {one.dataset: one for one in freshness if one.late}
+    missing = {gap.subject: gap.periods for gap in gaps if gap.what == NOTHING and gap.subject in scope.datasets}
+    return [
+        _missing(catalog.contracts()[table], late.get(table), missing.get(table, []))
+        for table in scope.datasets
+        if table in late or table in missing
+    ]
+
+
+def _missing(contract: Contract, late: Freshness | None, missing: Sequence[Period]) -> Problem:
+    periods = {*missing}
+    cause = f"Every {contract.cadence} needs a file."
+    if late is not None:
+        cause = f"A file is expected {late.expected}. "
+        cause += f"The newest loaded period is {late.newest}." if late.newest else "No file has been loaded yet."
+        if late.newest:
+            periods |= {late.newest.shift(number) for number in range(1, min(late.late, _LATE_LISTED) + 1)}
+    listed = sorted(periods)
+    since = None
+    if listed:
+        _, ends = listed[0].instants(settings().timezone)
+        since = ends + timedelta(days=contract.latency_days or 0)
+    what = GapSummary(contract.table, "", listed).listed_periods
+    command = f"waybill drop FILE --domain {contract.domain} --dataset {contract.name}"
+    return Problem(
+        "error",
+        "datasets",
+        f"{contract.table} has no file for {what}" if listed else f"{contract.table} has no file yet",
+        since,
+        cause,
+        (
+            Action("command", "Copy command", f"{command} --period {listed[0]}" if listed else command),
+            runbook(load_manifest(contract.domain).dag),
+        ),
+    )
+
+
+def outdated_reports(connection: Connection, scope: Scope, gaps: Sequence[GapSummary]) -> list[Problem]:
+    """Return a problem for each domain with reports that are out of date, and one for reports that were not built.
+
+    A report is not built for a period without the files of a dataset: the missing file is the problem.
+    """
+    found = []
+    for domain in scope.domains:
+        datasets = {contract.table for contract in catalog.of_schema(domain).values()}
+        without_file = {
+            period for gap in gaps if gap.subject in datasets and gap.what == NOTHING for period in gap.periods
+        }
+        derived = (f"{report_schema(domain)}.", f"{star_schema(domain)}.")
+        for what, verb in ((OUT_OF_DATE, "out of date"), (NOTHING, "not built")):
+            concerned = [
+                GapSummary(gap.subject, gap.what, left)
+                for gap in gaps
+                if gap.what == what and gap.subject.startswith(derived)
+                if (left := [period for period in gap.periods if not _within(period, without_file)])
+            ]
+            if concerned:
+                found.append(_outdated(connection, domain, concerned, verb))
+    return found
+
+
+def _within(period: Period, others: Iterable[Period]) -> bool:
+    return any(other.covers(period) or period.covers(other) for other in others)
+
+
+def _outdated(connection: Connection, domain: str, gaps: Sequence[GapSummary], verb: str) -> Problem:
+    periods = sorted({period for gap in gaps for period in gap.periods}, key=lambda one: (one.cadence, one.start))
+    names = [gap.subject for gap in gaps]
+    listed = in_series(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    shown = GapSummary("", "", periods).listed_periods
+    command = next((line for line in remedies(domain, gaps, periods) if line.startswith("airflow ")), "")
+    actions = [Action("command", "Copy command", command)] if command else []
+    if verb == "out of date":
+        cause, since = (
+            f"Inputs of {listed} have changed since the last build.",
+            _changed_since(connection, domain, gaps),
+        )
+    else:
+        cause, since = f"No run has built {listed}.", periods[0].instants(settings().timezone)[1]
+    return Problem(
+        "warning",
+        "periods",
+        f"{count(len(gaps), 'report')} of {catalog.title(domain)} {'is' if len(gaps) == 1 else 'are'} {verb}: {shown}",
+        since,
+        cause,
+        (*actions, runbook(load_manifest(domain).dag)),
+    )
+
+
+_CHANGED = """
+select min(coalesce(c.changed_at, p.built_at))
+from unnest(%(tables)s::text[], %(cadences)s::text[], %(starts)s::date[], %(ends)s::date[])
+  as g (report, cadence, starts, ends)
+inner join waybill.publication as p on (p.report, p.cadence, p.period) = (g.report, g.cadence, g.starts)
+cross join lateral (
+  select min(c.changed_at) as changed_at
+  from waybill.change as c
+  where c.table_name = any(%(datasets)s) and c.day >= g.starts and c.day < g.ends and c.changed_at > p.built_at
+) as c
+"""
+
+
+def _changed_since(connection: Connection, domain: str, gaps: Sequence[GapSummary]) -> datetime | None:
+    """Return when a dataset first changed after the build, in the first period of each of some outdated reports.
+
+    It is the time of the build if the change is of another period, or no change of rows.
+    """
+    first = [(gap.subject, gap.periods[0]) for gap in gaps if gap.periods[0] is not ALL_TIME][:_EXAMINED]
+    since: datetime | None
+    (since,) = one_row(
+        connection,
+        _CHANGED,
+        {
+            "tables": [table for table, _ in first],
+            "cadences": [period.cadence for _, period in first],
+            "starts": [period.start for _, period in first],
+            "ends": [period.end for _, period in first],
+            "datasets": [contract.table for contract in catalog.of_schema(domain).values()],
+        },
+    )
+    return since
+
+
+def unbalanced_books(balances: Iterable[dict[str, Any]]) -> list[Problem]:
+    """Return a problem for each period of a dataset whose books do not balance."""
+    return [
+        Problem(
+            "error",
+            "books",
+            f"The books of {row['dataset']} {row['period']} are off by {count(abs(row['difference']), 'row')}",
+            row["loaded_at"],
+            f"{count(row['rows_in'], 'row')} went in, and the outcomes add up to another number.",
+            (
+                Action("page", "Show files", "loads.html", {"dataset": row["dataset"]}),
+                runbook(load_manifest(catalog.contracts()[row["dataset"]].domain).dag),
+            ),
+        )
+        for row in balances
+        if row["difference"]
+    ]
+
+
+_FAILED = """
+select
+  subject, check_name, min(checked_at), (array_agg(cadence order by period desc))[1], array_agg(period order by period),
+  (array_agg(format('%%s, must be %%s %%s', coalesce(observed::text, 'no value'), operator, threshold)
+    order by period desc))[1],
+  (array_agg(run_id order by period desc))[1]
+from waybill.check_result
+where not passed and severity = 'error' and check_name <> %(approval)s and subject = any(%(subjects)s)
+group by subject, check_name
+order by subject, check_name
+limit 100
+"""
+
+
+def failed_checks(connection: Connection, scope: Scope) -> list[Problem]:
+    """Return a problem for each check of severity error whose newest result of a period failed."""
+    rows = connection.execute(_FAILED, {"approval": approval.CHECK, "subjects": scope.subjects}).fetchall()
+    return [_failed(*row) for row in rows]
+
+
+def _failed(
+    subject: str, check: str, since: datetime, cadence: Any, starts: list[date], observed: str, run_id: str | None
+) -> Problem:
+    periods = [Period.of(cadence, start) for start in starts]
+    contract = catalog.contracts()[subject]
+    description = next((one.description for one in contract.checks if one.name == check), "").strip().rstrip(".")
+    domain = catalog.domain_of_report(subject) or contract.domain
+    dag = load_manifest(domain).dag
+    links = (Action("airflow", "Open run", run_path(dag, run_id)), run_page(dag, run_id)) if run_id else ()
+    return Problem(
+        "error",
+        "checks",
+        f"{check} of {subject} fails for {GapSummary('', '', periods).listed_periods}",
+        since,
+        f"{description or check} is {observed}.",
+        (*links, runbook(dag)),
+    )
+
+
+def waiting_reports(connection: Connection, scope: Scope) -> list[Problem]:
+    """Return a problem for the reports of each run that wait for an approval, and one for those that were rejected."""
+    found = []
+    for domain in scope.domains:
+        groups: dict[tuple[str | None, str | None], list[approval.Content]] = {}
+        for one in approval.held(connection, catalog.reports(domain).values()):
+            groups.setdefault((one.run_id, one.rejected_by), []).append(one)
+        found += [_waiting(domain, *key, contents) for key, contents in groups.items()]
+    return found
+
+
+def _waiting(domain: str, run_id: str | None, rejected_by: str | None, contents: Sequence[approval.Content]) -> Problem:
+    dag, many = load_manifest(domain).dag, len(contents) > 1
+    names = in_series([str(one) for one in contents[:3]])
+    more = f" and {len(contents) - 3} more" if len(contents) > 3 else ""
+    since = min(one.built_at for one in contents)
+    warnings = "; ".join(contents[0].warnings)
+    if rejected_by:
+        what = f"{names}{more} {'were' if many else 'was'} rejected by {rejected_by}"
+        cause = f"{warnings}. Correct the data, then run the period again."
+    else:
+        what = f"{names}{more} {'wait' if many else 'waits'} for approval"
+        cause = f"{warnings}. Until somebody answers, no report for the same day is published."
+    answer = "Open run" if rejected_by else "Approve or reject"
+    links: list[Action] = []
+    if run_id:
+        path = run_path(dag, run_id) if rejected_by else f"{task_path(dag, run_id, 'publish')}/required_actions"
+        links = [Action("airflow", answer, path), run_page(dag, run_id)]
+    elif not rejected_by:
+        links = [Action("airflow", answer, "required_actions")]
+    return Problem("warning", "reports", what, since, cause, (*links, runbook(dag)))

@@ -1,0 +1,68 @@
+"""Problems of rejected rows: those that a replay can load now, late ones, and those that need a correction."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psycopg import Connection
+
+from waybill.contracts.domains import load_manifest
+from waybill.formatting import count, text
+from waybill.views import catalog
+from waybill.views.operations.open_rows import Kind, OpenRows, open_rows
+from waybill.views.operations.problem import Action, Problem
+from waybill.views.operations.scope import Scope
+
+_WHAT: Final[dict[Kind, str]] = {
+    "arrived": "can be loaded now",
+    "changed": "were rejected by an earlier contract",
+    "late": "arrived too late",
+    "other": "in quarantine",
+    "unsplit": "have no fields",
+}
+
+
+def row_problems(connection: Connection, scope: Scope) -> list[Problem]:
+    """Return a problem for each dataset and kind of open rows."""
+    contracts = [catalog.contracts()[table] for table in scope.datasets]
+    return [_problem(one) for one in open_rows(connection, contracts)]
+
+
+def _problem(found: OpenRows) -> Problem:
+    contract, what = found.contract, _WHAT[found.kind]
+    if found.rows == 1:
+        what = {"have": "has", "were": "was"}.get(what.partition(" ")[0], what.partition(" ")[0]) + what[
+            what.index(" ") :
+        ]
+    number = f"{'more than ' if found.is_cut else ''}{count(found.rows, 'row')}"
+    return Problem(
+        "notice" if found.kind in ("other", "unsplit") else "warning",
+        "rows",
+        f"{number} of {contract.table} {what}",
+        found.since,
+        _cause(found),
+        _actions(found),
+    )
+
+
+def _cause(found: OpenRows) -> str:
+    reasons = ", ".join(found.reasons)
+    return {
+        "arrived": f"The rows that they refer to have arrived since: {reasons}.",
+        "changed": f"The contract is {found.contract.version} now. Reasons so far: {reasons}.",
+        "late": f"Their business day is more than {text(found.contract.lookback_periods)} periods before their file.",
+        "other": f"They break the contract: {reasons}. Correct the file or the contract.",
+        "unsplit": f"They cannot be split into fields: {reasons}. Send a corrected file under the same name.",
+    }[found.kind]
+
+
+def _actions(found: OpenRows) -> tuple[Action, ...]:
+    contract = found.contract
+    reason = found.reasons[0].rpartition(" (")[0] if len(found.reasons) == 1 else ""
+    show = Action("page", "Show rows", "quarantine.html", {"dataset": contract.table, "reason": reason})
+    labels: dict[Kind, str] = {"arrived": "Replay", "changed": "Replay", "late": "Admit late"}
+    if found.kind not in labels:
+        return (show,)
+    dag = load_manifest(contract.domain).dag
+    body = {"dataset": contract.table, "kind": found.kind}
+    return Action("request", f"{labels[found.kind]} {count(found.rows, 'row')}", f"replay/{dag}", body, dag), show

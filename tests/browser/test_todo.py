@@ -1,0 +1,161 @@
+"""Buttons of the list of open problems in a browser: the line vanishes once its problem is settled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+
+from support.landing import CUSTOMERS, Landing, csv_body, customer_rows, landing_bucket, landing_dsn
+from support.problems import (
+    landed,
+    load_and_delete,
+    load_late_rows,
+    load_unknown_customer,
+    reader_of,
+    writer_of,
+)
+from support.views import Someone, access_of
+from waybill.views.app import make_app
+from waybill_devtools.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from waybill.views.access import Access
+
+__all__ = ["landed", "landing_bucket", "landing_dsn"]
+
+
+@contextmanager
+def served(access: Access) -> Iterator[str]:
+    """Serve the views on a free port. Yield the address of data operations."""
+    server = uvicorn.Server(uvicorn.Config(make_app(access), host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/operations/index.html?domain=messaging"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack, landed: Landing) -> Iterator[Page]:
+    """An empty page of a user who may do everything; its base address is data operations of messaging."""
+    with served(access_of(reader_of(stack, landed), writer_of(stack, landed), Someone())) as address:
+        context = browser.new_context(base_url=address, permissions=["clipboard-read", "clipboard-write"])
+        yield context.new_page()
+        context.close()
+
+
+def open_line(page: Page, what: str) -> None:
+    """Open the page and wait for the line of a problem."""
+    page.goto("")
+    page.locator(".todo li", has_text=what).wait_for()
+
+
+def settled(page: Page, what: str, result: str) -> None:
+    """Assert that the result is told, and that the line is gone now and after a reload."""
+    page.locator(".results", has_text=result).wait_for()
+    assert page.locator(".todo li", has_text=what).count() == 0
+    page.reload()
+    page.get_by_role("heading", name="To do").wait_for()
+    assert page.locator(".todo li", has_text=what).count() == 0
+
+
+def test_rows_whose_customer_has_arrived_are_replayed(page: Page, landed: Landing) -> None:
+    load_unknown_customer(landed)
+    landed.load("customers", csv_body(CUSTOMERS, customer_rows(10)))
+    what = "2 rows of messaging.traffic can be loaded now"
+    open_line(page, what)
+    page.get_by_role("button", name="Replay 2 rows").click()
+    settled(page, what, "Replayed 2 rows: 2 inserted.")
+    assert landed.all("select count(*) from messaging.traffic where customer_id = 10") == [(2,)]
+
+
+def test_late_rows_are_admitted_by_keyboard(page: Page, landed: Landing) -> None:
+    load_late_rows(landed)
+    what = "2 rows of messaging.traffic arrived too late"
+    open_line(page, what)
+    page.get_by_role("button", name="Admit late 2 rows").focus()
+    page.keyboard.press("Enter")
+    settled(page, what, "Replayed 2 rows: 2 inserted.")
+
+
+def test_a_withdrawal_is_confirmed_first(page: Page, landed: Landing) -> None:
+    load_and_delete(landed)
+    what = "part-1.csv of messaging.traffic is gone from the bucket"
+    open_line(page, what)
+    assert not page.get_by_role("button", name="Withdraw now").is_visible()
+    page.locator("summary", has_text="Withdraw").click()
+    page.get_by_text("This removes 200 rows").wait_for()
+    page.get_by_role("button", name="Withdraw now").click()
+    settled(page, what, "Withdrew s3://")
+    assert landed.all("select count(*) from messaging.traffic") == [(0,)]
+
+
+def test_the_rows_of_a_file_that_is_gone_are_kept(page: Page, landed: Landing) -> None:
+    load_and_delete(landed)
+    what = "part-1.csv of messaging.traffic is gone from the bucket"
+    open_line(page, what)
+    page.get_by_role("button", name="Keep rows").click()
+    settled(page, what, "messaging.traffic keeps 200 rows of s3://")
+
+
+def test_a_refused_request_is_told_and_the_line_stays(page: Page, landed: Landing) -> None:
+    key = load_and_delete(landed)
+    open_line(page, "is gone from the bucket")
+    landed.put("traffic", "2026-03", b"back", key.rpartition("/")[2])
+    page.get_by_role("button", name="Keep rows").click()
+    page.locator(".results", has_text="Keep rows failed: ").wait_for()
+    assert page.locator(".todo li", has_text="is gone from the bucket").count() == 1
+
+
+def test_a_command_is_copied(page: Page, landed: Landing) -> None:
+    open_line(page, "messaging.traffic has no file for")
+    line = page.locator(".todo li", has_text="messaging.traffic has no file for")
+    line.locator("summary").click()
+    line.get_by_role("button", name="Copy command").click()
+    line.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == line.locator("code").inner_text()
+    assert copied.startswith("waybill drop FILE --domain messaging --dataset traffic --period ")
+
+
+def test_without_a_script_the_list_and_its_links_and_commands_are_there(
+    browser: Browser, stack: Stack, landed: Landing
+) -> None:
+    load_late_rows(landed)
+    with served(access_of(reader_of(stack, landed), writer_of(stack, landed), Someone())) as address:
+        context = browser.new_context(java_script_enabled=False)
+        page = context.new_page()
+        page.goto(address)
+        assert page.locator(".todo li").count() > 2
+        page.locator(".todo li summary").first.click()
+        assert page.locator(".todo li code").first.is_visible()
+        assert page.get_by_role("button", name="Copy command").count() == 0
+        page.get_by_role("link", name="Show rows").first.click()
+        page.get_by_role("heading", name="Quarantine").wait_for()
+        context.close()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_list_fits(page: Page, landed: Landing, width: int, scheme: str) -> None:
+    load_and_delete(landed)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    open_line(page, "is gone from the bucket")
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    for box in page.locator(".todo li").all():
+        found = box.bounding_box()
+        assert found
+        assert found["width"] <= width
