@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from support.listeners import listeners
 from support.waiting import eventually
 from waybill_devtools.stack import SERVICES, Stack, StackError, aws, postgres
+from waybill_devtools.stack.state import State
 
 
 @pytest.fixture
@@ -133,6 +134,12 @@ def test_every_listener_is_on_the_loopback_address(stack: Stack) -> None:
     addresses = listeners(processes(stack))
     assert {address.ip for address in addresses} == {"127.0.0.1"}
     assert {stack.state.ports[name] for name in SERVICES} <= {address.port for address in addresses}
+
+
+def test_no_other_stack_chooses_the_ports_of_servers_that_start_later(stack: Stack) -> None:
+    other = State(ports=dict(stack.state.ports))
+    other.claim_ports(prefer=False)
+    assert not set(other.ports.values()) & set(stack.state.ports.values())
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:

@@ -41,6 +41,18 @@ def test_every_service_has_a_port_of_its_own() -> None:
     assert len(set(state.ports.values())) == len(state.ports)
 
 
+def test_stacks_that_start_at_once_have_different_ports() -> None:
+    one, other, later = State(), State(), State()
+    reservations = one.claim_ports(prefer=True)
+    other.claim_ports(prefer=True)
+    assert not set(one.ports.values()) & set(other.ports.values())
+    later.ports = dict(one.ports)
+    for reservation in reservations:
+        reservation.close()
+    later.claim_ports(prefer=False)
+    assert later.ports == one.ports
+
+
 def test_state_survives_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     state = State()

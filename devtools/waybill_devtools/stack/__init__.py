@@ -187,7 +187,7 @@ class Stack:
         """Choose ports, write every configuration and start the supervisor."""
         if state.ports:  # processes that a killed supervisor left behind
             self._processes(state).stop(first=airflow.components(state))
-        state.claim_ports(prefer=self._prefer_known_ports)
+        reservations = state.claim_ports(prefer=self._prefer_known_ports)
         state.save(self._state_file)
         (self.home / "s3").mkdir(mode=0o700, exist_ok=True)
         airflow.prepare(self.home, state)
@@ -202,7 +202,9 @@ class Stack:
         )
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         path = os.pathsep.join((*COMMAND_FOLDERS, os.environ.get("PATH", os.defpath)))
-        self._processes(state).launch(programs, inherited | environment | {"PATH": path})
+        self._processes(state).launch(programs, inherited | environment | {"PATH": path}, reservations)
+        for reservation in reservations:
+            reservation.close()
 
     def _start(self, state: State, with_airflow: bool, report: Callable[[str], object]) -> None:
         """Start each program as soon as the programs that it needs are ready."""

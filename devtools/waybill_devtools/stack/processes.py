@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import time
 import xmlrpc.client
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,13 @@ class Processes:
         except OSError:
             return {}
 
-    def launch(self, programs: Iterable[Program], environment: Mapping[str, str]) -> None:
-        """Start the supervisor with the configuration of all programs, without starting the programs."""
+    def launch(
+        self, programs: Iterable[Program], environment: Mapping[str, str], reservations: Sequence[socket.socket]
+    ) -> None:
+        """Start the supervisor with the configuration of all programs, without starting the programs.
+
+        The supervisor inherits the reservations of ports, and keeps them until it ends.
+        """
         configuration = self._home / "supervisord.conf"
         write_private(configuration, self._configuration(programs))
         (self._home / "logs").mkdir(exist_ok=True)
@@ -85,6 +91,7 @@ class Processes:
             env=dict(environment),
             capture_output=True,
             text=True,
+            pass_fds=[reservation.fileno() for reservation in reservations],
         )
         if done.returncode != 0:
             raise StackError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")

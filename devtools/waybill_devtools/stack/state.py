@@ -64,29 +64,39 @@ class State:
         """Write the state to a file that only its owner may read."""
         write_private(path, json.dumps(asdict(self), indent=2) + "\n")
 
-    def claim_ports(self, *, prefer: bool) -> None:
-        """Keep the ports that are still free, and replace the others by free ones.
+    def claim_ports(self, *, prefer: bool) -> list[socket.socket]:
+        """Keep the ports that are still free, replace the others by free ones, and return their reservations.
+
+        Until a reservation is closed, no other stack chooses its port.
 
         Args:
             prefer: try the well-known ports first. Otherwise, for a second stack, choose ports at random.
         """
         known: Mapping[str, int] = PREFERRED_PORTS if prefer else {}
-        claimed: dict[str, int] = {}
+        reserved: dict[str, socket.socket] = {}
         for name in (*PREFERRED_PORTS, *OTHER_PORTS):
             candidates = [self.ports.get(name), known.get(name), *random.sample(PORT_RANGE, 200)]
-            claimed[name] = next(port for port in candidates if port and port not in claimed.values() and is_free(port))
-        self.ports = claimed
+            reserved[name] = next(found for port in candidates if port and (found := reserve(port)))
+        self.ports = {name: reservation.getsockname()[1] for name, reservation in reserved.items()}
+        return list(reserved.values())
 
 
-def is_free(port: int) -> bool:
-    """Return whether a loopback port is free."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def reserve(port: int) -> socket.socket | None:
+    """Return a reservation of a loopback port; None if the port is in use or reserved.
+
+    A server binds its port later, some only minutes after the choice. The reservation is a UDP socket of the same
+    number, which does not disturb the server.
+    """
+    reservation = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        reservation.bind(("127.0.0.1", port))
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    except OSError:
+        reservation.close()
+        return None
+    return reservation
 
 
 def write_private(path: Path, text: str) -> None:
