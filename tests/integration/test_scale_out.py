@@ -1,6 +1,6 @@
 """Two Celery workers do what one machine does, also when a worker and the broker are killed while they work.
 
-The backfills are short. With WHOLE_RANGE=1 in the environment, they are those of the demo: 12 months and 30 days.
+The backfills are short. With WHOLE_RANGE=1 in the environment, they cover 12 months and 30 days.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from waybill_devtools.stack import Stack, broker
 
 pytestmark = [pytest.mark.scaleout, pytest.mark.stack]
 
+MONTHS, DAYS = (12, 30) if os.environ.get("WHOLE_RANGE") else (2, 2)
 PIPELINES = (
-    (demo.MESSAGING, demo.SHOP)
-    if os.environ.get("WHOLE_RANGE")
-    else (replace(demo.MESSAGING, seeded=4, backfilled=2), replace(demo.SHOP, seeded=2, backfilled=2))
+    replace(demo.MESSAGING, seeded=MONTHS + 2, backfilled=MONTHS),
+    replace(demo.SHOP, seeded=DAYS, backfilled=DAYS),
 )
 SCHEDULER = "airflow-scheduler"
 WORKERS = ("airflow-worker-1", "airflow-worker-2")
