@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs Terraform for an environment as the workflows do: deploy/terraform.sh dev plan -out=tfplan
 # ACCOUNT is the account number, AWS_REGION the region, VALUES the other values of terraform.tfvars.example, and DIGEST
-# the digest of the image. Without DIGEST it is the newest image that has a commit for its tag.
+# the digest of the image. Without DIGEST it is the newest image that has the tag of a commit.
 set -eu
 environment=$1
 shift
@@ -11,7 +11,7 @@ printf 'account_id = "%s"\nregion = "%s"\nstate_bucket = "waybill-state-%s"\n%s\
 digest=${DIGEST:-}
 if [ -z "$digest" ] && ! digest=$(aws ecr describe-images --repository-name "waybill-$environment" --output text \
     --page-size 1000 --filter tagStatus=TAGGED \
-    --query "sort_by(imageDetails[?length(imageTags[0]) == \`40\`], &imagePushedAt)[-1].imageDigest" 2>&1); then
+    --query "sort_by(imageDetails[?starts_with(imageTags[0], 'commit-')], &imagePushedAt)[-1].imageDigest" 2>&1); then
     case $digest in
         *RepositoryNotFoundException*) digest= ;; # before the first apply
         *) echo "$digest" >&2 && exit 1 ;;

@@ -31,10 +31,11 @@ resource "aws_kms_alias" "state" {
 }
 
 module "state" {
-  source          = "../modules/bucket"
-  name            = "waybill-state-${var.account_id}"
-  kms_key_arn     = aws_kms_key.state.arn
-  noncurrent_days = 365
+  source            = "../modules/bucket"
+  name              = "waybill-state-${var.account_id}"
+  kms_key_arn       = aws_kms_key.state.arn
+  noncurrent_days   = 365
+  expire_after_days = { "plans/" = 30 } # GitHub waits no longer for the approval of a plan
 }
 
 output "state_bucket" {

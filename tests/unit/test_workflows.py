@@ -80,6 +80,9 @@ def test_exactly_the_approved_plan_is_applied() -> None:
     checked, applied = step["run"].index("sha256sum --check"), step["run"].index("apply -lock-timeout=15m tfplan")
     assert checked < applied
     assert "auto-approve" not in step["run"]
+    assert 'saved="s3://waybill-state-$ACCOUNT/plans/' in step["run"]
+    bootstrap = (PROJECT_ROOT / "terraform" / "bootstrap" / "main.tf").read_text()
+    assert 'expire_after_days = { "plans/" = 30 }' in bootstrap, "plans that nobody applies expire"
     texts = {file.name: file.read_text() for file in FILES}
     assert [name for name, text in texts.items() if " plan -lock-timeout" in text] == ["plan.yaml"]
     assert [name for name, text in texts.items() if " apply -" in text] == ["deploy.yaml"]

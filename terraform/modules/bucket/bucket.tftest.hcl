@@ -74,6 +74,10 @@ run "lifecycle" {
     error_message = "Only what begins with athena/ may expire."
   }
   assert {
+    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : rule.noncurrent_version_expiration[0].noncurrent_days if rule.id == "expire-athena"]) == 14
+    error_message = "What has expired must not stay longer than old versions, or than it was kept."
+  }
+  assert {
     condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : rule.noncurrent_version_expiration[0].noncurrent_days if rule.id == "tidy"]) == 14
     error_message = "Old versions must expire after 14 days."
   }

@@ -85,6 +85,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       expiration {
         days = rule.value
       }
+      noncurrent_version_expiration {
+        noncurrent_days = min(var.noncurrent_days, rule.value)
+      }
     }
   }
 

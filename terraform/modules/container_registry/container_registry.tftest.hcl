@@ -23,8 +23,10 @@ run "registry" {
     error_message = "Images must be encrypted with the data key."
   }
   assert {
-    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : rule.selection.countNumber] == [7, 30]
-    error_message = "Left-overs must go after 7 days, and 30 images stay."
+    condition = { for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : one(try(rule.selection.tagPatternList, ["none"])) => rule.selection.countNumber } == {
+      "none" = 7, "commit-*" = 30, "sha256-*" = 30
+    }
+    error_message = "Left-overs must go after 7 days, and 30 images stay, with their signatures."
   }
   assert {
     condition     = aws_ecr_repository.this.force_delete == false

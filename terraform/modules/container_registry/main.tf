@@ -26,7 +26,13 @@ resource "aws_ecr_lifecycle_policy" "this" {
       {
         rulePriority = 2
         description  = "The newest images stay, for rolling back."
-        selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = var.keep_images }
+        selection    = { tagStatus = "tagged", tagPatternList = ["commit-*"], countType = "imageCountMoreThan", countNumber = var.keep_images }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 3 # ECR counts signatures and attestations as images of their own
+        description  = "The signatures of these images stay."
+        selection    = { tagStatus = "tagged", tagPatternList = ["sha256-*"], countType = "imageCountMoreThan", countNumber = var.keep_images }
         action       = { type = "expire" }
       },
     ]
