@@ -135,7 +135,7 @@ def _fill_report(cursor: Cursor, contract: Contract, cadence: str, rows: int, pa
         "integer": "n",
         "bigint": "n",
         "text": "'name ' || n",
-        "date": "period::date",
+        "date": "period::date - n",
         "boolean": "n %% 2 = 0",
         "timestamptz": "period",
     }
@@ -234,7 +234,7 @@ def time_charts(address: str, password: str) -> Iterator[tuple[str, list[float]]
                     link.wait_for()
                 began = time.perf_counter()
                 open_it()
-                frame.locator(".bars .fill, .line path").first.wait_for(state="visible")
+                frame.locator(".drawing path").first.wait_for(state="visible")
                 seconds.append(time.perf_counter() - began)
             yield name, seconds
         browser.close()

@@ -1,15 +1,18 @@
-"""Charts in a browser: labels stay, points are complete, values stand beside the line."""
+"""Charts in a browser: drawn from their tables, read by pointer, touch and keys, and zoomed, without breaking rules."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from waybill.contracts import Column, Contract, load_all
 from waybill.period import Period
 from waybill.views import pages
 from waybill.views.business import charts
@@ -17,25 +20,81 @@ from waybill.views.business import page as business
 from waybill.views.business.cards import Card, TrendChart
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
-BARS = [
-    charts.Bar("Gaming", "127,229.45 €", 100, "High"),
-    charts.Bar("Telecommunications and everything that belongs to them", "63,410.91 €", 50, "Mid"),
-    charts.Bar("Agriculture", "0.00 €", 0, "Low"),
-]
-SIGNED = [
-    charts.Bar("North", "30.00 €", 75, start_pct=25),
-    charts.Bar("South", "-10.00 €", 25, is_negative=True),
-]
+CONTRACTS = load_all()
+REGIONS = CONTRACTS["orders_report.region_profit"]
+FUNNEL = CONTRACTS["shop_report.conversion_funnel"]
+PRODUCTS = CONTRACTS["shop_report.top_products_by_category"]
+EVIL = "<img src=x onerror=\"document.title='hacked'\">"
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(40)]
+VALUES = [900_000 + 50_000 * (n % 7) for n in range(40)]
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> str:
-    """A page with one line of forty days and bars with values of different widths, as a file."""
-    values = [(day, str(day), Decimal(900_000 + 50_000 * (n % 7))) for n, day in enumerate(DAYS)]
-    line = charts.line("€", values, {DAYS[-1]: "3 of 7 days"})
+def column(contract: Contract, name: str) -> Column:
+    return next(one for one in contract.columns if one.name == name)
+
+
+def bars(contract: Contract, measure: str, rows: list[dict[str, Any]]) -> charts.Chart:
+    nothing = dict.fromkeys(contract.names)
+    return charts.bars(contract, column(contract, measure), [nothing | row for row in rows], 12)
+
+
+def example_charts() -> dict[str, charts.Chart]:
+    """Return a chart of each kind."""
+    exposure = bars(
+        REGIONS,
+        "profit",
+        [
+            {"region": name, "profit": Decimal(value)}
+            for name, value in (
+                ("Gaming", "127229.45"),
+                (f"Telecommunications and everything that belongs to them {EVIL}", "63614.725"),
+                ("Agriculture", "0"),
+            )
+        ],
+    )
+    noted = zip(exposure.rows, ("High", "Mid", "Low"), strict=True)
+    steps = ("session", "product_view", "add_to_cart", "checkout", "purchase")
+    small = [replace(column(REGIONS, "profit"), name=f"profit_{n}_eur", business_name=f"Part {n}") for n in range(3)]
+    parts = charts.line(small, [(day, str(day), [n, 40 - n, None]) for n, day in enumerate(DAYS)])
+    assert parts
+    return {
+        "exposure": replace(exposure, rows=[replace(row, note=note) for row, note in noted]),
+        "profit": bars(
+            REGIONS,
+            "profit",
+            [{"region": "North", "profit": Decimal(30)}, {"region": "South", "profit": Decimal(-10)}],
+        ),
+        "funnel": bars(
+            FUNNEL,
+            "sessions_count",
+            [{"step_number": n, "step": step, "sessions_count": 1000 // n} for n, step in enumerate(steps, 1)],
+        ),
+        "cohorts": charts.heatmap(
+            [(date(2026, 1 + row, 1), number, Decimal(100 // (number + 1))) for row in range(3) for number in range(3)],
+            ("Cohort", "Months since"),
+        ),
+        "parts": parts,
+        "groups": bars(
+            PRODUCTS,
+            "net_revenue",
+            [
+                {"category": group, "product_id": n, "product_name": f"{group} {n}", "net_revenue": Decimal(100 // n)}
+                for group in ("Books", "Toys")
+                for n in (1, 2)
+            ],
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with one line of forty days and a chart of each kind, as a file."""
+    folder = tmp_path_factory.mktemp("charts")
+    revenue = replace(column(REGIONS, "profit"), name="revenue_eur", business_name="Revenue")
+    points = [(day, str(day), [Decimal(value)]) for day, value in zip(DAYS, VALUES, strict=True)]
+    line = charts.line([revenue], points, {DAYS[-1]: "3 of 7 days"})
     assert line is not None
     period = Period.of("day", DAYS[-1])
     page = business.Page(
@@ -47,90 +106,207 @@ def address(tmp_path: Path) -> str:
         kpis=[],
         trends=[TrendChart("Revenue", "revenue", [("day", line)])],
         cards=[
-            Card("exposure", "Exposure", "", period, len(BARS), bars=BARS),
-            Card("profit", "Profit", "", period, len(SIGNED), bars=SIGNED),
+            Card(name, name.title(), "", period, len(chart.rows), chart=chart)
+            for name, chart in example_charts().items()
         ],
         notices=[],
     )
-    (tmp_path / "assets").mkdir()
+    (folder / "assets").mkdir()
     for path in pages.ASSETS.iterdir():
-        (tmp_path / "assets" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "index.html").write_text(pages.business(page, root="", domains=["messaging"]))
-    return (tmp_path / "index.html").as_uri()
+        (folder / "assets" / path.name).write_bytes(path.read_bytes())
+    (folder / "index.html").write_text(pages.business(page, root="", domains=["messaging"]))
+    return (folder / "index.html").as_uri()
+
+
+Open = Any
+"""Opens the page in a window of a width, and returns it."""
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def enter(width: int = 1440, **options: Any) -> Page:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        if options.get("java_script_enabled", True):
+            page.locator(".drawing svg").first.wait_for()
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    assert complaints == [], "the content security policy allows all that the charts do"
 
 
 def boxes(found: Locator) -> list[dict[str, float]]:
     return [dict(box) for n in range(found.count()) if (box := found.nth(n).bounding_box())]  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-def test_bars_of_equal_values_have_equal_length(browser: Browser, address: str, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.goto(address)
-    tracks, fills = (boxes(page.locator(f"#exposure .bars .{name}")) for name in ("track", "fill"))
-    assert len(tracks) == len(BARS)
-    assert {(round(box["x"]), round(box["width"])) for box in tracks} == {
-        (round(tracks[0]["x"]), round(tracks[0]["width"]))
-    }
-    assert fills[1]["width"] == pytest.approx(fills[0]["width"] / 2, abs=1)
-    assert tracks[0]["width"] > 80
-    page.close()
+def texts(found: Locator) -> list[str]:
+    return [text.strip() for text in found.locator("svg text").all_text_contents()]
 
 
-def test_a_negative_bar_ends_where_a_positive_one_begins(browser: Browser, address: str) -> None:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.goto(address)
-    positive, negative = boxes(page.locator("#profit .bars .fill"))
+def filled(page: Page, name: str, variable: str) -> list[dict[str, float]]:
+    """Return the boxes of the shapes of a chart that have a colour of the page."""
+    colour = page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--{variable}').trim()")
+    return boxes(page.locator(f"{name} svg path[fill='{colour}']"))
+
+
+def test_bars_are_as_long_as_their_values(open_page: Open) -> None:
+    page = open_page()
+    first, second, *_ = filled(page, "#exposure", "accent")
+    assert second["width"] == pytest.approx(first["width"] / 2, abs=1)
+    assert first["x"] == pytest.approx(second["x"], abs=1)
+    (positive,), (negative,) = (filled(page, "#profit", name) for name in ("accent", "muted"))
     assert negative["x"] + negative["width"] == pytest.approx(positive["x"], abs=1)
     assert negative["width"] == pytest.approx(positive["width"] / 3, abs=1)
-    colours = page.locator("#profit .fill").evaluate_all("fills => fills.map(fill => getComputedStyle(fill).fill)")
-    assert colours[0] != colours[1]
-    page.close()
+    assert {"127,229.45", "High", "Mid", "Low"} <= {*texts(page.locator("#exposure"))}
 
 
-def check_axes(page: Page) -> list[str]:
-    """Assert that labels range from the first to the last visible point, do not overlap and are not cut off."""
+def test_each_kind_of_chart_shows_the_numbers_of_its_table(open_page: Open) -> None:
+    page = open_page()
+    assert "500 · 50.0 % of the step before" in texts(page.locator("#funnel"))
+    numbers = sorted(text for text in texts(page.locator("#cohorts")) if text in ("100", "50", "33"))
+    assert numbers == ["100"] * 3 + ["33"] * 3 + ["50"] * 3
+    assert page.locator("#parts .multiples h3").all_text_contents() == ["Part 0 (EUR)", "Part 1 (EUR)"]
+    assert page.locator("#parts .drawing svg").count() == 2
+    assert page.locator("#groups .multiples h3").all_text_contents() == ["Books", "Toys"]
+
+
+def plot_point(page: Page, part: float) -> tuple[float, float]:
+    box = page.locator(".drawing").first.bounding_box()
+    assert box
+    return box["x"] + box["width"] * part, box["y"] + box["height"] * 0.4
+
+
+def check_tip(page: Page) -> str:
+    """Assert that the shown tip has the value of its day and the change to the day before. Returns the day."""
+    label, value, *change = page.locator(".tip > *").all_text_contents()
+    place = [str(day) for day in DAYS].index(label)
+    assert value.partition(" (")[0] == f"{VALUES[place]:,}.00 €"
+    if place:
+        moved = round(100 * (VALUES[place] / VALUES[place - 1] - 1), 1)
+        sign = "+" if moved > 0 else "\u2212" if moved < 0 else "±"
+        assert change == [f"{sign}{abs(moved):.1f} % vs {DAYS[place - 1]}"]
+    return label
+
+
+def test_a_pointer_reads_the_value_and_its_change(open_page: Open) -> None:
+    page = open_page()
+    page.mouse.move(*plot_point(page, 0.5))
+    page.locator(".tip").wait_for()
+    middle = check_tip(page)
+    page.mouse.move(*plot_point(page, 0.8))
+    page.locator(".tip", has_text=re.compile("2026-02")).wait_for()
+    assert check_tip(page) > middle
+
+
+def test_a_touch_reads_a_value(open_page: Open) -> None:
+    page = open_page(390, has_touch=True, is_mobile=True)
+    page.touchscreen.tap(*plot_point(page, 0.6))
+    page.locator(".tip").wait_for()
+    check_tip(page)
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+def test_keys_move_along_a_chart_and_are_read_aloud(open_page: Open) -> None:
+    page = open_page()
+    drawing, spoken = page.locator(".drawing").first, page.locator(".plot output").first
+    drawing.focus()
+    described = drawing.get_attribute("aria-label") or ""
+    assert "Revenue by day. 40 values. From 2026-01-01, 900,000.00 €, to 2026-02-09, 1,100,000.00 €" in described
+    page.keyboard.press("End")
+    page.locator(".tip").wait_for()
+    assert check_tip(page) == str(DAYS[-1])
+    assert "1,100,000.00 € (3 of 7 days)" in spoken.inner_text()
+    page.keyboard.press("ArrowLeft")
+    page.locator(".tip", has_text=f"vs {DAYS[-3]}").wait_for()
+    assert check_tip(page) == str(DAYS[-2])
+    page.keyboard.press("Home")
+    page.locator(".tip", has_text=str(DAYS[0])).wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY", "Tab leaves the chart"
+
+
+def test_text_from_files_is_text_in_charts(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#exposure .drawing").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    page.locator(".tip", has_text="onerror").wait_for()
+    assert page.locator(".tip img").count() == 0
+    assert page.title() != "hacked"
+
+
+def days_on_axis(page: Page) -> list[str]:
+    drawn = page.locator(".drawing").first
+    return [text for text in texts(drawn) if re.fullmatch(r"\d{4}-\d\d-\d\d", text)]
+
+
+def check_axes(page: Page) -> None:
+    """Assert that the labels of a line lie beside each other and within its card."""
     card = boxes(page.locator(".card"))[0]
-    plot = boxes(page.locator(".plot"))[0]
-    points = boxes(page.locator(".point:not([hidden])"))
-    marks, levels = boxes(page.locator(".mark")), boxes(page.locator(".level-text"))
-    for box in (*points, *marks, *levels):
+    labels = boxes(page.locator(".drawing").first.locator("svg text", has_text=re.compile(r"^\d{4}-\d\d-\d\d$")))
+    for box in labels:
         assert box["x"] >= card["x"]
         assert box["x"] + box["width"] <= card["x"] + card["width"]
-    assert all(box["x"] + box["width"] <= plot["x"] for box in levels), "a value lies on the plot"
-    assert {round(box["width"]) for box in points} <= {8, 9, 10}, "points are complete"
-    assert page.locator(".plot").evaluate("plot => getComputedStyle(plot).overflow") == "visible"
-    for one, next_one in pairwise(marks):
-        assert one["x"] + one["width"] + 4 <= next_one["x"], "a label lies on another"
-    labels = page.locator(".mark").all_text_contents()
-    shown = page.locator(".point:not([hidden]) title").all_text_contents()
-    assert (labels[0], labels[-1]) == (shown[0].partition(":")[0], shown[-1].partition(":")[0])
-    return labels
+    for one, other in pairwise(labels):
+        assert one["x"] + one["width"] + 4 <= other["x"], "a label lies on another"
 
 
 @pytest.mark.parametrize(("width", "scale"), [(1440, 1), (720, 2), (390, 3)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_labels_stay_at_any_zoom_and_width(browser: Browser, address: str, width: int, scale: int, scheme: Any) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, device_scale_factor=scale, color_scheme=scheme
-    )
-    page = context.new_page()
-    page.goto(address)
-    page.locator(".zoom:not([hidden])").wait_for()
-    assert len(check_axes(page)) >= (3 if width == 390 else 5)
-    for _ in range(4):
-        page.get_by_role("button", name="Zoom in").click()
-        assert len(check_axes(page)) >= 2
-    assert page.locator(".shown").inner_text().endswith(str(DAYS[-1]))
+def test_labels_stay_at_any_zoom_and_width(open_page: Open, width: int, scale: int, scheme: str) -> None:
+    page = open_page(width, device_scale_factor=scale, color_scheme=scheme)
+    whole = page.get_by_role("button", name="Show all")
+    ends = [str(DAYS[0]), str(DAYS[-1])]
+    assert [days_on_axis(page)[0], days_on_axis(page)[-1]] == ends
+    check_axes(page)
+    page.locator(".drawing").first.focus()
     for _ in range(3):
-        page.get_by_role("button", name="Earlier").click()
+        page.keyboard.press("+")
+        whole.wait_for()
         check_axes(page)
-    for _ in range(5):
-        page.get_by_role("button", name="Zoom out").click()
-    assert (check_axes(page)[0], check_axes(page)[-1]) == (str(DAYS[0]), str(DAYS[-1]))
+    assert len(days_on_axis(page)) >= 2
+    assert [days_on_axis(page)[0], days_on_axis(page)[-1]] != ends
     page.set_viewport_size({"width": 390 if width > 390 else 1440, "height": 900})
     page.wait_for_timeout(200)  # the labels follow the width
     check_axes(page)
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-    assert page.locator(".point.part").count() == 1
-    context.close()
+    whole.click()
+    whole.wait_for(state="hidden")
+    assert [days_on_axis(page)[0], days_on_axis(page)[-1]] == ends
+
+
+def test_dragging_zooms(open_page: Open) -> None:
+    page = open_page()
+    page.mouse.move(*plot_point(page, 0.4))
+    page.mouse.down()
+    page.mouse.move(*plot_point(page, 0.5))
+    page.mouse.move(*plot_point(page, 0.6))
+    page.mouse.up()
+    page.get_by_role("button", name="Show all").wait_for()
+    first, *_, last = days_on_axis(page)
+    assert str(DAYS[10]) < first < last < str(DAYS[30])
+
+
+def test_colours_follow_the_page(open_page: Open) -> None:
+    page = open_page(color_scheme="light")
+    light = page.locator(".drawing").first.inner_html()
+    page.emulate_media(color_scheme="dark")
+    accent = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--accent').trim()")
+    page.locator(f".drawing path[stroke='{accent}']").first.wait_for()
+    assert accent not in light
+
+
+def test_without_scripts_there_are_the_tables(open_page: Open) -> None:
+    page = open_page(java_script_enabled=False)
+    page.locator("#funnel summary").click()
+    assert page.locator("#funnel table").is_visible()
+    assert page.locator("#funnel tbody tr").count() == 5
+    assert not page.locator("#funnel .plot").is_visible()

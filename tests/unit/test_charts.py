@@ -1,11 +1,11 @@
-"""Charts: labels of lines do not overlap, bars share one zero, and headings have the unit of their column."""
+"""Charts: tables name the values that a script draws, and headings have the unit of their column."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from waybill.contracts import load
 from waybill.settings import PROJECT_ROOT
-from waybill.views import catalog
+from waybill.views import catalog, pages
 from waybill.views.business import charts
 
 REPORT = load(PROJECT_ROOT / "include/contracts/orders_report/region_profit.yaml")
@@ -24,38 +24,86 @@ SERIES = st.dictionaries(st.integers(0, 400), VALUES, min_size=2, max_size=40)
 
 
 @given(SERIES)
-def test_a_line_lies_in_its_box_and_is_labelled_from_end_to_end(series: dict[int, Decimal]) -> None:
-    days = [(date(2026, 1, 1) + timedelta(days=place), f"day {place}", series[place]) for place in sorted(series)]
-    line = charts.line("€", days)
+def test_a_line_lists_each_point_once_newest_first(series: dict[int, Decimal]) -> None:
+    points = [(date(2026, 1, 1) + timedelta(days=place), f"day {place}", [series[place]]) for place in sorted(series)]
+    line = charts.line([PROFIT], points)
     assert line is not None
-    assert all(0 <= point.x_pct <= 100 and -0.001 <= point.y_pct <= 100.001 for point in line.points)
-    assert [label for _, label in (line.marks[0], line.marks[-1])] == [days[0][1], days[-1][1]]
-    places = [left for left, _ in line.marks]
-    assert all(later - earlier >= 27 for earlier, later in pairwise(places[:-1]))
-    assert len(places) == 2 or places[-1] - places[-2] >= 33
-    longest = max(len(value) for _, value in line.levels)
-    assert line.gutter_px >= 7 * longest, "a digit is at most 7 pixels wide"
+    assert [(row.day, row.label, row.values) for row in reversed(line.rows)] == [
+        (day, label, {1: value}) for day, label, (value,) in points
+    ]
+    assert [Decimal(row.cells[1].replace(",", "")) for row in line.rows] == [row.values[1] for row in line.rows]
+
+
+def test_one_point_is_no_line_and_a_missing_value_is_left_out() -> None:
+    first, second = date(2026, 1, 1), date(2026, 2, 1)
+    assert charts.line([PROFIT], [(first, "2026-01", [1])]) is None
+    line = charts.line([PROFIT, PROFIT], [(first, "2026-01", [1, None]), (second, "2026-02", [2, 3])])
+    assert line is not None
+    assert [row.cells for row in line.rows] == [["2026-02", "2", "3"], ["2026-01", "1", ""]]
+    assert line.rows[1].values == {1: 1, 2: None}
+    assert line.has_parts
 
 
 def test_an_incomplete_period_is_marked() -> None:
-    days = [(date(2026, month, 1), f"2026-{month:02d}", Decimal(month)) for month in (1, 2)]
-    line = charts.line("", days, {date(2026, 2, 1): "3 of 28 days"})
+    points = [(date(2026, month, 1), f"2026-{month:02d}", [Decimal(month)]) for month in (1, 2)]
+    line = charts.line([PROFIT], points, {date(2026, 2, 1): "3 of 28 days"})
     assert line is not None
-    assert [point.coverage for point in line.points] == ["", "3 of 28 days"]
+    assert [row.note for row in line.rows] == ["3 of 28 days", ""]
+    assert [row.cells[-1] for row in line.rows] == ["3 of 28 days", ""]
 
 
-@given(st.lists(VALUES, min_size=1, max_size=12))
-def test_bars_begin_at_one_zero_and_lie_in_their_box(values: list[Decimal]) -> None:
-    rows = [{"day": None, "region": str(place), "profit": value} for place, value in enumerate(values)]
-    bars = charts.bars(REPORT, PROFIT, rows)
-    span = max(0, *values) - min(0, *values)
-    zeros = [bar.start_pct + (bar.length_pct if bar.is_negative else 0) for bar in bars]
-    assert max(zeros) - min(zeros) <= 0.021, "both ends are rounded to two decimals"
-    for bar, value in zip(bars, values, strict=True):
-        assert bar.is_negative == (value < 0)
-        assert bar.start_pct >= 0
-        assert bar.start_pct + bar.length_pct <= 100.011
-        assert abs(bar.length_pct - float(100 * abs(value) / span if span else 0)) <= 0.01
+@given(st.lists(st.none() | VALUES, max_size=30), st.integers(1, 12))
+def test_bars_show_the_first_rows_that_have_a_value(values: list[Decimal | None], limit: int) -> None:
+    nothing = dict.fromkeys(REPORT.names)
+    rows = [nothing | {"region": str(place), "profit": value} for place, value in enumerate(values)]
+    chart = charts.bars(REPORT, PROFIT, rows, limit)
+    wanted = [(str(place), value) for place, value in enumerate(values) if value is not None][:limit]
+    assert [(row.label, *row.values.values()) for row in chart.drawn] == wanted
+    assert [row.cells[0] for row in chart.rows] == [row["region"] for row in rows], "the table has every row"
+    (place,) = {*(place for row in chart.drawn for place in row.values)} or {None}
+    assert place is None or chart.headings[place].is_drawn
+
+
+def test_ranks_within_groups_give_a_small_chart_for_each_group() -> None:
+    contract = load(PROJECT_ROOT / "include/contracts/shop_report/top_products_by_category.yaml")
+    revenue = next(column for column in contract.columns if column.name == "net_revenue")
+    rows = [
+        dict.fromkeys(contract.names)
+        | {"category": group, "product_id": rank, "product_name": f"{group} {rank}", "net_revenue": Decimal(9 - rank)}
+        for group in ("Books", "Toys")
+        for rank in (1, 2)
+    ]
+    chart = charts.bars(contract, revenue, rows, 3)
+    assert [(row.group, row.label) for row in chart.drawn] == [
+        ("Books", "Books 1"),
+        ("Books", "Books 2"),
+        ("Toys", "Toys 1"),
+        ("Toys", "Toys 2"),
+    ]
+    assert chart.has_parts
+
+
+@given(st.dictionaries(st.tuples(st.integers(1, 12), st.integers(0, 11)), st.decimals(0, 100, places=2)))
+def test_a_heatmap_has_each_value_in_its_row_and_column(cells: dict[tuple[int, int], Decimal]) -> None:
+    chart = charts.heatmap(
+        [(date(2026, month, 1), number, value) for (month, number), value in cells.items()], ("Cohort", "Months since")
+    )
+    found = {
+        (int(row.label[-2:]), int(chart.headings[place].text)): value
+        for row in chart.rows
+        for place, value in row.values.items()
+    }
+    assert found == cells
+
+
+def test_the_library_is_the_recorded_file_with_its_licenses() -> None:
+    about = (pages.ASSETS / "echarts.LICENSE.txt").read_text("utf-8")
+    recorded = dict(line.split(": ", 1) for line in about.splitlines() if line.count(": ") == 1)
+    body = (pages.ASSETS / "echarts.min.js").read_bytes()
+    assert hashlib.sha256(body).hexdigest() == recorded["SHA-256"]
+    assert f'version="{recorded["Version"]}"'.encode() in body
+    for words in ("Apache License", "The Apache Software Foundation", "Baidu Inc", "Mike Bostock"):
+        assert words in about
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ class Dashboard(_Part):
     """Reports that come after those."""
     measure: dict[Text, Text] = {}
     """By report, the column that its bars or line show. Without an entry, the first measure."""
+    lines: dict[Text, tuple[Text, ...]] = {}
+    """By report with one row for each period, the columns that have a small line each; by default the measure."""
     matrix: dict[Text, Matrix] = {}
     """By report, the columns of a table of shades over the periods up to the shown one."""
     counted: dict[Text, Text] = {}

@@ -113,6 +113,9 @@ def _entries(dashboard: Dashboard) -> Iterator[tuple[tuple[str | int, ...], str,
     for key, columns in (("measure", dashboard.measure), ("counted", dashboard.counted)):
         for report, column in columns.items():
             yield (key, report), report, column
+    for report, listed in dashboard.lines.items():
+        for position, column in enumerate(listed):
+            yield ("lines", report, position), report, column
     for report, matrix in dashboard.matrix.items():
         for key, column in matrix:
             yield ("matrix", report, key), report, column

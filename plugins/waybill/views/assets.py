@@ -8,7 +8,12 @@ from fastapi.responses import FileResponse, Response
 from waybill.views.pages import ASSETS
 from waybill.views.responses import HEADERS
 
-_MEDIA_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
 _FILES = {path.name: path for path in ASSETS.iterdir() if path.suffix in _MEDIA_TYPES}
 
 router = APIRouter()

@@ -35,6 +35,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "json": "application/json",
     "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
 }
 # Browsers revalidate pages and data each time. Links to assets carry a version, so browsers may keep these for a day.
 _REVALIDATE = "no-cache"

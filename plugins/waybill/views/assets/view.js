@@ -1,4 +1,4 @@
-// Follow Airflow's colours, open the page that a list selects, zoom lines, replay rows, and settle problems.
+// Follow Airflow's colours, open the page that a list selects, replay rows, and settle problems.
 "use strict";
 
 const root = document.documentElement;
@@ -24,75 +24,6 @@ function followLists() {
   }
   for (const list of document.querySelectorAll("select[data-submit]")) {
     list.addEventListener("change", () => list.form.requestSubmit());
-  }
-}
-
-/** The least distance of labels below a line, in pixels. The last label ends at its point, the others are centred. */
-const BETWEEN = 84;
-const BEFORE_LAST = 110;
-
-/** Label the first and the last visible point, and as many points between them as fit. */
-function label(marks, points, width) {
-  const last = points[points.length - 1];
-  const chosen = [points[0]];
-  const apart = (earlier, later) => (later.x - earlier.x) / 100 * width;
-  const between = Math.max(BETWEEN, width / 8);
-  for (const point of points.slice(1, -1)) {
-    const isFree = apart(chosen[chosen.length - 1], point) >= between && apart(point, last) >= Math.max(BEFORE_LAST, between);
-    if (isFree) chosen.push(point);
-  }
-  if (points.length > 1) chosen.push(last);
-  marks.replaceChildren(...chosen.map((point) => {
-    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-    const isAtEnd = (100 - point.x) / 100 * width < 34;
-    const values = { class: "mark", x: `${point.x}%`, y: 234, "text-anchor": isAtEnd ? "end" : "middle" };
-    for (const [name, value] of Object.entries(values)) text.setAttribute(name, value);
-    text.textContent = point.label;
-    return text;
-  }));
-}
-
-/** Let a line zoom. `from` and `to` are percent of its whole width. */
-function zoomable(chart) {
-  const plot = chart.querySelector(".plot");
-  const curve = chart.querySelector(".curve");
-  const points = [...chart.querySelectorAll(".point")];
-  let from = 0;
-  let to = 100;
-  const show = () => {
-    const width = to - from;
-    curve.setAttribute("viewBox", `${from * 10} 0 ${width * 10} 100`);
-    const inside = [];
-    for (const point of points) {
-      const x = Number(point.dataset.x);
-      const isInside = x >= from - 0.01 && x <= to + 0.01;
-      const shown = Math.min(100, Math.max(0, ((x - from) / width) * 100));
-      point.setAttribute("cx", `${shown}%`);
-      point.toggleAttribute("hidden", !isInside);
-      if (isInside) inside.push({ x: shown, label: point.dataset.label });
-    }
-    const room = plot.getBoundingClientRect().width;
-    if (inside.length && room) label(chart.querySelector(".marks"), inside, room);
-    const range = inside.length ? `${inside[0].label} to ${inside[inside.length - 1].label}` : "";
-    chart.querySelector(".shown").textContent = width < 100 ? range : "";
-  };
-  new ResizeObserver(show).observe(plot);
-  if (points.length < 5) return;
-  const move = (start, width) => {
-    const wide = Math.min(100, Math.max(100 * 4 / points.length, width));
-    from = Math.min(100 - wide, Math.max(0, start));
-    to = from + wide;
-    show();
-  };
-  const by = {
-    in: () => move(from + (to - from) / 2, (to - from) / 2),
-    out: () => move(from - (to - from) / 2, (to - from) * 2),
-    earlier: () => move(from - (to - from) / 4, to - from),
-    later: () => move(from + (to - from) / 4, to - from),
-  };
-  chart.querySelector(".zoom").hidden = false;
-  for (const button of chart.querySelectorAll("[data-by]")) {
-    button.addEventListener("click", by[button.dataset.by]);
   }
 }
 
@@ -198,7 +129,6 @@ function replayable(form) {
 
 followTheme();
 followLists();
-document.querySelectorAll("[data-zoom]").forEach(zoomable);
 document.querySelectorAll("[data-replay]").forEach(replayable);
 document.querySelectorAll("[data-request]").forEach(settles);
 document.querySelectorAll("[data-copy]").forEach(copies);

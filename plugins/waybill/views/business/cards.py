@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from psycopg import Connection, errors, sql
 
-from waybill.contracts import Contract
+from waybill.contracts import Column, Contract
 from waybill.contracts.domains import Dashboard, Matrix, Trend
 from waybill.contracts.locations import domain_of
 from waybill.derived.build import of_period
@@ -18,7 +17,7 @@ from waybill.period import Cadence, Period
 from waybill.views import catalog
 from waybill.views.business import charts
 from waybill.views.business.comparison import coverages_of, days_of, incomplete
-from waybill.views.business.report import measure_of, rows_of, table
+from waybill.views.business.report import measure_of, rows_of
 from waybill.views.business.source import NOTICES, Source
 from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS
 
@@ -26,6 +25,9 @@ BARS = 12
 """How many rows a chart shows."""
 TABLE_ROWS = 25
 """How many rows the table under a chart shows."""
+GROUP_BARS = 5
+GROUPED_ROWS = 40
+"""How many rows of reports that rank within groups: the first ones of each group."""
 LINE_PERIODS = 400
 """How many periods a line shows."""
 HEATMAP_ROWS = 12
@@ -40,14 +42,12 @@ class Card:
     purpose: str
     period: Period
     row_count: int
-    headings: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
-    numeric: list[bool] = field(default_factory=list)
+    chart: charts.Chart | None = None
+    """Its table, with a chart if one suits the report; None if it has no rows."""
     measure: str = ""
-    bars: list[charts.Bar] = field(default_factory=list)
-    line: charts.Line | None = None
-    heatmap: charts.Heatmap | None = None
-    funnel: bool = False
+    """What the chart shows."""
+    lists_rows: bool = False
+    """Whether the rows of its table are the first ones of the report."""
     coverage: str = ""
     """Like `27 of 30 days`; empty for a complete period."""
     incomplete: str = ""
@@ -66,7 +66,7 @@ class TrendChart:
 
     label: str
     report: str
-    lines: list[tuple[str, charts.Line]]
+    lines: list[tuple[str, charts.Chart]]
     left_out: str = ""
     """Which periods the lines leave out, because they are not approved."""
 
@@ -94,24 +94,33 @@ def card_of(connection: Connection, dashboard: Dashboard, contract: Contract, pe
     domain = domain_of(contract.domain)
     try:
         with connection.transaction():
-            rows = rows_of(connection, domain, contract, period, TABLE_ROWS, source)
-            headings, texts, numeric = table(contract, rows)
+            rows = _rows(connection, domain, contract, period, source)
             chart = _chart(connection, dashboard, contract, period, rows, source)
     except errors.QueryCanceled:
         problem = f"The query took longer than {STATEMENT_TIMEOUT_SECONDS} seconds. Download the CSV instead."
         return replace(card, problem=problem)
     except (errors.UndefinedColumn, errors.UndefinedTable):
         return replace(card, problem="The table does not match its contract. Build the report again.")
-    return replace(card, headings=headings, rows=texts, numeric=numeric, **chart)
+    return replace(card, **chart)
 
 
 def trend_of(connection: Connection, contract: Contract, trend: Trend, period: Period, source: Source) -> TrendChart:
     """Return the line of a trend for each cadence of its report, up to a period."""
-    found = [
-        (cadence, _line(connection, contract, trend.column, cadence, period, source)) for cadence in contract.cadences
-    ]
-    lines: list[tuple[str, charts.Line]] = [(cadence, line) for cadence, line in found if line is not None]
+    column = next(one for one in contract.columns if one.name == trend.column)
+    found = [(cadence, _line(connection, contract, [column], cadence, period, source)) for cadence in contract.cadences]
+    lines: list[tuple[str, charts.Chart]] = [(cadence, line) for cadence, line in found if line is not None]
     return TrendChart(trend.label, trend.report, lines, _left_out(source, contract, contract.cadences, period))
+
+
+def _rows(
+    connection: Connection, domain: str, contract: Contract, period: Period, source: Source
+) -> list[dict[str, Any]]:
+    """Return the rows of a card: the first of the report, or the first of each group."""
+    if charts.group_column(contract) is None:
+        return rows_of(connection, domain, contract, period, TABLE_ROWS, source)
+    rank = next(name for name in contract.names if name.endswith("_rank"))
+    first = sql.SQL("{} <= {}").format(sql.Identifier(rank), sql.Literal(GROUP_BARS))
+    return rows_of(connection, domain, contract, period, GROUPED_ROWS, source, first)
 
 
 def _chart(
@@ -122,7 +131,7 @@ def _chart(
     rows: Sequence[dict[str, Any]],
     source: Source,
 ) -> dict[str, Any]:
-    """Return the fields of a card for the chart that suits its report: bars, a line, a heatmap, or none."""
+    """Return the chart and the measure of a card: bars, lines or a heat map if they suit the report."""
     by_name = {column.name: column for column in contract.columns}
     if group := dashboard.counted.get(contract.name):
         query = sql.SQL(
@@ -133,54 +142,62 @@ def _chart(
             of_period(contract, period),
             sql.Literal(BARS),
         )
-        return {
-            "measure": f"Rows by {catalog.column_heading(by_name[group]).lower()}",
-            "bars": charts.counted_bars(connection.execute(query).fetchall()),
-        }
+        heading = catalog.column_heading(by_name[group])
+        counts = connection.execute(query).fetchall()
+        return {"measure": f"Rows by {heading.lower()}", "chart": charts.counted_bars((heading, "Rows"), counts)}
     if matrix := dashboard.matrix.get(contract.name):
         value, by_row, by_column = (
             catalog.column_heading(by_name[one]) for one in (matrix.value, matrix.row, matrix.column)
         )
         return {
             "measure": f"{value} by {by_row.lower()} and {by_column.lower()}",
-            "heatmap": _heatmap(connection, contract, matrix, period, source),
+            "chart": _heatmap(connection, contract, matrix, (by_row, by_column), period, source),
         }
+    listed: dict[str, Any] = {"chart": charts.table(contract, rows) if rows else None, "lists_rows": True}
     name = measure_of(dashboard, contract)
     if name is None:
-        return {}
+        return listed
     measure = catalog.column_heading(by_name[name])
     if not [key for key in contract.key[1:] if key != "cadence"]:
-        line = _line(connection, contract, name, period.cadence, period, source)
-        return {"measure": measure, "line": line, "left_out": _left_out(source, contract, [period.cadence], period)}
-    if any(not charts.label_of(contract, row) for row in rows) or "table_name" in contract.key:
-        return {}  # values of different kinds are not comparable
-    return {
-        "measure": measure,
-        "bars": charts.bars(contract, by_name[name], rows[:BARS]),
-        "funnel": "step_number" in contract.key,
-    }
+        columns = [by_name[one] for one in dashboard.lines.get(contract.name, [name])]
+        line = _line(connection, contract, columns, period.cadence, period, source)
+        left_out = _left_out(source, contract, [period.cadence], period)
+        named = measure if len(columns) == 1 else ""
+        return {"measure": named, "chart": line, "left_out": left_out} if line else listed
+    # Values of different kinds are not comparable.
+    is_comparable = "table_name" not in contract.key and all(charts.label_of(contract, row) for row in rows)
+    if not rows or not is_comparable:
+        return listed
+    return listed | {"measure": measure, "chart": charts.bars(contract, by_name[name], rows, BARS)}
 
 
 def _line(
-    connection: Connection, contract: Contract, column: str, cadence: Cadence, until: Period, source: Source
-) -> charts.Line | None:
-    """Return the sum of a column by period, up to a period. Periods that are not approved are left out."""
+    connection: Connection,
+    contract: Contract,
+    columns: Sequence[Column],
+    cadence: Cadence,
+    until: Period,
+    source: Source,
+) -> charts.Chart | None:
+    """Return the sums of columns by period, up to a period. Periods that are not approved are left out."""
     start = sql.Identifier(contract.key[0])
     condition = sql.SQL("{} < {}").format(start, sql.Literal(until.end))
     if len(contract.cadences) > 1:
         condition += sql.SQL(" and cadence = {}").format(sql.Literal(cadence))
     if held := [period.start for period in source.held(contract, cadence)]:
         condition += sql.SQL(" and {} <> all({})").format(start, sql.Literal(held))
-    query = sql.SQL("select {0}, sum({1}) from {2} as r where {3} group by 1 order by 1 desc limit {4}").format(
-        start, sql.Identifier(column), source.rows(connection, contract), condition, sql.Literal(LINE_PERIODS)
+    sums = sql.SQL(", ").join(sql.SQL("sum({})").format(sql.Identifier(column.name)) for column in columns)
+    query = sql.SQL("select {0}, {1} from {2} as r where {3} group by 1 order by 1 desc limit {4}").format(
+        start, sums, source.rows(connection, contract), condition, sql.Literal(LINE_PERIODS)
     )
     rows = connection.execute(query).fetchall()
-    values: list[tuple[date, str, Decimal]] = [
-        (day, Period.of(cadence, day).key, value) for day, value in reversed(rows) if value is not None
+    points: list[tuple[date, str, Sequence[Any]]] = [
+        (day, Period.of(cadence, day).key, values)
+        for day, *values in reversed(rows)
+        if any(v is not None for v in values)
     ]
-    periods = [Period.of(cadence, day) for day, *_ in values]
-    coverages = coverages_of(connection, contract, periods, source.publications)
-    return charts.line(catalog.unit_of(column), values, coverages)
+    periods = [Period.of(cadence, day) for day, *_ in points]
+    return charts.line(columns, points, coverages_of(connection, contract, periods, source.publications))
 
 
 def _left_out(source: Source, contract: Contract, cadences: Sequence[Cadence], until: Period) -> str:
@@ -195,8 +212,13 @@ def _left_out(source: Source, contract: Contract, cadences: Sequence[Cadence], u
 
 
 def _heatmap(
-    connection: Connection, contract: Contract, matrix: Matrix, until: Period, source: Source
-) -> charts.Heatmap:
+    connection: Connection,
+    contract: Contract,
+    matrix: Matrix,
+    headings: tuple[str, str],
+    until: Period,
+    source: Source,
+) -> charts.Chart:
     """Return the values of the newest rows of the matrix, of the report's periods up to one."""
     start = sql.Identifier(contract.key[0])
     first = until.shift(1 - HEATMAP_ROWS)
@@ -207,4 +229,4 @@ def _heatmap(
         sql.Literal(first.start),
         sql.Literal(until.end),
     )
-    return charts.heatmap(connection.execute(query).fetchall())
+    return charts.heatmap(connection.execute(query).fetchall(), headings)

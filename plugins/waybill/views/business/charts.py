@@ -1,72 +1,71 @@
-"""Charts as numbers: bars, lines over time and heatmaps. A template draws them as SVG that fits any width."""
+"""Charts as tables: which cells of a table a script draws, and how. Without the script, the table is there."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.display import cell
 from waybill.formatting import text
 from waybill.views import catalog
 
+Kind = Literal["bars", "funnel", "heatmap", "line"]
 _NOT_MEASURES = ("_id", "_rank", "_number", "_score")
 _LEVELS = ("Low", "Mid", "High")
-_BETWEEN_PCT, _BEFORE_LAST_PCT = 27, 33
-"""The least distance of labels. The last label ends at its point, the others are centred."""
-_CHARACTER_PX, _GAP_PX, _NARROWEST_PX = 7, 10, 38
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A bar: its label, its value as text, and its length and start in percent of the space for all bars."""
+class Heading:
+    """The heading of a column."""
 
-    label: str
     text: str
-    length_pct: float
-    level: str = ""
-    """Low, Mid or High; empty if the report has no such column."""
-    start_pct: float = 0
-    is_negative: bool = False
-    """Whether the bar ends at zero. Other bars begin there."""
+    unit: str = ""
+    """What follows its values in a chart."""
+    is_numeric: bool = True
+    is_drawn: bool = False
+    """Whether the chart shows its values: each drawn column of a line is a small chart."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """A point of a line: its distance in percent from the left and from the top."""
+class Row:
+    """A row, and what a chart shows of it."""
 
-    label: str
-    text: str
-    x_pct: float
-    y_pct: float
-    coverage: str = ""
-    """Like `27 of 30 days`; empty for a complete period."""
+    cells: list[str]
+    label: str = ""
+    """Its name in the chart; empty if the chart leaves it out."""
+    values: Mapping[int, Any] = field(default_factory=dict)
+    """The numbers of the drawn columns, by place."""
+    note: str = ""
+    """What follows the value: a level, or a coverage such as `27 of 30 days`."""
+    group: str = ""
+    """The small chart that shows it; empty if there is only one."""
+    day: date | None = None
+    """Its place on a line."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line over time, with the labels of both axes."""
+class Chart:
+    """A table, and how a script draws it."""
 
-    points: list[Point]
-    levels: list[tuple[float, str]]
-    """(percent from the top, value) of the grid lines."""
-    marks: list[tuple[float, str]]
-    """(percent from the left, label) of the horizontal axis."""
-    zero_pct: float
+    headings: list[Heading]
+    rows: list[Row]
+    kind: Kind | None = None
+    """None for a table without a chart."""
 
     @property
-    def gutter_px(self) -> int:
-        """Width of the labels beside the plot."""
-        return max(_NARROWEST_PX, _GAP_PX + _CHARACTER_PX * max(len(value) for _, value in self.levels))
+    def drawn(self) -> list[Row]:
+        """The rows that the chart shows."""
+        return [row for row in self.rows if row.label] if self.kind else []
 
     @property
-    def path(self) -> str:
-        """The line as an SVG path in a box of 1000 by 100."""
-        return "M" + " L".join(f"{point.x_pct * 10:.2f},{point.y_pct:.2f}" for point in self.points)
+    def has_parts(self) -> bool:
+        """Whether it is drawn as several small charts."""
+        lines = len([one for one in self.headings if one.is_drawn]) if self.kind == "line" else 0
+        return lines > 1 or len({row.group for row in self.drawn}) > 1
 
 
 def measures(contract: Contract) -> list[Column]:
@@ -88,10 +87,22 @@ def label_columns(contract: Contract) -> list[str]:
         found.append(label if name.endswith("_id") and label in contract.names else name)
     if "step" in contract.names:
         found = ["step"]
-    return [name for name in found if name != "cadence"]
+    return [name for name in found if name != "cadence" and name != group_column(contract)]
 
 
-def label_of(contract: Contract, row: dict[str, Any]) -> str:
+def group_column(contract: Contract) -> str | None:
+    """Return the column within whose values the rows are ranked; None if there is none, or it is an identifier."""
+    inner = rank_within(contract)
+    return None if inner is None or inner.endswith("_id") else inner
+
+
+def rank_within(contract: Contract) -> str | None:
+    """Return the column within whose values the rows are ranked; None if the rank spans all rows."""
+    ranks = [name for name in contract.names if name.endswith("_rank")]
+    return contract.key[1] if len(ranks) == 1 and len(contract.key) > 2 and contract.key[1] != ranks[0] else None
+
+
+def label_of(contract: Contract, row: Mapping[str, Any]) -> str:
     """Return the label of a row: its names, or its key if a name is missing."""
     names = label_columns(contract)
     if any(row[name] is None for name in names):
@@ -105,132 +116,92 @@ def label_of(contract: Contract, row: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def bars(contract: Contract, measure: Column, rows: Sequence[dict[str, Any]]) -> list[Bar]:
-    """Return a bar for each row with a value, with a length in proportion to the measure.
-
-    All bars share one zero: those of negative values lie left of it.
-    """
-    rows = [row for row in rows if row[measure.name] is not None]
-    values = [row[measure.name] for row in rows]
-    low = min(0, *values) if values else 0
-    span = max(0, *values) - low if values else 0
-    level = next(
-        (name for name in contract.names if name.endswith("_category") and measure.name.startswith(name[:-9])), None
-    )
-
-    def percent(value: Any) -> float:
-        return round(float(value / span) * 100, 2) if span else 0
-
-    return [
-        Bar(
-            label=label_of(contract, row),
-            text=cell_with_unit(measure, value),
-            length_pct=percent(abs(value)),
-            level=row[level] if level and row[level] in _LEVELS else "",
-            start_pct=percent(min(value, 0) - low),
-            is_negative=value < 0,
-        )
-        for row, value in zip(rows, values, strict=True)
+def table(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """Return rows of a report as a table without a chart and without the period."""
+    shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
+    shown = shown or list(contract.columns)
+    headings = [
+        Heading(catalog.column_heading(column), is_numeric=column.logical_type in ("integer", "number"))
+        for column in shown
     ]
+    return Chart(headings, [Row([cell(column, row[column.name]) for column in shown]) for row in rows])
 
 
-def counted_bars(counts: Iterable[tuple[str, int]]) -> list[Bar]:
+def bars(contract: Contract, measure: Column, rows: Sequence[Mapping[str, Any]], limit: int) -> Chart:
+    """Return rows of a report as a table, with bars for the first ones that have a value.
+
+    Rows that are ranked within groups have a small chart for each group.
+    """
+    listed, names = table(contract, rows), [column.name for column in contract.columns]
+    place = [name for name in names if name not in (contract.key[0], "cadence")].index(measure.name)
+    headings = [*listed.headings]
+    headings[place] = replace(headings[place], unit=catalog.unit_of(measure.name), is_drawn=True)
+    level = next((name for name in names if name.endswith("_category") and measure.name.startswith(name[:-9])), None)
+    group = group_column(contract)
+    found: list[Row] = []
+    for row, listed_row in zip(rows, listed.rows, strict=True):
+        if row[measure.name] is None or (not group and len([one for one in found if one.label]) == limit):
+            found.append(listed_row)
+            continue
+        found.append(
+            replace(
+                listed_row,
+                label=label_of(contract, row),
+                values={place: row[measure.name]},
+                note=row[level] if level and row[level] in _LEVELS else "",
+                group=str(row[group]) if group else "",
+            )
+        )
+    return Chart(headings, found, "funnel" if "step_number" in contract.key else "bars")
+
+
+def counted_bars(headings: tuple[str, str], counts: Iterable[tuple[str, int]]) -> Chart:
     """Return a bar for each (label, number)."""
-    listed = list(counts)
-    longest = max((number for _, number in listed), default=0)
-    return [Bar(label, text(number), round(100 * number / longest, 2) if longest else 0) for label, number in listed]
+    rows = [Row([label or "none", text(number)], label or "none", {1: number}) for label, number in counts]
+    return Chart([Heading(headings[0], is_numeric=False), Heading(headings[1], is_drawn=True)], rows, "bars")
 
 
-@dataclass(frozen=True)
-class HeatmapCell:
-    """A cell: its value as text, and its shade from 0 to 9."""
-
-    text: str
-    shade: int
-
-
-@dataclass(frozen=True)
-class Heatmap:
-    """A table of shaded cells: headings of the columns, and (label, cells) of each row."""
-
-    headings: list[str]
-    rows: list[tuple[str, list[HeatmapCell | None]]]
-
-
-def heatmap(cells: Iterable[tuple[date, int, Decimal]]) -> Heatmap:
+def heatmap(cells: Iterable[tuple[date, int, Decimal]], headings: tuple[str, str]) -> Chart:
     """Return a row for each month and a column for each number from 0 on. `cells` are (month, number, percentage)."""
     found: dict[date, dict[int, Decimal]] = {}
     for row, column, value in cells:
         found.setdefault(row, {})[column] = value
     width = 1 + max((column for columns in found.values() for column in columns), default=-1)
-    rows = [
-        (
-            f"{row:%Y-%m}",
-            [
-                HeatmapCell(f"{columns[number]:.0f}", min(int(columns[number]) // 10, 9)) if number in columns else None
-                for number in range(width)
-            ],
-        )
-        for row, columns in sorted(found.items())
-    ]
-    return Heatmap([str(number) for number in range(width)], rows)
+    rows = []
+    for day, columns in sorted(found.items()):
+        shown = [f"{columns[number]:.0f}" if number in columns else "" for number in range(width)]
+        values = {number + 1: value for number, value in columns.items()}
+        rows.append(Row([f"{day:%Y-%m}", *shown], f"{day:%Y-%m}", values))
+    numbers = [Heading(str(number), "%", is_drawn=True) for number in range(width)]
+    return Chart([Heading(headings[0], is_numeric=False), *numbers], rows, "heatmap")
 
 
 def line(
-    unit: str, values: Sequence[tuple[date, str, Decimal | int]], coverages: Mapping[date, str] | None = None
-) -> Line | None:
-    """Return a line through (day, label, value), which are in order of the day; None for fewer than two.
+    columns: Sequence[Column],
+    points: Sequence[tuple[date, str, Sequence[Any]]],
+    coverages: Mapping[date, str] | None = None,
+) -> Chart | None:
+    """Return a line for each column through (day, label, values), newest first; None for fewer than two points.
 
-    The vertical axis includes zero. `coverages` has the coverage of incomplete periods by first day.
+    `points` are in order of the day. `coverages` has the coverage of incomplete periods by first day.
     """
-    if len(values) < 2:
+    if len(points) < 2:
         return None
-    first, last = values[0][0], values[-1][0]
-    low, high = min(0, *(value for *_, value in values)), max(0, *(value for *_, value in values))
-    step = _step(float(high - low))
-    bottom, top = math.floor(float(low) / step) * step, math.ceil(float(high) / step) * step
-
-    def height(value: float) -> float:
-        return round(100 * (top - value) / (top - bottom), 3) if top > bottom else 100.0
-
-    points = [
-        Point(
-            label,
-            with_unit(unit, value),
-            round(100 * (day - first) / (last - first), 3),
-            height(float(value)),
-            (coverages or {}).get(day, ""),
-        )
-        for day, label, value in values
-    ]
-    levels = [
-        (height(bottom + n * step), text(Decimal(str(bottom + n * step)), 0 if step >= 1 else 2))
-        for n in range(round((top - bottom) / step) + 1)
-    ]
-    return Line(points, levels, _marks(points), height(0))
+    drawn = [Heading(catalog.column_heading(one), catalog.unit_of(one.name), is_drawn=True) for one in columns]
+    headings = [Heading("Period", is_numeric=False), *drawn]
+    noted = coverages or {}
+    if noted:
+        headings.append(Heading("Coverage", is_numeric=False))
+    rows = []
+    for day, label, values in reversed(points):
+        cells = [label, *(_shown(value) for value in values)]
+        note = noted.get(day, "")
+        rows.append(Row([*cells, note] if noted else cells, label, dict(enumerate(values, 1)), note, day=day))
+    return Chart(headings, rows, "line")
 
 
-def _marks(points: Sequence[Point]) -> list[tuple[float, str]]:
-    """Return the labels of the first and the last point, and of points between them whose labels fit on a phone."""
-    marked = [points[0]]
-    for point in points[1:-1]:
-        if point.x_pct - marked[-1].x_pct >= _BETWEEN_PCT and points[-1].x_pct - point.x_pct >= _BEFORE_LAST_PCT:
-            marked.append(point)
-    return [(point.x_pct, point.label) for point in (*marked, points[-1])]
-
-
-def _step(span: float) -> float:
-    """Return a round distance between grid lines, for about four lines."""
-    if span <= 0:
-        return 1
-    power = 10 ** math.floor(math.log10(span / 4))
-    return float(next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5))
-
-
-def cell_with_unit(column: Column, value: Any) -> str:
-    """Return a value of a column with its unit and at most two decimals."""
-    shown = cell(column, value) if not isinstance(value, Decimal) else text(value)
-    return f"{shown} {catalog.unit_of(column.name)}".rstrip()
+def _shown(value: Any) -> str:
+    return text(value) if value is not None else ""
 
 
 def with_unit(unit: str, value: Decimal | int) -> str:

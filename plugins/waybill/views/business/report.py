@@ -10,7 +10,6 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
-from waybill.contracts.display import cell
 from waybill.contracts.domains import Dashboard, load_manifest
 from waybill.contracts.locations import read_sql, report_files
 from waybill.derived.build import is_sql_of, of_period
@@ -28,6 +27,9 @@ REPORT_ROWS = 500
 """How many rows the page shows. The CSV has all rows."""
 
 
+_ALL = sql.SQL("true")
+
+
 class NothingBuilt(DataError):
     """The report, or any report of the domain, has not been built for the period."""
 
@@ -35,12 +37,12 @@ class NothingBuilt(DataError):
 def _order(dashboard: Dashboard, contract: Contract) -> sql.Composable:
     """Return the order of rows: by rank or step, else by the column that the chart shows, largest first."""
     ranks = [name for name in contract.names if name.endswith("_rank")]
-    if len(ranks) == 1 and len(contract.key) > 2 and contract.key[1] != ranks[0]:
-        ranks = [contract.key[1], *ranks]  # a rank within each group
-    if ranks or "step_number" in contract.names:
-        return columns_sql([*(ranks or ["step_number"]), *contract.key])
+    if group := charts.group_column(contract):
+        return columns_sql([group, *ranks, *contract.key])
     measured = measure_of(dashboard, contract)
     keys = columns_sql(contract.key)
+    if "step_number" in contract.names or (ranks and charts.rank_within(contract) is None):
+        return sql.SQL("{}, {}").format(columns_sql(ranks or ["step_number"]), keys)
     if measured is None:
         return keys
     return sql.SQL("{} desc nulls last, {}").format(sql.Identifier(measured), keys)
@@ -53,14 +55,21 @@ def measure_of(dashboard: Dashboard, contract: Contract) -> str | None:
 
 
 def rows_of(
-    connection: Connection, domain: str, contract: Contract, period: Period, limit: int, source: Source
+    connection: Connection,
+    domain: str,
+    contract: Contract,
+    period: Period,
+    limit: int,
+    source: Source,
+    condition: sql.Composable = _ALL,
 ) -> list[dict[str, Any]]:
-    """Return the first rows of a report's period. Restricted columns hold pseudonyms."""
+    """Return the first rows of a report's period that meet a condition. Restricted columns hold pseudonyms."""
     use_key(connection, contract)
-    query = sql.SQL("select {} from {} as r where {} order by {} limit {}").format(
+    query = sql.SQL("select {} from {} as r where {} and {} order by {} limit {}").format(
         masked_select(contract),
         source.rows(connection, contract),
         of_period(contract, period),
+        condition,
         _order(load_manifest(domain).dashboard, contract),
         sql.Literal(limit),
     )
@@ -77,15 +86,6 @@ def within(contract: Contract, period: Period, cadences: Sequence[Cadence]) -> s
     return condition
 
 
-def table(contract: Contract, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Return (headings, cells as text, which columns hold numbers) of rows of a report, without the period."""
-    shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
-    shown = shown or list(contract.columns)
-    numeric = [column.logical_type in ("integer", "number") for column in shown]
-    headings = [catalog.column_heading(column) for column in shown]
-    return headings, [[cell(column, row[column.name]) for column in shown] for row in rows], numeric
-
-
 @dataclass(frozen=True)
 class Provenance:
     """The waybill of a report in a period, and its rows."""
@@ -99,9 +99,7 @@ class Provenance:
     files: list[dict[str, Any]]
     sql_text: str | None
     """The SQL; None if the report is computed in Python, or the SQL has changed since the build."""
-    headings: list[str]
-    rows: list[list[str]]
-    numeric: list[bool]
+    table: charts.Chart
     notices: list[str]
     """Sentences about its periods that are not published."""
 
@@ -129,10 +127,7 @@ def provenance(
         for cadence, start in built_for
     ]
     files = {file["file_id"]: file for part in parts for file in part.files}
-    headings, rows, numeric = table(
-        contract,
-        [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS, source)],
-    )
+    rows = [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS, source)]
     notices = [notice([one], source) for part in parts if (one := source.unpublished_at(contract, part.period))]
     return Provenance(
         contract=contract,
@@ -142,9 +137,7 @@ def provenance(
         parts=parts,
         files=sorted(files.values(), key=lambda file: (file["dataset"], file["period"], file["object_key"])),
         sql_text=_sql_text(domain, name, {part.sql_sha256 for part in parts}),
-        headings=headings,
-        rows=rows[:REPORT_ROWS],
-        numeric=numeric,
+        table=charts.table(contract, rows[:REPORT_ROWS]),
         notices=notices,
     )
 

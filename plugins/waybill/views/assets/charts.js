@@ -1,0 +1,359 @@
+// Draw each chart from the table below it. Pointer, touch and arrow keys show its values.
+"use strict";
+
+(() => {
+  const FONT = 'Inter, system-ui, "Segoe UI", Roboto, sans-serif';
+  const BAR_HEIGHT = 26;
+  const LINE_HEIGHT = 250;
+  const SMALL_LINE_HEIGHT = 130;
+  const FUNNEL_HEIGHT = 230;
+  const ZOOMABLE_POINTS = 8;
+  const LABEL_PART = 0.36;
+  const LABEL_ROOM = 100;
+  const hasFinePointer = matchMedia("(pointer: fine)").matches;
+
+  /** Return the colours of the page as it is now: light or dark. */
+  function colours() {
+    const style = getComputedStyle(document.documentElement);
+    const read = (name) => style.getPropertyValue(`--${name}`).trim();
+    return Object.fromEntries(["panel", "text", "muted", "border", "accent", "track", "warn", "other"].map((name) => [name, read(name)]));
+  }
+
+  /** Return the colour between two colours such as `#ffffff`. `part` is 0 for the first and 1 for the second. */
+  function mixed(first, second, part) {
+    const channels = (colour) => [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16));
+    const ends = channels(second);
+    return `rgb(${channels(first).map((channel, place) => Math.round(channel + (ends[place] - channel) * part)).join(",")})`;
+  }
+
+  /** Return the text of a cell with its unit and at most two decimals. */
+  function textOf(cell, unit) {
+    const isLong = /^-?[\d,]+\.\d{3,}$/.test(cell.textContent) && "value" in cell.dataset;
+    const text = isLong ? Number(cell.dataset.value).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 }) : cell.textContent;
+    return `${text} ${unit}`.trim();
+  }
+
+  /** Return the small charts of a table: for each drawn column of a line, or each group of bars. */
+  function readTable(table, kind) {
+    const headings = [...table.tHead.rows[0].cells];
+    const drawn = headings.map((heading, place) => ({ heading, place })).filter(({ heading }) => "drawn" in heading.dataset);
+    const rows = [...table.tBodies[0].rows].filter((row) => row.dataset.label);
+    const point = (row, { heading, place }) => {
+      const cell = row.cells[place];
+      const { label, note = "", group = "", day } = row.dataset;
+      const value = "value" in cell.dataset ? Number(cell.dataset.value) : null;
+      return { label, note, group, day, value, column: heading.textContent, text: textOf(cell, heading.dataset.unit) };
+    };
+    const chart = (title, unit, points) => ({ title, unit, points });
+    if (kind === "heatmap") return [chart("", "%", rows.flatMap((row) => drawn.map((column) => point(row, column)).filter((one) => one.value !== null)))];
+    if (kind === "line") {
+      return drawn.map((column) => chart(drawn.length > 1 ? column.heading.textContent : "", column.heading.dataset.unit,
+        rows.map((row) => point(row, column)).filter((one) => one.value !== null).reverse()));
+    }
+    const groups = [...new Set(rows.map((row) => row.dataset.group || ""))];
+    return groups.map((group) => chart(group, drawn[0].heading.dataset.unit,
+      rows.filter((row) => (row.dataset.group || "") === group).map((row) => point(row, drawn[0])).filter((one) => one.value !== null)));
+  }
+
+  /** Return the change between two values as text: in percent, or in points between two percentages. */
+  function changeOf(before, value, unit) {
+    if (before === null || before === undefined || (!before && unit !== "%")) return "";
+    const moved = unit === "%" ? value - before : (value / before - 1) * 100;
+    const sign = moved > 0 ? "+" : moved < 0 ? "−" : "±";
+    return `${sign}${Math.abs(moved).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} ${unit === "%" ? "points" : "%"}`;
+  }
+
+  /** Return what a point says, as lines of text: its label, its value, and its change from the point before. */
+  function wordsOf(chart, place) {
+    const point = chart.points[place];
+    const lines = [point.label, point.note ? `${point.text} (${point.note})` : point.text];
+    if (chart.kind === "line" && place > 0) {
+      const change = changeOf(chart.points[place - 1].value, point.value, chart.unit);
+      if (change) lines.push(`${change} vs ${chart.points[place - 1].label}`);
+    }
+    if (chart.kind === "heatmap") lines[0] = `${point.label}, ${point.column}`;
+    return lines;
+  }
+
+  /** Return the tip of a point as an element. Text from files cannot act as HTML. */
+  function tipOf(chart, place) {
+    const tip = document.createElement("div");
+    wordsOf(chart, place).forEach((line, number) => {
+      const part = document.createElement(number === 1 ? "strong" : "span");
+      part.textContent = line;
+      tip.append(part);
+    });
+    tip.className = "tip";
+    return tip;
+  }
+
+  /** Return a description for people who do not see the chart. */
+  function descriptionOf(chart) {
+    const { points, title } = chart;
+    if (!points.length) return title;
+    const [first, last] = [points[0], points[points.length - 1]];
+    const sorted = [...points].sort((one, other) => one.value - other.value);
+    const [least, most] = [sorted[0], sorted[sorted.length - 1]];
+    const ends = chart.kind === "line" ? `From ${first.label}, ${first.text}, to ${last.label}, ${last.text}. ` : "";
+    return `${title}. ${points.length} values. ${ends}Most: ${most.label}, ${most.text}. Least: ${least.label}, ${least.text}. The arrow keys read each value.`;
+  }
+
+  /** Return the options that all charts share. */
+  function shared(chart, colour) {
+    return {
+      animation: false,
+      textStyle: { fontFamily: FONT, color: colour.text },
+      tooltip: {
+        trigger: chart.kind === "line" ? "axis" : "item",
+        confine: true,
+        backgroundColor: colour.panel,
+        borderColor: colour.border,
+        textStyle: { fontFamily: FONT, color: colour.text, fontSize: 13 },
+        axisPointer: { type: "cross", snap: true, label: { show: false }, lineStyle: { color: colour.muted }, crossStyle: { color: colour.muted } },
+        formatter: (found) => tipOf(chart, (Array.isArray(found) ? found[0] : found).dataIndex),
+      },
+    };
+  }
+
+  function lineOption(chart, colour, width) {
+    const { points } = chart;
+    const isSmall = chart.height < LINE_HEIGHT;
+    const canZoom = !isSmall && points.length >= ZOOMABLE_POINTS;
+    const days = points.map((point) => Date.parse(point.day));
+    const labels = new Map(days.map((day, place) => [day, points[place].label]));
+    const axis = { axisLine: { lineStyle: { color: colour.border } }, axisTick: { show: false } };
+    const label = { color: colour.muted, fontFamily: FONT, fontSize: 11 };
+    return {
+      ...shared(chart, colour),
+      useUTC: true,
+      grid: { left: 4, right: 14, top: 12, bottom: canZoom ? 34 : 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+      xAxis: {
+        ...axis,
+        type: "time",
+        splitLine: { show: false },
+        axisLabel: { ...label, customValues: chosenDays(days, chart.shown, width), formatter: (day) => labels.get(day) ?? "", hideOverlap: true, showMinLabel: true, showMaxLabel: true, alignMinLabel: "left", alignMaxLabel: "right" },
+      },
+      yAxis: {
+        ...axis,
+        type: "value",
+        splitNumber: isSmall ? 2 : 4,
+        splitLine: { lineStyle: { color: colour.border } },
+        axisLine: { show: false },
+        axisLabel: { ...label, formatter: (value) => `${value.toLocaleString("en")}${chart.unit === "%" ? " %" : ""}` },
+      },
+      dataZoom: canZoom ? [{
+        type: "slider", height: 18, bottom: 4, left: 60, right: 20, brushSelect: false, showDetail: false, minValueSpan: 3 * (days[1] - days[0]),
+        borderColor: colour.border, fillerColor: "transparent", dataBackground: { lineStyle: { color: colour.muted }, areaStyle: { color: colour.track } },
+        selectedDataBackground: { lineStyle: { color: colour.accent }, areaStyle: { color: colour.accent, opacity: 0.15 } },
+        handleStyle: { color: colour.panel, borderColor: colour.accent }, moveHandleStyle: { color: colour.border }, textStyle: label,
+      }] : [],
+      toolbox: canZoom ? { itemSize: 0, feature: { dataZoom: { yAxisIndex: false, brushStyle: { color: colour.accent, opacity: 0.15 } } } } : undefined,
+      series: [{
+        type: "line",
+        data: points.map((point, place) => ({
+          value: [days[place], point.value],
+          symbol: "circle",
+          itemStyle: point.note ? { color: colour.panel, borderColor: colour.accent, borderWidth: 2 } : {},
+        })),
+        symbolSize: points.length < 60 && !isSmall ? 7 : 4,
+        showAllSymbol: points.length < 60 || points.some((point) => point.note),
+        lineStyle: { color: colour.accent, width: 2 },
+        itemStyle: { color: colour.accent },
+        areaStyle: { color: colour.accent, opacity: 0.08 },
+      }],
+    };
+  }
+
+  /** Return the days to label within the shown range (in percent): the first, the last, and what fits between. */
+  function chosenDays(days, shown, width) {
+    const [from, to] = shown.map((part) => days[0] + (days[days.length - 1] - days[0]) * part / 100);
+    const inside = days.filter((day) => day >= from - 1 && day <= to + 1);
+    if (inside.length < 2) return inside;
+    const last = inside[inside.length - 1];
+    const apart = (to - from) * LABEL_ROOM / Math.max(width, LABEL_ROOM);
+    const chosen = [inside[0]];
+    for (const day of inside.slice(1, -1)) {
+      const isFree = day - chosen[chosen.length - 1] >= (chosen.length > 1 ? apart : 1.4 * apart);
+      if (isFree && last - day >= 1.4 * apart) chosen.push(day);
+    }
+    return [...chosen, last];
+  }
+
+  function barsOption(chart, colour, width) {
+    const { points } = chart;
+    const names = { type: "category", inverse: true, axisLine: { show: false }, axisTick: { show: false }, triggerEvent: true };
+    const label = { color: colour.text, fontFamily: FONT, fontSize: 13, lineHeight: 14 };
+    const words = (point) => point.note ? `${point.text}  {${point.note.toLowerCase()}|${point.note}}` : point.text;
+    const chip = { fontSize: 11, fontWeight: 600, padding: [2, 5], borderRadius: 6, backgroundColor: colour.track, color: colour.muted };
+    return {
+      ...shared(chart, colour),
+      grid: { left: 0, right: 0, top: 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+      xAxis: { type: "value", show: false, min: Math.min(0, ...points.map((point) => point.value)), max: chart.most },
+      yAxis: [
+        { ...names, data: points.map((point) => point.label), axisLabel: { ...label, width: Math.round(width * LABEL_PART), overflow: "break", interval: 0 } },
+        { ...names, data: points.map((point, place) => ({ value: `${place}` })), position: "right", axisLabel: { ...label, interval: 0, rich: { low: chip, mid: chip, high: chip }, formatter: (_, place) => words(points[place]) } },
+      ],
+      series: [{
+        type: "bar",
+        barWidth: 14,
+        showBackground: true,
+        backgroundStyle: { color: colour.track, borderRadius: 3 },
+        data: points.map((point) => ({ value: point.value, itemStyle: { color: point.value < 0 ? colour.muted : colour.accent, borderRadius: 3 } })),
+      }],
+    };
+  }
+
+  function funnelOption(chart, colour) {
+    const share = (place) => {
+      const before = place ? chart.points[place - 1].value : 0;
+      return before ? ` · ${(100 * chart.points[place].value / before).toFixed(1)} % of the step before` : "";
+    };
+    return {
+      ...shared(chart, colour),
+      series: [{
+        type: "funnel",
+        sort: "none",
+        left: 0, width: "45%", top: 4, bottom: 4, minSize: "1%", gap: 3,
+        label: { position: "right", color: colour.text, fontFamily: FONT, fontSize: 13, lineHeight: 17, formatter: ({ dataIndex: place }) => `${chart.points[place].label}\n${chart.points[place].text}${share(place)}` },
+        labelLine: { length: 12, lineStyle: { color: colour.border } },
+        itemStyle: { borderWidth: 0 },
+        data: chart.points.map((point, place) => ({ name: point.label, value: point.value, itemStyle: { color: mixed(colour.accent, colour.panel, 0.12 * place) } })),
+      }],
+    };
+  }
+
+  function heatmapOption(chart, colour) {
+    const columns = [...new Set(chart.points.map((point) => point.column))];
+    const rows = [...new Set(chart.points.map((point) => point.label))];
+    const label = { color: colour.muted, fontFamily: FONT, fontSize: 12 };
+    const axis = { type: "category", axisLine: { show: false }, axisTick: { show: false }, axisLabel: label };
+    return {
+      ...shared(chart, colour),
+      grid: { left: 0, right: 0, top: 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+      xAxis: { ...axis, data: columns, position: "top" },
+      yAxis: { ...axis, data: rows, inverse: true },
+      visualMap: { show: false, min: 0, max: 100, inRange: { color: [mixed(colour.panel, colour.accent, 0.05), mixed(colour.panel, colour.accent, 0.5)] } },
+      series: [{
+        type: "heatmap",
+        itemStyle: { borderColor: colour.panel, borderWidth: 2, borderRadius: 4 },
+        label: { show: true, color: colour.text, fontFamily: FONT, fontSize: 12, formatter: ({ value }) => value[2].toFixed(0) },
+        data: chart.points.map((point) => [columns.indexOf(point.column), rows.indexOf(point.label), point.value]),
+      }],
+    };
+  }
+
+  const OPTIONS = { line: lineOption, bars: barsOption, funnel: funnelOption, heatmap: heatmapOption };
+
+  /** Return the height of a bar with its label, which may need several lines. */
+  function rowHeightOf(chart, width) {
+    const characters = Math.max(...chart.points.map((point) => point.label.length));
+    return Math.max(BAR_HEIGHT, 12 + 14 * Math.ceil(characters * 7.2 / (width * LABEL_PART)));
+  }
+
+  function heightOf(chart, isSmall, width) {
+    if (chart.kind === "line") return isSmall ? SMALL_LINE_HEIGHT : LINE_HEIGHT;
+    if (chart.kind === "funnel") return FUNNEL_HEIGHT;
+    if (chart.kind === "bars") return chart.points.length * rowHeightOf(chart, width);
+    const rows = new Set(chart.points.map((point) => point.label)).size + 1;
+    return rows * BAR_HEIGHT;
+  }
+
+  /** Draw a chart into an element, and let it follow width, colours, keys and zoom. */
+  function draw(element, chart, output) {
+    element.style.height = `${chart.height}px`;
+    element.tabIndex = 0;
+    element.setAttribute("role", "application");
+    element.setAttribute("aria-roledescription", "chart");
+    element.setAttribute("aria-label", descriptionOf(chart));
+    const drawn = echarts.init(element, null, { renderer: "svg" });
+    const isZoomed = () => chart.shown[0] > 0 || chart.shown[1] < 100;
+    const show = () => {
+      drawn.setOption(OPTIONS[chart.kind](chart, colours(), element.clientWidth));
+      if (chart.kind === "line" && hasFinePointer) drawn.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
+    };
+    let place = -1;
+    const go = (to) => {
+      place = Math.min(chart.points.length - 1, Math.max(0, to));
+      drawn.dispatchAction({ type: "showTip", seriesIndex: 0, dataIndex: place });
+      drawn.dispatchAction({ type: "downplay", seriesIndex: 0 });
+      drawn.dispatchAction({ type: "highlight", seriesIndex: 0, dataIndex: place });
+      output.textContent = wordsOf(chart, place).join(", ");
+    };
+    const zoom = (from, to) => {
+      const [start, end] = [Math.max(0, from), Math.min(100, to)];
+      if (end - start > 1) drawn.dispatchAction({ type: "dataZoom", dataZoomIndex: 0, start, end });
+    };
+    const closer = (part) => {
+      const [from, to] = chart.shown;
+      const middle = place < 0 ? (from + to) / 2 : 100 * place / Math.max(1, chart.points.length - 1);
+      zoom(middle - (middle - from) * part, middle + (to - middle) * part);
+    };
+    const keys = {
+      ArrowRight: () => go(place + 1),
+      ArrowDown: () => go(place + 1),
+      ArrowLeft: () => go(place < 0 ? chart.points.length - 1 : place - 1),
+      ArrowUp: () => go(place < 0 ? chart.points.length - 1 : place - 1),
+      Home: () => go(0),
+      End: () => go(chart.points.length - 1),
+      Escape: () => drawn.dispatchAction({ type: "hideTip" }),
+      ...(chart.kind === "line" ? { "+": () => closer(0.5), "-": () => closer(2), 0: () => zoom(0, 100) } : {}),
+    };
+    element.addEventListener("keydown", (event) => {
+      if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      keys[event.key]();
+    });
+    element.addEventListener("blur", keys.Escape);
+    drawn.on("datazoom", () => {
+      const [{ start, end }] = drawn.getOption().dataZoom;
+      chart.shown = [start, end];
+      element.parentElement.querySelector(".whole").hidden = !isZoomed();
+      show();
+    });
+    show();
+    new ResizeObserver(() => { drawn.resize(); show(); }).observe(element);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+    new MutationObserver(show).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    return { whole: () => zoom(0, 100) };
+  }
+
+  /** Draw all small charts of a table. */
+  function drawAll(plot) {
+    const { kind, title } = plot.dataset;
+    const charts = readTable(plot.parentElement.querySelector("table"), kind).filter((chart) => chart.points.length);
+    const most = Math.max(0, ...charts.flatMap((chart) => chart.points.map((point) => point.value)));
+    const output = document.createElement("output");
+    output.className = "unseen";
+    const whole = document.createElement("button");
+    Object.assign(whole, { type: "button", className: "whole", hidden: true, textContent: "Show all" });
+    plot.classList.toggle("multiples", charts.length > 1);
+    for (const chart of charts) {
+      Object.assign(chart, { kind, most, shown: [0, 100], name: chart.title, title: chart.title ? `${title}: ${chart.title}` : title });
+      const part = document.createElement("div");
+      if (chart.name) {
+        const heading = document.createElement("h3");
+        heading.textContent = chart.name;
+        part.append(heading);
+      }
+      const element = document.createElement("div");
+      element.className = "drawing";
+      part.append(element);
+      plot.append(part);
+      chart.height = heightOf(chart, charts.length > 1, element.clientWidth);
+      if (charts.length === 1) part.append(whole);
+      const { whole: showAll } = draw(element, chart, output);
+      if (charts.length === 1) whole.addEventListener("click", showAll);
+    }
+    plot.append(output);
+  }
+
+  // A chart is drawn when it comes near the screen, and when the choice that hides it is made.
+  const nearby = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      nearby.unobserve(target);
+      drawAll(target);
+    }
+  }, { rootMargin: "2000px" });
+  document.querySelectorAll(".plot").forEach((plot) => nearby.observe(plot));
+})();
