@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from models import default_of, type_of
+from models import default_of, meanings, type_of
 from tables import cell
 from waybill.contracts.domains import Domain, manifest_path
 
@@ -47,7 +47,8 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _section(model: type[BaseModel]) -> str:
     text = f"\n## {model.__name__}\n\n{getdoc(model)}\n\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
+    texts = meanings(model)
     for name, field in model.model_fields.items():
-        cells = (f"`{name}`", type_of(field), default_of(field), field.description or "")
+        cells = (f"`{name}`", type_of(field), default_of(field), texts.get(name, ""))
         text += f"| {' | '.join(map(cell, cells))} |\n"
     return text

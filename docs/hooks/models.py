@@ -1,7 +1,10 @@
-"""Cells about the fields of pydantic models: type and default."""
+"""Cells about the fields of pydantic models: type, default and meaning."""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -59,3 +62,21 @@ def default_of(field: FieldInfo) -> str:
     if isinstance(value, Path):
         return f"`{value.relative_to(PROJECT_ROOT)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the docstrings of a model's fields, which stand below each field in its source.
+
+    pydantic could read them, too, but then each process would read the source at its start.
+    """
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for field, text in zip(definition.body, definition.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic.fields import FieldInfo
 
-from models import default_of, type_of
+from models import default_of, meanings, type_of
 from tables import cell
 from waybill.settings import PREFIX, SECRET_ID, Settings
 
@@ -21,10 +21,11 @@ that names it. [How to configure an installation](../do/configure.md).
 
 def page() -> str:
     """Return the table of all settings: name, type, default and meaning."""
-    return INTRODUCTION + "".join(_row(name, field) for name, field in Settings.model_fields.items())
+    texts = meanings(Settings)
+    return INTRODUCTION + "".join(_row(name, field, texts[name]) for name, field in Settings.model_fields.items())
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(name: str, field: FieldInfo, meaning: str) -> str:
     variable = field.validation_alias or f"{PREFIX}{name.upper()}"
-    cells = (f"`{variable}`", type_of(field), default_of(field), field.description or "")
+    cells = (f"`{variable}`", type_of(field), default_of(field), meaning)
     return f"| {' | '.join(map(cell, cells))} |\n"

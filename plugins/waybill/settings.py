@@ -43,7 +43,6 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
     profile: Literal["dev", "prod"] = "dev"

@@ -28,7 +28,7 @@ Prefix = Annotated[Layout, PlainValidator(lambda value: Layout.parse(str(value))
 class _Part(BaseModel):
     """A part of a manifest. Unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Kpi(_Part):
