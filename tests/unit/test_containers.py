@@ -24,6 +24,7 @@ FILE = PROJECT_ROOT / "docker-compose.yaml"
 EXAMPLE = (PROJECT_ROOT / ".env.example").read_text()
 SECRETS = re.findall(r"(?m)^([A-Z_]+)=$", EXAMPLE)
 ONCE = {"prepare", "seeder"}
+DATA = {"postgres": "/var/lib/postgresql", "s3": "/opt/s3", "valkey": "/opt/valkey"}
 
 
 def compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,9 +59,9 @@ def locked(package: str) -> str:
 
 def test_all_components_and_dependencies_of_airflow_are_services(services: dict[str, Any]) -> None:
     airflow_parts = {"api-server", "scheduler", "dag-processor", "triggerer", "prepare"}
-    assert services.keys() == {"postgres", "s3", "aws", *airflow_parts, "seeder", "redis", "worker"}
+    assert services.keys() == {"postgres", "s3", "aws", *airflow_parts, "seeder", "valkey", "worker"}
     profiles = {name: service.get("profiles") for name, service in services.items() if service.get("profiles")}
-    assert profiles == {"seeder": ["sample"], "redis": ["celery"], "worker": ["celery"]}
+    assert profiles == {"seeder": ["sample"], "valkey": ["celery"], "worker": ["celery"]}
 
 
 def test_nothing_runs_as_root_or_listens_beyond_this_machine(services: dict[str, Any]) -> None:
@@ -95,14 +96,14 @@ def test_each_service_starts_after_its_dependencies_are_healthy(services: dict[s
         "postgres": {},
         "s3": {},
         "aws": {},
-        "redis": {},
+        "valkey": {},
         "prepare": {"postgres": healthy, "s3": healthy, "aws": healthy},
         "seeder": prepared,
         "api-server": prepared,
         "scheduler": behind,
         "dag-processor": behind,
         "triggerer": behind,
-        "worker": {**behind, "redis": healthy},
+        "worker": {**behind, "valkey": healthy},
     }
     for name, service in services.items():
         health = service["healthcheck"]
@@ -124,7 +125,7 @@ def test_state_is_in_named_volumes(services: dict[str, Any]) -> None:
         for volume in service.get("volumes", [])
         if volume["type"] == "volume"
     }
-    data = {("postgres", "postgres", "/var/lib/postgresql"), ("s3", "s3", "/opt/s3"), ("redis", "redis", "/data")}
+    data = {(name, name, path) for name, path in DATA.items()}
     assert used - {use for use in used if use[1] == "logs"} == data
     assert all(volume["type"] == "volume" for service in services.values() for volume in service.get("volumes", []))
 
@@ -132,7 +133,7 @@ def test_state_is_in_named_volumes(services: dict[str, Any]) -> None:
 def test_versions_are_those_of_the_lock(services: dict[str, Any]) -> None:
     own = {name for name, service in services.items() if "build" in service}
     foreign = {name: services[name]["image"] for name in services.keys() - own}
-    assert foreign.keys() == {"postgres", "redis"}
+    assert foreign.keys() == {"postgres"}
     for image in foreign.values():
         assert re.fullmatch(r"\S+:\d+\.\d+(\.\d+)?@sha256:[0-9a-f]{64}", image)
     version = foreign["postgres"].split(":")[1].split("@")[0]
@@ -235,7 +236,7 @@ BROKEN = {
     "a condition that is not there": lambda file: file["services"]["api-server"]["depends_on"].update(
         prepare={"condition": "service_done"}
     ),
-    "a volume that is not there": lambda file: file["services"]["redis"].update(volumes=["cache:/data"]),
+    "a volume that is not there": lambda file: file["services"]["valkey"].update(volumes=["cache:/data"]),
     "a circle": lambda file: file["services"]["postgres"].update(depends_on=["prepare"]),
     "a port that is none": lambda file: file["services"]["api-server"].update(ports=["http:8080"]),
     "a time that is none": lambda file: file["services"]["s3"]["healthcheck"].update(interval="often"),
