@@ -5,8 +5,9 @@ changed, and publishes the reports whose content changed, as CSV and Parquet wit
 
 **Period.** Rows belong to their landing day: the day on which S3 received the first version of their file. A run has
 no period of its own, because it lists the bucket. A notification starts a run within seconds. Another run starts every
-15 minutes, so a lost notification changes nothing. To run it by hand, use *Trigger*. The parameter `file`, or `day`
-and `last_day`, limits the run, and tries rejected files again.
+15 minutes, so a lost notification changes nothing. With more than 5,000 objects, the runs look at new ones, and once a
+day at all. To run it by hand, use *Trigger*: it looks at all. The parameter `file`, or `day` and `last_day`, limits
+the run, and tries rejected files again.
 
 **When it fails.** Tasks retry errors of the infrastructure. Errors of the data fail at once:
 * `intake_lines` fails if files are invalid. The other files are loaded and published. Upload corrected files under the

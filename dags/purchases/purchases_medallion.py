@@ -6,8 +6,9 @@
 
 **Period.** Rows belong to the day of ingestion, which the folders of a file name; without such folders, to the day on
 which S3 received the file. A run has no period of its own, because it lists the bucket. A notification starts a run
-within seconds. Another run starts every 15 minutes, so a lost notification changes nothing. To run it by hand, use
-*Trigger*. The parameter `file`, or `day` and `last_day`, limits the run, and tries rejected files again.
+within seconds. Another run starts every 15 minutes, so a lost notification changes nothing. With more than 5,000
+objects, the runs look at new ones, and once a day at all. To run it by hand, use *Trigger*: it looks at all. The
+parameter `file`, or `day` and `last_day`, limits the run, and tries rejected files again.
 
 **Currencies.** Purchases in currencies outside `WAYBILL_SOURCE_CURRENCIES` are filtered. After a change of this
 setting, the next run loads all files again. A purchase without a rate that is effective on its day is in quarantine as

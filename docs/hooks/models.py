@@ -18,6 +18,7 @@ from waybill.settings import PROJECT_ROOT
 NAMES = {
     bool: "`true` or `false`",
     float: "number",
+    int: "whole number",
     str: "text",
     Layout: "prefix",
     Path: "path",

@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     """A JSON object with the SQS queue of each domain: `{"billing": "https://…"}`. The queue receives the notifications
     of new files. The key `*` stands for all other domains whose manifest has `queue: true`, and `{domain}` in its value
     for the name of the domain. The files of a domain without a queue wait for the next scheduled run."""
+    whole_listing_hours: float = Field(default=24, ge=0, le=168)
+    """How often a dataset whose files land at any time is listed as a whole, although it has many objects."""
+    whole_listing_objects: int = Field(default=5000, ge=0)
+    """Up to how many objects such a dataset is listed as a whole by each run."""
+    recent_days: int = Field(default=3, ge=0, le=400)
+    """Of how many past days each scheduled run lists the folders of such a dataset."""
     metrics: bool = Field(default_factory=lambda read: read.get("profile") == "prod")
     """Whether metrics are sent to Amazon CloudWatch; by default in prod only."""
     notify_scheduled: bool = False

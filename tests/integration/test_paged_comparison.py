@@ -18,14 +18,16 @@ from waybill.contracts import Contract, load_domain
 from waybill.errors import DataError
 from waybill.intake import ledger
 from waybill.intake.comparison import Comparison, compare, pending
-from waybill.intake.landing import list_pages
-from waybill.intake.withdrawal import accept, find_loaded, record_gone
+from waybill.intake.listing_scope import BY_HAND, Start, choose_scope, settle
+from waybill.intake.withdrawal import accept, find_loaded, record_gone, record_returned
 from waybill.run import Run
 from waybill.settings import settings as configuration
 
 LINES = load_domain("orders")["lines"]
 ROOT = "raw/orders/lines/"
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
+FEW = 2
+"""Up to how many objects each run lists all."""
 FOLDERS = {
     "": None,
     "store7/": None,
@@ -69,6 +71,9 @@ STEPS = st.one_of(
     st.tuples(st.just("accept"), st.integers(0, 99)),
     st.tuples(st.just("new version")),
     st.tuples(st.just("retry")),
+    st.tuples(st.just("scheduled run"), st.integers(0, 30)),
+    st.tuples(st.just("run of messages"), st.sets(st.integers(0, 99))),
+    st.tuples(st.just("killed run"), st.booleans()),
     st.tuples(st.just("run")),
 )
 HISTORIES = st.lists(STEPS, min_size=3, max_size=25)
@@ -98,10 +103,11 @@ class Model:
             return "ignored"
         return found or "data"
 
-    def expected(self, run: str, version: str) -> tuple[dict[str, date], set[str], int]:
+    def expected(self, run: str, version: str, seen: set[str]) -> tuple[dict[str, date], set[str], int]:
         """Return the landing days of the files to load, the misplaced keys to reject, and the number of ignored."""
         todo, misplaced, ignored = dict[str, date](), set[str](), 0
-        for key, (content, _) in self.objects.items():
+        for key in seen:
+            content, _ = self.objects[key]
             kind, before = self.kind(key), self.rejected.get((key, content))
             if kind == "ignored":
                 ignored += 1
@@ -112,11 +118,11 @@ class Model:
                 todo[key] = self.day(key)
         return todo, misplaced, ignored
 
-    def look_for_gone(self) -> None:
+    def look_for_gone(self, seen: set[str], *, is_whole: bool) -> None:
         for key in self.loaded:
-            if key in self.objects:
+            if key in seen:
                 self.gone.pop(key, None)
-            else:
+            elif is_whole:
                 self.gone.setdefault(key, "noticed")
 
 
@@ -130,7 +136,8 @@ class History:
     def __init__(self, connection: Connection, contract: Contract, page_size: int, *, is_sorted: bool) -> None:
         self.connection, self.contract, self.model = connection, contract, Model()
         self.bucket = PagedBucket(page_size, is_sorted=is_sorted)
-        self.runs = 0
+        self.runs, self.now = 0, NOON
+        self.is_settled, self.whole_at, self.listed, self.listed_version = False, NOON, 0, ""
         connection.execute(  # files of others: another dataset, another bucket
             "insert into waybill.rejected_file (dataset, object_key, etag, message) "
             "values ('orders.other', %s, %s, '')",
@@ -153,35 +160,68 @@ class History:
                 accept(self.connection, find_loaded(self.connection, f"s3://{self.bucket.name}/{ROOT}{key}"))
                 self.model.gone[key] = "accepted"
             case ("new version",):
-                self.contract = replace(self.contract, version=self.contract.version + "1")
+                version = self.contract.version + "1"
+                self.contract = replace(self.contract, version=version, document=version)
             case ("run",):
                 self.runs += 1
-                self.run()
+                self.run(BY_HAND)
             case ("retry",):
-                self.run()
+                self.run(BY_HAND)
+            case ("scheduled run", hours):
+                self.runs += 1
+                self.now += timedelta(hours=hours)
+                self.run(Start(is_routine=True))
+            case ("run of messages", numbers):
+                self.runs += 1
+                every = sorted(self.model.objects)
+                named = {ROOT + every[number % len(every)] for number in numbers if every}
+                self.run(Start(is_routine=True, keys={*named, f"{ROOT}deleted.csv", "raw/orders/other/a.csv"}))
+            case ("killed run", is_routine):
+                choose_scope(self.connection, self.bucket.client, self.contract, Start(is_routine), self.now)
+                self.is_settled = False
 
     def put(self, key: str, content: str, landed_at: datetime) -> None:
         self.model.objects[key] = (content, landed_at)
         self.bucket.objects[ROOT + key] = (etag(content), landed_at)
 
-    def run(self) -> None:
-        model, run = self.model, Run(f"run {self.runs}", "abc123")
-        pages = list_pages(self.bucket.client, self.bucket.name, self.contract, None, None)
-        found = compare(self.connection, self.contract, pages, unless_rejected=run)
-        todo, misplaced, ignored = model.expected(run.run_id, self.contract.version)
+    def is_whole(self, start: Start) -> bool:
+        """Return whether a run must look at all objects."""
+        is_due = not self.is_settled or self.listed_version != self.contract.sha256
+        return not start.is_routine or is_due or self.whole_at <= self.now - timedelta(hours=24) or self.listed <= FEW
+
+    def sees(self, key: str, start: Start) -> bool:
+        """Return whether a partial run must look at an object."""
+        if start.keys is not None:
+            return ROOT + key in start.keys
+        days = [f"dt={self.now.date() + timedelta(days=days)}/" for days in range(-3, 2)]
+        last = max(self.model.loaded, key=str.encode, default=None)
+        return key.startswith(tuple(days)) or (last is not None and key.encode() > last.encode())
+
+    def run(self, start: Start) -> None:
+        model, run, is_whole = self.model, Run(f"run {self.runs}", "abc123"), self.is_whole(start)
+        seen = {key for key in model.objects if is_whole or self.sees(key, start)}
+        scope = choose_scope(self.connection, self.bucket.client, self.contract, start, self.now)
+        assert scope.is_whole == is_whole
+        found = compare(self.connection, self.contract, scope.pages, unless_rejected=run)
+        todo, misplaced, ignored = model.expected(run.run_id, self.contract.version, seen)
         assert {file.key.removeprefix(ROOT): file.period.start for file in found.todo} == todo
         assert len(found.todo) == len(todo), "each once"
         assert {one.file.key.removeprefix(ROOT) for one in found.misplaced} == misplaced
         assert (found.ignored, len(found.ignored_examples)) == (ignored, min(5, ignored))
-        assert found.landed.total() == sum(model.kind(key) == "data" for key in model.objects)
-        record_gone(self.connection, self.contract, found.seen, None, None)
-        model.look_for_gone()
+        assert found.landed.total() == sum(model.kind(key) == "data" for key in seen)
+        if is_whole:
+            record_gone(self.connection, self.contract, found.seen, None, None)
+            self.whole_at, self.listed, self.listed_version = self.now, len(model.objects), self.contract.sha256
+        record_returned(self.connection, self.contract, found.seen)
+        model.look_for_gone(seen, is_whole=is_whole)
         recorded = self.connection.execute(
             "select object_key, gone from waybill.load_file where bucket = %s and status = 'loaded' and gone <> ''",
             (self.bucket.name,),
         ).fetchall()
         assert {key.removeprefix(ROOT): gone for key, gone in recorded} == model.gone
         self.load(found, run)
+        settle(self.connection, self.contract, scope, found.objects)
+        self.is_settled = True
 
     def load(self, found: Comparison, run: Run) -> None:
         """Load or reject the files as a run would, without their content."""
@@ -223,6 +263,7 @@ class History:
 @pytest.fixture
 def bucket_name(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("WAYBILL_RAW_BUCKET", PagedBucket.name)
+    monkeypatch.setenv("WAYBILL_WHOLE_LISTING_OBJECTS", str(FEW))
     configuration.cache_clear()
     yield
     monkeypatch.undo()
@@ -230,6 +271,8 @@ def bucket_name(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 RUN, RETRY, VERSION = ("run",), ("retry",), ("new version",)
+THREE = [("put", name, "one", NOON) for name in ("a.csv", "b.csv", "c.csv")]
+SCHEDULED, NEXT_DAY, MESSAGES = ("scheduled run", 0), ("scheduled run", 25), ("run of messages", {0, 1})
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -247,6 +290,21 @@ RUN, RETRY, VERSION = ("run",), ("retry",), ("new version",)
 )
 @example(
     history=[("put", "a.csv", "one", NOON), RUN, ("put", "a.csv", "two", NOON - timedelta(days=900)), RUN, RUN],
+    page_size=2,
+    is_sorted=True,
+)
+@example(
+    history=[*THREE, RUN, ("put", "aa.csv", "one", NOON), SCHEDULED, MESSAGES, ("delete", 0), SCHEDULED, NEXT_DAY],
+    page_size=2,
+    is_sorted=True,
+)
+@example(
+    history=[*THREE, RUN, ("put", "d.csv", "one", NOON), ("put", "dt=2026-03-02/a.csv", "one", NOON), SCHEDULED],
+    page_size=2,
+    is_sorted=True,
+)
+@example(
+    history=[*THREE, RUN, ("put", "aa.csv", "one", NOON), ("killed run", True), MESSAGES],
     page_size=2,
     is_sorted=True,
 )

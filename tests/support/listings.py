@@ -1,4 +1,4 @@
-"""An S3 client that lists objects in pages of any size, and fails for everything else."""
+"""An S3 client that lists objects in pages of any size and looks at single ones, and fails for everything else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import random
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
+
+from botocore.exceptions import ClientError
 
 
 class PagedBucket:
@@ -36,6 +38,13 @@ class PagedBucket:
             yield {"KeyCount": 0}
         for first in range(0, len(keys), self._page_size):
             yield {"Contents": [self._item(key) for key in keys[first : first + self._page_size]]}
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803  # boto3's names
+        assert Bucket == self.name
+        if Key not in self.objects:
+            raise ClientError({"Error": {"Code": "404"}}, "HeadObject")
+        item = self._item(Key)
+        return {"ETag": item["ETag"], "ContentLength": item["Size"], "LastModified": item["LastModified"]}
 
     def _item(self, key: str) -> dict[str, Any]:
         etag, landed_at = self.objects[key]

@@ -34,8 +34,9 @@ Datasets and reports are the files in `include/contracts/{name}`, `include/contr
 
 **Period.** Rows belong to their landing day: the day on which S3 received the first version of their file. A run has
 no period of its own, because it lists the bucket. A notification starts a run within seconds if the domain has a
-queue. Another run starts every 15 minutes. To run it by hand, use *Trigger*. The parameter `file`, or `day` and
-`last_day`, limits the run, and tries rejected files again.
+queue. Another run starts every 15 minutes. With more than 5,000 objects, the runs look at new ones, and once
+a day at all. To run it by hand, use *Trigger*: it looks at all. The parameter `file`, or `day` and `last_day`, limits
+the run, and tries rejected files again.
 
 **When it fails.** Tasks retry errors of the infrastructure. Errors of the data fail at once:
 * `intake` fails if files are invalid. The other files are loaded and published. Upload corrected files under the same

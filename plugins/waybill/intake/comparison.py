@@ -80,6 +80,8 @@ class Comparison:
     """Misplaced objects in the order of their keys, for any periods of the listing."""
     landed: Counter[Period] = field(default_factory=Counter)
     """The number of files of each requested period."""
+    objects: int = 0
+    """The number of all objects."""
     ignored: int = 0
     """The number of objects that are not data."""
     ignored_examples: dict[str, str] = field(default_factory=dict)
@@ -123,6 +125,7 @@ def compare(
             todo = [file for file in todo if (file.key, file.etag) not in known]
             known = ledger.rejected_by_others(connection, contract, unless_rejected, [one.file for one in misplaced])
             misplaced = [one for one in misplaced if (one.file.key, one.file.etag) not in known]
+        found.objects += len(page.landed) + len(page.misplaced) + len(page.ignored)
         found.todo += todo
         found.misplaced += misplaced
         found.landed.update(file.period for file in page.landed)
@@ -146,6 +149,8 @@ def _compare(
 ) -> tuple[list[LandedFile], list[int]]:
     """Return the pending files among the landed ones, and the loaded files of all keys; `others` are no files."""
     keys = [*(file.key for file in landed), *(key for key in others if "\0" not in key)]
+    if not keys:
+        return [], []
     etags = [file.etag for file in landed]
     rows = connection.execute(
         _LOADED,

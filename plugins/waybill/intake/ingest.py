@@ -16,13 +16,14 @@ from waybill.files.landed_file import LandedFile
 from waybill.files.receive import receive
 from waybill.formatting import count
 from waybill.intake import ledger
-from waybill.intake.comparison import Comparison, compare
+from waybill.intake.comparison import Comparison, compare, pending
 from waybill.intake.landing import Listing, Misplaced, list_pages, with_first_landing
 from waybill.intake.ledger import Books
+from waybill.intake.listing_scope import BY_HAND, Start, choose_scope, settle
 from waybill.intake.load import load_file
 from waybill.intake.object_keys import may_belong_to
 from waybill.intake.replay import replay_waiting
-from waybill.intake.withdrawal import record_gone
+from waybill.intake.withdrawal import record_gone, record_returned
 from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder
@@ -59,6 +60,7 @@ def ingest(
     log.info("%s %s: %d of %d landed files are new or changed", contract.table, period, len(todo), landed)
     _log_ignored(contract, compared)
     record_gone(connection, contract, compared.seen, first, period)
+    record_returned(connection, contract, compared.seen)
     done = {}
     for file in with_first_landing(s3, contract, todo, compared.landed):
         books = ingest_file(connection, s3, file, contract, contracts, run)
@@ -105,41 +107,48 @@ def ingest_arrived(
     *,
     name: str | None = None,
     days: tuple[Period, Period] | None = None,
+    start: Start = BY_HAND,
 ) -> dict[str, Books]:
-    """Load all new and changed files of a dataset whose files land at any time; return books by object key.
+    """Load new and changed files of a dataset whose files land at any time; return books by object key.
 
+    Looks at all objects, or at those that `choose_scope` chooses for the `start` of the run.
     `name` (an object's key, address or last part) or `days` (first and last landing day) limits the files. Rejected
     files and objects whose folders name no day do not keep others from being loaded: `DataError` lists them at the end.
     Files that another run rejected are skipped until they or the contract's version change, unless `name` or `days`
     selects them. Quarantined rows that wait for a row to refer to are replayed.
     """
-    pages = list_pages(s3, settings().raw_bucket, contract, None, None)
+    scope = None
     if name is None and days is None:
         if is_unloaded(connection, contract):  # a corrected draft, even of the same version, tries its files again
             with connection.transaction():
                 ensure(connection, contract)
-        compared = compare(connection, contract, pages, unless_rejected=run)
-        record_gone(connection, contract, compared.seen, None, None)
+        scope = choose_scope(connection, s3, contract, start)
+        compared = compare(connection, contract, scope.pages, unless_rejected=run)
+        if scope.is_whole:
+            record_gone(connection, contract, compared.seen, None, None)
+        record_returned(connection, contract, compared.seen)
     else:
-        if name is not None:
-            pages = (_named(page, name) for page in pages)
-        compared = compare(connection, contract, pages, first=days and days[0], last=days and days[1])
-        if name is not None and not compared.landed and not compared.misplaced:
-            _raise_unknown(s3, name, contracts)
+        compared = _compare_chosen(connection, s3, contract, contracts, name, days)
     _log_ignored(contract, compared)
     todo, misplaced = compared.todo, compared.misplaced
     log.info("%s: %d of %d landed files are to be loaded", contract.table, len(todo), compared.landed.total())
     done, rejected = {}, [one.message for one in misplaced]
     for one in misplaced:
         ledger.record_rejected_file(connection, contract, one.file, run, one.error)
-    for file in with_first_landing(s3, contract, todo, compared.landed if name is None else None):
+    knows_all = scope.is_whole if scope else name is None
+    skipped = []
+    for file in with_first_landing(s3, contract, todo, compared.landed if knows_all else None):
         try:
             books = ingest_file(connection, s3, file, contract, contracts, run)
         except DataError as error:
             rejected.append(str(error))
             continue
-        if books is not None:
+        if books is None:
+            skipped.append(file)
+        else:
             done[file.key] = books
+    if scope and not pending(connection, contract, skipped):  # else one has changed while it was read
+        settle(connection, contract, scope, compared.objects)
     for replayed in replay_waiting(connection, contract, contracts, run):
         log.info("%s: replayed waiting rows: %s", replayed.object_key, replayed.books)
     if rejected:
@@ -148,6 +157,25 @@ def ingest_arrived(
         lines = [f"{len(rejected)} of {tried} files of {contract.table} were rejected{others}:", *rejected]
         raise DataError("\n".join(lines))
     return done
+
+
+def _compare_chosen(
+    connection: Connection,
+    s3: S3Client,
+    contract: Contract,
+    contracts: Mapping[str, Contract],
+    name: str | None,
+    days: tuple[Period, Period] | None,
+) -> Comparison:
+    """Return the comparison of the files that a run's parameters choose. Raises `DataError` if none has the name."""
+    first, last = days or (None, None)
+    pages = list_pages(s3, settings().raw_bucket, contract, None, None)
+    if name is None:
+        return compare(connection, contract, pages, first=first, last=last)
+    compared = compare(connection, contract, (_named(page, name) for page in pages), first=first, last=last)
+    if compared.objects == compared.ignored:
+        _raise_unknown(s3, name, contracts)
+    return compared
 
 
 def _raise_unknown(s3: S3Client, name: str, contracts: Mapping[str, Contract]) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from waybill.contracts import Contract, locations
@@ -25,6 +25,10 @@ def in_order(contract: Contract, files: Iterable[LandedFile]) -> list[LandedFile
     """Return the files in the order in which they apply: by period, landing and name, or by period and name."""
     by_name = contract.file_order == "name"
     return sorted(files, key=lambda file: (file.period.key, *(() if by_name else (file.landed_at,)), file.name_key))
+
+
+_PAGE: Final = 1000
+"""Number of objects in a page, as in a listing of S3."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,40 @@ def list_pages(
     prefix = locations.raw_prefix(contract.domain, contract.name)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         yield _listing(bucket, contract, page.get("Contents", []), first, last)
+
+
+def list_likely(
+    s3: S3Client, bucket: str, contract: Contract, folders: tuple[str, ...], after: str | None
+) -> Iterator[Listing]:
+    """Yield the objects of a dataset in some folders, and those whose keys follow the key `after`, each once."""
+    paginator = s3.get_paginator("list_objects_v2")
+    for folder in folders:
+        for page in paginator.paginate(Bucket=bucket, Prefix=folder):
+            yield _listing(bucket, contract, page.get("Contents", []), None, None)
+    if after is not None:
+        prefix = locations.raw_prefix(contract.domain, contract.name)
+        for page in paginator.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
+            items = [item for item in page.get("Contents", []) if not item["Key"].startswith(folders)]
+            yield _listing(bucket, contract, items, None, None)
+
+
+def look_at(s3: S3Client, bucket: str, contract: Contract, keys: Iterable[str]) -> Iterator[Listing]:
+    """Yield those of the named objects that are in the bucket and below the prefix of the dataset, in pages."""
+    from botocore.exceptions import ClientError
+
+    prefix = locations.raw_prefix(contract.domain, contract.name)
+    below = sorted(key for key in keys if key.startswith(prefix))
+    for first in range(0, len(below), _PAGE):
+        items = []
+        for key in below[first : first + _PAGE]:
+            try:
+                found = s3.head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+                    continue
+                raise
+            items.append({**found, "Key": key, "Size": found["ContentLength"]})
+        yield _listing(bucket, contract, items, None, None)
 
 
 def _listing(

@@ -110,29 +110,32 @@ def _bounds(contract: Contract, seen: SeenFiles, first: Period | None, last: Per
 def record_gone(
     connection: Connection, contract: Contract, seen: SeenFiles, first: Period | None, last: Period | None
 ) -> None:
-    """Record in the ledger which loaded files are gone from the bucket or have returned, and log newly missing ones.
+    """Record in the ledger which loaded files are gone from the bucket, and log newly missing ones.
 
     `seen` are the files that a whole listing of the periods `first` to `last` (None: any) has.
     """
-    bounds = _bounds(contract, seen, first, last)
     newly = sql.SQL(" and ").join([_WITHIN, _UNSEEN, sql.SQL("f.gone is null")])
-    if missing := _loaded(connection, newly, bounds):
-        for file in missing[:_LOGGED]:
-            log.warning("%s: %s", contract.table, file.advice)
-        if len(missing) > _LOGGED:
-            log.warning(
-                "%s: %s are gone from the bucket; %d are listed", contract.table, count(len(missing), "file"), _LOGGED
-            )
-        connection.execute(
-            "update waybill.load_file set gone = 'noticed' where file_id = any(%s) and status = 'loaded'",
-            ([file.file_id for file in missing],),
-        )
+    missing = _loaded(connection, newly, _bounds(contract, seen, first, last))
+    if not missing:
+        return
+    for file in missing[:_LOGGED]:
+        log.warning("%s: %s", contract.table, file.advice)
+    if len(missing) > _LOGGED:
+        log.warning("%s: %s are gone; the first %d are named", contract.table, count(len(missing), "file"), _LOGGED)
+    connection.execute(
+        "update waybill.load_file set gone = 'noticed' where file_id = any(%s) and status = 'loaded'",
+        ([file.file_id for file in missing],),
+    )
+
+
+def record_returned(connection: Connection, contract: Contract, seen: SeenFiles) -> None:
+    """Record in the ledger which files that were gone from the bucket a listing has."""
     connection.execute(
         sql.SQL(
             "update waybill.load_file as f set gone = null "
             "where f.gone is not null and f.status = 'loaded' and {} and {}"
         ).format(_WITHIN, _SEEN),
-        bounds,
+        _bounds(contract, seen, None, None),
     )
 
 

@@ -27,6 +27,7 @@ from waybill.operators.waits import begin_wait, end_wait
 
 if TYPE_CHECKING:
     from waybill.contracts import Contract
+    from waybill.intake.listing_scope import Start
     from waybill.period import Cadence, Period
 
 log = logging.getLogger(__name__)
@@ -173,12 +174,20 @@ class IntakeArrivedOperator(BaseOperator):
                     found |= dry_run_pending(connection, s3_client(), contract, contracts, None)
                 return found
             days, rejected = landing_days(params["day"], params["last_day"]), list[str]()
+            start = start_of(context)
             failed: Exception | None = None
             for contract in chosen:
                 try:
                     with measured_load(context, connection, contract):
                         done = ingest_arrived(
-                            connection, s3_client(), contract, contracts, run, name=params["file"], days=days
+                            connection,
+                            s3_client(),
+                            contract,
+                            contracts,
+                            run,
+                            name=params["file"],
+                            days=days,
+                            start=start,
                         )
                 except DataError as error:
                     rejected.append(str(error))
@@ -197,6 +206,29 @@ class IntakeArrivedOperator(BaseOperator):
             loaded = [contract.name for contract in chosen if has_loaded(connection, contract.table, run)]
         self.outlets = [dataset_asset(self.domain, name) for name in loaded]
         return found
+
+
+def start_of(context: Any) -> Start:
+    """Return what started a run: a person or a retry, who look at all objects, a schedule, or messages with keys."""
+    from waybill.intake.listing_scope import BY_HAND, Start
+    from waybill.intake.notifications import named_keys
+    from waybill.settings import settings
+
+    kind = context["dag_run"].run_type
+    if kind not in ("scheduled", "asset_triggered") or context["ti"].try_number > 1:
+        return BY_HAND
+    if kind == "scheduled":
+        return Start(is_routine=True)
+    try:
+        bodies = [
+            message["Body"]
+            for events in context["triggering_asset_events"].values()
+            for event in events
+            for message in event.extra["payload"]["message_batch"]
+        ]
+    except (KeyError, TypeError):  # an event of a person or of another program
+        bodies = []
+    return Start(is_routine=True, keys=named_keys(bodies, settings().raw_bucket) if bodies else None)
 
 
 def chosen_datasets(context: Any, every: Iterable[str]) -> set[str]:

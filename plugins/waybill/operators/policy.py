@@ -152,8 +152,8 @@ def arrival_params() -> dict[str, Param]:
 def arrival_schedule(domain: str) -> AssetOrTimeSchedule | CronTriggerTimetable:
     """Return the schedule of a domain whose files land at any time.
 
-    A run starts every 15 minutes, and at once if the domain's queue has a message. The message only starts the run,
-    which lists the bucket to find its files.
+    A run starts every 15 minutes, and at once if the domain's queue has a message. The run compares the bucket with
+    the ledger; `listing_scope` chooses which objects.
     """
     from airflow.providers.amazon.aws.triggers.sqs import SqsSensorTrigger
 
