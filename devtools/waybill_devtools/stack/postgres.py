@@ -104,22 +104,19 @@ def create_databases(superuser: str, passwords: Mapping[str, str]) -> None:
         superuser: connection string of libpq; variables of libpq supply missing values.
         passwords: the password of each role, which is also set for existing roles.
     """
+    from waybill.warehouse import roles
+
     with psycopg.connect(superuser, autocommit=True) as connection:
-        existing = {name for (name,) in connection.execute("select rolname from pg_roles")}
         for role, password in passwords.items():
-            statement = "alter role {} login password {}" if role in existing else "create role {} login password {}"
-            connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(password)))
-        # Workers of a killed scheduler keep its connection open, and with it the locks of its transaction.
-        connection.execute("alter role airflow set idle_in_transaction_session_timeout = '60s'")
+            roles.set_role(connection, role, password)
+        roles.limit_idle_transactions(connection, "airflow")
         existing = {name for (name,) in connection.execute("select datname from pg_database")}
         for database, owner in {"airflow": "airflow", "warehouse": "waybill_etl"}.items():
             if database not in existing:
                 statement = "create database {} owner {}"
                 connection.execute(sql.SQL(statement).format(sql.Identifier(database), sql.Identifier(owner)))
     with psycopg.connect(superuser, dbname="warehouse", autocommit=True) as connection:
-        connection.execute("create extension if not exists btree_gist")
-        connection.execute("revoke all on database warehouse from public")
-        connection.execute("grant connect on database warehouse to waybill_reader")
+        roles.prepare_warehouse(connection)
 
 
 def _unprivileged() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from waybill.errors import DataError
 from waybill.settings import SettingsError
+from waybill.warehouse import roles
 from waybill.warehouse.schema import READER_ROLE
 
 if TYPE_CHECKING:
@@ -124,7 +125,9 @@ def bootstrap(
     if unknown := sorted(set(rotate) - made.keys()):
         raise DataError(f"{', '.join(unknown)} cannot be rotated. Keys that can: {', '.join(made)}.")
     with administrator(deployment.warehouse, client) as connection:
-        yield from prepare_warehouse(connection, deployment.warehouse)
+        _prepare_warehouse(connection, deployment.warehouse)
+    warehouse = deployment.warehouse
+    yield f"{warehouse.database}: belongs to the role {warehouse.owner}, and {READER_ROLE} may connect"
     airflow = read_secret(client, deployment.airflow_secret)
     created = {
         name: make(airflow.get(name, "")) for name, make in made.items() if name in rotate or not airflow.get(name)
@@ -136,10 +139,8 @@ def bootstrap(
     for name in created:
         yield f"{name}: {'rotated' if name in rotate else 'created'}"
     with administrator(deployment.metadata, client) as connection:
-        _set_role(connection, deployment.metadata.owner, _password(airflow["DATABASE_URL"]))
-        # Workers of a killed scheduler keep its connection open, and with it the locks of its transaction.
-        role = sql.Identifier(deployment.metadata.owner)
-        connection.execute(sql.SQL("alter role {} set idle_in_transaction_session_timeout = '60s'").format(role))
+        roles.set_role(connection, deployment.metadata.owner, _password(airflow["DATABASE_URL"]))
+        roles.limit_idle_transactions(connection, deployment.metadata.owner)
         _own(connection, deployment.metadata)
     yield f"{deployment.metadata.database}: belongs to the role {deployment.metadata.owner}"
     if deployment.broker is not None:
@@ -153,17 +154,13 @@ def bootstrap(
         yield f"{MASK_KEY}: created. Keep a copy: another key gives other pseudonyms."
 
 
-def prepare_warehouse(connection: Connection, warehouse: Database) -> Iterator[str]:
-    """Create the owner and the reader of the warehouse, who log in with tokens of AWS, and the extension."""
+def _prepare_warehouse(connection: Connection, warehouse: Database) -> None:
+    """Create the owner and the reader of the warehouse, who log in with tokens of AWS, and their rights."""
     for role in (warehouse.owner, READER_ROLE):
-        _set_role(connection, role)
+        roles.set_role(connection, role)
         connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(IAM_ROLE), sql.Identifier(role)))
-    connection.execute("create extension if not exists btree_gist")
-    database = sql.Identifier(warehouse.database)
-    connection.execute(sql.SQL("revoke all on database {} from public").format(database))
-    connection.execute(sql.SQL("grant connect on database {} to {}").format(database, sql.Identifier(READER_ROLE)))
+    roles.prepare_warehouse(connection)
     _own(connection, warehouse)
-    yield f"{warehouse.database}: belongs to the role {warehouse.owner}, and {READER_ROLE} may connect"
 
 
 @contextmanager
@@ -181,16 +178,6 @@ def administrator(database: Database, client: SecretsManagerClient) -> Iterator[
         application_name="waybill bootstrap",
     ) as connection:
         yield connection
-
-
-def _set_role(connection: Connection, role: str, password: str | None = None) -> None:
-    """Create a role that may log in, if it is missing, and set its password."""
-    there = connection.execute("select from pg_roles where rolname = %s", (role,)).fetchone()
-    name = sql.Identifier(role)
-    if there is None:
-        connection.execute(sql.SQL("create role {} login").format(name))
-    if password is not None:
-        connection.execute(sql.SQL("alter role {} login password {}").format(name, sql.Literal(password)))
 
 
 def _own(connection: Connection, database: Database) -> None:
