@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from support.landing import CUSTOMERS, Landing, csv_body, customer_rows, landing_bucket, landing_dsn
+from support.messaging_months import RUN, month
 from support.problems import (
     landed,
     load_and_delete,
@@ -20,6 +21,7 @@ from support.problems import (
     writer_of,
 )
 from support.views import Someone, access_of
+from waybill.checks import quality
 from waybill.views.app import make_app
 from waybill_devtools.stack import Stack
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from waybill.views.access import Access
 
 __all__ = ["landed", "landing_bucket", "landing_dsn"]
+
+MARCH = month("2026-03")
 
 
 @contextmanager
@@ -159,3 +163,19 @@ def test_the_list_fits(page: Page, landed: Landing, width: int, scheme: str) -> 
         found = box.bounding_box()
         assert found
         assert found["width"] <= width
+
+
+def test_the_description_of_a_check_is_shown_on_hover_and_focus(page: Page, landed: Landing) -> None:
+    quality.record(landed.connection, quality.evaluate(landed.connection, landed.contracts["traffic"], MARCH), RUN)
+    open_line(page, "messaging.traffic has no file for")
+    name, tip = page.locator(".hint").first, page.get_by_role("tooltip", include_hidden=True).first
+    assert not tip.is_visible()
+    name.hover()
+    assert tip.is_visible()
+    page.get_by_role("heading", name="To do").hover()
+    assert not tip.is_visible()
+    name.focus()
+    assert tip.is_visible()
+    box = tip.bounding_box()
+    assert box
+    assert box["width"] > 50

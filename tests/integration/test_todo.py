@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +23,8 @@ from support.problems import (
     DAG,
     GOOD,
     NOW,
+    SHARES,
+    build_shares,
     landed,
     load_and_delete,
     load_late_rows,
@@ -39,12 +40,12 @@ from support.views import Page, Someone, check_inert, client_of
 from waybill.checks import quality
 from waybill.checks.approval import approve, held_by, reject
 from waybill.contracts import Check
-from waybill.contracts.locations import report_files
-from waybill.derived.build import build_from_sql, known_files, report_contracts
+from waybill.derived.build import report_contracts
 from waybill.errors import DataError
+from waybill.files.landed_file import LandedFile
+from waybill.intake.ledger import record_rejected_file
 from waybill.ops import alert_delivery
 from waybill.ops.alerts import cause_of, deadline_text, failure_text
-from waybill.run import Run
 from waybill.views.operations.figures import age, figures
 from waybill.views.operations.overview import overview
 from waybill.views.operations.problem import Action, sentence
@@ -154,16 +155,19 @@ def test_a_rejected_file_is_listed_until_a_corrected_one_is_loaded(landed: Landi
     assert "20 of 20 rows" in found.cause
     assert found.cause.endswith("send it again under the same name.")
     assert action(found, "Show files").body == {"dataset": "messaging.traffic", "state": "rejected"}
-    landed.put("traffic", MONTH, csv_body(TRAFFIC, with_values(GOOD[:20], 6, "y")), "part-2.csv")
-    with pytest.raises(DataError):
-        landed.ingest("traffic", MONTH)
     landed.put("traffic", MONTH, csv_body(TRAFFIC, GOOD))
-    with pytest.raises(DataError):
-        landed.ingest("traffic", MONTH)
-    assert whats(problems(landed, "files")) == ["part-2.csv of messaging.traffic was rejected"]
-    landed.put("traffic", MONTH, csv_body(TRAFFIC, GOOD[:5]), "part-2.csv")
     landed.ingest("traffic", MONTH)
     assert problems(landed, "files") == []
+
+
+def test_rejected_files_of_a_dataset_are_one_problem(landed: Landing) -> None:
+    contract = landed.contracts["traffic"]
+    for name in ("a.csv", "b.csv"):
+        file = LandedFile(landed.bucket, f"raw/{name}", name, 1, month(MONTH), NOW)
+        record_rejected_file(landed.connection, contract, file, RUN, DataError(f"{name} is broken"))
+    (found,) = problems(landed, "files")
+    assert found.what == "2 files of messaging.traffic were rejected"
+    assert found.cause == "The newest, b.csv: b.csv is broken."
 
 
 @pytest.mark.parametrize(("label", "rows"), [("Withdraw", 0), ("Keep rows", 200)])
@@ -299,18 +303,6 @@ def test_a_failed_check_of_severity_error_is_listed_until_it_passes(landed: Land
     assert found.cause == "few_rows is 7, must be <= 5."
     assert action(found, "Open run").target == f"dags/{DAG}/runs/test"
     assert results["warning", False] == results["error", True] == []
-
-
-SHARES = report_contracts("messaging")["segment_share"]
-
-
-def build_shares(landed: Landing, observed: int, run: Run = RUN) -> None:
-    """Build the segments of March, with one check of severity warning that fails above 1."""
-    warning = replace(SHARES.checks[-1], query=f"select {observed}", operator="<=", threshold=1, severity="warning")
-    text = next(path for path in report_files("messaging") if path.stem == "segment_share").read_text()
-    contract = replace(SHARES, checks=(warning,), max_warnings=0)
-    inputs = partial(known_files, landed.connection, "messaging", month(MONTH), text)
-    build_from_sql(landed.connection, contract, inputs, text, month(MONTH), run)
 
 
 def test_a_report_that_waits_for_approval_is_listed_until_somebody_answers(landed: Landing) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -260,8 +261,9 @@ def landing_dsn(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def landing_bucket(stack: Stack) -> str:
-    stack.s3().create_bucket(Bucket="landing")
-    return "landing"
+    bucket = f"landing-{uuid.uuid4().hex[:8]}"
+    stack.s3().create_bucket(Bucket=bucket)
+    return bucket
 
 
 @pytest.fixture

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from support.landing import MONTH, TRAFFIC, Landing, csv_body, traffic_rows
-from support.messaging_months import database
+from support.messaging_months import RUN, database, month
 from waybill.contracts import load_domain
+from waybill.contracts.locations import report_files
+from waybill.derived.build import build_from_sql, known_files, report_contracts
+from waybill.run import Run
 from waybill.settings import settings
 from waybill.views.operations.overview import overview
 from waybill.views.operations.problem import Problem
@@ -22,6 +27,7 @@ NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 """The end of March plus half a day: no file of April is late."""
 DAG = "messaging_monthly"
 GOOD = traffic_rows(200)
+SHARES = report_contracts("messaging")["segment_share"]
 
 
 @pytest.fixture
@@ -90,3 +96,12 @@ def run_state(state: str, run_id: str = "r1", period: str | None = MONTH, hour: 
     began = NOW.replace(hour=hour)
     ended = began + timedelta(minutes=5) if state in ("success", "failed") else None
     return RunState(DAG, run_id, state, period, began, began, ended, tasks)
+
+
+def build_shares(landed: Landing, observed: int, run: Run = RUN) -> None:
+    """Build the segments of March, with one check of severity warning that fails above 1."""
+    warning = replace(SHARES.checks[-1], query=f"select {observed}", operator="<=", threshold=1, severity="warning")
+    text = next(path for path in report_files("messaging") if path.stem == "segment_share").read_text()
+    contract = replace(SHARES, checks=(warning,), max_warnings=0)
+    inputs = partial(known_files, landed.connection, "messaging", month(MONTH), text)
+    build_from_sql(landed.connection, contract, inputs, text, month(MONTH), run)

@@ -22,6 +22,7 @@ from waybill.run import Run
 log = logging.getLogger(__name__)
 
 CHECK = "unapproved_warnings"
+DESCRIPTION = "Warnings of unpublished content. Content that exceeds the limit needs an approval."
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def check_warnings(
         warned = warned if published is None else 0
     check = Check(
         name=CHECK,
-        description="Warnings of unpublished content. Content that exceeds the limit needs an approval.",
+        description=DESCRIPTION,
         query=None,
         operator="<=",
         threshold=contract.max_warnings,

@@ -22,6 +22,7 @@ from waybill.views.business.report import Provenance, as_data
 from waybill.views.operations.difference import Difference
 from waybill.views.operations.overview import Overview
 from waybill.views.operations.rejected_rows import RejectedRow
+from waybill.views.operations.run_report import RunReport
 from waybill.views.operations.scope import Scope, Total
 from waybill.views.operations.todo import LISTED
 
@@ -114,6 +115,11 @@ def operations(scope: Scope, dag_id: str | None, overview: Overview, may_run: Co
         may_run=may_run,
         listed=LISTED,
     )
+
+
+def run(scope: Scope, dag_id: str, found: RunReport) -> str:
+    """Return the page of a run of a DAG."""
+    return _render("run.html", section="overview", **_around(scope, dag_id), found=found)
 
 
 def loads(

@@ -9,11 +9,14 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from waybill.checks import approval
 from waybill.period import Period
+from waybill.views import catalog
 from waybill.views.operations.scope import Scope
 
 PERIODS_CHECKED = 12
 """How many periods of each cadence are shown."""
+_SEVERITIES = ("error", "warning")
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,16 @@ class CheckRow:
 
     subject: str
     check: str
+    description: str
     expected: str
     """Like `<= 0.05`."""
     cells: list[dict[str, Any] | None]
     """None for a period in which it did not run."""
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The results that failed."""
+        return [cell for cell in self.cells if cell and not cell["passed"]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class CheckTable:
 
 
 def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
-    """Return a table for each cadence: the checks, most failures first, by the newest periods, newest first."""
+    """Return a table for each cadence: the checks, most errors first, by the newest periods, newest first."""
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
@@ -76,8 +85,17 @@ def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
         for (subject, check), results in by_check.items():
             newest = results[max(results)]
             expected = f"{newest['operator']} {newest['threshold']:g}"
-            listed.append(CheckRow(subject, check, expected, [results.get(start) for start in starts]))
-        listed.sort(key=lambda row: -sum(not cell["passed"] for cell in row.cells if cell))
+            cells = [results.get(start) for start in starts]
+            listed.append(CheckRow(subject, check, _description(subject, check), expected, cells))
+        listed.sort(key=lambda row: [-sum(cell["severity"] == kind for cell in row.failed) for kind in _SEVERITIES])
         failed = sum(not row["passed"] for row in of_cadence)
         tables.append(CheckTable(cadence, [Period.of(cadence, start) for start in starts], listed, failed))
     return tables
+
+
+def _description(subject: str, check: str) -> str:
+    """Return what a check of a table means, from its contract; "" for a check that the contract no longer has."""
+    if check == approval.CHECK:
+        return approval.DESCRIPTION
+    found = (one.description for one in catalog.contracts()[subject].checks if one.name == check)
+    return next(found, "").strip()

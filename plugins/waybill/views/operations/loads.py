@@ -7,7 +7,9 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
+from waybill.contracts.domains import load_manifest
 from waybill.intake import file_warnings
+from waybill.views import catalog
 from waybill.views.operations.scope import FILES_OF_RUN, LISTED_ROWS, PAGE_ROWS, Scope, Total
 from waybill.warehouse.connection import one_row
 
@@ -48,7 +50,10 @@ def loaded_files(
         .fetchall()
     )
     warnings = file_warnings.of_files(connection, [row["file_id"] for row in rows])
-    return [row | {"warnings": warnings.get(row["file_id"], [])} for row in rows], Total.of(counted)
+    dags = {table: load_manifest(catalog.contracts()[table].domain).dag for table in scope.datasets}
+    return [
+        row | {"warnings": warnings.get(row["file_id"], []), "dag_id": dags[row["dataset"]]} for row in rows
+    ], Total.of(counted)
 
 
 _LOADS = """

@@ -9,18 +9,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from psycopg import Connection, sql
-from psycopg.rows import dict_row
 
 from waybill.formatting import text
 from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
-from waybill.ops import alert_delivery
 from waybill.ops.books import GapSummary
 from waybill.settings import settings
 from waybill.views.operations.balances import balances
 from waybill.views.operations.checks import PERIODS_CHECKED, CheckTable, checks
 from waybill.views.operations.figures import Figure, figures
 from waybill.views.operations.freshness import Freshness, freshness
+from waybill.views.operations.messages import AlertLine, alerts
 from waybill.views.operations.missing import PERIODS_EXPECTED, missing
 from waybill.views.operations.problem import Problem
 from waybill.views.operations.rejections import rejections
@@ -29,8 +28,6 @@ from waybill.views.operations.scope import FILES_OF_RUN, Scope
 from waybill.views.operations.todo import todo
 from waybill.warehouse.connection import one_row
 
-ALERTS = 10
-"""How many alerts are listed."""
 WARNINGS = 40
 """How many warnings about files are listed."""
 COUNTED = 10_000
@@ -50,7 +47,7 @@ class Overview:
     missing: list[GapSummary]
     warnings: tuple[list[FileWarning], int]
     checks: list[CheckTable]
-    alerts: list[dict[str, Any]]
+    alerts: list[AlertLine]
     periods_checked: int = PERIODS_CHECKED
     periods_expected: int = PERIODS_EXPECTED
 
@@ -71,7 +68,7 @@ def overview(connection: Connection, scope: Scope, now: datetime, runs: Sequence
         missing=gaps,
         warnings=warnings(connection, scope),
         checks=checks(connection, scope),
-        alerts=alerts(connection, scope),
+        alerts=alerts(connection, scope, runs),
     )
 
 
@@ -156,20 +153,3 @@ select
 def warnings(connection: Connection, scope: Scope) -> tuple[list[FileWarning], int]:
     """Return (the warnings about the newest files, how many warnings there are in all)."""
     return file_warnings.newest(connection, scope.datasets, scope.run_id, WARNINGS)
-
-
-def alerts(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
-    """Return the newest alerts of the DAGs of a scope, with the deliveries of each."""
-    found = (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            "select dag_id, run_id, kind, message, raised_at from waybill.alert "
-            "where dag_id = any(%(dags)s) and (%(run_id)s::text is null or run_id = %(run_id)s) "
-            "and kind <> 'success' order by raised_at desc limit %(limit)s",
-            {"dags": scope.dags, "run_id": scope.run_id, "limit": ALERTS},
-        )
-        .fetchall()
-    )
-    keys = [(one["dag_id"], one["run_id"], one["kind"]) for one in found]
-    states = alert_delivery.states(connection, keys)
-    return [one | {"deliveries": states[key]} for one, key in zip(found, keys, strict=True)]

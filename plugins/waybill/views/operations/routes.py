@@ -17,6 +17,7 @@ from waybill.views.operations.difference import files_of, published_difference, 
 from waybill.views.operations.loads import loaded_files
 from waybill.views.operations.overview import overview as overview_of
 from waybill.views.operations.rejected_rows import most_rejected, quarantined, reasons
+from waybill.views.operations.run_report import run_report
 from waybill.views.operations.scope import LAST_PAGE, Scope, scope_of
 from waybill.views.parameters import check_domain, period_of
 from waybill.views.responses import html
@@ -37,7 +38,12 @@ def overview(
 ) -> Response:
     """Show the state of all domains, of one domain, of a DAG, or of one of its runs."""
     scope = _scope(domain, dag_id, run_id)
-    runs = access.runs(scope.dags, scope.run_id)
+    runs = [*access.runs(scope.dags, None)]
+    if scope.run_id and dag_id:
+        if scope.run_id not in {run.run_id for run in runs}:
+            runs += access.runs(scope.dags, scope.run_id)
+        with access.reader() as connection:
+            return html(pages.run(scope, dag_id, run_report(connection, scope, runs)))
     with access.reader() as connection:
         found = overview_of(connection, scope, datetime.now(UTC), runs)
     may_run = {dag for dag in scope.dags if access.may_run(request, dag)}

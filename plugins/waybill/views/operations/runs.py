@@ -69,19 +69,21 @@ def run_path(dag_id: str, run_id: str) -> str:
     return f"dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
 
-def open_failures(runs: Iterable[RunState]) -> list[RunState]:
-    """Return the failed runs whose work no later run has done, newest first.
+def successor(run: RunState, runs: Iterable[RunState]) -> RunState | None:
+    """Return the first later successful run that did the work of a run: of its period, or any if that is unknown."""
+    later = [
+        one
+        for one in runs
+        if one.dag_id == run.dag_id and one.state == "success" and one.queued_at > run.queued_at
+        if run.period in (None, one.period)
+    ]
+    return min(later, key=lambda one: one.queued_at, default=None)
 
-    A later successful run does it if it has the same period, or if the period of the failed run is unknown.
-    """
-    found: list[RunState] = []
-    done: set[tuple[str, str | None]] = set()
-    for run in sorted(runs, key=lambda one: one.queued_at, reverse=True):
-        if run.state == "success":
-            done |= {(run.dag_id, run.period), (run.dag_id, None)}
-        elif run.state == "failed" and (run.dag_id, run.period) not in done:
-            found.append(run)
-    return found
+
+def open_failures(runs: Sequence[RunState]) -> list[RunState]:
+    """Return the failed runs whose work no later run has done, newest first."""
+    failed = [run for run in runs if run.state == "failed" and successor(run, runs) is None]
+    return sorted(failed, key=lambda one: one.queued_at, reverse=True)
 
 
 def run_problems(connection: Connection, runs: Sequence[RunState]) -> list[Problem]:
