@@ -698,8 +698,7 @@ SPOILERS = {
     "segment_changes_pct":
         "insert into {} select month, n, '', 'A', 'B', true, true from {}, generate_series(100, 120) as n",
     "segment_share_customers_difference": "update {} set customers_count = 1 where segment = 'A'",
-    "segment_share_shift_pct":
-        "insert into {} values ('2026-02-01', 'A', 1, 50.00), ('2026-02-01', 'B', 1, 50.00)",
+    "segment_share_shift_pct": "update {} set share_pct = share_pct + 11 where segment = 'A'",
     "segment_share_total_pct": "update {} set share_pct = share_pct - 0.01 where segment = 'A'",
     "top_customers_beyond_20":
         "insert into {} select month, 21, 99, null, 0.01 from {} where customer_rank = 1",
@@ -715,6 +714,21 @@ def test_check_fails_on_a_report_that_is_wrong(messaging: Messaging, name: str) 
     table = sql.Identifier("messaging_report", report)
     messaging.connection.execute(sql.SQL(SPOILERS[name].replace("{}", "{0}")).format(table))
     assert not messaging.passes(check, "2026-03")
+
+
+def test_a_segment_that_vanishes_shifts_the_shares_whether_or_not_the_month_before_was_built(
+    messaging: Messaging,
+) -> None:
+    for customer_id in range(1, 9):
+        messaging.customer(customer_id, segment="A")
+    for customer_id in (9, 10):
+        messaging.customer(customer_id, segment="B", until="2026-03")
+        messaging.customer(customer_id, segment="A", since="2026-03")
+    messaging.store("segment_share", "2026-03")
+    _, check = CHECKS["segment_share_shift_pct"]
+    assert not messaging.passes(check, "2026-03")  # from 80 and 20 to 100 percent
+    messaging.store("segment_share", "2026-04")
+    assert messaging.passes(check, "2026-04")
 
 
 def test_extended_exposure_sorts_industries_into_categories(messaging: Messaging) -> None:
