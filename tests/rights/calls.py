@@ -22,14 +22,25 @@ FOLDER = "CALLS_FOLDER"
 RECORDER = Path(__file__).parent / "recorder"
 """The folder in PYTHONPATH with which a subprocess records its calls."""
 PLUGINS = f"{Path(__file__).resolve().parents[2]}/plugins/"
-COMMANDS = tuple(f"{PLUGINS}waybill/{part}" for part in ("cli/", "intake/upload.py", "ops/bootstrap.py"))
-"""Code of commands: they run with the rights of a person or of a task of their own."""
+DEPLOY = f"{Path(__file__).resolve().parents[2]}/deploy/"
+AIRFLOW, PERSON, WRITER = "airflow", "person", "output-writer"
+ROLES = {
+    "waybill/ops/bootstrap.py:": "bootstrap",
+    "waybill/cli/reconciliation.py:books": "books",
+    "waybill/cli/": PERSON,
+    "waybill/intake/upload.py:": PERSON,
+    "waybill/outputs/publish.py:": WRITER,
+    "waybill/views/site.py:publish_dashboard": WRITER,
+}
+"""The role with which code runs, by file and function. All other code runs with the role of Airflow."""
 TASK_RUNNER = "airflow/sdk/execution_time/task_runner.py"
 
 REGION, ACCOUNT, NAME = "eu-central-1", "123456789012", "waybill-test"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:landed"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 SETTINGS = f"{NAME}/settings"
+SECRETS = {"airflow": f"{NAME}/airflow", "settings": SETTINGS, "admin": "rds!db-0"}
+"""Names of secrets on AWS by the last part of their names in tests."""
 BUCKETS = ("raw", "lake", "reports", "dashboard")
 
 ACTIONS = {
@@ -54,6 +65,7 @@ KEYS = {
     "s3:PutObject": ("data", "GenerateDataKey"),
     "s3:UploadPart": ("data", "GenerateDataKey"),
     "secretsmanager:GetSecretValue": ("data", "Decrypt"),
+    "secretsmanager:PutSecretValue": ("data", "Decrypt", "GenerateDataKey"),
     "sns:Publish": ("operations", "Decrypt", "GenerateDataKey"),
     "sqs:ReceiveMessage": ("operations", "Decrypt"),
     "sqs:SendMessage": ("operations", "Decrypt", "GenerateDataKey"),
@@ -69,13 +81,13 @@ class Request:
         action: an action, such as s3:GetObject.
         resources: the resource, or alternatives if a bucket of a test stands for several ones.
         context: values of condition keys.
-        command: whether a command makes the call, and not the application.
+        role: the role that makes the call, or `person` for a command that no role runs.
     """
 
     action: str
     resources: tuple[str, ...]
     context: tuple[tuple[str, str], ...] = ()
-    command: bool = False
+    role: str = AIRFLOW
 
 
 def record() -> None:
@@ -89,13 +101,13 @@ def recorded(folder: Path) -> set[Request]:
     lines = [json.loads(line) for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()]
     return {
         Request(
-            one["action"], tuple(one["resources"]), tuple((key, value) for key, value in one["context"]), one["command"]
+            one["action"], tuple(one["resources"]), tuple((key, value) for key, value in one["context"]), one["role"]
         )
         for one in lines
     }
 
 
-def requests(service: str, operation: str, params: Mapping[str, Any], *, command: bool = False) -> Iterator[Request]:
+def requests(service: str, operation: str, params: Mapping[str, Any], role: str = AIRFLOW) -> Iterator[Request]:
     """Yield what IAM evaluates for an operation of a botocore client."""
     name = f"{service}:{operation}"
     action = ACTIONS.get(name, name)
@@ -103,24 +115,24 @@ def requests(service: str, operation: str, params: Mapping[str, Any], *, command
         action += "Version"
     for resources in _resources(service, params):
         context = (("cloudwatch:namespace", params["Namespace"]),) if "Namespace" in params else ()
-        yield Request(action, resources, context, command)
+        yield Request(action, resources, context, role)
     if name in ("s3:GetObject", "s3:HeadObject"):
         # Without this right, S3 answers that access is denied where an object is missing.
-        yield Request("s3:ListBucket", _buckets(params["Bucket"]), (), command)
+        yield Request("s3:ListBucket", _buckets(params["Bucket"]), (), role)
     key, *uses = KEYS.get(name, ("",))
     for use in uses:
         via = (("kms:ResourceAliases", f"alias/{NAME}-{key}"), ("kms:ViaService", f"{service}.{REGION}.amazonaws.com"))
-        yield Request(f"kms:{use}", (f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}",), via, command)
+        yield Request(f"kms:{use}", (f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}",), via, role)
 
 
 def _install(handlers: Any, folder: Path) -> None:
     seen: set[Request] = set()
 
     def note(params: dict[str, Any], model: Any, **_: object) -> None:
-        command = is_command()
-        if command is None:
+        role = caller()
+        if role is None:
             return
-        found = set(requests(model.service_model.service_name, model.name, params, command=command)) - seen
+        found = set(requests(model.service_model.service_name, model.name, params, role)) - seen
         if found:
             seen.update(found)
             with (folder / f"{os.getpid()}.jsonl").open("a") as file:
@@ -129,25 +141,26 @@ def _install(handlers: Any, folder: Path) -> None:
     handlers.BUILTIN_HANDLERS.append(("provide-client-params", note))
 
 
-def is_command() -> bool | None:
-    """Return whether a command of the command line makes the call, or None if a test or a tool makes it.
+def caller() -> str | None:
+    """Return the role of the code that makes the call, or None if a test or a tool makes it.
 
-    The innermost frame of own code decides. Without one, Airflow makes the call, or a thread that uploads.
+    Without own code, Airflow makes the call, or a thread that uploads.
     """
     libraries = (sys.prefix, sys.base_prefix, "<")
-    frame, ours = sys._getframe(1), False
+    frame, ours, role = sys._getframe(1), False, AIRFLOW
     while frame:
         file = frame.f_code.co_filename
         if file.startswith(PLUGINS):
-            if file.startswith(COMMANDS):
-                return True
-            ours = True
+            place, ours = f"{file.removeprefix(PLUGINS)}:{frame.f_code.co_name}", True
+            # A command that publishes runs with the rights of the command.
+            if role in (AIRFLOW, WRITER):
+                role = next((found for start, found in ROLES.items() if place.startswith(start)), role)
         elif file.endswith(TASK_RUNNER):
-            return False
-        elif file != __file__ and not ours and not file.startswith(libraries):
+            return role
+        elif file.startswith(DEPLOY) or (file != __file__ and not ours and not file.startswith(libraries)):
             return None
         frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return role
 
 
 def _resources(service: str, params: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -168,7 +181,7 @@ def _resources(service: str, params: Mapping[str, Any]) -> Iterator[tuple[str, .
             yield (TOPIC if topic in os.environ.get("AIRFLOW_CONN_WAYBILL_ALERTS_SNS", "") else topic,)
         case "secretsmanager" if "SecretId" in params:
             name = params["SecretId"]
-            name = SETTINGS if name == os.environ.get("WAYBILL_SECRET_ID") else name
+            name = SETTINGS if name == os.environ.get("WAYBILL_SECRET_ID") else SECRETS.get(name.split("/")[-1], name)
             yield (f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf",)
         case "sts" if "RoleArn" in params:
             yield (params["RoleArn"],)

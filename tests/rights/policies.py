@@ -1,4 +1,4 @@
-"""Compare the calls of AWS that tests record with the policies that Terraform gives to the application."""
+"""Compare the calls of AWS that tests record with the policies that Terraform gives to the role of the caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from typing import Any
 
 import yaml
 
-from rights.calls import ACCOUNT, BUCKETS, NAME, QUEUE, REGION, SETTINGS, TOPIC, Request
+from rights.calls import (
+    ACCOUNT,
+    AIRFLOW,
+    BUCKETS,
+    NAME,
+    PERSON,
+    QUEUE,
+    REGION,
+    SECRETS,
+    SETTINGS,
+    TOPIC,
+    WRITER,
+    Request,
+)
 from waybill.contracts.locations import CATALOG_DATABASE
 from waybill.settings import PROJECT_ROOT
 
@@ -25,12 +38,21 @@ VALUES = {
     **{bucket: f"arn:aws:s3:::{bucket}" for bucket in BUCKETS},
     "connections_prefix": f"{NAME}/airflow/connections",
     "settings_secret_name": SETTINGS,
+    "airflow_secret_name": SECRETS["airflow"],
+    "master_secret_arns": json.dumps([f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SECRETS['admin']}-AbCdEf"]),
     "output_role_arn": f"arn:aws:iam::{ACCOUNT}:role/{NAME}-output-writer",
     "landed_queue_arns": json.dumps([QUEUE]),
     "alerts_topic_arn": TOPIC,
     "metrics_namespace": "Waybill",
     "catalog_database": CATALOG_DATABASE,
 }
+POLICIES = {
+    AIRFLOW: (("security", "read-input"), ("security", "write-output"), ("airflow", "application")),
+    WRITER: (("security", "write-output"),),
+    "bootstrap": (("airflow", "bootstrap"),),
+    "books": (("airflow", "books"),),
+}
+"""Modules and names of the policies of each role."""
 Statement = Mapping[str, Any]
 
 
@@ -42,9 +64,13 @@ def policy(module: str, name: str, values: Mapping[str, str] = VALUES) -> list[S
 
 
 @cache
-def granted() -> list[Statement]:
-    """Return the statements that grant rights to the application."""
-    return [*policy("security", "read-input"), *policy("security", "write-output"), *policy("airflow", "application")]
+def granted(role: str) -> list[Statement]:
+    """Return the statements that grant rights to a role. A person has those of Airflow, and needs some more."""
+    return [one for module, name in _policies(role) for one in policy(module, name)]
+
+
+def _policies(role: str) -> tuple[tuple[str, str], ...]:
+    return POLICIES[AIRFLOW if role == PERSON else role]
 
 
 @cache
@@ -68,11 +94,13 @@ def problems(calls: Collection[Request], *, complete: bool) -> Iterator[str]:
     for call in sorted(calls, key=str):
         if not is_allowed(call):
             needed.add(call.action)
-            if not (call.command and call.action in reasons["commands"]):
-                yield f"{call.action} is called and not allowed on {' or '.join(call.resources)} {dict(call.context)}"
+            if not (call.role == PERSON and call.action in reasons["commands"]):
+                where = f"{' or '.join(call.resources)} {dict(call.context)}"
+                yield f"{call.action} is called by {call.role} and not allowed on {where}"
     if complete:
-        called = {call.action for call in calls if is_allowed(call)}
-        uncalled = {action for statement in granted() for action in listed(statement["Action"])} - called
+        uncalled = {
+            action for one in {two for some in POLICIES.values() for two in some} for action in _unused(one, calls)
+        }
         for action in sorted(uncalled - reasons["uncalled"].keys()):
             yield f"{action} is allowed and never called: remove it, or give a reason in {EXCEPTIONS.name}"
         for action in sorted(reasons["uncalled"].keys() - uncalled):
@@ -81,17 +109,24 @@ def problems(calls: Collection[Request], *, complete: bool) -> Iterator[str]:
             yield f"{action}: no command needs it. Remove it from `commands` in {EXCEPTIONS.name}"
 
 
+def _unused(one: tuple[str, str], calls: Collection[Request]) -> set[str]:
+    """Return the actions of a policy that no role with this policy calls."""
+    called = {call.action for call in calls if one in _policies(call.role) and is_allowed(call)}
+    return {action for statement in policy(*one) for action in listed(statement["Action"])} - called
+
+
 def is_allowed(call: Request) -> bool:
     """Return whether the policies and the boundary allow a call on one of its resources."""
     return any(
-        _effects(granted(), call, resource) == {"Allow"} and _effects(boundary(), call, resource) == {"Allow"}
+        _effects(granted(call.role), call, resource) == {"Allow"} and _effects(boundary(), call, resource) == {"Allow"}
         for resource in call.resources
     )
 
 
 def _effects(statements: Iterable[Statement], call: Request, resource: str) -> set[str]:
     """Return the effects of the statements that match."""
-    context = {"aws:ResourceAccount": ACCOUNT, **dict(call.context)}
+    role = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-{call.role}"
+    context = {"aws:ResourceAccount": ACCOUNT, "aws:PrincipalArn": role, **dict(call.context)}
     return {
         statement["Effect"]
         for statement in statements
@@ -103,7 +138,12 @@ def _effects(statements: Iterable[Statement], call: Request, resource: str) -> s
 
 def _holds(operator: str, wanted: Mapping[str, str | list[str]], context: Mapping[str, str]) -> bool:
     """Return whether a condition is met. Raises KeyError for an operator that is not known here."""
-    equal = {"StringEquals": True, "ForAnyValue:StringEquals": True, "StringNotEquals": False}[operator]
+    equal = {
+        "StringEquals": True,
+        "ForAnyValue:StringEquals": True,
+        "StringNotEquals": False,
+        "ArnNotEquals": False,
+    }[operator]
     return all((context.get(key) in listed(values)) is equal for key, values in wanted.items())
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rights import policies
-from rights.calls import PLUGINS, QUEUE, TASK_RUNNER, TOPIC, Request, is_command, requests
+from rights.calls import DEPLOY, PLUGINS, QUEUE, TASK_RUNNER, TOPIC, Request, caller, requests
 from rights.policies import exceptions, granted, is_allowed, problems
 
 RAW, LAKE = "arn:aws:s3:::raw", "arn:aws:s3:::lake"
@@ -20,18 +21,25 @@ def actions(service: str, operation: str, **params: Any) -> set[tuple[str, tuple
     return {(one.action, one.resources) for one in requests(service, operation, params)}
 
 
-def called_from(*files: str) -> bool | None:
-    """Return what the recorder finds out about a call from these files, the outermost first."""
-    call: Callable[[], bool | None] = is_command
-    for file in reversed(files):
+def called_from(*places: str) -> str | None:
+    """Return the role of a call from these files and functions (file:function), the outermost first."""
+    call: Callable[[], str | None] = caller
+    for place in reversed(places):
+        file, _, name = place.partition(":")
+        name = name or "outer"
         names: dict[str, Any] = {"call": call}
-        exec(compile("def outer():\n    return call()", file, "exec"), names)
-        call = names["outer"]
+        exec(compile(f"def {name}():\n    return call()", file, "exec"), names)
+        call = names[name]
     return call()
 
 
 def test_each_exception_names_an_action_of_the_policies() -> None:
-    allowed = {action for statement in granted() for action in policies.listed(statement["Action"])}
+    allowed = {
+        action
+        for role in policies.POLICIES
+        for statement in granted(role)
+        for action in policies.listed(statement["Action"])
+    }
     assert exceptions()["uncalled"].keys() <= allowed
     assert all(reason for reasons in exceptions().values() for reason in reasons.values())
 
@@ -77,9 +85,33 @@ def test_calls_that_the_policies_do_not_allow(call: Request) -> None:
     assert not is_allowed(call)
 
 
+MASTER = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-0-AbCdEf"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "roles"),
+    [
+        ("s3:GetObject", f"{RAW}/raw/object", {"airflow", "person"}),
+        ("s3:PutObject", f"{LAKE}/processed/object", {"airflow", "person", "output-writer"}),
+        ("s3:ListBucket", RAW, {"airflow", "person", "books"}),
+        ("secretsmanager:GetSecretValue", MASTER, {"bootstrap"}),
+    ],
+)
+def test_each_role_has_its_own_rights(action: str, resource: str, roles: set[str]) -> None:
+    everyone = (*policies.POLICIES, "person")
+    assert {role for role in everyone if is_allowed(Request(action, (resource,), (), role))} == roles
+
+
+def test_the_boundary_leaves_master_passwords_to_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "granted", lambda _: [{"Effect": "Allow", "Action": "*", "Resource": "*"}])
+    call = Request("secretsmanager:GetSecretValue", (MASTER,))
+    assert not is_allowed(call)
+    assert is_allowed(replace(call, role="bootstrap"))
+
+
 def test_the_boundary_denies_what_a_policy_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
-    monkeypatch.setattr(policies, "granted", lambda: everything)
+    monkeypatch.setattr(policies, "granted", lambda _: everything)
     assert is_allowed(Request("s3:PutObject", ("*",)))
     assert not is_allowed(Request("s3:PutBucketPolicy", ("*",)))
     assert not is_allowed(Request("s3:PutObject", ("*",), (("aws:ResourceAccount", "999999999999"),)))
@@ -88,7 +120,7 @@ def test_the_boundary_denies_what_a_policy_allows(monkeypatch: pytest.MonkeyPatc
 
 def test_a_condition_that_is_not_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"IpAddress": {"aws:SourceIp": "::1"}}}
-    monkeypatch.setattr(policies, "granted", lambda: [statement])
+    monkeypatch.setattr(policies, "granted", lambda _: [statement])
     with pytest.raises(KeyError, match="IpAddress"):
         is_allowed(Request("s3:GetObject", ("*",)))
 
@@ -145,10 +177,25 @@ def test_queues_and_topics_are_named_by_purpose(monkeypatch: pytest.MonkeyPatch)
 def test_calls_of_tests_and_tools_are_left_out() -> None:
     library, test, own = f"{sys.prefix}/lib/boto3/session.py", "/elsewhere/tests/test_x.py", f"{PLUGINS}waybill/x.py"
     assert called_from(test, library) is None
-    assert called_from(test, own, library) is False
-    assert called_from(test, f"{PLUGINS}waybill/cli/files.py", own, library) is True
+    assert called_from(test, own, library) == "airflow"
     assert called_from(own, test, library) is None
-    assert called_from(test, f"{sys.prefix}/{TASK_RUNNER}", library) is False
+    assert called_from(test, f"{DEPLOY}x.py", own, library) is None
+    assert called_from(test, f"{sys.prefix}/{TASK_RUNNER}", library) == "airflow"
+
+
+def test_each_call_has_the_role_of_the_code_that_makes_it() -> None:
+    library, test, own = f"{sys.prefix}/lib/boto3/session.py", "/elsewhere/tests/test_x.py", f"{PLUGINS}waybill/x.py"
+    terminal, cli = f"{PLUGINS}waybill/cli/terminal.py", f"{PLUGINS}waybill/cli/"
+    publish, site = f"{PLUGINS}waybill/outputs/publish.py", f"{PLUGINS}waybill/views/site.py:publish_dashboard"
+    assert called_from(test, terminal, f"{cli}files.py", own, library) == "person"
+    assert (
+        called_from(test, terminal, f"{cli}operations.py", f"{PLUGINS}waybill/ops/bootstrap.py", library) == "bootstrap"
+    )
+    assert called_from(test, terminal, f"{cli}reconciliation.py:books", own, library) == "books"
+    assert called_from(test, terminal, f"{cli}reconciliation.py:trace", own, library) == "person"
+    assert called_from(f"{sys.prefix}/{TASK_RUNNER}", own, publish, library) == "output-writer"
+    assert called_from(f"{sys.prefix}/{TASK_RUNNER}", own, site, own, library) == "output-writer"
+    assert called_from(test, terminal, f"{cli}operations.py", site, library) == "person"
 
 
 def test_each_difference_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,16 +205,19 @@ def test_each_difference_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     statement = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}
     monkeypatch.setattr(policies, "exceptions", lambda: reasons)
-    monkeypatch.setattr(policies, "granted", lambda: [statement])
+    monkeypatch.setattr(policies, "POLICIES", {"airflow": (("module", "policy"),)})
+    monkeypatch.setattr(policies, "policy", lambda *_: [statement])
+    monkeypatch.setattr(policies, "granted", lambda _: [statement])
+    monkeypatch.setattr(policies, "boundary", lambda: [statement])
     calls = [
         Request("s3:GetObject", ("a",)),
-        Request("s3:PutObject", ("a",), (), command=True),
+        Request("s3:PutObject", ("a",), (), "person"),
         Request("s3:PutObject", ("b",)),
-        Request("sns:Publish", ("c",), (), command=True),
+        Request("sns:Publish", ("c",), (), "person"),
     ]
     denied = [
-        "s3:PutObject is called and not allowed on b {}",
-        "sns:Publish is called and not allowed on c {}",
+        "s3:PutObject is called by airflow and not allowed on b {}",
+        "sns:Publish is called by person and not allowed on c {}",
     ]
     assert [*problems(calls, complete=False)] == denied
     assert [*problems(calls, complete=True)] == [

@@ -92,13 +92,9 @@ resource "aws_iam_role_policy" "books" {
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
         Resource = "${local.log_arn}/books:log-stream:*"
       },
-      {
-        Sid      = "ListRaw"
-        Effect   = "Allow"
-        Action   = "s3:ListBucket"
-        Resource = "arn:aws:s3:::${var.settings["WAYBILL_RAW_BUCKET"]}"
-      },
-    ])
+      ], jsondecode(templatefile("${path.module}/policies/books.json.tftpl", {
+        raw = "arn:aws:s3:::${var.settings["WAYBILL_RAW_BUCKET"]}"
+    })).Statement)
   })
 }
 
@@ -149,37 +145,21 @@ resource "aws_iam_role_policy" "bootstrap" {
   role = aws_iam_role.this["bootstrap"].id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat([
-      {
-        Sid      = "ReadMasterPasswords"
-        Effect   = "Allow"
-        Action   = "secretsmanager:GetSecretValue"
-        Resource = [var.warehouse.master_secret_arn, var.metadata.master_secret_arn]
-      },
-      {
-        Sid      = "CreateSecretValues"
-        Effect   = "Allow"
-        Action   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
-        Resource = [for name in [var.airflow_secret.name, var.settings_secret_name] : "${local.secret_arn}${name}-??????"]
-      },
-      {
-        Sid      = "EncryptSecrets"
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
-        Condition = {
-          "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" }
-          StringEquals               = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" }
-        }
-      },
-      ], var.broker == null ? [] : [{
-        Sid    = "SetBrokerPassword"
-        Effect = "Allow"
-        Action = ["elasticache:DescribeUsers", "elasticache:ModifyUser"]
-        Resource = [
-          "arn:aws:elasticache:${var.region}:${var.account_id}:user:${var.broker.user}",
-          "arn:aws:elasticache:${var.region}:${var.account_id}:usergroup:${var.name}-broker",
-        ]
+    Statement = concat(jsondecode(templatefile("${path.module}/policies/bootstrap.json.tftpl", {
+      name                 = var.name
+      account_id           = var.account_id
+      region               = var.region
+      master_secret_arns   = jsonencode([var.warehouse.master_secret_arn, var.metadata.master_secret_arn])
+      airflow_secret_name  = var.airflow_secret.name
+      settings_secret_name = var.settings_secret_name
+      })).Statement, var.broker == null ? [] : [{
+      Sid    = "SetBrokerPassword"
+      Effect = "Allow"
+      Action = ["elasticache:DescribeUsers", "elasticache:ModifyUser"]
+      Resource = [
+        "arn:aws:elasticache:${var.region}:${var.account_id}:user:${var.broker.user}",
+        "arn:aws:elasticache:${var.region}:${var.account_id}:usergroup:${var.name}-broker",
+      ]
     }])
   })
 }
