@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from unittest.mock import Mock
 import boto3
 import psycopg
 import pytest
+from airflow.settings import _get_async_conn_uri_from_sync
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from psycopg import sql
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner
 
 from waybill.cli import app
@@ -134,6 +138,37 @@ def test_the_warehouse_is_entered_by_tokens_only(account: Account, stack: Stack)
     allowed = {key for key, row in rights.items() if row == (True,)}
     owner = f"waybill_{account.mark}"
     assert allowed == {(owner, "connect"), (owner, "create"), ("waybill_reader", "connect")}
+
+
+def test_the_administrator_keeps_its_password(account: Account, stack: Stack) -> None:
+    """RDS asks members of rds_iam for a token, also those who are members by way of another role."""
+    for _ in range(2):
+        account.bootstrap()
+        with psycopg.connect(stack.database_url("postgres", "postgres")) as admin:
+            by_way = admin.execute(
+                "select roleid::regrole::text from pg_auth_members "
+                "where member = %s::regrole and roleid = %s::regrole and (inherit_option or set_option)",
+                (f"admin_{account.mark}", f"waybill_{account.mark}"),
+            ).fetchall()
+        assert by_way == []
+
+
+def test_airflow_enters_its_database_with_both_drivers(account: Account) -> None:
+    account.bootstrap()
+    url = account.values("airflow")["DATABASE_URL"]
+
+    async def first() -> Any:
+        engine = create_async_engine(_get_async_conn_uri_from_sync(url))
+        async with engine.connect() as connection:
+            found = await connection.scalar(text("select current_user"))
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(first()) == f"airflow_{account.mark}"
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("select current_user")) == f"airflow_{account.mark}"
+    engine.dispose()
 
 
 def test_a_second_bootstrap_changes_no_value(account: Account) -> None:

@@ -84,8 +84,9 @@ def generators(deployment: Deployment) -> dict[str, Callable[[str], str]]:
     metadata, broker = deployment.metadata, deployment.broker
 
     def database_url(_: str) -> str:
+        # Without `sslmode`, which asyncpg does not accept from SQLAlchemy. All drivers read PGSSLMODE.
         place = f"{metadata.host}:{metadata.port}/{metadata.database}"
-        return f"postgresql+psycopg2://{metadata.owner}:{secrets.token_urlsafe(32)}@{place}?sslmode={metadata.sslmode}"
+        return f"postgresql+psycopg2://{metadata.owner}:{secrets.token_urlsafe(32)}@{place}"
 
     def random(_: str) -> str:
         return secrets.token_urlsafe(48)
@@ -155,12 +156,20 @@ def bootstrap(
 
 
 def _prepare_warehouse(connection: Connection, warehouse: Database) -> None:
-    """Create the owner and the reader of the warehouse, who log in with tokens of AWS, and their rights."""
-    for role in (warehouse.owner, READER_ROLE):
-        roles.set_role(connection, role)
-        connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(IAM_ROLE), sql.Identifier(role)))
-    roles.prepare_warehouse(connection)
-    _own(connection, warehouse)
+    """Create the owner and the reader of the warehouse, who log in with tokens of AWS, and their rights.
+
+    RDS refuses the password of each member of `rds_iam`, also of indirect ones. The administrator must be a member of
+    the owner to prepare its database, and is one within this transaction only.
+    """
+    database, owner = sql.Identifier(warehouse.database), sql.Identifier(warehouse.owner)
+    with connection.transaction():
+        for role in (warehouse.owner, READER_ROLE):
+            roles.set_role(connection, role)
+            connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(IAM_ROLE), sql.Identifier(role)))
+        _own(connection, warehouse)
+        roles.prepare_warehouse(connection)
+        connection.execute(sql.SQL("grant connect on database {} to current_user").format(database))
+        connection.execute(sql.SQL("revoke {} from current_user").format(owner))
 
 
 @contextmanager

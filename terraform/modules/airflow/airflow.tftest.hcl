@@ -122,6 +122,7 @@ run "configuration" {
       AIRFLOW__CORE__EXECUTION_API_SERVER_URL     = "http://api-server:8080/execution/"
       AIRFLOW__API__BASE_URL                      = "https://airflow.example.com"
       AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER    = "s3://waybill-test-airflow-123456789012/logs"
+      PGSSLMODE                                   = "require"
       WAYBILL_RAW_BUCKET                          = "raw"
     } : contains(local.service_containers.worker[0].environment, { name = name, value = value })])
     error_message = "Workers must have the settings of Airflow and of the application."

@@ -19,6 +19,7 @@ locals {
     AIRFLOW__FAB__ENABLE_PROXY_FIX              = "True"
     FORWARDED_ALLOW_IPS                         = "*" # only the load balancer reaches port 8080
     AIRFLOW__CELERY__WORKER_CONCURRENCY         = tostring(var.concurrency)
+    PGSSLMODE                                   = "require" # DATABASE_URL has no mode that all drivers accept
     AIRFLOW__LOGGING__REMOTE_LOGGING            = "True"
     AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER    = "s3://${local.bucket}/logs"
     AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID        = "aws_default"
