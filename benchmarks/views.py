@@ -234,7 +234,7 @@ def time_charts(address: str, password: str) -> Iterator[tuple[str, list[float]]
                     link.wait_for()
                 began = time.perf_counter()
                 open_it()
-                frame.locator(".drawing path").first.wait_for(state="visible")
+                frame.locator(".drawing svg").first.wait_for(state="visible")
                 seconds.append(time.perf_counter() - began)
             yield name, seconds
         browser.close()

@@ -57,7 +57,7 @@ def example_charts() -> dict[str, charts.Chart]:
     noted = zip(exposure.rows, ("High", "Mid", "Low"), strict=True)
     steps = ("session", "product_view", "add_to_cart", "checkout", "purchase")
     small = [replace(column(REGIONS, "profit"), name=f"profit_{n}_eur", business_name=f"Part {n}") for n in range(3)]
-    parts = charts.line(small, [(day, str(day), [n, 40 - n, None]) for n, day in enumerate(DAYS)])
+    parts = charts.line(REGIONS, small, [(day, str(day), [n, 40 - n, None]) for n, day in enumerate(DAYS)])
     assert parts
     return {
         "exposure": replace(exposure, rows=[replace(row, note=note) for row, note in noted]),
@@ -94,7 +94,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("charts")
     revenue = replace(column(REGIONS, "profit"), name="revenue_eur", business_name="Revenue")
     points = [(day, str(day), [Decimal(value)]) for day, value in zip(DAYS, VALUES, strict=True)]
-    line = charts.line([revenue], points, {DAYS[-1]: "3 of 7 days"})
+    line = charts.line(REGIONS, [revenue], points, {DAYS[-1]: "3 of 7 days"})
     assert line is not None
     period = Period.of("day", DAYS[-1])
     page = business.Page(
@@ -165,7 +165,7 @@ def test_bars_are_as_long_as_their_values(open_page: Open) -> None:
     (positive,), (negative,) = (filled(page, "#profit", name) for name in ("accent", "muted"))
     assert negative["x"] + negative["width"] == pytest.approx(positive["x"], abs=1)
     assert negative["width"] == pytest.approx(positive["width"] / 3, abs=1)
-    assert {"127,229.45", "High", "Mid", "Low"} <= {*texts(page.locator("#exposure"))}
+    assert {"127,229.45 €", "High", "Mid", "Low"} <= {*texts(page.locator("#exposure"))}
 
 
 def test_each_kind_of_chart_shows_the_numbers_of_its_table(open_page: Open) -> None:
@@ -173,9 +173,9 @@ def test_each_kind_of_chart_shows_the_numbers_of_its_table(open_page: Open) -> N
     assert "500 · 50.0 % of the step before" in texts(page.locator("#funnel"))
     numbers = sorted(text for text in texts(page.locator("#cohorts")) if text in ("100", "50", "33"))
     assert numbers == ["100"] * 3 + ["33"] * 3 + ["50"] * 3
-    assert page.locator("#parts .multiples h3").all_text_contents() == ["Part 0 (EUR)", "Part 1 (EUR)"]
+    assert page.locator("#parts .multiples h4").all_text_contents() == ["Part 0 (EUR)", "Part 1 (EUR)"]
     assert page.locator("#parts .drawing svg").count() == 2
-    assert page.locator("#groups .multiples h3").all_text_contents() == ["Books", "Toys"]
+    assert page.locator("#groups .multiples h4").all_text_contents() == ["Books", "Toys"]
 
 
 def plot_point(page: Page, part: float) -> tuple[float, float]:
@@ -186,7 +186,7 @@ def plot_point(page: Page, part: float) -> tuple[float, float]:
 
 def check_tip(page: Page) -> str:
     """Assert that the shown tip has the value of its day and the change to the day before. Returns the day."""
-    label, value, *change = page.locator(".tip > *").all_text_contents()
+    label, value, *change = page.locator(".reading > *").all_text_contents()
     place = [str(day) for day in DAYS].index(label)
     assert value.partition(" (")[0] == f"{VALUES[place]:,}.00 €"
     if place:
@@ -199,17 +199,17 @@ def check_tip(page: Page) -> str:
 def test_a_pointer_reads_the_value_and_its_change(open_page: Open) -> None:
     page = open_page()
     page.mouse.move(*plot_point(page, 0.5))
-    page.locator(".tip").wait_for()
+    page.locator(".reading").wait_for()
     middle = check_tip(page)
     page.mouse.move(*plot_point(page, 0.8))
-    page.locator(".tip", has_text=re.compile("2026-02")).wait_for()
+    page.locator(".reading", has_text=re.compile("2026-02")).wait_for()
     assert check_tip(page) > middle
 
 
 def test_a_touch_reads_a_value(open_page: Open) -> None:
     page = open_page(390, has_touch=True, is_mobile=True)
     page.touchscreen.tap(*plot_point(page, 0.6))
-    page.locator(".tip").wait_for()
+    page.locator(".reading").wait_for()
     check_tip(page)
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
 
@@ -221,14 +221,14 @@ def test_keys_move_along_a_chart_and_are_read_aloud(open_page: Open) -> None:
     described = drawing.get_attribute("aria-label") or ""
     assert "Revenue by day. 40 values. From 2026-01-01, 900,000.00 €, to 2026-02-09, 1,100,000.00 €" in described
     page.keyboard.press("End")
-    page.locator(".tip").wait_for()
+    page.locator(".reading").wait_for()
     assert check_tip(page) == str(DAYS[-1])
     assert "1,100,000.00 € (3 of 7 days)" in spoken.inner_text()
     page.keyboard.press("ArrowLeft")
-    page.locator(".tip", has_text=f"vs {DAYS[-3]}").wait_for()
+    page.locator(".reading", has_text=f"vs {DAYS[-3]}").wait_for()
     assert check_tip(page) == str(DAYS[-2])
     page.keyboard.press("Home")
-    page.locator(".tip", has_text=str(DAYS[0])).wait_for()
+    page.locator(".reading", has_text=str(DAYS[0])).wait_for()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.tagName") == "SUMMARY", "Tab leaves the chart"
 
@@ -238,8 +238,8 @@ def test_text_from_files_is_text_in_charts(open_page: Open) -> None:
     page.locator("#exposure .drawing").focus()
     for _ in range(2):
         page.keyboard.press("ArrowRight")
-    page.locator(".tip", has_text="onerror").wait_for()
-    assert page.locator(".tip img").count() == 0
+    page.locator(".reading", has_text="onerror").wait_for()
+    assert page.locator(".reading img").count() == 0
     assert page.title() != "hacked"
 
 

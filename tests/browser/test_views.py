@@ -73,7 +73,7 @@ def test_filters_are_in_the_address_and_survive_a_reload(log_in: LogIn) -> None:
 def test_a_number_opens_its_waybill_and_its_csv(log_in: LogIn, seeded: Stack, tmp_path: Path) -> None:
     page = log_in("viewer")
     page.goto("/plugin/business")
-    business(page).locator("#top_customers").get_by_role("link", name="Waybill of Top customers").click()
+    business(page).locator("#top_customers").get_by_role("link", name="Where this comes from: Top customers").click()
     frame = business(page)
     frame.get_by_role("heading", name="Top customers 2026-03").wait_for()
     text = frame.locator("main").inner_text()
@@ -251,7 +251,7 @@ def test_the_site_works_under_a_folder_and_on_a_phone(browser: Browser, publishe
     assert page.evaluate(OVERFLOW) <= 0
     page.get_by_role("combobox", name="Period").select_option(label="2026-02")
     page.wait_for_url("**/some/where/messaging/2026-02.html")
-    page.locator("#segment_share").get_by_role("link", name="Waybill of Segment share").click()
+    page.locator("#segment_share").get_by_role("link", name="Where this comes from: Segment share").click()
     page.get_by_role("heading", name="Segment share 2026-02").wait_for()
     assert page.locator("pre").inner_text()
     assert "Data operations" not in page.content()

@@ -26,7 +26,7 @@ SERIES = st.dictionaries(st.integers(0, 400), VALUES, min_size=2, max_size=40)
 @given(SERIES)
 def test_a_line_lists_each_point_once_newest_first(series: dict[int, Decimal]) -> None:
     points = [(date(2026, 1, 1) + timedelta(days=place), f"day {place}", [series[place]]) for place in sorted(series)]
-    line = charts.line([PROFIT], points)
+    line = charts.line(REPORT, [PROFIT], points)
     assert line is not None
     assert [(row.day, row.label, row.values) for row in reversed(line.rows)] == [
         (day, label, {1: value}) for day, label, (value,) in points
@@ -36,8 +36,8 @@ def test_a_line_lists_each_point_once_newest_first(series: dict[int, Decimal]) -
 
 def test_one_point_is_no_line_and_a_missing_value_is_left_out() -> None:
     first, second = date(2026, 1, 1), date(2026, 2, 1)
-    assert charts.line([PROFIT], [(first, "2026-01", [1])]) is None
-    line = charts.line([PROFIT, PROFIT], [(first, "2026-01", [1, None]), (second, "2026-02", [2, 3])])
+    assert charts.line(REPORT, [PROFIT], [(first, "2026-01", [1])]) is None
+    line = charts.line(REPORT, [PROFIT, PROFIT], [(first, "2026-01", [1, None]), (second, "2026-02", [2, 3])])
     assert line is not None
     assert [row.cells for row in line.rows] == [["2026-02", "2", "3"], ["2026-01", "1", ""]]
     assert line.rows[1].values == {1: 1, 2: None}
@@ -46,7 +46,7 @@ def test_one_point_is_no_line_and_a_missing_value_is_left_out() -> None:
 
 def test_an_incomplete_period_is_marked() -> None:
     points = [(date(2026, month, 1), f"2026-{month:02d}", [Decimal(month)]) for month in (1, 2)]
-    line = charts.line([PROFIT], points, {date(2026, 2, 1): "3 of 28 days"})
+    line = charts.line(REPORT, [PROFIT], points, {date(2026, 2, 1): "3 of 28 days"})
     assert line is not None
     assert [row.note for row in line.rows] == ["3 of 28 days", ""]
     assert [row.cells[-1] for row in line.rows] == ["3 of 28 days", ""]

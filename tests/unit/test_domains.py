@@ -113,11 +113,11 @@ def test_the_schemas_of_a_domain_belong_to_it() -> None:
             ["$.prefixes.raw.invoices: must be a prefix whose last folders name a day or a month"],
         ),
         (
-            f"{BILLING}dashboard: {{kpis: [{{lable: Paid, report: paid, column: amount}}], first: paid}}",
+            f"{BILLING}dashboard: {{kpis: [{{lable: Paid, report: paid, column: amount}}], questions: paid}}",
             [
                 "$.dashboard.kpis[0]: needs `label`",
                 "$.dashboard.kpis[0].lable: unknown key `lable`: did you mean `label`?",
-                "$.dashboard.first: must be a list, not 'paid'",
+                "$.dashboard.questions: must be a list, not 'paid'",
             ],
         ),
         (
@@ -181,15 +181,15 @@ def edit(include_dir: Path) -> Edit:
         ("orders", "per: revenue", "per: revenu", r"\.kpis\[2\]\.per: orders_report\.region_profit has no column"),
         (
             "orders",
-            "first: [region_profit",
-            "first: [region_profits",
-            r"\.first\[0\]: unknown report .*mean `region_pr",
+            "reports: [region_profit",
+            "reports: [region_profits",
+            r"\.questions\[0\]\.reports\[0\]: unknown report .*mean `region_pr",
         ),
         (
             "messaging",
-            "last: [segment_changes",
-            "last: [x",
-            r"\.last\[0\]: unknown report 'x': known are descriptive_st",
+            "reports: [descriptive_statistics",
+            "reports: [x",
+            r"\.questions\[3\]\.reports\[0\]: unknown report 'x': known are descriptive_st",
         ),
         (
             "shop",
@@ -243,7 +243,7 @@ def test_all_problems_of_all_manifests_are_listed_at_once(
 ) -> None:
     edit("domains/orders.yaml", "semantics: current", "semantic: current")
     edit("domains/shop.yaml", "column: net_revenue, per", "column: net, per")
-    edit("domains/shop.yaml", "last: [daily_kpis", "last: [daily")
+    edit("domains/shop.yaml", "reports: [daily_kpis", "reports: [daily")
     (include_dir / "domains/messaging.yaml").unlink()
     (include_dir / "domains/billing.yaml").write_text(BILLING)
     monkeypatch.setenv("WAYBILL_QUEUE_URLS", '{"order": "http://o", "shop": "http://s"}')

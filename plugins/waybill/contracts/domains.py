@@ -57,6 +57,15 @@ class Trend(_Part):
     """The column to sum."""
 
 
+class Question(_Part):
+    """A question of the people who read the reports, and the reports that answer it."""
+
+    ask: Text
+    """The heading."""
+    reports: tuple[Text, ...]
+    """The names of the reports in the order in which they are shown."""
+
+
 class Matrix(_Part):
     """A table of shades: the percentages of a report's rows of several periods, by two of its columns."""
 
@@ -75,12 +84,12 @@ class Dashboard(_Part):
     """Numbers at the top."""
     trends: tuple[Trend, ...] = ()
     """Lines over the periods, below the numbers."""
-    first: tuple[Text, ...] = ()
-    """Reports in the order in which they are shown; the others follow by name."""
-    last: tuple[Text, ...] = ()
-    """Reports that come after those."""
+    questions: tuple[Question, ...] = ()
+    """Questions with their reports, in the order in which they are shown; the other reports follow by name."""
     measure: dict[Text, Text] = {}
     """By report, the column that its bars or line show. Without an entry, the first measure."""
+    units: dict[Text, Text] = {}
+    """By column, the unit of its values, such as `EUR`, if its name does not end with one."""
     lines: dict[Text, tuple[Text, ...]] = {}
     """By report with one row for each period, the columns that have a small line each; by default the measure."""
     matrix: dict[Text, Matrix] = {}

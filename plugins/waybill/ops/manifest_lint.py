@@ -107,9 +107,9 @@ def _entries(dashboard: Dashboard) -> Iterator[tuple[tuple[str | int, ...], str,
             yield ("kpis", position, "per"), kpi.report, kpi.per
     for position, trend in enumerate(dashboard.trends):
         yield ("trends", position), trend.report, trend.column
-    for key, listed in (("first", dashboard.first), ("last", dashboard.last)):
-        for position, report in enumerate(listed):
-            yield (key, position), report, None
+    for position, question in enumerate(dashboard.questions):
+        for place, report in enumerate(question.reports):
+            yield ("questions", position, "reports", place), report, None
     for key, columns in (("measure", dashboard.measure), ("counted", dashboard.counted)):
         for report, column in columns.items():
             yield (key, report), report, column

@@ -54,6 +54,11 @@ def domain_of_report(table: str) -> str | None:
     return next((name for name in domains() if any(report.table == table for report in reports(name).values())), None)
 
 
+def domain_of_schema(schema: str) -> str | None:
+    """Return the domain whose reports have this schema; None for any other schema."""
+    return next((name for name in domain_names() if report_schema(name) == schema), None)
+
+
 def title(domain: str) -> str:
     """Return the title of a domain, from its manifest."""
     return load_manifest(domain).title
@@ -71,12 +76,26 @@ def unit_of(column: str) -> str:
     return _SIGNS.get(word) or (word.upper() if word in _CURRENCIES else "")
 
 
-def column_heading(column: Column) -> str:
-    """Return the heading of a column: its business name, or its name as a heading, with its unit: `Amount (EUR)`."""
-    sign = unit_of(column.name)
+def unit_in(contract: Contract, column: str) -> str:
+    """Return the unit of a column as it follows a value: from its name, or else from the manifest of its domain."""
+    return unit_of(column) or unit_of(_declared_unit(contract, column).lower())
+
+
+def _declared_unit(contract: Contract, column: str) -> str:
+    domain = domain_of_schema(contract.domain)
+    return load_manifest(domain).dashboard.units.get(column, "") if domain else ""
+
+
+def column_heading(column: Column, contract: Contract | None = None) -> str:
+    """Return the heading of a column: its business name, or its name as a heading, with its unit: `Amount (EUR)`.
+
+    With the contract, the unit may come from the manifest.
+    """
+    declared = _declared_unit(contract, column.name) if contract and not unit_of(column.name) else ""
+    sign = unit_of(column.name) or declared
     if not sign:
         return column.business_name or heading(column.name)
-    stem, _, word = column.name.rpartition("_")
+    stem, _, word = (column.name, "", declared) if declared else column.name.rpartition("_")
     unit = "%" if sign == "%" else word.upper()
     named = column.business_name or heading(stem) or unit
     return named if sign in named or unit in named else f"{named} ({unit})"

@@ -83,7 +83,7 @@
       part.textContent = line;
       tip.append(part);
     });
-    tip.className = "tip";
+    tip.className = "reading";
     return tip;
   }
 
@@ -310,10 +310,7 @@
       element.parentElement.querySelector(".whole").hidden = !isZoomed();
       show();
     });
-    show();
-    new ResizeObserver(() => { drawn.resize(); show(); }).observe(element);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-    new MutationObserver(show).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    follow(element, drawn, show);
     return { whole: () => zoom(0, 100) };
   }
 
@@ -331,7 +328,7 @@
       Object.assign(chart, { kind, most, shown: [0, 100], name: chart.title, title: chart.title ? `${title}: ${chart.title}` : title });
       const part = document.createElement("div");
       if (chart.name) {
-        const heading = document.createElement("h3");
+        const heading = document.createElement("h4");
         heading.textContent = chart.name;
         part.append(heading);
       }
@@ -347,13 +344,43 @@
     plot.append(output);
   }
 
-  // A chart is drawn when it comes near the screen, and when the choice that hides it is made.
+  /** Draw the small line of a key figure. It repeats what the figure says, so it takes no focus. */
+  function drawSpark(element) {
+    const values = element.dataset.values.split(" ").map(Number);
+    const drawn = echarts.init(element, null, { renderer: "svg" });
+    const last = values.length - 1;
+    const show = () => {
+      const { accent } = colours();
+      const scale = { type: "value", show: false, scale: true };
+      drawn.setOption({
+        animation: false,
+        grid: { left: 2, right: 4, top: 4, bottom: 3 },
+        xAxis: { type: "category", show: false, boundaryGap: false },
+        yAxis: scale,
+        series: [{ type: "line", silent: true, data: values, symbol: "circle", symbolSize: (_, { dataIndex }) => (dataIndex === last ? 5 : 0), showAllSymbol: true, lineStyle: { color: accent, width: 1.5 }, itemStyle: { color: accent } }],
+      });
+    };
+    element.setAttribute("aria-hidden", "true");
+    follow(element, drawn, show);
+  }
+
+  /** Draw now, and again when width or colours change. */
+  function follow(element, drawn, show) {
+    show();
+    new ResizeObserver(() => { drawn.resize(); show(); }).observe(element);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+    new MutationObserver(show).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  }
+
+  // A chart is drawn when it comes near the screen, or when the choice that hides it is made. Each is a task of its own,
+  // so the first chart does not wait for the others.
   const nearby = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       nearby.unobserve(target);
-      drawAll(target);
+      if (target.matches(".spark")) setTimeout(drawSpark, 100, target);
+      else setTimeout(drawAll, 0, target);
     }
-  }, { rootMargin: "2000px" });
-  document.querySelectorAll(".plot").forEach((plot) => nearby.observe(plot));
+  }, { rootMargin: "600px" });
+  document.querySelectorAll(".plot, .spark").forEach((plot) => nearby.observe(plot));
 })();

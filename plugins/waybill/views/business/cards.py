@@ -42,6 +42,8 @@ class Card:
     purpose: str
     period: Period
     row_count: int
+    question: str = ""
+    """What it answers; empty if the manifest has no questions."""
     chart: charts.Chart | None = None
     """Its table, with a chart if one suits the report; None if it has no rows."""
     measure: str = ""
@@ -71,7 +73,9 @@ class TrendChart:
     """Which periods the lines leave out, because they are not approved."""
 
 
-def card_of(connection: Connection, dashboard: Dashboard, contract: Contract, period: Period, source: Source) -> Card:
+def card_of(
+    connection: Connection, dashboard: Dashboard, contract: Contract, period: Period, question: str, source: Source
+) -> Card:
     """Return the card of a report. If its query fails, the card says why, and the page shows the others."""
     publication = connection.execute(
         sql.SQL("select row_count from {} as p where (report, cadence, period) = (%s, %s, %s)").format(
@@ -87,6 +91,7 @@ def card_of(connection: Connection, dashboard: Dashboard, contract: Contract, pe
         purpose=contract.description,
         period=period,
         row_count=publication[0] if publication else 0,
+        question=question,
         coverage=now.coverage if now else "",
         incomplete=incomplete(now, before) if now and before else "",
         unpublished=waiting.why if waiting else "",
@@ -157,7 +162,7 @@ def _chart(
     name = measure_of(dashboard, contract)
     if name is None:
         return listed
-    measure = catalog.column_heading(by_name[name])
+    measure = catalog.column_heading(by_name[name], contract)
     if not [key for key in contract.key[1:] if key != "cadence"]:
         columns = [by_name[one] for one in dashboard.lines.get(contract.name, [name])]
         line = _line(connection, contract, columns, period.cadence, period, source)
@@ -197,7 +202,7 @@ def _line(
         if any(v is not None for v in values)
     ]
     periods = [Period.of(cadence, day) for day, *_ in points]
-    return charts.line(columns, points, coverages_of(connection, contract, periods, source.publications))
+    return charts.line(contract, columns, points, coverages_of(connection, contract, periods, source.publications))
 
 
 def _left_out(source: Source, contract: Contract, cadences: Sequence[Cadence], until: Period) -> str:

@@ -109,11 +109,22 @@ def label_of(contract: Contract, row: Mapping[str, Any]) -> str:
         names = [name for name in contract.key[1:] if name != "cadence"]
     headings = {column.name: catalog.column_heading(column) for column in contract.columns}
     # Only the first identifier has its name in front: a second name would push the value out of sight.
+    columns = {column.name: column for column in contract.columns}
     parts = [
-        f"{headings[name]} {row[name]}" if name.endswith("_id") and place == 0 else str(row[name])
+        f"{headings[name]} {row[name]}"
+        if name.endswith("_id") and place == 0
+        else _words(columns[name], row[name])
+        if columns[name].enum
+        else str(row[name])
         for place, name in enumerate(names)
     ]
     return " · ".join(parts)
+
+
+def _words(column: Column, value: Any) -> str:
+    """Return a value as text; a code such as `add_to_cart` of a declared list in words: `Add to cart`."""
+    is_code = bool(column.enum) and isinstance(value, str) and value.islower() and value.isascii()
+    return catalog.heading(value) if is_code else cell(column, value)
 
 
 def table(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> Chart:
@@ -121,10 +132,10 @@ def table(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> Chart:
     shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
     shown = shown or list(contract.columns)
     headings = [
-        Heading(catalog.column_heading(column), is_numeric=column.logical_type in ("integer", "number"))
+        Heading(catalog.column_heading(column, contract), is_numeric=column.logical_type in ("integer", "number"))
         for column in shown
     ]
-    return Chart(headings, [Row([cell(column, row[column.name]) for column in shown]) for row in rows])
+    return Chart(headings, [Row([_words(column, row[column.name]) for column in shown]) for row in rows])
 
 
 def bars(contract: Contract, measure: Column, rows: Sequence[Mapping[str, Any]], limit: int) -> Chart:
@@ -135,7 +146,7 @@ def bars(contract: Contract, measure: Column, rows: Sequence[Mapping[str, Any]],
     listed, names = table(contract, rows), [column.name for column in contract.columns]
     place = [name for name in names if name not in (contract.key[0], "cadence")].index(measure.name)
     headings = [*listed.headings]
-    headings[place] = replace(headings[place], unit=catalog.unit_of(measure.name), is_drawn=True)
+    headings[place] = replace(headings[place], unit=catalog.unit_in(contract, measure.name), is_drawn=True)
     level = next((name for name in names if name.endswith("_category") and measure.name.startswith(name[:-9])), None)
     group = group_column(contract)
     found: list[Row] = []
@@ -177,6 +188,7 @@ def heatmap(cells: Iterable[tuple[date, int, Decimal]], headings: tuple[str, str
 
 
 def line(
+    contract: Contract,
     columns: Sequence[Column],
     points: Sequence[tuple[date, str, Sequence[Any]]],
     coverages: Mapping[date, str] | None = None,
@@ -187,7 +199,10 @@ def line(
     """
     if len(points) < 2:
         return None
-    drawn = [Heading(catalog.column_heading(one), catalog.unit_of(one.name), is_drawn=True) for one in columns]
+    drawn = [
+        Heading(catalog.column_heading(one, contract), catalog.unit_in(contract, one.name), is_drawn=True)
+        for one in columns
+    ]
     headings = [Heading("Period", is_numeric=False), *drawn]
     noted = coverages or {}
     if noted:

@@ -51,7 +51,7 @@ class Comparison:
 
     before: Period
     against: str
-    """A phrase such as `vs. 2026-10`."""
+    """A phrase such as `vs 2026-10`."""
     days: tuple[list[date], list[date]] | None = None
     """The days to compare, and the matching days of the period before; None to compare whole periods."""
     reason: str = ""
@@ -138,27 +138,33 @@ def coverages_of(
     return {start: coverage for start, coverage in found.items() if coverage}
 
 
+def year_before(period: Period) -> Period:
+    """Return the same month, week number or weekday of the year before."""
+    return period.shift({"day": -52 * _A_WEEK, "week": -52, "month": -12}[period.cadence])
+
+
 def comparison(
     connection: Connection,
     contract: Contract,
     siblings: Iterable[Contract],
     period: Period,
     publications: sql.Composable = BUILT_LAST,
+    before: Period | None = None,
 ) -> Comparison:
     """Return what a value of a report is compared with. `siblings` are all reports of its domain.
 
-    A day is compared with the same weekday of the week before, a complete week or month with the one before. If one
-    of two weeks or months is incomplete, only days that both have are compared: the same weekdays, or the same days
-    of the month.
+    By default, a day is compared with the same weekday of the week before, a complete week or month with the one before
+    it. If one of two weeks or months is incomplete, only days that both have are compared: the same weekdays, or the
+    same days of the month.
     """
     if period.cadence == "day":
-        before = period.shift(-_A_WEEK)
-        return Comparison(before, f"vs. {before.start:%A} {before}")
-    before = period.shift(-1)
+        before = before or period.shift(-_A_WEEK)
+        return Comparison(before, f"vs {before.start:%A} {before}")
+    before = before or period.shift(-1)
     own = [contract] if "day" in contract.cadences else [*siblings]
     now, then = (days_of(connection, own, one, publications) for one in (period, before))
     if now is None or then is None or not (now.coverage or then.coverage):
-        return Comparison(before, f"vs. {before}")
+        return Comparison(before, f"vs {before}")
     if own != [contract]:
         return Comparison(before, "", reason=f"{incomplete(now, then)}, and the report has no daily rows")
     both = now.offsets & then.offsets
@@ -167,5 +173,5 @@ def comparison(
     days = (now.at(both), then.at(both))
     number = count(len(both), "day")
     if both == now.offsets == set(range(len(both))):
-        return Comparison(before, f"vs. the first {number} of {before}", days)
-    return Comparison(before, f"for {number}, vs. the same days of {before}", days)
+        return Comparison(before, f"vs the first {number} of {before}", days)
+    return Comparison(before, f"for {number}, vs the same days of {before}", days)

@@ -14,10 +14,13 @@ from waybill.contracts.domains import Kpi
 from waybill.period import Period
 from waybill.views import catalog
 from waybill.views.business import charts
-from waybill.views.business.comparison import comparison, days_of
+from waybill.views.business.comparison import comparison, days_of, year_before
 from waybill.views.business.report import within
 from waybill.views.business.source import Source
 from waybill.warehouse.connection import one_row
+
+SPARK_PERIODS = {"day": 28, "week": 13, "month": 13}
+"""How many of the newest periods of each cadence a small line shows."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,17 @@ class KpiValue:
     label: str
     text: str
     change: str
-    """Like `+3.1 %`; empty if it is not compared."""
+    """Like `+3.1 %`, or `+3.1 points` for a percentage; empty if it is not compared."""
     direction: str
     """up, down or flat; empty if it is not compared."""
     note: str
     """What it is compared with, or why it is not compared."""
+    year_change: str
+    """The change from the year before; empty if it is not compared with it."""
+    year_note: str
+    """What it is compared with in the year before."""
+    spark: Sequence[Decimal | int]
+    """Its values in the newest periods up to this one, in order; none if there are fewer than three."""
     coverage: str
     """Like `27 of 30 days`; empty for a complete period."""
     report: str
@@ -49,16 +58,19 @@ def kpi_value(
     value = _value(connection, contract, kpi, period, source)
     own = [contract] if "day" in contract.cadences else contracts.values()
     days = days_of(connection, own, period, source.publications)
-    change, direction, note = _change(connection, contracts, kpi, period, value, source)
+    unit = "%" if kpi.percent else catalog.unit_in(contract, kpi.column)
+    change, direction, note = _change(connection, contracts, kpi, period, value, unit, source)
+    year_change, _, year_note = _change(connection, contracts, kpi, period, value, unit, source, year_before(period))
     held = source.held_within(contract, period)
     return KpiValue(
         label=kpi.label,
-        text="no data"
-        if value is None
-        else charts.with_unit("%" if kpi.percent else catalog.unit_of(kpi.column), value),
+        text="no data" if value is None else charts.with_unit(unit, value),
         change=change,
         direction=direction,
         note=note,
+        year_change=year_change,
+        year_note=year_note if year_change else "",
+        spark=[] if value is None else _spark(connection, contract, kpi, period, source),
         coverage=days.coverage if days else "",
         report=kpi.report,
         is_built=value is not None,
@@ -72,13 +84,15 @@ def _change(
     kpi: Kpi,
     period: Period,
     value: Decimal | int | None,
+    unit: str,
     source: Source,
+    against: Period | None = None,
 ) -> tuple[str, str, str]:
-    """Return (change in percent, direction, what the value is compared with or why it is not compared)."""
+    """Return (change, direction, what the value is compared with or why it is not compared)."""
     if value is None:
         return "", "", "not built"
     contract = contracts[kpi.report]
-    found = comparison(connection, contract, contracts.values(), period, source.publications)
+    found = comparison(connection, contract, contracts.values(), period, source.publications, against)
     if found.reason:
         return "", "", f"not compared: {found.reason}"
     if held := [one for one in (period, found.before) if source.held_within(contract, one)]:
@@ -88,10 +102,36 @@ def _change(
         if contract.cadences != ("day",) and value != _value(connection, contract, kpi, period, source, daily=True):
             return "", "", "not compared: the period is incomplete, and its days do not add up to its total"
         value, before = (_value(connection, contract, kpi, period, source, days=days) for days in found.days)
-    if value is None or not before:
+    if value is None or before is None or (not before and unit != "%"):
         return "", "", f"not compared: {found.before} {'was not built' if before is None else 'has the value 0'}"
-    moved = (value / before - 1) * 100
-    return f"{moved:+,.1f} %", "flat" if round(moved, 1) == 0 else "up" if moved > 0 else "down", found.against
+    moved, word = (value - before, "points") if unit == "%" else ((Decimal(value) / before - 1) * 100, "%")
+    return f"{moved:+,.1f} {word}", "flat" if round(moved, 1) == 0 else "up" if moved > 0 else "down", found.against
+
+
+def _spark(connection: Connection, contract: Contract, kpi: Kpi, period: Period, source: Source) -> list[Decimal | int]:
+    first = period.shift(1 - SPARK_PERIODS[period.cadence])
+    start = sql.Identifier(contract.key[0])
+    condition = sql.SQL("{0} >= {1} and {0} < {2}").format(start, sql.Literal(first.start), sql.Literal(period.end))
+    if len(contract.cadences) > 1:
+        condition += sql.SQL(" and cadence = {}").format(sql.Literal(period.cadence))
+    if held := [one.start for cadence in contract.cadences for one in source.held(contract, cadence)]:
+        condition += sql.SQL(" and {} <> all({})").format(start, sql.Literal(held))
+    rows = connection.execute(
+        sql.SQL("select date_trunc({}, {}) as start, {} from {} as r where {} group by 1 order by 1").format(
+            sql.Literal(period.cadence), start, _total(kpi), source.rows(connection, contract), condition
+        )
+    ).fetchall()
+    values = [value for _, value in rows if value is not None]
+    return values if len(values) > 2 else []
+
+
+def _total(kpi: Kpi) -> sql.Composable:
+    total = sql.SQL("count(*)") if kpi.column == "*" else sql.SQL("sum({})").format(sql.Identifier(kpi.column))
+    if not kpi.per:
+        return total
+    return sql.SQL("{} * {} / nullif(sum({}), 0)").format(
+        total, sql.Literal(100 if kpi.percent else 1), sql.Identifier(kpi.per)
+    )
 
 
 def _value(
@@ -108,11 +148,6 @@ def _value(
 
     With `daily`, the rows of its days count instead of the rows of the period. With `days`, only these days count.
     """
-    total = sql.SQL("count(*)") if kpi.column == "*" else sql.SQL("sum({})").format(sql.Identifier(kpi.column))
-    if kpi.per:
-        total = sql.SQL("{} * {} / nullif(sum({}), 0)").format(
-            total, sql.Literal(100 if kpi.percent else 1), sql.Identifier(kpi.per)
-        )
     condition = within(contract, period, ["day" if daily else period.cadence])
     if days is not None:
         condition = sql.SQL("{} = any({})").format(sql.Identifier(contract.key[0]), sql.Literal([*days]))
@@ -128,7 +163,7 @@ def _value(
         return None
     (value,) = one_row(
         connection,
-        sql.SQL("select {} from {} as r where {}").format(total, source.rows(connection, contract), condition),
+        sql.SQL("select {} from {} as r where {}").format(_total(kpi), source.rows(connection, contract), condition),
     )
     integers = {column.name for column in contract.columns if column.logical_type == "integer"} | {"*"}
     if value is None or (kpi.column in integers and not kpi.per):

@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from psycopg import Connection, sql
 
+from waybill.contracts import Contract
 from waybill.contracts.domains import load_manifest
+from waybill.formatting import count
 from waybill.ops.provenance import BUILT_LAST
 from waybill.period import Cadence, Period
 from waybill.views import catalog
@@ -20,9 +23,21 @@ from waybill.views.business.comparison import days_of
 from waybill.views.business.kpis import KpiValue, kpi_value
 from waybill.views.business.report import NothingBuilt
 from waybill.views.business.source import NOTICES, Source, built, notices
+from waybill.views.operations.file_problems import rejected_files
+from waybill.views.operations.scope import Scope
 
 LISTED: Mapping[Cadence, int] = {"day": 400, "week": 160, "month": 120}
 """How many periods of each cadence one can choose from."""
+OTHERS = "More reports"
+"""The heading of reports that answer none of the manifest's questions."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the header of a page says about the files of its domain."""
+
+    text: str
+    is_good: bool
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,13 @@ class Page:
     cards: list[Card]
     notices: list[str]
     """Sentences about reports that wait for an approval, of this period and newer ones."""
+    state: State | None = None
+    """Whether all files of the domain were accepted; None on the site."""
+
+    @property
+    def sections(self) -> list[tuple[str, list[Card]]]:
+        """The cards by question, in order."""
+        return [(question, [*cards]) for question, cards in groupby(self.cards, key=lambda card: card.question)]
 
 
 def built_periods(
@@ -89,19 +111,19 @@ def page(
     listed: Mapping[Cadence, int] = LISTED,
     source: Source | None = None,
 ) -> Page:
-    """Return the page of a domain and period, by default of what was built last.
+    """Return the page of a domain and period, by default of what was built last, with the state of its files.
 
     Raises `NothingBuilt` if the source has no report of the period.
     """
+    state = None if source else _state(connection, domain)
     dashboard, source = load_manifest(domain).dashboard, source or built(connection, domain)
     periods = built_periods(connection, domain, listed, source.publications)
     if period not in periods.get(period.cadence, []):
         raise NothingBuilt(f"No report of {domain} was built for {period}.")
     contracts = source.contracts(domain)
-    order = [name for name in dashboard.first if name in contracts]
-    order += [name for name in contracts if name not in (*order, *dashboard.last)]
-    order += [name for name in dashboard.last if name in contracts]
-    newest = _newest_within(connection, domain, period, source.publications)
+    order = {name: one.ask for one in dashboard.questions for name in one.reports if name in contracts}
+    order |= {name: OTHERS if order else "" for name in contracts if name not in order}
+    built_for = _built_for(connection, domain, period, source.publications)
     days = days_of(connection, contracts.values(), period, source.publications)
     return Page(
         domain=domain,
@@ -115,37 +137,34 @@ def page(
         trends=[
             trend_of(connection, contracts[trend.report], trend, period, source)
             for trend in dashboard.trends
-            if trend.report in contracts and contracts[trend.report].table in newest
+            if trend.report in contracts and _is_built(connection, contracts[trend.report], source.publications)
         ],
         cards=[
-            card_of(connection, dashboard, contracts[name], newest[contracts[name].table], source)
-            for name in order
-            if contracts[name].table in newest
+            card_of(connection, dashboard, contracts[name], period, question, source)
+            for name, question in order.items()
+            if contracts[name].table in built_for
         ],
         notices=notices(source, period)[:NOTICES],
+        state=state,
     )
 
 
-def _newest_within(
-    connection: Connection, domain: str, period: Period, publications: sql.Composable
-) -> dict[str, Period]:
-    """Return by report the period to show: this one, or the newest of another cadence that overlaps with it."""
-    query = sql.SQL(
-        """
-        select distinct on (report) report, cadence, period
-        from {} as p
-        where report = any(%(reports)s)
-          and period < %(end)s and (period + ('1 ' || cadence)::interval)::date > %(start)s
-        order by report, (cadence = %(cadence)s) desc, period desc, cadence
-        """
-    ).format(publications)
-    rows = connection.execute(
-        query,
-        {
-            "reports": [contract.table for contract in catalog.reports(domain).values()],
-            "start": period.start,
-            "end": period.end,
-            "cadence": period.cadence,
-        },
-    ).fetchall()
-    return {report: Period.of(cadence, start) for report, cadence, start in rows}
+def _state(connection: Connection, domain: str) -> State:
+    refused = rejected_files(connection, Scope((domain,)))
+    if not refused:
+        return State("All files accepted", is_good=True)
+    since = min(one.since for one in refused if one.since)
+    return State(f"{count(sum(one.number for one in refused), 'file')} refused since {since:%Y-%m-%d}", is_good=False)
+
+
+def _is_built(connection: Connection, contract: Contract, publications: sql.Composable) -> bool:
+    query = sql.SQL("select from {} as p where report = %s limit 1").format(publications)
+    return connection.execute(query, (contract.table,)).fetchone() is not None
+
+
+def _built_for(connection: Connection, domain: str, period: Period, publications: sql.Composable) -> set[str]:
+    """Return the reports of a domain that have rows of their own for a period: a month shows no days."""
+    names = [contract.table for contract in catalog.reports(domain).values()]
+    query = sql.SQL("select report from {} as p where report = any(%s) and cadence = %s and period = %s")
+    rows = connection.execute(query.format(publications), (names, period.cadence, period.start)).fetchall()
+    return {report for (report,) in rows}

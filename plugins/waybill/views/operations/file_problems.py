@@ -70,6 +70,7 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
                 since,
                 sentence(message) if files == 1 else f"The newest, {name}: {sentence(message)}",
                 (show, runbook(load_manifest(contract.domain).dag)),
+                number=files,
             )
         )
     return found

@@ -45,6 +45,8 @@ class Problem:
     cause: str
     """One sentence."""
     actions: tuple[Action, ...]
+    number: int = 1
+    """How many files it is about."""
 
     @property
     def order(self) -> tuple[int, datetime, str]:
