@@ -179,3 +179,29 @@ def test_the_description_of_a_check_is_shown_on_hover_and_focus(page: Page, land
     box = tip.bounding_box()
     assert box
     assert box["width"] > 50
+
+
+def test_rows_of_a_reason_are_selected_and_replayed(page: Page, landed: Landing) -> None:
+    load_unknown_customer(landed, rows=3)
+    landed.load("customers", csv_body(CUSTOMERS, customer_rows(10)))
+    page.goto("quarantine.html?domain=messaging&dataset=messaging.traffic")
+    page.get_by_label("Reason").select_option("reference:customer_id")
+    page.get_by_text("1 to 3 of 3 open rows for this filter").wait_for()
+    page.get_by_role("button", name="Select on this page").click()
+    assert page.locator("input[name=row]:checked").count() == 3
+    page.get_by_role("button", name="Replay 3 selected rows").click()
+    page.locator("output", has_text="Replayed 3 rows: 3 inserted.").wait_for()
+    page.reload()
+    page.get_by_text("No open rows for this filter.").wait_for()
+
+
+def test_a_replay_of_a_reason_tells_which_rows_stay(page: Page, landed: Landing) -> None:
+    load_unknown_customer(landed)
+    page.goto("quarantine.html?domain=messaging&dataset=messaging.traffic")
+    page.get_by_role("button", name="Replay all").click()
+    page.locator(".results", has_text="Still rejected: reference:customer_id (2).").wait_for()
+    assert page.locator("#reasons tbody tr").count() == 1
+    landed.load("customers", csv_body(CUSTOMERS, customer_rows(10)))
+    page.get_by_role("button", name="Replay all").click()
+    page.locator(".results", has_text="2 inserted").wait_for()
+    assert page.locator("#reasons tbody tr").count() == 0

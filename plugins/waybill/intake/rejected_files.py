@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from waybill.contracts import Column, Contract
+from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
 from waybill.errors import DataError
 from waybill.formatting import count, text
 from waybill.intake import quarantine
+from waybill.intake.expectations import columns_of, expected_form
 
 EXAMPLES: Final = 3
 """Number of example records of each rule."""
@@ -76,7 +77,9 @@ class BrokenRules:
     def add(self, record: int, reasons: Iterable[str], raw: str) -> None:
         """Count a rejected row; `raw` is its content as in the quarantine."""
         for reason in reasons:
-            rule = self._by_reason.setdefault(reason, BrokenRule(reason, expected=_expected(self._contract, reason)))
+            rule = self._by_reason.setdefault(
+                reason, BrokenRule(reason, expected=expected_form(self._contract, reason))
+            )
             rule.rows += 1
             if len(rule.first) < EXAMPLES or record < rule.first[-1].record:
                 rule.first.append(_example(self._contract, record, reason, raw))
@@ -97,7 +100,7 @@ def broken_rules(connection: Connection, contract: Contract, file_id: int) -> li
                 _example(contract, record, reason, raw)
                 for record, raw in quarantine.first_rows(connection, file_id, reason, EXAMPLES)
             ],
-            _expected(contract, reason),
+            expected_form(contract, reason),
         )
         for reason, rows in quarantine.reason_counts(connection, file_id)
     ]
@@ -146,7 +149,7 @@ def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
     content = json.loads(raw, parse_int=str, parse_float=str)
     if not isinstance(content, dict):
         return Example(record, {"text": MASK if restricted else _shown(str(content).rstrip("\r\n"))})
-    columns = _columns_of(contract, reason)
+    columns = columns_of(contract, reason)
     return Example(
         record,
         {
@@ -154,50 +157,6 @@ def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
             for name in columns
         },
     )
-
-
-_TYPES: Final = {
-    "double precision": "a finite number with at most the digits of a double precision",
-    "jsonb": "a JSON object or array without repeated names",
-    "real": "a finite number with at most the digits of a real",
-    "text[]": "a JSON array of texts",
-    "time": "a time like 08:30:00",
-    "timestamp": "a date and time like 2026-03-31T12:00:00, without an offset",
-}
-"""The form of values whose type has more than one rule."""
-
-
-def _expected(contract: Contract, reason: str) -> str:
-    """Return what a row rule, or the form of a value, requires; "" for other reasons."""
-    kind, _, name = reason.partition(":")
-    if kind == "rule":
-        return next((rule.expression for rule in contract.row_rules if rule.name == name), "")
-    if kind == "type":
-        column = next((column for column in contract.columns if column.name == name), None)
-        if column and column.number_format:
-            return f"a number like {column.number_format.example}"
-        if column and (column.physical_type == "date" or column.date_forms != Column.date_forms):
-            return " or ".join(column.date_forms)
-        if column and column.list_separator:
-            return f"texts separated by {column.list_separator!r}, or a JSON array of texts"
-        return _TYPES.get(column.physical_type, "") if column else ""
-    return ""
-
-
-def _columns_of(contract: Contract, reason: str) -> list[str]:
-    """Return the columns that the rule of a reason reads."""
-    kind, _, name = reason.partition(":")
-    if kind == "rule":
-        words = next((rule.words for rule in contract.row_rules if rule.name == name), set())
-        return [column.name for column in contract.delivered_columns if column.name in words]
-    if kind == "in_force":
-        dates = [column.in_force_on for column in contract.columns if column.name == name and column.in_force_on]
-        return [name, *dates]
-    if name in contract.names:
-        return [name]
-    if kind in ("after_period", "too_late") and contract.period_column:
-        return [contract.period_column]
-    return contract.row_key
 
 
 def _shown(value: object) -> str | None:

@@ -21,7 +21,7 @@ from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
 from waybill.views.operations.difference import Difference
 from waybill.views.operations.overview import Overview
-from waybill.views.operations.rejected_rows import RejectedRow
+from waybill.views.operations.rejected_rows import Reason, RejectedRow
 from waybill.views.operations.run_report import RunReport
 from waybill.views.operations.scope import Scope, Total
 from waybill.views.operations.todo import LISTED
@@ -160,7 +160,7 @@ def quarantine(
     *,
     contract: Contract,
     rows: Sequence[RejectedRow],
-    reasons: Sequence[tuple[str, int]],
+    reasons: Sequence[Reason],
     filters: Mapping[str, Any],
     page: int,
     total: Total,

@@ -42,7 +42,7 @@ async function send(route, body) {
 /** Send the request of a line in the list of problems, tell the result, and remove the line once it is settled. */
 function settles(form) {
   const button = form.querySelector("button");
-  const line = form.closest("li");
+  const line = form.closest("li, tr");
   const results = form.closest("section").querySelector(".results");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -56,7 +56,8 @@ function settles(form) {
       if (!result.is_done) return;
       const list = line.parentElement;
       line.remove();
-      if (!list.children.length) form.ownerDocument.querySelector("[data-done]").hidden = false;
+      const done = list.parentElement.querySelector("[data-done]");
+      if (done && !list.children.length) done.hidden = false;
     } catch (error) {
       note.textContent = `${button.textContent} failed: ${error.message}`;
     } finally {
@@ -106,6 +107,15 @@ function replayable(form) {
     button.disabled = number === 0;
     button.textContent = number ? `Replay ${number} selected row${number === 1 ? "" : "s"}` : "Replay selected rows";
   };
+  for (const chooser of document.querySelectorAll("[data-select]")) {
+    const own = rows.filter((row) => row.dataset.reasons.split(" ").includes(chooser.dataset.select));
+    chooser.hidden = !own.length;
+    chooser.addEventListener("click", () => {
+      own.filter((row) => !row.disabled).forEach((row) => { row.checked = true; });
+      count();
+      button.focus();
+    });
+  }
   form.addEventListener("change", (event) => {
     if (event.target === all) rows.filter((row) => !row.disabled).forEach((row) => { row.checked = all.checked; });
     count();

@@ -115,7 +115,7 @@ def quarantine(
     with access.reader() as connection:
         contract = catalog.contracts()[dataset or most_rejected(connection, scope)]
         rows, total = quarantined(connection, contract, reason=reason, file_id=file_id, is_open=is_open, page=page)
-        counts = reasons(connection, contract.table, is_open=is_open)
+        counts = reasons(connection, contract, is_open=is_open)
     replay_dag = load_manifest(contract.domain).dag
     return html(
         pages.quarantine(
