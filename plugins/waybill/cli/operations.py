@@ -37,8 +37,10 @@ def migrate() -> None:
     from waybill.warehouse.connection import connect
     from waybill.warehouse.migrations import upgrade
 
-    upgrade(connect())
-    print_line("The warehouse is at the newest version.")
+    if newer := upgrade(connect()):
+        print_line(f"The warehouse is at revision {newer} of a later release. Nothing was changed.")
+    else:
+        print_line("The warehouse is at the newest version.")
 
 
 @app.command()
