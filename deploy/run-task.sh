@@ -8,6 +8,7 @@ set -eu
 name=$1
 definition=$2
 shift 2
+export AWS_PAGER= # a log must not wait for a key
 call() { aws "$@" --output text; }
 
 subnets=$(call ec2 describe-subnets --filters "Name=tag:Name,Values=$name-private-*" --query 'Subnets[].SubnetId' | tr '\t' ',')

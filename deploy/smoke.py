@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,11 @@ def _with_errors(texts: Iterator[str]) -> Iterator[str]:
 
 def main() -> None:
     """Print the problems."""
-    found = list(problems(json.loads(Path(sys.argv[1]).read_text()), boto3.client))
+    outputs = json.loads(Path(sys.argv[1]).read_text())
+    region = outputs["alerts_topic_arn"]["value"].split(":")[
+        3
+    ]  # boto3 does not read AWS_REGION, which the AWS CLI prefers
+    found = list(problems(outputs, partial(boto3.client, region_name=region)))
     print("\n".join(found) or "All resources exist and are secured.")
     sys.exit(bool(found))
 

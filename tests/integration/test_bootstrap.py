@@ -189,6 +189,16 @@ def test_a_bootstrap_that_was_interrupted_is_completed(account: Account) -> None
     assert account.values("settings")["WAYBILL_MASK_KEY"]
 
 
+def test_a_key_that_is_stored_by_hand_must_be_there(account: Account) -> None:
+    account.description["stored_by_hand"] = ["OIDC_CLIENT_SECRET"]
+    with pytest.raises(DataError, match=f"The secret {account.mark}/airflow has no OIDC_CLIENT_SECRET. Store it"):
+        account.bootstrap()
+    stored = account.values("airflow") | {"OIDC_CLIENT_SECRET": "of the issuer"}
+    account.secrets.put_secret_value(SecretId=f"{account.mark}/airflow", SecretString=json.dumps(stored))
+    account.bootstrap()
+    assert account.values("airflow") == stored
+
+
 def test_a_rotated_password_replaces_the_old_one(account: Account) -> None:
     account.bootstrap()
     before = account.values("airflow")

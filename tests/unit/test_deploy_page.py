@@ -78,3 +78,29 @@ def test_steps_that_are_named_exist() -> None:
     assert {int(number) for number in re.findall(r"deploy-aws\.md, step (\d+)", check)} <= steps
     for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL):
         shlex.split(block, comments=True)  # quotes are closed
+
+
+def blocks() -> list[str]:
+    """Return the code blocks of the page, in order."""
+    return re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_variables_are_set_before_they_are_used() -> None:
+    known: set[str] = set()
+    for line in "".join(blocks()).replace("\\\n", " ").splitlines():
+        new = set(re.findall(r"(?:^|export |for |[A-Z]=\S* )(\w+)(?:=| in )", line))
+        used = set(re.findall(r"\$\{?(\w+)", line))
+        assert used <= known | new
+        known |= new
+
+
+def test_a_new_shell_gets_all_variables_of_other_steps() -> None:
+    assigned = r"(?:^|export |[A-Z]=\S* )(\w+)="
+    steps, again = PAGE.split("## In a new shell")
+    of_steps = [
+        set(re.findall(assigned, block, re.MULTILINE)) for block in re.findall(r"```sh\n(.*?)```", steps, re.DOTALL)
+    ]
+    uses = [set(re.findall(r"\$\{?(\w+)", part)) for part in re.split(r"\n## ", steps)]
+    needed = {name for names in of_steps for name in names if sum(name in used for used in uses) > 1}
+    block = re.findall(r"```sh\n(.*?)```", again, re.DOTALL)[0]
+    assert needed <= set(re.findall(assigned, block, re.MULTILINE))

@@ -16,6 +16,8 @@ SCRIPT = PROJECT_ROOT / "deploy" / "run-task.sh"
 TASK = "arn:aws:ecs:eu-central-1:123456789012:task/waybill-dev/0123456789abcdef"
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys
+if os.environ.get("AWS_PAGER") != "":
+    sys.exit("The AWS CLI would wait in a pager.")
 folder = os.path.dirname(__file__)
 answers = json.load(open(folder + "/answers.json"))
 with open(folder + "/calls.jsonl", "a") as file:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
+
+import pytest
 
 from waybill.settings import PROJECT_ROOT
 
@@ -14,15 +20,19 @@ WANTED = {
 }
 
 
-def problems(*services: dict[str, Any]) -> list[str]:
+def smoke() -> ModuleType:
     spec = importlib.util.spec_from_file_location("smoke", PROJECT_ROOT / "deploy" / "smoke.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def problems(*services: dict[str, Any]) -> list[str]:
     ecs = Mock()
     ecs.describe_services.return_value = {"services": [{"status": "ACTIVE", **service} for service in services]}
-    found = list(module._services(ecs, "waybill-dev", WANTED))
+    found = list(smoke()._services(ecs, "waybill-dev", WANTED))
     ecs.describe_services.assert_called_once_with(cluster="waybill-dev", services=["scheduler", "worker"])
     return found
 
@@ -47,3 +57,22 @@ def test_a_service_that_was_rolled_back_is_found() -> None:
 
 def test_a_service_without_all_its_tasks_is_found() -> None:
     assert problems({**SCHEDULER, "runningCount": 1}, WORKER) == ["service scheduler: 1 of 2 tasks are running"]
+
+
+def test_the_region_is_that_of_the_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "outputs.json"
+    file.write_text(
+        json.dumps({"alerts_topic_arn": {"value": "arn:aws:sns:eu-central-2:123456789012:waybill-dev-alerts"}})
+    )
+    monkeypatch.setattr(sys, "argv", ["smoke.py", str(file)])
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    module, regions = smoke(), []
+
+    def look(outputs: dict[str, Any], client: Any) -> list[str]:
+        regions.append(client("sqs").meta.region_name)
+        return []
+
+    monkeypatch.setattr(module, "problems", look)
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert (ended.value.code, regions) == (False, ["eu-central-2"])

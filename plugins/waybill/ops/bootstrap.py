@@ -62,6 +62,8 @@ class Deployment(BaseModel):
     warehouse: Database
     metadata: Database
     broker: Broker | None = None
+    stored_by_hand: list[str] = []
+    """Keys of Airflow's secret that come from elsewhere."""
 
     @classmethod
     def parse(cls, text: str) -> Deployment:
@@ -120,7 +122,8 @@ def bootstrap(
         rotate: keys of Airflow's secret that get a new value.
 
     Raises:
-        DataError: `rotate` names a key that does not exist or must not change, or a secret is no JSON object.
+        DataError: `rotate` names a key that does not exist or must not change, a secret is no JSON object, or Airflow's
+            secret lacks a key that is stored by hand.
     """
     made = generators(deployment)
     if unknown := sorted(set(rotate) - made.keys()):
@@ -153,6 +156,12 @@ def bootstrap(
     if not settings.get(MASK_KEY):
         write_secret(client, deployment.settings_secret, {**settings, MASK_KEY: secrets.token_hex(32)})
         yield f"{MASK_KEY}: created. Keep a copy: another key gives other pseudonyms."
+    for name in deployment.stored_by_hand:
+        if not airflow.get(name):
+            raise DataError(
+                f"The secret {deployment.airflow_secret} has no {name}. Store it, then apply again: "
+                f"deploy/set_secret.py {deployment.airflow_secret} {name}"
+            )
 
 
 def _prepare_warehouse(connection: Connection, warehouse: Database) -> None:

@@ -169,6 +169,10 @@ run "secrets_are_injected_by_key" {
     condition     = length(local.task_containers.bootstrap[0].secrets) == 0 && jsondecode({ for one in local.task_containers.bootstrap[0].environment : one.name => one.value }.WAYBILL_BOOTSTRAP).warehouse.admin_secret == var.warehouse.master_secret_arn
     error_message = "Bootstrap must be told where the master passwords are, not what they are."
   }
+  assert {
+    condition     = jsondecode({ for one in local.task_containers.bootstrap[0].environment : one.name => one.value }.WAYBILL_BOOTSTRAP).stored_by_hand == ["OIDC_CLIENT_SECRET"]
+    error_message = "Bootstrap must fail without the secret of the log-in client: no task could start."
+  }
 }
 
 run "roles_are_apart" {

@@ -101,6 +101,7 @@ locals {
         WAYBILL_BOOTSTRAP = jsonencode({
           airflow_secret  = var.airflow_secret.name
           settings_secret = var.settings_secret_name
+          stored_by_hand  = values(local.components.api-server.secrets)
           broker          = var.broker == null ? null : { host = var.broker.host, port = var.broker.port, user_id = var.broker.user, user = var.broker.user }
           warehouse = {
             host         = var.warehouse.host

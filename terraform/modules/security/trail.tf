@@ -38,6 +38,9 @@ resource "aws_cloudtrail" "this" {
       starts_with = [for purpose in ["raw", "lake", "reports"] : "${var.bucket_arns[purpose]}/"]
     }
   }
+
+  # CloudTrail tries the role at once, and is refused without the policy.
+  depends_on = [aws_iam_role_policy.trail]
 }
 
 resource "aws_cloudwatch_log_group" "trail" {
