@@ -12,7 +12,6 @@ from unittest.mock import Mock
 import boto3
 import psycopg
 import pytest
-from airflow.settings import _get_async_conn_uri_from_sync
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from psycopg import sql
 from sqlalchemy import create_engine, text
@@ -158,7 +157,7 @@ def test_airflow_enters_its_database_with_both_drivers(account: Account) -> None
     url = account.values("airflow")["DATABASE_URL"]
 
     async def first() -> Any:
-        engine = create_async_engine(_get_async_conn_uri_from_sync(url))
+        engine = create_async_engine(url.replace("+psycopg2", "+asyncpg"))  # as Airflow does
         async with engine.connect() as connection:
             found = await connection.scalar(text("select current_user"))
         await engine.dispose()
