@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from waybill.views import pages
 from waybill.views.business import charts
 from waybill.views.business import page as business
 from waybill.views.business.cards import Card, TrendChart
+from waybill.views.business.filters import Choice
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
@@ -88,20 +92,25 @@ def example_charts() -> dict[str, charts.Chart]:
     }
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page with one line of forty days and a chart of each kind, as a file."""
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page with one line of forty days and a chart of each kind, and the page of the day before."""
     folder = tmp_path_factory.mktemp("charts")
     revenue = replace(column(REGIONS, "profit"), name="revenue_eur", business_name="Revenue")
     points = [(day, str(day), [Decimal(value)]) for day, value in zip(DAYS, VALUES, strict=True)]
     line = charts.line(REGIONS, [revenue], points, {DAYS[-1]: "3 of 7 days"})
     assert line is not None
-    period = Period.of("day", DAYS[-1])
+    period, before = Period.of("day", DAYS[-1]), Period.of("day", DAYS[-2])
     page = business.Page(
         domain="messaging",
         period=period,
         coverage="",
-        periods=[period],
+        periods=[period, before],
         cadences=[period],
         kpis=[],
         trends=[TrendChart("Revenue", "revenue", [("day", line)])],
@@ -110,12 +119,28 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
             for name, chart in example_charts().items()
         ],
         notices=[],
+        filters=[Choice("region", "Region", ["Gaming", "North"])],
     )
     (folder / "assets").mkdir()
     for path in pages.ASSETS.iterdir():
         (folder / "assets" / path.name).write_bytes(path.read_bytes())
-    (folder / "index.html").write_text(pages.business(page, root="", domains=["messaging"]))
-    return (folder / "index.html").as_uri()
+    (folder / "messaging").mkdir()
+    (folder / "messaging" / f"{period}.html").write_text(pages.business(page, root="../", domains=["messaging"]))
+    cards = [replace(card, chart=halved(card.chart)) for card in page.cards if card.chart]
+    earlier = replace(page, period=before, cards=cards)
+    (folder / "messaging" / f"{before}.html").write_text(pages.business(earlier, root="../", domains=["messaging"]))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/messaging/{period}.html"
+    server.shutdown()
+
+
+def halved(chart: charts.Chart) -> charts.Chart:
+    """Return a chart with half of each value."""
+    rows = [
+        replace(row, values={place: value and value / 2 for place, value in row.values.items()}) for row in chart.rows
+    ]
+    return replace(chart, rows=rows)
 
 
 Open = Any
@@ -310,3 +335,47 @@ def test_without_scripts_there_are_the_tables(open_page: Open) -> None:
     assert page.locator("#funnel table").is_visible()
     assert page.locator("#funnel tbody tr").count() == 5
     assert not page.locator("#funnel .plot").is_visible()
+
+
+def test_a_period_is_compared_with_another(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Compare with").select_option(str(DAYS[-2]))
+    page.wait_for_url(f"**/{DAYS[-1]}.html?compare={DAYS[-2]}*")
+    page.locator(".drawing svg text", has_text=str(DAYS[-2])).first.wait_for()
+    assert page.get_by_label("Compare with").input_value() == str(DAYS[-2])
+    page.locator("#exposure .drawing svg").wait_for()
+    assert str(DAYS[-2]) in texts(page.locator("#exposure")), "the legend names both periods"
+    page.locator("#exposure .drawing").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#exposure .reading").wait_for()
+    read = page.locator("#exposure .reading > *").all_text_contents()
+    assert f"{DAYS[-2]}: 63,614.73 €, +100.0 %" in read
+    page.locator(".drawing").first.focus()
+    page.keyboard.press("End")
+    page.locator(".reading", has_text=f"{DAYS[-2]}: {VALUES[-2]:,}.00 €").first.wait_for()
+
+
+def test_a_bar_filters_the_page(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#exposure .drawing").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**?region=Gaming")
+    page.locator("#profit .drawing svg").wait_for()
+    box = filled(page, "#profit", "accent")[0]
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_url("**?region=North")
+
+
+def test_headings_sort_their_table(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#exposure summary").click()
+    heading = page.locator("#exposure th", has_text="Profit")
+    cells = page.locator("#exposure tbody tr td:first-child")
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert [text[:6] for text in cells.all_text_contents()] == ["Gaming", "Teleco", "Agricu"]
+    heading.get_by_role("button").click()
+    assert [text[:6] for text in cells.all_text_contents()] == ["Agricu", "Teleco", "Gaming"]
+    page.locator("#exposure th", has_text="Region").get_by_role("button").click()
+    assert [text[:6] for text in cells.all_text_contents()] == ["Agricu", "Gaming", "Teleco"]

@@ -9,9 +9,11 @@ import io
 import json
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import psycopg
 import pytest
@@ -39,6 +41,8 @@ from waybill.settings import settings
 from waybill.views import catalog, pages
 from waybill.views.app import make_app
 from waybill.views.business import page as business
+from waybill.views.business.charts import filter_columns
+from waybill.views.business.filters import chosen_of
 from waybill.views.operations import overview as operations
 from waybill.views.operations.balances import balances
 from waybill.views.operations.changes import rebuilds
@@ -201,6 +205,39 @@ def test_charts_draw_the_numbers_of_their_rows(client: TestClient, dsn: str) -> 
     drawn = [int(a["data-value"]) for tag, a in page.tags if tag == "td" and (a.get("data-value") or "").isdigit()]
     expected = sorted((row["customers_count"] for row in rows), reverse=True)
     assert any(drawn[start : start + len(expected)] == expected for start in range(len(drawn)))
+
+
+def test_filters_limit_figures_rows_and_lines(client: TestClient, dsn: str) -> None:
+    with connect(dsn) as connection:
+        rows = report_rows(connection, "industry_exposure", "2026-03")
+        industry, revenue = rows[0]["industry"], rows[0]["revenue_eur"]
+        found = business.page(connection, "messaging", month("2026-03"), query={"industry": industry, "other": "x"})
+        none = business.page(connection, "messaging", month("2026-03"), query={"industry": "x' or true --"})
+    figures = {kpi.label: kpi for kpi in found.kpis}
+    assert (found.chosen, figures["Revenue"].text) == ({"industry": industry}, f"{revenue:,.2f} €")
+    assert (figures["Revenue"].is_unfiltered, figures["Customers"].is_unfiltered) == (False, True)
+    cards = {card.name: card for card in found.cards}
+    chart = cards["industry_exposure_extended"].chart
+    assert chart
+    assert ([row.label for row in chart.rows], cards["industry_exposure_extended"].row_count) == ([industry], 1)
+    assert cards["segment_share"].not_filtered_by == ["Industry"]
+    assert found.trends[0].lines[0][1].rows[0].values[1] == revenue
+    (offered,) = (choice for choice in found.filters if choice.column == "industry")
+    assert (offered.values, offered.chosen) == (sorted(row["industry"] for row in rows), industry)
+    assert [card.row_count for card in none.cards if card.name == "industry_exposure"] == [0]
+    page = Page(client.get("/business/messaging/2026-03.html", params={"industry": industry}).text)
+    check_inert(page)
+    assert "Remove filters" in page.text
+    previous = next(str(a["href"]) for tag, a in page.tags if tag == "a" and a.get("rel") == "prev")
+    assert parse_qs(previous.partition("?")[2]) == {"industry": [industry]}, "links keep the filters"
+
+
+def test_restricted_columns_are_no_filters() -> None:
+    contract = catalog.reports("messaging")["top_customers"]
+    columns = [replace(one, classification="restricted") for one in contract.columns]
+    assert "customer_name" in [one.name for one in filter_columns(contract)]
+    assert filter_columns(replace(contract, columns=tuple(columns))) == []
+    assert chosen_of([replace(contract, columns=tuple(columns))], {"customer_name": "x"}) == {}
 
 
 def test_the_csv_has_every_row_of_the_report(client: TestClient, dsn: str) -> None:

@@ -40,9 +40,9 @@
     const rows = [...table.tBodies[0].rows].filter((row) => row.dataset.label);
     const point = (row, { heading, place }) => {
       const cell = row.cells[place];
-      const { label, note = "", group = "", day } = row.dataset;
+      const { label, note = "", group = "", day, pick } = row.dataset;
       const value = "value" in cell.dataset ? Number(cell.dataset.value) : null;
-      return { label, note, group, day, value, column: heading.textContent, text: textOf(cell, heading.dataset.unit) };
+      return { label, note, group, day, pick, value, column: heading.textContent, text: textOf(cell, heading.dataset.unit) };
     };
     const chart = (title, unit, points) => ({ title, unit, points });
     if (kind === "heatmap") return [chart("", "%", rows.flatMap((row) => drawn.map((column) => point(row, column)).filter((one) => one.value !== null)))];
@@ -71,6 +71,11 @@
       const change = changeOf(chart.points[place - 1].value, point.value, chart.unit);
       if (change) lines.push(`${change} vs ${chart.points[place - 1].label}`);
     }
+    if (point.other) {
+      const change = changeOf(point.other.value, point.value, chart.unit);
+      lines.push(`${point.other.name}: ${point.other.text}${change ? `, ${change}` : ""}`);
+    }
+    if (point.pick) lines.push("Click or press Enter to filter.");
     if (chart.kind === "heatmap") lines[0] = `${point.label}, ${point.column}`;
     return lines;
   }
@@ -126,7 +131,7 @@
     return {
       ...shared(chart, colour),
       useUTC: true,
-      grid: { left: 4, right: 14, top: 12, bottom: canZoom ? 34 : 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+      grid: { left: 4, right: 14, top: chart.compare ? 28 : 12, bottom: canZoom ? 34 : 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
       xAxis: {
         ...axis,
         type: "time",
@@ -160,8 +165,24 @@
         lineStyle: { color: colour.accent, width: 2 },
         itemStyle: { color: colour.accent },
         areaStyle: { color: colour.accent, opacity: 0.08 },
-      }],
+        name: chart.period,
+      }, ...compared(chart, colour, (point, place) => [days[place], point.other.value]).map((series) => ({
+        ...series, type: "line", symbol: "none", lineStyle: { color: colour.muted, width: 1.5, type: "dashed" },
+      }))],
+      ...legend(chart, colour),
     };
+  }
+
+  /** Return the second series of a compared chart; nothing if no point has a counterpart. */
+  function compared(chart, colour, valueOf) {
+    if (!chart.points.some((point) => point.other)) return [];
+    return [{ name: chart.compare, silent: true, itemStyle: { color: colour.muted }, data: chart.points.map((point, place) => (point.other ? valueOf(point, place) : null)).filter((value) => value !== null || chart.kind !== "line") }];
+  }
+
+  /** Return the legend of a compared chart. */
+  function legend(chart, colour) {
+    if (!chart.points.some((point) => point.other)) return {};
+    return { legend: { show: true, top: 0, right: 0, itemWidth: 18, itemHeight: 8, textStyle: { color: colour.text, fontFamily: FONT, fontSize: 12 } } };
   }
 
   /** Return the days to label within the shown range (in percent): the first, the last, and what fits between. */
@@ -187,19 +208,23 @@
     const chip = { fontSize: 11, fontWeight: 600, padding: [2, 5], borderRadius: 6, backgroundColor: colour.track, color: colour.muted };
     return {
       ...shared(chart, colour),
-      grid: { left: 0, right: 0, top: 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-      xAxis: { type: "value", show: false, min: Math.min(0, ...points.map((point) => point.value)), max: chart.most },
+      grid: { left: 0, right: 0, top: chart.compare ? 24 : 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+      xAxis: { type: "value", show: false, min: Math.min(0, ...points.flatMap((point) => [point.value, point.other?.value ?? 0])), max: chart.most },
       yAxis: [
         { ...names, data: points.map((point) => point.label), axisLabel: { ...label, width: Math.round(width * LABEL_PART), overflow: "break", interval: 0 } },
         { ...names, data: points.map((point, place) => ({ value: `${place}` })), position: "right", axisLabel: { ...label, interval: 0, rich: { low: chip, mid: chip, high: chip }, formatter: (_, place) => words(points[place]) } },
       ],
       series: [{
         type: "bar",
-        barWidth: 14,
+        barWidth: chart.compare ? 10 : 14,
+        cursor: points.some((point) => point.pick) ? "pointer" : "default",
         showBackground: true,
         backgroundStyle: { color: colour.track, borderRadius: 3 },
-        data: points.map((point) => ({ value: point.value, itemStyle: { color: point.value < 0 ? colour.muted : colour.accent, borderRadius: 3 } })),
-      }],
+        name: chart.period,
+        itemStyle: { color: colour.accent, borderRadius: 3 },
+        data: points.map((point) => (point.value < 0 ? { value: point.value, itemStyle: { color: colour.muted } } : point.value)),
+      }, ...compared(chart, colour, (point) => point.other.value).map((series) => ({ ...series, type: "bar", barWidth: 5, barGap: "20%" }))],
+      ...legend(chart, colour),
     };
   }
 
@@ -253,7 +278,7 @@
   function heightOf(chart, isSmall, width) {
     if (chart.kind === "line") return isSmall ? SMALL_LINE_HEIGHT : LINE_HEIGHT;
     if (chart.kind === "funnel") return FUNNEL_HEIGHT;
-    if (chart.kind === "bars") return chart.points.length * rowHeightOf(chart, width);
+    if (chart.kind === "bars") return chart.points.length * rowHeightOf(chart, width) + (chart.compare ? 24 : 0);
     const rows = new Set(chart.points.map((point) => point.label)).size + 1;
     return rows * BAR_HEIGHT;
   }
@@ -295,9 +320,15 @@
       ArrowUp: () => go(place < 0 ? chart.points.length - 1 : place - 1),
       Home: () => go(0),
       End: () => go(chart.points.length - 1),
+      Enter: () => pick(place),
       Escape: () => drawn.dispatchAction({ type: "hideTip" }),
       ...(chart.kind === "line" ? { "+": () => closer(0.5), "-": () => closer(2), 0: () => zoom(0, 100) } : {}),
     };
+    const pick = (chosen) => {
+      const address = chart.points[chosen]?.pick;
+      if (address) location.assign(address + (chart.compare ? `${address === "?" ? "" : "&"}compare=${chart.compare}` : ""));
+    };
+    drawn.on("click", ({ dataIndex, seriesIndex }) => { if (seriesIndex === 0) pick(dataIndex); });
     element.addEventListener("keydown", (event) => {
       if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
@@ -314,18 +345,55 @@
     return { whole: () => zoom(0, 100) };
   }
 
+  const form = document.querySelector(".asked");
+  const comparison = form?.elements.compare;
+  const asked = new URLSearchParams(location.search).get("compare") ?? "";
+  if (comparison) comparison.value = [...comparison.options].some((option) => option.value === asked) ? asked : "";
+  const compare = comparison?.value ?? "";
+
+  /** The page of the period to compare with, loaded once; null without one. */
+  const otherPage = compare && fetch(comparison.selectedOptions[0].dataset.page, { credentials: "same-origin" })
+    .then((answer) => (answer.ok ? answer.text() : ""))
+    .then((text) => new DOMParser().parseFromString(text, "text/html"));
+
+  /** Give each point its counterpart in the period to compare with. Lines are shifted against themselves. */
+  async function addOthers(charts, plot, kind) {
+    if (kind === "line") {
+      for (const { points } of charts) {
+        const placeOf = (period) => points.findIndex((point) => point.label === period);
+        const [here, there] = [placeOf(form.dataset.period), placeOf(compare)];
+        if (here < 0 || there < 0) continue;
+        points.forEach((point, place) => {
+          const { label, value, text } = points[place - here + there] ?? {};
+          if (label) point.other = { name: label, value, text };
+        });
+      }
+      return;
+    }
+    const card = plot.closest("section").id;
+    const table = (await otherPage).getElementById(card)?.querySelector("table");
+    if (!table) return;
+    const found = readTable(table, kind).flatMap((chart) => chart.points);
+    for (const point of charts.flatMap((chart) => chart.points)) {
+      const { value, text } = found.find((one) => one.label === point.label && one.group === point.group) ?? {};
+      if (text) point.other = { name: compare, value, text };
+    }
+  }
+
   /** Draw all small charts of a table. */
-  function drawAll(plot) {
+  async function drawAll(plot) {
     const { kind, title } = plot.dataset;
     const charts = readTable(plot.parentElement.querySelector("table"), kind).filter((chart) => chart.points.length);
-    const most = Math.max(0, ...charts.flatMap((chart) => chart.points.map((point) => point.value)));
+    if (compare && ["line", "bars"].includes(kind)) await addOthers(charts, plot, kind);
+    const most = Math.max(0, ...charts.flatMap((chart) => chart.points.flatMap((point) => [point.value, point.other?.value ?? 0])));
     const output = document.createElement("output");
     output.className = "unseen";
     const whole = document.createElement("button");
     Object.assign(whole, { type: "button", className: "whole", hidden: true, textContent: "Show all" });
     plot.classList.toggle("multiples", charts.length > 1);
     for (const chart of charts) {
-      Object.assign(chart, { kind, most, shown: [0, 100], name: chart.title, title: chart.title ? `${title}: ${chart.title}` : title });
+      const isCompared = chart.points.some((point) => point.other);
+      Object.assign(chart, { kind, most, period: form?.dataset.period ?? "", compare: isCompared ? compare : "", shown: [0, 100], name: chart.title, title: chart.title ? `${title}: ${chart.title}` : title });
       const part = document.createElement("div");
       if (chart.name) {
         const heading = document.createElement("h4");
@@ -371,6 +439,38 @@
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
     new MutationObserver(show).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   }
+
+  /** Let the headings of a table sort its rows: numbers the largest first, texts by the alphabet. */
+  function sortable(table) {
+    const body = table.tBodies[0];
+    if (!table.tHead || !body || body.rows.length < 2) return;
+    [...table.tHead.rows[0].cells].forEach((heading, place) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      button.append(...heading.childNodes);
+      heading.append(button);
+      const valueOf = (row) => row.cells[place]?.textContent.trim() ?? "";
+      const numberOf = (row) => Number(row.cells[place]?.dataset.value ?? (valueOf(row).replaceAll(",", "") || NaN));
+      button.addEventListener("click", () => {
+        const isNumeric = heading.classList.contains("number");
+        const before = heading.getAttribute("aria-sort");
+        const order = before ? (before === "ascending" ? "descending" : "ascending") : isNumeric ? "descending" : "ascending";
+        const sign = order === "ascending" ? 1 : -1;
+        const compareRows = (one, other) => {
+          if (!isNumeric) return sign * valueOf(one).localeCompare(valueOf(other), "en", { numeric: true });
+          const [first, second] = [numberOf(one), numberOf(other)];
+          if (Number.isNaN(first) || Number.isNaN(second)) return Number.isNaN(first) - Number.isNaN(second);
+          return sign * (first - second);
+        };
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        heading.setAttribute("aria-sort", order);
+        body.append(...[...body.rows].sort(compareRows));
+      });
+    });
+  }
+
+  document.querySelectorAll("table.sortable").forEach(sortable);
 
   // A chart is drawn when it comes near the screen, or when the choice that hides it is made. Each is a task of its own,
   // so the first chart does not wait for the others.

@@ -22,7 +22,7 @@ function followLists() {
   for (const list of document.querySelectorAll("select[data-go]")) {
     list.addEventListener("change", () => { location.href = list.value; });
   }
-  for (const list of document.querySelectorAll("select[data-submit]")) {
+  for (const list of document.querySelectorAll("[data-submit]")) {
     list.addEventListener("change", () => list.form.requestSubmit());
   }
 }

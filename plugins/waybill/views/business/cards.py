@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 from psycopg import Connection, errors, sql
@@ -19,7 +20,7 @@ from waybill.views.business import charts
 from waybill.views.business.comparison import coverages_of, days_of, incomplete
 from waybill.views.business.report import measure_of, rows_of
 from waybill.views.business.source import NOTICES, Source
-from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS
+from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS, one_row
 
 BARS = 12
 """How many rows a chart shows."""
@@ -44,6 +45,8 @@ class Card:
     row_count: int
     question: str = ""
     """What it answers; empty if the manifest has no questions."""
+    not_filtered_by: Sequence[str] = ()
+    """The chosen filters that do not apply, because the report lacks the column."""
     chart: charts.Chart | None = None
     """Its table, with a chart if one suits the report; None if it has no rows."""
     measure: str = ""
@@ -74,7 +77,13 @@ class TrendChart:
 
 
 def card_of(
-    connection: Connection, dashboard: Dashboard, contract: Contract, period: Period, question: str, source: Source
+    connection: Connection,
+    dashboard: Dashboard,
+    contract: Contract,
+    period: Period,
+    question: str,
+    source: Source,
+    chosen: Mapping[str, str] = MappingProxyType({}),
 ) -> Card:
     """Return the card of a report. If its query fails, the card says why, and the page shows the others."""
     publication = connection.execute(
@@ -95,7 +104,10 @@ def card_of(
         coverage=now.coverage if now else "",
         incomplete=incomplete(now, before) if now and before else "",
         unpublished=waiting.why if waiting else "",
+        not_filtered_by=[catalog.heading(name) for name in chosen if name not in contract.names],
     )
+    if len(card.not_filtered_by) < len(chosen):
+        card = replace(card, row_count=_count(connection, contract, period, source))
     domain = domain_of(contract.domain)
     try:
         with connection.transaction():
@@ -107,6 +119,14 @@ def card_of(
     except (errors.UndefinedColumn, errors.UndefinedTable):
         return replace(card, problem="The table does not match its contract. Build the report again.")
     return replace(card, **chart)
+
+
+def _count(connection: Connection, contract: Contract, period: Period, source: Source) -> int:
+    query = sql.SQL("select count(*) from {} as r where {}").format(
+        source.rows(connection, contract), of_period(contract, period)
+    )
+    (number,) = one_row(connection, query)
+    return int(number)
 
 
 def trend_of(connection: Connection, contract: Contract, trend: Trend, period: Period, source: Source) -> TrendChart:
@@ -149,7 +169,7 @@ def _chart(
         )
         heading = catalog.column_heading(by_name[group])
         counts = connection.execute(query).fetchall()
-        return {"measure": f"Rows by {heading.lower()}", "chart": charts.counted_bars((heading, "Rows"), counts)}
+        return {"measure": f"Rows by {heading.lower()}", "chart": charts.counted_bars((heading, "Rows"), counts, group)}
     if matrix := dashboard.matrix.get(contract.name):
         value, by_row, by_column = (
             catalog.column_heading(by_name[one]) for one in (matrix.value, matrix.row, matrix.column)

@@ -9,12 +9,14 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from waybill.contracts import Column, Contract
+from waybill.contracts.classification import RESTRICTED
 from waybill.contracts.display import cell
 from waybill.formatting import text
 from waybill.views import catalog
 
 Kind = Literal["bars", "funnel", "heatmap", "line"]
 _NOT_MEASURES = ("_id", "_rank", "_number", "_score")
+_NO_FILTERS = frozenset({"cadence", "step", "table_name", "column_name"})
 _LEVELS = ("Low", "Mid", "High")
 
 
@@ -45,6 +47,8 @@ class Row:
     """The small chart that shows it; empty if there is only one."""
     day: date | None = None
     """Its place on a line."""
+    pick: tuple[str, str] | None = None
+    """The (column, value) by which the page is filtered when one chooses the row in the chart."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,15 @@ def measures(contract: Contract) -> list[Column]:
         if column.logical_type in ("integer", "number")
         and column.key_position is None
         and not column.name.endswith(_NOT_MEASURES)
+    ]
+
+
+def filter_columns(contract: Contract) -> list[Column]:
+    """Return the columns of a report that a page can be filtered by: texts that are not restricted."""
+    return [
+        column
+        for column in contract.columns
+        if column.logical_type == "string" and column.classification != RESTRICTED and column.name not in _NO_FILTERS
     ]
 
 
@@ -149,6 +162,8 @@ def bars(contract: Contract, measure: Column, rows: Sequence[Mapping[str, Any]],
     headings[place] = replace(headings[place], unit=catalog.unit_in(contract, measure.name), is_drawn=True)
     level = next((name for name in names if name.endswith("_category") and measure.name.startswith(name[:-9])), None)
     group = group_column(contract)
+    can_pick = {column.name for column in filter_columns(contract)}
+    picked = next((name for name in label_columns(contract) if name in can_pick), None)
     found: list[Row] = []
     for row, listed_row in zip(rows, listed.rows, strict=True):
         if row[measure.name] is None or (not group and len([one for one in found if one.label]) == limit):
@@ -161,14 +176,18 @@ def bars(contract: Contract, measure: Column, rows: Sequence[Mapping[str, Any]],
                 values={place: row[measure.name]},
                 note=row[level] if level and row[level] in _LEVELS else "",
                 group=str(row[group]) if group else "",
+                pick=(picked, str(row[picked])) if picked and row[picked] is not None else None,
             )
         )
     return Chart(headings, found, "funnel" if "step_number" in contract.key else "bars")
 
 
-def counted_bars(headings: tuple[str, str], counts: Iterable[tuple[str, int]]) -> Chart:
-    """Return a bar for each (label, number)."""
-    rows = [Row([label or "none", text(number)], label or "none", {1: number}) for label, number in counts]
+def counted_bars(headings: tuple[str, str], counts: Iterable[tuple[str | None, int]], column: str) -> Chart:
+    """Return a bar for each (label, number) of a column's values."""
+    rows = [
+        Row([label or "none", text(number)], label or "none", {1: number}, pick=(column, label) if label else None)
+        for label, number in counts
+    ]
     return Chart([Heading(headings[0], is_numeric=False), Heading(headings[1], is_drawn=True)], rows, "bars")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -48,12 +48,19 @@ class KpiValue:
     """Whether the report was built in the period, so that the figure has a waybill."""
     unpublished: str
     """Why it is not published; empty if it is."""
+    is_unfiltered: bool = False
+    """Whether a chosen filter does not apply, because its report lacks the column."""
 
 
 def kpi_value(
-    connection: Connection, contracts: Mapping[str, Contract], kpi: Kpi, period: Period, source: Source
+    connection: Connection,
+    contracts: Mapping[str, Contract],
+    kpi: Kpi,
+    period: Period,
+    source: Source,
+    chosen: Collection[str] = (),
 ) -> KpiValue:
-    """Return a key figure. `contracts` are all reports of its domain by name."""
+    """Return a key figure. `contracts` are all reports of its domain by name, `chosen` the columns of filters."""
     contract = contracts[kpi.report]
     value = _value(connection, contract, kpi, period, source)
     own = [contract] if "day" in contract.cadences else contracts.values()
@@ -75,6 +82,7 @@ def kpi_value(
         report=kpi.report,
         is_built=value is not None,
         unpublished=held[0].why if held else "",
+        is_unfiltered=not {*chosen} <= {*contract.names},
     )
 
 

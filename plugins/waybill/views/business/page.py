@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from psycopg import Connection, sql
@@ -19,7 +19,8 @@ from waybill.ops.provenance import BUILT_LAST
 from waybill.period import Cadence, Period
 from waybill.views import catalog
 from waybill.views.business.cards import Card, TrendChart, card_of, trend_of
-from waybill.views.business.comparison import days_of
+from waybill.views.business.comparison import days_of, year_before
+from waybill.views.business.filters import Choice, choices, chosen_of
 from waybill.views.business.kpis import KpiValue, kpi_value
 from waybill.views.business.report import NothingBuilt
 from waybill.views.business.source import NOTICES, Source, built, notices
@@ -59,6 +60,15 @@ class Page:
     """Sentences about reports that wait for an approval, of this period and newer ones."""
     state: State | None = None
     """Whether all files of the domain were accepted; None on the site."""
+    filters: list[Choice] = field(default_factory=list)
+    """The filters that it offers; none on the site."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """The chosen filters by column."""
+
+    @property
+    def year_before(self) -> Period:
+        """The same period of the year before."""
+        return year_before(self.period)
 
     @property
     def sections(self) -> list[tuple[str, list[Card]]]:
@@ -110,13 +120,16 @@ def page(
     period: Period,
     listed: Mapping[Cadence, int] = LISTED,
     source: Source | None = None,
+    query: Mapping[str, str] | None = None,
 ) -> Page:
     """Return the page of a domain and period, by default of what was built last, with the state of its files.
 
-    Raises `NothingBuilt` if the source has no report of the period.
+    `query` has the filters of a request, and may have other parameters. Raises `NothingBuilt` if the source has no
+    report of the period.
     """
     state = None if source else _state(connection, domain)
-    dashboard, source = load_manifest(domain).dashboard, source or built(connection, domain)
+    chosen = chosen_of(catalog.reports(domain).values(), query or {})
+    dashboard, source = load_manifest(domain).dashboard, source or built(connection, domain, chosen)
     periods = built_periods(connection, domain, listed, source.publications)
     if period not in periods.get(period.cadence, []):
         raise NothingBuilt(f"No report of {domain} was built for {period}.")
@@ -132,7 +145,9 @@ def page(
         periods=periods[period.cadence],
         cadences=[found[0] for found in periods.values()],
         kpis=[
-            kpi_value(connection, contracts, kpi, period, source) for kpi in dashboard.kpis if kpi.report in contracts
+            kpi_value(connection, contracts, kpi, period, source, chosen)
+            for kpi in dashboard.kpis
+            if kpi.report in contracts
         ],
         trends=[
             trend_of(connection, contracts[trend.report], trend, period, source)
@@ -140,12 +155,22 @@ def page(
             if trend.report in contracts and _is_built(connection, contracts[trend.report], source.publications)
         ],
         cards=[
-            card_of(connection, dashboard, contracts[name], period, question, source)
+            card_of(connection, dashboard, contracts[name], period, question, source, chosen)
             for name, question in order.items()
             if contracts[name].table in built_for
         ],
         notices=notices(source, period)[:NOTICES],
         state=state,
+        chosen=chosen,
+        filters=[]
+        if state is None
+        else choices(
+            connection,
+            [one for one in contracts.values() if one.table in built_for],
+            period,
+            built(connection, domain) if chosen else source,
+            chosen,
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from waybill.views import catalog, pages
@@ -16,28 +16,29 @@ router = APIRouter(prefix="/business")
 
 
 @router.get("/index.html")
-def start_page(access: CurrentAccess) -> Response:
+def start_page(access: CurrentAccess, request: Request) -> Response:
     """Show the newest period of the first domain that has reports."""
     with access.reader() as connection:
         domain, period = business.start_page(connection)
-        return html(pages.business(business.page(connection, domain, period), root=""))
+        return html(pages.business(business.page(connection, domain, period, query=request.query_params), root=""))
 
 
 @router.get("/{domain}/index.html")
-def newest(access: CurrentAccess, domain: str) -> Response:
+def newest(access: CurrentAccess, domain: str, request: Request) -> Response:
     """Show the newest period of a domain."""
     check_domain(domain)
     with access.reader() as connection:
         period = business.newest_period(connection, domain)
-        return html(pages.business(business.page(connection, domain, period), root="../"))
+        return html(pages.business(business.page(connection, domain, period, query=request.query_params), root="../"))
 
 
 @router.get("/{domain}/{key}.html")
-def page(access: CurrentAccess, domain: str, key: str) -> Response:
-    """Show a period of a domain."""
+def page(access: CurrentAccess, domain: str, key: str, request: Request) -> Response:
+    """Show a period of a domain, with the filters of the query."""
     check_domain(domain)
+    period = period_of(key)
     with access.reader() as connection:
-        return html(pages.business(business.page(connection, domain, period_of(key)), root="../"))
+        return html(pages.business(business.page(connection, domain, period, query=request.query_params), root="../"))
 
 
 @router.get("/{domain}/{key}/{name}.html")

@@ -81,9 +81,29 @@ class Source:
         ]
 
 
-def built(connection: Connection, domain: str) -> Source:
-    """Return the content of a domain's reports that was built last."""
-    return Source(unpublished(connection, catalog.reports(domain).values()))
+@dataclass(frozen=True)
+class _FilteredSource(Source):
+    """The content that was built last, of the rows that have these values."""
+
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self, connection: Connection, contract: Contract) -> sql.Composable:
+        """Return the rows of a report with the values of the filters, for a from clause."""
+        conditions = [
+            sql.SQL("{}::text = {}").format(sql.Identifier(name), sql.Literal(value))
+            for name, value in self.filters.items()
+            if name in contract.names
+        ]
+        every = super().rows(connection, contract)
+        if not conditions:
+            return every
+        return sql.SQL("(select * from {} as every where {})").format(every, sql.SQL(" and ").join(conditions))
+
+
+def built(connection: Connection, domain: str, filters: Mapping[str, str] | None = None) -> Source:
+    """Return the content of a domain's reports that was built last. `filters` are values by column."""
+    waiting = unpublished(connection, catalog.reports(domain).values())
+    return _FilteredSource(waiting, filters=filters) if filters else Source(waiting)
 
 
 _COLUMNS = (
