@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from graphlib import TopologicalSorter
+from typing import Any
 
 from psycopg import Connection
 
@@ -118,27 +119,41 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
 
 _STALE = """
 with delivered as (
-  select date_trunc(%(cadence)s, period)::date as start, bool_or(dataset = any(%(read)s)) as is_input
-  from waybill.load_file
-  where dataset = any(%(datasets)s) and status in ('loaded', 'withdrawn') -- a withdrawal changes its period
-    and (%(since)s::date is null or period >= date_trunc(%(cadence)s, %(since)s::date)::date)
+  select date_trunc(%(cadence)s, day)::date as start, bool_or(table_name = any(%(read)s)) as is_input
+  from waybill.table_day
+  where table_name = any(%(datasets)s) and is_delivered
+    and (%(since)s::date is null or day >= date_trunc(%(cadence)s, %(since)s::date)::date)
     and (%(until)s::date is null
-      or period < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)
+      or day < (date_trunc(%(cadence)s, %(until)s::date - 1) + ('1 ' || %(cadence)s)::interval)::date)
   group by 1
 ),
+bounds as ( -- of the window of each period, the last one exclusive
+  select start, (start + ('1 ' || %(cadence)s)::interval)::date + %(days_after)s::integer as at, 1 as sign
+  from delivered
+  union all
+  select start, start - %(days_before)s::integer, -1
+  from delivered
+  where %(days_before)s::integer is not null
+),
+sums as ( -- of the changes before each bound
+  select start, sign, sum(changes) over (order by at, start is null) as changes
+  from (
+    select start, sign, at, 0 as changes from bounds
+    union all
+    select null, null, day, changes from waybill.table_day where table_name = any(%(inputs)s)
+  ) as steps
+),
 counted as (
-  select d.start, d.is_input, count(c.day) as changes
-  from delivered as d
-  left join waybill.change as c
-    on c.table_name = any(%(inputs)s)
-    and (%(days_before)s::integer is null or c.day >= d.start - %(days_before)s::integer)
-    and c.day < (d.start + ('1 ' || %(cadence)s)::interval)::date + %(days_after)s::integer
-  group by d.start, d.is_input
+  select start, sum(sign * changes)::bigint as changes
+  from sums
+  where start is not null
+  group by start
 )
 select c.start
 from counted as c
+inner join delivered as d using (start)
 left join waybill.publication as p on p.report = %(report)s and p.cadence = %(cadence)s and p.period = c.start
-where (p.report is not null or c.is_input or c.changes > 0)
+where (p.report is not null or d.is_input or c.changes > 0)
   and (
     p.report is null
     or (p.changes_seen, p.sql_sha256) is distinct from (c.changes, %(sql)s)
@@ -195,58 +210,66 @@ def stale_days(connection: Connection, domain: str) -> list[Period]:
     )
 
 
-_INPUTS = """
-with changes as (
+_FILES = """
+with files as (
   select file_id
   from waybill.change
   where table_name = any(%(inputs)s)
     and (%(first)s::date is null or day >= %(first)s::date)
     and (%(last)s::date is null or day < %(last)s::date)
-),
-derived as (
-  select unnest(file_ids) as file_id
+  union
+  select unnest(file_ids)
   from waybill.publication
   where report = any(%(inputs)s) and cadence = 'day'
     and (%(first)s::date is null or period >= %(first)s::date)
     and (%(last)s::date is null or period < %(last)s::date)
-),
-files as (
-  select file_id from changes
-  union
-  select file_id from derived
 )
-select
-  (select count(*) from changes),
-  array(
-    select f.file_id
-    from waybill.load_file as f
-    inner join files on f.file_id = files.file_id
-    where f.status = 'loaded'
-    order by f.file_id
-  )
+select array(
+  select f.file_id
+  from waybill.load_file as f
+  inner join files on f.file_id = files.file_id
+  where f.status = 'loaded'
+  order by f.file_id
+)
 """
 
 
-def _changed_inputs(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
-    """Return the inputs of a period, or None if it was built from the same inputs."""
+def _window(table: Derived, period: Period) -> dict[str, Any]:
+    """Return the inputs of a period, and the first day (None: any) and the last one, exclusive, that it reads."""
     first = last = None
     if period is not ALL_TIME:
         last = period.end + timedelta(days=table.contract.days_after)
         if table.contract.days_before is not None:
             first = period.start - timedelta(days=table.contract.days_before)
-    changes, file_ids = one_row(connection, _INPUTS, {"inputs": list(table.inputs), "first": first, "last": last})
-    inputs = BuildInputs(file_ids, table.inputs, changes)
-    return None if _is_fresh(connection, table, period, inputs) else inputs
+    return {"inputs": list(table.inputs), "first": first, "last": last}
 
 
-def _is_stale_dimension(connection: Connection, table: Derived) -> bool:
+def _changed_inputs(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
+    """Return the inputs of a period, or None if it was built from the same inputs."""
+    changes = _unseen_changes(connection, table, period)  # counted first: what is loaded meanwhile makes it stale again
+    if changes is None:
+        return None
+    (file_ids,) = one_row(connection, _FILES, _window(table, period))
+    return BuildInputs(file_ids, table.inputs, changes)
+
+
+def _unseen_changes(connection: Connection, table: Derived, period: Period) -> int | None:
+    """Return the number of changes in the window of a period, or None if it was built from the same inputs."""
     (changes,) = one_row(
-        connection, "select count(*) from waybill.change where table_name = any(%s)", (list(table.inputs),)
+        connection,
+        """
+        select coalesce(sum(changes), 0)::bigint
+        from waybill.table_day
+        where table_name = any(%(inputs)s)
+          and (%(first)s::date is null or day >= %(first)s::date)
+          and (%(last)s::date is null or day < %(last)s::date)
+        """,
+        _window(table, period),
     )
-    return not _is_fresh(connection, table, ALL_TIME, BuildInputs([], changes=changes))
+    return None if _is_fresh(connection, table, period, changes) else int(changes)
 
 
-def _is_fresh(connection: Connection, table: Derived, period: Period, inputs: BuildInputs) -> bool:
+def _is_fresh(connection: Connection, table: Derived, period: Period, changes: int) -> bool:
     found = connection.execute(
         """
         select
@@ -258,7 +281,7 @@ def _is_fresh(connection: Connection, table: Derived, period: Period, inputs: Bu
             table.contract.table,
             period.cadence,
             period.start,
-            inputs.changes,
+            changes,
             sha256(table.text),
             equivalent_hashes(connection, table.contract),
         ),
@@ -281,7 +304,7 @@ def out_of_date(
             if only in (None, table.contract.table)
             for period in stale_periods(connection, domain, table, periods)
             if only is None or period in periods
-            if period is not ALL_TIME or _is_stale_dimension(connection, table)
+            if period is not ALL_TIME or _unseen_changes(connection, table, period) is not None
         ]
     texts = {path.stem: read_sql(path) for path in report_files(domain)}
     found = []

@@ -25,6 +25,7 @@ _CHANGES = (
     "delete from waybill.checkpoint where dataset = %(name)s",
     "delete from waybill.whole_listing where dataset = %(name)s",
     "delete from waybill.change where table_name = %(name)s",
+    "delete from waybill.table_day where table_name = %(name)s",
     # No layout is 0, so a contract with the same text creates the table again.
     "update waybill.contract set layout = 0 where dataset = %(name)s",
 )

@@ -26,21 +26,10 @@ log = logging.getLogger(__name__)
 
 
 _STALE_DAYS = """
-with days as (
-  select period as day from waybill.load_file where dataset = %(dataset)s and status = 'loaded'
-  union
-  select day from waybill.change where table_name = %(dataset)s
-),
-counted as (
-  select d.day, count(c.change_id) as changes
-  from days as d
-  left join waybill.change as c on c.table_name = %(dataset)s and c.day = d.day
-  group by d.day
-)
 select c.day, c.changes
-from counted as c
-left join waybill.processed_day as p on p.dataset = %(dataset)s and p.day = c.day
-where p.changes_seen is distinct from c.changes
+from waybill.table_day as c
+left join waybill.processed_day as p on p.dataset = c.table_name and p.day = c.day
+where c.table_name = %(dataset)s and p.changes_seen is distinct from c.changes
 order by c.day
 """
 
