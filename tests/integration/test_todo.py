@@ -232,7 +232,7 @@ def test_rows_of_an_earlier_contract_are_replayed_and_stay_if_they_break_the_new
     assert found.cause.startswith("The contract is 1.0.2 now. Reasons so far: ")
     answer = press(client, found, "Replay 2 rows")
     assert answer["is_done"] is False
-    assert "2 rejected. Rejected rows stay in quarantine with their current reasons." in answer["text"]
+    assert answer["text"] == "Replayed 2 rows: 2 rejected. Still rejected: range:interactions_count (2)."
     assert whats(problems(landed, "rows")) == ["2 rows of messaging.traffic in quarantine"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 import jinja2
@@ -20,6 +20,7 @@ from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
 from waybill.views.operations.difference import Difference
+from waybill.views.operations.loads import State
 from waybill.views.operations.overview import Overview
 from waybill.views.operations.rejected_rows import Reason, RejectedRow
 from waybill.views.operations.run_report import RunReport
@@ -125,18 +126,21 @@ def run(scope: Scope, dag_id: str, found: RunReport) -> str:
 def loads(
     scope: Scope,
     dag_id: str | None,
-    files: Iterable[Mapping[str, Any]],
-    dataset: str | None,
+    files: Sequence[Mapping[str, Any]],
+    rejected: Sequence[Mapping[str, Any]],
+    filters: Mapping[str, str],
     page: int,
     total: Total,
 ) -> str:
-    """Return a page of the history of loads."""
+    """Return a page of the history of loads: the loaded files, the open rejected ones, or all rejected ones."""
     return _render(
         "loads.html",
         section="loads",
         **_around(scope, dag_id),
         files=files,
-        dataset=dataset or "",
+        rejected=rejected,
+        filters=filters,
+        states=get_args(State),
         page=page,
         total=total,
     )

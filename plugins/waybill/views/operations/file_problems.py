@@ -14,27 +14,39 @@ from waybill.views import catalog
 from waybill.views.operations.problem import Action, Problem, runbook, sentence
 from waybill.views.operations.scope import Scope
 
-NEWEST: Final = 10_000
-"""How many of the newest entries about rejected files are searched."""
+NEWEST: Final = 1_000
+"""How many of the newest entries about rejected files are searched for open ones."""
 _LISTED: Final = 20
 
 IS_LOADED_SINCE: Final = """
-exists (
-  select
-  from waybill.load_file as f
-  where (f.dataset, f.bucket, f.status) = (r.dataset, %(bucket)s, 'loaded')
-    and (f.object_key = r.object_key or f.etag = r.etag)
-    and f.loaded_at > r.rejected_at
+(
+  exists (
+    select
+    from waybill.load_file as f
+    where (f.dataset, f.bucket, f.object_key, f.status) = (r.dataset, %(bucket)s, r.object_key, 'loaded')
+      and f.loaded_at > r.rejected_at
+  )
+  or exists (
+    select
+    from waybill.load_file as f
+    where (f.dataset, f.period, f.bucket, f.etag, f.status) = (r.dataset, r.period, %(bucket)s, r.etag, 'loaded')
+      and f.loaded_at > r.rejected_at
+  )
 )
 """
-"""Whether a rejected file `r`, or the same content under another key, was loaded later."""
+"""Whether a rejected file `r`, or the same content under another key of its period, was loaded later."""
 
 _REJECTED = """
 with newest as (
   select r.dataset, r.object_key, r.rejected_at, r.message
-  from waybill.rejected_file as r
-  where r.dataset = any(%(datasets)s) and not {loaded_since}
-    and r.rejected_file_id > (select max(rejected_file_id) - %(newest)s from waybill.rejected_file)
+  from (
+    select *
+    from waybill.rejected_file
+    where dataset = any(%(datasets)s)
+    order by rejected_file_id desc
+    limit %(newest)s
+  ) as r
+  where not {loaded_since}
 ),
 files as (
   select dataset, object_key, min(rejected_at) as since, max(rejected_at) as last from newest group by 1, 2

@@ -14,7 +14,7 @@ from waybill.views import catalog, pages
 from waybill.views.access import CurrentAccess
 from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
-from waybill.views.operations.loads import loaded_files
+from waybill.views.operations.loads import State, loaded_files, rejected_files
 from waybill.views.operations.overview import overview as overview_of
 from waybill.views.operations.rejected_rows import most_rejected, quarantined, reasons
 from waybill.views.operations.run_report import run_report
@@ -57,14 +57,21 @@ def loads(
     dag_id: str | None = None,
     run_id: str | None = None,
     dataset: str | None = None,
+    state: State | None = None,
     page: PageNumber = 1,
 ) -> Response:
-    """List loaded files."""
+    """List loaded and rejected files."""
     scope = _scope(domain, dag_id, run_id)
     _check_dataset(scope, dataset)
+    filters = {"dataset": dataset or "", "state": state or ""}
     with access.reader() as connection:
-        files, total = loaded_files(connection, scope, dataset, page)
-    return html(pages.loads(scope, dag_id, files, dataset, page, total))
+        if state == "rejected":
+            rejected, total = rejected_files(connection, scope, dataset, page)
+            return html(pages.loads(scope, dag_id, [], rejected, filters, page, total))
+        files, total = loaded_files(connection, scope, dataset, page, state)
+        is_first = state is None and page == 1
+        rejected = rejected_files(connection, scope, dataset, 1, only_open=True)[0] if is_first else []
+    return html(pages.loads(scope, dag_id, files, rejected, filters, page, total))
 
 
 @router.get("/changes.html")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg import Connection
-from psycopg.rows import dict_row
 
 from waybill.checks import approval
 from waybill.contracts.domains import load_manifest
@@ -16,7 +15,7 @@ from waybill.ops.books import GapSummary
 from waybill.period import ALL_TIME, Period
 from waybill.views.operations.balances import balances
 from waybill.views.operations.checks import CheckTable, checks
-from waybill.views.operations.loads import loaded_files
+from waybill.views.operations.loads import loaded_files, rejected_files
 from waybill.views.operations.messages import AlertLine, alerts
 from waybill.views.operations.problem import Action, runbook
 from waybill.views.operations.runs import RunState, run_path, successor, task_path
@@ -24,8 +23,6 @@ from waybill.views.operations.scope import Scope, Total
 
 BUILDS: Final = 2_000
 """How many built periods of reports are read."""
-REJECTED: Final = 50
-"""How many rejected files are listed."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def run_report(connection: Connection, scope: Scope, runs: Sequence[RunState]) -
         balances=balances(connection, scope),
         files=files,
         total=total,
-        rejected=_rejected(connection, scope),
+        rejected=rejected_files(connection, scope, None, 1)[0],
         reports=_reports(connection, scope),
         checks=checks(connection, scope),
         alerts=lines,
@@ -98,19 +95,6 @@ def _actions(scope: Scope, run: RunState | None) -> tuple[Action, ...]:
     if task is None:
         return Action("airflow", "Open run", run_path(dag_id, run.run_id)), runbook(dag_id)
     return Action("airflow", "Open task", task_path(dag_id, run.run_id, task.task_id)), runbook(dag_id)
-
-
-def _rejected(connection: Connection, scope: Scope) -> list[dict[str, Any]]:
-    """Return the newest files that the run rejected."""
-    return (
-        connection.cursor(row_factory=dict_row)
-        .execute(
-            "select dataset, object_key, message, rejected_at from waybill.rejected_file "
-            "where dataset = any(%s) and run_id = %s order by rejected_file_id desc limit %s",
-            (scope.datasets, scope.run_id, REJECTED),
-        )
-        .fetchall()
-    )
 
 
 _REPORTS = """
