@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.accessibility import AXE, serious_faults
 from waybill.contracts import Column, Contract, load_all
 from waybill.period import Period
 from waybill.views import pages
@@ -379,3 +381,24 @@ def test_headings_sort_their_table(open_page: Open) -> None:
     assert [text[:6] for text in cells.all_text_contents()] == ["Agricu", "Teleco", "Gaming"]
     page.locator("#exposure th", has_text="Region").get_by_role("button").click()
     assert [text[:6] for text in cells.all_text_contents()] == ["Agricu", "Gaming", "Teleco"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
+def test_the_page_has_no_serious_fault_for_people_with_disabilities(open_page: Open, width: int, scheme: str) -> None:
+    page = open_page(width, color_scheme=scheme)
+    for summary in page.locator("summary").all():
+        summary.click()
+    page.locator("#groups .drawing svg").first.wait_for()
+    assert serious_faults(page) == []
+
+
+def test_the_checker_finds_a_fault(open_page: Open) -> None:
+    page = open_page()
+    page.locator("nav a").first.evaluate("link => { link.textContent = ''; }")
+    assert [fault.partition(":")[0] for fault in serious_faults(page)] == ["link-name"]
+
+
+def test_the_checker_is_the_recorded_file() -> None:
+    recorded = re.search(r"^SHA-256: (\w+)$", (AXE / "LICENSE.txt").read_text("utf-8"), re.MULTILINE)
+    assert recorded
+    assert hashlib.sha256((AXE / "axe.min.js").read_bytes()).hexdigest() == recorded[1]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.accessibility import serious_faults
 from support.messaging_months import report_rows
 from support.views import EVIL_VALUE
 from support.waiting import eventually
@@ -190,6 +191,22 @@ def test_pages_fit_and_follow_light_and_dark(log_in: LogIn, width: int, scheme: 
     page.goto("/plugin/business")  # within Airflow, its own choice is followed
     business(page).locator(f"html[data-theme='{scheme}']").wait_for()
     page.set_viewport_size({"width": 1440, "height": 900})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_have_no_serious_fault_for_people_with_disabilities(log_in: LogIn, scheme: str) -> None:
+    page = log_in("operator")
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    for name in (
+        "business/index.html",
+        "business/messaging/2026-03/top_customers.html",
+        "operations/index.html",
+        "operations/loads.html",
+        "operations/changes.html",
+        "operations/quarantine.html",
+    ):
+        page.goto(f"/waybill/{name}")
+        assert serious_faults(page) == [], name
 
 
 def test_the_keyboard_alone_reaches_filter_table_and_zoom(log_in: LogIn) -> None:

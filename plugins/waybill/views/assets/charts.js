@@ -9,6 +9,7 @@
   const FUNNEL_HEIGHT = 230;
   const ZOOMABLE_POINTS = 8;
   const LABEL_PART = 0.36;
+  const LABEL_WIDTH = 300;
   const LABEL_ROOM = 100;
   const hasFinePointer = matchMedia("(pointer: fine)").matches;
 
@@ -45,7 +46,7 @@
       return { label, note, group, day, pick, value, column: heading.textContent, text: textOf(cell, heading.dataset.unit) };
     };
     const chart = (title, unit, points) => ({ title, unit, points });
-    if (kind === "heatmap") return [chart("", "%", rows.flatMap((row) => drawn.map((column) => point(row, column)).filter((one) => one.value !== null)))];
+    if (kind === "heatmap") return [{ columns: drawn.map(({ heading }) => heading.textContent), ...chart("", "%", rows.flatMap((row) => drawn.map((column) => point(row, column)).filter((one) => one.value !== null))) }];
     if (kind === "line") {
       return drawn.map((column) => chart(drawn.length > 1 ? column.heading.textContent : "", column.heading.dataset.unit,
         rows.map((row) => point(row, column)).filter((one) => one.value !== null).reverse()));
@@ -211,7 +212,7 @@
       grid: { left: 0, right: 0, top: chart.compare ? 24 : 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
       xAxis: { type: "value", show: false, min: Math.min(0, ...points.flatMap((point) => [point.value, point.other?.value ?? 0])), max: chart.most },
       yAxis: [
-        { ...names, data: points.map((point) => point.label), axisLabel: { ...label, width: Math.round(width * LABEL_PART), overflow: "break", interval: 0 } },
+        { ...names, data: points.map((point) => point.label), axisLabel: { ...label, width: Math.round(Math.min(LABEL_WIDTH, width * LABEL_PART)), overflow: "break", interval: 0 } },
         { ...names, data: points.map((point, place) => ({ value: `${place}` })), position: "right", axisLabel: { ...label, interval: 0, rich: { low: chip, mid: chip, high: chip }, formatter: (_, place) => words(points[place]) } },
       ],
       series: [{
@@ -248,7 +249,7 @@
   }
 
   function heatmapOption(chart, colour) {
-    const columns = [...new Set(chart.points.map((point) => point.column))];
+    const { columns } = chart;
     const rows = [...new Set(chart.points.map((point) => point.label))];
     const label = { color: colour.muted, fontFamily: FONT, fontSize: 12 };
     const axis = { type: "category", axisLine: { show: false }, axisTick: { show: false }, axisLabel: label };
@@ -272,7 +273,7 @@
   /** Return the height of a bar with its label, which may need several lines. */
   function rowHeightOf(chart, width) {
     const characters = Math.max(...chart.points.map((point) => point.label.length));
-    return Math.max(BAR_HEIGHT, 12 + 14 * Math.ceil(characters * 7.2 / (width * LABEL_PART)));
+    return Math.max(BAR_HEIGHT, 12 + 14 * Math.ceil(characters * 7.2 / Math.min(LABEL_WIDTH, width * LABEL_PART)));
   }
 
   function heightOf(chart, isSmall, width) {
