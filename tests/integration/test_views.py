@@ -43,6 +43,7 @@ from waybill.views.app import make_app
 from waybill.views.business import page as business
 from waybill.views.business.charts import filter_columns
 from waybill.views.business.filters import chosen_of
+from waybill.views.business.rows_behind import rows_behind
 from waybill.views.operations import overview as operations
 from waybill.views.operations.balances import balances
 from waybill.views.operations.changes import rebuilds
@@ -230,6 +231,54 @@ def test_filters_limit_figures_rows_and_lines(client: TestClient, dsn: str) -> N
     assert "Remove filters" in page.text
     previous = next(str(a["href"]) for tag, a in page.tags if tag == "a" and a.get("rel") == "prev")
     assert parse_qs(previous.partition("?")[2]) == {"industry": [industry]}, "links keep the filters"
+
+
+def test_a_row_of_a_report_leads_to_the_records_behind_it(client: TestClient, dsn: str) -> None:
+    page = Page(client.get("/business/messaging/2026-03/top_customers.html").text)
+    link = next(link for link in page.links if "rows.html" in link)
+    customer = parse_qs(link.partition("?")[2])["customer_id"][0]
+    answer = client.get(posixpath.normpath(f"/business/messaging/2026-03/{link}"))
+    assert answer.status_code == 200
+    check_inert(Page(answer.text))
+    with connect(dsn) as connection:
+        contract = catalog.reports("messaging")["top_customers"]
+        found = {
+            one.table: one for one in rows_behind(connection, contract, month("2026-03"), {"customer_id": customer})
+        }
+        stored = connection.execute(
+            "select traffic_id::text, object_key, _record from messaging.traffic inner join waybill.load_file as f "
+            "on f.file_id = _file_id where customer_id = %s order by _file_id desc, _record limit 50",
+            (customer,),
+        ).fetchall()
+        by_industry = rows_behind(
+            connection,
+            catalog.reports("messaging")["industry_exposure"],
+            month("2026-03"),
+            {"industry": "x' or true --"},
+        )
+    traffic = found["messaging.traffic"]
+    assert traffic.matched == ["customer_id"]
+    assert [(row.cells[0], row.object_key, row.record) for row in traffic.rows] == stored
+    assert stored
+    assert {one.table: (one.matched, one.rows) for one in by_industry if "channels" not in one.table} == {
+        name: (["industry"], []) for name in ("messaging.customers", "messaging.traffic")
+    }, "traffic is searched through the customers that it refers to"
+
+
+def test_rows_behind_a_report_hold_pseudonyms_of_restricted_columns(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = catalog.contracts()["messaging.customers"]
+    columns = tuple(
+        replace(one, classification="restricted") if one.name == "customer_name" else one for one in contract.columns
+    )
+    changed = catalog.contracts() | {contract.table: replace(contract, columns=columns)}
+    monkeypatch.setattr(catalog, "contracts", lambda: changed)
+    with connect(dsn) as connection:
+        report = catalog.reports("messaging")["top_customers"]
+        names = {name for (name,) in connection.execute("select customer_name from messaging.customers_history")}
+        found = {one.table: one for one in rows_behind(connection, report, month("2026-03"), {})}
+    shown = {row.cells[contract.names.index("customer_name")] for row in found["messaging.customers"].rows}
+    assert shown
+    assert not shown & names
 
 
 def test_restricted_columns_are_no_filters() -> None:

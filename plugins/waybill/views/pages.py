@@ -16,9 +16,11 @@ import jinja2
 from waybill.contracts import Contract
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS
+from waybill.period import Period
 from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
+from waybill.views.business.rows_behind import Behind
 from waybill.views.operations.difference import Difference
 from waybill.views.operations.loads import State
 from waybill.views.operations.overview import Overview
@@ -88,6 +90,19 @@ def business(page: Page, *, root: str, domains: Sequence[str] | None = None) -> 
 def report(found: Provenance) -> str:
     """Return the page of a report: its waybill and its rows."""
     return _render("report.html", found=found, root="../../")
+
+
+def rows_behind(contract: Contract, period: Period, values: Mapping[str, str], behind: Sequence[Behind]) -> str:
+    """Return the page of the rows behind a row of a report, which has these key values."""
+    return _render(
+        "rows.html",
+        root="../../../",
+        title=catalog.heading(contract.name),
+        name=contract.name,
+        period=period,
+        values=values,
+        behind=behind,
+    )
 
 
 def as_json(found: Provenance) -> str:

@@ -49,6 +49,8 @@ class Row:
     """Its place on a line."""
     pick: tuple[str, str] | None = None
     """The (column, value) by which the page is filtered when one chooses the row in the chart."""
+    link: str = ""
+    """The address of the rows behind it; empty on the site."""
 
 
 @dataclass(frozen=True)

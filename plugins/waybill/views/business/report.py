@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
@@ -20,6 +21,7 @@ from waybill.outputs.masking import masked_select, use_key
 from waybill.period import Cadence, Period
 from waybill.views import catalog
 from waybill.views.business import charts
+from waybill.views.business.rows_behind import key_columns
 from waybill.views.business.source import Source, built, notice
 from waybill.warehouse.schema import columns_sql
 
@@ -111,7 +113,7 @@ def provenance(
 
     Raises `NothingBuilt` if the source has no rows of the report in the period.
     """
-    source = source or built(connection, domain)
+    is_live, source = source is None, source or built(connection, domain)
     contract = source.contracts(domain)[name]
     query = sql.SQL(
         "select cadence, period from {} as p where report = %s and period >= %s and period < %s "
@@ -127,7 +129,15 @@ def provenance(
         for cadence, start in built_for
     ]
     files = {file["file_id"]: file for part in parts for file in part.files}
-    rows = [row for part in parts for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS, source)]
+    listed = [
+        (part.period, row)
+        for part in parts
+        for row in rows_of(connection, domain, contract, part.period, REPORT_ROWS, source)
+    ][:REPORT_ROWS]
+    table = charts.table(contract, [row for _, row in listed])
+    if is_live:
+        links = [_link(contract, one, row) for one, row in listed]
+        table = replace(table, rows=[replace(row, link=link) for row, link in zip(table.rows, links, strict=True)])
     notices = [notice([one], source) for part in parts if (one := source.unpublished_at(contract, part.period))]
     return Provenance(
         contract=contract,
@@ -137,9 +147,15 @@ def provenance(
         parts=parts,
         files=sorted(files.values(), key=lambda file: (file["dataset"], file["period"], file["object_key"])),
         sql_text=_sql_text(domain, name, {part.sql_sha256 for part in parts}),
-        table=charts.table(contract, rows[:REPORT_ROWS]),
+        table=table,
         notices=notices,
     )
+
+
+def _link(contract: Contract, period: Period, row: Mapping[str, Any]) -> str:
+    """Return the address of the rows behind a row, relative to the page of its report."""
+    values = {name: str(row[name]) for name in key_columns(contract) if row[name] is not None}
+    return f"../{period}/{contract.name}/rows.html{'?' if values else ''}{urlencode(values)}"
 
 
 def _cadences(contract: Contract, period: Period) -> list[Cadence]:

@@ -9,6 +9,7 @@ from waybill.views import catalog, pages
 from waybill.views.access import CurrentAccess
 from waybill.views.business import page as business
 from waybill.views.business import report as reports
+from waybill.views.business.rows_behind import key_columns, rows_behind
 from waybill.views.parameters import check_domain, period_of
 from waybill.views.responses import HEADERS, html
 
@@ -47,6 +48,18 @@ def report(access: CurrentAccess, domain: str, key: str, name: str) -> Response:
     check_report(domain, name)
     with access.reader() as connection:
         return html(pages.report(reports.provenance(connection, domain, name, period_of(key))))
+
+
+@router.get("/{domain}/{key}/{name}/rows.html")
+def behind(access: CurrentAccess, domain: str, key: str, name: str, request: Request) -> Response:
+    """Show the rows of datasets behind the row of a report whose key values the query has."""
+    check_report(domain, name)
+    contract, period = catalog.reports(domain)[name], period_of(key)
+    values = {
+        column: request.query_params[column] for column in key_columns(contract) if column in request.query_params
+    }
+    with access.reader() as connection:
+        return html(pages.rows_behind(contract, period, values, rows_behind(connection, contract, period, values)))
 
 
 @router.get("/{domain}/{key}/{name}.json")
