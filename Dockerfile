@@ -1,5 +1,5 @@
 # Airflow with this project. Every component is this image with another command; see docker-compose.yaml.
-# BASE is Python 3.13.15 on Debian 13. Any other with python3 3.11 to 3.13 and venv does, too: --build-arg BASE=...
+# BASE is Python 3.13.15 on Debian 13. Any other with python3 3.11.5 to 3.13 and venv does, too: --build-arg BASE=...
 ARG BASE=docker.io/library/python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 # The builder sets it: amd64 or arm64.
 ARG TARGETARCH

@@ -163,8 +163,8 @@ lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) benchmarks/requirements-dlt.in -o benchmarks/requirements-dlt.txt
 
 $(STAMP): $(LOCKS)
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
-		echo "Waybill needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)."
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 14))' || {
+		echo "Waybill needs Python 3.11.5 to 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)."
 		echo "Choose another one: make PYTHON=python3.13 $(MAKECMDGOALS)"
 		exit 1
 	} >&2
