@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 
 from waybill.contracts import Contract
 from waybill.derived.build import of_period
@@ -48,18 +48,27 @@ def choices(
     for contract in contracts:
         for column in filter_columns(contract):
             headings.setdefault(column.name, catalog.column_heading(column))
-            query = sql.SQL(
-                "select distinct value from (select {}::text as value from {} as r where {} limit {}) as searched "
-                "where value is not null order by value limit {}"
-            ).format(
-                sql.Identifier(column.name),
-                source.rows(connection, contract),
-                of_period(contract, period),
-                sql.Literal(_SEARCHED_ROWS),
-                sql.Literal(VALUES),
-            )
-            values.setdefault(column.name, set()).update(value for (value,) in connection.execute(query))
+            values.setdefault(column.name, set()).update(_values(connection, contract, column.name, period, source))
     found = [
         Choice(name, heading, sorted(values[name])[:VALUES], chosen.get(name, "")) for name, heading in headings.items()
     ]
     return [one for one in found if one.chosen or len(one.values) > 1]
+
+
+def _values(connection: Connection, contract: Contract, column: str, period: Period, source: Source) -> set[str]:
+    """Return values of a column of a report; none if it cannot be read, which the card of the report tells."""
+    query = sql.SQL(
+        "select distinct value from (select {}::text as value from {} as r where {} limit {}) as searched "
+        "where value is not null order by value limit {}"
+    ).format(
+        sql.Identifier(column),
+        source.rows(connection, contract),
+        of_period(contract, period),
+        sql.Literal(_SEARCHED_ROWS),
+        sql.Literal(VALUES),
+    )
+    try:
+        with connection.transaction():
+            return {value for (value,) in connection.execute(query)}
+    except (errors.QueryCanceled, errors.UndefinedColumn, errors.UndefinedTable):
+        return set()
