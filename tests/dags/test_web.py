@@ -7,11 +7,15 @@ from fastapi.testclient import TestClient
 
 from waybill.operators.web import application
 
-PATHS = [getattr(route, "path", "") for route in application().routes]
+ROUTES = [
+    (method, getattr(route, "path", ""))
+    for route in application().routes
+    for method in sorted(getattr(route, "methods", None) or ["GET"])
+]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_route_requires_a_log_in(path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_route_requires_a_log_in(method: str, path: str) -> None:
     client = TestClient(application(), headers={"accept": "application/json"})
     filled = path
     for name, value in {
@@ -22,9 +26,9 @@ def test_a_route_requires_a_log_in(path: str) -> None:
         "dag_id": "messaging_monthly",
     }.items():
         filled = filled.replace(f"{{{name}}}", value)
-    method = client.post if "replay" in path else client.get
-    assert method(filled).status_code == 401
+    assert client.request(method, filled).status_code == 401
 
 
 def test_there_are_routes() -> None:
-    assert len(PATHS) > 10
+    assert len(ROUTES) > 10
+    assert {method for method, _ in ROUTES} >= {"GET", "POST"}
