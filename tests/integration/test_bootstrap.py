@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from waybill.cli import app
 from waybill.errors import DataError
 from waybill.ops.bootstrap import Deployment, bootstrap
+from waybill.warehouse import roles
 from waybill_devtools.stack import Stack
 
 
@@ -198,6 +199,19 @@ def test_a_key_that_is_stored_by_hand_must_be_there(account: Account) -> None:
     assert account.values("airflow") == stored
 
 
+def test_the_server_sees_no_password(stack: Stack, stack_environment: dict[str, str]) -> None:
+    address, role = stack.database_url("postgres", "postgres"), f"logged_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(address, autocommit=True) as admin, psycopg.connect(address, autocommit=True) as other:
+        roles.set_role(admin, role, "of the role")
+        (statement,) = other.execute(
+            "select query from pg_stat_activity where pid = %s", (admin.info.backend_pid,)
+        ).fetchone() or ("",)
+        assert statement.startswith("alter role")
+        assert "of the role" not in statement
+        psycopg.connect(address, user=role, password="of the role").close()
+        admin.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
 def test_a_rotated_password_replaces_the_old_one(account: Account) -> None:
     account.bootstrap()
     before = account.values("airflow")
@@ -212,6 +226,9 @@ def test_a_rotated_password_replaces_the_old_one(account: Account) -> None:
     assert MultiFernet(keys).decrypt(stored) == b"a connection"
     with pytest.raises(InvalidToken):
         keys[0].decrypt(stored)
+    account.bootstrap("FERNET_KEY")  # before Airflow has encrypted its values again
+    keys = [Fernet(key) for key in account.values("airflow")["FERNET_KEY"].split(",")]
+    assert MultiFernet(keys).decrypt(stored) == b"a connection"
 
 
 def test_the_key_of_the_pseudonyms_and_unknown_keys_cannot_be_rotated(account: Account) -> None:

@@ -76,9 +76,9 @@ class Deployment(BaseModel):
 
 
 def fernet_key(present: str = "") -> str:
-    """Return a new key of Airflow, followed by the newest present one, with which stored values can still be read."""
+    """Return a new key of Airflow, followed by the present ones, with which stored values can still be read."""
     made = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return ",".join([made, *present.split(",")[:1]]) if present else made
+    return ",".join([made, present]) if present else made
 
 
 def generators(deployment: Deployment) -> dict[str, Callable[[str], str]]:

@@ -8,12 +8,16 @@ from waybill.warehouse.schema import READER_ROLE
 
 
 def set_role(connection: Connection, role: str, password: str | None = None) -> None:
-    """Create a role that may log in, if it is missing, and set its password."""
+    """Create a role that may log in, if it is missing, and set its password.
+
+    The server receives only the hash of the password, because it may log the statement.
+    """
     name = sql.Identifier(role)
     if connection.execute("select from pg_roles where rolname = %s", (role,)).fetchone() is None:
         connection.execute(sql.SQL("create role {} login").format(name))
     if password is not None:
-        connection.execute(sql.SQL("alter role {} login password {}").format(name, sql.Literal(password)))
+        hashed = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        connection.execute(sql.SQL("alter role {} login password {}").format(name, sql.Literal(hashed)))
 
 
 def prepare_warehouse(connection: Connection) -> None:
