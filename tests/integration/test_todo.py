@@ -18,6 +18,7 @@ from support.landing import (
     csv_body,
     customer_rows,
 )
+from support.ledger import add_file
 from support.messaging_months import RUN, month
 from support.problems import (
     DAG,
@@ -192,6 +193,12 @@ def test_a_file_that_is_there_is_neither_withdrawn_nor_kept(landed: Landing, cli
     assert client.post("/operations/withdraw/shop_daily", json={"file_id": file_id, "keep": True}).status_code == 404
     assert client.post(f"/operations/withdraw/{DAG}", json={"file_id": 999, "keep": True}).status_code == 400
     assert landed.all("select count(*) from messaging.traffic") == [(200,)]
+
+
+def test_gone_files_of_a_dataset_without_a_contract_are_left_out(landed: Landing) -> None:
+    add_file(landed.connection, "messaging.deleted")
+    landed.connection.execute("update waybill.load_file set gone = 'noticed'")
+    assert problems(landed, "files") == []
 
 
 def test_rows_of_an_unknown_customer_can_be_replayed_once_it_arrives(landed: Landing, client: TestClient) -> None:

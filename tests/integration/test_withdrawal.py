@@ -169,6 +169,12 @@ def test_withdrawing_a_name_of_several_files_asks_for_an_id(
     assert "Use the id of one of them" in printed
 
 
+def test_a_file_that_is_named_like_the_id_of_another_does_not_hide_it(landing: Landing) -> None:
+    file_id = landing.ledger(landing.load("traffic", csv_body(TRAFFIC, traffic_rows(1)), "a.csv"))["file_id"]
+    landing.load("traffic", csv_body(TRAFFIC, traffic_rows(2)), str(file_id))
+    assert withdrawal.find_loaded(landing.connection, str(file_id)).object_key.endswith("/a.csv")
+
+
 def withdraw(landing: Landing, dataset: str, key: str) -> withdrawal.Withdrawn:
     """Delete an object and withdraw its rows."""
     landing.s3.delete_object(Bucket=landing.bucket, Key=key)

@@ -94,7 +94,7 @@ def withdraw(access: CurrentAccess, dag_id: str, withdrawal: Withdrawal) -> Resp
     tables = {contract.table: contract for contract in _datasets(dag_id).values()}
     with access.writer() as connection:
         file = find_loaded(connection, str(withdrawal.file_id))
-        if file.dataset not in tables:
+        if file.dataset not in tables or file.file_id != withdrawal.file_id:
             raise HTTPException(404, f"The DAG {dag_id} does not load the file {withdrawal.file_id}.")
         s3, contract, rows = access.s3(), tables[file.dataset], count(file.rows_in, "row")
         if withdrawal.keep:

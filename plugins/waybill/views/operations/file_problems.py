@@ -90,7 +90,11 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
 
 def gone_files(connection: Connection, scope: Scope) -> list[Problem]:
     """Return a problem for each loaded file that a run found to be gone from the bucket."""
-    return [_gone(file) for domain in scope.domains for file in noticed(connection, domain)[:_LISTED]]
+    return [
+        _gone(file)
+        for domain in scope.domains
+        for file in [file for file in noticed(connection, domain) if file.dataset in scope.datasets][:_LISTED]
+    ]
 
 
 def _gone(file: LoadedFile) -> Problem:
