@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     queue_urls: Annotated[dict[str, str], NoDecode] = {}
     """A JSON object with the SQS queue of each domain: `{"billing": "https://…"}`. The queue receives the notifications
     of new files. The key `*` stands for all other domains whose manifest has `queue: true`, and `{domain}` in its value
-    for the name of the domain. The files of a domain without a queue wait for the next scheduled run."""
+    for the name of the domain. The files of a domain without a queue wait for a scheduled run that looks at them."""
     whole_listing_hours: float = Field(default=24, ge=0, le=168)
     """How often a dataset whose files land at any time is listed as a whole, although it has many objects."""
     whole_listing_objects: int = Field(default=5000, ge=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +12,7 @@ from psycopg import Connection
 from support.order_files import CONTRACTS, Line, body
 from waybill.errors import DataError
 from waybill.intake.ingest import ingest_arrived
-from waybill.intake.listing_scope import BY_HAND, Start
+from waybill.intake.listing_scope import BY_HAND, LARGEST_NUMBER_OF_KEYS, Scope, Start, choose_scope, settle
 from waybill.run import Run
 from waybill.settings import settings
 
@@ -75,6 +75,18 @@ class Place:
 
     def messages(self, *names: str) -> Start:
         return Start(is_routine=True, keys=frozenset(ROOT + name for name in names))
+
+    def since(self, messages: dict[str, datetime], keys: frozenset[str] | None = None) -> Start:
+        """Return the start of a run that can ask for messages about files, which arrived at these instants."""
+
+        def named(instant: datetime) -> set[str]:
+            return {ROOT + name for name, arrived in messages.items() if arrived >= instant}
+
+        return Start(is_routine=True, keys=keys, named_since=named)
+
+    def begin(self, start: Start) -> Scope:
+        """Return what a run looks at that is then killed, or settled by the test."""
+        return choose_scope(self.connection, self.client, CONTRACT, start)
 
     @property
     def lists_everything(self) -> bool:
@@ -186,3 +198,58 @@ def test_few_objects_are_listed_by_each_run(place: Place, monkeypatch: pytest.Mo
     assert place.lists_everything
     place.run(place.messages())
     assert not place.lists_everything, "there are two objects"
+
+
+@pytest.mark.parametrize("keys", [None, frozenset[str]()])
+def test_messages_that_another_run_should_have_looked_at_are_not_lost(
+    place: Place, keys: frozenset[str] | None
+) -> None:
+    place.put("a.csv")
+    place.put("b.csv")
+    place.put("n.csv")
+    now = datetime.now(UTC)
+    arrived = {"a.csv": now, "b.csv": now - timedelta(hours=1), "n.csv": now}
+    assert place.run(place.since(arrived, keys)) == ["a.csv", "n.csv"], "b.csv is a message of a former run"
+    assert place.client.heads == [ROOT + name for name in ("a.csv", "n.csv") if keys is not None or name == "a.csv"]
+    assert not place.lists_everything
+    place.put("a.csv", Line("a.csv", list_price="7.00"))
+    assert place.run(place.since({"a.csv": datetime.now(UTC)}, keys)) == ["a.csv"]
+    assert not place.lists_everything
+
+
+def test_the_end_of_one_run_hides_no_other_run_that_is_killed(place: Place) -> None:
+    first, second = place.begin(SCHEDULED), place.begin(SCHEDULED)
+    assert not first.is_whole
+    assert second.is_whole, "the first one has not ended"
+    place.put("a.csv")
+    settle(place.connection, CONTRACT, first, 1)
+    assert place.run(SCHEDULED) == ["a.csv"], "the second one never ended"
+    assert place.lists_everything
+    settle(place.connection, CONTRACT, second, 1)
+    assert place.run(SCHEDULED) == []
+    assert not place.lists_everything
+
+
+def test_the_end_of_a_first_run_hides_no_other_run_that_is_killed(place: Place) -> None:
+    place.connection.execute("delete from waybill.whole_listing")
+    first, _ = place.begin(BY_HAND), place.begin(BY_HAND)
+    settle(place.connection, CONTRACT, first, 1)
+    place.put("a.csv")
+    assert place.run(SCHEDULED) == ["a.csv"]
+    assert place.lists_everything
+
+
+def test_a_run_that_ends_after_its_dataset_was_retired_leaves_nothing_behind(place: Place) -> None:
+    scope = place.begin(BY_HAND)
+    place.connection.execute("delete from waybill.whole_listing")
+    settle(place.connection, CONTRACT, scope, 1)
+    assert place.connection.execute("select * from waybill.whole_listing").fetchall() == []
+
+
+def test_many_messages_list_everything(place: Place) -> None:
+    place.put("a.csv")
+    assert place.run(place.messages(*map(str, range(LARGEST_NUMBER_OF_KEYS + 1)))) == ["a.csv"]
+    assert (place.lists_everything, place.client.heads) == (True, [])
+    place.put("b.csv")
+    assert place.run(Start(is_routine=True, named_since=lambda _: None)) == ["b.csv"]
+    assert place.lists_everything

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
+from psycopg.conninfo import make_conninfo
 
 from support.ledger import add_file
 from support.listings import PagedBucket
@@ -18,6 +20,7 @@ from waybill.contracts import Contract, load_domain
 from waybill.errors import DataError
 from waybill.intake import ledger
 from waybill.intake.comparison import Comparison, compare, pending
+from waybill.intake.landing import Listing, list_pages
 from waybill.intake.listing_scope import BY_HAND, Start, choose_scope, settle
 from waybill.intake.withdrawal import accept, find_loaded, record_gone, record_returned
 from waybill.run import Run
@@ -315,3 +318,28 @@ def test_pages_of_any_size_are_classified_like_by_the_model(
         place = History(empty_connection, LINES, page_size, is_sorted=is_sorted)
         for step in [*history, RUN, RUN]:
             place.apply(step)
+
+
+def test_a_file_that_another_run_loads_during_the_listing_is_not_gone(
+    empty_connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", PagedBucket.name)
+    configuration.cache_clear()
+    bucket = PagedBucket(1)
+    bucket.objects[ROOT + "a.csv"] = ("e", NOON)
+    dsn = make_conninfo(empty_connection.info.dsn, password=empty_connection.info.password)
+    try:
+        with Connection.connect(dsn) as other:
+            add_file(other, LINES.table, ROOT + "a.csv", bucket=bucket.name)
+            add_file(empty_connection, "orders.other", bucket=bucket.name)  # its id is the newest
+
+            def pages() -> Iterator[Listing]:
+                yield from list_pages(bucket.client, bucket.name, LINES, None, None)
+                other.commit()
+
+            found = compare(empty_connection, LINES, pages())
+        record_gone(empty_connection, LINES, found.seen, None, None)
+        assert [file.key for file in found.todo] == [ROOT + "a.csv"], "it was not committed yet"
+        assert empty_connection.execute("select gone from waybill.load_file").fetchall() == [(None,), (None,)]
+    finally:
+        configuration.cache_clear()

@@ -56,6 +56,8 @@ class SeenFiles:
         self.newest = newest
         """The newest file id when the listing began. Files that are loaded later may be missing from it."""
         self.bits = bytearray(newest // 8 + 1)
+        self.pending = set[str]()
+        """The keys of objects that were not loaded yet. Another run may load them before the listing ends."""
 
     @classmethod
     def until_now(cls, connection: Connection) -> Self:
@@ -118,6 +120,7 @@ def compare(
         todo, file_ids = _compare(connection, contract, page.landed, others)
         for file_id in file_ids:
             found.seen.add(file_id)
+        found.seen.pending.update(file.key for file in todo)
         todo = [file for file in with_first_period(connection, contract, todo) if is_within(file.period)]
         misplaced = [one for one in page.misplaced if is_within(one.file.period)]
         if unless_rejected:

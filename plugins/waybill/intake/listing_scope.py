@@ -7,8 +7,8 @@ as a whole once in a while, and in between only where new objects are likely.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LARGEST_NUMBER_OF_KEYS: Final = 1000
+"""With more named keys, listing all objects is faster: a request lists 1,000 objects, and looks at one key."""
+_OVERLAP: Final = timedelta(minutes=2)
+"""How long before the last run messages are read again: clocks differ, and messages are stored with a delay."""
+
+
+def _no_keys(_: datetime) -> Collection[str]:
+    return ()
+
 
 @dataclass(frozen=True)
 class Start:
@@ -37,6 +46,9 @@ class Start:
     """Whether a schedule or a message started the run, so that another run will look at the other objects."""
     keys: Collection[str] | None = None
     """The keys of the objects that messages name; None if no message started the run, or if one cannot be read."""
+    named_since: Callable[[datetime], Collection[str] | None] = field(default=_no_keys, compare=False)
+    """Returns the keys that all messages since an instant name; None if they are too many. The scheduler gives a run
+    only the first of the messages that arrive while another run is active."""
 
 
 BY_HAND: Final = Start()
@@ -58,43 +70,63 @@ def choose_scope(
 ) -> Scope:
     """Return what a run looks at, and note that it has begun: until `settle`, another run would look at everything.
 
-    A routine run looks at everything, too, if there are few objects, the last such run is long ago, or the contract or
-    layout has changed since then.
+    A routine run looks at everything, too, if there are few objects, the last such run is long ago, the contract or
+    layout has changed since then, or messages name many objects. Otherwise it looks at the objects of all messages
+    since the last run, and a scheduled run also where new ones are likely.
     """
     bucket, began = settings().raw_bucket, now or datetime.now(UTC)
-    row = connection.execute(
-        """
-        with former as (
-          select dataset, objects, is_settled
-          from waybill.whole_listing
-          where (dataset, location, contract_sha256) = (%(dataset)s, %(location)s, %(contract)s)
-            and kept_values is not distinct from %(kept_values)s::text[]
-            and listed_at > %(since)s
-        ),
-        begun as (
-          update waybill.whole_listing
-          set is_settled = false
-          where dataset = %(dataset)s
-        )
-        select objects
-        from former
-        where is_settled
-        """,
-        _identity(contract) | {"since": began - timedelta(hours=settings().whole_listing_hours)},
-    ).fetchone()
-    if not start.is_routine or row is None or row[0] <= settings().whole_listing_objects:
+    last = _begin(connection, contract, began)
+    named = None
+    if start.is_routine and last is not None and last[0] > settings().whole_listing_objects:
+        named = start.named_since(last[1] - _OVERLAP)
+    keys = named if named is None else {*named, *(start.keys or ())}
+    if last is None or keys is None or len(keys) > LARGEST_NUMBER_OF_KEYS:
         return Scope(list_pages(s3, bucket, contract, None, None), True, began)
     if start.keys is not None:
         log.info("%s: this run looks at the objects that messages name", contract.table)
-        return Scope(look_at(s3, bucket, contract, start.keys), False, began)
-    log.info("%s has %s: this run lists only where new ones are likely", contract.table, count(row[0], "object"))
-    return Scope(_where_new_ones_are_likely(connection, s3, bucket, contract, began), False, began)
+        return Scope(look_at(s3, bucket, contract, keys), False, began)
+    log.info("%s has %s: this run lists only where new ones are likely", contract.table, count(last[0], "object"))
+    return Scope(_where_new_ones_are_likely(connection, s3, bucket, contract, began, keys), False, began)
+
+
+def _begin(connection: Connection, contract: Contract, began: datetime) -> tuple[int, datetime] | None:
+    """Note that a run has begun. Return the number of objects and the beginning of the last run.
+
+    Returns None if this run must look at everything.
+    """
+    names = _identity(contract) | {"began": began, "since": began - timedelta(hours=settings().whole_listing_hours)}
+    with connection.transaction():
+        row = connection.execute(
+            """
+            select
+              objects, begun_at,
+              is_settled and listed_at > %(since)s
+                and (location, contract_sha256) = (%(location)s, %(contract)s)
+                and kept_values is not distinct from %(kept_values)s::text[] as is_known
+            from waybill.whole_listing
+            where dataset = %(dataset)s
+            for update
+            """,
+            names,
+        ).fetchone()
+        connection.execute(
+            """
+            insert into waybill.whole_listing (
+              dataset, location, contract_sha256, kept_values, listed_at, objects, is_settled, begun_at
+            )
+            values (%(dataset)s, %(location)s, %(contract)s, %(kept_values)s, '-infinity', 0, false, %(began)s)
+            on conflict (dataset) do update
+            set is_settled = false, begun_at = excluded.begun_at
+            """,
+            names,
+        )
+    return (row[0], row[1]) if row is not None and row[2] else None
 
 
 def _where_new_ones_are_likely(
-    connection: Connection, s3: S3Client, bucket: str, contract: Contract, now: datetime
+    connection: Connection, s3: S3Client, bucket: str, contract: Contract, now: datetime, named: Collection[str]
 ) -> Iterator[Listing]:
-    """Yield the objects in the folders of recent days, and those whose keys follow the last loaded key."""
+    """Yield the objects in the folders of recent days, those whose keys follow the last loaded key, and named ones."""
     today = Period.of("day", now.astimezone(ZoneInfo(settings().timezone)).date())
     days = today.shift(-settings().recent_days).until(today.shift(1))  # senders may be in another time zone
     layout = _layout(contract)
@@ -109,26 +141,38 @@ def _where_new_ones_are_likely(
     )
     folders = tuple(dict.fromkeys(layout.prefix(day.start) for day in days))
     yield from list_likely(s3, bucket, contract, folders, after=last)
+    follows = last is not None and last.encode()
+    elsewhere = [
+        key
+        for key in named
+        if not key.startswith(folders) and not (follows and key.encode(errors="surrogatepass") > follows)
+    ]
+    yield from look_at(s3, bucket, contract, elsewhere)
 
 
 def settle(connection: Connection, contract: Contract, scope: Scope, objects: int) -> None:
-    """Record that a run has loaded or rejected all that it found among a number of objects."""
-    if not scope.is_whole:
-        connection.execute("update waybill.whole_listing set is_settled = true where dataset = %s", (contract.table,))
-        return
+    """Record that a run has loaded or rejected all that it found among a number of objects.
+
+    If another run has begun since then, the next run looks at everything until the other one has ended, too.
+    """
     connection.execute(
         """
-        insert into waybill.whole_listing (
-          dataset, location, contract_sha256, kept_values, listed_at, objects, is_settled
-        )
-        values (%(dataset)s, %(location)s, %(contract)s, %(kept_values)s, %(began)s, %(objects)s, true)
-        on conflict (dataset) do update
-        set location = excluded.location, contract_sha256 = excluded.contract_sha256,
-          kept_values = excluded.kept_values, listed_at = excluded.listed_at, objects = excluded.objects,
-          is_settled = true
+        update waybill.whole_listing
+        set is_settled = is_settled or begun_at = %(began)s
+        where dataset = %(dataset)s
         """,
-        _identity(contract) | {"began": scope.began, "objects": objects},
+        {"dataset": contract.table, "began": scope.began},
     )
+    if scope.is_whole:
+        connection.execute(
+            """
+            update waybill.whole_listing
+            set location = %(location)s, contract_sha256 = %(contract)s, kept_values = %(kept_values)s,
+              listed_at = %(began)s, objects = %(objects)s
+            where dataset = %(dataset)s
+            """,
+            _identity(contract) | {"began": scope.began, "objects": objects},
+        )
 
 
 def _layout(contract: Contract) -> Layout:

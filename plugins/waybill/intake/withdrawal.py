@@ -92,8 +92,21 @@ def gone_files(
     connection: Connection, contract: Contract, seen: SeenFiles, first: Period | None, last: Period | None
 ) -> list[LoadedFile]:
     """Return the loaded files of the periods (None: any) whose objects a listing of these periods does not have."""
-    condition = sql.SQL(" and ").join([_WITHIN, _UNSEEN, sql.SQL("f.gone is distinct from 'accepted'")])
-    return _loaded(connection, condition, _bounds(contract, seen, first, last))
+    return _unseen(connection, contract, seen, first, last, sql.SQL("f.gone is distinct from 'accepted'"))
+
+
+def _unseen(
+    connection: Connection,
+    contract: Contract,
+    seen: SeenFiles,
+    first: Period | None,
+    last: Period | None,
+    condition: sql.SQL,
+) -> list[LoadedFile]:
+    found = _loaded(
+        connection, sql.SQL(" and ").join([_WITHIN, _UNSEEN, condition]), _bounds(contract, seen, first, last)
+    )
+    return [file for file in found if file.object_key not in seen.pending]
 
 
 def _bounds(contract: Contract, seen: SeenFiles, first: Period | None, last: Period | None) -> dict[str, Any]:
@@ -114,8 +127,7 @@ def record_gone(
 
     `seen` are the files that a whole listing of the periods `first` to `last` (None: any) has.
     """
-    newly = sql.SQL(" and ").join([_WITHIN, _UNSEEN, sql.SQL("f.gone is null")])
-    missing = _loaded(connection, newly, _bounds(contract, seen, first, last))
+    missing = _unseen(connection, contract, seen, first, last, sql.SQL("f.gone is null"))
     if not missing:
         return
     for file in missing[:_LOGGED]:
@@ -148,7 +160,7 @@ def noticed(connection: Connection, domain: str) -> list[LoadedFile]:
 def find_loaded(connection: Connection, name: str, domain: str | None = None) -> LoadedFile:
     """Return the loaded file with an id, a key, an address or a last part of a key.
 
-    Raises `DataError` unless there is exactly one.
+    The id comes first, since any file may be named like a number. Raises `DataError` unless there is exactly one.
     """
     condition = sql.SQL(
         """
@@ -160,6 +172,7 @@ def find_loaded(connection: Connection, name: str, domain: str | None = None) ->
         """
     )
     found = _loaded(connection, condition, {"domain": domain, "name": name})
+    found = [file for file in found if str(file.file_id) == name] or found
     if not found:
         raise DataError(
             f"no loaded file has the id, key or name {name!r}"

@@ -11,6 +11,11 @@ from waybill.errors import DataError
 from waybill.settings import settings
 
 
+def landed_asset_name(domain: str) -> str:
+    """Return the name of the asset whose events are messages of the domain's queue."""
+    return f"{domain}_landed"
+
+
 def dataset_names(domain: str) -> list[str]:
     """Return the names of a domain's datasets; DAG files call this, so only the names of files are read."""
     return sorted(path.stem for path in (settings().include_dir / "contracts" / domain).glob("*.yaml"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
 
-from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event
+from waybill.contracts.domains import queue_url
+from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event, landed_asset_name
 from waybill.operators.landed_trigger import LandedTrigger
 from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.session import (
@@ -174,7 +177,7 @@ class IntakeArrivedOperator(BaseOperator):
                     found |= dry_run_pending(connection, s3_client(), contract, contracts, None)
                 return found
             days, rejected = landing_days(params["day"], params["last_day"]), list[str]()
-            start = start_of(context)
+            start = start_of(context, self.domain)
             failed: Exception | None = None
             for contract in chosen:
                 try:
@@ -208,7 +211,7 @@ class IntakeArrivedOperator(BaseOperator):
         return found
 
 
-def start_of(context: Any) -> Start:
+def start_of(context: Any, domain: str) -> Start:
     """Return what started a run: a person or a retry, who look at all objects, a schedule, or messages with keys."""
     from waybill.intake.listing_scope import BY_HAND, Start
     from waybill.intake.notifications import named_keys
@@ -217,18 +220,50 @@ def start_of(context: Any) -> Start:
     kind = context["dag_run"].run_type
     if kind not in ("scheduled", "asset_triggered") or context["ti"].try_number > 1:
         return BY_HAND
+    named_since = partial(keys_since, domain)
     if kind == "scheduled":
-        return Start(is_routine=True)
+        return Start(is_routine=True, named_since=named_since)
     try:
         bodies = [
-            message["Body"]
+            body
             for events in context["triggering_asset_events"].values()
             for event in events
-            for message in event.extra["payload"]["message_batch"]
+            for body in _bodies(event)
         ]
     except (KeyError, TypeError):  # an event of a person or of another program
         bodies = []
-    return Start(is_routine=True, keys=named_keys(bodies, settings().raw_bucket) if bodies else None)
+    keys = named_keys(bodies, settings().raw_bucket) if bodies else None
+    return Start(is_routine=True, keys=keys, named_since=named_since)
+
+
+def keys_since(domain: str, instant: datetime) -> set[str] | None:
+    """Return the keys that the messages of a domain's queue name since an instant; None if the messages are too many.
+
+    Leaves out messages that cannot be read.
+    """
+    from airflow.sdk.execution_time.context import InletEventsAccessor
+
+    from waybill.intake.listing_scope import LARGEST_NUMBER_OF_KEYS
+    from waybill.intake.notifications import named_keys
+    from waybill.settings import settings
+
+    if queue_url(domain) is None:
+        return set()
+    events = InletEventsAccessor(asset_name=landed_asset_name(domain)).after(instant.isoformat())
+    found = list(events.limit(LARGEST_NUMBER_OF_KEYS + 1))
+    if len(found) > LARGEST_NUMBER_OF_KEYS:
+        return None
+    keys = set[str]()
+    for event in found:
+        with contextlib.suppress(KeyError, TypeError):
+            for body in _bodies(event):
+                keys |= named_keys([body], settings().raw_bucket) or set()
+    return keys
+
+
+def _bodies(event: Any) -> list[str]:
+    """Return the bodies of the messages of an asset's event. Raises errors of look-ups for another kind of event."""
+    return [message["Body"] for message in event.extra["payload"]["message_batch"]]
 
 
 def chosen_datasets(context: Any, every: Iterable[str]) -> set[str]:

@@ -12,6 +12,7 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTim
 
 from waybill.contracts.domains import queue_url
 from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, notify_warnings
+from waybill.operators.assets import landed_asset_name
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import reject_unknown_parameters
 from waybill.period import Period
@@ -163,5 +164,5 @@ def arrival_schedule(domain: str) -> AssetOrTimeSchedule | CronTriggerTimetable:
     # Long polling: SQS holds each request for up to 20 seconds, so messages arrive at once and requests are few.
     trigger = SqsSensorTrigger(sqs_queue=address, max_messages=10, wait_time_seconds=20, waiter_delay=1)
     watcher = AssetWatcher(name=f"{domain}_landed_queue", trigger=trigger)
-    landed = Asset(f"{domain}_landed", group="arrivals", watchers=[watcher])
+    landed = Asset(landed_asset_name(domain), group="arrivals", watchers=[watcher])
     return AssetOrTimeSchedule(timetable=reconciling, assets=landed)
