@@ -22,7 +22,7 @@ from waybill.ops.sql_lint import lint_sql
 from waybill.outputs.publish import publish
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.views.business import report
+from waybill.views.business import charts, report
 from waybill.views.business.source import published
 from waybill.warehouse.connection import connect
 
@@ -145,8 +145,8 @@ def test_a_report_is_published_with_each_type_and_shown(
     first, *_ = csv.DictReader(io.StringIO(text))
     assert (first["tags"], first["payload"]) == ('["red","dark, blue"]', '{"a": [1.10, 12345678901234567890]}')
     now = report.rows_of(warehouse, "orders", typed, DAY, 9, report.built(warehouse, "orders"))
-    _, cells, numeric = report.table(typed, now)
-    assert sorted(cells) == [
+    shown = charts.table(typed, now)
+    assert sorted(row.cells for row in shown.rows) == [
         [
             "1",
             "0.1000",
@@ -159,7 +159,7 @@ def test_a_report_is_published_with_each_type_and_shown(
         ["2", "1e-07", "3e+38", "23:59:59.999999", "2026-03-02 12:00:00.500000", "[]", ""],
         ["3", "", "", "", "", "", ""],
     ]
-    assert numeric == [True, True, True, False, False, False, False]
+    assert [heading.is_numeric for heading in shown.headings] == [True, True, True, False, False, False, False]
     warehouse.execute("update waybill.publication set content_sha256 = 'newer'")
     earlier = published(warehouse, s3, "orders", {"day": 5})
     assert report.rows_of(warehouse, "orders", typed, DAY, 9, earlier) == now, "the rows of the published object"

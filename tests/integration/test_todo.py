@@ -197,7 +197,7 @@ def test_a_file_that_is_there_is_neither_withdrawn_nor_kept(landed: Landing, cli
 
 def test_gone_files_of_a_dataset_without_a_contract_are_left_out(landed: Landing) -> None:
     add_file(landed.connection, "messaging.deleted")
-    landed.connection.execute("update waybill.load_file set gone = 'noticed'")
+    landed.connection.execute("update waybill.load_file set gone = 'noticed' where dataset = 'messaging.deleted'")
     assert problems(landed, "files") == []
 
 
