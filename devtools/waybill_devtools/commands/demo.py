@@ -125,7 +125,7 @@ def print_screen(connection: Connection, stack: Stack, outcomes: Sequence[Outcom
         (f"waybill trace top_customers {month}", "the files, rows, checks and code of a report"),
         ("waybill quarantine traffic", "rejected rows and their reasons"),
     ):
-        print_line(f"  {command:46} {purpose}")
+        print_line(f"  {command:50} {purpose}")
 
 
 def _done(outcome: Outcome) -> str:

@@ -85,8 +85,9 @@ def env() -> None:
 def addresses(stack: Stack) -> Table:
     """Return the addresses and log-ins of the stack."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    users = ", ".join(f"{user} / {password}" for user, password in stack.passwords().items())
-    table.add_row("Airflow", f"{stack.airflow_address()}   log in as {users}")
+    table.add_row("Airflow", stack.airflow_address())
+    for user, password in stack.passwords().items():
+        table.add_row("  log-in", f"{user} / {password}")
     for service in stack.status():
         if service.name == "postgres":
             table.add_row("Warehouse", f"{service.address}   psql, after `. ./activate`")
