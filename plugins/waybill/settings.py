@@ -197,3 +197,9 @@ def read_values(variable: str, default: Sequence[str]) -> tuple[str, ...]:
     if not values:
         raise SettingsError(f"{variable}: lists no value; write values with commas between them")
     return tuple(sorted(values))
+
+
+def in_project(path: Path) -> Path:
+    """Return a path as messages name it: relative to the folder of `include`, if it lies there."""
+    root = settings().include_dir.parent
+    return path.relative_to(root) if path.is_relative_to(root) else path

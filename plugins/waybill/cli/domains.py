@@ -28,11 +28,10 @@ def domain_new(
     Existing files are never overwritten.
     """
     from waybill.drafts.domain import write_domain
-    from waybill.settings import settings
+    from waybill.settings import in_project
 
-    root = settings().include_dir.parent
     for path in write_domain(name, title):
-        shown = path.relative_to(root) if path.is_relative_to(root) else path
+        shown = in_project(path)
         print_line(f"{shown}/" if path.is_dir() else str(shown))
     print_line(f"Airflow adds the DAG {name}_reports within a few seconds. Next, draft a contract from a file:")
     print_line(f"waybill contract new FILE --domain {name} --dataset NAME")

@@ -14,7 +14,7 @@ from waybill.contracts.locations import raw_prefix
 from waybill.contracts.odcs import load_all, recorded, references
 from waybill.errors import DataError
 from waybill.formatting import count
-from waybill.settings import settings
+from waybill.settings import in_project, settings
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import as_of_function, drop_readers, tables_of
 
@@ -119,7 +119,7 @@ def retire(connection: Connection, retirement: Retirement) -> None:
 
 
 def _contract_file(contract: Contract) -> Path:
-    return _shown(settings().include_dir / "contracts" / contract.domain / f"{contract.name}.yaml")
+    return in_project(settings().include_dir / "contracts" / contract.domain / f"{contract.name}.yaml")
 
 
 def _readers(contract: Contract) -> Iterator[Path]:
@@ -129,9 +129,4 @@ def _readers(contract: Contract) -> Iterator[Path]:
     root = settings().include_dir
     for path in sorted([*root.glob("sql/**/*.sql"), *root.glob("contracts/*/*.yaml")]):
         if named.search(path.read_text()):
-            yield _shown(path)
-
-
-def _shown(path: Path) -> Path:
-    root = settings().include_dir.parent
-    return path.relative_to(root) if path.is_relative_to(root) else path
+            yield in_project(path)
