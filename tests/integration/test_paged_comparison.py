@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
-from psycopg.conninfo import make_conninfo
 
 from support.ledger import add_file
 from support.listings import PagedBucket
+from support.messaging_months import database
 from waybill.contracts import Contract, load_domain
 from waybill.errors import DataError
 from waybill.intake import ledger
@@ -25,6 +25,8 @@ from waybill.intake.listing_scope import BY_HAND, Start, choose_scope, settle
 from waybill.intake.withdrawal import accept, find_loaded, record_gone, record_returned
 from waybill.run import Run
 from waybill.settings import settings as configuration
+from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
 
 LINES = load_domain("orders")["lines"]
 ROOT = "raw/orders/lines/"
@@ -321,25 +323,24 @@ def test_pages_of_any_size_are_classified_like_by_the_model(
 
 
 def test_a_file_that_another_run_loads_during_the_listing_is_not_gone(
-    empty_connection: Connection, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_RAW_BUCKET", PagedBucket.name)
     configuration.cache_clear()
     bucket = PagedBucket(1)
     bucket.objects[ROOT + "a.csv"] = ("e", NOON)
-    dsn = make_conninfo(empty_connection.info.dsn, password=empty_connection.info.password)
     try:
-        with Connection.connect(dsn) as other:
+        with database(stack) as dsn, connect(dsn) as connection, Connection.connect(dsn) as other:
             add_file(other, LINES.table, ROOT + "a.csv", bucket=bucket.name)
-            add_file(empty_connection, "orders.other", bucket=bucket.name)  # its id is the newest
+            add_file(connection, "orders.other", bucket=bucket.name)  # its id is the newest
 
             def pages() -> Iterator[Listing]:
                 yield from list_pages(bucket.client, bucket.name, LINES, None, None)
                 other.commit()
 
-            found = compare(empty_connection, LINES, pages())
-        record_gone(empty_connection, LINES, found.seen, None, None)
-        assert [file.key for file in found.todo] == [ROOT + "a.csv"], "it was not committed yet"
-        assert empty_connection.execute("select gone from waybill.load_file").fetchall() == [(None,), (None,)]
+            found = compare(connection, LINES, pages())
+            record_gone(connection, LINES, found.seen, None, None)
+            assert [file.key for file in found.todo] == [ROOT + "a.csv"], "it was not committed yet"
+            assert connection.execute("select gone from waybill.load_file").fetchall() == [(None,), (None,)]
     finally:
         configuration.cache_clear()
