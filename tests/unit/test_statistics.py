@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
@@ -215,6 +215,20 @@ def test_description_of_integers_is_exact_beyond_double_precision(warehouse: Con
         q1_value=Decimal(large) + Decimal("1.75"),
         q3_value=Decimal(large) + Decimal("3.75"),
     )
+
+
+def test_mean_and_deviation_are_rounded_once(warehouse: Connection[Any]) -> None:
+    chance = np.random.default_rng(1)
+    columns = {f"c{n}": [Decimal(int(cents)) / 100 for cents in chance.integers(0, 10**7, 11)] for n in range(60)}
+    table(warehouse, "numbers", columns, "numeric(14,2)")
+    for found, values in zip(
+        describe(warehouse, sql.Identifier("numbers"), list(columns), {}), columns.values(), strict=True
+    ):
+        with localcontext(prec=60):
+            mean = sum(values) / len(values)
+            deviation = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)).sqrt()
+            wanted = [one.quantize(Decimal("1e-10"), ROUND_HALF_UP) for one in (mean, deviation)]
+        assert [found.mean_value, found.stddev_value] == wanted
 
 
 def test_equal_values_deviate_by_zero(warehouse: Connection[Any]) -> None:

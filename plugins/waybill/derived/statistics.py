@@ -29,6 +29,7 @@ _EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
 
 # One scan counts how often each value of each column occurs; all the rest is read from those counts, which
 # are fewer than the rows. A value's last_position is the 1-based place of its last occurrence when sorted.
+# A quotient or a root keeps the 30 decimals of its operand. By itself it has 16 digits, and would be rounded twice.
 _DESCRIBE = sql.SQL("""
 with counted as (
     select
@@ -92,11 +93,11 @@ select
     coalesce(missing.null_count, 0)::bigint as null_count,
     described.min_value,
     described.max_value,
-    round(described.total / described.row_count, 10) as mean_value,
+    round(round(described.total, 30) / described.row_count, 10) as mean_value,
     median_below + (median_above - median_below) * mod(described.row_count - 1, 2) * 0.5 as median_value,
     round(
         sqrt(
-            (described.row_count * described.total_of_squares - described.total * described.total)
+            round(described.row_count * described.total_of_squares - described.total * described.total, 30)
             / nullif(described.row_count * (described.row_count - 1), 0)
         ),
         10
