@@ -154,6 +154,11 @@ class Marts:
         last: Version = max(rows, key=lambda row: row["transaction_ts"])["product"]
         return last
 
+    def _name_before(self, product: int, end: date) -> Any:
+        """Return the name of a product just before a day begins."""
+        last = self.shop.midnight(end) - timedelta(microseconds=1)
+        return version_at(self.product_versions, product, last).attributes[0]
+
     def _by_category(self, start: date, end: date, measure: Callable[[list[Row]], Any]) -> list[Row]:
         found = []
         by_category = grouped(self.kept(start, end), lambda row: row["product"].attributes[1] or UNKNOWN)
@@ -342,8 +347,10 @@ class Marts:
                 found.append(
                     {
                         "product_id": product,
+                        "product_name": self._name_before(product, end),
                         "recommendation_rank": rank,
                         "recommended_product_id": other,
+                        "recommended_product_name": self._name_before(other, end),
                         "baskets_count": single[product],
                         "recommended_baskets_count": single[other],
                         "common_baskets_count": common,

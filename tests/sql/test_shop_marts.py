@@ -515,6 +515,21 @@ def test_lift_is_the_same_both_ways_and_counts_baskets_once(warehouse_of_shop: S
     assert lifts(warehouse_of_shop, sales) == [(1, 1, 2, Decimal("1.5")), (2, 1, 1, Decimal("1.5"))]
 
 
+def test_recommended_products_have_their_names_of_the_end_of_the_month(warehouse_of_shop: ShopWarehouse) -> None:
+    shop = Shop(
+        "America/New_York",
+        products=[
+            product(1, "2026-01-01", "2026-03-31", name="Old"),
+            product(1, "2026-03-31", "2026-04-01", name="Of March"),
+            product(1, "2026-04-01", name="Of April"),
+        ],
+        transactions=baskets("12", "12", "12", "3"),
+    )
+    rows = answer(warehouse_of_shop, shop, "co_purchases", MARCH)
+    found = columns(rows, "product_id", "product_name", "recommended_product_id", "recommended_product_name")
+    assert found == [(1, "Of March", 2, None), (2, None, 1, "Of March")], "no file describes product 2"
+
+
 def test_pair_needs_three_baskets_and_a_lift_above_one(warehouse_of_shop: ShopWarehouse) -> None:
     assert lifts(warehouse_of_shop, baskets("12", "12", "3")) == []
     assert lifts(warehouse_of_shop, baskets("12", "12", "12")) == []  # lift 1: all baskets are alike

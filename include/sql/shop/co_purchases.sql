@@ -1,7 +1,8 @@
 -- Question:   Which products are bought together more often than by chance?
 -- Grain:      One row per month, product and recommended product, with up to five recommendations per product.
--- Inputs:     shop_star.fact_sales.
+-- Inputs:     shop_star.fact_sales, shop_star.dim_product.
 -- Parameters: period_start, period_end (dates, half-open: one calendar month). The two previous months are read, too.
+--             timezone (names are those of the end of the month there).
 -- A basket contains the products that a customer bought on one business day in completed sales, whatever the quantity.
 -- The lift of two products is P(A and B) / (P(A) P(B)). It is 1 for independent products and equal in both directions.
 -- A recommendation needs three baskets with both products and a lift above 1. Ties are ordered by product id.
@@ -101,19 +102,32 @@ ranked as (
         ) as recommendation_rank
     from both_ways
     where lift > 1
+),
+
+names as (
+    select
+        product_id,
+        (array_agg(name order by valid_from desc))[1] as product_name
+    from shop_star.dim_product
+    where valid_from < %(period_end)s::timestamp at time zone %(timezone)s
+    group by product_id
 )
 
 select
     %(period_start)s::date as month,
-    product_id,
-    recommendation_rank,
-    recommended_product_id,
-    baskets_count,
-    recommended_baskets_count,
-    common_baskets_count,
-    support_pct::numeric(7, 4) as support_pct,
-    confidence_pct::numeric(7, 4) as confidence_pct,
-    lift::numeric(18, 6) as lift
+    ranked.product_id,
+    names.product_name,
+    ranked.recommendation_rank,
+    ranked.recommended_product_id,
+    recommended_names.product_name as recommended_product_name,
+    ranked.baskets_count,
+    ranked.recommended_baskets_count,
+    ranked.common_baskets_count,
+    ranked.support_pct::numeric(7, 4) as support_pct,
+    ranked.confidence_pct::numeric(7, 4) as confidence_pct,
+    ranked.lift::numeric(18, 6) as lift
 from ranked
-where recommendation_rank <= 5
-order by product_id, recommendation_rank
+left join names on ranked.product_id = names.product_id
+left join names as recommended_names on ranked.recommended_product_id = recommended_names.product_id
+where ranked.recommendation_rank <= 5
+order by ranked.product_id, ranked.recommendation_rank
