@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote, urlencode
 
 import psycopg
 import pytest
@@ -287,6 +287,63 @@ def test_restricted_columns_are_no_filters() -> None:
     assert "customer_name" in [one.name for one in filter_columns(contract)]
     assert filter_columns(replace(contract, columns=tuple(columns))) == []
     assert chosen_of([replace(contract, columns=tuple(columns))], {"customer_name": "x"}) == {}
+
+
+def test_files_of_a_page_are_kept_while_their_version_is_current(client: TestClient) -> None:
+    page = Page(client.get("/business/index.html").text)
+    (script,) = (str(a["src"]) for tag, a in page.tags if tag == "script" and "echarts" in str(a.get("src")))
+    name = script.partition("?")[0]
+    kept = {asked: client.get(f"/business/{asked}").headers["cache-control"] for asked in (script, name, f"{name}?v=0")}
+    assert kept == {
+        script: "private, max-age=31536000, immutable",
+        name: "private, max-age=3600",
+        f"{name}?v=0": "private, no-store",
+    }
+
+
+def test_filters_limit_csv_and_waybill_like_the_table(client: TestClient, dsn: str) -> None:
+    with connect(dsn) as connection:
+        rows = report_rows(connection, "top_customers", "2026-03")
+    name = rows[0]["customer_name"]
+    wanted = [str(row["customer_id"]) for row in rows if row["customer_name"] == name]
+    asked = {"customer_name": name, "industry": "of another report", "segment": "", "other": "x"}
+    assert 0 < len(wanted) < len(rows)
+    page = Page(client.get("/business/messaging/2026-03/top_customers.html", params=asked).text)
+    check_inert(page)
+    told = f"Only rows with Customer name {name} : {len(wanted)} of {len(rows)} rows."
+    assert told in " ".join(page.text.split())
+    kept = urlencode({"customer_name": name, "industry": "of another report"})
+    downloads = [link for link in page.links if link.startswith("top_customers.") and "?" in link]
+    assert downloads == [f"top_customers.csv?{kept}", f"top_customers.json?{kept}"]
+    answers = [client.get(f"/business/messaging/2026-03/{link}") for link in downloads]
+    found = list(csv.DictReader(io.StringIO(answers[0].text)))
+    assert [row["customer_id"] for row in found] == wanted
+    about = answers[1].json()
+    assert (about["filters"], about["filtered_row_count"]) == ({"customer_name": name}, len(wanted))
+    assert about["parts"][0]["row_count"] == len(rows)
+    cards = Page(client.get("/business/messaging/2026-03.html", params=asked).text)
+    assert f"../messaging/2026-03/top_customers.csv?{kept}" in cards.links
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ("Gaming", "industry=Gaming"),
+        ("x' or true --", "industry=x-or-true---"),
+        ('Zoë ✓ /../"\r\nX: y', "industry=Zoë-..-X-y"),
+        ("日" * 200, "industry=" + "日" * 91),
+    ],
+    ids=["word", "SQL", "path", "long"],
+)
+def test_the_name_of_a_filtered_file_has_its_filters(client: TestClient, value: str, named: str) -> None:
+    answer = client.get("/business/messaging/2026-03/industry_exposure.csv", params={"industry": value})
+    assert answer.status_code == 200
+    assert "x" not in answer.headers
+    plain, _, full = answer.headers["content-disposition"].partition("; filename*=UTF-8''")
+    assert plain == 'attachment; filename="industry_exposure_2026-03_filtered_not_published.csv"'
+    assert unquote(full) == f"industry_exposure_2026-03_{named}_not_published.csv"
+    unfiltered = client.get("/business/messaging/2026-03/industry_exposure.csv").headers["content-disposition"]
+    assert unfiltered == 'attachment; filename="industry_exposure_2026-03_not_published.csv"'
 
 
 def test_the_csv_has_every_row_of_the_report(client: TestClient, dsn: str) -> None:

@@ -50,11 +50,12 @@ def _templates() -> jinja2.Environment:
         "of": of_all,
         "counted": count,
     }
-    environment.globals |= {"assets_version": _assets_version(), "counts": COUNTS, "query": _query}
+    environment.globals |= {"assets_version": assets_version(), "counts": COUNTS, "query": _query}
     return environment
 
 
-def _assets_version() -> str:
+@cache
+def assets_version() -> str:
     """Return a hash of the assets. Links to them carry it, so browsers never use an old copy."""
     content = b"".join(path.read_bytes() for path in sorted(ASSETS.iterdir()))
     return hashlib.sha256(content).hexdigest()[:12]

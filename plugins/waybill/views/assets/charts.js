@@ -13,11 +13,23 @@
   const LABEL_ROOM = 100;
   const hasFinePointer = matchMedia("(pointer: fine)").matches;
 
+  /** What draws each chart of the page once more. */
+  const redraws = [];
+  let palette = null;
+
   /** Return the colours of the page as it is now: light or dark. */
   function colours() {
-    const style = getComputedStyle(document.documentElement);
-    const read = (name) => style.getPropertyValue(`--${name}`).trim();
-    return Object.fromEntries(["panel", "text", "muted", "border", "accent", "track", "warn", "other"].map((name) => [name, read(name)]));
+    if (!palette) {
+      const style = getComputedStyle(document.documentElement);
+      palette = Object.fromEntries(["panel", "text", "muted", "border", "accent", "track"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    }
+    return palette;
+  }
+
+  function followColours() {
+    const redraw = () => { palette = null; redraws.forEach((show) => show()); };
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    new MutationObserver(redraw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   }
 
   /** Return the colour between two colours such as `#ffffff`. `part` is 0 for the first and 1 for the second. */
@@ -293,10 +305,13 @@
     element.setAttribute("aria-label", descriptionOf(chart));
     const drawn = echarts.init(element, null, { renderer: "svg" });
     const isZoomed = () => chart.shown[0] > 0 || chart.shown[1] < 100;
+    let canDrag = false;
     const show = () => {
       drawn.setOption(OPTIONS[chart.kind](chart, colours(), element.clientWidth));
-      if (chart.kind === "line" && hasFinePointer) drawn.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
+      if (canDrag) drawn.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
     };
+    // Dragging needs a second layout, which no chart waits for.
+    if (chart.kind === "line" && hasFinePointer) element.addEventListener("pointerenter", () => { canDrag = true; show(); }, { once: true });
     let place = -1;
     const go = (to) => {
       place = Math.min(chart.points.length - 1, Math.max(0, to));
@@ -411,6 +426,7 @@
       if (charts.length === 1) whole.addEventListener("click", showAll);
     }
     plot.append(output);
+    plot.style.minHeight = "";
   }
 
   /** Draw the small line of a key figure. It repeats what the figure says, so it takes no focus. */
@@ -436,9 +452,15 @@
   /** Draw now, and again when width or colours change. */
   function follow(element, drawn, show) {
     show();
-    new ResizeObserver(() => { drawn.resize(); show(); }).observe(element);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-    new MutationObserver(show).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    redraws.push(show);
+    let width = drawn.getWidth();
+    new ResizeObserver(() => {
+      // The first call tells the width that the chart already has.
+      if (element.clientWidth === width) return;
+      drawn.resize();
+      width = drawn.getWidth();
+      show();
+    }).observe(element);
   }
 
   /** Let the headings of a table sort its rows: numbers the largest first, texts by the alphabet. */
@@ -471,17 +493,51 @@
     });
   }
 
-  document.querySelectorAll("table.sortable").forEach(sortable);
+  const waiting = [];
+  let isDrawing = false;
 
-  // A chart is drawn when it comes near the screen, or when the choice that hides it is made. Each is a task of its own,
-  // so the first chart does not wait for the others.
+  const isOnScreen = (plot) => {
+    const { top, bottom } = plot.getBoundingClientRect();
+    return bottom >= 0 && top < innerHeight;
+  };
+  const painted = () => new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
+  const idle = () => new Promise((resolve) => { window.requestIdleCallback ? requestIdleCallback(resolve, { timeout: 500 }) : setTimeout(resolve, 50); });
+
+  /** Draw the charts that wait: first those on the screen, each shown before the next is drawn, the others when idle. */
+  async function drawWaiting() {
+    if (isDrawing) return;
+    isDrawing = true;
+    while (waiting.length) {
+      const onScreen = waiting.filter(isOnScreen);
+      const next = onScreen.find((plot) => plot.matches(".plot")) ?? onScreen[0] ?? waiting[0];
+      if (!onScreen.length) await idle();
+      waiting.splice(waiting.indexOf(next), 1);
+      if (next.matches(".spark")) drawSpark(next);
+      else drawAll(next);
+      await painted();
+    }
+    isDrawing = false;
+  }
+
+  /** Keep room for a chart that is not drawn yet, so that only charts near the screen are drawn at first. */
+  function keepRoom(plot) {
+    const { kind } = plot.dataset;
+    const table = plot.parentElement.querySelector("table");
+    const isSmall = table.querySelectorAll("th[data-drawn]").length > 1;
+    const height = { line: isSmall ? SMALL_LINE_HEIGHT : LINE_HEIGHT, funnel: FUNNEL_HEIGHT }[kind] ?? BAR_HEIGHT * table.querySelectorAll("tr[data-label]").length;
+    plot.style.minHeight = `${height}px`;
+  }
+
   const nearby = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       nearby.unobserve(target);
-      if (target.matches(".spark")) setTimeout(drawSpark, 100, target);
-      else setTimeout(drawAll, 0, target);
+      waiting.push(target);
     }
+    drawWaiting();
   }, { rootMargin: "600px" });
+  followColours();
+  document.querySelectorAll(".plot").forEach(keepRoom);
   document.querySelectorAll(".plot, .spark").forEach((plot) => nearby.observe(plot));
+  document.querySelectorAll("table.sortable").forEach(sortable);
 })();

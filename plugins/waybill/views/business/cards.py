@@ -18,9 +18,9 @@ from waybill.period import Cadence, Period
 from waybill.views import catalog
 from waybill.views.business import charts
 from waybill.views.business.comparison import coverages_of, days_of, incomplete
-from waybill.views.business.report import measure_of, rows_of
+from waybill.views.business.report import count_rows, measure_of, rows_of
 from waybill.views.business.source import NOTICES, Source
-from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS, one_row
+from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS
 
 BARS = 12
 """How many rows a chart shows."""
@@ -107,7 +107,7 @@ def card_of(
         not_filtered_by=[catalog.heading(name) for name in chosen if name not in contract.names],
     )
     if len(card.not_filtered_by) < len(chosen):
-        card = replace(card, row_count=_count(connection, contract, period, source))
+        card = replace(card, row_count=count_rows(connection, contract, period, source))
     domain = domain_of(contract.domain)
     try:
         with connection.transaction():
@@ -119,14 +119,6 @@ def card_of(
     except (errors.UndefinedColumn, errors.UndefinedTable):
         return replace(card, problem="The table does not match its contract. Build the report again.")
     return replace(card, **chart)
-
-
-def _count(connection: Connection, contract: Contract, period: Period, source: Source) -> int:
-    query = sql.SQL("select count(*) from {} as r where {}").format(
-        source.rows(connection, contract), of_period(contract, period)
-    )
-    (number,) = one_row(connection, query)
-    return int(number)
 
 
 def trend_of(connection: Connection, contract: Contract, trend: Trend, period: Period, source: Source) -> TrendChart:

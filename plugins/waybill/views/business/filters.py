@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import Connection, errors, sql
@@ -46,29 +46,37 @@ def choices(
     headings: dict[str, str] = {}
     values: dict[str, set[str]] = {}
     for contract in contracts:
-        for column in filter_columns(contract):
-            headings.setdefault(column.name, catalog.column_heading(column))
-            values.setdefault(column.name, set()).update(_values(connection, contract, column.name, period, source))
-    found = [
-        Choice(name, heading, sorted(values[name])[:VALUES], chosen.get(name, "")) for name, heading in headings.items()
+        columns = filter_columns(contract)
+        headings |= {column.name: catalog.column_heading(column) for column in columns if column.name not in headings}
+        for name, found in _values(connection, contract, [column.name for column in columns], period, source).items():
+            values.setdefault(name, set()).update(found)
+    offered = [
+        Choice(name, heading, sorted(values.get(name, ()))[:VALUES], chosen.get(name, ""))
+        for name, heading in headings.items()
     ]
-    return [one for one in found if one.chosen or len(one.values) > 1]
+    return [one for one in offered if one.chosen or len(one.values) > 1]
 
 
-def _values(connection: Connection, contract: Contract, column: str, period: Period, source: Source) -> set[str]:
-    """Return values of a column of a report; none if it cannot be read, which the card of the report tells."""
+def _values(
+    connection: Connection, contract: Contract, columns: Sequence[str], period: Period, source: Source
+) -> dict[str, list[str]]:
+    """Return values of columns of a report; none if it cannot be read, which the card of the report tells."""
+    if not columns:
+        return {}
+    pairs = [sql.SQL("({}, {}::text)").format(sql.Literal(name), sql.Identifier(name)) for name in columns]
     query = sql.SQL(
-        "select distinct value from (select {}::text as value from {} as r where {} limit {}) as searched "
-        "where value is not null order by value limit {}"
+        "select name, (array_agg(distinct value order by value))[:{}] "
+        "from (select * from {} as r where {} limit {}) as searched cross join lateral (values {}) as v (name, value) "
+        "where value is not null group by name"
     ).format(
-        sql.Identifier(column),
+        sql.Literal(VALUES),
         source.rows(connection, contract),
         of_period(contract, period),
         sql.Literal(_SEARCHED_ROWS),
-        sql.Literal(VALUES),
+        sql.SQL(", ").join(pairs),
     )
     try:
         with connection.transaction():
-            return {value for (value,) in connection.execute(query)}
+            return dict(connection.execute(query).fetchall())
     except (errors.QueryCanceled, errors.UndefinedColumn, errors.UndefinedTable):
-        return set()
+        return {}

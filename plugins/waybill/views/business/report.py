@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +24,7 @@ from waybill.views import catalog
 from waybill.views.business import charts
 from waybill.views.business.rows_behind import key_columns
 from waybill.views.business.source import Source, built, notice
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import columns_sql
 
 REPORT_ROWS = 500
@@ -78,6 +80,15 @@ def rows_of(
     return connection.cursor(row_factory=dict_row).execute(query).fetchall()
 
 
+def count_rows(connection: Connection, contract: Contract, period: Period, source: Source) -> int:
+    """Return the number of rows of a report's period."""
+    query = sql.SQL("select count(*) from {} as r where {}").format(
+        source.rows(connection, contract), of_period(contract, period)
+    )
+    (number,) = one_row(connection, query)
+    return int(number)
+
+
 def within(contract: Contract, period: Period, cadences: Sequence[Cadence]) -> sql.Composable:
     """Return the condition for rows of the report's periods, of these cadences, that begin within a period."""
     condition = sql.SQL("{0} >= {1} and {0} < {2}").format(
@@ -104,16 +115,30 @@ class Provenance:
     table: charts.Chart
     notices: list[str]
     """Sentences about its periods that are not published."""
+    row_count: int
+    """Number of its rows that have the values of the filters."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """The chosen filters by column, which links keep."""
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The chosen filters that apply, because the report has the column."""
+        return {name: value for name, value in self.chosen.items() if name in self.contract.names}
 
 
 def provenance(
-    connection: Connection, domain: str, name: str, period: Period, source: Source | None = None
+    connection: Connection,
+    domain: str,
+    name: str,
+    period: Period,
+    source: Source | None = None,
+    chosen: Mapping[str, str] = MappingProxyType({}),
 ) -> Provenance:
-    """Return the waybill of a report in a period, by default of what was built last.
+    """Return the waybill of a report in a period, by default of what was built last, with the rows of filters.
 
     Raises `NothingBuilt` if the source has no rows of the report in the period.
     """
-    is_live, source = source is None, source or built(connection, domain)
+    is_live, source = source is None, source or built(connection, domain, chosen)
     contract = source.contracts(domain)[name]
     query = sql.SQL(
         "select cadence, period from {} as p where report = %s and period >= %s and period < %s "
@@ -149,6 +174,10 @@ def provenance(
         sql_text=_sql_text(domain, name, {part.sql_sha256 for part in parts}),
         table=table,
         notices=notices,
+        row_count=sum(count_rows(connection, contract, part.period, source) for part in parts)
+        if chosen
+        else sum(part.row_count for part in parts),
+        chosen=chosen,
     )
 
 
@@ -171,10 +200,15 @@ def _sql_text(domain: str, name: str, hashes: set[str | None]) -> str | None:
 
 
 def as_data(found: Provenance) -> dict[str, Any]:
-    """Return a waybill as data: for each period of the report the output of `waybill trace --json`."""
+    """Return a waybill as data: for each period of the report the output of `waybill trace --json`.
+
+    With filters, it names them and the number of rows that have their values.
+    """
+    filtered = {"filters": found.filters, "filtered_row_count": found.row_count} if found.filters else {}
     return {
         "report": found.contract.table,
         "period": found.period.key,
+        **filtered,
         "parts": [asdict(part) | {"period": part.period.key} for part in found.parts],
     }
 

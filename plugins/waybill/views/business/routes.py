@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import quote
+
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from waybill.views import catalog, pages
-from waybill.views.access import CurrentAccess
+from waybill.views.access import Access, CurrentAccess
 from waybill.views.business import page as business
 from waybill.views.business import report as reports
+from waybill.views.business.filters import chosen_of
 from waybill.views.business.rows_behind import key_columns, rows_behind
+from waybill.views.business.source import built
 from waybill.views.parameters import check_domain, period_of
 from waybill.views.responses import HEADERS, html
+
+_NAMED_CHARACTERS = 100
+"""How many characters of its filters the name of a file has."""
 
 router = APIRouter(prefix="/business")
 
@@ -43,11 +51,9 @@ def page(access: CurrentAccess, domain: str, key: str, request: Request) -> Resp
 
 
 @router.get("/{domain}/{key}/{name}.html")
-def report(access: CurrentAccess, domain: str, key: str, name: str) -> Response:
-    """Show a report of a period with its waybill."""
-    check_report(domain, name)
-    with access.reader() as connection:
-        return html(pages.report(reports.provenance(connection, domain, name, period_of(key))))
+def report(access: CurrentAccess, domain: str, key: str, name: str, request: Request) -> Response:
+    """Show a report of a period with its waybill, and the rows with the values of the query's filters."""
+    return html(pages.report(_provenance(access, domain, key, name, request)))
 
 
 @router.get("/{domain}/{key}/{name}/rows.html")
@@ -63,23 +69,37 @@ def behind(access: CurrentAccess, domain: str, key: str, name: str, request: Req
 
 
 @router.get("/{domain}/{key}/{name}.json")
-def waybill(access: CurrentAccess, domain: str, key: str, name: str) -> Response:
-    """Return the waybill of a report and period as JSON."""
-    check_report(domain, name)
-    with access.reader() as connection:
-        body = pages.as_json(reports.provenance(connection, domain, name, period_of(key)))
+def waybill(access: CurrentAccess, domain: str, key: str, name: str, request: Request) -> Response:
+    """Return the waybill of a report and period as JSON, with the filters of the query."""
+    body = pages.as_json(_provenance(access, domain, key, name, request))
     return Response(body, headers=HEADERS, media_type="application/json")
 
 
+def _provenance(access: Access, domain: str, key: str, name: str, request: Request) -> reports.Provenance:
+    check_report(domain, name)
+    chosen = chosen_of(catalog.reports(domain).values(), request.query_params)
+    with access.reader() as connection:
+        return reports.provenance(connection, domain, name, period_of(key), chosen=chosen)
+
+
 @router.get("/{domain}/{key}/{name}.csv")
-def csv(access: CurrentAccess, domain: str, key: str, name: str) -> Response:
-    """Return the rows of a report and period as CSV. The name of the file says whether they are published."""
+def csv(access: CurrentAccess, domain: str, key: str, name: str, request: Request) -> Response:
+    """Return the rows of a report and period as CSV, limited by the filters of the query.
+
+    The name of the file has the filters, and says whether the rows are published.
+    """
     check_report(domain, name)
     period = period_of(key)
+    filters = chosen_of([catalog.reports(domain)[name]], request.query_params)
     with access.reader() as connection:
-        body = reports.csv_of(connection, domain, name, period)
+        body = reports.csv_of(connection, domain, name, period, built(connection, domain, filters))
         suffix = "" if reports.is_published(connection, domain, name, period) else "_not_published"
-    headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}_{period}{suffix}.csv"'}
+    named = f'filename="{name}_{period}{"_filtered" if filters else ""}{suffix}.csv"'
+    if filters:
+        values = "_".join(re.sub(r"[^\w.=-]+", "-", f"{column}={value}") for column, value in filters.items())
+        full = quote(f"{name}_{period}_{values[:_NAMED_CHARACTERS]}{suffix}.csv", safe="")
+        named += f"; filename*=UTF-8''{full}"
+    headers = HEADERS | {"Content-Disposition": f"attachment; {named}"}
     return Response(body, headers=headers, media_type="text/csv; charset=utf-8")
 
 
