@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """A JSON object with the SQS queue of each domain: `{"billing": "https://…"}`. The queue receives the notifications
     of new files. The key `*` stands for all other domains whose manifest has `queue: true`, and `{domain}` in its value
     for the name of the domain. The files of a domain without a queue wait for a scheduled run that looks at them."""
+    dead_letter_urls: Annotated[dict[str, str], NoDecode] = {}
+    """The SQS dead-letter queue of each domain, in the same form. *To do* lists queues that have messages."""
     whole_listing_hours: float = Field(default=24, ge=0, le=168)
     """How often a dataset whose files land at any time is listed as a whole, although it has many objects."""
     whole_listing_objects: int = Field(default=5000, ge=0)
@@ -77,6 +79,9 @@ class Settings(BaseSettings):
     """How long a message waits for the answer of a channel."""
     neutralise_formulas: bool = True
     """Whether exported CSV files have an apostrophe before texts that a spreadsheet would run as formulas."""
+    docs_url: str | None = Field(default=None, pattern="^https?://")
+    """The address where these documents are published, like `https://docs.example.com/waybill/`. *Data operations*
+    links to their runbook, or else to the page of the DAG."""
     owner_link: str | None = None
     """The link of the DAGs' owner in Airflow: an address or `mailto:`."""
     mask_key: SecretStr | None = Field(default=None, min_length=32)
@@ -96,7 +101,7 @@ class Settings(BaseSettings):
     code_version: str | None = None
     """The version of the code to record with every number; by default the git commit."""
 
-    @field_validator("queue_urls", mode="before")
+    @field_validator("queue_urls", "dead_letter_urls", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         try:

@@ -214,6 +214,7 @@ def test_the_plan_has_the_policies_that_are_compared_with_calls(plan: dict[str, 
         "settings_secret_name": output["settings_secret"],
         "output_role_arn": f"arn:aws:iam::{ACCOUNT}:role/{name}-output-writer",
         "landed_queue_arns": json.dumps([queue["arn"] for queue in output["landed_queues"].values()]),
+        "dead_letter_queue_arns": json.dumps([queue["dead_arn"] for queue in output["landed_queues"].values()]),
         "alerts_topic_arn": output["alerts_topic_arn"],
         "metrics_namespace": output["metrics"]["namespace"],
     }

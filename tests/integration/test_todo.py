@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from support.landing import (
     CHANNELS,
@@ -37,7 +38,7 @@ from support.problems import (
     with_values,
     writer_of,
 )
-from support.views import Page, Someone, check_inert, client_of
+from support.views import Page, Someone, access_of, check_inert, client_of
 from waybill.checks import quality
 from waybill.checks.approval import approve, held_by, reject
 from waybill.contracts import Check
@@ -47,15 +48,16 @@ from waybill.files.landed_file import LandedFile
 from waybill.intake.ledger import record_rejected_file
 from waybill.ops import alert_delivery
 from waybill.ops.alerts import cause_of, deadline_text, failure_text
+from waybill.ops.dead_letters import DeadLetters
+from waybill.settings import settings
+from waybill.views.app import make_app
 from waybill.views.operations.figures import age, figures
+from waybill.views.operations.file_problems import dead_letters
 from waybill.views.operations.overview import overview
 from waybill.views.operations.problem import Action, sentence
 from waybill.views.operations.runs import TaskState, open_failures
 from waybill.views.operations.scope import Scope
 from waybill_devtools.stack import Stack
-
-if TYPE_CHECKING:
-    from fastapi.testclient import TestClient
 
 __all__ = ["landed"]
 
@@ -259,7 +261,7 @@ def test_records_without_fields_need_another_file(landed: Landing) -> None:
     (found,) = problems(landed, "rows")
     assert found.what == "1 row of messaging.traffic has no fields"
     assert found.cause.endswith("Send a corrected file under the same name.")
-    assert [one.label for one in found.actions] == ["Show rows"]
+    assert [one.label for one in found.actions] == ["Show rows", "Runbook"]
     landed.load("traffic", csv_body(TRAFFIC, GOOD))
     assert problems(landed, "rows") == []
 
@@ -328,6 +330,80 @@ def test_a_report_that_waits_for_approval_is_listed_until_somebody_answers(lande
     assert found.what == "messaging_report.segment_share 2026-03 was rejected by lena"
     approve(landed.connection, held_by(landed.connection, reports.values(), RUN), "lena")
     assert problems(landed, "reports") == []
+
+
+def test_a_run_that_asks_is_approved_or_rejected_by_users_who_may_answer(stack: Stack, landed: Landing) -> None:
+    landed.load("customers", csv_body(CUSTOMERS, customer_rows()))
+    landed.load("traffic", csv_body(TRAFFIC, GOOD))
+    build_shares(landed, 9)
+    asking = run_state("running", RUN.run_id, MONTH, 9, TaskState("publish", "awaiting_input", 1, 4))
+    other = run_state("running", "other", MONTH, 9, TaskState("publish", "awaiting_input", 1, 4))
+    (found,) = problems(landed, "reports", asking)
+    for choice in ("Approve", "Reject"):
+        answer = action(found, choice)
+        assert (answer.kind, answer.dag) == ("answer", DAG)
+        assert answer.target == f"api/v2/dags/{DAG}/dagRuns/{RUN.run_id}/taskInstances/publish/-1/hitlDetails"
+        assert answer.body == {"chosen_options": [choice], "params_input": {}}
+        assert answer.question
+        assert "messaging_report.segment_share 2026-03" in answer.result
+    for runs in ([], [other], [replace(asking, tasks=(TaskState("publish", "queued", 1, 4),))]):
+        (found,) = problems(landed, "reports", *runs)
+        assert {one.kind for one in found.actions} <= {"airflow", "page"}, "the run does not ask now"
+
+    def shown(user: Someone) -> Page:
+        client = client_of(reader_of(stack, landed), writer_of(stack, landed), user, [asking])
+        return Page(client.get("/operations/index.html?domain=messaging").text)
+
+    forms = [one for tag, one in shown(Someone()).tags if tag == "form" and one.get("data-method") == "PATCH"]
+    assert len(forms) == 2
+    assert {one["data-request"] for one in forms} == {f"../../{answer.target}"}
+    page = shown(Someone(may_answer=False))
+    assert not [one for tag, one in page.tags if tag == "form" and "data-method" in one]
+    assert f"To approve, you need permission to answer the required actions of {DAG}." in page.text
+
+
+def test_messages_in_a_dead_letter_queue_are_listed_with_the_command_that_sends_them_again(
+    stack: Stack, landed: Landing
+) -> None:
+    arn = "arn:aws:sqs:eu-central-1:123456789012:waybill-messaging-dead"
+    letters = [DeadLetters("messaging", arn.rpartition(":")[2], arn, 3), DeadLetters("shop", "shop-dead", "arn", 1)]
+    access = access_of(reader_of(stack, landed), writer_of(stack, landed), Someone(), letters=letters)
+    page = Page(TestClient(make_app(access)).get("/operations/index.html?domain=messaging").text)
+    check_inert(page)
+    assert "3 messages about files of messaging in waybill-messaging-dead" in page.text
+    assert f"aws sqs start-message-move-task --source-arn {arn}" in page.text
+    assert "shop-dead" not in page.text
+    assert [one.severity for one in dead_letters(letters)] == ["warning", "warning"]
+    assert problems(landed, "messages") == []
+
+
+def test_each_problem_and_message_leads_to_its_section_of_the_published_runbook(
+    landed: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_failure(landed)
+    load_late_rows(landed)
+    landed.reject("traffic", csv_body(TRAFFIC, with_values(GOOD[:20], 6, "x")), "broken.csv")
+    runs = [
+        run_state("failed", "r1", MONTH, 9, TaskState("traffic", "failed", 1, 4)),
+        run_state("running", "r2", "2026-04", 10, TaskState("traffic", "up_for_retry", 1, 4)),
+    ]
+
+    def runbooks() -> list[Action]:
+        found = overview(landed.connection, Scope(("messaging",)), NOW, runs)
+        assert len(found.problems) > 5
+        return [action(one, "Runbook") for one in (*found.problems, *found.alerts)]
+
+    assert {one.target for one in runbooks()} == {f"dags/{DAG}"}, "the documents are not published"
+    monkeypatch.setenv("WAYBILL_DOCS_URL", "https://docs.example.com/waybill/")
+    settings.cache_clear()
+    root = "https://docs.example.com/waybill/do/"
+    assert {one.kind for one in runbooks()} == {"document"}
+    assert {one.target for one in runbooks()} >= {
+        f"{root}runbook/#failure",
+        f"{root}runbook/#how-failures-are-handled",
+        f"{root}correct/#send-a-corrected-file",
+        f"{root}correct/#admit-late-rows",
+    }
 
 
 def test_outdated_reports_are_listed_until_they_are_built(landed: Landing) -> None:

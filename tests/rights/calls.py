@@ -37,6 +37,7 @@ TASK_RUNNER = "airflow/sdk/execution_time/task_runner.py"
 
 REGION, ACCOUNT, NAME = "eu-central-1", "123456789012", "waybill-test"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:landed"
+DEAD_LETTERS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letters"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 SETTINGS = f"{NAME}/settings"
 SECRETS = {"airflow": f"{NAME}/airflow", "settings": SETTINGS, "admin": "rds!db-0"}
@@ -201,5 +202,7 @@ def _queue(url: str) -> str:
     from waybill.settings import settings
 
     name = url.rpartition("/")[2]
+    if any(url.endswith(one.rpartition("{domain}")[2]) for one in settings().dead_letter_urls.values()):
+        return DEAD_LETTERS
     known = any(url.startswith(one.partition("{domain}")[0]) for one in settings().queue_urls.values())
     return QUEUE if known else f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"

@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract
+from waybill.ops.dead_letters import DeadLetters
 from waybill.period import Period
 from waybill.views.access import Access
 from waybill.views.app import make_app
@@ -36,15 +37,21 @@ class Someone:
     name: str = "somebody"
     may_look: bool = True
     may_run: bool = True
+    may_answer: bool = True
 
     def get_name(self) -> str:
         return self.name
 
 
 def access_of(
-    reader_dsn: str, writer_dsn: str, user: Someone, address: str = "", runs: Sequence[RunState] = ()
+    reader_dsn: str,
+    writer_dsn: str,
+    user: Someone,
+    address: str = "",
+    runs: Sequence[RunState] = (),
+    letters: Sequence[DeadLetters] = (),
 ) -> Access:
-    """Return the access of a user, as Airflow provides it. `runs` are the runs that Airflow knows."""
+    """Return the access of a user, as Airflow provides it, with the runs that it knows and the dead letters."""
 
     def identify(request: Request) -> None:
         request.state.waybill_user = user
@@ -71,9 +78,11 @@ def access_of(
         run,
         identify,
         lambda _request, _dag: user.may_run,
+        lambda _request, _dag: user.may_answer,
         reader,
         writer,
         lambda dags, run_id: [run for run in runs if run.dag_id in dags and run_id in (None, run.run_id)],
+        lambda domains: [one for one in letters if one.domain in domains],
         lambda: boto3.client("s3"),
         address,
     )

@@ -10,7 +10,7 @@ import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer.main
@@ -19,6 +19,7 @@ from waybill.cli import app
 from waybill.contracts import load_all
 from waybill.intake.ledger import COUNTS
 from waybill.settings import PREFIX, PROJECT_ROOT, Settings
+from waybill.views.operations.problem import SECTIONS, Topic
 
 DOCS = PROJECT_ROOT / "docs"
 RUNBOOK = (DOCS / "do" / "runbook.md").read_text()
@@ -97,6 +98,14 @@ def test_every_kind_of_message_and_every_alarm_has_its_section() -> None:
     for name, text in found.items():
         for step in ("**Meaning.**", "**Check.**", "**Fix.**", "**Afterwards.**"):
             assert step in text, f"{name} lacks {step}"
+
+
+def test_each_problem_of_the_views_has_a_section(site: Path) -> None:
+    assert SECTIONS.keys() == {*get_args(Topic)}
+    for place in SECTIONS.values():
+        page, _, anchor = place.partition(".md")
+        text = (site / page / "index.html").read_text()
+        assert not anchor or f'id="{anchor[1:]}"' in text, place
 
 
 def test_the_sum_of_the_books_is_that_of_the_ledger() -> None:

@@ -6,7 +6,7 @@ prefixes that differ from the default, and the order of its dashboard.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
@@ -130,7 +130,7 @@ class Domain(_Part):
 
 
 EVERY_DOMAIN: Final = "*"
-"""The key of `WAYBILL_QUEUE_URLS` for domains that it does not name."""
+"""The key of `WAYBILL_QUEUE_URLS` and `WAYBILL_DEAD_LETTER_URLS` for domains that it does not name."""
 REQUIRED: Final = ", ".join(f"`{name}`" for name, field in Domain.model_fields.items() if field.is_required())
 """The keys that every manifest has."""
 
@@ -171,7 +171,15 @@ def queue_url(domain: str) -> str | None:
 
     Raises `ContractError` as `load_manifest` does.
     """
-    urls = settings().queue_urls
+    return _address(domain, settings().queue_urls)
+
+
+def dead_letter_url(domain: str) -> str | None:
+    """Return the dead-letter queue of a domain, or None. Raises `ContractError` as `load_manifest` does."""
+    return _address(domain, settings().dead_letter_urls)
+
+
+def _address(domain: str, urls: Mapping[str, str]) -> str | None:
     if domain in urls:
         return urls[domain]
     return (

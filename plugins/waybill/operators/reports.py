@@ -13,6 +13,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from waybill.checks.answers import APPROVE, REJECT
 from waybill.contracts.locations import read_sql
 from waybill.operators.alerting import alert_approval
 from waybill.operators.assets import emit_no_event, reports_asset
@@ -123,13 +124,12 @@ class _ApprovedOperator(HITLOperator, ABC):
 
     ui_color = "#f4e3e3"
     template_fields = ()
-    APPROVE, REJECT = "Approve", "Reject"
 
     def __init__(self, *, domain: str, execution_timeout: timedelta | None = None, **kwargs: Any) -> None:
         # The execution timeout would limit the time for an answer, so it is set afterwards: people may take their time.
         super().__init__(
             subject=f"Publish the reports of {domain}?",
-            options=[self.APPROVE, self.REJECT],
+            options=[APPROVE, REJECT],
             execution_timeout=None,
             task_display_name=f"Publish the reports of {domain}",
             outlets=[reports_asset(domain)],
@@ -175,7 +175,7 @@ class _ApprovedOperator(HITLOperator, ABC):
         who = (answer["responded_by_user"] or {}).get("name") or "somebody"
         with data_errors_fail_at_once(), warehouse() as connection:
             waiting = held_by(connection, report_contracts(self.domain).values(), run_of(context))
-            if answer["chosen_options"] != [self.APPROVE]:
+            if answer["chosen_options"] != [APPROVE]:
                 raise AirflowFailException(reject(connection, waiting, run_of(context), who))
             approve(connection, waiting, who)
             return self._publish(connection, context)

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
     from psycopg import Connection
 
     from waybill.period import Cadence, Period
@@ -94,6 +95,15 @@ def output_client() -> S3Client:
     except AirflowNotFoundException:
         return s3_client()
     return S3Hook(OUTPUT).get_conn()
+
+
+def sqs_client() -> SQSClient:
+    """Return a client for SQS with Airflow's connection. It gives up after three seconds: a page waits."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+    from botocore.config import Config
+
+    limits = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    return AwsGenericHook(AWS, client_type="sqs", config=limits).get_conn()
 
 
 def glue_client() -> GlueClient:

@@ -13,7 +13,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from airflow.configuration import conf
 from fastapi import Request
 
-from waybill.operators.session import s3_client, warehouse
+from waybill.operators.session import s3_client, sqs_client, warehouse
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -23,12 +23,22 @@ if TYPE_CHECKING:
     from waybill.views.operations.runs import RunState
 
 READER = "waybill_reader"
-_UNDONE = ("failed", "up_for_retry", "up_for_reschedule", "running", "queued", "scheduled", "deferred")
+_UNDONE = (
+    "failed",
+    "up_for_retry",
+    "up_for_reschedule",
+    "running",
+    "queued",
+    "scheduled",
+    "deferred",
+    "awaiting_input",
+)
 
 
 @cache
 def application() -> FastAPI:
     """Return the application of the views."""
+    from waybill.ops.dead_letters import DeadLetterCounts
     from waybill.views.access import Access
     from waybill.views.app import make_app
 
@@ -37,9 +47,11 @@ def application() -> FastAPI:
         run=requires_access_dag("POST", DagAccessEntity.RUN),
         identify=_identify,
         may_run=_may_run,
+        may_answer=_may_answer,
         reader=_reader,
         writer=warehouse,
         runs=_runs,
+        dead_letters=DeadLetterCounts(sqs_client),
         s3=s3_client,
         address=conf.get("api", "base_url", fallback=""),
     )
@@ -56,6 +68,14 @@ def _may_run(request: Request, dag_id: str) -> bool:
     user = request.state.waybill_user
     return get_auth_manager().is_authorized_dag(
         method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag_id), user=user
+    )
+
+
+def _may_answer(request: Request, dag_id: str) -> bool:
+    """Return whether the user of a request may answer the required actions of a DAG."""
+    user = request.state.waybill_user
+    return get_auth_manager().is_authorized_dag(
+        method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=DagDetails(id=dag_id), user=user
     )
 
 

@@ -134,8 +134,12 @@ def _of_prefixes(datasets: Collection[Contract]) -> Iterator[str]:
 
 
 def _of_queues(manifests: Mapping[str, Domain]) -> Iterator[str]:
-    for domain in [one for one in settings().queue_urls if one != EVERY_DOMAIN]:
+    settled = {
+        "WAYBILL_QUEUE_URLS": settings().queue_urls,
+        "WAYBILL_DEAD_LETTER_URLS": settings().dead_letter_urls,
+    }
+    for variable, domain in [(name, one) for name, urls in settled.items() for one in urls if one != EVERY_DOMAIN]:
         if domain not in manifests:
-            yield f"WAYBILL_QUEUE_URLS: unknown domain {domain!r}: {likeliest(domain, {*manifests})}"
+            yield f"{variable}: unknown domain {domain!r}: {likeliest(domain, {*manifests})}"
         elif not manifests[domain].queue:
-            yield f"WAYBILL_QUEUE_URLS: {domain} has no queue: set `queue: true` in {manifest_path(domain)}"
+            yield f"{variable}: {domain} has no queue: set `queue: true` in {manifest_path(domain)}"

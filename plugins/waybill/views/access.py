@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from psycopg import Connection
 
+from waybill.ops.dead_letters import DeadLetters
 from waybill.views.operations.runs import FindRuns
 
 
@@ -25,12 +26,16 @@ class Access:
     """Dependency of every route. Stores the user in `request.state.waybill_user`."""
     may_run: Callable[[Request, str], bool]
     """Returns whether the user of a request may run a DAG."""
+    may_answer: Callable[[Request, str], bool]
+    """Returns whether the user of a request may answer the required actions of a DAG."""
     reader: Callable[[], AbstractContextManager[Connection]]
     """Connects to the warehouse with a role that can only read."""
     writer: Callable[[], AbstractContextManager[Connection]]
     """Connects to the warehouse with a role that can write. Only corrections use it."""
     runs: FindRuns
     """Returns runs of DAGs, as Airflow knows them."""
+    dead_letters: Callable[[Sequence[str]], Sequence[DeadLetters]]
+    """Returns the dead-letter queues of domains that have messages."""
     s3: Callable[[], Any]
     """Returns an S3 client. Pages read published reports with it."""
     address: str = ""

@@ -122,14 +122,14 @@ def _around(scope: Scope, dag_id: str | None) -> dict[str, Any]:
     }
 
 
-def operations(scope: Scope, dag_id: str | None, overview: Overview, may_run: Collection[str]) -> str:
-    """Return the overview of data operations. The user may run the DAGs `may_run`."""
+def operations(scope: Scope, dag_id: str | None, overview: Overview, allowed: Collection[tuple[str, str]]) -> str:
+    """Return the overview of data operations. `allowed` are the kinds of actions that the user may take, by DAG."""
     return _render(
         "operations.html",
         section="overview",
         **_around(scope, dag_id),
         overview=overview,
-        may_run=may_run,
+        allowed=allowed,
         listed=LISTED,
     )
 

@@ -32,6 +32,7 @@ variables {
   settings_secret_name            = "waybill-test/settings"
   connections_prefix              = "waybill-test/airflow/connections"
   landed_queue_arns               = ["arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders"]
+  dead_letter_queue_arns          = ["arn:aws:sqs:eu-central-1:123456789012:waybill-test-orders-dead"]
   output_role_arn                 = "arn:aws:iam::123456789012:role/waybill-test-output-writer"
   alerts_topic_arn                = "arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts"
   metrics_namespace               = "Waybill"

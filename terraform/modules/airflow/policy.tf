@@ -6,16 +6,17 @@ resource "aws_iam_role_policy" "work" {
   name = "work"
   role = aws_iam_role.this["airflow"].id
   policy = jsonencode(jsondecode(templatefile("${path.module}/policies/application.json.tftpl", {
-    name                 = var.name
-    account_id           = var.account_id
-    region               = var.region
-    connections_prefix   = var.connections_prefix
-    settings_secret_name = var.settings_secret_name
-    output_role_arn      = var.output_role_arn
-    landed_queue_arns    = jsonencode(var.landed_queue_arns)
-    alerts_topic_arn     = var.alerts_topic_arn
-    metrics_namespace    = var.metrics_namespace
-    catalog_database     = var.catalog_database
+    name                   = var.name
+    account_id             = var.account_id
+    region                 = var.region
+    connections_prefix     = var.connections_prefix
+    settings_secret_name   = var.settings_secret_name
+    output_role_arn        = var.output_role_arn
+    landed_queue_arns      = jsonencode(var.landed_queue_arns)
+    dead_letter_queue_arns = jsonencode(var.dead_letter_queue_arns)
+    alerts_topic_arn       = var.alerts_topic_arn
+    metrics_namespace      = var.metrics_namespace
+    catalog_database       = var.catalog_database
   })))
 }
 

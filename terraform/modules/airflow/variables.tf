@@ -366,6 +366,11 @@ variable "landed_queue_arns" {
   type        = list(string)
 }
 
+variable "dead_letter_queue_arns" {
+  description = "ARNs of the dead-letter queues of these queues."
+  type        = list(string)
+}
+
 variable "output_role_arn" {
   description = "ARN of the role that publishes reports."
   type        = string

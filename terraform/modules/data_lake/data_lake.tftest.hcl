@@ -73,7 +73,7 @@ run "landed_files_are_told" {
     error_message = "All queues must refuse plain HTTP."
   }
   assert {
-    condition     = output.landed_queues.orders.url == "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-test-orders" && output.landed_queues.purchases.dead_name == "waybill-test-purchases-dead"
+    condition     = output.landed_queues.orders.url == "https://sqs.eu-central-1.amazonaws.com/123456789012/waybill-test-orders" && output.landed_queues.purchases.dead_name == "waybill-test-purchases-dead" && endswith(output.landed_queues.purchases.dead_url, "/waybill-test-purchases-dead") && endswith(output.landed_queues.purchases.dead_arn, ":waybill-test-purchases-dead")
     error_message = "The queues must be told by their names."
   }
 }

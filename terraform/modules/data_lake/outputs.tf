@@ -14,11 +14,13 @@ output "dashboard_domain_name" {
 }
 
 output "landed_queues" {
-  description = "The queues that tell of landed files, by pipeline: url, arn, name, and the dead-letter queue's name."
+  description = "The queues that tell of landed files, by pipeline: url, arn, name, and the dead-letter queue's dead_url, dead_arn and dead_name."
   value = { for pipeline, queue in aws_sqs_queue.landed : pipeline => {
     url       = "https://sqs.${var.region}.amazonaws.com/${var.account_id}/${local.queue_names[pipeline]}"
     arn       = local.queue_arns[pipeline]
     name      = queue.name
+    dead_url  = "https://sqs.${var.region}.amazonaws.com/${var.account_id}/${local.queue_names["${pipeline}-dead"]}"
+    dead_arn  = local.queue_arns["${pipeline}-dead"]
     dead_name = aws_sqs_queue.dead[pipeline].name
   } }
 }

@@ -282,21 +282,23 @@ module "airflow" {
   }
   broker = var.broker == null ? null : { host = module.broker[0].address, port = module.broker[0].port, user = module.broker[0].user }
 
-  airflow_secret       = module.security.airflow_secret
-  settings_secret_name = module.security.settings_secret_name
-  connections_prefix   = module.security.connections_prefix
-  policy_arns          = merge(local.policies, local.service_policies)
-  landed_queue_arns    = [for queue in values(module.data_lake.landed_queues) : queue.arn]
-  output_role_arn      = module.security.output_writer_role_arn
-  alerts_topic_arn     = module.monitoring.topic_arns.alerts
-  metrics_namespace    = module.monitoring.namespace
-  catalog_database     = module.catalog.processed_database
+  airflow_secret         = module.security.airflow_secret
+  settings_secret_name   = module.security.settings_secret_name
+  connections_prefix     = module.security.connections_prefix
+  policy_arns            = merge(local.policies, local.service_policies)
+  landed_queue_arns      = [for queue in values(module.data_lake.landed_queues) : queue.arn]
+  dead_letter_queue_arns = [for queue in values(module.data_lake.landed_queues) : queue.dead_arn]
+  output_role_arn        = module.security.output_writer_role_arn
+  alerts_topic_arn       = module.monitoring.topic_arns.alerts
+  metrics_namespace      = module.monitoring.namespace
+  catalog_database       = module.catalog.processed_database
 
   # The image itself has WAYBILL_CODE_VERSION.
   settings = {
     WAYBILL_PROFILE             = "prod"
     WAYBILL_SECRET_ID           = module.security.settings_secret_name
     WAYBILL_QUEUE_URLS          = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.url })
+    WAYBILL_DEAD_LETTER_URLS    = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.dead_url })
     WAYBILL_RAW_BUCKET          = module.data_lake.bucket_names.raw
     WAYBILL_REPORTS_BUCKET      = module.data_lake.bucket_names.reports
     WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake

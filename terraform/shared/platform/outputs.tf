@@ -84,7 +84,7 @@ output "airflow_security_group_id" {
 }
 
 output "landed_queues" {
-  description = "Queues that tell of landed files, by pipeline: url, arn, name, and the dead-letter queue's name."
+  description = "Queues that tell of landed files, by pipeline: url, arn, name, and the dead-letter queue's dead_url, dead_arn and dead_name."
   value       = module.data_lake.landed_queues
 }
 

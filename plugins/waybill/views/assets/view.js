@@ -28,9 +28,9 @@ function followLists() {
 }
 
 /** Send a JSON body to a route, and return the answer. Raises an error with the reason if the server refuses it. */
-async function send(route, body) {
+async function send(route, body, method = "POST") {
   const answer = await fetch(route, {
-    method: "POST",
+    method,
     headers: { "Content-Type": "application/json", Accept: "application/json" },
     body: JSON.stringify(body),
   });
@@ -51,9 +51,10 @@ function settles(form) {
     note.textContent = `${button.textContent} …`;
     button.disabled = true;
     try {
-      const result = await send(form.dataset.request, JSON.parse(form.dataset.body));
-      note.textContent = result.text;
-      if (!result.is_done) return;
+      const { request, body, method, result: told } = form.dataset;
+      const result = await send(request, JSON.parse(body), method);
+      note.textContent = told ?? result.text;
+      if (!told && !result.is_done) return;
       const list = line.parentElement;
       line.remove();
       const done = list.parentElement.querySelector("[data-done]");

@@ -1,7 +1,8 @@
-"""Problems of files: rejected ones, and loaded ones whose objects are gone from the bucket."""
+"""Problems of files: rejected ones, loaded ones whose objects are gone from the bucket, and messages about files."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from psycopg import Connection, sql
@@ -9,6 +10,7 @@ from psycopg import Connection, sql
 from waybill.contracts.domains import load_manifest
 from waybill.formatting import count
 from waybill.intake.withdrawal import LoadedFile, noticed
+from waybill.ops.dead_letters import DeadLetters
 from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.operations.problem import Action, Problem, runbook, sentence
@@ -81,7 +83,7 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
                 what,
                 since,
                 sentence(message) if files == 1 else f"The newest, {name}: {sentence(message)}",
-                (show, runbook(load_manifest(contract.domain).dag)),
+                (show, runbook("file", load_manifest(contract.domain).dag)),
                 number=files,
             )
         )
@@ -94,6 +96,24 @@ def gone_files(connection: Connection, scope: Scope) -> list[Problem]:
         _gone(file)
         for domain in scope.domains
         for file in [file for file in noticed(connection, domain) if file.dataset in scope.datasets][:_LISTED]
+    ]
+
+
+def dead_letters(found: Iterable[DeadLetters]) -> list[Problem]:
+    """Return a problem for each dead-letter queue that has messages."""
+    return [
+        Problem(
+            "warning",
+            "messages",
+            f"{count(one.messages, 'message')} about files of {one.domain} in {one.queue}",
+            None,
+            "They were received several times and never deleted. Their files are loaded by a run without messages.",
+            (
+                Action("command", "Copy command", f"aws sqs start-message-move-task --source-arn {one.arn}"),
+                runbook("dead letters", load_manifest(one.domain).dag),
+            ),
+        )
+        for one in found
     ]
 
 
@@ -117,5 +137,6 @@ def _gone(file: LoadedFile) -> Problem:
                 f"This removes {rows} of {file.uri} from the warehouse, as if the file had never been loaded.",
             ),
             Action("request", "Keep rows", route, {"file_id": file.file_id, "keep": True}, dag),
+            runbook("gone", dag),
         ),
     )

@@ -89,7 +89,7 @@ def _line(
         deliveries,
         is_open,
         outcome,
-        (Action("airflow", "Open run", run_path(dag_id, run_id)), *links, runbook(dag_id)),
+        (Action("airflow", "Open run", run_path(dag_id, run_id)), *links, runbook(kind, dag_id)),
     )
 
 

@@ -14,6 +14,7 @@ from waybill.formatting import text
 from waybill.intake import file_warnings
 from waybill.intake.file_warnings import FileWarning
 from waybill.ops.books import GapSummary
+from waybill.ops.dead_letters import DeadLetters
 from waybill.settings import settings
 from waybill.views.operations.balances import balances
 from waybill.views.operations.checks import PERIODS_CHECKED, CheckTable, checks
@@ -52,11 +53,17 @@ class Overview:
     periods_expected: int = PERIODS_EXPECTED
 
 
-def overview(connection: Connection, scope: Scope, now: datetime, runs: Sequence[RunState] = ()) -> Overview:
-    """Return the overview of a scope. `runs` are the newest runs of its DAGs."""
+def overview(
+    connection: Connection,
+    scope: Scope,
+    now: datetime,
+    runs: Sequence[RunState] = (),
+    letters: Sequence[DeadLetters] = (),
+) -> Overview:
+    """Return the overview of a scope, with the newest runs of its DAGs and the dead letters of its domains."""
     sums, books, gaps = totals(connection, scope), balances(connection, scope), missing(connection, scope)
     fresh = freshness(connection, scope, now.astimezone(ZoneInfo(settings().timezone)).date())
-    problems = todo(connection, scope, runs, freshness=fresh, gaps=gaps, balances=books)
+    problems = todo(connection, scope, runs, letters, freshness=fresh, gaps=gaps, balances=books)
     rejected = f"{text(sums.rejected)}{' or more' if sums.is_cut else ''}"
     return Overview(
         problems=problems,

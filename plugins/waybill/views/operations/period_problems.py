@@ -9,6 +9,7 @@ from typing import Any, Final
 from psycopg import Connection
 
 from waybill.checks import approval
+from waybill.checks.answers import APPROVE, PUBLISH, REJECT
 from waybill.contracts import Contract
 from waybill.contracts.domains import load_manifest
 from waybill.contracts.locations import report_schema, star_schema
@@ -20,7 +21,7 @@ from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.operations.freshness import Freshness
 from waybill.views.operations.problem import Action, Problem, run_page, runbook
-from waybill.views.operations.runs import run_path, task_path
+from waybill.views.operations.runs import RunState, answer_path, run_path, task_path
 from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import one_row
 
@@ -62,7 +63,7 @@ def _missing(contract: Contract, late: Freshness | None, missing: Sequence[Perio
         cause,
         (
             Action("command", "Copy command", f"{command} --period {listed[0]}" if listed else command),
-            runbook(load_manifest(contract.domain).dag),
+            runbook("missing", load_manifest(contract.domain).dag),
         ),
     )
 
@@ -115,7 +116,7 @@ def _outdated(connection: Connection, domain: str, gaps: Sequence[GapSummary], v
         f"{count(len(gaps), 'report')} of {catalog.title(domain)} {'is' if len(gaps) == 1 else 'are'} {verb}: {shown}",
         since,
         cause,
-        (*actions, runbook(load_manifest(domain).dag)),
+        (*actions, runbook("outdated", load_manifest(domain).dag)),
     )
 
 
@@ -164,7 +165,7 @@ def unbalanced_books(balances: Iterable[dict[str, Any]]) -> list[Problem]:
             f"{count(row['rows_in'], 'row')} went in, and the outcomes add up to another number.",
             (
                 Action("page", "Show files", "loads.html", {"dataset": row["dataset"]}),
-                runbook(load_manifest(catalog.contracts()[row["dataset"]].domain).dag),
+                runbook("books", load_manifest(catalog.contracts()[row["dataset"]].domain).dag),
             ),
         )
         for row in balances
@@ -207,38 +208,61 @@ def _failed(
         f"{check} of {subject} fails for {GapSummary('', '', periods).listed_periods}",
         since,
         f"{description or check} is {observed}.",
-        (*links, runbook(dag)),
+        (*links, runbook("check", dag)),
     )
 
 
-def waiting_reports(connection: Connection, scope: Scope) -> list[Problem]:
-    """Return a problem for the reports of each run that wait for an approval, and one for those that were rejected."""
+def waiting_reports(connection: Connection, scope: Scope, runs: Sequence[RunState]) -> list[Problem]:
+    """Return a problem for the reports of each run that wait for an approval, and one for those that were rejected.
+
+    Those of a run that asks now can be approved or rejected.
+    """
+    asking = {(run.dag_id, run.run_id) for run in runs if any(task.asks for task in run.tasks)}
     found = []
     for domain in scope.domains:
         groups: dict[tuple[str | None, str | None], list[approval.Content]] = {}
         for one in approval.held(connection, catalog.reports(domain).values()):
             groups.setdefault((one.run_id, one.rejected_by), []).append(one)
-        found += [_waiting(domain, *key, contents) for key, contents in groups.items()]
+        dag = load_manifest(domain).dag
+        for (run_id, rejected_by), contents in groups.items():
+            if rejected_by:
+                found.append(_rejected(dag, run_id, rejected_by, contents))
+            else:
+                found.append(_waiting(dag, run_id, contents, is_asking=(dag, run_id) in asking))
     return found
 
 
-def _waiting(domain: str, run_id: str | None, rejected_by: str | None, contents: Sequence[approval.Content]) -> Problem:
-    dag, many = load_manifest(domain).dag, len(contents) > 1
-    names = in_series([str(one) for one in contents[:3]])
-    more = f" and {len(contents) - 3} more" if len(contents) > 3 else ""
-    since = min(one.built_at for one in contents)
-    warnings = "; ".join(contents[0].warnings)
-    if rejected_by:
-        what = f"{names}{more} {'were' if many else 'was'} rejected by {rejected_by}"
-        cause = f"{warnings}. Correct the data, then run the period again."
-    else:
-        what = f"{names}{more} {'wait' if many else 'waits'} for approval"
-        cause = f"{warnings}. Until somebody answers, no report for the same day is published."
-    answer = "Open run" if rejected_by else "Approve or reject"
-    links: list[Action] = []
+def _waiting(dag: str, run_id: str | None, contents: Sequence[approval.Content], *, is_asking: bool) -> Problem:
+    cause = f"{'; '.join(contents[0].warnings)}. Until somebody answers, no report for the same day is published."
+    label = "Open question" if is_asking else "Approve or reject"
+    names, actions = _named(contents), [Action("airflow", label, "required_actions")]
     if run_id:
-        path = run_path(dag, run_id) if rejected_by else f"{task_path(dag, run_id, 'publish')}/required_actions"
-        links = [Action("airflow", answer, path), run_page(dag, run_id)]
-    elif not rejected_by:
-        links = [Action("airflow", answer, "required_actions")]
-    return Problem("warning", "reports", what, since, cause, (*links, runbook(dag)))
+        path = f"{task_path(dag, run_id, PUBLISH)}/required_actions"
+        actions = [Action("airflow", label, path), run_page(dag, run_id)]
+    if run_id and is_asking:
+        actions = [
+            _answer(dag, run_id, APPROVE, f"This publishes {names}.", f"Approved: the run publishes {names}."),
+            _answer(dag, run_id, REJECT, f"{names} will not be published. The run fails.", f"Rejected: {names}."),
+            *actions,
+        ]
+    what = f"{names} {'waits' if len(contents) == 1 else 'wait'} for approval"
+    since = min(one.built_at for one in contents)
+    return Problem("warning", "reports", what, since, cause, (*actions, runbook("approval", dag)))
+
+
+def _answer(dag: str, run_id: str, choice: str, question: str, result: str) -> Action:
+    body = {"chosen_options": [choice], "params_input": {}}
+    return Action("answer", choice, answer_path(dag, run_id, PUBLISH), body, dag, question, result)
+
+
+def _rejected(dag: str, run_id: str | None, who: str, contents: Sequence[approval.Content]) -> Problem:
+    cause = f"{'; '.join(contents[0].warnings)}. Correct the data, then run the period again."
+    links = (Action("airflow", "Open run", run_path(dag, run_id)), run_page(dag, run_id)) if run_id else ()
+    what = f"{_named(contents)} {'was' if len(contents) == 1 else 'were'} rejected by {who}"
+    since = min(one.built_at for one in contents)
+    return Problem("warning", "reports", what, since, cause, (*links, runbook("approval", dag)))
+
+
+def _named(contents: Sequence[approval.Content]) -> str:
+    more = f" and {len(contents) - 3} more" if len(contents) > 3 else ""
+    return in_series([str(one) for one in contents[:3]]) + more

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from waybill.settings import settings
+
 Severity = Literal["error", "warning", "notice"]
 """`error`: data is missing or wrong. `warning`: someone must decide. `notice`: rows wait for a correction."""
-Subject = Literal["runs", "files", "datasets", "periods", "checks", "books", "reports", "rows"]
+Subject = Literal["runs", "files", "datasets", "periods", "checks", "books", "reports", "rows", "messages"]
 """What a problem is about. The figures on top of the page link to the first problem of their subject."""
 
 _RANK: Final[Mapping[Severity, int]] = {"error": 0, "warning": 1, "notice": 2}
@@ -21,16 +23,19 @@ _SENTENCE: Final = 300
 class Action:
     """A button or a link beside a problem."""
 
-    kind: Literal["page", "airflow", "request", "command"]
+    kind: Literal["page", "airflow", "document", "request", "answer", "command"]
     label: str
     target: str
-    """The address of a page, a path in Airflow, a route that takes a JSON body, or a command to copy."""
+    """The address of a page, a path in Airflow, the address of a document, a route that takes a JSON body, a route of
+    Airflow's API that takes the answer to a required action, or a command to copy."""
     body: Mapping[str, Any] = field(default_factory=dict)
-    """The JSON body of a request."""
+    """The JSON body of a request or answer."""
     dag: str = ""
-    """The DAG that users must be allowed to run for a request."""
+    """The DAG that users must be allowed to run for a request, and whose required actions they may answer."""
     question: str = ""
     """What a person confirms before a request that cannot be undone."""
+    result: str = ""
+    """What the page tells after an answer, because Airflow's API tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,55 @@ def sentence(text: str) -> str:
     return line if not line or line.endswith((".", "!", "?")) else f"{line}."
 
 
-def runbook(dag_id: str) -> Action:
-    """Return the link to the page of a DAG, whose documentation says what to do when it fails."""
-    return Action("airflow", "Runbook", f"dags/{dag_id}")
+Topic = Literal[
+    "failure",
+    "deadline",
+    "approval",
+    "warning",
+    "retry",
+    "file",
+    "gone",
+    "dead letters",
+    "missing",
+    "books",
+    "check",
+    "outdated",
+    "replay",
+    "late",
+    "rows",
+]
+"""What a section of the documents is about: the kind of a message, or of a problem."""
+
+SECTIONS: Final[Mapping[Topic, str]] = {
+    "failure": "do/runbook.md#failure",
+    "deadline": "do/runbook.md#deadline",
+    "approval": "do/runbook.md#approval",
+    "warning": "do/runbook.md#warning",
+    "retry": "do/runbook.md#how-failures-are-handled",
+    "file": "do/correct.md#send-a-corrected-file",
+    "gone": "do/correct.md#withdraw-a-file",
+    "dead letters": "do/runbook.md#dead-letters",
+    "missing": "do/runbook.md#stale",
+    "books": "reference/intake.md#row-counts",
+    "check": "do/runbook.md#quality-errors",
+    "outdated": "do/backfill.md#find-out-what-needs-to-run",
+    "replay": "do/correct.md#replay-rejected-rows",
+    "late": "do/correct.md#admit-late-rows",
+    "rows": "do/correct.md",
+}
+"""The section of the documents that says what to do about each topic."""
+
+
+def runbook(topic: Topic, dag_id: str) -> Action:
+    """Return the link to the section about a topic, or to the page of the DAG if the documents are not published.
+
+    The documentation of a DAG on its page says what to do when it fails.
+    """
+    address = settings().docs_url
+    if not address:
+        return Action("airflow", "Runbook", f"dags/{dag_id}")
+    page, _, anchor = SECTIONS[topic].partition(".md")
+    return Action("document", "Runbook", f"{address.rstrip('/')}/{page}/{anchor}")
 
 
 def run_page(dag_id: str, run_id: str) -> Action:

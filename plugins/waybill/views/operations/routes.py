@@ -44,10 +44,12 @@ def overview(
             runs += access.runs(scope.dags, scope.run_id)
         with access.reader() as connection:
             return html(pages.run(scope, dag_id, run_report(connection, scope, runs)))
+    letters = access.dead_letters(scope.domains)
     with access.reader() as connection:
-        found = overview_of(connection, scope, datetime.now(UTC), runs)
-    may_run = {dag for dag in scope.dags if access.may_run(request, dag)}
-    return html(pages.operations(scope, dag_id, found, may_run))
+        found = overview_of(connection, scope, datetime.now(UTC), runs, letters)
+    rights = {"request": access.may_run, "answer": access.may_answer}
+    allowed = {(kind, dag) for kind, may in rights.items() for dag in scope.dags if may(request, dag)}
+    return html(pages.operations(scope, dag_id, found, allowed))
 
 
 @router.get("/loads.html")

@@ -10,7 +10,7 @@ from waybill.contracts.domains import load_manifest
 from waybill.formatting import count, text
 from waybill.views import catalog
 from waybill.views.operations.open_rows import Kind, OpenRows, open_rows
-from waybill.views.operations.problem import Action, Problem
+from waybill.views.operations.problem import Action, Problem, Topic, runbook
 from waybill.views.operations.scope import Scope
 
 _WHAT: Final[dict[Kind, str]] = {
@@ -60,9 +60,12 @@ def _actions(found: OpenRows) -> tuple[Action, ...]:
     contract = found.contract
     reason = found.reasons[0].rpartition(" (")[0] if len(found.reasons) == 1 else ""
     show = Action("page", "Show rows", "quarantine.html", {"dataset": contract.table, "reason": reason})
-    labels: dict[Kind, str] = {"arrived": "Replay", "changed": "Replay", "late": "Admit late"}
-    if found.kind not in labels:
-        return (show,)
     dag = load_manifest(contract.domain).dag
+    labels: dict[Kind, str] = {"arrived": "Replay", "changed": "Replay", "late": "Admit late"}
+    topics: dict[Kind, Topic] = {"arrived": "replay", "changed": "replay", "late": "late", "unsplit": "file"}
+    guide = runbook(topics.get(found.kind, "rows"), dag)
+    if found.kind not in labels:
+        return show, guide
     body = {"dataset": contract.table, "kind": found.kind}
-    return Action("request", f"{labels[found.kind]} {count(found.rows, 'row')}", f"replay/{dag}", body, dag), show
+    replay = Action("request", f"{labels[found.kind]} {count(found.rows, 'row')}", f"replay/{dag}", body, dag)
+    return replay, show, guide

@@ -90,11 +90,12 @@ def run_report(connection: Connection, scope: Scope, runs: Sequence[RunState]) -
 def _actions(scope: Scope, run: RunState | None) -> tuple[Action, ...]:
     dag_id = load_manifest(scope.domains[0]).dag
     if run is None:
-        return (runbook(dag_id),)
+        return (runbook("failure", dag_id),)
     task = run.failed_task or next(iter(run.tasks), None)
+    guide = runbook("failure" if run.state == "failed" else "deadline", dag_id)
     if task is None:
-        return Action("airflow", "Open run", run_path(dag_id, run.run_id)), runbook(dag_id)
-    return Action("airflow", "Open task", task_path(dag_id, run.run_id, task.task_id)), runbook(dag_id)
+        return Action("airflow", "Open run", run_path(dag_id, run.run_id)), guide
+    return Action("airflow", "Open task", task_path(dag_id, run.run_id, task.task_id)), guide
 
 
 _REPORTS = """

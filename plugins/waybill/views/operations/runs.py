@@ -27,6 +27,11 @@ class TaskState:
     max_tries: int
     """How many tries it has in all."""
 
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for the answer to a question."""
+        return self.state == "awaiting_input"
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -67,6 +72,12 @@ def task_path(dag_id: str, run_id: str, task_id: str) -> str:
 def run_path(dag_id: str, run_id: str) -> str:
     """Return the path in Airflow of a run."""
     return f"dags/{dag_id}/runs/{quote(run_id, safe='')}"
+
+
+def answer_path(dag_id: str, run_id: str, task_id: str) -> str:
+    """Return the path in Airflow's API that takes the answer to the required action of a task."""
+    run = quote(run_id, safe="")
+    return f"api/v2/dags/{dag_id}/dagRuns/{run}/taskInstances/{quote(task_id, safe='')}/-1/hitlDetails"
 
 
 def successor(run: RunState, runs: Iterable[RunState]) -> RunState | None:
@@ -128,7 +139,7 @@ def _failure(
         (
             Action("airflow", "Open task" if task_id else "Open run", path),
             run_page(newest.dag_id, newest.run_id),
-            runbook(newest.dag_id),
+            runbook("failure", newest.dag_id),
         ),
     )
 
@@ -145,7 +156,7 @@ def _late(run: RunState, since: datetime, message: str) -> Problem:
         (
             Action("airflow", "Open run", run_path(run.dag_id, run.run_id)),
             run_page(run.dag_id, run.run_id),
-            runbook(run.dag_id),
+            runbook("deadline", run.dag_id),
         ),
     )
 
@@ -160,6 +171,7 @@ def _retried(run: RunState, task: TaskState) -> Problem:
         (
             Action("airflow", "Open task", task_path(run.dag_id, run.run_id, task.task_id)),
             run_page(run.dag_id, run.run_id),
+            runbook("retry", run.dag_id),
         ),
     )
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from psycopg import Connection
 
 from waybill.ops.books import GapSummary
-from waybill.views.operations.file_problems import gone_files, rejected_files
+from waybill.ops.dead_letters import DeadLetters
+from waybill.views.operations.file_problems import dead_letters, gone_files, rejected_files
 from waybill.views.operations.freshness import Freshness
 from waybill.views.operations.period_problems import (
     failed_checks,
@@ -30,6 +31,7 @@ def todo(
     connection: Connection,
     scope: Scope,
     runs: Sequence[RunState],
+    letters: Iterable[DeadLetters],
     *,
     freshness: Iterable[Freshness],
     gaps: Sequence[GapSummary],
@@ -40,10 +42,11 @@ def todo(
         *run_problems(connection, runs),
         *rejected_files(connection, scope),
         *gone_files(connection, scope),
+        *dead_letters(letters),
         *missing_files(scope, freshness, gaps),
         *unbalanced_books(balances),
         *failed_checks(connection, scope),
-        *waiting_reports(connection, scope),
+        *waiting_reports(connection, scope, runs),
         *outdated_reports(connection, scope, gaps),
         *row_problems(connection, scope),
     ]
