@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,45 @@ def test_a_run_lists_its_files_and_reports_and_no_others(stack: Stack, landed: L
         assert found not in other.partition("Files loaded")[2], found
     assert "This run loaded no files." in other
     assert "This run built no reports." in other
+
+
+def test_a_run_whose_results_were_replaced_names_the_later_run(stack: Stack, landed: Landing) -> None:
+    landed.load("customers", csv_body(CUSTOMERS, customer_rows()))
+    landed.load("channels", csv_body(CHANNELS, channel_rows()))
+    landed.load("traffic", csv_body(TRAFFIC, GOOD), "mine.csv")
+    landed.connection.execute("update waybill.load_file set run_id = 'r1' where object_key like '%mine.csv'")
+    client = client_with(stack, landed, run_state("success", "r1"), run_state("success", "r2", MONTH, 10))
+    build_month(landed.connection, MONTH, Run("r1", "abc123"))
+    first = text_of(client, "r1")
+    assert "Reports changed 8" in first
+    assert "Replaced" not in first
+    build_month(landed.connection, MONTH, Run("r2", "abc123"))
+    same = text_of(client, "r1")
+    assert "Reports changed 8" in same, "the content is that of the run"
+    assert re.search(r"No result of this run is kept. Replaced by the run r2 at [\d: -]+: \d+ results", same)
+    landed.load("traffic", csv_body(TRAFFIC, GOOD[:150]), "mine.csv")
+    build_month(landed.connection, MONTH, Run("r3", "abc123"))
+    older = text_of(client, "r1")
+    assert "mine.csv" in older
+    assert "Reports changed 2" in older, "those that do not read the file"
+    assert re.search(r"Replaced by the run r3 at \d{4}-\d\d-\d\d \d\d:\d\d: 6 reports of the same periods", older)
+    build_month(landed.connection, MONTH, Run("r4", "another version"))
+    older = text_of(client, "r1")
+    assert "Reports changed 0" in older
+    assert re.search(r"No report of this run is kept. Replaced by the run r4 at [\d: -]+: 8 reports", older)
+    assert "messaging_report." not in older, "no result of another run"
+    assert "Replaced" not in text_of(client, "r4")
+    unknown = text_of(client_with(stack, landed), "r1")
+    assert "8 reports of the same periods" in unknown, "Airflow has deleted the run, but the ledger has its files"
+    assert "Replaced" not in text_of(client, "r0")
+
+
+def test_a_period_that_is_none_replaces_nothing(stack: Stack, landed: Landing) -> None:
+    build_month(landed.connection, MONTH, Run("r2", "abc123"))
+    odd = run_state("success", "r1", "<script>")
+    assert "Replaced" not in text_of(client_with(stack, landed, odd), "r1")
+    other_month = run_state("success", "r1", "2026-01")
+    assert "Replaced" not in text_of(client_with(stack, landed, other_month), "r1")
 
 
 def results(landed: Landing, run_id: str) -> dict[str, list[BuiltReport]]:

@@ -18,6 +18,7 @@ from waybill.views.operations.checks import CheckTable, checks
 from waybill.views.operations.loads import loaded_files, rejected_files
 from waybill.views.operations.messages import AlertLine, alerts
 from waybill.views.operations.problem import Action, runbook
+from waybill.views.operations.replaced import Replacement, replacements
 from waybill.views.operations.runs import RunState, run_path, successor, task_path
 from waybill.views.operations.scope import Scope, Total
 
@@ -59,7 +60,13 @@ class RunReport:
     rejected: list[dict[str, Any]]
     reports: list[BuiltReport]
     checks: list[CheckTable]
+    replacements: list[Replacement]
+    """The later runs that checked or built the same periods again."""
     alerts: list[AlertLine]
+
+    def replaced(self, what: str) -> list[Replacement]:
+        """Return the later runs that replaced the run's `checks` or `reports`."""
+        return [one for one in self.replacements if one.what == what]
 
     def count(self, result: str) -> int:
         """Return how many periods of reports have a result."""
@@ -83,6 +90,7 @@ def run_report(connection: Connection, scope: Scope, runs: Sequence[RunState]) -
         rejected=rejected_files(connection, scope, None, 1)[0],
         reports=_reports(connection, scope),
         checks=checks(connection, scope),
+        replacements=replacements(connection, scope, run),
         alerts=lines,
     )
 
