@@ -6,6 +6,7 @@ WAYBILL_OIDC_CLIENT_SECRET  its secret
 WAYBILL_OIDC_ROLES          JSON object: a group of the issuer, and the role of its members: admin, operator or viewer
 WAYBILL_OIDC_GROUPS_CLAIM   claim of the ID token that lists a user's groups (default: groups)
 WAYBILL_OIDC_NAME_CLAIM     claim that names a user in Airflow (default: email)
+WAYBILL_OIDC_TRUST_EMAIL    true if the issuer verifies all addresses and never sends email_verified (default: false)
 
 A user without a listed group may log in and sees nothing. Roles are read anew at each log-in.
 """
@@ -22,6 +23,7 @@ from flask_appbuilder.const import AUTH_OAUTH
 
 ROLES = {"admin": "Admin", "operator": "Op", "viewer": "Viewer"}
 GROUPS_CLAIM = os.environ.get("WAYBILL_OIDC_GROUPS_CLAIM", "groups")
+TRUST_EMAIL = os.environ.get("WAYBILL_OIDC_TRUST_EMAIL") == "true"
 NAME_CLAIM = os.environ.get("WAYBILL_OIDC_NAME_CLAIM", "email")
 
 
@@ -36,8 +38,13 @@ class OpenIdSecurityManager(FabAirflowSecurityManagerOverride):
         """
         claims = resp["userinfo"]
         name = claims.get(NAME_CLAIM)
-        if not name or (NAME_CLAIM == "email" and claims.get("email_verified", True) not in (True, "true")):
+        if not name or (NAME_CLAIM == "email" and claims.get("email_verified", TRUST_EMAIL) not in (True, "true")):
             problem = f"The ID token has no verified claim {NAME_CLAIM}: nobody was logged in."
+            if name and "email_verified" not in claims:
+                problem += (
+                    " It has no claim email_verified. If the issuer verifies all addresses and never sends this claim, "
+                    "set WAYBILL_OIDC_TRUST_EMAIL=true."
+                )
             logging.getLogger(__name__).error(problem)
             raise ValueError(problem)
         groups = claims.get(GROUPS_CLAIM) or []

@@ -54,6 +54,7 @@ locals {
     WAYBILL_OIDC_CLIENT_ID    = var.oidc.client_id
     WAYBILL_OIDC_GROUPS_CLAIM = var.oidc.groups_claim
     WAYBILL_OIDC_ROLES        = jsonencode(var.oidc.roles)
+    WAYBILL_OIDC_TRUST_EMAIL  = tostring(var.oidc.trust_email)
   }
 
   healthy = ["CMD", "python", "-S", "/opt/waybill/containers/healthy.py"]

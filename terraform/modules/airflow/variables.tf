@@ -206,8 +206,8 @@ variable "address" {
 }
 
 variable "oidc" {
-  description = "OpenID Connect issuer for log-in: its URL, the client, the claim with a user's groups, and the role of each group (admin, operator or viewer). Required with an image."
-  type        = object({ issuer = string, client_id = string, groups_claim = optional(string, "groups"), roles = map(string) })
+  description = "OpenID Connect issuer for log-in: its URL, the client, the claim with a user's groups, the role of each group (admin, operator or viewer), and whether its addresses are verified although it never sends email_verified. Required with an image."
+  type        = object({ issuer = string, client_id = string, groups_claim = optional(string, "groups"), trust_email = optional(bool, false), roles = map(string) })
   default     = null
   validation {
     condition     = var.image == null || var.oidc != null

@@ -113,8 +113,8 @@ variable "airflow_address" {
 }
 
 variable "oidc" {
-  description = "OpenID Connect issuer for log-in to Airflow: its URL, the client, the claim with a user's groups, and the role of each group (admin, operator or viewer). Required with an image."
-  type        = object({ issuer = string, client_id = string, groups_claim = optional(string, "groups"), roles = map(string) })
+  description = "OpenID Connect issuer for log-in to Airflow: its URL, the client, the claim with a user's groups, the role of each group (admin, operator or viewer), and whether its addresses are verified although it never sends email_verified. Required with an image."
+  type        = object({ issuer = string, client_id = string, groups_claim = optional(string, "groups"), trust_email = optional(bool, false), roles = map(string) })
   default     = null
 }
 
