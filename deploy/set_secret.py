@@ -15,7 +15,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from waybill.errors import DataError
-from waybill.ops.bootstrap import read_secret, write_secret
+from waybill.ops.bootstrap import change_secret
 
 
 def main() -> None:
@@ -29,13 +29,12 @@ def main() -> None:
     try:
         # boto3 does not read AWS_REGION, which the AWS CLI prefers.
         client = boto3.client("secretsmanager", region_name=os.environ.get("AWS_REGION"))
-        present = read_secret(client, secret)
-        if present.get(key) == value:
-            print(f"{secret}: {key} has this value already.")
-            return
-        write_secret(client, secret, present | {key: value})
+        present, after = change_secret(client, secret, lambda _: {key: value})
     except (BotoCoreError, ClientError, DataError) as error:
         sys.exit(f"{secret}: {error}")
+    if after == present:
+        print(f"{secret}: {key} has this value already.")
+        return
     others = ", ".join(sorted(present.keys() - {key})) or "none"
     print(f"{secret}: {key} is {'replaced' if key in present else 'stored'}. Other keys, unchanged: {others}.")
 

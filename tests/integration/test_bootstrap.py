@@ -72,7 +72,7 @@ class Account:
 
     def values(self, secret: str) -> dict[str, str]:
         found: dict[str, str] = json.loads(
-            self.secrets.get_secret_value(SecretId=f"{self.mark}/{secret}")["SecretString"]
+            self.secrets.get_secret_value(SecretId=f"{self.mark}/{secret}", VersionStage="AWSCURRENT")["SecretString"]
         )
         return found
 

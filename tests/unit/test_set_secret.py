@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from waybill.errors import DataError
+from waybill.ops.bootstrap import change_secret
 from waybill.settings import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "deploy" / "set_secret.py"
@@ -32,7 +34,9 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def stored(client: Any) -> dict[str, str]:
-    values: dict[str, str] = json.loads(client.get_secret_value(SecretId=SECRET)["SecretString"])
+    values: dict[str, str] = json.loads(
+        client.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")["SecretString"]
+    )
     return values
 
 
@@ -70,6 +74,38 @@ def test_other_keys_stay_and_no_value_is_printed(
     store("the next")
     assert capsys.readouterr().out == f"{SECRET}: {KEY} has this value already.\n"
     assert len(secrets.list_secret_version_ids(SecretId=SECRET)["Versions"]) == 2
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_change_that_another_program_makes_meanwhile_is_kept(secrets: Any, is_first: bool) -> None:
+    if not is_first:
+        secrets.put_secret_value(SecretId=SECRET, SecretString='{"FERNET_KEY": "old"}')
+    tries = []
+
+    def change(present: dict[str, str]) -> dict[str, str]:
+        tries.append(present)
+        if len(tries) < 3:  # bootstrap is faster
+            other = json.dumps(present | {f"OTHER_{len(tries)}": "x", "FERNET_KEY": f"new {len(tries)}"})
+            secrets.put_secret_value(SecretId=SECRET, SecretString=other)
+        return {KEY: "value"}
+
+    before, after = change_secret(secrets, SECRET, change)
+    assert len(tries) == 3
+    assert stored(secrets) == after == {"OTHER_1": "x", "OTHER_2": "x", "FERNET_KEY": "new 2", KEY: "value"}
+    assert before == {name: value for name, value in after.items() if name != KEY}
+
+
+def test_a_secret_that_never_rests_is_left_as_it_is(secrets: Any) -> None:
+    tries = []
+
+    def change(present: dict[str, str]) -> dict[str, str]:
+        tries.append(present)
+        secrets.put_secret_value(SecretId=SECRET, SecretString=json.dumps({"OTHER": str(len(tries))}))
+        return {KEY: "value"}
+
+    with pytest.raises(DataError, match="was changed by other programs during 5 attempts"):
+        change_secret(secrets, SECRET, change)
+    assert stored(secrets) == {"OTHER": "5"}
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from mypy_boto3_elasticache import ElastiCacheClient
     from mypy_boto3_elasticache.type_defs import AuthenticationModeTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import UpdateSecretVersionStageRequestTypeDef
 
 VARIABLE: Final = "WAYBILL_BOOTSTRAP"
 MASK_KEY: Final = "WAYBILL_MASK_KEY"
+_ATTEMPTS: Final = 5
+_CURRENT: Final = "AWSCURRENT"
+_NEXT: Final = "WAYBILLNEXT"
+"""The label of a version that is about to become the current one."""
 IAM_ROLE: Final = "rds_iam"
 """The role of RDS whose members log in with a token instead of a password."""
 
@@ -132,15 +137,15 @@ def bootstrap(
         _prepare_warehouse(connection, deployment.warehouse)
     warehouse = deployment.warehouse
     yield f"{warehouse.database}: belongs to the role {warehouse.owner}, and {READER_ROLE} may connect"
-    airflow = read_secret(client, deployment.airflow_secret)
-    created = {
-        name: make(airflow.get(name, "")) for name, make in made.items() if name in rotate or not airflow.get(name)
-    }
     # A run that is interrupted after this repeats what follows with the values that are stored.
-    if created:
-        airflow |= created
-        write_secret(client, deployment.airflow_secret, airflow)
-    for name in created:
+    before, airflow = change_secret(
+        client,
+        deployment.airflow_secret,
+        lambda present: {
+            name: make(present.get(name, "")) for name, make in made.items() if name in rotate or not present.get(name)
+        },
+    )
+    for name in [name for name in made if airflow[name] != before.get(name)]:
         yield f"{name}: {'rotated' if name in rotate else 'created'}"
     with administrator(deployment.metadata, client) as connection:
         roles.set_role(connection, deployment.metadata.owner, _password(airflow["DATABASE_URL"]))
@@ -152,9 +157,12 @@ def bootstrap(
         mode: AuthenticationModeTypeDef = {"Type": "password", "Passwords": [_password(airflow["BROKER_URL"])]}
         elasticache.modify_user(UserId=deployment.broker.user_id, AuthenticationMode=mode)
         yield f"{deployment.broker.user}: has the password of BROKER_URL"
-    settings = read_secret(client, deployment.settings_secret)
-    if not settings.get(MASK_KEY):
-        write_secret(client, deployment.settings_secret, {**settings, MASK_KEY: secrets.token_hex(32)})
+    before, settings = change_secret(
+        client,
+        deployment.settings_secret,
+        lambda present: {} if present.get(MASK_KEY) else {MASK_KEY: secrets.token_hex(32)},
+    )
+    if settings != before:
         yield f"{MASK_KEY}: created. Keep a copy: another key gives other pseudonyms."
     for name in deployment.stored_by_hand:
         if not airflow.get(name):
@@ -213,20 +221,56 @@ def _password(url: str) -> str:
 
 def read_secret(client: SecretsManagerClient, secret: str) -> dict[str, str]:
     """Return a secret's JSON object; empty if the secret has no value yet. Raises `DataError` for another content."""
+    return _read(client, secret)[0]
+
+
+def _read(client: SecretsManagerClient, secret: str) -> tuple[dict[str, str], str | None]:
+    """Return a secret's JSON object, and the id of this version; None if it has no value yet."""
     try:
-        text = client.get_secret_value(SecretId=secret)["SecretString"]
+        found = client.get_secret_value(SecretId=secret, VersionStage=_CURRENT)
     except client.exceptions.ResourceNotFoundException:
         client.describe_secret(SecretId=secret)  # raises if there is no such secret
-        return {}
+        return {}, None
     try:
-        content = json.loads(text)
+        content = json.loads(found["SecretString"])
     except ValueError:
         content = None
     if not isinstance(content, dict):
         raise DataError(f"The secret {secret} must be a JSON object.")
-    return content
+    return content, found["VersionId"]
 
 
-def write_secret(client: SecretsManagerClient, secret: str, content: dict[str, str]) -> None:
-    """Replace a secret by a JSON object."""
-    client.put_secret_value(SecretId=secret, SecretString=json.dumps(content))
+def change_secret(
+    client: SecretsManagerClient, secret: str, change: Callable[[dict[str, str]], dict[str, str]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Set keys of a secret's JSON object, and keep the others. Return the object before and after.
+
+    `change` returns the keys to set from the present object. If another program changes the secret meanwhile, this
+    repeats with the new object, so that no change is lost. Raises `DataError` after five attempts.
+    """
+    for _ in range(_ATTEMPTS):
+        before, version = _read(client, secret)
+        after = before | change(before)
+        if after == before or _replace(client, secret, version, after):
+            return before, after
+    raise DataError(f"The secret {secret} was changed by other programs during {_ATTEMPTS} attempts. Try again.")
+
+
+def _replace(client: SecretsManagerClient, secret: str, version: str | None, content: dict[str, str]) -> bool:
+    """Replace a version of a secret. Return False, and change nothing, if it is not the current one any more."""
+    # The first version of a secret becomes the current one at once.
+    stored = client.put_secret_value(SecretId=secret, SecretString=json.dumps(content), VersionStages=[_NEXT])
+    if _CURRENT in stored["VersionStages"]:
+        return True
+    place: UpdateSecretVersionStageRequestTypeDef = {
+        "SecretId": secret,
+        "VersionStage": _CURRENT,
+        "MoveToVersionId": stored["VersionId"],
+    }
+    if version is not None:
+        place["RemoveFromVersionId"] = version
+    try:
+        client.update_secret_version_stage(**place)
+    except client.exceptions.InvalidParameterException:
+        return False
+    return True
