@@ -112,6 +112,62 @@ def test_a_table_that_another_file_reads_is_not_retired(landing: Landing, includ
         plan(landing.connection, "messaging.traffic")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'select * from "messaging"."traffic"',
+        'select * from messaging."traffic"',
+        'select * from "messaging" . traffic_superseded',
+        "select * from Messaging.TRAFFIC as t",
+        "select * from messaging . traffic",
+        "select 1 from messaging\n  .traffic",
+        "select 'messaging.traffic'::regclass",
+    ],
+)
+def test_names_are_found_however_sql_writes_them(landing: Landing, include_dir: Path, text: str) -> None:
+    delete_all_but(include_dir, "customers", "channels")
+    path = include_dir / "sql/messaging/odd.sql"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"is named in .*include/sql/messaging/odd.sql. Change or delete"):
+        plan(landing.connection, "messaging.traffic")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'select * from "messaging"."Traffic"',
+        'select * from "Messaging".traffic',
+        'select * from messaging."traffic_of_others"',
+        "select * from messaging.traffic_of_others, other_messaging.traffic",
+        'select * from "messaging"."traffic "',
+    ],
+)
+def test_other_names_are_not_mistaken_for_it(landing: Landing, include_dir: Path, text: str) -> None:
+    delete_all_but(include_dir, "customers", "channels")
+    path = include_dir / "sql/messaging/odd.sql"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    assert plan(landing.connection, "messaging.traffic").drops
+
+
+def test_prose_of_a_contract_does_not_name_a_table(landing: Landing, include_dir: Path) -> None:
+    delete_all_but(include_dir, "customers", "channels")
+    path = include_dir / "contracts/messaging/customers.yaml"
+    path.write_text(f"# The customers of messaging. Traffic is counted elsewhere.\n{path.read_text()}")
+    assert plan(landing.connection, "messaging.traffic").drops
+    path.write_text(f'# See "messaging"."traffic"\n{path.read_text()}')
+    with pytest.raises(DataError, match=r"is named in .*contracts/messaging/customers.yaml"):
+        plan(landing.connection, "messaging.traffic")
+
+
+def test_a_plan_reads_no_other_contract(landing: Landing, include_dir: Path) -> None:
+    delete_all_but(include_dir, "customers", "channels")
+    (include_dir / "contracts/shop").mkdir(exist_ok=True)
+    (include_dir / "contracts/shop/broken.yaml").write_text("not: a contract\n")
+    assert plan(landing.connection, "messaging.traffic").drops
+
+
 def test_a_dataset_to_which_another_refers_is_not_retired(landing: Landing, include_dir: Path) -> None:
     delete_all_but(include_dir, "customers", "traffic")
     with pytest.raises(ContractError, match="channels"):

@@ -281,3 +281,18 @@ def test_an_object_that_changes_while_it_is_read_waits_for_the_next_run(
         receive(s3, LandedFile(file.bucket, KEY, file.etag, 1, file.period, file.landed_at), CONTRACT, tmp_path)
     assert ingest(warehouse, s3) == [KEY]
     assert warehouse.execute("select count(*) from orders.lines").fetchone() == (2,)
+
+
+def test_a_file_of_a_dataset_without_a_contract_can_only_be_kept(
+    warehouse: Connection, s3: S3Client, raw_bucket: str, include_dir: Path
+) -> None:
+    s3.put_object(Bucket=raw_bucket, Key=KEY, Body=body(Line()))
+    ingest(warehouse, s3)
+    s3.delete_object(Bucket=raw_bucket, Key=KEY)
+    (include_dir / "contracts/orders/lines.yaml").unlink()
+    printed = command("withdraw", "withdrawn.csv", exit_code=1)
+    assert f"orders.lines has no contract, so the rows of s3://{raw_bucket}/{KEY} cannot be withdrawn." in printed
+    assert "run `waybill retire orders.lines`" in printed
+    assert "include/contracts/orders/lines.yaml" in printed
+    assert states(warehouse) == [("loaded", None)]
+    assert "Accepted: orders.lines keeps 1 row" in command("withdraw", "withdrawn.csv", "--accept")

@@ -35,11 +35,9 @@ def up(
         changed = stack.up(with_airflow=airflow, workers=workers, report=line.update)
         upgrade(connect(stack.database_url()))
     console.print(f"Started in {time.monotonic() - began:.0f} s." if changed else "Everything is running already.")
-    if airflow:
-        console.print(f"Airflow     {stack.airflow_address()}")
-        for user, password in stack.passwords().items():
-            console.print(f"  log-in    {user} / {password}", highlight=False)
-    console.print("Shell       . ./activate", "Stop        make down", sep="\n")
+    table = addresses(stack, with_airflow=airflow)
+    table.add_row("Shell", ". ./activate")
+    console.print(table, highlight=False)
 
 
 @app.command()
@@ -82,12 +80,13 @@ def env() -> None:
     print(Stack().shell_script(), end="")
 
 
-def addresses(stack: Stack) -> Table:
+def addresses(stack: Stack, *, with_airflow: bool = True) -> Table:
     """Return the addresses and log-ins of the stack."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("Airflow", stack.airflow_address())
-    for user, password in stack.passwords().items():
-        table.add_row("  log-in", f"{user} / {password}")
+    if with_airflow:
+        table.add_row("Airflow", stack.airflow_address())
+        for user, password in stack.passwords().items():
+            table.add_row("  log-in", f"{user} / {password}")
     for service in stack.status():
         if service.name == "postgres":
             table.add_row("Warehouse", f"{service.address}   psql, after `. ./activate`")

@@ -84,11 +84,13 @@ def withdraw(
     """Remove the rows of a loaded file whose object is gone from the bucket, or accept that they stay."""
     import boto3
 
-    from waybill.contracts import load_all
+    from waybill.contracts.odcs import contract_path, load
+    from waybill.errors import DataError
     from waybill.formatting import count
     from waybill.intake import withdrawal
     from waybill.ops.remedies import how_to_rebuild
     from waybill.period import Period
+    from waybill.settings import in_project
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
@@ -99,7 +101,14 @@ def withdraw(
             withdrawal.accept(connection, found)
             print_line(f"Accepted: {found.dataset} keeps {rows} of {found.uri}.")
             return
-        contract = load_all()[found.dataset]
+        path = contract_path(found.dataset)
+        if not path.is_file():
+            raise DataError(
+                f"{found.dataset} has no contract, so the rows of {found.uri} cannot be withdrawn. To remove the table "
+                f"with all its rows, run `waybill retire {found.dataset}`. To keep the rows of this file, add "
+                f"`--accept`. To withdraw this file only, restore {in_project(path)} first."
+            )
+        contract = load(path)
         done = withdrawal.withdraw(connection, boto3.client("s3"), contract, found)
         print_line(f"Withdrew {found.uri} with {rows}.")
         if done.again:

@@ -322,6 +322,12 @@ def loading_order(domain: str) -> list[str]:
     return [*TopologicalSorter(references(domain)).static_order()]
 
 
+def contract_path(table: str) -> Path:
+    """Return the file of the contract of a table (`domain.name`), whether it exists or not."""
+    domain, _, name = table.partition(".")
+    return settings().include_dir / "contracts" / domain / f"{name}.yaml"
+
+
 def load_all() -> dict[str, Contract]:
     """Return every contract of the project, by `domain.name`."""
     root = settings().include_dir / "contracts"

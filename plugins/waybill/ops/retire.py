@@ -11,7 +11,7 @@ from psycopg import Connection, errors, sql
 
 from waybill.contracts import Contract
 from waybill.contracts.locations import raw_prefix
-from waybill.contracts.odcs import load_all, recorded, references
+from waybill.contracts.odcs import contract_path, recorded, references
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.settings import in_project, settings
@@ -53,9 +53,10 @@ def plan(connection: Connection, name: str) -> Retirement:
     if row is None:
         raise DataError(f"no contract of {name} was ever applied. Name the table with its schema: billing.invoices")
     contract = recorded(row[0])
-    if name in load_all():
+    file = contract_path(name)
+    if file.is_file():
         raise DataError(
-            f"{name} has a contract. Delete {_contract_file(contract)} and the SQL file of the table, if it has one. "
+            f"{name} has a contract. Delete {in_project(file)} and the SQL file of the table, if it has one. "
             "Deploy this change, so that no run creates the table again, and repeat the command."
         )
     if readers := list(_readers(contract)):
@@ -118,15 +119,23 @@ def retire(connection: Connection, retirement: Retirement) -> None:
         ) from error
 
 
-def _contract_file(contract: Contract) -> Path:
-    return in_project(settings().include_dir / "contracts" / contract.domain / f"{contract.name}.yaml")
-
-
 def _readers(contract: Contract) -> Iterator[Path]:
     """Return the SQL files and contracts of the project that name the table, its view or its function."""
     names = {identifier._obj[-1] for identifier in [*tables_of(contract), as_of_function(contract)]} | {contract.name}
-    named = re.compile(rf"\b{re.escape(contract.domain)}\.({'|'.join(map(re.escape, sorted(names)))})\b(?!\.)")
+    listed = "|".join(map(_identifier, sorted(names)))
+    # Prose of a contract may have a stop and a space between the two words.
+    space = {".sql": r"\s*", ".yaml": ""}
+    named = {
+        suffix: re.compile(rf"(?<!\w){_identifier(contract.domain)}{gap}\.{gap}({listed})(?!\w)(?!\.)")
+        for suffix, gap in space.items()
+    }
     root = settings().include_dir
     for path in sorted([*root.glob("sql/**/*.sql"), *root.glob("contracts/*/*.yaml")]):
-        if named.search(path.read_text()):
+        if named[path.suffix].search(path.read_text()):
             yield in_project(path)
+
+
+def _identifier(name: str) -> str:
+    """Return the pattern of a name as SQL may write it: between quotes, or in small or capital letters without them."""
+    text = re.escape(name)
+    return f'(?:"{text}"|(?i:{text}))'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from psycopg import Connection, sql
@@ -92,10 +93,11 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
 
 def gone_files(connection: Connection, scope: Scope) -> list[Problem]:
     """Return a problem for each loaded file that a run found to be gone from the bucket."""
+    datasets = {*scope.datasets}
     return [
         _gone(file)
         for domain in scope.domains
-        for file in [file for file in noticed(connection, domain) if file.dataset in scope.datasets][:_LISTED]
+        for file in islice((file for file in noticed(connection, domain) if file.dataset in datasets), _LISTED)
     ]
 
 
