@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,8 +20,23 @@ _SIGNS = {"eur": "€", "pct": "%"}
 _ACRONYMS = {"rfm": "RFM", "kpis": "KPIs", "pct": "%", "eur": "€", "id": "ID"}
 
 
+_unchanged: ContextVar[dict[str, Contract] | None] = ContextVar("unchanged", default=None)
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Look for changed files once within the context, or within a function that this decorates, not at each call."""
+    token = _unchanged.set(contracts())
+    try:
+        yield
+    finally:
+        _unchanged.reset(token)
+
+
 def contracts() -> dict[str, Contract]:
     """Return every contract by `domain.name`. Files are read again only after a change."""
+    if (known := _unchanged.get()) is not None:
+        return known
     files = sorted((settings().include_dir / "contracts").glob("*/*.yaml"))
     return _contracts(tuple((path, path.stat().st_mtime_ns) for path in files))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waybill.checks import approval
@@ -48,28 +48,60 @@ class CheckTable:
     """How many of these results failed."""
 
 
+# Steps from check to check and from period to period in the key, so the time does not depend on the number of results.
+_NEWEST = """
+select r.*
+from (
+  with recursive kinds as (
+    select d.subject, f.check_name, f.cadence
+    from unnest(%(subjects)s::text[]) as d (subject)
+    cross join lateral (
+      select r.check_name, r.cadence
+      from waybill.check_result as r
+      where r.subject = d.subject
+      order by r.check_name, r.cadence
+      limit 1
+    ) as f
+    union all
+    select k.subject, n.check_name, n.cadence
+    from kinds as k
+    cross join lateral (
+      select r.check_name, r.cadence
+      from waybill.check_result as r
+      where r.subject = k.subject and (r.check_name, r.cadence) > (k.check_name, k.cadence)
+      order by r.check_name, r.cadence
+      limit 1
+    ) as n
+  )
+  select * from kinds
+) as k
+cross join lateral (
+  select *
+  from waybill.check_result as r
+  where (r.subject, r.check_name, r.cadence) = (k.subject, k.check_name, k.cadence)
+  order by r.period desc
+  limit %(periods)s
+) as r
+"""
+_OF_RUN = "select * from waybill.check_result where subject = any(%(subjects)s) and run_id = %(run_id)s"
+_RESULTS = """
+with newest as ({newest}),
+ranked as (
+  select *, dense_rank() over (partition by cadence order by period desc) as place from newest
+)
+select subject, check_name, cadence, period, severity, observed, operator, threshold, passed
+from ranked
+where place <= %(periods)s
+order by cadence, subject, check_name, period
+"""
+
+
 def checks(connection: Connection, scope: Scope) -> list[CheckTable]:
     """Return a table for each cadence: the checks, most errors first, by the newest periods, newest first."""
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
-            """
-            with periods as (
-              select cadence, period
-              from (
-                select cadence, period, row_number() over (partition by cadence order by period desc) as place
-                from waybill.check_result
-                where subject = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
-                group by cadence, period
-              ) as ranked
-              where place <= %(periods)s
-            )
-            select subject, check_name, cadence, period, severity, observed, operator, threshold, passed
-            from waybill.check_result
-            inner join periods using (cadence, period)
-            where subject = any(%(subjects)s) and (%(run_id)s::text is null or run_id = %(run_id)s)
-            order by cadence, subject, check_name, period
-            """,
+            sql.SQL(_RESULTS).format(newest=sql.SQL(_OF_RUN if scope.run_id else _NEWEST)),
             {"subjects": scope.subjects, "run_id": scope.run_id, "periods": PERIODS_CHECKED},
         )
         .fetchall()

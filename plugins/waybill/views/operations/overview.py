@@ -16,6 +16,7 @@ from waybill.intake.file_warnings import FileWarning
 from waybill.ops.books import GapSummary
 from waybill.ops.dead_letters import DeadLetters
 from waybill.settings import settings
+from waybill.views import catalog
 from waybill.views.operations.balances import balances
 from waybill.views.operations.checks import PERIODS_CHECKED, CheckTable, checks
 from waybill.views.operations.figures import Figure, figures
@@ -53,6 +54,7 @@ class Overview:
     periods_expected: int = PERIODS_EXPECTED
 
 
+@catalog.unchanged()
 def overview(
     connection: Connection,
     scope: Scope,
@@ -136,7 +138,7 @@ where status = 'loaded' and dataset = any(%(datasets)s) and run_id = %(run_id)s
 _TOTALS = """
 with files as ({files})
 select
-  (select count(distinct (dataset, period)) from files where place <= %(counted)s),
+  (select count(*) from (select distinct dataset, period from files where place <= %(counted)s) as books),
   (select coalesce(sum(rejected), 0)::bigint from files where place <= %(counted)s),
   (
     select count(*)

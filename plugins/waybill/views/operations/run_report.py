@@ -13,6 +13,7 @@ from waybill.contracts.domains import load_manifest
 from waybill.ops.alerts import cause_of
 from waybill.ops.books import GapSummary
 from waybill.period import ALL_TIME, Period
+from waybill.views import catalog
 from waybill.views.operations.balances import balances
 from waybill.views.operations.checks import CheckTable, checks
 from waybill.views.operations.loads import loaded_files, rejected_files
@@ -73,6 +74,7 @@ class RunReport:
         return sum(len(one.periods) for one in self.reports if one.result == result)
 
 
+@catalog.unchanged()
 def run_report(connection: Connection, scope: Scope, runs: Sequence[RunState]) -> RunReport:
     """Return the report of the run of a scope. `runs` are the newest runs of its DAG, and the run."""
     run = next((one for one in runs if one.run_id == scope.run_id), None)
