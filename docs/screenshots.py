@@ -16,8 +16,8 @@ PICTURES = {
     "business": ("/plugin/business", "Business", 1440, 1000, "light"),
     "business_dark": ("/plugin/business", "Business", 1440, 1000, "dark"),
     "business_shop": ("/plugin/business/waybill/business/shop/index.html", "Business", 1440, 1400, "light"),
-    "data_operations": (f"{OPERATIONS}/index.html", "Data operations", 1440, 1000, "light"),
-    "quarantine": (f"{OPERATIONS}/quarantine.html?domain=messaging", "Data operations", 1440, 800, "light"),
+    "data_operations": (f"{OPERATIONS}/index.html", "Data ops", 1440, 1000, "light"),
+    "quarantine": (f"{OPERATIONS}/quarantine.html?domain=messaging", "Data ops", 1440, 800, "light"),
 }
 """By file: address, title of the frame, width and height, colours."""
 PHONE = "/waybill/business/index.html"

@@ -34,7 +34,7 @@ class WaybillPlugin(AirflowPlugin):
             "icon_dark_mode": "waybill/icons/business_dark.svg",
         },
         {
-            "name": "Data operations",
+            "name": "Data ops",  # Airflow cuts names of more than eight letters
             "href": "waybill/operations/index.html",
             "url_route": "data-operations",
             "destination": "nav",

@@ -24,6 +24,7 @@ from waybill.views.business import charts
 from waybill.views.business import page as business
 from waybill.views.business.cards import Card, TrendChart
 from waybill.views.business.filters import Choice
+from waybill.views.business.kpis import KpiValue
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
@@ -33,6 +34,7 @@ REGIONS = CONTRACTS["orders_report.region_profit"]
 FUNNEL = CONTRACTS["shop_report.conversion_funnel"]
 PRODUCTS = CONTRACTS["shop_report.top_products_by_category"]
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
+MONTH_BEFORE = date(2026, 1, 9)
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(40)]
 VALUES = [900_000 + 50_000 * (n % 7) for n in range(40)]
 
@@ -94,6 +96,25 @@ def example_charts() -> dict[str, charts.Chart]:
     }
 
 
+def key_figure(label: str, value: int, unit: str, coverage: str = "") -> KpiValue:
+    return KpiValue(
+        label=label,
+        value=value,
+        unit=unit,
+        text=f"{value:,} {unit}".strip(),
+        change="",
+        direction="",
+        note="not compared",
+        year_change="",
+        year_note="",
+        spark=[1, 3, 2],
+        coverage=coverage,
+        report="region_profit",
+        is_built=True,
+        unpublished="",
+    )
+
+
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Log nothing."""
@@ -101,25 +122,30 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page with one line of forty days and a chart of each kind, and the page of the day before."""
+    """A page with figures, one line of forty days and a chart of each kind, and pages of two days before."""
     folder = tmp_path_factory.mktemp("charts")
     revenue = replace(column(REGIONS, "profit"), name="revenue_eur", business_name="Revenue")
     points = [(day, str(day), [Decimal(value)]) for day, value in zip(DAYS, VALUES, strict=True)]
     line = charts.line(REGIONS, [revenue], points, {DAYS[-1]: "3 of 7 days"})
     assert line is not None
-    period, before = Period.of("day", DAYS[-1]), Period.of("day", DAYS[-2])
+    period, *others = (Period.of("day", day) for day in (DAYS[-1], DAYS[-2], MONTH_BEFORE))
     page = business.Page(
         domain="messaging",
         period=period,
         coverage="",
-        periods=[period, before],
+        periods=[period, *others],
         cadences=[period],
-        kpis=[],
+        kpis=[
+            key_figure("Revenue", 1500, "€"),
+            key_figure("Share", 40, "%"),
+            key_figure("Orders", 9, "", "3 of 7 days"),
+        ],
         trends=[TrendChart("Revenue", "revenue", [("day", line)])],
         cards=[
             Card(name, name.title(), "", period, len(chart.rows), chart=chart)
             for name, chart in example_charts().items()
-        ],
+        ]
+        + [Card("nothing", "Nothing", "Has no rows.", period, 0)],
         notices=[],
         filters=[Choice("region", "Region", ["Gaming", "North"])],
     )
@@ -129,8 +155,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "messaging").mkdir()
     (folder / "messaging" / f"{period}.html").write_text(pages.business(page, root="../", domains=["messaging"]))
     cards = [replace(card, chart=halved(card.chart)) for card in page.cards if card.chart]
-    earlier = replace(page, period=before, cards=cards)
-    (folder / "messaging" / f"{before}.html").write_text(pages.business(earlier, root="../", domains=["messaging"]))
+    kpis = [
+        replace(kpi, value=kpi.value and kpi.value // 2, text=f"{kpi.value and kpi.value // 2} {kpi.unit}")
+        for kpi in page.kpis
+    ]
+    for other in others:
+        earlier = replace(page, period=other, cards=cards, kpis=kpis)
+        (folder / "messaging" / f"{other}.html").write_text(pages.business(earlier, root="../", domains=["messaging"]))
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/messaging/{period}.html"
@@ -139,9 +170,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def halved(chart: charts.Chart) -> charts.Chart:
     """Return a chart with half of each value."""
-    rows = [
-        replace(row, values={place: value and value / 2 for place, value in row.values.items()}) for row in chart.rows
-    ]
+    rows = []
+    for row in chart.rows:
+        values = {place: value and value / 2 for place, value in row.values.items()}
+        cells = [
+            f"{values[place]:.0f}" if values.get(place) and cell.isdigit() else cell
+            for place, cell in enumerate(row.cells)
+        ]
+        rows.append(replace(row, values=values, cells=cells))
     return replace(chart, rows=rows)
 
 
@@ -174,6 +210,14 @@ def boxes(found: Locator) -> list[dict[str, float]]:
     return [dict(box) for n in range(found.count()) if (box := found.nth(n).bounding_box())]  # type: ignore[call-overload]
 
 
+def drawn(page: Page, name: str) -> Locator:
+    """Return a card of the page once its charts are drawn, which happens when they come near the screen."""
+    found = page.locator(name)
+    found.scroll_into_view_if_needed()
+    found.locator(".drawing svg").first.wait_for()
+    return found
+
+
 def texts(found: Locator) -> list[str]:
     return [text.strip() for text in found.locator("svg text").all_text_contents()]
 
@@ -181,7 +225,7 @@ def texts(found: Locator) -> list[str]:
 def filled(page: Page, name: str, variable: str) -> list[dict[str, float]]:
     """Return the boxes of the shapes of a chart that have a colour of the page."""
     colour = page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--{variable}').trim()")
-    return boxes(page.locator(f"{name} svg path[fill='{colour}']"))
+    return boxes(drawn(page, name).locator(f"svg path[fill='{colour}']"))
 
 
 def test_bars_are_as_long_as_their_values(open_page: Open) -> None:
@@ -192,17 +236,17 @@ def test_bars_are_as_long_as_their_values(open_page: Open) -> None:
     (positive,), (negative,) = (filled(page, "#profit", name) for name in ("accent", "muted"))
     assert negative["x"] + negative["width"] == pytest.approx(positive["x"], abs=1)
     assert negative["width"] == pytest.approx(positive["width"] / 3, abs=1)
-    assert {"127,229.45 €", "High", "Mid", "Low"} <= {*texts(page.locator("#exposure"))}
+    assert {"127,229.45 €", "High", "Mid", "Low"} <= {*texts(drawn(page, "#exposure"))}
 
 
 def test_each_kind_of_chart_shows_the_numbers_of_its_table(open_page: Open) -> None:
     page = open_page()
-    assert "500 · 50.0 % of the step before" in texts(page.locator("#funnel"))
-    numbers = sorted(text for text in texts(page.locator("#cohorts")) if text in ("100", "50", "33"))
+    assert "500 · 50.0 % of the step before" in texts(drawn(page, "#funnel"))
+    numbers = sorted(text for text in texts(drawn(page, "#cohorts")) if text in ("100", "50", "33"))
     assert numbers == ["100"] * 3 + ["33"] * 3 + ["50"] * 3
-    assert page.locator("#parts .multiples h4").all_text_contents() == ["Part 0 (EUR)", "Part 1 (EUR)"]
+    assert drawn(page, "#parts").locator(".multiples h4").all_text_contents() == ["Part 0 (EUR)", "Part 1 (EUR)"]
     assert page.locator("#parts .drawing svg").count() == 2
-    assert page.locator("#groups .multiples h4").all_text_contents() == ["Books", "Toys"]
+    assert drawn(page, "#groups").locator(".multiples h4").all_text_contents() == ["Books", "Toys"]
 
 
 def plot_point(page: Page, part: float) -> tuple[float, float]:
@@ -262,7 +306,7 @@ def test_keys_move_along_a_chart_and_are_read_aloud(open_page: Open) -> None:
 
 def test_text_from_files_is_text_in_charts(open_page: Open) -> None:
     page = open_page()
-    page.locator("#exposure .drawing").focus()
+    drawn(page, "#exposure").locator(".drawing").focus()
     for _ in range(2):
         page.keyboard.press("ArrowRight")
     page.locator(".reading", has_text="onerror").wait_for()
@@ -346,8 +390,8 @@ def test_a_period_is_compared_with_another(open_page: Open) -> None:
     page.locator(".drawing svg text", has_text=str(DAYS[-2])).first.wait_for()
     assert page.get_by_label("Compare with").input_value() == str(DAYS[-2])
     page.locator("#exposure .drawing svg").wait_for()
-    assert str(DAYS[-2]) in texts(page.locator("#exposure")), "the legend names both periods"
-    page.locator("#exposure .drawing").focus()
+    assert str(DAYS[-2]) in texts(drawn(page, "#exposure")), "the legend names both periods"
+    drawn(page, "#exposure").locator(".drawing").focus()
     page.keyboard.press("ArrowRight")
     page.locator("#exposure .reading").wait_for()
     read = page.locator("#exposure .reading > *").all_text_contents()
@@ -357,9 +401,53 @@ def test_a_period_is_compared_with_another(open_page: Open) -> None:
     page.locator(".reading", has_text=f"{DAYS[-2]}: {VALUES[-2]:,}.00 €").first.wait_for()
 
 
+def compared_with(page: Page, day: date) -> Page:
+    page.get_by_label("Compare with").select_option(str(day))
+    page.wait_for_url(f"**/{DAYS[-1]}.html?compare={day}*")
+    page.locator(".compared").first.wait_for()
+    return page
+
+
+def test_a_funnel_is_compared_step_by_step(open_page: Open) -> None:
+    page = compared_with(open_page(), DAYS[-2])
+    funnel = drawn(page, "#funnel")
+    shown = texts(funnel)
+    assert {str(DAYS[-1]), str(DAYS[-2])} <= {*shown}, "headings name both periods"
+    assert "500 · 50.0 % of the step before · +100.0 %" in shown
+    own, other = boxes(funnel.locator("svg path[fill^='rgb']"))[0], filled(page, "#funnel", "muted")[0]
+    assert own["width"] == pytest.approx(2 * other["width"], abs=3)
+    assert own["x"] + own["width"] < other["x"]
+    funnel.locator(".drawing").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    funnel.locator(".reading", has_text=f"50.0 % of the step before{DAYS[-2]}: 250, +100.0 %").wait_for()
+
+
+def test_cells_of_a_heat_map_are_compared_with_the_month_as_far_before(open_page: Open) -> None:
+    page = compared_with(open_page(), MONTH_BEFORE)
+    cohorts = drawn(page, "#cohorts")
+    cohorts.get_by_text("in points, from the row 1 month before").wait_for()
+    # Each row has 100, 50 and 33. The page of the month before has half of them, and no row before the first.
+    shown = sorted(text for text in texts(cohorts) if re.fullmatch(r"[+\u2212±]\d+", text))
+    assert shown == sorted(["+50", "+25", "+17"] * 2)
+    cohorts.locator(".drawing").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    cohorts.locator(".reading", has_text="2026-01: 50 %, +50.0 points").wait_for()
+
+
+def test_key_figures_are_compared_and_incomplete_ones_say_so(open_page: Open) -> None:
+    page = compared_with(open_page(), DAYS[-2])
+    assert page.locator(".compared").all_text_contents() == [
+        f"{DAYS[-2]}: 750 € (+100.0 %)",
+        f"{DAYS[-2]}: 20 % (+20.0 points)",
+        f"{DAYS[-2]}: 4 (3 of 7 days)",
+    ]
+
+
 def test_a_bar_filters_the_page(open_page: Open) -> None:
     page = open_page()
-    page.locator("#exposure .drawing").focus()
+    drawn(page, "#exposure").locator(".drawing").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_url("**?region=Gaming")
@@ -367,6 +455,22 @@ def test_a_bar_filters_the_page(open_page: Open) -> None:
     box = filled(page, "#profit", "accent")[0]
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_url("**?region=North")
+
+
+def test_a_report_without_rows_takes_one_line(open_page: Open) -> None:
+    page = open_page()
+    box = boxes(page.locator("#nothing"))[0]
+    assert box["height"] < 80
+    assert page.locator("#nothing").get_by_text("No rows in this period.").is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_phone_leaves_out_ids_whose_names_are_shown(open_page: Open, width: int) -> None:
+    page = open_page(width)
+    drawn(page, "#groups").locator("summary").click()
+    shown = [one.inner_text() for one in page.locator("#groups th").all() if one.is_visible()]
+    assert ("Product" in shown) == (width > 640)
+    assert "Product name" in shown
 
 
 def test_headings_sort_their_table(open_page: Open) -> None:
@@ -388,7 +492,8 @@ def test_the_page_has_no_serious_fault_for_people_with_disabilities(open_page: O
     page = open_page(width, color_scheme=scheme)
     for summary in page.locator("summary").all():
         summary.click()
-    page.locator("#groups .drawing svg").first.wait_for()
+    for card in page.locator("section.card[id]:not(.bare)").all():
+        drawn(page, f"#{card.get_attribute('id')}")
     assert serious_faults(page) == []
 
 

@@ -32,7 +32,7 @@ ODD = [
 
 
 def operations(page: Page) -> FrameLocator:
-    return page.frame_locator("iframe[title='Data operations']")
+    return page.frame_locator("iframe[title^='Data op']")
 
 
 def open_rows(seeded: Stack, condition: str = "true") -> int:

@@ -28,10 +28,11 @@ from waybill.warehouse.connection import connect, set_read_only
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FrameLocator, Page
+    from playwright.sync_api import Browser, FrameLocator, Page, ViewportSize
 
 LogIn = Callable[[str], "Page"]
 QUARANTINE = "/plugin/data-operations/waybill/operations/quarantine.html?dataset=messaging.traffic"
+PHONE: ViewportSize = {"width": 390, "height": 844}
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -40,7 +41,7 @@ def business(page: Page) -> FrameLocator:
 
 
 def operations(page: Page) -> FrameLocator:
-    return page.frame_locator("iframe[title='Data operations']")
+    return page.frame_locator("iframe[title^='Data op']")
 
 
 TEXT_WITHOUT_CHARTS = """main => {
@@ -69,6 +70,51 @@ def test_the_business_view_is_a_click_away_and_shows_charts_of_the_data(log_in: 
     assert widths[0] == max(widths) > 50
     assert frame.locator("section", has_text="Revenue over time").locator("tr[data-label]").count() == 2
     assert "2026-03" in page.url or "business" in page.url
+
+
+def test_names_in_the_navigation_are_shown_in_full(log_in: LogIn) -> None:
+    page = log_in("viewer")
+    page.goto("/plugin/data-operations")
+    operations(page).get_by_role("heading", name="Data operations").wait_for()
+    for name in ("Business", "Data ops"):
+        label = page.get_by_role("link", name=name, exact=True).locator("div")
+        assert label.inner_text() == name
+        assert label.evaluate("label => label.scrollWidth <= label.clientWidth"), name
+
+
+def test_tables_on_a_phone_show_status_and_counts(browser: Browser, log_in: LogIn) -> None:
+    context = browser.new_context(
+        base_url=log_in("viewer").url, storage_state=log_in("viewer").context.storage_state(), viewport=PHONE
+    )
+    page = context.new_page()
+    for name in ("loads.html", "index.html"):
+        page.goto(f"/waybill/operations/{name}")
+        row = page.locator("table.stack tbody tr", has_text="messaging.traffic").first
+        assert row.locator(".state").first.is_visible()
+        for cell in (row.locator(".state").first, row.locator("td").last):
+            box = cell.bounding_box()
+            assert box is None or box["x"] + box["width"] <= PHONE["width"]
+        assert page.evaluate(OVERFLOW) <= 0
+    context.close()
+
+
+def test_filters_limit_what_is_downloaded(log_in: LogIn, tmp_path: Path) -> None:
+    page = log_in("viewer")
+    page.goto("/plugin/business")
+    frame = business(page)
+    frame.locator(".drawing svg").first.wait_for()
+    frame.locator("select[name=industry]").select_option("Retail")
+    frame.get_by_role("link", name="Remove filters").wait_for()
+    card = frame.locator("#industry_exposure")
+    with page.expect_download() as download:
+        card.get_by_role("link", name=re.compile(r"^CSV\b.* of Industry exposure$")).click()
+    assert download.value.suggested_filename.startswith("industry_exposure_2026-03_industry=Retail")
+    download.value.save_as(tmp_path / "found.csv")
+    assert [row["industry"] for row in csv.DictReader((tmp_path / "found.csv").open())] == ["Retail"]
+    card.get_by_role("link", name="Where this comes from (Industry exposure)").click()
+    frame.get_by_text("Only rows with Industry Retail").wait_for()
+    frame.get_by_role("link", name="Remove filters").click()
+    frame.get_by_text("Only rows with").wait_for(state="hidden")
 
 
 def test_filters_are_in_the_address_and_survive_a_reload(log_in: LogIn) -> None:

@@ -4,9 +4,11 @@
 (() => {
   const FONT = 'Inter, system-ui, "Segoe UI", Roboto, sans-serif';
   const BAR_HEIGHT = 26;
+  const COMPARED_CELL_HEIGHT = 38;
   const LINE_HEIGHT = 250;
   const SMALL_LINE_HEIGHT = 130;
   const FUNNEL_HEIGHT = 230;
+  const NARROW_FUNNEL = 400;
   const ZOOMABLE_POINTS = 8;
   const LABEL_PART = 0.36;
   const LABEL_WIDTH = 300;
@@ -84,6 +86,7 @@
       const change = changeOf(chart.points[place - 1].value, point.value, chart.unit);
       if (change) lines.push(`${change} vs ${chart.points[place - 1].label}`);
     }
+    if (chart.kind === "funnel" && shareOf(chart.points, place)) lines.push(`${shareOf(chart.points, place)} of the step before`);
     if (point.other) {
       const change = changeOf(point.other.value, point.value, chart.unit);
       lines.push(`${point.other.name}: ${point.other.text}${change ? `, ${change}` : ""}`);
@@ -221,7 +224,7 @@
     const chip = { fontSize: 11, fontWeight: 600, padding: [2, 5], borderRadius: 6, backgroundColor: colour.track, color: colour.muted };
     return {
       ...shared(chart, colour),
-      grid: { left: 0, right: 0, top: chart.compare ? 24 : 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+      grid: { left: 4, right: points.some((point) => point.note) ? 8 : 0, top: chart.compare ? 24 : 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
       xAxis: { type: "value", show: false, min: Math.min(0, ...points.flatMap((point) => [point.value, point.other?.value ?? 0])), max: chart.most },
       yAxis: [
         { ...names, data: points.map((point) => point.label), axisLabel: { ...label, width: Math.round(Math.min(LABEL_WIDTH, width * LABEL_PART)), overflow: "break", interval: 0 } },
@@ -241,23 +244,53 @@
     };
   }
 
-  function funnelOption(chart, colour) {
-    const share = (place) => {
-      const before = place ? chart.points[place - 1].value : 0;
-      return before ? ` · ${(100 * chart.points[place].value / before).toFixed(1)} % of the step before` : "";
+  /** Return the share of a step of a funnel in the step before; empty for the first one. */
+  function shareOf(points, place) {
+    const before = place ? points[place - 1].value : 0;
+    return before ? `${(100 * points[place].value / before).toFixed(1)} %` : "";
+  }
+
+  function funnelOption(chart, colour, width) {
+    const { points } = chart;
+    const isNarrow = width < NARROW_FUNNEL;
+    const half = isNarrow ? 25 : 20;
+    const labelOf = (place) => {
+      const { text, value, other } = points[place];
+      const share = shareOf(points, place);
+      const words = [text, isNarrow ? !other && share : share && `${share} of the step before`, other && changeOf(other.value, value, chart.unit)];
+      return `${points[place].label}\n${words.filter(Boolean).join(" · ")}`;
     };
+    const shape = { type: "funnel", sort: "none", top: chart.compare ? 24 : 4, bottom: 4, max: chart.most, minSize: "1%", gap: 3, itemStyle: { borderWidth: 0 } };
+    const labels = {
+      label: { position: "right", color: colour.text, fontFamily: FONT, fontSize: 13, lineHeight: 17, formatter: ({ dataIndex: place }) => labelOf(place) },
+      labelLine: { length: 12, lineStyle: { color: colour.border } },
+    };
+    const own = {
+      ...shape,
+      left: 0,
+      data: points.map((point, place) => ({ name: point.label, value: point.value, itemStyle: { color: mixed(colour.accent, colour.panel, 0.12 * place) } })),
+    };
+    if (!chart.compare) return { ...shared(chart, colour), series: [{ ...own, ...labels, width: "45%" }] };
+    // Two halves beside each other: the period on the left, the other one on the right.
+    const heading = { top: 4, padding: 0, textStyle: { color: colour.text, fontFamily: FONT, fontSize: 12, fontWeight: 600 } };
     return {
       ...shared(chart, colour),
-      series: [{
-        type: "funnel",
-        sort: "none",
-        left: 0, width: "45%", top: 4, bottom: 4, minSize: "1%", gap: 3,
-        label: { position: "right", color: colour.text, fontFamily: FONT, fontSize: 13, lineHeight: 17, formatter: ({ dataIndex: place }) => `${chart.points[place].label}\n${chart.points[place].text}${share(place)}` },
-        labelLine: { length: 12, lineStyle: { color: colour.border } },
-        itemStyle: { borderWidth: 0 },
-        data: chart.points.map((point, place) => ({ name: point.label, value: point.value, itemStyle: { color: mixed(colour.accent, colour.panel, 0.12 * place) } })),
-      }],
+      title: [{ ...heading, text: chart.period, left: `${half - 1}%`, textAlign: "right" }, { ...heading, text: chart.compare, left: `${half + 1}%` }],
+      series: [
+        { ...own, width: `${half - 0.5}%`, funnelAlign: "right", label: { show: false }, labelLine: { show: false } },
+        ...compared(chart, colour, ({ label, other }) => ({ name: label, value: other.value })).map((series) => ({
+          ...series, ...shape, ...labels, left: `${half + 0.5}%`, width: `${half - 0.5}%`, funnelAlign: "left",
+          itemStyle: { ...shape.itemStyle, color: colour.muted }, data: series.data.map((one, place) => one ?? { name: points[place].label, value: 0 }),
+        })),
+      ],
     };
+  }
+
+  /** Return the rounded difference of a point from its counterpart, as a list of at most one text. */
+  function differenceOf({ value, other }) {
+    if (!other) return [];
+    const moved = Math.round(value - other.value);
+    return [`${moved > 0 ? "+" : moved < 0 ? "−" : "±"}${Math.abs(moved)}`];
   }
 
   function heatmapOption(chart, colour) {
@@ -267,14 +300,14 @@
     const axis = { type: "category", axisLine: { show: false }, axisTick: { show: false }, axisLabel: label };
     return {
       ...shared(chart, colour),
-      grid: { left: 0, right: 0, top: 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+      grid: { left: 0, right: 0, top: 4, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
       xAxis: { ...axis, data: columns, position: "top" },
       yAxis: { ...axis, data: rows, inverse: true },
       visualMap: { show: false, min: 0, max: 100, inRange: { color: [mixed(colour.panel, colour.accent, 0.05), mixed(colour.panel, colour.accent, 0.5)] } },
       series: [{
         type: "heatmap",
         itemStyle: { borderColor: colour.panel, borderWidth: 2, borderRadius: 4 },
-        label: { show: true, color: colour.text, fontFamily: FONT, fontSize: 12, formatter: ({ value }) => value[2].toFixed(0) },
+        label: { show: true, color: colour.text, fontFamily: FONT, fontSize: 12, lineHeight: 15, formatter: ({ value, dataIndex: place }) => [value[2].toFixed(0), ...differenceOf(chart.points[place])].join("\n") },
         data: chart.points.map((point) => [columns.indexOf(point.column), rows.indexOf(point.label), point.value]),
       }],
     };
@@ -293,7 +326,7 @@
     if (chart.kind === "funnel") return FUNNEL_HEIGHT;
     if (chart.kind === "bars") return chart.points.length * rowHeightOf(chart, width) + (chart.compare ? 24 : 0);
     const rows = new Set(chart.points.map((point) => point.label)).size + 1;
-    return rows * BAR_HEIGHT;
+    return rows * (chart.compare ? COMPARED_CELL_HEIGHT : BAR_HEIGHT);
   }
 
   /** Draw a chart into an element, and let it follow width, colours, keys and zoom. */
@@ -372,7 +405,17 @@
     .then((answer) => (answer.ok ? answer.text() : ""))
     .then((text) => new DOMParser().parseFromString(text, "text/html"));
 
-  /** Give each point its counterpart in the period to compare with. Lines are shifted against themselves. */
+  /** Return the number of the month of a period such as `2026-03` or `2026-03-31`; NaN for a week. */
+  const monthOf = (period) => (/^\d{4}-\d\d(-|$)/.test(period) ? 12 * period.slice(0, 4) + Number(period.slice(5, 7)) - 1 : NaN);
+  const monthsBetween = form ? monthOf(form.dataset.period) - monthOf(compare) : NaN;
+
+  /** Return a month moved by the distance of the two periods; empty for weeks. */
+  function movedMonth(month) {
+    const moved = monthOf(month) - monthsBetween;
+    return Number.isNaN(moved) ? "" : `${Math.floor(moved / 12)}-${String(1 + (moved % 12)).padStart(2, "0")}`;
+  }
+
+  /** Give each point its counterpart in the period to compare with. Lines and rows of months are moved by its distance. */
   async function addOthers(charts, plot, kind) {
     if (kind === "line") {
       for (const { points } of charts) {
@@ -391,8 +434,25 @@
     if (!table) return;
     const found = readTable(table, kind).flatMap((chart) => chart.points);
     for (const point of charts.flatMap((chart) => chart.points)) {
-      const { value, text } = found.find((one) => one.label === point.label && one.group === point.group) ?? {};
-      if (text) point.other = { name: compare, value, text };
+      const label = kind === "heatmap" ? movedMonth(point.label) : point.label;
+      const isCounterpart = (one) => one.label === label && one.group === point.group && (kind !== "heatmap" || one.column === point.column);
+      const { value, text } = found.find(isCounterpart) ?? {};
+      if (text) point.other = { name: kind === "heatmap" ? label : compare, value, text };
+    }
+  }
+
+  /** Add to each key figure its value in the period to compare with. The change needs two complete periods. */
+  async function compareFigures() {
+    const others = new Map([...(await otherPage).querySelectorAll("[data-figure]")].map((other) => [other.dataset.figure, other]));
+    for (const figure of document.querySelectorAll("[data-figure]")) {
+      const other = others.get(figure.dataset.figure);
+      if (!other) continue;
+      const partial = other.dataset.partial || figure.dataset.partial;
+      const change = partial || changeOf(Number(other.dataset.value), Number(figure.dataset.value), figure.dataset.unit);
+      const line = document.createElement("span");
+      line.className = "change compared";
+      line.textContent = `${compare}: ${other.dataset.text.trim()}${change ? ` (${change})` : ""}`;
+      figure.append(line);
     }
   }
 
@@ -400,7 +460,7 @@
   async function drawAll(plot) {
     const { kind, title } = plot.dataset;
     const charts = readTable(plot.parentElement.querySelector("table"), kind).filter((chart) => chart.points.length);
-    if (compare && ["line", "bars"].includes(kind)) await addOthers(charts, plot, kind);
+    if (compare) await addOthers(charts, plot, kind);
     const most = Math.max(0, ...charts.flatMap((chart) => chart.points.flatMap((point) => [point.value, point.other?.value ?? 0])));
     const output = document.createElement("output");
     output.className = "unseen";
@@ -422,6 +482,13 @@
       plot.append(part);
       chart.height = heightOf(chart, charts.length > 1, element.clientWidth);
       if (charts.length === 1) part.append(whole);
+      if (kind === "heatmap" && isCompared) {
+        const explanation = document.createElement("p");
+        explanation.className = "more";
+        const distance = Math.abs(monthsBetween);
+        explanation.textContent = `The second number is the difference, in points, from the row ${distance} month${distance === 1 ? "" : "s"} ${monthsBetween < 0 ? "later" : "before"}.`;
+        part.append(explanation);
+      }
       const { whole: showAll } = draw(element, chart, output);
       if (charts.length === 1) whole.addEventListener("click", showAll);
     }
@@ -537,6 +604,7 @@
     drawWaiting();
   }, { rootMargin: "600px" });
   followColours();
+  if (compare) compareFigures();
   document.querySelectorAll(".plot").forEach(keepRoom);
   document.querySelectorAll(".plot, .spark").forEach((plot) => nearby.observe(plot));
   document.querySelectorAll("table.sortable").forEach(sortable);

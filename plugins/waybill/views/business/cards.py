@@ -64,6 +64,11 @@ class Card:
     left_out: str = ""
     """Which periods its line leaves out, because they are not approved."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has neither rows nor a problem to tell."""
+        return not self.problem and not (self.chart and self.chart.rows)
+
 
 @dataclass(frozen=True)
 class TrendChart:

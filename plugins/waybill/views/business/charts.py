@@ -30,6 +30,13 @@ class Heading:
     is_numeric: bool = True
     is_drawn: bool = False
     """Whether the chart shows its values: each drawn column of a line is a small chart."""
+    is_named: bool = False
+    """Whether it has identifiers whose names are in another column. Phones leave it out."""
+
+    @property
+    def classes(self) -> str:
+        """The classes of its cells."""
+        return " ".join(["number"] * self.is_numeric + ["named"] * self.is_named)
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,11 @@ class Chart:
         return [row for row in self.rows if row.label] if self.kind else []
 
     @property
+    def linked(self) -> int:
+        """The place of the column whose cells link to the rows behind a row: the first that every screen shows."""
+        return next((place for place, one in enumerate(self.headings) if not one.is_named), 0)
+
+    @property
     def has_parts(self) -> bool:
         """Whether it is drawn as several small charts."""
         lines = len([one for one in self.headings if one.is_drawn]) if self.kind == "line" else 0
@@ -96,13 +108,16 @@ def filter_columns(contract: Contract) -> list[Column]:
 
 def label_columns(contract: Contract) -> list[str]:
     """Return the columns that label a row: names rather than identifiers."""
-    found = []
-    for name in contract.key[1:]:
-        label = f"{name.removesuffix('_id')}_name"
-        found.append(label if name.endswith("_id") and label in contract.names else name)
+    found = [_name_column(contract, name) or name for name in contract.key[1:]]
     if "step" in contract.names:
         found = ["step"]
     return [name for name in found if name != "cadence" and name != group_column(contract)]
+
+
+def _name_column(contract: Contract, column: str) -> str | None:
+    """Return the column with the names of a column of identifiers, such as `product_name` of `product_id`."""
+    name = f"{column.removesuffix('_id')}_name"
+    return name if column.endswith("_id") and name in contract.names else None
 
 
 def group_column(contract: Contract) -> str | None:
@@ -147,7 +162,11 @@ def table(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> Chart:
     shown = [column for column in contract.columns if column.name not in (contract.key[0], "cadence")]
     shown = shown or list(contract.columns)
     headings = [
-        Heading(catalog.column_heading(column, contract), is_numeric=column.logical_type in ("integer", "number"))
+        Heading(
+            catalog.column_heading(column, contract),
+            is_numeric=column.logical_type in ("integer", "number"),
+            is_named=_name_column(contract, column.name) is not None,
+        )
         for column in shown
     ]
     return Chart(headings, [Row([_words(column, row[column.name]) for column in shown]) for row in rows])

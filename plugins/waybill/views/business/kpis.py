@@ -28,7 +28,10 @@ class KpiValue:
     """A key figure of a period."""
 
     label: str
+    value: Decimal | int | None
+    unit: str
     text: str
+    """Its value with the unit, or `no data`."""
     change: str
     """Like `+3.1 %`, or `+3.1 points` for a percentage; empty if it is not compared."""
     direction: str
@@ -71,6 +74,8 @@ def kpi_value(
     held = source.held_within(contract, period)
     return KpiValue(
         label=kpi.label,
+        value=value,
+        unit=unit,
         text="no data" if value is None else charts.with_unit(unit, value),
         change=change,
         direction=direction,

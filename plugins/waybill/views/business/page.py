@@ -72,8 +72,11 @@ class Page:
 
     @property
     def sections(self) -> list[tuple[str, list[Card]]]:
-        """The cards by question, in order."""
-        return [(question, [*cards]) for question, cards in groupby(self.cards, key=lambda card: card.question)]
+        """The cards by question, in order; those without rows last, where they take one line."""
+        return [
+            (question, sorted(cards, key=lambda card: card.is_empty))
+            for question, cards in groupby(self.cards, key=lambda card: card.question)
+        ]
 
 
 def built_periods(
