@@ -10,6 +10,8 @@ Usage: python benchmarks/history.py [--files 1000 100000 1000000] [--keep FOLDER
 from __future__ import annotations
 
 import argparse
+import bisect
+import itertools
 import json
 import os
 import subprocess
@@ -86,18 +88,26 @@ class StubS3:
         """Return itself."""
         return self
 
-    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str = "") -> Iterator[dict[str, Any]]:  # noqa: ARG002, N803
-        """Yield pages of the objects with a prefix."""
-        keys = map(self._key, range(self.files)) if Prefix == ROOT and not StartAfter else iter(())
-        page: list[dict[str, Any]] = []
-        for key in keys:
-            page.append(self._item(key))
-            if len(page) == 1000:
-                self.requests += 1
-                yield {"Contents": page}
-                page = []
+    def paginate(
+        self,
+        *,
+        Bucket: str,  # noqa: ARG002, N803
+        Prefix: str,  # noqa: N803
+        StartAfter: str = "",  # noqa: N803
+        Delimiter: str = "",  # noqa: N803
+    ) -> Iterator[dict[str, Any]]:
+        """Yield pages of the objects with a prefix, or of the folders below it."""
+        entries: Iterator[dict[str, Any]] = iter(())
+        if Prefix == ROOT and Delimiter:
+            entries = ({"Prefix": f"{ROOT}dt={self.first + timedelta(days=day)}/"} for day in range(DAYS))
+        elif Prefix == ROOT:
+            begin = bisect.bisect_right(range(self.files), StartAfter, key=self._key)
+            entries = (self._item(self._key(number)) for number in range(begin, self.files))
+        while page := list(itertools.islice(entries, 1000)):
+            self.requests += 1
+            yield {"CommonPrefixes" if Delimiter else "Contents": page}
         self.requests += 1
-        yield {"Contents": page}
+        yield {}
 
     def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: ARG002, N803
         """Return the headers of an object."""

@@ -18,6 +18,8 @@ class PagedBucket:
     def __init__(self, page_size: int, *, is_sorted: bool = True) -> None:
         self.objects: dict[str, tuple[str, datetime]] = {}
         self._page_size, self._is_sorted = page_size, is_sorted
+        self.pages = 0
+        """The number of pages that were listed."""
 
     @property
     def client(self) -> Any:
@@ -28,10 +30,36 @@ class PagedBucket:
         assert operation == "list_objects_v2"
         return self
 
-    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str = "") -> Iterator[dict[str, Any]]:  # noqa: N803  # boto3's names
-        assert Bucket == self.name
-        keys = sorted((key for key in self.objects if key.startswith(Prefix)), key=str.encode)
-        keys = [key for key in keys if key.encode() > StartAfter.encode()]
+    def paginate(
+        self,
+        *,
+        Bucket: str,  # noqa: N803  # boto3's names
+        Prefix: str,  # noqa: N803
+        StartAfter: str = "",  # noqa: N803
+        Delimiter: str = "",  # noqa: N803
+    ) -> Iterator[dict[str, Any]]:
+        for page in self._pages(Bucket, Prefix, StartAfter, Delimiter):
+            self.pages += 1
+            yield page
+
+    def _pages(self, bucket: str, prefix: str, start_after: str, delimiter: str) -> Iterator[dict[str, Any]]:
+        assert bucket == self.name
+        if delimiter:
+            below = {key: key[len(prefix) :].partition(delimiter) for key in self.objects if key.startswith(prefix)}
+            found = {key if not cut else prefix + name + cut for key, (name, cut, _) in below.items()}
+            entries = sorted(found, key=str.encode)
+            for first in range(0, len(entries), self._page_size):
+                some = entries[first : first + self._page_size]
+                folders = [
+                    one for one in some if one not in self.objects or (one != prefix and one.endswith(delimiter))
+                ]
+                yield {
+                    "Contents": [self._item(one) for one in some if one not in folders],
+                    "CommonPrefixes": [{"Prefix": one} for one in folders],
+                }
+            return
+        keys = sorted((key for key in self.objects if key.startswith(prefix)), key=str.encode)
+        keys = [key for key in keys if key.encode() > start_after.encode()]
         if not self._is_sorted:
             random.Random(len(keys)).shuffle(keys)
         if not keys:

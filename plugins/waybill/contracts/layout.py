@@ -71,6 +71,15 @@ class Layout:
             return None
         return day if self.folders_of(day) == [*folders] else None
 
+    def begins_period(self, folders: Sequence[str]) -> bool:
+        """Return whether folders name a period, or are the first ones of folders that do."""
+        if len(folders) == len(self.folders):
+            return self.day_of(folders) is not None
+        return all(
+            Layout(self.root, (form,)).day_of([folder]) is not None
+            for form, folder in zip(self.folders, folders, strict=False)
+        )
+
 
 def _form(found: re.Match[str]) -> str:
     return FORMS[found[0]]

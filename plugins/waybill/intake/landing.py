@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +29,10 @@ def in_order(contract: Contract, files: Iterable[LandedFile]) -> list[LandedFile
 
 _PAGE: Final = 1000
 """Number of objects in a page, as in a listing of S3."""
+
+
+_MANY_FOLDERS: Final = 100
+"""With more folders that name no period, listing all objects needs fewer requests than listing each folder."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,46 @@ def list_pages(
     prefix = locations.raw_prefix(contract.domain, contract.name)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         yield _listing(bucket, contract, page.get("Contents", []), first, last)
+
+
+def list_within(s3: S3Client, bucket: str, contract: Contract, first: Period, last: Period) -> Iterator[Listing]:
+    """Yield the objects of a dataset in the folders of the periods `first` to `last`, and those in no period's folder.
+
+    Folders are listed first: the number of requests grows with them, and not with the objects of other periods.
+    """
+    layout = locations.raw_layout(contract.domain, contract.name, contract.cadence)
+    paginator = s3.get_paginator("list_objects_v2")
+    parents, others = [layout.root], list[str]()
+    for parent in parents:
+        for page in paginator.paginate(Bucket=bucket, Prefix=parent, Delimiter="/"):
+            yield _listing(bucket, contract, page.get("Contents", []), None, None)
+            for found in page.get("CommonPrefixes", []):
+                folders = found["Prefix"].removeprefix(layout.root).split("/")[:-1]
+                if not layout.begins_period(folders):
+                    others.append(found["Prefix"])
+                elif len(folders) < len(layout.folders):
+                    parents.append(found["Prefix"])
+    if len(others) > _MANY_FOLDERS:
+        prefixes = [layout.root]
+    else:
+        # Begin with the folder before: some stores leave out the folder that StartAfter names.
+        before, *wanted = (layout.prefix(period.start) for period in first.shift(-1).until(last))
+        prefixes, elsewhere = others, (before, *others)
+        start, end = min(before, *wanted), max(wanted)
+        for page in paginator.paginate(Bucket=bucket, Prefix=layout.root, StartAfter=start):
+            items = page.get("Contents", [])
+            inside = [item for item in items if not item["Key"].startswith(elsewhere)]
+            yield _listing(bucket, contract, _below(parents, inside), None, None)
+            if items and items[-1]["Key"].encode() > end.encode() and not items[-1]["Key"].startswith(end):
+                break
+    for prefix in prefixes:
+        for page in paginator.paginate(Bucket=bucket, Prefix=prefix):
+            yield _listing(bucket, contract, _below(parents, page.get("Contents", [])), None, None)
+
+
+def _below(parents: Collection[str], items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the entries of a listing that are not directly in one of the folders."""
+    return [item for item in items if item["Key"][: item["Key"].rfind("/") + 1] not in parents]
 
 
 def list_likely(

@@ -53,7 +53,7 @@ class LandedSensor(BaseSensorOperator):
         from waybill.contracts import load_domain
         from waybill.contracts.locations import raw_prefix
         from waybill.intake.ingest import reject_misplaced
-        from waybill.intake.landing import has_landed, list_pages
+        from waybill.intake.landing import has_landed, list_within
         from waybill.settings import settings
 
         with data_errors_fail_at_once():
@@ -65,7 +65,7 @@ class LandedSensor(BaseSensorOperator):
             if not waiting:
                 return
             for contract in waiting:
-                pages = list_pages(s3, bucket, contract, period, period)
+                pages = list_within(s3, bucket, contract, period, period)
                 if misplaced := [one for page in pages for one in page.misplaced]:
                     with warehouse() as connection:
                         reject_misplaced(connection, contract, misplaced, run_of(context), period)

@@ -16,7 +16,7 @@ from waybill.contracts.domains import load_manifest
 from waybill.derived.build import report_contracts
 from waybill.derived.refresh import out_of_date
 from waybill.intake.comparison import compare
-from waybill.intake.landing import list_pages
+from waybill.intake.landing import list_within
 from waybill.intake.ledger import sums_sql
 from waybill.intake.withdrawal import LoadedFile, gone_files, noticed
 from waybill.period import Period
@@ -98,14 +98,13 @@ def incomplete(connection: Connection, s3: S3Client, domain: str, periods: Seque
     """Return every gap in consecutive periods of a domain, independently of the scheduler.
 
     Adds to `known_gaps` the files that landed and are not loaded, and the loaded files that are gone from the bucket.
-    Objects whose folders name no period are always included, with the period in which they landed.
+    Objects whose folders name no period are included, with the period in which they landed, unless they are below the
+    folder of another period.
     """
     datasets = load_domain(domain)
     found = known_gaps(connection, domain, periods)
     for contract in datasets.values():
-        # A file that lands at any time may have another period in the ledger: that of its first version.
-        within = (None, None) if contract.lands_any_time else (periods[0], periods[-1])
-        pages = list_pages(s3, settings().raw_bucket, contract, *within)
+        pages = list_within(s3, settings().raw_bucket, contract, periods[0], periods[-1])
         compared = compare(connection, contract, pages)
         found += _gone(contract, gone_files(connection, contract, compared.seen, periods[0], periods[-1]))
         found += [Gap(one.file.period, contract.table, f"{REJECTED}{one.message}") for one in compared.misplaced]

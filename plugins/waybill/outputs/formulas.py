@@ -38,4 +38,7 @@ def restored(text: str) -> str:
 
 
 def _is_free_text(column: Column) -> bool:
-    return column.physical_type == "text" and column.classification != RESTRICTED
+    """Return whether a column may have any text: neither pseudonyms nor values of a list that has no formula."""
+    if column.physical_type != "text" or column.classification == RESTRICTED:
+        return False
+    return not column.enum or any(re.match(_FORMULA, str(value)) for value in column.enum)

@@ -108,6 +108,21 @@ def publish(
         return _publish(connection, s3, domain, exports, run)
 
 
+# All reports whose periods end on the same day as that of a report with unpublished content.
+_TO_PUBLISH = """
+with built as (
+  select report, cadence, period, exported_sha256 is distinct from content_sha256 as is_changed,
+    period + ('1 ' || cadence)::interval as ends_at
+  from waybill.publication
+  where report = any(%(reports)s)
+)
+select report, cadence, period
+from built
+where ends_at in (select ends_at from built where is_changed)
+order by period, report, cadence
+"""
+
+
 def _held(connection: Connection, contracts: Iterable[Contract]) -> set[tuple[str, str, date]]:
     return {one.key for one in held(connection, contracts)}
 
@@ -120,25 +135,19 @@ def publish_changed(connection: Connection, s3: S3Client, domain: str, run: Run)
     """
     contracts = {contract.table: contract for contract in report_contracts(domain).values()}
     with advisory_lock(connection, f"publish {domain}"):
-        built = connection.execute(
-            "select report, cadence, period, exported_sha256 is distinct from content_sha256 "
-            "from waybill.publication where report = any(%s) order by period, report, cadence",
-            (sorted(contracts),),
-        ).fetchall()
+        built = connection.execute(_TO_PUBLISH, {"reports": sorted(contracts)}).fetchall()
         waiting = _held(connection, contracts.values())
         by_day: dict[str, list[_Export]] = {}
-        changed, waits = set(), set()
-        for report, cadence, start, is_changed in built:
+        waits = set()
+        for report, cadence, start in built:
             export = _Export(contracts[report], Period.of(cadence, start))
             prefix = locations.report_prefix(export.period)
             by_day.setdefault(prefix, []).append(export)
-            if is_changed:
-                changed.add(prefix)
             if export.key in waiting:
                 waits.add(prefix)
         if waits:
             log.warning("waiting for approval: %s", ", ".join(sorted(waits)))
-        ready = sorted(changed - waits)
+        ready = sorted(by_day.keys() - waits)
         return [key for prefix in ready for key in _publish(connection, s3, domain, by_day[prefix], run)]
 
 
