@@ -86,17 +86,18 @@ def _metric(contract: Contract, check: Check) -> sql.Composed:
         return sql.SQL("select round(extract(epoch from %(ends_at)s - {}) / 3600, 2) from {}(%(period_end)s)").format(
             newest, as_of_function(contract)
         )
-    columns = columns_sql(list(check.columns))
-    found = {
-        "rowCount": sql.SQL("count(*)"),
-        "nullValues": sql.SQL("count(*) filter (where num_nulls({}) > 0)").format(columns),
-        "duplicateValues": sql.SQL(
-            "count(*) filter (where num_nulls({0}) = 0) - count(distinct ({0})) filter (where num_nulls({0}) = 0)"
-        ).format(columns),
-    }[check.metric]
+    columns, rows = columns_sql(list(check.columns)), _rows(contract)
+    count: sql.Composable = sql.SQL("count(*)")
+    found = count
+    if check.metric == "nullValues":
+        found = sql.SQL("count(*) filter (where num_nulls({}) > 0)").format(columns)
+    elif check.metric == "duplicateValues":  # grouping can hash; count(distinct) sorts
+        rows = sql.SQL("(select {0}, count(*) as _rows from {1} group by {0}) as _groups").format(columns, rows)
+        count = sql.SQL("sum(_rows)")
+        found = sql.SQL("coalesce(sum(_rows - 1) filter (where num_nulls({}) = 0), 0)").format(columns)
     if check.is_percent:
-        found = sql.SQL("coalesce(round(100.0 * ({}) / nullif(count(*), 0), 4), 0)").format(found)
-    return sql.SQL("select {} from {}").format(found, _rows(contract))
+        found = sql.SQL("coalesce(round(100.0 * ({}) / nullif({}, 0), 4), 0)").format(found, count)
+    return sql.SQL("select {} from {}").format(found, rows)
 
 
 def evaluate(connection: Connection, contract: Contract, period: Period) -> list[CheckResult]:

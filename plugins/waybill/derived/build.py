@@ -25,6 +25,7 @@ from waybill.settings import settings
 from waybill.warehouse import change_log
 from waybill.warehouse.connection import non_retryable_sql, one_row
 from waybill.warehouse.evolution import ensure
+from waybill.warehouse.planner_statistics import analyze_grown
 from waybill.warehouse.schema import changed_keys_relation, changed_sql, columns_sql, relation, subquery
 
 log = logging.getLogger(__name__)
@@ -245,6 +246,7 @@ def build(
                 return Built(0, is_changed=False)
             with non_retryable_sql(f"the SQL of {contract.table} {period}"):
                 days = write()
+                analyze_grown(connection, relation(contract))
                 _raise_broken(connection, contract, period)
             results = quality.evaluate(connection, contract, period)
             quality.stop_or_warn(results)

@@ -34,7 +34,8 @@ from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.file_order import comes_before, order_sql, place_sql
 from waybill.warehouse.history import apply_snapshot
-from waybill.warehouse.schema import as_of_function
+from waybill.warehouse.planner_statistics import analyze_grown
+from waybill.warehouse.schema import as_of_function, relation
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ def load_rows(
     books.rows_in = source.records
     books.rejected = store_rejects(staging)
     days = apply_incoming(connection, contract, landed, file_id, replaces=replaces, is_whole=source.is_whole)
+    analyze_grown(connection, relation(contract))
     if staging.fresh:
         days |= change_log.days_of_partition(connection, contract, period, staging.fresh)
     change_log.record(connection, contract.table, days, file_id)

@@ -63,17 +63,23 @@ def merge(
     if replaces is not None and comes_before(connection, contract, file_id, replaces):
         return _merge_returned(connection, contract, file_id=file_id, period=period, replaces=replaces)
     ensure_partitions(connection, contract)
-    _classify(connection, contract, file_id)
-    _keep_superseded(connection, contract, replaces)
-    _update_current(connection, contract, file_id, period)
-    _insert(connection, contract, file_id, period, "inserted", into=relation(contract))
-    _insert(connection, contract, file_id, period, "stale", into=superseded_relation(contract))
+    outcomes = _classify(connection, contract, file_id)
+    if outcomes & {"unchanged", "updated"}:
+        _keep_superseded(connection, contract, replaces)
+        _update_current(connection, contract, file_id, period)
+    for outcome, table in (("inserted", relation(contract)), ("stale", superseded_relation(contract))):
+        if outcome in outcomes:
+            only = None if outcomes == {outcome} else outcome
+            _insert(connection, contract, file_id, period, only, into=table)
     days = _days_of_outcome(connection, contract)
     return days if replaces is None else days | withdraw_rows(connection, contract, replaces)
 
 
-def _classify(connection: Connection, contract: Contract, file_id: int) -> None:
-    """Create `outcome`: what becomes of each incoming row, with its period value and that of the current row."""
+def _classify(connection: Connection, contract: Contract, file_id: int) -> set[str]:
+    """Create `outcome`: what becomes of each incoming row, with its period value and that of the current row.
+
+    Returns the outcomes that occur.
+    """
     assert contract.period_column
     connection.execute(
         sql.SQL(
@@ -104,6 +110,7 @@ def _classify(connection: Connection, contract: Contract, file_id: int) -> None:
         )
     )
     connection.execute("analyze outcome")
+    return {outcome for (outcome,) in connection.execute("select distinct outcome from outcome")}
 
 
 def _keep_superseded(connection: Connection, contract: Contract, replaces: int | None) -> None:
@@ -153,17 +160,23 @@ def _update_current(connection: Connection, contract: Contract, file_id: int, pe
 
 
 def _insert(
-    connection: Connection, contract: Contract, file_id: int, period: Period, outcome: str, *, into: sql.Identifier
+    connection: Connection,
+    contract: Contract,
+    file_id: int,
+    period: Period,
+    outcome: str | None,
+    *,
+    into: sql.Identifier,
 ) -> None:
-    """Insert the incoming rows with an outcome into a table."""
+    """Insert the incoming rows with an outcome (None: all) into a table."""
+    with_outcome = sql.SQL("inner join outcome as o on i._record = o._record where o.outcome = {}")
     connection.execute(
         sql.SQL(
             """
             insert into {into} ({columns}, {own})
             select {incoming}, {file_id}, i._record, {delivered}::date
             from incoming as i
-            inner join outcome as o on i._record = o._record
-            where o.outcome = {outcome}
+            {with_outcome}
             """
         ).format(
             into=into,
@@ -172,7 +185,7 @@ def _insert(
             incoming=columns_sql(contract.names, "i"),
             file_id=sql.Literal(file_id),
             delivered=sql.Literal(period.start),
-            outcome=sql.Literal(outcome),
+            with_outcome=sql.SQL("") if outcome is None else with_outcome.format(sql.Literal(outcome)),
         )
     )
 
