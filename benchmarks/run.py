@@ -1,7 +1,8 @@
 """Compare the validated load of a file with errors from S3 with other ways to load rows into PostgreSQL.
 
 All ways run in the same run, on one machine, against the same servers, so their ratios are reliable. Each way runs in
-its own process, which gives its peak memory. The ways:
+its own process, which gives its peak memory. Where other work shares the processor, compare its seconds (CPU): those of
+the way's process and of all processes of PostgreSQL, without the S3 server. The ways:
 
   waybill         reads the file with errors from S3, validates, deduplicates, quarantines, loads, indexes, reconciles
   bare COPY       copies a local file of the valid rows, then adds the primary key
@@ -22,6 +23,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from processor import Cost
+
 HERE = Path(__file__).parent
 WAYS = HERE / "ways.py"
 MONTH = "2026-03"
@@ -34,7 +37,7 @@ class Measured:
 
     way: str
     rows: int
-    seconds: float
+    cost: Cost
     peak_mib: int
 
 
@@ -43,7 +46,7 @@ def measure(way: str, rows: int, environment: dict[str, str], folder: Path, pyth
     command = [str(python), str(WAYS), way, str(rows), str(folder)]
     answer = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
     result = json.loads(answer.stdout.splitlines()[-1])
-    return Measured(way, rows, result["seconds"], result["peak_mib"])
+    return Measured(way, rows, Cost(result["seconds"], result["client"], result["server"]), result["peak_mib"])
 
 
 def main() -> None:
@@ -57,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--peers-up-to", type=int, default=1_000_000, help="rows up to which pandas and dlt take part")
     parser.add_argument("--repeat", type=int, default=3, help="measure waybill and COPY so often; the median counts")
-    parser.add_argument("--dlt", type=Path, required=True, help="the interpreter of an environment with dlt")
+    parser.add_argument("--dlt", type=Path, help="interpreter of an environment with dlt; by default dlt is left out")
     options = parser.parse_args()
     console = Console(stderr=True)
     found: list[Measured] = []
@@ -76,18 +79,28 @@ def main() -> None:
                         for way, measured in tries.items():
                             status.update(f"{way}, {rows:,} rows, {number + 1} of {options.repeat}")
                             measured.append(measure(way, rows, environment, folder, Path(sys.executable)))
-                    found += [sorted(ones, key=lambda one: one.seconds)[len(ones) // 2] for ones in tries.values()]
+                    found += [sorted(ones, key=lambda one: one.cost.seconds)[len(ones) // 2] for ones in tries.values()]
                     if rows > options.peers_up_to:
                         continue
-                    for way, python in (("pandas", Path(sys.executable)), ("dlt", options.dlt)):
+                    for way, python in {"pandas": Path(sys.executable), "dlt": options.dlt}.items():
+                        if python is None:
+                            continue
                         status.update(f"{way}, {rows:,} rows")
                         found.append(measure(way, rows, environment, folder, python))
         finally:
             stack.down()
-    table = Table("way", "rows", "seconds", "peak MiB", "waybill is … times as fast", title="Loading traffic rows")
+    columns = ("way", "rows", "seconds", "CPU of the way", "CPU of PostgreSQL", "CPU to COPY's", "speed to COPY's")
+    table = Table(*columns, "peak MiB", title="Loading traffic rows")
     for one in found:
-        ours = next(other.seconds for other in found if other.way == "waybill" and other.rows == one.rows)
-        table.add_row(one.way, f"{one.rows:,}", f"{one.seconds:.1f}", str(one.peak_mib), f"{one.seconds / ours:.2f}")
+        copy = next(other.cost for other in found if other.way == "copy" and other.rows == one.rows)
+        table.add_row(
+            one.way,
+            f"{one.rows:,}",
+            *(f"{value:.1f}" for value in (one.cost.seconds, one.cost.client, one.cost.server)),
+            f"{(one.cost.client + one.cost.server) / (copy.client + copy.server):.2f}",
+            f"{copy.seconds / one.cost.seconds:.2f}",
+            str(one.peak_mib),
+        )
     Console().print(table)
 
 

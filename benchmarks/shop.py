@@ -9,14 +9,18 @@ Usage: python benchmarks/shop.py [--rows 1000000] [--facts 10000000] [--plans]
 from __future__ import annotations
 
 import argparse
+import hashlib
+import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from processor import Cost, measured
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -24,8 +28,8 @@ if TYPE_CHECKING:
     from waybill_devtools.stack import Stack
 
 DAY = "2026-03-31"
-# A scale of 1 is about 180 transactions a day.
-ROWS_AT_SCALE_1 = 182
+# A scale of 1 is about 180 transactions a day, and this many on the day below.
+ROWS_AT_SCALE_1 = 161
 FACTS = """
 insert into shop_star.dim_customer
 select i, i, 'n', 'n@example.com', '2020-01-01', (array['DE', 'FR', 'IT', 'ES'])[1 + i %% 4], '-infinity',
@@ -48,16 +52,8 @@ analyze shop_star.dim_customer, shop_star.dim_product, shop_star.fact_sales
 DAYS_OF_FACTS = 90
 
 
-def timed(name: str, found: list[tuple[str, float]], step: Callable[[], Any]) -> Any:
-    """Run a step and record its seconds."""
-    began = time.perf_counter()
-    result = step()
-    found.append((name, time.perf_counter() - began))
-    return result
-
-
-def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, float]]:
-    """Return the seconds of each step of a day with a number of transactions."""
+def one_day(stack: Stack, connection: Connection, rows: int) -> dict[str, Cost | float]:
+    """Return the cost of each step of a day with a number of transactions, and of each table that a step builds."""
     import boto3
 
     from waybill.checks.quality import check_datasets
@@ -76,17 +72,63 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> list[tuple[str, 
     sample = generate(DAY, 1, scale=rows / ROWS_AT_SCALE_1, datasets=["transactions"])
     upload(stack.s3(), settings().raw_bucket, sample)
     contracts, period, run = load_domain("shop"), Period.parse("day", DAY), Run("bench", "bench")
-    sales, s3, found = contracts["transactions"], stack.s3(), []
+    sales, s3 = contracts["transactions"], stack.s3()
     with connection.transaction():
         ensure_domain(connection, contracts)
-    books = timed("intake", found, lambda: ingest(connection, s3, sales, contracts, period, run))
-    print(*books.values())
-    timed("processed", found, lambda: write_changed_days(connection, s3, boto3.client("glue"), [sales]))
-    timed("quality", found, lambda: check_datasets(connection, [sales], period, run))
-    timed("curated", found, lambda: refresh(connection, "shop", "shop_star", run))
-    timed("marts", found, lambda: refresh(connection, "shop", "shop_report", run))
-    timed("publish", found, lambda: publish_changed(connection, s3, "shop", run))
-    return [*found, ("the day", sum(seconds for _, seconds in found))]
+    steps: dict[str, Callable[[], Any]] = {
+        "intake": lambda: ingest(connection, s3, sales, contracts, period, run),
+        "processed": lambda: write_changed_days(connection, s3, boto3.client("glue"), [sales]),
+        "quality": lambda: check_datasets(connection, [sales], [period], run),
+        "curated": lambda: refresh(connection, "shop", "shop_star", run),
+        "marts": lambda: refresh(connection, "shop", "shop_report", run),
+        "publish": lambda: publish_changed(connection, s3, "shop", run),
+    }
+    found: dict[str, Cost | float] = {}
+    for name, step in steps.items():
+        with built_tables() as tables:
+            result, found[name] = measured(connection, step)
+        found |= {f"  {table}": seconds for table, seconds in tables.items()}
+        if name == "intake":
+            print(*result.values())
+    return found
+
+
+@contextmanager
+def built_tables() -> Iterator[dict[str, float]]:
+    """Return a mapping that gets the seconds of each table that is built meanwhile, by its name and period."""
+    found: dict[str, float] = {}
+    began = time.perf_counter()
+
+    class Times(logging.Handler):
+        """Takes the time from each message to the next: a build ends with a message."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            nonlocal began
+            now = time.perf_counter()
+            found[" ".join(map(str, record.args[:2]))] = now - began  # type: ignore[index]
+            began = now
+
+    logger, handler = logging.getLogger("waybill.derived.build"), Times()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
+
+
+def content(stack: Stack, connection: Connection) -> str:
+    """Return a hash of all reports and of all files that were written: it must not depend on how they are made."""
+    from waybill.settings import settings
+
+    query = "select report, cadence, period, row_count, content_sha256 from waybill.publication order by 1, 2, 3"
+    found = [str(row) for row in connection.execute(query)]
+    for bucket in (settings().lake_bucket, settings().reports_bucket):
+        for page in stack.s3().get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            keys = [item["Key"] for item in page.get("Contents", [])]
+            heads = ((key, stack.s3().head_object(Bucket=bucket, Key=key)["Metadata"]["sha256"]) for key in keys)
+            found += [f"{key} {sha256}" for key, sha256 in heads if not key.endswith(".json")]  # manifests name times
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, float]]:
@@ -108,7 +150,8 @@ def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, fl
     }
     with ClientCursor(connection) as cursor:
         cursor.execute(FACTS, parameters)
-    found, texts = [], {}
+    found: list[tuple[str, float]] = []
+    texts = {}
     for table in tables:
         if table.contract.domain != "shop_report":
             continue
@@ -116,7 +159,9 @@ def marts(connection: Connection, facts: int, plans: bool) -> list[tuple[str, fl
         parameters = period.parameters("UTC")
         texts[table.contract.name] = table.text, parameters
         query = sql.SQL("select count(*) from ({}) as mart").format(sql.SQL(table.text))
-        timed(table.contract.name, found, lambda: connection.execute(query, parameters).fetchone())  # noqa: B023
+        began = time.perf_counter()
+        connection.execute(query, parameters).fetchone()
+        found.append((table.contract.name, time.perf_counter() - began))
     found.sort(key=lambda one: -one[1])
     for name, _ in found[: 2 if plans else 0]:
         text, parameters = texts[name]
@@ -138,7 +183,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description="Time the shop.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="transactions of the day")
-    parser.add_argument("--facts", type=int, default=10_000_000, help="sales that the marts read")
+    parser.add_argument("--facts", type=int, default=10_000_000, help="sales that the marts read; 0: none")
     parser.add_argument("--plans", action="store_true", help="print the plans of the slowest two marts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as scratch:
@@ -148,11 +193,18 @@ def main() -> None:
             os.environ.update(stack.env() | {"WAYBILL_SCRATCH_DIR": scratch})
             settings.cache_clear()
             upgrade(connect())
-            table = Table("step", "seconds", title=f"{options.rows:,} transactions of a day")
+            columns = ("step", "seconds", "CPU seconds of Waybill", "CPU seconds of PostgreSQL")
+            table = Table(*columns, title=f"{options.rows:,} transactions of a day")
             with closing(connect()) as connection:
-                for name, seconds in one_day(stack, connection, options.rows):
-                    table.add_row(name, f"{seconds:.1f}")
+                steps = one_day(stack, connection, options.rows)
+                total = sum((cost for cost in steps.values() if isinstance(cost, Cost)), Cost(0, 0, 0))
+                for name, cost in [*steps.items(), ("the day", total)]:
+                    costs = (cost.seconds, cost.client, cost.server) if isinstance(cost, Cost) else (cost,)
+                    table.add_row(name, *(f"{one:.1f}" for one in costs))
+                print("content", content(stack, connection))
             Console().print(table)
+            if not options.facts:
+                return
             table = Table("mart", "seconds", title=f"SQL over {options.facts:,} sales of {DAYS_OF_FACTS} days")
             with closing(connect()) as connection:
                 connection.execute("drop schema shop_star, shop_report cascade; delete from waybill.contract")

@@ -1,4 +1,4 @@
-"""One way to load rows: `python ways.py WAY ROWS FOLDER` prints its seconds and peak memory as JSON."""
+"""One way to load rows: `python ways.py WAY ROWS FOLDER` prints its cost in seconds and peak memory as JSON."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 import os
 import resource
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from processor import Cost, measured
 
 MONTH = "2026-03"
 KEY = f"raw/messaging/traffic/month={MONTH}/traffic.csv"
@@ -21,7 +24,7 @@ def warehouse() -> str:
     return os.environ["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]
 
 
-def make(rows: int, folder: Path) -> float:
+def make(rows: int, folder: Path) -> Cost:
     """Make the file with errors (in S3) and the clean file (in the folder), ordered by day like an export."""
     import boto3
     import duckdb
@@ -60,10 +63,10 @@ def make(rows: int, folder: Path) -> float:
     )
     boto3.client("s3").upload_file(str(folder / "dirty.csv"), "waybill-raw", KEY)
     (folder / "dirty.csv").unlink()
-    return 0.0
+    return Cost(0, 0, 0)
 
 
-def waybill(rows: int, _folder: Path) -> float:
+def waybill(rows: int, _folder: Path) -> Cost:
     """Load the file with errors from S3 into a new warehouse, as a run does."""
     import boto3
 
@@ -91,58 +94,67 @@ def waybill(rows: int, _folder: Path) -> float:
             "from generate_series(1, %s) as s (i)",
             (CHANNELS,),
         )
-        began = time.perf_counter()
-        period = Period.parse("month", MONTH)
-        books = ingest(connection, boto3.client("s3"), contracts["traffic"], contracts, period, Run(None, "bench"))
-        seconds = time.perf_counter() - began
+        period, run = Period.parse("month", MONTH), Run(None, "bench")
+
+        def load() -> dict[str, Any]:
+            return ingest(connection, boto3.client("s3"), contracts["traffic"], contracts, period, run)
+
+        books, cost = measured(connection, load)
     print(*books.values(), file=sys.stderr)
-    return seconds
+    return cost
 
 
-def copy(_rows: int, folder: Path) -> float:
+def copy(_rows: int, folder: Path) -> Cost:
     """Copy the clean file with COPY, then add the primary key."""
     import psycopg
 
     with psycopg.connect(warehouse(), autocommit=True) as connection:
         connection.execute("drop table if exists public.bare")
-        began = time.perf_counter()
-        with connection.transaction():
-            connection.execute(
-                "create table public.bare (traffic_id bigint not null, send_date date not null, "
-                "account_id integer not null, customer_id integer not null, channel_id integer not null, "
-                "interactions_count integer not null, revenue_eur numeric(12,2) not null)"
-            )
-            statement = "copy public.bare from stdin (format csv, header)"
-            with (folder / "clean.csv").open("rb") as file, connection.cursor().copy(statement) as stream:
-                while chunk := file.read(2**20):
-                    stream.write(chunk)
-            connection.execute("set local maintenance_work_mem = '256MB'")
-            connection.execute(
-                "alter table public.bare add primary key (send_date, account_id, customer_id, channel_id)"
-            )
-        seconds = time.perf_counter() - began
+
+        def load() -> None:
+            with connection.transaction():
+                connection.execute(
+                    "create table public.bare (traffic_id bigint not null, send_date date not null, "
+                    "account_id integer not null, customer_id integer not null, channel_id integer not null, "
+                    "interactions_count integer not null, revenue_eur numeric(12,2) not null)"
+                )
+                statement = "copy public.bare from stdin (format csv, header)"
+                with (folder / "clean.csv").open("rb") as file, connection.cursor().copy(statement) as stream:
+                    while chunk := file.read(2**20):
+                        stream.write(chunk)
+                connection.execute("set local maintenance_work_mem = '256MB'")
+                connection.execute(
+                    "alter table public.bare add primary key (send_date, account_id, customer_id, channel_id)"
+                )
+
+        _, cost = measured(connection, load)
         connection.execute("drop table public.bare")
-    return seconds
+    return cost
 
 
-def pandas(_rows: int, folder: Path) -> float:
+def pandas(_rows: int, folder: Path) -> Cost:
     """Load the clean file with `pandas.to_sql`."""
     import pandas as pd
+    import psycopg
     from sqlalchemy import create_engine
 
     engine = create_engine(warehouse().replace("postgresql://", "postgresql+psycopg://", 1))
-    began = time.perf_counter()
-    for number, chunk in enumerate(pd.read_csv(folder / "clean.csv", chunksize=100_000)):
-        chunk.to_sql("by_pandas", engine, schema="public", if_exists="append" if number else "replace", index=False)
-    seconds = time.perf_counter() - began
-    with engine.begin() as connection:
-        connection.exec_driver_sql("drop table public.by_pandas")
-    return seconds
+
+    def load() -> None:
+        for number, chunk in enumerate(pd.read_csv(folder / "clean.csv", chunksize=100_000)):
+            chunk.to_sql("by_pandas", engine, schema="public", if_exists="append" if number else "replace", index=False)
+
+    with psycopg.connect(warehouse()) as connection:
+        _, cost = measured(connection, load)
+    with engine.begin() as engine_connection:
+        engine_connection.exec_driver_sql("drop table public.by_pandas")
+    return cost
 
 
-def dlt(_rows: int, folder: Path) -> float:
+def dlt(_rows: int, folder: Path) -> Cost:
     """Load the clean file with dlt's CSV reader and PostgreSQL destination."""
     import dlt as library
+    import psycopg
     from dlt.sources.filesystem import filesystem, read_csv
 
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -152,20 +164,24 @@ def dlt(_rows: int, folder: Path) -> float:
         dataset_name="by_dlt",
         pipelines_dir=str(folder / "dlt"),
     )
-    began = time.perf_counter()
-    files = filesystem(bucket_url=folder.as_uri(), file_glob="clean.csv")
-    pipeline.run((files | read_csv()).with_name("traffic"), write_disposition="replace")
-    return time.perf_counter() - began
+
+    def load() -> None:
+        files = filesystem(bucket_url=folder.as_uri(), file_glob="clean.csv")
+        pipeline.run((files | read_csv()).with_name("traffic"), write_disposition="replace")
+
+    with psycopg.connect(warehouse()) as connection:
+        _, cost = measured(connection, load)
+    return cost
 
 
 def main() -> None:
     """Run the way that the arguments name."""
-    ways: dict[str, Callable[[int, Path], float]] = {
+    ways: dict[str, Callable[[int, Path], Cost]] = {
         function.__name__: function for function in (make, waybill, copy, pandas, dlt)
     }
-    seconds = ways[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
+    cost = ways[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"seconds": seconds, "peak_mib": peak_mib}))
+    print(json.dumps(asdict(cost) | {"peak_mib": peak_mib}))
 
 
 if __name__ == "__main__":
