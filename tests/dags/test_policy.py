@@ -33,6 +33,7 @@ from waybill.settings import PROJECT_ROOT, settings
 DAG_IDS = {
     "messaging_monthly",
     "operations_freshness",
+    "operations_watch",
     "orders_reports",
     "publish_dashboard",
     "purchases_medallion",
@@ -185,7 +186,7 @@ def test_a_backfill_never_takes_the_slots_of_arrivals(dag: DAG, bag: BundleDagBa
 
 
 def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
-    assert dag.params or dag.dag_id in ("operations_freshness", "publish_dashboard")
+    assert dag.params or dag.dag_id in ("operations_freshness", "operations_watch", "publish_dashboard")
     for name in dag.params:
         schema = dag.params.get_param(name).schema
         assert schema.get("title"), name

@@ -124,6 +124,7 @@ PAGES = [
     "/operations/index.html?dag_id=messaging_monthly&run_id=test",
     "/operations/loads.html?dataset=messaging.traffic",
     "/operations/changes.html?domain=messaging",
+    "/operations/anomalies.html?domain=messaging",
     "/operations/quarantine.html?dataset=messaging.traffic",
     "/operations/quarantine.html?dataset=messaging.traffic&state=resolved",
 ]

@@ -1,6 +1,6 @@
 """The command `waybill`."""
 
-from waybill.cli import contracts, domains, exports, files, operations, quarantine, reconciliation
+from waybill.cli import contracts, domains, exports, files, operations, quarantine, reconciliation, watch
 from waybill.cli.terminal import app
 
-__all__ = ["app", "contracts", "domains", "exports", "files", "operations", "quarantine", "reconciliation"]
+__all__ = ["app", "contracts", "domains", "exports", "files", "operations", "quarantine", "reconciliation", "watch"]

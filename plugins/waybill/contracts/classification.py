@@ -1,10 +1,10 @@
-"""Find the restricted columns of a contract, whose values messages mask."""
+"""Find the columns of a contract whose values messages mask, or profiles do not keep."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from waybill.contracts.contract import Contract
+from waybill.contracts.contract import Column, Contract
 
 RESTRICTED: Final = "restricted"
 MASK: Final = "***"
@@ -14,3 +14,8 @@ MASK: Final = "***"
 def restricted_names(contract: Contract) -> set[str]:
     """Return the names of the contract's restricted columns."""
     return {column.name for column in contract.columns if column.classification == RESTRICTED}
+
+
+def may_be_described(column: Column) -> bool:
+    """Return whether profiles may keep values of the column, such as the smallest and the most frequent ones."""
+    return column.classification in (None, "public", "internal")

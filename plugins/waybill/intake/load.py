@@ -17,7 +17,7 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.files.received_file import ReceivedFile
-from waybill.intake import columns, conflicts, file_warnings, ledger, quarantine, repeated_lines
+from waybill.intake import columns, conflicts, file_warnings, ledger, profile, quarantine, repeated_lines
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.form_warnings import warn_of_form
 from waybill.intake.ledger import Books
@@ -113,6 +113,7 @@ def _load(
         staging.drop_tables()
         books = staging.books
         ledger.close_file(connection, file_id, books)
+        profile.store(connection, file_id, staging.profile)
         warn_of_form(connection, contract, received, file_id, malformed, source.repaired)
     for warning in issues.warnings:
         log.warning("%s: %s", landed.uri, warning)

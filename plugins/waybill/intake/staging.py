@@ -18,6 +18,7 @@ from waybill.files.prefetch import prefetch
 from waybill.intake.duplicate_candidates import SeenKeys
 from waybill.intake.ledger import Books
 from waybill.intake.merge import partition
+from waybill.intake.profile import FileProfile
 from waybill.intake.transfer import SpillFile, copy_batches
 from waybill.intake.validate import Reject
 from waybill.intake.written_values import fields_sql
@@ -48,6 +49,8 @@ class Staging:
         """Numbers of the records that repeat an earlier one."""
         self.filtered = array("i")
         """Numbers of the records that the contract's filter leaves out."""
+        self.profile = FileProfile(contract, rows)
+        """The profile of the valid rows that are not filtered, with those that repeat others."""
         self.good_rows = self.first_rows = 0
         """For contracts with an occurrence column: the valid rows, and those of them with occurrence 1."""
         self._connection = connection
@@ -141,11 +144,18 @@ class Staging:
             if self.fresh:
                 days = _numbers(rows.column(self._contract.period_column), np.int32)
                 outside = (days < first_day) & ~waiting
-                self._outside.write(_where(outside, rows))
+                self._put_aside(self._outside, _where(outside, rows))
                 waiting |= outside
-            self._candidates.write(_where(candidate, rows))
+            self._put_aside(self._candidates, _where(candidate, rows))
             self._rejects.write(_where(bad, batch.select(["_record", "_reasons", "_raw"])))
-            yield _where(~waiting, rows) if np.any(waiting) else rows
+            direct = _where(~waiting, rows) if np.any(waiting) else rows
+            self.profile.add(direct)
+            yield direct
+
+    def _put_aside(self, spill: SpillFile, rows: pa.RecordBatch) -> None:
+        """Write valid rows to a spill file."""
+        spill.write(rows)
+        self.profile.add(rows)
 
     def _attach(self, table: sql.Identifier) -> None:
         """Index the fresh table and attach it to the dataset's table as a partition."""

@@ -30,6 +30,7 @@ from waybill.operators.reports import (
     RefreshOperator,
     SqlReportOperator,
 )
+from waybill.operators.watching import WatchOperator
 
 __all__ = [
     "ARRIVAL_ARGS",
@@ -45,6 +46,7 @@ __all__ = [
     "QualityOperator",
     "RefreshOperator",
     "SqlReportOperator",
+    "WatchOperator",
     "alert_failure",
     "all_reports",
     "arrival_params",

@@ -14,6 +14,8 @@ from waybill.intake.ledger import COUNTS, Books, sums_sql
 from waybill.period import Period
 from waybill.settings import settings
 
+_ANOMALIES = 20
+"""How many periods with anomalies a message lists."""
 _CONSEQUENCE = "The failed step published nothing. Data of earlier runs is unchanged."
 
 
@@ -52,6 +54,19 @@ def approval_text(title: str, run_id: str, waiting: Sequence[Content], url: str)
         "no report of the domain for a period that ends on the same day is published."
     )
     return "\n".join([*lines, f"Answer: {url}"])
+
+
+def anomaly_text(title: str, run_id: str, lines: Sequence[str], url: str) -> str:
+    """Return the message about anomalies that a run found. `url` is the log of its task."""
+    shown = [*lines[:_ANOMALIES]]
+    if len(lines) > _ANOMALIES:
+        shown.append(f"and {count(len(lines) - _ANOMALIES, 'more period')}")
+    shown.append(
+        "The rows are loaded and reported. If a file is wrong, upload a corrected one under the same name. Otherwise "
+        "accept the anomaly: `waybill watch list` shows its number."
+    )
+    what = f"{title}: the run {run_id} found anomalies in {count(len(lines), 'loaded period')}."
+    return "\n".join([what, *shown, f"Log: {url}"])
 
 
 def warning_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:

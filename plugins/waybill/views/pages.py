@@ -21,6 +21,7 @@ from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
 from waybill.views.business.rows_behind import Behind
+from waybill.views.operations.anomalies import AnomalyChart
 from waybill.views.operations.difference import Difference
 from waybill.views.operations.loads import State
 from waybill.views.operations.overview import Overview
@@ -165,6 +166,11 @@ def loads(
 def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> str:
     """Return the page of reports whose content changed."""
     return _render("changes.html", section="changes", **_around(scope, dag_id), builds=builds, has_more=has_more)
+
+
+def anomalies(scope: Scope, dag_id: str | None, dataset: str | None, found: Sequence[AnomalyChart]) -> str:
+    """Return the page of open anomalies."""
+    return _render("anomalies.html", section="anomalies", **_around(scope, dag_id), dataset=dataset, found=found)
 
 
 def difference(scope: Scope, dag_id: str | None, contract: Contract, period: str, found: Difference | None) -> str:

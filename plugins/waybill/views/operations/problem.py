@@ -11,7 +11,7 @@ from waybill.settings import settings
 
 Severity = Literal["error", "warning", "notice"]
 """`error`: data is missing or wrong. `warning`: someone must decide. `notice`: rows wait for a correction."""
-Subject = Literal["runs", "files", "datasets", "periods", "checks", "books", "reports", "rows", "messages"]
+Subject = Literal["runs", "files", "datasets", "periods", "checks", "books", "reports", "rows", "messages", "anomalies"]
 """What a problem is about. The figures on top of the page link to the first problem of their subject."""
 
 _RANK: Final[Mapping[Severity, int]] = {"error": 0, "warning": 1, "notice": 2}
@@ -72,6 +72,7 @@ Topic = Literal[
     "deadline",
     "approval",
     "warning",
+    "anomaly",
     "retry",
     "file",
     "gone",
@@ -91,6 +92,7 @@ SECTIONS: Final[Mapping[Topic, str]] = {
     "deadline": "do/runbook.md#deadline",
     "approval": "do/runbook.md#approval",
     "warning": "do/runbook.md#warning",
+    "anomaly": "do/runbook.md#anomaly",
     "retry": "do/runbook.md#how-failures-are-handled",
     "file": "do/correct.md#send-a-corrected-file",
     "gone": "do/correct.md#withdraw-a-file",

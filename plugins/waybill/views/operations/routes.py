@@ -12,6 +12,7 @@ from waybill.contracts.domains import load_manifest
 from waybill.period import EXAMPLE
 from waybill.views import catalog, pages
 from waybill.views.access import CurrentAccess
+from waybill.views.operations.anomalies import anomaly_charts
 from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
 from waybill.views.operations.loads import State, loaded_files, rejected_files
@@ -83,6 +84,18 @@ def changes(access: CurrentAccess, domain: str | None = None, dag_id: str | None
     with access.reader() as connection:
         builds, has_more = rebuilds(connection, scope)
     return html(pages.changes(scope, dag_id, builds, has_more=has_more))
+
+
+@router.get("/anomalies.html")
+def anomalies(
+    access: CurrentAccess, domain: str | None = None, dag_id: str | None = None, dataset: str | None = None
+) -> Response:
+    """Show open anomalies with the values that they were compared with."""
+    scope = _scope(domain, dag_id, None)
+    _check_dataset(scope, dataset)
+    with access.reader() as connection:
+        found = anomaly_charts(connection, scope, dataset)
+    return html(pages.anomalies(scope, dag_id, dataset, found))
 
 
 @router.get("/difference.html")

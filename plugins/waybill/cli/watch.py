@@ -1,0 +1,68 @@
+"""Commands about anomalies: watch run, watch list, watch accept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waybill.cli.arguments import Domain, Limit
+from waybill.cli.terminal import app, console, print_line, report_errors
+
+watch_app = typer.Typer(no_args_is_help=True, help="Search loaded periods for anomalies, and explain them.")
+app.add_typer(watch_app, name="watch")
+
+
+@watch_app.command("run")
+@report_errors
+def watch_run(domain: Domain = None) -> None:
+    """Search the periods of files that were loaded since the last search, as the DAG `operations_watch` does."""
+    from waybill.contracts import load_all
+    from waybill.formatting import count
+    from waybill.run import Run, code_version
+    from waybill.warehouse.connection import connect
+    from waybill.watch.anomalies import described, watch
+
+    datasets = [one for one in load_all().values() if one.is_dataset and domain in (None, one.domain)]
+    with connect() as connection:
+        found = watch(connection, datasets, Run(run_id="command", code_version=code_version()))
+    for line in described(found):
+        print_line(line)
+    print_line(f"{count(len(found), 'new anomalous value')} in {count(len(datasets), 'dataset')}.")
+
+
+@watch_app.command("list")
+@report_errors
+def watch_list(domain: Domain = None, limit: Limit = 50) -> None:
+    """List open anomalies: those that nobody has accepted, and whose files have not been corrected."""
+    from waybill.cli import tables
+    from waybill.contracts import load_all
+    from waybill.warehouse.connection import connect
+    from waybill.watch.anomalies import open_anomalies
+
+    names = [table for table, one in load_all().items() if one.is_dataset and domain in (None, one.domain)]
+    with connect() as connection:
+        found = open_anomalies(connection, names, limit)
+    if found:
+        console.print(tables.anomalies(found))
+    else:
+        print_line("There is no open anomaly.")
+
+
+@watch_app.command("accept")
+@report_errors
+def watch_accept(
+    numbers: Annotated[list[int], typer.Argument(help="Numbers of anomalies, as `waybill watch list` shows them.")],
+    step: Annotated[
+        bool, typer.Option("--step", help="The values stay at this level: compare later periods with it only.")
+    ] = False,
+) -> None:
+    """Explain anomalies, so that they are no longer open."""
+    import getpass
+
+    from waybill.warehouse.connection import connect
+    from waybill.watch.anomalies import accept
+
+    with connect() as connection, connection.transaction():
+        for dataset, period in accept(connection, numbers, getpass.getuser(), is_step=step):
+            print_line(f"{dataset} {period}: accepted{' as a step' if step else ''}")

@@ -1,0 +1,37 @@
+"""The operator that searches loaded periods for anomalies."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.sdk import BaseOperator
+
+from waybill.operators.alerting import alert_anomalies
+from waybill.operators.session import run_of, warehouse
+
+log = logging.getLogger(__name__)
+
+
+class WatchOperator(BaseOperator):
+    """Searches the periods of files that were loaded since the last search; returns a line for each new anomaly.
+
+    An alert lists them. They do not fail the run.
+    """
+
+    ui_color = "#e8f4f8"
+
+    def execute(self, context: Any) -> list[str]:
+        from waybill.contracts import load_all
+        from waybill.contracts.domains import load_manifests
+        from waybill.watch.anomalies import described, watch
+
+        domains = load_manifests()
+        datasets = [one for one in load_all().values() if one.is_dataset and one.domain in domains]
+        with warehouse() as connection:
+            lines = described(watch(connection, datasets, run_of(context)))
+        for line in lines:
+            log.warning("%s", line)
+        if lines:
+            alert_anomalies(context, lines)
+        return lines

@@ -1,0 +1,288 @@
+"""Anomalies: periods of datasets whose measures are outside the range that past periods let expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.period import Period
+from waybill.run import Run
+from waybill.watch.forecast import WINDOW, Expected, expected
+from waybill.watch.series import MEASURES, Measure, Series, series_of
+
+_KEPT: Final = 28
+"""How many past values are stored with an anomaly."""
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """A value outside its expected range."""
+
+    dataset: str
+    period: Period
+    measure: Measure
+    column: str
+    """Empty for a measure of the whole dataset."""
+    observed: float
+    expected: Expected
+    past: Sequence[tuple[date, float]]
+
+    def __str__(self) -> str:
+        subject = f"{self.measure.label} of {self.column}" if self.column else self.measure.label
+        low, high = self.measure.written(self.expected.low), self.measure.written(self.expected.high)
+        return f"{subject}: {self.measure.written(self.observed)}, expected {low} to {high}"
+
+
+def find(connection: Connection, contract: Contract, first: Period, last: Period) -> list[Anomaly]:
+    """Return the anomalies of a dataset in the periods from the first to the last one.
+
+    A period is compared with earlier ones only, so later files change nothing. Where a step was accepted, the past
+    begins with it.
+    """
+    since = first.start - 2 * _window(contract)
+    steps: dict[tuple[str, str], list[date]] = {}
+    for measure, column, start in connection.execute(
+        "select measure, column_name, period from waybill.anomaly "
+        "where dataset = %s and accepted_as = 'step' order by period",
+        (contract.table,),
+    ):
+        steps.setdefault((measure, column), []).append(start)
+    found = []
+    for (measure, column), series in series_of(connection, contract, since, last.start).items():
+        found += _outside(contract, measure, column, series, first.start, steps.get((measure.name, column), []))
+    return sorted(found, key=lambda one: (one.period, [*MEASURES].index(one.measure.name), one.column))
+
+
+def _outside(
+    contract: Contract, measure: Measure, column: str, series: Series, first: date, steps: Sequence[date]
+) -> list[Anomaly]:
+    """Return the anomalies of one series from a day on."""
+    found, values = [], [*series.values.items()]
+    for place, (start, observed) in enumerate(values):
+        if start < first:
+            continue
+        begins = max((step for step in steps if step <= start), default=date.min)
+        past = [one for one in values[:place] if one[0] >= begins]
+        tolerance = partial(measure.tolerance, size=series.sizes[start])
+        range_ = expected(past, start, contract.cadence, tolerance)
+        if range_ is not None and not range_.includes(observed):
+            period = Period.of(contract.cadence, start)
+            found.append(Anomaly(contract.table, period, measure, column, observed, range_, past[-_KEPT:]))
+    return found
+
+
+def record(
+    connection: Connection, contract: Contract, first: Period, found: Sequence[Anomaly], run: Run
+) -> list[Anomaly]:
+    """Store the anomalies of a dataset from a period on, settle those that are gone, and return the new ones."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"anomalies {contract.table}",))
+        known = {
+            tuple(key)
+            for key in connection.execute(
+                "select period, measure, column_name from waybill.anomaly where dataset = %s and settled_at is null",
+                (contract.table,),
+            )
+        }
+        keys = [(one.period.start, one.measure.name, one.column) for one in found]
+        for key, one in zip(keys, found, strict=True):
+            connection.execute(_RECORD, _parameters(one, key, run, is_new=key not in known))
+        connection.execute(
+            """
+            update waybill.anomaly as a
+            set settled_at = now()
+            where dataset = %s and cadence = %s and period >= %s and settled_at is null
+              and accepted_as is null
+              and (period, measure, column_name) not in (select * from unnest(%s::date[], %s::text[], %s::text[]))
+            """,
+            (
+                contract.table,
+                first.cadence,
+                first.start,
+                *([key[place] for key in keys] for place in range(3)),
+            ),
+        )
+    return [one for key, one in zip(keys, found, strict=True) if key not in known]
+
+
+_RECORD: Final = """
+insert into waybill.anomaly as a (
+  dataset, cadence, period, measure, column_name, observed, expected, low, high, past, run_id
+)
+values (
+  %(dataset)s, %(cadence)s, %(period)s, %(measure)s, %(column)s, %(observed)s, %(expected)s, %(low)s, %(high)s,
+  %(past)s, %(run_id)s
+)
+on conflict (dataset, cadence, period, measure, column_name) do update
+set observed = excluded.observed, expected = excluded.expected, low = excluded.low, high = excluded.high,
+  past = excluded.past, settled_at = null,
+  run_id = case when %(is_new)s then excluded.run_id else a.run_id end,
+  found_at = case when %(is_new)s then now() else a.found_at end,
+  accepted_as = case when not %(is_new)s then a.accepted_as end
+"""
+
+
+def _parameters(one: Anomaly, key: tuple[date, str, str], run: Run, *, is_new: bool) -> dict[str, Any]:
+    period, measure, column = key
+    return {
+        "dataset": one.dataset,
+        "cadence": one.period.cadence,
+        "period": period,
+        "measure": measure,
+        "column": column,
+        "observed": one.observed,
+        "expected": one.expected.value,
+        "low": one.expected.low,
+        "high": one.expected.high,
+        "past": Jsonb([[str(start), value] for start, value in one.past]),
+        "run_id": run.run_id,
+        "is_new": is_new,
+    }
+
+
+def watch(connection: Connection, contracts: Iterable[Contract], run: Run) -> list[Anomaly]:
+    """Look at the periods of datasets whose files changed since the last look; return the new anomalies."""
+    found = []
+    for contract in contracts:
+        with connection.transaction():
+            row = connection.execute(_CHANGED, {"dataset": contract.table, "window": _window(contract)}).fetchone()
+            if row is None:
+                continue
+            starts, newest, file_id, withdrawn = row
+            first, last = (Period.of(contract.cadence, start) for start in (min(starts, newest), newest))
+            found += record(connection, contract, first, find(connection, contract, first, last), run)
+            connection.execute(
+                "insert into waybill.watched (dataset, file_id, withdrawn) values (%s, %s, %s) "
+                "on conflict (dataset) do update "
+                "set file_id = excluded.file_id, withdrawn = excluded.withdrawn, watched_at = now()",
+                (contract.table, file_id, withdrawn),
+            )
+    return found
+
+
+def _window(contract: Contract) -> timedelta:
+    return timedelta(days=WINDOW.get(contract.cadence, 0) * (31 if contract.cadence == "month" else 1))
+
+
+# The earliest period of a new file. A withdrawn file may be of any period, so the periods of a window are looked at.
+_CHANGED: Final = """
+with seen as (
+  select coalesce(max(file_id), 0) as file_id, coalesce(max(withdrawn), 0) as withdrawn
+  from waybill.watched
+  where dataset = %(dataset)s
+),
+
+files as (
+  select
+    max(file_id) as file_id,
+    count(*) filter (where status = 'withdrawn') as withdrawn,
+    max(period) filter (where status = 'loaded') as newest
+  from waybill.load_file
+  where dataset = %(dataset)s
+),
+
+changed as (
+  select min(f.period) as period
+  from waybill.load_file as f
+  cross join seen
+  where f.dataset = %(dataset)s and f.file_id > seen.file_id
+)
+
+select
+  least(
+    changed.period,
+    case when files.withdrawn <> seen.withdrawn then (files.newest - %(window)s::interval)::date end
+  ),
+  files.newest, files.file_id, files.withdrawn
+from files
+cross join seen
+cross join changed
+where files.newest is not null and (changed.period is not null or files.withdrawn <> seen.withdrawn)
+"""
+
+
+def described(found: Iterable[Anomaly]) -> list[str]:
+    """Return a line for each dataset and period: `billing.invoices 2026-03: rows: 12, expected 90 to 110`."""
+    lines: dict[tuple[str, Period], list[str]] = {}
+    for one in found:
+        lines.setdefault((one.dataset, one.period), []).append(str(one))
+    return [f"{dataset} {period}: {'; '.join(texts)}" for (dataset, period), texts in sorted(lines.items())]
+
+
+def accept(connection: Connection, anomaly_ids: Sequence[int], by: str, *, is_step: bool) -> list[tuple[str, str]]:
+    """Record that anomalies are explained; return the dataset and period of each.
+
+    With `is_step`, the value is the new level: periods before it are no longer compared with later ones. Raises
+    `DataError` for an unknown anomaly.
+    """
+    rows = connection.execute(
+        "update waybill.anomaly set accepted_as = %s, accepted_by = %s, accepted_at = now() "
+        "where anomaly_id = any(%s) returning anomaly_id, dataset, cadence, period",
+        ("step" if is_step else "exception", by, [*anomaly_ids]),
+    ).fetchall()
+    if unknown := sorted({*anomaly_ids} - {row[0] for row in rows}):
+        raise DataError(f"no anomaly has the number {unknown[0]}; `waybill watch list` shows them")
+    if is_step:  # later periods are judged anew
+        connection.execute(
+            "delete from waybill.watched where dataset = any(%s)", ([dataset for _, dataset, *_ in rows],)
+        )
+    return [(dataset, str(Period.of(cadence, start))) for _, dataset, cadence, start in rows]
+
+
+@dataclass(frozen=True)
+class OpenAnomaly:
+    """An anomaly that nobody has accepted."""
+
+    anomaly_id: int
+    anomaly: Anomaly
+    found_at: datetime
+
+
+def open_anomalies(connection: Connection, datasets: Sequence[str], limit: int = 500) -> list[OpenAnomaly]:
+    """Return the open anomalies of datasets, the newest period first."""
+    rows = connection.execute(
+        """
+        select anomaly_id, dataset, cadence, period, measure, column_name, observed, expected, low, high, past, found_at
+        from waybill.anomaly
+        where dataset = any(%s) and settled_at is null and accepted_as is null
+        order by period desc, dataset, anomaly_id
+        limit %s
+        """,
+        ([*datasets], limit),
+    ).fetchall()
+    return [_stored(*row) for row in rows]
+
+
+def _stored(
+    anomaly_id: int,
+    dataset: str,
+    cadence: Any,
+    start: date,
+    measure: str,
+    column: str,
+    observed: float,
+    middle: float,
+    low: float,
+    high: float,
+    past: list[list[Any]],
+    found_at: datetime,
+) -> OpenAnomaly:
+    values = [(date.fromisoformat(day), value) for day, value in past]
+    anomaly = Anomaly(
+        dataset,
+        Period.of(cadence, start),
+        MEASURES[measure],
+        column,
+        observed,
+        Expected(middle, low, high, len(values)),
+        values,
+    )
+    return OpenAnomaly(anomaly_id, anomaly, found_at)

@@ -1,0 +1,82 @@
+"""A run of the watch: one alert, a line in *To do*, a chart, and a command that accepts the value."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from support.landing import TRAFFIC, Landing, csv_body, landing_bucket, landing_dsn, traffic_rows
+from support.messaging_months import month
+from support.problems import landed, problems, reader_of, whats, writer_of
+from support.views import Page, Someone, check_inert, client_of
+from waybill.cli import app
+from waybill.operators import WatchOperator
+from waybill.settings import settings
+from waybill_devtools.stack import Stack
+
+__all__ = ["landed", "landing_bucket", "landing_dsn"]
+
+LAST = month("2026-02")
+
+
+@pytest.fixture
+def watched(landed: Landing, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Landing:
+    """Twelve months of traffic; the last has less than half of the rows."""
+    for back in range(12):
+        period = LAST.shift(-back)
+        rows = traffic_rows(200 if back else 80, first_day=f"{period.key}-01")
+        landed.load("traffic", csv_body(TRAFFIC, rows), key_month=period.key)
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", writer_of(stack, landed))
+    monkeypatch.setenv("WAYBILL_WAREHOUSE", writer_of(stack, landed))
+    settings.cache_clear()
+    return landed
+
+
+def run(run_id: str) -> Any:
+    context = {
+        "dag": SimpleNamespace(dag_id="operations_watch"),
+        "dag_run": SimpleNamespace(partition_key=None, conf=None),
+        "run_id": run_id,
+        "ti": SimpleNamespace(log_url="http://airflow/log"),
+    }
+    return WatchOperator(task_id="anomalies").execute(context)
+
+
+def test_a_run_finds_an_anomaly_once_and_people_see_and_accept_it(watched: Landing, stack: Stack) -> None:
+    line = "messaging.traffic 2026-02: rows: 80, expected 136.4 to 263.6"
+    assert run("first") == [line]
+    assert run("second") == []
+    [(kind, message)] = watched.all("select kind, message from waybill.alert")
+    assert kind == "anomaly"
+    assert message.splitlines()[:2] == [
+        "operations_watch: the run first found anomalies in 1 loaded period.",
+        line,
+    ]
+
+    [problem] = problems(watched, "anomalies")
+    assert problem.what == line
+    [command] = [action.target for action in problem.actions if action.kind == "command"]
+
+    with client_of(reader_of(stack, watched), writer_of(stack, watched), Someone()) as client:
+        page = Page(client.get("/operations/anomalies.html?dataset=messaging.traffic").text)
+    check_inert(page)
+    assert line in page.text
+    drawn = [dict(a) for tag, a in page.tags if tag == "td" and "data-value" in a]
+    assert [float(str(one["data-value"])) for one in drawn] == [80, *[200] * 11, 0]
+
+    listed = CliRunner().invoke(app, ["watch", "list"], env={"COLUMNS": "200"})
+    assert "rows: 80, expected 136.4 to 263.6" in listed.output
+    accepted = CliRunner().invoke(app, command.split()[1:])
+    assert accepted.output == "messaging.traffic 2026-02: accepted\n"
+    assert whats(problems(watched, "anomalies")) == []
+    assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
+    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 11 datasets.\n"
+
+
+def test_an_unknown_anomaly_cannot_be_accepted(watched: Landing) -> None:
+    done = CliRunner().invoke(app, ["watch", "accept", "7"])
+    assert done.exit_code == 1
+    assert watched.all("select from waybill.anomaly") == []
