@@ -2,12 +2,14 @@
 
 **What it does.** Compares the profile of each period whose files were loaded since the last run with those of earlier
 periods: rows, shares of nulls, means, vocabularies, lengths and arrival. A value outside its expected range is an
-anomaly. `docs/reference/watch.md` says how the range follows from the past.
+anomaly. `docs/reference/watch.md` says how the range follows from the past. Then it writes the quality report to the
+bucket of reports, under `quality/`.
 
 **Period.** None. The run looks at what was loaded, every six hours.
 
 **When it fails.**
 * `anomalies` fails if the warehouse does not respond. It is retried. The next run looks at the same files.
+* `report` fails if the warehouse or S3 does not respond. It is retried.
 
 **Alerts.** One for a run that found anomalies, one for a failed run, and one if the run has not finished 1 hour after
 its start. An anomaly fails no run and stops no publication: look at the file, then upload a corrected one, or run
@@ -20,12 +22,19 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
-from waybill.operators import DEFAULT_ARGS, WatchOperator, alert_failure, deadline_alert, owner_links
+from waybill.operators import (
+    DEFAULT_ARGS,
+    QualityReportOperator,
+    WatchOperator,
+    alert_failure,
+    deadline_alert,
+    owner_links,
+)
 
 with DAG(
     dag_id="operations_watch",
     dag_display_name="Operations: watch",
-    description="Search loaded periods for anomalies.",
+    description="Search loaded periods for anomalies, and write the quality report.",
     doc_md=__doc__,
     tags=["operations", "six-hourly"],
     schedule="30 */6 * * *",
@@ -37,4 +46,4 @@ with DAG(
     on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=1),
 ):
-    WatchOperator(task_id="anomalies")
+    WatchOperator(task_id="anomalies") >> QualityReportOperator(task_id="report")

@@ -1,7 +1,9 @@
-"""A run of the watch: one alert, a line in *To do*, a chart, and a command that accepts the value."""
+"""A run of the watch: an alert, a line in *To do*, a chart, a command to accept the value, and the quality report."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ from support.messaging_months import month
 from support.problems import landed, problems, reader_of, whats, writer_of
 from support.views import Page, Someone, check_inert, client_of
 from waybill.cli import app
-from waybill.operators import WatchOperator
+from waybill.operators import QualityReportOperator, WatchOperator
 from waybill.settings import settings
 from waybill_devtools.stack import Stack
 
@@ -80,3 +82,35 @@ def test_an_unknown_anomaly_cannot_be_accepted(watched: Landing) -> None:
     done = CliRunner().invoke(app, ["watch", "accept", "7"])
     assert done.exit_code == 1
     assert watched.all("select from waybill.anomaly") == []
+
+
+def test_the_quality_report_tells_the_state_of_each_dataset(watched: Landing, stack: Stack) -> None:
+    def report(moment: datetime) -> str:
+        run("any")
+        context: Any = {"dag_run": SimpleNamespace(run_after=moment)}
+        return str(QualityReportOperator(task_id="report").execute(context))
+
+    def read(name: str) -> str:
+        body = stack.s3().get_object(Bucket=settings().reports_bucket, Key=f"quality/2026/03/31/{name}")["Body"]
+        return body.read().decode()
+
+    anomaly = "messaging.traffic 2026-02: rows: 80, expected 136.4 to 263.6"
+    address = report(datetime(2026, 3, 31, 13, 45, tzinfo=UTC))
+    assert address == f"s3://{settings().reports_bucket}/quality/2026/03/31/12.html"
+    page, data = Page(read("12.html")), json.loads(read("12.json"))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert anomaly in page.text
+    assert [one["severity"] for one in data["problems"] if one["what"] == anomaly] == ["warning"]
+    [traffic] = [one for one in data["datasets"] if one["dataset"] == "messaging.traffic"]
+    assert traffic["newest_period"] == "2026-02"
+    assert [*traffic["rows"].values()] == [0, *[200] * 11, 80]
+    assert "▁███████████▃" in page.text
+
+    watched.load("traffic", csv_body(TRAFFIC, traffic_rows(200, first_day="2026-02-01")), key_month="2026-02")
+    report(datetime(2026, 3, 31, 19, tzinfo=UTC))
+    assert anomaly not in read("18.html")
+    assert anomaly in read("12.html")
+    report(datetime(2026, 3, 31, 12, tzinfo=UTC))
+    day = Page(read("index.html"))
+    assert {"12.html", "18.html"} <= set(day.links)
+    assert anomaly not in day.text

@@ -1,4 +1,4 @@
-"""Commands about anomalies: watch run, watch list, watch accept."""
+"""Commands of the watch: watch run, watch list, watch accept, watch report."""
 
 from __future__ import annotations
 
@@ -66,3 +66,18 @@ def watch_accept(
     with connect() as connection, connection.transaction():
         for dataset, period in accept(connection, numbers, getpass.getuser(), is_step=step):
             print_line(f"{dataset} {period}: accepted{' as a step' if step else ''}")
+
+
+@watch_app.command("report")
+@report_errors
+def watch_report() -> None:
+    """Write the quality report of this moment to the bucket of reports, as `operations_watch` does."""
+    from datetime import UTC, datetime
+
+    import boto3
+
+    from waybill.views.quality_report import publish
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        print_line(publish(connection, boto3.client("s3"), datetime.now(UTC)))

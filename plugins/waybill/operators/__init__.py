@@ -30,7 +30,7 @@ from waybill.operators.reports import (
     RefreshOperator,
     SqlReportOperator,
 )
-from waybill.operators.watching import WatchOperator
+from waybill.operators.watching import QualityReportOperator, WatchOperator
 
 __all__ = [
     "ARRIVAL_ARGS",
@@ -44,6 +44,7 @@ __all__ = [
     "PublishOperator",
     "PythonReportOperator",
     "QualityOperator",
+    "QualityReportOperator",
     "RefreshOperator",
     "SqlReportOperator",
     "WatchOperator",

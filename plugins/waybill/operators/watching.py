@@ -1,4 +1,4 @@
-"""The operator that searches loaded periods for anomalies."""
+"""The operators of the watch: search loaded periods for anomalies, and write the quality report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 
 from waybill.operators.alerting import alert_anomalies
-from waybill.operators.session import run_of, warehouse
+from waybill.operators.session import output_client, run_of, warehouse
 
 log = logging.getLogger(__name__)
 
@@ -35,3 +35,15 @@ class WatchOperator(BaseOperator):
         if lines:
             alert_anomalies(context, lines)
         return lines
+
+
+class QualityReportOperator(BaseOperator):
+    """Writes the quality report to the bucket of reports; returns its address."""
+
+    ui_color = "#f4e3e3"
+
+    def execute(self, context: Any) -> str:
+        from waybill.views.quality_report import publish
+
+        with warehouse() as connection:
+            return publish(connection, output_client(), context["dag_run"].run_after)

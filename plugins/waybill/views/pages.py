@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlencode
 
 import jinja2
+import markupsafe
 
 from waybill.contracts import Contract
 from waybill.formatting import count, of_all, text
@@ -29,6 +30,9 @@ from waybill.views.operations.rejected_rows import Reason, RejectedRow
 from waybill.views.operations.run_report import RunReport
 from waybill.views.operations.scope import Scope, Total
 from waybill.views.operations.todo import LISTED
+
+if TYPE_CHECKING:
+    from waybill.views.quality_report import QualityReport
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"
@@ -105,6 +109,12 @@ def rows_behind(contract: Contract, period: Period, values: Mapping[str, str], b
         values=values,
         behind=behind,
     )
+
+
+def quality(found: QualityReport, hours: Sequence[str]) -> str:
+    """Return a quality report as a page of its own, with links to the reports of these hours beside it."""
+    style = markupsafe.Markup((ASSETS / "view.css").read_text())  # noqa: S704  # our own file
+    return _render("quality.html", found=found, hours=hours, style=style)
 
 
 def as_json(found: Provenance) -> str:

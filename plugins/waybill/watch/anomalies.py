@@ -37,8 +37,12 @@ class Anomaly:
 
     def __str__(self) -> str:
         subject = f"{self.measure.label} of {self.column}" if self.column else self.measure.label
-        low, high = self.measure.written(self.expected.low), self.measure.written(self.expected.high)
-        return f"{subject}: {self.measure.written(self.observed)}, expected {low} to {high}"
+        low, high = self.expected.low, self.expected.high
+        if not self.measure.is_signed:
+            low = max(low, 0)
+        if self.measure.is_share:
+            high = min(high, 100)
+        return f"{subject}: {self.measure.written(self.observed)}, expected {self.measure.written(low)} to {self.measure.written(high)}"
 
 
 def find(connection: Connection, contract: Contract, first: Period, last: Period) -> list[Anomaly]:

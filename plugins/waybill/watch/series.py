@@ -43,6 +43,8 @@ class Measure:
     unit: str = ""
     is_share: bool = False
     """Whether it is a percentage of the values."""
+    is_signed: bool = False
+    """Whether it can be negative."""
 
     def tolerance(self, middle: float, size: int) -> float:
         """Return the deviation from an expected number that does not matter, or that chance explains.
@@ -65,11 +67,11 @@ class Measure:
 
 
 ROWS = Measure("rows", "rows", 5, 0.1)
-ARRIVAL = Measure("arrival", "arrival after the period's end", 3, 0, "h")
+ARRIVAL = Measure("arrival", "arrival after the period's end", 3, 0, "h", is_signed=True)
 NULLS = Measure("nulls", "share of nulls", 1, 0, "%", is_share=True)
 DISTINCT = Measure("distinct", "distinct values", 1, 0.1)
 DISTINCT_SHARE = Measure("distinct_share", "share of distinct values", 2, 0, "%", is_share=True)
-MEAN = Measure("mean", "mean", 0, 0.05)
+MEAN = Measure("mean", "mean", 0, 0.05, is_signed=True)
 LENGTH = Measure("length", "mean length", 1, 0.1, "characters")
 TOP_SHARE = Measure("top_share", "share of the most frequent value", 5, 0, "%", is_share=True)
 MEASURES: Final = {one.name: one for one in (ROWS, ARRIVAL, NULLS, DISTINCT, DISTINCT_SHARE, MEAN, LENGTH, TOP_SHARE)}
