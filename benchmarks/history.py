@@ -217,9 +217,11 @@ def view(page: str) -> None:
         run=lambda: None,
         identify=identify,
         may_run=lambda *_: True,
+        may_answer=lambda *_: True,
         reader=connect,
         writer=connect,
         runs=lambda *_: [],
+        dead_letters=lambda _: [],
         s3=lambda: None,
     )
     last = first_day() + timedelta(days=DAYS - 1)
