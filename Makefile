@@ -38,10 +38,10 @@ down: ## stop every process that was started
 clean: down ## stop everything and remove all state
 	@rm -rf .waybill
 
-# Two at a time, since tests of a whole stack wait more than they compute; a file stays together for what it starts.
+# Two at a time, since tests of a whole stack wait more than they compute; tests/conftest.py keeps together what shares a stack.
 # With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
 test: $(if $(LINTED),,lint) browser datacontract-if-possible $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
-	@$(BIN)/pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
+	@$(BIN)/pytest -n 2 --dist loadscope $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
 
 test-fast: $(STAMP) ## run the tests that need neither servers nor a browser
 	@$(BIN)/pytest -n 2 -m 'not stack and not browser'

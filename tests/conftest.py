@@ -22,8 +22,7 @@ from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-    from support.telemetry import Received
+    from xdist.scheduler import LoadScopeScheduling
 
 # Examples that talk to servers take their time, and the machine may be busy.
 hypothesis.settings.register_profile("waybill", deadline=None)
@@ -45,6 +44,29 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+TOGETHER = ("tests/acceptance/", "tests/browser/")
+"""Folders whose files share a stack with Airflow, so one worker of xdist runs them all."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling | None:
+    """With `--dist loadscope`, give a file, or a folder whose files share a stack, to one worker.
+
+    The order is that of the collection: the longest folders come first, and the quick unit tests last.
+    """
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+    config.option.loadscopereorder = False
+    return Scheduler(config)
 
 
 SERVERS = {"airflow_stack", "short_home", "stack"}
@@ -151,36 +173,6 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "due.py").write_text(DUE_DAG)
     (folder / "waits.py").write_text(WAITS_DAG)
     return folder
-
-
-@pytest.fixture(scope="session")
-def telemetry() -> Iterator[Received]:
-    """What the stack's Airflow has sent by OpenTelemetry."""
-    from support.telemetry import receiver
-
-    with receiver() as received:
-        yield received
-
-
-@pytest.fixture(scope="session")
-def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path, telemetry: Received) -> Iterator[Stack]:
-    """A whole stack, Airflow too; it takes 15 s to start. It sends metrics as on AWS, but every second."""
-    variables = {
-        "AIRFLOW__METRICS__OTEL_ON": "True",
-        "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": telemetry.address,
-        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-        "OTEL_SERVICE_NAME": "waybill-test",
-        "WAYBILL_METRICS": "true",
-    }
-    running = Stack(tmp_path_factory.mktemp("airflow-stack"), dags, paths=[RECORDER], variables=variables)
-    try:
-        running.up()
-        yield running
-    finally:
-        running.down()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.airflow_settings import RARE_PARSING
 from support.messaging_months import RUN, build_month, ingest_month, put, sample
 from support.views import EVIL_VALUE
 from waybill.contracts import load_domain
@@ -45,17 +46,24 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-@pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Stack]:
+@pytest.fixture(scope="package")
+def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Stack]:
     """A running stack with two months of messaging, and rejected rows: two hostile, two of an unknown customer."""
-    running = Stack(tmp_path_factory.mktemp("browser-stack"), dags)
+    running = Stack(tmp_path_factory.mktemp("browser-stack"), dags, variables=RARE_PARSING)
     try:
         running.up()
         with environment(running):
             seed(running)
-            yield running
+        yield running
     finally:
         running.down()
+
+
+@pytest.fixture(scope="module")
+def seeded(airflow_stack: Stack) -> Iterator[Stack]:
+    """The stack, which this process reaches by its environment."""
+    with environment(airflow_stack):
+        yield airflow_stack
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
             server = subprocess.Popen([AIRFLOW, "api-server"], env=environment, stdout=log, stderr=log)
             running = Site(f"http://127.0.0.1:{port}", known_as)
             try:
-                assert eventually(lambda: _answers(running.address), seconds=300), (folder / "log").read_text()[-3000:]
+                assert eventually(lambda: _answers(running.address)), (folder / "log").read_text()[-3000:]
                 yield running
             finally:
                 server.terminate()

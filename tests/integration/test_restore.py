@@ -124,7 +124,7 @@ def server(data: Path, settings: dict[str, str]) -> Iterator[str]:
             return False
 
     try:
-        assert eventually(ready, 60)
+        assert eventually(ready)
         yield address
     finally:
         process.send_signal(signal.SIGINT)
@@ -161,7 +161,7 @@ def test_a_restore_to_a_point_in_time_undoes_a_fault_and_runs_complete_it(stack:
         with connect(warehouse) as connection:
             connection.execute("delete from messaging.traffic")  # the fault
         (last,) = superuser.execute("select pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
-        assert eventually((archive / last).exists, 60)
+        assert eventually((archive / last).exists)
     (restored / "recovery.signal").touch()
     recovery = {
         "restore_command": f"cp {archive}/%f %p",

@@ -231,7 +231,7 @@ class Stack:
             report("starting Airflow")
             names = self._airflow(state)
             processes.start(*names)
-            processes.wait("Airflow", names, lambda: airflow.healthy(state), seconds=180)
+            processes.wait("Airflow", names, lambda: airflow.healthy(state), seconds=600)
 
     def _airflow(self, state: State) -> tuple[str, ...]:
         """Return the names of Airflow's processes, and of the broker of its workers."""

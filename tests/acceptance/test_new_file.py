@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from support.waiting import eventually
 from waybill.settings import PROJECT_ROOT
@@ -28,25 +24,10 @@ FILE = PROJECT_ROOT / "examples/invoices.csv"
     if "domain new" in block
 ]
 COMMANDS = re.findall(r"(?m)^\$ (.*)$", BLOCK)
-SECONDS = 120
-"""The longest time that a test waits. No test checks the speed."""
-
-
-@pytest.fixture
-def running(short_home: Path, include_dir: Path) -> Iterator[Stack]:
-    """A whole stack that runs a copy of the project's DAGs and contracts."""
-    shutil.copytree(PROJECT_ROOT / "dags", include_dir.parent / "dags", ignore=shutil.ignore_patterns("__pycache__"))
-    stack = Stack(short_home, include_dir.parent / "dags")
-    try:
-        stack.up()
-        upgrade(connect(stack.database_url()))
-        yield stack
-    finally:
-        stack.down()
 
 
 def shell(stack: Stack, command: str) -> tuple[int, str]:
-    """Run a command in a shell that has sourced `activate`; return its exit code and output."""
+    """Run a command in a shell with the environment of the stack; return its exit code and output."""
     done = subprocess.run(
         ["bash", "-c", f". {stack.home}/env\n{command}"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
     )
@@ -61,19 +42,20 @@ def day(text: str) -> date:
     return datetime.strptime(text, "%d.%m.%Y").date()  # noqa: DTZ007
 
 
-def test_the_commands_lead_from_an_unknown_file_to_rows_and_books(running: Stack, include_dir: Path) -> None:
+def test_the_commands_lead_from_an_unknown_file_to_rows_and_books(airflow_stack: Stack) -> None:
+    upgrade(connect(airflow_stack.database_url()))
     assert len(COMMANDS) <= 4
     for command in COMMANDS:
-        code, printed = shell(running, command)
+        code, printed = shell(airflow_stack, command)
         assert code == 0, printed
-    connection = connect(running.database_url())
+    connection = connect(airflow_stack.database_url())
 
     def books() -> list[Any]:
         return connection.execute(
             "select rows_in, inserted, rejected from waybill.load_file where dataset = 'billing.invoices'"
         ).fetchall()
 
-    assert eventually(lambda: bool(books()), SECONDS)
+    assert eventually(lambda: bool(books()))
     with FILE.open(encoding="cp1252", newline="") as opened:
         lines = [*csv.DictReader(opened, delimiter=";")]
     assert books() == [(len(lines), len(lines), 0)]
@@ -96,10 +78,10 @@ def test_the_commands_lead_from_an_unknown_file_to_rows_and_books(running: Stack
     ]
     connection.close()
 
-    code, printed = shell(running, "today=$(date -u +%F); waybill books $today $today --domain billing")
+    code, printed = shell(airflow_stack, "today=$(date -u +%F); waybill books $today $today --domain billing")
     assert code == 0, printed
     assert re.search(rf"invoices +1 +{len(lines)} +{len(lines)} +0 +0 +0 +0 +0 +0 +ok", printed)
-    page = data_operations(running, "billing")
+    page = data_operations(airflow_stack, "billing")
     assert "invoices" in page
     assert re.search(rf"<td[^>]*>\s*{len(lines)}\s*</td>", page), "its rows"
 

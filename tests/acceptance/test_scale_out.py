@@ -22,8 +22,9 @@ import psycopg
 import pytest
 import redis
 
+from support.airflow_settings import RARE_PARSING
 from support.table_hashes import table_hashes
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT
 from waybill.warehouse.connection import connect
@@ -41,8 +42,6 @@ PIPELINES = (
 )
 SCHEDULER = "airflow-scheduler"
 WORKERS = ("airflow-worker-1", "airflow-worker-2")
-PATIENCE = 300
-"""Seconds after which something will never happen."""
 FREQUENT_CHECKS = {
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -91,7 +90,7 @@ def start(stack: Stack, workers: int) -> None:
 
 @pytest.fixture(scope="module")
 def one_machine(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("one"), folder, variables=FREQUENT_CHECKS)
+    stack = Stack(tmp_path_factory.mktemp("one"), folder, variables=RARE_PARSING | FREQUENT_CHECKS)
     try:
         start(stack, 0)
         yield stack
@@ -101,7 +100,7 @@ def one_machine(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Itera
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("two"), folder, variables=FREQUENT_CHECKS)
+    stack = Stack(tmp_path_factory.mktemp("two"), folder, variables=RARE_PARSING | FREQUENT_CHECKS)
     try:
         start(stack, len(WORKERS))
         yield stack
@@ -201,7 +200,7 @@ def lose(stack: Stack, name: str, tasks: str = "%") -> set[UUID]:
         each(found, psutil.Process.kill if lost else psutil.Process.resume)
         return bool(lost)
 
-    assert eventually(killed, PATIENCE), f"no task ran in {name}"
+    assert eventually(killed), f"no task ran in {name}"
     let_the_time_pass(stack, lost)
     if name == SCHEDULER:
         forget_the_scheduler(stack, lost)
@@ -212,7 +211,7 @@ def kill_the_broker(stack: Stack) -> None:
     [old] = [service.pid for service in stack.status() if service.name == "broker"]
     assert old
     os.kill(old, signal.SIGKILL)
-    assert eventually(lambda: broker.ready(stack.state), PATIENCE)
+    assert eventually(lambda: broker.ready(stack.state))
 
 
 @dataclass(frozen=True)
@@ -228,7 +227,7 @@ class Work:
 
 def backfill(stack: Stack) -> Work:
     """Backfill both pipelines as `make demo` does, and return the work."""
-    deadline = time.monotonic() + 10 * PATIENCE
+    deadline = time.monotonic() + 5 * PATIENCE
 
     def progress(pipeline: demo.Pipeline, *_: int) -> None:
         assert time.monotonic() < deadline, f"the backfill of {pipeline.domain} does not end"
@@ -240,7 +239,7 @@ def backfill(stack: Stack) -> Work:
         assert (outcome.differences, outcome.gaps) == ([], []), outcome.pipeline.domain
         print(f"{outcome.pipeline.domain}: {outcome.run_seconds:.0f} s")
     # A schedule starts a run of the last period beside that of the backfill, if the backfill was created first.
-    assert eventually(lambda: all_runs_ended(stack), PATIENCE)
+    assert eventually(lambda: all_runs_ended(stack))
     periods = [str(period) for outcome in outcomes for period in outcome.periods]
     with closing(connect(stack.database_url())) as connection:
         tables = table_hashes(connection)
@@ -285,7 +284,7 @@ class Held:
     def ends(self) -> bool:
         return eventually(
             lambda: self.api.call("GET", f"/dags/held/dagRuns/{self.run_id}")["state"] in ("success", "failed"),
-            PATIENCE,
+            every=0.5,
         )
 
     def tries(self) -> list[int]:
@@ -315,7 +314,7 @@ def hold(stack: Stack, lock: list[psycopg.Connection]) -> psycopg.Connection:
 def a_stopped_part_finishes_its_task(stack: Stack, lock: list[psycopg.Connection]) -> None:
     holder = hold(stack, lock)
     run = Held(stack)
-    assert eventually(run.is_at_work, PATIENCE)
+    assert eventually(run.is_at_work)
     [main, *_] = processes(stack, run.part())
     main.terminate()
     holder.close()
@@ -328,7 +327,7 @@ def a_task_that_is_cut_off_is_tried_again(stack: Stack, lock: list[psycopg.Conne
     """SIGTERM, and SIGKILL to all processes when the time to finish is over."""
     holder = hold(stack, lock)
     run = Held(stack)
-    assert eventually(run.is_at_work, PATIENCE)
+    assert eventually(run.is_at_work)
     part = run.part()
     processes(stack, part)[0].terminate()
     assert lose(stack, part)
@@ -363,9 +362,9 @@ def test_two_workers_do_what_one_machine_does_while_a_worker_and_the_broker_are_
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(backfill, two_workers)
         lost = lose(two_workers, WORKERS[0], "intake_%")
-        assert eventually(lambda: running_in(two_workers, processes(two_workers, WORKERS[1])) != set(), PATIENCE)
+        assert eventually(lambda: running_in(two_workers, processes(two_workers, WORKERS[1])) != set())
         kill_the_broker(two_workers)
-        assert eventually(lambda: are_tried_again(two_workers, lost), PATIENCE)
+        assert eventually(lambda: are_tried_again(two_workers, lost))
         work = working.result()
     assert {state for *_, state in work.runs} == {"success"}
     assert work.tasks == expected.tasks
@@ -387,7 +386,7 @@ def test_a_task_that_is_cut_off_with_its_worker_is_tried_again(
 def test_the_tasks_of_workers_outlive_the_scheduler(two_workers: Stack, lock: list[psycopg.Connection]) -> None:
     holder = hold(two_workers, lock)
     run = Held(two_workers)
-    assert eventually(run.is_at_work, PATIENCE)
+    assert eventually(run.is_at_work)
     part = run.part()
     [attempt] = running_in(two_workers, processes(two_workers, part))
     each(processes(two_workers, SCHEDULER), psutil.Process.kill)
@@ -406,7 +405,7 @@ def test_tasks_wait_while_the_broker_is_away(two_workers: Stack) -> None:
     try:
         each(processes(two_workers, "broker"), psutil.Process.kill)
         runs = [Held(two_workers) for _ in range(2)]
-        assert eventually(lambda: log.read_text().count("Celery Task Timeout Error") >= attempts + 4, PATIENCE)
+        assert eventually(lambda: log.read_text().count("Celery Task Timeout Error") >= attempts + 4)
     finally:
         away.rename(settings)
     assert all(run.ends() for run in runs)
@@ -430,7 +429,7 @@ def suspended_workers(stack: Stack) -> Iterator[None]:
         each(suspended, psutil.Process.suspend)
         return len(suspended) == len(WORKERS) and all(map(is_suspended, suspended))
 
-    assert eventually(all_are_suspended, PATIENCE)
+    assert eventually(all_are_suspended)
     try:
         yield
     finally:
@@ -458,9 +457,9 @@ def test_tasks_that_the_broker_loses_are_sent_again(two_workers: Stack) -> None:
             return len(queued()) == len(runs) and queued().keys() <= messages().keys()
 
         # For a second, the server hands messages to a suspended worker, which asked for them before.
-        assert eventually(lambda: client.info("clients")["blocked_clients"] == 0, PATIENCE)
+        assert eventually(lambda: client.info("clients")["blocked_clients"] == 0)
         runs = [Held(two_workers) for _ in range(4)]
-        assert eventually(all_are_sent, PATIENCE)
+        assert eventually(all_are_sent)
         sent, waiting = messages(), queued()
         kill_the_broker(two_workers)
         assert sent.items() <= messages().items()
@@ -469,6 +468,6 @@ def test_tasks_that_the_broker_loses_are_sent_again(two_workers: Stack) -> None:
             client.lrem("default", 1, sent[number].decode())
         assert messages().keys() & waiting.keys() == {kept}
         let_the_time_pass(two_workers, {waiting[number] for number in lost})
-        assert eventually(lambda: all_are_sent() and queued().keys() & waiting.keys() == {kept}, PATIENCE)
+        assert eventually(lambda: all_are_sent() and queued().keys() & waiting.keys() == {kept})
     assert all(run.ends() for run in runs)
     assert [run.tries() for run in runs] == [[1]] * len(runs)

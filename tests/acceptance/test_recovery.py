@@ -28,7 +28,7 @@ def trigger(api: Airflow, **conf: Any) -> str:
 
 
 def reaches(api: Airflow, run_id: str, state: str) -> bool:
-    return eventually(lambda: api.call("GET", f"/dags/due/dagRuns/{run_id}")["state"] == state, 60)
+    return eventually(lambda: api.call("GET", f"/dags/due/dagRuns/{run_id}")["state"] == state, every=0.5)
 
 
 def deadlines(stack: Stack, run_id: str) -> list[str | None]:
@@ -74,12 +74,12 @@ def test_a_late_run_raises_an_alert_while_it_runs(api: Airflow, airflow_stack: S
     run_id = trigger(api, seconds=120)
     assert reaches(api, run_id, "running")
     let_the_deadline_pass(airflow_stack, run_id)
-    assert eventually(lambda: alerts(airflow_stack, run_id) == ["deadline"], 60)
+    assert eventually(lambda: alerts(airflow_stack, run_id) == ["deadline"])
 
 
 def test_a_failed_run_raises_no_alert_of_lateness(api: Airflow, airflow_stack: Stack) -> None:
     run_id = trigger(api, fails=True)
     assert reaches(api, run_id, "failed")
     let_the_deadline_pass(airflow_stack, run_id)
-    assert eventually(lambda: deadlines(airflow_stack, run_id) == ["success"], 60)
+    assert eventually(lambda: deadlines(airflow_stack, run_id) == ["success"])
     assert eventually(lambda: alerts(airflow_stack, run_id) == ["failure"])
