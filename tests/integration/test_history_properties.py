@@ -138,7 +138,7 @@ class Archive:
         (("2026-02", "a.csv"), {2: "Startup"}, 0),
     ]
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_history_depends_on_the_snapshots_and_not_on_their_arrival(
     landing_connection: Connection, arrivals: list[tuple[tuple[str, str], Snapshot, int]]
 ) -> None:
@@ -173,7 +173,7 @@ def test_the_history_depends_on_the_snapshots_and_not_on_their_arrival(
     ],
     {("2026-02", "a.csv")},
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_withdrawn_snapshot_leaves_the_history_as_if_it_had_never_been_loaded(
     landing_connection: Connection, arrivals: list[tuple[tuple[str, str], Snapshot, int]], names: set[tuple[str, str]]
 ) -> None:

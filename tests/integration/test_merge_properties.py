@@ -201,7 +201,7 @@ class Shelf:
         one_row("2026-01", "a.csv", 3, landing=0),
     ]
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
     landing_connection: Connection, file_order: FileOrder, arrivals: list[tuple[tuple[str, str], list[Row], int]]
 ) -> None:
@@ -223,7 +223,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
 
 
 @given(ARRIVALS, st.sets(NAME, max_size=4), st.booleans())
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_withdrawn_files_leave_the_tables_as_if_they_had_never_been_loaded(
     landing_connection: Connection,
     arrivals: list[tuple[tuple[str, str], list[Row], int]],

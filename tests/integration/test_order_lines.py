@@ -125,7 +125,7 @@ def one(key: str, name: str, quantity: int | None, landing: int = 0) -> tuple[tu
 @example([one(DAYS[0], "a.csv", 1), one(DAYS[1], "a.csv", 2), one(DAYS[2], "a.csv", 1), one(DAYS[1], "a.csv", None)])
 # The first delivery is withdrawn: the line belongs to the file that repeated it.
 @example([one(DAYS[0], "a.csv", 1), one(DAYS[1], "a.csv", 1), one(DAYS[0], "a.csv", None)])
-@hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
     empty_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row], int]]
 ) -> None:
@@ -154,7 +154,7 @@ def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
 
 
 @given(ARRIVALS, st.sets(NAME, max_size=3))
-@hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_withdrawn_files_leave_the_tables_as_if_they_had_never_been_loaded(
     empty_connection: Connection, arrivals: list[tuple[tuple[str, str], list[Row], int]], names: set[tuple[str, str]]
 ) -> None:

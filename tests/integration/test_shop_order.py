@@ -20,8 +20,8 @@ from waybill_devtools.sampledata.files import SampleFile
 from waybill_devtools.sampledata.shop import generate
 from waybill_devtools.stack import Stack
 
-SAMPLE = generate("2026-03-05", days=16, scale=0.1)  # two months and four weeks
-DAYS = Period.parse("day", "2026-02-18").until(Period.parse("day", "2026-03-05"))
+SAMPLE = generate("2026-03-05", days=12, scale=0.1)  # two months and three weeks
+DAYS = Period.parse("day", "2026-02-22").until(Period.parse("day", "2026-03-05"))
 SCHEMAS = ("shop", "shop_star", "shop_report")
 # A row that was equal in two snapshots names either of them, depending on the order. All else is independent of it.
 UNORDERED = {"products_history": ("_file_id", "_record")}

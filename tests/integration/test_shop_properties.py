@@ -188,7 +188,7 @@ A, B = (DAYS[0], "a.csv"), (DAYS[1], "a.csv")
 )
 # The same, and the version that is current again has equal values.
 @example(arrivals=[(A, [(1, INSTANTS[1], 1)], 0), (B, [(1, INSTANTS[1], 1)], 0), (B, [], 0)])
-@hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_tables_depend_on_the_files_and_not_on_their_arrival(
     empty_connection: Connection, timezone: str, dataset: str, arrivals: list[tuple[Name, list[Row], int]]
 ) -> None:

@@ -13,7 +13,7 @@ from waybill.settings import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "deploy" / "start-databases.sh"
 METADATA, WAREHOUSE = "waybill-dev-metadata", "waybill-dev-warehouse"
-STAND_IN = f"""#!{sys.executable}
+STAND_IN = f"""#!{sys.executable} -IS
 import json, pathlib, re, sys
 folder = pathlib.Path(__file__).parent
 states = json.loads((folder / "states.json").read_text())
