@@ -112,7 +112,7 @@ def log_in(browser: Browser, seeded: Stack) -> Iterator[LogIn]:
     def enter(user: str) -> Page:
         if user not in pages:
             page = browser.new_context(base_url=seeded.airflow_address(), accept_downloads=True).new_page()
-            page.set_default_timeout(60 * SECONDS)
+            page.set_default_timeout(300 * SECONDS)
             page.goto("/")
             page.fill("input[name=username]", user)
             page.fill("input[name=password]", seeded.passwords()[user])

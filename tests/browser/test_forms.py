@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -35,6 +36,21 @@ def operations(page: Page) -> FrameLocator:
     return page.frame_locator("iframe[title^='Data op']")
 
 
+def wait_for_scripts(page: Page) -> None:
+    """Wait until the scripts of the page in the frame have run: before, they miss that a list changes."""
+    operations(page).locator("html").evaluate(
+        "() => document.readyState === 'complete' || new Promise(done => addEventListener('load', done))"
+    )
+
+
+@contextmanager
+def another_page(page: Page) -> Iterator[None]:
+    """Wait for the page in the frame that the block opens."""
+    with page.expect_event("framenavigated", lambda frame: frame.parent_frame is not None):
+        yield
+    wait_for_scripts(page)
+
+
 def open_rows(seeded: Stack, condition: str = "true") -> int:
     with connect(seeded.database_url()) as connection:
         row = connection.execute(
@@ -50,15 +66,20 @@ def test_the_filters_of_the_quarantine_work_while_the_file_id_is_empty(log_in: L
     page.goto(f"{PLUGIN}/quarantine.html?dataset=messaging.traffic")
     frame = operations(page)
     frame.get_by_text(re.compile(rf"1 to \d+ of {open_rows(seeded)} open rows")).wait_for()
-    frame.get_by_label("Reason").select_option("type:interactions_count")
+    wait_for_scripts(page)
+    with another_page(page):
+        frame.get_by_label("Reason").select_option("type:interactions_count")
     wanted = open_rows(seeded, "'type:interactions_count' = any(q.reasons)")
     frame.get_by_text(f"1 to {wanted} of {wanted} open rows for this filter").wait_for()
     assert frame.locator(".replay tbody tr").count() == wanted
-    frame.get_by_role("button", name="Apply").click()  # once more, unchanged
+    with another_page(page):
+        frame.get_by_role("button", name="Apply").click()  # once more, unchanged
     frame.get_by_text(f"1 to {wanted} of {wanted} open rows for this filter").wait_for()
-    frame.get_by_label("Status").select_option("resolved")
+    with another_page(page):
+        frame.get_by_label("Status").select_option("resolved")
     frame.get_by_text(re.compile("resolved rows")).wait_for()
-    frame.get_by_label("Dataset").select_option("messaging.channels")
+    with another_page(page):
+        frame.get_by_label("Dataset").select_option("messaging.channels")
     frame.get_by_role("heading", name="Quarantine").wait_for()
     assert frame.get_by_label("Dataset").input_value() == "messaging.channels"
 
@@ -96,6 +117,8 @@ def test_loads_are_filtered_by_dataset_and_back(log_in: LogIn, seeded: Stack) ->
     page.goto(f"{PLUGIN}/loads.html")
     for name in ("messaging.channels", ""):
         frame = operations(page)
+        frame.get_by_label("Dataset").wait_for()
+        wait_for_scripts(page)
         frame.get_by_label("Dataset").select_option(name)
         frame.get_by_text(f"1 to {counts[name]} of {counts[name]} files").wait_for()
 

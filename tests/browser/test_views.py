@@ -317,6 +317,7 @@ def published(seeded: Stack, tmp_path: Path) -> Iterator[str]:
 
 def test_the_site_works_under_a_folder_and_on_a_phone(browser: Browser, published: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
+    context.set_default_timeout(300_000)
     page = context.new_page()
     failures: list[str] = []
     page.on("console", lambda message: failures.append(message.text) if message.type == "error" else None)
