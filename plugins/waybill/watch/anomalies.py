@@ -37,12 +37,10 @@ class Anomaly:
 
     def __str__(self) -> str:
         subject = f"{self.measure.label} of {self.column}" if self.column else self.measure.label
-        low, high = self.expected.low, self.expected.high
-        if not self.measure.is_signed:
-            low = max(low, 0)
-        if self.measure.is_share:
-            high = min(high, 100)
-        return f"{subject}: {self.measure.written(self.observed)}, expected {self.measure.written(low)} to {self.measure.written(high)}"
+        low = self.expected.low if self.measure.is_signed else max(self.expected.low, 0)
+        high = min(self.expected.high, 100) if self.measure.is_share else self.expected.high
+        observed, least, most = map(self.measure.written, (self.observed, low, high))
+        return f"{subject}: {observed}, expected {least} to {most}"
 
 
 def find(connection: Connection, contract: Contract, first: Period, last: Period) -> list[Anomaly]:
