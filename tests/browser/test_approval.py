@@ -61,13 +61,13 @@ def test_an_answer_is_given_in_the_list(
     run_id = ask(seeded, api, day)["task_instance"]["dag_run_id"]
     viewer = log_in("viewer")
     viewer.goto(PAGE)
-    line = viewer.frame_locator("iframe[title='Data operations']").locator(".todo li", has_text=f"{day} waits")
+    line = viewer.frame_locator("iframe[title^='Data op']").locator(".todo li", has_text=f"{day} waits")
     line.get_by_text(f"you need permission to answer the required actions of {DAG}").first.wait_for()
     assert line.locator("form").count() == 0
 
     page = log_in("operator")
     page.goto(PAGE)
-    frame = page.frame_locator("iframe[title='Data operations']")
+    frame = page.frame_locator("iframe[title^='Data op']")
     line = frame.locator(".todo li", has_text=f"{day} waits for approval")
     line.locator("summary", has_text=choice).click()
     line.get_by_role("button", name=f"{choice} now").click()
@@ -94,7 +94,7 @@ def test_an_answer_that_airflow_refuses_is_told_and_the_line_stays(log_in: LogIn
     run_id = ask(seeded, api, "2026-06-03")["task_instance"]["dag_run_id"]
     page = log_in("operator")
     page.goto(PAGE)
-    frame = page.frame_locator("iframe[title='Data operations']")
+    frame = page.frame_locator("iframe[title^='Data op']")
     line = frame.locator(".todo li", has_text="2026-06-03 waits for approval")
     line.locator("summary", has_text="Approve").click()
     path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/publish/-1/hitlDetails"
