@@ -102,14 +102,17 @@ def test_documents_and_lists_have_nulls_only(rows: list[tuple[Any, ...]]) -> Non
 def test_a_classified_column_has_no_values_in_its_profile(classification: str) -> None:
     secret = "4111 1111 1111 1111"
     row = (1, Decimal(1), 1.0, secret, date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), time(1), True)
-    found = profile_of([row] * 3, 1, word=classification)["word"]
-    assert (found.minimum, found.maximum, found.top) == (None, None, [])
-    assert (found.distinct, found.top_share, found.mean_length) == (1, 1.0, len(secret))
+    kept = profile_of([row] * 3, 1, word=classification, amount=classification)
+    for found in (kept["word"], kept["amount"]):
+        assert (found.minimum, found.maximum, found.top, found.mean, found.quartiles) == (None, None, [], None, None)
+        assert (found.distinct, found.top_share) == (1, 1.0)
+    assert kept["word"].mean_length == len(secret)
 
 
 def test_a_large_file_is_sampled_and_its_counts_stay_exact() -> None:
     records, part = 10 * SAMPLE_ROWS, SAMPLE_ROWS
     column = Column("id", "", "", "integer"), Column("state", "", "", "text"), Column("size", "", "", "integer")
+    column += (Column("rare", "", "", "integer"),)
     profile = FileProfile(Contract("a", "b", "1", "", "", column, "merge", 0, 0, (), ""), records)
     for first in range(0, records, part):
         numbers = range(first, first + part)
@@ -117,6 +120,7 @@ def test_a_large_file_is_sampled_and_its_counts_stay_exact() -> None:
             "id": pa.array(numbers, pa.int32()),
             "state": pa.array([("open", "paid", "sent", None)[number // 7 % 4] for number in numbers]),
             "size": pa.array([number * 7919 % 5000 for number in numbers], pa.int32()),
+            "rare": pa.array([5 if number == 7 else None for number in numbers], pa.int32()),
             "_record": pa.array([number + 1 for number in numbers], pa.int32()),
         }
         profile.add(pa.record_batch(arrays))
@@ -129,4 +133,5 @@ def test_a_large_file_is_sampled_and_its_counts_stay_exact() -> None:
     assert found["state"].nulls == sum(number // 7 % 4 == 3 for number in range(records))
     assert found["state"].top_share == pytest.approx(1 / 3, abs=0.01)
     assert found["size"].distinct == pytest.approx(5000, rel=0.05)
+    assert (found["rare"].nulls, found["rare"].distinct, found["rare"].minimum) == (records - 1, None, "5")
     assert found["size"].quartiles == pytest.approx((1250, 2500, 3750), rel=0.02)

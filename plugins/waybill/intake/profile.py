@@ -122,7 +122,7 @@ class _Collected:
             return
         if pa.types.is_string(values.type):
             self._characters += pc.sum(pc.utf8_length(values)).as_py()
-        elif pa.types.is_decimal(values.type) or pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        elif _is_number(values.type):
             self._sum += pc.sum(values).as_py()
         extremes = pc.min_max(values)
         self._bounds += [extremes["min"], extremes["max"]]
@@ -136,10 +136,10 @@ class _Collected:
             return found
         values = pa.chunked_array(self._sample).drop_null()
         kind, is_described = values.type, may_be_described(self._column)
-        counts = pc.value_counts(values)
-        occurrences = _occurrences(counts)
-        found.distinct = _distinct(occurrences, known)
-        if len(occurrences):
+        if len(values):  # a sample may have no values of a column that is almost empty
+            counts = pc.value_counts(values)
+            occurrences = _occurrences(counts)
+            found.distinct = _distinct(occurrences, known)
             found.top_share = int(occurrences.max()) / len(values)
             if is_described:
                 found.top = _most_frequent(counts, occurrences)
@@ -148,10 +148,16 @@ class _Collected:
             found.minimum, found.maximum = _text(min(bounds)), _text(max(bounds))
         if pa.types.is_string(kind):
             found.mean_length = self._characters / known
-        elif pa.types.is_decimal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        elif is_described and _is_number(kind):
             found.mean = float(self._sum / known)
             found.quartiles = _quartiles(values)
         return found
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_decimal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 # These functions use buffers: when pyarrow converts values of Python or numpy, it imports pandas, which takes time.
@@ -172,7 +178,7 @@ def _distinct(occurrences: np.ndarray, known: int) -> int:
     Source: P. Haas and L. Stokes, Estimating the Number of Classes in a Finite Population, IBM RJ 10025, 1996 (Duj1).
     """
     found, sampled = len(occurrences), int(occurrences.sum())
-    if sampled >= known or not sampled:
+    if sampled >= known:
         return found
     once = int((occurrences == 1).sum())
     return round(sampled * found / (sampled - once + once * sampled / known))
