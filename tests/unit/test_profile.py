@@ -19,6 +19,7 @@ from waybill.intake.profile import SAMPLE_ROWS, ColumnProfile, FileProfile
 
 KINDS: dict[str, tuple[str, pa.DataType, st.SearchStrategy[Any]]] = {
     "whole": ("integer", pa.int32(), st.integers(-3, 3) | st.integers(-(2**31), 2**31 - 1)),
+    "large": ("bigint", pa.int64(), st.integers(-(2**63), 2**63 - 1)),
     "amount": ("numeric(12,2)", pa.decimal128(12, 2), st.decimals("-9999999999", "9999999999", places=2)),
     "level": ("double precision", pa.float64(), st.floats(-1e9, 1e9, allow_subnormal=False)),
     "word": ("text", pa.string(), st.text(max_size=4) | st.sampled_from("ab")),
@@ -82,11 +83,12 @@ def test_a_profile_counts_and_describes_the_values(rows: list[tuple[Any, ...]], 
         assert all(share == pytest.approx(by_text[text] / len(values)) for text, share in column.top)
         if name != "flag":
             assert (column.minimum, column.maximum) == (str(min(values)), str(max(values)))
-        if name in ("whole", "amount", "level"):
-            assert column.mean == pytest.approx(float(statistics.fmean(map(float, values))), abs=1e-6)
+        if name in ("whole", "large", "amount", "level"):
+            numbers = [float(value) for value in values]
+            close = max(1e-6, 1e-9 * max(map(abs, numbers)))
+            assert column.mean == pytest.approx(statistics.fmean(numbers), abs=close)
             if len(values) > 1:
-                quartiles = statistics.quantiles([float(value) for value in values], method="inclusive")
-                assert column.quartiles == pytest.approx(quartiles)
+                assert column.quartiles == pytest.approx(statistics.quantiles(numbers, method="inclusive"), abs=close)
         if name == "word":
             assert column.mean_length == pytest.approx(statistics.fmean(map(len, values)))
 
@@ -101,7 +103,7 @@ def test_documents_and_lists_have_nulls_only(rows: list[tuple[Any, ...]]) -> Non
 @pytest.mark.parametrize("classification", ["restricted", "confidential"])
 def test_a_classified_column_has_no_values_in_its_profile(classification: str) -> None:
     secret = "4111 1111 1111 1111"
-    row = (1, Decimal(1), 1.0, secret, date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), time(1), True)
+    row = (1, 1, Decimal(1), 1.0, secret, date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), time(1), True)
     kept = profile_of([row] * 3, 1, word=classification, amount=classification)
     for found in (kept["word"], kept["amount"]):
         assert (found.minimum, found.maximum, found.top, found.mean, found.quartiles) == (None, None, [], None, None)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from waybill.intake.conflicts import Version
     from waybill.intake.dry_run import FileDryRun
     from waybill.intake.replay import Replayed
-    from waybill.watch.anomalies import OpenAnomaly
 
 
 _TEXT_WIDTH = 30
@@ -214,23 +213,6 @@ def alerts_text(rows: Sequence[tuple[Any, ...]], deliveries: Mapping[Any, Sequen
     if len(rows) < total:
         lines.append(f"{of_all(len(rows), total)} alerts, newest first; --limit lists more.\n")
     return lines
-
-
-def anomalies(found: Sequence[OpenAnomaly]) -> Table:
-    """Return open anomalies as a table."""
-    table = _table(
-        "Open anomalies",
-        [("number", True), ("dataset", False), ("period", False), ("what", False), ("found", False)],
-    )
-    for one in found:
-        table.add_row(
-            str(one.anomaly_id),
-            one.anomaly.dataset,
-            str(one.anomaly.period),
-            str(one.anomaly),
-            f"{one.found_at:%Y-%m-%d %H:%M}",
-        )
-    return table
 
 
 def dry_run_table(proposed: Contract, results: Sequence[FileDryRun]) -> Table:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from waybill.cli.arguments import Domain, Limit
-from waybill.cli.terminal import app, console, print_line, report_errors
+from waybill.cli.terminal import app, print_line, report_errors
 
 watch_app = typer.Typer(no_args_is_help=True, help="Search loaded periods for anomalies, and explain them.")
 app.add_typer(watch_app, name="watch")
@@ -35,7 +35,6 @@ def watch_run(domain: Domain = None) -> None:
 @report_errors
 def watch_list(domain: Domain = None, limit: Limit = 50) -> None:
     """List open anomalies: those that nobody has accepted, and whose files have not been corrected."""
-    from waybill.cli import tables
     from waybill.contracts import load_all
     from waybill.warehouse.connection import connect
     from waybill.watch.anomalies import open_anomalies
@@ -43,9 +42,9 @@ def watch_list(domain: Domain = None, limit: Limit = 50) -> None:
     names = [table for table, one in load_all().items() if one.is_dataset and domain in (None, one.domain)]
     with connect() as connection:
         found = open_anomalies(connection, names, limit)
-    if found:
-        console.print(tables.anomalies(found))
-    else:
+    for one in found:
+        print_line(f"{one.anomaly_id:>6}  {one.anomaly.dataset} {one.anomaly.period}: {one.anomaly}")
+    if not found:
         print_line("There is no open anomaly.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import Connection
@@ -105,7 +104,7 @@ class _Collected:
     def __init__(self, column: Column) -> None:
         self._column = column
         self._nulls = 0
-        self._sum: Decimal | float | int = 0
+        self._sum = 0.0
         self._characters = 0
         self._bounds: list[Any] = []
         self._sample: list[pa.Array] = []
@@ -123,7 +122,7 @@ class _Collected:
         if pa.types.is_string(values.type):
             self._characters += pc.sum(pc.utf8_length(values)).as_py()
         elif _is_number(values.type):
-            self._sum += pc.sum(values).as_py()
+            self._sum += pc.sum(values.cast(pa.float64(), safe=False)).as_py()
         extremes = pc.min_max(values)
         self._bounds += [extremes["min"], extremes["max"]]
 
@@ -149,7 +148,7 @@ class _Collected:
         if pa.types.is_string(kind):
             found.mean_length = self._characters / known
         elif is_described and _is_number(kind):
-            found.mean = float(self._sum / known)
+            found.mean = self._sum / known
             found.quartiles = _quartiles(values)
         return found
 
@@ -204,7 +203,7 @@ def _quartiles(values: pa.ChunkedArray) -> tuple[float, float, float] | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    numbers = values.cast(pa.float64())
+    numbers = values.cast(pa.float64(), safe=False)
     first, median, third = pc.quantile(numbers.filter(pc.is_finite(numbers)), [0.25, 0.5, 0.75]).to_pylist()
     return None if first is None else (first, median, third)
 
