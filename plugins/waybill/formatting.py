@@ -45,3 +45,10 @@ def of_all(shown: int, total: int) -> str:
 def in_series(items: Sequence[str], word: str = "and") -> str:
     """Return `a, b and c`."""
     return f" {word} ".join(filter(None, (", ".join(items[:-1]), items[-1])))
+
+
+def some_of(items: Sequence[str]) -> str:
+    """Return the items; of more than six, only the first three, the last two and their number."""
+    if len(items) <= 6:
+        return ", ".join(items)
+    return f"{', '.join(items[:3])}, …, {', '.join(items[-2:])} ({len(items)})"

@@ -9,7 +9,7 @@ import pytest
 
 from waybill.ops.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REJECTED, UNAPPROVED, GapSummary
 from waybill.ops.remedies import remedies
-from waybill.period import Period
+from waybill.period import ALL_TIME, Period
 
 MONTHS = Period.parse("month", "2026-01").until(Period.parse("month", "2026-03"))
 DAYS = Period.parse("day", "2026-03-29").until(Period.parse("day", "2026-03-31"))
@@ -37,6 +37,16 @@ def test_one_run_is_enough_if_it_rebuilds_everything_out_of_date() -> None:
     assert remedies("shop", [*reports, absent], DAYS) == [
         """airflow dags trigger shop_daily -c '{"day": "2026-03-30"}'""",
         "waybill drop FILE --domain shop --dataset reviews --period 2026-03-31",
+    ]
+
+
+def test_a_report_of_a_week_or_of_all_time_is_rebuilt_by_a_run_of_a_period_that_was_asked_for() -> None:
+    absent = GapSummary("shop.reviews", NOTHING, DAYS)
+    weekly = GapSummary("shop_report.revenue_trend", OUT_OF_DATE, [WEEK])
+    assert """airflow dags trigger shop_daily -c '{"day": "2026-03-31"}'""" in remedies("shop", [weekly, absent], DAYS)
+    always = GapSummary("purchases_star.customer_spend", OUT_OF_DATE, [ALL_TIME])
+    assert remedies("purchases", [always], DAYS) == [
+        """airflow dags trigger purchases_medallion -c '{"day": "2026-03-31"}'"""
     ]
 
 

@@ -1,25 +1,28 @@
-"""Commands that account for rows and numbers: books, trace."""
+"""Commands that account for rows and numbers, and plan runs: books, plan, trace."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from waybill.cli.arguments import Domain, datasets_of, domain_of
 from waybill.cli.terminal import app, print_line, report_errors
 
+if TYPE_CHECKING:
+    from waybill.period import Period
+
 _WARNINGS_LISTED = 100
+
+First = Annotated[str, typer.Argument(help="First month or day, such as 2025-11 or 2025-11-30.")]
+Last = Annotated[str, typer.Argument(help="Last month or day.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 @report_errors
-def books(
-    first: Annotated[str, typer.Argument(help="First month or day, such as 2025-11 or 2025-11-30.")],
-    last: Annotated[str, typer.Argument(help="Last month or day.")],
-    domain: Domain = None,
-) -> None:
+def books(first: First, last: Last, domain: Domain = None) -> None:
     """Show the reconciliation (books) of a range of periods, and what to do if it is incomplete.
 
     The exit code is 1 if a period is incomplete. Warnings are listed and do not change the exit code.
@@ -30,12 +33,9 @@ def books(
     from waybill.intake import file_warnings
     from waybill.ops.books import balances, failed_warnings, incomplete, summarise
     from waybill.ops.remedies import remedies
-    from waybill.period import Period
     from waybill.warehouse.connection import connect
 
-    domain = domain or domain_of(first)
-    cadence = next(iter(datasets_of(domain).values())).cadence
-    periods = Period.parse(cadence, first).until(Period.parse(cadence, last))
+    domain, periods = _periods(first, last, domain)
     with connect() as connection:
         tables.print_tables(tables.books_table(domain, balances(connection, domain, periods), periods))
         gaps = incomplete(connection, boto3.client("s3"), domain, periods)
@@ -58,6 +58,42 @@ def books(
 
 @app.command()
 @report_errors
+def plan(first: First, last: Last, domain: Domain = None, as_json: AsJson = False) -> None:
+    """Show what runs of a range of periods would load and rebuild, and how to start them. Writes nothing.
+
+    The files are not read, so a run may reject some of them. The exit code is 0 even if there is something to do.
+    """
+    from dataclasses import asdict
+
+    import boto3
+
+    from waybill.cli import tables
+    from waybill.ops.make_plan import make_plan
+    from waybill.warehouse.connection import connect, set_read_only
+
+    domain, periods = _periods(first, last, domain)
+    with connect() as connection:
+        set_read_only(connection, timeout_seconds=0)
+        found = make_plan(connection, boto3.client("s3"), domain, periods)
+    if as_json:
+        print(json.dumps(asdict(found) | {"is_done": found.is_done}, indent=2))
+        return
+    tables.print_tables(*tables.plan_tables(found))
+    for line in found.lines():
+        print_line(line)
+
+
+def _periods(first: str, last: str, domain: str | None) -> tuple[str, list[Period]]:
+    """Return the domain, given or the only one with such periods, and the periods of the range."""
+    from waybill.period import Period
+
+    domain = domain or domain_of(first)
+    cadence = next(iter(datasets_of(domain).values())).cadence
+    return domain, Period.parse(cadence, first).until(Period.parse(cadence, last))
+
+
+@app.command()
+@report_errors
 def trace(
     report: Annotated[str, typer.Argument(help="A report, such as top_customers or billing.top_customers.")],
     period: Annotated[
@@ -65,7 +101,7 @@ def trace(
         typer.Argument(help="Month, week or day, such as 2026-03, 2026-W13 or 2026-03-31. Default: the newest."),
     ] = None,
     domain: Domain = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the waybill of a report: its rows, SQL, code, checks and source files."""
     from dataclasses import asdict

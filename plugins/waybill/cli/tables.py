@@ -16,6 +16,7 @@ from waybill.contracts import Contract
 from waybill.contracts.domains import load_manifest
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS, imbalance
+from waybill.ops.plan import STATES, Plan, summed_files
 from waybill.ops.provenance import Waybill
 from waybill.period import Period
 
@@ -87,6 +88,30 @@ def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[P
     table.add_section()
     table.add_row("total", "", *(text(value) for value in totals.values()))
     return table
+
+
+def plan_tables(plan: Plan) -> list[Table]:
+    """Return the files of a plan by period and dataset, and what would be built by table.
+
+    The files of more than 24 periods are summed up by dataset.
+    """
+    rows = plan.files
+    if len({row.period for row in rows}) > _MANY_PERIODS:
+        rows = summed_files(plan)
+    files = _table(
+        f"{load_manifest(plan.domain).title}: files of {plan.first} to {plan.last}",
+        [("period", False), ("dataset", False), *((name, True) for name in (*STATES, "missing"))],
+    )
+    for row in rows:
+        files.add_row(row.period, row.dataset, *(text(getattr(row, name)) for name in (*STATES, "missing")))
+    builds = _table(
+        "Reports and derived tables that may change",
+        [("table", False), ("periods", True), ("published", True), ("first", False), ("last", False)],
+    )
+    for table, periods in plan.rebuilds_by_table().items():
+        published = sum(one.is_published for one in periods)
+        builds.add_row(table, text(len(periods)), text(published), periods[0].period, periods[-1].period)
+    return [files, *([builds] if builds.row_count else [])]
 
 
 def _summed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

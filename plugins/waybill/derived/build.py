@@ -329,17 +329,19 @@ def record_build(connection: Connection, build: Build) -> bool:
         """
         insert into waybill.publication as p (
           report, cadence, period, row_count, content_sha256, sql_sha256, contract_sha256, code_version, run_id,
-          file_ids, inputs, changes_seen
+          file_ids, inputs, changes_seen, seconds
         )
         values (
           %(report)s, %(cadence)s, %(period)s, %(row_count)s, %(content_sha256)s, %(sql_sha256)s, %(contract_sha256)s,
-          %(code_version)s, %(run_id)s, %(file_ids)s, %(inputs)s, %(changes_seen)s
+          %(code_version)s, %(run_id)s, %(file_ids)s, %(inputs)s, %(changes_seen)s,
+          extract(epoch from clock_timestamp() - now())
         )
         on conflict (report, cadence, period) do update
         set row_count = excluded.row_count, content_sha256 = excluded.content_sha256,
           sql_sha256 = excluded.sql_sha256, contract_sha256 = excluded.contract_sha256,
           code_version = excluded.code_version, run_id = excluded.run_id, file_ids = excluded.file_ids,
-          inputs = excluded.inputs, changes_seen = excluded.changes_seen, built_at = now()
+          inputs = excluded.inputs, changes_seen = excluded.changes_seen, built_at = now(),
+          seconds = excluded.seconds
         where (p.content_sha256, p.sql_sha256, p.contract_sha256, p.code_version, p.file_ids, p.changes_seen)
           is distinct from (excluded.content_sha256, excluded.sql_sha256, excluded.contract_sha256,
             excluded.code_version, excluded.file_ids, excluded.changes_seen)

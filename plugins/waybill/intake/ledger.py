@@ -164,12 +164,13 @@ def supersede(connection: Connection, file_id: int) -> None:
 
 
 def close_file(connection: Connection, file_id: int, books: Books) -> None:
-    """Write the books of a file. A check constraint fails the load if they do not balance."""
+    """Write the books of a file and the time of its load. A check constraint fails the load if they do not balance."""
     connection.execute(
         """
         update waybill.load_file
         set rows_in = %(rows_in)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
-          rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s, filtered = %(filtered)s
+          rejected = %(rejected)s, duplicate = %(duplicate)s, stale = %(stale)s, filtered = %(filtered)s,
+          seconds = extract(epoch from clock_timestamp() - now())
         where file_id = %(file_id)s
         """,
         {**vars(books), "file_id": file_id},

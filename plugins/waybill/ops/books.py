@@ -15,12 +15,11 @@ from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import load_manifest
 from waybill.derived.build import report_contracts
 from waybill.derived.refresh import out_of_date
-from waybill.intake.comparison import compare
-from waybill.intake.landing import list_within
+from waybill.formatting import some_of
 from waybill.intake.ledger import sums_sql
-from waybill.intake.withdrawal import LoadedFile, gone_files, noticed
+from waybill.intake.withdrawal import LoadedFile, noticed
+from waybill.ops.bucket_state import bucket_state
 from waybill.period import Period
-from waybill.settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -56,10 +55,7 @@ class GapSummary:
     @property
     def listed_periods(self) -> str:
         """The periods; of more than six, only the first three, the last two and their number."""
-        if len(self.periods) <= 6:
-            return ", ".join(map(str, self.periods))
-        first, last = (", ".join(map(str, some)) for some in (self.periods[:3], self.periods[-2:]))
-        return f"{first}, …, {last} ({len(self.periods)})"
+        return some_of([*map(str, self.periods)])
 
     def __str__(self) -> str:
         return f"{self.listed_periods} {self.subject}: {self.what}"
@@ -104,24 +100,12 @@ def incomplete(connection: Connection, s3: S3Client, domain: str, periods: Seque
     datasets = load_domain(domain)
     found = known_gaps(connection, domain, periods)
     for contract in datasets.values():
-        pages = list_within(s3, settings().raw_bucket, contract, periods[0], periods[-1])
-        compared = compare(connection, contract, pages)
-        found += _gone(contract, gone_files(connection, contract, compared.seen, periods[0], periods[-1]))
-        found += [Gap(one.file.period, contract.table, f"{REJECTED}{one.message}") for one in compared.misplaced]
-        for file in compared.todo:
-            if not periods[0] <= file.period <= periods[-1]:
-                continue
-            rejection = connection.execute(
-                """
-                select message
-                from waybill.rejected_file
-                where object_key = %s and etag = %s
-                order by rejected_file_id desc
-                limit 1
-                """,
-                (file.key, file.etag),
-            ).fetchone()
-            what = f"{REJECTED}{rejection[0]}" if rejection else f"{NOT_LOADED}{file.uri}"
+        state = bucket_state(connection, s3, contract, periods)
+        found += _gone(contract, state.gone)
+        found += [Gap(one.file.period, contract.table, f"{REJECTED}{one.message}") for one in state.misplaced]
+        for file in state.todo:
+            rejection = state.rejection(file)
+            what = f"{REJECTED}{rejection.message}" if rejection else f"{NOT_LOADED}{file.uri}"
             found.append(Gap(file.period, contract.table, what))
     return found
 

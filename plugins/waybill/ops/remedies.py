@@ -22,7 +22,7 @@ def remedies(domain: str, gaps: Iterable[GapSummary], asked: Sequence[Period]) -
     gaps = [*gaps]
     datasets = {contract.table: contract for contract in load_domain(domain).values()}
     without_file = {period for one in gaps if one.subject in datasets and one.what == NOTHING for period in one.periods}
-    complete = [period for period in asked if period not in without_file]
+    runnable = [period for period in asked if period not in without_file] or asked
     lines: dict[str, list[Period]] = {}
     for one in gaps:
         contract = datasets.get(one.subject)
@@ -33,13 +33,13 @@ def remedies(domain: str, gaps: Iterable[GapSummary], asked: Sequence[Period]) -
         elif contract and one.what.startswith(NOT_LOADED):
             lines.setdefault("{}", []).extend(one.periods)
         elif one.what in (NOTHING, OUT_OF_DATE):
-            lines.setdefault("{}", []).extend(_periods_to_run(domain, one.periods, complete))
+            lines.setdefault("{}", []).extend(_periods_to_run(domain, one.periods, runnable))
         elif one.what == UNAPPROVED:
             text = "Answer in Airflow under Browse → Required Actions. To be asked again, run: {}"
-            lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, complete))
+            lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, runnable))
         elif one.what.startswith(CHECK_FAILED):
             text = "Correct the data on which the checks failed and upload it again, or correct the check. Then run: {}"
-            lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, complete))
+            lines.setdefault(text, []).extend(_periods_to_run(domain, one.periods, runnable))
     return [
         text.replace("{}", _run_command(domain, periods))
         for text, periods in lines.items()
@@ -54,12 +54,15 @@ def _drop_command(contract: Contract, periods: Sequence[Period]) -> str:
     return command if len(periods) == 1 else f"{command}, and a file for {others}"
 
 
-def _periods_to_run(domain: str, periods: Sequence[Period], complete: Sequence[Period]) -> Sequence[Period]:
-    """Return the periods to run: the newest if one run builds everything that is out of date, else all of them."""
+def _periods_to_run(domain: str, periods: Sequence[Period], runnable: Sequence[Period]) -> Sequence[Period]:
+    """Return the periods to run: the newest if one run builds everything that is out of date, else all of them.
+
+    `runnable` are periods of runs; those of reports may be weeks, or all time.
+    """
     if _lands_any_time(domain):  # the other periods may have no file
-        return periods[-1:]
+        return [period for period in periods if period.cadence == runnable[-1].cadence][-1:] or runnable[-1:]
     if load_manifest(domain).semantics == "current":
-        return complete[-1:] or periods[-1:]
+        return runnable[-1:]
     return periods
 
 

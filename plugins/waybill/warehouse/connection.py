@@ -88,12 +88,12 @@ def one_row(
     return rows[0]
 
 
-def set_read_only(connection: Connection) -> None:
-    """Make the connection read one snapshot of the warehouse, with a statement timeout of five seconds."""
+def set_read_only(connection: Connection, timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> None:
+    """Make the connection read one snapshot of the warehouse, with a statement timeout; 0 means none."""
     connection.autocommit = False
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    connection.execute("select set_config('statement_timeout', %s, false)", (f"{STATEMENT_TIMEOUT_SECONDS}s",))
+    connection.execute("select set_config('statement_timeout', %s, false)", (f"{timeout_seconds}s",))
 
 
 @contextmanager
