@@ -44,10 +44,11 @@ class Period:
             if cadence == "week":  # strptime requires the day
                 text, form = f"{text} 1", f"{form} %u"
             period = cls.of(cadence, datetime.strptime(text, form).date())  # noqa: DTZ007  # a calendar day has no time zone
+            period.shift(-1)  # raises for the calendar's first period
             if cadence == "week" and period.key != key.strip():  # not every year has a week 53
                 raise ValueError
             return period
-        except (ValueError, OverflowError):  # the calendar's last period has no end
+        except (ValueError, OverflowError):  # the calendar's first period has none before it, and its last one no end
             raise DataError(f"{key!r} is not a {cadence}; write it like {EXAMPLE[cadence]}") from None
 
     @classmethod

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
@@ -16,15 +17,17 @@ from typer.testing import CliRunner
 
 from support.listings import PagedBucket
 from support.messaging_months import RUN, build_month, database, ingest_month, put, sample
+from support.order_files import Line, body
+from support.views import Page, check_inert, client_of
 from waybill.cli import app
 from waybill.contracts import load_domain, loading_order
 from waybill.derived.refresh import refresh
 from waybill.errors import DataError
 from waybill.intake import withdrawal
-from waybill.intake.ingest import ingest
+from waybill.intake.ingest import ingest, ingest_arrived
 from waybill.ops.bucket_state import bucket_state
 from waybill.ops.make_plan import make_plan
-from waybill.ops.plan import Plan, summed_files
+from waybill.ops.plan import Plan
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import connect, set_read_only
@@ -104,6 +107,13 @@ def state(connection: Connection, s3: S3Client, bucket: str) -> tuple[Any, ...]:
     return rows, [(item["Key"], item["VersionId"]) for page in listed for item in page.get("Versions", [])]
 
 
+def run_plan(*arguments: str, exit_code: int = 0) -> str:
+    """Run `waybill plan` and return its standard output."""
+    result = CliRunner().invoke(app, ["plan", *arguments])
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
 def prepare_messaging(connection: Connection, s3: S3Client, bucket: str) -> dict[str, str]:
     """Load and build January, and land other files. Return the keys of the files that a test names."""
     put(s3, bucket, MESSAGING, ["2026-01"])
@@ -124,7 +134,9 @@ def prepare_messaging(connection: Connection, s3: S3Client, bucket: str) -> dict
     return keys
 
 
-def test_months_load_and_build_what_was_planned(connection: Connection, s3: S3Client, bucket: str) -> None:
+def test_months_load_and_build_what_was_planned(
+    connection: Connection, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
     keys = prepare_messaging(connection, s3, bucket)
     plan = made(connection, s3, "messaging", MONTHS)
     traffic, customers, channels = (f"messaging.{name}" for name in ("traffic", "customers", "channels"))
@@ -161,6 +173,12 @@ def test_months_load_and_build_what_was_planned(connection: Connection, s3: S3Cl
         f"airflow backfill create {dag} --from-date 2026-01-01 --to-date 2026-04-01 --reprocess-behavior completed",
     ]
 
+    saved = tmp_path / "plan.json"
+    saved.write_text(run_plan("2026-01", "2026-03", "--json"))
+    compare = ("2026-01", "2026-03", "--against", str(saved))
+    assert "Loaded 0 of 6 planned files." in run_plan(*compare, exit_code=1)
+    assert "name these periods" in run_plan("2026-01", "2026-02", *compare[2:], exit_code=1)
+
     s3.delete_object(Bucket=bucket, Key=keys["bad"])
     before, loaded = builds(connection), set[str]()
     for key in ("2026-01", "2026-02"):
@@ -168,7 +186,7 @@ def test_months_load_and_build_what_was_planned(connection: Connection, s3: S3Cl
         build_month(connection, key)
     assert {f"s3://{bucket}/{key}" for key in loaded} == {one.uri for one in plan.to_load}
     assert rebuilt(before, builds(connection)) == planned(plan)
-    assert len(planned(plan)) > 10
+    assert run_plan(*compare) == "Loaded 6 of 6 planned files.\nBuilt 14 of 14 planned periods.\n"
 
     again = made(connection, s3, "messaging", MONTHS[:2])
     assert (again.to_load, again.rebuilds, again.rejected, len(again.gone)) == ([], [], [], 1)
@@ -176,9 +194,12 @@ def test_months_load_and_build_what_was_planned(connection: Connection, s3: S3Cl
     done = made(connection, s3, "messaging", MONTHS[:2])
     assert done.is_done
     assert (done.steps, done.outdated_later) == ([], [])
-    printed = CliRunner().invoke(app, ["plan", "2026-01", "2026-02"])
-    assert printed.exit_code == 0
-    assert "Nothing to do: every file of 2026-01 to 2026-02 is loaded" in printed.output
+    assert "Nothing to do: every file of 2026-01 to 2026-02 is loaded" in run_plan("2026-01", "2026-02")
+    put(s3, bucket, MESSAGING, ["2026-03"])
+    ingest_month(connection, s3, "2026-03")
+    assert "Loaded, but not planned: s3://" in run_plan(*compare)
+    saved.write_text('{"domain": 1}')
+    assert "is no plan in JSON (KeyError)" in run_plan(*compare, exit_code=1)
 
 
 def test_reports_of_months_after_the_planned_ones_are_named(connection: Connection, s3: S3Client, bucket: str) -> None:
@@ -245,6 +266,39 @@ def test_days_load_what_was_planned_and_build_nothing_else(connection: Connectio
     assert made(connection, s3, "shop", DAYS[:-1]).is_done
 
 
+def test_files_that_land_at_any_time_wait_for_none(connection: Connection, s3: S3Client, bucket: str) -> None:
+    contracts, days = load_domain("orders"), Period.parse("day", "2026-03-01").until(Period.parse("day", "2026-03-03"))
+    folder = "raw/orders/lines/dt={}/{}.csv"
+
+    def run(*chosen: Period) -> set[str]:
+        limits = (chosen[0], chosen[-1]) if chosen else None
+        return set(ingest_arrived(connection, s3, contracts["lines"], contracts, RUN, days=limits))
+
+    s3.put_object(Bucket=bucket, Key=folder.format(days[0], "a"), Body=body(Line("1"), Line("2")))
+    s3.put_object(Bucket=bucket, Key=folder.format(days[0], "bad"), Body=b"x\n1\n")
+    with pytest.raises(DataError):
+        run()
+    refresh(connection, "orders", "orders_report", RUN)
+    new = folder.format(days[1], "b")
+    s3.put_object(Bucket=bucket, Key=new, Body=body(Line("1", quantity="5"), Line("3")))
+    plan = made(connection, s3, "orders", days)
+    assert numbers(plan, "new", "loaded", "rejected", "missing") == {
+        (days[0].key, "orders.lines"): (0, 1, 1, 0),
+        (days[1].key, "orders.lines"): (1, 0, 0, 0),
+    }
+    assert (plan.waiting, plan.loads_earlier) == ([], False)
+    assert """airflow dags trigger orders_reports -c '{"day": "2026-03-02"}'""" in plan.steps
+    before = builds(connection)
+    assert run(days[1]) == {new}
+    assert [one.uri for one in plan.to_load] == [f"s3://{bucket}/{new}"]
+    refresh(connection, "orders", "orders_report", RUN)
+    done = rebuilt(before, builds(connection))
+    assert {period for _, period in done} == {"2026-03-01", "2026-03-02"}, "a line of the first day moved"
+    assert done == planned(plan)
+    again = made(connection, s3, "orders", days)
+    assert (again.to_load, again.rebuilds, len(again.rejected)) == ([], [], 1)
+
+
 def test_planning_writes_nothing(
     connection: Connection, s3: S3Client, bucket: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +326,36 @@ def test_planning_writes_nothing(
         connection.execute("delete from waybill.load_file")
 
 
+def test_the_page_shows_the_plan_and_its_bounds(
+    connection: Connection, s3: S3Client, bucket: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_messaging(connection, s3, bucket)
+    before, plan = state(connection, s3, bucket), made(connection, s3, "messaging", MONTHS)
+    database_name = connection.info.dbname
+    client = client_of(
+        stack.database_url("waybill_reader", database_name), stack.database_url("waybill_etl", database_name)
+    )
+    for place in ("domain=messaging", "dag_id=messaging_monthly"):
+        page = Page(client.get(f"/operations/plan.html?{place}&first=2026-01&last=2026-03").text)
+        check_inert(page)
+        shown = " ".join(page.text.split())
+        for line in (*plan.sentences(), *plan.steps):
+            assert " ".join(line.split()) in shown
+    for asked, status, message in (
+        ("domain=messaging&first=2026-03&last=2026-01", 422, "2026-03 is after 2026-01"),
+        ("domain=messaging&first=2020-01&last=2026-03", 422, "2020-01 to 2026-03 are more than 366 days"),
+        ("domain=messaging&first=0001-01", 422, "'0001-01' is not a month"),
+        ("first=2026-03", 422, "Choose a domain and the first period."),
+    ):
+        answer = client.get(f"/operations/plan.html?{asked}")
+        assert (answer.status_code, message in Page(answer.text).text) == (status, True), asked
+    monkeypatch.setattr("waybill.views.operations.plans.MOST_OBJECTS", 3)
+    answer = client.get("/operations/plan.html?domain=messaging&first=2026-01&last=2026-03")
+    assert answer.status_code == 400
+    assert "messaging.traffic has more than 3 objects in these periods" in Page(answer.text).text
+    assert state(connection, s3, bucket) == before
+
+
 def test_the_time_is_the_sum_of_medians(connection: Connection, s3: S3Client, bucket: str) -> None:
     put(s3, bucket, MESSAGING, ["2026-01", "2026-02"])
     began = datetime.now(UTC)
@@ -296,13 +380,13 @@ def test_the_time_is_the_sum_of_medians(connection: Connection, s3: S3Client, bu
     connection.execute("update waybill.publication set seconds = null")
     nothing = made(connection, s3, "messaging", MONTHS)
     assert nothing.estimate.seconds == 0
-    assert any(line.startswith("No history yet of messaging.channels, ") for line in nothing.lines())
+    assert any(line.startswith("No history yet of messaging.channels, ") for line in nothing.sentences())
 
 
 def test_numbers_of_many_periods_are_summed_by_dataset(connection: Connection, s3: S3Client, bucket: str) -> None:
     put(s3, bucket, MESSAGING, ["2026-02"])
     plan = made(connection, s3, "messaging", Period.parse("month", "2023-01").until(MONTHS[-1]))
-    assert [(one.dataset, one.new, one.missing) for one in summed_files(plan)] == [
+    assert [(one.dataset, one.new, one.missing) for one in plan.listed_files()] == [
         ("messaging.channels", 1, 38),
         ("messaging.customers", 1, 38),
         ("messaging.traffic", 3, 38),

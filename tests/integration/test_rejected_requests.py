@@ -51,6 +51,7 @@ PATHS = {
     "/operations/loads.html": ("domain", "dag_id", "run_id", "dataset", "page"),
     "/operations/changes.html": ("domain", "dag_id"),
     "/operations/anomalies.html": ("domain", "dag_id", "dataset"),
+    "/operations/plan.html": ("domain", "dag_id", "first", "last"),
     "/operations/difference.html": ("report", "period", "dag_id"),
     "/operations/quarantine.html": ("domain", "dag_id", "dataset", "reason", "file_id", "state", "page"),
 }

@@ -58,6 +58,7 @@ def test_a_week_is_the_standards_week(day: date) -> None:
         ("month", ""),
         ("month", "last"),
         ("month", "9999-12"),
+        ("month", "0001-01"),
         ("week", "2026-W54"),
         ("week", "2026-03-02"),
         ("week", "2025-W53"),
@@ -65,6 +66,7 @@ def test_a_week_is_the_standards_week(day: date) -> None:
         ("day", "2026-03"),
         ("day", "2026-03-01T00:00"),
         ("day", "9999-12-31"),
+        ("day", "0001-01-01"),
     ],
 )
 def test_an_invalid_period_is_rejected_with_an_example(cadence: Cadence, key: str) -> None:

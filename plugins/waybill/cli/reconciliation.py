@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -58,10 +59,19 @@ def books(first: First, last: Last, domain: Domain = None) -> None:
 
 @app.command()
 @report_errors
-def plan(first: First, last: Last, domain: Domain = None, as_json: AsJson = False) -> None:
+def plan(
+    first: First,
+    last: Last,
+    domain: Domain = None,
+    as_json: AsJson = False,
+    against: Annotated[
+        Path | None, typer.Option(help="A plan from before the runs, in JSON: print what they have done of it.")
+    ] = None,
+) -> None:
     """Show what runs of a range of periods would load and rebuild, and how to start them. Writes nothing.
 
-    The files are not read, so a run may reject some of them. The exit code is 0 even if there is something to do.
+    The files are not read, so a run may reject some of them. With --against, the exit code is 1 if planned files were
+    not loaded.
     """
     from dataclasses import asdict
 
@@ -69,18 +79,43 @@ def plan(first: First, last: Last, domain: Domain = None, as_json: AsJson = Fals
 
     from waybill.cli import tables
     from waybill.ops.make_plan import make_plan
+    from waybill.ops.plan_outcome import outcome
     from waybill.warehouse.connection import connect, set_read_only
 
     domain, periods = _periods(first, last, domain)
     with connect() as connection:
         set_read_only(connection, timeout_seconds=0)
-        found = make_plan(connection, boto3.client("s3"), domain, periods)
+        if against:
+            done = outcome(connection, _saved_plan(against, domain, periods))
+        else:
+            found = make_plan(connection, boto3.client("s3"), domain, periods)
+    if against:
+        print_line("\n".join(done.lines()))
+        if done.files.undone:
+            raise typer.Exit(1)
+        return
     if as_json:
         print(json.dumps(asdict(found) | {"is_done": found.is_done}, indent=2))
         return
     tables.print_tables(*tables.plan_tables(found))
-    for line in found.lines():
+    for line in found.sentences():
         print_line(line)
+    if found.steps:
+        print_line("\n".join(["To run it:", *found.steps]))
+
+
+def _saved_plan(path: Path, domain: str, periods: list[Period]) -> dict[str, Any]:
+    """Return a plan in JSON. Raises `DataError` if the file has no plan of these periods."""
+    from waybill.errors import DataError
+
+    try:
+        found = json.loads(path.read_text())
+        of = (found["domain"], found["first"], found["last"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no plan in JSON ({type(error).__name__}); write it with --json") from None
+    if of != (domain, periods[0].key, periods[-1].key):
+        raise DataError(f"{path} is the plan of {of[0]} {of[1]} to {of[2]}; name these periods")
+    return dict(found)
 
 
 def _periods(first: str, last: str, domain: str | None) -> tuple[str, list[Period]]:

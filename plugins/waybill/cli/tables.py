@@ -16,7 +16,7 @@ from waybill.contracts import Contract
 from waybill.contracts.domains import load_manifest
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS, imbalance
-from waybill.ops.plan import STATES, Plan, summed_files
+from waybill.ops.plan import STATES, Plan
 from waybill.ops.provenance import Waybill
 from waybill.period import Period
 
@@ -91,19 +91,13 @@ def books_table(domain: str, rows: Sequence[dict[str, Any]], periods: Sequence[P
 
 
 def plan_tables(plan: Plan) -> list[Table]:
-    """Return the files of a plan by period and dataset, and what would be built by table.
-
-    The files of more than 24 periods are summed up by dataset.
-    """
-    rows = plan.files
-    if len({row.period for row in rows}) > _MANY_PERIODS:
-        rows = summed_files(plan)
+    """Return the files of a plan by period and dataset, and what would be built by table."""
     files = _table(
         f"{load_manifest(plan.domain).title}: files of {plan.first} to {plan.last}",
-        [("period", False), ("dataset", False), *((name, True) for name in (*STATES, "missing"))],
+        [("period", False), ("dataset", False), *((name, True) for name in STATES)],
     )
-    for row in rows:
-        files.add_row(row.period, row.dataset, *(text(getattr(row, name)) for name in (*STATES, "missing")))
+    for row in plan.listed_files():
+        files.add_row(row.period, row.dataset, *(text(getattr(row, name)) for name in STATES))
     builds = _table(
         "Reports and derived tables that may change",
         [("table", False), ("periods", True), ("published", True), ("first", False), ("last", False)],

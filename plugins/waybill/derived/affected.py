@@ -55,27 +55,28 @@ def _affected_current(connection: Connection, domain: str, files: Files) -> list
             if periods and contract.load_mode == "dimension":  # facts of later days may refer to another version
                 changed[name] = [(spans[0][0] if spans else date.min, date.max)]
         else:
-            starts = {(cadence, Period.of(cadence, day)) for cadence in contract.cadences for day in days}
-            delivered = {
-                Period.of(cadence, period.start)
-                for cadence in contract.cadences
-                for dataset, period in files
-                if dataset.table in table.datasets
-            }
+            first_built = _periods_of(
+                contract, (period.start for dataset, period in files if dataset.table in table.datasets)
+            )
             periods = sorted(
                 period
-                for _, period in starts
-                if period in delivered or (name, period) in stale or _reads(contract, period, spans)
+                for period in _periods_of(contract, days)
+                if period in first_built or (name, period) in stale or _reads(contract, period, spans)
             )
             changed[name] = [(period.start, period.start) for period in periods]
         found += [(name, period) for period in periods]
     return found
 
 
+def _periods_of(contract: Contract, days: Iterable[date]) -> set[Period]:
+    """Return the periods of a derived table that contain the days."""
+    return {Period.of(cadence, day) for day in days for cadence in contract.cadences}
+
+
 def _days_of_file(contract: Contract, period: Period) -> _Span:
     """Return the days of which a file may change rows.
 
-    Rows that move from a day before the lookback change that day, too; nothing tells before the file is read.
+    Rows that move from an earlier day change that day, too; nothing tells before the file is read.
     """
     if contract.lands_any_time:
         return date.min, date.max

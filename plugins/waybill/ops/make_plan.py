@@ -19,6 +19,7 @@ from waybill.ops.plan import Estimate, FileToLoad, Note, PeriodFiles, Plan, Rebu
 from waybill.ops.remedies import remedies
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.warehouse.connection import one_row
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,6 +47,11 @@ def make_plan(
     Lists only the folders of the periods. Raises `DataError` if a dataset has more than `most_objects` objects there.
     The files are not read: a run may reject some of them or some of their rows.
     """
+    newest_file_id, newest_build = one_row(
+        connection,
+        "select (select coalesce(max(file_id), 0) from waybill.load_file), "
+        "(select max(built_at)::text from waybill.publication)",
+    )
     is_current = load_manifest(domain).semantics == "current"
     datasets = [
         _dataset(connection, contract, bucket_state(connection, s3, contract, periods, most_objects))
@@ -85,7 +91,7 @@ def make_plan(
         last=periods[-1].key,
         files=_period_files(connection, domain, datasets, periods),
         to_load=[
-            FileToLoad(one.contract.table, file.period.key, file.uri, file.key not in one.loaded_keys)
+            FileToLoad(one.contract.table, file.period.key, file.uri, file.etag, file.key not in one.loaded_keys)
             for one, file in to_load
         ],
         rejected=[Note(gap.subject, gap.period.key, gap.what.removeprefix(REJECTED)) for gap in rejected],
@@ -101,6 +107,8 @@ def make_plan(
             connection, Counter(contract.table for contract, _ in files), Counter(table for table, _ in rebuilds)
         ),
         steps=sorted(remedies(domain, summarise(gaps), periods), key=lambda step: step.startswith("airflow")),
+        newest_file_id=newest_file_id,
+        newest_build=newest_build,
         loads_earlier=not any_time,
     )
 

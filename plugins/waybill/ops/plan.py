@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from waybill.formatting import count, some_of, text
+from waybill.formatting import count, part_of, some_of
 
-STATES: Final = ("new", "changed", "loaded", "rejected", "gone")
+STATES: Final = ("new", "changed", "loaded", "rejected", "gone", "missing")
 """The states of files that a plan counts."""
+_MANY_PERIODS: Final = 24
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class FileToLoad:
     dataset: str
     period: str
     uri: str
+    etag: str
     is_new: bool
     """Whether the ledger has no loaded version of it."""
 
@@ -99,6 +101,9 @@ class Plan:
     estimate: Estimate
     steps: list[str]
     """The commands that start the runs, and what to do before."""
+    newest_file_id: int
+    """The newest file of the ledger, and the newest build, when the plan was made: runs come after them."""
+    newest_build: str | None
     loads_earlier: bool
     """Whether runs also load files of earlier periods, which the plan does not list."""
 
@@ -114,15 +119,26 @@ class Plan:
             found.setdefault(one.table, []).append(one)
         return found
 
-    def lines(self) -> list[str]:
-        """Return what the plan means and how to start the runs, in sentences."""
+    def listed_files(self) -> list[PeriodFiles]:
+        """Return the numbers of files by period and dataset; of more than 24 periods, the sums by dataset."""
+        if len({row.period for row in self.files}) <= _MANY_PERIODS:
+            return self.files
+        sums: dict[str, PeriodFiles] = {}
+        for row in self.files:
+            before = sums.get(row.dataset)
+            added = {name: getattr(row, name) + (getattr(before, name) if before else 0) for name in STATES}
+            sums[row.dataset] = replace(row, period=f"{self.first} to {self.last}", **added)
+        return [*sums.values()]
+
+    def sentences(self) -> list[str]:
+        """Return what the plan means."""
         if self.is_done:
             return [f"Nothing to do: every file of {self.first} to {self.last} is loaded, every report up to date."]
         published = sum(one.is_published for one in self.rebuilds)
         work = f"Runs would load {count(len(self.to_load), 'file')}"
         if self.rebuilds:
-            work += f" and build up to {count(len(self.rebuilds), 'period')} of reports and derived tables"
-            work += f", of which {text(published)} published"
+            work += f" and build up to {count(len(self.rebuilds), 'period')} of reports and derived tables. "
+            work += f"{part_of(published, len(self.rebuilds), 'period', 'is')} published and may change"
         found = [f"{work}.", *([self.estimate.text] if self.to_load or self.rebuilds else [])]
         found += [f"Rejected: {one.dataset} {one.period}: {one.message}" for one in self.rejected]
         if self.rejected:
@@ -140,7 +156,7 @@ class Plan:
             found.append(
                 f"Runs also load files of periods before {self.first} that are not loaded. They are not listed."
             )
-        return [*found, *(["To run it:", *self.steps] if self.steps else [])]
+        return found
 
 
 def _duration(seconds: float) -> str:
@@ -149,16 +165,3 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return count(round(seconds / size), unit)
     return count(max(1, round(seconds)), "second")
-
-
-def summed_files(plan: Plan) -> list[PeriodFiles]:
-    """Return the numbers of files of all periods by dataset."""
-    sums: dict[str, PeriodFiles] = {}
-    for row in plan.files:
-        before = sums.get(row.dataset)
-        if before is None:
-            sums[row.dataset] = replace(row, period=f"{plan.first} to {plan.last}")
-        else:
-            added = {name: getattr(before, name) + getattr(row, name) for name in (*STATES, "missing")}
-            sums[row.dataset] = replace(before, **added)
-    return [*sums.values()]

@@ -76,7 +76,7 @@ def _problem(request: Request, error: Exception) -> _Problem:
             problem = _warehouse_problem(error)
         case BotoCoreError() | ClientError():
             log.warning("the request to S3 for %s failed: %s", request.url.path, error)
-            text = "The reports bucket does not respond. Check the log of the web server."
+            text = "S3 does not respond. Check the log of the web server."
             problem = "Service unavailable", text, 503
         case _:  # the server logs its traceback
             text = f"The page failed with {type(error).__name__}. Check the log of the web server."

@@ -17,7 +17,8 @@ import markupsafe
 from waybill.contracts import Contract
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS
-from waybill.period import Period
+from waybill.ops.plan import STATES, Plan
+from waybill.period import EXAMPLE, Period
 from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
@@ -26,6 +27,7 @@ from waybill.views.operations.anomalies import AnomalyChart
 from waybill.views.operations.difference import Difference
 from waybill.views.operations.loads import State
 from waybill.views.operations.overview import Overview
+from waybill.views.operations.plans import MOST_DAYS, MOST_OBJECTS, cadence_of
 from waybill.views.operations.rejected_rows import Reason, RejectedRow
 from waybill.views.operations.run_report import RunReport
 from waybill.views.operations.scope import Scope, Total
@@ -181,6 +183,22 @@ def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]
 def anomalies(scope: Scope, dag_id: str | None, dataset: str | None, found: Sequence[AnomalyChart]) -> str:
     """Return the page of open anomalies."""
     return _render("anomalies.html", section="anomalies", **_around(scope, dag_id), dataset=dataset, found=found)
+
+
+def plan(scope: Scope, dag_id: str | None, first: str | None, last: str | None, found: Plan | None) -> str:
+    """Return the page that plans runs of a range of periods, or only its form."""
+    return _render(
+        "plan.html",
+        section="plan",
+        **_around(scope, dag_id),
+        first=first,
+        last=last,
+        found=found,
+        states=STATES,
+        example=EXAMPLE[cadence_of(scope.domains[0])] if len(scope.domains) == 1 else "",
+        most_days=MOST_DAYS,
+        most_objects=MOST_OBJECTS,
+    )
 
 
 def difference(scope: Scope, dag_id: str | None, contract: Contract, period: str, found: Difference | None) -> str:

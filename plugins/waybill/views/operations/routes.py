@@ -17,6 +17,7 @@ from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
 from waybill.views.operations.loads import State, loaded_files, rejected_files
 from waybill.views.operations.overview import overview as overview_of
+from waybill.views.operations.plans import plan_between
 from waybill.views.operations.rejected_rows import most_rejected, quarantined, reasons
 from waybill.views.operations.run_report import run_report
 from waybill.views.operations.scope import LAST_PAGE, Scope, scope_of
@@ -96,6 +97,25 @@ def anomalies(
     with access.reader() as connection:
         found = anomaly_charts(connection, scope, dataset)
     return html(pages.anomalies(scope, dag_id, dataset, found))
+
+
+@router.get("/plan.html")
+def plan(
+    access: CurrentAccess,
+    domain: str | None = None,
+    dag_id: str | None = None,
+    first: str | None = None,
+    last: str | None = None,
+) -> Response:
+    """Show what runs of a range of periods would do, or the form for the range."""
+    scope, found = _scope(domain, dag_id, None), None
+    if first or last:
+        if not (first and (domain or dag_id)):
+            raise HTTPException(422, "Choose a domain and the first period.")
+        [chosen] = scope.domains
+        with access.reader() as connection:
+            found = plan_between(connection, access.s3(), chosen, first, last or first)
+    return html(pages.plan(scope, dag_id, first, last, found))
 
 
 @router.get("/difference.html")
