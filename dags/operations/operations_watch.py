@@ -2,18 +2,20 @@
 
 **What it does.** Compares the profile of each period whose files were loaded since the last run with those of earlier
 periods: rows, shares of nulls, means, vocabularies, lengths and arrival. A value outside its expected range is an
-anomaly. `docs/reference/watch.md` says how the range follows from the past. Then it writes the quality report to the
-bucket of reports, under `quality/`.
+anomaly. `docs/reference/watch.md` says how the range follows from the past. Compares the columns and values of files
+with their contracts; what differs is schema drift. Then it writes the quality report to the bucket of reports, under
+`quality/`.
 
 **Period.** None. The run looks at what was loaded, every six hours.
 
 **When it fails.**
-* `anomalies` fails if the warehouse does not respond. It is retried. The next run looks at the same files.
+* `anomalies` fails if the warehouse does not respond. It is retried. The next run looks at the same files. If S3 does
+  not respond, new columns have no examples.
 * `report` fails if the warehouse or S3 does not respond. It is retried.
 
-**Alerts.** One for a run that found anomalies, one for a failed run, and one if the run has not finished 1 hour after
-its start. An anomaly fails no run and stops no publication: look at the file, then upload a corrected one, or run
-`waybill watch accept`.
+**Alerts.** One for a run that found anomalies, one for a run that found drift, one for a failed run, and one if the
+run has not finished 1 hour after its start. Neither fails a run or stops a publication: look at the file, then upload
+a corrected one, or run `waybill watch accept` for an anomaly and `waybill contract propose` for drift.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from waybill.operators import (
 with DAG(
     dag_id="operations_watch",
     dag_display_name="Operations: watch",
-    description="Search loaded periods for anomalies, and write the quality report.",
+    description="Search for anomalies and schema drift, and write the quality report.",
     doc_md=__doc__,
     tags=["operations", "six-hourly"],
     schedule="30 */6 * * *",

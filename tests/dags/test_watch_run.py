@@ -1,4 +1,4 @@
-"""A run of the watch: an alert, a line in *To do*, a chart, a command to accept the value, and the quality report."""
+"""A run of the watch: alerts, lines in *To do*, a chart, commands for anomalies and drift, and the quality report."""
 
 from __future__ import annotations
 
@@ -76,6 +76,32 @@ def test_a_run_finds_an_anomaly_once_and_people_see_and_accept_it(watched: Landi
     assert whats(problems(watched, "anomalies")) == []
     assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
     assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 11 datasets.\n"
+
+
+def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watched: Landing) -> None:
+    rows = [f"{row},[/]K-{place}" for place, row in enumerate(traffic_rows(200, first_day=f"{LAST.key}-01"))]
+    key = watched.load("traffic", csv_body(f"{TRAFFIC},Booking [code]", rows), key_month=LAST.key)
+    line = f"messaging.traffic: the column 'Booking [code]' is new, like [/]A-999 and [/]A-99 and [/]A-9, in {key}"
+    assert run("first") == [line]
+    assert run("second") == []
+    [(kind, message)] = watched.all("select kind, message from waybill.alert")
+    assert kind == "drift"
+    assert message.splitlines()[:2] == [
+        "operations_watch: the run first found 1 change of columns or values in files.",
+        line,
+    ]
+    [problem] = problems(watched, "anomalies")
+    assert problem.what == line
+    [command] = [action.target for action in problem.actions if action.kind == "command"]
+    listed = CliRunner().invoke(app, ["watch", "list"], env={"COLUMNS": "300"})
+    assert "the column 'Booking [code]' is new, like [/]A-999" in listed.output
+    proposed = CliRunner().invoke(app, command.split()[1:])
+    assert proposed.exit_code == 0, proposed.output
+    assert "+      - name: booking_code\n" in proposed.stdout
+
+    watched.load("traffic", csv_body(TRAFFIC, traffic_rows(200, first_day=f"{LAST.key}-01")), key_month=LAST.key)
+    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 11 datasets.\n"
+    assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
 
 
 def test_an_unknown_anomaly_cannot_be_accepted(watched: Landing) -> None:

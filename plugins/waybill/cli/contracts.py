@@ -1,4 +1,4 @@
-"""Commands about contracts: contract check, contract try."""
+"""Commands about contracts: contract check, contract try, contract propose, contract new."""
 
 from __future__ import annotations
 
@@ -104,6 +104,53 @@ def contract_try(
             missing_columns(connection, proposed)
         except ContractError as error:
             raise ContractError(f"The next load with this contract would stop: {error}") from None
+
+
+@contract_app.command("propose")
+@report_errors
+def contract_propose(
+    number: Annotated[int, typer.Argument(help="Number of a drift, as `waybill watch list` shows it.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Write the whole proposed contract to this file, for `waybill contract try`.")
+    ] = None,
+) -> None:
+    """Show the change of a contract that takes in a drift, as a diff that `git apply` reads. No contract is changed."""
+    from waybill.cli.terminal import messages
+    from waybill.contracts import ContractError, load, load_domain
+    from waybill.contracts.odcs import contract_path
+    from waybill.scratch import scratch_folder
+    from waybill.settings import settings
+    from waybill.warehouse.connection import connect
+    from waybill.warehouse.evolution import missing_columns
+    from waybill.watch.drift import drift_numbered
+    from waybill.watch.proposal import propose
+
+    def note(text: str, style: str | None = None) -> None:
+        messages.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    with connect() as connection:
+        drift = drift_numbered(connection, number)
+        path = contract_path(drift.dataset)
+        contract = load(path)
+        others = {name: one for name, one in load_domain(contract.domain).items() if name != contract.name}
+        proposal = propose(drift, contract, path, others)
+        note(f"{drift.dataset}: {drift}")
+        typer.echo(proposal.diff(settings().include_dir.parent), nl=False)
+        for line in proposal.advice:
+            note(line)
+        if proposal.after == proposal.before:
+            return
+        if output:
+            output.write_text(proposal.after, encoding="utf-8")
+            note(f"Wrote {output}. Try it on landed files: waybill contract try {output}")
+        try:
+            with scratch_folder() as folder:
+                proposed = folder / path.name
+                proposed.write_text(proposal.after, encoding="utf-8")
+                missing_columns(connection, load(proposed, is_proposal=True))
+        except ContractError as error:
+            text = str(error).replace(str(proposed), path.name)
+            raise ContractError(f"The change is not enough: {text}") from None
 
 
 @contract_app.command("new")

@@ -9,43 +9,56 @@ import typer
 from waybill.cli.arguments import Domain, Limit
 from waybill.cli.terminal import app, print_line, report_errors
 
-watch_app = typer.Typer(no_args_is_help=True, help="Search loaded periods for anomalies, and explain them.")
+watch_app = typer.Typer(no_args_is_help=True, help="Search loaded files for anomalies and schema drift.")
 app.add_typer(watch_app, name="watch")
 
 
 @watch_app.command("run")
 @report_errors
 def watch_run(domain: Domain = None) -> None:
-    """Search the periods of files that were loaded since the last search, as the DAG `operations_watch` does."""
+    """Search files for anomalies and schema drift, as the DAG `operations_watch` does."""
+    import boto3
+
     from waybill.contracts import load_all
     from waybill.formatting import count
     from waybill.run import Run, code_version
     from waybill.warehouse.connection import connect
+    from waybill.watch import drift
     from waybill.watch.anomalies import described, watch
 
+    run = Run(run_id="command", code_version=code_version())
     datasets = [one for one in load_all().values() if one.is_dataset and domain in (None, one.domain)]
     with connect() as connection:
-        found = watch(connection, datasets, Run(run_id="command", code_version=code_version()))
-    for line in described(found):
+        found = watch(connection, datasets, run)
+        drifted = drift.look(connection, boto3.client("s3"), datasets, run)
+    for line in (*described(found), *drift.described(drifted)):
         print_line(line)
+    if drifted:
+        print_line(f"{count(len(drifted), 'new change')} of columns or values in files.")
     print_line(f"{count(len(found), 'new anomalous value')} in {count(len(datasets), 'dataset')}.")
 
 
 @watch_app.command("list")
 @report_errors
 def watch_list(domain: Domain = None, limit: Limit = 50) -> None:
-    """List open anomalies: those that nobody has accepted, and whose files have not been corrected."""
+    """List what is open: anomalies that nobody has accepted, and schema drift that files still show."""
     from waybill.contracts import load_all
     from waybill.warehouse.connection import connect
     from waybill.watch.anomalies import open_anomalies
+    from waybill.watch.drift import open_drift
 
     names = [table for table, one in load_all().items() if one.is_dataset and domain in (None, one.domain)]
     with connect() as connection:
         found = open_anomalies(connection, names, limit)
+        drifted = open_drift(connection, names, limit)
     for one in found:
         print_line(f"{one.anomaly_id:>6}  {one.anomaly.dataset} {one.anomaly.period}: {one.anomaly}")
     if not found:
         print_line("There is no open anomaly.")
+    if drifted:
+        print_line("Schema drift, with numbers for `waybill contract propose`:")
+    for difference in drifted:
+        print_line(f"{difference.drift_id:>6}  {difference.dataset}: {difference}")
 
 
 @watch_app.command("accept")

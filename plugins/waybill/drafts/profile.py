@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from waybill.contracts import Column
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.odcs import read_column
 from waybill.contracts.quoting import identifier, literal
@@ -120,8 +121,8 @@ class Texts:
         )[0]
         return found
 
-    def misfits(self, kind: DraftType) -> Misfits:
-        """Return the texts that a column of a type does not accept."""
+    def misfits(self, kind: DraftType | Column) -> Misfits:
+        """Return the texts that a column, or any column of a type, does not accept as values of its type."""
         source = f"(select * from {self._typed(kind)} where value is null and not is_absent)"
         rows, texts, record = self._rows.one(
             f"select coalesce(sum(rows), 0)::bigint, count(*), arg_min(record, record) from {source}"
@@ -158,8 +159,11 @@ class Texts:
         found = self._rows.all(f"select {self.raw} from texts order by rows desc, 1 limit 1")
         return shape_of(found[0][0]) if found else ""
 
-    def _typed(self, kind: DraftType) -> str:
-        column = read_column({**kind.declared, "name": self.name}, {})
+    def _typed(self, kind: DraftType | Column) -> str:
+        if isinstance(kind, Column):
+            column = replace(kind, name=self.name)
+        else:
+            column = read_column({**kind.declared, "name": self.name}, {})
         known = cast(column)
         casts = f", {known} as {identifier(f'_cast_{self.name}')}" if known else ""
         return (

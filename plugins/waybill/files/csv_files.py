@@ -36,6 +36,9 @@ _OTHER_QUOTES = "'`\u2018\u201c\u201e\u00ab"
 class UnfitError(DataError):
     """A file is not written as the contract declares, or its header is not that of the contract."""
 
+    columns: tuple[list[str], list[str]] | None = None
+    """Of a header that lacks required columns: the contract's columns, and the other names that it has."""
+
 
 def receive_csv(download: Download, head: bytes, contract: Contract, folder: Path) -> ReceivedFile:
     """Write the records of a CSV file to `folder`, without the header; `head` is the first chunk of the download."""
@@ -119,7 +122,11 @@ def match_header(name: str, header: list[str], contract: Contract) -> list[str |
         raise UnfitError(f"{name}: the header has {', '.join(repeated)} more than once. The header is: {shown}")
     if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
         cause = "" if present else "no field of the header is the name of a column: the header may be missing. "
-        raise UnfitError(f"{name}: {cause}Required columns are missing: {', '.join(missing)}. The header is: {shown}")
+        error = UnfitError(f"{name}: {cause}Required columns are missing: {', '.join(missing)}. The header is: {shown}")
+        if present:  # otherwise it may be a row
+            unknown = [field for field, column in zip(header, columns, strict=True) if not column and normalise(field)]
+            error.columns = present, unknown
+        raise error
     return columns
 
 

@@ -74,7 +74,7 @@ def find_issues(
         if column.name not in brought and not column.required
     }
     missing = [name for name in absent if name in earlier]
-    renamed = _renamed(absent, missing, unknown)
+    renamed = likely_renames(absent, missing, unknown)
     found = ColumnIssues([], [])
 
     def report(text: str, *policies: str) -> None:
@@ -86,14 +86,14 @@ def find_issues(
     for name in missing:
         text = f"the column {name} is missing, but {earlier[name]} had it. It is null in every row of this file."
         if new := renamed.get(name):
-            text += f" The unknown column {_quoted(new)} may be its new name. {_advice(contract, name, new)}"
+            text += f" The unknown column {quoted(new)} may be its new name. {_advice(contract, name, new)}"
             report(text, contract.missing_columns, contract.unknown_columns)
         else:
             report(text, contract.missing_columns)
     left = [name for name in unknown if name not in {renamed[name] for name in missing if name in renamed}]
     similar = {new: name for name, new in renamed.items()}
     for name in left[:_NAMES_LISTED]:
-        text = f"the column {_quoted(name)} is unknown and was not loaded."
+        text = f"the column {quoted(name)} is unknown and was not loaded."
         if old := similar.get(name):
             text += f" It may be another name of the absent column {old}. {_advice(contract, old, name)}"
         report(text, contract.unknown_columns)
@@ -104,16 +104,17 @@ def find_issues(
 
 def _advice(contract: Contract, name: str, synonym: str) -> str:
     return (
-        f"If so, add {_quoted(synonym)} to the synonyms of {name} in the contract of {contract.table}. The next run "
+        f"If so, add {quoted(synonym)} to the synonyms of {name} in the contract of {contract.table}. The next run "
         "then loads the file again."
     )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return the name of a column in a file for messages: in quotes and cut."""
     return repr(name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS]}…")
 
 
-def _renamed(absent: Mapping[str, Column], missing: Sequence[str], unknown: Sequence[str]) -> dict[str, str]:
+def likely_renames(absent: Mapping[str, Column], missing: Sequence[str], unknown: Sequence[str]) -> dict[str, str]:
     """Return the likely new name of each absent column, the most similar pairs first; each name is used once."""
     pairs = sorted(
         ((-_similarity(column, name), place, name) for place, column in enumerate(absent.values()) for name in unknown)

@@ -220,6 +220,7 @@ def ingest_file(
     Returns None if the same content is loaded already, or if the object changed since it was listed: the next run loads
     the changed object.
     """
+    received = None
     with scratch_folder() as folder:
         try:
             received = receive(s3, file, contract, folder)
@@ -228,5 +229,5 @@ def ingest_file(
             log.warning("%s", error)
             return None
         except DataError as error:
-            ledger.record_rejected_file(connection, contract, file, run, error)
+            ledger.record_rejected_file(connection, contract, file, run, error, received)
             raise

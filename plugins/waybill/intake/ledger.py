@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Final
 
 from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.files.csv_files import UnfitError
 from waybill.files.landed_file import LandedFile
 from waybill.files.received_file import ReceivedFile
 from waybill.files.spellings import knows_more
@@ -225,14 +227,42 @@ def rejected_by_others(
     return {(key, etag) for key, etag in rows}
 
 
+IS_LOADED_SINCE: Final = """
+(
+  exists (
+    select
+    from waybill.load_file as f
+    where (f.dataset, f.bucket, f.object_key, f.status) = (r.dataset, %(bucket)s, r.object_key, 'loaded')
+      and f.loaded_at > r.rejected_at
+  )
+  or exists (
+    select
+    from waybill.load_file as f
+    where (f.dataset, f.period, f.bucket, f.etag, f.status) = (r.dataset, r.period, %(bucket)s, r.etag, 'loaded')
+      and f.loaded_at > r.rejected_at
+  )
+)
+"""
+"""Whether a rejected file `r`, or the same content under another key of its period, was loaded later."""
+
+
 def record_rejected_file(
-    connection: Connection, contract: Contract, landed: LandedFile, run: Run, error: DataError
+    connection: Connection,
+    contract: Contract,
+    landed: LandedFile,
+    run: Run,
+    error: DataError,
+    received: ReceivedFile | None = None,
 ) -> None:
     """Record a file that was not loaded, in its own transaction.
 
     The same message for the same version of an object is recorded once, with the newest version of the contract.
+    `received` is the file if it could be received.
     """
     broken = error.broken if isinstance(error, RejectedFileError) else []
+    brought, ignored = (isinstance(error, UnfitError) and error.columns) or (None, None)
+    if received:
+        brought, ignored = received.brought, received.ignored
     with connection.transaction():
         connection.execute(
             """
@@ -243,9 +273,12 @@ def record_rejected_file(
               returning rejected_file_id
             )
             insert into waybill.rejected_file (
-              dataset, period, object_key, etag, run_id, message, reasons, contract_version
+              dataset, period, object_key, etag, run_id, message, reasons, contract_version, size_bytes, rows_in,
+              brought_columns, ignored_columns
             )
-            select %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s, %(reasons)s, %(version)s
+            select
+              %(dataset)s, %(period)s, %(key)s, %(etag)s, %(run_id)s, %(message)s, %(reasons)s, %(version)s,
+              %(size_bytes)s, %(rows_in)s, %(brought)s, %(ignored)s
             where not exists (select from known)
             """,
             {
@@ -257,6 +290,10 @@ def record_rejected_file(
                 "message": str(error),
                 "reasons": Jsonb([rule.as_json() for rule in broken]),
                 "version": contract.version,
+                "size_bytes": landed.size_bytes,
+                "rows_in": received.rows_in if received else None,
+                "brought": brought,
+                "ignored": ignored,
             },
         )
 

@@ -54,17 +54,19 @@ def reason_counts(connection: Connection, file_id: int) -> list[tuple[str, int]]
     ).fetchall()
 
 
-def first_rows(connection: Connection, file_id: int, reason: str, limit: int) -> list[tuple[int, str]]:
+def first_rows(
+    connection: Connection, file_id: int, reason: str, limit: int, *, only_open: bool = False
+) -> list[tuple[int, str]]:
     """Return (record, fields as JSON text) of a file's first rejects for a reason."""
     return connection.execute(
         """
         select record, raw
         from waybill.quarantine
-        where file_id = %s and %s = any(reasons)
+        where file_id = %s and %s = any(reasons) and (resolved_as is null or not %s)
         order by record
         limit %s
         """,
-        (file_id, reason, limit),
+        (file_id, reason, only_open, limit),
     ).fetchall()
 
 

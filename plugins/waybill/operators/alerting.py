@@ -206,6 +206,15 @@ def alert_anomalies(context: Mapping[str, Any], lines: Sequence[str]) -> None:
     _alert_once(dag_id, run_id, "anomaly", text, even_without_warehouse=False)
 
 
+def alert_drift(context: Mapping[str, Any], lines: Sequence[str]) -> None:
+    """Alert about the schema drift that a run found."""
+    from waybill.ops.alerts import drift_text
+
+    dag_id, run_id, title = _run(context)
+    text = drift_text(title, run_id, lines, context["ti"].log_url)
+    _alert_once(dag_id, run_id, "drift", text, even_without_warehouse=False)
+
+
 def notify_warnings(domain: str) -> Callable[[Mapping[str, Any]], None]:
     """Return a callback that sends, once for each run, the warnings about the files of the domain that it loaded."""
 

@@ -1,4 +1,4 @@
-"""The operators of the watch: search loaded periods for anomalies, and write the quality report."""
+"""The operators of the watch: search for anomalies and schema drift, and write the quality report."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 
-from waybill.operators.alerting import alert_anomalies
-from waybill.operators.session import output_client, run_of, warehouse
+from waybill.operators.alerting import alert_anomalies, alert_drift
+from waybill.operators.session import output_client, run_of, s3_client, warehouse
 
 log = logging.getLogger(__name__)
 
 
 class WatchOperator(BaseOperator):
-    """Searches the periods of files that were loaded since the last search; returns a line for each new anomaly.
+    """Searches the periods of files that were loaded since the last search for anomalies, and files for schema drift.
 
-    An alert lists them. They do not fail the run.
+    Returns a line for each new one. One alert lists the anomalies and another one the drift. They do not fail the run.
     """
 
     ui_color = "#e8f4f8"
@@ -24,17 +24,21 @@ class WatchOperator(BaseOperator):
     def execute(self, context: Any) -> list[str]:
         from waybill.contracts import load_all
         from waybill.contracts.domains import load_manifests
+        from waybill.watch import drift
         from waybill.watch.anomalies import described, watch
 
         domains = load_manifests()
         datasets = [one for one in load_all().values() if one.is_dataset and one.domain in domains]
         with warehouse() as connection:
-            lines = described(watch(connection, datasets, run_of(context)))
-        for line in lines:
+            anomalies = described(watch(connection, datasets, run_of(context)))
+            drifted = drift.described(drift.look(connection, s3_client(), datasets, run_of(context)))
+        for line in (*anomalies, *drifted):
             log.warning("%s", line)
-        if lines:
-            alert_anomalies(context, lines)
-        return lines
+        if anomalies:
+            alert_anomalies(context, anomalies)
+        if drifted:
+            alert_drift(context, drifted)
+        return [*anomalies, *drifted]
 
 
 class QualityReportOperator(BaseOperator):

@@ -15,7 +15,7 @@ from waybill.period import Period
 from waybill.settings import settings
 
 _ANOMALIES = 20
-"""How many periods with anomalies a message lists."""
+"""How many periods with anomalies, or changes of columns and values, a message lists."""
 _CONSEQUENCE = "The failed step published nothing. Data of earlier runs is unchanged."
 
 
@@ -66,6 +66,19 @@ def anomaly_text(title: str, run_id: str, lines: Sequence[str], url: str) -> str
         "accept the anomaly: `waybill watch list` shows its number."
     )
     what = f"{title}: the run {run_id} found anomalies in {count(len(lines), 'loaded period')}."
+    return "\n".join([what, *shown, f"Log: {url}"])
+
+
+def drift_text(title: str, run_id: str, lines: Sequence[str], url: str) -> str:
+    """Return the message about schema drift that a run found. `url` is the log of its task."""
+    shown = [*lines[:_ANOMALIES]]
+    if len(lines) > _ANOMALIES:
+        shown.append(f"and {count(len(lines) - _ANOMALIES, 'more change')}")
+    shown.append(
+        "If a file is wrong, upload a corrected one under the same name. Otherwise `waybill watch list` shows the "
+        "number of each change, and `waybill contract propose NUMBER` the change of the contract that takes it in."
+    )
+    what = f"{title}: the run {run_id} found {count(len(lines), 'change')} of columns or values in files."
     return "\n".join([what, *shown, f"Log: {url}"])
 
 

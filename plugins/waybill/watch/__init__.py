@@ -1,1 +1,1 @@
-"""Watch what arrives: values of a dataset that differ from what its past periods let expect."""
+"""Watch what arrives: values that differ from what past periods let expect, and columns that contracts do not have."""

@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts.domains import load_manifest
 from waybill.formatting import count
+from waybill.intake.ledger import IS_LOADED_SINCE
 from waybill.intake.withdrawal import LoadedFile, noticed
 from waybill.ops.dead_letters import DeadLetters
 from waybill.settings import settings
@@ -20,24 +21,6 @@ from waybill.views.operations.scope import Scope
 NEWEST: Final = 1_000
 """How many of the newest entries about rejected files are searched for open ones."""
 _LISTED: Final = 20
-
-IS_LOADED_SINCE: Final = """
-(
-  exists (
-    select
-    from waybill.load_file as f
-    where (f.dataset, f.bucket, f.object_key, f.status) = (r.dataset, %(bucket)s, r.object_key, 'loaded')
-      and f.loaded_at > r.rejected_at
-  )
-  or exists (
-    select
-    from waybill.load_file as f
-    where (f.dataset, f.period, f.bucket, f.etag, f.status) = (r.dataset, r.period, %(bucket)s, r.etag, 'loaded')
-      and f.loaded_at > r.rejected_at
-  )
-)
-"""
-"""Whether a rejected file `r`, or the same content under another key of its period, was loaded later."""
 
 _REJECTED = """
 with newest as (

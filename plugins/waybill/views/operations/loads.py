@@ -9,9 +9,10 @@ from psycopg.rows import dict_row
 
 from waybill.contracts.domains import load_manifest
 from waybill.intake import file_warnings
+from waybill.intake.ledger import IS_LOADED_SINCE
 from waybill.settings import settings
 from waybill.views import catalog
-from waybill.views.operations.file_problems import IS_LOADED_SINCE, NEWEST
+from waybill.views.operations.file_problems import NEWEST
 from waybill.views.operations.scope import FILES_OF_RUN, LISTED_ROWS, PAGE_ROWS, Scope, Total
 from waybill.warehouse.connection import one_row
 

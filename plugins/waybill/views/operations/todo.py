@@ -10,6 +10,7 @@ from psycopg import Connection
 from waybill.ops.books import GapSummary
 from waybill.ops.dead_letters import DeadLetters
 from waybill.views.operations.anomalies import anomaly_problems
+from waybill.views.operations.drift import drift_problems
 from waybill.views.operations.file_problems import dead_letters, gone_files, rejected_files
 from waybill.views.operations.freshness import Freshness
 from waybill.views.operations.period_problems import (
@@ -51,5 +52,6 @@ def todo(
         *outdated_reports(connection, scope, gaps),
         *row_problems(connection, scope),
         *anomaly_problems(connection, scope),
+        *drift_problems(connection, scope),
     ]
     return sorted(found, key=lambda one: one.order)

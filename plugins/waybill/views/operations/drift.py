@@ -1,0 +1,32 @@
+"""Open schema drift: its place in *To do*."""
+
+from __future__ import annotations
+
+from psycopg import Connection
+
+from waybill.contracts.domains import load_manifest
+from waybill.views import catalog
+from waybill.views.operations.problem import Action, Problem, runbook
+from waybill.views.operations.scope import Scope
+from waybill.watch.drift import Drift, open_drift
+
+
+def drift_problems(connection: Connection, scope: Scope) -> list[Problem]:
+    """Return a problem for each difference between files and their contract."""
+    return [_problem(one) for one in open_drift(connection, scope.datasets)]
+
+
+def _problem(drift: Drift) -> Problem:
+    return Problem(
+        "warning",
+        "anomalies",
+        f"{drift.dataset}: {drift}",
+        drift.found_at,
+        "Send the file again if it is wrong. The command shows the change of the contract that takes it in.",
+        (
+            Action("page", "Show files", "loads.html", {"dataset": drift.dataset}),
+            Action("command", "Copy command", f"waybill contract propose {drift.drift_id}"),
+            runbook("drift", load_manifest(catalog.contracts()[drift.dataset].domain).dag),
+        ),
+        number=drift.files,
+    )

@@ -1,0 +1,181 @@
+"""Schema drift: columns and values of files that differ from the contract of their dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+
+from waybill.contracts import Contract
+from waybill.errors import DataError
+from waybill.formatting import count
+from waybill.intake.columns import quoted
+from waybill.run import Run
+from waybill.watch.column_drift import column_drift
+from waybill.watch.landed_values import shapes_in
+from waybill.watch.seen_files import seen_files
+from waybill.watch.shown import Kind, Shown
+from waybill.watch.value_drift import value_drift
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+NEW_NAMES: Final[tuple[Kind, ...]] = ("new column", "renamed column")
+"""Kinds of drift whose `name` is that of a column in files."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A difference between files and their contract that files still show."""
+
+    drift_id: int
+    dataset: str
+    kind: Kind
+    column_name: str
+    """The contract's column; empty for a new one."""
+    name: str
+    """The name of the column in files, or a new value. A value that may not be described is only a form."""
+    bucket: str
+    first_key: str
+    last_key: str
+    period: date
+    """The first day of the period of the last file."""
+    files: int
+    examples: Sequence[str]
+    """Forms of values: a and A for letters, 9 for digits."""
+    found_at: datetime
+    seen_at: datetime
+
+    def __str__(self) -> str:
+        examples = f", like {' and '.join(self.examples)}" if self.examples else ""
+        files = self.first_key if self.files == 1 else f"{count(self.files, 'file')} since {self.first_key}"
+        return f"{self.what}{examples}, in {files}"
+
+    @property
+    def what(self) -> str:
+        """Return what differs, without examples."""
+        if self.kind == "new column":
+            return f"the column {quoted(self.name)} is new"
+        if self.kind == "missing column":
+            return f"the column {self.column_name} is missing"
+        if self.kind == "renamed column":
+            return f"the column {self.column_name} is now {quoted(self.name)}"
+        if self.kind == "new value":
+            value = f"the new value {quoted(self.name)}" if self.name else "new values"
+            return f"{self.column_name} has {value}"
+        return f"most values of {self.column_name} have another type"
+
+
+_COLUMNS: Final = sql.SQL(
+    "drift_id, dataset, kind, column_name, name, bucket, first_key, last_key, period, files, examples, found_at, "
+    "seen_at"
+)
+
+
+def look(connection: Connection, s3: S3Client, contracts: Iterable[Contract], run: Run) -> list[Drift]:
+    """Record the drift that files of datasets show, settle what they no longer show, and return what is new."""
+    return [one for contract in contracts for one in _look_at(connection, s3, contract, run)]
+
+
+def _look_at(connection: Connection, s3: S3Client, contract: Contract, run: Run) -> list[Drift]:
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"drift {contract.table}",))
+        known = {
+            (kind, column, name)
+            for kind, column, name in connection.execute(
+                "select kind, column_name, name from waybill.drift where dataset = %s and settled_at is null",
+                (contract.table,),
+            )
+        }
+        files = seen_files(connection, contract)
+        shown = {one.key: one for one in column_drift(s3, contract, files, known)}
+        shown |= {one.key: one for one in value_drift(connection, contract, files)}
+        new = [
+            _record(connection, s3, contract, one, run, is_new=key not in known) for key, one in sorted(shown.items())
+        ]
+        connection.execute(
+            """
+            update waybill.drift
+            set settled_at = now()
+            where dataset = %s and settled_at is null
+              and (kind, column_name, name) not in (select * from unnest(%s::text[], %s::text[], %s::text[]))
+            """,
+            (contract.table, *([key[place] for key in shown] for place in range(3))),
+        )
+    return [one for key, one in zip(sorted(shown), new, strict=True) if key not in known]
+
+
+_RECORD: Final = """
+insert into waybill.drift as d (
+  dataset, kind, column_name, name, bucket, first_key, last_key, period, files, examples, run_id
+)
+values (
+  %(dataset)s, %(kind)s, %(column)s, %(name)s, %(bucket)s, %(first_key)s, %(last_key)s, %(period)s, %(files)s,
+  %(examples)s, %(run_id)s
+)
+on conflict (dataset, kind, column_name, name) do update
+set bucket = excluded.bucket, first_key = excluded.first_key, last_key = excluded.last_key, period = excluded.period,
+  files = excluded.files, seen_at = now(), settled_at = null,
+  examples = case when %(is_new)s then excluded.examples else d.examples end,
+  run_id = case when %(is_new)s then excluded.run_id else d.run_id end,
+  found_at = case when %(is_new)s then now() else d.found_at end
+returning {}
+"""
+_OPEN: Final = """
+select {}
+from waybill.drift
+where settled_at is null and (dataset = any(%(datasets)s) or drift_id = %(number)s)
+order by dataset, drift_id
+limit %(limit)s
+"""
+
+
+def _record(connection: Connection, s3: S3Client, contract: Contract, shown: Shown, run: Run, *, is_new: bool) -> Drift:
+    first, last = shown.files[0], shown.files[-1]
+    examples = shown.examples
+    if is_new and shown.kind in NEW_NAMES:
+        examples = shapes_in(s3, last.landed(contract), contract, shown.name)
+    values = {
+        "dataset": contract.table,
+        "kind": shown.kind,
+        "column": shown.column,
+        "name": shown.name,
+        "bucket": last.bucket,
+        "first_key": first.object_key,
+        "last_key": last.object_key,
+        "period": last.period,
+        "files": len({one.object_key for one in shown.files}),
+        "examples": [*examples],
+        "run_id": run.run_id,
+        "is_new": is_new,
+    }
+    row = connection.cursor(row_factory=class_row(Drift)).execute(sql.SQL(_RECORD).format(_COLUMNS), values).fetchone()
+    assert row
+    return row
+
+
+def open_drift(connection: Connection, datasets: Sequence[str], limit: int = 500) -> list[Drift]:
+    """Return the drift that files of datasets still show, by dataset, the oldest first."""
+    return _open(connection, {"datasets": [*datasets], "number": None, "limit": limit})
+
+
+def drift_numbered(connection: Connection, number: int) -> Drift:
+    """Return an open drift. Raises `DataError` if no open one has the number."""
+    found = _open(connection, {"datasets": [], "number": number, "limit": 1})
+    if not found:
+        raise DataError(f"no open drift has the number {number}; `waybill watch list` shows them")
+    return found[0]
+
+
+def _open(connection: Connection, values: Mapping[str, Any]) -> list[Drift]:
+    query = sql.SQL(_OPEN).format(_COLUMNS)
+    return connection.cursor(row_factory=class_row(Drift)).execute(query, values).fetchall()
+
+
+def described(found: Iterable[Drift]) -> list[str]:
+    """Return a line for each drift: `billing.invoices: the column 'region' is new, in <key>`."""
+    return [f"{one.dataset}: {one}" for one in found]
