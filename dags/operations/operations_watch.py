@@ -1,4 +1,4 @@
-"""### Watch: values that differ from what past periods let expect
+"""### Watch: values outside the range expected from past periods
 
 **What it does.** Compares the profile of each period whose files were loaded since the last run with those of earlier
 periods: rows, shares of nulls, means, vocabularies, lengths and arrival. A value outside its expected range is an
@@ -14,8 +14,8 @@ with their contracts; what differs is schema drift. Then it writes the quality r
 * `report` fails if the warehouse or S3 does not respond. It is retried.
 
 **Alerts.** One for a run that found anomalies, one for a run that found drift, one for a failed run, and one if the
-run has not finished 1 hour after its start. Neither fails a run or stops a publication: look at the file, then upload
-a corrected one, or run `waybill watch accept` for an anomaly and `waybill contract propose` for drift.
+run has not finished 1 hour after its start. Anomalies and drift fail no run and stop no publication: look at the file,
+then upload a corrected one, or run `waybill watch accept` for an anomaly and `waybill contract propose` for drift.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from support.messaging_months import month
 from support.problems import landed, problems, reader_of, whats, writer_of
 from support.views import Page, Someone, check_inert, client_of
 from waybill.cli import app
-from waybill.operators import QualityReportOperator, WatchOperator
+from waybill.operators import QualityReportOperator, WatchOperator, watching
 from waybill.settings import settings
 from waybill_devtools.stack import Stack
 
@@ -110,11 +110,13 @@ def test_an_unknown_anomaly_cannot_be_accepted(watched: Landing) -> None:
     assert watched.all("select from waybill.anomaly") == []
 
 
-def test_the_quality_report_tells_the_state_of_each_dataset(watched: Landing, stack: Stack) -> None:
+def test_the_quality_report_tells_the_state_of_each_dataset(
+    watched: Landing, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def report(moment: datetime) -> str:
+        monkeypatch.setattr(watching, "moment", lambda: moment)
         run("any")
-        context: Any = {"dag_run": SimpleNamespace(run_after=moment)}
-        return str(QualityReportOperator(task_id="report").execute(context))
+        return str(QualityReportOperator(task_id="report").execute({}))
 
     def read(name: str) -> str:
         body = stack.s3().get_object(Bucket=settings().reports_bucket, Key=f"quality/2026/03/31/{name}")["Body"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +30,7 @@ COLUMNS = (
 )
 CONTRACT = Contract("shop", "meters", "1", "", "", COLUMNS, "merge", 100, 7, (), "meters", ("day",), period_column="at")
 ROWS, PAST = 400, 35
+MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 LAST = day("2026-03-02").shift(PAST)
 
 
@@ -73,7 +75,7 @@ def load(shop: Shop, number: int, rows: Sequence[Row]) -> None:
 
 def found(shop: Shop) -> list[str]:
     """Watch, and return a line for each new anomaly."""
-    return described(watch(shop.connection, shop.contracts.values(), RUN))
+    return described(watch(shop.connection, shop.contracts.values(), RUN, MOMENT))
 
 
 def still_open(shop: Shop) -> list[tuple[str, str]]:
@@ -150,7 +152,7 @@ def test_an_accepted_value_is_no_longer_open_and_the_next_one_is_judged_as_befor
     assert [one.anomaly_id for one in open_anomalies(shop.connection, ["shop.meters"])] == [newest.anomaly_id]
     load(shop, PAST + 2, rows_of(PAST + 2)[:100])
     assert len(found(shop)) == 1
-    with pytest.raises(DataError, match="no anomaly has the number 4711"):
+    with pytest.raises(DataError, match="no open anomaly has the number 4711"):
         accept(shop.connection, [4711], "ada", is_step=False)
 
 
@@ -190,3 +192,48 @@ def test_the_order_of_files_does_not_matter(shop: Shop) -> None:
         found(shop)
     assert stored() == expected
     assert {row[0] for row in expected if row[1] == "rows"} == {LAST.start, LAST.end}
+
+
+def test_a_day_that_has_not_ended_is_looked_at_when_it_has(shop: Shop) -> None:
+    def look(hour: int) -> list[str]:
+        moment = datetime.combine(LAST.start, datetime.min.time(), UTC) + timedelta(hours=hour)
+        return described(watch(shop.connection, shop.contracts.values(), RUN, moment))
+
+    load(shop, PAST, rows_of(PAST)[:100])
+    assert look(12) == []
+    assert look(18) == []
+    assert len(look(25)) == 1
+    assert look(26) == []
+
+
+def test_an_accepted_value_that_changes_is_new(shop: Shop) -> None:
+    load(shop, PAST, rows_of(PAST)[:100])
+    assert len(found(shop)) == 1
+    [one] = open_anomalies(shop.connection, ["shop.meters"])
+    accept(shop.connection, [one.anomaly_id], "ada", is_step=False)
+    load(shop, PAST, rows_of(PAST)[:50])
+    assert len(found(shop)) == 1
+    assert still_open(shop) == [("rows", "")]
+
+
+def test_the_anomaly_of_an_old_withdrawn_file_ends(shop: Shop) -> None:
+    load(shop, PAST, rows_of(PAST)[:100])
+    assert len(found(shop)) == 1
+    shop.connection.execute("update waybill.anomaly set period = period - 400")
+    assert found(shop) == []
+    assert still_open(shop) == []
+
+
+def test_values_of_a_column_that_is_classified_later_are_forgotten(shop: Shop) -> None:
+    def kept() -> list[Any]:
+        return shop.all(
+            "select count(*) from waybill.file_profile where column_name = 'note' and "
+            "(minimum is not null or mean is not null or top_values <> '[]')"
+        )
+
+    assert kept() == [(PAST,)]
+    columns = tuple(replace(one, classification="restricted") if one.name == "note" else one for one in COLUMNS)
+    changed = replace(CONTRACT, columns=columns, document="classified")
+    load(shop, PAST, rows_of(PAST))
+    watch(shop.connection, [changed], RUN, MOMENT)
+    assert kept() == [(0,)]

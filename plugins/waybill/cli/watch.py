@@ -17,6 +17,8 @@ app.add_typer(watch_app, name="watch")
 @report_errors
 def watch_run(domain: Domain = None) -> None:
     """Search files for anomalies and schema drift, as the DAG `operations_watch` does."""
+    from datetime import UTC, datetime
+
     import boto3
 
     from waybill.contracts import load_all
@@ -29,7 +31,7 @@ def watch_run(domain: Domain = None) -> None:
     run = Run(run_id="command", code_version=code_version())
     datasets = [one for one in load_all().values() if one.is_dataset and domain in (None, one.domain)]
     with connect() as connection:
-        found = watch(connection, datasets, run)
+        found = watch(connection, datasets, run, datetime.now(UTC))
         drifted = drift.look(connection, boto3.client("s3"), datasets, run)
     for line in (*described(found), *drift.described(drifted)):
         print_line(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,7 +178,7 @@ def shape_of(text: str) -> str:
         "9"
         if sign.isdigit()
         else ("A" if sign.isupper() else "a")
-        if sign.isalpha()
+        if sign.isalpha() or unicodedata.category(sign).startswith("M")
         else " "
         if sign.isspace()
         else sign

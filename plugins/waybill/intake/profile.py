@@ -19,6 +19,8 @@ SAMPLE_ROWS: Final = 100_000
 """Files with more rows are sampled for distinct values, quartiles and top values."""
 _SAMPLE_VALUES: Final = 2_000_000
 """Bound on the values of a sample, so that files with many columns need little memory."""
+_SAMPLE_BYTES: Final = 64 * 2**20
+"""Bound on the size of a sample, so that files with long texts need little memory."""
 _TOP: Final = 5
 _LONGEST: Final = 100
 """Number of characters of a value that are kept."""
@@ -55,11 +57,12 @@ class FileProfile:
         rows = min(SAMPLE_ROWS, _SAMPLE_VALUES // max(len(self._columns), 1))
         self._share = min(1.0, rows / records) if records else 1.0
         self.rows = 0
+        self._bytes = 0
 
     @property
     def is_sampled(self) -> bool:
         """Return whether distinct values, quartiles and top values are estimated from a part of the rows."""
-        return self._share < 1
+        return self._share < 1 or self._bytes >= _SAMPLE_BYTES
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add valid rows, with their record numbers in the column `_record`."""
@@ -70,11 +73,14 @@ class FileProfile:
             return
         self.rows += batch.num_rows
         sample = batch
-        if self.is_sampled:
+        if self._bytes >= _SAMPLE_BYTES:
+            sample = batch.slice(0, 0)
+        elif self.is_sampled:
             numbers = batch.column("_record")
             records = np.frombuffer(numbers.buffers()[1], np.uint32)[numbers.offset : numbers.offset + len(numbers)]
             chosen = pa.py_buffer(np.packbits(_mixed(records) < self._share * 2**32, bitorder="little"))
             sample = batch.filter(pa.Array.from_buffers(pa.bool_(), len(records), [None, chosen]))
+        self._bytes += sample.nbytes
         for name, collected in self._columns.items():
             collected.add(batch.column(name), sample.column(name))
 
@@ -124,7 +130,8 @@ class _Collected:
         elif _is_number(values.type):
             self._sum += pc.sum(values.cast(pa.float64(), safe=False)).as_py()
         extremes = pc.min_max(values)
-        self._bounds += [extremes["min"], extremes["max"]]
+        bounds = [*self._bounds, extremes["min"].as_py(), extremes["max"].as_py()]
+        self._bounds = [min(bounds), max(bounds)]
 
     def profile(self, rows: int) -> ColumnProfile:
         import pyarrow as pa
@@ -143,8 +150,7 @@ class _Collected:
             if is_described:
                 found.top = _most_frequent(counts, occurrences)
         if self._bounds and is_described:
-            bounds = [bound.as_py() for bound in self._bounds]
-            found.minimum, found.maximum = _text(min(bounds)), _text(max(bounds))
+            found.minimum, found.maximum = map(_text, self._bounds)
         if pa.types.is_string(kind):
             found.mean_length = self._characters / known
         elif is_described and _is_number(kind):
@@ -210,6 +216,22 @@ def _quartiles(values: pa.ChunkedArray) -> tuple[float, float, float] | None:
 
 def _text(value: Any) -> str:
     return str(value)[:_LONGEST]
+
+
+def forget_values(connection: Connection, contract: Contract) -> None:
+    """Delete the values in the profiles of a dataset's columns that may not be described, or no longer."""
+    names = [column.name for column in contract.columns if not may_be_described(column)]
+    connection.execute(
+        """
+        update waybill.file_profile as p
+        set minimum = null, maximum = null, mean = null, quartile_1 = null, median = null, quartile_3 = null,
+          top_values = '[]'
+        from waybill.load_file as f
+        where f.file_id = p.file_id and f.dataset = %s and p.column_name = any(%s)
+          and (p.minimum is not null or p.mean is not null or p.top_values <> '[]')
+        """,
+        (contract.table, names),
+    )
 
 
 def store(connection: Connection, file_id: int, profile: FileProfile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -11,6 +12,11 @@ from waybill.operators.alerting import alert_anomalies, alert_drift
 from waybill.operators.session import output_client, run_of, s3_client, warehouse
 
 log = logging.getLogger(__name__)
+
+
+def moment() -> datetime:
+    """Return the time at which data is looked at: the watch describes the present."""
+    return datetime.now(UTC)
 
 
 class WatchOperator(BaseOperator):
@@ -25,17 +31,22 @@ class WatchOperator(BaseOperator):
         from waybill.contracts import load_all
         from waybill.contracts.domains import load_manifests
         from waybill.watch import drift
-        from waybill.watch.anomalies import described, watch
+        from waybill.watch.anomalies import described, found_by, watch
 
         domains = load_manifests()
         datasets = [one for one in load_all().values() if one.is_dataset and one.domain in domains]
+        run = run_of(context)
         with warehouse() as connection:
-            anomalies = described(watch(connection, datasets, run_of(context)))
-            drifted = drift.described(drift.look(connection, s3_client(), datasets, run_of(context)))
-        for line in (*anomalies, *drifted):
+            watch(connection, datasets, run, moment())
+            # Those of an earlier try, too, which may have ended before its alert.
+            anomalies = described(found_by(connection, run))
+            for line in anomalies:
+                log.warning("%s", line)
+            if anomalies:
+                alert_anomalies(context, anomalies)
+            drifted = drift.described(drift.look(connection, s3_client(), datasets, run))
+        for line in drifted:
             log.warning("%s", line)
-        if anomalies:
-            alert_anomalies(context, anomalies)
         if drifted:
             alert_drift(context, drifted)
         return [*anomalies, *drifted]
@@ -46,8 +57,8 @@ class QualityReportOperator(BaseOperator):
 
     ui_color = "#f4e3e3"
 
-    def execute(self, context: Any) -> str:
+    def execute(self, context: Any) -> str:  # noqa: ARG002  # Airflow's signature
         from waybill.views.quality_report import publish
 
         with warehouse() as connection:
-            return publish(connection, output_client(), context["dag_run"].run_after)
+            return publish(connection, output_client(), moment())

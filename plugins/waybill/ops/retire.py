@@ -18,12 +18,21 @@ from waybill.settings import in_project, settings
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import as_of_function, drop_readers, tables_of
 
+_PROFILES = """
+delete from waybill.file_profile as p
+using waybill.load_file as f
+where p.file_id = f.file_id and f.dataset = %(name)s
+"""
 _CHANGES = (
     "update waybill.load_file set status = 'withdrawn', gone = null where dataset = %(name)s and status = 'loaded'",
     "delete from waybill.check_result where subject = %(name)s",
     "delete from waybill.processed_day where dataset = %(name)s",
     "delete from waybill.checkpoint where dataset = %(name)s",
     "delete from waybill.whole_listing where dataset = %(name)s",
+    "delete from waybill.anomaly where dataset = %(name)s",
+    "delete from waybill.watched where dataset = %(name)s",
+    "delete from waybill.drift where dataset = %(name)s",
+    _PROFILES,
     "delete from waybill.change where table_name = %(name)s",
     "delete from waybill.table_day where table_name = %(name)s",
     # No layout is 0, so a contract with the same text creates the table again.

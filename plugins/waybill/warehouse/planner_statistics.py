@@ -13,6 +13,8 @@ from psycopg import Connection, sql
 _FEW_ROWS: Final = 1000
 """With fewer new rows, no plan is slow."""
 _SHARE: Final = 0.1
+_FLUSHES_ON_REQUEST: Final = 150_000
+"""The version of PostgreSQL since which statistics can be flushed at the end of a transaction."""
 
 _OUTDATED = """
 with tables as (
@@ -37,5 +39,6 @@ def analyze_grown(connection: Connection, table: sql.Composable) -> None:
     parameters = {"table": table.as_string(None), "few": _FEW_ROWS, "share": _SHARE}
     for name in connection.execute(_OUTDATED, parameters).fetchall():
         connection.execute(sql.SQL("analyze {}").format(sql.Identifier(*name)))
-        # Otherwise the rows may still count in the next transaction.
-        connection.execute("select pg_stat_force_next_flush()")
+        if connection.info.server_version >= _FLUSHES_ON_REQUEST:
+            # Otherwise the rows may still count in the next transaction, and the table is analyzed once more.
+            connection.execute("select pg_stat_force_next_flush()")

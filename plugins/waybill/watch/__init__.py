@@ -1,1 +1,1 @@
-"""Watch what arrives: values that differ from what past periods let expect, and columns that contracts do not have."""
+"""Watch what arrives: values outside the range expected from past periods, and columns that contracts do not have."""

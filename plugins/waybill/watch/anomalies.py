@@ -1,20 +1,24 @@
-"""Anomalies: periods of datasets whose measures are outside the range that past periods let expect."""
+"""Anomalies: periods of datasets whose measures are outside the range expected from past periods."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.intake.profile import forget_values
 from waybill.period import Period
 from waybill.run import Run
+from waybill.settings import settings
 from waybill.watch.forecast import WINDOW, Expected, expected
 from waybill.watch.series import MEASURES, Measure, Series, series_of
 
@@ -49,7 +53,7 @@ def find(connection: Connection, contract: Contract, first: Period, last: Period
     A period is compared with earlier ones only, so later files change nothing. Where a step was accepted, the past
     begins with it.
     """
-    since = first.start - 2 * _window(contract)
+    since = first.start - _window(contract)
     steps: dict[tuple[str, str], list[date]] = {}
     for measure, column, start in connection.execute(
         "select measure, column_name, period from waybill.anomaly "
@@ -68,11 +72,14 @@ def _outside(
 ) -> list[Anomaly]:
     """Return the anomalies of one series from a day on."""
     found, values = [], [*series.values.items()]
+    starts = [start for start, _ in values]
     for place, (start, observed) in enumerate(values):
         if start < first:
             continue
-        begins = max((step for step in steps if step <= start), default=date.min)
-        past = [one for one in values[:place] if one[0] >= begins]
+        begins = max([start - _window(contract), *(step for step in steps if step <= start)])
+        past = values[bisect_left(starts, begins) : place]
+        if not past or not measure.applies([(value, series.sizes[day]) for day, value in past]):
+            continue
         tolerance = partial(measure.tolerance, size=series.sizes[start])
         range_ = expected(past, start, contract.cadence, tolerance)
         if range_ is not None and not range_.includes(observed):
@@ -87,14 +94,21 @@ def record(
     """Store the anomalies of a dataset from a period on, settle those that are gone, and return the new ones."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"anomalies {contract.table}",))
-        known = {
-            tuple(key)
-            for key in connection.execute(
-                "select period, measure, column_name from waybill.anomaly where dataset = %s and settled_at is null",
+        open_ones = {
+            (period, measure, column): (observed, accepted_as)
+            for period, measure, column, observed, accepted_as in connection.execute(
+                "select period, measure, column_name, observed, accepted_as from waybill.anomaly "
+                "where dataset = %s and settled_at is null",
                 (contract.table,),
             )
         }
         keys = [(one.period.start, one.measure.name, one.column) for one in found]
+        # Another value than the accepted one is new.
+        known = {
+            key
+            for key, one in zip(keys, found, strict=True)
+            if key in open_ones and open_ones[key] in ((one.observed, open_ones[key][1]), (open_ones[key][0], None))
+        }
         for key, one in zip(keys, found, strict=True):
             connection.execute(_RECORD, _parameters(one, key, run, is_new=key not in known))
         connection.execute(
@@ -150,22 +164,43 @@ def _parameters(one: Anomaly, key: tuple[date, str, str], run: Run, *, is_new: b
     }
 
 
-def watch(connection: Connection, contracts: Iterable[Contract], run: Run) -> list[Anomaly]:
-    """Look at the periods of datasets whose files changed since the last look; return the new anomalies."""
+def watch(connection: Connection, contracts: Iterable[Contract], run: Run, moment: datetime) -> list[Anomaly]:
+    """Look at the periods of datasets whose files changed since the last look; return the new anomalies.
+
+    Periods that have not ended at the moment are left for a later look: more files may land.
+    """
     found = []
     for contract in contracts:
         with connection.transaction():
-            row = connection.execute(_CHANGED, {"dataset": contract.table, "window": _window(contract)}).fetchone()
+            today = moment.astimezone(ZoneInfo(settings().timezone)).date()
+            last = Period.of(contract.cadence, today).shift(-1)
+            connection.execute(_SETTLE_GONE, {"dataset": contract.table})
+            row = connection.execute(
+                _CHANGED, {"dataset": contract.table, "window": _window(contract), "last": last.start}
+            ).fetchone()
             if row is None:
                 continue
-            starts, newest, file_id, withdrawn = row
-            first, last = (Period.of(contract.cadence, start) for start in (min(starts, newest), newest))
-            found += record(connection, contract, first, find(connection, contract, first, last), run)
+            starts, newest, file_id, withdrawn, contract_sha256 = row
+            if contract_sha256 != contract.sha256:
+                forget_values(connection, contract)
+            if starts is not None and newest is not None:
+                first, until = (Period.of(contract.cadence, start) for start in (min(starts, newest), newest))
+                found += record(connection, contract, first, find(connection, contract, first, until), run)
             connection.execute(
-                "insert into waybill.watched (dataset, file_id, withdrawn) values (%s, %s, %s) "
-                "on conflict (dataset) do update "
-                "set file_id = excluded.file_id, withdrawn = excluded.withdrawn, watched_at = now()",
-                (contract.table, file_id, withdrawn),
+                """
+                insert into waybill.watched (dataset, file_id, withdrawn, contract_sha256, unended_from)
+                values (%(dataset)s, %(file_id)s, %(withdrawn)s, %(contract)s, %(unended)s)
+                on conflict (dataset) do update
+                set file_id = excluded.file_id, withdrawn = excluded.withdrawn, unended_from = excluded.unended_from,
+                  contract_sha256 = excluded.contract_sha256, watched_at = now()
+                """,
+                {
+                    "dataset": contract.table,
+                    "file_id": file_id,
+                    "withdrawn": withdrawn,
+                    "contract": contract.sha256,
+                    "unended": last.end,
+                },
             )
     return found
 
@@ -174,10 +209,24 @@ def _window(contract: Contract) -> timedelta:
     return timedelta(days=WINDOW.get(contract.cadence, 0) * (31 if contract.cadence == "month" else 1))
 
 
-# The earliest period of a new file. A withdrawn file may be of any period, so the periods of a window are looked at.
+_SETTLE_GONE: Final = """
+update waybill.anomaly as a
+set settled_at = now()
+where a.dataset = %(dataset)s and a.settled_at is null and a.accepted_as is null
+  and not exists (
+    select
+    from waybill.load_file as f
+    where (f.dataset, f.period, f.status) = (a.dataset, a.period, 'loaded')
+  )
+"""
+
+# The earliest period of a new file, or of one that had not ended. A withdrawn file may be of any period, so the periods
+# of a window are looked at.
 _CHANGED: Final = """
 with seen as (
-  select coalesce(max(file_id), 0) as file_id, coalesce(max(withdrawn), 0) as withdrawn
+  select
+    coalesce(max(file_id), 0) as file_id, coalesce(max(withdrawn), 0) as withdrawn, max(unended_from) as unended_from,
+    max(contract_sha256) as contract_sha256
   from waybill.watched
   where dataset = %(dataset)s
 ),
@@ -186,7 +235,7 @@ files as (
   select
     max(file_id) as file_id,
     count(*) filter (where status = 'withdrawn') as withdrawn,
-    max(period) filter (where status = 'loaded') as newest
+    max(period) filter (where status = 'loaded' and period <= %(last)s) as newest
   from waybill.load_file
   where dataset = %(dataset)s
 ),
@@ -195,7 +244,8 @@ changed as (
   select min(f.period) as period
   from waybill.load_file as f
   cross join seen
-  where f.dataset = %(dataset)s and f.file_id > seen.file_id
+  where f.dataset = %(dataset)s and f.period <= %(last)s
+    and (f.file_id > seen.file_id or f.period >= seen.unended_from)
 )
 
 select
@@ -203,11 +253,12 @@ select
     changed.period,
     case when files.withdrawn <> seen.withdrawn then (files.newest - %(window)s::interval)::date end
   ),
-  files.newest, files.file_id, files.withdrawn
+  files.newest, files.file_id, files.withdrawn, seen.contract_sha256
 from files
 cross join seen
 cross join changed
-where files.newest is not null and (changed.period is not null or files.withdrawn <> seen.withdrawn)
+where files.file_id is not null
+  and (changed.period is not null or files.withdrawn <> seen.withdrawn or files.file_id > seen.file_id)
 """
 
 
@@ -227,14 +278,24 @@ def accept(connection: Connection, anomaly_ids: Sequence[int], by: str, *, is_st
     """
     rows = connection.execute(
         "update waybill.anomaly set accepted_as = %s, accepted_by = %s, accepted_at = now() "
-        "where anomaly_id = any(%s) returning anomaly_id, dataset, cadence, period",
+        "where anomaly_id = any(%s) and settled_at is null returning anomaly_id, dataset, cadence, period",
         ("step" if is_step else "exception", by, [*anomaly_ids]),
     ).fetchall()
     if unknown := sorted({*anomaly_ids} - {row[0] for row in rows}):
-        raise DataError(f"no anomaly has the number {unknown[0]}; `waybill watch list` shows them")
-    if is_step:  # later periods are judged anew
+        raise DataError(f"no open anomaly has the number {unknown[0]}; `waybill watch list` shows them")
+    for _, dataset, _, period in rows if is_step else ():  # this period and later ones are judged anew
         connection.execute(
-            "delete from waybill.watched where dataset = any(%s)", ([dataset for _, dataset, *_ in rows],)
+            """
+            update waybill.watched as w
+            set file_id = least(w.file_id, f.first - 1)
+            from (
+              select min(file_id) as first
+              from waybill.load_file
+              where dataset = %(dataset)s and status = 'loaded' and period >= %(period)s
+            ) as f
+            where w.dataset = %(dataset)s
+            """,
+            {"dataset": dataset, "period": period},
         )
     return [(dataset, str(Period.of(cadence, start))) for _, dataset, cadence, start in rows]
 
@@ -251,16 +312,25 @@ class OpenAnomaly:
 def open_anomalies(connection: Connection, datasets: Sequence[str], limit: int = 500) -> list[OpenAnomaly]:
     """Return the open anomalies of datasets, the newest period first."""
     rows = connection.execute(
-        """
-        select anomaly_id, dataset, cadence, period, measure, column_name, observed, expected, low, high, past, found_at
-        from waybill.anomaly
-        where dataset = any(%s) and settled_at is null and accepted_as is null
-        order by period desc, dataset, anomaly_id
-        limit %s
-        """,
-        ([*datasets], limit),
+        f"{_STORED} where dataset = any(%s) and settled_at is null and accepted_as is null and measure = any(%s) "
+        "order by period desc, dataset, anomaly_id limit %s",
+        ([*datasets], [*MEASURES], limit),
     ).fetchall()
     return [_stored(*row) for row in rows]
+
+
+def found_by(connection: Connection, run: Run) -> list[Anomaly]:
+    """Return the anomalies that a run found first."""
+    rows = connection.execute(
+        f"{_STORED} where run_id = %s and settled_at is null order by dataset, period, anomaly_id", (run.run_id,)
+    ).fetchall()
+    return [_stored(*row).anomaly for row in rows]
+
+
+_STORED: Final = (
+    "select anomaly_id, dataset, cadence, period, measure, column_name, observed, expected, low, high, past, found_at "
+    "from waybill.anomaly"
+)
 
 
 def _stored(

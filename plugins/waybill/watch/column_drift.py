@@ -41,7 +41,12 @@ def column_drift(
         [key] = [key for key in new if names[key] == header]
         both = [one.file for one in missing[name] if key in one.unknown]
         is_known = ("renamed column", name, header) in known
-        if both and (is_known or is_accepted(s3, both[-1].landed(contract), contract, header, columns[name])):
+        is_settled = {("missing column", name, ""), ("new column", "", header)} <= {*known}  # by an earlier look
+        if (
+            both
+            and not is_settled
+            and (is_known or is_accepted(s3, both[-1].landed(contract), contract, header, columns[name]))
+        ):
             renamed[name] = key
             yield Shown("renamed column", name, header, both)
     for name, showing in missing.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waybill.contracts import Contract
+from waybill.contracts import Column, Contract
 from waybill.contracts.classification import may_be_described
 from waybill.contracts.standard import Steps
 from waybill.contracts.yaml_files import read_text
@@ -76,8 +76,16 @@ def propose(drift: Drift, contract: Contract, path: Path, others: Mapping[str, C
     return Proposal(path, before, text.edited, advice)
 
 
+def _column(drift: Drift, contract: Contract) -> Column:
+    """Return the column of the contract that a drift is about. Raises `DataError` if the contract has dropped it."""
+    for column in contract.columns:
+        if column.name == drift.column_name:
+            return column
+    raise DataError(f"the contract of {drift.dataset} no longer has the column {drift.column_name}: nothing to propose")
+
+
 def _advice(drift: Drift, contract: Contract) -> str:
-    column = next(column for column in contract.columns if column.name == drift.column_name)
+    column = _column(drift, contract)
     if column.required:
         return (
             f"Nothing to propose: {column.name} is required, and no row can be loaded without it. Ask the sender for "
@@ -90,7 +98,7 @@ def _advice(drift: Drift, contract: Contract) -> str:
 
 
 def _value(drift: Drift, contract: Contract) -> str | int:
-    column = next(column for column in contract.columns if column.name == drift.column_name)
+    column = _column(drift, contract)
     if not may_be_described(column) or not drift.name:
         why = "are classified" if not may_be_described(column) else "are many, or long"
         raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from math import isfinite, sqrt
@@ -45,6 +45,16 @@ class Measure:
     """Whether it is a percentage of the values."""
     is_signed: bool = False
     """Whether it can be negative."""
+
+    def applies(self, past: Sequence[tuple[float, int]]) -> bool:
+        """Return whether the measure says something, from its past numbers and from how many values each follows.
+
+        The number of distinct values does for a vocabulary, their share for a column that is nearly unique.
+        """
+        if self.name == "distinct":
+            words, size = (median(one) for one in zip(*past, strict=True))
+            return bool(words <= VOCABULARY and words * _OCCURRENCES <= size)
+        return self.name != "distinct_share" or median(share for share, _ in past) >= 100 * _UNIQUE_SHARE
 
     def tolerance(self, middle: float, size: int) -> float:
         """Return the deviation from an expected number that does not matter, or that chance explains.
@@ -91,10 +101,22 @@ group by f.period, p.column_name
 order by f.period
 """
 
+_ROWS: Final = """
+select f.period, sum(p.rows)
+from waybill.load_file as f
+cross join lateral (select max(rows) as rows from waybill.file_profile where file_id = f.file_id) as p
+where f.dataset = %(dataset)s and f.status = 'loaded' and f.period >= %(first)s and f.period <= %(last)s
+  and p.rows is not null
+group by f.period
+order by f.period
+"""
+
+# Files that early releases loaded have no landing time.
 _ARRIVALS: Final = """
 select period, min(landed_at)
 from waybill.load_file
 where dataset = %(dataset)s and status in ('loaded', 'superseded') and period >= %(first)s and period <= %(last)s
+  and landed_at > 'epoch'
 group by period
 order by period
 """
@@ -122,10 +144,9 @@ def series_of(connection: Connection, contract: Contract, first: date, last: dat
 
     bounds = {"dataset": contract.table, "first": first, "last": last}
     quantities, compared = _quantities(contract), _compared(contract)
-    counts: dict[str, list[tuple[date, int, int]]] = {}
+    for period, rows in connection.execute(_ROWS, bounds):
+        add(ROWS, "", period, rows)
     for period, column, rows, nulls, distinct, mean, length, top_share in connection.execute(_PROFILES, bounds):
-        if column == contract.names[0]:
-            add(ROWS, "", period, rows)
         if not rows or column not in contract.names:
             continue
         known = int(rows - nulls)
@@ -136,13 +157,7 @@ def series_of(connection: Connection, contract: Contract, first: date, last: dat
             add(LENGTH, column, period, length if known >= _FEWEST else None)
             add(TOP_SHARE, column, period, None if top_share is None else 100 * top_share, known)
             if distinct is not None:
-                counts.setdefault(column, []).append((period, distinct, known))
-    for column, by_period in counts.items():
-        words, share = (median(one) for one in zip(*((n, n / known) for _, n, known in by_period), strict=True))
-        for period, distinct, known in by_period:
-            if words <= VOCABULARY and share <= 1 / _OCCURRENCES:
-                add(DISTINCT, column, period, distinct)
-            elif share >= _UNIQUE_SHARE:
+                add(DISTINCT, column, period, distinct, known)
                 add(DISTINCT_SHARE, column, period, 100 * distinct / known, known)
     if not contract.lands_any_time:
         for start, hours in _arrivals(connection, contract, bounds):

@@ -51,7 +51,8 @@ def _problem(dataset: str, found: Sequence[OpenAnomaly]) -> Problem:
         "The rows are loaded. Correct the file if it is wrong; accept the anomaly otherwise.",
         (
             Action("page", "Show history", "anomalies.html", {"dataset": dataset}),
-            Action("command", "Copy command", _accept([one.anomaly_id for one in found])),
+            # People see all values of one period here, those of several in the history only.
+            *([] if others else [Action("command", "Copy command", _accept([one.anomaly_id for one in found]))]),
             runbook("anomaly", load_manifest(catalog.contracts()[dataset].domain).dag),
         ),
     )

@@ -32,16 +32,18 @@ create table waybill.anomaly (
 );
 create index anomaly_open on waybill.anomaly (dataset, period) where settled_at is null and accepted_as is null;
 comment on table waybill.anomaly is
-  'Measures of loaded periods outside the range that past periods let expect; settled once they are within it.';
+  'Measures of loaded periods outside the range expected from past periods; settled once they are within it.';
 
 create table waybill.watched (
   dataset text primary key,
   file_id integer not null,
   withdrawn bigint not null,
+  contract_sha256 text not null,
+  unended_from date not null,
   watched_at timestamptz not null default now()
 );
 comment on table waybill.watched is
-  'Up to which file, and at which number of withdrawn files, each dataset was searched for anomalies.';
+  'Up to which file, period and number of withdrawn files each dataset was searched for anomalies, by which contract.';
 
 grant select on waybill.anomaly, waybill.watched to waybill_reader;
 """
