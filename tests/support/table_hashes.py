@@ -8,7 +8,7 @@ MESSAGES = {"alert", "alert_delivery"}
 """Tables of the schema waybill about runs, not about data."""
 RUNS = {
     *("run_id", "published_by", "code_version", "version_id"),
-    *("changes_seen", "change_id", "contract_id", "rejected_file_id", "observed"),
+    *("changes_seen", "change_id", "contract_id", "rejected_file_id", "observed", "seconds"),
 }
 """Columns of the schema waybill that tell one run from another, or depend on the order of runs.
 
