@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from waybill.contracts import Contract
@@ -312,24 +312,25 @@ class OpenAnomaly:
 def open_anomalies(connection: Connection, datasets: Sequence[str], limit: int = 500) -> list[OpenAnomaly]:
     """Return the open anomalies of datasets, the newest period first."""
     rows = connection.execute(
-        f"{_STORED} where dataset = any(%s) and settled_at is null and accepted_as is null and measure = any(%s) "
-        "order by period desc, dataset, anomaly_id limit %s",
-        ([*datasets], [*MEASURES], limit),
+        _STORED.format(
+            sql.SQL(
+                "dataset = any({}) and settled_at is null and accepted_as is null and measure = any({}) "
+                "order by period desc, dataset, anomaly_id limit {}"
+            ).format([*datasets], [*MEASURES], limit)
+        )
     ).fetchall()
     return [_stored(*row) for row in rows]
 
 
 def found_by(connection: Connection, run: Run) -> list[Anomaly]:
     """Return the anomalies that a run found first."""
-    rows = connection.execute(
-        f"{_STORED} where run_id = %s and settled_at is null order by dataset, period, anomaly_id", (run.run_id,)
-    ).fetchall()
-    return [_stored(*row).anomaly for row in rows]
+    condition = sql.SQL("run_id = {} and settled_at is null order by dataset, period, anomaly_id").format(run.run_id)
+    return [_stored(*row).anomaly for row in connection.execute(_STORED.format(condition)).fetchall()]
 
 
-_STORED: Final = (
+_STORED: Final = sql.SQL(
     "select anomaly_id, dataset, cadence, period, measure, column_name, observed, expected, low, high, past, found_at "
-    "from waybill.anomaly"
+    "from waybill.anomaly where {}"
 )
 
 
