@@ -14,7 +14,7 @@ from waybill.intake.ledger import COUNTS, Books, sums_sql
 from waybill.period import Period
 from waybill.settings import settings
 
-_ANOMALIES = 20
+_FOUND = 20
 """How many periods with anomalies, or changes of columns and values, a message lists."""
 _CONSEQUENCE = "The failed step published nothing. Data of earlier runs is unchanged."
 
@@ -58,28 +58,28 @@ def approval_text(title: str, run_id: str, waiting: Sequence[Content], url: str)
 
 def anomaly_text(title: str, run_id: str, lines: Sequence[str], url: str) -> str:
     """Return the message about anomalies that a run found. `url` is the log of its task."""
-    shown = [*lines[:_ANOMALIES]]
-    if len(lines) > _ANOMALIES:
-        shown.append(f"and {count(len(lines) - _ANOMALIES, 'more period')}")
-    shown.append(
+    what = f"{title}: the run {run_id} found anomalies in {count(len(lines), 'loaded period')}."
+    advice = (
         "The rows are loaded and reported. If a file is wrong, upload a corrected one under the same name. Otherwise "
         "accept the anomaly: `waybill watch list` shows its number."
     )
-    what = f"{title}: the run {run_id} found anomalies in {count(len(lines), 'loaded period')}."
-    return "\n".join([what, *shown, f"Log: {url}"])
+    return _found_text(what, lines, "more period", advice, url)
 
 
 def drift_text(title: str, run_id: str, lines: Sequence[str], url: str) -> str:
     """Return the message about schema drift that a run found. `url` is the log of its task."""
-    shown = [*lines[:_ANOMALIES]]
-    if len(lines) > _ANOMALIES:
-        shown.append(f"and {count(len(lines) - _ANOMALIES, 'more change')}")
-    shown.append(
+    what = f"{title}: the run {run_id} found {count(len(lines), 'change')} of columns or values in files."
+    advice = (
         "If a file is wrong, upload a corrected one under the same name. Otherwise `waybill watch list` shows the "
         "number of each change, and `waybill contract propose NUMBER` the change of the contract that takes it in."
     )
-    what = f"{title}: the run {run_id} found {count(len(lines), 'change')} of columns or values in files."
-    return "\n".join([what, *shown, f"Log: {url}"])
+    return _found_text(what, lines, "more change", advice, url)
+
+
+def _found_text(what: str, lines: Sequence[str], others: str, advice: str, url: str) -> str:
+    """Return a message about what the watch found: the first lines, and how many others there are."""
+    more = [f"and {count(len(lines) - _FOUND, others)}"] if len(lines) > _FOUND else []
+    return "\n".join([what, *lines[:_FOUND], *more, advice, f"Log: {url}"])
 
 
 def warning_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:
