@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.classification import may_be_described
+from waybill.intake.arrow_buffers import numbers_of, rows_where
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +68,6 @@ class FileProfile:
     def add(self, batch: pa.RecordBatch) -> None:
         """Add valid rows, with their record numbers in the column `_record`."""
         import numpy as np
-        import pyarrow as pa
 
         if not batch.num_rows:
             return
@@ -76,10 +76,8 @@ class FileProfile:
         if self._bytes >= _SAMPLE_BYTES:
             sample = batch.slice(0, 0)
         elif self.is_sampled:
-            numbers = batch.column("_record")
-            records = np.frombuffer(numbers.buffers()[1], np.uint32)[numbers.offset : numbers.offset + len(numbers)]
-            chosen = pa.py_buffer(np.packbits(_mixed(records) < self._share * 2**32, bitorder="little"))
-            sample = batch.filter(pa.Array.from_buffers(pa.bool_(), len(records), [None, chosen]))
+            records = numbers_of(batch.column("_record"), np.uint32)
+            sample = rows_where(_mixed(records) < self._share * 2**32, batch)
         self._bytes += sample.nbytes
         for name, collected in self._columns.items():
             collected.add(batch.column(name), sample.column(name))
@@ -134,6 +132,7 @@ class _Collected:
         self._bounds = [min(bounds), max(bounds)]
 
     def profile(self, rows: int) -> ColumnProfile:
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -144,7 +143,7 @@ class _Collected:
         kind, is_described = values.type, may_be_described(self._column)
         if len(values):  # a sample may have no values of a column that is almost empty
             counts = pc.value_counts(values)
-            occurrences = _occurrences(counts)
+            occurrences = numbers_of(counts.field("counts"), np.int64)
             found.distinct = _distinct(occurrences, known)
             found.top_share = int(occurrences.max()) / len(values)
             if is_described:
@@ -163,17 +162,6 @@ def _is_number(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_decimal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-# These functions use buffers: when pyarrow converts values of Python or numpy, it imports pandas, which takes time.
-
-
-def _occurrences(counts: pa.StructArray) -> np.ndarray:
-    """Return how often each distinct value of a sample occurs."""
-    import numpy as np
-
-    numbers = counts.field("counts")
-    return np.frombuffer(numbers.buffers()[1], np.int64)[numbers.offset : numbers.offset + len(numbers)]
 
 
 def _distinct(occurrences: np.ndarray, known: int) -> int:

@@ -15,6 +15,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract
 from waybill.files.prefetch import prefetch
+from waybill.intake.arrow_buffers import bits_of, numbers_of, rows_where
 from waybill.intake.duplicate_candidates import SeenKeys
 from waybill.intake.ledger import Books
 from waybill.intake.merge import partition
@@ -27,7 +28,6 @@ from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import as_of_function, columns_sql, definitions, equal_sql, relation, superseded_relation
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 
@@ -130,25 +130,25 @@ class Staging:
         first_day = np.datetime64(self._period.start, "D").astype(np.int32)
         for batch in prefetch(batches):
             self.rows_read += batch.num_rows
-            bad = _bits(batch.column("_reasons").is_valid())
-            candidate = self._seen.candidates(_numbers(batch.column("_hash"), np.uint64)) & ~bad
+            bad = bits_of(batch.column("_reasons").is_valid())
+            candidate = self._seen.candidates(numbers_of(batch.column("_hash"), np.uint64)) & ~bad
             if self._contract.occurrence_column:
-                occurrence = _numbers(batch.column(self._contract.occurrence_column), np.int32)
+                occurrence = numbers_of(batch.column(self._contract.occurrence_column), np.int32)
                 self.good_rows += int(np.count_nonzero(~bad))
                 self.first_rows += int(np.count_nonzero((occurrence == 1) & ~bad))
             rows, waiting = batch.select(loaded), bad | candidate
             if self._contract.filter_column:
-                filtered = _bits(batch.column("_is_filtered"))
-                self.filtered.frombytes(_numbers(batch.column("_record"), np.int32)[filtered].tobytes())
+                filtered = bits_of(batch.column("_is_filtered"))
+                self.filtered.frombytes(numbers_of(batch.column("_record"), np.int32)[filtered].tobytes())
                 candidate, waiting = candidate & ~filtered, waiting | filtered
             if self.fresh:
-                days = _numbers(rows.column(self._contract.period_column), np.int32)
+                days = numbers_of(rows.column(self._contract.period_column), np.int32)
                 outside = (days < first_day) & ~waiting
-                self._put_aside(self._outside, _where(outside, rows))
+                self._put_aside(self._outside, rows_where(outside, rows))
                 waiting |= outside
-            self._put_aside(self._candidates, _where(candidate, rows))
-            self._rejects.write(_where(bad, batch.select(["_record", "_reasons", "_raw"])))
-            direct = _where(~waiting, rows) if np.any(waiting) else rows
+            self._put_aside(self._candidates, rows_where(candidate, rows))
+            self._rejects.write(rows_where(bad, batch.select(["_record", "_reasons", "_raw"])))
+            direct = rows_where(~waiting, rows) if np.any(waiting) else rows
             self.profile.add(direct)
             yield direct
 
@@ -325,30 +325,3 @@ class Staging:
     def drop_tables(self) -> None:
         """Drop the temporary tables, with the table `outcome` of the merge."""
         self._connection.execute("drop table incoming, candidate, outcome")
-
-
-# These functions convert by buffers: pyarrow's own conversions to numpy import pandas, which takes time and memory.
-
-
-def _numbers(values: pa.Array, kind: type[np.generic]) -> np.ndarray:
-    """Return an Arrow array of numbers or dates as numpy; nulls become arbitrary numbers."""
-    import numpy as np
-
-    return np.frombuffer(values.buffers()[1], kind)[values.offset : values.offset + len(values)]
-
-
-def _bits(values: pa.Array) -> np.ndarray:
-    """Return an Arrow array of booleans as numpy."""
-    import numpy as np
-
-    bits = np.unpackbits(np.frombuffer(values.buffers()[1], np.uint8), bitorder="little")
-    return bits[values.offset : values.offset + len(values)].view(np.bool_)
-
-
-def _where(mask: np.ndarray, rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows whose mask is true."""
-    import numpy as np
-    import pyarrow as pa
-
-    bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
-    return rows.filter(pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits]))
