@@ -59,14 +59,15 @@ def expected(
     if len(known) < FEWEST:
         return None
     values = [value for _, value in known]
-    centre, middle = median(values), {}
+    overall = centre = median(values)
+    middle: dict[int, float] = {}
     if cadence == "day":
         by_weekday: dict[int, list[float]] = {}
         for day, value in known:
             by_weekday.setdefault(day.weekday(), []).append(value)
         middle = {weekday: median(some) for weekday, some in by_weekday.items() if len(some) >= _SAME_WEEKDAYS}
-        centre = middle.get(start.weekday(), centre)
-    spread = _NORMAL * median(abs(value - middle.get(day.weekday(), median(values))) for day, value in known)
+        centre = middle.get(start.weekday(), overall)
+    spread = _NORMAL * median(abs(value - middle.get(day.weekday(), overall)) for day, value in known)
     limit = _limit(_WEEKLY_LIMITS if middle else _LIMITS, len(known))
     width = max(limit * spread, tolerance(centre))
     return Expected(centre, centre - width, centre + width, len(known))
@@ -74,4 +75,4 @@ def expected(
 
 def _limit(limits: Sequence[tuple[int, float]], past: int) -> float:
     """Return the limit for a number of past values: that of the greatest listed number that is not greater."""
-    return limits[max(bisect.bisect_right([number for number, _ in limits], past) - 1, 0)][1]
+    return limits[max(bisect.bisect_right(limits, past, key=lambda one: one[0]) - 1, 0)][1]
