@@ -80,9 +80,5 @@ def outcome(connection: Connection, plan: Mapping[str, Any]) -> Outcome:
     ).fetchall()
     return Outcome(
         Done.of(files, (uri for (uri,) in loaded)),
-        Done.of(builds, (f"{report} {_key(cadence, start)}" for report, cadence, start in built)),
+        Done.of(builds, (f"{report} {Period.of(cadence, start).key}" for report, cadence, start in built)),
     )
-
-
-def _key(cadence: Any, start: Any) -> str:
-    return "all" if cadence == "all" else Period.of(cadence, start).key

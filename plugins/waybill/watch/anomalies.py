@@ -94,11 +94,11 @@ def record(
     """Store the anomalies of a dataset from a period on, settle those that are gone, and return the new ones."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"anomalies {contract.table}",))
-        open_ones = {
-            (period, measure, column): (observed, accepted_as)
-            for period, measure, column, observed, accepted_as in connection.execute(
-                "select period, measure, column_name, observed, accepted_as from waybill.anomaly "
-                "where dataset = %s and settled_at is null",
+        accepted = {
+            (period, measure, column): value
+            for period, measure, column, value in connection.execute(
+                "select period, measure, column_name, case when accepted_as is not null then observed end "
+                "from waybill.anomaly where dataset = %s and settled_at is null",
                 (contract.table,),
             )
         }
@@ -107,7 +107,7 @@ def record(
         known = {
             key
             for key, one in zip(keys, found, strict=True)
-            if key in open_ones and open_ones[key] in ((one.observed, open_ones[key][1]), (open_ones[key][0], None))
+            if key in accepted and accepted[key] in (None, one.observed)
         }
         for key, one in zip(keys, found, strict=True):
             connection.execute(_RECORD, _parameters(one, key, run, is_new=key not in known))
