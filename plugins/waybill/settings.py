@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     """How long a message waits for the connection to a channel."""
     alert_read_seconds: float = Field(default=4, ge=0.1, le=7)
     """How long a message waits for the answer of a channel."""
+    escalate_hours: int = Field(default=24, ge=1, le=8760)
+    """After how many hours an open error that nobody has acknowledged sends a second alert."""
+    digest_hour: int = Field(default=7, ge=0, le=23)
+    """The hour of the day, in the business time zone, at which the daily digest is sent."""
     neutralise_formulas: bool = True
     """Whether exported CSV files have an apostrophe before texts that a spreadsheet would run as formulas."""
     docs_url: str | None = Field(default=None, pattern="^https?://")

@@ -1,0 +1,205 @@
+"""Changes of incidents by runs: problems that a run finds or no longer finds, and tasks that fail or succeed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from psycopg import Connection, sql
+
+from waybill.errors import DataError
+from waybill.ops.incidents import OF_RUNS, Event, FailedRun, Found, add_event, lock_domain, open_incident
+from waybill.settings import settings
+from waybill.warehouse.connection import one_row
+
+_VARIABLE = re.compile(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b0x[0-9a-f]+\b|\d+")
+
+
+def failure_key(dag_id: str, error: BaseException | None, scope: str) -> str:
+    """Return the key of the cause of a failed run.
+
+    Two failures of a DAG have the same cause if the first lines of their errors differ in nothing but the period of
+    the run and, for errors of services, numbers.
+    """
+    if error is None:
+        return f"failure {dag_id}"
+    is_data = isinstance(error, DataError) or isinstance(error.__cause__, DataError)
+    line = next(iter(str(error).strip().splitlines()), "")
+    line = line.replace(scope, "") if scope else line
+    text = line if is_data else f"{type(error).__name__} {_VARIABLE.sub('', line)}"
+    return f"failure {dag_id} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def observe(
+    connection: Connection, domain: str, found: Sequence[Found], by: str, *, is_quiet: bool, opens: Collection[str]
+) -> list[Event]:
+    """Compare the problems of a domain's data with its incidents; return what happened.
+
+    Problems of the kinds `opens` open an incident or join one; of other kinds, they only join. An incident without its
+    problem is closed. `by` is the run that looks. With `is_quiet`, new incidents send no alerts. The caller commits.
+    """
+    lock_domain(connection, domain)
+    events = []
+    for one in found:
+        known = open_incident(connection, one.key)
+        if known is None:
+            if one.kind in opens:
+                events.append(_opened(connection, one, by, is_quiet=is_quiet))
+            continue
+        changed = _updated(connection, known.incident_id, one)
+        if one.severity == "error" and known.severity == "warning":
+            events.append(_escalated(connection, changed, by))
+        elif one.number > known.number and known.acknowledged_by:
+            # Somebody acknowledged less than there is now.
+            connection.execute(
+                "update waybill.incident set acknowledged_by = null, acknowledged_at = null where incident_id = %s",
+                (known.incident_id,),
+            )
+            events.append(add_event(connection, known.incident_id, "grown", by))
+    gone = connection.execute(
+        "select incident_id from waybill.incident where domain = %s and closed_at is null "
+        "and kind <> all(%s) and key <> all(%s) order by incident_id",
+        (domain, [*OF_RUNS], [one.key for one in found]),
+    ).fetchall()
+    events += [_closed(connection, incident_id, by) for (incident_id,) in gone]
+    return [*events, *_overdue(connection, domain, by)]
+
+
+def fail(connection: Connection, found: Found, run: FailedRun, *, is_quiet: bool) -> Event | None:
+    """Record a failed or late run with the incident of its cause; return the event if this opened it.
+
+    A run that is not quiet makes a quiet incident known: that counts as opening it. The caller commits.
+    """
+    lock_domain(connection, found.domain)
+    known, event = open_incident(connection, found.key), None
+    if known is None:
+        event = _opened(connection, found, run.run_id, is_quiet=is_quiet)
+        incident_id = event.incident.incident_id
+    else:
+        incident_id = known.incident_id
+    connection.execute(
+        "insert into waybill.incident_run (incident_id, dag_id, run_id, task_id, scope) values (%s, %s, %s, %s, %s) "
+        "on conflict (incident_id, dag_id, run_id, task_id) do update set failed_at = now(), settled_at = null",
+        (incident_id, run.dag_id, run.run_id, run.task_id, run.scope),
+    )
+    if known is not None:
+        if found.kind in OF_RUNS and known.kind in OF_RUNS:
+            _updated(connection, incident_id, found, number=_failed_runs(connection, incident_id))
+        if known.is_quiet and not is_quiet:
+            connection.execute("update waybill.incident set is_quiet = false where incident_id = %s", (incident_id,))
+            event = add_event(connection, incident_id, "opened", run.run_id)
+    return event
+
+
+def settle(connection: Connection, dag_id: str, scope: str, task_id: str, by: str) -> list[Event]:
+    """Record that a task succeeded; return the incidents that this closes. The caller commits.
+
+    It settles the failures of the task for the same scope, or for every scope if its run did all open work.
+    """
+    values = {"dag": dag_id, "task": task_id, "scope": scope}
+    return _settled(connection, _OF_TASK, values, by)
+
+
+def settle_run(connection: Connection, dag_id: str, run_id: str, by: str) -> list[Event]:
+    """Record that a run succeeded as a whole; return the incidents that this closes. The caller commits."""
+    return _settled(connection, _OF_RUN, {"dag": dag_id, "run": run_id}, by)
+
+
+def unsettled_runs(connection: Connection) -> list[tuple[str, str]]:
+    """Return (DAG, run) of the runs that keep incidents open."""
+    return connection.execute(
+        "select distinct r.dag_id, r.run_id from waybill.incident_run as r "
+        "inner join waybill.incident as i using (incident_id) "
+        "where r.settled_at is null and i.closed_at is null order by 1, 2"
+    ).fetchall()
+
+
+_OF_TASK = sql.SQL("dag_id = %(dag)s and task_id = %(task)s and (scope = %(scope)s or %(scope)s = '')")
+_OF_RUN = sql.SQL("dag_id = %(dag)s and run_id = %(run)s")
+_CONCERNED = sql.SQL("""
+select distinct i.domain
+from waybill.incident_run as r
+inner join waybill.incident as i using (incident_id)
+where r.settled_at is null and {which}
+order by i.domain
+""")
+_SETTLE = sql.SQL("""
+with settled as (
+  update waybill.incident_run as r set settled_at = now() where settled_at is null and {which} returning incident_id
+)
+select array_agg(distinct incident_id) from settled
+""")
+_OVER = """
+select incident_id
+from waybill.incident as i
+where incident_id = any(%s) and closed_at is null and kind = any(%s)
+  and not exists (
+    select from waybill.incident_run as r where r.incident_id = i.incident_id and r.settled_at is null
+  )
+order by incident_id
+"""
+
+
+def _settled(connection: Connection, which: sql.SQL, values: Mapping[str, Any], by: str) -> list[Event]:
+    domains = connection.execute(_CONCERNED.format(which=which), values).fetchall()
+    if not domains:
+        return []
+    for (domain,) in domains:
+        lock_domain(connection, domain)
+    (settled,) = one_row(connection, _SETTLE.format(which=which), values)
+    done = connection.execute(_OVER, (settled, [*OF_RUNS])).fetchall()
+    return [_closed(connection, incident_id, by) for (incident_id,) in done]
+
+
+def _opened(connection: Connection, one: Found, by: str, *, is_quiet: bool) -> Event:
+    (incident_id,) = one_row(
+        connection,
+        "insert into waybill.incident (key, kind, domain, severity, what, cause, remedy, number, is_quiet) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s) returning incident_id",
+        (one.key, one.kind, one.domain, one.severity, one.what, one.cause, one.remedy, one.number, is_quiet),
+    )
+    return add_event(connection, incident_id, "opened", by)
+
+
+def _updated(connection: Connection, incident_id: int, one: Found, number: int | None = None) -> int:
+    """Store how a problem is now."""
+    connection.execute(
+        "update waybill.incident set severity = %s, what = %s, cause = %s, remedy = %s, number = %s, seen_at = now() "
+        "where incident_id = %s",
+        (one.severity, one.what, one.cause, one.remedy, number or one.number, incident_id),
+    )
+    return incident_id
+
+
+def _failed_runs(connection: Connection, incident_id: int) -> int:
+    query = "select count(distinct (dag_id, run_id)) from waybill.incident_run where incident_id = %s"
+    (runs,) = one_row(connection, query, (incident_id,))
+    return int(runs)
+
+
+def _overdue(connection: Connection, domain: str, by: str) -> list[Event]:
+    """Escalate, once, errors that nobody has acknowledged in time."""
+    rows = connection.execute(
+        "select incident_id from waybill.incident where domain = %s and closed_at is null and severity = 'error' "
+        "and acknowledged_by is null and escalated_at is null and opened_at <= now() - make_interval(hours => %s) "
+        "and coalesce(muted_until <= now(), true) order by incident_id",
+        (domain, settings().escalate_hours),
+    ).fetchall()
+    return [_escalated(connection, incident_id, by) for (incident_id,) in rows]
+
+
+def _escalated(connection: Connection, incident_id: int, by: str) -> Event:
+    """Escalate an incident. One that a backfill opened is no longer quiet."""
+    connection.execute(
+        "update waybill.incident set escalated_at = now(), is_quiet = false where incident_id = %s", (incident_id,)
+    )
+    return add_event(connection, incident_id, "escalated", by)
+
+
+def _closed(connection: Connection, incident_id: int, by: str) -> Event:
+    connection.execute(
+        "update waybill.incident set closed_at = now(), closed_by = %s where incident_id = %s", (by, incident_id)
+    )
+    return add_event(connection, incident_id, "closed", by)
