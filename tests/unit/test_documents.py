@@ -190,6 +190,8 @@ def test_the_commands_that_documents_print_exist() -> None:
         words = line.split()
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
+        if default := getattr(command, "default", None):
+            command = command.commands[default]
         assert not hasattr(command, "commands"), f"{page}: there is no command waybill {line}"
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, f"{page}: waybill {line}"

@@ -1,6 +1,17 @@
 """The command `waybill`."""
 
-from waybill.cli import contracts, domains, exports, files, operations, quarantine, reconciliation, watch
+from waybill.cli import contracts, domains, exports, files, incidents, operations, quarantine, reconciliation, watch
 from waybill.cli.terminal import app
 
-__all__ = ["app", "contracts", "domains", "exports", "files", "operations", "quarantine", "reconciliation", "watch"]
+__all__ = [
+    "app",
+    "contracts",
+    "domains",
+    "exports",
+    "files",
+    "incidents",
+    "operations",
+    "quarantine",
+    "reconciliation",
+    "watch",
+]

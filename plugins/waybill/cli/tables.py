@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from waybill.intake.conflicts import Version
     from waybill.intake.dry_run import FileDryRun
     from waybill.intake.replay import Replayed
+    from waybill.ops.incidents import Incident
 
 
 _TEXT_WIDTH = 30
@@ -232,6 +233,50 @@ def alerts_text(rows: Sequence[tuple[Any, ...]], deliveries: Mapping[Any, Sequen
     if len(rows) < total:
         lines.append(f"{of_all(len(rows), total)} alerts, newest first; --limit lists more.\n")
     return lines
+
+
+def incidents_table(incidents: Sequence[Incident]) -> Table:
+    """Return incidents with their states."""
+    table = _table(
+        "Incidents",
+        [
+            ("number", True),
+            ("domain", False),
+            ("severity", False),
+            ("opened", False),
+            ("state", False),
+            ("what", False),
+        ],
+    )
+    for one in incidents:
+        opened, state = f"{one.opened_at:%Y-%m-%d %H:%M %Z}", Text(incident_state(one))
+        table.add_row(str(one.incident_id), one.domain, one.severity, opened, state, Text(one.what))
+    return table
+
+
+def incident_state(incident: Incident) -> str:
+    """Return the state of an incident, with the person and the instant."""
+    if incident.state == "closed":
+        return f"closed by {incident.closed_by} at {incident.closed_at:%Y-%m-%d %H:%M %Z}"
+    if incident.state == "muted":
+        return f"muted by {incident.muted_by} until {incident.muted_until:%Y-%m-%d %H:%M %Z}"
+    if incident.state == "acknowledged":
+        return f"acknowledged by {incident.acknowledged_by}"
+    return "open"
+
+
+def incident_tables(events: Sequence[tuple[Any, ...]], runs: Sequence[tuple[Any, ...]]) -> list[Table]:
+    """Return the history of an incident, and its failed or late runs."""
+    history = _table("History", [("time", False), ("event", False), ("by", False), ("number", True)])
+    for happened_at, event, by, number in events:
+        history.add_row(f"{happened_at:%Y-%m-%d %H:%M %Z}", event, Text(by), text(number))
+    failed = _table(
+        "Runs", [("failed or late", False), ("DAG", False), ("run", False), ("task", False), ("succeeded", False)]
+    )
+    for dag_id, run_id, task_id, failed_at, settled_at in runs:
+        settled = f"{settled_at:%Y-%m-%d %H:%M %Z}" if settled_at else ""
+        failed.add_row(f"{failed_at:%Y-%m-%d %H:%M %Z}", dag_id, Text(run_id), task_id, settled)
+    return [history, *([failed] if runs else [])]
 
 
 def dry_run_table(proposed: Contract, results: Sequence[FileDryRun]) -> Table:

@@ -165,12 +165,13 @@ def open_incident(connection: Connection, key: str) -> Incident | None:
     return next(iter(_incidents(connection, "where key = %s and closed_at is null", (key,))), None)
 
 
-def open_incidents(connection: Connection, domains: Collection[str]) -> list[Incident]:
-    """Return the open incidents of domains: errors first, then the oldest."""
+def open_incidents(connection: Connection, domains: Collection[str] | None) -> list[Incident]:
+    """Return the open incidents of domains, or of all if None: errors first, then the oldest."""
     return _incidents(
         connection,
-        "where closed_at is null and domain = any(%s) order by severity, opened_at, incident_id",
-        ([*domains],),
+        "where closed_at is null and domain = any(coalesce(%s::text[], array[domain])) "
+        "order by severity, opened_at, incident_id",
+        (None if domains is None else [*domains],),
     )
 
 
@@ -188,12 +189,13 @@ def incidents_of_runs(connection: Connection, runs: Collection[tuple[str, str]])
     return {(dag_id, run_id): by_id[incident_id] for dag_id, run_id, incident_id in rows}
 
 
-def closed_incidents(connection: Connection, domains: Collection[str], limit: int) -> list[Incident]:
-    """Return the newest closed incidents of domains."""
+def closed_incidents(connection: Connection, domains: Collection[str] | None, limit: int) -> list[Incident]:
+    """Return the newest closed incidents of domains, or of all if None."""
     return _incidents(
         connection,
-        "where closed_at is not null and domain = any(%s) order by closed_at desc, incident_id desc limit %s",
-        ([*domains], limit),
+        "where closed_at is not null and domain = any(coalesce(%s::text[], array[domain])) "
+        "order by closed_at desc, incident_id desc limit %s",
+        (None if domains is None else [*domains], limit),
     )
 
 

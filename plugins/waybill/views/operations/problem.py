@@ -88,7 +88,7 @@ Topic = Literal[
 ]
 """What a section of the documents is about: the kind of a message, or of a problem."""
 
-SECTIONS: Final[Mapping[Topic, str]] = {
+SECTIONS: Final[Mapping[str, str]] = {
     "failure": "do/runbook.md#failure",
     "deadline": "do/runbook.md#deadline",
     "approval": "do/runbook.md#approval",
@@ -115,11 +115,18 @@ def runbook(topic: Topic, dag_id: str) -> Action:
 
     The documentation of a DAG on its page says what to do when it fails.
     """
+    if not settings().docs_url:
+        return Action("airflow", "Runbook", f"dags/{dag_id}")
+    return Action("document", "Runbook", section_address(topic))
+
+
+def section_address(topic: str) -> str:
+    """Return the address of the section about a topic, or its place in the project if no documents are published."""
     address = settings().docs_url
     if not address:
-        return Action("airflow", "Runbook", f"dags/{dag_id}")
+        return f"docs/{SECTIONS[topic]}"
     page, _, anchor = SECTIONS[topic].partition(".md")
-    return Action("document", "Runbook", f"{address.rstrip('/')}/{page}/{anchor}")
+    return f"{address.rstrip('/')}/{page}/{anchor}"
 
 
 def run_page(dag_id: str, run_id: str) -> Action:
