@@ -47,8 +47,8 @@ from waybill.load_file
 where file_id %% 10 = 3;
 """
 PAGES = {
-    "To do, all domains": "index.html",
-    "To do, one domain": "index.html?domain=shop",
+    "Needs attention, all domains": "index.html",
+    "Needs attention, one domain": "index.html?domain=shop",
     "Tab of a run": f"index.html?dag_id=shop_daily&run_id=scheduled__{LAST_DAY - timedelta(days=1)}",
     "Tab of an old run": "index.html?dag_id=shop_daily&run_id=scheduled__2017-03-30",
     "Loads": "loads.html",
@@ -62,7 +62,7 @@ PAGES = {
     "Quarantine, resolved": "quarantine.html?dataset=shop.reviews&state=resolved",
     "Changed reports": "changes.html",
 }
-"""The pages by what they show. The checks are a part of *To do* and of the tab of a run."""
+"""The pages by what they show. The checks are a part of *Needs attention* and of the tab of a run."""
 
 
 def reject_rows(connection: Connection, rows: int) -> None:

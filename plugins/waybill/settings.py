@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     of new files. The key `*` stands for all other domains whose manifest has `queue: true`, and `{domain}` in its value
     for the name of the domain. The files of a domain without a queue wait for a scheduled run that looks at them."""
     dead_letter_urls: Annotated[dict[str, str], NoDecode] = {}
-    """The SQS dead-letter queue of each domain, in the same form. *To do* lists queues that have messages."""
+    """The SQS dead-letter queue of each domain, in the same form. *Needs attention* lists queues that have messages."""
     whole_listing_hours: float = Field(default=24, ge=0, le=168)
     """How often a dataset whose files land at any time is listed as a whole, although it has many objects."""
     whole_listing_objects: int = Field(default=5000, ge=0)

@@ -1,4 +1,4 @@
-"""Reports are approved and rejected in *To do* within Airflow, which records who answered."""
+"""Reports are approved and rejected in *Needs attention* within Airflow, which records who answered."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_an_answer_is_given_in_the_list(
     run_id = ask(seeded, api, day)["task_instance"]["dag_run_id"]
     viewer = log_in("viewer")
     viewer.goto(PAGE)
-    line = viewer.frame_locator("iframe[title^='Data op']").locator(".todo li", has_text=f"{day} waits")
+    line = viewer.frame_locator("iframe[title^='Data op']").locator(".attention li", has_text=f"{day} waits")
     line.get_by_text(f"you need permission to answer the required actions of {DAG}").first.wait_for()
     assert line.locator("form").count() == 0
 
     page = log_in("operator")
     page.goto(PAGE)
     frame = page.frame_locator("iframe[title^='Data op']")
-    line = frame.locator(".todo li", has_text=f"{day} waits for approval")
+    line = frame.locator(".attention li", has_text=f"{day} waits for approval")
     line.locator("summary", has_text=choice).click()
     line.get_by_role("button", name=f"{choice} now").click()
     frame.locator(".results", has_text=told).wait_for()
@@ -95,7 +95,7 @@ def test_an_answer_that_airflow_refuses_is_told_and_the_line_stays(log_in: LogIn
     page = log_in("operator")
     page.goto(PAGE)
     frame = page.frame_locator("iframe[title^='Data op']")
-    line = frame.locator(".todo li", has_text="2026-06-03 waits for approval")
+    line = frame.locator(".attention li", has_text="2026-06-03 waits for approval")
     line.locator("summary", has_text="Approve").click()
     path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/publish/-1/hitlDetails"
     api.call("PATCH", path, json={"chosen_options": ["Reject"], "params_input": {}})  # somebody else was faster

@@ -216,7 +216,7 @@ def test_a_failed_run_is_to_do_and_leads_to_its_task_in_airflow(log_in: LogIn) -
         assert page.request.post(f"{dag}/dagRuns", data=started).ok
         assert eventually(lambda: page.request.get(f"{dag}/dagRuns/wrong").json()["state"] == "failed", 120)
         page.goto("/plugin/data-operations")
-        line = operations(page).locator(".todo li", has_text=what)
+        line = operations(page).locator(".attention li", has_text=what)
         line.wait_for()
         assert "error" in line.inner_text()
         assert "monht" in line.locator("p").inner_text(), "the cause names the unknown parameter"
@@ -226,8 +226,8 @@ def test_a_failed_run_is_to_do_and_leads_to_its_task_in_airflow(log_in: LogIn) -
         page.request.patch(dag, data={"is_paused": True})
         page.request.delete(f"{dag}/dagRuns/wrong")
     page.goto("/plugin/data-operations")
-    operations(page).get_by_role("heading", name="To do").wait_for()
-    assert operations(page).locator(".todo li", has_text=what).count() == 0
+    operations(page).get_by_role("heading", name="Needs attention").wait_for()
+    assert operations(page).locator(".attention li", has_text=what).count() == 0
 
 
 @pytest.mark.parametrize("width", [1440, 390])

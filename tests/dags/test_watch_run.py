@@ -1,4 +1,4 @@
-"""A run of the watch: alerts, lines in *To do*, a chart, commands for anomalies and drift, and the quality report."""
+"""A run of the watch: alerts, what *Needs attention* lists, a chart, commands, and the quality report."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
 from waybill.views.business.rows_behind import Behind
 from waybill.views.operations.anomalies import AnomalyChart
+from waybill.views.operations.attention import LISTED
 from waybill.views.operations.difference import Difference
 from waybill.views.operations.loads import State
 from waybill.views.operations.overview import Overview
@@ -31,7 +32,6 @@ from waybill.views.operations.plans import MOST_DAYS, MOST_OBJECTS, cadence_of
 from waybill.views.operations.rejected_rows import Reason, RejectedRow
 from waybill.views.operations.run_report import RunReport
 from waybill.views.operations.scope import Scope, Total
-from waybill.views.operations.todo import LISTED
 
 if TYPE_CHECKING:
     from waybill.views.quality_report import QualityReport

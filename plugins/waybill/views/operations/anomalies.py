@@ -1,4 +1,4 @@
-"""Open anomalies: their place in *To do*, and a chart of each with the past values it was compared with."""
+"""Open anomalies: their place in *Needs attention*, and a chart of each with the past values it was compared with."""
 
 from __future__ import annotations
 

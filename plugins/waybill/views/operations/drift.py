@@ -1,4 +1,4 @@
-"""Open schema drift: its place in *To do*."""
+"""Open schema drift: its place in *Needs attention*."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _NAMES: Final[Mapping[Subject, tuple[str, str]]] = {
     "checks": ("Failed checks", "checks"),
     "reports": ("Approvals", "missing"),
     "periods": ("Outdated reports", "missing"),
-    "rows": ("Rejected rows", "todo"),
+    "rows": ("Rejected rows", "attention"),
 }
 """The name of the figure of each subject, and the section of the page that it leads to without a problem."""
 
@@ -56,7 +56,7 @@ def figures(problems: Sequence[Problem], rejected: str, now: datetime) -> list[F
                 name,
                 value,
                 _STATES[own[0].severity] if own else "good",
-                f"todo-{subject}" if own else section,
+                f"attention-{subject}" if own else section,
                 age(since, now) if since else "",
             )
         )

@@ -17,6 +17,7 @@ from waybill.ops.books import GapSummary
 from waybill.ops.dead_letters import DeadLetters
 from waybill.settings import settings
 from waybill.views import catalog
+from waybill.views.operations.attention import attention
 from waybill.views.operations.balances import balances
 from waybill.views.operations.checks import PERIODS_CHECKED, CheckTable, checks
 from waybill.views.operations.figures import Figure, figures
@@ -27,7 +28,6 @@ from waybill.views.operations.problem import Problem
 from waybill.views.operations.rejections import rejections
 from waybill.views.operations.runs import RunState
 from waybill.views.operations.scope import FILES_OF_RUN, Scope
-from waybill.views.operations.todo import todo
 from waybill.warehouse.connection import one_row
 
 WARNINGS = 40
@@ -65,7 +65,7 @@ def overview(
     """Return the overview of a scope, with the newest runs of its DAGs and the dead letters of its domains."""
     sums, books, gaps = totals(connection, scope), balances(connection, scope), missing(connection, scope)
     fresh = freshness(connection, scope, now.astimezone(ZoneInfo(settings().timezone)).date())
-    problems = todo(connection, scope, runs, letters, freshness=fresh, gaps=gaps, balances=books)
+    problems = attention(connection, scope, runs, letters, freshness=fresh, gaps=gaps, balances=books)
     rejected = f"{text(sums.rejected)}{' or more' if sums.is_cut else ''}"
     return Overview(
         problems=problems,

@@ -40,7 +40,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Problem:
-    """One line of the list *To do*."""
+    """One line of the list *Needs attention*."""
 
     severity: Severity
     subject: Subject

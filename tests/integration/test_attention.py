@@ -449,10 +449,10 @@ def test_the_most_severe_and_oldest_problems_come_first_and_figures_lead_to_them
     identifiers = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     anchors = {link[1:] for link in page.links if link.startswith("#")}
     assert anchors <= identifiers
-    assert {"todo-files", "todo-rows", "books"} <= anchors
+    assert {"attention-files", "attention-rows", "books"} <= anchors
     headings = [tag for tag, _ in page.tags if tag in ("h1", "h2")]
     assert headings[:2] == ["h1", "h2"]
-    assert page.text.index("To do") < page.text.index("Books")
+    assert page.text.index("Needs attention") < page.text.index("Books")
 
 
 def test_users_who_may_not_run_the_dag_see_the_problem_without_its_button(stack: Stack, landed: Landing) -> None:
@@ -471,7 +471,7 @@ def test_a_warehouse_without_a_problem_says_so(landed: Landing, client: TestClie
     landed.connection.execute("truncate waybill.load_file, waybill.quarantine cascade")
     assert overview(landed.connection, Scope(("messaging",)), NOW).problems == []
     text = " ".join(Page(client.get("/operations/index.html?domain=messaging").text).text.split())
-    assert "To do Nothing to do. No run, file, row or report needs you." in text
+    assert "Needs attention Nothing needs attention." in text
 
 
 @pytest.mark.parametrize(

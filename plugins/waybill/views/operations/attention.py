@@ -1,4 +1,4 @@
-"""The list *To do*: every open problem of a scope, the most severe and oldest first."""
+"""The list *Needs attention*: every open problem of a scope, the most severe and oldest first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LISTED: Final = 100
 """How many problems are listed."""
 
 
-def todo(
+def attention(
     connection: Connection,
     scope: Scope,
     runs: Sequence[RunState],

@@ -63,16 +63,16 @@ def page(browser: Browser, stack: Stack, landed: Landing) -> Iterator[Page]:
 def open_line(page: Page, what: str) -> None:
     """Open the page and wait for the line of a problem."""
     page.goto("")
-    page.locator(".todo li", has_text=what).wait_for()
+    page.locator(".attention li", has_text=what).wait_for()
 
 
 def settled(page: Page, what: str, result: str) -> None:
     """Assert that the result is told, and that the line is gone now and after a reload."""
     page.locator(".results", has_text=result).wait_for()
-    assert page.locator(".todo li", has_text=what).count() == 0
+    assert page.locator(".attention li", has_text=what).count() == 0
     page.reload()
-    page.get_by_role("heading", name="To do").wait_for()
-    assert page.locator(".todo li", has_text=what).count() == 0
+    page.get_by_role("heading", name="Needs attention").wait_for()
+    assert page.locator(".attention li", has_text=what).count() == 0
 
 
 def test_rows_whose_customer_has_arrived_are_replayed(page: Page, landed: Landing) -> None:
@@ -120,12 +120,12 @@ def test_a_refused_request_is_told_and_the_line_stays(page: Page, landed: Landin
     landed.put("traffic", "2026-03", b"back", key.rpartition("/")[2])
     page.get_by_role("button", name="Keep rows").click()
     page.locator(".results", has_text="Keep rows failed: ").wait_for()
-    assert page.locator(".todo li", has_text="is gone from the bucket").count() == 1
+    assert page.locator(".attention li", has_text="is gone from the bucket").count() == 1
 
 
 def test_a_command_is_copied(page: Page, landed: Landing) -> None:
     open_line(page, "messaging.traffic has no file for")
-    line = page.locator(".todo li", has_text="messaging.traffic has no file for")
+    line = page.locator(".attention li", has_text="messaging.traffic has no file for")
     line.locator("summary").click()
     line.get_by_role("button", name="Copy command").click()
     line.get_by_role("button", name="Copied").wait_for()
@@ -142,9 +142,9 @@ def test_without_a_script_the_list_and_its_links_and_commands_are_there(
         context = browser.new_context(java_script_enabled=False)
         page = context.new_page()
         page.goto(address)
-        assert page.locator(".todo li").count() > 2
-        page.locator(".todo li summary").first.click()
-        assert page.locator(".todo li code").first.is_visible()
+        assert page.locator(".attention li").count() > 2
+        page.locator(".attention li summary").first.click()
+        assert page.locator(".attention li code").first.is_visible()
         assert page.get_by_role("button", name="Copy command").count() == 0
         page.get_by_role("link", name="Show rows").first.click()
         page.get_by_role("heading", name="Quarantine").wait_for()
@@ -159,7 +159,7 @@ def test_the_list_fits(page: Page, landed: Landing, width: int, scheme: str) -> 
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     open_line(page, "is gone from the bucket")
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-    for box in page.locator(".todo li").all():
+    for box in page.locator(".attention li").all():
         found = box.bounding_box()
         assert found
         assert found["width"] <= width
@@ -172,7 +172,7 @@ def test_the_description_of_a_check_is_shown_on_hover_and_focus(page: Page, land
     assert not tip.is_visible()
     name.hover()
     assert tip.is_visible()
-    page.get_by_role("heading", name="To do").hover()
+    page.get_by_role("heading", name="Needs attention").hover()
     assert not tip.is_visible()
     name.focus()
     assert tip.is_visible()
