@@ -77,7 +77,7 @@ def test_a_profile_equals_the_aggregates_of_the_loaded_rows(shop: Shop) -> None:
     assert found["top_values"][0] == [top, pytest.approx(float(share), abs=1e-6)]
 
 
-def test_a_replay_leaves_the_profile_and_a_new_version_has_its_own(shop: Shop) -> None:
+def test_a_replay_leaves_the_profile_and_a_new_version_replaces_it(shop: Shop) -> None:
     lines = [a_line(number, random.Random(number)) for number in range(1, 11)]
     late = "11,1,1,1,1.00,1.00,2026-01-01T00:00:00Z,completed,card"
     header = LAYOUTS["transactions"].header
@@ -86,7 +86,9 @@ def test_a_replay_leaves_the_profile_and_a_new_version_has_its_own(shop: Shop) -
     assert [one.books.inserted for one in replayed] == [1]
     assert [one["rows"] for one in profiles(shop, "price")] == [10]
     shop.load("transactions", DAY, csv_body(header, lines[:4]))
-    assert [(one["rows"], one["status"]) for one in profiles(shop, "price")] == [(10, "superseded"), (4, "loaded")]
+    assert [(one["rows"], one["status"]) for one in profiles(shop, "price")] == [(4, "loaded")]
+    shop.withdraw("transactions", DAY, "part-1.csv")
+    assert profiles(shop, "price") == []
 
 
 def test_a_rejected_file_leaves_no_profile(shop: Shop) -> None:

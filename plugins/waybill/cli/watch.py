@@ -16,40 +16,40 @@ app.add_typer(watch_app, name="watch")
 @watch_app.command("run")
 @report_errors
 def watch_run(domain: Domain = None) -> None:
-    """Search files for anomalies and schema drift, as the DAG `operations_watch` does."""
+    """Search files and reports for anomalies, and files for schema drift, as the DAG `operations_watch` does."""
     from datetime import UTC, datetime
 
     import boto3
 
-    from waybill.contracts import load_all
     from waybill.formatting import count
     from waybill.run import Run, code_version
     from waybill.warehouse.connection import connect
-    from waybill.watch import drift
+    from waybill.watch import drift, subjects
     from waybill.watch.anomalies import described, watch
 
     run = Run(run_id="command", code_version=code_version())
-    datasets = [one for one in load_all().values() if one.is_dataset and domain in (None, one.domain)]
+    datasets, reports = subjects.datasets(domain), subjects.reports(domain)
     with connect() as connection:
-        found = watch(connection, datasets, run, datetime.now(UTC))
+        found = watch(connection, [*datasets, *reports], run, datetime.now(UTC))
         drifted = drift.look(connection, boto3.client("s3"), datasets, run)
     for line in (*described(found), *drift.described(drifted)):
         print_line(line)
     if drifted:
         print_line(f"{count(len(drifted), 'new change')} of columns or values in files.")
-    print_line(f"{count(len(found), 'new anomalous value')} in {count(len(datasets), 'dataset')}.")
+    where = f"{count(len(datasets), 'dataset')} and {count(len(reports), 'report')}"
+    print_line(f"{count(len(found), 'new anomalous value')} in {where}.")
 
 
 @watch_app.command("list")
 @report_errors
 def watch_list(domain: Domain = None, limit: Limit = 50) -> None:
     """List what is open: anomalies that nobody has accepted, and schema drift that files still show."""
-    from waybill.contracts import load_all
     from waybill.warehouse.connection import connect
+    from waybill.watch import subjects
     from waybill.watch.anomalies import open_anomalies
     from waybill.watch.drift import open_drift
 
-    names = [table for table, one in load_all().items() if one.is_dataset and domain in (None, one.domain)]
+    names = [one.table for one in (*subjects.datasets(domain), *subjects.reports(domain))]
     with connect() as connection:
         found = open_anomalies(connection, names, limit)
         drifted = open_drift(connection, names, limit)

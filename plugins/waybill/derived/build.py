@@ -17,6 +17,7 @@ from waybill.checks import approval, quality
 from waybill.checks.value_rules import broken_rules
 from waybill.contracts import Contract, load, load_domain
 from waybill.contracts.locations import report_schema
+from waybill.derived import report_profile
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.period import Period
@@ -258,6 +259,8 @@ def build(
             is_changed = record_build(connection, recorded)
             if is_changed:
                 change_log.record(connection, contract.table, days, file_id=None, cadence=period.cadence)
+            if is_changed and report_profile.is_profiled(contract):
+                report_profile.store(connection, contract, period, of_period(contract, period, "r"), rows)
     except DataError:
         quality.record(connection, results, run)
         raise
@@ -341,7 +344,7 @@ def record_build(connection: Connection, build: Build) -> bool:
           sql_sha256 = excluded.sql_sha256, contract_sha256 = excluded.contract_sha256,
           code_version = excluded.code_version, run_id = excluded.run_id, file_ids = excluded.file_ids,
           inputs = excluded.inputs, changes_seen = excluded.changes_seen, built_at = now(),
-          seconds = excluded.seconds
+          seconds = excluded.seconds, is_watched = p.is_watched and p.content_sha256 = excluded.content_sha256
         where (p.content_sha256, p.sql_sha256, p.contract_sha256, p.code_version, p.file_ids, p.changes_seen)
           is distinct from (excluded.content_sha256, excluded.sql_sha256, excluded.contract_sha256,
             excluded.code_version, excluded.file_ids, excluded.changes_seen)

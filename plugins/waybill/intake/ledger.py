@@ -15,6 +15,7 @@ from waybill.files.csv_files import UnfitError
 from waybill.files.landed_file import LandedFile
 from waybill.files.received_file import ReceivedFile
 from waybill.files.spellings import knows_more
+from waybill.intake import profile
 from waybill.intake.rejected_files import RejectedFileError
 from waybill.period import Period
 from waybill.run import Run
@@ -148,7 +149,7 @@ def release(connection: Connection, contract: Contract, period: Period, *, but: 
             )
             update waybill.load_file as f set status = 'superseded'
             from newest as n where f.file_id = n.file_id
-            returning f.object_key
+            returning f.file_id, f.object_key
             """
         ).format(
             dataset=sql.Literal(contract.table),
@@ -157,11 +158,15 @@ def release(connection: Connection, contract: Contract, period: Period, *, but: 
             newest_first=order_sql(contract, "f", descending=True),
         )
     ).fetchone()
-    return row[0] if row else None
+    if row is None:
+        return None
+    profile.forget(connection, row[0])
+    return str(row[1])
 
 
 def supersede(connection: Connection, file_id: int) -> None:
     """Mark a version of a file as superseded."""
+    profile.forget(connection, file_id)
     connection.execute("update waybill.load_file set status = 'superseded' where file_id = %s", (file_id,))
 
 

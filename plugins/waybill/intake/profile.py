@@ -25,7 +25,7 @@ _SAMPLE_BYTES: Final = 64 * 2**20
 _TOP: Final = 5
 _LONGEST: Final = 100
 """Number of characters of a value that are kept."""
-_UNCOUNTED: Final = ("jsonb", "text[]")
+UNCOMPARED: Final = ("jsonb", "text[]")
 """Types whose values are not compared: their profile has nulls only."""
 
 
@@ -118,7 +118,7 @@ class _Collected:
         import pyarrow.compute as pc
 
         self._nulls += values.null_count
-        if self._column.physical_type in _UNCOUNTED or values.null_count == len(values):
+        if self._column.physical_type in UNCOMPARED or values.null_count == len(values):
             return
         self._sample.append(sample)
         if pa.types.is_boolean(values.type):
@@ -220,6 +220,11 @@ def forget_values(connection: Connection, contract: Contract) -> None:
         """,
         (contract.table, names),
     )
+
+
+def forget(connection: Connection, file_id: int) -> None:
+    """Delete the profile of a file that is no longer loaded."""
+    connection.execute("delete from waybill.file_profile where file_id = %s", (file_id,))
 
 
 def store(connection: Connection, file_id: int, profile: FileProfile) -> None:

@@ -15,7 +15,7 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.formatting import count
-from waybill.intake import ledger
+from waybill.intake import ledger, profile
 from waybill.intake.comparison import SeenFiles
 from waybill.intake.deliveries import merge_deliveries
 from waybill.intake.load import is_overruled, lock_table
@@ -245,6 +245,7 @@ def withdraw(connection: Connection, s3: S3Client, contract: Contract, file: Loa
         ).fetchone()
         if row is None:
             raise DataError(f"file {file.file_id}, {file.uri}, is no longer loaded: it was replaced or withdrawn")
+        profile.forget(connection, file.file_id)
         connection.execute(
             sql.SQL("create temp table incoming ({}, _record integer not null) on commit drop").format(
                 definitions(contract)

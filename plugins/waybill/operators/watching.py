@@ -28,16 +28,12 @@ class WatchOperator(BaseOperator):
     ui_color = "#e8f4f8"
 
     def execute(self, context: Any) -> list[str]:
-        from waybill.contracts import load_all
-        from waybill.contracts.domains import load_manifests
-        from waybill.watch import drift
+        from waybill.watch import drift, subjects
         from waybill.watch.anomalies import described, found_by, watch
 
-        domains = load_manifests()
-        datasets = [one for one in load_all().values() if one.is_dataset and one.domain in domains]
-        run = run_of(context)
+        datasets, run = subjects.datasets(), run_of(context)
         with warehouse() as connection:
-            watch(connection, datasets, run, moment())
+            watch(connection, [*datasets, *subjects.reports()], run, moment())
             # Those of an earlier try, too, which may have ended before its alert.
             anomalies = described(found_by(connection, run))
             for line in anomalies:

@@ -32,6 +32,7 @@ _CHANGES = (
     "delete from waybill.anomaly where dataset = %(name)s",
     "delete from waybill.watched where dataset = %(name)s",
     "delete from waybill.drift where dataset = %(name)s",
+    "delete from waybill.report_profile where report = %(name)s",
     _PROFILES,
     "delete from waybill.change where table_name = %(name)s",
     "delete from waybill.table_day where table_name = %(name)s",

@@ -1,12 +1,13 @@
-"""Anomalies: periods of datasets whose measures are outside the range expected from past periods."""
+"""Anomalies: periods of datasets and reports whose measures are outside the range expected from past periods."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
+from itertools import dropwhile
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -15,15 +16,19 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
-from waybill.intake.profile import forget_values
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
+from waybill.watch import causes, changed_periods
 from waybill.watch.forecast import WINDOW, Expected, expected
-from waybill.watch.series import MEASURES, Measure, Series, series_of
+from waybill.watch.series import MEASURES, ROWS, Measure, Series, series_of
 
 _KEPT: Final = 28
 """How many past values are stored with an anomaly."""
+
+
+_DAYS: Final = {"week": 7, "month": 31}
+"""The most days of a period."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +53,28 @@ class Anomaly:
 
 
 def find(connection: Connection, contract: Contract, first: Period, last: Period) -> list[Anomaly]:
-    """Return the anomalies of a dataset in the periods from the first to the last one.
+    """Return the anomalies of a table with one cadence in the periods from the first to the last one.
 
     A period is compared with earlier ones only, so later files change nothing. Where a step was accepted, the past
-    begins with it.
+    begins with it; one of a dataset is a step of the reports that read it. Reports of all time are not compared: they
+    only grow.
     """
+    if contract.days_before is None:
+        return []
     since = first.start - _window(contract)
-    steps: dict[tuple[str, str], list[date]] = {}
-    for measure, column, start in connection.execute(
-        "select measure, column_name, period from waybill.anomaly "
-        "where dataset = %s and accepted_as = 'step' order by period",
-        (contract.table,),
+    own: dict[tuple[str, str], list[date]] = {}
+    of_inputs: list[date] = []
+    inputs = [] if contract.is_dataset else [one.table for one in causes.inputs_of(contract)]
+    for dataset, measure, column, start in connection.execute(
+        "select dataset, measure, column_name, period from waybill.anomaly where accepted_as = 'step' "
+        "and (dataset = any(%s) or (dataset, cadence) = (%s, %s)) order by period",
+        (inputs, contract.table, contract.cadence),
     ):
-        steps.setdefault((measure, column), []).append(start)
+        (own.setdefault((measure, column), []) if dataset == contract.table else of_inputs).append(start)
     found = []
     for (measure, column), series in series_of(connection, contract, since, last.start).items():
-        found += _outside(contract, measure, column, series, first.start, steps.get((measure.name, column), []))
+        steps = [*own.get((measure.name, column), []), *of_inputs]
+        found += _outside(contract, measure, column, series, first.start, steps)
     return sorted(found, key=lambda one: (one.period, [*MEASURES].index(one.measure.name), one.column))
 
 
@@ -78,14 +89,22 @@ def _outside(
             continue
         begins = max([start - _window(contract), *(step for step in steps if step <= start)])
         past = values[bisect_left(starts, begins) : place]
+        if measure is ROWS and not contract.is_dataset:  # a report may need a year of files before its first row
+            past = [*dropwhile(lambda one: not one[1], past)]
         if not past or not measure.applies([(value, series.sizes[day]) for day, value in past]):
             continue
         tolerance = partial(measure.tolerance, size=series.sizes[start])
-        range_ = expected(past, start, contract.cadence, tolerance)
+        range_ = expected(past, start, contract.cadence, tolerance, _overlap(contract))
         if range_ is not None and not range_.includes(observed):
             period = Period.of(contract.cadence, start)
             found.append(Anomaly(contract.table, period, measure, column, observed, range_, past[-_KEPT:]))
     return found
+
+
+def _overlap(contract: Contract) -> int:
+    """Return from how many periods a value of a table follows: reports may read days before and after their period."""
+    length = _DAYS.get(contract.cadence, 1)
+    return 1 if contract.is_dataset else -(-(length + (contract.days_before or 0) + contract.days_after) // length)
 
 
 def record(
@@ -98,8 +117,8 @@ def record(
             (period, measure, column): value
             for period, measure, column, value in connection.execute(
                 "select period, measure, column_name, case when accepted_as is not null then observed end "
-                "from waybill.anomaly where dataset = %s and settled_at is null",
-                (contract.table,),
+                "from waybill.anomaly where dataset = %s and cadence = %s and settled_at is null",
+                (contract.table, contract.cadence),
             )
         }
         keys = [(one.period.start, one.measure.name, one.column) for one in found]
@@ -165,48 +184,37 @@ def _parameters(one: Anomaly, key: tuple[date, str, str], run: Run, *, is_new: b
 
 
 def watch(connection: Connection, contracts: Iterable[Contract], run: Run, moment: datetime) -> list[Anomaly]:
-    """Look at the periods of datasets whose files changed since the last look; return the new anomalies.
+    """Look at the periods of tables that changed since the last look; return the new anomalies.
 
-    Periods that have not ended at the moment are left for a later look: more files may land.
+    Datasets come before the reports that read them. Periods that have not ended at the moment are left for a later
+    look: more rows may come.
     """
     found = []
+    today = moment.astimezone(ZoneInfo(settings().timezone)).date()
     for contract in contracts:
-        with connection.transaction():
-            today = moment.astimezone(ZoneInfo(settings().timezone)).date()
-            last = Period.of(contract.cadence, today).shift(-1)
-            connection.execute(_SETTLE_GONE, {"dataset": contract.table})
-            row = connection.execute(
-                _CHANGED, {"dataset": contract.table, "window": _window(contract), "last": last.start}
-            ).fetchone()
-            if row is None:
-                continue
-            starts, newest, file_id, withdrawn, contract_sha256 = row
-            if contract_sha256 != contract.sha256:
-                forget_values(connection, contract)
-            if starts is not None and newest is not None:
-                first, until = (Period.of(contract.cadence, start) for start in (min(starts, newest), newest))
-                found += record(connection, contract, first, find(connection, contract, first, until), run)
-            connection.execute(
-                """
-                insert into waybill.watched (dataset, file_id, withdrawn, contract_sha256, unended_from)
-                values (%(dataset)s, %(file_id)s, %(withdrawn)s, %(contract)s, %(unended)s)
-                on conflict (dataset) do update
-                set file_id = excluded.file_id, withdrawn = excluded.withdrawn, unended_from = excluded.unended_from,
-                  contract_sha256 = excluded.contract_sha256, watched_at = now()
-                """,
-                {
-                    "dataset": contract.table,
-                    "file_id": file_id,
-                    "withdrawn": withdrawn,
-                    "contract": contract.sha256,
-                    "unended": last.end,
-                },
-            )
+        for cadence in contract.cadences:
+            one = replace(contract, cadences=(cadence,))
+            with connection.transaction():
+                if one.is_dataset:
+                    connection.execute(_SETTLE_GONE, {"dataset": one.table})
+                changed = changed_periods.take(connection, one, Period.of(cadence, today).shift(-1), _window(one))
+                if changed:
+                    unusual = find(connection, one, *changed)
+                    found += record(connection, one, changed[0], _unexplained(connection, one, unusual), run)
     return found
 
 
+def _unexplained(connection: Connection, contract: Contract, found: Sequence[Anomaly]) -> list[Anomaly]:
+    """Return the anomalies that no dataset explains: all of those of a dataset."""
+    if contract.is_dataset or not found:
+        return [*found]
+    periods = sorted({one.period for one in found})
+    explained = causes.explained(connection, contract, causes.inputs_of(contract), periods)
+    return [one for one in found if one.period not in explained]
+
+
 def _window(contract: Contract) -> timedelta:
-    return timedelta(days=WINDOW.get(contract.cadence, 0) * (31 if contract.cadence == "month" else 1))
+    return timedelta(days=WINDOW.get(contract.cadence, 0) * _DAYS.get(contract.cadence, 1))
 
 
 _SETTLE_GONE: Final = """
@@ -218,47 +226,6 @@ where a.dataset = %(dataset)s and a.settled_at is null and a.accepted_as is null
     from waybill.load_file as f
     where (f.dataset, f.period, f.status) = (a.dataset, a.period, 'loaded')
   )
-"""
-
-# The earliest period of a new file, or of one that had not ended. A withdrawn file may be of any period, so the periods
-# of a window are looked at.
-_CHANGED: Final = """
-with seen as (
-  select
-    coalesce(max(file_id), 0) as file_id, coalesce(max(withdrawn), 0) as withdrawn, max(unended_from) as unended_from,
-    max(contract_sha256) as contract_sha256
-  from waybill.watched
-  where dataset = %(dataset)s
-),
-
-files as (
-  select
-    max(file_id) as file_id,
-    count(*) filter (where status = 'withdrawn') as withdrawn,
-    max(period) filter (where status = 'loaded' and period <= %(last)s) as newest
-  from waybill.load_file
-  where dataset = %(dataset)s
-),
-
-changed as (
-  select min(f.period) as period
-  from waybill.load_file as f
-  cross join seen
-  where f.dataset = %(dataset)s and f.period <= %(last)s
-    and (f.file_id > seen.file_id or f.period >= seen.unended_from)
-)
-
-select
-  least(
-    changed.period,
-    case when files.withdrawn <> seen.withdrawn then (files.newest - %(window)s::interval)::date end
-  ),
-  files.newest, files.file_id, files.withdrawn, seen.contract_sha256
-from files
-cross join seen
-cross join changed
-where files.file_id is not null
-  and (changed.period is not null or files.withdrawn <> seen.withdrawn or files.file_id > seen.file_id)
 """
 
 
@@ -283,20 +250,8 @@ def accept(connection: Connection, anomaly_ids: Sequence[int], by: str, *, is_st
     ).fetchall()
     if unknown := sorted({*anomaly_ids} - {row[0] for row in rows}):
         raise DataError(f"no open anomaly has the number {unknown[0]}; `waybill watch list` shows them")
-    for _, dataset, _, period in rows if is_step else ():  # this period and later ones are judged anew
-        connection.execute(
-            """
-            update waybill.watched as w
-            set file_id = least(w.file_id, f.first - 1)
-            from (
-              select min(file_id) as first
-              from waybill.load_file
-              where dataset = %(dataset)s and status = 'loaded' and period >= %(period)s
-            ) as f
-            where w.dataset = %(dataset)s
-            """,
-            {"dataset": dataset, "period": period},
-        )
+    for _, dataset, cadence, start in rows if is_step else ():  # this period and later ones are judged anew
+        changed_periods.take_again(connection, dataset, Period.of(cadence, start))
     return [(dataset, str(Period.of(cadence, start))) for _, dataset, cadence, start in rows]
 
 

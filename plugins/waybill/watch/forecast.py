@@ -1,7 +1,8 @@
 """The range in which the next value of a series is expected: a median, and the spread around it.
 
 The expected value of a day is the median of the same weekday if there are enough of them, else the median of all past
-days; that of a month is the median of the past months. The spread is the median absolute deviation (MAD) of all values
+days; with fewer, a value near the median of the same weekday is within the range, too. The expected value of a week or
+month is the median of the past ones. The spread is the median absolute deviation (MAD) of all values
 from the expected value of their own weekday, times 1.4826, which estimates a standard deviation of normal values.
 Medians resist outliers: up to half of the past may be wrong without moving the range far.
 """
@@ -17,7 +18,7 @@ from typing import Final
 
 FEWEST: Final = 8
 """Without so many past values, nothing is expected."""
-WINDOW: Final = {"day": 56, "month": 24}
+WINDOW: Final = {"day": 56, "week": 26, "month": 24}
 """How many past periods count, by cadence."""
 _SAME_WEEKDAYS: Final = 4
 _NORMAL: Final = 1.4826
@@ -48,18 +49,25 @@ class Expected:
 
 
 def expected(
-    past: Sequence[tuple[date, float]], start: date, cadence: str, tolerance: Callable[[float], float]
+    past: Sequence[tuple[date, float]],
+    start: date,
+    cadence: str,
+    tolerance: Callable[[float], float],
+    overlap: int = 1,
 ) -> Expected | None:
     """Return what is expected for the period that starts on a day; None with too few past values.
 
     `past` has the first day and the value of each earlier period, in ascending order. `tolerance` returns, for the
-    expected value, the deviation that is always within the range.
+    expected value, the deviation that is always within the range. Each value follows from so many periods as `overlap`
+    says: values count as independent only at this distance.
     """
     known = past[-WINDOW.get(cadence, FEWEST) :]
-    if len(known) < FEWEST:
+    independent = len(known) // overlap
+    if independent < FEWEST:
         return None
     values = [value for _, value in known]
     overall = centre = median(values)
+    near = [centre]
     middle: dict[int, float] = {}
     if cadence == "day":
         by_weekday: dict[int, list[float]] = {}
@@ -67,10 +75,11 @@ def expected(
             by_weekday.setdefault(day.weekday(), []).append(value)
         middle = {weekday: median(some) for weekday, some in by_weekday.items() if len(some) >= _SAME_WEEKDAYS}
         centre = middle.get(start.weekday(), overall)
+        near = [centre, median(by_weekday.get(start.weekday(), [centre]))]
     spread = _NORMAL * median(abs(value - middle.get(day.weekday(), overall)) for day, value in known)
-    limit = _limit(_WEEKLY_LIMITS if middle else _LIMITS, len(known))
+    limit = _limit(_WEEKLY_LIMITS if middle else _LIMITS, independent)
     width = max(limit * spread, tolerance(centre))
-    return Expected(centre, centre - width, centre + width, len(known))
+    return Expected(centre, min(near) - width, max(near) + width, len(known))
 
 
 def _limit(limits: Sequence[tuple[int, float]], past: int) -> float:

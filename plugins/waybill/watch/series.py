@@ -1,4 +1,4 @@
-"""The measures of a dataset by period, from the profiles of its loaded files."""
+"""The measures of a table by period, from the profiles of a dataset's loaded files, or of a report's periods."""
 
 from __future__ import annotations
 
@@ -111,6 +111,20 @@ group by f.period
 order by f.period
 """
 
+_REPORT_PROFILES: Final = """
+select period, column_name, rows, nulls, distinct_values, mean, mean_length, top_share
+from waybill.report_profile
+where report = %(dataset)s and cadence = %(cadence)s and period >= %(first)s and period <= %(last)s
+order by period
+"""
+
+_REPORT_ROWS: Final = """
+select period, row_count
+from waybill.publication
+where report = %(dataset)s and cadence = %(cadence)s and period >= %(first)s and period <= %(last)s
+order by period
+"""
+
 # Files that early releases loaded have no landing time.
 _ARRIVALS: Final = """
 select period, min(landed_at)
@@ -131,9 +145,10 @@ class Series:
 
 
 def series_of(connection: Connection, contract: Contract, first: date, last: date) -> dict[tuple[Measure, str], Series]:
-    """Return the series of a dataset by measure and column ("" for the whole dataset).
+    """Return the series of a table by measure and column ("" for the whole table).
 
-    They cover the periods that start from the first to the last day.
+    They cover the periods that start from the first to the last day. A number in a report often follows from few
+    values, but each of them from many rows.
     """
     found: dict[tuple[Measure, str], Series] = {}
 
@@ -142,24 +157,27 @@ def series_of(connection: Connection, contract: Contract, first: date, last: dat
             series = found.setdefault((measure, column), Series())
             series.values[period], series.sizes[period] = float(value), size
 
-    bounds = {"dataset": contract.table, "first": first, "last": last}
+    bounds = {"dataset": contract.table, "cadence": contract.cadence, "first": first, "last": last}
     quantities, compared = _quantities(contract), _compared(contract)
-    for period, rows in connection.execute(_ROWS, bounds):
+    rows_query, profiles, fewest = (_ROWS, _PROFILES, _FEWEST)
+    if not contract.is_dataset:
+        rows_query, profiles, fewest = (_REPORT_ROWS, _REPORT_PROFILES, 1)
+    for period, rows in connection.execute(rows_query, bounds):
         add(ROWS, "", period, rows)
-    for period, column, rows, nulls, distinct, mean, length, top_share in connection.execute(_PROFILES, bounds):
+    for period, column, rows, nulls, distinct, mean, length, top_share in connection.execute(profiles, bounds):
         if not rows or column not in contract.names:
             continue
         known = int(rows - nulls)
         add(NULLS, column, period, 100 * nulls / rows, int(rows))
-        if column in quantities and known >= _FEWEST:
+        if column in quantities and known >= fewest:
             add(MEAN, column, period, mean)
         if column in compared:
-            add(LENGTH, column, period, length if known >= _FEWEST else None)
+            add(LENGTH, column, period, length if known >= fewest else None)
             add(TOP_SHARE, column, period, None if top_share is None else 100 * top_share, known)
             if distinct is not None:
                 add(DISTINCT, column, period, distinct, known)
                 add(DISTINCT_SHARE, column, period, 100 * distinct / known, known)
-    if not contract.lands_any_time:
+    if contract.is_dataset and not contract.lands_any_time:
         for start, hours in _arrivals(connection, contract, bounds):
             add(ARRIVAL, "", start, hours)
     return found
@@ -184,9 +202,13 @@ def _quantities(contract: Contract) -> set[str]:
 
 
 def _compared(contract: Contract) -> set[str]:
-    """Return the columns whose distinct and most frequent values say something: not keys, days and times."""
+    """Return the columns whose distinct and most frequent values say something: not keys, days and times.
+
+    Numbers of reports are results, whose values say nothing.
+    """
+    silent = _TIMES if contract.is_dataset else (*_TIMES, "integer", "number")
     return {
         column.name
         for column in contract.columns
-        if column.key_position is None and not column.unique and column.logical_type not in _TIMES
+        if column.key_position is None and not column.unique and column.logical_type not in silent
     }

@@ -9,6 +9,7 @@ from typing import Final
 from psycopg import Connection
 
 from waybill.contracts.domains import load_manifest
+from waybill.contracts.locations import domain_of
 from waybill.formatting import count
 from waybill.period import Period
 from waybill.views import catalog
@@ -19,6 +20,8 @@ from waybill.watch.anomalies import OpenAnomaly, described, open_anomalies
 
 SHOWN: Final = 50
 """How many anomalies the page shows."""
+_FILE: Final = "The rows are loaded. Correct the file if it is wrong; accept the anomaly otherwise."
+_REPORT: Final = "No dataset explains it. Correct the SQL if it is wrong; accept the anomaly otherwise."
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class AnomalyChart:
 
 
 def anomaly_problems(connection: Connection, scope: Scope) -> list[Problem]:
-    """Return a problem for each dataset with open anomalies."""
+    """Return a problem for each dataset or report with open anomalies."""
     by_dataset: dict[str, list[OpenAnomaly]] = {}
-    for one in open_anomalies(connection, scope.datasets):
+    for one in open_anomalies(connection, scope.subjects):
         by_dataset.setdefault(one.anomaly.dataset, []).append(one)
     return [_problem(dataset, found) for dataset, found in sorted(by_dataset.items())]
 
@@ -43,17 +46,18 @@ def anomaly_problems(connection: Connection, scope: Scope) -> list[Problem]:
 def _problem(dataset: str, found: Sequence[OpenAnomaly]) -> Problem:
     newest, *others = described(one.anomaly for one in found)[::-1]
     more = f", and {count(len(others), 'more period')}" if others else ""
+    is_dataset = catalog.contracts()[dataset].is_dataset
     return Problem(
         "warning",
         "anomalies",
         f"{newest}{more}",
         min(one.found_at for one in found),
-        "The rows are loaded. Correct the file if it is wrong; accept the anomaly otherwise.",
+        _FILE if is_dataset else _REPORT,
         (
             Action("page", "Show history", "anomalies.html", {"dataset": dataset}),
             # People see all values of one period here, those of several in the history only.
             *([] if others else [Action("command", "Copy command", _accept([one.anomaly_id for one in found]))]),
-            runbook("anomaly", load_manifest(catalog.contracts()[dataset].domain).dag),
+            runbook("anomaly", load_manifest(domain_of(dataset.partition(".")[0])).dag),
         ),
     )
 
@@ -63,8 +67,8 @@ def _accept(numbers: Sequence[int]) -> str:
 
 
 def anomaly_charts(connection: Connection, scope: Scope, dataset: str | None) -> list[AnomalyChart]:
-    """Return the open anomalies of a dataset or of a whole scope, the newest period first."""
-    datasets = [name for name in scope.datasets if dataset in (None, name)]
+    """Return the open anomalies of a dataset or report, or of a whole scope, the newest period first."""
+    datasets = [name for name in scope.subjects if dataset in (None, name)]
     return [_chart(one) for one in open_anomalies(connection, datasets, SHOWN)]
 
 
