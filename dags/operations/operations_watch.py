@@ -3,19 +3,21 @@
 **What it does.** Compares the profile of each period whose files were loaded since the last run with those of earlier
 periods: rows, shares of nulls, means, vocabularies, lengths and arrival. A value outside its expected range is an
 anomaly. `docs/reference/watch.md` says how the range follows from the past. Compares the columns and values of files
-with their contracts; what differs is schema drift. Then it writes the quality report to the bucket of reports, under
-`quality/`.
+with their contracts; what differs is schema drift. Then it compares the problems of all data with the open incidents,
+sends alerts, and writes the quality report to the bucket of reports, under `quality/`.
 
 **Period.** None. The run looks at what was loaded, every six hours.
 
 **When it fails.**
 * `anomalies` fails if the warehouse does not respond. It is retried. The next run looks at the same files. If S3 does
   not respond, new columns have no examples.
+* `incidents` fails if the warehouse does not respond. It is retried.
 * `report` fails if the warehouse or S3 does not respond. It is retried.
 
-**Alerts.** One for a run that found anomalies, one for a run that found drift, one for a failed run, and one if the
-run has not finished 1 hour after its start. Anomalies and drift fail no run and stop no publication: look at the file,
-then upload a corrected one, or run `waybill watch accept` for an anomaly and `waybill contract propose` for drift.
+**Alerts.** One message for each domain whose incidents opened, escalated or closed, one for a failed run, and one if
+the run has not finished 1 hour after its start. Anomalies and drift fail no run and stop no publication: look at the
+file, then upload a corrected one. Otherwise run `waybill watch accept` for an anomaly, and `waybill contract propose`
+for drift.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from airflow.sdk import DAG
 
 from waybill.operators import (
     DEFAULT_ARGS,
+    IncidentsOperator,
     QualityReportOperator,
     WatchOperator,
     alert_failure,
@@ -48,4 +51,8 @@ with DAG(
     on_failure_callback=alert_failure,
     deadline=deadline_alert(hours=1),
 ):
-    WatchOperator(task_id="anomalies") >> QualityReportOperator(task_id="report")
+    anomalies = WatchOperator(task_id="anomalies")
+    incidents = IncidentsOperator(task_id="incidents")
+    report = QualityReportOperator(task_id="report")
+
+    anomalies >> incidents >> report

@@ -21,7 +21,7 @@ from waybill.contracts.locations import report_files
 from waybill.derived.build import report_contracts
 from waybill.errors import DataError
 from waybill.operators import IntakeArrivedOperator, LandedSensor, PythonReportOperator, SqlReportOperator
-from waybill.operators.alerting import alert_deadline, alert_failure, alert_task_failure
+from waybill.operators.alerting import after_each_task, alert_deadline, alert_failure, alert_task_failure
 from waybill.operators.datasets import landing_days
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import unknown_parameters
@@ -32,6 +32,7 @@ from waybill.settings import PROJECT_ROOT, settings
 
 DAG_IDS = {
     "messaging_monthly",
+    "operations_digest",
     "operations_freshness",
     "operations_watch",
     "orders_reports",
@@ -96,6 +97,8 @@ def test_failures_are_retried_with_growing_pauses_and_raise_one_alert(dag: DAG) 
         assert task.max_retry_delay is not None, task.task_id
         assert timedelta() < task.execution_timeout <= timedelta(hours=12), task.task_id  # type: ignore[operator]
         assert alert_task_failure in task.on_failure_callback, task.task_id
+        assert task._post_execute_hook is after_each_task, task.task_id
+        assert not task.on_success_callback, f"{task.task_id}: Airflow would start a process for an EmptyOperator"
     callbacks = dag.on_failure_callback
     assert alert_failure in (callbacks if isinstance(callbacks, list) else [callbacks])
 
@@ -186,7 +189,7 @@ def test_a_backfill_never_takes_the_slots_of_arrivals(dag: DAG, bag: BundleDagBa
 
 
 def test_parameters_have_titles_and_are_optional(dag: DAG) -> None:
-    assert dag.params or dag.dag_id in ("operations_freshness", "operations_watch", "publish_dashboard")
+    assert dag.params or dag.dag_id.startswith("operations_") or dag.dag_id == "publish_dashboard"
     for name in dag.params:
         schema = dag.params.get_param(name).schema
         assert schema.get("title"), name

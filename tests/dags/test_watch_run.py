@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from support.messaging_months import month
 from support.problems import landed, problems, reader_of, whats, writer_of
 from support.views import Page, Someone, check_inert, client_of
 from waybill.cli import app
-from waybill.operators import QualityReportOperator, WatchOperator, watching
+from waybill.operators import IncidentsOperator, QualityReportOperator, WatchOperator, watching
 from waybill.settings import settings
 from waybill_devtools.stack import Stack
 
@@ -44,19 +45,24 @@ def run(run_id: str) -> Any:
         "run_id": run_id,
         "ti": SimpleNamespace(log_url="http://airflow/log"),
     }
-    return WatchOperator(task_id="anomalies").execute(context)
+    found = WatchOperator(task_id="anomalies").execute(context)
+    IncidentsOperator(task_id="incidents").execute(context)
+    return found
+
+
+def messages(watched: Landing, about: str) -> list[list[str]]:
+    """Return the lines of each message about incidents that names something."""
+    found = watched.all("select message from waybill.alert where kind like 'incidents %%' order by raised_at")
+    return [message.splitlines() for (message,) in found if about in message]
 
 
 def test_a_run_finds_an_anomaly_once_and_people_see_and_accept_it(watched: Landing, stack: Stack) -> None:
     line = "messaging.traffic 2026-02: rows: 80, expected 136.4 to 263.6"
     assert run("first") == [line]
     assert run("second") == []
-    [(kind, message)] = watched.all("select kind, message from waybill.alert")
-    assert kind == "anomaly"
-    assert message.splitlines()[:2] == [
-        "operations_watch: the run first found anomalies in 1 loaded period.",
-        line,
-    ]
+    [message] = messages(watched, line)
+    assert re.fullmatch(r"Messaging: \d+ incidents opened\.", message[0])
+    assert [re.sub(r"^\d+", "N", one) for one in message if line in one] == [f"N opened (warning): {line}"]
 
     [problem] = problems(watched, "anomalies")
     assert problem.what == line
@@ -84,15 +90,11 @@ def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watche
     line = f"messaging.traffic: the column 'Booking [code]' is new, like [/]A-999 and [/]A-99 and [/]A-9, in {key}"
     assert run("first") == [line]
     assert run("second") == []
-    [(kind, message)] = watched.all("select kind, message from waybill.alert")
-    assert kind == "drift"
-    assert message.splitlines()[:2] == [
-        "operations_watch: the run first found 1 change of columns or values in files.",
-        line,
-    ]
+    [message] = messages(watched, "Booking [code]")
     [problem] = problems(watched, "anomalies")
     assert problem.what == line
     [command] = [action.target for action in problem.actions if action.kind == "command"]
+    assert f"  To do: `{command}`" in message
     listed = CliRunner().invoke(app, ["watch", "list"], env={"COLUMNS": "300"})
     assert "the column 'Booking [code]' is new, like [/]A-999" in listed.output
     proposed = CliRunner().invoke(app, command.split()[1:])
@@ -114,7 +116,7 @@ def test_the_quality_report_tells_the_state_of_each_dataset(
     watched: Landing, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def report(moment: datetime) -> str:
-        monkeypatch.setattr(watching, "moment", lambda: moment)
+        monkeypatch.setattr(watching, "now", lambda: moment)
         run("any")
         return str(QualityReportOperator(task_id="report").execute({}))
 

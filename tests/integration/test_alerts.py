@@ -17,7 +17,7 @@ from support.alerts import CAUSE, DAG, Queue, closed_port, of_run, of_task, queu
 from support.ledger import add_file
 from waybill.intake import file_warnings
 from waybill.intake.ledger import Books
-from waybill.operators import PublishOperator, QualityOperator, alerting
+from waybill.operators import PublishOperator, QualityOperator, sending
 from waybill.operators.alerting import (
     alert_deadline,
     alert_failure,
@@ -39,13 +39,16 @@ def recorded(dsn: str) -> list[tuple[Any, ...]]:
 
 def test_a_failed_run_sends_one_message_with_task_and_cause(queue: Queue, warehouse: str) -> None:
     alert_task_failure(of_task("intake_traffic"))
-    alert_task_failure(of_task("intake_customers", "another cause"))
+    alert_task_failure(of_task("intake_customers"))
     alert_failure(of_run())
     [message] = queue.messages()
     assert message["Subject"] == "messaging_monthly: the run scheduled__2026-11 failed in the task intake_traffic."
     assert f"Cause: {CAUSE}" in message["Message"]
     assert "http://airflow/intake_traffic" in message["Message"]
     assert recorded(warehouse) == [("messaging_monthly", "scheduled__2026-11", "failure", ["waybill_alerts_sns"])]
+    alert_task_failure(of_task("intake_customers", "another cause"))
+    [message] = queue.messages()
+    assert "Cause: another cause" in message["Message"]
     alert_failure(of_run("another"))
     assert len(queue.messages()) == 1
 
@@ -131,8 +134,8 @@ def test_a_failing_channel_does_not_stop_the_others(
         "extra": {"to_email": "a@example.com", "from_email": "b@example.com", "disable_ssl": True, "retry_limit": 1},
     }
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_ALERTS_EMAIL", json.dumps(mail))
-    reverse = dict(reversed(list(alerting.CHANNELS.items())))
-    monkeypatch.setattr(alerting, "CHANNELS", reverse)
+    reverse = dict(reversed(list(sending.CHANNELS.items())))
+    monkeypatch.setattr(sending, "CHANNELS", reverse)
     with caplog.at_level(logging.ERROR):
         alert_failure(of_run())
     assert len(queue.messages()) == 1
@@ -152,10 +155,10 @@ def test_an_unreadable_connection_does_not_stop_the_others(
         return get(conn_id)
 
     monkeypatch.setattr(AirflowConnection, "get", fail)
-    reverse = dict(reversed(list(alerting.CHANNELS.items())))
-    for number, channels in enumerate((alerting.CHANNELS, reverse)):
-        monkeypatch.setattr(alerting, "CHANNELS", channels)
-        alert_failure(of_run(f"run {number}"))
+    reverse = dict(reversed(list(sending.CHANNELS.items())))
+    for number, channels in enumerate((sending.CHANNELS, reverse)):
+        monkeypatch.setattr(sending, "CHANNELS", channels)
+        alert_task_failure(of_task("intake_traffic", f"cause {number}", f"run {number}"))
         assert len(queue.messages()) == 1
     assert [row[-1] for row in recorded(warehouse)] == [["waybill_alerts_sns"]] * 2
 

@@ -35,8 +35,8 @@ def warehouse(stack: Stack, stack_environment: dict[str, str], monkeypatch: pyte
         settings.cache_clear()
         with connect(dsn) as connection:
             fail(connection, FAILURE, FailedRun("d", "r1", "t", "2026-03"), is_quiet=False)
-            observe(connection, "a", [FILE], "r2", is_quiet=False, opens={"file"})
-            observe(connection, "b", [DRIFT], "r3", is_quiet=False, opens={"drift"})
+            observe(connection, "a", [FILE], "r2", is_quiet=False, is_watch=True)
+            observe(connection, "b", [DRIFT], "r3", is_quiet=False, is_watch=True)
             yield connection
     settings.cache_clear()
 

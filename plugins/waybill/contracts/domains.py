@@ -20,6 +20,9 @@ from waybill.contracts.yaml_files import parse, read_text
 from waybill.settings import settings
 
 Semantics = Literal["as of", "current"]
+Severity = Literal["error", "warning"]
+Channel = Literal["sns", "slack", "email"]
+ALL_CHANNELS: Final[tuple[Channel, ...]] = ("sns", "slack", "email")
 Service = Literal["crawler", "emr", "glue_job", "kinesis"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Prefix = Annotated[Layout, PlainValidator(lambda value: Layout.parse(str(value)))]
@@ -108,6 +111,15 @@ class Prefixes(_Part):
     """By `schema.table`, the prefix of its Parquet files. The last folders name the day."""
 
 
+class Alerts(_Part):
+    """The channels of messages, by severity. Without an entry, every channel that has a connection."""
+
+    error: tuple[Channel, ...] = ALL_CHANNELS
+    """Channels of failed and late runs, and of incidents that are errors."""
+    warning: tuple[Channel, ...] = ALL_CHANNELS
+    """Channels of all other messages."""
+
+
 class Domain(_Part):
     """The content of a manifest."""
 
@@ -118,6 +130,11 @@ class Domain(_Part):
     semantics: Semantics
     """`as of`: a report states what was known at the end of its period. `current`: a report is rebuilt when its inputs
     change."""
+    owner: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
+    """The team that gets the messages: over `waybill_alerts_slack_finance`, for the owner `finance`, if there is such a
+    connection, and else over `waybill_alerts_slack`."""
+    alerts: Alerts = Alerts()
+    """The channels of messages."""
     queue: StrictBool = False
     """Whether an SQS queue receives the notifications of new files. `WAYBILL_QUEUE_URLS` has its address."""
     services: tuple[Service, ...] = ()
@@ -164,6 +181,17 @@ def load_manifest(domain: str) -> Domain:
 def load_manifests() -> dict[str, Domain]:
     """Return the manifests of all domains, by domain. Raises `ContractError` for the first one that is not valid."""
     return {domain: load_manifest(domain) for domain in domain_names()}
+
+
+def domain_of_dag(dag_id: str) -> str | None:
+    """Return the domain whose manifest names a DAG, or None. Raises `ContractError` as `load_manifests` does."""
+    return next((domain for domain, manifest in load_manifests().items() if manifest.dag == dag_id), None)
+
+
+def channels_of(domain: str, severity: Severity) -> tuple[str | None, tuple[Channel, ...]]:
+    """Return (owner, channels) of a domain's messages. Raises `ContractError` as `load_manifest` does."""
+    manifest = load_manifest(domain)
+    return manifest.owner, getattr(manifest.alerts, severity)
 
 
 def queue_url(domain: str) -> str | None:

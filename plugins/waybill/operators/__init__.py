@@ -30,12 +30,14 @@ from waybill.operators.reports import (
     RefreshOperator,
     SqlReportOperator,
 )
-from waybill.operators.watching import QualityReportOperator, WatchOperator
+from waybill.operators.watching import DigestOperator, IncidentsOperator, QualityReportOperator, WatchOperator
 
 __all__ = [
     "ARRIVAL_ARGS",
     "DEFAULT_ARGS",
+    "DigestOperator",
     "FreshnessOperator",
+    "IncidentsOperator",
     "IntakeArrivedOperator",
     "LandedSensor",
     "ProcessedOperator",

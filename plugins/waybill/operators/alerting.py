@@ -1,155 +1,41 @@
-"""Alerts and success messages of runs, sent over each channel that has an Airflow connection."""
+"""Messages of runs: incidents that open, escalate or close, approvals, warnings about files, and successes."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Connection
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
-from airflow.sdk.exceptions import AirflowNotFoundException
 
-from waybill.operators.channels import CHANNELS, describe_error, was_rejected
-from waybill.settings import settings
+from waybill.contracts.contract import ContractError
+from waybill.contracts.domains import domain_of_dag
+from waybill.operators.sending import send, send_waiting
 
 if TYPE_CHECKING:
-    from psycopg import Connection as WarehouseConnection
+    from psycopg import Connection
 
     from waybill.checks.approval import Content
-    from waybill.ops.alert_delivery import Alert, Delivery
+    from waybill.ops.alerts import Message
+    from waybill.ops.dead_letters import DeadLetters
+    from waybill.ops.incidents import Event, FailedRun
 
 log = logging.getLogger(__name__)
 
 
-_SECONDS = 15
-"""Time limit for sending. Airflow kills a task's process 20 seconds after the task ends (`task_success_overtime`) and
-treats that as a failure."""
-
-_Connections = dict[str, Connection | None]
-"""The connection of each configured channel; None if it cannot be read."""
+def now() -> datetime:
+    """Return the time at which data is looked at: incidents describe the present."""
+    return datetime.now(UTC)
 
 
-def _configured() -> _Connections:
-    found: _Connections = {}
-    for conn_id in CHANNELS:
-        try:
-            found[conn_id] = Connection.get(conn_id)
-        except AirflowNotFoundException:
-            continue
-        except Exception as error:
-            log.error("the connection %s cannot be read: %s", conn_id, describe_error(error))
-            found[conn_id] = None
-    return found
-
-
-def _alert_once(dag_id: str, run_id: str, kind: str, text: str, *, even_without_warehouse: bool) -> None:
-    """Send an alert once over every channel; a channel that fails does not stop the others.
-
-    Alerts are recorded in the warehouse, so that they are sent later over a channel that is unavailable now.
-    """
-    from waybill.operators.session import warehouse
-    from waybill.ops import alert_delivery
-
-    alert, found, is_recorded = (dag_id, run_id, kind), _configured(), False
-    if not found:
-        log.error("no channel is configured for the alert: %s", text)
-    try:
-        with warehouse() as connection:
-            alert_delivery.record(connection, alert, text, found.keys())
-            is_recorded = True
-            _deliver(connection, found, alert)
-    except Exception:
-        log.exception("the alert could not be recorded in the warehouse")
-        if even_without_warehouse and not is_recorded:
-            _send_unrecorded(found, text)
-
-
-def send_waiting() -> None:
-    """Send alerts that wait because a channel was unavailable. Raises no errors."""
-    from waybill.operators.session import warehouse
-    from waybill.ops import alert_delivery
-
-    try:
-        with warehouse() as connection:
-            if alert_delivery.is_any_waiting(connection):
-                _deliver(connection, _configured(), None)
-    except Exception:
-        log.exception("waiting alerts could not be sent")
-
-
-def _deliver(warehouse: WarehouseConnection, found: _Connections, alert: Alert | None) -> None:
-    """Send an alert and then other waiting alerts over each channel; channels that failed recently come last."""
-    from waybill.ops import alert_delivery
-
-    until = time.monotonic() + _SECONDS
-    failing = alert_delivery.failing_channels(warehouse)
-    for channel in sorted(found, key=lambda one: one in failing):
-        waiting = alert_delivery.waiting(warehouse, channel, alert)
-        if not waiting:
-            continue
-        connection = found[channel]
-        if connection is None or _too_late(until, settings().alert_connect_seconds + settings().alert_read_seconds):
-            log.warning("alerts over %s wait until the next run", channel)
-        elif first := alert_delivery.lease(warehouse, waiting[0], channel):
-            _send_all(warehouse, connection, first, waiting[1:], until)
-
-
-def _too_late(until: float, seconds: float) -> bool:
-    return time.monotonic() + seconds > until
-
-
-def _send_all(
-    warehouse: WarehouseConnection,
-    connection: Connection,
-    first: Delivery,
-    others: Sequence[Alert],
-    until: float,
-) -> None:
-    """Send alerts over a channel one by one, until one fails or the time is up."""
-    from waybill.ops import alert_delivery
-
-    channel, may_be_sent = first.channel, False
-    current: Delivery | None = first
-    try:
-        with CHANNELS[channel](connection) as send:
-            for alert in (None, *others):
-                if alert is not None and not _too_late(until, settings().alert_read_seconds):
-                    current = alert_delivery.lease(warehouse, alert, channel)
-                if current is None or not alert_delivery.start_sending(warehouse, current):
-                    continue
-                may_be_sent = True
-                send(current.message.partition("\n")[0], _text(current))
-                alert_delivery.record_sent(warehouse, current)
-                current, may_be_sent = None, False
-    except Exception as error:
-        reason = describe_error(error)
-        log.error("the alert could not be sent over %s: %s", channel, reason)
-        if current is not None:
-            is_unknown = may_be_sent and not was_rejected(error)
-            alert_delivery.record_failed(warehouse, current, reason, may_be_sent=is_unknown)
-
-
-def _text(delivery: Delivery) -> str:
-    if not delivery.is_late:
-        return delivery.message
-    return f"{delivery.message}\nSent late: the alert was raised at {delivery.raised_at:%Y-%m-%d %H:%M %Z}."
-
-
-def _send_unrecorded(found: _Connections, text: str) -> None:
-    """Send an alert once over every channel, without recording it."""
-    until = time.monotonic() + _SECONDS
-    for channel, connection in found.items():
-        if connection is None or _too_late(until, 0):
-            log.error("not sent over %s, because the connection is unreadable or the time is up: %s", channel, text)
-            continue
-        try:
-            with CHANNELS[channel](connection) as send:
-                send(text.partition("\n")[0], text)
-        except Exception as error:
-            log.error("the alert could not be sent over %s: %s", channel, describe_error(error))
+def _scope(partition_key: str | None, conf: Mapping[str, Any] | None) -> str:
+    """Return the period of a run, or the parameters that limit it; empty if it does all open work."""
+    conf = conf or {}
+    parts = (partition_key or conf.get("month") or conf.get("day"), conf.get("last_day"), conf.get("file"))
+    return " ".join(str(part) for part in parts if part)
 
 
 def _title(dag_id: str, partition_key: str | None, conf: Mapping[str, Any] | None) -> str:
@@ -165,54 +51,162 @@ def _run(context: Mapping[str, Any]) -> tuple[str, str, str]:
     return dag_id, context["run_id"], title
 
 
-def _alert_failure(context: Mapping[str, Any], *, even_without_warehouse: bool) -> None:
-    from waybill.ops.alerts import failure_text
+def _domain_of(dag_id: str) -> str:
+    """Return the domain whose datasets a DAG loads; empty for other DAGs, and if a manifest is invalid."""
+    try:
+        return domain_of_dag(dag_id) or ""
+    except ContractError:
+        log.exception("the domain of %s is unknown", dag_id)
+        return ""
+
+
+def _is_quiet(context: Mapping[str, Any]) -> bool:
+    """Return whether the run belongs to a backfill, which opens incidents without an alert."""
+    return getattr(context.get("dag_run"), "run_type", None) == "backfill"
+
+
+def _failed_run(context: Mapping[str, Any]) -> FailedRun:
+    from waybill.ops.incidents import FailedRun
+
+    task, run = context.get("ti"), context.get("dag_run")
+    task_id, index = getattr(task, "task_id", None) or "", getattr(task, "map_index", -1)
+    name = f"{task_id}[{index}]" if index is not None and index >= 0 else task_id
+    scope = _scope(getattr(run, "partition_key", None), getattr(run, "conf", None))
+    return FailedRun(context["dag"].dag_id, context["run_id"], name, scope)
+
+
+def look_at(
+    connection: Connection,
+    domain: str,
+    run_id: str,
+    *,
+    is_quiet: bool = False,
+    is_watch: bool = False,
+    letters: Sequence[DeadLetters] = (),
+) -> list[Event]:
+    """Compare the problems of a domain's data with its incidents; return nothing if they cannot be read."""
+    from waybill.views.operations.incidents import look
+
+    try:
+        with connection.transaction():
+            return look(connection, domain, run_id, now(), is_quiet=is_quiet, is_watch=is_watch, letters=letters)
+    except Exception:
+        log.exception("the problems of %s could not be compared with its incidents", domain)
+        return []
+
+
+def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
+    from waybill.ops import alert_delivery
+    from waybill.ops.alerts import Message, failure_text, incident_messages
+    from waybill.ops.incident_updates import has_failed, is_data_error
 
     dag_id, run_id, title = _run(context)
-    task = context.get("ti")
-    cause = context.get("exception") or context.get("reason")
+    task, error, is_quiet = context.get("ti"), context.get("exception"), _is_quiet(context)
+    cause = error or context.get("reason")
     task_id, url = (getattr(task, name, None) for name in ("task_id", "log_url"))
     text = failure_text(title, run_id, task_id, str(cause) if cause else None, url)
-    _alert_once(dag_id, run_id, "failure", text, even_without_warehouse=even_without_warehouse)
+    domain, run = _domain_of(dag_id), _failed_run(context)
+    if is_of_run:  # Airflow passes some task of the run
+        run = replace(run, task_id="")
+
+    def compose(connection: Connection) -> list[Message]:
+        from waybill.views.operations.incidents import failed
+
+        if is_of_run and has_failed(connection, dag_id, run_id):
+            return []  # a task has recorded it
+        found = look_at(connection, domain, run_id, is_quiet=is_quiet) if domain and is_data_error(error) else []
+        incident, event = failed(connection, domain, run, error, title, is_quiet=is_quiet)
+        opened = next(
+            (one for one in [*([event] if event else []), *found] if one.incident.incident_id == incident), None
+        )
+        is_sent = opened is not None and opened.is_alerted
+        key = (dag_id, run_id, "failure")
+        if alert_delivery.is_recorded(connection, key):
+            # Another task of the run has failed before.
+            key = (dag_id, run_id, f"failure {incident}")
+        own = [Message(key, text, domain, "error", is_sent)] if is_sent or key[2] == "failure" else []
+        others = [one for one in found if one is not opened]
+        return [*own, *incident_messages(dag_id, run_id, others)]
+
+    fallback = Message((dag_id, run_id, "failure"), text, domain, "error") if is_of_run else None
+    send(compose, fallback)
 
 
 def alert_task_failure(context: Mapping[str, Any]) -> None:
-    """Alert that a task has failed after its last retry: the task knows the cause."""
-    _alert_failure(context, even_without_warehouse=False)
+    """Record that a task has failed after its last retry, and alert unless the incident of its cause is open."""
+    _alert_failure(context, is_of_run=False)
 
 
 def alert_failure(context: Mapping[str, Any]) -> None:
-    """Alert that a run has failed, if no task could do so, and also if the warehouse is unavailable."""
-    _alert_failure(context, even_without_warehouse=True)
+    """Record that a run has failed, if no task could do so, and alert also if the warehouse is unavailable."""
+    _alert_failure(context, is_of_run=True)
+
+
+def after_each_task(context: Mapping[str, Any], _result: Any = None) -> None:
+    """Settle the failures of a task that has succeeded, and say so if this closes an incident. Raises no errors."""
+    from waybill.operators.session import is_dry_run
+    from waybill.ops.alerts import incident_messages
+    from waybill.ops.incident_updates import settle
+
+    if is_dry_run(context):
+        return
+    run = _failed_run(context)
+    send(
+        lambda connection: incident_messages(
+            run.dag_id, run.run_id, settle(connection, run.dag_id, run.scope, run.task_id, run.run_id)
+        ),
+        waits=False,
+    )
+
+
+def look_after_run(context: Mapping[str, Any], domain: str) -> None:
+    """Search the data of a domain for anomalies, and compare its problems with its incidents. Raises no errors."""
+    from waybill.operators.session import run_of
+    from waybill.ops.alerts import incident_messages
+    from waybill.ops.incident_updates import settle
+    from waybill.watch import subjects
+    from waybill.watch.anomalies import watch
+
+    run = _failed_run(context)
+
+    def compose(connection: Connection) -> list[Message]:
+        try:
+            with connection.transaction():
+                watched = [*subjects.datasets(domain), *subjects.reports(domain)]
+                watch(connection, watched, run_of(context), now())
+        except Exception:
+            log.exception("the data of %s could not be searched for anomalies", domain)
+        found = [
+            *settle(connection, run.dag_id, run.scope, "", run.run_id),
+            *look_at(connection, domain, run.run_id, is_quiet=_is_quiet(context)),
+        ]
+        return incident_messages(run.dag_id, run.run_id, found)
+
+    send(compose, waits=False)
 
 
 def alert_approval(context: Mapping[str, Any], waiting: Sequence[Content]) -> None:
     """Alert that a run waits for an approval."""
-    from waybill.ops.alerts import approval_text
+    from waybill.ops.alerts import Message, approval_text, incident_messages
 
     dag_id, run_id, title = _run(context)
     # Derived from the address of the log: Airflow's own link to this page omits the path prefix of the deployment.
     url = f"{context['ti'].log_url.partition('?')[0]}/required_actions"
-    text = approval_text(title, run_id, waiting, url)
-    _alert_once(dag_id, run_id, "approval", text, even_without_warehouse=True)
+    domain = _domain_of(dag_id)
+    message = Message(
+        (dag_id, run_id, "approval"),
+        approval_text(title, run_id, waiting, url),
+        domain,
+        "warning",
+        not _is_quiet(context),
+    )
 
+    def compose(connection: Connection) -> list[Message]:
+        found = look_at(connection, domain, run_id, is_quiet=_is_quiet(context)) if domain else []
+        others = [one for one in found if one.incident.key != f"approval {dag_id} {run_id}"]
+        return [message, *incident_messages(dag_id, run_id, others)]
 
-def alert_anomalies(context: Mapping[str, Any], lines: Sequence[str]) -> None:
-    """Alert about the anomalies that a run found."""
-    from waybill.ops.alerts import anomaly_text
-
-    dag_id, run_id, title = _run(context)
-    text = anomaly_text(title, run_id, lines, context["ti"].log_url)
-    _alert_once(dag_id, run_id, "anomaly", text, even_without_warehouse=False)
-
-
-def alert_drift(context: Mapping[str, Any], lines: Sequence[str]) -> None:
-    """Alert about the schema drift that a run found."""
-    from waybill.ops.alerts import drift_text
-
-    dag_id, run_id, title = _run(context)
-    text = drift_text(title, run_id, lines, context["ti"].log_url)
-    _alert_once(dag_id, run_id, "drift", text, even_without_warehouse=False)
+    send(compose, message)
 
 
 def notify_warnings(domain: str) -> Callable[[Mapping[str, Any]], None]:
@@ -239,36 +233,56 @@ def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:
 
 
 def _notify_of_run(
-    context: Mapping[str, Any], domain: str, kind: str, text_of: Callable[[Any, str, str, str, str | None], str | None]
+    context: Mapping[str, Any],
+    domain: str,
+    kind: str,
+    text_of: Callable[[Any, str, str, str, str | None], str | None],
 ) -> bool:
     """Send the message about a run that `text_of` reads from the warehouse; False if there is none."""
-    from waybill.operators.session import warehouse
+    from waybill.ops.alerts import Message
 
     dag_id, run_id, title = _run(context)
-    url = getattr(context.get("ti"), "log_url", None)
-    try:
-        with warehouse() as connection:
-            text = text_of(connection, domain, title, run_id, url)
-    except Exception:
-        log.exception("the changes of the run %s of %s could not be read", run_id, dag_id)
-        return False
-    if text is None:
-        return False
-    _alert_once(dag_id, run_id, kind, text, even_without_warehouse=False)
-    return True
+    url, is_sent = getattr(context.get("ti"), "log_url", None), False
+
+    def compose(connection: Connection) -> list[Message]:
+        nonlocal is_sent
+        text = text_of(connection, domain, title, run_id, url)
+        is_sent = text is not None
+        return [Message((dag_id, run_id, kind), text, domain, "warning", not _is_quiet(context))] if text else []
+
+    send(compose)
+    return is_sent
 
 
 def alert_deadline(after: str, context: Mapping[str, Any]) -> None:
-    """Alert that a run is late, unless it has ended."""
-    from waybill.ops.alerts import deadline_text
+    """Alert that a run is late, unless it has ended, or another run of the DAG is late already."""
+    from waybill.ops.alerts import Message, deadline_text
+    from waybill.ops.incident_updates import fail
+    from waybill.ops.incidents import FailedRun, Found
 
     run = context["dag_run"]
     if run["state"] in ("success", "failed"):  # Airflow keeps the deadline of a failed run
         log.info("%s: the run %s has ended, so it is not late", run["dag_id"], run["dag_run_id"])
         return
-    title = _title(run["dag_id"], run.get("partition_key"), run.get("conf"))
-    text = deadline_text(title, run["dag_run_id"], after)
-    _alert_once(run["dag_id"], run["dag_run_id"], "deadline", text, even_without_warehouse=True)
+    dag_id, run_id = run["dag_id"], run["dag_run_id"]
+    title = _title(dag_id, run.get("partition_key"), run.get("conf"))
+    text, domain = deadline_text(title, run_id, after), _domain_of(dag_id)
+    found = Found(
+        key=f"deadline {dag_id}",
+        kind="deadline",
+        domain=domain,
+        severity="error",
+        what=f"{title} is late",
+        cause=f"It has not finished {after}.",
+        remedy="Open the run: is a file missing, an approval pending, or a task being retried?",
+    )
+    late = FailedRun(dag_id, run_id, "", _scope(run.get("partition_key"), run.get("conf")))
+
+    def compose(connection: Connection) -> list[Message]:
+        _, event = fail(connection, found, late, is_quiet=run.get("run_type") == "backfill")
+        return [Message((dag_id, run_id, "deadline"), text, domain, "error", event is not None and event.is_alerted)]
+
+    send(compose, Message((dag_id, run_id, "deadline"), text, domain, "error"))
 
 
 def deadline_alert(hours: float) -> DeadlineAlert:

@@ -84,11 +84,12 @@ def _email(connection: Connection) -> Iterator[Send]:
 
 
 CHANNELS: dict[str, Callable[[Connection], AbstractContextManager[Send]]] = {
-    "waybill_alerts_sns": _sns,
-    "waybill_alerts_slack": _slack,
-    "waybill_alerts_email": _email,
+    "sns": _sns,
+    "slack": _slack,
+    "email": _email,
 }
-"""The connection id of each channel and how to open it. A channel without a connection is off."""
+"""How to open each kind of channel. `waybill_alerts_slack` is the connection of the channel `slack`, and
+`waybill_alerts_slack_finance` that of the owner `finance`. A channel without a connection is off."""
 
 
 def was_rejected(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from waybill.operators.alerting import send_waiting
+from waybill.operators.sending import send_waiting
 from waybill.operators.session import AWS, warehouse
 from waybill.operators.waits import waits_of_run
 from waybill.warehouse.connection import one_row

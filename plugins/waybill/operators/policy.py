@@ -11,7 +11,13 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param
 
 from waybill.contracts.domains import queue_url
-from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, notify_warnings
+from waybill.operators.alerting import (
+    after_each_task,
+    alert_failure,
+    alert_task_failure,
+    notify_success,
+    notify_warnings,
+)
 from waybill.operators.assets import landed_asset_name
 from waybill.operators.measuring import measure_failure, measure_success
 from waybill.operators.parameters import reject_unknown_parameters
@@ -40,6 +46,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(hours=2),
     "on_failure_callback": alert_task_failure,
     "pre_execute": before_each_task,
+    "post_execute": after_each_task,
     "pool_slots": POOL_SLOTS,
 }
 ARRIVAL_ARGS: dict[str, Any] = DEFAULT_ARGS | {"pool_slots": 1, "priority_weight": 1000, "weight_rule": "absolute"}

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 
 from waybill.checks.answers import APPROVE, REJECT
 from waybill.contracts.locations import read_sql
-from waybill.operators.alerting import alert_approval
+from waybill.operators.alerting import alert_approval, look_after_run
 from waybill.operators.assets import emit_no_event, reports_asset
 from waybill.operators.measuring import measured_checks
 from waybill.operators.session import (
@@ -138,6 +137,10 @@ class _ApprovedOperator(HITLOperator, ABC):
         self.execution_timeout = execution_timeout
         self.domain = domain
 
+    def post_execute(self, context: Any, result: Any = None) -> None:  # noqa: ARG002  # Airflow's signature
+        """Look at the incidents of the domain: this task ends the work of a run."""
+        look_after_run(context, self.domain)
+
     @abstractmethod
     def publish(self, connection: Connection, context: Any) -> list[str]:
         """Export the reports that need no approval; returns the keys."""
@@ -169,6 +172,7 @@ class _ApprovedOperator(HITLOperator, ABC):
     def execute_complete(self, context: Any, event: dict[str, Any]) -> list[str]:
         from waybill.checks.approval import approve, held_by, reject
         from waybill.derived.build import report_contracts
+        from waybill.errors import DataError
 
         end_wait(context)
         answer = super().execute_complete(context, event)
@@ -176,7 +180,7 @@ class _ApprovedOperator(HITLOperator, ABC):
         with data_errors_fail_at_once(), warehouse() as connection:
             waiting = held_by(connection, report_contracts(self.domain).values(), run_of(context))
             if answer["chosen_options"] != [APPROVE]:
-                raise AirflowFailException(reject(connection, waiting, run_of(context), who))
+                raise DataError(reject(connection, waiting, run_of(context), who))
             approve(connection, waiting, who)
             return self._publish(connection, context)
 

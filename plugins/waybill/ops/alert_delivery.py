@@ -75,14 +75,21 @@ def waiting(connection: Connection, channel: str, first: Alert | None = None) ->
     return [(dag_id, run_id, kind) for dag_id, run_id, kind in found]
 
 
-def is_any_waiting(connection: Connection) -> bool:
-    """Return whether an alert waits for any channel."""
-    found = connection.execute(
-        "select from waybill.alert_delivery inner join waybill.alert using (dag_id, run_id, kind) "
-        "where sent_at is null and send_began_at is null and raised_at > now() - make_interval(days => %s) limit 1",
+def waiting_channels(connection: Connection) -> list[str]:
+    """Return the channels for which an alert waits."""
+    rows = connection.execute(
+        "select distinct channel from waybill.alert_delivery inner join waybill.alert using (dag_id, run_id, kind) "
+        "where sent_at is null and send_began_at is null and raised_at > now() - make_interval(days => %s) "
+        "order by channel",
         (GIVE_UP_DAYS,),
-    ).fetchone()
-    return found is not None
+    ).fetchall()
+    return [channel for (channel,) in rows]
+
+
+def is_recorded(connection: Connection, alert: Alert) -> bool:
+    """Return whether an alert exists."""
+    query = "select from waybill.alert where (dag_id, run_id, kind) = (%s, %s, %s)"
+    return connection.execute(query, alert).fetchone() is not None
 
 
 def failing_channels(connection: Connection) -> set[str]:

@@ -1,22 +1,43 @@
-"""The messages about a run: it failed, is late, waits for an approval, loaded files with warnings, or succeeded."""
+"""The messages about runs and incidents: a run failed, is late, waits or succeeded; an incident opened or closed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from psycopg import Connection, sql
 
 from waybill.checks.approval import Content
+from waybill.contracts.domains import Severity, load_manifest
 from waybill.contracts.locations import report_prefix, report_schema
-from waybill.formatting import count
+from waybill.formatting import count, in_series
 from waybill.intake import file_warnings
 from waybill.intake.ledger import COUNTS, Books, sums_sql
+from waybill.ops.alert_delivery import Alert
+from waybill.ops.incidents import Event
 from waybill.period import Period
 from waybill.settings import settings
 
 _FOUND = 20
-"""How many periods with anomalies, or changes of columns and values, a message lists."""
+"""How many incidents a message lists."""
+MessageKind = Literal["failure", "deadline", "approval", "incidents", "digest", "warning", "success"]
+"""The kinds of messages. The kind of an alert may have a number after it, if a run sends several of them."""
 _CONSEQUENCE = "The failed step published nothing. Data of earlier runs is unchanged."
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message, and where it goes."""
+
+    alert: Alert
+    """The key: DAG, run and kind. A message with a key that exists is not sent again."""
+    text: str
+    domain: str
+    """The domain whose manifest names the channels; empty for all channels."""
+    severity: Severity
+    is_sent: bool = True
+    """Whether it is sent, and not only recorded with its run."""
 
 
 def failure_text(title: str, run_id: str, task_id: str | None, cause: str | None, url: str | None) -> str:
@@ -56,30 +77,40 @@ def approval_text(title: str, run_id: str, waiting: Sequence[Content], url: str)
     return "\n".join([*lines, f"Answer: {url}"])
 
 
-def anomaly_text(title: str, run_id: str, lines: Sequence[str], url: str) -> str:
-    """Return the message about anomalies that a run found. `url` is the log of its task."""
-    what = f"{title}: the run {run_id} found anomalies in {count(len(lines), 'loaded period')}."
-    advice = (
-        "The rows are loaded and reported. If a file is wrong, upload a corrected one under the same name. Otherwise "
-        "accept the anomaly: `waybill watch list` shows its number."
-    )
-    return _found_text(what, lines, "more period", advice, url)
+def incident_messages(dag_id: str, run_id: str, events: Sequence[Event]) -> list[Message]:
+    """Return the message about what a run did to incidents, which are of one domain; none if nothing of it is alerted.
+
+    It is as severe as its most severe incident.
+    """
+    told = [one for one in events if one.is_alerted]
+    if not told:
+        return []
+    domain = told[0].incident.domain
+    severity: Severity = "error" if any(one.incident.severity == "error" for one in told) else "warning"
+    name = load_manifest(domain).title if domain else dag_id
+    numbers = [
+        f"{count(number, 'incident')} {word}"
+        for event, word in _WORDS.items()
+        if (number := sum(one.event == event for one in told))
+    ]
+    first = f"{name}: {in_series(numbers)}."
+    if len(told) == 1:
+        first = f"{name}: incident {told[0].incident.incident_id} {_WORDS[told[0].event]}: {told[0].incident.what}."
+    lines = [first]
+    for one in told[:_FOUND]:
+        incident = one.incident
+        lines.append(f"{incident.incident_id} {_WORDS[one.event]} ({incident.severity}): {incident.what}")
+        if one.event == "closed":
+            lines.append(f"  Closed by {one.by}.")
+        else:
+            lines += [f"  {incident.cause}", f"  To do: {incident.remedy}"]
+    if len(told) > _FOUND:
+        lines.append(f"and {count(len(told) - _FOUND, 'more incident')}: `waybill incidents`")
+    lines.append("`waybill incidents show NUMBER` prints the history of an incident.")
+    return [Message((dag_id, run_id, f"incidents {told[-1].event_id}"), "\n".join(lines), domain, severity)]
 
 
-def drift_text(title: str, run_id: str, lines: Sequence[str], url: str) -> str:
-    """Return the message about schema drift that a run found. `url` is the log of its task."""
-    what = f"{title}: the run {run_id} found {count(len(lines), 'change')} of columns or values in files."
-    advice = (
-        "If a file is wrong, upload a corrected one under the same name. Otherwise `waybill watch list` shows the "
-        "number of each change, and `waybill contract propose NUMBER` the change of the contract that takes it in."
-    )
-    return _found_text(what, lines, "more change", advice, url)
-
-
-def _found_text(what: str, lines: Sequence[str], others: str, advice: str, url: str) -> str:
-    """Return a message about what the watch found: the first lines, and how many others there are."""
-    more = [f"and {count(len(lines) - _FOUND, others)}"] if len(lines) > _FOUND else []
-    return "\n".join([what, *lines[:_FOUND], *more, advice, f"Log: {url}"])
+_WORDS: Final = {"opened": "opened", "grown": "has grown", "escalated": "escalated", "closed": "closed"}
 
 
 def warning_text(connection: Connection, domain: str, title: str, run_id: str, url: str | None = None) -> str | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import Connection, sql
 
+from waybill.checks import approval
 from waybill.errors import DataError
-from waybill.ops.incidents import OF_RUNS, Event, FailedRun, Found, add_event, lock_domain, open_incident
+from waybill.ops.incidents import OF_RUNS, OF_TIME, Event, FailedRun, Found, add_event, lock_domain, open_incident
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 
+_GROWING = ("anomaly", "check", "file")
+"""The kinds whose incidents are not acknowledged any more when there is more of them."""
 _VARIABLE = re.compile(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b0x[0-9a-f]+\b|\d+")
 
 
@@ -25,33 +28,57 @@ def failure_key(dag_id: str, error: BaseException | None, scope: str) -> str:
     """
     if error is None:
         return f"failure {dag_id}"
-    is_data = isinstance(error, DataError) or isinstance(error.__cause__, DataError)
     line = next(iter(str(error).strip().splitlines()), "")
     line = line.replace(scope, "") if scope else line
-    text = line if is_data else f"{type(error).__name__} {_VARIABLE.sub('', line)}"
+    text = line if is_data_error(error) else f"{type(error).__name__} {_VARIABLE.sub('', line)}"
     return f"failure {dag_id} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+def is_data_error(error: BaseException | None) -> bool:
+    """Return whether a run failed because of its data, a contract or a setting, so that a retry cannot help."""
+    return isinstance(error, DataError) or (error is not None and isinstance(error.__cause__, DataError))
+
+
+_CAUSE = """
+select 'file ' || dataset from waybill.rejected_file where run_id = %(run)s
+union all
+select case
+    when check_name = %(approval)s then format('approval %%s %%s', %(dag)s::text, %(run)s::text)
+    else format('check %%s %%s', subject, check_name)
+  end
+from waybill.check_result
+where run_id = %(run)s and not passed and severity = 'error'
+"""
+
+
+def cause_in_data(connection: Connection, dag_id: str, run_id: str) -> str | None:
+    """Return the key of the open incident about a file, check or report that a run rejected; None if there is none."""
+    values = {"dag": dag_id, "run": run_id, "approval": approval.CHECK}
+    keys = [key for (key,) in connection.execute(_CAUSE, values).fetchall()]
+    return next((key for key in keys if open_incident(connection, key)), None)
+
+
 def observe(
-    connection: Connection, domain: str, found: Sequence[Found], by: str, *, is_quiet: bool, opens: Collection[str]
+    connection: Connection, domain: str, found: Sequence[Found], by: str, *, is_watch: bool, is_quiet: bool
 ) -> list[Event]:
     """Compare the problems of a domain's data with its incidents; return what happened.
 
-    Problems of the kinds `opens` open an incident or join one; of other kinds, they only join. An incident without its
-    problem is closed. `by` is the run that looks. With `is_quiet`, new incidents send no alerts. The caller commits.
+    A problem opens an incident or joins one. Only the watch opens incidents of the kinds that time causes, and looks at
+    dead letters. An incident without its problem is closed. `by` is the run that looks. With `is_quiet`, new incidents
+    send no alerts. The caller commits.
     """
     lock_domain(connection, domain)
     events = []
     for one in found:
         known = open_incident(connection, one.key)
         if known is None:
-            if one.kind in opens:
+            if is_watch or one.kind not in OF_TIME:
                 events.append(_opened(connection, one, by, is_quiet=is_quiet))
             continue
         changed = _updated(connection, known.incident_id, one)
         if one.severity == "error" and known.severity == "warning":
             events.append(_escalated(connection, changed, by))
-        elif one.number > known.number and known.acknowledged_by:
+        elif one.kind in _GROWING and one.number > known.number and known.acknowledged_by:
             # Somebody acknowledged less than there is now.
             connection.execute(
                 "update waybill.incident set acknowledged_by = null, acknowledged_at = null where incident_id = %s",
@@ -61,19 +88,22 @@ def observe(
     gone = connection.execute(
         "select incident_id from waybill.incident where domain = %s and closed_at is null "
         "and kind <> all(%s) and key <> all(%s) order by incident_id",
-        (domain, [*OF_RUNS], [one.key for one in found]),
+        (domain, [*OF_RUNS, *([] if is_watch else ["dead letters"])], [one.key for one in found]),
     ).fetchall()
     events += [_closed(connection, incident_id, by) for (incident_id,) in gone]
     return [*events, *_overdue(connection, domain, by)]
 
 
-def fail(connection: Connection, found: Found, run: FailedRun, *, is_quiet: bool) -> Event | None:
-    """Record a failed or late run with the incident of its cause; return the event if this opened it.
+def fail(
+    connection: Connection, found: Found, run: FailedRun, *, cause: str | None = None, is_quiet: bool
+) -> tuple[int, Event | None]:
+    """Record a failed or late run; return the number of the incident of its cause, and the event if this opened it.
 
-    A run that is not quiet makes a quiet incident known: that counts as opening it. The caller commits.
+    `cause` is the key of the incident about data because of which it failed. A run that is not quiet makes a quiet
+    incident known: that counts as opening it. The caller commits.
     """
     lock_domain(connection, found.domain)
-    known, event = open_incident(connection, found.key), None
+    known, event = open_incident(connection, cause or found.key), None
     if known is None:
         event = _opened(connection, found, run.run_id, is_quiet=is_quiet)
         incident_id = event.incident.incident_id
@@ -85,12 +115,22 @@ def fail(connection: Connection, found: Found, run: FailedRun, *, is_quiet: bool
         (incident_id, run.dag_id, run.run_id, run.task_id, run.scope),
     )
     if known is not None:
-        if found.kind in OF_RUNS and known.kind in OF_RUNS:
+        if known.key == found.key:
             _updated(connection, incident_id, found, number=_failed_runs(connection, incident_id))
         if known.is_quiet and not is_quiet:
             connection.execute("update waybill.incident set is_quiet = false where incident_id = %s", (incident_id,))
             event = add_event(connection, incident_id, "opened", run.run_id)
-    return event
+    return incident_id, event
+
+
+def has_failed(connection: Connection, dag_id: str, run_id: str) -> bool:
+    """Return whether a failure of a run is recorded that no success has settled."""
+    found = connection.execute(
+        "select from waybill.incident_run as r inner join waybill.incident as i using (incident_id) "
+        "where (r.dag_id, r.run_id) = (%s, %s) and r.settled_at is null and i.kind <> 'deadline' limit 1",
+        (dag_id, run_id),
+    ).fetchone()
+    return found is not None
 
 
 def settle(connection: Connection, dag_id: str, scope: str, task_id: str, by: str) -> list[Event]:

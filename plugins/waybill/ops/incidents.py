@@ -14,10 +14,10 @@ from typing import Any, Final, Literal, LiteralString
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 
+from waybill.contracts.domains import Severity
 from waybill.errors import CommandFailed
 from waybill.warehouse.connection import one_row
 
-Severity = Literal["error", "warning"]
 Happened = Literal["opened", "grown", "escalated", "acknowledged", "muted", "unmuted", "closed"]
 ALERTED: Final[tuple[Happened, ...]] = ("opened", "grown", "escalated", "closed")
 """The events that send alerts."""
@@ -36,6 +36,7 @@ class Found:
     kind: str
     """The topic of its section in the runbook."""
     domain: str
+    """Empty for a DAG that loads no dataset."""
     severity: Severity
     what: str
     cause: str
@@ -173,6 +174,12 @@ def open_incidents(connection: Connection, domains: Collection[str] | None) -> l
         "order by severity, opened_at, incident_id",
         (None if domains is None else [*domains],),
     )
+
+
+def domains_with_incidents(connection: Connection) -> list[str]:
+    """Return the domains that have open incidents."""
+    rows = connection.execute("select distinct domain from waybill.incident where closed_at is null").fetchall()
+    return [domain for (domain,) in rows]
 
 
 def incidents_of_runs(connection: Connection, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], Incident]:

@@ -277,12 +277,6 @@ def open_anomalies(connection: Connection, datasets: Sequence[str], limit: int =
     return [_stored(*row) for row in rows]
 
 
-def found_by(connection: Connection, run: Run) -> list[Anomaly]:
-    """Return the anomalies that a run found first."""
-    condition = sql.SQL("run_id = {} and settled_at is null order by dataset, period, anomaly_id").format(run.run_id)
-    return [_stored(*row).anomaly for row in connection.execute(_STORED.format(condition)).fetchall()]
-
-
 _STORED: Final = sql.SQL(
     "select anomaly_id, dataset, cadence, period, measure, column_name, observed, expected, low, high, past, found_at "
     "from waybill.anomaly where {}"

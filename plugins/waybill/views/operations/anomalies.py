@@ -59,6 +59,9 @@ def _problem(dataset: str, found: Sequence[OpenAnomaly]) -> Problem:
             *([] if others else [Action("command", "Copy command", _accept([one.anomaly_id for one in found]))]),
             runbook("anomaly", load_manifest(domain_of(dataset.partition(".")[0])).dag),
         ),
+        number=len(found),
+        topic="anomaly",
+        key=f"anomaly {dataset}",
     )
 
 

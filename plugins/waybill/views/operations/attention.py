@@ -42,16 +42,31 @@ def attention(
     """Return the open problems of a scope. The page shows `freshness`, `gaps` and `balances` below the list."""
     found = [
         *run_problems(connection, runs),
+        *data_problems(connection, scope, runs, freshness=freshness, gaps=gaps, balances=balances),
+        *dead_letters(letters),
+        *row_problems(connection, scope),
+    ]
+    return sorted(found, key=lambda one: one.order)
+
+
+def data_problems(
+    connection: Connection,
+    scope: Scope,
+    runs: Sequence[RunState] = (),
+    *,
+    freshness: Iterable[Freshness],
+    gaps: Sequence[GapSummary],
+    balances: Iterable[dict[str, Any]],
+) -> list[Problem]:
+    """Return the open problems of files, periods and values. `runs` tell which reports can be approved now."""
+    return [
         *rejected_files(connection, scope),
         *gone_files(connection, scope),
-        *dead_letters(letters),
         *missing_files(scope, freshness, gaps),
         *unbalanced_books(balances),
         *failed_checks(connection, scope),
         *waiting_reports(connection, scope, runs),
         *outdated_reports(connection, scope, gaps),
-        *row_problems(connection, scope),
         *anomaly_problems(connection, scope),
         *drift_problems(connection, scope),
     ]
-    return sorted(found, key=lambda one: one.order)

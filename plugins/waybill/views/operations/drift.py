@@ -29,4 +29,6 @@ def _problem(drift: Drift) -> Problem:
             runbook("drift", load_manifest(catalog.contracts()[drift.dataset].domain).dag),
         ),
         number=drift.files,
+        topic="drift",
+        key=f"drift {drift.drift_id}",
     )

@@ -69,6 +69,8 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
                 sentence(message) if files == 1 else f"The newest, {name}: {sentence(message)}",
                 (show, runbook("file", load_manifest(contract.domain).dag)),
                 number=files,
+                topic="file",
+                key=f"file {table}",
             )
         )
     return found
@@ -97,6 +99,8 @@ def dead_letters(found: Iterable[DeadLetters]) -> list[Problem]:
                 Action("command", "Copy command", f"aws sqs start-message-move-task --source-arn {one.arn}"),
                 runbook("dead letters", load_manifest(one.domain).dag),
             ),
+            topic="dead letters",
+            key=f"dead letters {one.queue}",
         )
         for one in found
     ]
@@ -124,4 +128,6 @@ def _gone(file: LoadedFile) -> Problem:
             Action("request", "Keep rows", route, {"file_id": file.file_id, "keep": True}, dag),
             runbook("gone", dag),
         ),
+        topic="gone",
+        key=f"gone {file.file_id}",
     )

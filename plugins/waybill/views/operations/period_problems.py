@@ -65,6 +65,9 @@ def _missing(contract: Contract, late: Freshness | None, missing: Sequence[Perio
             Action("command", "Copy command", f"{command} --period {listed[0]}" if listed else command),
             runbook("missing", load_manifest(contract.domain).dag),
         ),
+        number=max(len(listed), 1),
+        topic="missing",
+        key=f"missing {contract.table}",
     )
 
 
@@ -117,6 +120,9 @@ def _outdated(connection: Connection, domain: str, gaps: Sequence[GapSummary], v
         since,
         cause,
         (*actions, runbook("outdated", load_manifest(domain).dag)),
+        number=len(periods),
+        topic="outdated",
+        key=f"outdated {domain} {verb}",
     )
 
 
@@ -167,6 +173,8 @@ def unbalanced_books(balances: Iterable[dict[str, Any]]) -> list[Problem]:
                 Action("page", "Show files", "loads.html", {"dataset": row["dataset"]}),
                 runbook("books", load_manifest(catalog.contracts()[row["dataset"]].domain).dag),
             ),
+            topic="books",
+            key=f"books {row['dataset']} {row['period']}",
         )
         for row in balances
         if row["difference"]
@@ -209,6 +217,9 @@ def _failed(
         since,
         f"{description or check} is {observed}.",
         (*links, runbook("check", dag)),
+        number=len(periods),
+        topic="check",
+        key=f"check {subject} {check}",
     )
 
 
@@ -246,8 +257,7 @@ def _waiting(dag: str, run_id: str | None, contents: Sequence[approval.Content],
             *actions,
         ]
     what = f"{names} {'waits' if len(contents) == 1 else 'wait'} for approval"
-    since = min(one.built_at for one in contents)
-    return Problem("warning", "reports", what, since, cause, (*actions, runbook("approval", dag)))
+    return _of_answer(dag, run_id, what, cause, contents, actions)
 
 
 def _answer(dag: str, run_id: str, choice: str, question: str, result: str) -> Action:
@@ -259,8 +269,22 @@ def _rejected(dag: str, run_id: str | None, who: str, contents: Sequence[approva
     cause = f"{'; '.join(contents[0].warnings)}. Correct the data, then run the period again."
     links = (Action("airflow", "Open run", run_path(dag, run_id)), run_page(dag, run_id)) if run_id else ()
     what = f"{_named(contents)} {'was' if len(contents) == 1 else 'were'} rejected by {who}"
-    since = min(one.built_at for one in contents)
-    return Problem("warning", "reports", what, since, cause, (*links, runbook("approval", dag)))
+    return _of_answer(dag, run_id, what, cause, contents, links)
+
+
+def _of_answer(
+    dag: str, run_id: str | None, what: str, cause: str, contents: Sequence[approval.Content], actions: Iterable[Action]
+) -> Problem:
+    return Problem(
+        "warning",
+        "reports",
+        what,
+        min(one.built_at for one in contents),
+        cause,
+        (*actions, runbook("approval", dag)),
+        topic="approval",
+        key=f"approval {dag} {run_id}",
+    )
 
 
 def _named(contents: Sequence[approval.Content]) -> str:

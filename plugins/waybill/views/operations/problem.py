@@ -13,6 +13,26 @@ Severity = Literal["error", "warning", "notice"]
 """`error`: data is missing or wrong. `warning`: someone must decide. `notice`: rows wait for a correction."""
 Subject = Literal["runs", "files", "datasets", "periods", "checks", "books", "reports", "rows", "messages", "anomalies"]
 """What a problem is about. The figures on top of the page link to the first problem of their subject."""
+Topic = Literal[
+    "failure",
+    "deadline",
+    "approval",
+    "warning",
+    "anomaly",
+    "drift",
+    "retry",
+    "file",
+    "gone",
+    "dead letters",
+    "missing",
+    "books",
+    "check",
+    "outdated",
+    "replay",
+    "late",
+    "rows",
+]
+"""What a section of the documents is about: the kind of a message, a problem or an incident."""
 
 _RANK: Final[Mapping[Severity, int]] = {"error": 0, "warning": 1, "notice": 2}
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -51,7 +71,11 @@ class Problem:
     """One sentence."""
     actions: tuple[Action, ...]
     number: int = 1
-    """How many files it is about."""
+    """How many files, periods or values it is about."""
+    topic: Topic | None = None
+    """The kind of its incident; None for a problem that opens none."""
+    key: str = ""
+    """The key of its incident."""
 
     @property
     def order(self) -> tuple[int, datetime, str]:
@@ -66,27 +90,6 @@ def sentence(text: str) -> str:
         return f"{line[:_SENTENCE].rstrip()} …"
     return line if not line or line.endswith((".", "!", "?")) else f"{line}."
 
-
-Topic = Literal[
-    "failure",
-    "deadline",
-    "approval",
-    "warning",
-    "anomaly",
-    "drift",
-    "retry",
-    "file",
-    "gone",
-    "dead letters",
-    "missing",
-    "books",
-    "check",
-    "outdated",
-    "replay",
-    "late",
-    "rows",
-]
-"""What a section of the documents is about: the kind of a message, or of a problem."""
 
 SECTIONS: Final[Mapping[str, str]] = {
     "failure": "do/runbook.md#failure",
