@@ -14,6 +14,9 @@ sends alerts, and writes the quality report to the bucket of reports, under `qua
 * `incidents` fails if the warehouse does not respond. It is retried.
 * `report` fails if the warehouse or S3 does not respond. It is retried.
 
+`incidents` and `report` run even if `anomalies` failed; the report says when data was last searched. `complete` then
+fails the run.
+
 **Alerts.** One message for each domain whose incidents opened, escalated or closed, one for a failed run, and one if
 the run has not finished 1 hour after its start. Anomalies and drift fail no run and stop no publication: look at the
 file, then upload a corrected one. Otherwise run `waybill watch accept` for an anomaly, and `waybill contract propose`
@@ -24,6 +27,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
 from waybill.operators import (
@@ -52,7 +56,9 @@ with DAG(
     deadline=deadline_alert(hours=1),
 ):
     anomalies = WatchOperator(task_id="anomalies")
-    incidents = IncidentsOperator(task_id="incidents")
-    report = QualityReportOperator(task_id="report")
+    incidents = IncidentsOperator(task_id="incidents", trigger_rule="all_done")
+    report = QualityReportOperator(task_id="report", trigger_rule="all_done")
+    complete = EmptyOperator(task_id="complete")
 
     anomalies >> incidents >> report
+    [anomalies, incidents, report] >> complete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,6 +100,13 @@ def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watche
     proposed = CliRunner().invoke(app, command.split()[1:])
     assert proposed.exit_code == 0, proposed.output
     assert "+      - name: booking_code\n" in proposed.stdout
+    number = command.split()[-1]
+    assert f"waybill watch accept --drift {number}" in problem.cause
+    accepted = CliRunner().invoke(app, ["watch", "accept", "--drift", number])
+    assert accepted.output == "messaging.traffic: the column 'Booking [code]' is new: accepted\n"
+    assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
+    assert whats(problems(watched, "anomalies")) == []
+    assert CliRunner().invoke(app, ["watch", "accept", "--drift", "--step", number]).exit_code == 1
 
     watched.load("traffic", csv_body(TRAFFIC, traffic_rows(200, first_day=f"{LAST.key}-01")), key_month=LAST.key)
     assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 11 datasets and 25 reports.\n"
@@ -128,6 +135,8 @@ def test_the_quality_report_tells_the_state_of_each_dataset(
     address = report(datetime(2026, 3, 31, 13, 45, tzinfo=UTC))
     assert address == f"s3://{settings().reports_bucket}/quality/2026/03/31/12.html"
     page, data = Page(read("12.html")), json.loads(read("12.json"))
+    assert {*data["searched"]} == {"anomalies", "drift"}
+    assert None not in data["searched"].values()
     assert "script" not in {tag for tag, _ in page.tags}
     assert anomaly in page.text
     assert [one["severity"] for one in data["problems"] if one["what"] == anomaly] == ["warning"]
@@ -144,3 +153,28 @@ def test_the_quality_report_tells_the_state_of_each_dataset(
     day = Page(read("index.html"))
     assert {"12.html", "18.html"} <= set(day.links)
     assert anomaly not in day.text
+
+
+def test_the_report_says_how_old_the_last_search_is(
+    watched: Landing, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report(moment: datetime) -> tuple[str, dict[str, str | None]]:
+        monkeypatch.setattr(watching, "now", lambda: moment)
+        key = str(QualityReportOperator(task_id="report").execute({})).partition("/quality/")[2]
+
+        def read(name: str) -> str:
+            found = stack.s3().get_object(Bucket=settings().reports_bucket, Key=f"quality/{name}")
+            return found["Body"].read().decode()
+
+        return " ".join(Page(read(key)).text.split()), json.loads(read(key.replace(".html", ".json")))["searched"]
+
+    page, searched = report(datetime.now(UTC))
+    assert "for anomalies: never" in page
+    assert searched == {"anomalies": None, "drift": None}
+    run("any")
+    page, searched = report(datetime.now(UTC))
+    assert "see the log of the task" not in page
+    assert None not in searched.values()
+    page, later = report(datetime.now(UTC) + timedelta(hours=8))
+    assert "see the log of the task" in page
+    assert later == searched

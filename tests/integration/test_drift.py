@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from psycopg import Connection
+from psycopg.pq import TransactionStatus
 
 from support.landing import MemoryBucket, csv_body
 from support.messaging_months import RUN, database
@@ -19,7 +21,7 @@ from waybill.intake.ingest import ingest_file
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
-from waybill.watch.drift import Drift, drift_numbered, look, open_drift
+from waybill.watch.drift import Drift, accept, drift_numbered, look, open_drift
 from waybill_devtools.sampledata import messaging, orders, purchases
 from waybill_devtools.sampledata import shop as shop_sample
 from waybill_devtools.sampledata.files import SampleData
@@ -265,3 +267,64 @@ def test_a_contract_that_accepts_the_value_settles_it(shop: Shop) -> None:
     shop.contracts["meters"] = replace(CONTRACT, version="2", columns=columns)
     assert looked(shop) == []
     assert still_open(shop) == []
+
+
+def test_accepted_drift_is_not_open_until_files_show_it_anew(shop: Shop) -> None:
+    load(shop, DAYS, with_new_column(rows_of(DAYS)))
+    assert len(looked(shop)) == 1
+    [one] = still_open(shop)
+    assert [one.drift_id for one in accept(shop.connection, [one.drift_id], "ada")] == [one.drift_id]
+    load(shop, DAYS + 1, with_new_column(rows_of(DAYS + 1)))
+    assert looked(shop) == []
+    assert still_open(shop) == []
+    assert drift_numbered(shop.connection, one.drift_id).files == 2, "it can still be proposed"
+
+    load(shop, DAYS + 2, with_new_column(without(rows_of(DAYS + 2), "region")))
+    assert looked(shop) == [("missing column", "region", "")]
+    assert [other.kind for other in still_open(shop)] == ["missing column"]
+
+    load(shop, DAYS + 3, rows_of(DAYS + 3))
+    assert looked(shop) == []
+    load(shop, DAYS + 4, with_new_column(rows_of(DAYS + 4)))
+    assert looked(shop) == [("new column", "", "Loyalty Card")]
+    assert len(still_open(shop)) == 1
+    with pytest.raises(DataError, match="no open drift has the number 4711"):
+        accept(shop.connection, [4711], "ada")
+
+
+def test_a_rejected_file_that_was_deleted_ends_its_drift(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(shop, DAYS, with_new_column(rows_of(DAYS)))
+    reject(shop, DAYS + 1, with_new_column(without(rows_of(DAYS + 1), "at")))
+    assert sorted(looked(shop)) == [("missing column", "at", ""), ("new column", "", "Loyalty Card")]
+    gone = next(one for one in still_open(shop) if one.kind == "missing column").last_key
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="s3")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryBucket, "head_object", unreachable)
+        assert looked(shop) == []
+        assert len(still_open(shop)) == 2
+    shop.bucket.delete(gone)
+    assert looked(shop) == []
+    assert [(one.kind, one.files) for one in still_open(shop)] == [("new column", 1)]
+
+
+def test_files_are_read_before_the_transaction_of_a_look(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    with database(stack) as dsn, connect(dsn) as connection:
+        monkeypatch.setenv("WAYBILL_RAW_BUCKET", "memory")
+        settings.cache_clear()
+        shop = Shop(connection, {"meters": CONTRACT})
+        load(shop, 0, rows_of(0))
+        load(shop, 1, with_new_column(renamed(rows_of(1), "region", "sales region")))
+        get = shop.bucket.get_object
+
+        def outside(**arguments: str) -> Any:
+            assert connection.info.transaction_status == TransactionStatus.IDLE
+            read.append(arguments["Key"])
+            return get(**arguments)
+
+        monkeypatch.setattr(shop.bucket, "get_object", outside)
+        assert len(looked(shop)) == 2
+    assert len(read) >= 3

@@ -15,8 +15,10 @@ from support.messaging_months import RUN, database
 from support.shop_landing import Shop, day
 from waybill.contracts import Column, Contract
 from waybill.errors import DataError
+from waybill.settings import settings
 from waybill.warehouse.connection import connect
 from waybill.watch.anomalies import accept, described, open_anomalies, watch
+from waybill.watch.drift import look
 from waybill_devtools.stack import Stack
 
 Row = list[str]
@@ -237,3 +239,19 @@ def test_values_of_a_column_that_is_classified_later_are_forgotten(shop: Shop) -
     load(shop, PAST, rows_of(PAST))
     watch(shop.connection, [changed], RUN, MOMENT)
     assert kept() == [(0,)]
+
+
+def test_a_missing_column_explains_the_values_of_its_column(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", "memory")
+    settings.cache_clear()
+    rows = [",".join([*row[:3], row[4]]) for row in rows_of(PAST)[:100]]
+    landed_at = datetime.combine(LAST.end, datetime.min.time(), UTC) + timedelta(hours=2)
+    shop.load("meters", LAST.key, csv_body(HEADER.replace(",note", ""), rows), landed_at=landed_at)
+    drifted = look(shop.connection, shop.bucket, shop.contracts.values(), RUN)  # type: ignore[arg-type]
+    assert [(one.kind, one.column_name) for one in drifted] == [("missing column", "note")]
+    assert len(found(shop)) == 1
+    assert still_open(shop) == [("rows", "")]
+    shop.connection.execute("update waybill.drift set settled_at = now()")
+    shop.connection.execute("truncate waybill.watched")
+    found(shop)
+    assert set(still_open(shop)) == {("rows", ""), ("nulls", "note")}

@@ -87,6 +87,51 @@ def test_every_layout_of_lists_and_columns_is_edited() -> None:
         assert edit.edited.count(comment) == 1
 
 
+@pytest.mark.parametrize(
+    "present",
+    [
+        "",
+        "customProperties: []",
+        "customProperties: [{property: dateForms, value: [YYYY]}, {property: other, value: 1}]",
+        """customProperties:
+        # Of the sender.
+        - property: dateForms
+          value: [YYYY]
+        - {property: other, value: 1}""",
+        """customProperties:
+        - {property: other, value: 1}
+        - property: dateForms
+          value:
+            - YYYY""",
+    ],
+    ids=("absent", "empty", "one line", "block", "block at the end"),
+)
+def test_custom_properties_are_added_together_and_replaced_by_name(present: str) -> None:
+    text = f"""\
+version: 1.0.0
+schema:
+  - properties:
+      - name: day
+        physicalType: date
+        {present}
+        required: true
+"""
+    edit = ContractText(text)
+    edit.set_pair("day", "physicalType", "text")
+    edit.set_custom_properties(
+        "day", {"dateForms": "{property: dateForms, value: [DDMMYY]}", "pivotYear": "{property: pivotYear, value: 70}"}
+    )
+    column = properties(yaml.safe_load(edit.edited))["day"]
+    assert edit.edited.count("customProperties") == 1
+    assert column["required"] is True
+    others = [{"property": "other", "value": 1}] if "other" in present else []
+    assert sorted(column["customProperties"], key=lambda one: str(one["property"])) == [
+        {"property": "dateForms", "value": ["DDMMYY"]},
+        *others,
+        {"property": "pivotYear", "value": 70},
+    ]
+
+
 def test_an_unknown_column_is_named() -> None:
     with pytest.raises(ContractError, match="no column nope"):
         ContractText(LAYOUTS).add_item("nope", "enum", "{value: c}")

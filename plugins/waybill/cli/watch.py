@@ -8,6 +8,7 @@ import typer
 
 from waybill.cli.arguments import Domain, Limit
 from waybill.cli.terminal import app, print_line, report_errors
+from waybill.errors import CommandFailed
 
 watch_app = typer.Typer(no_args_is_help=True, help="Search loaded files for anomalies and schema drift.")
 app.add_typer(watch_app, name="watch")
@@ -24,14 +25,17 @@ def watch_run(domain: Domain = None) -> None:
     from waybill.formatting import count
     from waybill.run import Run, code_version
     from waybill.warehouse.connection import connect
-    from waybill.watch import drift, subjects
+    from waybill.watch import drift, looks, subjects
     from waybill.watch.anomalies import described, watch
 
     run = Run(run_id="command", code_version=code_version())
     datasets, reports = subjects.datasets(domain), subjects.reports(domain)
     with connect() as connection:
-        found = watch(connection, [*datasets, *reports], run, datetime.now(UTC))
         drifted = drift.look(connection, boto3.client("s3"), datasets, run)
+        found = watch(connection, [*datasets, *reports], run, datetime.now(UTC))
+        if domain is None:
+            looks.note(connection, "drift")
+            looks.note(connection, "anomalies")
     for line in (*described(found), *drift.described(drifted)):
         print_line(line)
     if drifted:
@@ -58,7 +62,7 @@ def watch_list(domain: Domain = None, limit: Limit = 50) -> None:
     if not found:
         print_line("There is no open anomaly.")
     if drifted:
-        print_line("Schema drift, with numbers for `waybill contract propose`:")
+        print_line("Schema drift, with numbers for `waybill contract propose` and `waybill watch accept --drift`:")
     for difference in drifted:
         print_line(f"{difference.drift_id:>6}  {difference.dataset}: {difference}")
 
@@ -66,18 +70,28 @@ def watch_list(domain: Domain = None, limit: Limit = 50) -> None:
 @watch_app.command("accept")
 @report_errors
 def watch_accept(
-    numbers: Annotated[list[int], typer.Argument(help="Numbers of anomalies, as `waybill watch list` shows them.")],
+    numbers: Annotated[list[int], typer.Argument(help="Numbers that `waybill watch list` shows.")],
+    is_drift: Annotated[
+        bool, typer.Option("--drift", help="The numbers are those of schema drift that is meant.")
+    ] = False,
     step: Annotated[
         bool, typer.Option("--step", help="The values stay at this level: compare later periods with it only.")
     ] = False,
 ) -> None:
-    """Explain anomalies, so that they are no longer open."""
+    """Explain anomalies or schema drift, so that they are no longer open."""
     import getpass
 
     from waybill.warehouse.connection import connect
+    from waybill.watch import drift
     from waybill.watch.anomalies import accept
 
+    if is_drift and step:
+        raise CommandFailed("--step is for anomalies: drift has no level")
     with connect() as connection, connection.transaction():
+        if is_drift:
+            for one in drift.accept(connection, numbers, getpass.getuser()):
+                print_line(f"{one.dataset}: {one.what}: accepted")
+            return
         for dataset, period in accept(connection, numbers, getpass.getuser(), is_step=step):
             print_line(f"{dataset} {period}: accepted{' as a step' if step else ''}")
 

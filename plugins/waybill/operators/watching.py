@@ -32,13 +32,15 @@ class WatchOperator(BaseOperator):
     ui_color = "#e8f4f8"
 
     def execute(self, context: Any) -> list[str]:
-        from waybill.watch import drift, subjects
+        from waybill.watch import drift, looks, subjects
         from waybill.watch.anomalies import described, watch
 
         datasets, run = subjects.datasets(), run_of(context)
         with warehouse() as connection:
-            found = described(watch(connection, [*datasets, *subjects.reports()], run, now()))
-            found += drift.described(drift.look(connection, s3_client(), datasets, run))
+            found = drift.described(drift.look(connection, s3_client(), datasets, run))
+            looks.note(connection, "drift")
+            found += described(watch(connection, [*datasets, *subjects.reports()], run, now()))
+            looks.note(connection, "anomalies")
         for line in found:
             log.warning("%s", line)
         return found

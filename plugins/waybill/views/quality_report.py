@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ from waybill.views.operations.overview import overview
 from waybill.views.operations.problem import Problem
 from waybill.views.operations.scope import Scope
 from waybill.warehouse.connection import set_read_only
+from waybill.watch.looks import last_looks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -70,6 +71,14 @@ class QualityReport:
     freshness: Sequence[Freshness]
     volumes: Sequence[Volume]
     checks: Sequence[CheckTable]
+    searched: Mapping[str, datetime | None]
+    """When all data was last searched for anomalies and drift."""
+
+    @property
+    def stale_searches(self) -> list[str]:
+        """Return which searches did not end within the time between two reports."""
+        since = self.moment - timedelta(hours=SLOT_HOURS + 1)
+        return [what for what, ended_at in self.searched.items() if ended_at is None or ended_at < since]
 
     def number(self, severity: str) -> int:
         """Return how many problems have a severity."""
@@ -100,7 +109,14 @@ def quality_report(connection: Connection, moment: datetime) -> QualityReport:
     """Return the state of all domains. `moment` decides which datasets are late. Runs of Airflow are not included."""
     scope = Scope(tuple(catalog.domains()))
     found = overview(connection, scope, moment)
-    return QualityReport(moment, found.problems, found.freshness, [*_volumes(connection, scope)], found.checks)
+    return QualityReport(
+        moment,
+        found.problems,
+        found.freshness,
+        [*_volumes(connection, scope)],
+        found.checks,
+        last_looks(connection),
+    )
 
 
 def _volumes(connection: Connection, scope: Scope) -> Iterator[Volume]:
@@ -130,6 +146,7 @@ def as_json(found: QualityReport) -> str:
     return json.dumps(
         {
             "moment": found.moment.isoformat(),
+            "searched": {what: ended_at and ended_at.isoformat() for what, ended_at in found.searched.items()},
             "problems": [
                 {
                     "severity": one.severity,

@@ -205,10 +205,13 @@ def watch(connection: Connection, contracts: Iterable[Contract], run: Run, momen
 
 
 def _unexplained(connection: Connection, contract: Contract, found: Sequence[Anomaly]) -> list[Anomaly]:
-    """Return the anomalies that no dataset explains: all of those of a dataset."""
-    if contract.is_dataset or not found:
-        return [*found]
+    """Return the anomalies that nothing else explains, so that one cause is one anomaly."""
     periods = sorted({one.period for one in found})
+    if not found:
+        return []
+    if contract.is_dataset:
+        lacking = causes.lacking_columns(connection, contract.table, periods)
+        return [one for one in found if (one.period.start, one.column) not in lacking]
     explained = causes.explained(connection, contract, causes.inputs_of(contract), periods)
     return [one for one in found if one.period not in explained]
 

@@ -1,9 +1,9 @@
-"""What explains an unusual report: unusual or missing files of the datasets that it reads."""
+"""What explains unusual values: missing columns of a dataset, and for a report unusual or missing files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from psycopg import Connection
@@ -26,6 +26,20 @@ from waybill.load_file
 where dataset = any(%s) and status = 'loaded' and period >= %s and period < %s
 group by dataset
 """
+
+
+_LACKING: Final = """
+select f.period, d.column_name
+from waybill.drift as d
+inner join waybill.load_file as f using (dataset)
+where d.dataset = %s and d.settled_at is null and d.kind in ('missing column', 'renamed column')
+  and f.period = any(%s) and f.status = 'loaded' and not d.column_name = any(f.brought_columns)
+"""
+
+
+def lacking_columns(connection: Connection, dataset: str, periods: Sequence[Period]) -> set[tuple[date, str]]:
+    """Return (first day, column) of the columns that files of periods lack, as open or accepted drift says."""
+    return set(connection.execute(_LACKING, (dataset, [period.start for period in periods])).fetchall())
 
 
 def inputs_of(report: Contract) -> list[Contract]:

@@ -41,10 +41,12 @@ def column_drift(
         [key] = [key for key in new if names[key] == header]
         both = [one.file for one in missing[name] if key in one.unknown]
         is_known = ("renamed column", name, header) in known
+        had_both = any(name in one.brought and key in one.unknown for one in seen)
         is_settled = {("missing column", name, ""), ("new column", "", header)} <= {*known}  # by an earlier look
         if (
             both
             and not is_settled
+            and not had_both
             and (is_known or is_accepted(s3, both[-1].landed(contract), contract, header, columns[name]))
         ):
             renamed[name] = key

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +17,8 @@ from waybill.intake.columns import quoted
 from waybill.run import Run
 from waybill.watch.column_drift import column_drift
 from waybill.watch.landed_values import shapes_in
-from waybill.watch.seen_files import seen_files
-from waybill.watch.shown import Kind, Shown
+from waybill.watch.seen_files import is_deleted, seen_files
+from waybill.watch.shown import Key, Kind, Shown
 from waybill.watch.value_drift import value_drift
 
 if TYPE_CHECKING:
@@ -82,20 +82,20 @@ def look(connection: Connection, s3: S3Client, contracts: Iterable[Contract], ru
 
 
 def _look_at(connection: Connection, s3: S3Client, contract: Contract, run: Run) -> list[Drift]:
+    """Read files of S3 first, then record what they show in one transaction."""
+    known = _known(connection, contract)
+    shown = _shown(connection, s3, contract, known)
+    forms = {
+        key: shapes_in(s3, one.files[-1].landed(contract), contract, one.name)
+        for key, one in shown.items()
+        if key not in known and one.kind in NEW_NAMES
+    }
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"drift {contract.table}",))
-        known = {
-            (kind, column, name)
-            for kind, column, name in connection.execute(
-                "select kind, column_name, name from waybill.drift where dataset = %s and settled_at is null",
-                (contract.table,),
-            )
-        }
-        files = seen_files(connection, contract)
-        shown = {one.key: one for one in column_drift(s3, contract, files, known)}
-        shown |= {one.key: one for one in value_drift(connection, contract, files)}
+        known = _known(connection, contract)
         new = [
-            _record(connection, s3, contract, one, run, is_new=key not in known) for key, one in sorted(shown.items())
+            _record(connection, contract, replace(one, examples=forms.get(key, one.examples)), run, key not in known)
+            for key, one in sorted(shown.items())
         ]
         connection.execute(
             """
@@ -107,6 +107,28 @@ def _look_at(connection: Connection, s3: S3Client, contract: Contract, run: Run)
             (contract.table, *([key[place] for key in shown] for place in range(3))),
         )
     return [one for key, one in zip(sorted(shown), new, strict=True) if key not in known]
+
+
+def _known(connection: Connection, contract: Contract) -> set[Key]:
+    """Return the drift of a dataset that files showed at the last look."""
+    rows = connection.execute(
+        "select kind, column_name, name from waybill.drift where dataset = %s and settled_at is null",
+        (contract.table,),
+    ).fetchall()
+    return {(kind, column, name) for kind, column, name in rows}
+
+
+def _shown(connection: Connection, s3: S3Client, contract: Contract, known: Collection[Key]) -> dict[Key, Shown]:
+    """Return the drift that files show. Rejected files that were deleted from the bucket do not count."""
+    files, deleted = seen_files(connection, contract), dict[str, bool]()
+    while True:
+        shown = {one.key: one for one in column_drift(s3, contract, files, known)}
+        shown |= {one.key: one for one in value_drift(connection, contract, files)}
+        rejected = {file.object_key: file for one in shown.values() for file in one.files if file.is_rejected}
+        deleted |= {key: is_deleted(s3, file) for key, file in rejected.items() if key not in deleted}
+        if not any(deleted[key] for key in rejected):
+            return shown
+        files = [file for file in files if not (file.is_rejected and deleted.get(file.object_key))]
 
 
 _RECORD: Final = """
@@ -122,23 +144,22 @@ set bucket = excluded.bucket, first_key = excluded.first_key, last_key = exclude
   files = excluded.files, seen_at = now(), settled_at = null,
   examples = case when %(is_new)s then excluded.examples else d.examples end,
   run_id = case when %(is_new)s then excluded.run_id else d.run_id end,
+  accepted_by = case when not %(is_new)s then d.accepted_by end,
+  accepted_at = case when not %(is_new)s then d.accepted_at end,
   found_at = case when %(is_new)s then now() else d.found_at end
 returning {}
 """
 _OPEN: Final = """
 select {}
 from waybill.drift
-where settled_at is null and (dataset = any(%(datasets)s) or drift_id = %(number)s)
+where settled_at is null and (dataset = any(%(datasets)s) and accepted_at is null or drift_id = %(number)s)
 order by dataset, drift_id
 limit %(limit)s
 """
 
 
-def _record(connection: Connection, s3: S3Client, contract: Contract, shown: Shown, run: Run, *, is_new: bool) -> Drift:
+def _record(connection: Connection, contract: Contract, shown: Shown, run: Run, is_new: bool) -> Drift:
     first, last = shown.files[0], shown.files[-1]
-    examples = shown.examples
-    if is_new and shown.kind in NEW_NAMES:
-        examples = shapes_in(s3, last.landed(contract), contract, shown.name)
     values = {
         "dataset": contract.table,
         "kind": shown.kind,
@@ -149,7 +170,7 @@ def _record(connection: Connection, s3: S3Client, contract: Contract, shown: Sho
         "last_key": last.object_key,
         "period": last.period,
         "files": len({one.object_key for one in shown.files}),
-        "examples": [*examples],
+        "examples": [*shown.examples],
         "run_id": run.run_id,
         "is_new": is_new,
     }
@@ -159,16 +180,31 @@ def _record(connection: Connection, s3: S3Client, contract: Contract, shown: Sho
 
 
 def open_drift(connection: Connection, datasets: Sequence[str], limit: int = 500) -> list[Drift]:
-    """Return the drift that files of datasets still show, by dataset, the oldest first."""
+    """Return the drift that files of datasets still show and nobody has accepted, by dataset, the oldest first."""
     return _open(connection, {"datasets": [*datasets], "number": None, "limit": limit})
 
 
 def drift_numbered(connection: Connection, number: int) -> Drift:
-    """Return an open drift. Raises `DataError` if no open one has the number."""
+    """Return a drift that files still show. Raises `DataError` if none has the number."""
     found = _open(connection, {"datasets": [], "number": number, "limit": 1})
     if not found:
         raise DataError(f"no open drift has the number {number}; `waybill watch list` shows them")
     return found[0]
+
+
+def accept(connection: Connection, numbers: Sequence[int], by: str) -> list[Drift]:
+    """Record that drift is meant and needs no change of the contract; return it.
+
+    It is open again if files show it anew after they had stopped. Raises `DataError` if no open drift has a number.
+    """
+    query = sql.SQL(
+        "update waybill.drift set accepted_by = %s, accepted_at = now() "
+        "where drift_id = any(%s) and settled_at is null returning {}"
+    ).format(_COLUMNS)
+    accepted = connection.cursor(row_factory=class_row(Drift)).execute(query, (by, [*numbers])).fetchall()
+    if unknown := sorted({*numbers} - {one.drift_id for one in accepted}):
+        raise DataError(f"no open drift has the number {unknown[0]}; `waybill watch list` shows them")
+    return accepted
 
 
 def _open(connection: Connection, values: Mapping[str, Any]) -> list[Drift]:

@@ -138,11 +138,9 @@ def _lines(column: DraftColumn) -> list[str]:
 def _set_type(text: ContractText, name: str, declared: Mapping[str, Any]) -> None:
     for key in ("logicalType", "physicalType"):
         text.set_pair(name, key, one_line(declared[key]))
-    options, custom = declared.get("logicalTypeOptions"), declared.get("customProperties")
+    options, custom = declared.get("logicalTypeOptions"), declared.get("customProperties", ())
     text.set_pair(name, "logicalTypeOptions", one_line(options) if options else None)
-    if custom:
-        for item in custom:
-            text.add_item(name, "customProperties", one_line(item))
+    text.set_custom_properties(name, {item["property"]: one_line(item) for item in custom})
 
 
 def raised(version: str, *, is_breaking: bool = False) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import Connection, sql
 from psycopg.rows import class_row
@@ -14,8 +15,14 @@ from waybill.contracts import Contract
 from waybill.files.landed_file import LandedFile
 from waybill.files.spellings import find_column, normalise, spellings_of
 from waybill.intake.ledger import IS_LOADED_SINCE
+from waybill.intake.withdrawal import is_there
 from waybill.period import Period
 from waybill.settings import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
 
 FILES: Final = 500
 """How many of the newest loaded files of a dataset, and of its newest rejections, are looked at."""
@@ -113,6 +120,17 @@ def seen_files(connection: Connection, contract: Contract) -> list[SeenFile]:
         )
         .fetchall()
     )
+
+
+def is_deleted(s3: S3Client, file: SeenFile) -> bool:
+    """Return whether the object of a file is gone from the bucket; False if S3 does not say."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return not is_there(s3, file.bucket, file.object_key)
+    except (BotoCoreError, ClientError) as error:
+        log.warning("s3://%s/%s: S3 does not say whether it is there: %s", file.bucket, file.object_key, error)
+        return False
 
 
 def columns_of(contract: Contract, files: Sequence[SeenFile]) -> list[Columns]:

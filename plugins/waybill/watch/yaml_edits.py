@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import yaml
@@ -41,17 +42,29 @@ class ContractText:
         margin = " " * self._properties.start_mark.column
         self._insert_after(self._properties.value[-1], [margin + line for line in lines])
 
-    def add_item(self, column: str, key: str, item: str) -> None:
-        """Add an item, which is YAML on one line, to a list of a column. The list is created if it is absent."""
-        node = self._column(column)
+    def add_item(self, column: str, key: str, *items: str) -> None:
+        """Add items, each of which is YAML on one line, to a list of a column. The list is created if it is absent."""
+        node, joined = self._column(column), ", ".join(items)
         found = _find(node, key)
         if found is None:
-            self._add_pair(node, key, f"[{item}]")
+            self._add_pair(node, key, f"[{joined}]")
         elif found.flow_style:
             at, comma = (self._end(found.value[-1]), ", ") if found.value else (found.start_mark.index + 1, "")
-            self._edits.append((at, at, f"{comma}{item}"))
+            self._edits.append((at, at, f"{comma}{joined}"))
         else:
-            self._insert_after(found.value[-1], [f"{' ' * found.start_mark.column}- {item}"])
+            self._insert_after(found.value[-1], [f"{' ' * found.start_mark.column}- {item}" for item in items])
+
+    def set_custom_properties(self, column: str, items: Mapping[str, str]) -> None:
+        """Add or replace custom properties of a column: items of `customProperties` on one line, by property."""
+        found = _find(self._column(column), "customProperties")
+        present = {}
+        for one in found.value if found else ():
+            present[self._value(_mapping(one, "a custom property"), "property").value] = one
+        for name, item in items.items():
+            if name in present:
+                self._replace(present[name], item)
+        if new := [item for name, item in items.items() if name not in present]:
+            self.add_item(column, "customProperties", *new)
 
     def set_pair(self, column: str, key: str, value: str | None) -> None:
         """Give a property of a column another value, which is YAML on one line; None removes it."""

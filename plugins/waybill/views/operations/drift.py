@@ -22,7 +22,8 @@ def _problem(drift: Drift) -> Problem:
         "anomalies",
         f"{drift.dataset}: {drift}",
         drift.found_at,
-        "Send the file again if it is wrong. The command shows the change of the contract that takes it in.",
+        "Send the file again if it is wrong. The command shows the change of the contract that takes it in. If it is "
+        f"meant and needs no change, run waybill watch accept --drift {drift.drift_id}.",
         (
             Action("page", "Show files", "loads.html", {"dataset": drift.dataset}),
             Action("command", "Copy command", f"waybill contract propose {drift.drift_id}"),
