@@ -402,3 +402,11 @@ def test_a_task_of_a_backfill_has_a_low_cpu_priority(dag: DAG, monkeypatch: pyte
     before_each_task({"dag": dag, "dag_run": SimpleNamespace(conf={}, run_type="backfill")})
     [niceness] = raised
     assert 0 < niceness < 20
+
+
+def test_the_quality_report_is_written_after_a_failed_search_which_fails_the_run(bag: BundleDagBag) -> None:
+    dag = bag.dags["operations_watch"]
+    assert {dag.get_task(name).trigger_rule for name in ("incidents", "report")} == {"all_done"}
+    [last] = dag.leaves
+    assert (last.task_id, last.trigger_rule) == ("complete", "all_success")
+    assert last.upstream_task_ids == {"anomalies", "incidents", "report"}
