@@ -61,6 +61,7 @@ PAGES = {
     "Quarantine, last page": "quarantine.html?dataset=shop.reviews&reason=type:quantity&page=200",
     "Quarantine, resolved": "quarantine.html?dataset=shop.reviews&state=resolved",
     "Changed reports": "changes.html",
+    "Incidents": "incidents.html",
 }
 """The pages by what they show. The checks are a part of *Needs attention* and of the tab of a run."""
 

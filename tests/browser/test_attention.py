@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
 
 from support.landing import CUSTOMERS, Landing, csv_body, customer_rows, landing_bucket, landing_dsn
 from support.messaging_months import RUN, month
@@ -20,35 +17,17 @@ from support.problems import (
     reader_of,
     writer_of,
 )
+from support.serving import served
 from support.views import Someone, access_of
 from waybill.checks import quality
-from waybill.views.app import make_app
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from waybill.views.access import Access
-
 __all__ = ["landed", "landing_bucket", "landing_dsn"]
 
 MARCH = month("2026-03")
-
-
-@contextmanager
-def served(access: Access) -> Iterator[str]:
-    """Serve the views on a free port. Yield the address of data operations."""
-    server = uvicorn.Server(uvicorn.Config(make_app(access), host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/operations/index.html?domain=messaging"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

@@ -135,6 +135,8 @@ def test_loads_are_filtered_by_dataset_and_back(log_in: LogIn, seeded: Stack) ->
         "operations/index.html?dag_id=",
         "operations/changes.html?domain=",
         "operations/anomalies.html?domain=",
+        "operations/incident.html?number=",
+        "operations/incidents.html?state=",
         "operations/plan.html?domain=messaging&first=",
         "operations/difference.html?period=2026-03&report=",
         "operations/difference.html?report=messaging_report.top_customers&period=",

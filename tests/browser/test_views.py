@@ -265,6 +265,7 @@ def test_pages_have_no_serious_fault_for_people_with_disabilities(log_in: LogIn,
         "operations/loads.html",
         "operations/changes.html",
         "operations/anomalies.html",
+        "operations/incidents.html",
         "operations/plan.html",
         "operations/quarantine.html",
     ):

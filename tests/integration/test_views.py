@@ -125,6 +125,7 @@ PAGES = [
     "/operations/loads.html?dataset=messaging.traffic",
     "/operations/changes.html?domain=messaging",
     "/operations/anomalies.html?domain=messaging",
+    "/operations/incidents.html?domain=messaging",
     "/operations/plan.html?domain=messaging",
     "/operations/quarantine.html?dataset=messaging.traffic",
     "/operations/quarantine.html?dataset=messaging.traffic&state=resolved",

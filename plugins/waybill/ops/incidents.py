@@ -84,6 +84,11 @@ class Incident:
     is_muted: bool
 
     @property
+    def is_of_runs(self) -> bool:
+        """Whether it ends with the success of its runs, so that people may close it."""
+        return self.kind in OF_RUNS
+
+    @property
     def state(self) -> Literal["open", "acknowledged", "muted", "closed"]:
         """The state, as people read it."""
         if self.closed_at:
@@ -141,7 +146,7 @@ def close(connection: Connection, incident_id: int, by: str) -> Incident:
     Raises `CommandFailed` if it is not open, or if it is about data: that is closed once the data is right.
     """
     known = numbered(connection, incident_id)
-    if known.kind not in OF_RUNS and known.closed_at is None:
+    if not known.is_of_runs and known.closed_at is None:
         raise CommandFailed(
             f"The incident {incident_id} is about data and is closed when the problem is over. {known.remedy} "
             f"To send no alerts meanwhile, mute it."
@@ -183,12 +188,13 @@ def domains_with_incidents(connection: Connection) -> list[str]:
 
 
 def incidents_of_runs(connection: Connection, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], Incident]:
-    """Return the newest incident of each of some failed or late runs, by (DAG, run)."""
+    """Return the newest incident of each of some runs by (DAG, run): that of its failure, if it was late and failed."""
     keys = [list(column) for column in zip(*runs, strict=True)] or [[], []]
     rows = connection.execute(
-        "select distinct on (dag_id, run_id) dag_id, run_id, incident_id from waybill.incident_run "
-        "where (dag_id, run_id) in (select * from unnest(%s::text[], %s::text[])) "
-        "order by dag_id, run_id, incident_id desc",
+        "select distinct on (r.dag_id, r.run_id) r.dag_id, r.run_id, r.incident_id "
+        "from waybill.incident_run as r inner join waybill.incident as i using (incident_id) "
+        "where (r.dag_id, r.run_id) in (select * from unnest(%s::text[], %s::text[])) "
+        "order by r.dag_id, r.run_id, i.kind = 'deadline', r.incident_id desc",
         keys,
     ).fetchall()
     found = _incidents(connection, "where incident_id = any(%s)", ([incident_id for *_, incident_id in rows],))
@@ -225,14 +231,15 @@ def runs_of(connection: Connection, incident_id: int) -> list[tuple[str, str, st
 
 
 def events_between(
-    connection: Connection, domains: Collection[str], first: datetime, before: datetime
+    connection: Connection, domains: Collection[str] | None, first: datetime, before: datetime
 ) -> list[tuple[Happened, Incident]]:
-    """Return what happened to incidents of domains in a half-open span of time, in order."""
+    """Return what happened to incidents of domains, or of all if None, in a half-open span of time, in order."""
     rows = connection.execute(
         "select e.event, e.incident_id from waybill.incident_event as e "
         "inner join waybill.incident as i using (incident_id) "
-        "where i.domain = any(%s) and e.happened_at >= %s and e.happened_at < %s order by e.event_id",
-        ([*domains], first, before),
+        "where i.domain = any(coalesce(%s::text[], array[i.domain])) and e.happened_at >= %s and e.happened_at < %s "
+        "order by e.event_id",
+        (None if domains is None else [*domains], first, before),
     ).fetchall()
     found = _incidents(connection, "where incident_id = any(%s)", ([incident_id for _, incident_id in rows],))
     by_id = {one.incident_id: one for one in found}

@@ -17,6 +17,7 @@ import markupsafe
 from waybill.contracts import Contract
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS
+from waybill.ops.incidents import Incident
 from waybill.ops.plan import STATES, Plan
 from waybill.period import EXAMPLE, Period
 from waybill.views import catalog
@@ -26,6 +27,8 @@ from waybill.views.business.rows_behind import Behind
 from waybill.views.operations.anomalies import AnomalyChart
 from waybill.views.operations.attention import LISTED
 from waybill.views.operations.difference import Difference
+from waybill.views.operations.incident_pages import CLOSED, IncidentDetails
+from waybill.views.operations.incident_pages import STATES as INCIDENT_STATES
 from waybill.views.operations.loads import State
 from waybill.views.operations.overview import Overview
 from waybill.views.operations.plans import MOST_DAYS, MOST_OBJECTS, cadence_of
@@ -178,6 +181,24 @@ def loads(
 def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> str:
     """Return the page of reports whose content changed."""
     return _render("changes.html", section="changes", **_around(scope, dag_id), builds=builds, has_more=has_more)
+
+
+def incidents(scope: Scope, dag_id: str | None, state: str | None, found: Sequence[Incident]) -> str:
+    """Return the page of open and closed incidents."""
+    return _render(
+        "incidents.html",
+        section="incidents",
+        **_around(scope, dag_id),
+        state=state,
+        states=INCIDENT_STATES,
+        found=found,
+        most_closed=CLOSED,
+    )
+
+
+def incident(scope: Scope, dag_id: str | None, found: IncidentDetails, allowed: Collection[tuple[str, str]]) -> str:
+    """Return the page of an incident. `allowed` are the kinds of actions that the user may take, by DAG."""
+    return _render("incident.html", section="incidents", **_around(scope, dag_id), found=found, allowed=allowed)
 
 
 def anomalies(scope: Scope, dag_id: str | None, dataset: str | None, found: Sequence[AnomalyChart]) -> str:

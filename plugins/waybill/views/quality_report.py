@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import Connection
 
+from waybill.ops.incidents import Incident, events_between
 from waybill.outputs.export import put
 from waybill.period import Period
 from waybill.settings import settings
@@ -68,6 +69,10 @@ class QualityReport:
 
     moment: datetime
     problems: Sequence[Problem]
+    """With their incidents. Without runs that no incident is about."""
+    opened: Sequence[Incident]
+    """Incidents that were opened within six hours before the moment."""
+    closed: Sequence[Incident]
     freshness: Sequence[Freshness]
     volumes: Sequence[Volume]
     checks: Sequence[CheckTable]
@@ -106,12 +111,19 @@ class QualityReport:
 
 
 def quality_report(connection: Connection, moment: datetime) -> QualityReport:
-    """Return the state of all domains. `moment` decides which datasets are late. Runs of Airflow are not included."""
+    """Return the state of all domains. `moment` decides which datasets are late. Failed runs are those of incidents."""
     scope = Scope(tuple(catalog.domains()))
     found = overview(connection, scope, moment)
+    events = events_between(connection, scope.incident_domains, moment - timedelta(hours=SLOT_HOURS), moment)
+    opened, closed = (
+        [*{one.incident_id: one for event, one in events if event == wanted}.values()]
+        for wanted in ("opened", "closed")
+    )
     return QualityReport(
         moment,
         found.problems,
+        opened,
+        closed,
         found.freshness,
         [*_volumes(connection, scope)],
         found.checks,
@@ -154,9 +166,13 @@ def as_json(found: QualityReport) -> str:
                     "what": one.what,
                     "since": one.since and one.since.isoformat(),
                     "cause": one.cause,
+                    "incident": one.incident and one.incident.incident_id,
+                    "state": one.incident and one.incident.state,
                 }
                 for one in found.problems
             ],
+            "incidents_opened": [_as_data(one) for one in found.opened],
+            "incidents_closed": [_as_data(one) for one in found.closed],
             "datasets": [
                 {
                     "dataset": one.dataset,
@@ -171,6 +187,21 @@ def as_json(found: QualityReport) -> str:
         indent=2,
         ensure_ascii=False,
     )
+
+
+def _as_data(incident: Incident) -> dict[str, Any]:
+    """Return the parts of an incident that JSON states."""
+    return {
+        "incident": incident.incident_id,
+        "kind": incident.kind,
+        "domain": incident.domain,
+        "severity": incident.severity,
+        "what": incident.what,
+        "state": incident.state,
+        "opened_at": incident.opened_at.isoformat(),
+        "closed_at": incident.closed_at and incident.closed_at.isoformat(),
+        "closed_by": incident.closed_by,
+    }
 
 
 def name_of(moment: datetime) -> str:

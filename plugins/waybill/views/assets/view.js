@@ -39,11 +39,26 @@ async function send(route, body, method = "POST") {
   throw new Error(typeof result.detail === "string" ? result.detail : `The server responded with status ${answer.status}.`);
 }
 
-/** Send the request of a line in the list of problems, tell the result, and remove the line once it is settled. */
+/** Show a section as it is now, except its results, and focus the line of an incident. */
+async function refresh(section, incident) {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(section.id);
+  if (!answer.ok || !fresh) return location.reload();
+  const results = section.querySelector(".results");
+  [...section.children].filter((one) => one !== results).forEach((one) => one.remove());
+  results.before(...[...fresh.children].filter((one) => !one.matches(".results")));
+  enliven(section);
+  const line = section.querySelector(`[data-incident="${incident}"]`);
+  line?.closest("details")?.setAttribute("open", "");
+  (line ?? section.querySelector("h2")).focus();
+}
+
+/** Send the request of a line in the list of problems, tell the result, and show what has changed. */
 function settles(form) {
   const button = form.querySelector("button");
   const line = form.closest("li, tr");
-  const results = form.closest("section").querySelector(".results");
+  const section = form.closest("section");
+  const results = section.querySelector(".results");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const note = document.createElement("p");
@@ -54,6 +69,7 @@ function settles(form) {
       const { request, body, method, result: told } = form.dataset;
       const result = await send(request, JSON.parse(body), method);
       note.textContent = told ?? result.text;
+      if (form.dataset.refresh) return await refresh(section, form.dataset.refresh);
       if (!told && !result.is_done) return;
       const list = line.parentElement;
       line.remove();
@@ -138,9 +154,14 @@ function replayable(form) {
   count();
 }
 
+/** Make the forms, buttons and links within an element work. */
+function enliven(element) {
+  element.querySelectorAll("[data-replay]").forEach(replayable);
+  element.querySelectorAll("[data-request]").forEach(settles);
+  element.querySelectorAll("[data-copy]").forEach(copies);
+  element.querySelectorAll("[data-airflow]").forEach(leads);
+}
+
 followTheme();
 followLists();
-document.querySelectorAll("[data-replay]").forEach(replayable);
-document.querySelectorAll("[data-request]").forEach(settles);
-document.querySelectorAll("[data-copy]").forEach(copies);
-document.querySelectorAll("[data-airflow]").forEach(leads);
+enliven(document);

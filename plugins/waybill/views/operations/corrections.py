@@ -1,22 +1,27 @@
-"""The routes that write: replays of rejected rows, and withdrawals of files that are gone from the bucket."""
+"""The routes that write: replays of rejected rows, withdrawals of files that are gone, and changes of incidents."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
+from psycopg import Connection
 from pydantic import BaseModel, Field, model_validator
 
 from waybill.contracts import Contract
+from waybill.errors import CommandFailed
 from waybill.formatting import count
 from waybill.intake.withdrawal import accept, find_loaded, require_gone
 from waybill.intake.withdrawal import withdraw as withdraw_file
+from waybill.ops.incidents import acknowledge, close, mute, numbered, unmute
 from waybill.period import Period
 from waybill.run import Run, code_version
 from waybill.views import catalog
 from waybill.views.access import CurrentAccess
+from waybill.views.operations.attention import dag_of
 from waybill.views.operations.open_rows import rows_to_replay
 from waybill.views.operations.rejected_rows import REPLAYED_AT_ONCE, replay_selected
 from waybill.views.responses import HEADERS
@@ -53,6 +58,21 @@ class Withdrawal(BaseModel):
     """Whether its rows stay."""
 
 
+class IncidentChange(BaseModel):
+    """A change of the state of an incident."""
+
+    incident_id: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+    change: Literal["acknowledge", "mute", "unmute", "close"]
+    days: Annotated[int, Field(ge=1, le=366)] | None = None
+    """For how many days from now it is muted."""
+
+    @model_validator(mode="after")
+    def _days_of_mute(self) -> Self:
+        if (self.change == "mute") != (self.days is not None):
+            raise ValueError("name the days of a mute, and only of a mute")
+        return self
+
+
 def check_origin(request: Request) -> None:
     """Raise HTTP 403 for a request that a page of another site made, HTTP 415 for a body that is not JSON."""
     headers = request.headers
@@ -75,8 +95,7 @@ def replay(access: CurrentAccess, request: Request, dag_id: str, selection: Sele
     contract = next((one for one in datasets.values() if one.table == selection.dataset), None)
     if contract is None:
         raise HTTPException(404, f"The DAG {dag_id} does not load the dataset {selection.dataset!r}.")
-    user = getattr(request.state.waybill_user, "get_name", lambda: "someone")()
-    run = Run(f"replay by {user} in the web UI", code_version())
+    run = Run(f"replay by {_user(request)} in the web UI", code_version())
     with access.writer() as connection:
         found = selection.rows
         if not found:
@@ -107,6 +126,47 @@ def withdraw(access: CurrentAccess, dag_id: str, withdrawal: Withdrawal) -> Resp
             if done.days:
                 text += f" Run the periods from {Period.of(contract.cadence, file.period)} on again to update reports."
     return JSONResponse({"text": text, "is_done": True}, headers=HEADERS)
+
+
+@router.post("/operations/incident/{dag_id}", dependencies=[Depends(check_origin)])
+def change_incident(access: CurrentAccess, request: Request, dag_id: str, wanted: IncidentChange) -> Response:
+    """Acknowledge, mute, unmute or close an incident of a DAG. Return a sentence about it; HTTP 409 if it is closed."""
+    number, by = wanted.incident_id, _user(request)
+    with access.writer() as connection, connection.transaction():
+        try:
+            dag = dag_of(connection, numbered(connection, number))
+        except CommandFailed as error:
+            raise HTTPException(404, str(error)) from error
+        if dag != dag_id:
+            raise HTTPException(404, f"The incident {number} does not belong to the DAG {dag_id}.")
+        try:
+            text = _changed(connection, wanted, by)
+        except CommandFailed as error:
+            raise HTTPException(409, str(error)) from error
+    return JSONResponse({"text": text, "is_done": wanted.change == "close"}, headers=HEADERS)
+
+
+def _changed(connection: Connection, wanted: IncidentChange, by: str) -> str:
+    """Change an incident, and return a sentence about it."""
+    number = wanted.incident_id
+    match wanted.change:
+        case "acknowledge":
+            acknowledge(connection, number, by)
+            return f"The incident {number} is acknowledged."
+        case "mute":
+            until = datetime.now(UTC) + timedelta(days=wanted.days or 0)
+            mute(connection, number, by, until)
+            return f"The incident {number} sends no alerts until {until:%Y-%m-%d %H:%M} UTC."
+        case "unmute":
+            unmute(connection, number, by)
+            return f"The incident {number} is unmuted."
+        case "close":
+            close(connection, number, by)
+            return f"The incident {number} is closed."
+
+
+def _user(request: Request) -> str:
+    return str(getattr(request.state.waybill_user, "get_name", lambda: "someone")())
 
 
 def _datasets(dag_id: str) -> dict[str, Contract]:

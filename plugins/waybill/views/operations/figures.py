@@ -43,7 +43,7 @@ def figures(problems: Sequence[Problem], rejected: str, now: datetime) -> list[F
     """Return the figure of each subject. `rejected` is the number of rejected rows as text."""
     found = []
     for subject, (name, section) in _NAMES.items():
-        own = [problem for problem in problems if problem.subject == subject]
+        own = [problem for problem in problems if problem.subject == subject or (subject == "runs" and problem.stopped)]
         since = min((problem.since for problem in own if problem.since), default=None)
         value = str(len(own))
         if subject == "books":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from waybill.ops.incidents import Incident
 from waybill.settings import settings
 
 Severity = Literal["error", "warning", "notice"]
@@ -76,11 +77,26 @@ class Problem:
     """The kind of its incident; None for a problem that opens none."""
     key: str = ""
     """The key of its incident."""
+    incident: Incident | None = None
+    """Its open incident; None if no run has recorded it."""
+    dag: str = ""
+    """The DAG that users must be allowed to run to change the incident."""
+    stopped: int = 0
+    """How many runs it stopped."""
 
     @property
-    def order(self) -> tuple[int, datetime, str]:
-        """The place of the problem in the list: the most severe first, then the oldest."""
-        return _RANK[self.severity], self.since or _LAST, self.what
+    def is_muted(self) -> bool:
+        """Whether its incident is muted."""
+        return self.incident is not None and self.incident.is_muted
+
+    @property
+    def order(self) -> tuple[bool, int, bool, datetime, str]:
+        """The place of the problem in the list: muted ones last, the most severe and those that nobody works on first.
+
+        Then the oldest.
+        """
+        is_acknowledged = self.incident is not None and self.incident.state == "acknowledged"
+        return self.is_muted, _RANK[self.severity], is_acknowledged, self.since or _LAST, self.what
 
 
 def sentence(text: str) -> str:

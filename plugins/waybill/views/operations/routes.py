@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -9,12 +10,14 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 
 from waybill.contracts.domains import load_manifest
+from waybill.errors import CommandFailed
 from waybill.period import EXAMPLE
 from waybill.views import catalog, pages
-from waybill.views.access import CurrentAccess
+from waybill.views.access import Access, CurrentAccess
 from waybill.views.operations.anomalies import anomaly_charts
 from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
+from waybill.views.operations.incident_pages import IncidentState, incident_details, incident_list
 from waybill.views.operations.loads import State, loaded_files, rejected_files
 from waybill.views.operations.overview import overview as overview_of
 from waybill.views.operations.plans import plan_between
@@ -49,9 +52,37 @@ def overview(
     letters = access.dead_letters(scope.domains)
     with access.reader() as connection:
         found = overview_of(connection, scope, datetime.now(UTC), runs, letters)
-    rights = {"request": access.may_run, "answer": access.may_answer}
-    allowed = {(kind, dag) for kind, may in rights.items() for dag in scope.dags if may(request, dag)}
-    return html(pages.operations(scope, dag_id, found, allowed))
+    dags = {*scope.dags, *(problem.dag for problem in found.problems if problem.dag)}
+    return html(pages.operations(scope, dag_id, found, _allowed(access, request, dags)))
+
+
+@router.get("/incidents.html")
+def incidents(
+    access: CurrentAccess, domain: str | None = None, dag_id: str | None = None, state: IncidentState | None = None
+) -> Response:
+    """List open incidents, and the newest closed ones."""
+    scope = _scope(domain, dag_id, None)
+    with access.reader() as connection:
+        found = incident_list(connection, scope, state)
+    return html(pages.incidents(scope, dag_id, state, found))
+
+
+@router.get("/incident.html")
+def incident(
+    access: CurrentAccess,
+    request: Request,
+    number: Annotated[int, Query(ge=1, le=LARGEST_INTEGER)],
+    domain: str | None = None,
+    dag_id: str | None = None,
+) -> Response:
+    """Show an incident with its history and runs."""
+    scope = _scope(domain, dag_id, None)
+    try:
+        with access.reader() as connection:
+            found = incident_details(connection, number)
+    except CommandFailed as error:
+        raise HTTPException(404, str(error)) from error
+    return html(pages.incident(scope, dag_id, found, _allowed(access, request, [found.dag] if found.dag else [])))
 
 
 @router.get("/loads.html")
@@ -172,6 +203,12 @@ def quarantine(
             replay_dag=replay_dag if access.may_run(request, replay_dag) else None,
         )
     )
+
+
+def _allowed(access: Access, request: Request, dags: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the kinds of actions that the user of a request may take, by DAG."""
+    rights = {"request": access.may_run, "answer": access.may_answer}
+    return {(kind, dag) for dag in dags for kind, may in rights.items() if may(request, dag)}
 
 
 def _scope(domain: str | None, dag_id: str | None, run_id: str | None) -> Scope:

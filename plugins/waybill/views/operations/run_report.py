@@ -12,6 +12,7 @@ from waybill.checks import approval
 from waybill.contracts.domains import load_manifest
 from waybill.ops.alerts import cause_of
 from waybill.ops.books import GapSummary
+from waybill.ops.incidents import Incident, incidents_of_runs
 from waybill.period import ALL_TIME, Period
 from waybill.views import catalog
 from waybill.views.operations.balances import balances
@@ -54,6 +55,8 @@ class RunReport:
     successor: RunState | None
     """A later run that succeeded for the period of this failed run."""
     cause: str
+    incident: Incident | None
+    """The incident of its failure or lateness."""
     actions: tuple[Action, ...]
     balances: list[dict[str, Any]]
     files: list[dict[str, Any]]
@@ -78,14 +81,17 @@ class RunReport:
 def run_report(connection: Connection, scope: Scope, runs: Sequence[RunState]) -> RunReport:
     """Return the report of the run of a scope. `runs` are the newest runs of its DAG, and the run."""
     run = next((one for one in runs if one.run_id == scope.run_id), None)
+    dag_id = load_manifest(scope.domains[0]).dag
     files, total = loaded_files(connection, scope, None, 1)
     lines = alerts(connection, scope, runs)
     failure = next((one.message for one in lines if one.kind == "failure"), "")
+    incidents = incidents_of_runs(connection, [(dag_id, scope.run_id)] if scope.run_id else [])
     return RunReport(
         run=run,
         successor=successor(run, runs) if run and run.state == "failed" else None,
         cause=cause_of(failure),
-        actions=_actions(scope, run),
+        incident=next(iter(incidents.values()), None),
+        actions=_actions(dag_id, run),
         balances=balances(connection, scope),
         files=files,
         total=total,
@@ -97,8 +103,7 @@ def run_report(connection: Connection, scope: Scope, runs: Sequence[RunState]) -
     )
 
 
-def _actions(scope: Scope, run: RunState | None) -> tuple[Action, ...]:
-    dag_id = load_manifest(scope.domains[0]).dag
+def _actions(dag_id: str, run: RunState | None) -> tuple[Action, ...]:
     if run is None:
         return (runbook("failure", dag_id),)
     task = run.failed_task or next(iter(run.tasks), None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from psycopg import Connection
 
 from waybill.formatting import count
 from waybill.ops.alerts import cause_of
+from waybill.ops.incidents import Incident, incidents_of_runs
 from waybill.views.operations.problem import Action, Problem, run_page, runbook, sentence
 
 NEWEST = 200
@@ -98,66 +99,100 @@ def open_failures(runs: Sequence[RunState]) -> list[RunState]:
 
 
 def run_problems(connection: Connection, runs: Sequence[RunState]) -> list[Problem]:
-    """Return a problem for each task in which runs failed, and for each run that is late or retries a task."""
+    """Return a problem for each cause of failed or late runs, and for each run that retries a task.
+
+    Runs with an open incident share its line; others share a line if they failed in the same task. Runs whose incident
+    is closed are left out.
+    """
     failures, active = open_failures(runs), [run for run in runs if run.state in ("queued", "running")]
     messages = _messages(connection, [*failures, *active])
-    by_task: dict[tuple[str, str], list[RunState]] = {}
-    for run in failures:
+    late = [run for run in active if (run.dag_id, run.run_id, "deadline") in messages]
+    known = incidents_of_runs(connection, [(run.dag_id, run.run_id) for run in (*failures, *late)])
+    return [
+        *(replace(_failure(failed, messages), incident=incident) for incident, failed in _by_cause(failures, known)),
+        *(replace(_late(waiting, messages), incident=incident) for incident, waiting in _by_cause(late, known)),
+        *(
+            _retried(run, task)
+            for run in active
+            if run not in late
+            if (task := next((task for task in run.tasks if task.state == "up_for_retry"), None))
+        ),
+    ]
+
+
+def _by_cause(
+    runs: Iterable[RunState], known: Mapping[tuple[str, str], Incident]
+) -> Iterable[tuple[Incident | None, list[RunState]]]:
+    """Return the runs of each open incident, and those without an incident by DAG and failed task."""
+    found: dict[tuple[object, ...], tuple[Incident | None, list[RunState]]] = {}
+    for run in runs:
+        incident = known.get((run.dag_id, run.run_id))
         task = run.failed_task
-        by_task.setdefault((run.dag_id, task.task_id if task else ""), []).append(run)
-    found = [_failure(task_id, failed, messages) for (_, task_id), failed in by_task.items()]
-    for run in active:
-        retried = next((task for task in run.tasks if task.state == "up_for_retry"), None)
-        if late := messages.get((run.dag_id, run.run_id, "deadline")):
-            found.append(_late(run, *late))
-        elif retried:
-            found.append(_retried(run, retried))
-    return found
+        cause = (incident.incident_id,) if incident else (run.dag_id, task and task.task_id)
+        if incident is None or incident.closed_at is None:
+            found.setdefault(cause, (incident, []))[1].append(run)
+    return found.values()
 
 
-def _failure(
-    task_id: str, failed: Sequence[RunState], messages: dict[tuple[str, str, str], tuple[datetime, str]]
-) -> Problem:
-    """Return the problem of runs of a DAG that failed in the same task, newest first."""
+_Messages = Mapping[tuple[str, str, str], tuple[datetime, str]]
+"""(when, text) of the messages about runs, by DAG, run and kind."""
+
+
+def _failure(failed: Sequence[RunState], messages: _Messages) -> Problem:
+    """Return the problem of failed runs, newest first."""
     newest, oldest = failed[0], failed[-1]
     since, _ = messages.get((oldest.dag_id, oldest.run_id, "failure"), (oldest.ended_at, ""))
     _, message = messages.get((newest.dag_id, newest.run_id, "failure"), (None, ""))
-    place = f" in {task_id}" if task_id else ""
-    if len(failed) == 1:
-        what = f"{newest.title} failed{place}"
-    else:
-        periods = sorted({run.period for run in failed if run.period})
-        span = f" ({periods[0]} to {periods[-1]})" if len(periods) > 1 else f" ({periods[0]})" if periods else ""
-        what = f"{newest.dag_id}: {count(len(failed), 'run')}{span} failed{place}"
-    path = task_path(newest.dag_id, newest.run_id, task_id) if task_id else run_path(newest.dag_id, newest.run_id)
+    tasks = {run.failed_task.task_id if run.failed_task else "" for run in failed}
+    place = f" in {next(iter(tasks))}" if len(tasks) == 1 and tasks != {""} else ""
     return Problem(
         "error",
         "runs",
-        what,
+        f"{_named(failed)} failed{place}",
         since,
         sentence(cause_of(message)) or "Airflow recorded no cause. The log has it.",
-        (
-            Action("airflow", "Open task" if task_id else "Open run", path),
-            run_page(newest.dag_id, newest.run_id),
-            runbook("failure", newest.dag_id),
-        ),
+        (open_task(newest), run_page(newest.dag_id, newest.run_id), runbook("failure", newest.dag_id)),
+        number=len(failed),
+        topic="failure",
     )
 
 
-def _late(run: RunState, since: datetime, message: str) -> Problem:
-    waiting = ", ".join(f"{task.task_id} ({task.state})" for task in run.tasks[:3])
+def _named(runs: Sequence[RunState]) -> str:
+    """Return the DAG and the period of runs of a DAG; of several runs, their number and the range of periods."""
+    if len(runs) == 1:
+        return runs[0].title
+    periods = sorted({run.period for run in runs if run.period})
+    span = f" ({periods[0]} to {periods[-1]})" if len(periods) > 1 else f" ({periods[0]})" if periods else ""
+    return f"{runs[0].dag_id}: {count(len(runs), 'run')}{span}"
+
+
+def open_task(run: RunState) -> Action:
+    """Return the link to the first failed task of a run, or to the run."""
+    if run.failed_task is None:
+        return Action("airflow", "Open run", run_path(run.dag_id, run.run_id))
+    return Action("airflow", "Open task", task_path(run.dag_id, run.run_id, run.failed_task.task_id))
+
+
+def _late(late: Sequence[RunState], messages: _Messages) -> Problem:
+    """Return the problem of late runs of a DAG, newest first."""
+    oldest = late[-1]
+    since, message = messages[oldest.dag_id, oldest.run_id, "deadline"]
+    waiting = ", ".join(f"{task.task_id} ({task.state})" for task in oldest.tasks[:3])
     _, _, after = message.partition("\n")[0].partition("has not finished ")
     return Problem(
         "error",
         "runs",
-        f"{run.title} is late",
+        f"{_named(late)} {'is' if len(late) == 1 else 'are'} late",
         since,
-        f"It has not finished {after or 'in time.'} " + (f"Open tasks: {waiting}." if waiting else "No task is open."),
+        f"{'It' if len(late) == 1 else 'The oldest'} has not finished {after or 'in time.'} "
+        + (f"Open tasks: {waiting}." if waiting else "No task is open."),
         (
-            Action("airflow", "Open run", run_path(run.dag_id, run.run_id)),
-            run_page(run.dag_id, run.run_id),
-            runbook("deadline", run.dag_id),
+            Action("airflow", "Open run", run_path(oldest.dag_id, oldest.run_id)),
+            run_page(oldest.dag_id, oldest.run_id),
+            runbook("deadline", oldest.dag_id),
         ),
+        number=len(late),
+        topic="deadline",
     )
 
 
@@ -176,8 +211,8 @@ def _retried(run: RunState, task: TaskState) -> Problem:
     )
 
 
-def _messages(connection: Connection, runs: Sequence[RunState]) -> dict[tuple[str, str, str], tuple[datetime, str]]:
-    """Return (when, text) of the messages about failures and deadlines of runs, by DAG, run and kind."""
+def _messages(connection: Connection, runs: Sequence[RunState]) -> _Messages:
+    """Return the messages about failures and deadlines of runs."""
     rows = connection.execute(
         "select dag_id, run_id, kind, raised_at, message from waybill.alert "
         "where kind in ('failure', 'deadline') and (dag_id, run_id) in (select * from unnest(%s::text[], %s::text[]))",

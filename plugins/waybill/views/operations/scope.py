@@ -59,6 +59,11 @@ class Scope:
         ]
 
     @property
+    def incident_domains(self) -> tuple[str, ...] | None:
+        """The domains of its incidents; None for all, with those of DAGs that load no dataset."""
+        return None if {*self.domains} == {*catalog.domains()} else self.domains
+
+    @property
     def dags(self) -> list[str]:
         """DAGs that load the datasets."""
         return [load_manifest(domain).dag for domain in self.domains]
