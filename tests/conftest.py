@@ -124,11 +124,11 @@ import time
 
 from airflow.sdk import DAG, task
 
-from waybill.operators import alert_failure, deadline_alert
+from waybill.operators import DEFAULT_ARGS, alert_failure, deadline_alert
 
 with DAG(
     "due", schedule=None, is_paused_upon_creation=False, params={"seconds": 0, "fails": False},
-    on_failure_callback=alert_failure, deadline=deadline_alert(hours=3),
+    default_args=DEFAULT_ARGS | {"retries": 0}, on_failure_callback=alert_failure, deadline=deadline_alert(hours=3),
 ):
 
     @task

@@ -56,7 +56,18 @@ def let_the_deadline_pass(stack: Stack, run_id: str) -> None:
 def alerts(stack: Stack, run_id: str) -> list[str]:
     with psycopg.connect(stack.database_url()) as connection:
         rows = connection.execute("select kind from waybill.alert where run_id = %s order by 1", (run_id,)).fetchall()
-    return [kind for (kind,) in rows]
+    return [kind.partition(" ")[0] for (kind,) in rows]
+
+
+def incident(stack: Stack, run_id: str) -> tuple[str, bool]:
+    """Return (kind, whether it is closed) of the incident of a run."""
+    with psycopg.connect(stack.database_url()) as connection:
+        [found] = connection.execute(
+            "select i.kind, i.closed_at is not null from waybill.incident as i "
+            "inner join waybill.incident_run as r using (incident_id) where r.run_id = %s",
+            (run_id,),
+        ).fetchall()
+    return found[0], found[1]
 
 
 def test_a_failed_task_is_cleared_and_its_run_ends_well(api: Airflow, airflow_stack: Stack) -> None:
@@ -67,7 +78,8 @@ def test_a_failed_task_is_cleared_and_its_run_ends_well(api: Airflow, airflow_st
     assert [task["task_id"] for task in cleared["task_instances"]] == ["work"]
     assert reaches(api, run_id, "success")
     assert deadlines(airflow_stack, run_id) == []
-    assert eventually(lambda: alerts(airflow_stack, run_id) == ["failure"])
+    assert eventually(lambda: alerts(airflow_stack, run_id) == ["failure", "incidents"])
+    assert incident(airflow_stack, run_id) == ("failure", True)
 
 
 def test_a_late_run_raises_an_alert_while_it_runs(api: Airflow, airflow_stack: Stack) -> None:
@@ -75,6 +87,7 @@ def test_a_late_run_raises_an_alert_while_it_runs(api: Airflow, airflow_stack: S
     assert reaches(api, run_id, "running")
     let_the_deadline_pass(airflow_stack, run_id)
     assert eventually(lambda: alerts(airflow_stack, run_id) == ["deadline"])
+    assert incident(airflow_stack, run_id) == ("deadline", False)
 
 
 def test_a_failed_run_raises_no_alert_of_lateness(api: Airflow, airflow_stack: Stack) -> None:

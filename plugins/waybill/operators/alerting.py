@@ -95,6 +95,21 @@ def look_at(
         return []
 
 
+def _search(context: Mapping[str, Any], domain: str) -> None:
+    """Search the data of a domain for drift and anomalies. An error is only logged."""
+    from waybill.operators.session import run_of, s3_client, warehouse
+    from waybill.watch import drift, subjects
+    from waybill.watch.anomalies import watch
+
+    try:
+        with warehouse() as connection:
+            datasets, run = subjects.datasets(domain), run_of(context)
+            drift.look(connection, s3_client(), datasets, run)
+            watch(connection, [*datasets, *subjects.reports(domain)], run, now())
+    except Exception:
+        log.exception("the data of %s could not be searched", domain)
+
+
 def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
     from waybill.ops import alert_delivery
     from waybill.ops.alerts import Message, failure_text, incident_messages
@@ -106,6 +121,9 @@ def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
     task_id, url = (getattr(task, name, None) for name in ("task_id", "log_url"))
     text = failure_text(title, run_id, task_id, str(cause) if cause else None, url)
     domain, run = _domain_of(dag_id), _failed_run(context)
+    is_of_data = bool(domain) and is_data_error(error)
+    if is_of_data:
+        _search(context, domain)
     if is_of_run:  # Airflow passes some task of the run
         run = replace(run, task_id="")
 
@@ -114,7 +132,7 @@ def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
 
         if is_of_run and has_failed(connection, dag_id, run_id):
             return []  # a task has recorded it
-        found = look_at(connection, domain, run_id, is_quiet=is_quiet) if domain and is_data_error(error) else []
+        found = look_at(connection, domain, run_id, is_quiet=is_quiet) if is_of_data else []
         incident, event = failed(connection, domain, run, error, title, is_quiet=is_quiet)
         opened = next(
             (one for one in [*([event] if event else []), *found] if one.incident.incident_id == incident), None
@@ -160,22 +178,14 @@ def after_each_task(context: Mapping[str, Any], _result: Any = None) -> None:
 
 
 def look_after_run(context: Mapping[str, Any], domain: str) -> None:
-    """Search the data of a domain for anomalies, and compare its problems with its incidents. Raises no errors."""
-    from waybill.operators.session import run_of
+    """Search the data of a domain, and compare its problems with its incidents. Raises no errors."""
     from waybill.ops.alerts import incident_messages
     from waybill.ops.incident_updates import settle
-    from waybill.watch import subjects
-    from waybill.watch.anomalies import watch
 
     run = _failed_run(context)
+    _search(context, domain)
 
     def compose(connection: Connection) -> list[Message]:
-        try:
-            with connection.transaction():
-                watched = [*subjects.datasets(domain), *subjects.reports(domain)]
-                watch(connection, watched, run_of(context), now())
-        except Exception:
-            log.exception("the data of %s could not be searched for anomalies", domain)
         found = [
             *settle(connection, run.dag_id, run.scope, "", run.run_id),
             *look_at(connection, domain, run.run_id, is_quiet=_is_quiet(context)),

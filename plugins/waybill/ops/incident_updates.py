@@ -40,6 +40,11 @@ def is_data_error(error: BaseException | None) -> bool:
 
 
 _CAUSE = """
+select 'drift ' || d.drift_id
+from waybill.rejected_file as r
+inner join waybill.drift as d on d.dataset = r.dataset and r.object_key = any(d.rejected_keys)
+where r.run_id = %(run)s
+union all
 select 'file ' || dataset from waybill.rejected_file where run_id = %(run)s
 union all
 select case
@@ -52,7 +57,7 @@ where run_id = %(run)s and not passed and severity = 'error'
 
 
 def cause_in_data(connection: Connection, dag_id: str, run_id: str) -> str | None:
-    """Return the key of the open incident about a file, check or report that a run rejected; None if there is none."""
+    """Return the key of the open incident about data because of which a run failed; None if there is none."""
     values = {"dag": dag_id, "run": run_id, "approval": approval.CHECK}
     keys = [key for (key,) in connection.execute(_CAUSE, values).fetchall()]
     return next((key for key in keys if open_incident(connection, key)), None)

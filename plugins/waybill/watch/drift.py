@@ -133,15 +133,16 @@ def _shown(connection: Connection, s3: S3Client, contract: Contract, known: Coll
 
 _RECORD: Final = """
 insert into waybill.drift as d (
-  dataset, kind, column_name, name, bucket, first_key, last_key, period, files, examples, run_id
+  dataset, kind, column_name, name, bucket, first_key, last_key, period, files, rejected_keys, examples,
+  run_id
 )
 values (
   %(dataset)s, %(kind)s, %(column)s, %(name)s, %(bucket)s, %(first_key)s, %(last_key)s, %(period)s, %(files)s,
-  %(examples)s, %(run_id)s
+  %(rejected_keys)s, %(examples)s, %(run_id)s
 )
 on conflict (dataset, kind, column_name, name) do update
 set bucket = excluded.bucket, first_key = excluded.first_key, last_key = excluded.last_key, period = excluded.period,
-  files = excluded.files, seen_at = now(), settled_at = null,
+  files = excluded.files, rejected_keys = excluded.rejected_keys, seen_at = now(), settled_at = null,
   examples = case when %(is_new)s then excluded.examples else d.examples end,
   run_id = case when %(is_new)s then excluded.run_id else d.run_id end,
   accepted_by = case when not %(is_new)s then d.accepted_by end,
@@ -170,6 +171,7 @@ def _record(connection: Connection, contract: Contract, shown: Shown, run: Run, 
         "last_key": last.object_key,
         "period": last.period,
         "files": len({one.object_key for one in shown.files}),
+        "rejected_keys": sorted({one.object_key for one in shown.files if one.is_rejected}),
         "examples": [*shown.examples],
         "run_id": run.run_id,
         "is_new": is_new,

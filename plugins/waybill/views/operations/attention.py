@@ -15,7 +15,7 @@ from waybill.ops.incidents import Incident, open_incidents, runs_of
 from waybill.views import catalog
 from waybill.views.operations.anomalies import anomaly_problems
 from waybill.views.operations.drift import drift_problems
-from waybill.views.operations.file_problems import dead_letters, gone_files, rejected_files
+from waybill.views.operations.file_problems import dead_letters, gone_files, rejected_files, rejected_periods
 from waybill.views.operations.freshness import Freshness
 from waybill.views.operations.period_problems import (
     failed_checks,
@@ -112,7 +112,7 @@ def data_problems(
     return [
         *rejected_files(connection, scope),
         *gone_files(connection, scope),
-        *missing_files(scope, freshness, gaps),
+        *missing_files(scope, freshness, gaps, rejected_periods(connection, scope)),
         *unbalanced_books(balances),
         *failed_checks(connection, scope),
         *waiting_reports(connection, scope, runs),

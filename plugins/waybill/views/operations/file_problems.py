@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from itertools import islice
 from typing import Final
 
@@ -33,6 +34,11 @@ with newest as (
     limit %(newest)s
   ) as r
   where not {loaded_since}
+    and not exists (
+      select from waybill.drift as d
+      where d.dataset = r.dataset and r.object_key = any(d.rejected_keys)
+        and d.settled_at is null and d.accepted_at is null
+    )
 ),
 files as (
   select dataset, object_key, min(rejected_at) as since, max(rejected_at) as last from newest group by 1, 2
@@ -49,7 +55,10 @@ group by f.dataset
 
 
 def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
-    """Return a problem for each dataset with rejected files that were not loaded later."""
+    """Return a problem for each dataset with rejected files that were not loaded later.
+
+    A file that was rejected because its columns or values drifted belongs to the problem of the drift.
+    """
     rows = connection.execute(
         sql.SQL(_REJECTED).format(loaded_since=sql.SQL(IS_LOADED_SINCE)),
         {"datasets": scope.datasets, "bucket": settings().raw_bucket, "newest": NEWEST},
@@ -74,6 +83,22 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
             )
         )
     return found
+
+
+_PERIODS = """
+select r.dataset, r.period
+from (
+  select * from waybill.rejected_file where dataset = any(%(datasets)s) order by rejected_file_id desc limit %(newest)s
+) as r
+where r.period is not null and not {loaded_since}
+"""
+
+
+def rejected_periods(connection: Connection, scope: Scope) -> set[tuple[str, date]]:
+    """Return (dataset, first day of the period) of the newest rejected files that were not loaded later."""
+    query = sql.SQL(_PERIODS).format(loaded_since=sql.SQL(IS_LOADED_SINCE))
+    values = {"datasets": scope.datasets, "bucket": settings().raw_bucket, "newest": NEWEST}
+    return set(connection.execute(query, values).fetchall())
 
 
 def gone_files(connection: Connection, scope: Scope) -> list[Problem]:

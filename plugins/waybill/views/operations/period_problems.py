@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -29,18 +29,35 @@ _LATE_LISTED: Final = 31
 _EXAMINED: Final = 3
 
 
-def missing_files(scope: Scope, freshness: Iterable[Freshness], gaps: Iterable[GapSummary]) -> list[Problem]:
-    """Return a problem for each dataset that lacks the file of a period, or is late."""
+def missing_files(
+    scope: Scope,
+    freshness: Iterable[Freshness],
+    gaps: Iterable[GapSummary],
+    rejected: Collection[tuple[str, date]],
+) -> list[Problem]:
+    """Return a problem for each dataset that lacks the file of a period, or is late.
+
+    A period whose file was rejected lacks none. `rejected` has (dataset, first day) of these periods.
+    """
     late = {one.dataset: one for one in freshness if one.late}
     missing = {gap.subject: gap.periods for gap in gaps if gap.what == NOTHING and gap.subject in scope.datasets}
-    return [
-        _missing(catalog.contracts()[table], late.get(table), missing.get(table, []))
+    found = [
+        _missing(
+            catalog.contracts()[table],
+            late.get(table),
+            missing.get(table, []),
+            {start for dataset, start in rejected if dataset == table},
+        )
         for table in scope.datasets
         if table in late or table in missing
     ]
+    return [problem for problem in found if problem]
 
 
-def _missing(contract: Contract, late: Freshness | None, missing: Sequence[Period]) -> Problem:
+def _missing(
+    contract: Contract, late: Freshness | None, missing: Sequence[Period], rejected: Collection[date]
+) -> Problem | None:
+    """Return the problem of a dataset; None if the files of all its missing periods were rejected."""
     periods = {*missing}
     cause = f"Every {contract.cadence} needs a file."
     if late is not None:
@@ -48,7 +65,9 @@ def _missing(contract: Contract, late: Freshness | None, missing: Sequence[Perio
         cause += f"The newest loaded period is {late.newest}." if late.newest else "No file has been loaded yet."
         if late.newest:
             periods |= {late.newest.shift(number) for number in range(1, min(late.late, _LATE_LISTED) + 1)}
-    listed = sorted(periods)
+    listed = sorted(period for period in periods if period.start not in rejected)
+    if rejected and not listed:
+        return None
     since = None
     if listed:
         _, ends = listed[0].instants(settings().timezone)
