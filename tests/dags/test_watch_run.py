@@ -101,7 +101,7 @@ def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watche
     assert proposed.exit_code == 0, proposed.output
     assert "+      - name: booking_code\n" in proposed.stdout
     number = command.split()[-1]
-    assert f"waybill watch accept --drift {number}" in problem.cause
+    assert {"drift": [int(number)]} in [action.body for action in problem.actions if action.label == "Accept"]
     accepted = CliRunner().invoke(app, ["watch", "accept", "--drift", number])
     assert accepted.output == "messaging.traffic: the column 'Booking [code]' is new: accepted\n"
     assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
@@ -111,6 +111,33 @@ def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watche
     watched.load("traffic", csv_body(TRAFFIC, traffic_rows(200, first_day=f"{LAST.key}-01")), key_month=LAST.key)
     assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 11 datasets and 25 reports.\n"
     assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
+
+
+def test_values_and_drift_are_accepted_by_the_buttons_which_closes_their_incidents(
+    watched: Landing, stack: Stack
+) -> None:
+    rows = [f"{row},K-{place}" for place, row in enumerate(traffic_rows(80, first_day=f"{LAST.key}-01"))]
+    watched.load("traffic", csv_body(f"{TRAFFIC},Booking", rows), key_month=LAST.key)
+    run("first")
+    kinds = "select kind, closed_by from waybill.incident where kind in ('anomaly', 'drift') order by kind"
+    assert watched.all(kinds) == [("anomaly", None), ("drift", None)]
+    buttons = [one for found in problems(watched, "anomalies") for one in found.actions if one.label == "Accept"]
+    assert [one.target for one in buttons] == ["accept/messaging_monthly"] * 2
+    database = reader_of(stack, watched), writer_of(stack, watched)
+    with client_of(*database, Someone("viewer", may_run=False)) as viewer:
+        assert viewer.post(f"/operations/{buttons[0].target}", json=buttons[0].body).status_code == 403
+    with client_of(*database, Someone("ana")) as client:
+        assert client.post("/operations/accept/shop_daily", json=buttons[0].body).status_code == 404
+        assert client.post(f"/operations/{buttons[0].target}", json={"anomalies": [99]}).status_code == 404
+        assert client.post(f"/operations/{buttons[0].target}", json={}).status_code == 422
+        assert watched.all(kinds) == [("anomaly", None), ("drift", None)]
+        answers = [client.post(f"/operations/{one.target}", json=one.body).json() for one in buttons]
+    assert {one["text"] for one in answers} == {
+        "Values of messaging.traffic accepted.",
+        "Schema drift of messaging.traffic accepted.",
+    }
+    assert watched.all(kinds) == [("anomaly", "ana"), ("drift", "ana")]
+    assert problems(watched, "anomalies") == []
 
 
 def test_an_unknown_anomaly_cannot_be_accepted(watched: Landing) -> None:

@@ -99,6 +99,14 @@ def observe(
     return [*events, *_overdue(connection, domain, by)]
 
 
+def end(connection: Connection, key: str, by: str) -> None:
+    """Close the open incident of a cause that a person has ended. The caller commits."""
+    known = open_incident(connection, key)
+    if known is not None:
+        lock_domain(connection, known.domain)
+        _closed(connection, known.incident_id, by)
+
+
 def fail(
     connection: Connection, found: Found, run: FailedRun, *, cause: str | None = None, is_quiet: bool
 ) -> tuple[int, Event | None]:

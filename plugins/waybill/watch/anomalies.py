@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts import Contract
 from waybill.errors import DataError
+from waybill.ops.incident_updates import end
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
@@ -243,8 +244,8 @@ def described(found: Iterable[Anomaly]) -> list[str]:
 def accept(connection: Connection, anomaly_ids: Sequence[int], by: str, *, is_step: bool) -> list[tuple[str, str]]:
     """Record that anomalies are explained; return the dataset and period of each.
 
-    With `is_step`, the value is the new level: periods before it are no longer compared with later ones. Raises
-    `DataError` for an unknown anomaly.
+    The last open one of a dataset closes its incident. With `is_step`, the value is the new level: periods before it
+    are no longer compared with later ones. Raises `DataError` for an unknown anomaly.
     """
     rows = connection.execute(
         "update waybill.anomaly set accepted_as = %s, accepted_by = %s, accepted_at = now() "
@@ -255,6 +256,9 @@ def accept(connection: Connection, anomaly_ids: Sequence[int], by: str, *, is_st
         raise DataError(f"no open anomaly has the number {unknown[0]}; `waybill watch list` shows them")
     for _, dataset, cadence, start in rows if is_step else ():  # this period and later ones are judged anew
         changed_periods.take_again(connection, dataset, Period.of(cadence, start))
+    for dataset in sorted({row[1] for row in rows}):
+        if not open_anomalies(connection, [dataset], 1):
+            end(connection, f"anomaly {dataset}", by)
     return [(dataset, str(Period.of(cadence, start))) for _, dataset, cadence, start in rows]
 
 

@@ -14,6 +14,7 @@ from waybill.contracts import Contract
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.intake.columns import quoted
+from waybill.ops.incident_updates import end
 from waybill.run import Run
 from waybill.watch.column_drift import column_drift
 from waybill.watch.landed_values import shapes_in
@@ -195,7 +196,7 @@ def drift_numbered(connection: Connection, number: int) -> Drift:
 
 
 def accept(connection: Connection, numbers: Sequence[int], by: str) -> list[Drift]:
-    """Record that drift is meant and needs no change of the contract; return it.
+    """Record that drift is meant and needs no change of the contract, and close its incident; return it.
 
     It is open again if files show it anew after they had stopped. Raises `DataError` if no open drift has a number.
     """
@@ -206,6 +207,8 @@ def accept(connection: Connection, numbers: Sequence[int], by: str) -> list[Drif
     accepted = connection.cursor(row_factory=class_row(Drift)).execute(query, (by, [*numbers])).fetchall()
     if unknown := sorted({*numbers} - {one.drift_id for one in accepted}):
         raise DataError(f"no open drift has the number {unknown[0]}; `waybill watch list` shows them")
+    for one in accepted:
+        end(connection, f"drift {one.drift_id}", by)
     return accepted
 
 

@@ -14,7 +14,7 @@ from waybill.formatting import count
 from waybill.period import Period
 from waybill.views import catalog
 from waybill.views.business.charts import Chart, Heading, Row
-from waybill.views.operations.problem import Action, Problem, runbook
+from waybill.views.operations.problem import Action, Problem, accept_action, runbook
 from waybill.views.operations.scope import Scope
 from waybill.watch.anomalies import OpenAnomaly, described, open_anomalies
 
@@ -46,6 +46,7 @@ def anomaly_problems(connection: Connection, scope: Scope) -> list[Problem]:
 def _problem(dataset: str, found: Sequence[OpenAnomaly]) -> Problem:
     newest, *others = described(one.anomaly for one in found)[::-1]
     more = f", and {count(len(others), 'more period')}" if others else ""
+    dag, numbers = load_manifest(domain_of(dataset.partition(".")[0])).dag, [one.anomaly_id for one in found]
     is_dataset = catalog.contracts()[dataset].is_dataset
     return Problem(
         "warning",
@@ -56,8 +57,9 @@ def _problem(dataset: str, found: Sequence[OpenAnomaly]) -> Problem:
         (
             Action("page", "Show history", "anomalies.html", {"dataset": dataset}),
             # People see all values of one period here, those of several in the history only.
-            *([] if others else [Action("command", "Copy command", _accept([one.anomaly_id for one in found]))]),
-            runbook("anomaly", load_manifest(domain_of(dataset.partition(".")[0])).dag),
+            *([] if others else [accept_action("anomalies", numbers, dag)]),
+            *([] if others else [Action("command", "Copy command", _accept(numbers))]),
+            runbook("anomaly", dag),
         ),
         number=len(found),
         topic="anomaly",

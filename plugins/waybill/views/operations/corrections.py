@@ -1,4 +1,4 @@
-"""The routes that write: replays of rejected rows, withdrawals of files that are gone, and changes of incidents."""
+"""The routes that write: replays of rows, withdrawals of files, accepted anomalies and drift, changes of incidents."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from psycopg import Connection
 from pydantic import BaseModel, Field, model_validator
 
 from waybill.contracts import Contract
-from waybill.errors import CommandFailed
+from waybill.errors import CommandFailed, DataError
 from waybill.formatting import count
-from waybill.intake.withdrawal import accept, find_loaded, require_gone
+from waybill.intake.withdrawal import accept as keep_rows
+from waybill.intake.withdrawal import find_loaded, require_gone
 from waybill.intake.withdrawal import withdraw as withdraw_file
 from waybill.ops.incidents import acknowledge, close, mute, numbered, unmute
 from waybill.period import Period
@@ -24,8 +25,11 @@ from waybill.views.access import CurrentAccess
 from waybill.views.operations.attention import dag_of
 from waybill.views.operations.open_rows import rows_to_replay
 from waybill.views.operations.rejected_rows import REPLAYED_AT_ONCE, replay_selected
+from waybill.views.operations.scope import Scope
 from waybill.views.responses import HEADERS
 from waybill.warehouse import LARGEST_INTEGER
+from waybill.watch.anomalies import accept as accept_anomalies
+from waybill.watch.drift import accept as accept_drift
 
 REPLAYED_BY_KIND: Final = 2_000
 """How many rows of a kind, or with a reason, one request replays."""
@@ -70,6 +74,19 @@ class IncidentChange(BaseModel):
     def _days_of_mute(self) -> Self:
         if (self.change == "mute") != (self.days is not None):
             raise ValueError("name the days of a mute, and only of a mute")
+        return self
+
+
+class Acceptance(BaseModel):
+    """Anomalies, or schema drift, that a person accepts."""
+
+    anomalies: list[Number] = Field(default=[], max_length=500)
+    drift: list[Number] = Field(default=[], max_length=500)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if bool(self.anomalies) == bool(self.drift):
+            raise ValueError("name anomalies or drift")
         return self
 
 
@@ -118,7 +135,7 @@ def withdraw(access: CurrentAccess, dag_id: str, withdrawal: Withdrawal) -> Resp
         s3, contract, rows = access.s3(), tables[file.dataset], count(file.rows_in, "row")
         if withdrawal.keep:
             require_gone(s3, file)
-            accept(connection, file)
+            keep_rows(connection, file)
             text = f"{file.dataset} keeps {rows} of {file.uri}."
         else:
             done = withdraw_file(connection, s3, contract, file)
@@ -144,6 +161,26 @@ def change_incident(access: CurrentAccess, request: Request, dag_id: str, wanted
         except CommandFailed as error:
             raise HTTPException(409, str(error)) from error
     return JSONResponse({"text": text, "is_done": wanted.change == "close"}, headers=HEADERS)
+
+
+@router.post("/operations/accept/{dag_id}", dependencies=[Depends(check_origin)])
+def accept(access: CurrentAccess, request: Request, dag_id: str, acceptance: Acceptance) -> Response:
+    """Accept anomalies or drift of tables of a DAG. Return a sentence about it; HTTP 404 if one is not open."""
+    domain, by = catalog.domain_of(dag_id), _user(request)
+    tables = set(Scope((domain,)).subjects) if domain else set()
+    with access.writer() as connection, connection.transaction():
+        try:
+            if acceptance.drift:
+                found = {one.dataset for one in accept_drift(connection, acceptance.drift, by)}
+            else:
+                done = accept_anomalies(connection, acceptance.anomalies, by, is_step=False)
+                found = {dataset for dataset, _ in done}
+        except DataError as error:
+            raise HTTPException(404, str(error)) from error
+        if not found <= tables:
+            raise HTTPException(404, f"The DAG {dag_id} does not load or build {', '.join(sorted(found - tables))}.")
+    what = "Values" if acceptance.anomalies else "Schema drift"
+    return JSONResponse({"text": f"{what} of {', '.join(sorted(found))} accepted.", "is_done": True}, headers=HEADERS)
 
 
 def _changed(connection: Connection, wanted: IncidentChange, by: str) -> str:

@@ -6,7 +6,7 @@ from psycopg import Connection
 
 from waybill.contracts.domains import load_manifest
 from waybill.views import catalog
-from waybill.views.operations.problem import Action, Problem, runbook
+from waybill.views.operations.problem import Action, Problem, accept_action, runbook
 from waybill.views.operations.scope import Scope
 from waybill.watch.drift import Drift, open_drift
 
@@ -17,17 +17,19 @@ def drift_problems(connection: Connection, scope: Scope) -> list[Problem]:
 
 
 def _problem(drift: Drift) -> Problem:
+    dag = load_manifest(catalog.contracts()[drift.dataset].domain).dag
     return Problem(
         "warning",
         "anomalies",
         f"{drift.dataset}: {drift}",
         drift.found_at,
         "Send the file again if it is wrong. The command shows the change of the contract that takes it in. If it is "
-        f"meant and needs no change, run waybill watch accept --drift {drift.drift_id}.",
+        "meant and needs no change, accept it.",
         (
             Action("page", "Show files", "loads.html", {"dataset": drift.dataset}),
             Action("command", "Copy command", f"waybill contract propose {drift.drift_id}"),
-            runbook("drift", load_manifest(catalog.contracts()[drift.dataset].domain).dag),
+            accept_action("drift", [drift.drift_id], dag),
+            runbook("drift", dag),
         ),
         number=drift.files,
         topic="drift",

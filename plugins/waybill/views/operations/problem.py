@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -146,6 +146,15 @@ def section_address(topic: str) -> str:
         return f"docs/{SECTIONS[topic]}"
     page, _, anchor = SECTIONS[topic].partition(".md")
     return f"{address.rstrip('/')}/{page}/{anchor}"
+
+
+def accept_action(what: Literal["anomalies", "drift"], numbers: Sequence[int], dag_id: str) -> Action:
+    """Return the button that accepts anomalies or drift."""
+    question = {
+        "anomalies": "The values are right. Later periods are compared with the range as before.",
+        "drift": "The change is meant, and the contract stays as it is.",
+    }[what]
+    return Action("request", "Accept", f"accept/{dag_id}", {what: [*numbers]}, dag_id, question)
 
 
 def run_page(dag_id: str, run_id: str) -> Action:
