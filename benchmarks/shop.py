@@ -60,6 +60,7 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> dict[str, Cost |
     from waybill.contracts import load_domain
     from waybill.derived.refresh import refresh
     from waybill.intake.ingest import ingest
+    from waybill.outputs.iceberg_tables import open_catalog
     from waybill.outputs.lake import write_changed_days
     from waybill.outputs.publish import publish_changed
     from waybill.period import Period
@@ -77,7 +78,7 @@ def one_day(stack: Stack, connection: Connection, rows: int) -> dict[str, Cost |
         ensure_domain(connection, contracts)
     steps: dict[str, Callable[[], Any]] = {
         "intake": lambda: ingest(connection, s3, sales, contracts, period, run),
-        "processed": lambda: write_changed_days(connection, s3, boto3.client("glue"), [sales]),
+        "processed": lambda: write_changed_days(connection, s3, open_catalog(boto3.Session(), s3), [sales], run),
         "quality": lambda: check_datasets(connection, [sales], [period], run),
         "curated": lambda: refresh(connection, "shop", "shop_star", run),
         "marts": lambda: refresh(connection, "shop", "shop_report", run),
@@ -123,11 +124,13 @@ def content(stack: Stack, connection: Connection) -> str:
 
     query = "select report, cadence, period, row_count, content_sha256 from waybill.publication order by 1, 2, 3"
     found = [str(row) for row in connection.execute(query)]
-    for bucket in (settings().lake_bucket, settings().reports_bucket):
-        for page in stack.s3().get_paginator("list_objects_v2").paginate(Bucket=bucket):
-            keys = [item["Key"] for item in page.get("Contents", [])]
-            heads = ((key, stack.s3().head_object(Bucket=bucket, Key=key)["Metadata"]["sha256"]) for key in keys)
-            found += [f"{key} {sha256}" for key, sha256 in heads if not key.endswith(".json")]  # manifests name times
+    query = "select distinct on (table_name, day) table_name, day, content_sha256 from waybill.lake_commit"
+    found += [str(row) for row in connection.execute(query + " order by table_name, day, commit_id desc")]
+    bucket = settings().reports_bucket
+    for page in stack.s3().get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        keys = [item["Key"] for item in page.get("Contents", [])]
+        heads = ((key, stack.s3().head_object(Bucket=bucket, Key=key)["Metadata"]["sha256"]) for key in keys)
+        found += [f"{key} {sha256}" for key, sha256 in heads if not key.endswith(".json")]  # manifests name times
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 

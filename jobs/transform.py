@@ -1,7 +1,7 @@
-"""What the shop sold, from its processed zone, by Spark: for a range of days that outgrows one machine.
+"""What the shop sold, from its table in the lake, by Spark: for a range of days that outgrows one machine.
 
     spark-submit transform.py --first 2025-01-01 --last 2025-12-31 \
-        --processed s3://<lake bucket>/processed/shop --output s3://<lake bucket>/spark/shop
+        --table lake.waybill_processed.shop_transactions --output s3://<lake bucket>/spark/shop
 
 AWS Glue hands over the same arguments with values of its own, which are passed over; Glue and EMR Serverless bring
 PySpark 3.5. Two tables are written, each replaced as a whole for the range when it is run again:
@@ -31,7 +31,7 @@ def sales_by_day(transactions: DataFrame) -> DataFrame:
 
     completed = f.col("status") == "completed"
     amount = f.col("total_amount")
-    days = transactions.groupBy(f.col("dt").alias("day")).agg(
+    days = transactions.groupBy(f.col("lake_day").alias("day")).agg(
         f.count(f.when(completed, 1)).alias("orders_count"),
         f.count(f.when(~completed, 1)).alias("returned_orders_count"),
         f.coalesce(f.sum(f.when(completed, f.col("quantity"))), f.lit(0)).alias("net_units"),
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What the shop sold in a range of days, by Spark.")
     parser.add_argument("--first", type=date.fromisoformat, required=True, help="first day, like 2025-01-01")
     parser.add_argument("--last", type=date.fromisoformat, required=True, help="last day")
-    parser.add_argument("--processed", required=True, help="folder of the shop's processed datasets")
+    parser.add_argument("--table", required=True, help="table of the shop's transactions in the lake")
     parser.add_argument("--output", required=True, help="folder of the tables that are written")
     parser.add_argument("--ranks", type=int, default=10, help="how many products")
     given, _ = parser.parse_known_args(arguments)
@@ -75,9 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
     from pyspark.sql import functions as f
 
     spark = SparkSession.builder.appName("waybill-transform").getOrCreate()
-    days = spark.read.parquet(f"{given.processed}/transactions")
-    wanted = f.col("dt").cast("date").between(f.lit(given.first), f.lit(given.last))
-    transactions = days.where(wanted).withColumn("dt", f.col("dt").cast("date"))
+    wanted = f.col("lake_day").between(f.lit(given.first), f.lit(given.last))
+    transactions = spark.table(given.table).where(wanted)
     span = f"first={given.first}/last={given.last}"
     sales_by_day(transactions).write.mode("overwrite").parquet(f"{given.output}/sales_by_day/{span}")
     top_products(transactions, given.ranks).write.mode("overwrite").parquet(f"{given.output}/top_products/{span}")

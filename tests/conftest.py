@@ -180,7 +180,7 @@ def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str
     """The stack's environment, set for this test: boto3 clients and the warehouse's address just work."""
     environment = stack.env()
     for name, value in environment.items():
-        if name.startswith(("AWS_", "AIRFLOW_CONN_", "NO_PROXY", "no_proxy", "WAYBILL_MASK_KEY")):
+        if name.startswith(("AWS_", "AIRFLOW_CONN_", "NO_PROXY", "no_proxy", "WAYBILL_LAKE_", "WAYBILL_MASK_KEY")):
             monkeypatch.setenv(name, value)
     return environment
 

@@ -53,6 +53,17 @@ class Settings(BaseSettings):
     """The bucket for published reports and their manifests."""
     lake_bucket: Bucket = "waybill-lake"
     """The bucket for the Parquet files of the lake."""
+    lake_catalog: str | None = Field(default=None, pattern="^https?://")
+    """The address of the Iceberg REST catalog of the lake, by default that of AWS Glue in the region. Requests are
+    signed with SigV4, for S3 Tables if the address begins with `https://s3tables.`."""
+    lake_warehouse: str = ""
+    """What the catalog calls its warehouse: the account for Glue, the ARN of a table bucket for S3 Tables."""
+    lake_database: str = "waybill_processed"
+    """The database of the catalog that has the tables of the lake. The embedded stack or Terraform creates it."""
+    lake_snapshot_days: int = Field(default=30, ge=1)
+    """How many days snapshots of the lake are kept that no published report refers to."""
+    lake_published_days: int = Field(default=400, ge=1)
+    """How many days snapshots of the lake are kept that a published report refers to."""
     dashboard_bucket: Bucket = "waybill-dashboard"
     """The bucket for the static site; with the profile `prod`, the site is published only if this is set."""
     dashboard_prefix: str = ""

@@ -34,6 +34,7 @@ DAG_IDS = {
     "messaging_monthly",
     "operations_digest",
     "operations_freshness",
+    "operations_lake",
     "operations_watch",
     "orders_reports",
     "publish_dashboard",

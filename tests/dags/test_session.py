@@ -9,7 +9,7 @@ import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.sdk.exceptions import AirflowFailException
 
-from waybill.operators.session import data_errors_fail_at_once, glue_client, warehouse
+from waybill.operators.session import data_errors_fail_at_once, lake_catalog, s3_client, warehouse
 from waybill.settings import PROJECT_ROOT, settings
 
 
@@ -61,4 +61,4 @@ def test_a_missing_setting_is_an_import_error_of_the_dags(
 
 
 def test_the_catalog_is_reached_by_airflows_connection(stack_environment: dict[str, str]) -> None:
-    assert "DatabaseList" in glue_client().get_databases()
+    assert ("waybill_processed",) in lake_catalog(s3_client()).list_namespaces()

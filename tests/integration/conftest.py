@@ -1,13 +1,13 @@
-"""Fixtures of the tests that land files and look into the catalog."""
+"""Fixtures of the tests that land files and look into the lake."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
+from support.lake import Lake, lake_in
 from support.landing import (
     amend,
     empty_connection,
@@ -17,7 +17,9 @@ from support.landing import (
     landing_dsn,
     operations_dsn,
 )
-from waybill.contracts.locations import CATALOG_DATABASE
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 __all__ = [
     "amend",
@@ -31,9 +33,7 @@ __all__ = [
 
 
 @pytest.fixture
-def glue(stack_environment: dict[str, str]) -> Iterator[Any]:
-    """A client of a catalog without tables."""
-    client: Any = boto3.client("glue")
-    yield client
-    for table in client.get_tables(DatabaseName=CATALOG_DATABASE)["TableList"]:
-        client.delete_table(DatabaseName=CATALOG_DATABASE, Name=table["Name"])
+def lake(bucket: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    """A lake of the test's own in a versioned bucket, and the key for pseudonyms."""
+    with lake_in(bucket, s3, monkeypatch) as found:
+        yield found

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -23,20 +23,16 @@ import pytest
 from psycopg import Connection
 
 from support import shop_tables
+from support.lake import KEY, Lake
 from support.messaging_months import database, ingest_month, put, sample
 from support.shop_tables import CUSTOMERS, EVENTS, REVIEWS, ROWS, TRANSACTIONS, insert
 from support.waiting import eventually
 from waybill.contracts import load_domain
 from waybill.errors import DataError
-from waybill.outputs.lake import write_days
 from waybill.settings import SettingsError, settings
 from waybill.warehouse.connection import connect
 from waybill_devtools.stack import Stack
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-KEY = "the key of this test, long enough"
 CONTRACTS = load_domain("shop")
 TABLES = {"customers": "customers_changes", "transactions": "transactions", "clickstream": "clickstream"} | {
     "reviews": "reviews"
@@ -46,17 +42,7 @@ Zone = Callable[[str], None]
 
 
 @pytest.fixture
-def lake(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A versioned bucket for the lake of the test, and the key for pseudonyms."""
-    monkeypatch.setenv("WAYBILL_LAKE_BUCKET", bucket)
-    monkeypatch.setenv("WAYBILL_MASK_KEY", KEY)
-    settings.cache_clear()
-    yield bucket
-    settings.cache_clear()
-
-
-@pytest.fixture
-def zone(lake: str, monkeypatch: pytest.MonkeyPatch) -> Zone:
+def zone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Zone:
     """Set the business time zone."""
 
     def change(name: str) -> None:
@@ -67,30 +53,11 @@ def zone(lake: str, monkeypatch: pytest.MonkeyPatch) -> Zone:
 
 
 @pytest.fixture
-def shop(warehouse_dsn: str, lake: str) -> Iterator[Connection]:
+def shop(warehouse_dsn: str, lake: Lake) -> Iterator[Connection]:
     """A warehouse with the shop's base tables."""
     with connect(warehouse_dsn) as connection:
         shop_tables.create(connection)
         yield connection
-
-
-def key(dataset: str, day: date) -> str:
-    return f"processed/shop/{dataset}/dt={day}/{dataset}.parquet"
-
-
-def read(s3: S3Client, bucket: str, dataset: str, day: date = DAY) -> bytes:
-    return s3.get_object(Bucket=bucket, Key=key(dataset, day))["Body"].read()
-
-
-def table(s3: S3Client, bucket: str, dataset: str, day: date = DAY) -> pa.Table:
-    return pq.read_table(io.BytesIO(read(s3, bucket, dataset, day)))
-
-
-def history(s3: S3Client, bucket: str) -> list[tuple[str, str]]:
-    """Return all versions and delete markers of the bucket."""
-    answer = s3.list_object_versions(Bucket=bucket)
-    entries = [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]
-    return sorted((item["Key"], item["VersionId"]) for item in entries)
 
 
 def pseudonym(value: str, secret: str = KEY) -> str:
@@ -118,40 +85,37 @@ def rows(of: pa.Table) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("dataset", sorted(TABLES))
 @pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin", "Pacific/Kiritimati"])
-def test_each_day_has_its_rows(
-    dataset: str, timezone: str, shop: Connection, s3: S3Client, lake: str, zone: Zone
-) -> None:
+def test_each_day_has_its_rows(dataset: str, timezone: str, shop: Connection, lake: Lake, zone: Zone) -> None:
     zone(timezone)
     days = [date(2026, 2, 28) + timedelta(days=offset) for offset in range(34)]
-    counts = write_days(shop, s3, CONTRACTS[dataset], days)
+    counts = lake.write(shop, CONTRACTS[dataset], days)
     assert list(counts) == days
     assert sum(counts.values()) == len(ROWS[TABLES[dataset]])
-    keys = {item["Key"] for item in s3.list_objects_v2(Bucket=lake).get("Contents", [])}
-    assert keys == {key(dataset, day) for day in days if expected(dataset, day, timezone)}
+    full = [day for day in days if expected(dataset, day, timezone)]
+    assert lake.folders(CONTRACTS[dataset]) == [f"processed/shop/{dataset}/dt={day}" for day in full]
+    assert lake.objects() == lake.files(CONTRACTS[dataset])
     for day in days:
         wanted = expected(dataset, day, timezone)
         assert counts[day] == len(wanted)
         if wanted:
-            assert rows(table(s3, lake, dataset, day)) == wanted
+            assert rows(lake.day(CONTRACTS[dataset], day)) == wanted
 
 
-def test_the_day_of_a_snapshot_has_the_rows_that_were_current_at_its_end(
-    shop: Connection, s3: S3Client, lake: str
-) -> None:
+def test_the_day_of_a_snapshot_has_the_rows_that_were_current_at_its_end(shop: Connection, lake: Lake) -> None:
     days = [date(2026, 2, 28) + timedelta(days=offset) for offset in range(5)]
-    assert list(write_days(shop, s3, CONTRACTS["products"], days).values()) == [0, 1, 2, 1, 1]
-    first, second = (table(s3, lake, "products", day).to_pylist() for day in days[1:3])
+    assert list(lake.write(shop, CONTRACTS["products"], days).values()) == [0, 1, 2, 1, 1]
+    first, second = (lake.day(CONTRACTS["products"], day).to_pylist() for day in days[1:3])
     assert [row["price"] for row in first] == [Decimal("1.00")]
     assert [(row["product_id"], row["name"], row["price"]) for row in second] == [
         (1, "A", Decimal("1.00")),
         (2, "", Decimal("10000000.00")),
     ]
-    assert read(s3, lake, "products", days[3]) == read(s3, lake, "products", days[4])
+    assert lake.day(CONTRACTS["products"], days[3]) == lake.day(CONTRACTS["products"], days[4])
 
 
-def test_types_are_exact(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_types_are_exact(shop: Connection, lake: Lake) -> None:
     for name in ("customers", "transactions", "clickstream"):
-        write_days(shop, s3, CONTRACTS[name], [DAY])
+        lake.write(shop, CONTRACTS[name], [DAY])
     instant, text = pa.timestamp("us", "UTC"), pa.string()
     fields = [
         ("transaction_id", pa.int64()), ("customer_id", pa.int32()), ("product_id", pa.int32()),
@@ -159,11 +123,11 @@ def test_types_are_exact(shop: Connection, s3: S3Client, lake: str) -> None:
         ("transaction_ts", instant), ("status", text), ("payment_method", text),
     ]  # fmt: skip
     wanted = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
-    assert table(s3, lake, "transactions").schema.remove_metadata() == wanted
-    assert table(s3, lake, "customers").schema.field("registration_date").type == pa.date32()
-    events = table(s3, lake, "clickstream").schema
+    assert lake.day(CONTRACTS["transactions"], DAY).schema.remove_metadata() == wanted
+    assert lake.day(CONTRACTS["customers"], DAY).schema.field("registration_date").type == pa.date32()
+    events = lake.day(CONTRACTS["clickstream"], DAY).schema
     assert [events.field(name).nullable for name in ("event_id", "customer_id", "product_id")] == [False, True, True]
-    described = pq.read_metadata(io.BytesIO(read(s3, lake, "transactions"))).schema
+    described = pq.read_metadata(io.BytesIO(lake.body(CONTRACTS["transactions"], DAY))).schema
     assert str(described.column(6).logical_type) == (
         "Timestamp(isAdjustedToUTC=true, timeUnit=microseconds, is_from_converted_type=false, "
         "force_set_converted_type=false)"
@@ -171,30 +135,28 @@ def test_types_are_exact(shop: Connection, s3: S3Client, lake: str) -> None:
     assert described.column(6).physical_type == "INT64"
 
 
-def test_null_is_not_an_empty_text(shop: Connection, s3: S3Client, lake: str) -> None:
-    write_days(shop, s3, CONTRACTS["reviews"], [DAY])
-    found = table(s3, lake, "reviews")["review_text"].to_pylist()
+def test_null_is_not_an_empty_text(shop: Connection, lake: Lake) -> None:
+    lake.write(shop, CONTRACTS["reviews"], [DAY])
+    found = lake.day(CONTRACTS["reviews"], DAY)["review_text"].to_pylist()
     assert found == [row[4] for row in REVIEWS]
     assert found[:2] == [None, ""]
-    frame = pd.read_parquet(io.BytesIO(read(s3, lake, "reviews")))
+    frame = pd.read_parquet(io.BytesIO(lake.body(CONTRACTS["reviews"], DAY)))
     assert frame["review_text"].isna().tolist() == [True] + [False] * (len(REVIEWS) - 1)
 
 
-def test_duckdb_and_pandas_read_it_and_skip_other_days(
-    shop: Connection, s3: S3Client, lake: str, tmp_path: Path
-) -> None:
+def test_duckdb_and_pandas_read_it_and_skip_other_days(shop: Connection, lake: Lake, tmp_path: Path) -> None:
     days = sorted({row[6].date() for row in TRANSACTIONS})
     assert len(days) == 4
-    write_days(shop, s3, CONTRACTS["transactions"], days)
-    for item in s3.list_objects_v2(Bucket=lake)["Contents"]:
-        path = tmp_path / item["Key"]
+    lake.write(shop, CONTRACTS["transactions"], days)
+    for key in lake.files(CONTRACTS["transactions"]):
+        path = tmp_path / key
         path.parent.mkdir(parents=True)
-        s3.download_file(lake, item["Key"], str(path))
+        lake.s3.download_file(lake.bucket, key, str(path))
     folder = tmp_path / "processed/shop/transactions"
     source = f"read_parquet('{folder}/*/*.parquet', hive_partitioning=true)"
     with duckdb.connect() as engine:
         engine.execute("set timezone = 'UTC'")
-        found = engine.execute(f"select * exclude dt from {source} order by transaction_id").fetchall()
+        found = engine.execute(f"select * exclude (dt, lake_day) from {source} order by transaction_id").fetchall()
         assert found == sorted(TRANSACTIONS)
         of_day = f"from {source} where dt = '2026-03-02'"
         assert engine.execute(f"select transaction_id, price, dt {of_day}").fetchall() == [
@@ -203,55 +165,60 @@ def test_duckdb_and_pandas_read_it_and_skip_other_days(
         plan = engine.execute(f"explain select sum(total_amount) {of_day}").fetchall()[0][1]
         assert "Scanning Files: 1/4" in plan
     frame = pd.read_parquet(folder, filters=[("dt", "==", "2026-03-01")])
-    assert list(frame.columns) == [*CONTRACTS["transactions"].names, "dt"]
-    assert [tuple(row) for row in frame.drop(columns="dt").itertuples(index=False)] == expected("transactions", DAY)
+    assert list(frame.columns) == [*CONTRACTS["transactions"].names, "lake_day", "dt"]
+    assert [tuple(row) for row in frame.drop(columns=["lake_day", "dt"]).itertuples(index=False)] == expected(
+        "transactions", DAY
+    )
 
 
-def test_the_same_rows_are_not_written_again(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
+def test_the_same_rows_are_not_written_again(shop: Connection, lake: Lake, warehouse_dsn: str) -> None:
     """The order of storage and the settings of the session have no effect."""
     for name in CONTRACTS:
-        write_days(shop, s3, CONTRACTS[name], [DAY])
-    before = history(s3, lake)
-    assert len(before) == len(CONTRACTS)
+        lake.write(shop, CONTRACTS[name], [DAY])
+    before = {name: lake.snapshots(contract) for name, contract in CONTRACTS.items()}
+    objects = lake.objects()
+    assert [len(snapshots) for snapshots in before.values()] == [1] * len(CONTRACTS)
     for name, values in ROWS.items():
         shop.execute(f"delete from shop.{name}")  # type: ignore[arg-type]
         insert(shop, name, values[::-1])
     options = "-c timezone=Asia/Tokyo -c datestyle=German -c client_encoding=LATIN1 -c extra_float_digits=0"
     with connect(warehouse_dsn + f"?options={quote(options)}") as other:
         for name in CONTRACTS:
-            assert write_days(other, s3, CONTRACTS[name], [DAY, DAY]).keys() == {DAY}
-    assert history(s3, lake) == before
+            assert lake.write(other, CONTRACTS[name], [DAY, DAY]).keys() == {DAY}
+    assert {name: lake.snapshots(contract) for name, contract in CONTRACTS.items()} == before
+    assert lake.objects() == objects
 
 
-def test_only_the_day_that_changed_is_written(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_only_the_day_that_changed_is_written(shop: Connection, lake: Lake) -> None:
     days = [DAY, date(2026, 3, 2), date(2026, 3, 29)]
-    write_days(shop, s3, CONTRACTS["transactions"], days)
-    before = history(s3, lake)
+    lake.write(shop, CONTRACTS["transactions"], days)
+    before = lake.files(CONTRACTS["transactions"])
     shop.execute("update shop.transactions set status = 'returned' where transaction_id = 3")
-    write_days(shop, s3, CONTRACTS["transactions"], days)
-    assert [name for name, _ in set(history(s3, lake)) - set(before)] == [key("transactions", days[1])]
-    assert table(s3, lake, "transactions", days[1])["status"].to_pylist() == ["returned"]
+    lake.write(shop, CONTRACTS["transactions"], days)
+    new = set(lake.files(CONTRACTS["transactions"])) - set(before)
+    assert [key.split("/")[3] for key in new] == ["dt=2026-03-02"]
+    assert lake.day(CONTRACTS["transactions"], days[1])["status"].to_pylist() == ["returned"]
 
 
-def test_a_day_without_rows_has_no_file(shop: Connection, s3: S3Client, lake: str) -> None:
-    write_days(shop, s3, CONTRACTS["reviews"], [DAY])
+def test_a_day_without_rows_has_no_file(shop: Connection, lake: Lake) -> None:
+    lake.write(shop, CONTRACTS["reviews"], [DAY])
     shop.execute("delete from shop.reviews")
     for _ in range(2):
-        assert write_days(shop, s3, CONTRACTS["reviews"], [DAY, date(2026, 3, 2)]) == {DAY: 0, date(2026, 3, 2): 0}
-    assert "Contents" not in s3.list_objects_v2(Bucket=lake)
-    assert [name for name, _ in history(s3, lake)] == [key("reviews", DAY)] * 2  # a version and its deletion
+        assert lake.write(shop, CONTRACTS["reviews"], [DAY, date(2026, 3, 2)]) == {DAY: 0, date(2026, 3, 2): 0}
+    assert lake.files(CONTRACTS["reviews"]) == []
+    assert len(lake.snapshots(CONTRACTS["reviews"])) == 2
 
 
-def test_restricted_columns_are_exported_as_pseudonyms_only(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_restricted_columns_are_exported_as_pseudonyms_only(shop: Connection, lake: Lake) -> None:
     days = [DAY, date(2026, 3, 2), date(2026, 3, 3)]
-    write_days(shop, s3, CONTRACTS["customers"], days)
-    found = [row for day in days for row in table(s3, lake, "customers", day).to_pylist()]
+    lake.write(shop, CONTRACTS["customers"], days)
+    found = [row for day in days for row in lake.day(CONTRACTS["customers"], day).to_pylist()]
     assert [(row["name"], row["email"]) for row in found] == [
         (pseudonym(row[1]), pseudonym(row[2])) for row in CUSTOMERS
     ]
     assert found[1]["name"] == found[4]["name"]  # it joins over days
     everything = b"".join(
-        pq.read_table(io.BytesIO(read(s3, lake, "customers", day))).to_pandas().to_csv().encode() for day in days
+        pq.read_table(io.BytesIO(lake.body(CONTRACTS["customers"], day))).to_pandas().to_csv().encode() for day in days
     )
     for row in CUSTOMERS:
         for value in row[1:3]:
@@ -261,39 +228,39 @@ def test_restricted_columns_are_exported_as_pseudonyms_only(shop: Connection, s3
 
 @pytest.mark.parametrize("secret", ["k" * 64, "k" * 65, "schlüssel-ÄÖÜ-schlüssel-ÄÖÜ-schlüssel"])
 def test_a_pseudonym_is_the_standard_hmac_for_any_key(
-    secret: str, shop: Connection, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
+    secret: str, shop: Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAYBILL_MASK_KEY", secret)
     settings.cache_clear()
-    write_days(shop, s3, CONTRACTS["customers"], [date(2026, 3, 2)])
-    assert table(s3, lake, "customers", date(2026, 3, 2))["name"].to_pylist() == [pseudonym(CUSTOMERS[3][1], secret)]
+    lake.write(shop, CONTRACTS["customers"], [date(2026, 3, 2)])
+    assert lake.day(CONTRACTS["customers"], date(2026, 3, 2))["name"].to_pylist() == [
+        pseudonym(CUSTOMERS[3][1], secret)
+    ]
 
 
-def test_a_restricted_number_and_a_missing_value_are_masked_too(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_a_restricted_number_and_a_missing_value_are_masked_too(shop: Connection, lake: Lake) -> None:
     plain = CONTRACTS["clickstream"]
     columns = [
         replace(column, classification="restricted") if column.name in ("event_id", "customer_id") else column
         for column in plain.columns
     ]
-    write_days(shop, s3, replace(plain, columns=tuple(columns)), [DAY])
-    found = table(s3, lake, "clickstream")
+    lake.write(shop, replace(plain, columns=tuple(columns)), [DAY])
+    found = lake.day(CONTRACTS["clickstream"], DAY)
     assert found.schema.field("customer_id").type == pa.string()
     wanted = {(pseudonym(str(row[0])), None if row[2] is None else pseudonym(str(row[2])), row[4]) for row in EVENTS}
     assert {(row["event_id"], row["customer_id"], row["page"]) for row in found.to_pylist()} == wanted
 
 
-def test_without_a_key_nothing_is_exported(
-    shop: Connection, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_key_nothing_is_exported(shop: Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAYBILL_MASK_KEY")
     settings.cache_clear()
     with pytest.raises(SettingsError, match=r"WAYBILL_MASK_KEY is not set\. shop\.customers .*\(name, email\)"):
-        write_days(shop, s3, CONTRACTS["customers"], [DAY])
-    assert history(s3, lake) == []
-    assert write_days(shop, s3, CONTRACTS["reviews"], [DAY]) == {DAY: len(REVIEWS)}  # it has nothing to hide
+        lake.write(shop, CONTRACTS["customers"], [DAY])
+    assert lake.objects() == []
+    assert lake.write(shop, CONTRACTS["reviews"], [DAY]) == {DAY: len(REVIEWS)}  # it has nothing to hide
 
 
-def test_a_writer_waits_for_the_previous_one(shop: Connection, s3: S3Client, lake: str, warehouse_dsn: str) -> None:
+def test_a_writer_waits_for_the_previous_one(shop: Connection, lake: Lake, warehouse_dsn: str) -> None:
     """Otherwise the first reader could write last, and the file would miss rows that were committed in between."""
 
     class Held:
@@ -302,22 +269,22 @@ def test_a_writer_waits_for_the_previous_one(shop: Connection, s3: S3Client, lak
         begun, go_on = threading.Event(), threading.Event()
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(s3, name)
+            return getattr(lake.s3, name)
 
-        def upload_fileobj(self, *arguments: Any) -> None:
+        def upload_file(self, *arguments: Any) -> None:
             self.begun.set()
             assert self.go_on.wait(30)
-            s3.upload_fileobj(*arguments)
+            lake.s3.upload_file(*arguments)
 
     def write(client: Any) -> None:
         with connect(warehouse_dsn) as connection:
-            write_days(connection, client, CONTRACTS["reviews"], [DAY])
+            lake.write(connection, CONTRACTS["reviews"], [DAY], client)
 
     def waits() -> bool:
         query = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
         return shop.execute(query).fetchone() == (1,)
 
-    first, second = (threading.Thread(target=write, args=(client,)) for client in (Held(), s3))
+    first, second = (threading.Thread(target=write, args=(client,)) for client in (Held(), lake.s3))
     first.start()
     assert Held.begun.wait(30)
     insert(shop, "reviews", [(1000, 1, 1, 1, "late", DAY)])
@@ -328,10 +295,10 @@ def test_a_writer_waits_for_the_previous_one(shop: Connection, s3: S3Client, lak
         Held.go_on.set()
         first.join(30)
         second.join(30)
-    assert table(s3, lake, "reviews")["review_text"].to_pylist()[-1] == "late"
+    assert lake.day(CONTRACTS["reviews"], DAY)["review_text"].to_pylist()[-1] == "late"
 
 
-def test_long_texts_fill_several_row_groups(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_long_texts_fill_several_row_groups(shop: Connection, lake: Lake) -> None:
     """Reads are bounded in bytes, not rows. One row may be longer."""
     shop.execute("delete from shop.reviews")
     shop.execute(
@@ -340,37 +307,34 @@ def test_long_texts_fill_several_row_groups(shop: Connection, s3: S3Client, lake
         (DAY, DAY),
     )
     insert(shop, "reviews", [(5001, 1, 1, 5, "\n" * 17 * 2**20, DAY), (5002, 1, 1, 5, None, DAY)])
-    assert write_days(shop, s3, CONTRACTS["reviews"], [DAY]) == {DAY: 5002}
-    found = pq.ParquetFile(io.BytesIO(read(s3, lake, "reviews")))
+    assert lake.write(shop, CONTRACTS["reviews"], [DAY]) == {DAY: 5002}
+    found = pq.ParquetFile(io.BytesIO(lake.body(CONTRACTS["reviews"], DAY)))
     assert 3 <= found.metadata.num_row_groups <= 6
     texts = found.read(["review_text"])["review_text"].to_pylist()
     assert all(text == f'"a\n,{number}' * 1700 for number, text in enumerate(texts[:5000], start=1))
     assert texts[5000:] == ["\n" * 17 * 2**20, None]
 
 
-def test_a_report_by_month_has_no_days(shop: Connection, s3: S3Client, lake: str) -> None:
+def test_a_report_by_month_has_no_days(shop: Connection, lake: Lake) -> None:
     with pytest.raises(DataError, match=r"shop\.reviews has load mode report and no column for days"):
-        write_days(shop, s3, replace(CONTRACTS["reviews"], load_mode="report", cadences=("month",)), [DAY])
+        lake.write(shop, replace(CONTRACTS["reviews"], load_mode="report", cadences=("month",)), [DAY])
 
 
-def test_loaded_rows_are_the_rows_in_the_lake(
-    stack: Stack, s3: S3Client, lake: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loaded_rows_are_the_rows_in_the_lake(stack: Stack, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """A partitioned table: messaging's traffic."""
-    monkeypatch.setenv("WAYBILL_RAW_BUCKET", lake)
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", lake.bucket)
     settings.cache_clear()
-    put(s3, lake, sample("2026-03", 1, scale=0.3))
+    put(lake.s3, lake.bucket, sample("2026-03", 1, scale=0.3))
     contract = load_domain("messaging")["traffic"]
     with database(stack) as dsn, connect(dsn) as connection:
-        ingest_month(connection, s3, "2026-03")
+        ingest_month(connection, lake.s3, "2026-03")
         days = [day for (day,) in connection.execute("select distinct send_date from messaging.traffic").fetchall()]
-        counts = write_days(connection, s3, contract, days)
+        counts = lake.write(connection, contract, days)
         assert len(days) >= 31
         query = f"select {', '.join(contract.names)} from messaging.traffic order by {', '.join(contract.key)}"
         wanted = connection.execute(query).fetchall()  # type: ignore[arg-type]
     found: list[tuple[Any, ...]] = []
     for day in sorted(days):
-        body = s3.get_object(Bucket=lake, Key=f"processed/messaging/traffic/dt={day}/traffic.parquet")["Body"].read()
-        found += rows(pq.read_table(io.BytesIO(body)))
+        found += rows(lake.day(contract, day))
     assert found == wanted
     assert sum(counts.values()) == len(wanted)

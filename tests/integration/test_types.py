@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -23,6 +22,7 @@ from hypothesis import strategies as st
 from psycopg import Connection, sql
 
 from support.json_texts import DEEP, JSON, as_json
+from support.lake import Lake
 from support.landing import csv_body, total
 from support.messaging_months import RUN
 from support.shop_landing import Shop
@@ -30,13 +30,11 @@ from support.texts import BLANK, mutated
 from waybill.contracts import Column, Contract, RowRule
 from waybill.contracts.number_format import NumberFormat
 from waybill.intake.replay import replay
-from waybill.outputs.catalog import register
 from waybill.outputs.export import copy_csv
-from waybill.outputs.lake import write_days
 from waybill.settings import settings
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    pass
 
 DAY = "2026-03-02"
 COLUMNS = (
@@ -333,20 +331,15 @@ def test_json_and_lists_have_a_history(mode: str, events: Shop) -> None:
     assert [row[0] for row in events.all(select.format("2026-03-04"))][1] == "[0]"
 
 
-def test_json_and_lists_leave_for_the_lake_and_for_people(
-    events: Shop, s3: S3Client, glue: Any, lake: str, tmp_path: Path
-) -> None:
+def test_json_and_lists_leave_for_the_lake_and_for_people(events: Shop, lake: Lake, tmp_path: Path) -> None:
     events.load("events", DAY, event_file([(n, payload, tags) for n, (payload, tags, *_) in enumerate(ACCEPTED)]))
-    write_days(events.connection, s3, EVENTS, [date(2026, 3, 2)])
-    key = f"processed/shop/events/dt={DAY}/events.parquet"
-    found = pq.read_table(io.BytesIO(s3.get_object(Bucket=lake, Key=key)["Body"].read()))
+    lake.write(events.connection, EVENTS, [date(2026, 3, 2)])
+    found = lake.day(EVENTS, date(2026, 3, 2))
     assert [found.schema.field(name).type for name in ("payload", "tags")] == [pa.string(), pa.list_(pa.string())]
     expected = [(payload or None, tags) for *_, payload, tags in ACCEPTED]
     assert [(row["payload"], row["tags"]) for row in found.to_pylist()] == expected
-    register(glue, EVENTS, lake, {date(2026, 3, 2): 1})
-    table = glue.get_table(DatabaseName="waybill_processed", Name="shop_events")["Table"]
-    types = {column["Name"]: column["Type"] for column in table["StorageDescriptor"]["Columns"]}
-    assert (types["payload"], types["tags"]) == ("string", "array<string>")
+    types = {field.name: str(field.field_type) for field in lake.table(EVENTS).schema().fields}
+    assert (types["payload"], types["tags"]) == ("string", "list<string>")
     rows = sql.SQL("from shop.events order by id")
     exported = b"".join(copy_csv(events.connection, EVENTS, rows, neutralise=True))
     books = events.load("events", DAY, exported, "z.csv")
@@ -415,22 +408,13 @@ NUMBERS = itertools.count()
 # --- the lake and files for people --------------------------------------------------------------------------------
 
 LAKE_TYPES = {
-    "id": (pa.int16(), "smallint"),
+    "id": (pa.int32(), "int"),
     "at": (pa.timestamp("us"), "timestamp"),
     "opens": (pa.string(), "string"),
     "level": (pa.float64(), "double"),
     "ratio": (pa.float32(), "float"),
-    "size": (pa.int16(), "smallint"),
+    "size": (pa.int32(), "int"),
 }
-
-
-@pytest.fixture
-def lake(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("WAYBILL_LAKE_BUCKET", bucket)
-    monkeypatch.setenv("WAYBILL_TIMEZONE", "Pacific/Kiritimati")
-    settings.cache_clear()
-    yield bucket
-    settings.cache_clear()
 
 
 @pytest.fixture
@@ -440,28 +424,24 @@ def loaded(shop: Shop) -> Connection:
 
 
 def test_the_lake_has_the_values_in_types_of_its_own(
-    loaded: Connection, s3: S3Client, lake: str, tmp_path: Path
+    loaded: Connection, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert write_days(loaded, s3, CONTRACT, [date(2026, 3, 2)]) == {date(2026, 3, 2): len(GOOD)}
-    key = f"processed/shop/meters/dt={DAY}/meters.parquet"
-    body = s3.get_object(Bucket=lake, Key=key)["Body"].read()
-    found = pq.read_table(io.BytesIO(body))
-    assert {field.name: field.type for field in found.schema} == {name: kind for name, (kind, _) in LAKE_TYPES.items()}
-    (tmp_path / "a.parquet").write_bytes(body)
+    monkeypatch.setenv("WAYBILL_TIMEZONE", "Pacific/Kiritimati")
+    settings.cache_clear()
+    day = date(2026, 3, 2)
+    assert lake.write(loaded, CONTRACT, [day]) == {day: len(GOOD)}
+    found = lake.day(CONTRACT, day).schema
+    assert {field.name: field.type for field in found} == {name: kind for name, (kind, _) in LAKE_TYPES.items()}
+    types = {field.name: str(field.field_type) for field in lake.table(CONTRACT).schema().fields}
+    assert types == {name: kind for name, (_, kind) in LAKE_TYPES.items()} | {"lake_day": "date"}
+    (tmp_path / "a.parquet").write_bytes(lake.body(CONTRACT, day))
     with duckdb.connect() as connection:
-        rows = connection.execute(f"select * from '{tmp_path}/a.parquet'").fetchall()
+        rows = connection.execute(f"select * exclude lake_day from '{tmp_path}/a.parquet'").fetchall()
     expected = {}
     for row, (at, opens, level, ratio, size) in GOOD:
         single = None if ratio is None else pa.scalar(float(ratio), pa.float32()).as_py()
         expected[int(row[0] or 0)] = (at, opens.isoformat() if opens else None, level, single, size)
     assert {number: tuple(rest) for number, *rest in rows} == expected
-
-
-def test_the_catalog_names_types_that_athena_has(loaded: Connection, glue: Any, lake: str) -> None:
-    register(glue, CONTRACT, lake, {date(2026, 3, 2): 1})
-    table = glue.get_table(DatabaseName="waybill_processed", Name="shop_meters")["Table"]
-    found = {column["Name"]: column["Type"] for column in table["StorageDescriptor"]["Columns"]}
-    assert found == {name: kind for name, (_, kind) in LAKE_TYPES.items()}
 
 
 def test_an_exported_file_loads_again(loaded: Connection, shop: Shop) -> None:

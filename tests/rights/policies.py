@@ -27,8 +27,7 @@ from rights.calls import (
     WRITER,
     Request,
 )
-from waybill.contracts.locations import CATALOG_DATABASE
-from waybill.settings import PROJECT_ROOT
+from waybill.settings import PROJECT_ROOT, Settings
 
 MODULES = PROJECT_ROOT / "terraform" / "modules"
 EXCEPTIONS = PROJECT_ROOT / "terraform" / "rights.yaml"
@@ -46,7 +45,7 @@ VALUES = {
     "dead_letter_queue_arns": json.dumps([DEAD_LETTERS]),
     "alerts_topic_arn": TOPIC,
     "metrics_namespace": "Waybill",
-    "catalog_database": CATALOG_DATABASE,
+    "catalog_database": Settings.model_fields["lake_database"].default,
 }
 POLICIES = {
     AIRFLOW: (("security", "read-input"), ("security", "write-output"), ("airflow", "application")),

@@ -34,6 +34,8 @@ def read(folder: Path, first: date, last: date) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin"])
 def test_spark_computes_the_rows_of_the_marts(warehouse_of_shop: ShopWarehouse, tmp_path: Path, timezone: str) -> None:
+    from pyspark.sql import SparkSession
+
     spec = importlib.util.spec_from_file_location("transform", PROJECT_ROOT / "jobs" / "transform.py")
     assert spec is not None
     assert spec.loader is not None
@@ -46,24 +48,19 @@ def test_spark_computes_the_rows_of_the_marts(warehouse_of_shop: ShopWarehouse, 
         days[shop.day_of(row["transaction_ts"])].append(row)
     money = {"price": pa.decimal128(10, 2), "total_amount": pa.decimal128(14, 2)}
     for day, rows in days.items():
-        folder = tmp_path / "processed" / "transactions" / f"dt={day}"
+        folder = tmp_path / "transactions" / f"lake_day={day}"
         folder.mkdir(parents=True)
         table = pa.Table.from_pylist(rows)
         for name, kind in money.items():
             table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
         parquet.write_table(table, folder / "transactions.parquet")
+    spark = SparkSession.builder.getOrCreate()
+    spark.read.parquet(str(tmp_path / "transactions")).createOrReplaceTempView("transactions")
     warehouse_of_shop.load(shop)
     warehouse_of_shop.build_star({*days, *SHOP_DAYS})
 
     output = tmp_path / "output"
-    places = [
-        "--processed",
-        str(tmp_path / "processed"),
-        "--output",
-        str(output),
-        "--JOB_NAME",
-        "waybill-dev-transform",
-    ]
+    places = ["--table", "transactions", "--output", str(output), "--JOB_NAME", "waybill-dev-transform"]
     job.main(["--first", str(FIRST), "--last", str(LAST), *places])
     job.main(["--first", str(FIRST), "--last", str(LAST), *places])  # replaces what the first wrote
     found = {row["day"]: row for row in read(output / "sales_by_day", FIRST, LAST)}

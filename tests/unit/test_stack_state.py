@@ -21,6 +21,13 @@ def test_an_older_state_keeps_its_secrets_and_gains_new_ones() -> None:
     assert state.secrets == before
 
 
+def test_an_older_state_gains_the_ports_of_new_parts() -> None:
+    state = State(ports={"s3": 8333})
+    assert not state.has_ports()
+    state.claim_ports(prefer=False)
+    assert state.has_ports()
+
+
 def test_a_free_port_is_kept_and_an_occupied_one_is_replaced() -> None:
     state = State()
     state.claim_ports(prefer=False)

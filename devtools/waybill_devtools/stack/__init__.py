@@ -80,7 +80,7 @@ class Stack:
             StackError: the stack was never started.
         """
         state = State.load(self._state_file)
-        if state is None or not state.ports or not state.has_secrets():
+        if state is None or not state.has_ports() or not state.has_secrets():
             raise StackError(f"no stack was started in {self.home}. Run `make up`.")
         return state
 
@@ -103,6 +103,8 @@ class Stack:
         with self._locked():
             state = State.load(self._state_file) or State()
             launched = not (state.ports and self._processes(state).alive())
+            if not launched and not state.has_ports():
+                raise StackError("the stack of an earlier version runs. Run `make down` first.")
             if workers not in (None, state.workers) and not launched:
                 raise StackError(f"the stack runs with {state.workers} workers. Run `make down` first.")
             state.workers = state.workers if workers is None else workers
@@ -222,6 +224,7 @@ class Stack:
         settings = read_settings(profile="dev")
         buckets = (settings.raw_bucket, settings.lake_bucket, settings.reports_bucket, settings.dashboard_bucket)
         processes.wait("S3", ["s3"], lambda: aws.s3_ready(state, *buckets))
+        processes.wait("the catalog", ["s3"], lambda: aws.catalog_ready(state, settings.lake_database))
         processes.wait("the AWS APIs", ["aws"], lambda: aws.apis_ready(state))
         if migrate:
             processes.wait_end("airflow-migrate")

@@ -1,6 +1,6 @@
-"""S3 from SeaweedFS (`weed`, from its wheel), and the other AWS APIs from moto's server, which this module runs.
+"""S3 and the catalog of the lake from SeaweedFS (`weed`), and the other AWS APIs from moto's server.
 
-moto keeps everything in memory, so `serve` creates its resources at each start.
+This module runs moto's server. moto keeps everything in memory, so `serve` creates its resources at each start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from waybill.contracts.domains import EVERY_DOMAIN
-from waybill.contracts.locations import CATALOG_DATABASE
 from waybill_devtools.stack.processes import Program
 from waybill_devtools.stack.state import State
 
@@ -39,6 +38,8 @@ ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
 _ENCRYPTED: Final[ServerSideEncryptionRuleTypeDef] = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 S3_PARTS = ("master", "volume", "filer", "admin", "s3")
+TABLE_BUCKET: Final = "waybill-tables"
+"""The bucket with the metadata of the lake's tables. Their data lies in the bucket of the lake."""
 
 
 def programs(home: Path, state: State) -> tuple[Program, Program]:
@@ -61,7 +62,8 @@ def s3_command(folder: Path, ports: Mapping[str, int], listen: str) -> tuple[str
         *(str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini"),
         *(f"-dir={folder}", "-ip=127.0.0.1", f"-ip.bind={listen}"),
         *(f"-{part.removesuffix('_grpc')}.port{'.grpc' * part.endswith('_grpc')}={n}" for part, n in parts.items()),
-        *("-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *("-admin.ui=false", "-webdav=false", "-s3.port.lance=0"),
+        *(f"-s3.port.iceberg={ports['catalog']}", f"-tableBucket={TABLE_BUCKET}"),
         *("-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=1000"),
         *("-volume.preStopSeconds=0", "-s3.autoCreateBucket=false"),
         # Relative, because the path of a socket is limited to 108 bytes.
@@ -80,6 +82,8 @@ def environment(state: State) -> dict[str, str]:
         "AWS_MAX_ATTEMPTS": str(ATTEMPTS),
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{state.ports['aws']}",
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{state.ports['s3']}",
+        "WAYBILL_LAKE_CATALOG": f"http://127.0.0.1:{state.ports['catalog']}",
+        "WAYBILL_LAKE_WAREHOUSE": TABLE_BUCKET,
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
         "AIRFLOW_CONN_WAYBILL_OUTPUT": "aws://",
         "WAYBILL_QUEUE_URLS": json.dumps({EVERY_DOMAIN: f"http://127.0.0.1:{state.ports['aws']}/{ACCOUNT}/{QUEUE}"}),
@@ -114,6 +118,35 @@ def make_buckets(client: S3Client, *buckets: str) -> None:
         client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [_ENCRYPTED]})
 
 
+def catalog_ready(state: State, database: str) -> bool:
+    """Return whether the catalog of the lake answers. If it does, create the database if it is missing."""
+    from pyiceberg.exceptions import RESTError
+
+    try:
+        make_database(
+            f"http://127.0.0.1:{state.ports['catalog']}",
+            state.secrets["aws_key"],
+            state.secrets["aws_secret"],
+            database,
+        )
+    except (OSError, RESTError):
+        return False
+    return True
+
+
+def make_database(catalog: str, key: str, secret: str, name: str) -> None:
+    """Create a database in the catalog of SeaweedFS if it is missing."""
+    from pyiceberg.catalog.rest import RestCatalog
+
+    properties = {
+        "uri": catalog,
+        "warehouse": TABLE_BUCKET,
+        "credential": f"{key}:{secret}",
+        "oauth2-server-uri": f"{catalog}/v1/oauth/tokens",
+    }
+    RestCatalog("lake", **properties).create_namespace_if_not_exists(name)
+
+
 def apis_ready(state: State) -> bool:
     """Return whether the other APIs answer and the topic of alerts has a subscription."""
     try:
@@ -136,7 +169,7 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
 def serve(port: int, listen: str = "127.0.0.1") -> None:
     """Run moto's server in this process, with what Terraform creates on AWS.
 
-    These are the topic for alerts and its queue, the queues of domains, and the database of the catalog.
+    These are the topic for alerts and its queue, and the queues of domains.
 
     A domain that is added later gets its queue within a second. The address of a queue follows from the port, the
     account and its name.
@@ -149,7 +182,6 @@ def serve(port: int, listen: str = "127.0.0.1") -> None:
     known = _create_queues(sqs, frozenset())
     queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    boto3.client("glue").create_database(DatabaseInput={"Name": CATALOG_DATABASE})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     print("ready", flush=True)
     while not threading.Event().wait(0.5):

@@ -29,11 +29,14 @@ def prepare() -> None:
     aws.make_buckets(
         boto3.client("s3"), buckets.raw_bucket, buckets.lake_bucket, buckets.reports_bucket, buckets.dashboard_bucket
     )
+    key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    aws.make_database(str(buckets.lake_catalog), key, secret, buckets.lake_database)
 
 
 def s3() -> None:
     """Replace this process by SeaweedFS with its data in the current folder."""
-    command = aws.s3_command(Path.cwd(), {"s3": PREFERRED_PORTS["s3"]}, "0.0.0.0")  # noqa: S104  # its container's
+    ports = {name: PREFERRED_PORTS[name] for name in ("s3", "catalog")}
+    command = aws.s3_command(Path.cwd(), ports, "0.0.0.0")  # noqa: S104  # its container's
     os.execv(command[0], command)  # noqa: S606
 
 

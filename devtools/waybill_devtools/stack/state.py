@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 # Ports to try first, for services that people address. Other ports come from PORT_RANGE.
-PREFERRED_PORTS = {"airflow": 8080, "postgres": 5433, "s3": 8333, "aws": 5000}
+PREFERRED_PORTS = {"airflow": 8080, "postgres": 5433, "s3": 8333, "catalog": 8181, "aws": 5000}
 OTHER_PORTS = (
     *("supervisor", "broker", "s3_grpc", "filer", "filer_grpc", "admin", "admin_grpc"),
     *("master", "master_grpc", "volume", "volume_grpc"),
@@ -59,6 +59,10 @@ class State:
     def has_secrets(self) -> bool:
         """Return whether every secret exists. A stack of an older version may lack some until its next start."""
         return self.secrets.keys() >= _SECRETS.keys()
+
+    def has_ports(self) -> bool:
+        """Return whether every part has a port. A stack of an older version may lack some until its next start."""
+        return self.ports.keys() >= {*PREFERRED_PORTS, *OTHER_PORTS}
 
     def save(self, path: Path) -> None:
         """Write the state to a file that only its owner may read."""

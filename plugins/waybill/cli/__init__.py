@@ -1,6 +1,17 @@
 """The command `waybill`."""
 
-from waybill.cli import contracts, domains, exports, files, incidents, operations, quarantine, reconciliation, watch
+from waybill.cli import (
+    contracts,
+    domains,
+    exports,
+    files,
+    incidents,
+    lake,
+    operations,
+    quarantine,
+    reconciliation,
+    watch,
+)
 from waybill.cli.terminal import app
 
 __all__ = [
@@ -10,6 +21,7 @@ __all__ = [
     "exports",
     "files",
     "incidents",
+    "lake",
     "operations",
     "quarantine",
     "reconciliation",

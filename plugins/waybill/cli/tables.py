@@ -135,6 +135,9 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
         ("built", f"{waybill.built_at:%Y-%m-%d %H:%M:%S %Z}"),
     ):
         head.add_row(label, value)
+    for one in waybill.snapshots:
+        at = f", committed {one['committed_at']:%Y-%m-%d %H:%M:%S %Z}" if one["committed_at"] else ""
+        head.add_row("lake", f"{one['table_name']} snapshot {one['snapshot_id']}{at}")
     if waybill.unpublished:
         head.add_row("", f"[red]{waybill.unpublished}[/]")
     if waybill.is_outdated:

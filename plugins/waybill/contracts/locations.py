@@ -1,13 +1,13 @@
 """Every S3 prefix and every schema name.
 
 The raw zone (also called bronze) holds files as they arrived, one prefix a dataset and period. The processed zone
-(silver) holds the rows that were loaded from them, one Parquet file a table and day. A domain's manifest may name other
-prefixes.
+(silver) holds the rows that were loaded from them, one partition of an Iceberg table a day. A domain's manifest may
+name other prefixes.
 """
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +17,6 @@ from waybill.period import Cadence, Period
 from waybill.settings import settings
 
 OPERATIONS_SCHEMA = "waybill"
-CATALOG_DATABASE = "waybill_processed"
-"""The database of the Glue Data Catalog that lists the processed zone."""
 
 _MONTH: Final = (("month", "%Y-%m"),)
 _DAY: Final = (("dt", "%Y-%m-%d"),)
@@ -41,11 +39,6 @@ def processed_layout(schema: str, table: str) -> Layout:
     """Return the layout of a table for other engines: `processed/billing/invoices/dt=2026-03-31/`."""
     manifest = load_manifest(domain_of(schema))
     return manifest.prefixes.processed.get(f"{schema}.{table}", Layout(f"processed/{schema}/{table}/", _DAY))
-
-
-def processed_key(schema: str, table: str, day: date) -> str:
-    """Return the key of the object that holds a day's rows."""
-    return f"{processed_layout(schema, table).prefix(day)}{table}.parquet"
 
 
 def catalog_table(schema: str, table: str) -> str:

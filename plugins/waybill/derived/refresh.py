@@ -324,6 +324,21 @@ def out_of_date(
     return found
 
 
+def up_to_date(connection: Connection, domain: str) -> set[str]:
+    """Return the derived tables of a domain that are built from the current rows of their datasets in all periods."""
+    found: set[str] = set()
+    derived = derived_tables(domain)
+    names = {table.contract.table for table in derived}
+    for table in derived:
+        is_stale = any(
+            period is not ALL_TIME or _unseen_changes(connection, table, period) is not None
+            for period in stale_periods(connection, domain, table)
+        )
+        if not is_stale and names.intersection(table.inputs) <= found:
+            found.add(table.contract.table)
+    return found
+
+
 # Compares the result of `known_files` with the recorded one for several periods at once, by sums of file ids.
 _OUT_OF_DATE = """
 with delivered as (

@@ -9,6 +9,7 @@ from waybill.operators.datasets import (
     QualityOperator,
     intake_tasks,
 )
+from waybill.operators.lake import MaintainLakeOperator
 from waybill.operators.measuring import FreshnessOperator
 from waybill.operators.policy import (
     ARRIVAL_ARGS,
@@ -40,6 +41,7 @@ __all__ = [
     "IncidentsOperator",
     "IntakeArrivedOperator",
     "LandedSensor",
+    "MaintainLakeOperator",
     "ProcessedOperator",
     "PublishChangedOperator",
     "PublishDashboardOperator",

@@ -18,8 +18,8 @@ from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.session import (
     AWS,
     data_errors_fail_at_once,
-    glue_client,
     is_dry_run,
+    lake_catalog,
     period_of,
     run_of,
     s3_client,
@@ -339,7 +339,7 @@ def _has_days(contract: Contract) -> bool:
 
 
 class ProcessedOperator(BaseOperator):
-    """Writes the changed days of a domain's tables to the processed zone; returns their row counts by table.
+    """Writes the changed days of a domain's tables to the lake; returns their row counts by table.
 
     The domain may be one of derived tables, such as `billing_star`. Tables without days are left out.
     """
@@ -352,10 +352,14 @@ class ProcessedOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, dict[str, int]]:
         from waybill.contracts import load_domain
+        from waybill.contracts.locations import domain_of
         from waybill.outputs.lake import write_changed_days
+        from waybill.outputs.lake_references import note_references
 
         skip_in_dry_run(context)
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts = [contract for contract in load_domain(self.domain).values() if _has_days(contract)]
-            written = write_changed_days(connection, s3_client(), glue_client(), contracts)
+            s3 = s3_client()
+            written = write_changed_days(connection, s3, lake_catalog(s3), contracts, run_of(context))
+            note_references(connection, domain_of(self.domain))
         return {name: {str(day): rows for day, rows in days.items()} for name, days in written.items()}

@@ -88,15 +88,15 @@ def datasets_param(domain: str) -> Param:
     )
 
 
-def dry_run_param() -> Param:
-    """Return the parameter for a run that validates files and loads nothing."""
-    return Param(
-        False,
-        type="boolean",
-        title="Dry run",
-        description_md="Validate the files that landed and are not loaded, and load nothing. The return values of the "
-        "intake tasks show how many rows would be rejected, and why. All later tasks are skipped.",
-    )
+_DRY_INTAKE = (
+    "Validate the files that landed and are not loaded, and load nothing. The return values of the intake tasks show "
+    "how many rows would be rejected, and why. All later tasks are skipped."
+)
+
+
+def dry_run_param(description: str = _DRY_INTAKE) -> Param:
+    """Return the parameter for a run that changes nothing, by default one that validates files and loads nothing."""
+    return Param(False, type="boolean", title="Dry run", description_md=description)
 
 
 def owner_links() -> dict[str, str]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
 
 if TYPE_CHECKING:
-    from mypy_boto3_glue import GlueClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from psycopg import Connection
+    from pyiceberg.catalog import Catalog
 
     from waybill.period import Cadence, Period
     from waybill.run import Run
@@ -106,11 +106,13 @@ def sqs_client() -> SQSClient:
     return AwsGenericHook(AWS, client_type="sqs", config=limits).get_conn()
 
 
-def glue_client() -> GlueClient:
-    """Return a client for the Glue Data Catalog with Airflow's connection."""
+def lake_catalog(s3: S3Client) -> Catalog:
+    """Return the catalog of the lake with the credentials of Airflow's connection."""
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
-    return AwsGenericHook(AWS, client_type="glue").get_conn()
+    from waybill.outputs.iceberg_tables import open_catalog
+
+    return open_catalog(AwsGenericHook(AWS, client_type="s3").get_session(), s3)
 
 
 @contextmanager

@@ -37,10 +37,32 @@ class Waybill:
     """Whether its inputs have changed since it was built. The books of the files are always current."""
     files: list[dict[str, Any]]
     checks: list[dict[str, Any]]
+    snapshots: list[dict[str, Any]]
+    """The snapshots of the lake that have the rows on which the numbers rest, and that of the report's own day."""
     unpublished: str
     """Why these numbers are not published, such as `not published: waiting for approval`; empty if they are."""
 
 
+_SNAPSHOTS = """
+with found as (
+  select table_name, snapshot_id
+  from waybill.published_snapshot
+  where (report, cadence, period, content_sha256) = (%(report)s, %(cadence)s, %(period)s, %(content)s)
+  union
+  (
+    select table_name, snapshot_id
+    from waybill.lake_commit
+    where table_name = %(report)s and %(cadence)s = 'day' and day = %(period)s
+    order by commit_id desc
+    limit 1
+  )
+)
+select f.table_name, f.snapshot_id, min(c.committed_at) as committed_at, min(c.run_id) as run_id
+from found as f
+left join waybill.lake_commit as c using (table_name, snapshot_id)
+group by f.table_name, f.snapshot_id
+order by f.table_name, committed_at
+"""
 BUILT_LAST = sql.SQL("waybill.publication")
 
 
@@ -79,6 +101,15 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
             "content": head["content_sha256"],
         },
     ).fetchall()
+    snapshots = cursor.execute(
+        _SNAPSHOTS,
+        {
+            "report": head["report"],
+            "cadence": period.cadence,
+            "period": period.start,
+            "content": head["content_sha256"],
+        },
+    ).fetchall()
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
     domain = domain_of(head["report"].partition(".")[0])
@@ -91,6 +122,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
         is_outdated=is_outdated,
         files=files,
         checks=checks,
+        snapshots=snapshots,
         unpublished=newest.why if newest and heads is BUILT_LAST else "",
         **values,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterable, Iterator
+from datetime import date
 from functools import partial
 from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,9 +20,11 @@ from waybill.outputs.masking import masked_columns, masked_select, use_key
 from waybill.settings import settings
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
+_EPOCH = date(1970, 1, 1)
 PARQUET = "application/vnd.apache.parquet"
 _ROW_GROUP_BYTES = 16 * 2**20
 """Size of a row group as CSV. It bounds the memory of readers and of the writer."""
@@ -57,23 +61,32 @@ def _exported(column: Column, *, neutralise: bool) -> sql.Composable:
     return neutralised(column) if neutralise else name
 
 
-def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) -> int:
-    """Write the output of `copy_csv` as Parquet with the types of the contract; returns the number of rows.
+def parquet_schema(contract: Contract) -> pa.Schema:
+    """Return the columns of a contract for `write_parquet`."""
+    import pyarrow as pa
 
-    `csv` may be split into other pieces that end with a row. Memory is bounded by the size of a row group. Equal pieces
-    give equal bytes.
+    return pa.schema(
+        [
+            pa.field(column.name, arrow_type(column.physical_type), nullable=not column.required)
+            for column in masked_columns(contract)
+        ]
+    )
+
+
+def write_parquet(csv: Iterable[bytes], schema: pa.Schema, target: BinaryIO, day: date | None = None) -> int:
+    """Write the output of `copy_csv` as Parquet with the types of a schema; returns the number of rows.
+
+    With `day`, the last column of the schema is this day in all rows, and the CSV does not have it. `csv` may be split
+    into other pieces that end with a row. Memory is bounded by the size of a row group. Equal pieces give equal bytes.
     """
     import pyarrow as pa
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
-    columns = masked_columns(contract)
-    schema = pa.schema(
-        [pa.field(column.name, arrow_type(column.physical_type), nullable=not column.required) for column in columns]
-    )
+    names = schema.names[: None if day is None else -1]
     lists = [field for field in schema if pa.types.is_list(field.type)]
     convert = pa_csv.ConvertOptions(
-        column_types={field.name: pa.string() if field in lists else field.type for field in schema},
+        column_types={name: pa.string() if (one := schema.field(name)) in lists else one.type for name in names},
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
@@ -86,16 +99,26 @@ def write_parquet(csv: Iterable[bytes], contract: Contract, target: BinaryIO) ->
         for group in _groups(csv):
             # One block, so that rows may have any length. Only the first group begins with the header.
             read = pa_csv.ReadOptions(
-                use_threads=False, block_size=len(group), column_names=schema.names, skip_rows=0 if rows else 1
+                use_threads=False, block_size=len(group), column_names=names, skip_rows=0 if rows else 1
             )
             table = pa_csv.read_csv(pa.BufferReader(group), read, parse, convert)
             for field in lists:
                 texts = table[field.name].to_pylist()
                 values = pa.array([None if text is None else json.loads(text) for text in texts], field.type)
                 table = table.set_column(schema.names.index(field.name), field, values)
+            if day is not None:
+                table = table.append_column(schema.names[-1], _repeated(day, table.num_rows))
             writer.write_table(table.cast(schema))
             rows += table.num_rows
     return rows
+
+
+def _repeated(day: date, rows: int) -> pa.Array:
+    """Return a column with the same day in all rows. `pa.array` would import pandas."""
+    import pyarrow as pa
+
+    days = array("i", [(day - _EPOCH).days]) * rows
+    return pa.Array.from_buffers(pa.date32(), rows, [None, pa.py_buffer(days)])
 
 
 def _groups(csv: Iterable[bytes]) -> Iterator[bytearray]:

@@ -18,8 +18,9 @@ from waybill.checks.approval import held
 from waybill.contracts import Contract, locations
 from waybill.derived.build import of_period, report_contracts
 from waybill.errors import DataError
-from waybill.outputs.export import PARQUET, copy_csv, csv_for_people, put, write_parquet
+from waybill.outputs.export import PARQUET, copy_csv, csv_for_people, parquet_schema, put, write_parquet
 from waybill.outputs.formulas import may_be_formula
+from waybill.outputs.lake_references import note_references
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
@@ -105,7 +106,9 @@ def publish(
     """
     exports = [_Export(contract, period) for contract in contracts]
     with advisory_lock(connection, f"publish {domain}"):
-        return _publish(connection, s3, domain, exports, run)
+        keys = _publish(connection, s3, domain, exports, run)
+    note_references(connection, domain)
+    return keys
 
 
 # All reports whose periods end on the same day as that of a report with unpublished content.
@@ -148,7 +151,9 @@ def publish_changed(connection: Connection, s3: S3Client, domain: str, run: Run)
         if waits:
             log.warning("waiting for approval: %s", ", ".join(sorted(waits)))
         ready = sorted(by_day.keys() - waits)
-        return [key for prefix in ready for key in _publish(connection, s3, domain, by_day[prefix], run)]
+        keys = [key for prefix in ready for key in _publish(connection, s3, domain, by_day[prefix], run)]
+    note_references(connection, domain)
+    return keys
 
 
 def _publish(connection: Connection, s3: S3Client, domain: str, exports: list[_Export], run: Run) -> list[str]:
@@ -171,7 +176,7 @@ def _publish(connection: Connection, s3: S3Client, domain: str, exports: list[_E
         provenance = {export.name: head for export, head in found if head is not None}
         for export in exports:
             csv, parquet = b"".join(copy_csv(connection, export.contract, _rows(export))), io.BytesIO()
-            write_parquet([csv], export.contract, parquet)
+            write_parquet([csv], parquet_schema(export.contract), parquet)
             if may_be_formula(export.contract):
                 csv = b"".join(csv_for_people(connection, export.contract, _rows(export)))
             bodies[csv_key(export.contract, export.period)] = csv

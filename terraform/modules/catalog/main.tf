@@ -1,8 +1,8 @@
-# The databases are Terraform's, the tables are not: the application creates and changes those of the processed zone, and
-# the crawler those of the raw zone. A table has one owner.
+# The databases are Terraform's, the tables are not: the application creates and changes the Iceberg tables of the
+# processed zone, and the crawler the tables of the raw zone. A table has one owner.
 resource "aws_glue_catalog_database" "processed" {
   name         = "${var.database_prefix}_processed"
-  description  = "What was accepted, as Parquet. The application owns the tables."
+  description  = "What was accepted, as Iceberg tables. The application owns them."
   location_uri = "s3://${var.lake_bucket}/processed/"
 }
 

@@ -31,9 +31,9 @@ run "spark" {
   }
   assert {
     condition = {
-      for name in ["--processed", "--output"] : name => aws_glue_job.transform[0].default_arguments[name]
-    } == { "--processed" = "s3://waybill-test-lake-123456789012/processed/shop", "--output" = "s3://waybill-test-lake-123456789012/spark/shop" }
-    error_message = "The job must read the processed zone, and write beside it."
+      for name in ["--table", "--output"] : name => aws_glue_job.transform[0].default_arguments[name]
+    } == { "--table" = "lake.waybill_processed.shop_transactions", "--output" = "s3://waybill-test-lake-123456789012/spark/shop" }
+    error_message = "The job must read a table of the lake, and write beside it."
   }
   assert {
     condition     = aws_glue_job.transform[0].max_retries == 0 && aws_glue_job.transform[0].security_configuration == aws_glue_security_configuration.this[0].name

@@ -137,8 +137,15 @@ resource "aws_glue_job" "transform" {
     "--enable-auto-scaling"              = "true"
     "--job-bookmark-option"              = "job-bookmark-disable" # a run names its period
     # A run adds --first and --last.
-    "--processed" = "s3://${var.lake_bucket}/processed/shop"
-    "--output"    = "s3://${var.lake_bucket}/spark/shop"
+    "--table"            = "lake.${one(var.catalog_databases)}.shop_transactions"
+    "--output"           = "s3://${var.lake_bucket}/spark/shop"
+    "--datalake-formats" = "iceberg"
+    "--conf" = join(" --conf ", [
+      "spark.sql.catalog.lake=org.apache.iceberg.spark.SparkCatalog",
+      "spark.sql.catalog.lake.catalog-impl=org.apache.iceberg.aws.glue.GlueCatalog",
+      "spark.sql.catalog.lake.io-impl=org.apache.iceberg.aws.s3.S3FileIO",
+      "spark.sql.catalog.lake.warehouse=s3://${var.lake_bucket}/processed",
+    ])
   }
 
   execution_property {

@@ -302,6 +302,8 @@ module "airflow" {
     WAYBILL_RAW_BUCKET          = module.data_lake.bucket_names.raw
     WAYBILL_REPORTS_BUCKET      = module.data_lake.bucket_names.reports
     WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
+    WAYBILL_LAKE_WAREHOUSE      = var.account_id # of Glue's Iceberg REST catalog
+    WAYBILL_LAKE_DATABASE       = module.catalog.processed_database
     WAYBILL_DASHBOARD_BUCKET    = module.data_lake.bucket_names.dashboard
     WAYBILL_TIMEZONE            = var.timezone
     WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit

@@ -1,0 +1,49 @@
+"""### Lake: maintenance of the Iceberg tables
+
+**What it does.** For each table of the lake: replaces the files of a day by one file if it has several, expires
+snapshots that are older than `WAYBILL_LAKE_SNAPSHOT_DAYS`, and removes files that no snapshot has and that are older
+than three days. Snapshots to which published reports refer get a tag and stay for `WAYBILL_LAKE_PUBLISHED_DAYS`. Days
+whose files are not those of the books become stale, and the next run of their pipeline writes them again.
+`waybill.lake_maintenance` records what was done.
+
+**Period.** None. The run looks at the whole lake, once a week. With the parameter `dry_run`, it changes nothing and
+logs what it would do, as `waybill lake maintain --dry-run` does.
+
+**When it fails.**
+* `maintain` fails if the warehouse, the catalog or S3 does not respond. It is retried, and does what is left.
+
+**Alerts.** One for a failed run, and one if the run has not finished 6 hours after its start.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG
+
+from waybill.operators import (
+    DEFAULT_ARGS,
+    MaintainLakeOperator,
+    alert_failure,
+    deadline_alert,
+    dry_run_param,
+    owner_links,
+)
+
+with DAG(
+    dag_id="operations_lake",
+    dag_display_name="Operations: lake",
+    description="Compact the tables of the lake, expire their snapshots and remove orphaned files.",
+    doc_md=__doc__,
+    tags=["operations", "weekly"],
+    schedule="0 4 * * 0",
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    params={"dry_run": dry_run_param("Only log what would be done.")},
+    owner_links=owner_links(),
+    on_failure_callback=alert_failure,
+    deadline=deadline_alert(hours=6),
+):
+    MaintainLakeOperator(task_id="maintain")
