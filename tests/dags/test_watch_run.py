@@ -205,3 +205,26 @@ def test_the_report_says_how_old_the_last_search_is(
     page, later = report(datetime.now(UTC) + timedelta(hours=8))
     assert "see the log of the task" in page
     assert later == searched
+
+
+def test_data_operations_show_the_newest_quality_report(
+    watched: Landing, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(reader_of(stack, watched), writer_of(stack, watched), Someone()) as client:
+        page = Page(client.get("/operations/incidents.html").text)
+        assert "quality/newest/index.html" in {link.partition("?")[0] for link in page.links}
+        for moment in (datetime(2199, 4, 1, 7, tzinfo=UTC), datetime(2199, 3, 31, 1, tzinfo=UTC)):
+            monkeypatch.setattr(watching, "now", lambda moment=moment: moment)
+            QualityReportOperator(task_id="report").execute({})
+        answer = client.get("/operations/quality/newest/index.html")
+        assert "Quality report 2199-04-01 07:00" in answer.text
+        assert "script" not in answer.headers["content-security-policy"]
+        assert Page(answer.text).links == ["06.html"]
+        for place in ("newest", "2199/04/01"):
+            of_hour = client.get(f"/operations/quality/{place}/06.html")
+            assert "Quality report 2199-04-01 07:00" in of_hour.text
+        assert client.get("/operations/quality/2199/04/02/index.html").status_code == 404
+        for name in ("2199/04/01/..%2F..%2Findex", "2199/04/01/06.json", "26/4/1/06"):
+            assert client.get(f"/operations/quality/{name}.html").status_code in (404, 422)
+    with client_of(reader_of(stack, watched), writer_of(stack, watched), Someone(may_look=False)) as client:
+        assert client.get("/operations/quality/2199/04/01/06.html").status_code == 303

@@ -232,5 +232,29 @@ def publish(connection: Connection, s3: S3Client, moment: datetime) -> str:
     return f"s3://{bucket}/{name}.html"
 
 
+def newest_day(s3: S3Client) -> str | None:
+    """Return the folder of the newest day with a report: `quality/2026/03/31/`; None without any."""
+    folder = PREFIX
+    for _ in ("year", "month", "day"):
+        listed = s3.list_objects_v2(Bucket=settings().reports_bucket, Prefix=folder, Delimiter="/")
+        found = [one["Prefix"] for one in listed.get("CommonPrefixes", [])]
+        if not found:
+            return None
+        folder = max(found)
+    return folder
+
+
+def stored(s3: S3Client, key: str) -> bytes | None:
+    """Return a page as it was written, by its key; None if there is none."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return s3.get_object(Bucket=settings().reports_bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            return None
+        raise
+
+
 def _put(s3: S3Client, bucket: str, key: str, body: str, kind: str) -> None:
     put(s3, bucket, key, io.BytesIO(body.encode()), kind)

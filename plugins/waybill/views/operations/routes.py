@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi.responses import HTMLResponse, Response
 
 from waybill.contracts.domains import load_manifest
 from waybill.errors import CommandFailed
 from waybill.period import EXAMPLE
-from waybill.views import catalog, pages
+from waybill.views import catalog, pages, quality_report
 from waybill.views.access import Access, CurrentAccess
 from waybill.views.operations.anomalies import anomaly_charts
 from waybill.views.operations.changes import rebuilds
@@ -25,12 +25,17 @@ from waybill.views.operations.rejected_rows import most_rejected, quarantined, r
 from waybill.views.operations.run_report import run_report
 from waybill.views.operations.scope import LAST_PAGE, Scope, scope_of
 from waybill.views.parameters import check_domain, period_of
-from waybill.views.responses import html
+from waybill.views.responses import HEADERS, html
 from waybill.warehouse import LARGEST_INTEGER
 
 router = APIRouter(prefix="/operations")
 
+_SELF_CONTAINED = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
+"""The policy for a stored page, which has its style within itself and nothing else."""
+
 PageNumber = Annotated[int, Query(ge=1, le=LAST_PAGE)]
+_ReportName = Annotated[str, Path(pattern=r"^([0-9]{2}|index)$")]
+"""The hour of a quality report, or the page of its day."""
 
 
 @router.get("/index.html")
@@ -124,10 +129,44 @@ def anomalies(
 ) -> Response:
     """Show open anomalies with the values that they were compared with."""
     scope = _scope(domain, dag_id, None)
-    _check_dataset(scope, dataset)
+    if dataset is not None and dataset not in scope.subjects:
+        raise HTTPException(404, f"The table {dataset!r} does not exist in {' or '.join(scope.domains)}.")
     with access.reader() as connection:
         found = anomaly_charts(connection, scope, dataset)
     return html(pages.anomalies(scope, dag_id, dataset, found))
+
+
+@router.get("/quality/newest/{name}.html")
+def newest_quality(access: CurrentAccess, name: _ReportName) -> Response:
+    """Show a quality report of the newest day, or that of this moment if none was written yet."""
+    if day := quality_report.newest_day(access.s3()):
+        return _stored_quality(access, day, name)
+    with access.reader() as connection:
+        found = quality_report.quality_report(connection, datetime.now(UTC))
+    return _self_contained(pages.quality(found, []))
+
+
+@router.get("/quality/{year}/{month}/{day}/{name}.html")
+def quality_of_day(
+    access: CurrentAccess,
+    year: Annotated[str, Path(pattern=r"^[0-9]{4}$")],
+    month: Annotated[str, Path(pattern=r"^[0-9]{2}$")],
+    day: Annotated[str, Path(pattern=r"^[0-9]{2}$")],
+    name: _ReportName,
+) -> Response:
+    """Show a quality report as it was written."""
+    return _stored_quality(access, f"{quality_report.PREFIX}{year}/{month}/{day}/", name)
+
+
+def _stored_quality(access: Access, folder: str, name: str) -> Response:
+    page = quality_report.stored(access.s3(), f"{folder}{name}.html")
+    if page is None:
+        raise HTTPException(404, f"There is no quality report {folder}{name}.html.")
+    return _self_contained(page)
+
+
+def _self_contained(page: str | bytes) -> Response:
+    return HTMLResponse(page, headers=HEADERS | {"Content-Security-Policy": _SELF_CONTAINED})
 
 
 @router.get("/plan.html")
