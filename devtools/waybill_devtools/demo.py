@@ -182,7 +182,8 @@ class Airflow:
 
 
 @contextmanager
-def _stack_environment(stack: Stack) -> Iterator[None]:
+def stack_environment(stack: Stack) -> Iterator[None]:
+    """Set the variables with which this process reaches a stack."""
     import os
 
     before = dict(os.environ)
@@ -237,7 +238,7 @@ def run(
     """
     step("starting PostgreSQL, S3 and the AWS APIs")
     stack.up(with_airflow=False)
-    with _stack_environment(stack), ThreadPoolExecutor(1) as pool:
+    with stack_environment(stack), ThreadPoolExecutor(1) as pool:
         airflow_up = pool.submit(stack.up, report=step)
         upgrade(connect())
         bucket, s3 = settings().raw_bucket, stack.s3()
