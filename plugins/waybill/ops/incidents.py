@@ -189,7 +189,9 @@ def domains_with_incidents(connection: Connection) -> list[str]:
 
 def incidents_of_runs(connection: Connection, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], Incident]:
     """Return the newest incident of each of some runs by (DAG, run): that of its failure, if it was late and failed."""
-    keys = [list(column) for column in zip(*runs, strict=True)] or [[], []]
+    if not runs:
+        return {}
+    keys = [list(column) for column in zip(*runs, strict=True)]
     rows = connection.execute(
         "select distinct on (r.dag_id, r.run_id) r.dag_id, r.run_id, r.incident_id "
         "from waybill.incident_run as r inner join waybill.incident as i using (incident_id) "
