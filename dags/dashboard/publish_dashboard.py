@@ -11,7 +11,7 @@ or by hand. Re-running is idempotent.
 * `publish_dashboard` fails at once if no report has ever been published, or if `WAYBILL_DASHBOARD_BUCKET` is missing
   in production. Set it, or pause the DAG if nobody needs the site. Errors of the infrastructure are retried.
 
-**Alerts.** One for a failed run, and one if the run has not finished 2 hours after its start.
+**Alerts.** One for a failed run with a new cause, and one if the run has not finished 2 hours after its start.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ scheduled run is the day after its month; of a run in a backfill, it is the firs
 * `publish` waits for approval if a report exceeds `maxWarnings`. Users who may run the DAG answer under *Browse →
   Required Actions*. A rejection fails the run; clear the task to be asked again.
 
-**Alerts.** One for a failed run, one for files with warnings, one for a pending approval, and one if the run has not
-finished 3 hours after its start.
+**Alerts.** One for a failed run with a new cause, one for files with warnings, one for a pending approval, and one if
+the run has not finished 3 hours after its start.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ alert, and the number of files that were loaded and rejected. Domains with the s
 **When it fails.**
 * `digest` fails if the warehouse does not respond. It is retried. A run sends each message once.
 
-**Alerts.** One for a failed run, and one if the run has not finished 1 hour after its start.
+**Alerts.** One for a failed run with a new cause, and one if the run has not finished 1 hour after its start.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ once a month sends nothing. If measurements are off (`WAYBILL_METRICS`), the tas
 * `freshness` fails if the warehouse or CloudWatch does not respond. It is retried. Until it succeeds, the alarms
   report missing data.
 
-**Alerts.** One for a failed run, and one if the run has not finished 1 hour after its start.
+**Alerts.** One for a failed run with a new cause, and one if the run has not finished 1 hour after its start.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ the run, and tries rejected files again.
   Required Actions*. New files wait until then. A rejection fails the run; clear the task to be asked again.
 * `complete` fails if one of the tasks before it failed.
 
-**Alerts.** One for a failed run, one for a pending approval, and one if the run has not finished 2 hours after its
-start. A successful run that changed data sends a message with the files and reports.
+**Alerts.** One for a failed run with a new cause, one for a pending approval, and one if the run has not finished 2
+hours after its start. A successful run that changed data sends a message with the files and reports.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ setting, the next run loads all files again. A purchase without a rate that is e
 * `publish` waits for approval if a report exceeds `maxWarnings`. Answer under *Browse → Required Actions*.
 * `complete` fails if one of the tasks before it failed.
 
-**Alerts.** One for a failed run, one for a pending approval, and one if the run has not finished 2 hours after its
-start. A successful run that changed data sends a message with the files and reports.
+**Alerts.** One for a failed run with a new cause, one for a pending approval, and one if the run has not finished 2
+hours after its start. A successful run that changed data sends a message with the files and reports.
 """
 
 from __future__ import annotations

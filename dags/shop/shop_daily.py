@@ -24,8 +24,8 @@ its day.
 Rows that arrive more than seven days late are in quarantine as `too_late`. To admit them, run `waybill replay
 <dataset> --domain shop --admit-late`.
 
-**Alerts.** One for a failed run, one for files with warnings, one for a pending approval, and one if the run has not
-finished 3 hours after its start.
+**Alerts.** One for a failed run with a new cause, one for files with warnings, one for a pending approval, and one if
+the run has not finished 3 hours after its start.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from psycopg import OperationalError
 
 from support.alerts import CAUSE, DAG, Queue, closed_port, of_run, of_task, queue, warehouse
 from support.ledger import add_file
@@ -22,6 +23,7 @@ from waybill.operators.alerting import (
     look_after_run,
 )
 from waybill.ops import incidents
+from waybill.ops.dead_letters import DeadLetterCounts, DeadLetters
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
 
@@ -117,15 +119,72 @@ def test_a_backfill_sends_nothing_and_the_digest_lists_its_incident(queue: Queue
 def test_the_last_task_closes_what_no_other_task_can(queue: Queue, warehouse: str) -> None:
     run = {"dag_id": "messaging_monthly", "dag_run_id": "run", "state": "running", "partition_key": "2026-03"}
     alert_deadline("3 hours after its start", {"dag_run": run})
-    alert_failure(of_run("run") | {"dag_run": SimpleNamespace(partition_key="2026-03", conf={})})
+    alert_failure(of_run("another") | {"dag_run": SimpleNamespace(partition_key="2026-03", conf={})})
     assert [kind for _, kind, *_ in listed(warehouse)] == ["deadline", "failure"]
     queue.messages()
-    look_after_run(context("run", "2026-04", "publish"), DOMAIN)
+    after_each_task(context("run", "2026-04", "publish"))
+    first = context("run", task_id="publish")
+    first["ti"].task = SimpleNamespace(downstream_list=[SimpleNamespace()])
+    after_each_task(first)
     assert [state for *_, state, _ in listed(warehouse)] == ["open", "open"]
-    look_after_run(context("run", task_id="publish"), DOMAIN)
+    after_each_task(context("run", task_id="publish"))
     assert [state for *_, state, _ in listed(warehouse)] == ["closed", "closed"]
     [closed] = queue.messages()
     assert closed["Subject"] == "Messaging: 2 incidents closed."
+
+
+def test_a_late_run_that_fails_is_late_no_longer(queue: Queue, warehouse: str) -> None:
+    run = {"dag_id": "messaging_monthly", "dag_run_id": "run", "state": "running", "partition_key": "2026-03"}
+    alert_deadline("3 hours after its start", {"dag_run": run})
+    alert_task_failure(context("run", error=DataError(CAUSE)))
+    alert_failure(of_run("run"))
+    assert [(kind, state) for _, kind, state, _ in listed(warehouse)] == [("deadline", "closed"), ("failure", "open")]
+    alert_deadline("3 hours after its start", {"dag_run": run | {"dag_run_id": "another"}})
+    assert listed(warehouse)[-1][1:3] == ("deadline", "open")
+
+
+def test_a_dataset_that_was_not_chosen_settles_nothing(queue: Queue, warehouse: str) -> None:
+    alert_task_failure(context("run 1", error=DataError(CAUSE)))
+    other = context("run 2", datasets=["customers"])
+    other["ti"].task = SimpleNamespace(dataset="traffic", downstream_list=[SimpleNamespace()])
+    after_each_task(other)
+    assert listed(warehouse) == [(1, "failure", "open", 1)]
+    other["params"] = {"datasets": ["customers", "traffic"]}
+    after_each_task(other)
+    assert listed(warehouse) == [(1, "failure", "closed", 1)]
+
+
+def test_a_backfill_pages_nobody_without_the_warehouse(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", f"postgresql://nobody@127.0.0.1:{closed_port()}/away")
+    alert_failure(context("backfill__1", run_type="backfill"))
+    assert queue.messages() == []
+    alert_failure(context("scheduled__1"))
+    assert len(queue.messages()) == 1
+
+
+def test_the_digest_fails_without_the_warehouse(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", f"postgresql://nobody@127.0.0.1:{closed_port()}/away")
+    given = context("digest") | {"dag_run": SimpleNamespace(run_after=datetime.now(UTC))}
+    with pytest.raises(OperationalError):
+        DigestOperator(task_id="digest").execute(given)
+
+
+def test_a_queue_that_cannot_be_read_closes_no_incident(
+    queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = DeadLetters("messaging", "dead", "arn:dead", 3)
+    answers = [[letters], []]
+
+    def count(self: DeadLetterCounts, _domains: Any) -> list[DeadLetters]:
+        found = answers.pop(0)
+        self.is_complete = bool(found)
+        return found
+
+    monkeypatch.setattr(DeadLetterCounts, "__call__", count)
+    watch = IncidentsOperator(task_id="incidents")
+    while answers:
+        watch.execute(context("watch"))
+        assert ("dead letters", "open") in {(kind, state) for _, kind, state, _ in listed(warehouse)}
 
 
 def test_the_watch_settles_runs_that_somebody_marked_as_successful(queue: Queue, warehouse: str) -> None:

@@ -178,7 +178,7 @@ def test_a_hanging_channel_of_each_kind_costs_little_time_and_gets_the_alert_lat
         with monkeypatch.context() as patch:
             point(patch, hanging)
             began = time.monotonic()
-            alert_task_failure(of_task("intake_traffic", f"{CAUSE} {number}", run_id))
+            alert_task_failure(of_task("intake_traffic", f"{CAUSE} in {chr(97 + number)}.csv", run_id))
             alert_failure(of_run(run_id))
             assert time.monotonic() - began < OVERTIME_SECONDS
             found = states(warehouse, (ALERT[0], run_id, "failure"))
@@ -262,7 +262,7 @@ def test_every_run_sends_waiting_alerts(
     for number, occasion in enumerate(occasions):
         with monkeypatch.context() as patch:
             set_sns(patch, hanging)
-            alert_task_failure(of_task("intake_traffic", f"{CAUSE} {number}", f"run {number}"))
+            alert_task_failure(of_task("intake_traffic", f"{CAUSE} in {chr(97 + number)}.csv", f"run {number}"))
         assert queue.messages() == []
         occasion()
         assert f"run {number}" in "".join(message["Message"] for message in queue.messages())

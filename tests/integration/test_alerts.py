@@ -158,7 +158,7 @@ def test_an_unreadable_connection_does_not_stop_the_others(
     reverse = dict(reversed(list(sending.CHANNELS.items())))
     for number, channels in enumerate((sending.CHANNELS, reverse)):
         monkeypatch.setattr(sending, "CHANNELS", channels)
-        alert_task_failure(of_task("intake_traffic", f"cause {number}", f"run {number}"))
+        alert_task_failure(of_task("intake_traffic", f"cause {chr(97 + number)}", f"run {number}"))
         assert len(queue.messages()) == 1
     assert [row[-1] for row in recorded(warehouse)] == [["waybill_alerts_sns"]] * 2
 

@@ -35,8 +35,8 @@ def warehouse(stack: Stack, stack_environment: dict[str, str], monkeypatch: pyte
         settings.cache_clear()
         with connect(dsn) as connection:
             fail(connection, FAILURE, FailedRun("d", "r1", "t", "2026-03"), is_quiet=False)
-            observe(connection, "a", [FILE], "r2", is_quiet=False, is_watch=True)
-            observe(connection, "b", [DRIFT], "r3", is_quiet=False, is_watch=True)
+            observe(connection, "a", [FILE], "r2", is_watch=True)
+            observe(connection, "b", [DRIFT], "r3", is_watch=True)
             yield connection
     settings.cache_clear()
 
@@ -71,7 +71,7 @@ def test_an_incident_is_shown_with_cause_remedy_runbook_history_and_runs(
     warehouse: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail(warehouse, FAILURE, FailedRun("d", "r4", "t", "2026-04"), is_quiet=False)
-    settle(warehouse, "d", "2026-03", "t", "r5")
+    settle(warehouse, "d", "2026-03", ["t"], "r5")
     run("acknowledge", "1")
     shown = run("show", "1")
     assert f"Incident 1 of a: error, acknowledged by {USER} d failed in t" in shown

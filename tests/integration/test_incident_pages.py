@@ -31,8 +31,9 @@ TASK = TaskState("traffic", "failed", 1, 4)
 OTHER_TASK = TaskState("publish", "failed", 1, 4)
 
 
-def reject_file(landed: Landing, name: str = "broken.csv") -> None:
-    landed.reject("traffic", csv_body(TRAFFIC, with_values(GOOD[:20], 6, "x")), name)
+def reject_file(landed: Landing, name: str = "broken.csv") -> DataError:
+    """Land a file that is rejected; return the error."""
+    return DataError(landed.reject("traffic", csv_body(TRAFFIC, with_values(GOOD[:20], 6, "x")), name))
 
 
 def look_at(landed: Landing) -> None:
@@ -169,13 +170,12 @@ def test_runs_with_the_same_cause_are_one_line_whatever_their_task(landed: Landi
 
 
 def test_a_rejected_file_and_the_runs_that_it_stopped_are_one_line(landed: Landing, client: TestClient) -> None:
-    reject_file(landed)
+    error = reject_file(landed)
     look_at(landed)
     number = incident_of(landed, "file")
     connection = landed.connection
-    connection.execute("update waybill.rejected_file set run_id = 'r2'")
     run = FailedRun(DAG, "r2", "traffic", MONTH)
-    assert failed(connection, "messaging", run, DataError("broken"), DAG, is_quiet=False) == (number, None)
+    assert failed(connection, "messaging", run, error, DAG, is_quiet=False) == (number, None)
     stopped = run_state("failed", "r2", MONTH, 9, TASK)
     assert lines(landed, stopped, subject="runs") == []
     (found,) = lines(landed, stopped, subject="files")
@@ -188,11 +188,10 @@ def test_a_rejected_file_and_the_runs_that_it_stopped_are_one_line(landed: Landi
 
 
 def test_a_page_links_the_figure_of_runs_to_the_line_that_stopped_them(stack: Stack, landed: Landing) -> None:
-    reject_file(landed)
+    error = reject_file(landed)
     look_at(landed)
-    landed.connection.execute("update waybill.rejected_file set run_id = 'r2'")
     run = FailedRun(DAG, "r2", "traffic", MONTH)
-    failed(landed.connection, "messaging", run, DataError("broken"), DAG, is_quiet=False)
+    failed(landed.connection, "messaging", run, error, DAG, is_quiet=False)
     runs = [run_state("failed", "r2", MONTH, 9, TASK)]
     page = page_of(client_of(reader_of(stack, landed), writer_of(stack, landed), runs=runs))
     assert "open since" in page.text

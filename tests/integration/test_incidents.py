@@ -41,8 +41,8 @@ ROWS = Found("books x", "books", DOMAIN, "warning", "the books are off", "why", 
 FAILURE = Found("failure d x", "failure", DOMAIN, "error", "d failed", "why", "read the log")
 
 
-def seen(connection: Connection, *found: Found, is_watch: bool = True, is_quiet: bool = False) -> list[tuple[str, str]]:
-    events = observe(connection, DOMAIN, found, "run", is_watch=is_watch, is_quiet=is_quiet)
+def seen(connection: Connection, *found: Found, is_watch: bool = True) -> list[tuple[str, str]]:
+    events = observe(connection, DOMAIN, found, "run", is_watch=is_watch, has_letters=is_watch)
     return told(events)
 
 
@@ -72,7 +72,7 @@ def test_a_problem_opens_one_incident_and_closes_it(empty_connection: Connection
 
 def test_an_incident_of_another_domain_stays(empty_connection: Connection) -> None:
     seen(empty_connection, ROWS)
-    assert observe(empty_connection, "another", [], "run", is_watch=True, is_quiet=False) == []
+    assert observe(empty_connection, "another", [], "run", is_watch=True) == []
 
 
 def test_failures_of_the_same_cause_join_and_the_last_success_closes(empty_connection: Connection) -> None:
@@ -82,28 +82,28 @@ def test_failures_of_the_same_cause_join_and_the_last_success_closes(empty_conne
     assert fail(empty_connection, FAILURE, run(2, "2026-04"), is_quiet=False) == (first, None)
     assert the_only(empty_connection).number == 2
     assert seen(empty_connection) == [], "the data does not close an incident of runs"
-    assert settle(empty_connection, "d", "2026-03", "publish", "run 3") == []
-    assert settle(empty_connection, "other", "2026-03", "intake", "run 3") == []
-    assert settle(empty_connection, "d", "2026-03", "intake", "run 3") == []
-    assert told(settle(empty_connection, "d", "2026-04", "intake", "run 4")) == [("closed", "failure d x")]
-    assert settle(empty_connection, "d", "2026-04", "intake", "run 5") == []
+    assert settle(empty_connection, "d", "2026-03", ["publish"], "run 3") == []
+    assert settle(empty_connection, "other", "2026-03", ["intake"], "run 3") == []
+    assert settle(empty_connection, "d", "2026-03", ["intake"], "run 3") == []
+    assert told(settle(empty_connection, "d", "2026-04", ["intake"], "run 4")) == [("closed", "failure d x")]
+    assert settle(empty_connection, "d", "2026-04", ["intake"], "run 5") == []
     assert fail(empty_connection, FAILURE, run(6), is_quiet=False)[0] != first
 
 
 def test_a_run_that_fails_again_keeps_the_incident_open(empty_connection: Connection) -> None:
     fail(empty_connection, FAILURE, run(1), is_quiet=False)
     fail(empty_connection, FAILURE, run(2, "2026-04"), is_quiet=False)
-    settle(empty_connection, "d", "2026-03", "intake", "run 3")
+    settle(empty_connection, "d", "2026-03", ["intake"], "run 3")
     fail(empty_connection, FAILURE, run(1), is_quiet=False)
-    assert settle(empty_connection, "d", "2026-04", "intake", "run 4") == []
+    assert settle(empty_connection, "d", "2026-04", ["intake"], "run 4") == []
     assert told(settle_run(empty_connection, "d", "run 1", "watch")) == [("closed", "failure d x")]
 
 
 def test_a_run_of_all_open_work_settles_every_scope(empty_connection: Connection) -> None:
     fail(empty_connection, FAILURE, run(1, "file.csv"), is_quiet=False)
-    assert settle(empty_connection, "d", "other.csv", "intake", "run 2") == []
+    assert settle(empty_connection, "d", "other.csv", ["intake"], "run 2") == []
     assert unsettled_runs(empty_connection) == [("d", "run 1")]
-    assert told(settle(empty_connection, "d", "", "intake", "run 3")) == [("closed", "failure d x")]
+    assert told(settle(empty_connection, "d", "", ["intake"], "run 3")) == [("closed", "failure d x")]
     assert unsettled_runs(empty_connection) == []
 
 
@@ -118,10 +118,29 @@ def test_a_backfill_is_quiet_until_a_scheduled_run_fails(empty_connection: Conne
     assert fail(empty_connection, FAILURE, run(4), is_quiet=False) == (number, None)
 
 
-def test_a_quiet_incident_closes_quietly(empty_connection: Connection) -> None:
-    assert seen(empty_connection, ROWS, is_quiet=True) == []
-    assert seen(empty_connection) == []
+def test_what_a_backfill_brought_is_quiet_until_a_run_of_another_kind_has_it(empty_connection: Connection) -> None:
+    quiet = replace(ROWS, key="approval d backfill__1", kind="approval")
+    assert seen(empty_connection, quiet, replace(quiet, key="approval d scheduled__1")) == [
+        ("opened", "approval d scheduled__1")
+    ]
+    assert seen(empty_connection) == [("closed", "approval d scheduled__1")]
     assert incidents.open_incidents(empty_connection, [DOMAIN]) == []
+
+
+def test_a_rejected_file_of_a_backfill_is_told_once_a_scheduled_run_rejects_one(empty_connection: Connection) -> None:
+    def reject(run_id: str) -> None:
+        empty_connection.execute(
+            "insert into waybill.rejected_file (dataset, period, object_key, etag, run_id, message) "
+            "values ('messaging.traffic', '2026-03-01', %s, 'e', %s, 'broken')",
+            (f"raw/{run_id}.csv", run_id),
+        )
+
+    file = replace(ROWS, key="file messaging.traffic", kind="file")
+    reject("backfill__1")
+    assert seen(empty_connection, file) == []
+    reject("scheduled__1")
+    assert seen(empty_connection, replace(file, number=2)) == [("opened", file.key)]
+    assert seen(empty_connection, replace(file, number=2)) == []
 
 
 @pytest.mark.parametrize("kind", ["missing", "outdated", "dead letters"])
@@ -172,6 +191,17 @@ def test_a_muted_incident_sends_nothing_until_then(empty_connection: Connection)
     assert seen(empty_connection) == [("closed", "books x")]
 
 
+def test_what_escalates_while_it_is_muted_escalates_again_later(empty_connection: Connection) -> None:
+    seen(empty_connection, ROWS)
+    number = the_only(empty_connection).incident_id
+    incidents.mute(empty_connection, number, "ann", datetime.now(UTC) + timedelta(hours=30))
+    worse = replace(ROWS, severity="error")
+    assert seen(empty_connection, worse) == []
+    age(empty_connection, timedelta(days=2))
+    assert seen(empty_connection, worse) == [("escalated", "books x")]
+    assert seen(empty_connection, worse) == []
+
+
 def test_people_close_only_incidents_of_runs(empty_connection: Connection) -> None:
     seen(empty_connection, ROWS)
     number, _ = fail(empty_connection, FAILURE, run(1), is_quiet=False)
@@ -190,6 +220,9 @@ def test_people_close_only_incidents_of_runs(empty_connection: Connection) -> No
     [
         (DataError("no file of 2026-03"), DataError("no file of 2026-04"), True),
         (DataError("a.csv: 3 rows"), DataError("b.csv: 3 rows"), False),
+        (DataError("a1.csv: 3 rows"), DataError("a2.csv: 3 rows"), False),
+        (DataError("1 of 3 files was rejected"), DataError("2 of 4 files was rejected"), True),
+        (DataError("it started at 2026-03-01 12:01 UTC"), DataError("it started at 2026-04-01 09:00 UTC"), True),
         (DataError("a.csv: 3 rows\nReasons: x"), DataError("a.csv: 3 rows\nReasons: y"), True),
         (OSError("port 5432 at 12:01"), OSError("port 5433 at 12:02"), True),
         (OSError("gone"), ValueError("gone"), False),
@@ -247,11 +280,13 @@ class Looking:
         with self.connection.transaction():
             return told(look(self.connection, DOMAIN, "run", now, is_watch=is_watch))
 
-    def fail(self, run_id: str, error: Exception) -> tuple[str, bool]:
+    def fail(self, run_id: str, error: Exception, domain: str = DOMAIN, *, waits: bool = False) -> tuple[str, bool]:
         """Record a failure; return (the kind of its incident, whether this opened it)."""
         run = FailedRun("messaging_monthly", run_id, "intake_traffic", MONTH)
         with self.connection.transaction():
-            number, event = failed(self.connection, DOMAIN, run, error, "messaging_monthly 2026-03", is_quiet=False)
+            number, event = failed(
+                self.connection, domain, run, error, "messaging_monthly 2026-03", is_quiet=False, waits_for_files=waits
+            )
         return incidents.numbered(self.connection, number).kind, event is not None
 
 
@@ -264,7 +299,8 @@ def test_a_rejected_file_and_the_run_that_it_stops_are_one_incident(looking: Loo
     error = DataError(landed.reject("traffic", csv_body(TRAFFIC, ["not,a,row"] * 10)))
     assert looking.look(is_watch=False) == [("opened", "file messaging.traffic")]
     assert looking.fail(RUN.run_id or "", error) == ("file", False)
-    assert looking.fail("another run", error) == ("failure", True), "its own failure, as far as the ledger knows"
+    assert looking.fail("run of a later month", error) == ("file", False), "files are loaded in order"
+    assert looking.fail(RUN.run_id or "", error, "shop") == ("failure", True), "ids of runs repeat in other DAGs"
     landed.load("traffic", csv_body(TRAFFIC, traffic_rows(200)))
     assert looking.look(is_watch=False) == [("closed", "file messaging.traffic")]
 
@@ -273,6 +309,20 @@ def test_a_service_that_is_away_is_no_incident_of_the_file(looking: Looking, lan
     landed.reject("traffic", csv_body(TRAFFIC, ["not,a,row"] * 10))
     looking.look(is_watch=False)
     assert looking.fail(RUN.run_id or "", OSError("the bucket is away")) == ("failure", True)
+
+
+def test_a_wait_for_files_in_vain_joins_the_incident_of_the_late_data(looking: Looking, landed: Landing) -> None:
+    landed.load("traffic", csv_body(TRAFFIC, traffic_rows(200)))
+    assert looking.fail("r1", TimeoutError("waited a day"), waits=True) == ("failure", True)
+    assert looking.look(now=NOW + timedelta(days=40))
+    assert looking.fail("r2", TimeoutError("waited a day"), waits=True) == ("missing", False)
+
+
+def test_incidents_of_a_retired_domain_are_closed(landed: Landing) -> None:
+    with landed.connection.transaction():
+        observe(landed.connection, "retired", [replace(ROWS, domain="retired")], "run", is_watch=True)
+        [event] = look(landed.connection, "retired", "run", NOW, is_watch=True)
+    assert told([event]) == [("closed", "books x")]
 
 
 def test_late_data_is_opened_by_the_watch_and_shrinks_with_each_load(looking: Looking, landed: Landing) -> None:

@@ -85,7 +85,8 @@ def incidents_show(number: Number) -> None:
     with connect() as connection:
         found = numbered(connection, number)
         events, runs = events_of(connection, number), runs_of(connection, number)
-    print_line(f"Incident {number} of {found.domain}: {found.severity}, {tables.incident_state(found)}")
+    whose = f" of {found.domain}" if found.domain else ""
+    print_line(f"Incident {number}{whose}: {found.severity}, {tables.incident_state(found)}")
     print_line(found.what)
     print_line(f"Cause: {found.cause}")
     print_line(f"Remedy: {found.remedy}")

@@ -188,6 +188,14 @@ def domain_of_dag(dag_id: str) -> str | None:
     return next((domain for domain, manifest in load_manifests().items() if manifest.dag == dag_id), None)
 
 
+def title_of(domain: str) -> str:
+    """Return the title of a domain, or its name if it has no valid manifest."""
+    try:
+        return load_manifest(domain).title
+    except ContractError:
+        return domain
+
+
 def channels_of(domain: str, severity: Severity) -> tuple[str | None, tuple[Channel, ...]]:
     """Return (owner, channels) of a domain's messages. Raises `ContractError` as `load_manifest` does."""
     manifest = load_manifest(domain)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.callback import SyncCallback
@@ -13,6 +12,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from waybill.contracts.contract import ContractError
 from waybill.contracts.domains import domain_of_dag
+from waybill.operators.searching import now, search
 from waybill.operators.sending import send, send_waiting
 
 if TYPE_CHECKING:
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from waybill.ops.incidents import Event, FailedRun
 
 log = logging.getLogger(__name__)
-
-
-def now() -> datetime:
-    """Return the time at which data is looked at: incidents describe the present."""
-    return datetime.now(UTC)
 
 
 def _scope(partition_key: str | None, conf: Mapping[str, Any] | None) -> str:
@@ -65,6 +60,13 @@ def _is_quiet(context: Mapping[str, Any]) -> bool:
     return getattr(context.get("dag_run"), "run_type", None) == "backfill"
 
 
+def _waits_for_files(context: Mapping[str, Any]) -> bool:
+    """Return whether the task of a context waits for files to land."""
+    from waybill.operators.datasets import LandedSensor
+
+    return isinstance(getattr(context.get("ti"), "task", None), LandedSensor)
+
+
 def _failed_run(context: Mapping[str, Any]) -> FailedRun:
     from waybill.ops.incidents import FailedRun
 
@@ -80,40 +82,24 @@ def look_at(
     domain: str,
     run_id: str,
     *,
-    is_quiet: bool = False,
     is_watch: bool = False,
-    letters: Sequence[DeadLetters] = (),
+    letters: Sequence[DeadLetters] | None = None,
 ) -> list[Event]:
     """Compare the problems of a domain's data with its incidents; return nothing if they cannot be read."""
     from waybill.views.operations.incidents import look
 
     try:
         with connection.transaction():
-            return look(connection, domain, run_id, now(), is_quiet=is_quiet, is_watch=is_watch, letters=letters)
+            return look(connection, domain, run_id, now(), is_watch=is_watch, letters=letters)
     except Exception:
         log.exception("the problems of %s could not be compared with its incidents", domain)
         return []
 
 
-def _search(context: Mapping[str, Any], domain: str) -> None:
-    """Search the data of a domain for drift and anomalies. An error is only logged."""
-    from waybill.operators.session import run_of, s3_client, warehouse
-    from waybill.watch import drift, subjects
-    from waybill.watch.anomalies import watch
-
-    try:
-        with warehouse() as connection:
-            datasets, run = subjects.datasets(domain), run_of(context)
-            drift.look(connection, s3_client(), datasets, run)
-            watch(connection, [*datasets, *subjects.reports(domain)], run, now())
-    except Exception:
-        log.exception("the data of %s could not be searched", domain)
-
-
 def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
     from waybill.ops import alert_delivery
     from waybill.ops.alerts import Message, failure_text, incident_messages
-    from waybill.ops.incident_updates import has_failed, is_data_error
+    from waybill.ops.incident_updates import has_failed, is_data_error, settle_late
 
     dag_id, run_id, title = _run(context)
     task, error, is_quiet = context.get("ti"), context.get("exception"), _is_quiet(context)
@@ -122,18 +108,20 @@ def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
     text = failure_text(title, run_id, task_id, str(cause) if cause else None, url)
     domain, run = _domain_of(dag_id), _failed_run(context)
     is_of_data = bool(domain) and is_data_error(error)
-    if is_of_data:
-        _search(context, domain)
     if is_of_run:  # Airflow passes some task of the run
         run = replace(run, task_id="")
 
     def compose(connection: Connection) -> list[Message]:
         from waybill.views.operations.incidents import failed
 
-        if is_of_run and has_failed(connection, dag_id, run_id):
-            return []  # a task has recorded it
-        found = look_at(connection, domain, run_id, is_quiet=is_quiet) if is_of_data else []
-        incident, event = failed(connection, domain, run, error, title, is_quiet=is_quiet)
+        if is_of_run:
+            settle_late(connection, dag_id, run_id)  # the failure is what people hear of
+            if has_failed(connection, dag_id, run_id):
+                return []  # a task has recorded it
+        found = look_at(connection, domain, run_id) if is_of_data else []
+        incident, event = failed(
+            connection, domain, run, error, title, is_quiet=is_quiet, waits_for_files=_waits_for_files(context)
+        )
         opened = next(
             (one for one in [*([event] if event else []), *found] if one.incident.incident_id == incident), None
         )
@@ -146,7 +134,7 @@ def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
         others = [one for one in found if one is not opened]
         return [*own, *incident_messages(dag_id, run_id, others)]
 
-    fallback = Message((dag_id, run_id, "failure"), text, domain, "error") if is_of_run else None
+    fallback = Message((dag_id, run_id, "failure"), text, domain, "error", not is_quiet) if is_of_run else None
     send(compose, fallback)
 
 
@@ -161,36 +149,43 @@ def alert_failure(context: Mapping[str, Any]) -> None:
 
 
 def after_each_task(context: Mapping[str, Any], _result: Any = None) -> None:
-    """Settle the failures of a task that has succeeded, and say so if this closes an incident. Raises no errors."""
+    """Settle the failures of a task that has succeeded, and say so if this closes an incident. Raises no errors.
+
+    The last task also settles the failures of the run as a whole.
+    """
     from waybill.operators.session import is_dry_run
     from waybill.ops.alerts import incident_messages
     from waybill.ops.incident_updates import settle
 
-    if is_dry_run(context):
-        return
+    task, chosen = getattr(context.get("ti"), "task", None), context["params"].get("datasets")
+    if is_dry_run(context) or (chosen is not None and getattr(task, "dataset", None) not in (None, *chosen)):
+        return  # it has done nothing
     run = _failed_run(context)
+    names = [run.task_id, ""] if _is_last(task) else [run.task_id]
     send(
         lambda connection: incident_messages(
-            run.dag_id, run.run_id, settle(connection, run.dag_id, run.scope, run.task_id, run.run_id)
+            run.dag_id, run.run_id, settle(connection, run.dag_id, run.scope, names, run.run_id)
         ),
         waits=False,
     )
 
 
+def _is_last(task: Any) -> bool:
+    """Return whether nothing but tasks without work follow a task."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    return all(isinstance(one, EmptyOperator) for one in getattr(task, "downstream_list", ()))
+
+
 def look_after_run(context: Mapping[str, Any], domain: str) -> None:
     """Search the data of a domain, and compare its problems with its incidents. Raises no errors."""
     from waybill.ops.alerts import incident_messages
-    from waybill.ops.incident_updates import settle
 
     run = _failed_run(context)
-    _search(context, domain)
+    search(context, domain)
 
     def compose(connection: Connection) -> list[Message]:
-        found = [
-            *settle(connection, run.dag_id, run.scope, "", run.run_id),
-            *look_at(connection, domain, run.run_id, is_quiet=_is_quiet(context)),
-        ]
-        return incident_messages(run.dag_id, run.run_id, found)
+        return incident_messages(run.dag_id, run.run_id, look_at(connection, domain, run.run_id))
 
     send(compose, waits=False)
 
@@ -212,7 +207,7 @@ def alert_approval(context: Mapping[str, Any], waiting: Sequence[Content]) -> No
     )
 
     def compose(connection: Connection) -> list[Message]:
-        found = look_at(connection, domain, run_id, is_quiet=_is_quiet(context)) if domain else []
+        found = look_at(connection, domain, run_id) if domain else []
         others = [one for one in found if one.incident.key != f"approval {dag_id} {run_id}"]
         return [message, *incident_messages(dag_id, run_id, others)]
 

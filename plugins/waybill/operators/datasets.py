@@ -15,6 +15,7 @@ from waybill.contracts.domains import queue_url
 from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event, landed_asset_name
 from waybill.operators.landed_trigger import LandedTrigger
 from waybill.operators.measuring import measured_checks, measured_load
+from waybill.operators.searching import searched_if_rejected
 from waybill.operators.session import (
     AWS,
     data_errors_fail_at_once,
@@ -132,9 +133,10 @@ class IntakeOperator(BaseOperator):
             if is_dry_run(context):
                 emit_no_event(self)
                 return dry_run_pending(connection, s3_client(), contract, contracts, period)
-            with measured_load(context, connection, contract):
-                done = ingest(connection, s3_client(), contract, contracts, period, run_of(context))
-            if not done and not has_loaded(connection, contract.table, run_of(context)):
+            run = run_of(context)
+            with measured_load(context, connection, contract), searched_if_rejected(connection, contract, run):
+                done = ingest(connection, s3_client(), contract, contracts, period, run)
+            if not done and not has_loaded(connection, contract.table, run):
                 emit_no_event(self)
         return {key: vars(books) for key, books in done.items()}
 
@@ -181,7 +183,7 @@ class IntakeArrivedOperator(BaseOperator):
             failed: Exception | None = None
             for contract in chosen:
                 try:
-                    with measured_load(context, connection, contract):
+                    with measured_load(context, connection, contract), searched_if_rejected(connection, contract, run):
                         done = ingest_arrived(
                             connection,
                             s3_client(),

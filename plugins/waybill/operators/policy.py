@@ -56,9 +56,9 @@ ARRIVAL_ARGS: dict[str, Any] = DEFAULT_ARGS | {"pool_slots": 1, "priority_weight
 def run_callbacks(domain: str, *, on_arrival: bool = False) -> dict[str, Any]:
     """Return the callbacks for the end of a run of the domain's DAG.
 
-    A failed run always sends an alert, and the warnings about the files that it loaded. A successful run sends a
-    message if files started it, or if the settings ask for one after scheduled runs. Airflow parses the DAG's file for
-    each callback, so callbacks without effect are left out.
+    A failed run opens an incident or joins one, and sends the warnings about the files that it loaded. A successful run
+    sends a message if files started it, or if the settings ask for one after scheduled runs. Airflow parses the DAG's
+    file for each callback, so callbacks without effect are left out.
     """
     of_success: list[Any] = [notify_success(domain)] if on_arrival or settings().notify_scheduled else []
     of_failure: list[Any] = [alert_failure, notify_warnings(domain)]

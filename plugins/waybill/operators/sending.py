@@ -79,8 +79,11 @@ def send(
     without_warehouse: Message | None = None,
     *,
     waits: bool = True,
+    raises: bool = False,
 ) -> None:
-    """Record messages in the warehouse and send each once over its channels. Raises no errors.
+    """Record messages in the warehouse and send each once over its channels.
+
+    Raises no errors, unless `raises`: then those of `compose` and of the warehouse.
 
     `compose` returns the messages. What it writes and the messages are committed together. A channel that is
     unavailable gets a message later, and a channel that fails does not stop the others. If the warehouse is not
@@ -106,7 +109,9 @@ def send(
                 _deliver(connection, found, messages[0].alert if messages else None)
     except Exception:
         log.exception("the messages could not be recorded in the warehouse")
-        if without_warehouse and not is_recorded:
+        if raises and not is_recorded:
+            raise
+        if without_warehouse and without_warehouse.is_sent and not is_recorded:
             _send_unrecorded(_routed(without_warehouse), without_warehouse.text)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from waybill.operators.alerting import look_at, now
+from waybill.operators.alerting import look_at
+from waybill.operators.searching import now
 from waybill.operators.sending import send
 from waybill.operators.session import output_client, run_of, s3_client, sqs_client, warehouse
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from waybill.ops.alerts import Message
     from waybill.ops.dead_letters import DeadLetters
-    from waybill.ops.incidents import Event
 
 log = logging.getLogger(__name__)
+
+_ERRORS = 20
+"""After so many runs whose state is unknown, Airflow is asked no more."""
 
 
 class WatchOperator(BaseOperator):
@@ -57,47 +60,63 @@ class IncidentsOperator(BaseOperator):
     def execute(self, context: Any) -> list[str]:
         from waybill.contracts.domains import load_manifests
         from waybill.ops.dead_letters import DeadLetterCounts
+        from waybill.ops.incident_updates import unsettled_runs
         from waybill.ops.incidents import domains_with_incidents, open_incidents
 
         domains = sorted(load_manifests())
-        letters = DeadLetterCounts(sqs_client)(domains)
+        counts = DeadLetterCounts(sqs_client)
+        letters = counts(domains)
         with warehouse() as connection:
             # Incidents may be of DAGs without a domain, and of domains that were retired.
             known = sorted({*domains, *domains_with_incidents(connection)})
-        send(partial(self._settle, context))
+            unsettled = unsettled_runs(connection)
+        send(partial(self._settle, context["run_id"], _succeeded(context, unsettled)), raises=True)
         for domain in known:
-            send(partial(self._look, context, domain, [one for one in letters if one.domain == domain]))
+            own = [one for one in letters if one.domain == domain] if counts.is_complete else None
+            send(partial(self._look, context["run_id"], domain, own), raises=True)
         with warehouse() as connection:
             found = open_incidents(connection, known)
         return [f"{one.incident_id} {one.state} ({one.severity}): {one.what}" for one in found]
 
-    def _settle(self, context: Any, connection: Connection) -> list[Message]:
+    def _settle(self, run_id: str, succeeded: Sequence[tuple[str, str]], connection: Connection) -> list[Message]:
         """Close the incidents of runs that have succeeded since they failed."""
         from waybill.ops.alerts import incident_messages
-        from waybill.ops.incident_updates import settle_run, unsettled_runs
+        from waybill.ops.incident_updates import settle_run
 
-        events: list[Event] = []
-        for dag_id, run_id in unsettled_runs(connection):
-            try:
-                state = context["ti"].get_dagrun_state(dag_id, run_id)
-            except Exception as error:  # the run was deleted: somebody closes the incident
-                log.warning("the state of the run %s of %s is unknown: %s", run_id, dag_id, error)
-                continue
-            if state == "success":
-                events += settle_run(connection, dag_id, run_id, context["run_id"])
+        events = [event for run in succeeded for event in settle_run(connection, *run, run_id)]
         return [
             message
             for domain in sorted({one.incident.domain for one in events})
             for message in incident_messages(
-                self.dag_id, context["run_id"], [one for one in events if one.incident.domain == domain]
+                self.dag_id, run_id, [one for one in events if one.incident.domain == domain]
             )
         ]
 
-    def _look(self, context: Any, domain: str, letters: Sequence[DeadLetters], connection: Connection) -> list[Message]:
+    def _look(
+        self, run_id: str, domain: str, letters: Sequence[DeadLetters] | None, connection: Connection
+    ) -> list[Message]:
         from waybill.ops.alerts import incident_messages
 
-        events = look_at(connection, domain, context["run_id"], is_watch=True, letters=letters)
-        return incident_messages(self.dag_id, context["run_id"], events)
+        events = look_at(connection, domain, run_id, is_watch=True, letters=letters)
+        return incident_messages(self.dag_id, run_id, events)
+
+
+def _succeeded(context: Any, runs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the runs, of these (DAG, run), that Airflow lists as successful."""
+    found, errors = [], 0
+    for dag_id, run_id in runs:
+        try:
+            state = context["ti"].get_dagrun_state(dag_id, run_id)
+        except Exception as error:  # the run was deleted: somebody closes its incident
+            log.warning("the state of the run %s of %s is unknown: %s", run_id, dag_id, error)
+            errors += 1
+            if errors == _ERRORS:
+                log.warning("the other runs are left to the next look")
+                break
+            continue
+        if state == "success":
+            found.append((dag_id, run_id))
+    return found
 
 
 class QualityReportOperator(BaseOperator):
@@ -128,5 +147,5 @@ class DigestOperator(BaseOperator):
             sent = len(found)
             return found
 
-        send(compose)
+        send(compose, raises=True)
         return sent

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from psycopg import Connection, sql
 
 from waybill.checks.approval import Content
-from waybill.contracts.domains import Severity, load_manifest
+from waybill.contracts.domains import Severity, title_of
 from waybill.contracts.locations import report_prefix, report_schema
 from waybill.formatting import count, in_series
 from waybill.intake import file_warnings
@@ -87,7 +87,7 @@ def incident_messages(dag_id: str, run_id: str, events: Sequence[Event]) -> list
         return []
     domain = told[0].incident.domain
     severity: Severity = "error" if any(one.incident.severity == "error" for one in told) else "warning"
-    name = load_manifest(domain).title if domain else dag_id
+    name = title_of(domain) or dag_id
     numbers = [
         f"{count(number, 'incident')} {word}"
         for event, word in _WORDS.items()

@@ -41,11 +41,14 @@ class DeadLetterCounts:
         """`client` returns a client of SQS with short timeouts."""
         self._client = client
         self._known: dict[str, tuple[float, DeadLetters | None]] = {}
+        self.is_complete = True
+        """Whether all queues of the last call could be read."""
 
     def __call__(self, domains: Sequence[str]) -> list[DeadLetters]:
         """Return the dead-letter queues of domains that have messages."""
         urls = {domain: url for domain in domains if (url := dead_letter_url(domain))}
         found: list[DeadLetters] = []
+        self.is_complete = True
         for domain, url in urls.items():
             until, known = self._known.get(url, (0.0, None))
             if monotonic() >= until:
@@ -55,6 +58,7 @@ class DeadLetterCounts:
                     log.warning("the messages in %s cannot be counted: %s", url, error)
                     # The other queues are most likely not available, either. Each would delay the page.
                     self._known |= dict.fromkeys(urls.values(), (monotonic() + KEPT_SECONDS, None))
+                    self.is_complete = False
                     return found
                 self._known[url] = (monotonic() + KEPT_SECONDS, known)
             if known is not None and known.messages:

@@ -15,22 +15,24 @@ from waybill.ops.incidents import OF_RUNS, OF_TIME, Event, FailedRun, Found, add
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 
-_GROWING = ("anomaly", "check", "file")
+_GROWING = ("anomaly", "check", "drift", "file")
 """The kinds whose incidents are not acknowledged any more when there is more of them."""
 _VARIABLE = re.compile(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b0x[0-9a-f]+\b|\d+")
+_NUMBER = re.compile(r"(?<![\w./-])\d[\d.,:-]*(?![\w/])")
+"""A number or time that is no part of a name."""
 
 
 def failure_key(dag_id: str, error: BaseException | None, scope: str) -> str:
     """Return the key of the cause of a failed run.
 
     Two failures of a DAG have the same cause if the first lines of their errors differ in nothing but the period of
-    the run and, for errors of services, numbers.
+    the run and numbers. Numbers in names of files and tables count, unless it is an error of a service.
     """
     if error is None:
         return f"failure {dag_id}"
     line = next(iter(str(error).strip().splitlines()), "")
     line = line.replace(scope, "") if scope else line
-    text = line if is_data_error(error) else f"{type(error).__name__} {_VARIABLE.sub('', line)}"
+    text = _NUMBER.sub("", line) if is_data_error(error) else f"{type(error).__name__} {_VARIABLE.sub('', line)}"
     return f"failure {dag_id} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -40,47 +42,80 @@ def is_data_error(error: BaseException | None) -> bool:
 
 
 _CAUSE = """
-select 'drift ' || d.drift_id
-from waybill.rejected_file as r
+with newest as (
+  select dataset, object_key
+  from waybill.rejected_file
+  where split_part(dataset, '.', 1) = %(domain)s
+  order by rejected_file_id desc
+  limit 10000
+),
+rejected as (
+  select dataset, object_key from newest where strpos(%(error)s, object_key) > 0
+)
+select 'drift ' || d.drift_id as key
+from rejected as r
 inner join waybill.drift as d on d.dataset = r.dataset and r.object_key = any(d.rejected_keys)
-where r.run_id = %(run)s
 union all
-select 'file ' || dataset from waybill.rejected_file where run_id = %(run)s
+select 'file ' || dataset from rejected
 union all
 select case
     when check_name = %(approval)s then format('approval %%s %%s', %(dag)s::text, %(run)s::text)
     else format('check %%s %%s', subject, check_name)
   end
 from waybill.check_result
-where run_id = %(run)s and not passed and severity = 'error'
+where run_id = %(run)s and not passed and severity = 'error' and subject = any(%(subjects)s)
 """
 
 
-def cause_in_data(connection: Connection, dag_id: str, run_id: str) -> str | None:
-    """Return the key of the open incident about data because of which a run failed; None if there is none."""
-    values = {"dag": dag_id, "run": run_id, "approval": approval.CHECK}
+def cause_in_data(
+    connection: Connection, domain: str, subjects: Sequence[str], run: FailedRun, error: BaseException
+) -> str | None:
+    """Return the key of the open incident about data because of which a run failed; None if there is none.
+
+    It is about a file that the error names, or about a check of the run on one of the domain's tables (`subjects`).
+    """
+    values = {
+        "domain": domain,
+        "subjects": [*subjects],
+        "dag": run.dag_id,
+        "run": run.run_id,
+        "error": str(error),
+        "approval": approval.CHECK,
+    }
     keys = [key for (key,) in connection.execute(_CAUSE, values).fetchall()]
     return next((key for key in keys if open_incident(connection, key)), None)
 
 
+def missing_file(connection: Connection, domain: str) -> str | None:
+    """Return the key of the oldest open incident about missing files of a domain; None if there is none."""
+    row = connection.execute(
+        "select key from waybill.incident where domain = %s and kind = 'missing' and closed_at is null "
+        "order by incident_id limit 1",
+        (domain,),
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
 def observe(
-    connection: Connection, domain: str, found: Sequence[Found], by: str, *, is_watch: bool, is_quiet: bool
+    connection: Connection, domain: str, found: Sequence[Found], by: str, *, is_watch: bool, has_letters: bool = True
 ) -> list[Event]:
     """Compare the problems of a domain's data with its incidents; return what happened.
 
-    A problem opens an incident or joins one. Only the watch opens incidents of the kinds that time causes, and looks at
-    dead letters. An incident without its problem is closed. `by` is the run that looks. With `is_quiet`, new incidents
-    send no alerts. The caller commits.
+    A problem opens an incident or joins one. Only the watch opens incidents of the kinds that time causes. An incident
+    without its problem is closed; one about dead letters only if the queues were read (`has_letters`). `by` is the run
+    that looks. The caller has locked the domain, and commits.
     """
-    lock_domain(connection, domain)
     events = []
     for one in found:
         known = open_incident(connection, one.key)
         if known is None:
             if is_watch or one.kind not in OF_TIME:
-                events.append(_opened(connection, one, by, is_quiet=is_quiet))
+                events.append(_opened(connection, one, by, is_quiet=_is_of_backfill(connection, one)))
             continue
         changed = _updated(connection, known.incident_id, one)
+        if known.is_quiet and not _is_of_backfill(connection, one):
+            events.append(_told(connection, changed, by))
+            continue
         if one.severity == "error" and known.severity == "warning":
             events.append(_escalated(connection, changed, by))
         elif one.kind in _GROWING and one.number > known.number and known.acknowledged_by:
@@ -93,7 +128,7 @@ def observe(
     gone = connection.execute(
         "select incident_id from waybill.incident where domain = %s and closed_at is null "
         "and kind <> all(%s) and key <> all(%s) order by incident_id",
-        (domain, [*OF_RUNS, *([] if is_watch else ["dead letters"])], [one.key for one in found]),
+        (domain, [*OF_RUNS, *([] if has_letters else ["dead letters"])], [one.key for one in found]),
     ).fetchall()
     events += [_closed(connection, incident_id, by) for (incident_id,) in gone]
     return [*events, *_overdue(connection, domain, by)]
@@ -104,7 +139,8 @@ def end(connection: Connection, key: str, by: str) -> None:
     known = open_incident(connection, key)
     if known is not None:
         lock_domain(connection, known.domain)
-        _closed(connection, known.incident_id, by)
+        if open_incident(connection, key) is not None:
+            _closed(connection, known.incident_id, by)
 
 
 def fail(
@@ -131,8 +167,7 @@ def fail(
         if known.key == found.key:
             _updated(connection, incident_id, found, number=_failed_runs(connection, incident_id))
         if known.is_quiet and not is_quiet:
-            connection.execute("update waybill.incident set is_quiet = false where incident_id = %s", (incident_id,))
-            event = add_event(connection, incident_id, "opened", run.run_id)
+            event = _told(connection, incident_id, run.run_id)
     return incident_id, event
 
 
@@ -140,24 +175,31 @@ def has_failed(connection: Connection, dag_id: str, run_id: str) -> bool:
     """Return whether a failure of a run is recorded that no success has settled."""
     found = connection.execute(
         "select from waybill.incident_run as r inner join waybill.incident as i using (incident_id) "
-        "where (r.dag_id, r.run_id) = (%s, %s) and r.settled_at is null and i.kind <> 'deadline' limit 1",
+        "where (r.dag_id, r.run_id) = (%s, %s) and r.settled_at is null and i.closed_at is null "
+        "and i.kind <> 'deadline' limit 1",
         (dag_id, run_id),
     ).fetchone()
     return found is not None
 
 
-def settle(connection: Connection, dag_id: str, scope: str, task_id: str, by: str) -> list[Event]:
-    """Record that a task succeeded; return the incidents that this closes. The caller commits.
+def settle(connection: Connection, dag_id: str, scope: str, task_ids: Sequence[str], by: str) -> list[Event]:
+    """Record that tasks succeeded; return the incidents that this closes. The caller commits.
 
-    It settles the failures of the task for the same scope, or for every scope if its run did all open work.
+    It settles the failures of the tasks for the same scope, or for every scope if their run did all open work. The id
+    of the run as a whole is empty.
     """
-    values = {"dag": dag_id, "task": task_id, "scope": scope}
+    values = {"dag": dag_id, "tasks": [*task_ids], "scope": scope}
     return _settled(connection, _OF_TASK, values, by)
 
 
 def settle_run(connection: Connection, dag_id: str, run_id: str, by: str) -> list[Event]:
     """Record that a run succeeded as a whole; return the incidents that this closes. The caller commits."""
     return _settled(connection, _OF_RUN, {"dag": dag_id, "run": run_id}, by)
+
+
+def settle_late(connection: Connection, dag_id: str, run_id: str) -> list[Event]:
+    """Record that a late run ended; return the incident of its lateness if this closes it. The caller commits."""
+    return _settled(connection, _LATE, {"dag": dag_id, "run": run_id}, run_id)
 
 
 def unsettled_runs(connection: Connection) -> list[tuple[str, str]]:
@@ -169,8 +211,12 @@ def unsettled_runs(connection: Connection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-_OF_TASK = sql.SQL("dag_id = %(dag)s and task_id = %(task)s and (scope = %(scope)s or %(scope)s = '')")
+_OF_TASK = sql.SQL("dag_id = %(dag)s and task_id = any(%(tasks)s) and (scope = %(scope)s or %(scope)s = '')")
 _OF_RUN = sql.SQL("dag_id = %(dag)s and run_id = %(run)s")
+_LATE = sql.SQL(
+    "dag_id = %(dag)s and run_id = %(run)s "
+    "and r.incident_id in (select incident_id from waybill.incident where kind = 'deadline' and closed_at is null)"
+)
 _CONCERNED = sql.SQL("""
 select distinct i.domain
 from waybill.incident_run as r
@@ -243,10 +289,54 @@ def _overdue(connection: Connection, domain: str, by: str) -> list[Event]:
     return [_escalated(connection, incident_id, by) for (incident_id,) in rows]
 
 
+_OF_BACKFILL = {
+    "file": """
+select run_id from waybill.rejected_file where dataset = %(subject)s order by rejected_file_id desc limit 1
+""",
+    "check": """
+select run_id from waybill.check_result
+where subject = split_part(%(subject)s, ' ', 1) and check_name = split_part(%(subject)s, ' ', 2) and not passed
+order by checked_at desc limit 1
+""",
+    "anomaly": """
+select f.run_id
+from waybill.anomaly as a
+inner join waybill.load_file as f using (dataset, period)
+where a.dataset = %(subject)s and a.settled_at is null and a.accepted_as is null and f.status = 'loaded'
+order by a.anomaly_id desc, f.file_id desc limit 1
+""",
+    "drift": """
+select coalesce(f.run_id, r.run_id)
+from waybill.drift as d
+left join waybill.load_file as f on (f.dataset, f.object_key, f.status) = (d.dataset, d.last_key, 'loaded')
+left join waybill.rejected_file as r on (r.dataset, r.object_key) = (d.dataset, d.last_key)
+where d.drift_id::text = %(subject)s
+order by f.file_id desc nulls last, r.rejected_file_id desc nulls last limit 1
+""",
+    "approval": "select split_part(%(subject)s, ' ', 2)",
+}
+"""By kind, the run that brought the newest of what an incident is about."""
+
+
+def _is_of_backfill(connection: Connection, one: Found) -> bool:
+    """Return whether a backfill brought the newest of what a problem is about."""
+    query = _OF_BACKFILL.get(one.kind)
+    row = connection.execute(query, {"subject": one.key.removeprefix(f"{one.kind} ")}).fetchone() if query else None
+    return bool(row and row[0] and row[0].startswith("backfill__"))
+
+
+def _told(connection: Connection, incident_id: int, by: str) -> Event:
+    """Tell of an incident that a backfill opened, because a run of another kind has it, too."""
+    connection.execute("update waybill.incident set is_quiet = false where incident_id = %s", (incident_id,))
+    return add_event(connection, incident_id, "opened", by)
+
+
 def _escalated(connection: Connection, incident_id: int, by: str) -> Event:
-    """Escalate an incident. One that a backfill opened is no longer quiet."""
+    """Escalate an incident. One that a backfill opened is no longer quiet; one that is muted may escalate again."""
     connection.execute(
-        "update waybill.incident set escalated_at = now(), is_quiet = false where incident_id = %s", (incident_id,)
+        "update waybill.incident set is_quiet = false, "
+        "escalated_at = case when muted_until > now() then escalated_at else now() end where incident_id = %s",
+        (incident_id,),
     )
     return add_event(connection, incident_id, "escalated", by)
 

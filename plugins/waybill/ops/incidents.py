@@ -151,6 +151,7 @@ def close(connection: Connection, incident_id: int, by: str) -> Incident:
             f"The incident {incident_id} is about data and is closed when the problem is over. {known.remedy} "
             f"To send no alerts meanwhile, mute it."
         )
+    lock_domain(connection, known.domain)
     connection.execute(
         "update waybill.incident_run set settled_at = now() where settled_at is null and incident_id = %s",
         (incident_id,),

@@ -16,6 +16,7 @@ from waybill.formatting import count
 from waybill.intake.columns import quoted
 from waybill.ops.incident_updates import end
 from waybill.run import Run
+from waybill.warehouse.connection import one_row
 from waybill.watch.column_drift import column_drift
 from waybill.watch.landed_values import shapes_in
 from waybill.watch.seen_files import is_deleted, seen_files
@@ -46,6 +47,8 @@ class Drift:
     period: date
     """The first day of the period of the last file."""
     files: int
+    rejected_keys: Sequence[str]
+    """Object keys of the rejected files that show it: nothing of them is loaded."""
     examples: Sequence[str]
     """Forms of values: a and A for letters, 9 for digits."""
     found_at: datetime
@@ -72,8 +75,8 @@ class Drift:
 
 
 _COLUMNS: Final = sql.SQL(
-    "drift_id, dataset, kind, column_name, name, bucket, first_key, last_key, period, files, examples, found_at, "
-    "seen_at"
+    "drift_id, dataset, kind, column_name, name, bucket, first_key, last_key, period, files, rejected_keys, examples, "
+    "found_at, seen_at"
 )
 
 
@@ -83,7 +86,11 @@ def look(connection: Connection, s3: S3Client, contracts: Iterable[Contract], ru
 
 
 def _look_at(connection: Connection, s3: S3Client, contract: Contract, run: Run) -> list[Drift]:
-    """Read files of S3 first, then record what they show in one transaction."""
+    """Read files of S3 first, then record what they show in one transaction.
+
+    Drift that another look has recorded meanwhile stays.
+    """
+    (began,) = one_row(connection, "select clock_timestamp()")
     known = _known(connection, contract)
     shown = _shown(connection, s3, contract, known)
     forms = {
@@ -102,10 +109,10 @@ def _look_at(connection: Connection, s3: S3Client, contract: Contract, run: Run)
             """
             update waybill.drift
             set settled_at = now()
-            where dataset = %s and settled_at is null
+            where dataset = %s and settled_at is null and seen_at < %s
               and (kind, column_name, name) not in (select * from unnest(%s::text[], %s::text[], %s::text[]))
             """,
-            (contract.table, *([key[place] for key in shown] for place in range(3))),
+            (contract.table, began, *([key[place] for key in shown] for place in range(3))),
         )
     return [one for key, one in zip(sorted(shown), new, strict=True) if key not in known]
 

@@ -35,10 +35,10 @@ class AnomalyChart:
     """(label, command)."""
 
 
-def anomaly_problems(connection: Connection, scope: Scope) -> list[Problem]:
+def anomaly_problems(connection: Connection, scope: Scope, limit: int = 500) -> list[Problem]:
     """Return a problem for each dataset or report with open anomalies."""
     by_dataset: dict[str, list[OpenAnomaly]] = {}
-    for one in open_anomalies(connection, scope.subjects):
+    for one in open_anomalies(connection, scope.subjects, limit):
         by_dataset.setdefault(one.anomaly.dataset, []).append(one)
     return [_problem(dataset, found) for dataset, found in sorted(by_dataset.items())]
 

@@ -107,16 +107,20 @@ def data_problems(
     freshness: Iterable[Freshness],
     gaps: Sequence[GapSummary],
     balances: Iterable[dict[str, Any]],
+    limit: int = LISTED,
 ) -> list[Problem]:
-    """Return the open problems of files, periods and values. `runs` tell which reports can be approved now."""
+    """Return the open problems of files, periods and values. `runs` tell which reports can be approved now.
+
+    `limit` is how many deleted files, failed checks, anomalies and changes of columns are read.
+    """
     return [
         *rejected_files(connection, scope),
-        *gone_files(connection, scope),
+        *gone_files(connection, scope, limit),
         *missing_files(scope, freshness, gaps, rejected_periods(connection, scope)),
         *unbalanced_books(balances),
-        *failed_checks(connection, scope),
+        *failed_checks(connection, scope, limit),
         *waiting_reports(connection, scope, runs),
         *outdated_reports(connection, scope, gaps),
-        *anomaly_problems(connection, scope),
-        *drift_problems(connection, scope),
+        *anomaly_problems(connection, scope, limit),
+        *drift_problems(connection, scope, limit),
     ]

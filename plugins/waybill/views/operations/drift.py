@@ -11,15 +11,15 @@ from waybill.views.operations.scope import Scope
 from waybill.watch.drift import Drift, open_drift
 
 
-def drift_problems(connection: Connection, scope: Scope) -> list[Problem]:
+def drift_problems(connection: Connection, scope: Scope, limit: int = 500) -> list[Problem]:
     """Return a problem for each difference between files and their contract."""
-    return [_problem(one) for one in open_drift(connection, scope.datasets)]
+    return [_problem(one) for one in open_drift(connection, scope.datasets, limit)]
 
 
 def _problem(drift: Drift) -> Problem:
     dag = load_manifest(catalog.contracts()[drift.dataset].domain).dag
     return Problem(
-        "warning",
+        "error" if drift.rejected_keys else "warning",
         "anomalies",
         f"{drift.dataset}: {drift}",
         drift.found_at,
@@ -31,7 +31,7 @@ def _problem(drift: Drift) -> Problem:
             accept_action("drift", [drift.drift_id], dag),
             runbook("drift", dag),
         ),
-        number=drift.files,
+        number=len(drift.rejected_keys) or 1,
         topic="drift",
         key=f"drift {drift.drift_id}",
     )

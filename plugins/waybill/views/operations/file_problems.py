@@ -20,17 +20,17 @@ from waybill.views.operations.problem import Action, Problem, runbook, sentence
 from waybill.views.operations.scope import Scope
 
 NEWEST: Final = 1_000
-"""How many of the newest entries about rejected files are searched for open ones."""
-_LISTED: Final = 20
+"""How many of the newest entries about rejected files of a dataset are searched for open ones."""
 
 _REJECTED = """
 with newest as (
   select r.dataset, r.object_key, r.rejected_at, r.message
-  from (
+  from unnest(%(datasets)s::text[]) as d (dataset)
+  cross join lateral (
     select *
-    from waybill.rejected_file
-    where dataset = any(%(datasets)s)
-    order by rejected_file_id desc
+    from waybill.rejected_file as f
+    where f.dataset = d.dataset
+    order by f.rejected_file_id desc
     limit %(newest)s
   ) as r
   where not {loaded_since}
@@ -87,8 +87,9 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
 
 _PERIODS = """
 select r.dataset, r.period
-from (
-  select * from waybill.rejected_file where dataset = any(%(datasets)s) order by rejected_file_id desc limit %(newest)s
+from unnest(%(datasets)s::text[]) as d (dataset)
+cross join lateral (
+  select * from waybill.rejected_file as f where f.dataset = d.dataset order by f.rejected_file_id desc limit %(newest)s
 ) as r
 where r.period is not null and not {loaded_since}
 """
@@ -101,13 +102,13 @@ def rejected_periods(connection: Connection, scope: Scope) -> set[tuple[str, dat
     return set(connection.execute(query, values).fetchall())
 
 
-def gone_files(connection: Connection, scope: Scope) -> list[Problem]:
-    """Return a problem for each loaded file that a run found to be gone from the bucket."""
+def gone_files(connection: Connection, scope: Scope, limit: int = 100) -> list[Problem]:
+    """Return a problem for each loaded file that a run found to be gone from the bucket: so many of each domain."""
     datasets = {*scope.datasets}
     return [
         _gone(file)
         for domain in scope.domains
-        for file in islice((file for file in noticed(connection, domain) if file.dataset in datasets), _LISTED)
+        for file in islice((file for file in noticed(connection, domain) if file.dataset in datasets), limit)
     ]
 
 

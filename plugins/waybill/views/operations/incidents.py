@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from psycopg import Connection
 
 from waybill.ops.dead_letters import DeadLetters
-from waybill.ops.incident_updates import cause_in_data, fail, failure_key, is_data_error, observe
-from waybill.ops.incidents import Event, FailedRun, Found
+from waybill.ops.incident_updates import cause_in_data, fail, failure_key, is_data_error, missing_file, observe
+from waybill.ops.incidents import Event, FailedRun, Found, lock_domain
 from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.operations.attention import data_problems
@@ -24,6 +24,8 @@ from waybill.views.operations.scope import Scope
 
 _GRACE: Final = timedelta(hours=6)
 """How long reports may be out of date before this is an incident: the next run usually builds them."""
+_ALL: Final = 100_000
+"""How many problems of a kind are read: one that is not read would close its incident."""
 _REMEDIES: Final = {
     "file": "Send a corrected file under the same name.",
     "check": "Correct the data and send it again, or correct the check. Then clear the failed task.",
@@ -42,27 +44,34 @@ def look(
     now: datetime,
     *,
     is_watch: bool = False,
-    is_quiet: bool = False,
-    letters: Iterable[DeadLetters] = (),
+    letters: Iterable[DeadLetters] | None = None,
 ) -> list[Event]:
     """Compare the problems of a domain's data with its incidents; return what happened. The caller commits.
 
     `by` is the run that looks. `is_watch` is whether it is the watch, which also opens incidents of the kinds that time
-    causes and looks at the dead letters of the domain. With `is_quiet`, new incidents send no alerts.
+    causes. `letters` are the dead letters of the domain; None if they are not known. A domain that was retired has no
+    problems, so its incidents about data are closed.
     """
-    scope = Scope((domain,))
-    with catalog.unchanged():
-        found = data_problems(
-            connection,
-            scope,
-            freshness=freshness(connection, scope, now.astimezone(ZoneInfo(settings().timezone)).date()),
-            gaps=missing(connection, scope),
-            balances=balances(connection, scope),
-        )
+    # The lock comes first: an older look must not close what a newer one has opened.
+    lock_domain(connection, domain)
+    found = _problems(connection, domain, now) if domain in catalog.domains() else []
     found = [one for one in found if not (one.topic == "outdated" and (one.since is None or one.since > now - _GRACE))]
-    found += dead_letters(letters)
+    found += dead_letters(letters or ())
     problems = [_found(one, domain) for one in found if one.topic]
-    return observe(connection, domain, problems, by, is_watch=is_watch, is_quiet=is_quiet)
+    return observe(connection, domain, problems, by, is_watch=is_watch, has_letters=letters is not None)
+
+
+@catalog.unchanged()
+def _problems(connection: Connection, domain: str, now: datetime) -> list[Problem]:
+    scope = Scope((domain,))
+    return data_problems(
+        connection,
+        scope,
+        freshness=freshness(connection, scope, now.astimezone(ZoneInfo(settings().timezone)).date()),
+        gaps=missing(connection, scope),
+        balances=balances(connection, scope),
+        limit=_ALL,
+    )
 
 
 def _found(one: Problem, domain: str) -> Found:
@@ -80,12 +89,20 @@ def _found(one: Problem, domain: str) -> Found:
 
 
 def failed(
-    connection: Connection, domain: str, run: FailedRun, error: BaseException | None, title: str, *, is_quiet: bool
+    connection: Connection,
+    domain: str,
+    run: FailedRun,
+    error: BaseException | None,
+    title: str,
+    *,
+    is_quiet: bool,
+    waits_for_files: bool = False,
 ) -> tuple[int, Event | None]:
     """Record a failed run; return the number of the incident of its cause, and the event if this opened it.
 
     If the run failed because of a rejected file or a failed check, `look` has opened the incident of that, and the run
-    joins it. `title` is the DAG and the period. The caller commits.
+    joins it. A task that `waits_for_files` in vain joins the incident about them. `title` is the DAG and the period.
+    The caller commits.
     """
     line = next(iter(str(error).strip().splitlines()), "") if error else "Airflow recorded no cause. The log has it."
     found = Found(
@@ -97,5 +114,9 @@ def failed(
         cause=line,
         remedy="Read the log of the failed task. Then clear it.",
     )
-    cause = cause_in_data(connection, run.dag_id, run.run_id) if is_data_error(error) else None
+    cause = None
+    if error and is_data_error(error) and domain in catalog.domains():
+        cause = cause_in_data(connection, domain, Scope((domain,)).subjects, run, error)
+    elif waits_for_files:
+        cause = missing_file(connection, domain)
     return fail(connection, found, run, cause=cause, is_quiet=is_quiet)

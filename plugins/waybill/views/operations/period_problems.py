@@ -210,13 +210,15 @@ from waybill.check_result
 where not passed and severity = 'error' and check_name <> %(approval)s and subject = any(%(subjects)s)
 group by subject, check_name
 order by subject, check_name
-limit 100
+limit %(limit)s
 """
 
 
-def failed_checks(connection: Connection, scope: Scope) -> list[Problem]:
+def failed_checks(connection: Connection, scope: Scope, limit: int = 100) -> list[Problem]:
     """Return a problem for each check of severity error whose newest result of a period failed."""
-    rows = connection.execute(_FAILED, {"approval": approval.CHECK, "subjects": scope.subjects}).fetchall()
+    rows = connection.execute(
+        _FAILED, {"approval": approval.CHECK, "subjects": scope.subjects, "limit": limit}
+    ).fetchall()
     return [_failed(*row) for row in rows]
 
 

@@ -109,7 +109,7 @@ def run_problems(connection: Connection, runs: Sequence[RunState]) -> list[Probl
     late = [run for run in active if (run.dag_id, run.run_id, "deadline") in messages]
     known = incidents_of_runs(connection, [(run.dag_id, run.run_id) for run in (*failures, *late)])
     return [
-        *(replace(_failure(failed, messages), incident=incident) for incident, failed in _by_cause(failures, known)),
+        *(_of_incident(_failure(failed, messages), incident) for incident, failed in _by_cause(failures, known)),
         *(replace(_late(waiting, messages), incident=incident) for incident, waiting in _by_cause(late, known)),
         *(
             _retried(run, task)
@@ -118,6 +118,12 @@ def run_problems(connection: Connection, runs: Sequence[RunState]) -> list[Probl
             if (task := next((task for task in run.tasks if task.state == "up_for_retry"), None))
         ),
     ]
+
+
+def _of_incident(problem: Problem, incident: Incident | None) -> Problem:
+    """Return the problem of failed runs with its incident, which knows the newest cause."""
+    is_own = incident is not None and incident.kind == "failure"
+    return replace(problem, incident=incident, cause=sentence(incident.cause) if incident and is_own else problem.cause)
 
 
 def _by_cause(

@@ -65,6 +65,8 @@ create index incident_run_of on waybill.incident_run (dag_id, run_id);
 comment on table waybill.incident_run is
   'The failed or late runs of incidents; settled once the task succeeded for the same period or parameters.';
 
+create index check_result_failed on waybill.check_result (run_id) where not passed;
+
 grant select on waybill.incident, waybill.incident_event, waybill.incident_run to waybill_reader;
 """
 
