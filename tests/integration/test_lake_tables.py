@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,12 +23,13 @@ from pyiceberg.exceptions import ValidationException
 
 from support import shop_tables
 from support.lake import RUN, Lake
-from support.shop_tables import REVIEWS, TRANSACTIONS, insert
+from support.shop_tables import CUSTOMERS, REVIEWS, TRANSACTIONS, insert
 from waybill.contracts import Column, Contract, load_domain
 from waybill.errors import DataError
 from waybill.outputs import iceberg_files, iceberg_tables
 from waybill.outputs.iceberg_tables import CatalogError
 from waybill.outputs.lake import COMMIT_DAYS, write_days
+from waybill.outputs.s3_file_io import CLIENT, S3FileIO
 from waybill.settings import SettingsError, settings
 from waybill.warehouse.connection import connect
 
@@ -283,27 +285,27 @@ def test_earlier_rows_can_be_read_again_exactly(shop: Connection, lake: Lake) ->
     lake.write(shop, CONTRACT, [DAY])
     assert rows(lake) != before
     assert rows(lake, snapshot_id=first) == before
-    with duckdb_with(lake) as engine:
+    with duckdb_engine() as engine:
         query = f"select * from lake.{settings().lake_database}.shop_reviews at (version => {first}) order by review_id"
         found = engine.execute(query).to_arrow_table().to_pylist()
         assert found == before
 
 
-def duckdb_with(lake: Lake) -> duckdb.DuckDBPyConnection:
+def duckdb_engine() -> duckdb.DuckDBPyConnection:
     """Return DuckDB with the extensions of its wheels and the catalog of the lake."""
     engine = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     for module in (duckdb_extension_httpfs, duckdb_extension_avro, duckdb_extension_iceberg):
         (path,) = Path(module.__path__[0]).glob(f"extensions/v{duckdb.__version__}/*.duckdb_extension")
         engine.execute(f"load '{path}'")
-    properties = lake.catalog.properties
-    address = properties["s3.endpoint"].removeprefix("http://")
+    region = os.environ["AWS_DEFAULT_REGION"]
     engine.execute(
-        f"create secret s3 (type s3, key_id '{properties['s3.access-key-id']}', url_style 'path', use_ssl false, "
-        f"secret '{properties['s3.secret-access-key']}', endpoint '{address}', region '{properties['s3.region']}')"
+        f"create secret s3 (type s3, key_id '{os.environ['AWS_ACCESS_KEY_ID']}', url_style 'path', use_ssl false, "
+        f"secret '{os.environ['AWS_SECRET_ACCESS_KEY']}', region '{region}', "
+        f"endpoint '{os.environ['AWS_ENDPOINT_URL_S3'].removeprefix('http://')}')"
     )
     engine.execute(
-        f"attach '{settings().lake_warehouse}' as lake (type iceberg, endpoint '{properties['uri']}', secret s3, "
-        f"authorization_type 'sigv4', sigv4_service 'glue', sigv4_region '{properties['s3.region']}', "
+        f"attach '{settings().lake_warehouse}' as lake (type iceberg, endpoint '{settings().lake_catalog}', "
+        f"secret s3, authorization_type 'sigv4', sigv4_service 'glue', sigv4_region '{region}', "
         "access_delegation_mode 'none')"
     )
     engine.execute("set timezone = 'UTC'")
@@ -314,7 +316,7 @@ def test_duckdb_reads_the_catalog_and_only_the_files_of_the_day(shop: Connection
     days = sorted({row[6].date() for row in TRANSACTIONS})
     contract = CONTRACTS["transactions"]
     lake.write(shop, contract, days)
-    with duckdb_with(lake) as engine:
+    with duckdb_engine() as engine:
         table = f"lake.{settings().lake_database}.shop_transactions"
         query = f"select * exclude lake_day from {table} order by transaction_id"
         assert engine.execute(query).fetchall() == sorted(TRANSACTIONS)
@@ -335,13 +337,13 @@ def test_pyiceberg_plans_only_the_files_of_the_day(shop: Connection, lake: Lake)
 
 def test_oauth_opens_the_embedded_catalog_as_well(shop: Connection, lake: Lake) -> None:
     lake.write(shop, CONTRACT, [DAY])
-    of = lake.catalog.properties
+    address = str(settings().lake_catalog)
     other = RestCatalog(
         "other",
-        uri=of["uri"],
-        warehouse=of["warehouse"],
-        credential=f"{of['s3.access-key-id']}:{of['s3.secret-access-key']}",
-        **{"oauth2-server-uri": f"{of['uri']}/v1/oauth/tokens"},
+        uri=address,
+        warehouse=settings().lake_warehouse,
+        credential=f"{os.environ['AWS_ACCESS_KEY_ID']}:{os.environ['AWS_SECRET_ACCESS_KEY']}",
+        **{"oauth2-server-uri": f"{address}/v1/oauth/tokens"},
     )
     assert other.table_exists(iceberg_tables.identifier(CONTRACT))
 
@@ -368,3 +370,42 @@ def test_a_day_that_another_writer_changed_meanwhile_is_not_committed(shop: Conn
     assert len(rows(lake)) == len(REVIEWS) + 1
     lake.write(shop, CONTRACT, [DAY])
     assert [row["rating"] for row in rows(lake)] == [1] * len(REVIEWS)
+
+
+def test_a_file_that_is_gone_is_named(lake: Lake) -> None:
+    """An engine that still reads an expired snapshot, or somebody deleted a file."""
+    file = S3FileIO({CLIENT: lake.s3}).new_input(f"s3://{lake.bucket}/gone.avro")
+    assert not file.exists()
+    with pytest.raises(FileNotFoundError, match=r"gone\.avro does not exist: an expired snapshot may have had it"):
+        file.open()
+
+
+def test_a_file_of_metadata_is_written_when_it_is_complete(lake: Lake) -> None:
+    files = S3FileIO({CLIENT: lake.s3})
+    address = f"s3://{lake.bucket}/a.avro"
+
+    def breaks() -> None:
+        with files.new_output(address).create() as stream:
+            stream.write(b"half")
+            raise Dies
+
+    with pytest.raises(Dies):
+        breaks()
+    assert lake.objects() == []
+    with files.new_output(address).create() as stream:
+        stream.write(b"whole")
+    file = files.new_input(address)
+    assert (file.exists(), len(file), file.open().read()) == (True, 5, b"whole")
+    files.delete(address)
+    assert lake.objects() == []
+
+
+def test_metadata_has_no_restricted_value(shop: Connection, lake: Lake) -> None:
+    """The bounds of columns in the metadata are those of the pseudonyms."""
+    contract = CONTRACTS["customers"]
+    lake.write(shop, contract, [DAY, date(2026, 3, 2), date(2026, 3, 3)])
+    found = str(lake.table(contract).inspect.files().to_pylist())
+    for row in CUSTOMERS:
+        for value in row[1:3]:
+            assert value[:16] not in found
+    assert "'lower_bound': 'DE'" in found, "other columns have bounds"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
 from waybill.outputs.export import PARQUET, arrow_type
+from waybill.outputs.iceberg_statistics import statistics_of
 from waybill.outputs.iceberg_tables import DATA_PATH, DAY, layout_of
 from waybill.outputs.masking import masked_columns
 from waybill.run import Run
@@ -62,20 +63,9 @@ def _place_of(table: Table, contract: Contract, day: date) -> str:
 
 def _data_file(table: Table, day: date, address: str, path: Path) -> DataFile:
     """Return the entry of a Parquet file for a day; `path` has the content of the object at `address`."""
-    import pyarrow.parquet as pq
-    from pyiceberg.io.pyarrow import (
-        compute_statistics_plan,
-        data_file_statistics_from_parquet_metadata,
-        parquet_path_to_id_mapping,
-    )
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
     from pyiceberg.typedef import Record
 
-    statistics = data_file_statistics_from_parquet_metadata(
-        parquet_metadata=pq.read_metadata(path),
-        stats_columns=compute_statistics_plan(table.schema(), table.properties),
-        parquet_column_mapping=parquet_path_to_id_mapping(table.schema()),
-    )
     return DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=address,
@@ -86,7 +76,7 @@ def _data_file(table: Table, day: date, address: str, path: Path) -> DataFile:
         spec_id=table.spec().spec_id,
         equality_ids=None,
         key_metadata=None,
-        **statistics.to_serialized_dict(),
+        **statistics_of(path, table.schema()),
     )
 
 
@@ -113,7 +103,7 @@ def files_by_day(
 
 
 def compact(table: Table, s3: S3Client, contract: Contract, day: date, files: Iterable[DataFile], run: Run) -> None:
-    """Replace the files of a day by one file with the same rows, in one commit."""
+    """Replace the files of a day by one file with the same rows, in one commit. Each file fits into memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

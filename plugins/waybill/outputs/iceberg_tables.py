@@ -48,12 +48,12 @@ def open_catalog(session: boto3.Session, s3: S3Client) -> Catalog:
     """
     from pyiceberg.catalog.rest import RestCatalog
 
+    from waybill.outputs.s3_file_io import CLIENT, S3FileIO
+
     region = session.region_name or s3.meta.region_name
-    credentials = session.get_credentials()
-    if not region or credentials is None:
+    if not region or session.get_credentials() is None:
         raise SettingsError("The lake needs a region and credentials of AWS. Set AWS_DEFAULT_REGION and credentials.")
     address = settings().lake_catalog or f"https://glue.{region}.amazonaws.com/iceberg"
-    frozen = credentials.get_frozen_credentials()
     properties = {
         "uri": address,
         "warehouse": settings().lake_warehouse,
@@ -61,12 +61,8 @@ def open_catalog(session: boto3.Session, s3: S3Client) -> Catalog:
         "rest.signing-name": "s3tables" if _is_s3_tables(address) else "glue",
         "rest.signing-region": region,
         "botocore_session": session._session,
-        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
-        "s3.endpoint": s3.meta.endpoint_url,
-        "s3.region": region,
-        "s3.access-key-id": frozen.access_key,
-        "s3.secret-access-key": frozen.secret_key,
-        "s3.session-token": frozen.token,
+        "py-io-impl": f"{S3FileIO.__module__}.{S3FileIO.__qualname__}",
+        CLIENT: s3,
     }
     given: dict[str, Any] = {name: value for name, value in properties.items() if value}
     return RestCatalog("lake", **given)
