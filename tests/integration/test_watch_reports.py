@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import mean
 from typing import Any
@@ -69,7 +69,8 @@ METERS = Contract(
     period_column="at",
 )
 FIRST, PAST = day("2026-03-02"), 35
-MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
+MOMENT = datetime.now(UTC) + timedelta(days=2)
+"""Later than a day after each build."""
 INPUTS_OF = causes.inputs_of
 
 
@@ -295,3 +296,12 @@ def test_a_report_is_explained_by_the_datasets_that_it_reads_through_other_table
     assert {one.table for one in subjects.datasets("shop")} == {
         name for name, one in load_all().items() if one.domain == "shop"
     }
+
+
+def test_content_is_judged_when_it_has_not_changed_for_a_day(shop: Shop) -> None:
+    load(shop, PAST, 200)
+    build(shop.connection, PAST, rows_of(PAST)[:20])
+    [(built_at,)] = shop.all("select max(built_at) from waybill.publication")
+    for hours, judged in ((1, 0), (23, 0), (25, 1)):
+        found = watch(shop.connection, [METERS, REPORT], RUN, built_at + timedelta(hours=hours))
+        assert len(found) == judged

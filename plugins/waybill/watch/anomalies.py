@@ -198,7 +198,9 @@ def watch(connection: Connection, contracts: Iterable[Contract], run: Run, momen
             with connection.transaction():
                 if one.is_dataset:
                     connection.execute(_SETTLE_GONE, {"dataset": one.table})
-                changed = changed_periods.take(connection, one, Period.of(cadence, today).shift(-1), _window(one))
+                changed = changed_periods.take(
+                    connection, one, Period.of(cadence, today).shift(-1), _window(one), moment
+                )
                 if changed:
                     unusual = find(connection, one, *changed)
                     found += record(connection, one, changed[0], _unexplained(connection, one, unusual), run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from psycopg import Connection
@@ -12,8 +12,13 @@ from waybill.derived.report_profile import forget_means
 from waybill.intake.profile import forget_values
 from waybill.period import Period
 
+_UNCHANGED: Final = timedelta(days=1)
+"""How old the content of a report is before it is judged: later files complete it, such as returns of orders."""
 
-def take(connection: Connection, contract: Contract, last: Period, window: timedelta) -> tuple[Period, Period] | None:
+
+def take(
+    connection: Connection, contract: Contract, last: Period, window: timedelta, moment: datetime
+) -> tuple[Period, Period] | None:
     """Return the first and the last period to look at, and record that they were; None without any.
 
     A table has one cadence here. Periods after `last` have not ended: they are left for a later look, because more
@@ -22,7 +27,7 @@ def take(connection: Connection, contract: Contract, last: Period, window: timed
     if contract.is_dataset:
         return _take_dataset(connection, contract, last, window)
     forget_means(connection, contract)
-    return _take_report(connection, contract, last)
+    return _take_report(connection, contract, last, moment - _UNCHANGED)
 
 
 def take_again(connection: Connection, table: str, first: Period) -> None:
@@ -60,8 +65,10 @@ def _take_dataset(
     return None if start is None or newest is None else _periods(contract, min(start, newest), newest)
 
 
-def _take_report(connection: Connection, contract: Contract, last: Period) -> tuple[Period, Period] | None:
-    values = {"report": contract.table, "cadence": contract.cadence, "last": last.start}
+def _take_report(
+    connection: Connection, contract: Contract, last: Period, built_by: datetime
+) -> tuple[Period, Period] | None:
+    values = {"report": contract.table, "cadence": contract.cadence, "last": last.start, "built_by": built_by}
     changed = [start for (start,) in connection.execute(_CHANGED_REPORT, values)]
     if not changed:
         return None
@@ -120,6 +127,7 @@ _CHANGED_REPORT: Final = """
 select period
 from waybill.publication
 where report = %(report)s and cadence = %(cadence)s and period <= %(last)s and not is_watched
+  and built_at <= %(built_by)s
 order by period
 for update
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from math import isfinite, sqrt
 from statistics import median
@@ -82,6 +82,8 @@ NULLS = Measure("nulls", "share of nulls", 1, 0, "%", is_share=True)
 DISTINCT = Measure("distinct", "distinct values", 1, 0.1)
 DISTINCT_SHARE = Measure("distinct_share", "share of distinct values", 2, 0, "%", is_share=True)
 MEAN = Measure("mean", "mean", 0, 0.05, is_signed=True)
+RESULT = replace(MEAN, share=0.1)
+"""The mean of results in a report: a result is often a number of rows, which have this tolerance, too."""
 LENGTH = Measure("length", "mean length", 1, 0.1, "characters")
 TOP_SHARE = Measure("top_share", "share of the most frequent value", 5, 0, "%", is_share=True)
 MEASURES: Final = {one.name: one for one in (ROWS, ARRIVAL, NULLS, DISTINCT, DISTINCT_SHARE, MEAN, LENGTH, TOP_SHARE)}
@@ -159,9 +161,9 @@ def series_of(connection: Connection, contract: Contract, first: date, last: dat
 
     bounds = {"dataset": contract.table, "cadence": contract.cadence, "first": first, "last": last}
     quantities, compared = _quantities(contract), _compared(contract)
-    rows_query, profiles, fewest = (_ROWS, _PROFILES, _FEWEST)
+    rows_query, profiles, fewest, mean_measure = (_ROWS, _PROFILES, _FEWEST, MEAN)
     if not contract.is_dataset:
-        rows_query, profiles, fewest = (_REPORT_ROWS, _REPORT_PROFILES, 1)
+        rows_query, profiles, fewest, mean_measure = (_REPORT_ROWS, _REPORT_PROFILES, 1, RESULT)
     for period, rows in connection.execute(rows_query, bounds):
         add(ROWS, "", period, rows)
     for period, column, rows, nulls, distinct, mean, length, top_share in connection.execute(profiles, bounds):
@@ -170,7 +172,7 @@ def series_of(connection: Connection, contract: Contract, first: date, last: dat
         known = int(rows - nulls)
         add(NULLS, column, period, 100 * nulls / rows, int(rows))
         if column in quantities and known >= fewest:
-            add(MEAN, column, period, mean)
+            add(mean_measure, column, period, mean)
         if column in compared:
             add(LENGTH, column, period, length if known >= fewest else None)
             add(TOP_SHARE, column, period, None if top_share is None else 100 * top_share, known)
