@@ -164,6 +164,25 @@ def test_a_renamed_column_is_one_incident_with_the_run_and_the_day_that_it_stops
     assert (joined, event) == (found.incident_id, None)
 
 
+def test_a_file_of_another_layout_is_one_incident(shop: Shop) -> None:
+    load(shop, "reviews", PAST, reviews(PAST))
+    with pytest.raises(DataError):
+        load(shop, "transactions", PAST, [["1", "2"]], "transaction_id,shelf")
+    [found] = watched(shop, LAST.shift(2))
+    assert (found.kind, found.severity) == ("drift", "error")
+    assert "more changes" in found.what
+    assert found.remedy == "`waybill watch list --domain shop`"
+
+
+def test_a_new_column_hides_no_rejected_rows(shop: Shop) -> None:
+    load(shop, "reviews", PAST, reviews(PAST))
+    rows = [[*row[:5], "0.01", *row[6:], "x"] for row in transactions(PAST)]
+    with pytest.raises(DataError):
+        load(shop, "transactions", PAST, rows, f"{LAYOUTS['transactions'].header},shelf")
+    found = watched(shop, LAST.shift(2))
+    assert "file shop.transactions" in [one.key for one in found]
+
+
 def test_a_late_file_is_one_incident_until_it_arrives(shop: Shop) -> None:
     load(shop, "reviews", PAST, reviews(PAST))
     [found] = watched(shop, LAST.shift(2))

@@ -52,7 +52,7 @@ with newest as (
 rejected as (
   select dataset, object_key from newest where strpos(%(error)s, object_key) > 0
 )
-select 'drift ' || d.drift_id as key
+select 'drift ' || d.dataset as key
 from rejected as r
 inner join waybill.drift as d on d.dataset = r.dataset and r.object_key = any(d.rejected_keys)
 union all
@@ -310,8 +310,8 @@ select coalesce(f.run_id, r.run_id)
 from waybill.drift as d
 left join waybill.load_file as f on (f.dataset, f.object_key, f.status) = (d.dataset, d.last_key, 'loaded')
 left join waybill.rejected_file as r on (r.dataset, r.object_key) = (d.dataset, d.last_key)
-where d.drift_id::text = %(subject)s
-order by f.file_id desc nulls last, r.rejected_file_id desc nulls last limit 1
+where d.dataset = %(subject)s and d.settled_at is null and d.accepted_at is null
+order by d.drift_id desc, f.file_id desc nulls last, r.rejected_file_id desc nulls last limit 1
 """,
     "approval": "select split_part(%(subject)s, ' ', 2)",
 }

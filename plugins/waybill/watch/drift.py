@@ -179,7 +179,10 @@ def _record(connection: Connection, contract: Contract, shown: Shown, run: Run, 
         "last_key": last.object_key,
         "period": last.period,
         "files": len({one.object_key for one in shown.files}),
-        "rejected_keys": sorted({one.object_key for one in shown.files if one.is_rejected}),
+        # A new column never rejects a file.
+        "rejected_keys": sorted(
+            {one.object_key for one in shown.files if one.is_rejected and shown.kind != "new column"}
+        ),
         "examples": [*shown.examples],
         "run_id": run.run_id,
         "is_new": is_new,
@@ -203,9 +206,10 @@ def drift_numbered(connection: Connection, number: int) -> Drift:
 
 
 def accept(connection: Connection, numbers: Sequence[int], by: str) -> list[Drift]:
-    """Record that drift is meant and needs no change of the contract, and close its incident; return it.
+    """Record that drift is meant and needs no change of the contract; return it.
 
-    It is open again if files show it anew after they had stopped. Raises `DataError` if no open drift has a number.
+    The last open drift of a dataset closes its incident. Drift is open again if files show it anew after they had
+    stopped. Raises `DataError` if no open drift has a number.
     """
     query = sql.SQL(
         "update waybill.drift set accepted_by = %s, accepted_at = now() "
@@ -214,8 +218,9 @@ def accept(connection: Connection, numbers: Sequence[int], by: str) -> list[Drif
     accepted = connection.cursor(row_factory=class_row(Drift)).execute(query, (by, [*numbers])).fetchall()
     if unknown := sorted({*numbers} - {one.drift_id for one in accepted}):
         raise DataError(f"no open drift has the number {unknown[0]}; `waybill watch list` shows them")
-    for one in accepted:
-        end(connection, f"drift {one.drift_id}", by)
+    for dataset in sorted({one.dataset for one in accepted}):
+        if not open_drift(connection, [dataset], 1):
+            end(connection, f"drift {dataset}", by)
     return accepted
 
 
