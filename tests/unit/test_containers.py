@@ -303,15 +303,16 @@ def test_shared_settings_are_set_once(services: dict[str, Any]) -> None:
     assert "containers/airflow.cfg /opt/airflow/" in (PROJECT_ROOT / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("failing", ["", "messaging", "shop"])
-def test_the_books_of_all_pipelines_are_printed_and_one_failure_is_enough(tmp_path: Path, failing: str) -> None:
+@pytest.mark.parametrize("failing", ["", "--json", "messaging", "shop"])
+def test_the_quality_report_and_the_books_of_all_pipelines_are_printed_and_one_failure_is_enough(tmp_path: Path, failing: str) -> None:
     program = tmp_path / "waybill"
     program.write_text(f'#!/bin/sh\necho "$@"\n[ "$3" != "{failing}" ]\n')
     program.chmod(0o755)
     command = ["sh", str(PROJECT_ROOT / "containers" / "books.sh")]
     done = subprocess.run(command, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
     assert done.returncode == bool(failing)
-    months, days = done.stdout.splitlines()
+    report, months, days = done.stdout.splitlines()
+    assert report == "watch report --json"
     assert re.fullmatch(r"books --domain messaging \d{4}-\d\d \d{4}-\d\d", months)
     first, last = map(date.fromisoformat, days.removeprefix("books --domain shop ").split())
     assert timedelta(days=6) <= last - first <= timedelta(days=8)

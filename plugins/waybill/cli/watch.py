@@ -98,14 +98,21 @@ def watch_accept(
 
 @watch_app.command("report")
 @report_errors
-def watch_report() -> None:
+def watch_report(
+    is_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of writing it.")] = False,
+) -> None:
     """Write the quality report of this moment to the bucket of reports, as `operations_watch` does."""
     from datetime import UTC, datetime
 
     import boto3
 
-    from waybill.views.quality_report import publish
-    from waybill.warehouse.connection import connect
+    from waybill.views.quality_report import as_json, publish, quality_report
+    from waybill.warehouse.connection import connect, set_read_only
 
+    moment = datetime.now(UTC)
     with connect() as connection:
-        print_line(publish(connection, boto3.client("s3"), datetime.now(UTC)))
+        if is_json:
+            set_read_only(connection)
+            typer.echo(as_json(quality_report(connection, moment)))
+        else:
+            print_line(publish(connection, boto3.client("s3"), moment))
