@@ -304,7 +304,7 @@ def test_shared_settings_are_set_once(services: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("failing", ["", "--json", "messaging", "shop"])
-def test_the_quality_report_and_the_books_of_all_pipelines_are_printed_and_one_failure_is_enough(tmp_path: Path, failing: str) -> None:
+def test_the_report_and_the_books_are_printed_and_one_failure_is_enough(tmp_path: Path, failing: str) -> None:
     program = tmp_path / "waybill"
     program.write_text(f'#!/bin/sh\necho "$@"\n[ "$3" != "{failing}" ]\n')
     program.chmod(0o755)

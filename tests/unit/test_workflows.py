@@ -218,6 +218,6 @@ def test_the_spark_job_is_started_with_valid_arguments() -> None:
     job = (PROJECT_ROOT / "jobs" / "transform.py").read_text()
     known = set(re.findall(r'add_argument\("(--\w+)"', job))
     compute = (PROJECT_ROOT / "terraform" / "modules" / "compute" / "main.tf").read_text()
-    given = set(re.findall(r'(?m)^    "(--(?:processed|output|first|last|ranks))" ', compute))
-    assert given == {"--processed", "--output"}
+    given = set(re.findall(r'(?m)^    "(--(?:table|output|first|last|ranks))" ', compute))
+    assert given == {"--table", "--output"}
     assert given | {"--first", "--last", "--ranks"} == known
