@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
     from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
 log = logging.getLogger(__name__)
@@ -125,8 +126,9 @@ class _Maintenance:
 
     def actions(self) -> Iterator[Action]:
         """Yield each action after it was done."""
-        yield self._rewrite()
-        yield self._compact()
+        files = iceberg_files.files_by_day(self._table)
+        yield self._rewrite(files)
+        yield self._compact(files)
         yield from self._tag()
         yield self._expire()
         yield self._remove()
@@ -134,11 +136,9 @@ class _Maintenance:
     def _action(self, name: str) -> Action:
         return Action(self._contract.table, name)
 
-    def _rewrite(self) -> Action:
+    def _rewrite(self, files: Mapping[date, list[DataFile]]) -> Action:
         """Forget the days of the books whose number of rows is not that of the lake: the next run writes them."""
-        counted: dict[date, int] = {}
-        for day, files in iceberg_files.files_by_day(self._table).items():
-            counted[day] = sum(file.record_count for file in files)
+        counted = {day: sum(file.record_count for file in some) for day, some in files.items()}
         action = self._action("rewrite")
         query = "select day, row_count from waybill.processed_day where dataset = %s order by day"
         for day, rows in self._connection.execute(query, (self._contract.table,)).fetchall():
@@ -150,14 +150,14 @@ class _Maintenance:
                     )
         return action
 
-    def _compact(self) -> Action:
+    def _compact(self, files: Mapping[date, list[DataFile]]) -> Action:
         """Replace the files of each day that has several by one file with the same rows."""
         action = self._action("compact")
-        for day, files in sorted(iceberg_files.files_by_day(self._table).items()):
-            if len(files) > 1:
-                action.add(str(day), sum(file.file_size_in_bytes for file in files))
+        for day, some in sorted(files.items()):
+            if len(some) > 1:
+                action.add(str(day), sum(file.file_size_in_bytes for file in some))
                 if not self._dry_run:
-                    iceberg_files.compact(self._table, self._s3, self._contract, day, files, self._run)
+                    iceberg_files.compact(self._table, self._s3, self._contract, day, some, self._run)
         return action
 
     def _tag(self) -> Iterator[Action]:
