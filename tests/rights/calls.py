@@ -111,6 +111,10 @@ def recorded(folder: Path) -> set[Request]:
 def requests(service: str, operation: str, params: Mapping[str, Any], role: str = AIRFLOW) -> Iterator[Request]:
     """Yield what IAM evaluates for an operation of a botocore client."""
     name = f"{service}:{operation}"
+    if name == "s3:DeleteObjects":  # IAM evaluates each object
+        for folder in {one["Key"].partition("/")[0] for one in params["Delete"]["Objects"]}:
+            yield from requests(service, "DeleteObject", {"Bucket": params["Bucket"], "Key": f"{folder}/object"}, role)
+        return
     action = ACTIONS.get(name, name)
     if service == "s3" and params.get("VersionId"):
         action += "Version"

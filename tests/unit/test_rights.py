@@ -143,6 +143,11 @@ def test_operations_become_the_actions_that_iam_evaluates() -> None:
     assert actions("s3", "DeleteObject", **lake, VersionId="1") == {
         ("s3:DeleteObjectVersion", (f"{LAKE}/processed/object",))
     }
+    several = {"Objects": [{"Key": "processed/a.parquet"}, {"Key": "processed/b.parquet"}, {"Key": "datalake/c"}]}
+    assert actions("s3", "DeleteObjects", Bucket="waybill-lake", Delete=several) == {
+        ("s3:DeleteObject", (f"{LAKE}/processed/object",)),
+        ("s3:DeleteObject", (f"{LAKE}/datalake/object",)),
+    }
     uploaded = set().union(*(actions("s3", name, **lake) for name in ("CreateMultipartUpload", "UploadPart")))
     assert uploaded == {("s3:PutObject", (f"{LAKE}/processed/object",)), ("kms:GenerateDataKey", key)}
     glue = "arn:aws:glue:eu-central-1:123456789012:"
