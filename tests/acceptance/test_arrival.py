@@ -109,10 +109,11 @@ class Place:
         return {key.removeprefix(PREFIX): day for key, day in rows}
 
     def messages(self, name: str) -> list[tuple[str, str]]:
-        """Return (kind, message) of the messages about the runs that loaded a file."""
+        """Return (kind, message) of the messages about the runs that loaded a file, without those about incidents."""
         rows = self.all(
             "select a.kind, a.message, f.object_key from waybill.alert as a "
-            "inner join waybill.load_file as f on a.run_id = f.run_id where a.dag_id = 'orders_reports'"
+            "inner join waybill.load_file as f on a.run_id = f.run_id "
+            "where a.dag_id = 'orders_reports' and a.kind not like 'incidents %'"
         )
         return [(kind, message) for kind, message, key in rows if key == PREFIX + name]
 

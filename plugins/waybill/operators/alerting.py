@@ -96,6 +96,12 @@ def look_at(
         return []
 
 
+def _is_told_by(event: Event, error: BaseException | None) -> bool:
+    """Return whether the error of a run names the dataset whose rejected files opened an incident."""
+    kind, _, subject = event.incident.key.partition(" ")
+    return event.event == "opened" and kind in ("file", "drift") and subject in str(error)
+
+
 def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
     from waybill.ops import alert_delivery
     from waybill.ops.alerts import Message, failure_text, incident_messages
@@ -131,7 +137,7 @@ def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
             # Another task of the run has failed before.
             key = (dag_id, run_id, f"failure {incident}")
         own = [Message(key, text, domain, "error", is_sent)] if is_sent or key[2] == "failure" else []
-        others = [one for one in found if one is not opened]
+        others = [one for one in found if one is not opened and not _is_told_by(one, error)]
         return [*own, *incident_messages(dag_id, run_id, others)]
 
     fallback = Message((dag_id, run_id, "failure"), text, domain, "error", not is_quiet) if is_of_run else None

@@ -66,7 +66,7 @@ def _drifted(
     """Return the files that show a difference, for each name for which the newest ones do.
 
     These are files of the newest loaded period, and rejected ones. An earlier period must be without the difference,
-    unless it is `known`; the files since the last such period count.
+    unless it is `known`; the files since the last such period and all rejected ones count.
     """
     loaded = [one for one in seen if not one.file.is_rejected]
     newest = max((one.file.period for one in loaded), default=None)
@@ -80,5 +80,5 @@ def _drifted(
         before = [period for period in without if period <= max(current)]
         if before or name in known:
             since = max(before, default=date.min)
-            found[name] = [one for one in showing if one.file.period >= since]
+            found[name] = [one for one in showing if one.file.is_rejected or one.file.period >= since]
     return found
