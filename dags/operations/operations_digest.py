@@ -3,7 +3,7 @@
 **What it does.** Sends a message with the open incidents, those of the last day that were closed or opened without an
 alert, and the number of files that were loaded and rejected. Domains with the same channels share a message.
 
-**Period.** The 24 hours before the run, which starts at `WAYBILL_DIGEST_HOUR` in the business time zone.
+**Period.** The day before the run, which starts at `WAYBILL_DIGEST_HOUR` in the business time zone.
 
 **When it fails.**
 * `digest` fails if the warehouse does not respond. It is retried. A run sends each message once.

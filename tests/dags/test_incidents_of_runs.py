@@ -162,6 +162,21 @@ def test_a_backfill_pages_nobody_without_the_warehouse(queue: Queue, monkeypatch
     assert len(queue.messages()) == 1
 
 
+def test_the_digest_has_the_dates_of_the_business_time_zone(
+    queue: Queue, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_TIMEZONE", "Asia/Tokyo")
+    settings.cache_clear()
+    with connect(warehouse) as connection:
+        add_file(connection, "messaging.traffic", "part.csv", rows_in=3, inserted=3)
+        connection.execute("update waybill.load_file set loaded_at = '2026-10-24 22:30+00'")
+    given = context("digest") | {"dag_run": SimpleNamespace(run_after=datetime(2026, 10, 25, 22, tzinfo=UTC))}
+    DigestOperator(task_id="digest").execute(given)
+    [message] = queue.messages()
+    assert "on 2026-10-26." in message["Message"]
+    assert "1 file loaded" in message["Message"]
+
+
 def test_the_digest_fails_without_the_warehouse(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", f"postgresql://nobody@127.0.0.1:{closed_port()}/away")
     given = context("digest") | {"dag_run": SimpleNamespace(run_after=datetime.now(UTC))}

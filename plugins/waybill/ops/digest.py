@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
@@ -12,6 +13,7 @@ from waybill.contracts.domains import channels_of, load_manifest, load_manifests
 from waybill.formatting import count
 from waybill.ops.alerts import Message
 from waybill.ops.incidents import Incident, domains_with_incidents, events_between, open_incidents
+from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 
 _LISTED: Final = 20
@@ -34,7 +36,8 @@ def digests(connection: Connection, dag_id: str, run_id: str, moment: datetime) 
 
 
 def _text(connection: Connection, domains: Sequence[str], moment: datetime) -> str:
-    since = moment - timedelta(days=1)
+    moment = moment.astimezone(ZoneInfo(settings().timezone))
+    since = moment - timedelta(days=1)  # the same hour of the day before, also on days of 23 and 25 hours
     events = events_between(connection, domains, since, moment)
     opened = open_incidents(connection, domains)
     quiet = [one for event, one in events if event == "opened" and one.is_quiet]
@@ -53,10 +56,11 @@ def _text(connection: Connection, domains: Sequence[str], moment: datetime) -> s
 def _part(title: str, incidents: Sequence[Incident]) -> list[str]:
     if not incidents:
         return []
-    lines = [f"{title}:"]
+    lines, zone = [f"{title}:"], ZoneInfo(settings().timezone)
     for one in incidents[:_LISTED]:
         who = f", {one.acknowledged_by}" if one.state == "acknowledged" else ""
-        lines.append(f"  {one.incident_id} ({one.severity}, since {one.opened_at:%Y-%m-%d %H:%M}{who}): {one.what}")
+        since = one.opened_at.astimezone(zone)
+        lines.append(f"  {one.incident_id} ({one.severity}, since {since:%Y-%m-%d %H:%M}{who}): {one.what}")
     if len(incidents) > _LISTED:
         lines.append(f"  and {len(incidents) - _LISTED} more: `waybill incidents`")
     return lines
