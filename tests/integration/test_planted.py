@@ -11,6 +11,7 @@ import pytest
 from support.landing import csv_body
 from support.messaging_months import RUN, database
 from support.shop_landing import CONTRACTS, LAYOUTS, Shop, day
+from waybill.contracts.locations import raw_prefix
 from waybill.errors import DataError
 from waybill.ops import incidents
 from waybill.ops.incidents import FailedRun, Incident
@@ -181,6 +182,19 @@ def test_a_new_column_hides_no_rejected_rows(shop: Shop) -> None:
         load(shop, "transactions", PAST, rows, f"{LAYOUTS['transactions'].header},shelf")
     found = watched(shop, LAST.shift(2))
     assert "file shop.transactions" in [one.key for one in found]
+
+
+def test_a_rejected_file_that_is_deleted_needs_no_correction_until_it_returns(shop: Shop) -> None:
+    load(shop, "reviews", PAST, reviews(PAST))
+    load(shop, "transactions", PAST, transactions(PAST))
+    for _ in range(2):
+        with pytest.raises(DataError):
+            shop.load("transactions", LAST.key, b"no table", "another.csv")
+        [found] = watched(shop, LAST.shift(1))
+        assert (found.kind, found.key) == ("file", "file shop.transactions")
+        shop.bucket.delete(raw_prefix("shop", "transactions", LAST) + "another.csv")
+        assert watched(shop, LAST.shift(1)) == []
+        assert incidents.numbered(shop.connection, found.incident_id).closed_at
 
 
 def test_a_late_file_is_one_incident_until_it_arrives(shop: Shop) -> None:

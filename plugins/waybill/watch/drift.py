@@ -19,7 +19,7 @@ from waybill.run import Run
 from waybill.warehouse.connection import one_row
 from waybill.watch.column_drift import column_drift
 from waybill.watch.landed_values import shapes_in
-from waybill.watch.seen_files import is_deleted, seen_files
+from waybill.watch.seen_files import seen_files, without_deleted
 from waybill.watch.shown import Key, Kind, Shown
 from waybill.watch.value_drift import value_drift
 
@@ -128,15 +128,9 @@ def _known(connection: Connection, contract: Contract) -> set[Key]:
 
 def _shown(connection: Connection, s3: S3Client, contract: Contract, known: Collection[Key]) -> dict[Key, Shown]:
     """Return the drift that files show. Rejected files that were deleted from the bucket do not count."""
-    files, deleted = seen_files(connection, contract), dict[str, bool]()
-    while True:
-        shown = {one.key: one for one in column_drift(s3, contract, files, known)}
-        shown |= {one.key: one for one in value_drift(connection, contract, files)}
-        rejected = {file.object_key: file for one in shown.values() for file in one.files if file.is_rejected}
-        deleted |= {key: is_deleted(s3, file) for key, file in rejected.items() if key not in deleted}
-        if not any(deleted[key] for key in rejected):
-            return shown
-        files = [file for file in files if not (file.is_rejected and deleted.get(file.object_key))]
+    files = without_deleted(connection, s3, contract, seen_files(connection, contract))
+    shown = {one.key: one for one in column_drift(s3, contract, files, known)}
+    return shown | {one.key: one for one in value_drift(connection, contract, files)}
 
 
 _RECORD: Final = """

@@ -84,7 +84,7 @@ with newest as (
 waiting as (
   select distinct on (r.object_key) r.*
   from newest as r
-  where not {loaded_since}
+  where r.deleted_at is null and not {loaded_since}
   order by r.object_key, r.rejected_file_id desc
 ),
 
@@ -122,7 +122,20 @@ def seen_files(connection: Connection, contract: Contract) -> list[SeenFile]:
     )
 
 
-def is_deleted(s3: S3Client, file: SeenFile) -> bool:
+def without_deleted(
+    connection: Connection, s3: S3Client, contract: Contract, files: Sequence[SeenFile]
+) -> list[SeenFile]:
+    """Return the files without rejected ones whose objects are gone from the bucket, and record these."""
+    deleted = {file.object_key for file in files if file.is_rejected and _is_deleted(s3, file)}
+    if deleted:
+        connection.execute(
+            "update waybill.rejected_file set deleted_at = now() where dataset = %s and object_key = any(%s)",
+            (contract.table, sorted(deleted)),
+        )
+    return [file for file in files if not (file.is_rejected and file.object_key in deleted)]
+
+
+def _is_deleted(s3: S3Client, file: SeenFile) -> bool:
     """Return whether the object of a file is gone from the bucket; False if S3 does not say."""
     from botocore.exceptions import BotoCoreError, ClientError
 

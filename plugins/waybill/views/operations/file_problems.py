@@ -33,7 +33,7 @@ with newest as (
     order by f.rejected_file_id desc
     limit %(newest)s
   ) as r
-  where not {loaded_since}
+  where r.deleted_at is null and not {loaded_since}
     and not exists (
       select from waybill.drift as d
       where d.dataset = r.dataset and r.object_key = any(d.rejected_keys)
@@ -91,7 +91,7 @@ from unnest(%(datasets)s::text[]) as d (dataset)
 cross join lateral (
   select * from waybill.rejected_file as f where f.dataset = d.dataset order by f.rejected_file_id desc limit %(newest)s
 ) as r
-where r.period is not null and not {loaded_since}
+where r.period is not null and r.deleted_at is null and not {loaded_since}
 """
 
 
