@@ -12,7 +12,7 @@ logs what it would do, as `waybill lake maintain --dry-run` does.
 **When it fails.**
 * `maintain` fails if the warehouse, the catalog or S3 does not respond. It is retried, and does what is left.
 
-**Alerts.** One for a failed run, and one if the run has not finished 6 hours after its start.
+**Alerts.** One for a failed run with a new cause, and one if the run has not finished 6 hours after its start.
 """
 
 from __future__ import annotations

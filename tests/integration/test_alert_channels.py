@@ -22,7 +22,8 @@ from support.messaging_months import migrate_again
 from support.stopping import at
 from waybill.cli import tables
 from waybill.operators import FreshnessOperator
-from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success, send_waiting
+from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success
+from waybill.operators.sending import send_waiting
 from waybill.ops import alert_delivery
 from waybill.settings import settings
 from waybill.warehouse.connection import connect

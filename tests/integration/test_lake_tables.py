@@ -195,25 +195,29 @@ def test_another_writer_of_the_table_loses_nothing_in_other_days(shop: Connectio
     assert {row["review_id"] for row in rows(lake)} == {row[0] for row in REVIEWS} | {778}
 
 
+class Overtaken:
+    """A client of S3 during whose upload another writer adds a row to the table."""
+
+    def __init__(self, lake: Lake, row: dict[str, Any]) -> None:
+        self._lake, self._row = lake, row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lake.s3, name)
+
+    def upload_file(self, *arguments: Any) -> None:
+        table = self._lake.table(CONTRACT)
+        table.append(pa.Table.from_pylist([self._row], schema=table.schema().as_arrow()))
+        self._lake.s3.upload_file(*arguments)
+
+
 def test_a_commit_that_was_overtaken_is_tried_again(shop: Connection, lake: Lake) -> None:
     """Between reading the table and committing, another writer commits to another day."""
     lake.write(shop, CONTRACT, [DAY])
     shop.execute("update shop.reviews set rating = 1")
     one = rows(lake)[0]
 
-    class Slow:
-        """A client during whose upload another writer commits."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(lake.s3, name)
-
-        def upload_file(self, *arguments: Any) -> None:
-            table = lake.table(CONTRACT)
-            new = one | {"review_id": 779, "lake_day": DAY + timedelta(days=300)}
-            table.append(pa.Table.from_pylist([new], schema=table.schema().as_arrow()))
-            lake.s3.upload_file(*arguments)
-
-    lake.write(shop, CONTRACT, [DAY], Slow())
+    new = one | {"review_id": 779, "lake_day": DAY + timedelta(days=300)}
+    lake.write(shop, CONTRACT, [DAY], Overtaken(lake, new))
     found = {row["review_id"]: row["rating"] for row in rows(lake)}
     assert found.pop(779) == one["rating"]
     assert found == {row[0]: 1 for row in REVIEWS}
@@ -353,20 +357,8 @@ def test_a_day_that_another_writer_changed_meanwhile_is_not_committed(shop: Conn
     shop.execute("update shop.reviews set rating = 1")
     one = rows(lake)[0]
 
-    class Slow:
-        """A client during whose upload another writer commits to the same day."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(lake.s3, name)
-
-        def upload_file(self, *arguments: Any) -> None:
-            table = lake.table(CONTRACT)
-            new = one | {"review_id": 779}
-            table.append(pa.Table.from_pylist([new], schema=table.schema().as_arrow()))
-            lake.s3.upload_file(*arguments)
-
     with pytest.raises(ValidationException):
-        lake.write(shop, CONTRACT, [DAY], Slow())
+        lake.write(shop, CONTRACT, [DAY], Overtaken(lake, one | {"review_id": 779}))
     assert len(rows(lake)) == len(REVIEWS) + 1
     lake.write(shop, CONTRACT, [DAY])
     assert [row["rating"] for row in rows(lake)] == [1] * len(REVIEWS)

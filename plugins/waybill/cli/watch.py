@@ -25,22 +25,19 @@ def watch_run(domain: Domain = None) -> None:
     from waybill.formatting import count
     from waybill.run import Run, code_version
     from waybill.warehouse.connection import connect
-    from waybill.watch import drift, looks, subjects
-    from waybill.watch.anomalies import described, watch
+    from waybill.watch import drift, subjects
+    from waybill.watch.anomalies import described
+    from waybill.watch.search import search
 
     run = Run(run_id="command", code_version=code_version())
-    datasets, reports = subjects.datasets(domain), subjects.reports(domain)
     with connect() as connection:
-        drifted = drift.look(connection, boto3.client("s3"), datasets, run)
-        found = watch(connection, [*datasets, *reports], run, datetime.now(UTC))
-        if domain is None:
-            looks.note(connection, "drift")
-            looks.note(connection, "anomalies")
+        drifted, found = search(connection, boto3.client("s3"), run, datetime.now(UTC), domain)
     for line in (*described(found), *drift.described(drifted)):
         print_line(line)
     if drifted:
         print_line(f"{count(len(drifted), 'new change')} of columns or values in files.")
-    where = f"{count(len(datasets), 'dataset')} and {count(len(reports), 'report')}"
+    datasets, reports = len(subjects.datasets(domain)), len(subjects.reports(domain))
+    where = f"{count(datasets, 'dataset')} and {count(reports, 'report')}"
     print_line(f"{count(len(found), 'new anomalous value')} in {where}.")
 
 

@@ -13,7 +13,8 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from waybill.contracts.contract import ContractError
 from waybill.contracts.domains import domain_of_dag
 from waybill.operators.searching import now, search
-from waybill.operators.sending import send, send_waiting
+from waybill.operators.sending import send
+from waybill.operators.session import started_for
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -29,14 +30,13 @@ log = logging.getLogger(__name__)
 def _scope(partition_key: str | None, conf: Mapping[str, Any] | None) -> str:
     """Return the period of a run, or the parameters that limit it; empty if it does all open work."""
     conf = conf or {}
-    parts = (partition_key or conf.get("month") or conf.get("day"), conf.get("last_day"), conf.get("file"))
+    parts = (started_for(partition_key, conf), conf.get("last_day"), conf.get("file"))
     return " ".join(str(part) for part in parts if part)
 
 
 def _title(dag_id: str, partition_key: str | None, conf: Mapping[str, Any] | None) -> str:
     """Return the DAG and the period of its run, if that is known."""
-    conf = conf or {}
-    return f"{dag_id} {partition_key or conf.get('month') or conf.get('day') or ''}".strip()
+    return f"{dag_id} {started_for(partition_key, conf) or ''}".strip()
 
 
 def _run(context: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -237,8 +237,7 @@ def notify_success(domain: str) -> Callable[[Mapping[str, Any]], None]:
     def notify(context: Mapping[str, Any]) -> None:
         from waybill.ops import alerts
 
-        if not _notify_of_run(context, domain, "success", alerts.success_text):
-            send_waiting()
+        _notify_of_run(context, domain, "success", alerts.success_text)
 
     return notify
 
@@ -248,21 +247,18 @@ def _notify_of_run(
     domain: str,
     kind: str,
     text_of: Callable[[Any, str, str, str, str | None], str | None],
-) -> bool:
-    """Send the message about a run that `text_of` reads from the warehouse; False if there is none."""
+) -> None:
+    """Send the message about a run that `text_of` reads from the warehouse, if there is one, and waiting ones."""
     from waybill.ops.alerts import Message
 
     dag_id, run_id, title = _run(context)
-    url, is_sent = getattr(context.get("ti"), "log_url", None), False
+    url = getattr(context.get("ti"), "log_url", None)
 
     def compose(connection: Connection) -> list[Message]:
-        nonlocal is_sent
         text = text_of(connection, domain, title, run_id, url)
-        is_sent = text is not None
         return [Message((dag_id, run_id, kind), text, domain, "warning", not _is_quiet(context))] if text else []
 
     send(compose)
-    return is_sent
 
 
 def alert_deadline(after: str, context: Mapping[str, Any]) -> None:

@@ -26,14 +26,11 @@ def now() -> datetime:
 
 def search(context: Mapping[str, Any], domain: str) -> None:
     """Search the data of a domain for drift and anomalies."""
-    from waybill.watch import drift, subjects
-    from waybill.watch.anomalies import watch
+    from waybill.watch.search import search as search_data
 
     try:
         with warehouse() as connection:
-            datasets, run = subjects.datasets(domain), run_of(context)
-            drift.look(connection, s3_client(), datasets, run)
-            watch(connection, [*datasets, *subjects.reports(domain)], run, now())
+            search_data(connection, s3_client(), run_of(context), now(), domain)
     except Exception:
         log.exception("the data of %s could not be searched", domain)
 

@@ -80,8 +80,8 @@ def send(
     *,
     waits: bool = True,
     raises: bool = False,
-) -> None:
-    """Record messages in the warehouse and send each once over its channels.
+) -> int:
+    """Record messages in the warehouse and send each once over its channels; return how many were recorded.
 
     Raises no errors, unless `raises`: then those of `compose` and of the warehouse.
 
@@ -92,7 +92,7 @@ def send(
     from waybill.operators.session import warehouse
     from waybill.ops import alert_delivery
 
-    is_recorded = False
+    recorded: Sequence[Message] | None = None
     try:
         with warehouse() as connection:
             with connection.transaction():
@@ -104,15 +104,16 @@ def send(
                         log.error("no channel is configured for the alert: %s", message.text)
                     alert_delivery.record(connection, message.alert, message.text, routed.keys())
                     found.update(routed)
-            is_recorded = True
+            recorded = messages
             if messages or waits:
                 _deliver(connection, found, messages[0].alert if messages else None)
     except Exception:
         log.exception("the messages could not be recorded in the warehouse")
-        if raises and not is_recorded:
+        if raises and recorded is None:
             raise
-        if without_warehouse and without_warehouse.is_sent and not is_recorded:
+        if without_warehouse and without_warehouse.is_sent and recorded is None:
             _send_unrecorded(_routed(without_warehouse), without_warehouse.text)
+    return len(recorded or ())
 
 
 def send_waiting() -> None:

@@ -38,6 +38,12 @@ def period_of(context: Mapping[str, Any], cadence: Cadence) -> Period:
     )
 
 
+def started_for(partition_key: str | None, conf: Mapping[str, Any] | None) -> str | None:
+    """Return the key of the period that a run was started for: its partition, or its parameter; None without one."""
+    conf = conf or {}
+    return partition_key or conf.get("month") or conf.get("day") or None
+
+
 def is_dry_run(context: Mapping[str, Any]) -> bool:
     """Return whether the run validates files and loads nothing."""
     return bool(context["params"].get("dry_run"))

@@ -35,18 +35,15 @@ class WatchOperator(BaseOperator):
     ui_color = "#e8f4f8"
 
     def execute(self, context: Any) -> list[str]:
-        from waybill.watch import drift, looks, subjects
-        from waybill.watch.anomalies import described, watch
+        from waybill.watch import anomalies, drift
+        from waybill.watch.search import search
 
-        datasets, run = subjects.datasets(), run_of(context)
         with warehouse() as connection:
-            found = drift.described(drift.look(connection, s3_client(), datasets, run))
-            looks.note(connection, "drift")
-            found += described(watch(connection, [*datasets, *subjects.reports()], run, now()))
-            looks.note(connection, "anomalies")
-        for line in found:
+            drifted, found = search(connection, s3_client(), run_of(context), now())
+        lines = [*drift.described(drifted), *anomalies.described(found)]
+        for line in lines:
             log.warning("%s", line)
-        return found
+        return lines
 
 
 class IncidentsOperator(BaseOperator):
@@ -84,13 +81,7 @@ class IncidentsOperator(BaseOperator):
         from waybill.ops.incident_updates import settle_run
 
         events = [event for run in succeeded for event in settle_run(connection, *run, run_id)]
-        return [
-            message
-            for domain in sorted({one.incident.domain for one in events})
-            for message in incident_messages(
-                self.dag_id, run_id, [one for one in events if one.incident.domain == domain]
-            )
-        ]
+        return incident_messages(self.dag_id, run_id, events)
 
     def _look(
         self, run_id: str, domain: str, letters: Sequence[DeadLetters] | None, connection: Connection
@@ -139,13 +130,5 @@ class DigestOperator(BaseOperator):
     def execute(self, context: Any) -> int:
         from waybill.ops.digest import digests
 
-        sent = 0
-
-        def compose(connection: Connection) -> list[Message]:
-            nonlocal sent
-            found = digests(connection, self.dag_id, context["run_id"], context["dag_run"].run_after)
-            sent = len(found)
-            return found
-
-        send(compose, raises=True)
-        return sent
+        moment = context["dag_run"].run_after
+        return send(lambda connection: digests(connection, self.dag_id, context["run_id"], moment), raises=True)

@@ -13,10 +13,9 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from airflow.configuration import conf
 from fastapi import Request
 
-from waybill.operators.session import s3_client, sqs_client, warehouse
+from waybill.operators.session import s3_client, sqs_client, started_for, warehouse
 
 if TYPE_CHECKING:
-    from airflow.models.dagrun import DagRun
     from fastapi import FastAPI
     from psycopg import Connection
 
@@ -124,7 +123,7 @@ def _runs(dag_ids: Sequence[str], run_id: str | None) -> list[RunState]:
                 run.dag_id,
                 run.run_id,
                 str(run.state),
-                _period(run),
+                started_for(run.partition_key, run.conf),
                 run.queued_at or run.run_after,
                 run.start_date,
                 run.end_date,
@@ -132,12 +131,6 @@ def _runs(dag_ids: Sequence[str], run_id: str | None) -> list[RunState]:
             )
             for run in runs
         ]
-
-
-def _period(run: DagRun) -> str | None:
-    """Return the key of the period that a run was started for: its partition, or its parameter."""
-    conf = run.conf or {}
-    return run.partition_key or conf.get("month") or conf.get("day") or None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, Literal
 
 from psycopg import Connection, sql
@@ -78,14 +79,19 @@ def approval_text(title: str, run_id: str, waiting: Sequence[Content], url: str)
 
 
 def incident_messages(dag_id: str, run_id: str, events: Sequence[Event]) -> list[Message]:
-    """Return the message about what a run did to incidents, which are of one domain; none if nothing of it is alerted.
+    """Return the message about what a run did to incidents of each domain; none if nothing of it is alerted.
 
     It is as severe as its most severe incident.
     """
-    told = [one for one in events if one.is_alerted]
-    if not told:
-        return []
-    domain = told[0].incident.domain
+    told = sorted((one for one in events if one.is_alerted), key=_domain_of)
+    return [_incident_message(dag_id, run_id, domain, [*some]) for domain, some in groupby(told, key=_domain_of)]
+
+
+def _domain_of(event: Event) -> str:
+    return event.incident.domain
+
+
+def _incident_message(dag_id: str, run_id: str, domain: str, told: Sequence[Event]) -> Message:
     severity: Severity = "error" if any(one.incident.severity == "error" for one in told) else "warning"
     name = title_of(domain) or dag_id
     numbers = [
@@ -107,7 +113,7 @@ def incident_messages(dag_id: str, run_id: str, events: Sequence[Event]) -> list
     if len(told) > _FOUND:
         lines.append(f"and {count(len(told) - _FOUND, 'more incident')}: `waybill incidents`")
     lines.append("`waybill incidents show NUMBER` prints the history of an incident.")
-    return [Message((dag_id, run_id, f"incidents {told[-1].event_id}"), "\n".join(lines), domain, severity)]
+    return Message((dag_id, run_id, f"incidents {told[-1].event_id}"), "\n".join(lines), domain, severity)
 
 
 _WORDS: Final = {"opened": "opened", "grown": "has grown", "escalated": "escalated", "closed": "closed"}

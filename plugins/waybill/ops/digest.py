@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
-from waybill.contracts.domains import channels_of, load_manifest, load_manifests
+from waybill.contracts.domains import channels_of, load_manifests
 from waybill.formatting import count
 from waybill.ops.alerts import Message
 from waybill.ops.incidents import Incident, domains_with_incidents, events_between, open_incidents
@@ -23,27 +23,28 @@ _LISTED: Final = 20
 def digests(connection: Connection, dag_id: str, run_id: str, moment: datetime) -> list[Message]:
     """Return a digest of the day before a moment for each team: the domains with the same owner and channels."""
     groups: dict[tuple[object, ...], list[str]] = {}
-    for domain in load_manifests():
+    manifests = load_manifests()
+    for domain in manifests:
         groups.setdefault(channels_of(domain, "warning"), []).append(domain)
     found = []
     for domains in groups.values():
-        text = _text(connection, domains, moment)
+        title = ", ".join(manifests[domain].title for domain in domains)
+        text = _text(connection, title, domains, moment)
         found.append(Message((dag_id, run_id, f"digest {domains[0]}"), text, domains[0], "warning"))
-    if without := [domain for domain in domains_with_incidents(connection) if domain not in load_manifests()]:
-        text = _text(connection, without, moment)
+    if without := [domain for domain in domains_with_incidents(connection) if domain not in manifests]:
+        text = _text(connection, "Operations", without, moment)
         found.append(Message((dag_id, run_id, "digest"), text, "", "warning"))
     return found
 
 
-def _text(connection: Connection, domains: Sequence[str], moment: datetime) -> str:
+def _text(connection: Connection, title: str, domains: Sequence[str], moment: datetime) -> str:
     moment = moment.astimezone(ZoneInfo(settings().timezone))
     since = moment - timedelta(days=1)  # the same hour of the day before, also on days of 23 and 25 hours
     events = events_between(connection, domains, since, moment)
     opened = open_incidents(connection, domains)
     quiet = [one for event, one in events if event == "opened" and one.is_quiet]
     closed = [one for event, one in events if event == "closed"]
-    titles = ", ".join(load_manifest(domain).title for domain in domains if domain in load_manifests()) or "Operations"
-    lines = [f"{titles}: {count(len(opened), 'open incident')} on {moment:%Y-%m-%d}."]
+    lines = [f"{title}: {count(len(opened), 'open incident')} on {moment:%Y-%m-%d}."]
     lines += _part("Open", [one for one in opened if one.state != "muted"])
     lines += _part("Muted", [one for one in opened if one.state == "muted"])
     lines += _part("Opened by backfills, without an alert", quiet)

@@ -11,7 +11,17 @@ from psycopg import Connection, sql
 
 from waybill.checks import approval
 from waybill.errors import DataError
-from waybill.ops.incidents import OF_RUNS, OF_TIME, Event, FailedRun, Found, add_event, lock_domain, open_incident
+from waybill.ops.incidents import (
+    OF_RUNS,
+    OF_TIME,
+    Event,
+    FailedRun,
+    Found,
+    add_event,
+    lock_domain,
+    open_incident,
+    open_with_keys,
+)
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 
@@ -83,7 +93,8 @@ def cause_in_data(
         "approval": approval.CHECK,
     }
     keys = [key for (key,) in connection.execute(_CAUSE, values).fetchall()]
-    return next((key for key in keys if open_incident(connection, key)), None)
+    known = open_with_keys(connection, keys)
+    return next((key for key in keys if key in known), None)
 
 
 def missing_file(connection: Connection, domain: str) -> str | None:
@@ -289,7 +300,7 @@ def _overdue(connection: Connection, domain: str, by: str) -> list[Event]:
     return [_escalated(connection, incident_id, by) for (incident_id,) in rows]
 
 
-_OF_BACKFILL = {
+_BROUGHT_BY = {
     "file": """
 select run_id from waybill.rejected_file where dataset = %(subject)s order by rejected_file_id desc limit 1
 """,
@@ -320,7 +331,7 @@ order by d.drift_id desc, f.file_id desc nulls last, r.rejected_file_id desc nul
 
 def _is_of_backfill(connection: Connection, one: Found) -> bool:
     """Return whether a backfill brought the newest of what a problem is about."""
-    query = _OF_BACKFILL.get(one.kind)
+    query = _BROUGHT_BY.get(one.kind)
     row = connection.execute(query, {"subject": one.key.removeprefix(f"{one.kind} ")}).fetchone() if query else None
     return bool(row and row[0] and row[0].startswith("backfill__"))
 

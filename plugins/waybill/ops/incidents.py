@@ -19,6 +19,7 @@ from waybill.errors import CommandFailed
 from waybill.warehouse.connection import one_row
 
 Happened = Literal["opened", "grown", "escalated", "acknowledged", "muted", "unmuted", "closed"]
+State = Literal["open", "acknowledged", "muted", "closed"]
 ALERTED: Final[tuple[Happened, ...]] = ("opened", "grown", "escalated", "closed")
 """The events that send alerts."""
 OF_RUNS: Final = ("failure", "deadline")
@@ -58,19 +59,11 @@ class FailedRun:
     """Its period, or the parameters that limit it; empty if it does all open work."""
 
 
-@dataclass(frozen=True)
-class Incident:
-    """An incident as it is stored."""
+@dataclass(frozen=True, kw_only=True)
+class Incident(Found):
+    """A problem that is stored as an incident, from when it was found first."""
 
     incident_id: int
-    key: str
-    kind: str
-    domain: str
-    severity: Severity
-    what: str
-    cause: str
-    remedy: str
-    number: int
     is_quiet: bool
     """Whether a backfill opened it, so that no alert was sent."""
     opened_at: datetime
@@ -89,7 +82,7 @@ class Incident:
         return self.kind in OF_RUNS
 
     @property
-    def state(self) -> Literal["open", "acknowledged", "muted", "closed"]:
+    def state(self) -> State:
         """The state, as people read it."""
         if self.closed_at:
             return "closed"
@@ -169,7 +162,13 @@ def numbered(connection: Connection, incident_id: int) -> Incident:
 
 def open_incident(connection: Connection, key: str) -> Incident | None:
     """Return the open incident of a cause; None if there is none."""
-    return next(iter(_incidents(connection, "where key = %s and closed_at is null", (key,))), None)
+    return open_with_keys(connection, [key]).get(key)
+
+
+def open_with_keys(connection: Connection, keys: Collection[str]) -> dict[str, Incident]:
+    """Return the open incidents of some causes, by key."""
+    found = _incidents(connection, "where key = any(%s) and closed_at is null", ([*keys],))
+    return {one.key: one for one in found}
 
 
 def open_incidents(connection: Connection, domains: Collection[str] | None) -> list[Incident]:
@@ -200,8 +199,7 @@ def incidents_of_runs(connection: Connection, runs: Collection[tuple[str, str]])
         "order by r.dag_id, r.run_id, i.kind = 'deadline', r.incident_id desc",
         keys,
     ).fetchall()
-    found = _incidents(connection, "where incident_id = any(%s)", ([incident_id for *_, incident_id in rows],))
-    by_id = {one.incident_id: one for one in found}
+    by_id = _by_number(connection, [incident_id for *_, incident_id in rows])
     return {(dag_id, run_id): by_id[incident_id] for dag_id, run_id, incident_id in rows}
 
 
@@ -244,9 +242,13 @@ def events_between(
         "order by e.event_id",
         (None if domains is None else [*domains], first, before),
     ).fetchall()
-    found = _incidents(connection, "where incident_id = any(%s)", ([incident_id for _, incident_id in rows],))
-    by_id = {one.incident_id: one for one in found}
+    by_id = _by_number(connection, [incident_id for _, incident_id in rows])
     return [(event, by_id[incident_id]) for event, incident_id in rows]
+
+
+def _by_number(connection: Connection, numbers: Sequence[int]) -> dict[int, Incident]:
+    found = _incidents(connection, "where incident_id = any(%s)", (numbers,))
+    return {one.incident_id: one for one in found}
 
 
 def _incidents(connection: Connection, rest: LiteralString, values: Sequence[Any]) -> list[Incident]:

@@ -89,27 +89,20 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
         "order by dataset, period, object_key",
         (head["file_ids"],),
     ).fetchall()
+    content = {
+        "report": head["report"],
+        "cadence": period.cadence,
+        "period": period.start,
+        "content": head["content_sha256"],
+    }
     checks = cursor.execute(
         "select check_name, severity, observed, operator, threshold, passed from waybill.check_result "
         "where subject = %(report)s and cadence = %(cadence)s and period = %(period)s and exists (select "
         "from waybill.publication as p where (p.report, p.cadence, p.period, p.content_sha256) = "
         "(%(report)s, %(cadence)s, %(period)s, %(content)s)) order by check_name",  # checks describe the newest content
-        {
-            "report": head["report"],
-            "cadence": period.cadence,
-            "period": period.start,
-            "content": head["content_sha256"],
-        },
+        content,
     ).fetchall()
-    snapshots = cursor.execute(
-        _SNAPSHOTS,
-        {
-            "report": head["report"],
-            "cadence": period.cadence,
-            "period": period.start,
-            "content": head["content_sha256"],
-        },
-    ).fetchall()
+    snapshots = cursor.execute(_SNAPSHOTS, content).fetchall()
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
     domain = domain_of(head["report"].partition(".")[0])

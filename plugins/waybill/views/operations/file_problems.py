@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from psycopg import Connection, sql
 
@@ -22,9 +22,9 @@ from waybill.views.operations.scope import Scope
 NEWEST: Final = 1_000
 """How many of the newest entries about rejected files of a dataset are searched for open ones."""
 
-_REJECTED = """
-with newest as (
-  select r.dataset, r.object_key, r.rejected_at, r.message
+_WAITING = """
+(
+  select r.*
   from unnest(%(datasets)s::text[]) as d (dataset)
   cross join lateral (
     select *
@@ -34,11 +34,17 @@ with newest as (
     limit %(newest)s
   ) as r
   where r.deleted_at is null and not {loaded_since}
-    and not exists (
-      select from waybill.drift as d
-      where d.dataset = r.dataset and r.object_key = any(d.rejected_keys)
-        and d.settled_at is null and d.accepted_at is null
-    )
+)
+"""
+_REJECTED = """
+with newest as (
+  select r.dataset, r.object_key, r.rejected_at, r.message
+  from {waiting} as r
+  where not exists (
+    select from waybill.drift as d
+    where d.dataset = r.dataset and r.object_key = any(d.rejected_keys)
+      and d.settled_at is null and d.accepted_at is null
+  )
 ),
 files as (
   select dataset, object_key, min(rejected_at) as since, max(rejected_at) as last from newest group by 1, 2
@@ -59,10 +65,7 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
 
     A file that was rejected because its columns or values drifted belongs to the problem of the drift.
     """
-    rows = connection.execute(
-        sql.SQL(_REJECTED).format(loaded_since=sql.SQL(IS_LOADED_SINCE)),
-        {"datasets": scope.datasets, "bucket": settings().raw_bucket, "newest": NEWEST},
-    ).fetchall()
+    rows = _of_waiting(connection, scope, sql.SQL(_REJECTED))
     found = []
     for table, files, since, key, message in rows:
         contract = catalog.contracts()[table]
@@ -85,21 +88,17 @@ def rejected_files(connection: Connection, scope: Scope) -> list[Problem]:
     return found
 
 
-_PERIODS = """
-select r.dataset, r.period
-from unnest(%(datasets)s::text[]) as d (dataset)
-cross join lateral (
-  select * from waybill.rejected_file as f where f.dataset = d.dataset order by f.rejected_file_id desc limit %(newest)s
-) as r
-where r.period is not null and r.deleted_at is null and not {loaded_since}
-"""
-
-
 def rejected_periods(connection: Connection, scope: Scope) -> set[tuple[str, date]]:
     """Return (dataset, first day of the period) of the newest rejected files that were not loaded later."""
-    query = sql.SQL(_PERIODS).format(loaded_since=sql.SQL(IS_LOADED_SINCE))
+    query = sql.SQL("select r.dataset, r.period from {waiting} as r where r.period is not null")
+    return set(_of_waiting(connection, scope, query))
+
+
+def _of_waiting(connection: Connection, scope: Scope, query: sql.SQL) -> list[tuple[Any, ...]]:
+    """Return the rows of a query of `waiting`: the newest rejections of files that wait for a correction."""
+    waiting = sql.SQL(_WAITING).format(loaded_since=sql.SQL(IS_LOADED_SINCE))
     values = {"datasets": scope.datasets, "bucket": settings().raw_bucket, "newest": NEWEST}
-    return set(connection.execute(query, values).fetchall())
+    return connection.execute(query.format(waiting=waiting), values).fetchall()
 
 
 def gone_files(connection: Connection, scope: Scope, limit: int = 100) -> list[Problem]:

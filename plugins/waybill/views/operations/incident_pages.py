@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, cast, get_args
+from typing import Final, cast, get_args
 
 from psycopg import Connection
 
-from waybill.ops.incidents import Happened, Incident, closed_incidents, events_of, numbered, open_incidents, runs_of
+from waybill.ops.incidents import (
+    Happened,
+    Incident,
+    State,
+    closed_incidents,
+    events_of,
+    numbered,
+    open_incidents,
+    runs_of,
+)
 from waybill.views import catalog
 from waybill.views.operations.attention import dag_of
 from waybill.views.operations.problem import Action, Topic, run_page, runbook
 from waybill.views.operations.runs import run_path
 from waybill.views.operations.scope import Scope
 
-IncidentState = Literal["open", "acknowledged", "muted", "closed"]
-STATES: Final[tuple[IncidentState, ...]] = get_args(IncidentState)
+STATES: Final[tuple[State, ...]] = get_args(State)
 CLOSED: Final = 100
 """How many closed incidents are listed."""
 
@@ -47,7 +55,7 @@ class IncidentDetails:
     runs: Sequence[IncidentRun]
 
 
-def incident_list(connection: Connection, scope: Scope, state: IncidentState | None) -> list[Incident]:
+def incident_list(connection: Connection, scope: Scope, state: State | None) -> list[Incident]:
     """Return the incidents of a scope with a state: open ones, then the newest closed ones."""
     domains = scope.incident_domains
     found = [] if state == "closed" else open_incidents(connection, domains)

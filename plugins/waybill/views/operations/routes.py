@@ -11,13 +11,14 @@ from fastapi.responses import HTMLResponse, Response
 
 from waybill.contracts.domains import load_manifest
 from waybill.errors import CommandFailed
+from waybill.ops.incidents import State as IncidentState
 from waybill.period import EXAMPLE
 from waybill.views import catalog, pages, quality_report
 from waybill.views.access import Access, CurrentAccess
 from waybill.views.operations.anomalies import anomaly_charts
 from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
-from waybill.views.operations.incident_pages import IncidentState, incident_details, incident_list
+from waybill.views.operations.incident_pages import incident_details, incident_list
 from waybill.views.operations.loads import State, loaded_files, rejected_files
 from waybill.views.operations.overview import overview as overview_of
 from waybill.views.operations.plans import plan_between
