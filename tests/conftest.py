@@ -46,8 +46,8 @@ os.environ |= {
 }
 
 
-TOGETHER = ("tests/acceptance/", "tests/browser/")
-"""Folders whose files share a stack with Airflow, so one worker of xdist runs them all."""
+TOGETHER = ("tests/acceptance/", "tests/browser/", "tests/spark/")
+"""Folders whose files share a stack with Airflow or a Spark session, so one worker of xdist runs them all."""
 
 
 @pytest.hookimpl(optionalhook=True)

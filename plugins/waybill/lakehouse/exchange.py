@@ -1,0 +1,191 @@
+"""The requests that Airflow's tasks send to the Spark job, and its results: JSON objects in the lake's bucket."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class _Model(BaseModel):
+    """A part of a request or result. Unknown members are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Lake(_Model):
+    """Where the lake is. Credentials are those of the job."""
+
+    catalog: str
+    """The address of the Iceberg REST catalog. Requests are signed with SigV4."""
+    warehouse: str
+    """What the catalog calls its warehouse; empty if it has only one."""
+    region: str
+    endpoint: str | None = None
+    """The address of S3, if it is not AWS."""
+
+
+class Dataset(_Model):
+    """A dataset of the domain."""
+
+    contract: str
+    """The text of its contract."""
+    kept: tuple[str, ...] = ()
+    """The values of the filtered column whose rows are kept."""
+    table: str
+    """The Iceberg table of its rows, as `database.table`."""
+    quarantine: str
+    """The Iceberg table of its rejected rows, as `database.table`."""
+
+
+class Landed(_Model):
+    """A file that is to be loaded."""
+
+    bucket: str
+    key: str
+    etag: str
+    size_bytes: int
+    landed_at: datetime
+    replaces_etag: str | None = None
+    """The ETag of the version of the object that the ledger has as loaded. Rows of other versions are left over from a
+    run that died: they count for nothing and leave the table."""
+
+
+class Part(_Model):
+    """The files of a dataset that landed for one period."""
+
+    dataset: str
+    period: date
+    """The first day of the period."""
+    files: tuple[Landed, ...]
+    """In the order of landing and name."""
+
+
+class IntakeRequest(_Model):
+    """Load files: the parts in their order, each in one commit."""
+
+    kind: Literal["intake"] = "intake"
+    domain: str
+    lake: Lake
+    timezone: str
+    """The time zone of the business."""
+    scratch: str
+    """The address of a folder that the job may fill, without a slash at its end."""
+    run_id: str
+    code_version: str
+    datasets: dict[str, Dataset]
+    """All datasets of the domain."""
+    parts: tuple[Part, ...]
+
+
+class LoadedFile(_Model):
+    """What became of a file."""
+
+    dataset: str
+    period: date
+    key: str
+    status: Literal["loaded", "rejected", "changed"]
+    """`changed`: the object is no longer the listed one. Nothing was loaded."""
+    error: str | None = None
+    """Why the file is rejected."""
+    broken: dict[str, int] = {}
+    """For a rejected file, the number of rows that break each rule."""
+    facts: dict[str, Any] = {}
+    """The facts of `ReceivedFile` for the ledger."""
+    books: dict[str, int] = {}
+    """The numbers of rows by outcome."""
+    changed_days: tuple[date, ...] = ()
+    """The business days whose current rows the file changed."""
+    newest: datetime | None = None
+    """The greatest value of the period column."""
+    warnings: tuple[str, ...] = ()
+
+
+class IntakeResult(_Model):
+    """What became of the files of an intake."""
+
+    kind: Literal["intake"] = "intake"
+    files: tuple[LoadedFile, ...] = ()
+    snapshots: dict[str, int] = {}
+    """The last snapshot of each table that the job changed, by dataset."""
+    rejected_rows: str | None = None
+    """The address of a folder of Parquet files with the rejected rows of loaded files: `dataset`, `period`, `key`,
+    `record`, `reasons` (a list of texts) and `raw`."""
+
+
+class Query(_Model):
+    """One period of a report."""
+
+    report: str
+    """`schema.name`."""
+    cadence: str
+    period: date
+    """The first day of the period."""
+    text: str
+    """The SQL in Spark's dialect, with markers such as `:period_start`."""
+    parameters: dict[str, date | datetime | str | None]
+    columns: dict[str, str]
+    """The columns of the report and their types in Spark."""
+
+
+class ReportsRequest(_Model):
+    """Compute periods of reports."""
+
+    kind: Literal["reports"] = "reports"
+    domain: str
+    lake: Lake
+    timezone: str
+    scratch: str
+    datasets: dict[str, Dataset]
+    queries: tuple[Query, ...]
+
+
+class ComputedReport(_Model):
+    """The rows of one period of a report."""
+
+    report: str
+    cadence: str
+    period: date
+    rows: int = 0
+    address: str | None = None
+    """The Parquet file with the rows."""
+    error: str | None = None
+    """Why the SQL failed."""
+
+
+class ReportsResult(_Model):
+    """The computed periods."""
+
+    kind: Literal["reports"] = "reports"
+    reports: tuple[ComputedReport, ...] = ()
+
+
+Request = Annotated[IntakeRequest | ReportsRequest, Field(discriminator="kind")]
+Result = Annotated[IntakeResult | ReportsResult, Field(discriminator="kind")]
+_REQUEST: TypeAdapter[IntakeRequest | ReportsRequest] = TypeAdapter(Request)
+_RESULT: TypeAdapter[IntakeResult | ReportsResult] = TypeAdapter(Result)
+
+
+def send(s3: S3Client, address: str, message: BaseModel) -> None:
+    """Write a request or result to an address such as `s3://lake/_spark/run/request.json`."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    s3.put_object(Bucket=bucket, Key=key, Body=message.model_dump_json().encode(), ContentType="application/json")
+
+
+def receive_request(s3: S3Client, address: str) -> IntakeRequest | ReportsRequest:
+    """Return the request at an address."""
+    return _REQUEST.validate_json(_read(s3, address))
+
+
+def receive_result(s3: S3Client, address: str) -> IntakeResult | ReportsResult:
+    """Return the result at an address."""
+    return _RESULT.validate_json(_read(s3, address))
+
+
+def _read(s3: S3Client, address: str) -> bytes:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
