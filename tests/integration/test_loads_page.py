@@ -16,6 +16,7 @@ from waybill.intake.ledger import record_rejected_file
 from waybill.intake.withdrawal import find_loaded, withdraw
 from waybill.views.operations.loads import loaded_files, rejected_files
 from waybill.views.operations.scope import Scope
+from waybill.watch.seen_files import seen_files, without_deleted
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
@@ -54,13 +55,22 @@ def test_rejected_files_are_listed_until_they_are_loaded_and_with_their_status(
     assert "broken.csv loaded" in text_of(client, "&state=loaded")
 
 
+def test_a_deleted_rejected_file_is_no_longer_open(landed: Landing, client: TestClient) -> None:
+    landed.reject("traffic", csv_body(TRAFFIC, with_values(GOOD[:20], 6, "x")), "broken.csv")
+    (found,) = [one for one in seen_files(landed.connection, landed.contracts["traffic"]) if one.is_rejected]
+    landed.s3.delete_object(Bucket=landed.bucket, Key=found.object_key)
+    assert without_deleted(landed.connection, landed.s3, landed.contracts["traffic"], [found]) == []
+    assert "Rejected files" not in text_of(client)
+    assert "broken.csv deleted" in text_of(client, "&state=rejected")
+
+
 def test_the_same_content_under_another_name_settles_a_rejection(landed: Landing) -> None:
     file = LandedFile(landed.bucket, "raw/x.csv", "the-etag", 1, month(MONTH), NOW)
     record_rejected_file(landed.connection, landed.contracts["traffic"], file, RUN, DataError("no"))
-    assert [one["is_resolved"] for one in rejected_files(landed.connection, SCOPE, None, 1)[0]] == [False]
+    assert [one["is_settled"] for one in rejected_files(landed.connection, SCOPE, None, 1)[0]] == [False]
     landed.load("traffic", csv_body(TRAFFIC, GOOD))
     landed.connection.execute("update waybill.load_file set etag = 'the-etag' where period = '2026-03-01'")
-    assert [one["is_resolved"] for one in rejected_files(landed.connection, SCOPE, None, 1)[0]] == [True]
+    assert [one["is_settled"] for one in rejected_files(landed.connection, SCOPE, None, 1)[0]] == [True]
     assert rejected_files(landed.connection, SCOPE, None, 1, only_open=True)[0] == []
 
 

@@ -232,9 +232,10 @@ def rejected_by_others(
     return {(key, etag) for key, etag in rows}
 
 
-IS_LOADED_SINCE: Final = """
+IS_SETTLED: Final = """
 (
-  exists (
+  r.deleted_at is not null
+  or exists (
     select
     from waybill.load_file as f
     where (f.dataset, f.bucket, f.object_key, f.status) = (r.dataset, %(bucket)s, r.object_key, 'loaded')
@@ -248,7 +249,7 @@ IS_LOADED_SINCE: Final = """
   )
 )
 """
-"""Whether a rejected file `r`, or the same content under another key of its period, was loaded later."""
+"""Whether a rejected file `r` was deleted, or it, or its content under another key of its period, was loaded later."""
 
 
 def record_rejected_file(

@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from waybill.contracts import Contract
 from waybill.files.landed_file import LandedFile
 from waybill.files.spellings import find_column, normalise, spellings_of
-from waybill.intake.ledger import IS_LOADED_SINCE
+from waybill.intake.ledger import IS_SETTLED
 from waybill.intake.withdrawal import is_there
 from waybill.period import Period
 from waybill.settings import settings
@@ -84,7 +84,7 @@ with newest as (
 waiting as (
   select distinct on (r.object_key) r.*
   from newest as r
-  where r.deleted_at is null and not {loaded_since}
+  where not {is_settled}
   order by r.object_key, r.rejected_file_id desc
 ),
 
@@ -115,7 +115,7 @@ def seen_files(connection: Connection, contract: Contract) -> list[SeenFile]:
     return (
         connection.cursor(row_factory=class_row(SeenFile))
         .execute(
-            sql.SQL(_SEEN).format(loaded_since=sql.SQL(IS_LOADED_SINCE)),
+            sql.SQL(_SEEN).format(is_settled=sql.SQL(IS_SETTLED)),
             {"dataset": contract.table, "bucket": settings().raw_bucket, "files": FILES},
         )
         .fetchall()

@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts.domains import load_manifest
 from waybill.formatting import count
-from waybill.intake.ledger import IS_LOADED_SINCE
+from waybill.intake.ledger import IS_SETTLED
 from waybill.intake.withdrawal import LoadedFile, noticed
 from waybill.ops.dead_letters import DeadLetters
 from waybill.settings import settings
@@ -33,7 +33,7 @@ _WAITING = """
     order by f.rejected_file_id desc
     limit %(newest)s
   ) as r
-  where r.deleted_at is null and not {loaded_since}
+  where not {is_settled}
 )
 """
 _REJECTED = """
@@ -96,7 +96,7 @@ def rejected_periods(connection: Connection, scope: Scope) -> set[tuple[str, dat
 
 def _of_waiting(connection: Connection, scope: Scope, query: sql.SQL) -> list[tuple[Any, ...]]:
     """Return the rows of a query of `waiting`: the newest rejections of files that wait for a correction."""
-    waiting = sql.SQL(_WAITING).format(loaded_since=sql.SQL(IS_LOADED_SINCE))
+    waiting = sql.SQL(_WAITING).format(is_settled=sql.SQL(IS_SETTLED))
     values = {"datasets": scope.datasets, "bucket": settings().raw_bucket, "newest": NEWEST}
     return connection.execute(query.format(waiting=waiting), values).fetchall()
 

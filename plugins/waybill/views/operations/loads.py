@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from waybill.contracts.domains import load_manifest
 from waybill.intake import file_warnings
-from waybill.intake.ledger import IS_LOADED_SINCE
+from waybill.intake.ledger import IS_SETTLED
 from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.operations.file_problems import NEWEST
@@ -81,9 +81,10 @@ and (
 def rejected_files(
     connection: Connection, scope: Scope, dataset: str | None, page: int, *, only_open: bool = False
 ) -> tuple[list[dict[str, Any]], Total]:
-    """Return (the rejected files of a page, newest first, each with whether it was loaded later; the total).
+    """Return (the rejected files of a page, newest first; the total).
 
-    With `only_open`, the newest 1,000 are searched for those that were not.
+    `is_settled` says whether a file needs nothing, and `deleted_at` when it was found to be deleted. With `only_open`,
+    the newest 1,000 are searched for those that are not settled.
     """
     parameters = {
         "datasets": [name for name in scope.datasets if dataset in (None, name)],
@@ -96,7 +97,7 @@ def rejected_files(
     }
     rows = (
         connection.cursor(row_factory=dict_row)
-        .execute(sql.SQL(_REJECTED).format(loaded_since=sql.SQL(IS_LOADED_SINCE)), parameters)
+        .execute(sql.SQL(_REJECTED).format(is_settled=sql.SQL(IS_SETTLED)), parameters)
         .fetchall()
     )
     counted = rows[0]["counted"]
@@ -112,12 +113,12 @@ with newest as (
   limit %(searched)s
 ),
 found as (
-  select r.* from newest as r where case when %(only_open)s then not {loaded_since} else true end
+  select r.* from newest as r where case when %(only_open)s then not {is_settled} else true end
 )
 select total.counted, page.*
 from (select count(*) as counted from found) as total
 left join lateral (
-  select r.dataset, r.object_key, r.message, r.run_id, r.rejected_at, {loaded_since} as is_resolved
+  select r.dataset, r.object_key, r.message, r.run_id, r.rejected_at, {is_settled} as is_settled, r.deleted_at
   from found as r
   order by r.rejected_file_id desc
   limit %(limit)s offset %(offset)s
