@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from waybill.period import Cadence
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -117,23 +120,44 @@ class IntakeResult(_Model):
     `record`, `reasons` (a list of texts) and `raw`."""
 
 
+class Inputs(_Model):
+    """The inputs of a period of a report, as they were when the request was written."""
+
+    file_ids: tuple[int, ...]
+    tables: tuple[str, ...]
+    changes: int | None
+
+
 class Query(_Model):
     """One period of a report."""
 
     report: str
-    """`schema.name`."""
-    cadence: str
+    """The name of the report."""
+    cadence: Cadence
     period: date
     """The first day of the period."""
     text: str
-    """The SQL in Spark's dialect, with markers such as `:period_start`."""
-    parameters: dict[str, date | datetime | str | None]
+    """The SQL in Spark's dialect, with markers such as `:period_start` for the parameters of the period."""
     columns: dict[str, str]
     """The columns of the report and their types in Spark."""
+    inputs: Inputs
+
+
+class CheckQuery(_Model):
+    """A check of a dataset for one period."""
+
+    dataset: str
+    """The name of the dataset."""
+    check: str
+    cadence: Cadence
+    period: date
+    """The first day of the period."""
+    text: str
+    """The SQL in Spark's dialect. It returns one number."""
 
 
 class ReportsRequest(_Model):
-    """Compute periods of reports."""
+    """Compute checks of datasets and periods of reports."""
 
     kind: Literal["reports"] = "reports"
     domain: str
@@ -141,14 +165,15 @@ class ReportsRequest(_Model):
     timezone: str
     scratch: str
     datasets: dict[str, Dataset]
-    queries: tuple[Query, ...]
+    checks: tuple[CheckQuery, ...] = ()
+    queries: tuple[Query, ...] = ()
 
 
 class ComputedReport(_Model):
     """The rows of one period of a report."""
 
     report: str
-    cadence: str
+    cadence: Cadence
     period: date
     rows: int = 0
     address: str | None = None
@@ -157,11 +182,24 @@ class ComputedReport(_Model):
     """Why the SQL failed."""
 
 
+class ComputedCheck(_Model):
+    """The number of a check of a dataset."""
+
+    dataset: str
+    check: str
+    cadence: Cadence
+    period: date
+    observed: Decimal | None = None
+    error: str | None = None
+    """Why the SQL failed."""
+
+
 class ReportsResult(_Model):
-    """The computed periods."""
+    """The computed periods, and the numbers of the checks."""
 
     kind: Literal["reports"] = "reports"
     reports: tuple[ComputedReport, ...] = ()
+    checks: tuple[ComputedCheck, ...] = ()
 
 
 Request = Annotated[IntakeRequest | ReportsRequest, Field(discriminator="kind")]
