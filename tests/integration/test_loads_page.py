@@ -55,6 +55,15 @@ def test_rejected_files_are_listed_until_they_are_loaded_and_with_their_status(
     assert "broken.csv loaded" in text_of(client, "&state=loaded")
 
 
+def test_an_object_that_two_datasets_read_is_rejected_by_each(landed: Landing) -> None:
+    file = LandedFile(landed.bucket, "raw/x.csv", "the-etag", 1, month(MONTH), NOW)
+    datasets = landed.contracts["customers"], landed.contracts["traffic"]
+    for contract in datasets:
+        record_rejected_file(landed.connection, contract, file, RUN, DataError("no"))
+    found = rejected_files(landed.connection, SCOPE, None, 1)[0]
+    assert {one["dataset"] for one in found} == {one.table for one in datasets}
+
+
 def test_a_deleted_rejected_file_is_no_longer_open(landed: Landing, client: TestClient) -> None:
     landed.reject("traffic", csv_body(TRAFFIC, with_values(GOOD[:20], 6, "x")), "broken.csv")
     (found,) = [one for one in seen_files(landed.connection, landed.contracts["traffic"]) if one.is_rejected]

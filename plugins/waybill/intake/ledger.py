@@ -275,7 +275,7 @@ def record_rejected_file(
             with known as (
               update waybill.rejected_file
               set contract_version = %(version)s, deleted_at = null
-              where object_key = %(key)s and etag = %(etag)s and message = %(message)s
+              where object_key = %(key)s and etag = %(etag)s and dataset = %(dataset)s and message = %(message)s
               returning rejected_file_id
             )
             insert into waybill.rejected_file (

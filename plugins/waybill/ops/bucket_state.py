@@ -71,9 +71,10 @@ def bucket_state(
         select distinct on (r.object_key, r.etag) r.object_key, r.etag, r.message, r.contract_version
         from unnest(%s::text[], %s::text[]) as f (object_key, etag)
         inner join waybill.rejected_file as r using (object_key, etag)
+        where r.dataset = %s
         order by r.object_key, r.etag, r.rejected_file_id desc
         """,
-        ([file.key for file in todo], [file.etag for file in todo]),
+        ([file.key for file in todo], [file.etag for file in todo], contract.table),
     ).fetchall()
     return BucketState(
         compared.landed,
