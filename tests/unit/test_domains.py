@@ -13,7 +13,14 @@ import pytest
 
 from waybill.contracts import ContractError, load_all
 from waybill.contracts.dag_files import defined_dag_of, without_dag
-from waybill.contracts.domains import REQUIRED, domain_names, load_manifest, load_manifests, queue_url
+from waybill.contracts.domains import (
+    REQUIRED,
+    domain_names,
+    is_on_spark,
+    load_manifest,
+    load_manifests,
+    queue_url,
+)
 from waybill.contracts.layout import Layout
 from waybill.contracts.locations import domain_of, processed_layout, raw_layout, report_schema, star_schema
 from waybill.ops.lint import lint
@@ -332,3 +339,14 @@ def test_one_entry_has_the_queues_of_all_domains_that_have_one(
     manifest = include_dir / "domains/shop.yaml"
     manifest.write_text(manifest.read_text() + "queue: true\n")
     assert queue_url("shop") == "http://q/waybill-shop", "the manifest is read again when it changes"
+
+
+def test_a_domain_is_on_spark_only_if_its_manifest_says_so(write: Write, include_dir: Path) -> None:
+    write(BILLING)
+    assert not is_on_spark("billing")
+    write(f"{BILLING}engine: spark\n")
+    assert is_on_spark("billing")
+    assert not is_on_spark("without_manifest")
+    path = write(f"{BILLING}engine: sparks\n")
+    with pytest.raises(ContractError, match=f"{re.escape(str(path))}.*must be `warehouse` or `spark`, not 'sparks'"):
+        load_manifest("billing")

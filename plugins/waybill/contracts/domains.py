@@ -24,6 +24,7 @@ Severity = Literal["error", "warning"]
 Channel = Literal["sns", "slack", "email"]
 ALL_CHANNELS: Final[tuple[Channel, ...]] = ("sns", "slack", "email")
 Service = Literal["crawler", "emr", "glue_job", "kinesis"]
+Engine = Literal["warehouse", "spark"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Prefix = Annotated[Layout, PlainValidator(lambda value: Layout.parse(str(value)))]
 
@@ -130,6 +131,9 @@ class Domain(_Part):
     semantics: Semantics
     """`as of`: a report states what was known at the end of its period. `current`: a report is rebuilt when its inputs
     change."""
+    engine: Engine = "warehouse"
+    """What loads the files and computes the reports: `warehouse` is one machine and PostgreSQL. With `spark`, the rows
+    are in Iceberg tables of the lake, and the books and the reports in PostgreSQL."""
     owner: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
     """The team that gets the messages: over `waybill_alerts_slack_finance`, for the owner `finance`, if there is such a
     connection, and else over `waybill_alerts_slack`."""
@@ -181,6 +185,11 @@ def load_manifest(domain: str) -> Domain:
 def load_manifests() -> dict[str, Domain]:
     """Return the manifests of all domains, by domain. Raises `ContractError` for the first one that is not valid."""
     return {domain: load_manifest(domain) for domain in domain_names()}
+
+
+def is_on_spark(domain: str) -> bool:
+    """Return whether Spark loads the files of a domain; False without a manifest. Raises `ContractError`."""
+    return manifest_path(domain).exists() and load_manifest(domain).engine == "spark"
 
 
 def domain_of_dag(dag_id: str) -> str | None:

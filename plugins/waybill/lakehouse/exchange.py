@@ -83,6 +83,9 @@ class IntakeRequest(_Model):
     datasets: dict[str, Dataset]
     """All datasets of the domain."""
     parts: tuple[Part, ...]
+    rejected: tuple[str, ...] = ()
+    """Why other objects are rejected. The run fails with these messages after the files are loaded; the job has no use
+    for them."""
 
 
 class LoadedFile(_Model):

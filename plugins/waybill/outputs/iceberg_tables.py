@@ -53,7 +53,7 @@ def open_catalog(session: boto3.Session, s3: S3Client) -> Catalog:
     region = session.region_name or s3.meta.region_name
     if not region or session.get_credentials() is None:
         raise SettingsError("The lake needs a region and credentials of AWS. Set AWS_DEFAULT_REGION and credentials.")
-    address = settings().lake_catalog or f"https://glue.{region}.amazonaws.com/iceberg"
+    address = catalog_address(region)
     properties = {
         "uri": address,
         "warehouse": settings().lake_warehouse,
@@ -66,6 +66,11 @@ def open_catalog(session: boto3.Session, s3: S3Client) -> Catalog:
     }
     given: dict[str, Any] = {name: value for name, value in properties.items() if value}
     return RestCatalog("lake", **given)
+
+
+def catalog_address(region: str) -> str:
+    """Return the address of the catalog that the settings name, by default that of Glue in a region."""
+    return settings().lake_catalog or f"https://glue.{region}.amazonaws.com/iceberg"
 
 
 def _is_s3_tables(address: str) -> bool:

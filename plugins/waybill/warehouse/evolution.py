@@ -10,6 +10,7 @@ from psycopg import Connection, errors, sql
 
 from waybill.contracts import Column, Contract, ContractError, have_same_rules
 from waybill.contracts.contract import HISTORY_COLUMNS
+from waybill.contracts.domains import is_on_spark
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.schema import (
@@ -220,7 +221,7 @@ def ensure(connection: Connection, contract: Contract) -> None:
 
     A column of numbers may change to a wider type. The tables of a dataset without loaded files are created again for
     any other change. Changes nothing if they are up to date. Runs in the caller's transaction. Raises `ContractError`
-    for any other change.
+    for any other change. A dataset on Spark has no tables in PostgreSQL: only its contract is recorded.
     """
 
     def is_there() -> bool:
@@ -232,6 +233,22 @@ def ensure(connection: Connection, contract: Contract) -> None:
     connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
     if is_there():  # another run was faster
         return
+    if not (contract.is_dataset and is_on_spark(contract.domain)):
+        _ensure_tables(connection, contract)
+    if is_unloaded(connection, contract):
+        forget_contracts(connection, contract)
+    elif is_changed_version(connection, contract):
+        log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
+    connection.execute(
+        """
+        insert into waybill.contract (dataset, version, sha256, document, file_order, layout)
+        values (%s, %s, %s, %s, %s, %s)
+        """,
+        (contract.table, contract.version, contract.sha256, contract.document, contract.file_order, LAYOUT),
+    )
+
+
+def _ensure_tables(connection: Connection, contract: Contract) -> None:
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(contract.domain)))
     if _problems(connection, contract) and drop_unloaded(connection, contract):
         log.info("recreate the empty tables of %s: its contract has changed and no file has loaded", contract.table)
@@ -248,17 +265,6 @@ def ensure(connection: Connection, contract: Contract) -> None:
         ]
     for statement in [*statements, *derived_statements(contract)]:
         connection.execute(statement)
-    if is_unloaded(connection, contract):
-        forget_contracts(connection, contract)
-    elif is_changed_version(connection, contract):
-        log.warning("the contract of %s has changed and is still version %s", contract.table, contract.version)
-    connection.execute(
-        """
-        insert into waybill.contract (dataset, version, sha256, document, file_order, layout)
-        values (%s, %s, %s, %s, %s, %s)
-        """,
-        (contract.table, contract.version, contract.sha256, contract.document, contract.file_order, LAYOUT),
-    )
 
 
 def _widen(connection: Connection, contract: Contract) -> None:
