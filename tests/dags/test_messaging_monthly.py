@@ -187,7 +187,7 @@ def test_the_whole_run_of_a_month(
     assert set(states(run).values()) == {"success"}
     months = [Period.parse("month", key) for key in (FIRST, LAST)]
     with connect(warehouse) as connection:
-        assert differences(connection, DATA.ground_truth) == []
+        assert differences(connection, "messaging", DATA.ground_truth) == []
         counted = balances(connection, "messaging", months)
         assert sum(row["files"] for row in counted) == len(DATA.files)
         assert sum(row["rows_in"] for row in counted) == DATA.ground_truth["totals"]["rows_in"]

@@ -68,7 +68,7 @@ def test_the_tables_and_books_are_those_of_the_ground_truth_and_the_oracle(
             files["rates", file.period, name] = [Rate(*row) for row in rows][1:]
         else:
             files["purchases", file.period, name] = [row for row in good_rows(file.body) if row.date <= file.period]
-    assert differences(empty_connection, sample.ground_truth) == []
+    assert differences(empty_connection, "purchases", sample.ground_truth) == []
     refresh(empty_connection, "purchases", "purchases_star", RUN)
     expected = oracle.spend(oracle.bought(files, ["USD"]))
     summary = empty_connection.execute(

@@ -48,6 +48,7 @@ QUESTIONS = (
         "{orders_count} orders, revenue {net_revenue}, {conversion_pct} % of sessions buy",
     ),
     Question("purchases", "top_purchasers", "Who has spent most?", "{full_name}, {total_spent_aud} AUD"),
+    Question("clicks", "page_statistics", "Which page is viewed most?", "{page}, {views_count} views"),
 )
 
 
@@ -56,6 +57,9 @@ QUESTIONS = (
 def demo(
     all_periods: Annotated[
         bool, typer.Option("--all", help="30 days of the shop and a year of purchases. [default: 14 and 90 days]")
+    ] = False,
+    with_spark: Annotated[
+        bool, typer.Option("--spark", help="Also the clickstream on Spark; needs `make spark`.")
     ] = False,
 ) -> None:
     """Start the stack, run all pipelines on sample data, and print their books and some answers.
@@ -71,7 +75,9 @@ def demo(
 
     stack = Stack()
     began = time.monotonic()
-    pipelines = main_job.ALL_PERIODS if all_periods else main_job.PIPELINES
+    pipelines: Sequence[main_job.Pipeline] = main_job.ALL_PERIODS if all_periods else main_job.PIPELINES
+    if with_spark:
+        pipelines = main_job.on_spark(pipelines)
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=messages, transient=True) as progress:
         steps = progress.add_task("checking the stack", total=None)
@@ -187,7 +193,7 @@ def _answers(connection: Connection, latest: dict[str, Period]) -> Table:
     table = _table("\nAnswers from the reports, more of them in Business")
     for heading in ("question", "answer", "report", "period"):
         table.add_column(heading)
-    for one in QUESTIONS:
+    for one in (question for question in QUESTIONS if question.domain in latest):
         contract = report_contract(one.domain, one.report)
         period = Period.of(contract.cadences[0], latest[one.domain].start)
         ranks = [name for name in contract.names if name.endswith("_rank")]

@@ -10,8 +10,8 @@ from psycopg.rows import dict_row
 from waybill.intake.ledger import COUNTS
 
 
-def differences(connection: Connection, ground_truth: dict[str, Any]) -> list[str]:
-    """Return where the books of loaded files differ from the ground truth of sample data.
+def differences(connection: Connection, domain: str, ground_truth: dict[str, Any]) -> list[str]:
+    """Return where the books of a domain's loaded files differ from the ground truth of sample data.
 
     Only files in the ledger are compared, with their books as they were before any replay. Rejected rows are compared
     by record and reasons, which a replay keeps when it admits a row.
@@ -27,9 +27,10 @@ def differences(connection: Connection, ground_truth: dict[str, Any]) -> list[st
               ) order by q.record) filter (where q.record is not null), '[]') as rejects
             from waybill.load_file as f
             left join waybill.quarantine as q on f.file_id = q.file_id
-            where f.status = 'loaded'
+            where f.status = 'loaded' and split_part(f.dataset, '.', 1) = %s
             group by f.file_id
-            """
+            """,
+            (domain,),
         )
         .fetchall()
     )
