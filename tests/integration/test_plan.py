@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from support.listings import PagedBucket
 from support.messaging_months import RUN, build_month, database, ingest_month, put, sample
 from support.order_files import Line, body
-from support.views import Page, check_inert, client_of
+from support.views import Page, Someone, check_inert, client_of
 from waybill.cli import app
 from waybill.contracts import load_domain, loading_order
 from waybill.derived.refresh import refresh
@@ -172,6 +172,8 @@ def test_months_load_and_build_what_was_planned(
         ),
         f"airflow backfill create {dag} --from-date 2026-01-01 --to-date 2026-04-01 --reprocess-behavior completed",
     ]
+    assert plan.runs
+    assert plan.runs.command == plan.steps[-1]
 
     saved = tmp_path / "plan.json"
     saved.write_text(run_plan("2026-01", "2026-03", "--json"))
@@ -341,6 +343,16 @@ def test_the_page_shows_the_plan_and_its_bounds(
         shown = " ".join(page.text.split())
         for line in (*plan.sentences(), *plan.steps):
             assert " ".join(line.split()) in shown
+        assert plan.runs
+        (form,) = [attributes for tag, attributes in page.tags if "data-request" in attributes]
+        assert form["data-request"] == "../../api/v2/backfills"
+        assert json.loads(form["data-body"] or "") == plan.runs.body
+    viewer = client_of(
+        stack.database_url("waybill_reader", database_name),
+        stack.database_url("waybill_etl", database_name),
+        Someone(may_run=False),
+    )
+    assert "data-request" not in viewer.get("/operations/plan.html?domain=messaging&first=2026-01&last=2026-03").text
     for asked, status, message in (
         ("domain=messaging&first=2026-03&last=2026-01", 422, "2026-03 is after 2026-01"),
         ("domain=messaging&first=2020-01&last=2026-03", 422, "2020-01 to 2026-03 are more than 366 days"),

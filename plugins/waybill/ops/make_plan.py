@@ -16,7 +16,7 @@ from waybill.files.landed_file import LandedFile
 from waybill.ops.books import NOT_LOADED, NOTHING, OUT_OF_DATE, REJECTED, Gap, summarise
 from waybill.ops.bucket_state import BucketState, bucket_state
 from waybill.ops.plan import Estimate, FileToLoad, Note, PeriodFiles, Plan, Rebuild
-from waybill.ops.remedies import remedies
+from waybill.ops.remedies import ready_runs, remedies
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
@@ -107,6 +107,7 @@ def make_plan(
             connection, Counter(contract.table for contract, _ in files), Counter(table for table, _ in rebuilds)
         ),
         steps=sorted(remedies(domain, summarise(gaps), periods), key=lambda step: step.startswith("airflow")),
+        runs=ready_runs(domain, summarise(gaps), periods),
         newest_file_id=newest_file_id,
         newest_build=newest_build,
         loads_earlier=not any_time,

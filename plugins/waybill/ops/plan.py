@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from waybill.formatting import count, part_of, some_of
+from waybill.ops.remedies import Runs
 
 STATES: Final = ("new", "changed", "loaded", "rejected", "gone", "missing")
 """The states of files that a plan counts."""
@@ -101,6 +102,8 @@ class Plan:
     estimate: Estimate
     steps: list[str]
     """The commands that start the runs, and what to do before."""
+    runs: Runs | None
+    """The runs among the steps that can start at once."""
     newest_file_id: int
     """The newest file of the ledger, and the newest build, when the plan was made: runs come after them."""
     newest_build: str | None

@@ -206,8 +206,13 @@ def anomalies(scope: Scope, dag_id: str | None, dataset: str | None, found: Sequ
     return _render("anomalies.html", section="anomalies", **_around(scope, dag_id), dataset=dataset, found=found)
 
 
-def plan(scope: Scope, dag_id: str | None, first: str | None, last: str | None, found: Plan | None) -> str:
-    """Return the page that plans runs of a range of periods, or only its form."""
+def plan(
+    scope: Scope, dag_id: str | None, first: str | None, last: str | None, found: Plan | None, *, may_run: bool = False
+) -> str:
+    """Return the page that plans runs of a range of periods, or only its form.
+
+    With `may_run`, it has a button for runs that can start at once.
+    """
     return _render(
         "plan.html",
         section="plan",
@@ -215,6 +220,7 @@ def plan(scope: Scope, dag_id: str | None, first: str | None, last: str | None, 
         first=first,
         last=last,
         found=found,
+        may_run=may_run,
         states=STATES,
         example=EXAMPLE[cadence_of(scope.domains[0])] if len(scope.domains) == 1 else "",
         most_days=MOST_DAYS,

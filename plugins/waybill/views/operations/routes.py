@@ -173,6 +173,7 @@ def _self_contained(page: str | bytes) -> Response:
 @router.get("/plan.html")
 def plan(
     access: CurrentAccess,
+    request: Request,
     domain: str | None = None,
     dag_id: str | None = None,
     first: str | None = None,
@@ -186,7 +187,8 @@ def plan(
         [chosen] = scope.domains
         with access.reader() as connection:
             found = plan_between(connection, access.s3(), chosen, first, last or first)
-    return html(pages.plan(scope, dag_id, first, last, found))
+    may_run = bool(found and found.runs and access.may_run(request, found.runs.dag_id))
+    return html(pages.plan(scope, dag_id, first, last, found, may_run=may_run))
 
 
 @router.get("/difference.html")
