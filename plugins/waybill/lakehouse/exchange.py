@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -12,6 +12,9 @@ from waybill.period import Cadence
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+MOST_REJECTED: Final = 100_000
+"""How many rejected rows of a file go into PostgreSQL. The table of the quarantine has all of them."""
 
 
 class _Model(BaseModel):
@@ -101,14 +104,16 @@ class LoadedFile(_Model):
     broken: dict[str, int] = {}
     """For a rejected file, the number of rows that break each rule."""
     facts: dict[str, Any] = {}
-    """The facts of `ReceivedFile` for the ledger."""
+    """The facts of `ReceivedFile` for the ledger: `version_id`, `etag`, `sha256`, `size_bytes`, `ignored`, `brought`,
+    `archive_members`, `ignored_lines`."""
     books: dict[str, int] = {}
     """The numbers of rows by outcome."""
     changed_days: tuple[date, ...] = ()
     """The business days whose current rows the file changed."""
     newest: datetime | None = None
     """The greatest value of the period column."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()
+    """The kind and message of each warning about the form of the file."""
 
 
 class IntakeResult(_Model):
@@ -119,8 +124,8 @@ class IntakeResult(_Model):
     snapshots: dict[str, int] = {}
     """The last snapshot of each table that the job changed, by dataset."""
     rejected_rows: str | None = None
-    """The address of a folder of Parquet files with the rejected rows of loaded files: `dataset`, `period`, `key`,
-    `record`, `reasons` (a list of texts) and `raw`."""
+    """The address of a folder in S3 of Parquet files with the rejected rows of loaded files, at most `MOST_REJECTED`
+    of each: `dataset`, `period`, `key`, `record`, `reasons` (a list of texts) and `raw`."""
 
 
 class Inputs(_Model):

@@ -58,6 +58,7 @@ def _catalog(lake: Lake) -> dict[str, str]:
         ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
         ".client.region": lake.region,
         ".http-client.type": "urlconnection",
+        ".cache-enabled": "false",  # the tables have other writers
         ".s3.endpoint": lake.endpoint or "",
         ".s3.path-style-access": "true" if lake.endpoint else "",
     }

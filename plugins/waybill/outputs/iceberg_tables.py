@@ -98,30 +98,37 @@ def ensure_table(catalog: Catalog, contract: Contract) -> Table:
     Columns keep their values if their new type is wider. Other columns with a new type are replaced by empty ones, so
     all days must be written again. Raises `CatalogError` without a database.
     """
-    from pyiceberg.exceptions import NoSuchNamespaceError, TableAlreadyExistsError
+    return ensure(catalog, identifier(contract), *_definition(contract), _properties(contract))
 
-    table = find_table(catalog, contract)
-    schema, spec = _definition(contract)
-    if table is None:
-        properties = {"format-version": "2", "write.parquet.compression-codec": "zstd"} | _properties(contract)
+
+def ensure(
+    catalog: Catalog, name: tuple[str, str], schema: Schema, spec: PartitionSpec, properties: Mapping[str, str]
+) -> Table:
+    """Return a table by its database and name. Create it, or change its columns and properties."""
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
+
+    database, table_name = name
+    try:
+        table = catalog.load_table(name)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        fixed = {"format-version": "2", "write.parquet.compression-codec": "zstd"}
         try:
-            return catalog.create_table(identifier(contract), schema, partition_spec=spec, properties=properties)
+            return catalog.create_table(name, schema, partition_spec=spec, properties=fixed | dict(properties))
         except TableAlreadyExistsError:  # another run created it meanwhile
-            return ensure_table(catalog, contract)
+            return ensure(catalog, name, schema, spec, properties)
         except NoSuchNamespaceError:
-            database, name = identifier(contract)
             raise CatalogError(
-                f"The catalog of the lake has no database {database} for the table {name}. "
+                f"The catalog of the lake has no database {database} for the table {table_name}. "
                 f"Run `terraform apply`, or start the embedded stack again with `make up`."
             ) from None
-    _evolve(table, schema, _properties(contract))
+    _evolve(table, schema, properties)
     return table
 
 
 def needs_all_days(catalog: Catalog, contract: Contract) -> bool:
     """Return whether the table is missing, or has a column whose values do not fit the type in the contract."""
     table = find_table(catalog, contract)
-    return table is None or bool(_unfit_columns(table, _definition(contract)[0]))
+    return table is None or bool(unfit_columns(table, _definition(contract)[0]))
 
 
 def _properties(contract: Contract) -> dict[str, str]:
@@ -140,7 +147,7 @@ def layout_of(contract: Contract) -> Layout:
     return locations.processed_layout(contract.domain, contract.name)
 
 
-def _unfit_columns(table: Table, wanted: Schema) -> set[str]:
+def unfit_columns(table: Table, wanted: Schema) -> set[str]:
     """Return the columns with another type than the table has, unless the type is a wider one."""
     from pyiceberg.exceptions import ResolveError
     from pyiceberg.schema import promote
@@ -159,7 +166,7 @@ def _unfit_columns(table: Table, wanted: Schema) -> set[str]:
 
 def _evolve(table: Table, wanted: Schema, properties: Mapping[str, str]) -> None:
     """Change the columns and properties of a table that differ, in one commit."""
-    unfit = _unfit_columns(table, wanted)
+    unfit = unfit_columns(table, wanted)
     current = {field.name: field for field in table.schema().fields}
     dropped = (current.keys() - {field.name for field in wanted.fields}) | unfit
     with table.transaction() as change:

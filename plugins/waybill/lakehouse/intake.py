@@ -1,0 +1,363 @@
+"""Load files on Spark: check each one in a task, settle it against the table, and commit each part once.
+
+A part is the files of a dataset that landed for one period. A retry computes and writes the same again, whatever a run
+that died has left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from waybill.contracts import Contract
+from waybill.files.landed_file import LandedFile
+from waybill.intake.ledger import imbalance
+from waybill.lakehouse.checking import CheckedFile, lake_type
+from waybill.lakehouse.columns import contract_of, place_columns, quoted, spark_type, text
+from waybill.lakehouse.commits import last_snapshot, replace_partition, rows_at
+from waybill.lakehouse.exchange import MOST_REJECTED, IntakeRequest, IntakeResult, Landed, LoadedFile, Part
+from waybill.lakehouse.outcomes import Settled, settle
+from waybill.period import Period
+from waybill.scratch import scratch_folder
+from waybill.settings import PREFIX, settings
+from waybill.warehouse.file_order import natural_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mypy_boto3_s3 import S3Client
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_STAGED: Final = 8 * 2**30
+"""Files of consecutive parts are checked together up to this size, so that small ones share the workers."""
+
+
+def load(spark: SparkSession, request: IntakeRequest) -> IntakeResult:
+    """Load the files of a request; returns what became of each, in the order of the request."""
+    files: list[LoadedFile] = []
+    snapshots: dict[str, int] = {}
+    rejected = f"{request.scratch}/rejected"
+    remaining = list(request.parts)
+    with staging_folder(spark, request) as folder:
+        for number, parts in enumerate(_together(request.parts)):
+            staged = check_files(spark, request, parts, f"{folder}/{number}", rejected)
+            for part in parts:
+                found, snapshot = load_part(spark, request, part, staged, remaining)
+                remaining.remove(part)
+                files += found
+                if snapshot is not None:
+                    snapshots[part.dataset] = snapshot
+    any_rejected = any(file.books.get("rejected") for file in files)
+    return IntakeResult(files=tuple(files), snapshots=snapshots, rejected_rows=rejected if any_rejected else None)
+
+
+@contextmanager
+def staging_folder(spark: SparkSession, request: IntakeRequest) -> Iterator[str]:
+    """Yield the address of a folder that the workers can read and write: on one machine, a folder of this machine."""
+    if not spark.sparkContext.master.startswith("local"):
+        yield f"{request.scratch}/staged"
+        return
+    with scratch_folder() as folder:
+        yield folder.as_uri()
+
+
+def _together(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Yield consecutive parts of one dataset that are checked together."""
+    group: list[Part] = []
+    size = 0
+    for part in parts:
+        size_of_part = sum(file.size_bytes for file in part.files)
+        if group and (part.dataset != group[0].dataset or size + size_of_part > MOST_STAGED):
+            yield group
+            group, size = [], 0
+        group.append(part)
+        size += size_of_part
+    if group:
+        yield group
+
+
+@dataclass
+class Staged:
+    """The checked files of some parts of a dataset."""
+
+    rows: DataFrame
+    """The valid and rejected rows: `_place`, `_record`, the columns of the contract, `_reasons` and `_raw`."""
+    files: dict[tuple[date, str], Checked]
+    """The files by period and key."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A checked file."""
+
+    place: int
+    """Its `_place` in the staged rows."""
+    file: LoadedFile
+
+
+def check_files(
+    spark: SparkSession, request: IntakeRequest, parts: Sequence[Part], folder: str, rejected: str
+) -> Staged:
+    """Check the files of parts of one dataset, each in a task.
+
+    The rows are written to `folder`, so that the files are read once.
+    """
+    dataset = parts[0].dataset
+    contract, timezone = contract_of(request.datasets[dataset]), request.timezone
+    files = [landed_file(contract, part, file) for part in parts for file in part.files]
+    columns = ", ".join(f"{quoted(column.name)} {spark_type(column)}" for column in contract.columns)
+    schema = f"_place int, _record int, {columns}, _reasons array<string>, _raw string, _facts string"
+
+    def check(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for place in batch["id"].to_pylist():
+                yield from checked_batches(place, files[place], contract, timezone, f"{rejected}/{dataset}")
+
+    count = max(len(files), 1)
+    spark.range(0, len(files), 1, count).mapInArrow(check, schema).write.mode("overwrite").parquet(folder)
+    rows = spark.read.schema(schema).parquet(folder)
+    found = {}
+    for place, facts in rows.where("_facts is not null").select("_place", "_facts").collect():
+        file = LoadedFile.model_validate_json(facts)
+        found[file.period, file.key] = Checked(place, file)
+    return Staged(rows.where("_facts is null").drop("_facts"), found)
+
+
+def expr(expression: str) -> Any:
+    """Return an expression as a column."""
+    from pyspark.sql import functions
+
+    return functions.expr(expression)
+
+
+def landed_file(contract: Contract, part: Part, file: Landed) -> LandedFile:
+    """Return a file of a part as the code of one machine knows it."""
+    period = Period.of(contract.cadence, part.period)
+    return LandedFile(file.bucket, file.key, file.etag, file.size_bytes, period, file.landed_at)
+
+
+def checked_batches(
+    place: int, landed: LandedFile, contract: Contract, timezone: str, rejected: str
+) -> Iterator[pa.RecordBatch]:
+    """Check a file in a worker. Yield its valid rows, its rejected rows, and what is known about it."""
+    import boto3
+
+    use_timezone(timezone)
+    s3 = boto3.client("s3")
+    with scratch_folder() as folder:
+        checked = CheckedFile(contract, landed, folder)
+        checked.check(s3)
+        for batch in checked.valid_rows():
+            yield _batch(contract, place, batch)
+        for batch in checked.rejected_rows():
+            yield _batch(contract, place, batch)
+        summary = checked.summary()
+        if summary.books.get("rejected"):
+            address = f"{rejected}/{landed.period.start}/{sha256(landed.key.encode()).hexdigest()[:16]}.parquet"
+            upload_rejected(s3, checked, summary, folder / "for_postgres.parquet", address)
+        yield _batch(contract, place, facts=summary.model_dump_json())
+
+
+def use_timezone(timezone: str) -> None:
+    """Make the time zone of the request that of this process: workers have no settings of their own."""
+    variable = f"{PREFIX}TIMEZONE"
+    if os.environ.get(variable) != timezone:
+        os.environ[variable] = timezone
+        settings.cache_clear()
+
+
+def upload_rejected(s3: S3Client, checked: CheckedFile, file: LoadedFile, path: Path, address: str) -> None:
+    """Write the first rejected rows of a file to an object, for the quarantine in PostgreSQL."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = {"_record": "record", "_reasons": "reasons", "_raw": "raw"}
+    fields = [("dataset", pa.string()), ("period", pa.date32()), ("key", pa.string())]
+    schema = pa.schema([*fields, ("record", pa.int32()), ("reasons", pa.list_(pa.string())), ("raw", pa.string())])
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in checked.rejected_rows():
+            some = batch.slice(0, MOST_REJECTED - rows)
+            same = [
+                pa.array([value] * some.num_rows, kind)
+                for value, (_, kind) in zip((file.dataset, file.period, file.key), fields, strict=True)
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays([*same, *(some[name] for name in names)], schema=schema))
+            rows += some.num_rows
+            if rows >= MOST_REJECTED:
+                break
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    s3.upload_file(str(path), bucket, key)
+
+
+def _batch(
+    contract: Contract, place: int, rows: pa.RecordBatch | None = None, facts: str | None = None
+) -> pa.RecordBatch:
+    """Return rows of a file, or what is known about it, in the schema of the staged rows."""
+    import pyarrow as pa
+
+    count = rows.num_rows if rows else 1
+    kinds = [
+        ("_record", pa.int32()),
+        *((column.name, lake_type(column.physical_type)) for column in contract.columns),
+        ("_reasons", pa.list_(pa.string())),
+        ("_raw", pa.string()),
+    ]
+    there = rows.schema.names if rows else []
+    arrays = [rows[name] if rows and name in there else pa.nulls(count, kind) for name, kind in kinds]
+    names = ["_place", *(name for name, _ in kinds), "_facts"]
+    return pa.RecordBatch.from_arrays(
+        [pa.array([place] * count, pa.int32()), *arrays, pa.array([facts] * count, pa.string())], names
+    )
+
+
+def load_part(
+    spark: SparkSession, request: IntakeRequest, part: Part, staged: Staged, remaining: Sequence[Part]
+) -> tuple[list[LoadedFile], int | None]:
+    """Commit the rows of a part; returns what became of its files, and the snapshot if there is a new one.
+
+    `remaining` are the parts that are not loaded yet, with this one.
+    """
+    dataset = request.datasets[part.dataset]
+    contract, day = contract_of(dataset), part.period
+    found = {file.key: staged.files[day, file.key] for file in part.files}
+    loaded = [file for file in part.files if found[file.key].file.status == "loaded"]
+    places = ", ".join(str(found[file.key].place) for file in loaded) or "null"
+    own = staged.rows.where(f"_place in ({places})").join(_files(spark, part, found), "_place")
+
+    base = last_snapshot(spark, dataset.table)
+    there = rows_at(spark, dataset.table, base)
+    present = _present(there, part)
+    known = _tagged(spark, there, part, loaded, remaining, contract)
+    incoming = own.where("_reasons is null")
+    settled = _settle(known, incoming, loaded, present, contract, request.timezone)
+    snapshot = None
+    if any(found[file.key].file.books["inserted"] for file in loaded) or _removed(present, part, loaded):
+        rows = _kept(there, part, loaded).unionByName(incoming.select(*there.columns))
+        snapshot = replace_partition(rows, dataset.table, day, base, request.run_id, request.code_version)
+
+    base = last_snapshot(spark, dataset.quarantine)
+    there = rows_at(spark, dataset.quarantine, base)
+    if any(found[file.key].file.books["rejected"] for file in loaded) or _removed(_present(there, part), part, loaded):
+        rejected = own.where("_reasons is not null").withColumnsRenamed({"_reasons": "reasons", "_raw": "raw"})
+        rows = _kept(there, part, loaded).unionByName(rejected.select(*there.columns))
+        replace_partition(rows, dataset.quarantine, day, base, request.run_id, request.code_version)
+    return [_closed(found[file.key].file, settled.get(file.key)) for file in part.files], snapshot
+
+
+def _files(spark: SparkSession, part: Part, found: Mapping[str, Checked]) -> DataFrame:
+    """Return the files of a part with the columns that say which file brought a row, by `_place`."""
+    from pyspark.sql import functions
+
+    schema = "_place int, _file string, _etag string, _landed_at timestamp, _name_key string, _delivered date"
+    rows = [
+        (found[file.key].place, file.key, file.etag, file.landed_at, natural_key(file.key), part.period)
+        for file in part.files
+    ]
+    return functions.broadcast(spark.createDataFrame(rows, schema))
+
+
+def _present(there: DataFrame, part: Part) -> dict[tuple[str, str], datetime | None]:
+    """Return the versions of the files of a part of which a table has rows, with their landing."""
+    landed = "max(_landed_at)" if "_landed_at" in there.columns else "cast(null as timestamp)"
+    rows = there.where(_of_part(part)).groupBy("_file", "_etag").agg(expr(f"unix_micros({landed})")).collect()
+    return {(key, etag): None if at is None else _EPOCH + timedelta(microseconds=at) for key, etag, at in rows}
+
+
+def _of_part(part: Part) -> str:
+    """Return the condition of the rows of the files of a part."""
+    return f"_delivered = date '{part.period}' and _file in ({_texts(file.key for file in part.files)})"
+
+
+def _texts(values: Iterable[str]) -> str:
+    return ", ".join(map(text, values)) or "null"
+
+
+def _removed(present: Iterable[tuple[str, str]], part: Part, loaded: Sequence[Landed]) -> bool:
+    """Return whether a table has rows that leave it: of replaced versions, or left over from a run that died."""
+    staying = {(file.key, file.replaces_etag) for file in part.files if file not in loaded}
+    return not staying >= {*present}
+
+
+def _kept(there: DataFrame, part: Part, loaded: Sequence[Landed]) -> DataFrame:
+    """Return the rows of the partition of a part that stay: of other files, and of files that were not loaded."""
+    staying = [file for file in part.files if file not in loaded and file.replaces_etag]
+    condition = f"_file not in ({_texts(file.key for file in part.files)})"
+    for file in staying:
+        condition += f" or _file = {text(file.key)} and _etag = {text(file.replaces_etag or '')}"
+    return there.where(f"_delivered = date '{part.period}'").where(condition)
+
+
+def _tagged(
+    spark: SparkSession,
+    there: DataFrame,
+    part: Part,
+    loaded: Sequence[Landed],
+    remaining: Sequence[Part],
+    contract: Contract,
+) -> DataFrame:
+    """Return the rows of the table that count when the part is loaded, with `_of`.
+
+    That is the place among `loaded` of the file that replaces the version with the row. Rows that a run left which died
+    before its end do not count, also those of parts that are still to be loaded.
+    """
+    from pyspark.sql import functions
+
+    files = [
+        (file.key, one.period, file.replaces_etag, loaded.index(file) if file in loaded else None)
+        for one in remaining
+        if one.dataset == part.dataset
+        for file in one.files
+    ]
+    waiting = spark.createDataFrame(files, "_file string, _delivered date, _replaces string, _of int")
+    rows = there.where(_may_have_the_keys(contract, part))
+    joined = rows.join(functions.broadcast(waiting.withColumn("_waits", expr("true"))), ["_file", "_delivered"], "left")
+    return joined.where("_waits is null or _etag <=> _replaces").drop("_waits", "_replaces")
+
+
+def _may_have_the_keys(contract: Contract, part: Part) -> str:
+    """Return the condition of the partitions that may have keys of a part."""
+    if contract.lookback_periods is None or contract.period_column not in contract.row_key:
+        return "true"
+    period = Period.of(contract.cadence, part.period)
+    first, last = (period.shift(number).start for number in (-contract.lookback_periods, contract.lookback_periods))
+    return f"_delivered between date '{first}' and date '{last}'"
+
+
+def _settle(
+    known: DataFrame,
+    incoming: DataFrame,
+    loaded: Sequence[Landed],
+    present: Mapping[tuple[str, str], datetime | None],
+    contract: Contract,
+    timezone: str,
+) -> dict[str, Settled]:
+    """Return what becomes of the rows of each loaded file, by its key."""
+    returned = {}
+    for place, file in enumerate(loaded):
+        replaced = present.get((file.key, file.replaces_etag or ""))
+        returned[place] = contract.file_order == "landing" and replaced is not None and replaced > file.landed_at
+    columns = [*map(quoted, contract.names), *place_columns(contract)]
+    order = ", ".join(f"{text(file.key)}, {place}" for place, file in enumerate(loaded))
+    new = incoming.selectExpr(*columns, f"map({order})[_file] as _of" if loaded else "null as _of", "true as _is_new")
+    found = settle(
+        known.selectExpr(*columns, "_of", "false as _is_new").unionAll(new), contract, timezone, returned=returned
+    )
+    return {file.key: found[place] for place, file in enumerate(loaded)}
+
+
+def _closed(file: LoadedFile, settled: Settled | None) -> LoadedFile:
+    """Return a file with balanced books and the days that it changed."""
+    if settled is None:
+        return file
+    books = file.books | {"inserted": 0} | settled.outcomes
+    assert not imbalance(books), f"{file.key}: {books}"
+    return file.model_copy(update={"books": books, "changed_days": tuple(sorted(settled.changed_days))})

