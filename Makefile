@@ -99,8 +99,9 @@ $(TREE): FORCE
 		echo "and put it on the PATH, or name it: make $(MAKECMDGOALS) TERRAFORM=/path/to/terraform" >&2
 		exit 1
 	fi
-	rm -rf $(TREE)/terraform $(TREE)/include $(TREE)/jobs && mkdir -p $(TREE)/include $(TREE)/providers
-	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/ && cp -R jobs $(TREE)/
+	rm -rf $(TREE)/terraform $(TREE)/include $(TREE)/plugins && mkdir -p $(TREE)/include $(TREE)/plugins $(TREE)/providers
+	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/
+	cp -R plugins/waybill $(TREE)/plugins/ && cp requirements-spark.txt $(TREE)/
 
 terraform: $(TREE) ## check the Terraform tree: layout, types and tests
 	@cd $(TREE)

@@ -212,12 +212,3 @@ def test_roles_and_names_are_those_of_terraform() -> None:
     assert set(started) <= tasks
     named = re.findall(r'value\["(\w+)"\]|"(\w+_bucket)"', (PROJECT_ROOT / "deploy" / "smoke.py").read_text())
     assert {one or other for one, other in named} <= outputs
-
-
-def test_the_spark_job_is_started_with_valid_arguments() -> None:
-    job = (PROJECT_ROOT / "jobs" / "transform.py").read_text()
-    known = set(re.findall(r'add_argument\("(--\w+)"', job))
-    compute = (PROJECT_ROOT / "terraform" / "modules" / "compute" / "main.tf").read_text()
-    given = set(re.findall(r'(?m)^    "(--(?:table|output|first|last|ranks))" ', compute))
-    assert given == {"--table", "--output"}
-    assert given | {"--first", "--last", "--ranks"} == known

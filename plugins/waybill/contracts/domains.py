@@ -23,7 +23,7 @@ Semantics = Literal["as of", "current"]
 Severity = Literal["error", "warning"]
 Channel = Literal["sns", "slack", "email"]
 ALL_CHANNELS: Final[tuple[Channel, ...]] = ("sns", "slack", "email")
-Service = Literal["crawler", "emr", "glue_job", "kinesis"]
+Service = Literal["crawler", "kinesis"]
 Engine = Literal["warehouse", "spark"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Prefix = Annotated[Layout, PlainValidator(lambda value: Layout.parse(str(value)))]
@@ -143,7 +143,7 @@ class Domain(_Part):
     """Whether an SQS queue receives the notifications of new files. `WAYBILL_QUEUE_URLS` has its address."""
     services: tuple[Service, ...] = ()
     """Services that `terraform/` builds only for domains that list them: `crawler` describes the domain's raw files in
-    the Glue catalog, `emr` and `glue_job` run Spark, and `kinesis` is a stream of events."""
+    the Glue catalog, and `kinesis` is a stream of events."""
     prefixes: Prefixes = Prefixes()
     """Prefixes that differ from the default."""
     dashboard: Dashboard = Dashboard()

@@ -54,7 +54,7 @@ resource "aws_cloudwatch_log_group" "insights" {
   kms_key_id        = var.data_key_arn
 }
 
-# logs/ holds the logs of Airflow's tasks, jobs/ the script of the Spark job.
+# logs/ holds the logs of Airflow's tasks, spark/ the code of the Spark job.
 module "bucket" {
   source            = "../bucket"
   name              = local.bucket

@@ -1,5 +1,5 @@
 output "bucket" {
-  description = "Name of the bucket for logs of tasks and the Spark script."
+  description = "Name of the bucket for logs of tasks and the code of the Spark job."
   value       = module.bucket.name
 }
 

@@ -38,7 +38,7 @@ run "without_a_crawler" {
 
   variables {
     contracts_dir = "tests/include/contracts"
-    domains_dir   = "tests/plain"
+    domains_dir   = "tests/plain/domains"
   }
 
   assert {

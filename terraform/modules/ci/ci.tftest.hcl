@@ -10,7 +10,6 @@ variables {
   permissions_boundary_arn = "arn:aws:iam::123456789012:policy/waybill-test-boundary"
   repository               = "example/waybill"
   state_bucket             = "waybill-state-123456789012"
-  airflow_bucket           = "waybill-test-airflow-123456789012"
   image_repository         = "waybill-test"
 }
 
@@ -43,10 +42,8 @@ run "plan_reads_no_data" {
     error_message = "A pull request must not read data."
   }
   assert {
-    condition = toset(one([for statement in jsondecode(aws_iam_role_policy.plan.policy).Statement : statement.NotResource if statement.Sid == "NoObjects"])) == toset([
-      "arn:aws:s3:::waybill-state-123456789012/*", "arn:aws:s3:::waybill-test-airflow-123456789012/jobs/transform.py",
-    ])
-    error_message = "Of all objects, only the state and the script of the Spark job may be read."
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.plan.policy).Statement : statement.NotResource if statement.Sid == "NoObjects"]) == "arn:aws:s3:::waybill-state-123456789012/*"
+    error_message = "Of all objects, only the state may be read."
   }
   assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.plan.policy).Statement : statement.Resource if statement.Sid == "LockState"]) == "arn:aws:s3:::waybill-state-123456789012/waybill/test/*.tflock"

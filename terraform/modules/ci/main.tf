@@ -74,10 +74,10 @@ resource "aws_iam_role_policy" "plan" {
         }
       },
       {
-        Sid         = "NoObjects" # but the state, and the one object that Terraform writes
+        Sid         = "NoObjects" # but the state
         Effect      = "Deny"
         Action      = "s3:GetObject*"
-        NotResource = ["${local.state_arn}/*", "arn:aws:s3:::${var.airflow_bucket}/jobs/transform.py"]
+        NotResource = "${local.state_arn}/*"
       },
       {
         Sid         = "NoSecrets" # but connections, which hold no password

@@ -59,11 +59,6 @@ variable "state_bucket" {
   type        = string
 }
 
-variable "airflow_bucket" {
-  description = "Name of the bucket for logs of tasks and the Spark script."
-  type        = string
-}
-
 variable "image_repository" {
   description = "Name of the ECR repository."
   type        = string

@@ -11,33 +11,45 @@ variables {
   log_retention_days       = 30
   subnet_ids               = ["subnet-1", "subnet-2"]
   security_group_id        = "sg-1"
-  policy_arns = {
-    read_input   = "arn:aws:iam::123456789012:policy/waybill-test-read-input"
-    write_output = "arn:aws:iam::123456789012:policy/waybill-test-write-output"
-  }
-  artefacts_bucket  = "waybill-test-airflow-123456789012"
-  lake_bucket       = "waybill-test-lake-123456789012"
-  catalog_databases = ["waybill_processed"]
-  services          = ["emr", "glue_job"]
-  emr_maximum       = { vcpu = 16, memory_gib = 64, disk_gib = 200 }
+  read_input_policy_arn    = "arn:aws:iam::123456789012:policy/waybill-test-read-input"
+  artefacts_bucket         = "waybill-test-airflow-123456789012"
+  code_prefix              = "spark/0123456789abcdef"
+  lake_bucket              = "waybill-test-lake-123456789012"
+  catalog_database         = "waybill_processed"
+  runtime                  = "glue"
+  emr_maximum              = { vcpu = 16, memory_gib = 64, disk_gib = 200 }
 }
 
-run "spark" {
+run "glue" {
   command = apply
 
   assert {
-    condition     = one(aws_glue_job.transform[0].command).script_location == "s3://waybill-test-airflow-123456789012/jobs/transform.py"
-    error_message = "The job's code must come from the artefacts' bucket."
+    condition     = one(aws_glue_job.spark[0].command).script_location == "s3://waybill-test-airflow-123456789012/spark/0123456789abcdef/job.py"
+    error_message = "The script must come from the folder of this version of the code."
   }
   assert {
     condition = {
-      for name in ["--table", "--output"] : name => aws_glue_job.transform[0].default_arguments[name]
-    } == { "--table" = "lake.waybill_processed.shop_transactions", "--output" = "s3://waybill-test-lake-123456789012/spark/shop" }
-    error_message = "The job must read a table of the lake, and write beside it."
+      for name in ["--extra-py-files", "--additional-python-modules", "--python-modules-installer-option", "--datalake-formats"] :
+      name => aws_glue_job.spark[0].default_arguments[name]
+      } == {
+      "--extra-py-files"                  = "s3://waybill-test-airflow-123456789012/spark/0123456789abcdef/waybill.zip"
+      "--additional-python-modules"       = "s3://waybill-test-airflow-123456789012/spark/0123456789abcdef/requirements.txt"
+      "--python-modules-installer-option" = "-r"
+      "--datalake-formats"                = "iceberg"
+    }
+    error_message = "The job must have the package, the locked versions of other packages, and Iceberg."
   }
   assert {
-    condition     = aws_glue_job.transform[0].max_retries == 0 && aws_glue_job.transform[0].security_configuration == aws_glue_security_configuration.this[0].name
+    condition     = aws_glue_job.spark[0].glue_version == "5.1" && aws_glue_job.spark[0].timeout == 480
+    error_message = "The job must run the Spark that is tested, and end."
+  }
+  assert {
+    condition     = aws_glue_job.spark[0].max_retries == 0 && aws_glue_job.spark[0].security_configuration == aws_glue_security_configuration.this[0].name
     error_message = "Airflow retries; the job encrypts."
+  }
+  assert {
+    condition     = aws_glue_job.spark[0].default_arguments["--enable-observability-metrics"] == "true" && aws_glue_job.spark[0].default_arguments["--continuous-log-logGroup"] == output.log_group
+    error_message = "The alarm needs the metrics, and people the log."
   }
   assert {
     condition = alltrue([
@@ -47,6 +59,24 @@ run "spark" {
     ])
     error_message = "Everything that a job writes must be encrypted with the data key."
   }
+  assert {
+    condition     = length(aws_emrserverless_application.spark) == 0 && output.emr_application_id == null && output.glue_job_name == "waybill-test-spark"
+    error_message = "Only the chosen runtime must be there."
+  }
+  assert {
+    condition     = [for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Sid] == ["HandRoleToSpark", "SparkOnGlue"] && one(jsondecode(aws_iam_role.jobs.assume_role_policy).Statement).Principal.Service == "glue.amazonaws.com"
+    error_message = "Nobody needs rights for EMR."
+  }
+}
+
+run "emr" {
+  command = apply
+
+  variables {
+    runtime   = "emr"
+    emr_image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/waybill-test-spark:7.13.0"
+  }
+
   assert {
     condition     = one(aws_emrserverless_application.spark[0].maximum_capacity).cpu == "16 vCPU" && one(aws_emrserverless_application.spark[0].maximum_capacity).memory == "64 GB"
     error_message = "Spark must not use more than the environment says."
@@ -59,6 +89,18 @@ run "spark" {
     condition     = one(aws_emrserverless_application.spark[0].network_configuration).subnet_ids == toset(var.subnet_ids)
     error_message = "Spark must run in the private network."
   }
+  assert {
+    condition     = one(aws_emrserverless_application.spark[0].image_configuration).image_uri == var.emr_image && aws_emrserverless_application.spark[0].release_label == "emr-7.13.0"
+    error_message = "The application must run the image, on the Spark that is tested."
+  }
+  assert {
+    condition     = length(aws_glue_job.spark) == 0 && length(aws_glue_security_configuration.this) == 0 && output.glue_job_name == null
+    error_message = "Only the chosen runtime must be there."
+  }
+  assert {
+    condition     = [for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Sid] == ["HandRoleToSpark", "SparkOnEmr"] && one(jsondecode(aws_iam_role.jobs.assume_role_policy).Statement).Principal.Service == "emr-serverless.amazonaws.com"
+    error_message = "Nobody needs rights for a Glue job."
+  }
 }
 
 run "role" {
@@ -69,47 +111,28 @@ run "role" {
     error_message = "The role must be bounded."
   }
   assert {
+    condition = { for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Sid => statement.Action if contains(["ReadOwnCode", "ListLake", "WriteLake", "CommitToTables"], statement.Sid) } == {
+      ReadOwnCode    = "s3:GetObject"
+      ListLake       = ["s3:ListBucket", "s3:GetBucketLocation"]
+      WriteLake      = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+      CommitToTables = ["glue:GetCatalog", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
+    }
+    error_message = "Jobs may commit to tables, and neither create nor drop them."
+  }
+  assert {
+    condition = alltrue([for action in flatten([for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Action]) :
+    contains(["s3", "glue", "logs", "cloudwatch", "kms"], split(":", action)[0])])
+    error_message = "Jobs have no right to enter a database or to read a secret."
+  }
+  assert {
     condition     = [for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Sid if contains(flatten([statement.Resource]), "*")] == ["Metrics"]
     error_message = "Only sending metrics may be allowed on all."
   }
   assert {
-    condition = contains(one([for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Resource if statement.Sid == "Catalog"]),
-    "arn:aws:glue:eu-central-1:123456789012:table/waybill_processed/*")
-    error_message = "Jobs must be able to register partitions."
-  }
-}
-
-run "only_on_glue" {
-  command = apply
-
-  variables {
-    services = ["glue_job"]
-  }
-
-  assert {
-    condition     = length(aws_glue_job.transform) == 1 && length(aws_emrserverless_application.spark) == 0 && output.emr_application_id == null
-    error_message = "Only what a domain uses must be there."
-  }
-  assert {
-    condition     = [for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Sid] == ["HandRoleToSpark", "SparkOnGlue"] && one(jsondecode(aws_iam_role.jobs.assume_role_policy).Statement).Principal.Service == ["glue.amazonaws.com"]
-    error_message = "Nobody needs rights for EMR."
-  }
-}
-
-run "only_on_emr" {
-  command = apply
-
-  variables {
-    services = ["emr"]
-  }
-
-  assert {
-    condition     = length(aws_glue_job.transform) == 0 && length(aws_glue_security_configuration.this) == 0 && length(aws_emrserverless_application.spark) == 1 && output.glue_job_name == null
-    error_message = "Only what a domain uses must be there."
-  }
-  assert {
-    condition     = [for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Sid] == ["HandRoleToSpark", "SparkOnEmr"]
-    error_message = "Nobody needs rights for a Glue job."
+    condition = alltrue([for resource in flatten([for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Resource if startswith(flatten([statement.Action])[0], "s3:")]) :
+      startswith(resource, "arn:aws:s3:::waybill-test-lake-123456789012") || startswith(resource, "arn:aws:s3:::waybill-test-airflow-123456789012/spark/0123456789abcdef/")
+    ])
+    error_message = "Jobs may write to the lake, and read their own code; raw files are those of the attached policy."
   }
 }
 
@@ -126,17 +149,26 @@ run "starting_jobs" {
   }
 }
 
+run "emr_needs_an_image" {
+  command = plan
+
+  variables {
+    runtime = "emr"
+  }
+
+  expect_failures = [var.emr_image]
+}
+
 run "refuses_bad_values" {
   command = plan
 
   variables {
-    services     = ["spark"]
-    script_key   = "transform.py"
-    glue_version = "4.0"
-    glue_worker  = { type = "Standard", count = 1 }
-    emr_release  = "emr-6.15.0"
-    emr_maximum  = { vcpu = 16, memory_gib = 16, disk_gib = 200 }
+    runtime     = "spark"
+    code_prefix = "jobs"
+    glue_worker = { type = "Standard", count = 1 }
+    emr_release = "emr-7.10.0"
+    emr_maximum = { vcpu = 16, memory_gib = 16, disk_gib = 200 }
   }
 
-  expect_failures = [var.services, var.script_key, var.glue_version, var.glue_worker, var.emr_release, var.emr_maximum]
+  expect_failures = [var.runtime, var.code_prefix, var.glue_worker, var.emr_release, var.emr_maximum]
 }

@@ -1,36 +1,37 @@
-# For jobs that outgrow one machine: the same PySpark function as a Glue job, or on EMR Serverless when it wants more
-# memory or a longer life. A domain's manifest asks for one of them or both.
+# Spark, for domains whose manifest has `engine: spark`. Airflow's tasks write a request to the lake bucket and start the
+# job on Glue or EMR Serverless; the job reads raw files, writes tables of the lake, and answers beside the request. It
+# cannot reach PostgreSQL.
 locals {
   log_group = "/${var.name}/spark"
   role_arn  = "arn:aws:iam::${var.account_id}:role/${var.name}-spark"
-  services  = { glue_job = "glue.amazonaws.com", emr = "emr-serverless.amazonaws.com" }
-  on_glue   = contains(var.services, "glue_job") ? 1 : 0
-  on_emr    = contains(var.services, "emr") ? 1 : 0
+  service   = { glue = "glue.amazonaws.com", emr = "emr-serverless.amazonaws.com" }[var.runtime]
+  on_glue   = var.runtime == "glue" ? 1 : 0
+  on_emr    = var.runtime == "emr" ? 1 : 0
+  code      = "s3://${var.artefacts_bucket}/${var.code_prefix}"
 }
 
 resource "aws_iam_role" "jobs" {
   name                 = "${var.name}-spark"
-  description          = "Spark jobs on Glue and EMR Serverless."
+  description          = "Spark jobs: read raw files, write tables of the lake."
   permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
-      Principal = { Service = [for service in sort(var.services) : local.services[service]] }
+      Principal = { Service = local.service }
       Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
     }]
   })
 }
 
 resource "aws_iam_role_policy_attachment" "jobs" {
-  for_each   = var.policy_arns
   role       = aws_iam_role.jobs.name
-  policy_arn = each.value
+  policy_arn = var.read_input_policy_arn
 }
 
 resource "aws_iam_role_policy" "jobs" {
-  #checkov:skip=CKV_AWS_355:Metrics and network interfaces know no resource; conditions bound them
+  #checkov:skip=CKV_AWS_355:Metrics know no resource; a condition bounds them
   #checkov:skip=CKV_AWS_290:As above
   name = "work"
   role = aws_iam_role.jobs.id
@@ -38,29 +39,32 @@ resource "aws_iam_role_policy" "jobs" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "OwnCode"
+        Sid      = "ReadOwnCode"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:ListBucket"]
-        Resource = ["arn:aws:s3:::${var.artefacts_bucket}", "arn:aws:s3:::${var.artefacts_bucket}/jobs/*"]
+        Action   = "s3:GetObject"
+        Resource = "arn:aws:s3:::${var.artefacts_bucket}/${var.code_prefix}/*"
       },
       {
-        Sid      = "Uploads" # Spark looks at buckets and unfinished uploads, the application does not
+        Sid      = "ListLake"
         Effect   = "Allow"
-        Action   = ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"]
-        Resource = ["arn:aws:s3:::${var.lake_bucket}", "arn:aws:s3:::${var.lake_bucket}/*"]
+        Action   = ["s3:ListBucket", "s3:GetBucketLocation"]
+        Resource = "arn:aws:s3:::${var.lake_bucket}"
       },
       {
-        Sid    = "Catalog"
+        Sid      = "WriteLake" # tables, requests and results; versions stay
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+        Resource = "arn:aws:s3:::${var.lake_bucket}/*"
+      },
+      {
+        Sid    = "CommitToTables" # Airflow's tasks create the tables and change their columns
         Effect = "Allow"
-        Action = [
-          "glue:GetDatabase", "glue:GetDatabases", "glue:GetTable", "glue:GetTables", "glue:GetPartition", "glue:GetPartitions",
-          "glue:BatchGetPartition", "glue:BatchCreatePartition", "glue:CreatePartition", "glue:UpdatePartition",
+        Action = ["glue:GetCatalog", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
+        Resource = [
+          "arn:aws:glue:${var.region}:${var.account_id}:catalog",
+          "arn:aws:glue:${var.region}:${var.account_id}:database/${var.catalog_database}",
+          "arn:aws:glue:${var.region}:${var.account_id}:table/${var.catalog_database}/*",
         ]
-        Resource = concat(
-          ["arn:aws:glue:${var.region}:${var.account_id}:catalog"],
-          [for database in var.catalog_databases : "arn:aws:glue:${var.region}:${var.account_id}:database/${database}"],
-          [for database in var.catalog_databases : "arn:aws:glue:${var.region}:${var.account_id}:table/${database}/*"],
-        )
       },
       {
         Sid      = "Logs"
@@ -111,45 +115,40 @@ resource "aws_glue_security_configuration" "this" {
   }
 }
 
-resource "aws_glue_job" "transform" {
+resource "aws_glue_job" "spark" {
   count                  = local.on_glue
-  name                   = "${var.name}-transform"
-  description            = "What the shop sold in a range of days, from the processed zone."
+  name                   = "${var.name}-spark"
+  description            = "Answers a request of Airflow's tasks: load files into the lake, or compute reports from it."
   role_arn               = aws_iam_role.jobs.arn
-  glue_version           = var.glue_version
+  glue_version           = "5.1" # Spark 3.5.6, Python 3.11, Java 17; without a version, AWS chooses the newest
   worker_type            = var.glue_worker.type
   number_of_workers      = var.glue_worker.count
-  timeout                = 120 # minutes
-  max_retries            = 0   # Airflow retries
+  timeout                = var.timeout_minutes
+  max_retries            = 0 # Airflow retries
   security_configuration = aws_glue_security_configuration.this[0].name
 
   command {
     name            = "glueetl"
-    script_location = "s3://${var.artefacts_bucket}/${var.script_key}"
+    script_location = "${local.code}/job.py"
     python_version  = "3"
   }
 
+  # A run adds --request, the address of its request.
   default_arguments = {
+    "--extra-py-files"                   = "${local.code}/waybill.zip"
+    "--additional-python-modules"        = "${local.code}/requirements.txt"
+    "--python-modules-installer-option"  = "-r"
+    "--datalake-formats"                 = "iceberg"
     "--enable-metrics"                   = "true"
     "--enable-observability-metrics"     = "true"
     "--enable-continuous-cloudwatch-log" = "true"
     "--continuous-log-logGroup"          = local.log_group
     "--enable-auto-scaling"              = "true"
-    "--job-bookmark-option"              = "job-bookmark-disable" # a run names its period
-    # A run adds --first and --last.
-    "--table"            = "lake.${one(var.catalog_databases)}.shop_transactions"
-    "--output"           = "s3://${var.lake_bucket}/spark/shop"
-    "--datalake-formats" = "iceberg"
-    "--conf" = join(" --conf ", [
-      "spark.sql.catalog.lake=org.apache.iceberg.spark.SparkCatalog",
-      "spark.sql.catalog.lake.catalog-impl=org.apache.iceberg.aws.glue.GlueCatalog",
-      "spark.sql.catalog.lake.io-impl=org.apache.iceberg.aws.s3.S3FileIO",
-      "spark.sql.catalog.lake.warehouse=s3://${var.lake_bucket}/processed",
-    ])
+    "--job-bookmark-option"              = "job-bookmark-disable" # a request names its files
   }
 
   execution_property {
-    max_concurrent_runs = 4
+    max_concurrent_runs = var.max_concurrent_runs
   }
 }
 
@@ -159,6 +158,11 @@ resource "aws_emrserverless_application" "spark" {
   type          = "spark"
   release_label = var.emr_release
   architecture  = "ARM64"
+
+  # Python 3.11 and the packages of requirements-spark.txt; the release itself has Python 3.9.
+  image_configuration {
+    image_uri = var.emr_image
+  }
 
   maximum_capacity {
     cpu    = "${var.emr_maximum.vcpu} vCPU"
@@ -185,7 +189,7 @@ resource "aws_emrserverless_application" "spark" {
 
 resource "aws_iam_policy" "run" {
   name        = "${var.name}-run-jobs"
-  description = "Start Spark jobs and hand them their role."
+  description = "Start Spark jobs, read their state, and hand them their role."
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat([{
@@ -193,8 +197,8 @@ resource "aws_iam_policy" "run" {
       Effect    = "Allow"
       Action    = "iam:PassRole"
       Resource  = local.role_arn
-      Condition = { StringEquals = { "iam:PassedToService" = [for service in sort(var.services) : local.services[service]] } }
-      }], [for job in aws_glue_job.transform : {
+      Condition = { StringEquals = { "iam:PassedToService" = local.service } }
+      }], [for job in aws_glue_job.spark : {
       Sid      = "SparkOnGlue"
       Effect   = "Allow"
       Action   = ["glue:StartJobRun", "glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"]

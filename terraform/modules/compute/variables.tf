@@ -52,12 +52,12 @@ variable "log_retention_days" {
   }
 }
 
-variable "services" {
-  description = "What runs Spark jobs: glue_job, emr or both."
-  type        = set(string)
+variable "runtime" {
+  description = "What runs Spark jobs: glue or emr."
+  type        = string
   validation {
-    condition     = length(var.services) > 0 && length(setsubtract(var.services, ["glue_job", "emr"])) == 0
-    error_message = "Choose glue_job, emr or both."
+    condition     = contains(["glue", "emr"], var.runtime)
+    error_message = "Choose glue or emr."
   }
 }
 
@@ -75,44 +75,45 @@ variable "security_group_id" {
   type        = string
 }
 
-variable "policy_arns" {
-  description = "Managed policies of the jobs' role, by a name: reading input, writing output."
-  type        = map(string)
+variable "read_input_policy_arn" {
+  description = "Managed policy for reading raw files."
+  type        = string
 }
 
 variable "artefacts_bucket" {
-  description = "Bucket that holds the jobs' code under jobs/."
+  description = "Bucket that holds the jobs' code."
   type        = string
 }
 
-variable "script_key" {
-  description = "Key of the Spark job's script in the artefacts' bucket."
+variable "code_prefix" {
+  description = "Folder of the code in that bucket: job.py, waybill.zip and requirements.txt."
   type        = string
-  default     = "jobs/transform.py"
   validation {
-    condition     = startswith(var.script_key, "jobs/") && endswith(var.script_key, ".py")
-    error_message = "The script must lie under jobs/ and end with .py."
+    condition     = can(regex("^spark/[0-9a-f]{16}$", var.code_prefix))
+    error_message = "The folder must be spark/ and the first 16 characters of the code's hash."
   }
 }
 
 variable "lake_bucket" {
-  description = "Bucket that holds the processed zone, and takes what jobs make of it under spark/."
+  description = "Bucket that holds the tables of the lake, requests and results."
   type        = string
 }
 
-variable "catalog_databases" {
-  description = "Glue databases that jobs read and whose tables they write."
-  type        = list(string)
+variable "catalog_database" {
+  description = "Glue database whose tables jobs read and write."
+  type        = string
 }
 
-variable "glue_version" {
-  description = "Version of AWS Glue; 5.1 has Spark 3.5."
-  type        = string
-  default     = "5.1"
-  validation {
-    condition     = can(regex("^[5-9]\\.[0-9]$", var.glue_version))
-    error_message = "Waybill's jobs need Glue 5.0 or later."
-  }
+variable "timeout_minutes" {
+  description = "After how many minutes a run on Glue is stopped."
+  type        = number
+  default     = 480
+}
+
+variable "max_concurrent_runs" {
+  description = "How many runs on Glue may be active at once."
+  type        = number
+  default     = 4
 }
 
 variable "glue_worker" {
@@ -126,12 +127,22 @@ variable "glue_worker" {
 }
 
 variable "emr_release" {
-  description = "EMR release of the Spark application."
+  description = "EMR release of the Spark application; from 7.13 on, it has the Spark of Glue 5.1."
   type        = string
-  default     = "emr-7.10.0"
+  default     = "emr-7.13.0"
   validation {
-    condition     = can(regex("^emr-[7-9]\\.[0-9]+\\.[0-9]+$", var.emr_release))
-    error_message = "Write the release like emr-7.10.0; 7 is the oldest with Spark 3.5."
+    condition     = can(regex("^emr-7\\.(1[3-9]|[2-9][0-9])\\.[0-9]+$", var.emr_release))
+    error_message = "Write the release like emr-7.13.0; 7.13 is the oldest that Waybill supports."
+  }
+}
+
+variable "emr_image" {
+  description = "Image of the Spark application in ECR, with Python 3.11 and the packages of requirements-spark.txt; needed for emr."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.emr_image == null ? var.runtime != "emr" : can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com/[a-z0-9/_-]+(:|@sha256:)[A-Za-z0-9._-]+$", var.emr_image))
+    error_message = "EMR Serverless needs an image in ECR; docs/do/aws.md shows how to build it."
   }
 }
 

@@ -31,7 +31,7 @@ locals {
   operations_defaults = { statistic = "Maximum", operator = "GreaterThanThreshold", periods = 3, missing = "notBreaching" }
 
   operations_alarms = { for name, alarm in merge(
-    local.database_alarms, local.queue_alarms, local.airflow_alarms, local.broker_alarms, local.glue_alarms
+    local.database_alarms, local.queue_alarms, local.airflow_alarms, local.broker_alarms, local.spark_alarms
   ) : name => merge(local.operations_defaults, alarm) }
 
   database_alarms = merge(
@@ -148,13 +148,16 @@ locals {
     }
   } : name => alarm if var.broker != null }
 
-  glue_alarms = { for name, alarm in {
-    glue-failures = {
-      description = "The Spark job failed on Glue. Its run in the Glue console names the error. Fix the cause, then clear the task that started it."
-      namespace   = "Glue", metric = "glue.error.ALL", statistic = "Sum", dimensions = { JobName = var.glue_job, JobRunId = "ALL", Type = "count", ObservabilityGroup = "error" }
-      threshold   = 0, periods = 1
-    }
-  } : name => alarm if var.glue_job != null }
+  spark_alarms = { for name, alarm in {
+    spark-failures = merge({
+      description = "A Spark job failed. The log of the task of Airflow that started it names its run. Fix the cause, then clear that task."
+      statistic   = "Sum", threshold = 0, periods = 1
+      }, try(var.spark.runtime, "") == "glue" ? {
+      namespace = "Glue", metric = "glue.error.ALL", dimensions = { JobName = try(var.spark.id, null), JobRunId = "ALL", Type = "count", ObservabilityGroup = "error" }
+      } : {
+      namespace = "AWS/EMRServerless", metric = "FailedJobs", dimensions = { ApplicationId = try(var.spark.id, null) }
+    })
+  } : name => alarm if var.spark != null }
 
   # What CloudTrail records, as filters of its log; see trail.tf.
   trail_alarms = {

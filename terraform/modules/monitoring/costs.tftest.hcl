@@ -35,7 +35,7 @@ variables {
     metadata  = { identifier = "waybill-test-metadata", instance_class = "db.t4g.medium", allocated_gib = 20 }
   }
   broker           = "waybill-test-broker"
-  glue_job         = "waybill-test-transform"
+  spark            = { runtime = "glue", id = "waybill-test-spark" }
   trail_log_group  = "/waybill-test/trail"
   landed_queues    = { orders = { name = "waybill-test-orders", dead_name = "waybill-test-orders-dead" } }
   stream_name      = "waybill-test-events"

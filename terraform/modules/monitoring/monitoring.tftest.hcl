@@ -38,7 +38,7 @@ variables {
     metadata  = { identifier = "waybill-test-metadata", instance_class = "db.t4g.medium", allocated_gib = 20 }
   }
   broker           = "waybill-test-broker"
-  glue_job         = "waybill-test-transform"
+  spark            = { runtime = "glue", id = "waybill-test-spark" }
   trail_log_group  = "/waybill-test/trail"
   landed_queues    = { orders = { name = "waybill-test-orders", dead_name = "waybill-test-orders-dead" } }
   stream_name      = "waybill-test-events"
@@ -92,7 +92,7 @@ run "alarms" {
       "warehouse-database-cpu", "warehouse-database-storage", "warehouse-database-memory", "warehouse-database-connections",
       "metadata-database-cpu", "metadata-database-storage", "metadata-database-memory", "metadata-database-connections", "metadata-database-credits",
       "scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "dag-import-errors", "tasks-queued", "tasks-late", "workers-saturated",
-      "api-unhealthy", "api-errors", "api-server-memory", "worker-memory", "broker-memory", "glue-failures",
+      "api-unhealthy", "api-errors", "api-server-memory", "worker-memory", "broker-memory", "spark-failures",
       "root-use", "failed-logins", "policy-changes", "key-changes", "bucket-changes", "trail-changes",
     ] : "waybill-test-${alarm}"])
     error_message = "There must be an alarm for everything that can go wrong."
@@ -190,14 +190,27 @@ run "without_what_is_not_there" {
   command = plan
 
   variables {
-    airflow  = null
-    broker   = null
-    glue_job = null
+    airflow = null
+    broker  = null
+    spark   = null
   }
 
   assert {
-    condition     = !anytrue([for alarm in output.alarm_names : can(regex("heartbeat|import|tasks|workers|api|broker|glue", alarm))])
+    condition     = !anytrue([for alarm in output.alarm_names : can(regex("heartbeat|import|tasks|workers|api|broker|spark", alarm))])
     error_message = "What is not there must not raise an alarm."
+  }
+}
+
+run "spark_on_emr" {
+  command = plan
+
+  variables {
+    spark = { runtime = "emr", id = "00abc" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.operations["spark-failures"].namespace == "AWS/EMRServerless" && aws_cloudwatch_metric_alarm.operations["spark-failures"].dimensions == tomap({ ApplicationId = "00abc" })
+    error_message = "A failed job on EMR Serverless must raise the alarm."
   }
 }
 

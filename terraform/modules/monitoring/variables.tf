@@ -119,9 +119,9 @@ variable "broker" {
   type        = string
 }
 
-variable "glue_job" {
-  description = "Name of the Spark job on Glue; null: there is none."
-  type        = string
+variable "spark" {
+  description = "What runs Spark: glue and the name of the job, or emr and the id of the application; null: there is none."
+  type        = object({ runtime = string, id = string })
 }
 
 variable "trail_log_group" {

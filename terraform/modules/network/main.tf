@@ -141,7 +141,6 @@ locals {
     airflow_warehouse     = { from = "airflow", to = "warehouse", port = 5432, purpose = "PostgreSQL." }
     airflow_metadata      = { from = "airflow", to = "metadata", port = 5432, purpose = "PostgreSQL." }
     airflow_broker        = { from = "airflow", to = "broker", port = 6379, purpose = "Valkey." }
-    jobs_warehouse        = { from = "jobs", to = "warehouse", port = 5432, purpose = "PostgreSQL." }
   }
 
   workloads = toset(["airflow", "jobs"])

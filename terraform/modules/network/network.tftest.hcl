@@ -57,9 +57,8 @@ run "who_speaks_with_whom" {
       airflow_warehouse     = [aws_security_group.this["airflow"].id, aws_security_group.this["warehouse"].id, 5432, 5432]
       airflow_metadata      = [aws_security_group.this["airflow"].id, aws_security_group.this["metadata"].id, 5432, 5432]
       airflow_broker        = [aws_security_group.this["airflow"].id, aws_security_group.this["broker"].id, 6379, 6379]
-      jobs_warehouse        = [aws_security_group.this["jobs"].id, aws_security_group.this["warehouse"].id, 5432, 5432]
     }
-    error_message = "These connections and no others may be opened. Spark jobs have no access to Airflow's database."
+    error_message = "These connections and no others may be opened. Spark jobs have no access to a database."
   }
   assert {
     condition = { for key, rule in aws_vpc_security_group_egress_rule.flow : key => [rule.security_group_id, rule.referenced_security_group_id, rule.to_port] } == {

@@ -23,7 +23,7 @@ variables {
   secret_recovery_days = 7
 
   readers = ["waybill-test-airflow"]
-  writers = ["waybill-test-airflow", "waybill-test-spark"]
+  writers = ["waybill-test-airflow"]
 }
 
 run "reading_and_writing_are_apart" {

@@ -3,12 +3,20 @@ locals {
   name   = "waybill-${var.environment}"
   reader = "waybill_reader" # may read, and nothing else
 
-  include_dir = coalesce(var.include_dir, "${path.root}/../../../include")
+  include_dir = coalesce(var.include_dir, "${local.root_dir}/include")
   domains_dir = "${local.include_dir}/domains"
   manifests   = { for path in fileset(local.domains_dir, "*.yaml") : trimsuffix(path, ".yaml") => yamldecode(file("${local.domains_dir}/${path}")) }
-  # What is built only for domains whose manifest asks for it: crawler, emr, glue_job, kinesis.
-  services       = toset(flatten([for manifest in values(local.manifests) : try(manifest.services, [])]))
-  spark_services = setintersection(local.services, ["emr", "glue_job"])
+  # What is built only for domains whose manifest asks for it: crawler and kinesis, and Spark as their engine.
+  services = toset(flatten([for manifest in values(local.manifests) : try(manifest.services, [])]))
+  on_spark = anytrue([for manifest in values(local.manifests) : try(manifest.engine, "warehouse") == "spark"])
+
+  # The code of the Spark job has a folder of its own for each content, so that runs under way keep theirs.
+  root_dir = "${path.root}/../../.."
+  code = sha256(join("", concat(
+    [for path in sort(fileset("${local.root_dir}/plugins/waybill", "**/*.py")) : "${path} ${filesha256("${local.root_dir}/plugins/waybill/${path}")}"],
+    [filesha256("${local.root_dir}/requirements-spark.txt")],
+  )))
+  code_prefix = "spark/${substr(local.code, 0, 16)}"
   # Where files of a domain with a queue land: its own prefix, and those of its manifest that are elsewhere.
   arrivals = { for domain, manifest in local.manifests : domain => distinct(concat(["raw/${domain}/"], [
     for pattern in values(try(manifest.prefixes.raw, {})) : regex("^[^=]*/", pattern) if !startswith(pattern, "raw/${domain}/")
@@ -23,6 +31,15 @@ locals {
     length(module.streaming) == 0 ? {} : { consume_events = module.streaming[0].consume_policy_arn },
     length(module.compute) == 0 ? {} : { run_jobs = module.compute[0].run_policy_arn },
   )
+
+  spark_settings = merge([for spark in module.compute : merge({ WAYBILL_SPARK = var.spark.runtime }, var.spark.runtime == "glue" ? {
+    WAYBILL_SPARK_JOB = spark.glue_job_name
+    } : {
+    WAYBILL_SPARK_APPLICATION = spark.emr_application_id
+    WAYBILL_SPARK_ROLE        = spark.role_arn
+    WAYBILL_SPARK_SCRIPT      = "${spark.code}/job.py"
+    WAYBILL_SPARK_PARAMETERS  = "--py-files ${spark.code}/waybill.zip"
+  })]...)
 
   connections = {
     # No password: the role of the task signs a token. The certificate of the server is not verified, because the image has
@@ -70,7 +87,7 @@ module "security" {
   logs_bucket_name   = module.data_lake.bucket_names.logs
   connections        = local.connections
   readers            = ["${local.name}-airflow"]
-  writers            = concat(["${local.name}-airflow"], length(local.spark_services) == 0 ? [] : ["${local.name}-spark"])
+  writers            = ["${local.name}-airflow"]
 
   # Names of deleted secrets stay taken while they can be restored.
   secret_recovery_days = var.may_destroy_data ? 0 : 7
@@ -197,7 +214,7 @@ module "streaming" {
 
 module "compute" {
   source = "../../modules/compute"
-  count  = length(local.spark_services) == 0 ? 0 : 1
+  count  = local.on_spark ? 1 : 0
 
   name                     = local.name
   account_id               = var.account_id
@@ -207,22 +224,27 @@ module "compute" {
   log_retention_days       = var.retention.logs_days
   subnet_ids               = module.network.private_subnet_ids
   security_group_id        = module.network.security_group_ids.jobs
-  services                 = local.spark_services
-  policy_arns              = local.policies
+  runtime                  = var.spark.runtime
+  read_input_policy_arn    = module.security.read_input_policy_arn
   artefacts_bucket         = module.airflow.bucket
+  code_prefix              = local.code_prefix
   lake_bucket              = module.data_lake.bucket_names.lake
-  catalog_databases        = [module.catalog.processed_database]
+  catalog_database         = module.catalog.processed_database
   glue_worker              = var.spark.glue_worker
+  emr_image                = var.spark.emr_image
   emr_maximum              = var.spark.emr_maximum
 }
 
-resource "aws_s3_object" "spark_job" {
-  count       = length(module.compute)
-  bucket      = module.airflow.bucket
-  key         = "jobs/transform.py"
-  source      = "${path.root}/../../../jobs/transform.py"
-  source_hash = filesha256("${path.root}/../../../jobs/transform.py")
-  kms_key_id  = module.security.data_key_arn
+resource "terraform_data" "spark_code" {
+  count            = length(module.compute)
+  triggers_replace = "s3://${module.airflow.bucket}/${local.code_prefix}"
+
+  provisioner "local-exec" {
+    command = "${coalesce(var.upload_spark, "${local.root_dir}/deploy/upload-spark.sh")} ${self.triggers_replace}"
+    environment = {
+      AWS_REGION = var.region
+    }
+  }
 }
 
 module "airflow" {
@@ -236,7 +258,7 @@ module "airflow" {
 
   image          = var.image
   repository_arn = module.container_registry.repository_arn
-  run_task       = coalesce(var.run_task, "${path.root}/../../../deploy/run-task.sh")
+  run_task       = coalesce(var.run_task, "${local.root_dir}/deploy/run-task.sh")
 
   executor           = var.airflow.executor
   services           = var.airflow.services
@@ -294,7 +316,7 @@ module "airflow" {
   catalog_database       = module.catalog.processed_database
 
   # The image itself has WAYBILL_CODE_VERSION.
-  settings = {
+  settings = merge(local.spark_settings, {
     WAYBILL_PROFILE             = "prod"
     WAYBILL_SECRET_ID           = module.security.settings_secret_name
     WAYBILL_QUEUE_URLS          = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.url })
@@ -307,7 +329,7 @@ module "airflow" {
     WAYBILL_DASHBOARD_BUCKET    = module.data_lake.bucket_names.dashboard
     WAYBILL_TIMEZONE            = var.timezone
     WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
-  }
+  })
 
   # Tasks that run once need the way out and the values of connections; the load balancer needs the policy of the bucket
   # for its logs.
@@ -374,7 +396,7 @@ module "monitoring" {
     metadata  = { identifier = module.metadata.identifier, instance_class = var.metadata.instance_class, allocated_gib = var.metadata.allocated_gib }
   }
   broker           = one(module.broker[*].replication_group_id)
-  glue_job         = one(module.compute[*].glue_job_name)
+  spark            = local.on_spark ? { runtime = var.spark.runtime, id = coalesce(module.compute[0].glue_job_name, module.compute[0].emr_application_id) } : null
   trail_log_group  = module.security.trail_log_group
   landed_queues    = module.data_lake.landed_queues
   stream_name      = one(module.streaming[*].stream_name)
@@ -394,6 +416,5 @@ module "ci" {
   repository               = var.github_repository
   oidc_provider_is_there   = var.oidc_provider_is_there
   state_bucket             = var.state_bucket
-  airflow_bucket           = module.airflow.bucket
   image_repository         = module.container_registry.repository_name
 }

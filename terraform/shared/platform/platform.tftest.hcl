@@ -15,6 +15,7 @@ variables {
   state_bucket            = "waybill-state-123456789012"
   airflow_allowed_cidrs   = ["203.0.113.0/24"]
   run_task                = "true" # a command that succeeds; the script of deploy/ is not run
+  upload_spark            = "true"
 }
 
 run "without_an_image" {
@@ -97,9 +98,17 @@ run "airflow_is_told_where_everything_is" {
 run "nothing_is_built_that_no_domain_uses" {
   command = plan
 
+  variables {
+    include_dir = "../../modules/catalog/tests/plain"
+  }
+
   assert {
     condition     = length(module.streaming) == 0 && length(module.compute) == 0 && output.stream_name == null && module.catalog.raw_database == null
     error_message = "No manifest asks for a crawler, a stream or Spark: there must be none."
+  }
+  assert {
+    condition     = length(local.spark_settings) == 0 && length(terraform_data.spark_code) == 0
+    error_message = "Without Spark, Airflow has no settings for it, and no code is uploaded."
   }
   assert {
     condition     = length(local.service_policies) == 0
@@ -115,12 +124,45 @@ run "what_a_domain_uses_is_built" {
   }
 
   assert {
-    condition     = output.stream_name == "waybill-${var.environment}-events" && module.compute[0].glue_job_name == "waybill-${var.environment}-transform" && module.compute[0].emr_application_id != null && module.catalog.raw_database == "waybill_raw"
+    condition     = output.stream_name == "waybill-${var.environment}-events" && module.compute[0].glue_job_name == "waybill-${var.environment}-spark" && module.compute[0].emr_application_id == null && module.catalog.raw_database == "waybill_raw"
     error_message = "What a manifest asks for must be there."
   }
   assert {
     condition     = toset(keys(local.service_policies)) == toset(["consume_events", "run_jobs"])
     error_message = "Airflow must have the rights for it."
+  }
+  assert {
+    condition     = terraform_data.spark_code[0].triggers_replace == module.compute[0].code && can(regex("^s3://waybill-${var.environment}-airflow-123456789012/spark/[0-9a-f]{16}$", module.compute[0].code))
+    error_message = "The job must have the code of this version."
+  }
+  assert {
+    condition     = local.spark_settings == { WAYBILL_SPARK = "glue", WAYBILL_SPARK_JOB = "waybill-${var.environment}-spark" }
+    error_message = "Airflow must know which job it starts."
+  }
+}
+
+run "spark_on_emr" {
+  command = apply
+
+  variables {
+    include_dir = "../../modules/catalog/tests/include"
+    spark = {
+      runtime     = "emr"
+      emr_image   = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/spark:7.13.0"
+      glue_worker = { type = "G.1X", count = 2 }
+      emr_maximum = { vcpu = 16, memory_gib = 64, disk_gib = 200 }
+    }
+  }
+
+  assert {
+    condition = local.spark_settings == {
+      WAYBILL_SPARK             = "emr"
+      WAYBILL_SPARK_APPLICATION = module.compute[0].emr_application_id
+      WAYBILL_SPARK_ROLE        = "arn:aws:iam::123456789012:role/waybill-${var.environment}-spark"
+      WAYBILL_SPARK_SCRIPT      = "${module.compute[0].code}/job.py"
+      WAYBILL_SPARK_PARAMETERS  = "--py-files ${module.compute[0].code}/waybill.zip"
+    }
+    error_message = "Airflow must know the application, its role and its code."
   }
 }
 

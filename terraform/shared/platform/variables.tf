@@ -132,6 +132,12 @@ variable "run_task" {
   default     = null
 }
 
+variable "upload_spark" {
+  description = "Command that uploads the code of the Spark job to an address; null: deploy/upload-spark.sh."
+  type        = string
+  default     = null
+}
+
 # ---- how large and how safe: settings.auto.tfvars of the environment, in version control
 
 variable "environment" {
@@ -257,8 +263,10 @@ variable "include_dir" {
 }
 
 variable "spark" {
-  description = "The most that Spark jobs may use, if a domain uses them: workers of a Glue job, and all of EMR Serverless."
+  description = "Where Spark runs, if a domain has it as its engine: glue or emr; emr needs an image. And the most that jobs may use: workers of a Glue job, and all of EMR Serverless."
   type = object({
+    runtime     = optional(string, "glue")
+    emr_image   = optional(string)
     glue_worker = object({ type = string, count = number })
     emr_maximum = object({ vcpu = number, memory_gib = number, disk_gib = number })
   })
