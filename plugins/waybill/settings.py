@@ -113,6 +113,23 @@ class Settings(BaseSettings):
     """How many times its size an object may unpack to; content up to 1 GiB is not limited."""
     duckdb_memory_limit: str = "160MB"
     """How much memory DuckDB may use to validate a file."""
+    spark: Literal["local", "glue", "emr"] = "local"
+    """Where the Spark jobs of domains with `engine: spark` run: on the machine of the task (`make spark` installs
+    Spark), as runs of an AWS Glue job, or on EMR Serverless."""
+    spark_memory: str = Field(default="2g", pattern="^[1-9][0-9]*[gm]$")
+    """How much memory the Java process of a local Spark job may use, like `2g`."""
+    spark_cores: int = Field(default=2, ge=1)
+    """How many files a local Spark job checks at once."""
+    spark_job: str = "waybill"
+    """The name of the Glue job."""
+    spark_application: str = ""
+    """The id of the EMR Serverless application."""
+    spark_role: str = ""
+    """The ARN of the role of jobs on EMR Serverless."""
+    spark_script: str = ""
+    """The address of `job.py` in S3, for EMR Serverless, like `s3://bucket/job.py`."""
+    spark_parameters: str = ""
+    """Parameters of `spark-submit` for EMR Serverless, such as the archive with this package and its memory."""
     code_version: str | None = None
     """The version of the code to record with every number; by default the git commit."""
 

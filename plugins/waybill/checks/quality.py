@@ -11,6 +11,7 @@ from decimal import Decimal
 from psycopg import Connection, sql
 
 from waybill.contracts import Check, Contract
+from waybill.contracts.spark_engine import require_warehouse
 from waybill.errors import DataError
 from waybill.period import Period
 from waybill.run import Run
@@ -195,8 +196,13 @@ def check_datasets(
     """Run and record the checks of datasets for the periods.
 
     Raises `DataError` if a check of severity error fails. A dataset without loaded files has no rows. Where files land
-    at any time, a period for which no file of a dataset arrived is checked for freshness only.
+    at any time, a period for which no file of a dataset arrived is checked for freshness only. Raises `ContractError`
+    for datasets on Spark.
     """
+    for contract in contracts:
+        require_warehouse(
+            contract, "checks in PostgreSQL cannot read them", "Use `spark_tasks` in the DAG, which checks them, too"
+        )
     with connection.transaction():
         for contract in contracts:
             ensure(connection, contract)

@@ -83,11 +83,15 @@ def replay(
 def conflicts(dataset: Dataset, domain: Domain = None, limit: Limit = 20) -> None:
     """List the keys on which files of one period disagree, with the values in each file. The last file counts."""
     from waybill.cli import tables
+    from waybill.contracts.spark_engine import require_warehouse
     from waybill.errors import DataError
     from waybill.intake.conflicts import conflicts as find_conflicts
     from waybill.warehouse.connection import connect
 
     contract = dataset_named(domain, dataset)
+    require_warehouse(
+        contract, "this command cannot compare them", "Query the table of the lake by `_file` for the key"
+    )
     if not contract.is_merged:
         raise DataError(
             f"{contract.table} is loaded as snapshots: only the rows of the snapshot that counts are kept, "

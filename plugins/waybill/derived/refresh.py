@@ -18,8 +18,8 @@ from typing import Any
 
 from psycopg import Connection
 
-from waybill.contracts import Contract, load_domain
-from waybill.contracts.domains import load_manifest
+from waybill.contracts import Contract, ContractError, load_domain
+from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.contracts.locations import read_sql, report_files, report_schema, star_schema
 from waybill.derived.build import (
     BuildInputs,
@@ -81,8 +81,13 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
     """Rebuild the stale periods of a schema's derived tables. Return the periods whose content changed, by table.
 
     Each period is one transaction. Periods that fail do not keep the others from being built: they stay stale, and
-    `DataError` names them at the end.
+    `DataError` names them at the end. Raises `ContractError` for a domain on Spark.
     """
+    if is_on_spark(domain):
+        raise ContractError(
+            f"The reports of {domain} are computed by Spark (engine: spark): use `spark_tasks` in the DAG instead of "
+            "this task."
+        )
     rebuilt: dict[str, list[str]] = {}
     failures = []
     datasets, tables = load_domain(domain).values(), derived_tables(domain)

@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.contracts.locations import raw_prefix
+from waybill.contracts.spark_engine import require_warehouse
 from waybill.errors import DataError
 from waybill.files.content import ObjectChanged
 from waybill.files.landed_file import LandedFile
@@ -73,10 +74,18 @@ def ingest(
 def reject_misplaced(
     connection: Connection, contract: Contract, misplaced: Sequence[Misplaced], run: Run, period: Period
 ) -> None:
-    """Record objects whose folders name no period of the dataset as rejected files.
+    """Record objects as `record_misplaced` does. Raises `DataError` with its messages, if there are any."""
+    if rejected := record_misplaced(connection, contract, misplaced, run, period):
+        raise DataError("\n".join(rejected))
 
-    Raises `DataError` for objects that no other run has rejected, and for objects that may belong to the run's own
-    period, which would otherwise be incomplete. Other objects are logged.
+
+def record_misplaced(
+    connection: Connection, contract: Contract, misplaced: Sequence[Misplaced], run: Run, period: Period
+) -> list[str]:
+    """Record objects whose folders name no period of the dataset as rejected files; return the messages.
+
+    Returns the messages about objects that no other run has rejected, and about objects that may belong to the run's
+    own period, which would otherwise be incomplete. Other objects are logged.
     """
     known = ledger.rejected_by_others(connection, contract, run, [one.file for one in misplaced])
     rejected = []
@@ -87,8 +96,7 @@ def reject_misplaced(
             continue
         ledger.record_rejected_file(connection, contract, one.file, run, one.error)
         rejected.append(one.message)
-    if rejected:
-        raise DataError("\n".join(rejected))
+    return rejected
 
 
 def _log_ignored(contract: Contract, compared: Comparison) -> None:
@@ -221,6 +229,11 @@ def ingest_file(
     the changed object.
     """
     received = None
+    require_warehouse(
+        contract,
+        "this task would load them into PostgreSQL",
+        "Use `spark_tasks` in the DAG instead of intake tasks",
+    )
     with scratch_folder() as folder:
         try:
             received = receive(s3, file, contract, folder)

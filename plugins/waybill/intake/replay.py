@@ -18,6 +18,7 @@ from psycopg import Connection
 
 from waybill.blanks import strip
 from waybill.contracts import Column, Contract
+from waybill.contracts.spark_engine import require_warehouse
 from waybill.files.landed_file import LandedFile
 from waybill.intake import ledger, quarantine
 from waybill.intake.ledger import Books
@@ -57,8 +58,14 @@ def replay(
 
     With `admit_late`, rows of periods before the contract's lookback pass, too. Each file is one transaction. Rows that
     pass are marked as resolved by this run. The others stay open with their new reasons. Records that could not be
-    split into fields are left: their file must be corrected.
+    split into fields are left: their file must be corrected. Raises `ContractError` for a dataset on Spark.
     """
+    require_warehouse(
+        contract,
+        "rows are not replayed one by one",
+        "Correct the contract and raise its version: the next run loads the files again that have rows in quarantine. "
+        "Or correct the file, and upload it again under the same name",
+    )
     files = connection.execute(
         """
         select f.file_id, f.bucket, f.object_key, f.period, f.landed_at

@@ -12,6 +12,7 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from waybill.contracts import Contract
+from waybill.contracts.spark_engine import require_warehouse
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.formatting import count
@@ -230,6 +231,11 @@ def withdraw(connection: Connection, s3: S3Client, contract: Contract, file: Loa
     file is no longer loaded, or the object of a snapshot that would count instead is gone, too.
     """
     require_gone(s3, file)
+    require_warehouse(
+        contract,
+        "they cannot be withdrawn",
+        "Upload an object with the header alone under the same name, which replaces them. To keep them, add `--accept`",
+    )
     period = Period.of(contract.cadence, file.period)
     with connection.transaction():
         lock_table(connection, contract)

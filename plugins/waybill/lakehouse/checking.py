@@ -33,6 +33,7 @@ from waybill.intake.rejected_files import BrokenRules, RejectedFileError, too_ma
 from waybill.intake.row_source import Rows, read_rows
 from waybill.intake.validate import FastReaderFailed, Reject, open_duckdb, validate_rows
 from waybill.lakehouse.exchange import LoadedFile
+from waybill.lakehouse.facts import facts_of
 from waybill.outputs.export import arrow_type
 from waybill.settings import settings
 
@@ -248,21 +249,6 @@ class CheckedFile:
             return found
         moment = found if isinstance(found, datetime) else datetime.combine(found, time())
         return moment.replace(tzinfo=ZoneInfo(settings().timezone))
-
-
-def facts_of(received: ReceivedFile) -> dict[str, Any]:
-    """Return the facts for the ledger: those of the content, and those that `open_file` stores."""
-    content = received.content
-    return {
-        "version_id": content.version_id,
-        "etag": content.etag,
-        "sha256": content.sha256,
-        "size_bytes": content.size_bytes,
-        "ignored": received.ignored,
-        "brought": received.brought,
-        "archive_members": [one._asdict() for one in received.archive_members],
-        "ignored_lines": dict(received.ignored_lines),
-    }
 
 
 class _Writer:

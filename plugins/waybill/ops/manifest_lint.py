@@ -17,6 +17,7 @@ from waybill.contracts.domains import (
 )
 from waybill.contracts.locations import processed_layout, raw_layout, report_schema, star_schema
 from waybill.contracts.standard import Problem, in_words, likeliest
+from waybill.ops.spark_support import unsupported_domain
 from waybill.settings import settings
 
 
@@ -66,6 +67,9 @@ def _of_domain(
                 yield Problem(("prefixes", "processed", name), f"unknown table: {likeliest(name, stored)}")
             elif not processed_layout(*name.split(".")).names_days:
                 yield Problem(("prefixes", "processed", name), "must name a day, like dt=YYYY-MM-DD/")
+    if manifest.engine == "spark" and not tables.keys() & {*unread}:
+        for problem in unsupported_domain(domain):
+            yield Problem(("engine",), problem)
     if report_schema(domain) not in unread:
         yield from _of_dashboard(manifest.dashboard, tables[report_schema(domain)])
 
@@ -122,15 +126,25 @@ def _entries(dashboard: Dashboard) -> Iterator[tuple[tuple[str | int, ...], str,
 
 
 def _of_prefixes(datasets: Collection[Contract]) -> Iterator[str]:
-    """Yield the prefixes of files that contain each other: S3 would notify two queues, and listings would mix files."""
+    """Yield the prefixes of files that contain each other: S3 would notify two queues, and listings would mix files.
+
+    A domain on Spark may read the files of a domain of the warehouse, so that their reports can be compared.
+    """
     roots = {one.table: raw_layout(one.domain, one.name, one.cadence).root for one in datasets}
     for table, root in roots.items():
         for other, inner in roots.items():
-            if table != other and inner.startswith(root) and (inner != root or table < other):
+            if table == other or not inner.startswith(root) or (inner == root and table > other):
+                continue
+            if inner != root or not _on_two_engines(table, other):
                 yield (
                     f"{manifest_path(table.partition('.')[0])}: the prefix {root} of {table} contains {inner} of "
                     f"{other}: change one of them under $.prefixes.raw"
                 )
+
+
+def _on_two_engines(*tables: str) -> bool:
+    manifests = [load_manifest(table.partition(".")[0]) for table in tables]
+    return len({one.engine for one in manifests}) == 2 and not any(one.queue for one in manifests)
 
 
 def _of_queues(manifests: Mapping[str, Domain]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.contracts.spark_engine import require_warehouse
 from waybill.errors import DataError
 from waybill.outputs import iceberg_files, iceberg_tables
 from waybill.outputs.export import copy_csv, write_parquet
@@ -84,6 +85,7 @@ def write_changed_days(
     """
     written = {}
     for contract in contracts:
+        require_warehouse(contract, "there is nothing to copy", "Remove the task that writes the lake from the DAG")
         with advisory_lock(connection, lock_of(contract)):
             if iceberg_tables.needs_all_days(catalog, contract):
                 connection.execute("delete from waybill.processed_day where dataset = %s", (contract.table,))

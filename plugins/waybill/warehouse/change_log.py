@@ -86,15 +86,21 @@ def move_checkpoint(
 
     The checkpoint of a snapshot is the end of its period. A checkpoint never moves back.
     """
-    timezone = settings().timezone
-    _, ends_at = period.instants(timezone)
-    newest: sql.Composable = sql.Literal(ends_at)
+    newest: sql.Composable = sql.Literal(period.instants(settings().timezone)[1])
     if contract.period_column is not None:
         column = sql.Identifier(contract.period_column)
         maxima = (sql.SQL("(select max({}) from {})").format(column, table) for table in tables)
         newest = sql.SQL("greatest({})").format(sql.SQL(", ").join(maxima))
         if not contract.has_instants(contract.period_column):
-            newest = sql.SQL("{}::timestamp at time zone {}").format(newest, sql.Literal(timezone))
+            newest = sql.SQL("{}::timestamp at time zone {}").format(newest, sql.Literal(settings().timezone))
+    move_checkpoint_to(connection, contract, period, file_id, newest)
+
+
+def move_checkpoint_to(
+    connection: Connection, contract: Contract, period: Period, file_id: int, newest: sql.Composable
+) -> None:
+    """Move the dataset's checkpoint to an instant, at most to the end of the file's period, and never back."""
+    _, ends_at = period.instants(settings().timezone)
     connection.execute(
         sql.SQL(
             """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from psycopg import Connection, errors, sql
 
@@ -16,6 +16,7 @@ from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.schema import (
     LAYOUT,
     LONG_TYPES,
+    ON_SPARK,
     changed_keys_relation,
     column_definition,
     create_statements,
@@ -223,17 +224,22 @@ def ensure(connection: Connection, contract: Contract) -> None:
     any other change. Changes nothing if they are up to date. Runs in the caller's transaction. Raises `ContractError`
     for any other change. A dataset on Spark has no tables in PostgreSQL: only its contract is recorded.
     """
+    on_spark = contract.is_dataset and is_on_spark(contract.domain)
+    layout = ON_SPARK if on_spark else LAYOUT
 
-    def is_there() -> bool:
-        latest = "select sha256, layout from waybill.contract where dataset = %s order by contract_id desc limit 1"
-        return connection.execute(latest, (contract.table,)).fetchone() == (contract.sha256, LAYOUT)
+    def latest() -> Any:
+        found = "select sha256, layout from waybill.contract where dataset = %s order by contract_id desc limit 1"
+        return connection.execute(found, (contract.table,)).fetchone()
 
-    if is_there():  # without the lock, so that the usual case does not wait
+    if latest() == (contract.sha256, layout):  # without the lock, so that the usual case does not wait
         return
     connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
-    if is_there():  # another run was faster
+    before = latest()
+    if before == (contract.sha256, layout):  # another run was faster
         return
-    if not (contract.is_dataset and is_on_spark(contract.domain)):
+    if before and on_spark != (before[1] == ON_SPARK):
+        _leave_engine(connection, contract)
+    if not on_spark:
         _ensure_tables(connection, contract)
     if is_unloaded(connection, contract):
         forget_contracts(connection, contract)
@@ -244,7 +250,19 @@ def ensure(connection: Connection, contract: Contract) -> None:
         insert into waybill.contract (dataset, version, sha256, document, file_order, layout)
         values (%s, %s, %s, %s, %s, %s)
         """,
-        (contract.table, contract.version, contract.sha256, contract.document, contract.file_order, LAYOUT),
+        (contract.table, contract.version, contract.sha256, contract.document, contract.file_order, layout),
+    )
+
+
+def _leave_engine(connection: Connection, contract: Contract) -> None:
+    """Drop the empty tables of a dataset whose engine has changed. Raises `ContractError` if files are loaded."""
+    if is_unloaded(connection, contract):
+        drop_unloaded(connection, contract)
+        return
+    raise ContractError(
+        f"{contract.table}: the manifest of {contract.domain} names another engine than the one that loaded its files, "
+        "and no run would load them again. Undo the change. To move, add a domain with the other engine that reads the "
+        "same prefix, compare the reports, then retire this one."
     )
 
 

@@ -22,6 +22,8 @@ LONG_TYPES = {
 """The names that PostgreSQL reports for types, where contracts use a shorter one."""
 LAYOUT = 2
 """The version of views and functions. Raise it when their form changes, so that the next load recreates them."""
+ON_SPARK = 0
+"""What takes the place of the layout for a dataset on Spark, which has no tables in PostgreSQL."""
 
 
 def relation(contract: Contract) -> sql.Identifier:

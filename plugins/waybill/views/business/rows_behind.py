@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from waybill.contracts import Contract
 from waybill.contracts.classification import RESTRICTED
 from waybill.contracts.display import cell
+from waybill.contracts.domains import is_on_spark
 from waybill.ops.provenance import trace
 from waybill.outputs.masking import masked_columns, masked_select, use_key
 from waybill.period import Period
@@ -59,7 +60,7 @@ def rows_behind(connection: Connection, contract: Contract, period: Period, valu
     return [
         _of_dataset(connection, catalog.contracts()[table], files, known)
         for table in sorted({file["dataset"] for file in files.values()})
-        if table in catalog.contracts()
+        if table in catalog.contracts() and not is_on_spark(catalog.contracts()[table].domain)  # rows in the lake
     ]
 
 

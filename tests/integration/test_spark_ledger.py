@@ -1,0 +1,366 @@
+"""The requests to Spark and the record of its answers, with answers that the test writes instead of Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from psycopg import Connection
+
+from support.lake import Lake
+from support.web_domain import CONTRACT, DAY, MANIFEST, RUN, Web, add_domain, rows
+from waybill.contracts import ContractError, load_domain
+from waybill.contracts.spark_engine import unsupported
+from waybill.derived.refresh import refresh
+from waybill.errors import DataError
+from waybill.intake import ledger
+from waybill.intake.ingest import ingest
+from waybill.intake.replay import replay
+from waybill.intake.withdrawal import find_loaded, withdraw
+from waybill.lakehouse import record
+from waybill.lakehouse.exchange import IntakeResult, LoadedFile
+from waybill.lakehouse.prepare import list_pending
+from waybill.lakehouse.record import ChangedMeanwhile
+from waybill.ops.lint import lint
+from waybill.outputs.iceberg_files import DAYS, RUN_ID
+from waybill.outputs.lake import write_changed_days
+from waybill.period import Period
+from waybill.run import Run
+from waybill.settings import settings
+from waybill.warehouse.evolution import ensure
+
+PERIOD = Period.of("day", DAY)
+OTHER = Run("run-2", "code-1")
+
+
+@pytest.fixture
+def web(include_dir: Path, empty_connection: Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    add_domain(include_dir)
+    raw = f"{lake.bucket}-raw"
+    lake.s3.create_bucket(Bucket=raw)
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", raw)
+    settings.cache_clear()
+    yield Web(empty_connection, lake, raw)
+    settings.cache_clear()
+
+
+def load(web: Web, key: str, body: bytes, day: date = DAY, **given: Any) -> None:
+    """Load a file as a run does whose job succeeds."""
+    address = web.prepare(day)
+    assert address
+    web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body, day=day, **given),))))
+
+
+def test_a_request_has_the_pending_files_up_to_the_period_in_order(web: Web) -> None:
+    later = web.land("c.csv", rows(1, DAY + timedelta(days=1)), DAY + timedelta(days=1))
+    second, first = web.land("b.csv", rows(2)), web.land("a.csv", rows(1))
+    before = web.land("z.csv", rows(1, DAY - timedelta(days=2)), DAY - timedelta(days=2))
+    assert web.prepare()
+    (request,) = web.requests
+    assert [(part.period, {file.key for file in part.files}) for part in request.parts] == [
+        (DAY - timedelta(days=2), {before}),
+        (DAY, {first, second}),
+    ]
+    order = [(file.landed_at, file.key) for file in request.parts[1].files]
+    assert order == sorted(order)
+    assert later not in str(request)
+    assert {file.replaces_etag for part in request.parts for file in part.files} == {None}
+    dataset = request.datasets["hits"]
+    database = settings().lake_database
+    assert (dataset.table, dataset.quarantine) == (f"{database}.web_hits", f"{database}.web_hits_quarantine")
+    assert [field.name for field in web.lake.table(web.contract).schema().fields][:3] == ["hit_id", "at", "page"]
+
+
+def test_nothing_is_asked_if_nothing_is_pending(web: Web) -> None:
+    assert web.prepare() is None
+    key, body = web.land("a.csv", rows(3)), rows(3)
+    load(web, key, body)
+    assert web.prepare() is None
+    corrected = rows(4)
+    web.land("a.csv", corrected)
+    assert web.prepare()
+    ((file,),) = (part.files for part in web.requests[-1].parts)
+    assert file.replaces_etag == web.requests[0].parts[0].files[0].etag != file.etag
+
+
+def test_a_dry_run_lists_the_files_and_writes_nothing(web: Web) -> None:
+    key = web.land("a.csv", rows(3))
+    web.s3.put_object(Bucket=web.bucket, Key="raw/web/hits/elsewhere/b.csv", Body=b"x")
+    before = web.lake.objects()
+    found = list_pending(web.connection, web.s3, "web", PERIOD)
+    assert found[key] == {"dataset": "web.hits", "period": "2026-03-01", "size_bytes": len(rows(3))}
+    assert "file_rejected" in found["raw/web/hits/elsewhere/b.csv"]
+    assert (web.lake.objects(), web.ledger()) == (before, [])
+
+
+def test_a_loaded_file_has_books_quarantine_changes_warnings_and_a_checkpoint(web: Web) -> None:
+    body = rows(5)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    folder = web.put_rejects("rejects", key, [4, 2])
+    newest = datetime(2026, 3, 1, 10, 0, 5, tzinfo=UTC)
+    file = web.loaded(key, body, rejected=2, newest=newest, warnings=(("quotes", "look at it"),))
+    result = web.answer(address, IntakeResult(files=(file,), rejected_rows=folder))
+    done = web.record(result)
+    assert str(done[key]).startswith("5 rows in = 3 inserted + 0 updated + 0 unchanged + 2 rejected")
+    everything = web.everything()
+    books, quarantine, changes, warnings, checkpoint, _ = everything
+    etag = file.facts["etag"]
+    assert books == [(key, etag, "loaded", "run-1", 5, 3, 0, 0, 2, 0, 0, 0)]
+    assert [(record, reasons) for _, record, reasons, _ in quarantine] == [(2, ["type:hit_id"]), (4, ["type:hit_id"])]
+    assert changes == [(key, "web.hits", DAY)]
+    assert warnings == [(key, "quotes", "look at it")]
+    assert checkpoint == [("web.hits", newest, key)]
+    web.record(result)  # again
+    assert web.everything() == everything
+
+
+def test_a_record_that_dies_between_two_files_goes_on_with_the_next(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = {web.land(f"{name}.csv", rows(number)): rows(number) for number, name in enumerate("abc", start=1)}
+    address = web.prepare()
+    assert address
+    files = tuple(web.loaded(key, body) for key, body in bodies.items())
+    result = web.answer(address, IntakeResult(files=files))
+    closed = ledger.close_file
+
+    def die(connection: Connection, file_id: int, books: ledger.Books) -> None:
+        if books.rows_in == 2:
+            raise KeyboardInterrupt
+        closed(connection, file_id, books)
+
+    monkeypatch.setattr(ledger, "close_file", die)
+    with pytest.raises(KeyboardInterrupt):
+        web.record(result)
+    monkeypatch.setattr(ledger, "close_file", closed)
+    assert [row[4] for row in web.ledger()] == [1]
+    web.record(result)
+    assert [row[4] for row in web.ledger()] == [1, 2, 3]
+
+
+def test_books_that_do_not_balance_are_refused_by_the_ledger(web: Web) -> None:
+    body = rows(3)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    file = web.loaded(key, body)
+    wrong = file.model_copy(update={"books": file.books | {"inserted": 2}})
+    with pytest.raises(Exception, match="violates check constraint"):
+        web.record(web.answer(address, IntakeResult(files=(wrong,))))
+    assert web.ledger() == []
+
+
+def test_rejected_files_are_recorded_and_named_and_the_others_are_loaded(web: Web) -> None:
+    good, bad = web.land("a.csv", rows(3)), web.land("b.csv", b"hit_id,at,page\nx,y,z\n")
+    address = web.prepare()
+    assert address
+    rejected = LoadedFile(
+        dataset="hits", period=DAY, key=bad, status="rejected", error=f"{bad}: too bad", broken={"type:hit_id": 1}
+    )
+    result = web.answer(address, IntakeResult(files=(rejected, web.loaded(good, rows(3)))))
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"1 of 2 files of web were rejected; the others are loaded:\n.*too bad"):
+            web.record(result)
+    assert [row[0] for row in web.ledger()] == [good]
+    *_, files = web.everything()
+    assert [(key, message) for key, _, message, _ in files] == [(bad, f"{bad}: too bad")]
+    assert files[0][3] == [{"reason": "type:hit_id", "rows": 1, "first": []}]
+    assert web.prepare()  # the rejected file is tried again
+    assert [file.key for part in web.requests[-1].parts for file in part.files] == [bad]
+
+
+def test_objects_in_no_period_fail_the_run_after_its_files_are_loaded(web: Web) -> None:
+    key = web.land("a.csv", rows(3))
+    web.s3.put_object(Bucket=web.bucket, Key="raw/web/hits/march/b.csv", Body=b"x")
+    address = web.prepare()
+    assert address
+    with pytest.raises(DataError, match=r"1 of 2 files .* the others are loaded:\n.*raw/web/hits/march/b\.csv"):
+        web.record(web.answer(address, IntakeResult(files=(web.loaded(key, rows(3)),))))
+    assert [row[0] for row in web.ledger()] == [key]
+    with pytest.raises(DataError, match="march"):  # nothing else to do
+        web.prepare()
+    assert web.prepare(run=OTHER) is None  # a later run leaves it
+
+
+def test_two_runs_that_load_the_same_file_record_it_once(web: Web) -> None:
+    body = rows(3)
+    key = web.land("a.csv", body)
+    one, two = web.prepare(), web.prepare(run=OTHER)
+    assert one
+    assert two
+    results = [web.answer(address, IntakeResult(files=(web.loaded(key, body),))) for address in (one, two)]
+    web.record(results[0])
+    before = web.everything()
+    web.record(results[1], OTHER)
+    assert web.everything() == before
+
+
+def test_a_run_does_not_record_over_another_version_that_was_recorded_meanwhile(web: Web) -> None:
+    old, new = rows(3), rows(4)
+    key = web.land("a.csv", old)
+    one = web.prepare()
+    web.land("a.csv", new)
+    two = web.prepare(run=OTHER)
+    assert one
+    assert two
+    web.record(web.answer(two, IntakeResult(files=(web.loaded(key, new),))), OTHER)
+    before = web.everything()
+    with pytest.raises(ChangedMeanwhile, match=r"another run has loaded another version meanwhile\nClear the run"):
+        web.record(web.answer(one, IntakeResult(files=(web.loaded(key, old),))))
+    assert web.everything() == before
+
+
+def _commit(web: Web, run_id: str, days: str | None) -> int:
+    """Append a row to the table as another program or run does; returns the snapshot."""
+    table = web.lake.table(web.contract)
+    row = {"hit_id": 1, "at": datetime(2026, 3, 1, tzinfo=UTC), "_file": "f", "_etag": "e", "_delivered": DAY}
+    properties = {RUN_ID: run_id} if run_id else {}
+    if days:
+        properties[DAYS] = f'{{"{days}": ""}}'
+    table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()), snapshot_properties=properties)
+    snapshot = table.current_snapshot()
+    assert snapshot
+    return snapshot.snapshot_id
+
+
+@pytest.mark.parametrize(
+    ("run_id", "days", "named"),
+    [
+        ("run-2", "2026-03-01", "the run run-2 has changed 2026-03-01"),
+        ("", None, "another program has changed 2026-03-01"),
+        ("run-2", "2026-03-02", None),
+        ("run-1", "2026-03-01", None),
+    ],
+)
+def test_a_part_that_somebody_else_changed_after_the_job_is_not_recorded(
+    web: Web, run_id: str, days: str | None, named: str | None
+) -> None:
+    body = rows(3)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    own = _commit(web, "run-1", "2026-03-01")
+    result = web.answer(address, IntakeResult(files=(web.loaded(key, body),), snapshots={"hits": own}))
+    _commit(web, run_id, days)
+    if named is None:
+        web.record(result)
+        assert [row[0] for row in web.ledger()] == [key]
+        return
+    with pytest.raises(ChangedMeanwhile, match=named):
+        web.record(result)
+    assert web.ledger() == []
+    assert web.prepare(run=OTHER)  # the next run loads the file again
+
+
+def test_more_rejected_rows_than_postgresql_takes_are_said(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "MOST_REJECTED", 2)
+    body = rows(9)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    folder = web.put_rejects("rejects", key, [1, 2])
+    file = web.loaded(key, body, rejected=3)
+    web.record(web.answer(address, IntakeResult(files=(file,), rejected_rows=folder)))
+    _, quarantine, _, warnings, *_ = web.everything()
+    assert len(quarantine) == 2
+    assert "the quarantine has the first 2 of 3 rejected rows" in warnings[0][2]
+
+
+def test_rejected_rows_that_got_lost_are_not_recorded_as_if_they_were_there(web: Web) -> None:
+    body = rows(9)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    folder = web.put_rejects("rejects", key, [1])
+    with pytest.raises(RuntimeError, match="counted 3 rejected rows and wrote 1"):
+        web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body, 3),), rejected_rows=folder)))
+    assert web.ledger() == []
+
+
+def test_a_new_version_of_the_contract_loads_files_with_rows_in_quarantine_again(web: Web, include_dir: Path) -> None:
+    body, fine = rows(5), rows(2)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    other = web.land("b.csv", fine)
+    folder = web.put_rejects("rejects", key, [4])
+    web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body, 1),), rejected_rows=folder)))
+    load(web, other, fine)
+    assert web.prepare() is None
+    add_domain(include_dir, contract=CONTRACT.replace("version: 1.0.0", "version: 1.0.1"))
+    address = web.prepare()
+    assert address
+    ((file,),) = (part.files for part in web.requests[-1].parts)
+    assert (file.key, file.replaces_etag) == (key, file.etag)
+    web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body),))))
+    assert web.prepare() is None
+    assert [(row[0], row[2], row[8]) for row in web.ledger()] == [
+        (key, "loaded", 0), (key, "superseded", 1), (other, "loaded", 0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("loadMode, value: merge", "loadMode, value: snapshot", "`snapshot` needs the history of PostgreSQL"),
+        ("{property: lookbackPeriods, value: 7}", "{property: missingColumns, value: error}", "compares a file with"),
+        ("description: The page.,", "description: The page., classification: restricted,", "`page` is restricted"),
+    ],
+)
+def test_what_spark_cannot_do_is_refused_by_lint_and_by_a_run(
+    web: Web, include_dir: Path, old: str, new: str, reason: str
+) -> None:
+    assert old in CONTRACT
+    text = CONTRACT.replace(old, new)
+    if "snapshot" in new:
+        text = text.replace("      - {property: periodColumn, value: at}\n", "").replace(
+            "      - {property: lookbackPeriods, value: 7}\n", ""
+        )
+    add_domain(include_dir, contract=text)
+    assert any(reason in problem for problem in unsupported(web.contract))
+    web.land("a.csv", rows(1))
+    with pytest.raises(ContractError, match="`engine: spark` cannot do this") as found:
+        web.prepare()
+    assert reason in str(found.value)
+    _, problems = lint(None)
+    assert any("web.yaml" in problem and reason in problem for problem in problems)
+
+
+def test_tasks_and_commands_that_need_rows_in_postgresql_name_the_next_step(web: Web) -> None:
+    key, body = web.land("a.csv", rows(3)), rows(3)
+    load(web, key, body)
+    web.land("b.csv", rows(1))
+    contracts = load_domain("web")
+    with pytest.raises(ContractError, match="raise its version"):
+        replay(web.connection, web.contract, contracts, RUN)
+    with pytest.raises(ContractError, match="Use `spark_tasks`"):
+        ingest(web.connection, web.s3, web.contract, contracts, PERIOD, RUN)
+    with pytest.raises(ContractError, match="use `spark_tasks`"):
+        refresh(web.connection, "web", "web_report", RUN)
+    with pytest.raises(ContractError, match="nothing to copy"):
+        write_changed_days(web.connection, web.s3, web.lake.catalog, contracts.values(), RUN)
+    web.s3.delete_object(Bucket=web.bucket, Key=key)
+    with pytest.raises(ContractError, match="header alone under the same name"):
+        withdraw(web.connection, web.s3, web.contract, find_loaded(web.connection, key))
+
+
+def test_a_domain_with_loaded_files_does_not_change_its_engine(web: Web, include_dir: Path) -> None:
+    on_one_machine = MANIFEST.replace("engine: spark\n", "")
+    add_domain(include_dir, on_one_machine)
+    ensure(web.connection, web.contract)
+    assert _has_table(web)
+    add_domain(include_dir)  # without files, the tables are dropped
+    ensure(web.connection, web.contract)
+    assert not _has_table(web)
+    load(web, web.land("a.csv", rows(3)), rows(3))
+    add_domain(include_dir, on_one_machine)
+    with pytest.raises(ContractError, match="names another engine than the one that loaded its files"):
+        ensure(web.connection, web.contract)
+
+
+def _has_table(web: Web) -> bool:
+    return web.connection.execute("select to_regclass('web.hits')").fetchone() != (None,)
