@@ -9,8 +9,8 @@ from waybill.contracts import Column, Contract, odcs
 from waybill.contracts.contract import numeric_digits
 from waybill.lakehouse.exchange import Dataset
 
-OWN_COLUMNS: Final = {
-    "_file": ("string", "The object key of the file that brought the row."),
+OWN_COLUMNS: Final = {  # Iceberg has columns `_file`, `_pos`, `_partition` and `_deleted` of its own
+    "_object": ("string", "The object key of the file that brought the row."),
     "_etag": ("string", "The ETag of that object."),
     "_record": ("int", "The number of the record within the file, from 1, without the header."),
     "_landed_at": ("timestamp", "When the content was uploaded."),

@@ -257,7 +257,7 @@ def _files(spark: SparkSession, part: Part, found: Mapping[str, Checked]) -> Dat
     """Return the files of a part with the columns that say which file brought a row, by `_place`."""
     from pyspark.sql import functions
 
-    schema = "_place int, _file string, _etag string, _landed_at timestamp, _name_key string, _delivered date"
+    schema = "_place int, _object string, _etag string, _landed_at timestamp, _name_key string, _delivered date"
     rows = [
         (found[file.key].place, file.key, file.etag, file.landed_at, natural_key(file.key), part.period)
         for file in part.files
@@ -268,13 +268,13 @@ def _files(spark: SparkSession, part: Part, found: Mapping[str, Checked]) -> Dat
 def _present(there: DataFrame, part: Part) -> dict[tuple[str, str], datetime | None]:
     """Return the versions of the files of a part of which a table has rows, with their landing."""
     landed = "max(_landed_at)" if "_landed_at" in there.columns else "cast(null as timestamp)"
-    rows = there.where(_of_part(part)).groupBy("_file", "_etag").agg(expr(f"unix_micros({landed})")).collect()
+    rows = there.where(_of_part(part)).groupBy("_object", "_etag").agg(expr(f"unix_micros({landed})")).collect()
     return {(key, etag): None if at is None else _EPOCH + timedelta(microseconds=at) for key, etag, at in rows}
 
 
 def _of_part(part: Part) -> str:
     """Return the condition of the rows of the files of a part."""
-    return f"_delivered = date '{part.period}' and _file in ({_texts(file.key for file in part.files)})"
+    return f"_delivered = date '{part.period}' and _object in ({_texts(file.key for file in part.files)})"
 
 
 def _texts(values: Iterable[str]) -> str:
@@ -290,9 +290,9 @@ def _removed(present: Iterable[tuple[str, str]], part: Part, loaded: Sequence[La
 def _kept(there: DataFrame, part: Part, loaded: Sequence[Landed]) -> DataFrame:
     """Return the rows of the partition of a part that stay: of other files, and of files that were not loaded."""
     staying = [file for file in part.files if file not in loaded and file.replaces_etag]
-    condition = f"_file not in ({_texts(file.key for file in part.files)})"
+    condition = f"_object not in ({_texts(file.key for file in part.files)})"
     for file in staying:
-        condition += f" or _file = {text(file.key)} and _etag = {text(file.replaces_etag or '')}"
+        condition += f" or _object = {text(file.key)} and _etag = {text(file.replaces_etag or '')}"
     return there.where(f"_delivered = date '{part.period}'").where(condition)
 
 
@@ -317,9 +317,11 @@ def _tagged(
         if one.dataset == part.dataset
         for file in one.files
     ]
-    waiting = spark.createDataFrame(files, "_file string, _delivered date, _replaces string, _of int")
+    waiting = spark.createDataFrame(files, "_object string, _delivered date, _replaces string, _of int")
     rows = there.where(_may_have_the_keys(contract, part))
-    joined = rows.join(functions.broadcast(waiting.withColumn("_waits", expr("true"))), ["_file", "_delivered"], "left")
+    joined = rows.join(
+        functions.broadcast(waiting.withColumn("_waits", expr("true"))), ["_object", "_delivered"], "left"
+    )
     return joined.where("_waits is null or _etag <=> _replaces").drop("_waits", "_replaces")
 
 
@@ -347,7 +349,7 @@ def _settle(
         returned[place] = contract.file_order == "landing" and replaced is not None and replaced > file.landed_at
     columns = [*map(quoted, contract.names), *place_columns(contract)]
     order = ", ".join(f"{text(file.key)}, {place}" for place, file in enumerate(loaded))
-    new = incoming.selectExpr(*columns, f"map({order})[_file] as _of" if loaded else "null as _of", "true as _is_new")
+    new = incoming.selectExpr(*columns, f"map({order})[_object] as _of" if loaded else "null as _of", "true as _is_new")
     found = settle(
         known.selectExpr(*columns, "_of", "false as _is_new").unionAll(new), contract, timezone, returned=returned
     )

@@ -61,7 +61,7 @@ def _definition(contract: Contract) -> tuple[Schema, PartitionSpec]:
 def _quarantine(contract: Contract) -> tuple[Schema, PartitionSpec]:
     from pyiceberg.types import ListType, StringType
 
-    own = {name: OWN_COLUMNS[name] for name in ("_file", "_etag", "_record", "_delivered")}
+    own = {name: OWN_COLUMNS[name] for name in ("_object", "_etag", "_record", "_delivered")}
     reasons = ListType(0, StringType(), element_required=False)
     columns: list[tuple[str, IcebergType, str]] = [
         ("reasons", reasons, "The rules that the row breaks."),
