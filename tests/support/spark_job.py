@@ -138,9 +138,14 @@ def start_job(address: str, log: Path) -> subprocess.Popen[bytes]:
 
 def run_job(shelf: Shelf, request: IntakeRequest | ReportsRequest, folder: Path) -> IntakeResult | ReportsResult:
     """Run the job for a request; returns its result."""
-    address, log = shelf.sent(request), folder / "spark.log"
-    assert start_job(address, log).wait(timeout=300) == 0, log.read_text()[-4000:]
+    address = shelf.sent(request)
+    finish_job(address, folder / "spark.log")
     return shelf.result(address)
+
+
+def finish_job(address: str, log: Path) -> None:
+    """Run the job for the request at an address."""
+    assert start_job(address, log).wait(timeout=300) == 0, log.read_text()[-4000:]
 
 
 class SparkProcess:

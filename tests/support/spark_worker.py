@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from waybill.lakehouse.exchange import IntakeRequest, receive_request, send
-from waybill.lakehouse.intake import load
+from waybill.lakehouse.exchange import receive_request, send
+from waybill.lakehouse.job import answer
 from waybill.lakehouse.session import open_session
 
 
@@ -17,8 +17,7 @@ def main() -> None:
         address = line.strip()
         request = receive_request(s3, address)
         spark = spark or open_session(request.domain, request.lake)
-        assert isinstance(request, IntakeRequest)
-        send(s3, f"{address.rpartition('/')[0]}/result.json", load(spark, request))
+        send(s3, f"{address.rpartition('/')[0]}/result.json", answer(spark, request))
         print(address, flush=True)
     if spark:
         spark.stop()

@@ -200,6 +200,31 @@ def build_from_rows(
     return build(connection, contract, find_inputs, write, period, run, None)
 
 
+def build_from_values(
+    connection: Connection,
+    contract: Contract,
+    find_inputs: FindInputs,
+    rows: Iterable[Sequence[Any]],
+    period: Period,
+    run: Run,
+    sql_sha256: str,
+) -> Built:
+    """Replace the period's rows with `rows` (values in the order of the contract), by COPY. Otherwise like `build`.
+
+    `sql_sha256` is the hash of the SQL that another engine has run.
+    """
+    statement = sql.SQL("copy {} ({}) from stdin").format(relation(contract), columns_sql(contract.names))
+
+    def write() -> list[date]:
+        _delete(connection, contract, period)
+        with connection.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+        return [period.start]
+
+    return build(connection, contract, find_inputs, write, period, run, sql_sha256)
+
+
 def _as_json(value: Any) -> Any:
     return Jsonb(value) if isinstance(value, dict | list) else value
 

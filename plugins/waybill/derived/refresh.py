@@ -102,7 +102,7 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
             one.contract for one in tables if one.contract.load_mode == "summary" and contract.table in one.inputs
         ]
         for period in stale_periods(connection, domain, table):
-            find_inputs = partial(_changed_inputs, connection, table, period)
+            find_inputs = partial(changed_inputs, connection, table, period)
             try:
                 if contract.load_mode == "dimension":
                     built = build_dimension(connection, contract, find_inputs, table.text, run, datasets)
@@ -249,7 +249,7 @@ def _window(table: Derived, period: Period) -> dict[str, Any]:
     return {"inputs": list(table.inputs), "first": first, "last": last}
 
 
-def _changed_inputs(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
+def changed_inputs(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
     """Return the inputs of a period, or None if it was built from the same inputs."""
     changes = _unseen_changes(connection, table, period)  # counted first: what is loaded meanwhile makes it stale again
     if changes is None:

@@ -147,7 +147,7 @@ class Query(_Model):
     text: str
     """The SQL in Spark's dialect, with markers such as `:period_start` for the parameters of the period."""
     columns: dict[str, str]
-    """The columns of the report and their types in Spark."""
+    """The columns of the report and their types in the contract."""
     inputs: Inputs
 
 

@@ -8,6 +8,12 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from waybill.lakehouse.exchange import IntakeRequest, IntakeResult, ReportsRequest, ReportsResult
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,19 +24,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import boto3
 
-    from waybill.lakehouse.exchange import IntakeRequest, receive_request, send
+    from waybill.lakehouse.exchange import receive_request, send
     from waybill.lakehouse.session import open_session
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     s3 = boto3.client("s3")
     request = receive_request(s3, given.request)
     spark = open_session(request.domain, request.lake)
-    if not isinstance(request, IntakeRequest):
-        raise NotImplementedError("reports")
-    from waybill.lakehouse.intake import load
-
-    send(s3, f"{given.request.rpartition('/')[0]}/result.json", load(spark, request))
+    send(s3, f"{given.request.rpartition('/')[0]}/result.json", answer(spark, request))
     spark.stop()
+
+
+def answer(spark: SparkSession, request: IntakeRequest | ReportsRequest) -> IntakeResult | ReportsResult:
+    """Return the result of a request."""
+    from waybill.lakehouse.exchange import IntakeRequest
+
+    if isinstance(request, IntakeRequest):
+        from waybill.lakehouse.intake import load
+
+        return load(spark, request)
+    from waybill.lakehouse.queries import compute
+
+    return compute(spark, request)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from psycopg import Connection
 
 from waybill.contracts import Column, Contract, ContractError, load, references
 from waybill.contracts.dag_files import dags_folder, functions_of
+from waybill.contracts.domains import is_on_spark
 from waybill.contracts.locations import report_files, report_schema, star_schema
 from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.ops.manifest_lint import lint_manifests
+from waybill.ops.spark_lint import lint_spark_sql
 from waybill.ops.sql_lint import lint_sql
 from waybill.settings import settings
 from waybill.warehouse.evolution import is_changed_version
@@ -49,9 +51,19 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         schemas = {domain, star_schema(domain), report_schema(domain)}
         if not schemas & unread:  # otherwise SQL may name a table whose contract is invalid
             whole += [one for one in contracts if one.domain in schemas]
+    on_spark = {domain for domain in {contract.domain for contract in whole} if _is_on_spark(domain)}
+    for domain in sorted(on_spark):
+        problems += lint_spark_sql(domain, whole)
     if connection:
         problems += lint_sql(connection, whole)
     return contracts, problems
+
+
+def _is_on_spark(domain: str) -> bool:
+    try:
+        return is_on_spark(domain)
+    except ContractError:  # the problems have it
+        return False
 
 
 def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
