@@ -1,10 +1,10 @@
 """### Lake: maintenance of the Iceberg tables
 
-**What it does.** For each table of the lake: replaces the files of a day by one file if it has several, expires
-snapshots that are older than `WAYBILL_LAKE_SNAPSHOT_DAYS`, and removes files that no snapshot has and that are older
-than three days. Snapshots to which published reports refer get a tag and stay for `WAYBILL_LAKE_PUBLISHED_DAYS`. Days
-whose files are not those of the books become stale, and the next run of their pipeline writes them again.
-`waybill.lake_maintenance` records what was done.
+**What it does.** For each table of the lake: drops days before the `retention` of its contract, replaces the files of a
+day by one file if it has several, expires snapshots that are older than `WAYBILL_LAKE_SNAPSHOT_DAYS`, and removes files
+that no snapshot has and that are older than three days. Snapshots to which published reports refer get a tag and stay
+for `WAYBILL_LAKE_PUBLISHED_DAYS`. Days whose files are not those of the books become stale, and the next run of their
+pipeline writes them again. `waybill.lake_maintenance` records what was done.
 
 **Period.** None. The run looks at the whole lake, once a week. With the parameter `dry_run`, it changes nothing and
 logs what it would do, as `waybill lake maintain --dry-run` does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,10 @@ from support.lake import RUN, Lake
 from support.messaging_months import migrate
 from support.shop_tables import REVIEWS, insert
 from waybill.cli import app
-from waybill.contracts import load_domain
+from waybill.contracts import Contract, load_domain
+from waybill.contracts.retention import Retention
+from waybill.lakehouse.tables import ensure_tables
+from waybill.outputs import lake_maintenance
 from waybill.outputs.lake import write_changed_days
 from waybill.outputs.lake_maintenance import RemovalError, described, maintain
 from waybill.settings import settings
@@ -216,3 +220,96 @@ def test_an_action_reads_as_a_line(shop: Connection, lake: Lake) -> None:
     append(lake, DAY, 900)
     (action,) = maintain(shop, lake.s3, lake.catalog, [CONTRACT], RUN, dry_run=True)
     assert described(action) == f"shop.reviews: replace the files of 1 day by one each ({action.bytes:,} bytes)"
+
+
+def test_days_before_the_retention_are_dropped_and_not_written_again(
+    shop: Connection, lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    today = datetime.now(UTC).date()
+    old, last, first = (today - timedelta(days=number) for number in (90, 40, 20))
+    days = (old, last, first)
+    shop.execute("truncate shop.reviews")
+    insert(shop, "reviews", [(number, 1, 1, 1, None, day) for number, day in enumerate(days)])
+    for day in days:
+        shop.execute("insert into waybill.table_day (table_name, day, changes) values ('shop.reviews', %s, 1)", (day,))
+
+    def write(contract: Contract) -> list[date]:
+        return [*write_changed_days(shop, lake.s3, lake.catalog, [contract], RUN)["shop.reviews"]]
+
+    caplog.set_level("INFO")
+    assert write(CONTRACT) == [*days]
+    kept = replace(CONTRACT, retention=Retention(30, "d"))
+
+    def drop(*, dry_run: bool = False) -> list[tuple[str, list[str]]]:
+        found = maintain(shop, lake.s3, lake.catalog, [kept], RUN, dry_run=dry_run)
+        return [(one.action, one.details) for one in found]
+
+    before = shop.execute("select * from shop.reviews order by 1").fetchall()
+    assert drop(dry_run=True) == [("drop", [str(old), str(last)])]
+    assert len(rows(lake)) == 3
+    assert drop() == [("drop", [str(old), str(last)])]
+    assert [row["review_date"] for row in rows(lake)] == [first]
+    assert drop() == []
+    assert write(kept) == []
+    assert "shop.reviews: 2 changed days before " in caplog.text
+    shop.execute("update waybill.table_day set changes = changes + 1")  # a backfill of all days
+    assert write(kept) == [first]
+    assert shop.execute("select * from shop.reviews order by 1").fetchall() == before
+    recorded = "select day, row_count from waybill.lake_commit where row_count = 0 order by 1"
+    assert shop.execute(recorded).fetchall() == [(old, 0), (last, 0)]
+    assert shop.execute("select action, objects, details from waybill.lake_maintenance").fetchall() == [
+        ("drop", 2, [str(old), str(last)])
+    ]
+    earlier = lake.snapshots(CONTRACT)[0]
+    assert len(rows(lake, earlier)) == 3, "an earlier snapshot keeps the rows"
+    assert write(CONTRACT) == [old, last], "without a retention, all days come back"
+    assert len(rows(lake)) == 3
+
+
+def test_one_run_drops_a_bounded_number_of_days(shop: Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_maintenance, "DROPPED_DAYS", 3)
+    monkeypatch.setattr(lake_maintenance, "COMMIT_DAYS", 2)
+    days = [DAY + timedelta(days=number) for number in range(5)]
+    shop.execute("truncate shop.reviews")
+    insert(shop, "reviews", [(number, 1, 1, 1, None, day) for number, day in enumerate(days)])
+    lake.write(shop, CONTRACT, days)
+    kept = replace(CONTRACT, retention=Retention(1, "d"))
+
+    def drop() -> list[list[str]]:
+        found = maintain(shop, lake.s3, lake.catalog, [kept], RUN, now=datetime(2027, 1, 1, tzinfo=UTC))
+        return [one.details for one in found if one.action == "drop"]
+
+    snapshots = len(lake.snapshots(CONTRACT))
+    assert drop() == [[str(day) for day in days[:3]]]
+    assert len(lake.snapshots(CONTRACT)) <= snapshots + 2
+    assert drop() == [[str(day) for day in days[3:]]]
+    assert rows(lake) == []
+    assert drop() == []
+
+
+def test_tables_of_a_dataset_on_spark_are_maintained_without_the_books(
+    shop: Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their partitions have several files, and their days are not those of the warehouse."""
+    monkeypatch.setattr(lake_maintenance, "is_on_spark", lambda _: True)
+    kept = replace(CONTRACT, retention=Retention(30, "d"))
+    names = ensure_tables(lake.catalog, kept)
+    for name in names:
+        table = lake.catalog.load_table(name)
+        for day in (DAY, DAY, OTHER):
+            row = {"_file": "a.csv", "_record": 1, "_delivered": day}
+            table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
+
+    def maintained(now: datetime) -> list[tuple[str, str, list[str]]]:
+        found = maintain(shop, lake.s3, lake.catalog, [kept], RUN, now=now)
+        return [(one.table, one.action, one.details) for one in found]
+
+    days = datetime(2026, 3, 10, tzinfo=UTC)
+    assert maintained(days) == []
+    gone = [str(DAY)]
+    assert maintained(days + timedelta(days=23)) == [
+        ("shop.reviews", "drop", gone),
+        ("shop.reviews_quarantine", "drop", gone),
+    ]
+    for name in names:
+        assert lake.catalog.load_table(name).scan().to_arrow()["_delivered"].to_pylist() == [OTHER]

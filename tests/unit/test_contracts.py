@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from waybill.contracts import Column, Contract, ContractError, RowRule, load, load_all
 from waybill.contracts.consistency import problems
 from waybill.contracts.custom_properties import OF_COLUMN, OF_RELATIONSHIP, OF_TABLE
+from waybill.contracts.retention import Retention
 from waybill.contracts.validation import compile_query
 from waybill.intake.validate import pattern_problems
 from waybill.ops.lint import lint
@@ -370,6 +371,12 @@ def test_every_contract_of_the_project_is_valid() -> None:
         ),
         ("name: traffic_account_mismatch_pct", "name: traffic_present", "names of checks must be unique"),
         ("latency, value: 1, unit: d", "latency, value: 1, unit: weeks", "the unit of a latency must be d or h"),
+        (
+            "latency, value: 1, unit: d",
+            "retention, value: 1, unit: m",
+            "the unit of a retention must be d, months or y",
+        ),
+        ("latency, value: 1, unit: d", "retention, value: 0, unit: y", "must be a whole number, 1 or more, not 0"),
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns besides the key are supported in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
@@ -486,6 +493,17 @@ def test_lint_finds_every_problem_at_once(tmp_path: Path, monkeypatch: pytest.Mo
         "lonely.sql",
         "top_customers.yaml",
     ]
+
+
+def test_a_retention_says_how_long_the_lake_keeps_days(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.yaml"
+    promise = "  - {property: retention, value: 24, unit: months}\n"
+    path.write_text(SOURCE.replace("slaProperties:\n", f"slaProperties:\n{promise}"))
+    assert load(path).retention == Retention(24, "months")
+    without_days = replace(load(path), load_mode="dimension")
+    assert any(
+        "this table has no days there" in str(one) for one in problems(replace(without_days, period_column=None))
+    )
 
 
 def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:

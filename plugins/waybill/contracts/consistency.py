@@ -117,6 +117,8 @@ def _of_periods(contract: Contract) -> Iterator[Problem]:
         yield Problem(_TABLE, "the periodColumn must be a date, a timestamp or a timestamptz")
     elif contract.is_partitioned and (name not in contract.key or _type(contract, name) != "date"):
         yield Problem(_TABLE, "the partitioned date column must be part of the primary key")
+    if contract.retention and contract.load_mode != "snapshot" and contract.day_column is None:
+        yield Problem(("slaProperties",), "a retention removes days from the lake, but this table has no days there")
     partitioned = [column for column in contract.columns if column.partitioned]
     if len(partitioned) > 1 or any(column.name != name for column in partitioned):
         yield Problem(_TABLE, "only the periodColumn can partition a table")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from waybill.contracts.file_format import UNDECLARED, FileFormat
 from waybill.contracts.number_format import NumberFormat
+from waybill.contracts.retention import Retention
 from waybill.errors import DataError
 from waybill.period import Cadence
 
@@ -190,6 +191,8 @@ class Contract:
     days_after: int = 0
     latency_days: int | None = None
     """Number of days after the end of its period within which a file lands; None: no service level."""
+    retention: Retention | None = None
+    """How long the lake keeps its days; None: for ever."""
     max_shrink_pct: float = 90
     """The largest decrease of rows from one snapshot to the next, in percent."""
     missing_columns: ColumnPolicy = "warning"

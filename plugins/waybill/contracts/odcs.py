@@ -27,6 +27,7 @@ from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
 from waybill.contracts.member_paths import split_path
 from waybill.contracts.number_format import NumberFormat
+from waybill.contracts.retention import Retention
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
 from waybill.contracts.yaml_files import parse, parse_text, read_text
@@ -239,6 +240,9 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         days_before=None if custom.get("daysBefore") == "all" else custom.get("daysBefore", 0),
         days_after=custom.get("daysAfter", 0),
         latency_days=_latency_days(document),
+        retention=next(
+            (Retention.of(one["value"], one["unit"]) for one in promises if one["property"] == "retention"), None
+        ),
         max_shrink_pct=float(custom.get("maxShrinkPct", Contract.max_shrink_pct)),
         missing_columns=custom.get("missingColumns", Contract.missing_columns),
         unknown_columns=custom.get("unknownColumns", Contract.unknown_columns),

@@ -13,6 +13,7 @@ from waybill.contracts import custom_properties, limits
 from waybill.contracts.contract import numeric_digits
 from waybill.contracts.custom_properties import is_number, values_of
 from waybill.contracts.file_format import NO_QUOTE, FileFormat, FormatName, encoding_named
+from waybill.contracts.retention import UNITS
 from waybill.contracts.standard import Problem, Steps, likeliest, unreadable
 from waybill.period import Cadence
 
@@ -395,10 +396,12 @@ def _of_promise(promise: Mapping[str, Any], steps: Steps, table: str, names: fro
         if not is_number(value) or value < 0:
             yield Problem((*steps, "value"), f"must be a number, 0 or more, not {value!r}")
     elif name == "retention":
-        yield Problem(
-            (*steps, "property"),
-            "`retention` is not supported: it specifies when rows are deleted, but Waybill keeps all rows",
-        )
+        if unit not in UNITS:
+            yield Problem(
+                (*steps, "unit") if unit else steps, f"the unit of a retention must be d, months or y, not {unit!r}"
+            )
+        if not is_number(value) or value < 1 or value != int(value):
+            yield Problem((*steps, "value"), f"must be a whole number, 1 or more, not {value!r}")
     elif name not in _PROMISES:
-        known = frozenset({"frequency", "latency", *_PROMISES})
+        known = frozenset({"frequency", "latency", "retention", *_PROMISES})
         yield Problem((*steps, "property"), f"unknown service level {name!r}: {likeliest(name, known)}")

@@ -84,7 +84,7 @@ def files_of(table: Table, days: Iterable[date]) -> dict[date, list[DataFile]]:
     """Return the files that the current snapshot has for each of some days."""
     found: dict[date, list[DataFile]] = {day: [] for day in days}
     if found:
-        found |= files_by_day(table, _of_days(found))
+        found |= files_by_day(table, _of_days(table, found))
     return found
 
 
@@ -108,7 +108,7 @@ def compact(table: Table, s3: S3Client, contract: Contract, day: date, files: It
     import pyarrow.parquet as pq
 
     schema = parquet_schema(table, contract)
-    scan = table.scan(row_filter=_of_days([day]), selected_fields=tuple(schema.names))
+    scan = table.scan(row_filter=_of_days(table, [day]), selected_fields=tuple(schema.names))
     with scratch_folder() as folder:
         path = folder / "day.parquet"
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -154,11 +154,13 @@ def may_be_of(table: Table, contract: Contract, address: str) -> bool:
     return name.endswith(".parquet") and layout_of(contract).day_of(folders) is not None
 
 
-def _of_days(days: Iterable[date]) -> BooleanExpression:
+def _of_days(table: Table, days: Iterable[date]) -> BooleanExpression:
+    """Return the condition for some values of the column by which a table is partitioned."""
     from pyiceberg.expressions import In
 
     within: Any = In  # whose arguments the types do not show
-    found: BooleanExpression = within(DAY, [str(day) for day in days])
+    column = table.schema().find_column_name(table.spec().fields[0].source_id)
+    found: BooleanExpression = within(column, [str(day) for day in days])
     return found
 
 
@@ -175,7 +177,7 @@ def replace_files(
     the days: the next try of the run reads the new files.
     """
     with table.transaction() as change, change.update_snapshot(dict(properties)).overwrite() as snapshot:
-        snapshot.delete_by_predicate(_of_days(days))  # where changes of others are conflicts
+        snapshot.delete_by_predicate(_of_days(table, days))  # where changes of others are conflicts
         for file in removed:
             snapshot.delete_data_file(file)
         for file in added:

@@ -82,12 +82,13 @@ def identifier(contract: Contract) -> tuple[str, str]:
     return settings().lake_database, locations.catalog_table(contract.domain, contract.name)
 
 
-def find_table(catalog: Catalog, contract: Contract) -> Table | None:
-    """Return the table of a contract; None if the catalog does not have it."""
+def find_table(catalog: Catalog, contract: Contract, suffix: str = "") -> Table | None:
+    """Return the table of a contract, or that with a suffix to its name; None if the catalog does not have it."""
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
+    database, name = identifier(contract)
     try:
-        return catalog.load_table(identifier(contract))
+        return catalog.load_table((database, name + suffix))
     except (NoSuchTableError, NoSuchNamespaceError):
         return None
 

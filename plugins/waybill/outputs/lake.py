@@ -6,8 +6,9 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection, sql
 
@@ -74,14 +75,20 @@ def lock_of(contract: Contract) -> str:
     return f"processed {contract.table}"
 
 
+def kept_from(contract: Contract, now: datetime) -> date | None:
+    """Return the first day that the lake keeps of a table; None without a retention in the contract."""
+    today = now.astimezone(ZoneInfo(settings().timezone)).date()
+    return contract.retention.first_day(today) if contract.retention else None
+
+
 def write_changed_days(
     connection: Connection, s3: S3Client, catalog: Catalog, contracts: Iterable[Contract], run: Run
 ) -> dict[str, dict[date, int]]:
     """Write the stale days of each table to the lake; returns their numbers of rows by table and day.
 
-    A day is stale if files were delivered for it, or if its rows changed, since it was written. `connection` is in
-    autocommit mode. If a run dies, the days stay stale and the next run writes them. All days of a table are stale if
-    the catalog has lost it.
+    A day is stale if files were delivered for it, or if its rows changed, since it was written. Days before the
+    retention of the contract are not written. `connection` is in autocommit mode. If a run dies, the days stay stale
+    and the next run writes them. All days of a table are stale if the catalog has lost it.
     """
     written = {}
     for contract in contracts:
@@ -91,6 +98,14 @@ def write_changed_days(
                 connection.execute("delete from waybill.processed_day where dataset = %s", (contract.table,))
             # Count changes before reading rows: a change in between makes the day stale again.
             stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
+            kept = kept_from(contract, datetime.now(UTC))
+            former = [day for day in stale if kept and day < kept]
+            if former:
+                log.info(
+                    "%s: %d changed days before %s are not written to the lake, whose retention is %s",
+                    *(contract.table, len(former), kept, contract.retention),
+                )
+                stale = {day: changes for day, changes in stale.items() if kept and day >= kept}
             rows: dict[date, int] = {}
             for days in _write(connection, s3, catalog, contract, stale, run):
                 with connection.transaction():

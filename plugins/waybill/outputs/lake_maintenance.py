@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from psycopg import Connection
 
 from waybill.contracts import Contract
+from waybill.contracts.domains import is_on_spark
 from waybill.formatting import count
 from waybill.outputs import iceberg_files, iceberg_tables
-from waybill.outputs.lake import lock_of
+from waybill.outputs.lake import COMMIT_DAYS, kept_from, lock_of
 from waybill.run import Run
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock
@@ -32,12 +33,25 @@ ORPHAN_DAYS: Final = 3
 """The age from which files that no snapshot has are removed. Younger ones may belong to a commit that is under way."""
 _TAG: Final = "published-"
 _DELETE_BATCH: Final = 1000
+DROPPED_DAYS: Final = 366
+"""How many days before its retention a run drops from a table at most."""
+QUARANTINE: Final = "_quarantine"
+"""How the name of the table with the rejected rows of a dataset on Spark ends."""
+_FORGET: Final = "delete from waybill.processed_day where dataset = %(table)s and day = any(%(days)s)"
+_NOTE_DROPPED: Final = """
+insert into waybill.lake_commit (
+  table_name, day, snapshot_id, row_count, content_sha256, file_ids, run_id, code_version
+)
+select %(table)s, d.day, %(snapshot)s, 0, '', '{}', %(run)s, %(code)s
+from unnest(%(days)s) as d (day)
+on conflict (table_name, day, snapshot_id) do nothing
+"""
 _DETAILS: Final = 1000
 
 
 @dataclass
 class Action:
-    """What maintenance does to a table: compact, expire, remove, tag, untag or rewrite."""
+    """What maintenance does to a table: compact, drop, expire, remove, tag, untag or rewrite."""
 
     table: str
     action: str
@@ -66,17 +80,21 @@ def maintain(
 ) -> list[Action]:
     """Maintain the tables of the lake; returns what was done, or with `dry_run` what would be done.
 
-    For each table: days whose files are not those of the books become stale, so that the next run writes them again;
-    days with several files get one; snapshots expire unless they are young or a published content refers to them; and
-    old files that no snapshot has are removed. No run writes a table meanwhile. `connection` is in autocommit mode.
+    For each table: days before its retention are dropped; days whose files are not those of the books become stale, so
+    that the next run writes them again; days with several files get one; snapshots expire unless they are young or a
+    published content refers to them; and old files that no snapshot has are removed. No run writes a table meanwhile.
+    Both tables of a dataset on Spark are maintained without the books. `connection` is in autocommit mode.
     """
     found = []
-    for contract in contracts:
-        table = iceberg_tables.find_table(catalog, contract)
+    tables = [(one, suffix) for one in contracts for suffix in (("", QUARANTINE) if is_on_spark(one.domain) else ("",))]
+    for contract, suffix in tables:
+        table = iceberg_tables.find_table(catalog, contract, suffix)
         if table is None:
             continue
         with nullcontext() if dry_run else advisory_lock(connection, lock_of(contract)):
-            work = _Maintenance(connection, s3, contract, table.refresh(), run, now or datetime.now(UTC), dry_run)
+            work = _Maintenance(
+                connection, s3, contract, table.refresh(), run, now or datetime.now(UTC), dry_run, suffix
+            )
             actions = [one for one in work.actions() if one.objects]
         for one in actions:
             if not dry_run:
@@ -91,6 +109,7 @@ def maintain(
 
 
 _SAID: Final = {
+    "drop": "drop {} before the retention",
     "compact": "replace the files of {} by one each",
     "expire": "expire {}",
     "remove": "remove {} that no snapshot has",
@@ -98,7 +117,7 @@ _SAID: Final = {
     "tag": "keep {} for published reports",
     "untag": "no longer keep {} for published reports",
 }
-_COUNTED: Final = {"compact": "day", "rewrite": "day", "remove": "file"}
+_COUNTED: Final = {"compact": "day", "drop": "day", "rewrite": "day", "remove": "file"}
 
 
 def described(action: Action) -> str:
@@ -120,21 +139,47 @@ class _Maintenance:
         run: Run,
         now: datetime,
         dry_run: bool,
+        suffix: str,
     ) -> None:
         self._connection, self._s3, self._contract, self._table = connection, s3, contract, table
-        self._run, self._now, self._dry_run = run, now, dry_run
+        self._run, self._now, self._dry_run, self._suffix = run, now, dry_run, suffix
+        self._dropped: set[date] = set()
 
     def actions(self) -> Iterator[Action]:
         """Yield each action after it was done."""
         files = iceberg_files.files_by_day(self._table)
-        yield self._rewrite(files)
-        yield self._compact(files)
+        yield self._drop(files)
+        if not is_on_spark(self._contract.domain):
+            yield self._rewrite(files)
+            yield self._compact(files)
         yield from self._tag()
         yield self._expire()
         yield self._remove()
 
     def _action(self, name: str) -> Action:
-        return Action(self._contract.table, name)
+        return Action(self._contract.table + self._suffix, name)
+
+    def _drop(self, files: dict[date, list[DataFile]]) -> Action:
+        """Drop the oldest days before the retention from the table, and from `files`."""
+        action, kept = self._action("drop"), kept_from(self._contract, self._now)
+        days = sorted(day for day in files if kept and day < kept)[:DROPPED_DAYS]
+        for day in days:
+            action.add(str(day), sum(file.file_size_in_bytes for file in files[day]))
+        for start in range(0, 0 if self._dry_run else len(days), COMMIT_DAYS):
+            some = days[start : start + COMMIT_DAYS]
+            removed = [file for day in some for file in files[day]]
+            summary = iceberg_files.summary_of(self._run, dict.fromkeys(some, ""), ())
+            snapshot = iceberg_files.replace_files(self._table, some, removed, (), summary)
+            values = {"table": action.table, "days": some, "snapshot": snapshot}
+            with self._connection.transaction():
+                self._connection.execute(_FORGET, values)
+                self._connection.execute(
+                    _NOTE_DROPPED, {**values, "run": self._run.run_id, "code": self._run.code_version}
+                )
+        for day in days:
+            del files[day]
+            self._dropped.add(day)
+        return action
 
     def _rewrite(self, files: Mapping[date, list[DataFile]]) -> Action:
         """Forget the days of the books whose number of rows is not that of the lake: the next run writes them."""
@@ -142,7 +187,7 @@ class _Maintenance:
         action = self._action("rewrite")
         query = "select day, row_count from waybill.processed_day where dataset = %s order by day"
         for day, rows in self._connection.execute(query, (self._contract.table,)).fetchall():
-            if counted.get(day, 0) != rows:
+            if counted.get(day, 0) != rows and day not in self._dropped:
                 action.add(str(day))
                 if not self._dry_run:
                     self._connection.execute(
