@@ -217,7 +217,7 @@ def test_a_run_does_not_record_over_another_version_that_was_recorded_meanwhile(
 def _commit(web: Web, run_id: str, days: str | None) -> int:
     """Append a row to the table as another program or run does; returns the snapshot."""
     table = web.lake.table(web.contract)
-    row = {"hit_id": 1, "at": datetime(2026, 3, 1, tzinfo=UTC), "_file": "f", "_etag": "e", "_delivered": DAY}
+    row = {"hit_id": 1, "at": datetime(2026, 3, 1, tzinfo=UTC), "_object": "f", "_etag": "e", "_delivered": DAY}
     properties = {RUN_ID: run_id} if run_id else {}
     if days:
         properties[DAYS] = f'{{"{days}": ""}}'

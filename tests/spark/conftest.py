@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.lake import Lake, lake_in
+from support.landing import empty_connection, operations_dsn
 from support.spark_job import SparkProcess, skip_without_spark
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+__all__ = ["empty_connection", "operations_dsn"]
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ runpy.run_module("waybill.lakehouse.job", run_name="__main__", alter_sys=True)
 """
 _GRACE_SECONDS: Final = 20
 _LAST_LINES: Final = 15
+_OF_STACK: Final = ("at ", "... ")
+"""How lines of Java's stack traces begin."""
 
 
 class SparkFailed(Exception):
@@ -41,6 +43,11 @@ class LocalJob:
         """`request` is the address of the request, and `credentials` are variables of AWS for the job."""
         self._request, self._credentials = request, credentials
         self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Return the id of the job's process; None if it does not run."""
+        return self._process.pid if self._process else None
 
     def run(self) -> None:
         """Run the job, and log its output. Raises `DataError` without Spark, and `SparkFailed` if the job fails."""
@@ -61,7 +68,8 @@ class LocalJob:
         try:
             for line in self._process.stdout:
                 log.info("%s", line.rstrip())
-                lines = [*lines, line.rstrip()][-_LAST_LINES:]
+                if not line.lstrip().startswith(_OF_STACK):
+                    lines = [*lines, line.rstrip()][-_LAST_LINES:]
             code = self._process.wait()
         finally:
             self.stop()

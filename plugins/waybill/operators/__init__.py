@@ -31,6 +31,7 @@ from waybill.operators.reports import (
     RefreshOperator,
     SqlReportOperator,
 )
+from waybill.operators.spark import spark_tasks
 from waybill.operators.watching import DigestOperator, IncidentsOperator, QualityReportOperator, WatchOperator
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "month_param",
     "owner_links",
     "run_callbacks",
+    "spark_tasks",
 ]

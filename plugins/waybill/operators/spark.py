@@ -1,0 +1,249 @@
+"""Operators of domains with `engine: spark`: a request, the job that answers it, and the record of the answer."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event
+from waybill.operators.datasets import chosen_datasets
+from waybill.operators.measuring import measured_checks, measured_load
+from waybill.operators.searching import searched_if_rejected
+from waybill.operators.session import (
+    AWS,
+    data_errors_fail_at_once,
+    is_dry_run,
+    lake_catalog,
+    period_of,
+    run_of,
+    s3_client,
+    skip_in_dry_run,
+    warehouse,
+)
+from waybill.settings import settings
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from waybill.lakehouse.submit import LocalJob
+    from waybill.period import Cadence
+
+log = logging.getLogger(__name__)
+
+
+def spark_tasks(domain: str, cadence: Cadence) -> list[BaseOperator]:
+    """Return the tasks that load the files of a domain by Spark and then compute its reports, one after the other."""
+    of_period: dict[str, Any] = {"domain": domain, "cadence": cadence}
+    steps: list[BaseOperator] = []
+    for what, prepare, record in (
+        ("intake", PrepareIntakeOperator, RecordIntakeOperator),
+        ("reports", PrepareReportsOperator, RecordReportsOperator),
+    ):
+        steps += [
+            prepare(task_id=f"prepare_{what}", **of_period),
+            spark_task(what, domain),
+            record(task_id=f"record_{what}", request=f"prepare_{what}", **of_period),
+        ]
+    for upstream, downstream in pairwise(steps):
+        upstream >> downstream
+    return steps
+
+
+def spark_task(what: str, domain: str) -> BaseOperator:
+    """Return the task that runs the job for the request of the task `prepare_<what>`, where the settings say."""
+    operator: Callable[..., BaseOperator] = LocalSparkOperator
+    if settings().spark != "local":  # the operators of AWS take a while to import
+        from waybill.operators.spark_on_aws import EmrSparkOperator, GlueSparkOperator
+
+        operator = GlueSparkOperator if settings().spark == "glue" else EmrSparkOperator
+    name = f"Spark: {what} of {domain}"
+    return operator(task_id=f"spark_{what}", task_display_name=name, request=f"prepare_{what}")
+
+
+class _PrepareOperator(BaseOperator):
+    """Writes a request to the bucket of the lake; returns its address, or None if there is nothing to do."""
+
+    ui_color = "#e8f4f8"
+
+    def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain, self.cadence = domain, cadence
+
+    def scratch(self, context: Any) -> str:
+        """Return the address of a new folder for this try of the task.
+
+        Glue reattaches to the run of the same request, so that each request needs an address of its own.
+        """
+        return f"s3://{settings().lake_bucket}/_spark/{self.domain}/{quote(context['run_id'], safe='')}/{uuid4().hex}"
+
+
+class PrepareIntakeOperator(_PrepareOperator):
+    """Writes the request to load the pending files up to the run's period. A dry run returns the files instead."""
+
+    def execute(self, context: Any) -> Any:
+        from waybill.lakehouse.prepare import list_pending, prepare_intake
+
+        with data_errors_fail_at_once(), warehouse() as connection:
+            s3, period = s3_client(), period_of(context, self.cadence)
+            if is_dry_run(context):
+                return list_pending(connection, s3, self.domain, period)
+            return prepare_intake(
+                connection,
+                s3,
+                lake_catalog(s3),
+                self.domain,
+                period,
+                run_of(context),
+                self.scratch(context),
+                names=chosen_datasets(context, dataset_names(self.domain)),
+            )
+
+
+class PrepareReportsOperator(_PrepareOperator):
+    """Writes the request to compute the stale reports and the checks of the run's period.
+
+    All files are loaded by then, so this task also sends the warnings about them.
+    """
+
+    def execute(self, context: Any) -> str | None:
+        from waybill.lakehouse.reports import prepare_reports
+        from waybill.operators.alerting import notify_warnings
+
+        skip_in_dry_run(context)
+        if not settings().notify_scheduled:
+            notify_warnings(self.domain)(context)
+        with data_errors_fail_at_once(), warehouse() as connection:
+            period = period_of(context, self.cadence)
+            return prepare_reports(connection, s3_client(), self.domain, run_of(context), self.scratch(context), period)
+
+
+def _address(context: Any, request: str) -> str | None:
+    """Return the address of the request that a task wrote; None if it wrote none."""
+    found = context["ti"].xcom_pull(task_ids=request)
+    return found if isinstance(found, str) else None
+
+
+def address_or_skip(context: Any, request: str) -> str:
+    """Return the address of a request. Raises `AirflowSkipException` without one."""
+    found = _address(context, request)
+    if found is None:
+        raise AirflowSkipException(f"{request} has found nothing to do, so that no Spark is needed")
+    return found
+
+
+class LocalSparkOperator(BaseOperator):
+    """Runs the job on this machine. The job ends when the task is stopped or dies."""
+
+    ui_color = "#f9e0c7"
+
+    def __init__(self, *, request: str, **kwargs: Any) -> None:
+        super().__init__(max_active_tis_per_dag=1, **kwargs)  # each needs the memory of a Java process
+        self.request = request
+        self._job: LocalJob | None = None
+
+    def execute(self, context: Any) -> None:
+        from waybill.lakehouse.submit import LocalJob
+
+        address = address_or_skip(context, self.request)
+        with data_errors_fail_at_once():
+            self._job = LocalJob(address, _variables())
+            self._job.run()
+
+    def on_kill(self) -> None:
+        """End the job."""
+        if self._job:
+            self._job.stop()
+
+
+def _variables() -> dict[str, str]:
+    """Return the variables with which a process reaches S3 and the catalog as Airflow's connection does."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
+    s3, session = s3_client(), AwsGenericHook(AWS, client_type="s3").get_session()
+    found = session.get_credentials()
+    variables: dict[str, str | None] = {
+        "AWS_REGION": s3.meta.region_name,
+        "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url,
+    }
+    if found:
+        keys = found.get_frozen_credentials()
+        variables |= {
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.token,
+        }
+    return {name: value for name, value in variables.items() if value}
+
+
+class _RecordOperator(BaseOperator):
+    """Records the answer of the job. Runs also if there was no request."""
+
+    ui_color = "#dff0d8"
+
+    def __init__(self, *, domain: str, cadence: Cadence, request: str, **kwargs: Any) -> None:
+        super().__init__(trigger_rule="none_failed", **kwargs)
+        self.domain, self.cadence, self.request = domain, cadence, request
+
+    def execute(self, context: Any) -> Any:
+        skip_in_dry_run(context)
+        address = _address(context, self.request)
+        with data_errors_fail_at_once(), warehouse() as connection:
+            return self.record(connection, address and f"{address.rpartition('/')[0]}/result.json", context)
+
+    @abstractmethod
+    def record(self, connection: Connection, result: str | None, context: Any) -> Any:
+        """Record the result at an address; None if there was nothing to do."""
+
+
+class RecordIntakeOperator(_RecordOperator):
+    """Records the files that the job loaded or rejected; returns the books by file."""
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        outlets = [dataset_asset(domain, name) for name in dataset_names(domain)]
+        super().__init__(domain=domain, outlets=outlets, **kwargs)
+
+    def record(self, connection: Connection, result: str | None, context: Any) -> dict[str, dict[str, Any]]:
+        """Record the files."""
+        from waybill.contracts import load_domain
+        from waybill.intake.ledger import has_loaded
+        from waybill.lakehouse.record import record_intake
+
+        contracts, run, s3 = load_domain(self.domain), run_of(context), s3_client()
+        done = {}
+        if result is not None:
+            with ExitStack() as around:
+                for contract in contracts.values():
+                    around.enter_context(measured_load(context, connection, contract))
+                    around.enter_context(searched_if_rejected(connection, contract, run))
+                done = record_intake(connection, s3, lake_catalog(s3), result, self.domain, run)
+        loaded = [name for name, contract in contracts.items() if has_loaded(connection, contract.table, run)]
+        if loaded:
+            self.outlets = [dataset_asset(self.domain, name) for name in loaded]
+        else:
+            emit_no_event(self)
+        return {key: vars(books) for key, books in done.items()}
+
+
+class RecordReportsOperator(_RecordOperator):
+    """Records the checks and the computed reports; returns the periods with new content by table."""
+
+    def record(self, connection: Connection, result: str | None, context: Any) -> dict[str, list[str]]:
+        """Record the reports."""
+        from waybill.contracts import load_domain
+        from waybill.derived.build import report_contracts
+        from waybill.lakehouse.reports import record_reports
+
+        if result is None:
+            return {}
+        tables = [*load_domain(self.domain).values(), *report_contracts(self.domain).values()]
+        with measured_checks(context, connection, tables):
+            return record_reports(connection, s3_client(), result, self.domain, run_of(context))
