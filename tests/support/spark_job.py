@@ -84,9 +84,18 @@ class Shelf:
     def s3(self) -> S3Client:
         return self.lake.s3
 
-    def put(self, name: str, body: bytes, landed_at: datetime, *, period: date, replaces: str | None = None) -> Landed:
+    def put(
+        self,
+        name: str,
+        body: bytes,
+        landed_at: datetime,
+        *,
+        period: date,
+        replaces: str | None = None,
+        dataset: str = "clickstream",
+    ) -> Landed:
         """Put a file into the folder of a period."""
-        key = f"raw/shop/clickstream/dt={period}/{name}"
+        key = f"raw/shop/{dataset}/dt={period}/{name}"
         etag = self.s3.put_object(Bucket=self.lake.bucket, Key=key, Body=body)["ETag"].strip('"')
         return Landed(
             bucket=self.lake.bucket,
@@ -154,7 +163,7 @@ class SparkProcess:
     def __init__(self, folder: Path) -> None:
         self._log = folder / "spark.log"
         self._process = subprocess.Popen(
-            [str(SPARK / "bin/python"), "-m", "support.spark_worker"],
+            [str(SPARK / "bin/python"), "-m", "support.spark_worker", lake_address().model_dump_json()],
             env=spark_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

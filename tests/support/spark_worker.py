@@ -1,26 +1,50 @@
-"""One Spark session that answers requests, beside the tests. Each line of the input is the address of a request."""
+"""One Spark session that answers requests, beside the tests.
+
+Each line of the input is the address of a request, or the path of a question.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
 
-from waybill.lakehouse.exchange import receive_request, send
+from support.engine_cases import canonical_row, decide_on_spark
+from waybill.contracts import odcs
+from waybill.lakehouse.exchange import Lake, receive_request, send
 from waybill.lakehouse.job import answer
 from waybill.lakehouse.session import open_session
+from waybill.lakehouse.views import register_views
+
+
+def write_rows(spark: Any, path: Path) -> None:
+    """Write the rows of a dataset's view beside a question about it."""
+    asked = json.loads(path.read_text())
+    contract, as_of = odcs.recorded(asked["contract"]), asked["as_of"] and date.fromisoformat(asked["as_of"])
+    register_views(spark, contract.domain, contract.name, contract, asked["table"], as_of)
+    view = f"{contract.domain}.{contract.name}{'_as_of' if as_of else ''}"
+    rows = [canonical_row(contract, row) for row in spark.table(view).collect()]
+    path.with_suffix(".rows").write_text(json.dumps(rows))
 
 
 def main() -> None:
     import boto3
 
-    s3, spark = boto3.client("s3"), None
+    s3 = boto3.client("s3")
+    spark = open_session("shop", Lake.model_validate_json(sys.argv[1]))
     for line in sys.stdin:
         address = line.strip()
-        request = receive_request(s3, address)
-        spark = spark or open_session(request.domain, request.lake)
-        send(s3, f"{address.rpartition('/')[0]}/result.json", answer(spark, request))
+        if address.startswith("s3://"):
+            request = receive_request(s3, address)
+            send(s3, f"{address.rpartition('/')[0]}/result.json", answer(spark, request))
+        elif address.endswith(".json"):
+            write_rows(spark, Path(address))
+        else:
+            decide_on_spark(spark, Path(address))
         print(address, flush=True)
-    if spark:
-        spark.stop()
+    spark.stop()
 
 
 if __name__ == "__main__":
