@@ -11,7 +11,7 @@ from waybill.contracts import Contract, odcs
 
 FIRST = date(2026, 3, 2)
 LANDED_AT = datetime(2026, 3, 20, tzinfo=UTC)
-HEADER = "id,at,value,code,salt"
+HEADER = "id,at,value,code,run"
 
 CONTRACT = """
 apiVersion: v3.1.0
@@ -98,15 +98,15 @@ def deliveries(kind: Kind, seed: int, runs: int, files: int) -> Iterator[list[De
         for _ in range(chance.randint(1, files)):
             day = FIRST + timedelta(days=chance.randrange(3))
             name = chance.choice(["a.csv", "a (2).csv", "a (10).csv"])
-            landed_at = LANDED_AT + timedelta(hours=chance.randrange(4))
-            rows = [_row(kind, chance, day) for _ in range(chance.randrange(7))]
-            text = "\n".join([HEADER, *(f"{row},{number}-{place}" for place, row in enumerate(rows))]) + "\n"
-            chosen[day, name] = Delivery(day, name, landed_at, text.encode())
+            landed_at = LANDED_AT + timedelta(hours=2 * number + chance.randrange(4))
+            rows = [_row(kind, chance, day) for _ in range(chance.choice([0, 5, 10, 10]))]
+            lines = [f"{HEADER}{number}", *(f"{row},{number}-{place}" for place, row in enumerate(rows))]
+            chosen[day, name] = Delivery(day, name, landed_at, "".join(f"{line}\n" for line in lines).encode())
         yield [*chosen.values()]
 
 
 def _row(kind: Kind, chance: random.Random, day: date) -> str:
     at = day - timedelta(days=chance.choice([0, 0, 0, 1, 2, 3]))
     written = str(at) if kind.at[1] == "date" else f"{at}T{chance.choice(['00:30', '23:30'])}:00Z"
-    value = chance.choice(["1", "2", "2.00", "", "x"])
-    return f"{chance.randint(1, 3)},{written},{value},{chance.choice(['', 'A', 'B', 'C'])}"
+    value = chance.choice(["1", "1", "1", "1.00", "2", "", "x" if chance.random() < 0.3 else "1"])
+    return f"{chance.randint(1, 4)},{written},{value},{chance.choice(['', '', '', 'A'])}"

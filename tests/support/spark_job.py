@@ -179,7 +179,7 @@ class SparkProcess:
             self._process.stdin.write(f"{line}\n")
             self._process.stdin.flush()
             answer = self._process.stdout.readline().strip()
-            assert answer == line, self._log.read_text()[-6000:]
+            assert answer == line, _python_lines(self._log.read_text())
 
     def load(self, shelf: Shelf, request: IntakeRequest) -> IntakeResult:
         """Return the result of an intake."""
@@ -193,6 +193,11 @@ class SparkProcess:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(timeout=60)
+
+
+def _python_lines(log: str) -> str:
+    """Return the end of a log without the frames of Java."""
+    return "\n".join(line for line in log.splitlines() if not line.startswith("\t"))[-6000:]
 
 
 def skip_without_spark() -> None:

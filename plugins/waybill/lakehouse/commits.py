@@ -18,8 +18,9 @@ CODE_VERSION: Final = "waybill.code-version"
 
 def last_snapshot(spark: SparkSession, table: str) -> int | None:
     """Return the current snapshot of a table, or None if it has none."""
-    rows = spark.sql(f"select snapshot_id from {CATALOG}.{table}.refs where name = 'main'").collect()
-    return int(rows[0][0]) if rows else None
+    tables = spark._jvm.org.apache.iceberg.spark.Spark3Util  # a query would run a job
+    snapshot = tables.loadIcebergTable(spark._jsparkSession, f"{CATALOG}.{table}").currentSnapshot()
+    return None if snapshot is None else int(snapshot.snapshotId())
 
 
 def rows_at(spark: SparkSession, table: str, snapshot: int | None) -> DataFrame:

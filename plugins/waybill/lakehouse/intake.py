@@ -235,7 +235,7 @@ def load_part(
 
     base = last_snapshot(spark, dataset.table)
     there = rows_at(spark, dataset.table, base)
-    present = _present(there, part)
+    present = _present(there, part) if base else {}
     known = _tagged(spark, there, part, loaded, remaining, contract)
     incoming = own.where("_reasons is null")
     settled = _settle(known, incoming, loaded, present, contract, request.timezone)
@@ -246,7 +246,8 @@ def load_part(
 
     base = last_snapshot(spark, dataset.quarantine)
     there = rows_at(spark, dataset.quarantine, base)
-    if any(found[file.key].file.books["rejected"] for file in loaded) or _removed(_present(there, part), part, loaded):
+    present = _present(there, part) if base else {}
+    if any(found[file.key].file.books["rejected"] for file in loaded) or _removed(present, part, loaded):
         rejected = own.where("_reasons is not null").withColumnsRenamed({"_reasons": "reasons", "_raw": "raw"})
         rows = _kept(there, part, loaded).unionByName(rejected.select(*there.columns))
         replace_partition(rows, dataset.quarantine, day, base, request.run_id, request.code_version)
