@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection, sql
+from typer.testing import CliRunner
 
 from support.lake import KEY, Lake
 from support.messaging_months import RUN, migrate
 from support.purchase_files import Purchase, Purchases, Rate, day
+from waybill.cli import app
 from waybill.contracts import load_domain
 from waybill.derived.refresh import refresh
 from waybill.ops.books import balances, incomplete
@@ -23,7 +27,7 @@ from waybill.ops.provenance import trace
 from waybill.outputs import lake as lake_module
 from waybill.outputs.iceberg_tables import identifier
 from waybill.outputs.lake import write_changed_days
-from waybill.outputs.lake_references import note_references
+from waybill.outputs.lake_references import PublishedRows, note_references, published_rows
 from waybill.outputs.publish import publish_changed
 from waybill.settings import settings
 from waybill.views import pages
@@ -188,6 +192,41 @@ def test_a_published_number_can_be_computed_again_from_its_snapshot(pipeline: Pi
     now = pipeline.snapshots("top_purchasers", key)
     assert pipeline.spent(now["purchases_star.fact_purchases"]) == Decimal(60) == pipeline.published(key)
     assert pipeline.spent(then["purchases_star.fact_purchases"]) == Decimal(20)
+
+
+def test_the_rows_of_each_published_content_are_listed(pipeline: Pipeline) -> None:
+    """Also those of a content that was replaced, and until its snapshot expires."""
+    key = "2026-03-01"
+    pipeline.purchases.arrive("purchases", "2026-03-02", "b.csv", [Purchase("2", amount="7.00")])
+    pipeline.write()
+    pipeline.publish()
+    pipeline.purchases.arrive("purchases", key, "a.csv", [Purchase("1", amount="30.00")])
+    pipeline.write()
+    pipeline.publish()
+    report = load_domain("purchases_report")["top_purchasers"]
+
+    def listed() -> list[PublishedRows]:
+        return [*published_rows(pipeline.connection, pipeline.lake.catalog, report, day(key))]
+
+    def spent(files: list[str] | None) -> Decimal:
+        found = Decimal(0)
+        for address in files or ():
+            bucket, _, name = address.removeprefix("s3://").partition("/")
+            body = pipeline.lake.s3.get_object(Bucket=bucket, Key=name)["Body"].read()
+            found += sum(pq.read_table(io.BytesIO(body), partitioning=None)["amount_aud"].to_pylist())
+        return found
+
+    newest, former = listed()
+    assert spent(newest.files) == pipeline.published(key) == Decimal(60)
+    assert spent(former.files) == Decimal(20)
+    assert [one.table for one in (newest, former)] == ["purchases_star.fact_purchases"] * 2
+    settings.cache_clear()
+    arguments = ["trace", "top_purchasers", key, "--as-of-snapshot"]
+    printed = CliRunner().invoke(app, arguments, env={"COLUMNS": "400"}).output.splitlines()
+    assert [line.strip() for line in printed if line.startswith(" ")] == [*(newest.files or ()), *(former.files or ())]
+    assert printed[0].endswith(f": {newest.table} at snapshot {newest.snapshot_id}")
+    pipeline.lake.table(SILVER).maintenance.expire_snapshots().by_id(former.snapshot_id).commit()
+    assert [one.files is None for one in listed()] == [False, True]
 
 
 def test_a_report_that_was_published_before_the_lake_was_written_gets_its_snapshot_then(pipeline: Pipeline) -> None:

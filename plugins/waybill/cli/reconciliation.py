@@ -12,6 +12,8 @@ from waybill.cli.arguments import Domain, datasets_of, domain_of
 from waybill.cli.terminal import app, print_line, report_errors
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from waybill.period import Period
 
 _WARNINGS_LISTED = 100
@@ -137,6 +139,10 @@ def trace(
     ] = None,
     domain: Domain = None,
     as_json: AsJson = False,
+    as_of_snapshot: Annotated[
+        bool,
+        typer.Option("--as-of-snapshot", help="List the files of the lake with the rows as they were when published."),
+    ] = False,
 ) -> None:
     """Show the waybill of a report: its rows, SQL, code, checks and source files."""
     from dataclasses import asdict
@@ -150,6 +156,9 @@ def trace(
     with connect() as connection:
         table = built_report(connection, report, domain)
         wanted = Period.named(period) if period else newest_period(connection, table)
+        if as_of_snapshot:
+            _print_published_rows(connection, table, wanted, as_json=as_json)
+            return
         waybill = trace_report(connection, table, wanted)
         built = periods_built(connection, table)
     if as_json:
@@ -158,3 +167,28 @@ def trace(
     tables.print_tables(*tables.waybill_tables(waybill))
     if period is None:
         print_line(f"Built for {format_periods(built)}")
+
+
+def _print_published_rows(connection: Connection, report: str, period: Period, *, as_json: bool) -> None:
+    """Print for each published content of a report the files of the lake with its rows."""
+    from dataclasses import asdict
+
+    import boto3
+
+    from waybill.contracts import load_all
+    from waybill.errors import DataError
+    from waybill.outputs.iceberg_tables import open_catalog
+    from waybill.outputs.lake_references import published_rows
+
+    catalog = open_catalog(boto3.Session(), boto3.client("s3"))
+    found = list(published_rows(connection, catalog, load_all()[report], period))
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], default=str, indent=2))
+        return
+    if not found:
+        raise DataError(f"no published content of {report} for {period} refers to a snapshot of the lake")
+    for one in found:
+        state = "" if one.files is not None else ", which has expired"
+        print_line(f"content {one.content_sha256[:12]}: {one.table} at snapshot {one.snapshot_id}{state}")
+        for file in one.files or ():
+            print_line(f"  {file}")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
 from psycopg import Connection
 
+from waybill.contracts import Contract, load_all
 from waybill.contracts.domains import load_manifest
 from waybill.derived.refresh import derived_tables, up_to_date
+from waybill.outputs import iceberg_files, iceberg_tables
+from waybill.period import Period
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
 
 # A published content refers to a snapshot of a table if, at the same moment, the content is the one built last, its
 # inputs have not changed since, all days of the table in its window lie in the lake as they are in the warehouse, and
@@ -84,3 +95,39 @@ def note_references(connection: Connection, domain: str) -> int:
             }
             found += connection.execute(_NOTE, values).rowcount
     return found
+
+
+@dataclass(frozen=True)
+class PublishedRows:
+    """The rows of a table of the lake on which a published content of a report rests."""
+
+    content_sha256: str
+    noted_at: datetime
+    table: str
+    snapshot_id: int
+    files: list[str] | None
+    """The addresses of the Parquet files with the days that the report reads; None if the snapshot has expired."""
+
+
+def published_rows(
+    connection: Connection, catalog: Catalog, report: Contract, period: Period
+) -> Iterator[PublishedRows]:
+    """Yield the rows on which each published content of a report rests, the newest content first.
+
+    Contents that were replaced later have their own rows, as they were when these contents were published.
+    """
+    contracts = load_all()
+    first = date.min if report.days_before is None else period.start - timedelta(days=report.days_before)
+    end = period.end + timedelta(days=report.days_after)
+    rows = connection.execute(
+        "select content_sha256, noted_at, table_name, snapshot_id from waybill.published_snapshot "
+        "where (report, cadence, period) = (%s, %s, %s) order by noted_at desc, table_name",
+        (report.table, period.cadence, period.start),
+    ).fetchall()
+    for content, noted_at, name, snapshot in rows:
+        table = iceberg_tables.find_table(catalog, contracts[name]) if name in contracts else None
+        files = None
+        if table and table.snapshot_by_id(snapshot):
+            by_day = iceberg_files.files_by_day(table, snapshot=snapshot)
+            files = [file.file_path for day in sorted(by_day) if first <= day < end for file in by_day[day]]
+        yield PublishedRows(content, noted_at, name, snapshot, files)
