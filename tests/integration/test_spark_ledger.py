@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from waybill.intake.ingest import ingest
 from waybill.intake.replay import replay
 from waybill.intake.withdrawal import find_loaded, withdraw
 from waybill.lakehouse import record
-from waybill.lakehouse.exchange import IntakeResult, LoadedFile
+from waybill.lakehouse.checks import record_checks
+from waybill.lakehouse.exchange import ComputedCheck, IntakeResult, LoadedFile
 from waybill.lakehouse.prepare import list_pending
 from waybill.lakehouse.record import ChangedMeanwhile
+from waybill.lakehouse.reports import prepare_reports
 from waybill.ops.lint import lint
 from waybill.outputs.iceberg_files import DAYS, RUN_ID
 from waybill.outputs.lake import write_changed_days
@@ -364,3 +367,30 @@ def test_a_domain_with_loaded_files_does_not_change_its_engine(web: Web, include
 
 def _has_table(web: Web) -> bool:
     return web.connection.execute("select to_regclass('web.hits')").fetchone() != (None,)
+
+
+def test_checks_that_have_passed_since_the_last_load_need_no_spark(web: Web, include_dir: Path) -> None:
+    quality = """
+    quality:
+      - {name: present, metric: rowCount, mustBeGreaterThan: 0, severity: error}
+    properties:"""
+    add_domain(include_dir, contract=CONTRACT.replace("\n    properties:", quality))
+    load(web, web.land("a.csv", rows(3)), rows(3))
+    scratch = f"s3://{web.lake.bucket}/_spark/checks"
+
+    def ask(day: date = DAY) -> str | None:
+        return prepare_reports(web.connection, web.s3, "web", RUN, scratch, Period.of("day", day))
+
+    contracts = load_domain("web").values()
+    observed = ComputedCheck(dataset="hits", check="present", cadence="day", period=DAY, observed=Decimal(3))
+    assert ask()
+    record_checks(web.connection, contracts, [observed], RUN)
+    assert ask() is None
+    assert ask(DAY + timedelta(days=1)), "another day"
+    with pytest.raises(DataError, match="quality checks failed"):
+        record_checks(web.connection, contracts, [observed.model_copy(update={"observed": Decimal(0)})], RUN)
+    assert ask(), "a check that failed is repeated"
+    record_checks(web.connection, contracts, [observed], RUN)
+    assert ask() is None
+    web.connection.execute("update waybill.check_result set checked_at = now() - interval '1 hour'")
+    assert ask(), "a file was loaded since"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
+from support.web_domain import add_domain
 from waybill.ops.books import CHECK_FAILED, NOT_LOADED, NOTHING, OUT_OF_DATE, REJECTED, UNAPPROVED, GapSummary
 from waybill.ops.remedies import remedies
 from waybill.period import ALL_TIME, Period
@@ -48,6 +50,12 @@ def test_a_report_of_a_week_or_of_all_time_is_rebuilt_by_a_run_of_a_period_that_
     assert remedies("purchases", [always], DAYS) == [
         """airflow dags trigger purchases_medallion -c '{"day": "2026-03-31"}'"""
     ]
+
+
+def test_one_run_loads_all_files_of_a_domain_on_spark(include_dir: Path) -> None:
+    add_domain(include_dir)
+    landed = [GapSummary("web.hits", f"{NOT_LOADED}s3://b/k{n}", [day]) for n, day in enumerate(DAYS)]
+    assert remedies("web", landed, DAYS) == ["""airflow dags trigger web_daily -c '{"day": "2026-03-31"}'"""]
 
 
 def test_landed_files_are_ingested_by_runs_of_their_periods() -> None:

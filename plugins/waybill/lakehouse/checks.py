@@ -31,6 +31,32 @@ def queries_of(contracts: Iterable[Contract], periods: Iterable[Period]) -> list
     ]
 
 
+_DUE = """
+select
+from unnest(%(subjects)s::text[], %(names)s::text[]) as c (subject, check_name)
+left join waybill.check_result as r
+  on (r.subject, r.check_name, r.cadence, r.period) = (c.subject, c.check_name, %(cadence)s, %(start)s)
+where r.passed is not true
+  or r.checked_at < (
+    select max(f.loaded_at) from waybill.load_file as f where f.dataset = c.subject and f.period <= %(start)s
+  )
+  or r.checked_at < (select max(k.applied_at) from waybill.contract as k where k.dataset = c.subject)
+limit 1
+"""
+
+
+def checks_due(connection: Connection, contracts: Iterable[Contract], period: Period) -> bool:
+    """Return whether a check of a period has not passed since the last load of its dataset and its last contract."""
+    checks = [(contract.table, check.name) for contract in contracts for check in contract.checks]
+    values = {
+        "subjects": [table for table, _ in checks],
+        "names": [name for _, name in checks],
+        "cadence": period.cadence,
+        "start": period.start,
+    }
+    return connection.execute(_DUE, values).fetchone() is not None
+
+
 def metric_sql(contract: Contract, check: Check) -> str:
     """Return the SQL of a check that has a metric instead of SQL, in Spark's dialect.
 

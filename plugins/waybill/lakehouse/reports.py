@@ -16,7 +16,7 @@ from waybill.derived.build import BuildInputs, build_from_values, known_files, r
 from waybill.derived.refresh import changed_inputs, derived_tables, stale_days, stale_periods
 from waybill.errors import DataError
 from waybill.lakehouse import described
-from waybill.lakehouse.checks import queries_of, record_checks
+from waybill.lakehouse.checks import checks_due, queries_of, record_checks
 from waybill.lakehouse.exchange import (
     Inputs,
     Query,
@@ -46,14 +46,17 @@ def prepare_reports(
     """Write the request for what a run computes by Spark; returns its address, or None if there is nothing to compute.
 
     With the semantics `current` these are the stale periods of every report, else the reports as of the end of
-    `period`. The checks of the datasets cover `period`, or without one the days whose reports are stale. The inputs are
-    captured now: what is loaded meanwhile makes a period stale again. `scratch` is the address of a folder.
+    `period`. The checks of the datasets cover `period`, unless all have passed since the last load; without a period,
+    they cover the days whose reports are stale. The inputs are captured now: what is loaded meanwhile makes a period
+    stale again. `scratch` is the address of a folder.
     """
     contracts = load_domain(domain)
     with connection.transaction():
         for contract in report_contracts(domain).values():
             ensure(connection, contract)
     checked = [period] if period else stale_days(connection, domain)
+    if period and not checks_due(connection, contracts.values(), period):
+        checked = []
     queries = [*_stale(connection, domain)] if load_manifest(domain).semantics == "current" else []
     if period and load_manifest(domain).semantics == "as of":
         queries = [*_as_of(connection, domain, period)]

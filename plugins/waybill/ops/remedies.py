@@ -100,6 +100,8 @@ def _lands_any_time(domain: str) -> bool:
 def _runs(domain: str, periods: Iterable[Period]) -> Runs:
     """Return the runs of the domain's DAG from the first to the last of the periods."""
     dag, wanted = load_manifest(domain).dag, sorted(set(periods))
+    if load_manifest(domain).engine == "spark" and load_manifest(domain).semantics == "current":
+        wanted = wanted[-1:]  # one run loads the files of all periods before, too, with one start of Spark
     first, last = wanted[0], wanted[-1]
     conf: dict[str, str] = {first.cadence: first.key}
     if first != last and not _lands_any_time(domain):
