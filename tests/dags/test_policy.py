@@ -31,6 +31,7 @@ from waybill.pools import ARRIVAL_SLOTS, POOL_SLOTS, pool_size
 from waybill.settings import PROJECT_ROOT, settings
 
 DAG_IDS = {
+    "clicks_daily",
     "messaging_monthly",
     "operations_digest",
     "operations_freshness",

@@ -271,7 +271,11 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
             1,
             "no dataset 'x' in purchases; there are ",
         ),
-        (("quarantine", "trafic"), 1, "no dataset 'trafic'; there are messaging.channels, messaging.customers, "),
+        (
+            ("quarantine", "trafic"),
+            1,
+            "no dataset 'trafic'; there are clicks.clickstream, messaging.channels, ",
+        ),
         (
             ("quarantine", "trafic", "--domain", "messaging"),
             1,
@@ -293,14 +297,14 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
         (
             ("books", "2026-03-01", "2026-03-02"),
             1,
-            "is a day, and several domains have datasets by day: add --domain orders or .* shop",
+            "is a day, and several domains have datasets by day: add --domain clicks or .* shop",
         ),
         (("books", "2026-W10", "2026-W11"), 1, "is a week, and no domain has datasets by week"),
         (("drop", "README.md", "--dataset", "customers"), 1, "several datasets"),
         (
             ("drop", "README.md"),
             1,
-            "the header does not have the required columns of any dataset: add --domain messaging --dataset channels",
+            "the header does not have the required columns of any dataset: add --domain clicks --dataset clickstream",
         ),
         (
             ("drop", "examples/purchases.csv", "--domain", "messaging"),

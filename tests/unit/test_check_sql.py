@@ -20,3 +20,5 @@ def test_each_query_is_written_and_earlier_files_are_removed(tmp_path: Path) -> 
     }
     assert len(queries) > 100
     assert {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.glob("*/*.sql")} == queries
+    configured = [path.parent.name for path in tmp_path.glob("*/.sqlfluff")]
+    assert configured == ["clicks.clickstream"], "its checks have Spark's dialect"

@@ -262,7 +262,7 @@ def test_all_problems_of_all_manifests_are_listed_at_once(
         f"contracts/messaging: the domain has datasets and no manifest: {missing}",
         "domains/billing.yaml: 2 problems:",
         "domains/shop.yaml: 2 problems:",
-        "WAYBILL_QUEUE_URLS: unknown domain 'order': known are billing, purchases, shop",
+        "WAYBILL_QUEUE_URLS: unknown domain 'order': known are billing, clicks, purchases, shop",
         "WAYBILL_QUEUE_URLS: shop has no queue: set `queue: true` in domains/shop.yaml",
     ]
     billing = problems["domains/billing.yaml: 2 problems:"]

@@ -133,9 +133,8 @@ def record_reports(
             continue
         period = Period.of(query.cadence, query.period)
         if computed.error:
-            failures.append(
-                f"the SQL of {contract.table} {period} failed: {computed.error}. Correct the SQL or the contract."
-            )
+            said = computed.error.rstrip(".")
+            failures.append(f"the SQL of {contract.table} {period}: {said}. Correct the SQL.")
             continue
         find_inputs = partial(_captured, connection, domain, query, period)
         rows = _rows(s3, computed.address, contract.names)
