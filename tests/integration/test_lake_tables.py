@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -401,3 +402,51 @@ def test_metadata_has_no_restricted_value(shop: Connection, lake: Lake) -> None:
         for value in row[1:3]:
             assert value[:16] not in found
     assert "'lower_bound': 'DE'" in found, "other columns have bounds"
+
+
+OVERWRITES = 12
+
+
+def test_no_reader_sees_half_a_day(shop: Connection, lake: Lake) -> None:
+    """Four readers read while the day is replaced again and again, each time by another number of rows."""
+    shop.execute("truncate shop.reviews")
+    written = threading.Event()
+    table = f"lake.{settings().lake_database}.shop_reviews"
+
+    def replace_day(version: int) -> None:
+        shop.execute("update shop.reviews set product_id = %s", (version,))
+        some = [(version * 1000 + number, version, 1, 1, None, DAY) for number in range(50)]
+        insert(shop, "reviews", some)
+        lake.write(shop, CONTRACT, [DAY])
+
+    def by_duckdb() -> Callable[[], list[int]]:
+        engine = duckdb_engine()
+        query = f"select product_id from {table} where lake_day = '{DAY}'"
+        return lambda: [value for (value,) in engine.execute(query).fetchall()]
+
+    def by_pyiceberg() -> Callable[[], list[int]]:
+        def read() -> list[int]:
+            found = lake.table(CONTRACT).scan(row_filter=f"lake_day = '{DAY}'", selected_fields=("product_id",))
+            return list(found.to_arrow()["product_id"].to_pylist())
+
+        return read
+
+    def read_all_the_time(read: Callable[[], list[int]]) -> list[list[int]]:
+        """Return what each read found, with one after the last change."""
+        seen = []
+        while not written.is_set():
+            seen.append(read())
+        return [*seen, read()]
+
+    replace_day(1)
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read_all_the_time, one()) for one in (by_duckdb, by_duckdb, by_pyiceberg, by_pyiceberg)]
+        try:
+            for version in range(2, OVERWRITES + 1):
+                replace_day(version)
+        finally:
+            written.set()
+        seen = [reader.result(120) for reader in readers]
+    assert all(found == [found[0]] * (50 * found[0]) for one in seen for found in one), "a mixture of two versions"
+    assert all([found[0] for found in one] == sorted(found[0] for found in one) for one in seen), "an older version"
+    assert [one[-1][0] for one in seen] == [OVERWRITES] * 4
