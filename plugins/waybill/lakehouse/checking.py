@@ -7,7 +7,6 @@ within the file. Rows wait on disk, so that memory does not grow with the file.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from waybill.files.landed_file import LandedFile
 from waybill.files.receive import receive
 from waybill.files.received_file import ReceivedFile
 from waybill.intake import columns
-from waybill.intake.arrow_buffers import bits_of, numbers_of, rows_where
+from waybill.intake.arrow_buffers import bits_of, numbers_of, rows_where, texts_of_uuids
 from waybill.intake.duplicate_candidates import SeenKeys
 from waybill.intake.form_warnings import form_warnings
 from waybill.intake.ledger import Books
@@ -315,15 +314,13 @@ def _converted(values: pa.Array, physical_type: str, kind: pa.DataType) -> pa.Ar
     """Return validated values in the type of the lake's tables, where UUIDs, times and JSON are text."""
     import pyarrow as pa
 
-    texts: dict[str, Callable[[Any], str]] = {"uuid": _uuid, "jsonb": _json, "time": time.isoformat}
+    if physical_type == "uuid":
+        return texts_of_uuids(values)
+    texts: dict[str, Callable[[Any], str]] = {"jsonb": _json, "time": time.isoformat}
     text = texts.get(physical_type)
     if text:
         return pa.array([None if one is None else text(one) for one in values.to_pylist()], kind)
     return values.cast(kind)
-
-
-def _uuid(value: bytes) -> str:
-    return str(uuid.UUID(bytes=value))
 
 
 def _json(value: bytes) -> str:
