@@ -142,6 +142,7 @@ def start_job(address: str, log: Path) -> subprocess.Popen[bytes]:
         env=spark_environment(),
         stdout=log.open("ab"),
         stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that a test can kill it with its workers
     )
 
 

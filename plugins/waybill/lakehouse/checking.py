@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BATCH_ROWS: Final = 32_768
-_UNIQUE: Final = "unique:"
 
 
 class CheckedFile:
@@ -170,55 +169,16 @@ class CheckedFile:
         unique = [column.name for column in contract.columns if column.unique and [column.name] != contract.key]
         first, rejects = self._path("first"), self._path("rejects")
         with closing(open_duckdb(self._folder)) as duck:
-            names = ", ".join(map(identifier, contract.names))
-            whole = f"struct_pack({', '.join(f'{identifier(name)} := {identifier(name)}' for name in contract.names)})"
             duck.execute("create temp table gone (_record integer, reason varchar, raw varchar)")
             if has_candidates:
-                key = ", ".join(map(identifier, contract.row_key))
-                duck.execute(
-                    f"""
-                    insert into gone
-                    with suspect as (select distinct {key} from {literal(first)} where _candidate),
-                    ranked as (
-                      select
-                        _record,
-                        {whole} as this,
-                        first_value({whole}) over of_key as first,
-                        row_number() over of_key as number
-                      from {literal(first)}
-                      semi join suspect using ({key})
-                      window of_key as (partition by {key} order by _record)
-                    )
-                    select
-                      _record,
-                      case when this is distinct from first then 'conflict' end,
-                      case when this is distinct from first then to_json(this)::varchar end
-                    from ranked
-                    where number > 1
-                    """
-                )
+                duck.execute(_repeated_keys(contract, first))
             for name in unique:
-                value = identifier(name)
-                duck.execute(
-                    f"""
-                    insert into gone
-                    with numbered as (
-                      select
-                        _record,
-                        row_number() over (partition by {value} order by _record) as number,
-                        to_json({whole})::varchar as raw
-                      from {literal(first)}
-                      anti join gone using (_record)
-                      where {value} is not null
-                    )
-                    select _record, {literal(_UNIQUE + name)}, raw from numbered where number > 1
-                    """
-                )
+                duck.execute(_repeated_values(contract, first, name))
             ((gone, books.duplicate),) = duck.execute(
                 "select count(*), count(*) filter (reason is null) from gone"
             ).fetchall()
             if gone:
-                kept = duck.execute(f"select _record, {names} from {literal(first)} anti join gone using (_record)")
+                kept = duck.execute(_without_gone(contract, first))
                 with _Writer(self._path("valid"), _schema(contract)) as valid:
                     for batch in kept.to_arrow_reader(BATCH_ROWS):
                         valid.write(batch.cast(valid.schema))
@@ -249,6 +209,63 @@ class CheckedFile:
             return found
         moment = found if isinstance(found, datetime) else datetime.combine(found, time())
         return moment.replace(tzinfo=ZoneInfo(settings().timezone))
+
+
+def _whole(contract: Contract) -> str:
+    """Return the expression of a whole row."""
+    return f"struct_pack({', '.join(f'{identifier(name)} := {identifier(name)}' for name in contract.names)})"
+
+
+def _repeated_keys(contract: Contract, first: Path) -> str:
+    """Return the statement that adds the rows after the first one of their key to `gone`.
+
+    Equal ones have no reason. Only keys of rows that may repeat another one are looked at.
+    """
+    key, whole = ", ".join(map(identifier, contract.row_key)), _whole(contract)
+    return f"""
+        insert into gone
+        with suspect as (select distinct {key} from {literal(first)} where _candidate),
+        ranked as (
+          select
+            _record,
+            {whole} as this,
+            first_value({whole}) over of_key as first,
+            row_number() over of_key as number
+          from {literal(first)}
+          semi join suspect using ({key})
+          window of_key as (partition by {key} order by _record)
+        )
+        select
+          _record,
+          case when this is distinct from first then 'conflict' end,
+          case when this is distinct from first then to_json(this)::varchar end
+        from ranked
+        where number > 1
+    """
+
+
+def _repeated_values(contract: Contract, first: Path, name: str) -> str:
+    """Return the statement that adds the rows after the first one of a value of a unique column to `gone`."""
+    value = identifier(name)
+    return f"""
+        insert into gone
+        with numbered as (
+          select
+            _record,
+            row_number() over (partition by {value} order by _record) as number,
+            to_json({_whole(contract)})::varchar as raw
+          from {literal(first)}
+          anti join gone using (_record)
+          where {value} is not null
+        )
+        select _record, {literal(f"unique:{name}")}, raw from numbered where number > 1
+    """
+
+
+def _without_gone(contract: Contract, first: Path) -> str:
+    """Return the query of the rows that are not in `gone`."""
+    names = ", ".join(map(identifier, contract.names))
+    return f"select _record, {names} from {literal(first)} anti join gone using (_record)"
 
 
 class _Writer:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import date
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
+from waybill.lakehouse.exchange import IntakeRequest
 from waybill.lakehouse.session import CATALOG
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 DAYS: Final = "waybill.days"
 RUN_ID: Final = "waybill.run-id"
 CODE_VERSION: Final = "waybill.code-version"
+REQUEST: Final = "waybill.request"
+"""The property of a snapshot with the scratch folder of the request, which each request has to itself."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def last_snapshot(spark: SparkSession, table: str) -> int | None:
@@ -30,7 +34,19 @@ def rows_at(spark: SparkSession, table: str, snapshot: int | None) -> DataFrame:
     return spark.read.option("snapshot-id", snapshot).table(f"{CATALOG}.{table}")
 
 
-def replace_partition(rows: DataFrame, table: str, day: date, base: int | None, run_id: str, code_version: str) -> int:
+def microseconds(instant: str) -> Any:
+    """Return the column of an expression of an instant. Python would convert it by the local time zone."""
+    from pyspark.sql import functions
+
+    return functions.expr(f"unix_micros({instant})")
+
+
+def instant_of(number: int) -> datetime:
+    """Return the instant of a number of microseconds."""
+    return _EPOCH + timedelta(microseconds=number)
+
+
+def replace_partition(rows: DataFrame, table: str, day: date, base: int | None, request: IntakeRequest) -> int:
     """Replace the rows of a period by its first day; returns the snapshot.
 
     Fails if another writer has changed the partition since the snapshot `base`.
@@ -43,7 +59,12 @@ def replace_partition(rows: DataFrame, table: str, day: date, base: int | None, 
     writer.option("isolation-level", "serializable")
     if base is not None:
         writer.option("validate-from-snapshot-id", str(base))
-    properties = {RUN_ID: run_id, CODE_VERSION: code_version, DAYS: json.dumps({str(day): ""})}
+    properties = {
+        RUN_ID: request.run_id,
+        CODE_VERSION: request.code_version,
+        REQUEST: request.scratch,
+        DAYS: json.dumps({str(day): ""}),
+    }
     for name, value in properties.items():
         writer.option(f"snapshot-property.{name}", value)
     writer.overwrite(functions.expr(f"_delivered = date '{day}'"))

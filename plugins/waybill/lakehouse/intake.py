@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,8 @@ from waybill.lakehouse.checking import CheckedFile, lake_type
 from waybill.lakehouse.columns import contract_of, place_columns, quoted, spark_type, text
 from waybill.lakehouse.commits import last_snapshot, replace_partition, rows_at
 from waybill.lakehouse.exchange import MOST_REJECTED, IntakeRequest, IntakeResult, Landed, LoadedFile, Part
-from waybill.lakehouse.outcomes import Settled, settle
+from waybill.lakehouse.outcomes import Settled, all_inserted, settle
+from waybill.lakehouse.replaced import Replaced, find_replaced, replaced_rows
 from waybill.period import Period
 from waybill.scratch import scratch_folder
 from waybill.settings import PREFIX, settings
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_STAGED: Final = 8 * 2**30
 """Files of consecutive parts are checked together up to this size, so that small ones share the workers."""
 
@@ -46,12 +46,18 @@ def load(spark: SparkSession, request: IntakeRequest) -> IntakeResult:
     snapshots: dict[str, int] = {}
     rejected = f"{request.scratch}/rejected"
     remaining = list(request.parts)
+    replaced: dict[str, dict[tuple[date, str], Replaced]] = {}
     with staging_folder(spark, request) as folder:
         for number, parts in enumerate(_together(request.parts)):
             staged = check_files(spark, request, parts, f"{folder}/{number}", rejected)
+            log.info("%s: %d files are checked", parts[0].dataset, len(staged.files))
+            name = parts[0].dataset
+            if name not in replaced:
+                replaced[name] = _replaced(spark, request, name)
             for part in parts:
-                found, snapshot = load_part(spark, request, part, staged, remaining)
+                found, snapshot = load_part(spark, request, part, staged, remaining, replaced[name])
                 remaining.remove(part)
+                log.info("%s %s: %d files are loaded", part.dataset, part.period, len(part.files))
                 files += found
                 if snapshot is not None:
                     snapshots[part.dataset] = snapshot
@@ -219,8 +225,19 @@ def _batch(
     )
 
 
+def _replaced(spark: SparkSession, request: IntakeRequest, dataset: str) -> dict[tuple[date, str], Replaced]:
+    """Return where the rows are that the files of a dataset replace."""
+    table, parts = request.datasets[dataset].table, [part for part in request.parts if part.dataset == dataset]
+    return find_replaced(spark, table, last_snapshot(spark, table), parts, request.scratch)
+
+
 def load_part(
-    spark: SparkSession, request: IntakeRequest, part: Part, staged: Staged, remaining: Sequence[Part]
+    spark: SparkSession,
+    request: IntakeRequest,
+    part: Part,
+    staged: Staged,
+    remaining: Sequence[Part],
+    replaced: Mapping[tuple[date, str], Replaced],
 ) -> tuple[list[LoadedFile], int | None]:
     """Commit the rows of a part; returns what became of its files, and the snapshot if there is a new one.
 
@@ -235,22 +252,28 @@ def load_part(
 
     base = last_snapshot(spark, dataset.table)
     there = rows_at(spark, dataset.table, base)
-    present = _present(there, part) if base else {}
-    known = _tagged(spark, there, part, loaded, remaining, contract)
+    present = _present(there, part) if base else set()
+    waiting = [one for one in remaining if one.dataset == part.dataset]
+    known = _known(spark, dataset.table, there, part, loaded, waiting, replaced, contract)
     incoming = own.where("_reasons is null")
-    settled = _settle(known, incoming, loaded, present, contract, request.timezone)
+    if len(loaded) == 1 and known.isEmpty():
+        (file,) = loaded
+        inserted = found[file.key].file.books["inserted"]
+        settled = {file.key: all_inserted(incoming, contract, request.timezone, inserted)}
+    else:
+        settled = _settle(known, incoming, part, loaded, replaced, contract, request.timezone)
     snapshot = None
     if any(found[file.key].file.books["inserted"] for file in loaded) or _removed(present, part, loaded):
         rows = _kept(there, part, loaded).unionByName(incoming.select(*there.columns))
-        snapshot = replace_partition(rows, dataset.table, day, base, request.run_id, request.code_version)
+        snapshot = replace_partition(rows, dataset.table, day, base, request)
 
     base = last_snapshot(spark, dataset.quarantine)
     there = rows_at(spark, dataset.quarantine, base)
-    present = _present(there, part) if base else {}
+    present = _present(there, part) if base else set()
     if any(found[file.key].file.books["rejected"] for file in loaded) or _removed(present, part, loaded):
         rejected = own.where("_reasons is not null").withColumnsRenamed({"_reasons": "reasons", "_raw": "raw"})
         rows = _kept(there, part, loaded).unionByName(rejected.select(*there.columns))
-        replace_partition(rows, dataset.quarantine, day, base, request.run_id, request.code_version)
+        replace_partition(rows, dataset.quarantine, day, base, request)
     return [_closed(found[file.key].file, settled.get(file.key)) for file in part.files], snapshot
 
 
@@ -266,11 +289,9 @@ def _files(spark: SparkSession, part: Part, found: Mapping[str, Checked]) -> Dat
     return functions.broadcast(spark.createDataFrame(rows, schema))
 
 
-def _present(there: DataFrame, part: Part) -> dict[tuple[str, str], datetime | None]:
-    """Return the versions of the files of a part of which a table has rows, with their landing."""
-    landed = "max(_landed_at)" if "_landed_at" in there.columns else "cast(null as timestamp)"
-    rows = there.where(_of_part(part)).groupBy("_object", "_etag").agg(expr(f"unix_micros({landed})")).collect()
-    return {(key, etag): None if at is None else _EPOCH + timedelta(microseconds=at) for key, etag, at in rows}
+def _present(there: DataFrame, part: Part) -> set[tuple[str, str]]:
+    """Return the versions of the files of a part of which a table has rows, as key and ETag."""
+    return {(key, etag) for key, etag in there.where(_of_part(part)).select("_object", "_etag").distinct().collect()}
 
 
 def _of_part(part: Part) -> str:
@@ -297,33 +318,40 @@ def _kept(there: DataFrame, part: Part, loaded: Sequence[Landed]) -> DataFrame:
     return there.where(f"_delivered = date '{part.period}'").where(condition)
 
 
-def _tagged(
+def _known(
     spark: SparkSession,
+    table: str,
     there: DataFrame,
     part: Part,
     loaded: Sequence[Landed],
-    remaining: Sequence[Part],
+    waiting: Sequence[Part],
+    replaced: Mapping[tuple[date, str], Replaced],
     contract: Contract,
 ) -> DataFrame:
     """Return the rows of the table that count when the part is loaded, with `_of`.
 
-    That is the place among `loaded` of the file that replaces the version with the row. Rows that a run left which died
-    before its end do not count, also those of parts that are still to be loaded.
+    That is the place among `loaded` of the file that replaces the version with the row. Of the files of the parts that
+    are still to be loaded, `waiting`, the replaced versions count and nothing that a run left which died.
     """
     from pyspark.sql import functions
 
+    schema = "_object string, _delivered date, _of int"
     files = [
-        (file.key, one.period, file.replaces_etag, loaded.index(file) if file in loaded else None)
-        for one in remaining
-        if one.dataset == part.dataset
-        for file in one.files
+        (file.key, one.period, loaded.index(file) if file in loaded else None) for one in waiting for file in one.files
     ]
-    waiting = spark.createDataFrame(files, "_object string, _delivered date, _replaces string, _of int")
-    rows = there.where(_may_have_the_keys(contract, part))
-    joined = rows.join(
-        functions.broadcast(waiting.withColumn("_waits", expr("true"))), ["_object", "_delivered"], "left"
-    )
-    return joined.where("_waits is null or _etag <=> _replaces").drop("_waits", "_replaces")
+    tags = functions.broadcast(spark.createDataFrame(files, schema))
+    by_snapshot: dict[int, list[tuple[date, Landed]]] = {}
+    for one in waiting:
+        for file in one.files:
+            if found := replaced.get((one.period, file.key)):
+                by_snapshot.setdefault(found.snapshot, []).append((one.period, file))
+    pruned = _may_have_the_keys(contract, part)
+    names = [*map(quoted, contract.names), *place_columns(contract)]
+    known = there.where(pruned).join(tags, ["_object", "_delivered"], "left_anti").selectExpr(*names, "null as _of")
+    for snapshot, some in by_snapshot.items():
+        rows = rows_at(spark, table, snapshot).where(pruned).where(replaced_rows(some))
+        known = known.unionByName(rows.join(tags, ["_object", "_delivered"]).selectExpr(*names, "_of"))
+    return known
 
 
 def _may_have_the_keys(contract: Contract, part: Part) -> str:
@@ -338,16 +366,17 @@ def _may_have_the_keys(contract: Contract, part: Part) -> str:
 def _settle(
     known: DataFrame,
     incoming: DataFrame,
+    part: Part,
     loaded: Sequence[Landed],
-    present: Mapping[tuple[str, str], datetime | None],
+    replaced: Mapping[tuple[date, str], Replaced],
     contract: Contract,
     timezone: str,
 ) -> dict[str, Settled]:
     """Return what becomes of the rows of each loaded file, by its key."""
     returned = {}
     for place, file in enumerate(loaded):
-        replaced = present.get((file.key, file.replaces_etag or ""))
-        returned[place] = contract.file_order == "landing" and replaced is not None and replaced > file.landed_at
+        former = replaced.get((part.period, file.key))
+        returned[place] = contract.file_order == "landing" and bool(former and former.landed_at > file.landed_at)
     columns = [*map(quoted, contract.names), *place_columns(contract)]
     order = ", ".join(f"{text(file.key)}, {place}" for place, file in enumerate(loaded))
     new = incoming.selectExpr(*columns, f"map({order})[_object] as _of" if loaded else "null as _of", "true as _is_new")

@@ -97,6 +97,13 @@ def settle(
     return settled
 
 
+def all_inserted(rows: DataFrame, contract: Contract, timezone: str, inserted: int) -> Settled:
+    """Return what becomes of the valid rows of a file if no other row has one of its keys."""
+    row = rows.selectExpr(f"struct({', '.join(map(quoted, contract.names))}) as row")
+    days = row.selectExpr(f"{_day(contract, 'row', timezone)} as day").distinct().collect()
+    return Settled(Counter(inserted=inserted) if inserted else Counter(), {day for (day,) in days})
+
+
 def _last(condition: str) -> str:
     """Return the expression of the last version of a key among those that meet a condition."""
     return f"array_max(filter(_all, one -> {condition}))"
