@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -9,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection, sql
 
@@ -16,6 +19,9 @@ from support.lake import Lake
 from support.spark_job import finish_job
 from waybill.contracts import load_domain
 from waybill.intake.ingest import ingest
+from waybill.intake.ledger import Books
+from waybill.lakehouse import described
+from waybill.lakehouse.exchange import Inputs, Query, ReportsRequest, ReportsResult, receive_result, send
 from waybill.lakehouse.prepare import prepare_intake
 from waybill.lakehouse.record import record_intake
 from waybill.lakehouse.reports import prepare_reports, record_reports
@@ -55,13 +61,41 @@ class Clicks:
         finish_job(request, self.folder / "spark.log")
         return f"{request.rpartition('/')[0]}/result.json"
 
-    def load(self, day: date) -> Any:
+    def load(self, day: date) -> dict[str, Books]:
         run = Run(f"intake-{self.runs}", "test-code")
         request = prepare_intake(
             self.connection, self.lake.s3, self.lake.catalog, "clicks", Period.of("day", day), run, self._scratch()
         )
         assert request
         return record_intake(self.connection, self.lake.s3, self.lake.catalog, self._finish(request), "clicks", run)
+
+    def current_rows(self) -> list[Row]:
+        """Return the rows of the view that reports read."""
+        request = ReportsRequest(
+            domain="clicks",
+            lake=described.lake(self.lake.s3),
+            timezone="UTC",
+            scratch=self._scratch(),
+            datasets=described.datasets("clicks"),
+            queries=(
+                Query(
+                    report="rows",
+                    cadence="day",
+                    period=LAST,
+                    text="select * from clicks.clickstream",
+                    columns={one.name: one.physical_type for one in load_domain("clicks")["clickstream"].columns},
+                    inputs=Inputs(file_ids=(), tables=(), changes=None),
+                ),
+            ),
+        )
+        send(self.lake.s3, f"{request.scratch}/request.json", request)
+        result = receive_result(self.lake.s3, self._finish(f"{request.scratch}/request.json"))
+        assert isinstance(result, ReportsResult)
+        (found,) = result.reports
+        assert found.address, found.error
+        key = found.address.removeprefix(f"s3://{self.lake.bucket}/")
+        body = self.lake.s3.get_object(Bucket=self.lake.bucket, Key=key)["Body"].read()
+        return pq.read_table(io.BytesIO(body)).to_pylist()
 
     def ask(self, day: date) -> str | None:
         return prepare_reports(
@@ -95,14 +129,15 @@ def rows_of(connection: Connection, schema: str, name: str) -> list[Row]:
     return [dict(zip(contract.names, row, strict=True)) for row in connection.execute(query).fetchall()]
 
 
-def load_shop(connection: Connection, s3: S3Client) -> None:
-    """Load the clicks into PostgreSQL, on one machine."""
+def load_shop(connection: Connection, s3: S3Client) -> dict[str, Books]:
+    """Load the clicks into PostgreSQL, on one machine; returns the books by object key."""
     contracts = load_domain("shop")
     for schema in ("shop", "shop_star", "shop_report"):
         for contract in load_domain(schema).values():
             ensure(connection, contract)
 
-    ingest(connection, s3, contracts["clickstream"], contracts, Period.of("day", LAST), Run("pg", "test-code"))
+    run = Run("pg", "test-code")
+    return ingest(connection, s3, contracts["clickstream"], contracts, Period.of("day", LAST), run)
 
 
 def build_in_postgresql(connection: Connection, days: list[date]) -> None:
@@ -210,3 +245,30 @@ def test_reports_of_spark_equal_those_of_postgresql(
     pages = [row for day in days for row in page_statistics(day, sessions[day])]
     assert rows_of(warehouse, "clicks_report", "page_statistics") == pages
     assert len(pages) > 100
+
+
+def content_hash(rows: list[Row]) -> str:
+    """Return the hash of rows in the order of their key."""
+    texts = sorted("|".join(f"{name}={row[name]}" for name in sorted(row)) for row in rows)
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def days_changed(connection: Connection, table: str) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "select day, changes from waybill.table_day where table_name = %s order by day", (table,)
+    ).fetchall()
+
+
+def test_thirty_days_have_the_same_rows_and_books_on_both_engines(
+    empty_connection: Connection, lake: Lake, raw: str, tmp_path: Path
+) -> None:
+    put_sample(lake.s3, raw, 30)
+    clicks = Clicks(empty_connection, lake, tmp_path)
+    on_spark, in_postgresql = clicks.load(LAST), load_shop(empty_connection, lake.s3)
+    assert len(on_spark) >= 30
+    assert on_spark == in_postgresql
+    assert sum(books.updated + books.rejected + books.duplicate for books in on_spark.values()) > 100
+    assert days_changed(empty_connection, "clicks.clickstream") == days_changed(empty_connection, "shop.clickstream")
+    rows = rows_of(empty_connection, "shop", "clickstream")
+    assert len(rows) > 50_000
+    assert content_hash(clicks.current_rows()) == content_hash(rows)
