@@ -94,6 +94,10 @@ run "emr" {
     error_message = "The application must run the image, on the Spark that is tested."
   }
   assert {
+    condition     = one(one(aws_emrserverless_application.spark[0].monitoring_configuration).cloudwatch_logging_configuration).log_group_name == output.log_group && contains([for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Sid], "FindLogs")
+    error_message = "Its logs must be in the group, which the role may find."
+  }
+  assert {
     condition     = length(aws_glue_job.spark) == 0 && length(aws_glue_security_configuration.this) == 0 && output.glue_job_name == null
     error_message = "Only the chosen runtime must be there."
   }

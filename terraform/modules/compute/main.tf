@@ -37,7 +37,7 @@ resource "aws_iam_role_policy" "jobs" {
   role = aws_iam_role.jobs.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid      = "ReadOwnCode"
         Effect   = "Allow"
@@ -86,7 +86,12 @@ resource "aws_iam_role_policy" "jobs" {
         Resource  = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
         Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" } }
       },
-    ]
+      ], var.runtime == "glue" ? [] : [{
+        Sid      = "FindLogs" # EMR Serverless looks for the group
+        Effect   = "Allow"
+        Action   = "logs:DescribeLogGroups"
+        Resource = "arn:aws:logs:${var.region}:${var.account_id}:log-group:*"
+    }])
   })
 }
 
@@ -168,6 +173,15 @@ resource "aws_emrserverless_application" "spark" {
     cpu    = "${var.emr_maximum.vcpu} vCPU"
     memory = "${var.emr_maximum.memory_gib} GB"
     disk   = "${var.emr_maximum.disk_gib} GB"
+  }
+
+  monitoring_configuration {
+    cloudwatch_logging_configuration {
+      enabled                = true
+      log_group_name         = aws_cloudwatch_log_group.spark.name
+      log_stream_name_prefix = "emr"
+      encryption_key_arn     = var.data_key_arn
+    }
   }
 
   auto_start_configuration {
