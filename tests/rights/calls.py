@@ -3,7 +3,8 @@
 `record` installs a handler for all botocore sessions of a process, also for those of aiobotocore. Each process writes
 its distinct requests to a file in the folder that `CALLS_FOLDER` names. Calls by tests and tools are left out.
 
-Buckets, queues, topics and secrets have other names in each test. Requests name them by purpose: `arn:aws:s3:::raw`.
+Buckets, queues, topics, secrets and jobs have other names in each test. Requests name them by purpose:
+`arn:aws:s3:::raw`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ TASK_RUNNER = "airflow/sdk/execution_time/task_runner.py"
 REGION, ACCOUNT, NAME = "eu-central-1", "123456789012", "waybill-test"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:landed"
 DEAD_LETTERS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letters"
+JOB = f"arn:aws:glue:{REGION}:{ACCOUNT}:job/{NAME}-spark"
+APPLICATION = f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/spark"
+SPARK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-spark"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 SETTINGS = f"{NAME}/settings"
 SECRETS = {"airflow": f"{NAME}/airflow", "settings": SETTINGS, "admin": "rds!db-0"}
@@ -124,6 +128,8 @@ def requests(service: str, operation: str, params: Mapping[str, Any], role: str 
     if name in ("s3:GetObject", "s3:HeadObject"):
         # Without this right, S3 answers that access is denied where an object is missing.
         yield Request("s3:ListBucket", _buckets(params["Bucket"]), (), role)
+    if "executionRoleArn" in params:
+        yield Request("iam:PassRole", (SPARK_ROLE,), (("iam:PassedToService", f"{service}.amazonaws.com"),), role)
     key, *uses = KEYS.get(name, ("",))
     for use in uses:
         via = (("kms:ResourceAliases", f"alias/{NAME}-{key}"), ("kms:ViaService", f"{service}.{REGION}.amazonaws.com"))
@@ -174,6 +180,10 @@ def _resources(service: str, params: Mapping[str, Any]) -> Iterator[tuple[str, .
         case "s3" if "Bucket" in params:
             folder = f"/{params['Key'].partition('/')[0]}/object" if "Key" in params else ""
             yield tuple(f"{bucket}{folder}" for bucket in _buckets(params["Bucket"]))
+        case "glue" if "JobName" in params:
+            yield (JOB,)
+        case "emr-serverless":
+            yield (f"{APPLICATION}/jobruns/run" if "jobRunId" in params else APPLICATION,)
         case "glue":
             database = params.get("DatabaseName") or params.get("Name", "*")
             table = params.get("TableName") or params.get("TableInput", params).get("Name", "*")

@@ -64,7 +64,7 @@ run "glue" {
     error_message = "Only the chosen runtime must be there."
   }
   assert {
-    condition     = [for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Sid] == ["HandRoleToSpark", "SparkOnGlue"] && one(jsondecode(aws_iam_role.jobs.assume_role_policy).Statement).Principal.Service == "glue.amazonaws.com"
+    condition     = [for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Sid] == ["SparkOnGlue"] && one(jsondecode(aws_iam_role.jobs.assume_role_policy).Statement).Principal.Service == "glue.amazonaws.com"
     error_message = "Nobody needs rights for EMR."
   }
 }
@@ -105,6 +105,10 @@ run "emr" {
     condition     = [for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Sid] == ["HandRoleToSpark", "SparkOnEmr"] && one(jsondecode(aws_iam_role.jobs.assume_role_policy).Statement).Principal.Service == "emr-serverless.amazonaws.com"
     error_message = "Nobody needs rights for a Glue job."
   }
+  assert {
+    condition     = one([for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Resource if statement.Sid == "HandRoleToSpark"]) == "arn:aws:iam::123456789012:role/waybill-test-spark"
+    error_message = "Airflow may hand on the jobs' role only."
+  }
 }
 
 run "role" {
@@ -144,8 +148,8 @@ run "starting_jobs" {
   command = apply
 
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_policy.run.policy).Statement : statement.Resource if statement.Sid == "HandRoleToSpark"]) == "arn:aws:iam::123456789012:role/waybill-test-spark"
-    error_message = "Airflow may hand on the jobs' role only."
+    condition     = one(jsondecode(aws_iam_policy.run.policy).Statement).Resource == "arn:aws:glue:eu-central-1:123456789012:job/${aws_glue_job.spark[0].name}"
+    error_message = "Airflow may start the job, and hand on no role."
   }
   assert {
     condition     = alltrue([for statement in jsondecode(aws_iam_policy.run.policy).Statement : !contains(flatten([statement.Resource]), "*")])

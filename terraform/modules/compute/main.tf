@@ -203,25 +203,10 @@ resource "aws_emrserverless_application" "spark" {
 
 resource "aws_iam_policy" "run" {
   name        = "${var.name}-run-jobs"
-  description = "Start Spark jobs, read their state, and hand them their role."
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat([{
-      Sid       = "HandRoleToSpark"
-      Effect    = "Allow"
-      Action    = "iam:PassRole"
-      Resource  = local.role_arn
-      Condition = { StringEquals = { "iam:PassedToService" = local.service } }
-      }], [for job in aws_glue_job.spark : {
-      Sid      = "SparkOnGlue"
-      Effect   = "Allow"
-      Action   = ["glue:StartJobRun", "glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"]
-      Resource = "arn:aws:glue:${var.region}:${var.account_id}:job/${job.name}"
-      }], [for application in aws_emrserverless_application.spark : {
-      Sid      = "SparkOnEmr"
-      Effect   = "Allow"
-      Action   = ["emr-serverless:StartApplication", "emr-serverless:GetApplication", "emr-serverless:StartJobRun", "emr-serverless:GetJobRun", "emr-serverless:CancelJobRun"]
-      Resource = [application.arn, "${application.arn}/jobruns/*"]
-    }])
-  })
+  description = "Start Spark jobs, read their state, and stop them."
+  policy = jsonencode(jsondecode(templatefile("${path.module}/policies/run-${var.runtime}.json.tftpl", {
+    job_arn         = "arn:aws:glue:${var.region}:${var.account_id}:job/${var.name}-spark"
+    application_arn = one(aws_emrserverless_application.spark[*].arn)
+    spark_role_arn  = local.role_arn
+  })))
 }
