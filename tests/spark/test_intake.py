@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from support.lake import Lake
-from support.spark_job import Shelf, lines, run_job
+from support.spark_job import Shelf, SparkProcess, lines, run_job
 from waybill.contracts import load_domain
 from waybill.lakehouse.exchange import IntakeResult
 
@@ -51,3 +51,38 @@ def test_the_job_loads_a_day(lake: Lake, tmp_path: Path) -> None:
     for_postgres = pq.read_table(io.BytesIO(lake.s3.get_object(Bucket=lake.bucket, Key=key)["Body"].read())).to_pylist()
     assert {row["record"]: row["reasons"] for row in for_postgres} == rejected
     assert {(row["dataset"], row["period"], row["key"]) for row in for_postgres} == {("clickstream", DAY, file.key)}
+
+
+def test_files_that_are_not_loaded_change_nothing(lake: Lake, spark: SparkProcess) -> None:
+    """An object that changed after it was listed, and a rejected file over a loaded one, beside a good file."""
+    shelf = Shelf(lake, {"clickstream": load_domain("shop")["clickstream"]})
+    older = shelf.put("a.csv", lines(HEADER, [event(1), event(2)]), LANDED_AT, period=DAY)
+    spark.load(shelf, shelf.request([("clickstream", DAY, [older])], "first"))
+    rejected = shelf.put("a.csv", lines(HEADER, ["x"]), LANDED_AT, period=DAY, replaces=older.etag)
+    listed = shelf.put("b.csv", lines(HEADER, [event(3)]), LANDED_AT, period=DAY)
+    shelf.put("b.csv", lines(HEADER, [event(4), event(5)]), LANDED_AT, period=DAY)
+    good = shelf.put("c.csv", lines(HEADER, [event(2), event(6, DAY - timedelta(days=1))]), LANDED_AT, period=DAY)
+    result = spark.load(shelf, shelf.request([("clickstream", DAY, [rejected, listed, good])], "second"))
+    assert [(file.key[-5:], file.status) for file in result.files] == [
+        ("a.csv", "rejected"), ("b.csv", "changed"), ("c.csv", "loaded")
+    ]  # fmt: skip
+    assert "1 of 1 rows do not meet the contract" in (result.files[0].error or "")
+    assert result.files[0].broken == {"ragged": 1}
+    assert "the object changed after it was listed" in (result.files[1].error or "")
+    assert {name: count for name, count in result.files[2].books.items() if count} == {
+        "rows_in": 2, "inserted": 1, "unchanged": 1
+    }  # fmt: skip
+    assert result.files[2].changed_days == (DAY - timedelta(days=1),)
+    rows = lake.catalog.load_table(shelf.tables["clickstream"][0]).scan().to_arrow().to_pylist()
+    found = sorted((row["_object"][-5:], row["_etag"], int(row["event_id"][-2:])) for row in rows)
+    assert found == [
+        ("a.csv", older.etag, 1), ("a.csv", older.etag, 2), ("c.csv", good.etag, 2), ("c.csv", good.etag, 6)
+    ]  # fmt: skip
+
+
+def test_nothing_is_committed_if_no_file_is_loaded(lake: Lake, spark: SparkProcess) -> None:
+    shelf = Shelf(lake, {"clickstream": load_domain("shop")["clickstream"]})
+    file = shelf.put("a.csv", lines(HEADER, ["x"]), LANDED_AT, period=DAY)
+    result = spark.load(shelf, shelf.request([("clickstream", DAY, [file])]))
+    assert (result.files[0].status, result.snapshots, result.rejected_rows) == ("rejected", {}, None)
+    assert all(lake.catalog.load_table(table).current_snapshot() is None for table in shelf.tables["clickstream"])
