@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 
 from support.lake import Lake
 from support.spark_job import Shelf, SparkProcess, lake_address, lines
-from waybill.contracts import Check, Contract, load_domain
+from waybill.contracts import Check, load_domain
 from waybill.lakehouse.checks import metric_sql
-from waybill.lakehouse.exchange import CheckQuery, Inputs, Query, ReportsRequest, ReportsResult
+from waybill.lakehouse.exchange import CheckQuery, Inputs, IntakeRequest, Query, ReportsRequest, ReportsResult
 
+CLICKS = load_domain("shop")["clickstream"]
+KEYED = {"customer_id": "integer", "name": "text"}
 DAY = date(2026, 3, 2)
 NEXT = DAY + timedelta(days=1)
 LANDED_AT = datetime(2026, 3, 3, 3, tzinfo=UTC)
@@ -28,20 +31,13 @@ def event(number: int, day: date = DAY, *, page: str = "/", customer: str = "7")
     return f"{one},{one},{customer},page_view,{page},,{day}T10:00:00Z,mobile"
 
 
+@dataclass(frozen=True)
 class Asked:
-    """Two days of clicks: the second file corrects a row of the first day and adds one to it."""
+    """Loaded files, and a job that answers questions about them."""
 
-    def __init__(self, lake: Lake, spark: SparkProcess) -> None:
-        self.spark, self.contract = spark, load_domain("shop")["clickstream"]
-        self.shelf = Shelf(lake, {"clickstream": self.contract})
-        first = lines(HEADER, [event(1), event(2, customer=""), event(3)])
-        later = lines(HEADER, [event(2, page="/new"), event(4), event(5, NEXT)])
-        files = [
-            ("clickstream", day, [self.shelf.put(f"{day}.csv", body, LANDED_AT, period=day)])
-            for day, body in ((DAY, first), (NEXT, later))
-        ]
-        self.request = self.shelf.request(files)
-        assert [file.status for file in spark.load(self.shelf, self.request).files] == ["loaded", "loaded"]
+    shelf: Shelf
+    spark: SparkProcess
+    request: IntakeRequest
 
     def answer(self, queries: list[Query], checks: list[CheckQuery]) -> ReportsResult:
         request = ReportsRequest(
@@ -66,9 +62,21 @@ class Asked:
         return pq.read_table(io.BytesIO(body)).to_pylist()
 
 
+def load(lake: Lake, spark: SparkProcess, dataset: str, bodies: dict[date, bytes]) -> Asked:
+    """Load a file of each day."""
+    shelf = Shelf(lake, {dataset: load_domain("shop")[dataset]})
+    parts = [(dataset, day, [shelf.put(f"{day}.csv", body, LANDED_AT, period=day)]) for day, body in bodies.items()]
+    request = shelf.request(parts)
+    assert [file.status for file in spark.load(shelf, request).files] == ["loaded"] * len(bodies)
+    return Asked(shelf, spark, request)
+
+
 @pytest.fixture
 def asked(lake: Lake, spark: SparkProcess) -> Asked:
-    return Asked(lake, spark)
+    """Two days of clicks: the second file corrects a row of the first day and adds one to it."""
+    first = lines(HEADER, [event(1), event(2, customer=""), event(3)])
+    later = lines(HEADER, [event(2, page="/new"), event(4), event(5, NEXT)])
+    return load(lake, spark, "clickstream", {DAY: first, NEXT: later})
 
 
 def query(text: str, columns: dict[str, str], *, name: str = "probe", day: date = DAY) -> Query:
@@ -149,6 +157,24 @@ def test_reports_read_the_current_rows_and_those_of_the_end_of_the_period(asked:
     }
 
 
+def test_a_dataset_of_changes_has_the_last_change_of_each_key(lake: Lake, spark: SparkProcess) -> None:
+    header = "customer_id,name,email,registration_date,country,updated_at"
+    first = [f"{number},Ann,a@b.c,2020-01-31,DE,{DAY}T0{number}:00:00Z" for number in (1, 2)]
+    later = [f"1,Bob,a@b.c,2020-01-31,DE,{NEXT}T05:00:00Z", f"2,Cid,a@b.c,2020-01-31,DE,{DAY}T01:00:00Z"]
+    asked = load(lake, spark, "customers", {DAY: lines(header, first), NEXT: lines(header, later)})
+    names = ("customers", "customers_as_of", "customers_changes")
+    queries = [query(f"select customer_id, name from shop.{name}", KEYED, name=name) for name in names]
+    found = {
+        one.report: sorted((row["customer_id"], row["name"]) for row in asked.rows(one.address))
+        for one in asked.answer(queries, []).reports
+    }
+    assert found == {
+        "customers": [(1, "Bob"), (2, "Ann")],
+        "customers_as_of": [(1, "Ann"), (2, "Ann")],
+        "customers_changes": [(1, "Ann"), (1, "Bob"), (2, "Ann"), (2, "Cid")],
+    }
+
+
 def check(name: str, metric: Any, *columns: str, percent: bool = False) -> Check:
     return Check(name, "", None, ">=", 0, "warning", metric, columns, percent)
 
@@ -164,11 +190,10 @@ CHECKS = {
 
 
 def test_metrics_of_datasets_are_those_of_the_periods_end(asked: Asked) -> None:
-    contract: Contract = asked.contract
     found = asked.answer(
         [],
         [
-            CheckQuery(dataset="clickstream", check=one.name, cadence="day", period=day, text=metric_sql(contract, one))
+            CheckQuery(dataset="clickstream", check=one.name, cadence="day", period=day, text=metric_sql(CLICKS, one))
             for one in CHECKS
             for day in (DAY, NEXT)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -19,21 +20,30 @@ def register_views(
     """Create the view `domain.dataset` of the current rows and, with a day, `domain.dataset_as_of`.
 
     The latter has the rows that were current when the files of all periods before the day were loaded. Both have the
-    columns of the contract. The session's schema of global temporary views must have the name of the domain.
+    columns of the contract. In a dataset of changes, they have the change with the greatest version of each key, and
+    `domain.dataset_changes` has all changes. The session's schema of global temporary views must have the name of the
+    domain.
     """
     assert spark.conf.get("spark.sql.globalTempDatabase") == domain
     deliveries = spark.table(f"{CATALOG}.{table}")
-    current_rows(deliveries, contract).select(*map(quoted, contract.names)).createOrReplaceGlobalTempView(dataset)
+    known = {"": deliveries}
     if as_of is not None:
-        known = deliveries.where(f"_delivered < date '{as_of}'")
-        current_rows(known, contract).select(*map(quoted, contract.names)).createOrReplaceGlobalTempView(
-            f"{dataset}_as_of"
-        )
+        known["_as_of"] = deliveries.where(f"_delivered < date '{as_of}'")
+    views = {suffix: current_rows(rows, contract) for suffix, rows in known.items()}
+    if version := contract.version_column:
+        views = {suffix: _last(rows, contract.key, [quoted(version)]) for suffix, rows in views.items()}
+        views["_changes"] = current_rows(deliveries, contract)
+    for suffix, rows in views.items():
+        rows.select(*map(quoted, contract.names)).createOrReplaceGlobalTempView(f"{dataset}{suffix}")
 
 
 def current_rows(deliveries: DataFrame, contract: Contract) -> DataFrame:
-    """Return the last delivery of each key."""
-    key = ", ".join(map(quoted, contract.row_key))
-    newest = ", ".join(f"{name} desc" for name in place_columns(contract))
-    ranked = deliveries.selectExpr("*", f"row_number() over (partition by {key} order by {newest}) as _rank")
+    """Return the last delivery of each row."""
+    return _last(deliveries, contract.row_key, place_columns(contract))
+
+
+def _last(rows: DataFrame, key: Sequence[str], order: Sequence[str]) -> DataFrame:
+    """Return the row of each key that is last in an order."""
+    keys, newest = ", ".join(map(quoted, key)), ", ".join(f"{name} desc" for name in order)
+    ranked = rows.selectExpr("*", f"row_number() over (partition by {keys} order by {newest}) as _rank")
     return ranked.where("_rank = 1").drop("_rank")

@@ -32,7 +32,8 @@ def lint_spark_sql(domain: str, contracts: Collection[Contract]) -> list[str]:
     `contracts` include those of the domain and of its reports.
     """
     datasets = [contract for contract in contracts if contract.domain == domain and contract.is_dataset]
-    tables = {f"{domain}.{contract.name}{suffix}" for contract in datasets for suffix in ("", "_as_of")}
+    tables = {f"{contract.table}{suffix}" for contract in datasets for suffix in ("", "_as_of")}
+    tables |= {f"{contract.table}_changes" for contract in datasets if contract.version_column}
     reports = {contract.name: contract for contract in contracts if contract.domain == report_schema(domain)}
     problems = []
     for path in report_files(domain):
