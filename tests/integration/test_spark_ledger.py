@@ -34,6 +34,8 @@ from waybill.outputs.lake import write_changed_days
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
+from waybill.views.operations.row_problems import row_problems
+from waybill.views.operations.scope import scope_of
 from waybill.warehouse.evolution import ensure
 
 PERIOD = Period.of("day", DAY)
@@ -394,3 +396,17 @@ def test_checks_that_have_passed_since_the_last_load_need_no_spark(web: Web, inc
     assert ask() is None
     web.connection.execute("update waybill.check_result set checked_at = now() - interval '1 hour'")
     assert ask(), "a file was loaded since"
+
+
+def test_the_pages_offer_no_replay_of_rows_on_spark(web: Web) -> None:
+    key, body = web.land("a.csv", rows(3)), rows(3)
+    address = web.prepare()
+    assert address
+    folder = web.put_rejects("rejects", key, [1])
+    web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body, 1),), rejected_rows=folder)))
+    web.connection.execute("update waybill.quarantine set reasons = '{too_late}'")
+    scope = scope_of("web", None, None)
+    assert scope
+    (problem,) = row_problems(web.connection, scope)
+    assert problem.what == "1 row of web.hits arrived too late"
+    assert "request" not in {action.kind for action in problem.actions}

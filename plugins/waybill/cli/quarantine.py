@@ -90,7 +90,9 @@ def conflicts(dataset: Dataset, domain: Domain = None, limit: Limit = 20) -> Non
 
     contract = dataset_named(domain, dataset)
     require_warehouse(
-        contract, "this command cannot compare them", "Query the table of the lake by `_file` for the key"
+        contract,
+        "this command cannot compare them",
+        "Query the table of the lake: its column `_object` names the file of each row",
     )
     if not contract.is_merged:
         raise DataError(

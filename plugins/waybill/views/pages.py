@@ -15,6 +15,8 @@ import jinja2
 import markupsafe
 
 from waybill.contracts import Contract
+from waybill.contracts.domains import is_on_spark
+from waybill.contracts.locations import domain_of
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS
 from waybill.ops.incidents import Incident
@@ -113,6 +115,7 @@ def rows_behind(contract: Contract, period: Period, values: Mapping[str, str], b
         period=period,
         values=values,
         behind=behind,
+        on_spark=is_on_spark(domain_of(contract.domain)),
     )
 
 
@@ -247,7 +250,7 @@ def quarantine(
     total: Total,
     replay_dag: str | None,
 ) -> str:
-    """Return a page of rejected rows. With `replay_dag`, the user can replay them."""
+    """Return a page of rejected rows. With `replay_dag`, the user can replay them; nobody can replay rows on Spark."""
     return _render(
         "quarantine.html",
         section="quarantine",
@@ -259,4 +262,5 @@ def quarantine(
         page=page,
         total=total,
         replay_dag=replay_dag,
+        on_spark=is_on_spark(contract.domain),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from waybill.contracts.domains import load_manifest
+from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.errors import CommandFailed
 from waybill.ops.incidents import State as IncidentState
 from waybill.period import EXAMPLE
@@ -242,7 +242,7 @@ def quarantine(
             filters={"reason": reason or "", "file_id": file_id, "state": state},
             page=page,
             total=total,
-            replay_dag=replay_dag if access.may_run(request, replay_dag) else None,
+            replay_dag=replay_dag if access.may_run(request, replay_dag) and not is_on_spark(contract.domain) else None,
         )
     )
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from psycopg import Connection
 
-from waybill.contracts.domains import load_manifest
+from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.formatting import count, text
 from waybill.views import catalog
 from waybill.views.operations.open_rows import Kind, OpenRows, open_rows
@@ -47,9 +47,10 @@ def _problem(found: OpenRows) -> Problem:
 
 def _cause(found: OpenRows) -> str:
     reasons = ", ".join(found.reasons)
+    again = " The next run loads their files again." if is_on_spark(found.contract.domain) else ""
     return {
         "arrived": f"The rows that they refer to have arrived since: {reasons}.",
-        "changed": f"The contract is {found.contract.version} now. Reasons so far: {reasons}.",
+        "changed": f"The contract is {found.contract.version} now. Reasons so far: {reasons}.{again}",
         "late": f"Their business day is more than {text(found.contract.lookback_periods)} periods before their file.",
         "other": f"They break the contract: {reasons}. Correct the file or the contract.",
         "unsplit": f"They cannot be split into fields: {reasons}. Send a corrected file under the same name.",
@@ -64,7 +65,7 @@ def _actions(found: OpenRows) -> tuple[Action, ...]:
     labels: dict[Kind, str] = {"arrived": "Replay", "changed": "Replay", "late": "Admit late"}
     topics: dict[Kind, Topic] = {"arrived": "replay", "changed": "replay", "late": "late", "unsplit": "file"}
     guide = runbook(topics.get(found.kind, "rows"), dag)
-    if found.kind not in labels:
+    if found.kind not in labels or is_on_spark(contract.domain):
         return show, guide
     body = {"dataset": contract.table, "kind": found.kind}
     replay = Action("request", f"{labels[found.kind]} {count(found.rows, 'row')}", f"replay/{dag}", body, dag)
