@@ -175,3 +175,10 @@ def test_check_asks_for_a_migration_of_an_empty_warehouse(warehouse_dsn: str, mo
     settings.cache_clear()
     result = CliRunner().invoke(app, ["contract", "check"])
     assert (result.exit_code, "Run `waybill migrate`" in result.output) == (0, True), result.output
+
+
+def test_a_wrong_manifest_of_a_domain_on_spark_is_one_problem(empty_connection: Connection, edit: Edit) -> None:
+    edit("domains/clicks.yaml", "engine: spark", "engine: sparks")
+    _, problems = lint(empty_connection)
+    assert len(problems) == 1
+    assert "domains/clicks.yaml: $.engine: must be `warehouse` or `spark`, not 'sparks'" in problems[0]

@@ -49,21 +49,18 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         if domain not in unread:
             problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
         schemas = {domain, star_schema(domain), report_schema(domain)}
-        if not schemas & unread:  # otherwise SQL may name a table whose contract is invalid
-            whole += [one for one in contracts if one.domain in schemas]
-    on_spark = {domain for domain in {contract.domain for contract in whole} if _is_on_spark(domain)}
-    for domain in sorted(on_spark):
-        problems += lint_spark_sql(domain, whole)
+        if schemas & unread:  # SQL may name a table whose contract is invalid
+            continue
+        of_domain = [one for one in contracts if one.domain in schemas]
+        try:
+            if is_on_spark(domain):
+                problems += lint_spark_sql(domain, of_domain)
+        except ContractError:  # the problems have its manifest, which says what runs the SQL
+            continue
+        whole += of_domain
     if connection:
         problems += lint_sql(connection, whole)
     return contracts, problems
-
-
-def _is_on_spark(domain: str) -> bool:
-    try:
-        return is_on_spark(domain)
-    except ContractError:  # the problems have it
-        return False
 
 
 def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
