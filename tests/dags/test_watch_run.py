@@ -81,7 +81,7 @@ def test_a_run_finds_an_anomaly_once_and_people_see_and_accept_it(watched: Landi
     assert accepted.output == "messaging.traffic 2026-02: accepted\n"
     assert whats(problems(watched, "anomalies")) == []
     assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
-    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 11 datasets and 25 reports.\n"
+    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 12 datasets and 28 reports.\n"
 
 
 def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watched: Landing) -> None:
@@ -109,7 +109,7 @@ def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watche
     assert CliRunner().invoke(app, ["watch", "accept", "--drift", "--step", number]).exit_code == 1
 
     watched.load("traffic", csv_body(TRAFFIC, traffic_rows(200, first_day=f"{LAST.key}-01")), key_month=LAST.key)
-    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 11 datasets and 25 reports.\n"
+    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 12 datasets and 28 reports.\n"
     assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
 
 
