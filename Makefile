@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test test-fast lint containers bench benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
+.PHONY: help demo up down clean test test-fast lint containers bench benchspark benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,9 @@ spark-if-possible:
 
 bench: $(DLT)/installed ## compare the speed of a load with other ways to do it
 	@$(BIN)/python benchmarks/run.py --dlt $(DLT)/bin/python
+
+benchspark: $(STAMP) spark ## compare the intake of clicks by Spark with that by PostgreSQL
+	@$(BIN)/python benchmarks/spark.py
 
 benchviews: $(STAMP) browser ## time the views over ten million rows, and the first chart in Chromium
 	@$(BIN)/python benchmarks/views.py
