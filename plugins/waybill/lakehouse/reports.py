@@ -153,10 +153,23 @@ def record_reports(
 
 
 def _captured(connection: Connection, domain: str, query: Query, period: Period) -> BuildInputs | None:
-    """Return the inputs that the request has, or None if another run has built the period from the current ones."""
+    """Return the inputs that the request has, or None if another run has built the period from the same or later ones.
+
+    The number of changes only grows.
+    """
     if load_manifest(domain).semantics == "current":
         table = next((one for one in derived_tables(domain) if one.contract.name == query.report), None)
         if table is None or changed_inputs(connection, table, period) is None:
+            return None
+        later = connection.execute(
+            """
+            select
+            from waybill.publication
+            where report = %s and cadence = %s and period = %s and changes_seen > %s
+            """,
+            (table.contract.table, period.cadence, period.start, query.inputs.changes),
+        ).fetchone()
+        if later is not None:
             return None
     return BuildInputs([*query.inputs.file_ids], query.inputs.tables, query.inputs.changes)
 
