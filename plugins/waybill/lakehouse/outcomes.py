@@ -50,23 +50,7 @@ def settle(
     grouped.createOrReplaceTempView("waybill_versions")
     found = spark.sql(
         f"""
-        with by_key as (
-          select collect_list(_one) as _all from waybill_versions group by {key}
-        ),
-        asked as (
-          select _all, explode(array_distinct(filter(transform(_all, one -> one._of), place -> place is not null)))
-            as _for
-          from by_key
-        ),
-        compared as (
-          select
-            _for,
-            {_last("one._of <=> _for and one._is_new")} as own,
-            {_last(f"{_SEEN} or one._of <=> _for and not one._is_new and not {is_back}")} as known,
-            {_last(f"{_SEEN} or one._of <=> _for and not one._is_new")} as before,
-            {_last(f"{_SEEN} or one._of <=> _for and one._is_new")} as after
-          from asked
-        ),
+        with {_compared(key, is_back, len(returned))},
         decided as (
           select
             _for,
@@ -95,6 +79,38 @@ def settle(
         if outcome != "withdrawn":
             one.outcomes[outcome] += rows
     return settled
+
+
+def _compared(key: str, is_back: str, files: int) -> str:
+    """Return the tables of a `with` whose last one, `compared`, has the last versions of each key for each file."""
+    versions = {
+        "own": "one._of <=> _for and one._is_new",
+        "known": f"{_SEEN} or one._of <=> _for and not one._is_new and not {is_back}",
+        "before": f"{_SEEN} or one._of <=> _for and not one._is_new",
+        "after": f"{_SEEN} or one._of <=> _for and one._is_new",
+    }
+    if files == 1:  # without arrays, which are slow
+        last = ", ".join(f"max(one) filter (where {condition}) as {name}" for name, condition in versions.items())
+        return f"""
+        tagged as (
+          select *, _one as one, 0 as _for from waybill_versions
+        ),
+        compared as (
+          select 0 as _for, {last} from tagged group by {key} having count(one._of) > 0
+        )"""
+    last = ", ".join(f"{_last(condition)} as {name}" for name, condition in versions.items())
+    return f"""
+        by_key as (
+          select collect_list(_one) as _all from waybill_versions group by {key}
+        ),
+        asked as (
+          select _all, explode(array_distinct(filter(transform(_all, one -> one._of), place -> place is not null)))
+            as _for
+          from by_key
+        ),
+        compared as (
+          select _for, {last} from asked
+        )"""
 
 
 def all_inserted(rows: DataFrame, contract: Contract, timezone: str, inserted: int) -> Settled:
