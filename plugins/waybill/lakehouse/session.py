@@ -42,7 +42,10 @@ def open_session(domain: str, lake: Lake) -> SparkSession:
     builder = SparkSession.builder.appName(f"waybill {domain}")
     for name, value in settings.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    # Later, Spark would name another cause than a catalog that cannot be reached.
+    spark._jsparkSession.sessionState().catalogManager().catalog(CATALOG)
+    return spark
 
 
 def _catalog(lake: Lake) -> dict[str, str]:
