@@ -137,7 +137,7 @@ def measure(engine: str, rows: int, days: int, environment: dict[str, str]) -> M
         assert process.stdout
         found = json.loads(process.stdout.read().splitlines()[-1])
     assert process.returncode == 0
-    print(engine, found, file=sys.stderr)
+    print(engine, found, peaks, f"load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     assert found["rows_in"] == rows
     return Measured(engine, rows, found["seconds"], {name: size >> 20 for name, size in peaks.items()})
 
