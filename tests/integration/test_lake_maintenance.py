@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from psycopg import Connection
+from pyiceberg.table.snapshots import Snapshot
 from typer.testing import CliRunner
 
 from support import shop_tables
@@ -313,3 +314,26 @@ def test_tables_of_a_dataset_on_spark_are_maintained_without_the_books(
     ]
     for name in names:
         assert lake.catalog.load_table(name).scan().to_arrow()["_delivered"].to_pylist() == [OTHER]
+
+
+def test_a_snapshot_on_spark_expires_by_the_age_of_its_successor(
+    shop: Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry may need the rows before the commits of a dead try, however old they are."""
+    monkeypatch.setattr(lake_maintenance, "is_on_spark", lambda _: True)
+    name, _ = ensure_tables(lake.catalog, CONTRACT)
+    table = lake.catalog.load_table(name)
+    for _ in range(3):
+        row = {"_object": "a.csv", "_record": 1, "_delivered": DAY}
+        table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
+    first, second, last = sorted(table.refresh().metadata.snapshots, key=lambda one: one.timestamp_ms)
+    assert first.timestamp_ms < second.timestamp_ms < last.timestamp_ms
+
+    def expired(young: Snapshot) -> list[str]:
+        """Maintain the table when a snapshot is as old as one may be."""
+        now = datetime.fromtimestamp(young.timestamp_ms / 1000, UTC) + timedelta(days=30)
+        found = maintain(shop, lake.s3, lake.catalog, [CONTRACT], RUN, now=now)
+        return [detail for one in found if one.action == "expire" for detail in one.details]
+
+    assert expired(second) == []
+    assert expired(last) == [str(first.snapshot_id)]

@@ -82,8 +82,9 @@ def maintain(
 
     For each table: days before its retention are dropped; days whose files are not those of the books become stale, so
     that the next run writes them again; days with several files get one; snapshots expire unless they are young or a
-    published content refers to them; and old files that no snapshot has are removed. No run writes a table meanwhile.
-    Both tables of a dataset on Spark are maintained without the books. `connection` is in autocommit mode.
+    published content refers to them; and old files that no snapshot has are removed. A lock keeps runs from writing a
+    table meanwhile, except the Spark job, which does not know it: a day that both change is a conflict for the later
+    commit. Both tables of a dataset on Spark are maintained without the books. `connection` is in autocommit mode.
     """
     found = []
     tables = [(one, suffix) for one in contracts for suffix in (("", QUARANTINE) if is_on_spark(one.domain) else ("",))]
@@ -228,7 +229,10 @@ class _Maintenance:
         yield untagged
 
     def _expire(self) -> Action:
-        """Expire old snapshots without a tag, except the current one."""
+        """Expire old snapshots without a tag, except the current one.
+
+        On Spark, a snapshot is as old as its successor: a retry may need the one before the commits of a dead try.
+        """
         action, metadata = self._action("expire"), self._table.metadata
         before = (self._now - timedelta(days=settings().lake_snapshot_days)).timestamp() * 1000
         kept = {ref.snapshot_id for ref in metadata.refs.values()}
@@ -237,6 +241,8 @@ class _Maintenance:
                 "select snapshot_id from waybill.published_snapshot where table_name = %s", (self._contract.table,)
             )
             kept |= {number for (number,) in rows}
+        if is_on_spark(self._contract.domain):
+            kept |= {one.parent_snapshot_id or 0 for one in metadata.snapshots if one.timestamp_ms >= before}
         old = [one.snapshot_id for one in metadata.snapshots if one.timestamp_ms < before]
         expired = [number for number in old if number not in kept]
         for number in expired:
