@@ -354,6 +354,6 @@ def _canonical(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_canonical, value)) + "]"
     if isinstance(value, Decimal):
-        number = f"{value:f}"
+        number = "0" if value.is_zero() else f"{value:f}"  # -0 is 0
         return number.rstrip("0").rstrip(".") if "." in number else number
     return json.dumps(value, ensure_ascii=False)
