@@ -16,6 +16,7 @@ from typing import Any
 
 from waybill.contracts import Contract
 from waybill.files.landed_file import LandedFile
+from waybill.settings import PREFIX
 
 
 @dataclass
@@ -70,9 +71,9 @@ def canonical_row(contract: Contract, values: Iterable[Any]) -> list[str | None]
 def decide(case: FileCase, folder: Path) -> Decision:
     """Return what the code of Spark's workers decides about a file."""
     from waybill.lakehouse.checking import CheckedFile
-    from waybill.lakehouse.intake import use_timezone
+    from waybill.lakehouse.intake import use_variables
 
-    use_timezone(case.timezone)
+    use_variables({f"{PREFIX}TIMEZONE": case.timezone})
     checked = CheckedFile(case.contract, case.landed, folder)
     checked.check(_Body(case))  # type: ignore[arg-type]
     summary = checked.summary()

@@ -114,6 +114,8 @@ class Shelf:
             domain="shop",
             lake=lake_address(),
             timezone=self.timezone,
+            max_unpack_ratio=settings().max_unpack_ratio,
+            duckdb_memory_limit=settings().duckdb_memory_limit,
             scratch=f"s3://{self.lake.bucket}/_spark/{run_id}",
             run_id=run_id,
             code_version="test-code",

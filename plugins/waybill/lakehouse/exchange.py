@@ -72,13 +72,16 @@ class Part(_Model):
 
 
 class IntakeRequest(_Model):
-    """Load files: the parts in their order, each in one commit."""
+    """Load files: the parts in their order, each in one commit. Those of a dataset are together, by period."""
 
     kind: Literal["intake"] = "intake"
     domain: str
     lake: Lake
     timezone: str
     """The time zone of the business."""
+    max_unpack_ratio: float
+    duckdb_memory_limit: str
+    """Settings of the task by which workers decide about files."""
     scratch: str
     """The address of a folder that the job may fill, without a slash at its end."""
     run_id: str

@@ -23,7 +23,7 @@ from waybill.lakehouse.checking import CheckedFile, lake_type
 from waybill.lakehouse.columns import contract_of, place_columns, quoted, spark_type, text
 from waybill.lakehouse.commits import last_snapshot, replace_partition, rows_at
 from waybill.lakehouse.exchange import MOST_REJECTED, IntakeRequest, IntakeResult, Landed, LoadedFile, Part
-from waybill.lakehouse.outcomes import Settled, all_inserted, settle
+from waybill.lakehouse.outcomes import Settled, all_inserted, settle, with_keys_of
 from waybill.lakehouse.replaced import Replaced, find_replaced, replaced_rows
 from waybill.period import Period
 from waybill.scratch import scratch_folder
@@ -117,15 +117,16 @@ def check_files(
     The rows are written to `folder`, so that the files are read once.
     """
     dataset = parts[0].dataset
-    contract, timezone = contract_of(request.datasets[dataset]), request.timezone
+    contract, variables = contract_of(request.datasets[dataset]), variables_of(request)
     files = [landed_file(contract, part, file) for part in parts for file in part.files]
     columns = ", ".join(f"{quoted(column.name)} {spark_type(column)}" for column in contract.columns)
     schema = f"_place int, _record int, {columns}, _reasons array<string>, _raw string, _facts string"
 
     def check(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        use_variables(variables)
         for batch in batches:
             for place in batch["id"].to_pylist():
-                yield from checked_batches(place, files[place], contract, timezone, f"{rejected}/{dataset}")
+                yield from checked_batches(place, files[place], contract, f"{rejected}/{dataset}")
 
     count = max(len(files), 1)
     spark.range(0, len(files), 1, count).mapInArrow(check, schema).write.mode("overwrite").parquet(folder)
@@ -150,13 +151,10 @@ def landed_file(contract: Contract, part: Part, file: Landed) -> LandedFile:
     return LandedFile(file.bucket, file.key, file.etag, file.size_bytes, period, file.landed_at)
 
 
-def checked_batches(
-    place: int, landed: LandedFile, contract: Contract, timezone: str, rejected: str
-) -> Iterator[pa.RecordBatch]:
+def checked_batches(place: int, landed: LandedFile, contract: Contract, rejected: str) -> Iterator[pa.RecordBatch]:
     """Check a file in a worker. Yield its valid rows, its rejected rows, and what is known about it."""
     import boto3
 
-    use_timezone(timezone)
     s3 = boto3.client("s3")
     with scratch_folder() as folder:
         checked = CheckedFile(contract, landed, folder)
@@ -172,11 +170,16 @@ def checked_batches(
         yield _batch(contract, place, facts=summary.model_dump_json())
 
 
-def use_timezone(timezone: str) -> None:
-    """Make the time zone of the request that of this process: workers have no settings of their own."""
-    variable = f"{PREFIX}TIMEZONE"
-    if os.environ.get(variable) != timezone:
-        os.environ[variable] = timezone
+def variables_of(request: IntakeRequest) -> dict[str, str]:
+    """Return the variables of the settings by which workers decide about files."""
+    names = ("timezone", "max_unpack_ratio", "duckdb_memory_limit")
+    return {f"{PREFIX}{name.upper()}": str(getattr(request, name)) for name in names}
+
+
+def use_variables(variables: Mapping[str, str]) -> None:
+    """Make the settings of the request those of this process: workers have none of their own."""
+    if not variables.items() <= os.environ.items():
+        os.environ.update(variables)
         settings.cache_clear()
 
 
@@ -247,8 +250,7 @@ def load_part(
     contract, day = contract_of(dataset), part.period
     found = {file.key: staged.files[day, file.key] for file in part.files}
     loaded = [file for file in part.files if found[file.key].file.status == "loaded"]
-    places = ", ".join(str(found[file.key].place) for file in loaded) or "null"
-    own = staged.rows.where(f"_place in ({places})").join(_files(spark, part, found), "_place")
+    own = _rows_of(spark, part, loaded, found, staged)
 
     base = last_snapshot(spark, dataset.table)
     there = rows_at(spark, dataset.table, base)
@@ -256,11 +258,14 @@ def load_part(
     waiting = [one for one in remaining if one.dataset == part.dataset]
     known = _known(spark, dataset.table, there, part, loaded, waiting, replaced, contract)
     incoming = own.where("_reasons is null")
+    settled: dict[str, Settled] = {}
     if len(loaded) == 1 and known.isEmpty():
         (file,) = loaded
         inserted = found[file.key].file.books["inserted"]
         settled = {file.key: all_inserted(incoming, contract, request.timezone, inserted)}
-    else:
+    elif loaded:
+        rows = sum(found[file.key].file.books["inserted"] for file in loaded)
+        known = with_keys_of(known, incoming, contract, rows)
         settled = _settle(known, incoming, part, loaded, replaced, contract, request.timezone)
     snapshot = None
     if any(found[file.key].file.books["inserted"] for file in loaded) or _removed(present, part, loaded):
@@ -277,16 +282,25 @@ def load_part(
     return [_closed(found[file.key].file, settled.get(file.key)) for file in part.files], snapshot
 
 
-def _files(spark: SparkSession, part: Part, found: Mapping[str, Checked]) -> DataFrame:
-    """Return the files of a part with the columns that say which file brought a row, by `_place`."""
+def _rows_of(
+    spark: SparkSession, part: Part, loaded: Sequence[Landed], found: Mapping[str, Checked], staged: Staged
+) -> DataFrame:
+    """Return the staged rows of loaded files, with the columns that say which file brought a row.
+
+    `_of` is the place of the file among `loaded`.
+    """
     from pyspark.sql import functions
 
-    schema = "_place int, _object string, _etag string, _landed_at timestamp, _name_key string, _delivered date"
+    schema = (
+        "_place int, _of int, _object string, _etag string, _landed_at timestamp, _name_key string, _delivered date"
+    )
     rows = [
-        (found[file.key].place, file.key, file.etag, file.landed_at, natural_key(file.key), part.period)
-        for file in part.files
+        (found[file.key].place, place, file.key, file.etag, file.landed_at, natural_key(file.key), part.period)
+        for place, file in enumerate(loaded)
     ]
-    return functions.broadcast(spark.createDataFrame(rows, schema))
+    files = functions.broadcast(spark.createDataFrame(rows, schema))
+    places = [one.place for one in found.values()]  # without gaps, so that others are skipped by their statistics
+    return staged.rows.where(f"_place between {min(places)} and {max(places)}").join(files, "_place")
 
 
 def _present(there: DataFrame, part: Part) -> set[tuple[str, str]]:
@@ -378,8 +392,7 @@ def _settle(
         former = replaced.get((part.period, file.key))
         returned[place] = contract.file_order == "landing" and bool(former and former.landed_at > file.landed_at)
     columns = [*map(quoted, contract.names), *place_columns(contract)]
-    order = ", ".join(f"{text(file.key)}, {place}" for place, file in enumerate(loaded))
-    new = incoming.selectExpr(*columns, f"map({order})[_object] as _of" if loaded else "null as _of", "true as _is_new")
+    new = incoming.selectExpr(*columns, "_of", "true as _is_new")
     found = settle(
         known.selectExpr(*columns, "_of", "false as _is_new").unionAll(new), contract, timezone, returned=returned
     )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from waybill.contracts import Contract
 from waybill.lakehouse.columns import place_columns, quoted, text
@@ -18,6 +18,8 @@ from waybill.lakehouse.columns import place_columns, quoted, text
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+MOST_KEYS: Final = 1_000_000
+"""Up to this number of incoming and replaced rows, the hashes of their keys fit into the memory of each worker."""
 _SEEN = "one._of is null or one._of < _for and one._is_new or one._of > _for and not one._is_new"
 """The versions that the table has, apart from those of a file itself, when the file is loaded."""
 
@@ -44,13 +46,13 @@ def settle(
     back = ", ".join(str(place) for place, is_back in returned.items() if is_back)
     is_back = f"_for in ({back})" if back else "false"
     grouped = versions.selectExpr(
-        *map(quoted, contract.row_key), f"struct({at} as at, struct({names}) as row, _of, _is_new) as _one"
+        f"struct({key}) as _key", f"struct({at} as at, struct({names}) as row, _of, _is_new) as _one"
     )
     spark = versions.sparkSession
     grouped.createOrReplaceTempView("waybill_versions")
     found = spark.sql(
         f"""
-        with {_compared(key, is_back, len(returned))},
+        with {_compared(is_back, len(returned))},
         decided as (
           select
             _for,
@@ -81,7 +83,7 @@ def settle(
     return settled
 
 
-def _compared(key: str, is_back: str, files: int) -> str:
+def _compared(is_back: str, files: int) -> str:
     """Return the tables of a `with` whose last one, `compared`, has the last versions of each key for each file."""
     versions = {
         "own": "one._of <=> _for and one._is_new",
@@ -93,15 +95,15 @@ def _compared(key: str, is_back: str, files: int) -> str:
         last = ", ".join(f"max(one) filter (where {condition}) as {name}" for name, condition in versions.items())
         return f"""
         tagged as (
-          select *, _one as one, 0 as _for from waybill_versions
+          select _key, _one as one, 0 as _for from waybill_versions
         ),
         compared as (
-          select 0 as _for, {last} from tagged group by {key} having count(one._of) > 0
+          select 0 as _for, {last} from tagged group by _key having count(one._of) > 0
         )"""
     last = ", ".join(f"{_last(condition)} as {name}" for name, condition in versions.items())
     return f"""
         by_key as (
-          select collect_list(_one) as _all from waybill_versions group by {key}
+          select collect_list(_one) as _all from waybill_versions group by _key
         ),
         asked as (
           select _all, explode(array_distinct(filter(transform(_all, one -> one._of), place -> place is not null)))
@@ -111,6 +113,22 @@ def _compared(key: str, is_back: str, files: int) -> str:
         compared as (
           select _for, {last} from asked
         )"""
+
+
+def with_keys_of(known: DataFrame, incoming: DataFrame, contract: Contract, rows: int) -> DataFrame:
+    """Return the known rows that may have a key of the incoming or the replaced rows, for `settle`.
+
+    `known` has `_of`, and `rows` is the number of incoming rows. Few keys are sent to all workers, so that other rows
+    are not moved between them. Rows whose keys only have the same hash may remain: they count for nothing.
+    """
+    from pyspark.sql import functions
+
+    key = f"xxhash64({', '.join(map(quoted, contract.row_key))}) as _key_hash"
+    replaced = known.where("_of is not null").selectExpr(key)
+    if rows + replaced.limit(MOST_KEYS + 1).count() > MOST_KEYS:
+        return known
+    keys = functions.broadcast(incoming.selectExpr(key).unionAll(replaced).distinct())
+    return known.selectExpr("*", key).join(keys, "_key_hash", "left_semi").drop("_key_hash")
 
 
 def all_inserted(rows: DataFrame, contract: Contract, timezone: str, inserted: int) -> Settled:

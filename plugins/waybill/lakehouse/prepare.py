@@ -64,16 +64,17 @@ def prepare_intake(
             continue
         todo, problems = _pending(connection, s3, contract, period, run)
         rejected += problems
-        parts += _parts(connection, contract, todo)
+        parts += sorted(_parts(connection, contract, todo), key=lambda part: part.period)
     if not parts:
         if rejected:
             raise DataError("\n".join(rejected))
         return None
-    parts.sort(key=lambda part: part.period)
     request = IntakeRequest(
         domain=domain,
         lake=described.lake(s3),
         timezone=settings().timezone,
+        max_unpack_ratio=settings().max_unpack_ratio,
+        duckdb_memory_limit=settings().duckdb_memory_limit,
         scratch=scratch,
         run_id=run.run_id or "",
         code_version=run.code_version,

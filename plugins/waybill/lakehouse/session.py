@@ -20,6 +20,7 @@ _MEANING: Final = {
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    "spark.sql.variable.substitute": "false",  # keys of objects and texts in SQL may have `${…}`
 }
 """Settings that give every expression one meaning, whatever the defaults of the platform are."""
 
