@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.classification import may_be_described
+from waybill.contracts.domains import is_on_spark
 from waybill.contracts.standard import Steps
 from waybill.contracts.yaml_files import read_text
 from waybill.drafts.column import DraftColumn
@@ -60,7 +61,11 @@ def propose(drift: Drift, contract: Contract, path: Path, others: Mapping[str, C
         advice.append("Check that it is the same column. The next run with this contract loads the files again.")
     elif drift.kind == "new value":
         text.add_item(drift.column_name, "enum", one_line({"value": _value(drift, contract)}))
-        advice.append(f"After the next load, replay the rejected rows: waybill replay {drift.dataset}")
+        advice.append(
+            "The next run with this contract loads the files again that have rejected rows."
+            if is_on_spark(contract.domain)
+            else f"After the next load, replay the rejected rows: waybill replay {drift.dataset}"
+        )
     elif drift.kind == "new column":
         column = _drafted(drift, contract, others)
         text.add_property(_lines(column))
