@@ -102,9 +102,9 @@ $(TREE): FORCE
 		echo "and put it on the PATH, or name it: make $(MAKECMDGOALS) TERRAFORM=/path/to/terraform" >&2
 		exit 1
 	fi
-	rm -rf $(TREE)/terraform $(TREE)/include $(TREE)/plugins && mkdir -p $(TREE)/include $(TREE)/plugins $(TREE)/providers
+	rm -rf $(TREE)/terraform $(TREE)/include $(TREE)/plugins && mkdir -p $(TREE)/include $(TREE)/plugins $(TREE)/providers $(TREE)/deploy
 	cp -RL terraform $(TREE)/ && cp -R include/contracts include/domains $(TREE)/include/
-	cp -R plugins/waybill $(TREE)/plugins/ && cp requirements-spark.txt $(TREE)/
+	cp -R plugins/waybill $(TREE)/plugins/ && cp requirements-spark.txt $(TREE)/ && cp deploy/spark_code.py $(TREE)/deploy/
 
 terraform: $(TREE) ## check the Terraform tree: layout, types and tests
 	@cd $(TREE)

@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     """How much memory the Java process of a local Spark job may use, like `2g`."""
     spark_cores: int = Field(default=2, ge=1)
     """How many files a local Spark job checks at once."""
+    spark_hours: int = Field(default=8, ge=1, le=168)
+    """After how many hours a Spark job is stopped, wherever it runs."""
     spark_job: str = "waybill"
     """The name of the Glue job."""
     spark_application: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -14,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from botocore.stub import Stubber
 
 from waybill.operators import spark_tasks
-from waybill.operators.spark import LocalSparkOperator
+from waybill.operators.spark import LocalSparkOperator, variables_of_job
 from waybill.operators.spark_on_aws import EmrSparkOperator, GlueSparkOperator
 from waybill.settings import settings
 
@@ -71,6 +72,31 @@ def test_the_tasks_follow_each_other_and_record_runs_without_spark(monkeypatch: 
     assert tasks["spark_intake"].max_active_tis_per_dag == 1
 
 
+@pytest.mark.parametrize("where", ["local", "glue", "emr"])
+def test_one_setting_limits_the_job_wherever_it_runs(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    given = {"spark": where, "spark_application": "a", "spark_role": "r", "spark_hours": "3"}
+    tasks = tasks_with(monkeypatch, **given)
+    assert {tasks[f"spark_{what}"].execution_timeout for what in ("intake", "reports")} == {timedelta(hours=3)}
+    task = tasks["spark_intake"]
+    if where == "glue":
+        assert task.run_job_kwargs == {"Timeout": 180}
+    if where == "emr":
+        assert task.config == {"executionTimeoutMinutes": 180}
+        assert task.waiter_max_attempts * task.waiter_delay == 3 * 3600
+
+
+def test_the_job_gets_keys_that_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://own:secret@/?region_name=eu-central-1")
+    found = variables_of_job()
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == ("own", "secret")
+    assert found["AWS_REGION"] == "eu-central-1"
+
+
+def test_the_job_gets_no_keys_of_a_session_because_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of a session")
+    assert {name for name in variables_of_job() if name != "AWS_ENDPOINT_URL_S3"} == {"AWS_REGION"}
+
+
 @pytest.mark.parametrize("found", [None, {"raw/a.csv": {"size_bytes": 1}}])
 @pytest.mark.parametrize("where", ["local", "glue", "emr"])
 def test_without_a_request_no_job_runs(monkeypatch: pytest.MonkeyPatch, where: str, found: Any) -> None:
@@ -94,7 +120,7 @@ def _glue(monkeypatch: pytest.MonkeyPatch) -> tuple[GlueSparkOperator, Stubber]:
 def test_glue_runs_the_job_of_the_settings_with_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     task, glue = _glue(monkeypatch)
     glue.add_response("get_job", {"Job": {"Name": "waybill-prod"}}, {"JobName": "waybill-prod"})
-    start = {"JobName": "waybill-prod", "Arguments": {"--request": REQUEST}}
+    start = {"JobName": "waybill-prod", "Arguments": {"--request": REQUEST}, "Timeout": 480}
     glue.add_response("start_job_run", {"JobRunId": "jr_1"}, start)
     for _ in range(2):
         run = {"JobRun": {"Id": "jr_1", "JobRunState": "SUCCEEDED"}}
@@ -152,6 +178,7 @@ def test_emr_serverless_runs_the_script_of_the_settings(monkeypatch: pytest.Monk
             "executionRoleArn": "arn:aws:iam::1:role/spark",
             "jobDriver": driver,
             "name": "waybill spark_intake",
+            "executionTimeoutMinutes": 480,
         },
     )
     monkeypatch.setattr(type(task.hook), "conn", client)

@@ -99,6 +99,7 @@ def test_a_dry_run_lists_the_files_and_writes_nothing(web: Web) -> None:
     found = list_pending(web.connection, web.s3, "web", PERIOD)
     assert found[key] == {"dataset": "web.hits", "period": "2026-03-01", "size_bytes": len(rows(3))}
     assert "file_rejected" in found["raw/web/hits/elsewhere/b.csv"]
+    assert list_pending(web.connection, web.s3, "web", PERIOD, names=["others"]) == {}
     assert (web.lake.objects(), web.ledger()) == (before, [])
 
 
@@ -331,6 +332,8 @@ def test_what_spark_cannot_do_is_refused_by_lint_and_by_a_run(
     with pytest.raises(ContractError, match="`engine: spark` cannot do this") as found:
         web.prepare()
     assert reason in str(found.value)
+    with pytest.raises(ContractError, match="`engine: spark` cannot do this"):
+        list_pending(web.connection, web.s3, "web", PERIOD)
     _, problems = lint(None)
     assert any("web.yaml" in problem and reason in problem for problem in problems)
 

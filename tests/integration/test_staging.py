@@ -19,13 +19,17 @@ def test_staged_rows_are_removed_also_after_a_failure(lake: Lake) -> None:
     lake.s3.put_object(Bucket=lake.bucket, Key="_spark/run/rejected/hits.parquet", Body=b"x")
     lake.s3.put_object(Bucket=lake.bucket, Key="_spark/run2/staged/0/part-0.parquet", Body=b"x")
     kept = lake.objects()
-    with pytest.raises(ZeroDivisionError), staging_folder(CLUSTER, request) as folder:
-        assert folder == f"{scratch}/staged"
-        for number in range(3):
-            lake.s3.put_object(Bucket=lake.bucket, Key=f"_spark/run/staged/{number}/part.parquet", Body=b"x")
-        lake.s3.put_object(Bucket=lake.bucket, Key="_spark/run/staged_$folder$", Body=b"")
-        assert len(lake.objects()) == len(kept) + 4
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with staging_folder(CLUSTER, request) as folder:
+            assert folder == f"{scratch}/staged"
+            for name in ("staged/0/part.parquet", "staged/1/part.parquet", "staged_$folder$"):
+                lake.s3.put_object(Bucket=lake.bucket, Key=f"_spark/run/{name}", Body=b"x")
+            assert len(lake.objects()) == len(kept) + 3
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert lake.objects() == kept
 
 

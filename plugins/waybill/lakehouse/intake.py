@@ -67,12 +67,34 @@ def load(spark: SparkSession, request: IntakeRequest) -> IntakeResult:
 
 @contextmanager
 def staging_folder(spark: SparkSession, request: IntakeRequest) -> Iterator[str]:
-    """Yield the address of a folder that the workers can read and write: on one machine, a folder of this machine."""
+    """Yield the address of a folder that the workers can read and write: on one machine, a folder of this machine.
+
+    It is removed at the end.
+    """
     if not spark.sparkContext.master.startswith("local"):
-        yield f"{request.scratch}/staged"
+        staged = f"{request.scratch}/staged"
+        try:
+            yield staged
+        finally:
+            _remove_objects(staged)
         return
     with scratch_folder() as folder:
         yield folder.as_uri()
+
+
+def _remove_objects(folder: str) -> None:
+    """Remove all objects of a folder. A failure is only logged: the lifecycle of the bucket removes them later."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, key = folder.removeprefix("s3://").partition("/")
+    s3 = boto3.client("s3")
+    try:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+            if found := page.get("Contents"):
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": one["Key"]} for one in found]})
+    except (BotoCoreError, ClientError) as error:
+        log.warning("%s is not removed: %s", folder, error)
 
 
 def _together(parts: Iterable[Part]) -> Iterator[list[Part]]:

@@ -52,8 +52,7 @@ def prepare_intake(
     folders name no period are recorded as rejected files, and the run fails with them after its files are loaded.
     Raises `ContractError` if the domain has what Spark cannot do.
     """
-    if problems := unsupported_domain(domain):
-        raise ContractError("\n".join(problems))
+    _check_support(domain)
     contracts, parts, rejected = load_domain(domain), list[Part](), list[str]()
     for name in loading_order(domain):
         contract = contracts[name]
@@ -86,13 +85,25 @@ def prepare_intake(
     return f"{scratch}/{REQUEST}"
 
 
-def list_pending(connection: Connection, s3: S3Client, domain: str, period: Period) -> dict[str, dict[str, Any]]:
+def _check_support(domain: str) -> None:
+    """Raise `ContractError` if the domain has what Spark cannot do."""
+    if problems := unsupported_domain(domain):
+        raise ContractError("\n".join(problems))
+
+
+def list_pending(
+    connection: Connection, s3: S3Client, domain: str, period: Period, *, names: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return the files that a run of the period would load, by object key, and the objects that it would reject.
 
-    Nothing is written. The files are not read: that takes Spark.
+    `names` limits the datasets. Nothing is written. The files are not read: that takes Spark. Raises `ContractError`
+    as `prepare_intake` does.
     """
+    _check_support(domain)
     found: dict[str, dict[str, Any]] = {}
-    for contract in load_domain(domain).values():
+    for name, contract in load_domain(domain).items():
+        if names is not None and name not in names:
+            continue
         compared, again = _compare(connection, s3, contract, period)
         found |= {one.file.key: {"file_rejected": one.message} for one in compared.misplaced}
         for file in (*compared.todo, *again):

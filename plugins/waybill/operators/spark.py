@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -66,7 +67,8 @@ def spark_task(what: str, domain: str) -> BaseOperator:
 
         operator = GlueSparkOperator if settings().spark == "glue" else EmrSparkOperator
     name = f"Spark: {what} of {domain}"
-    return operator(task_id=f"spark_{what}", task_display_name=name, request=f"prepare_{what}")
+    limit = timedelta(hours=settings().spark_hours)
+    return operator(task_id=f"spark_{what}", task_display_name=name, request=f"prepare_{what}", execution_timeout=limit)
 
 
 class _PrepareOperator(BaseOperator):
@@ -94,8 +96,9 @@ class PrepareIntakeOperator(_PrepareOperator):
 
         with data_errors_fail_at_once(), warehouse() as connection:
             s3, period = s3_client(), period_of(context, self.cadence)
+            names = chosen_datasets(context, dataset_names(self.domain))
             if is_dry_run(context):
-                return list_pending(connection, s3, self.domain, period)
+                return list_pending(connection, s3, self.domain, period, names=names)
             return prepare_intake(
                 connection,
                 s3,
@@ -104,7 +107,7 @@ class PrepareIntakeOperator(_PrepareOperator):
                 period,
                 run_of(context),
                 self.scratch(context),
-                names=chosen_datasets(context, dataset_names(self.domain)),
+                names=names,
             )
 
 
@@ -155,7 +158,7 @@ class LocalSparkOperator(BaseOperator):
 
         address = address_or_skip(context, self.request)
         with data_errors_fail_at_once():
-            self._job = LocalJob(address, _variables())
+            self._job = LocalJob(address, variables_of_job())
             self._job.run()
 
     def on_kill(self) -> None:
@@ -164,23 +167,23 @@ class LocalSparkOperator(BaseOperator):
             self._job.stop()
 
 
-def _variables() -> dict[str, str]:
-    """Return the variables with which a process reaches S3 and the catalog as Airflow's connection does."""
+def variables_of_job() -> dict[str, str]:
+    """Return the variables with which a process reaches S3 and the catalog as Airflow's connection does.
+
+    Keys of a session end before a long job does, and nothing would renew them there. Without keys, the job finds those
+    of its environment, such as the role of the machine, and renews them.
+    """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
     s3, session = s3_client(), AwsGenericHook(AWS, client_type="s3").get_session()
     found = session.get_credentials()
+    keys = found and found.get_frozen_credentials()
     variables: dict[str, str | None] = {
         "AWS_REGION": s3.meta.region_name,
         "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url,
     }
-    if found:
-        keys = found.get_frozen_credentials()
-        variables |= {
-            "AWS_ACCESS_KEY_ID": keys.access_key,
-            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-            "AWS_SESSION_TOKEN": keys.token,
-        }
+    if keys and not keys.token:
+        variables |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
     return {name: value for name, value in variables.items() if value}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 from airflow.providers.amazon.aws.operators.emr import EmrServerlessStartJobOperator
@@ -12,7 +13,6 @@ from waybill.operators.spark import address_or_skip
 from waybill.settings import settings
 
 EMR_POLL_SECONDS: Final = 30
-EMR_POLLS: Final = 240
 
 
 class GlueSparkOperator(GlueJobOperator):
@@ -22,6 +22,7 @@ class GlueSparkOperator(GlueJobOperator):
         super().__init__(
             job_name=settings().spark_job,
             script_args={"--request": _template(request)},
+            run_job_kwargs={"Timeout": _limit() // timedelta(minutes=1)},
             aws_conn_id=AWS,
             stop_job_run_on_kill=True,
             **kwargs,
@@ -48,10 +49,11 @@ class EmrSparkOperator(EmrServerlessStartJobOperator):
             application_id=settings().spark_application,
             execution_role_arn=settings().spark_role,
             job_driver={"sparkSubmit": {name: value for name, value in driver.items() if value}},
+            config={"executionTimeoutMinutes": _limit() // timedelta(minutes=1)},
             name=f"waybill {kwargs['task_id']}",
             aws_conn_id=AWS,
             waiter_delay=EMR_POLL_SECONDS,
-            waiter_max_attempts=EMR_POLLS,
+            waiter_max_attempts=_limit() // timedelta(seconds=EMR_POLL_SECONDS),
             **kwargs,
         )
         self.request = request
@@ -60,6 +62,10 @@ class EmrSparkOperator(EmrServerlessStartJobOperator):
         """Run the job, unless there is no request."""
         address_or_skip(context, self.request)
         return super().execute(context, event)
+
+
+def _limit() -> timedelta:
+    return timedelta(hours=settings().spark_hours)
 
 
 def _template(request: str) -> str:

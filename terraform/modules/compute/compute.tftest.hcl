@@ -16,6 +16,8 @@ variables {
   code_prefix              = "spark/0123456789abcdef"
   lake_bucket              = "waybill-test-lake-123456789012"
   catalog_database         = "waybill_processed"
+  domains                  = ["clicks"]
+  lake_prefixes            = ["processed/clicks/", "processed/clicks_"]
   runtime                  = "glue"
   emr_maximum              = { vcpu = 16, memory_gib = 64, disk_gib = 200 }
 }
@@ -137,10 +139,14 @@ run "role" {
     error_message = "Only sending metrics may be allowed on all."
   }
   assert {
-    condition = alltrue([for resource in flatten([for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Resource if startswith(flatten([statement.Action])[0], "s3:")]) :
-      startswith(resource, "arn:aws:s3:::waybill-test-lake-123456789012") || startswith(resource, "arn:aws:s3:::waybill-test-airflow-123456789012/spark/0123456789abcdef/")
-    ])
-    error_message = "Jobs may write to the lake, and read their own code; raw files are those of the attached policy."
+    condition = { for statement in jsondecode(aws_iam_role_policy.jobs.policy).Statement : statement.Sid => flatten([statement.Resource]) if contains(["ReadOwnCode", "ListLake", "WriteLake", "CommitToTables"], statement.Sid) } == {
+      ReadOwnCode = ["arn:aws:s3:::waybill-test-airflow-123456789012/spark/0123456789abcdef/*"]
+      ListLake    = ["arn:aws:s3:::waybill-test-lake-123456789012"]
+      WriteLake   = [for prefix in ["_spark/", "processed/clicks/", "processed/clicks_"] : "arn:aws:s3:::waybill-test-lake-123456789012/${prefix}*"]
+      CommitToTables = [for resource in ["catalog", "database/waybill_processed", "table/waybill_processed/clicks_*"] :
+      "arn:aws:glue:eu-central-1:123456789012:${resource}"]
+    }
+    error_message = "Jobs may write to the tables of domains on Spark, and read their own code; raw files are those of the attached policy."
   }
 }
 
@@ -176,7 +182,11 @@ run "refuses_bad_values" {
     glue_worker = { type = "Standard", count = 1 }
     emr_release = "emr-7.10.0"
     emr_maximum = { vcpu = 16, memory_gib = 16, disk_gib = 200 }
+
+    domains       = []
+    lake_prefixes = ["processed/*"]
+    limit_hours   = 200
   }
 
-  expect_failures = [var.runtime, var.code_prefix, var.glue_worker, var.emr_release, var.emr_maximum]
+  expect_failures = [var.runtime, var.code_prefix, var.glue_worker, var.emr_release, var.emr_maximum, var.domains, var.lake_prefixes, var.limit_hours]
 }

@@ -51,20 +51,19 @@ resource "aws_iam_role_policy" "jobs" {
         Resource = "arn:aws:s3:::${var.lake_bucket}"
       },
       {
-        Sid      = "WriteLake" # tables, requests and results; versions stay
+        Sid      = "WriteLake" # requests and results, and the tables of domains on Spark; versions stay
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-        Resource = "arn:aws:s3:::${var.lake_bucket}/*"
+        Resource = [for prefix in concat(["_spark/"], var.lake_prefixes) : "arn:aws:s3:::${var.lake_bucket}/${prefix}*"]
       },
       {
         Sid    = "CommitToTables" # Airflow's tasks create the tables and change their columns
         Effect = "Allow"
         Action = ["glue:GetCatalog", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
-        Resource = [
+        Resource = concat([
           "arn:aws:glue:${var.region}:${var.account_id}:catalog",
           "arn:aws:glue:${var.region}:${var.account_id}:database/${var.catalog_database}",
-          "arn:aws:glue:${var.region}:${var.account_id}:table/${var.catalog_database}/*",
-        ]
+        ], [for domain in var.domains : "arn:aws:glue:${var.region}:${var.account_id}:table/${var.catalog_database}/${domain}_*"])
       },
       {
         Sid      = "Logs"
@@ -128,7 +127,7 @@ resource "aws_glue_job" "spark" {
   glue_version           = "5.1" # Spark 3.5.6, Python 3.11, Java 17; without a version, AWS chooses the newest
   worker_type            = var.glue_worker.type
   number_of_workers      = var.glue_worker.count
-  timeout                = var.timeout_minutes
+  timeout                = 60 * var.limit_hours
   max_retries            = 0 # Airflow retries
   security_configuration = aws_glue_security_configuration.this[0].name
 

@@ -104,10 +104,32 @@ variable "catalog_database" {
   type        = string
 }
 
-variable "timeout_minutes" {
-  description = "After how many minutes a run on Glue is stopped."
+variable "domains" {
+  description = "Domains on Spark: their tables are called <domain>_<dataset>."
+  type        = list(string)
+  validation {
+    condition     = length(var.domains) > 0 && alltrue([for domain in var.domains : can(regex("^[a-z][a-z0-9_]*$", domain))])
+    error_message = "Name at least one domain, in lower-case letters, digits and underscores."
+  }
+}
+
+variable "lake_prefixes" {
+  description = "Where the tables of these domains have their files in the lake bucket."
+  type        = list(string)
+  validation {
+    condition     = alltrue([for prefix in var.lake_prefixes : can(regex("^[^*?]+[/_]$", prefix))])
+    error_message = "A prefix must end with / or _, and have no wildcard."
+  }
+}
+
+variable "limit_hours" {
+  description = "After how many hours a job is stopped."
   type        = number
-  default     = 480
+  default     = 8
+  validation {
+    condition     = var.limit_hours >= 1 && var.limit_hours <= 168 && floor(var.limit_hours) == var.limit_hours
+    error_message = "A job runs for 1 to 168 whole hours."
+  }
 }
 
 variable "max_concurrent_runs" {

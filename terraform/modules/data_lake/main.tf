@@ -74,7 +74,7 @@ module "bucket" {
   name               = local.bucket[each.key]
   kms_key_arn        = local.keys[each.key]
   glacier_after_days = local.glacier[each.key]
-  expire_after_days  = each.key == "lake" ? { "athena/" = 30 } : {} # answers of queries
+  expire_after_days  = each.key == "lake" ? { "athena/" = 30, "_spark/" = 14 } : {} # answers of queries; what tasks and Spark jobs exchange
   noncurrent_days    = var.noncurrent_days
   access_log_bucket  = local.bucket.logs
   policy_statements  = local.policies[each.key]

@@ -8,13 +8,17 @@ locals {
   manifests   = { for path in fileset(local.domains_dir, "*.yaml") : trimsuffix(path, ".yaml") => yamldecode(file("${local.domains_dir}/${path}")) }
   # What is built only for domains whose manifest asks for it: crawler and kinesis, and Spark as their engine.
   services = toset(flatten([for manifest in values(local.manifests) : try(manifest.services, [])]))
-  on_spark = anytrue([for manifest in values(local.manifests) : try(manifest.engine, "warehouse") == "spark"])
+  on_spark = sort([for domain, manifest in local.manifests : domain if try(manifest.engine, "warehouse") == "spark"])
+  # Where their tables have data, by the default layout or that of the manifest, and metadata.
+  spark_prefixes = flatten([for domain in local.on_spark : concat(["processed/${domain}/", "processed/${domain}_"], [
+    for pattern in values(try(local.manifests[domain].prefixes.processed, {})) : [regex("^[^=]*/", pattern), "${trimsuffix(regex("^[^=]*/", pattern), "/")}_quarantine/"]
+  ])])
 
   # The code of the Spark job has a folder of its own for each content, so that runs under way keep theirs.
   root_dir = "${path.root}/../../.."
   code = sha256(join("", concat(
     [for path in sort(fileset("${local.root_dir}/plugins/waybill", "**/*.py")) : "${path} ${filesha256("${local.root_dir}/plugins/waybill/${path}")}"],
-    [filesha256("${local.root_dir}/requirements-spark.txt")],
+    [for path in ["requirements-spark.txt", "deploy/spark_code.py"] : filesha256("${local.root_dir}/${path}")],
   )))
   code_prefix = "spark/${substr(local.code, 0, 16)}"
   # Where files of a domain with a queue land: its own prefix, and those of its manifest that are elsewhere.
@@ -32,7 +36,7 @@ locals {
     length(module.compute) == 0 ? {} : { run_jobs = module.compute[0].run_policy_arn },
   )
 
-  spark_settings = merge([for spark in module.compute : merge({ WAYBILL_SPARK = var.spark.runtime }, var.spark.runtime == "glue" ? {
+  spark_settings = merge([for spark in module.compute : merge({ WAYBILL_SPARK = var.spark.runtime, WAYBILL_SPARK_HOURS = tostring(var.spark.hours) }, var.spark.runtime == "glue" ? {
     WAYBILL_SPARK_JOB = spark.glue_job_name
     } : {
     WAYBILL_SPARK_APPLICATION = spark.emr_application_id
@@ -214,7 +218,7 @@ module "streaming" {
 
 module "compute" {
   source = "../../modules/compute"
-  count  = local.on_spark ? 1 : 0
+  count  = length(local.on_spark) > 0 ? 1 : 0
 
   name                     = local.name
   account_id               = var.account_id
@@ -230,13 +234,18 @@ module "compute" {
   code_prefix              = local.code_prefix
   lake_bucket              = module.data_lake.bucket_names.lake
   catalog_database         = module.catalog.processed_database
+  domains                  = local.on_spark
+  lake_prefixes            = local.spark_prefixes
+  limit_hours              = var.spark.hours
   glue_worker              = var.spark.glue_worker
   emr_image                = var.spark.emr_image
   emr_maximum              = var.spark.emr_maximum
+
+  depends_on = [terraform_data.spark_code] # a run that starts now needs the code
 }
 
 resource "terraform_data" "spark_code" {
-  count            = length(module.compute)
+  count            = length(local.on_spark) > 0 ? 1 : 0
   triggers_replace = "s3://${module.airflow.bucket}/${local.code_prefix}"
 
   provisioner "local-exec" {
@@ -396,7 +405,7 @@ module "monitoring" {
     metadata  = { identifier = module.metadata.identifier, instance_class = var.metadata.instance_class, allocated_gib = var.metadata.allocated_gib }
   }
   broker           = one(module.broker[*].replication_group_id)
-  spark            = local.on_spark ? { runtime = var.spark.runtime, id = coalesce(module.compute[0].glue_job_name, module.compute[0].emr_application_id) } : null
+  spark            = length(module.compute) > 0 ? { runtime = var.spark.runtime, id = coalesce(module.compute[0].glue_job_name, module.compute[0].emr_application_id) } : null
   trail_log_group  = module.security.trail_log_group
   landed_queues    = module.data_lake.landed_queues
   stream_name      = one(module.streaming[*].stream_name)

@@ -136,8 +136,12 @@ run "what_a_domain_uses_is_built" {
     error_message = "The job must have the code of this version."
   }
   assert {
-    condition     = local.spark_settings == { WAYBILL_SPARK = "glue", WAYBILL_SPARK_JOB = "waybill-${var.environment}-spark" }
+    condition     = local.spark_settings == { WAYBILL_SPARK = "glue", WAYBILL_SPARK_HOURS = "8", WAYBILL_SPARK_JOB = "waybill-${var.environment}-spark" }
     error_message = "Airflow must know which job it starts."
+  }
+  assert {
+    condition     = local.on_spark == tolist(["fleet"]) && local.spark_prefixes == ["processed/fleet/", "processed/fleet_", "lake/trips/", "lake/trips_quarantine/"]
+    error_message = "Jobs may write where the tables of domains on Spark lie."
   }
 }
 
@@ -148,6 +152,7 @@ run "spark_on_emr" {
     include_dir = "../../modules/catalog/tests/include"
     spark = {
       runtime     = "emr"
+      hours       = 2
       emr_image   = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/spark:7.13.0"
       glue_worker = { type = "G.1X", count = 2 }
       emr_maximum = { vcpu = 16, memory_gib = 64, disk_gib = 200 }
@@ -157,6 +162,7 @@ run "spark_on_emr" {
   assert {
     condition = local.spark_settings == {
       WAYBILL_SPARK             = "emr"
+      WAYBILL_SPARK_HOURS       = "2"
       WAYBILL_SPARK_APPLICATION = module.compute[0].emr_application_id
       WAYBILL_SPARK_ROLE        = "arn:aws:iam::123456789012:role/waybill-${var.environment}-spark"
       WAYBILL_SPARK_SCRIPT      = "${module.compute[0].code}/job.py"

@@ -263,9 +263,10 @@ variable "include_dir" {
 }
 
 variable "spark" {
-  description = "Where Spark runs, if a domain has it as its engine: glue or emr; emr needs an image. And the most that jobs may use: workers of a Glue job, and all of EMR Serverless."
+  description = "Where Spark runs, if a domain has it as its engine: glue or emr; emr needs an image. And the most that jobs may use: hours, workers of a Glue job, and all of EMR Serverless."
   type = object({
     runtime     = optional(string, "glue")
+    hours       = optional(number, 8)
     emr_image   = optional(string)
     glue_worker = object({ type = string, count = number })
     emr_maximum = object({ vcpu = number, memory_gib = number, disk_gib = number })
