@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MOST_STAGED: Final = 8 * 2**30
 """Files of consecutive parts are checked together up to this size, so that small ones share the workers."""
+SMALL_FILES: Final = 32
+SMALL_BYTES: Final = 16 * 2**20
+"""One task checks so many consecutive files, up to this size together."""
 
 
 def load(spark: SparkSession, request: IntakeRequest) -> IntakeResult:
@@ -134,30 +137,45 @@ class Checked:
 def check_files(
     spark: SparkSession, request: IntakeRequest, parts: Sequence[Part], folder: str, rejected: str
 ) -> Staged:
-    """Check the files of parts of one dataset, each in a task.
+    """Check the files of parts of one dataset, each in a task, or some small ones together.
 
     The rows are written to `folder`, so that the files are read once.
     """
     dataset = parts[0].dataset
     contract, variables = contract_of(request.datasets[dataset]), variables_of(request)
     files = [landed_file(contract, part, file) for part in parts for file in part.files]
+    tasks = list(_tasks(files))
     columns = ", ".join(f"{quoted(column.name)} {spark_type(column)}" for column in contract.columns)
     schema = f"_place int, _record int, {columns}, _reasons array<string>, _raw string, _facts string"
 
     def check(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         use_variables(variables)
         for batch in batches:
-            for place in batch["id"].to_pylist():
-                yield from checked_batches(place, files[place], contract, f"{rejected}/{dataset}")
+            for task in batch["id"].to_pylist():
+                for place in tasks[task]:
+                    yield from checked_batches(place, files[place], contract, f"{rejected}/{dataset}")
 
-    count = max(len(files), 1)
-    spark.range(0, len(files), 1, count).mapInArrow(check, schema).write.mode("overwrite").parquet(folder)
+    spark.range(0, len(tasks), 1, max(len(tasks), 1)).mapInArrow(check, schema).write.mode("overwrite").parquet(folder)
     rows = spark.read.schema(schema).parquet(folder)
     found = {}
     for place, facts in rows.where("_facts is not null").select("_place", "_facts").collect():
         file = LoadedFile.model_validate_json(facts)
         found[file.period, file.key] = Checked(place, file)
     return Staged(rows.where("_facts is null").drop("_facts"), found)
+
+
+def _tasks(files: Sequence[LandedFile]) -> Iterator[list[int]]:
+    """Yield the places of the files that one task checks."""
+    places: list[int] = []
+    size = 0
+    for place, file in enumerate(files):
+        if places and (len(places) == SMALL_FILES or size + file.size_bytes > SMALL_BYTES):
+            yield places
+            places, size = [], 0
+        places.append(place)
+        size += file.size_bytes
+    if places:
+        yield places
 
 
 def expr(expression: str) -> Any:
