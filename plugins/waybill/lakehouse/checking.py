@@ -167,6 +167,15 @@ class CheckedFile:
         """Leave the first row of each key in the valid rows; count the equal ones and reject the others."""
         contract, books = self._contract, self.books
         unique = [column.name for column in contract.columns if column.unique and [column.name] != contract.key]
+        if (has_candidates or unique) and self._leave_out(unique, has_candidates=has_candidates):
+            return
+        self._path("rejects").rename(self._path("rejected"))
+        self._path("first").rename(self._path("valid"))
+        books.inserted, books.rejected = _rows(self._path("valid")), _rows(self._path("rejected"))
+
+    def _leave_out(self, unique: Sequence[str], *, has_candidates: bool) -> bool:
+        """Write the valid and the rejected rows without repeats, and count them; return False if none repeats."""
+        contract, books = self._contract, self.books
         first, rejects = self._path("first"), self._path("rejects")
         with closing(open_duckdb(self._folder)) as duck:
             duck.execute("create temp table gone (_record integer, reason varchar, raw varchar)")
@@ -177,23 +186,21 @@ class CheckedFile:
             ((gone, books.duplicate),) = duck.execute(
                 "select count(*), count(*) filter (reason is null) from gone"
             ).fetchall()
-            if gone:
-                kept = duck.execute(_without_gone(contract, first))
-                with _Writer(self._path("valid"), _schema(contract)) as valid:
-                    for batch in kept.to_arrow_reader(BATCH_ROWS):
-                        valid.write(batch.cast(valid.schema))
-                    books.inserted = valid.rows
-                late = duck.execute("select _record, [reason], raw from gone where reason is not null order by 1")
-                with _Writer(self._path("rejected"), _rejects_schema()) as target:
-                    for batch in self._read(rejects):
-                        target.write(batch)
-                    while some := late.fetchmany(BATCH_ROWS):
-                        target.write_rejects([Reject(record, reasons, raw) for record, reasons, raw in some])
-                    books.rejected = target.rows
-                return
-        rejects.rename(self._path("rejected"))
-        first.rename(self._path("valid"))
-        books.inserted, books.rejected = _rows(self._path("valid")), _rows(self._path("rejected"))
+            if not gone:
+                return False
+            kept = duck.execute(_without_gone(contract, first))
+            with _Writer(self._path("valid"), _schema(contract)) as valid:
+                for batch in kept.to_arrow_reader(BATCH_ROWS):
+                    valid.write(batch.cast(valid.schema))
+                books.inserted = valid.rows
+            late = duck.execute("select _record, [reason], raw from gone where reason is not null order by 1")
+            with _Writer(self._path("rejected"), _rejects_schema()) as target:
+                for batch in self._read(rejects):
+                    target.write(batch)
+                while some := late.fetchmany(BATCH_ROWS):
+                    target.write_rejects([Reject(record, reasons, raw) for record, reasons, raw in some])
+                books.rejected = target.rows
+        return True
 
     def _newest(self) -> datetime | None:
         import pyarrow.parquet as pq
