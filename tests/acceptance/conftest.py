@@ -40,6 +40,7 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path, telemetr
     shutil.copytree(PROJECT_ROOT / "include", include)
     variables = {
         **RARE_PARSING,
+        "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # short jobs of Spark start sooner
         "AIRFLOW__METRICS__OTEL_ON": "True",
         "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
         "OTEL_EXPORTER_OTLP_ENDPOINT": telemetry.address,

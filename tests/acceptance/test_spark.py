@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ from waybill.intake.ledger import COUNTS
 from waybill.period import Period
 from waybill.warehouse.connection import connect
 from waybill_devtools import demo
+from waybill_devtools.sampledata import shop
 from waybill_devtools.stack import Stack
 
-PIPELINE = replace(demo.CLICKS, seeded=3, backfilled=1)
-"""The run of the last day loads the files of the days before, too."""
+PIPELINE = replace(demo.CLICKS, seeded=3, backfilled=1, generate=partial(shop.generate, scale=0.1))
+"""The run of the last day loads the small files of the days before, too."""
 
 
 @pytest.fixture(scope="module")
