@@ -24,7 +24,14 @@ from waybill.intake.replay import replay
 from waybill.intake.withdrawal import find_loaded, withdraw
 from waybill.lakehouse import record
 from waybill.lakehouse.checks import record_checks
-from waybill.lakehouse.exchange import ComputedCheck, IntakeResult, LoadedFile
+from waybill.lakehouse.exchange import (
+    ComputedCheck,
+    IntakeResult,
+    LoadedFile,
+    ReportsRequest,
+    address_of_rejects,
+    receive_request,
+)
 from waybill.lakehouse.prepare import list_pending
 from waybill.lakehouse.record import ChangedMeanwhile
 from waybill.lakehouse.reports import prepare_reports
@@ -276,6 +283,30 @@ def test_more_rejected_rows_than_postgresql_takes_are_said(web: Web, monkeypatch
     assert "the quarantine has the first 2 of 3 rejected rows" in warnings[0][2]
 
 
+def test_the_rejected_rows_of_each_file_are_downloaded_once_and_leave_the_disk(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = {web.land(f"{name}.csv", rows(number)): rows(number) for number, name in enumerate("abc", start=2)}
+    address = web.prepare()
+    assert address
+    folder = ""
+    for key in [*bodies][:2]:
+        folder = web.put_rejects("rejects", key, [1])
+    files = [web.loaded(key, body, int(number < 2)) for number, (key, body) in enumerate(bodies.items())]
+    result = web.answer(address, IntakeResult(files=tuple(files), rejected_rows=folder))
+    downloaded, download = [], web.s3.download_file
+
+    def watch(bucket: str, key: str, path: str) -> None:
+        assert [*Path(path).parent.iterdir()] == []
+        downloaded.append(f"s3://{bucket}/{key}")
+        download(bucket, key, path)
+
+    monkeypatch.setattr(web.s3, "download_file", watch)
+    web.record(result)
+    assert downloaded == [address_of_rejects(folder, "hits", DAY, key) for key in [*bodies][:2]]
+    assert [row[0] for row in web.everything()[1]] == [*bodies][:2]
+
+
 def test_rejected_rows_that_got_lost_are_not_recorded_as_if_they_were_there(web: Web) -> None:
     body = rows(9)
     key = web.land("a.csv", body)
@@ -285,6 +316,10 @@ def test_rejected_rows_that_got_lost_are_not_recorded_as_if_they_were_there(web:
     with pytest.raises(RuntimeError, match="counted 3 rejected rows and wrote 1"):
         web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body, 3),), rejected_rows=folder)))
     assert web.ledger() == []
+    (lost,) = (key for key in web.lake.objects() if "rejects" in key)
+    web.s3.delete_object(Bucket=web.lake.bucket, Key=lost)
+    with pytest.raises(RuntimeError, match="counted 3 rejected rows and wrote 0"):
+        web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body, 3),), rejected_rows=folder)))
 
 
 def test_a_new_version_of_the_contract_loads_files_with_rows_in_quarantine_again(web: Web, include_dir: Path) -> None:
@@ -386,19 +421,39 @@ def test_checks_that_have_passed_since_the_last_load_need_no_spark(web: Web, inc
     def ask(day: date = DAY) -> str | None:
         return prepare_reports(web.connection, web.s3, "web", RUN, scratch, Period.of("day", day))
 
-    contracts = load_domain("web").values()
-    observed = ComputedCheck(dataset="hits", check="present", cadence="day", period=DAY, observed=Decimal(3))
+    def later(table: str, column: str) -> None:
+        """Move instants of the test's one transaction, which has one time, to the present."""
+        web.connection.execute(f"update waybill.{table} set {column} = clock_timestamp()")
+
+    def record_number(number: int) -> None:
+        request = receive_request(web.s3, f"{scratch}/request.json")
+        assert isinstance(request, ReportsRequest)
+        one = ComputedCheck(dataset="hits", check="present", cadence="day", period=DAY, observed=Decimal(number))
+        record_checks(web.connection, load_domain("web").values(), [one], RUN, request.requested_at)
+
     assert ask()
-    record_checks(web.connection, contracts, [observed], RUN)
+    record_number(3)
     assert ask() is None
     assert ask(DAY + timedelta(days=1)), "another day"
     with pytest.raises(DataError, match="quality checks failed"):
-        record_checks(web.connection, contracts, [observed.model_copy(update={"observed": Decimal(0)})], RUN)
-    assert ask(), "a check that failed is repeated"
-    record_checks(web.connection, contracts, [observed], RUN)
+        record_number(0)
+    assert ask(), "a check of severity error that failed is repeated"
+    record_number(3)
     assert ask() is None
-    web.connection.execute("update waybill.check_result set checked_at = now() - interval '1 hour'")
+    load(web, web.land("b.csv", rows(4)), rows(4))
+    later("load_file", "loaded_at")
     assert ask(), "a file was loaded since"
+    load(web, web.land("c.csv", rows(5)), rows(5))
+    later("load_file", "loaded_at")
+    record_number(3)
+    assert ask(), "a file was loaded after the request"
+    record_number(3)
+    add_domain(include_dir, contract=CONTRACT.replace("\n    properties:", quality.replace("error", "warning")))
+    ensure(web.connection, web.contract)
+    later("contract", "applied_at")
+    assert ask(), "the contract has changed"
+    record_number(0)
+    assert ask() is None, "a warning is not repeated"
 
 
 def test_the_pages_offer_no_replay_of_rows_on_spark(web: Web) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from support.lake import Lake
 from support.spark_job import Shelf, SparkProcess, lines, run_job
 from waybill.contracts import load_domain
-from waybill.lakehouse.exchange import IntakeResult
+from waybill.lakehouse.exchange import IntakeResult, address_of_rejects
 
 DAY = date(2026, 3, 2)
 LANDED_AT = datetime(2026, 3, 3, 3, tzinfo=UTC)
@@ -48,6 +48,7 @@ def test_the_job_loads_a_day(lake: Lake, tmp_path: Path) -> None:
     assert result.rejected_rows
     prefix = result.rejected_rows.removeprefix(f"s3://{lake.bucket}/")
     (key,) = (key for key in lake.objects() if key.startswith(prefix))
+    assert f"s3://{lake.bucket}/{key}" == address_of_rejects(result.rejected_rows, "clickstream", DAY, file.key)
     for_postgres = pq.read_table(io.BytesIO(lake.s3.get_object(Bucket=lake.bucket, Key=key)["Body"].read())).to_pylist()
     assert {row["record"]: row["reasons"] for row in for_postgres} == rejected
     assert {(row["dataset"], row["period"], row["key"]) for row in for_postgres} == {("clickstream", DAY, file.key)}

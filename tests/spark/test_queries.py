@@ -42,6 +42,7 @@ class Asked:
     def answer(self, queries: list[Query], checks: list[CheckQuery]) -> ReportsResult:
         request = ReportsRequest(
             domain="shop",
+            requested_at=LANDED_AT,
             lake=lake_address(),
             timezone="Europe/Berlin",
             scratch=self.request.scratch,

@@ -295,3 +295,23 @@ def test_reports_as_of_the_end_of_a_period_have_the_files_until_then(reports: Re
     assert later not in request.queries[0].inputs.file_ids
     assert reports.record(reports.answer(scratch, request))[FUNNEL] == [str(DAY)]
     assert [row[1] for row in reports.publications()] == [DAY] * 3
+
+
+def test_an_older_result_does_not_replace_a_report_as_of_the_end_of_a_period(
+    reports: Reports, include_dir: Path
+) -> None:
+    path = include_dir / "domains/clicks.yaml"
+    path.write_text(path.read_text().replace("semantics: current", "semantics: as of"))
+    reports.land(DAY)
+    older = reports.answer(*reports.prepare())
+    reports.land(BEFORE)
+    with pytest.raises(DataError, match=r"funnel 2026-03-02: files .* Nothing was built\. Clear the run from"):
+        reports.record(older)
+    assert reports.publications() == []
+    newer = reports.answer(*reports.prepare("second"))
+    assert reports.record(newer, "second")[FUNNEL] == [str(DAY)]
+    built = reports.publications()
+    assert {len(row[4]) for row in built} == {2}, "two files"
+    assert reports.record(older) == {}
+    assert reports.publications() == built
+    assert reports.record(newer, "second") == {}

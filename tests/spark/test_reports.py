@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,7 @@ class Clicks:
         """Return the rows of the view that reports read."""
         request = ReportsRequest(
             domain="clicks",
+            requested_at=datetime(2026, 4, 1, tzinfo=UTC),
             lake=described.lake(self.lake.s3),
             timezone="UTC",
             scratch=self._scratch(),

@@ -18,7 +18,14 @@ from support.lake import Lake
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.locations import raw_prefix
 from waybill.intake.ledger import COUNTS, Books
-from waybill.lakehouse.exchange import IntakeRequest, IntakeResult, LoadedFile, receive_request, send
+from waybill.lakehouse.exchange import (
+    IntakeRequest,
+    IntakeResult,
+    LoadedFile,
+    address_of_rejects,
+    receive_request,
+    send,
+)
 from waybill.lakehouse.prepare import prepare_intake
 from waybill.lakehouse.record import record_intake
 from waybill.period import Period
@@ -158,9 +165,10 @@ class Web:
         )
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
-        name = f"_spark/{folder}/part-{hashlib.md5(key.encode()).hexdigest()}.parquet"
+        found = f"s3://{self.lake.bucket}/_spark/{folder}"
+        name = address_of_rejects(found, "hits", DAY, key).removeprefix(f"s3://{self.lake.bucket}/")
         self.s3.put_object(Bucket=self.lake.bucket, Key=name, Body=sink.getvalue().to_pybytes())
-        return f"s3://{self.lake.bucket}/_spark/{folder}"
+        return found
 
     def ledger(self) -> list[tuple[Any, ...]]:
         """Return the files of the ledger without what differs from try to try."""

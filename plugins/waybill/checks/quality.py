@@ -6,6 +6,7 @@ import logging
 import operator
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from psycopg import Connection, sql
@@ -113,20 +114,26 @@ def evaluate(connection: Connection, contract: Contract, period: Period) -> list
     return results
 
 
-def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> None:
-    """Store the results. The latest result of a check and period replaces the previous one."""
+def record(
+    connection: Connection, results: Iterable[CheckResult], run: Run, checked_at: datetime | None = None
+) -> None:
+    """Store the results. The latest result of a check and period replaces the previous one.
+
+    What is loaded after `checked_at`, by default now, is unchecked.
+    """
     with connection.transaction():
         for result in results:
             connection.execute(
                 """
                 insert into waybill.check_result (
-                  subject, check_name, cadence, period, severity, observed, operator, threshold, passed, run_id
+                  subject, check_name, cadence, period, severity, observed, operator, threshold, passed, run_id,
+                  checked_at
                 )
-                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, now()))
                 on conflict (subject, check_name, cadence, period) do update
                 set severity = excluded.severity, observed = excluded.observed, operator = excluded.operator,
                   threshold = excluded.threshold, passed = excluded.passed, run_id = excluded.run_id,
-                  checked_at = now()
+                  checked_at = excluded.checked_at
                 """,
                 (
                     result.subject,
@@ -139,6 +146,7 @@ def record(connection: Connection, results: Iterable[CheckResult], run: Run) -> 
                     result.check.threshold,
                     result.passed,
                     run.run_id,
+                    checked_at,
                 ),
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from psycopg import Connection
 
@@ -36,7 +37,7 @@ select
 from unnest(%(subjects)s::text[], %(names)s::text[]) as c (subject, check_name)
 left join waybill.check_result as r
   on (r.subject, r.check_name, r.cadence, r.period) = (c.subject, c.check_name, %(cadence)s, %(start)s)
-where r.passed is not true
+where r.passed is null or (r.severity = 'error' and not r.passed)
   or r.checked_at < (
     select max(f.loaded_at) from waybill.load_file as f where f.dataset = c.subject and f.period <= %(start)s
   )
@@ -46,7 +47,10 @@ limit 1
 
 
 def checks_due(connection: Connection, contracts: Iterable[Contract], period: Period) -> bool:
-    """Return whether a check of a period has not passed since the last load of its dataset and its last contract."""
+    """Return whether a check of a period has not run since the last load of its dataset and its last contract.
+
+    A check of severity error that failed is repeated until it passes.
+    """
     checks = [(contract.table, check.name) for contract in contracts for check in contract.checks]
     values = {
         "subjects": [table for table, _ in checks],
@@ -89,9 +93,13 @@ def metric_sql(contract: Contract, check: Check) -> str:
 
 
 def record_checks(
-    connection: Connection, contracts: Iterable[Contract], computed: Iterable[ComputedCheck], run: Run
+    connection: Connection,
+    contracts: Iterable[Contract],
+    computed: Iterable[ComputedCheck],
+    run: Run,
+    requested_at: datetime,
 ) -> None:
-    """Record the results of the checks of datasets.
+    """Record the results of the checks of datasets as of the time of their request: what was loaded later is unchecked.
 
     Raises `DataError` if the SQL of a check failed, or if a check of severity error does not pass.
     """
@@ -112,7 +120,7 @@ def record_checks(
     with connection.transaction():
         for (name, period), found in results.items():
             quality.forget_removed(connection, by_name[name], period, found)
-            quality.record(connection, found, run)
+            quality.record(connection, found, run, requested_at)
     if failures:
         raise DataError("; ".join(failures))
     quality.stop_or_warn([result for found in results.values() for result in found])

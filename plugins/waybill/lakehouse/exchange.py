@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -127,8 +128,9 @@ class IntakeResult(_Model):
     snapshots: dict[str, int] = {}
     """The last snapshot of each table that the job changed, by dataset."""
     rejected_rows: str | None = None
-    """The address of a folder in S3 of Parquet files with the rejected rows of loaded files, at most `MOST_REJECTED`
-    of each: `dataset`, `period`, `key`, `record`, `reasons` (a list of texts) and `raw`."""
+    """The address of a folder in S3. It has a Parquet file at `address_of_rejects` for each loaded file with rejected
+    rows, with at most `MOST_REJECTED` of them:
+    `dataset`, `period`, `key`, `record`, `reasons` (a list of texts) and `raw`."""
 
 
 class Inputs(_Model):
@@ -172,6 +174,8 @@ class ReportsRequest(_Model):
 
     kind: Literal["reports"] = "reports"
     domain: str
+    requested_at: datetime
+    """When PostgreSQL said what there is to compute. The job reads the lake later."""
     lake: Lake
     timezone: str
     scratch: str
@@ -217,6 +221,11 @@ Request = Annotated[IntakeRequest | ReportsRequest, Field(discriminator="kind")]
 Result = Annotated[IntakeResult | ReportsResult, Field(discriminator="kind")]
 _REQUEST: TypeAdapter[IntakeRequest | ReportsRequest] = TypeAdapter(Request)
 _RESULT: TypeAdapter[IntakeResult | ReportsResult] = TypeAdapter(Result)
+
+
+def address_of_rejects(folder: str, dataset: str, period: date, key: str) -> str:
+    """Return the address of the rejected rows of a file, below the folder that the result names."""
+    return f"{folder}/{dataset}/{period}/{sha256(key.encode()).hexdigest()[:16]}.parquet"
 
 
 def send(s3: S3Client, address: str, message: BaseModel) -> None:

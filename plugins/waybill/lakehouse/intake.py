@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +21,15 @@ from waybill.intake.ledger import imbalance
 from waybill.lakehouse.checking import CheckedFile, lake_type
 from waybill.lakehouse.columns import contract_of, place_columns, quoted, spark_type, text
 from waybill.lakehouse.commits import last_snapshot, replace_partition, rows_at
-from waybill.lakehouse.exchange import MOST_REJECTED, IntakeRequest, IntakeResult, Landed, LoadedFile, Part
+from waybill.lakehouse.exchange import (
+    MOST_REJECTED,
+    IntakeRequest,
+    IntakeResult,
+    Landed,
+    LoadedFile,
+    Part,
+    address_of_rejects,
+)
 from waybill.lakehouse.outcomes import Settled, all_inserted, settle, with_keys_of
 from waybill.lakehouse.replaced import Replaced, find_replaced, replaced_rows
 from waybill.period import Period
@@ -153,7 +160,7 @@ def check_files(
         for batch in batches:
             for task in batch["id"].to_pylist():
                 for place in tasks[task]:
-                    yield from checked_batches(place, files[place], contract, f"{rejected}/{dataset}")
+                    yield from checked_batches(place, files[place], contract, rejected)
 
     spark.range(0, len(tasks), 1, max(len(tasks), 1)).mapInArrow(check, schema).write.mode("overwrite").parquet(folder)
     rows = spark.read.schema(schema).parquet(folder)
@@ -205,7 +212,7 @@ def checked_batches(place: int, landed: LandedFile, contract: Contract, rejected
             yield _batch(contract, place, batch)
         summary = checked.summary()
         if summary.books.get("rejected"):
-            address = f"{rejected}/{landed.period.start}/{sha256(landed.key.encode()).hexdigest()[:16]}.parquet"
+            address = address_of_rejects(rejected, contract.name, landed.period.start, landed.key)
             upload_rejected(s3, checked, summary, folder / "for_postgres.parquet", address)
         yield _batch(contract, place, facts=summary.model_dump_json())
 

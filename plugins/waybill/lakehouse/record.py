@@ -25,6 +25,7 @@ from waybill.lakehouse.exchange import (
     IntakeResult,
     Landed,
     LoadedFile,
+    address_of_rejects,
     receive_request,
     receive_result,
 )
@@ -219,30 +220,34 @@ class _Rejects:
 
     def __init__(self, s3: S3Client, address: str | None, folder: Path) -> None:
         self._s3, self._address, self._folder = s3, address, folder
-        self._is_here = False
 
     def of(self, file: _File) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a file as the quarantine stores them, the first ones in the order of their records."""
         import pyarrow as pa
-        import pyarrow.dataset as ds
+        import pyarrow.parquet as pq
 
-        if self._address is None:
+        path = self._download(file)
+        if path is None:
             return
-        self._download()
-        is_of_file = (ds.field("dataset") == file.contract.name) & (ds.field("key") == file.landed.key)
-        found = ds.dataset(self._folder, format="parquet").to_table(
-            columns=["record", "reasons", "raw"], filter=is_of_file
-        )
+        found = pq.read_table(path, columns=["record", "reasons", "raw"])
+        path.unlink()
         found = found.sort_by("record").slice(0, MOST_REJECTED).rename_columns(["_record", "_reasons", "_raw"])
         wanted = pa.schema([("_record", pa.int32()), ("_reasons", pa.list_(pa.string())), ("_raw", pa.string())])
         yield from found.cast(wanted).combine_chunks().to_batches(max_chunksize=10_000)
 
-    def _download(self) -> None:
-        if self._is_here or self._address is None:
-            return
-        bucket, _, prefix = self._address.removeprefix("s3://").partition("/")
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix.rstrip('/')}/")
-        keys = [item["Key"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".parquet")]
-        for place, key in enumerate(sorted(keys)):
-            self._s3.download_file(bucket, key, str(self._folder / f"{place}.parquet"))
-        self._is_here = True
+    def _download(self, file: _File) -> Path | None:
+        """Return the path of the rejected rows of a file, or None if the job wrote none."""
+        from botocore.exceptions import ClientError
+
+        if self._address is None:
+            return None
+        address = address_of_rejects(self._address, file.contract.name, file.landed.period.start, file.landed.key)
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        path = self._folder / "rejected.parquet"
+        try:
+            self._s3.download_file(bucket, key, str(path))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            return None
+        return path

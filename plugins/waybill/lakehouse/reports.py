@@ -12,7 +12,7 @@ from psycopg import Connection
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import load_manifest
 from waybill.contracts.locations import read_sql, report_files
-from waybill.derived.build import BuildInputs, build_from_values, known_files, report_contracts, sha256
+from waybill.derived.build import BuildInputs, build_from_values, known_files, report_contract, report_contracts, sha256
 from waybill.derived.refresh import changed_inputs, derived_tables, stale_days, stale_periods
 from waybill.errors import DataError
 from waybill.lakehouse import described
@@ -30,6 +30,7 @@ from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def prepare_reports(
     stale again. `scratch` is the address of a folder.
     """
     contracts = load_domain(domain)
+    (requested_at,) = one_row(connection, "select clock_timestamp()")
     with connection.transaction():
         for contract in report_contracts(domain).values():
             ensure(connection, contract)
@@ -62,6 +64,7 @@ def prepare_reports(
         queries = [*_as_of(connection, domain, period)]
     request = ReportsRequest(
         domain=domain,
+        requested_at=requested_at,
         lake=described.lake(s3),
         timezone=settings().timezone,
         scratch=scratch,
@@ -121,7 +124,7 @@ def record_reports(
     result = receive_result(s3, address_of_result)
     assert isinstance(request, ReportsRequest)
     assert isinstance(result, ReportsResult)
-    record_checks(connection, load_domain(domain).values(), result.checks, run)
+    record_checks(connection, load_domain(domain).values(), result.checks, run, request.requested_at)
     asked = {(query.report, query.cadence, query.period): query for query in request.queries}
     rebuilt: dict[str, list[str]] = {}
     failures = []
@@ -155,7 +158,8 @@ def record_reports(
 def _captured(connection: Connection, domain: str, query: Query, period: Period) -> BuildInputs | None:
     """Return the inputs that the request has, or None if another run has built the period from the same or later ones.
 
-    The number of changes only grows.
+    With the semantics `current`, the number of changes only grows. Other files may count for a report as of the end of
+    a period by now; it is not built from the earlier ones. Raises `DataError` if no other run has built it.
     """
     if load_manifest(domain).semantics == "current":
         table = next((one for one in derived_tables(domain) if one.contract.name == query.report), None)
@@ -171,6 +175,29 @@ def _captured(connection: Connection, domain: str, query: Query, period: Period)
         ).fetchone()
         if later is not None:
             return None
+        return _inputs(query)
+    known = known_files(connection, domain, period, query.text)
+    if known == _inputs(query):
+        return known
+    contract = report_contract(domain, query.report)
+    built = connection.execute(
+        """
+        select
+        from waybill.publication
+        where report = %s and cadence = %s and period = %s and (file_ids, changes_seen) = (%s::integer[], %s)
+        """,
+        (contract.table, period.cadence, period.start, known.file_ids, known.changes),
+    ).fetchone()
+    if built is None:
+        raise DataError(
+            f"{contract.table} {period}: files were loaded or replaced after the request to compute it. Nothing was "
+            "built. Clear the run from prepare_reports on."
+        )
+    log.info("%s %s: another run has built it from later files", contract.table, period)
+    return None
+
+
+def _inputs(query: Query) -> BuildInputs:
     return BuildInputs([*query.inputs.file_ids], query.inputs.tables, query.inputs.changes)
 
 
