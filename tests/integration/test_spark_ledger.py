@@ -43,7 +43,7 @@ from waybill.run import Run
 from waybill.settings import settings
 from waybill.views.operations.row_problems import row_problems
 from waybill.views.operations.scope import scope_of
-from waybill.warehouse.evolution import ensure
+from waybill.warehouse.evolution import ensure, missing_columns
 
 PERIOD = Period.of("day", DAY)
 OTHER = Run("run-2", "code-1")
@@ -468,3 +468,70 @@ def test_the_pages_offer_no_replay_of_rows_on_spark(web: Web) -> None:
     (problem,) = row_problems(web.connection, scope)
     assert problem.what == "1 row of web.hits arrived too late"
     assert "request" not in {action.kind for action in problem.actions}
+
+
+PAGE = "      - {name: page, description: The page., logicalType: string, physicalType: text}\n"
+KEY_OF_AT = "required: true,\n         primaryKey: true, primaryKeyPosition: 2}"
+LOOKBACK = "      - {property: lookbackPeriods, value: 7}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (PAGE, "", "column 'page' is in the table and not in the contract"),
+        (
+            PAGE,
+            PAGE.replace("{name: page,", "{name: path, synonyms: [{synonym: page}],"),
+            "column 'page' is in the table and not in the contract",
+        ),
+        (PAGE, PAGE + PAGE.replace("page", "site").replace("text}", "text, required: true}"), "'site' is new and req"),
+        (PAGE, PAGE.replace("text}", "text, required: true}"), "column 'page' is text in the table and text not null"),
+        (PAGE, PAGE.replace("string, physicalType: text", "integer, physicalType: integer"), "'page' is text in the"),
+        (KEY_OF_AT, "required: true}", "the key is at, hit_id in the table and hit_id in the contract"),
+        (LOOKBACK, LOOKBACK + "      - {property: fileOrder, value: name}\n", "which changes the order of two loaded"),
+        ("loadMode, value: merge", "loadMode, value: changes", "not created for loadMode 'changes'"),
+    ],
+    ids=["removed", "renamed", "new", "required", "type", "key", "order", "mode"],
+)
+def test_a_contract_that_loses_columns_or_rows_is_refused_once_files_are_loaded(
+    web: Web, include_dir: Path, old: str, new: str, reason: str
+) -> None:
+    assert old in CONTRACT
+    changed = CONTRACT.replace(old, new).replace("version: 1.0.0", "version: 1.1.0")
+    if reason.endswith("'changes'"):
+        changed = changed.replace(KEY_OF_AT, "required: true}").replace(
+            LOOKBACK, LOOKBACK + "      - {property: versionColumn, value: at}\n"
+        )
+    later, earlier = web.land("b.csv", rows(2)), web.land("a.csv", rows(3))
+    address = web.prepare()
+    assert address
+    web.record(web.answer(address, IntakeResult(files=(web.loaded(later, rows(2)), web.loaded(earlier, rows(3))))))
+    landed_first = "update waybill.load_file set landed_at = landed_at - interval '1 hour' where object_key = %s"
+    web.connection.execute(landed_first, (later,))
+    before = web.lake.table(web.contract).schema()
+    add_domain(include_dir, contract=changed)
+    for run in (web.prepare, lambda: missing_columns(web.connection, web.contract)):
+        with pytest.raises(ContractError, match=r"needs more than .* Rename the dataset, or undo the change") as found:
+            run()
+        assert reason in str(found.value)
+    _, problems = lint(web.connection)
+    assert any("the next run with this contract would stop" in one and reason in one for one in problems)
+    assert web.lake.table(web.contract).schema() == before
+
+
+def test_a_contract_may_gain_optional_columns_and_any_change_before_a_file_is_loaded(
+    web: Web, include_dir: Path
+) -> None:
+    assert web.prepare() is None
+    other = CONTRACT.replace(KEY_OF_AT, "required: true}").replace(PAGE, PAGE.replace("page", "path"))
+    add_domain(include_dir, contract=other)
+    assert web.prepare() is None
+    load(web, web.land("a.csv", rows(3)), rows(3))
+    add_domain(include_dir, contract=other.replace("path", "new").replace("version: 1.0.0", "version: 1.0.1"))
+    with pytest.raises(ContractError):
+        web.prepare()
+    wider = other.replace("slaProperties", f"{PAGE}slaProperties").replace("version: 1.0.0", "version: 1.0.2")
+    add_domain(include_dir, contract=wider)
+    assert web.prepare() is None
+    names = [field.name for field in web.lake.table(web.contract).schema().fields]
+    assert {"hit_id", "at", "path", "page"} < {*names}

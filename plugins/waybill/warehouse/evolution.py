@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 from psycopg import Connection, errors, sql
 
-from waybill.contracts import Column, Contract, ContractError, have_same_rules
+from waybill.contracts import Column, Contract, ContractError, have_same_rules, odcs
 from waybill.contracts.contract import HISTORY_COLUMNS
 from waybill.contracts.domains import is_on_spark
 from waybill.warehouse.connection import one_row
@@ -36,6 +37,9 @@ _SHORT_TYPES = {long: short for short, long in LONG_TYPES.items()}
 
 def _existing_columns(connection: Connection, contract: Contract) -> dict[str, tuple[str, bool]]:
     """Return (type, required) of each of the contract's columns in a table, or nothing if there is no table."""
+    if contract.is_dataset and is_on_spark(contract.domain):
+        former = _applied(connection, contract)
+        return {column.name: (column.physical_type, column.required) for column in former.columns} if former else {}
     rows = connection.execute(
         """
         select attname, format_type(atttypid, atttypmod), attnotnull
@@ -46,6 +50,13 @@ def _existing_columns(connection: Connection, contract: Contract) -> dict[str, t
         (relation(contract).as_string(None), _history_columns(contract)),
     ).fetchall()
     return {name: (str(_SHORT_TYPES.get(kind, kind)), required) for name, kind, required in rows}
+
+
+def _applied(connection: Connection, contract: Contract) -> Contract | None:
+    """Return the contract of a dataset that was applied last. On Spark, the tables of the lake are as it says."""
+    query = "select document from waybill.contract where dataset = %s order by contract_id desc limit 1"
+    row = connection.execute(query, (contract.table,)).fetchone()
+    return odcs.recorded(row[0]) if row else None
 
 
 def _history_columns(contract: Contract) -> list[str]:
@@ -98,10 +109,12 @@ def _changed_key(connection: Connection, contract: Contract) -> list[str]:
         problems.append("the table is partitioned, but the contract has no partitioned column")
     if contract.is_partitioned and not is_partitioned:
         problems.append("the table is not partitioned, but the contract has a partitioned column")
-    was, now = (", ".join(sorted(key)) for key in (set(columns) - {*_history_columns(contract)}, contract.row_key))
-    if was != now:
-        problems.append(f"the key is {was} in the table and {now} in the contract")
-    return problems
+    return problems + _changed_row_key(set(columns) - {*_history_columns(contract)}, contract)
+
+
+def _changed_row_key(existing: Iterable[str], contract: Contract) -> list[str]:
+    was, now = (", ".join(sorted(key)) for key in (existing, contract.row_key))
+    return [] if was == now else [f"the key is {was} in the table and {now} in the contract"]
 
 
 def _changed_order(connection: Connection, contract: Contract) -> list[str]:
@@ -163,6 +176,8 @@ def _is_of_another_mode(connection: Connection, contract: Contract) -> bool:
 
 def _problems(connection: Connection, contract: Contract) -> list[str]:
     """Return the differences between contract and tables that are more than new nullable columns and wider numbers."""
+    if contract.is_dataset and is_on_spark(contract.domain):
+        return _problems_on_spark(connection, contract)
     if _is_of_another_mode(connection, contract):
         return [f"the existing tables were not created for loadMode {contract.load_mode!r}"]
     existing = _existing_columns(connection, contract)
@@ -170,6 +185,17 @@ def _problems(connection: Connection, contract: Contract) -> list[str]:
         return []
     problems = _changed_columns(contract, existing) + _changed_key(connection, contract)
     return problems + _changed_order(connection, contract)
+
+
+def _problems_on_spark(connection: Connection, contract: Contract) -> list[str]:
+    """Return the same for a dataset on Spark. Before a file is loaded, any change is possible."""
+    former = _applied(connection, contract)
+    if former is None or is_unloaded(connection, contract):
+        return []
+    if former.load_mode != contract.load_mode:
+        return [f"the existing tables were not created for loadMode {contract.load_mode!r}"]
+    problems = _changed_columns(contract, _existing_columns(connection, contract))
+    return problems + _changed_row_key(former.row_key, contract) + _changed_order(connection, contract)
 
 
 def missing_columns(connection: Connection, contract: Contract) -> list[Column] | None:
@@ -182,10 +208,11 @@ def missing_columns(connection: Connection, contract: Contract) -> list[Column] 
         with connection.transaction(force_rollback=True):
             if drop_unloaded(connection, contract):
                 return None
+        on_spark = contract.is_dataset and is_on_spark(contract.domain)
+        rename = "Rename" if on_spark else "Migrate the table manually, rename"
         raise ContractError(
             f"the contract of {contract.table} (version {contract.version}) needs more than new nullable columns "
-            f"and wider numbers: {'; '.join(problems)}. Migrate the table manually, rename "
-            "the dataset, or undo the change in the contract."
+            f"and wider numbers: {'; '.join(problems)}. {rename} the dataset, or undo the change in the contract."
         )
     existing = _existing_columns(connection, contract)
     return [column for column in contract.columns if column.name not in existing] if existing else None
@@ -222,7 +249,8 @@ def ensure(connection: Connection, contract: Contract) -> None:
 
     A column of numbers may change to a wider type. The tables of a dataset without loaded files are created again for
     any other change. Changes nothing if they are up to date. Runs in the caller's transaction. Raises `ContractError`
-    for any other change. A dataset on Spark has no tables in PostgreSQL: only its contract is recorded.
+    for any other change. A dataset on Spark has no tables in PostgreSQL: its contract is compared with the one applied
+    last, and recorded.
     """
     on_spark = contract.is_dataset and is_on_spark(contract.domain)
     layout = ON_SPARK if on_spark else LAYOUT
@@ -239,7 +267,9 @@ def ensure(connection: Connection, contract: Contract) -> None:
         return
     if before and on_spark != (before[1] == ON_SPARK):
         _leave_engine(connection, contract)
-    if not on_spark:
+    if on_spark:
+        missing_columns(connection, contract)
+    else:
         _ensure_tables(connection, contract)
     if is_unloaded(connection, contract):
         forget_contracts(connection, contract)
