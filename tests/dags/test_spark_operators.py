@@ -11,10 +11,10 @@ from unittest import mock
 import boto3
 import pytest
 from airflow.sdk import DAG, TriggerRule
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from botocore.stub import Stubber
 
-from waybill.operators import spark_tasks
+from waybill.operators import spark, spark_tasks
 from waybill.operators.spark import LocalSparkOperator, variables_of_job
 from waybill.operators.spark_on_aws import EmrSparkOperator, GlueSparkOperator
 from waybill.settings import settings
@@ -44,6 +44,7 @@ def region(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    monkeypatch.setattr(spark, "has_turn", lambda _: True)
     settings.cache_clear()
     yield
     monkeypatch.undo()
@@ -103,6 +104,14 @@ def test_without_a_request_no_job_runs(monkeypatch: pytest.MonkeyPatch, where: s
     task = tasks_with(monkeypatch, spark=where, spark_application="a", spark_role="r")["spark_intake"]
     with pytest.raises(AirflowSkipException, match="prepare_intake has found nothing to do"):
         task.execute(context_of(found))
+
+
+@pytest.mark.parametrize("where", ["local", "glue", "emr"])
+def test_no_job_runs_for_a_request_that_another_run_has_overtaken(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    task = tasks_with(monkeypatch, spark=where, spark_application="a", spark_role="r")["spark_intake"]
+    monkeypatch.setattr(spark, "has_turn", lambda _: False)
+    with pytest.raises(AirflowFailException, match="Clear prepare_intake and the tasks after it"):
+        task.execute(context_of(REQUEST))
 
 
 def _glue(monkeypatch: pytest.MonkeyPatch) -> tuple[GlueSparkOperator, Stubber]:

@@ -34,9 +34,9 @@ from waybill.lakehouse.exchange import (
 )
 from waybill.lakehouse.prepare import list_pending
 from waybill.lakehouse.record import ChangedMeanwhile
+from waybill.lakehouse.recorded import give_back, holds, take
 from waybill.lakehouse.reports import prepare_reports
 from waybill.ops.lint import lint
-from waybill.outputs.iceberg_files import DAYS, RUN_ID
 from waybill.outputs.lake import write_changed_days
 from waybill.period import Period
 from waybill.run import Run
@@ -133,7 +133,7 @@ def test_a_loaded_file_has_books_quarantine_changes_warnings_and_a_checkpoint(we
     assert web.everything() == everything
 
 
-def test_a_record_that_dies_between_two_files_goes_on_with_the_next(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_dies_between_two_files_is_repeated_as_a_whole(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = {web.land(f"{name}.csv", rows(number)): rows(number) for number, name in enumerate("abc", start=1)}
     address = web.prepare()
     assert address
@@ -150,7 +150,7 @@ def test_a_record_that_dies_between_two_files_goes_on_with_the_next(web: Web, mo
     with pytest.raises(KeyboardInterrupt):
         web.record(result)
     monkeypatch.setattr(ledger, "close_file", closed)
-    assert [row[4] for row in web.ledger()] == [1]
+    assert web.ledger() == []
     web.record(result)
     assert [row[4] for row in web.ledger()] == [1, 2, 3]
 
@@ -222,51 +222,107 @@ def test_a_run_does_not_record_over_another_version_that_was_recorded_meanwhile(
     assert two
     web.record(web.answer(two, IntakeResult(files=(web.loaded(key, new),))), OTHER)
     before = web.everything()
-    with pytest.raises(ChangedMeanwhile, match=r"another run has loaded another version meanwhile\nClear the run"):
+    with pytest.raises(
+        ChangedMeanwhile, match=r"another run has loaded another version meanwhile\. Nothing is recorded"
+    ):
         web.record(web.answer(one, IntakeResult(files=(web.loaded(key, old),))))
     assert web.everything() == before
 
 
-def _commit(web: Web, run_id: str, days: str | None) -> int:
-    """Append a row to the table as another program or run does; returns the snapshot."""
+def _commit(web: Web) -> int:
+    """Append a row to the table; returns the snapshot."""
     table = web.lake.table(web.contract)
     row = {"hit_id": 1, "at": datetime(2026, 3, 1, tzinfo=UTC), "_object": "f", "_etag": "e", "_delivered": DAY}
-    properties = {RUN_ID: run_id} if run_id else {}
-    if days:
-        properties[DAYS] = f'{{"{days}": ""}}'
-    table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()), snapshot_properties=properties)
+    table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
     snapshot = table.current_snapshot()
     assert snapshot
     return snapshot.snapshot_id
 
 
-@pytest.mark.parametrize(
-    ("run_id", "days", "named"),
-    [
-        ("run-2", "2026-03-01", "the run run-2 has changed 2026-03-01"),
-        ("", None, "another program has changed 2026-03-01"),
-        ("run-2", "2026-03-02", None),
-        ("run-1", "2026-03-01", None),
-    ],
-)
-def test_a_part_that_somebody_else_changed_after_the_job_is_not_recorded(
-    web: Web, run_id: str, days: str | None, named: str | None
-) -> None:
+def _name(web: Web) -> str:
+    return web.requests[-1].datasets["hits"].table
+
+
+def test_tables_that_somebody_changed_after_the_job_are_not_recorded(web: Web) -> None:
     body = rows(3)
     key = web.land("a.csv", body)
     address = web.prepare()
     assert address
-    own = _commit(web, "run-1", "2026-03-01")
-    result = web.answer(address, IntakeResult(files=(web.loaded(key, body),), snapshots={"hits": own}))
-    _commit(web, run_id, days)
-    if named is None:
-        web.record(result)
-        assert [row[0] for row in web.ledger()] == [key]
-        return
-    with pytest.raises(ChangedMeanwhile, match=named):
+    own = _commit(web)
+    result = web.answer(address, IntakeResult(files=(web.loaded(key, body),), snapshots={_name(web): own}))
+    _commit(web)
+    with pytest.raises(ChangedMeanwhile, match=r"has changed \w+\.web_hits since the job has\. Nothing is recorded"):
         web.record(result)
     assert web.ledger() == []
     assert web.prepare(run=OTHER)  # the next run loads the file again
+
+
+def test_a_request_starts_from_the_recorded_snapshots_and_knows_the_others(web: Web) -> None:
+    body = rows(3)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    first = web.requests[-1].datasets["hits"]
+    assert (first.snapshot, first.quarantine_snapshot, first.found) == (None, None, (None, None))
+    own = _commit(web)
+    result = IntakeResult(files=(web.loaded(key, body),), snapshots={_name(web): own})
+    web.record(web.answer(address, result))
+    dead = _commit(web)
+    web.land("b.csv", rows(2))
+    assert web.prepare()
+    second = web.requests[-1].datasets["hits"]
+    assert (second.snapshot, second.found) == (own, (dead, None))
+
+
+def test_all_files_are_loaded_again_into_a_table_that_was_lost(web: Web) -> None:
+    body, later = rows(3), rows(2, DAY + timedelta(days=1))
+    key, next_day = web.land("a.csv", body), web.land("b.csv", later, DAY + timedelta(days=1))
+    address = web.prepare(DAY + timedelta(days=1))
+    assert address
+    files = (web.loaded(key, body), web.loaded(next_day, later, day=DAY + timedelta(days=1)))
+    web.record(web.answer(address, IntakeResult(files=files, snapshots={_name(web): _commit(web)})))
+    before = web.everything()
+    assert web.prepare() is None
+    web.lake.catalog.drop_table(_name(web))
+    for _ in range(2):  # the first run dies
+        address = web.prepare()
+        assert address
+        request = web.requests[-1]
+        assert {file.key for part in request.parts for file in part.files} == {key, next_day}
+        assert request.datasets["hits"].snapshot is None
+    web.record(web.answer(address, IntakeResult(files=files, snapshots={_name(web): _commit(web)})))
+    assert web.everything() == before
+    assert web.prepare() is None
+
+
+def test_rows_that_were_checked_by_another_contract_are_not_recorded(web: Web, include_dir: Path) -> None:
+    body = rows(3)
+    key = web.land("a.csv", body)
+    address = web.prepare()
+    assert address
+    add_domain(include_dir, contract=CONTRACT.replace("version: 1.0.0", "version: 1.0.1"))
+    with pytest.raises(ChangedMeanwhile, match=r"The contract of web\.hits has changed since prepare_intake\. Nothing"):
+        web.record(web.answer(address, IntakeResult(files=(web.loaded(key, body),))))
+    assert web.ledger() == []
+
+
+def test_one_run_at_a_time_loads_files_of_a_domain(empty_connection: Connection) -> None:
+    connection, active = empty_connection, {"run-1"}
+
+    def take_as(run: Run) -> str | None:
+        return take(connection, "web", "web_daily", run, lambda holder: holder.run_id in active)
+
+    assert take_as(RUN) is None
+    assert take_as(OTHER) == "run-1"
+    assert take_as(RUN) is None  # a retry
+    assert (holds(connection, "web_daily", RUN), holds(connection, "web_daily", OTHER)) == (True, False)
+    give_back(connection, "web", OTHER)
+    assert holds(connection, "web_daily", RUN)
+    give_back(connection, "web", RUN)
+    assert take_as(OTHER) is None
+    active.clear()  # it died
+    assert take_as(RUN) is None
+    assert not holds(connection, "web_daily", OTHER)
 
 
 def test_more_rejected_rows_than_postgresql_takes_are_said(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:

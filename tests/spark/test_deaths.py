@@ -102,10 +102,18 @@ def test_a_killed_job_is_repeated(lake: Lake, spark: SparkProcess, tmp_path: Pat
     assert [days for _, _, _, days, *_ in whole[1]] == [(FIRST,), (FIRST, SECOND)]
 
 
+def again(shelf: Shelf, name: str, request: IntakeRequest) -> IntakeRequest:
+    """Return the request of another run for the same files, from the same recorded snapshots."""
+    dataset = request.datasets[name]
+    found = shelf.snapshot(dataset.table), shelf.snapshot(dataset.quarantine)
+    datasets = request.datasets | {name: dataset.model_copy(update={"found": found})}
+    return request.model_copy(update={"scratch": f"{request.scratch}-again", "run_id": "again", "datasets": datasets})
+
+
 def test_another_run_repairs_what_was_committed_and_not_recorded(
     lake: Lake, spark: SparkProcess, tmp_path: Path
 ) -> None:
-    """A run that another one overtakes fails at its commit."""
+    """A run that another one overtakes fails at its commit, and one with an old request fails when it begins."""
     shelf = shelf_of(lake, "died", "overtaken", "whole")
     requests = second_deliveries(shelf, spark)
     spark.load(shelf, requests["died"])
@@ -115,5 +123,9 @@ def test_another_run_repairs_what_was_committed_and_not_recorded(
     assert "conflict" in json.loads(path.with_suffix(".rows").read_text()).lower()
     whole = state(shelf, "whole", spark.load(shelf, requests["whole"]))
     for name in ("died", "overtaken"):
-        again = requests[name].model_copy(update={"scratch": f"{requests[name].scratch}-again", "run_id": "again"})
-        assert state(shelf, name, spark.load(shelf, again)) == whole
+        assert state(shelf, name, spark.load(shelf, again(shelf, name, requests[name]))) == whole
+        old = requests[name].model_copy(update={"scratch": "s3://lake/_spark/old"})
+        path.write_text(json.dumps({"request": old.model_dump(mode="json")}))
+        spark.tell(str(path))
+        assert "conflict: another writer has changed" in json.loads(path.with_suffix(".rows").read_text())
+        assert state(shelf, name, spark.load(shelf, again(shelf, name, requests[name]))) == whole

@@ -39,7 +39,7 @@ def test_the_job_loads_a_day(lake: Lake, tmp_path: Path) -> None:
     table, quarantine = shelf.tables["clickstream"]
     found = lake.catalog.load_table(table)
     assert found.scan().to_arrow().num_rows == 40
-    assert found.current_snapshot().snapshot_id == result.snapshots["clickstream"]  # type: ignore[union-attr]
+    assert found.current_snapshot().snapshot_id == result.snapshots[table]  # type: ignore[union-attr]
     assert f"processed/shop/clickstream/dt={DAY}/" in next(iter(found.scan().plan_files())).file.file_path
     rejected = {
         row["_record"]: row["reasons"] for row in lake.catalog.load_table(quarantine).scan().to_arrow().to_pylist()

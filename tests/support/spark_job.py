@@ -120,12 +120,25 @@ class Shelf:
             run_id=run_id,
             code_version="test-code",
             datasets={
-                name: Dataset(contract=contract.document, kept=contract.kept, table=table, quarantine=quarantine)
+                name: Dataset(
+                    contract=contract.document,
+                    kept=contract.kept,
+                    table=table,
+                    quarantine=quarantine,
+                    snapshot=self.snapshot(table),
+                    quarantine_snapshot=self.snapshot(quarantine),
+                    found=(self.snapshot(table), self.snapshot(quarantine)),
+                )
                 for name, contract in self.contracts.items()
                 for table, quarantine in [self.tables[name]]
             },
             parts=tuple(Part(dataset=name, period=day, files=tuple(files)) for name, day, files in parts),
         )
+
+    def snapshot(self, table: str) -> int | None:
+        """Return the current snapshot of a table, as if everything were recorded."""
+        found = self.lake.catalog.load_table(table).current_snapshot()
+        return found.snapshot_id if found else None
 
     def sent(self, request: IntakeRequest | ReportsRequest) -> str:
         """Send a request; returns its address."""

@@ -24,21 +24,25 @@ def write_rows(spark: Any, path: Path) -> None:
     """Write the rows of a dataset's view beside a question about it."""
     asked = json.loads(path.read_text())
     contract, as_of = odcs.recorded(asked["contract"]), asked["as_of"] and date.fromisoformat(asked["as_of"])
-    register_views(spark, contract.domain, contract.name, contract, asked["table"], as_of)
+    deliveries = rows_at(spark, asked["table"], last_snapshot(spark, asked["table"]))
+    register_views(spark, contract.domain, contract.name, contract, deliveries, as_of)
     view = f"{contract.domain}.{contract.name}{'_as_of' if as_of else ''}"
     rows = [canonical_row(contract, row) for row in spark.table(view).collect()]
     path.with_suffix(".rows").write_text(json.dumps(rows))
 
 
 def overwrite_late(spark: Any, path: Path) -> None:
-    """Try to replace a partition that another writer has changed meanwhile; write the error beside the question."""
+    """Answer a request, and then try to replace a partition as if the answer were of another run.
+
+    The error is written beside the question.
+    """
     asked = json.loads(path.read_text())
     request = IntakeRequest.model_validate(asked["request"])
     part = request.parts[0]
     table = request.datasets[part.dataset].table
     base = last_snapshot(spark, table)
-    answer(spark, request)
     try:
+        answer(spark, request)
         replace_partition(rows_at(spark, table, base), table, part.period, base, request)
     except Exception as error:
         path.with_suffix(".rows").write_text(json.dumps(str(error)[:2000]))

@@ -7,7 +7,7 @@ from psycopg import Connection, sql
 OF_RUNS = {
     *("alert", "alert_delivery", "incident", "incident_event", "incident_run"),
     *("anomaly", "drift", "watched", "watch_look"),
-    *("lake_commit", "lake_maintenance", "published_snapshot"),
+    *("lake_commit", "lake_maintenance", "lake_request", "lake_state", "published_snapshot"),
 }
 """Tables of the schema waybill about runs, what they saw on the way, and their commits; not about data."""
 RUNS = {

@@ -582,6 +582,13 @@ def test_no_changed_byte_is_read_as_another_value(place: int, change: int) -> No
         assert records(file) == [[f"value {n}", f"{n / 8:g}"] for n in range(50)]
 
 
+def test_a_workbook_of_an_unknown_version_of_zip_is_rejected(tmp_path: Path) -> None:
+    body = bytearray(GOOD)
+    body[body.rfind(b"PK\1\2") + 6] = 84  # the version that is needed
+    with pytest.raises(DataError):
+        received(bytes(body), tmp_path)
+
+
 DAMAGED = {
     "a shared string too many": ('<row r="2"><c r="A2" t="s"><v>99</v></c></row>', "the workbook is corrupt"),
     "an unclosed element": ('<row r="2"><c r="A2"><v>1</v>', "the workbook is corrupt"),

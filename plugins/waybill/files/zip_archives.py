@@ -64,7 +64,7 @@ def is_workbook(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return not {"xl/workbook.xml", "xl/workbook.bin"}.isdisjoint(archive.namelist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
         return False
 
 

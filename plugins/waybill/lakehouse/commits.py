@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from waybill.lakehouse.session import CATALOG
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+log = logging.getLogger(__name__)
 DAYS: Final = "waybill.days"
 RUN_ID: Final = "waybill.run-id"
 CODE_VERSION: Final = "waybill.code-version"
@@ -20,11 +22,23 @@ REQUEST: Final = "waybill.request"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Conflict(Exception):
+    """Another writer has changed a table meanwhile."""
+
+
 def last_snapshot(spark: SparkSession, table: str) -> int | None:
     """Return the current snapshot of a table, or None if it has none."""
-    tables = spark._jvm.org.apache.iceberg.spark.Spark3Util  # a query would run a job
-    snapshot = tables.loadIcebergTable(spark._jsparkSession, f"{CATALOG}.{table}").currentSnapshot()
+    snapshot = _current(spark, table)
     return None if snapshot is None else int(snapshot.snapshotId())
+
+
+def _current(spark: SparkSession, table: str) -> Any:
+    return _table(spark, table).currentSnapshot()
+
+
+def _table(spark: SparkSession, table: str) -> Any:
+    tables = spark._jvm.org.apache.iceberg.spark.Spark3Util  # a query would run a job
+    return tables.loadIcebergTable(spark._jsparkSession, f"{CATALOG}.{table}")
 
 
 def rows_at(spark: SparkSession, table: str, snapshot: int | None) -> DataFrame:
@@ -46,14 +60,44 @@ def instant_of(number: int) -> datetime:
     return _EPOCH + timedelta(microseconds=number)
 
 
+def start_at(
+    spark: SparkSession, table: str, recorded: int | None, found: int | None, request: IntakeRequest
+) -> int | None:
+    """Undo what was committed after the recorded snapshot; returns the snapshot from which the job starts.
+
+    These are commits until the request found the snapshot `found`, and those of an earlier try of the job. Raises
+    `Conflict` if there are others. Without a recorded snapshot, the job starts without rows.
+    """
+    snapshot = _current(spark, table)
+    current = None if snapshot is None else int(snapshot.snapshotId())
+    if current == recorded:
+        return current
+    if current != found and snapshot.summary().get(REQUEST) != request.scratch:
+        raise _conflict(table)
+    log.warning("%s: snapshot %s is not recorded; the job starts from %s", table, current, recorded)
+    if recorded is None:
+        return _overwrite(rows_at(spark, table, None), table, "true", current, request, {})
+    _table(spark, table).manageSnapshots().setCurrentSnapshot(recorded).commit()
+    spark.catalog.refreshTable(f"{CATALOG}.{table}")
+    return recorded
+
+
 def replace_partition(rows: DataFrame, table: str, day: date, base: int | None, request: IntakeRequest) -> int:
     """Replace the rows of a period by its first day; returns the snapshot.
 
-    Fails if another writer has changed the partition since the snapshot `base`.
+    Raises `Conflict` if another writer has changed the table since the snapshot `base`.
     """
+    return _overwrite(rows, table, f"_delivered = date '{day}'", base, request, {str(day): ""})
+
+
+def _overwrite(
+    rows: DataFrame, table: str, condition: str, base: int | None, request: IntakeRequest, days: dict[str, str]
+) -> int:
     from pyspark.sql import functions
 
     spark = rows.sparkSession
+    if last_snapshot(spark, table) != base:
+        raise _conflict(table)
     columns = spark.table(f"{CATALOG}.{table}").columns
     writer = rows.select(*columns).writeTo(f"{CATALOG}.{table}").option("distribution-mode", "none")
     writer.option("isolation-level", "serializable")
@@ -63,11 +107,20 @@ def replace_partition(rows: DataFrame, table: str, day: date, base: int | None, 
         RUN_ID: request.run_id,
         CODE_VERSION: request.code_version,
         REQUEST: request.scratch,
-        DAYS: json.dumps({str(day): ""}),
+        DAYS: json.dumps(days),
     }
     for name, value in properties.items():
         writer.option(f"snapshot-property.{name}", value)
-    writer.overwrite(functions.expr(f"_delivered = date '{day}'"))
-    snapshot = last_snapshot(spark, table)
-    assert snapshot is not None
-    return snapshot
+    writer.overwrite(functions.expr(condition))
+    snapshot = _current(spark, table)
+    parent = snapshot.parentId()
+    if snapshot.summary().get(REQUEST) != request.scratch or (None if parent is None else int(parent)) != base:
+        raise _conflict(table)
+    return int(snapshot.snapshotId())
+
+
+def _conflict(table: str) -> Conflict:
+    return Conflict(
+        f"conflict: another writer has changed {table} while the job loads files into it. Nothing is recorded. Clear "
+        "the run from prepare_intake on."
+    )

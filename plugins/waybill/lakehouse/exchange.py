@@ -47,6 +47,13 @@ class Dataset(_Model):
     """The Iceberg table of its rows, as `database.table`."""
     quarantine: str
     """The Iceberg table of its rejected rows, as `database.table`."""
+    snapshot: int | None = None
+    """The recorded snapshot of the rows; None if no file is recorded."""
+    quarantine_snapshot: int | None = None
+    """The recorded snapshot of the rejected rows."""
+    found: tuple[int | None, int | None] = (None, None)
+    """The snapshots that the two tables had when the request was written. The job undoes them if they are not recorded,
+    and no others."""
 
 
 class Landed(_Model):
@@ -58,8 +65,7 @@ class Landed(_Model):
     size_bytes: int
     landed_at: datetime
     replaces_etag: str | None = None
-    """The ETag of the version of the object that the ledger has as loaded. Rows of other versions are left over from a
-    run that died: they count for nothing and leave the table."""
+    """The ETag of the version of the object that the ledger has as loaded."""
 
 
 class Part(_Model):
@@ -73,7 +79,10 @@ class Part(_Model):
 
 
 class IntakeRequest(_Model):
-    """Load files: the parts in their order, each in one commit. Those of a dataset are together, by period."""
+    """Load files into the recorded snapshots: the parts in their order, each in one commit.
+
+    Those of a dataset are together, by period.
+    """
 
     kind: Literal["intake"] = "intake"
     domain: str
@@ -126,7 +135,7 @@ class IntakeResult(_Model):
     kind: Literal["intake"] = "intake"
     files: tuple[LoadedFile, ...] = ()
     snapshots: dict[str, int] = {}
-    """The last snapshot of each table that the job changed, by dataset."""
+    """The last snapshot of each table of the datasets with files, as `database.table`, if it has one."""
     rejected_rows: str | None = None
     """The address of a folder in S3. It has a Parquet file at `address_of_rejects` for each loaded file with rejected
     rows, with at most `MOST_REJECTED` of them:

@@ -1,7 +1,7 @@
 """Load files on Spark: check each one in a task, settle it against the table, and commit each part once.
 
-A part is the files of a dataset that landed for one period. A retry computes and writes the same again, whatever a run
-that died has left.
+A part is the files of a dataset that landed for one period. A job starts from the recorded snapshots: it
+undoes what a run that died has left, so a retry computes and writes the same again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,8 +19,8 @@ from waybill.contracts import Contract
 from waybill.files.landed_file import LandedFile
 from waybill.intake.ledger import imbalance
 from waybill.lakehouse.checking import CheckedFile, lake_type
-from waybill.lakehouse.columns import contract_of, place_columns, quoted, spark_type, text
-from waybill.lakehouse.commits import last_snapshot, replace_partition, rows_at
+from waybill.lakehouse.columns import contract_of, place_columns, quoted, spark_type
+from waybill.lakehouse.commits import instant_of, microseconds, replace_partition, rows_at, start_at
 from waybill.lakehouse.exchange import (
     MOST_REJECTED,
     IntakeRequest,
@@ -31,7 +31,6 @@ from waybill.lakehouse.exchange import (
     address_of_rejects,
 )
 from waybill.lakehouse.outcomes import Settled, all_inserted, settle, with_keys_of
-from waybill.lakehouse.replaced import Replaced, find_replaced, replaced_rows
 from waybill.period import Period
 from waybill.scratch import scratch_folder
 from waybill.settings import PREFIX, settings
@@ -51,28 +50,31 @@ SMALL_BYTES: Final = 16 * 2**20
 
 
 def load(spark: SparkSession, request: IntakeRequest) -> IntakeResult:
-    """Load the files of a request; returns what became of each, in the order of the request."""
+    """Load the files of a request; returns what became of each, in the order of the request.
+
+    Raises `Conflict` if another writer changes a table meanwhile.
+    """
     files: list[LoadedFile] = []
-    snapshots: dict[str, int] = {}
     rejected = f"{request.scratch}/rejected"
-    remaining = list(request.parts)
-    replaced: dict[str, dict[tuple[date, str], Replaced]] = {}
+    snapshots: dict[str, int | None] = {}
+    for name in {part.dataset for part in request.parts}:
+        dataset = request.datasets[name]
+        recorded = dataset.snapshot, dataset.quarantine_snapshot
+        for table, start, found in zip((dataset.table, dataset.quarantine), recorded, dataset.found, strict=True):
+            snapshots[table] = start_at(spark, table, start, found, request)
     with staging_folder(spark, request) as folder:
         for number, parts in enumerate(_together(request.parts)):
             staged = check_files(spark, request, parts, f"{folder}/{number}", rejected)
             log.info("%s: %d files are checked", parts[0].dataset, len(staged.files))
-            name = parts[0].dataset
-            if name not in replaced:
-                replaced[name] = _replaced(spark, request, name)
             for part in parts:
-                found, snapshot = load_part(spark, request, part, staged, remaining, replaced[name])
-                remaining.remove(part)
+                files += load_part(spark, request, part, staged, snapshots)
                 log.info("%s %s: %d files are loaded", part.dataset, part.period, len(part.files))
-                files += found
-                if snapshot is not None:
-                    snapshots[part.dataset] = snapshot
     any_rejected = any(file.books.get("rejected") for file in files)
-    return IntakeResult(files=tuple(files), snapshots=snapshots, rejected_rows=rejected if any_rejected else None)
+    return IntakeResult(
+        files=tuple(files),
+        snapshots={table: snapshot for table, snapshot in snapshots.items() if snapshot is not None},
+        rejected_rows=rejected if any_rejected else None,
+    )
 
 
 @contextmanager
@@ -275,58 +277,42 @@ def _batch(
     )
 
 
-def _replaced(spark: SparkSession, request: IntakeRequest, dataset: str) -> dict[tuple[date, str], Replaced]:
-    """Return where the rows are that the files of a dataset replace."""
-    table, parts = request.datasets[dataset].table, [part for part in request.parts if part.dataset == dataset]
-    return find_replaced(spark, table, last_snapshot(spark, table), parts, request.scratch)
-
-
 def load_part(
-    spark: SparkSession,
-    request: IntakeRequest,
-    part: Part,
-    staged: Staged,
-    remaining: Sequence[Part],
-    replaced: Mapping[tuple[date, str], Replaced],
-) -> tuple[list[LoadedFile], int | None]:
-    """Commit the rows of a part; returns what became of its files, and the snapshot if there is a new one.
+    spark: SparkSession, request: IntakeRequest, part: Part, staged: Staged, snapshots: dict[str, int | None]
+) -> list[LoadedFile]:
+    """Commit the rows of a part; returns what became of its files. `snapshots` has those of the tables, and is updated.
 
-    `remaining` are the parts that are not loaded yet, with this one.
+    Rows of objects that were not loaded stay.
     """
     dataset = request.datasets[part.dataset]
     contract, day = contract_of(dataset), part.period
     found = {file.key: staged.files[day, file.key] for file in part.files}
     loaded = [file for file in part.files if found[file.key].file.status == "loaded"]
+    books = [found[file.key].file.books for file in loaded]
     own = _rows_of(spark, part, loaded, found, staged)
 
-    base = last_snapshot(spark, dataset.table)
+    base = snapshots[dataset.table]
     there = rows_at(spark, dataset.table, base)
-    present = _present(there, part) if base else set()
-    waiting = [one for one in remaining if one.dataset == part.dataset]
-    known = _known(spark, dataset.table, there, part, loaded, waiting, replaced, contract)
+    replaced = _replaced(there, day, loaded)
+    known = _known(spark, there, part, loaded, contract)
     incoming = own.where("_reasons is null")
     settled: dict[str, Settled] = {}
     if len(loaded) == 1 and known.isEmpty():
-        (file,) = loaded
-        inserted = found[file.key].file.books["inserted"]
-        settled = {file.key: all_inserted(incoming, contract, request.timezone, inserted)}
+        settled = {loaded[0].key: all_inserted(incoming, contract, request.timezone, books[0]["inserted"])}
     elif loaded:
-        rows = sum(found[file.key].file.books["inserted"] for file in loaded)
-        known = with_keys_of(known, incoming, contract, rows)
-        settled = _settle(known, incoming, part, loaded, replaced, contract, request.timezone)
-    snapshot = None
-    if any(found[file.key].file.books["inserted"] for file in loaded) or _removed(present, part, loaded):
-        rows = _kept(there, part, loaded).unionByName(incoming.select(*there.columns))
-        snapshot = replace_partition(rows, dataset.table, day, base, request)
+        known = with_keys_of(known, incoming, contract, sum(one["inserted"] for one in books))
+        settled = _settle(known, incoming, loaded, replaced, contract, request.timezone)
+    if replaced or any(one["inserted"] for one in books):
+        rows = _kept(spark, there, day, loaded).unionByName(incoming.select(*there.columns))
+        snapshots[dataset.table] = replace_partition(rows, dataset.table, day, base, request)
 
-    base = last_snapshot(spark, dataset.quarantine)
+    base = snapshots[dataset.quarantine]
     there = rows_at(spark, dataset.quarantine, base)
-    present = _present(there, part) if base else set()
-    if any(found[file.key].file.books["rejected"] for file in loaded) or _removed(present, part, loaded):
+    if any(one["rejected"] for one in books) or _replaced(there, day, loaded):
         rejected = own.where("_reasons is not null").withColumnsRenamed({"_reasons": "reasons", "_raw": "raw"})
-        rows = _kept(there, part, loaded).unionByName(rejected.select(*there.columns))
-        replace_partition(rows, dataset.quarantine, day, base, request)
-    return [_closed(found[file.key].file, settled.get(file.key)) for file in part.files], snapshot
+        rows = _kept(spark, there, day, loaded).unionByName(rejected.select(*there.columns))
+        snapshots[dataset.quarantine] = replace_partition(rows, dataset.quarantine, day, base, request)
+    return [_closed(found[file.key].file, settled.get(file.key)) for file in part.files]
 
 
 def _rows_of(
@@ -350,69 +336,44 @@ def _rows_of(
     return staged.rows.where(f"_place between {min(places)} and {max(places)}").join(files, "_place")
 
 
-def _present(there: DataFrame, part: Part) -> set[tuple[str, str]]:
-    """Return the versions of the files of a part of which a table has rows, as key and ETag."""
-    return {(key, etag) for key, etag in there.where(_of_part(part)).select("_object", "_etag").distinct().collect()}
+def _replaced(there: DataFrame, day: date, loaded: Sequence[Landed]) -> dict[str, datetime]:
+    """Return when the versions landed that files of a period replace, by key; versions without rows are left out.
+
+    The table of rejected rows does not know when.
+    """
+    if not any(file.replaces_etag for file in loaded):
+        return {}
+    keys = _keys(there.sparkSession, (file.key for file in loaded if file.replaces_etag))
+    rows = there.where(f"_delivered = date '{day}'").join(keys, "_object")
+    landed = "max(_landed_at)" if "_landed_at" in there.columns else "timestamp_seconds(0)"
+    return {key: instant_of(at) for key, at in rows.groupBy("_object").agg(microseconds(landed)).collect()}
 
 
-def _of_part(part: Part) -> str:
-    """Return the condition of the rows of the files of a part."""
-    return f"_delivered = date '{part.period}' and _object in ({_texts(file.key for file in part.files)})"
+def _keys(spark: SparkSession, keys: Iterable[str]) -> DataFrame:
+    """Return the keys of objects as `_object`, and their places as `_of`."""
+    from pyspark.sql import functions
+
+    places = [(key, place) for place, key in enumerate(keys)]
+    return functions.broadcast(spark.createDataFrame(places, "_object string, _of int"))
 
 
-def _texts(values: Iterable[str]) -> str:
-    return ", ".join(map(text, values)) or "null"
-
-
-def _removed(present: Iterable[tuple[str, str]], part: Part, loaded: Sequence[Landed]) -> bool:
-    """Return whether a table has rows that leave it: of replaced versions, or left over from a run that died."""
-    staying = {(file.key, file.replaces_etag) for file in part.files if file not in loaded}
-    return not staying >= {*present}
-
-
-def _kept(there: DataFrame, part: Part, loaded: Sequence[Landed]) -> DataFrame:
-    """Return the rows of the partition of a part that stay: of other files, and of files that were not loaded."""
-    staying = [file for file in part.files if file not in loaded and file.replaces_etag]
-    condition = f"_object not in ({_texts(file.key for file in part.files)})"
-    for file in staying:
-        condition += f" or _object = {text(file.key)} and _etag = {text(file.replaces_etag or '')}"
-    return there.where(f"_delivered = date '{part.period}'").where(condition)
+def _kept(spark: SparkSession, there: DataFrame, day: date, loaded: Sequence[Landed]) -> DataFrame:
+    """Return the rows of a period that stay: those of other objects."""
+    keys = _keys(spark, (file.key for file in loaded))
+    return there.where(f"_delivered = date '{day}'").join(keys, "_object", "left_anti")
 
 
 def _known(
-    spark: SparkSession,
-    table: str,
-    there: DataFrame,
-    part: Part,
-    loaded: Sequence[Landed],
-    waiting: Sequence[Part],
-    replaced: Mapping[tuple[date, str], Replaced],
-    contract: Contract,
+    spark: SparkSession, there: DataFrame, part: Part, loaded: Sequence[Landed], contract: Contract
 ) -> DataFrame:
-    """Return the rows of the table that count when the part is loaded, with `_of`.
+    """Return the rows of the table that may have keys of a part, with `_of`.
 
-    That is the place among `loaded` of the file that replaces the version with the row. Of the files of the parts that
-    are still to be loaded, `waiting`, the replaced versions count and nothing that a run left which died.
+    That is the place among `loaded` of the file that replaces the version with the row.
     """
-    from pyspark.sql import functions
-
-    schema = "_object string, _delivered date, _of int"
-    files = [
-        (file.key, one.period, loaded.index(file) if file in loaded else None) for one in waiting for file in one.files
-    ]
-    tags = functions.broadcast(spark.createDataFrame(files, schema))
-    by_snapshot: dict[int, list[tuple[date, Landed]]] = {}
-    for one in waiting:
-        for file in one.files:
-            if found := replaced.get((one.period, file.key)):
-                by_snapshot.setdefault(found.snapshot, []).append((one.period, file))
-    pruned = _may_have_the_keys(contract, part)
+    keys = _keys(spark, (file.key for file in loaded)).withColumn("_delivered", expr(f"date '{part.period}'"))
     names = [*map(quoted, contract.names), *place_columns(contract)]
-    known = there.where(pruned).join(tags, ["_object", "_delivered"], "left_anti").selectExpr(*names, "null as _of")
-    for snapshot, some in by_snapshot.items():
-        rows = rows_at(spark, table, snapshot).where(pruned).where(replaced_rows(some))
-        known = known.unionByName(rows.join(tags, ["_object", "_delivered"]).selectExpr(*names, "_of"))
-    return known
+    pruned = there.where(_may_have_the_keys(contract, part))
+    return pruned.join(keys, ["_object", "_delivered"], "left").selectExpr(*names, "_of")
 
 
 def _may_have_the_keys(contract: Contract, part: Part) -> str:
@@ -427,17 +388,16 @@ def _may_have_the_keys(contract: Contract, part: Part) -> str:
 def _settle(
     known: DataFrame,
     incoming: DataFrame,
-    part: Part,
     loaded: Sequence[Landed],
-    replaced: Mapping[tuple[date, str], Replaced],
+    replaced: Mapping[str, datetime],
     contract: Contract,
     timezone: str,
 ) -> dict[str, Settled]:
     """Return what becomes of the rows of each loaded file, by its key."""
     returned = {}
     for place, file in enumerate(loaded):
-        former = replaced.get((part.period, file.key))
-        returned[place] = contract.file_order == "landing" and bool(former and former.landed_at > file.landed_at)
+        former = replaced.get(file.key)
+        returned[place] = contract.file_order == "landing" and bool(former and former > file.landed_at)
     columns = [*map(quoted, contract.names), *place_columns(contract)]
     new = incoming.selectExpr(*columns, "_of", "true as _is_new")
     found = settle(

@@ -48,20 +48,25 @@ def prepare_intake(
     """Write the request to load the pending files of the period and of all earlier periods; return its address.
 
     Returns None if no file is pending. `names` limits the datasets. `scratch` is the address of an empty folder for the
-    request and its result. The tables of the lake are created, or changed to those of the contracts. Objects whose
-    folders name no period are recorded as rejected files, and the run fails with them after its files are loaded.
-    Raises `ContractError` if the domain has what Spark cannot do.
+    request and its result. The tables of the lake are created, or changed to those of the contracts. All files of a
+    dataset are pending if its tables have lost the recorded rows. Objects whose folders name no period are recorded as
+    rejected files, and the run fails with them after its files are loaded. Raises `ContractError` if the domain has
+    what Spark cannot do.
     """
     _check_support(domain)
     contracts, parts, rejected = load_domain(domain), list[Part](), list[str]()
+    datasets = described.datasets(connection, domain)
     for name in loading_order(domain):
         contract = contracts[name]
         with connection.transaction():
             ensure(connection, contract)
         tables.ensure_tables(catalog, contract)
+        recorded = datasets[name].snapshot
+        datasets[name] = described.found(catalog, datasets[name])
+        is_lost = recorded is not None and datasets[name].snapshot is None
         if names is not None and name not in names:
             continue
-        todo, problems = _pending(connection, s3, contract, period, run)
+        todo, problems = _pending(connection, s3, contract, period, run, is_lost=is_lost)
         rejected += problems
         parts += sorted(_parts(connection, contract, todo), key=lambda part: part.period)
     if not parts:
@@ -77,7 +82,7 @@ def prepare_intake(
         scratch=scratch,
         run_id=run.run_id or "",
         code_version=run.code_version,
-        datasets=described.datasets(domain),
+        datasets=datasets,
         parts=tuple(parts),
         rejected=tuple(rejected),
     )
@@ -113,14 +118,14 @@ def list_pending(
 
 
 def _pending(
-    connection: Connection, s3: S3Client, contract: Contract, period: Period, run: Run
+    connection: Connection, s3: S3Client, contract: Contract, period: Period, run: Run, *, is_lost: bool
 ) -> tuple[list[LandedFile], list[str]]:
     """Return the files to load in their order, and the messages about rejected objects."""
-    compared, again = _compare(connection, s3, contract, period)
+    compared, again = _compare(connection, s3, contract, period, is_lost=is_lost)
     record_gone(connection, contract, compared.seen, None, period)
     record_returned(connection, contract, compared.seen)
     log.info(
-        "%s %s: %d of %d landed files are new or changed; %d are loaded again by the new version of the contract",
+        "%s %s: %d of %d landed files are new or changed; %d loaded files are loaded again",
         contract.table,
         period,
         len(compared.todo),
@@ -133,27 +138,34 @@ def _pending(
 
 
 def _compare(
-    connection: Connection, s3: S3Client, contract: Contract, period: Period
+    connection: Connection, s3: S3Client, contract: Contract, period: Period, *, is_lost: bool = False
 ) -> tuple[Comparison, list[LandedFile]]:
     """Return the landed files of the periods up to one, compared with the ledger, and the loaded ones to load again.
 
-    A file is loaded again if rows of it are in quarantine and the contract has another version since. On Spark, this
-    takes the place of a replay.
+    A file is loaded again if rows of it are in quarantine and the contract has another version since, which on Spark
+    takes the place of a replay, or if its rows were lost.
     """
     rows = connection.execute(
         """
         select f.object_key
         from waybill.load_file as f
-        where f.dataset = %s and f.bucket = %s and f.status = 'loaded' and f.contract_version <> %s
-          and exists (select from waybill.quarantine as q where q.file_id = f.file_id and q.resolved_as is null)
+        where f.dataset = %s and f.bucket = %s and f.status = 'loaded'
+          and (%s or f.contract_version <> %s and exists (
+            select from waybill.quarantine as q where q.file_id = f.file_id and q.resolved_as is null
+          ))
         """,
-        (contract.table, settings().raw_bucket, contract.version),
+        (contract.table, settings().raw_bucket, is_lost, contract.version),
     ).fetchall()
-    rejecting, again = {key for (key,) in rows}, list[LandedFile]()
+    repeated, again = {key for (key,) in rows}, list[LandedFile]()
+    if is_lost:
+        log.warning(
+            "%s: the lake has lost the recorded rows, so all %d files are loaded again", contract.table, len(rows)
+        )
 
     def pages() -> Iterator[Listing]:
-        for page in list_pages(s3, settings().raw_bucket, contract, None, period):
-            again.extend(file for file in page.landed if file.key in rejecting)
+        last = None if is_lost else period  # the lost rows of later periods, too
+        for page in list_pages(s3, settings().raw_bucket, contract, None, last):
+            again.extend(file for file in page.landed if file.key in repeated)
             yield page
 
     compared = compare(connection, contract, pages())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from waybill.contracts.contract import numeric_digits
 from waybill.errors import DataError
 from waybill.lakehouse.columns import contract_of
+from waybill.lakehouse.commits import rows_at
 from waybill.lakehouse.exchange import CheckQuery, ComputedCheck, ComputedReport, Query, ReportsRequest, ReportsResult
 from waybill.lakehouse.views import register_views
 from waybill.period import Cadence, Period
@@ -62,7 +63,9 @@ def compute(spark: SparkSession, request: ReportsRequest) -> ReportsResult:
     for (start, cadence), of_period in groupby(queries, key=_period_of):
         period = Period.of(cadence, start)
         for name, contract in contracts.items():
-            register_views(spark, request.domain, name, contract, request.datasets[name].table, period.end)
+            dataset = request.datasets[name]
+            deliveries = rows_at(spark, dataset.table, dataset.snapshot)
+            register_views(spark, request.domain, name, contract, deliveries, period.end)
         parameters = period.parameters(request.timezone)
         for query in of_period:
             if isinstance(query, CheckQuery):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from psycopg import Connection, sql
 
@@ -31,7 +30,7 @@ from waybill.lakehouse.exchange import (
 )
 from waybill.lakehouse.facts import received_from
 from waybill.lakehouse.prepare import REQUEST
-from waybill.outputs.iceberg_files import RUN_ID, days_of
+from waybill.lakehouse.recorded import record_snapshots
 from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder
@@ -41,9 +40,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mypy_boto3_s3 import S3Client
     from pyiceberg.catalog import Catalog
-    from pyiceberg.table.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
+
+
+_AGAIN: Final = (
+    "Nothing is recorded. Clear the run from prepare_intake on, or wait for the next run: it loads these files again."
+)
 
 
 class ChangedMeanwhile(DataError):
@@ -63,45 +66,82 @@ class _File:
 def record_intake(
     connection: Connection, s3: S3Client, catalog: Catalog, address_of_result: str, domain: str, run: Run
 ) -> dict[str, Books]:
-    """Record the files that the job loaded or rejected; return the books by object key.
+    """Record the files that the job loaded or rejected, in one transaction; return the books by object key.
 
-    Each file is one transaction, and a file that is recorded already is left: repeating this, also after it was killed,
-    gives the same ledger. Raises `ChangedMeanwhile` if another
-    run has changed the same rows, or `DataError` with the rejected files, after the other files are recorded.
+    Repeating this gives the same ledger. Raises `ChangedMeanwhile` if another writer has changed the tables or a
+    contract has changed, and then records nothing. Raises `DataError` with the rejected files after all is recorded.
     """
     request = receive_request(s3, f"{address_of_result.rpartition('/')[0]}/{REQUEST}")
     result = receive_result(s3, address_of_result)
     assert isinstance(request, IntakeRequest)
     assert isinstance(result, IntakeResult)
-    done, rejected, changed = dict[str, Books](), [*request.rejected], list[str]()
-    overwritten = _overwritten(catalog, request, result)
-    with scratch_folder() as folder:
+    done, rejected = dict[str, Books](), [*request.rejected]
+    with scratch_folder() as folder, connection.transaction():
         rejects = _Rejects(s3, result.rejected_rows, folder)
-        for file in _files(domain, request, result):
+        for name in sorted({one.dataset for one in result.files}):
+            lock_table(connection, load_domain(domain)[name])
+        files = [*_files(domain, request, result)]
+        loaded = [file for file in files if file.result.status == "loaded"]
+        if not all(_is_recorded(connection, file) for file in loaded):
+            _check_contracts(domain, request, result)
+            _check_snapshots(catalog, result)
+        for file in files:
             if file.result.status == "changed":
                 log.warning("%s changed after it was listed: the next run loads it", file.landed.uri)
             elif file.result.status == "rejected":
                 rejected.append(_record_rejected(connection, file, run))
             else:
-                by = overwritten.get((file.contract.name, file.landed.period.start))
-                try:
-                    done[file.landed.key] = _record_loaded(connection, file, rejects, run, by)
-                except ChangedMeanwhile as error:
-                    changed.append(str(error))
-    if changed:
-        raise ChangedMeanwhile(
-            "\n".join(
-                [
-                    *changed,
-                    "Clear the run from prepare_intake on, or wait for the next run: it loads these files again.",
-                ]
-            )
-        )
+                done[file.landed.key] = _record_loaded(connection, file, rejects, run)
+        if _are_current(catalog, result.snapshots):
+            record_snapshots(connection, result.snapshots)
     if rejected:
         tried = len(result.files) + len(request.rejected)
         others = "; the others are loaded" if len(rejected) < tried else ""
         raise DataError("\n".join([f"{len(rejected)} of {tried} files of {domain} were rejected{others}:", *rejected]))
     return done
+
+
+def _check_contracts(domain: str, request: IntakeRequest, result: IntakeResult) -> None:
+    """Raise `ChangedMeanwhile` if a contract is no longer the one by which the job checked the rows."""
+    contracts = load_domain(domain)
+    for name in sorted({one.dataset for one in result.files}):
+        checked, contract = request.datasets[name], contracts[name]
+        if (checked.contract, checked.kept) != (contract.document, contract.kept):
+            raise ChangedMeanwhile(f"The contract of {contract.table} has changed since prepare_intake. {_AGAIN}")
+
+
+def _check_snapshots(catalog: Catalog, result: IntakeResult) -> None:
+    """Raise `ChangedMeanwhile` if somebody has changed the tables since the job did."""
+    if not _are_current(catalog, result.snapshots):
+        tables = ", ".join(sorted(result.snapshots))
+        raise ChangedMeanwhile(f"Another run or program has changed {tables} since the job has. {_AGAIN}")
+
+
+def _are_current(catalog: Catalog, snapshots: Mapping[str, int]) -> bool:
+    return all(
+        catalog.load_table(tuple(table.split("."))).metadata.current_snapshot_id == snapshot
+        for table, snapshot in snapshots.items()
+    )
+
+
+def _is_recorded(connection: Connection, file: _File) -> bool:
+    """Return whether the ledger has a file as the job loaded it: an earlier try, or another run, has recorded it."""
+    found = _loaded_version(connection, file)
+    return found is not None and found[1:] == (file.result.facts["etag"], True)
+
+
+def _loaded_version(connection: Connection, file: _File) -> tuple[int, str, bool] | None:
+    """Return (file_id, ETag, whether by the same contract) of the loaded version of an object, if there is one."""
+    contract, landed = file.contract, file.landed
+    found: tuple[int, str, bool] | None = connection.execute(
+        """
+        select file_id, etag, contract_sha256 = %s and kept_values is not distinct from %s::text[]
+        from waybill.load_file
+        where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'
+        """,
+        (contract.sha256, contract.kept_values, contract.table, landed.bucket, landed.key),
+    ).fetchone()
+    return found
 
 
 def _files(domain: str, request: IntakeRequest, result: IntakeResult) -> Iterator[_File]:
@@ -118,38 +158,6 @@ def _files(domain: str, request: IntakeRequest, result: IntakeResult) -> Iterato
         yield _File(contracts[one.dataset], landed, file.replaces_etag, one)
 
 
-def _overwritten(catalog: Catalog, request: IntakeRequest, result: IntakeResult) -> dict[tuple[str, date], str]:
-    """Return the parts that another run or program has changed since the job did, with a description.
-
-    The job's rows may be gone from them, so they are not recorded: the next run loads their files again.
-    """
-    from pyiceberg.table.snapshots import Operation
-
-    found: dict[tuple[str, date], str] = {}
-    for name in result.snapshots:
-        table = catalog.load_table(tuple(request.datasets[name].table.split(".")))
-        others = dict[date, str]()  # who has changed each day later than the job
-        open_days = {part.period for part in request.parts if part.dataset == name}
-        snapshot = table.current_snapshot()
-        while snapshot is not None and open_days:
-            own, days = _run_of(snapshot), days_of(snapshot).keys()
-            if own == request.run_id:
-                found |= {
-                    (name, day): f"{others[day]} has changed {day} of {request.datasets[name].table} meanwhile"
-                    for day in open_days & days & others.keys()
-                }
-                open_days -= days
-            elif snapshot.summary and snapshot.summary.operation != Operation.REPLACE:  # else a compaction
-                by = f"the run {own}" if own else "another program"
-                others = dict.fromkeys(days or open_days, by) | others
-            snapshot = table.snapshot_by_id(parent) if (parent := snapshot.parent_snapshot_id) else None
-    return found
-
-
-def _run_of(snapshot: Snapshot) -> str | None:
-    return snapshot.summary.additional_properties.get(RUN_ID) if snapshot.summary else None
-
-
 def _record_rejected(connection: Connection, file: _File, run: Run) -> str:
     message, facts = file.result.error or f"{file.landed.uri} was rejected", file.result.facts
     error = RejectedFileError(message)
@@ -159,27 +167,17 @@ def _record_rejected(connection: Connection, file: _File, run: Run) -> str:
     return message
 
 
-def _record_loaded(connection: Connection, file: _File, rejects: _Rejects, run: Run, overwritten: str | None) -> Books:
-    """Record a loaded file; `overwritten` says who has changed its part since. Raises `ChangedMeanwhile`."""
+def _record_loaded(connection: Connection, file: _File, rejects: _Rejects, run: Run) -> Books:
+    """Record a loaded file. Raises `ChangedMeanwhile` if another run has recorded another version of it."""
     contract, landed, result = file.contract, file.landed, file.result
     books = Books(**result.books)
+    if _is_recorded(connection, file):
+        return books
     received = received_from(landed, result.facts)
     with connection.transaction():
-        lock_table(connection, contract)
-        before = connection.execute(
-            """
-            select file_id, etag, contract_sha256 = %s and kept_values is not distinct from %s::text[]
-            from waybill.load_file
-            where dataset = %s and bucket = %s and object_key = %s and status = 'loaded'
-            """,
-            (contract.sha256, contract.kept_values, contract.table, landed.bucket, landed.key),
-        ).fetchone()
-        if before and before[1:] == (received.content.etag, True):
-            return books  # recorded by an earlier try, or by another run that loaded the same
-        if overwritten:
-            raise ChangedMeanwhile(f"{landed.uri}: {overwritten}")
+        before = _loaded_version(connection, file)
         if (before[1] if before else None) != file.replaces_etag:
-            raise ChangedMeanwhile(f"{landed.uri}: another run has loaded another version meanwhile")
+            raise ChangedMeanwhile(f"{landed.uri}: another run has loaded another version meanwhile. {_AGAIN}")
         replaces = before[0] if before else None
         issues = columns.of_received(connection, contract, received, replaces)
         file_id = ledger.open_file(connection, contract, received, run, replaces)

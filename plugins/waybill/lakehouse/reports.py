@@ -68,7 +68,7 @@ def prepare_reports(
         lake=described.lake(s3),
         timezone=settings().timezone,
         scratch=scratch,
-        datasets=described.datasets(domain),
+        datasets=described.datasets(connection, domain),
         checks=tuple(queries_of(contracts.values(), checked)),
         queries=tuple(queries),
     )

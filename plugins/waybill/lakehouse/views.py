@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING
 
 from waybill.contracts import Contract
 from waybill.lakehouse.columns import place_columns, quoted
-from waybill.lakehouse.session import CATALOG
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
 def register_views(
-    spark: SparkSession, domain: str, dataset: str, contract: Contract, table: str, as_of: date | None
+    spark: SparkSession, domain: str, dataset: str, contract: Contract, deliveries: DataFrame, as_of: date | None
 ) -> None:
     """Create the view `domain.dataset` of the current rows and, with a day, `domain.dataset_as_of`.
 
-    The latter has the rows that were current when the files of all periods before the day were loaded. Both have the
-    columns of the contract. In a dataset of changes, they have the change with the greatest version of each key, and
-    `domain.dataset_changes` has all changes. The session's schema of global temporary views must have the name of the
-    domain.
+    `deliveries` are the rows of the dataset's table. The second view has the rows that were current when the files of
+    all periods before the day were loaded. Both have the columns of the contract. In a dataset of changes, they have
+    the change with the greatest version of each key, and `domain.dataset_changes` has all changes. The session's schema
+    of global temporary views must have the name of the domain.
     """
     assert spark.conf.get("spark.sql.globalTempDatabase") == domain
-    deliveries = spark.table(f"{CATALOG}.{table}")
     known = {"": deliveries}
     if as_of is not None:
         known["_as_of"] = deliveries.where(f"_delivered < date '{as_of}'")

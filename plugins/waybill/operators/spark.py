@@ -6,14 +6,15 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
 from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event
 from waybill.operators.datasets import chosen_datasets
@@ -35,10 +36,14 @@ from waybill.settings import settings
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from waybill.lakehouse.recorded import Holder
     from waybill.lakehouse.submit import LocalJob
     from waybill.period import Cadence
 
 log = logging.getLogger(__name__)
+_ENDED: Final = ("success", "failed")
+_WAIT_SECONDS: Final = 15
+"""How often a run asks whether it may load files."""
 
 
 def spark_tasks(domain: str, cadence: Cadence) -> list[BaseOperator]:
@@ -89,26 +94,47 @@ class _PrepareOperator(BaseOperator):
 
 
 class PrepareIntakeOperator(_PrepareOperator):
-    """Writes the request to load the pending files up to the run's period. A dry run returns the files instead."""
+    """Writes the request to load the pending files up to the run's period. A dry run returns the files instead.
+
+    One run at a time loads files of a domain, from this task to `record_intake`. The others wait here.
+    """
 
     def execute(self, context: Any) -> Any:
         from waybill.lakehouse.prepare import list_pending, prepare_intake
+        from waybill.lakehouse.recorded import give_back, take
 
         with data_errors_fail_at_once(), warehouse() as connection:
             s3, period = s3_client(), period_of(context, self.cadence)
             names = chosen_datasets(context, dataset_names(self.domain))
             if is_dry_run(context):
                 return list_pending(connection, s3, self.domain, period, names=names)
-            return prepare_intake(
+            run = run_of(context)
+            if other := take(connection, self.domain, self.dag_id, run, partial(_is_active, context["ti"])):
+                log.info("the run %s loads files of %s; this run waits for it", other, self.domain)
+                at = datetime.now(UTC) + timedelta(seconds=_WAIT_SECONDS)
+                raise AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
+            address = prepare_intake(
                 connection,
                 s3,
                 lake_catalog(s3),
                 self.domain,
                 period,
-                run_of(context),
+                run,
                 self.scratch(context),
                 names=names,
             )
+            if address is None:
+                give_back(connection, self.domain, run)
+            return address
+
+
+def _is_active(task: Any, holder: Holder) -> bool:
+    """Return whether a run has not ended."""
+    try:
+        return task.get_dagrun_state(holder.dag_id, holder.run_id) not in _ENDED
+    except Exception as error:  # the run was deleted
+        log.warning("the state of the run %s of %s is unknown: %s", holder.run_id, holder.dag_id, error)
+        return False
 
 
 class PrepareReportsOperator(_PrepareOperator):
@@ -136,11 +162,30 @@ def _address(context: Any, request: str) -> str | None:
 
 
 def address_or_skip(context: Any, request: str) -> str:
-    """Return the address of a request. Raises `AirflowSkipException` without one."""
+    """Return the address of a request. Raises `AirflowSkipException` without one.
+
+    Fails the task if another run has begun to load files since the request was written: the job would undo its work.
+    """
+    from waybill.errors import DataError
+
     found = _address(context, request)
     if found is None:
         raise AirflowSkipException(f"{request} has found nothing to do, so that no Spark is needed")
+    with data_errors_fail_at_once():
+        if request == "prepare_intake" and not has_turn(context):
+            raise DataError(
+                "Another run has begun to load files since the request of this run was written. Clear prepare_intake "
+                "and the tasks after it."
+            )
     return found
+
+
+def has_turn(context: Any) -> bool:
+    """Return whether a run is the one that loads files of its domain."""
+    from waybill.lakehouse.recorded import holds
+
+    with warehouse() as connection:
+        return holds(connection, context["dag"].dag_id, run_of(context))
 
 
 class LocalSparkOperator(BaseOperator):
@@ -219,6 +264,7 @@ class RecordIntakeOperator(_RecordOperator):
         from waybill.contracts import load_domain
         from waybill.intake.ledger import has_loaded
         from waybill.lakehouse.record import record_intake
+        from waybill.lakehouse.recorded import give_back
 
         contracts, run, s3 = load_domain(self.domain), run_of(context), s3_client()
         done = {}
@@ -227,6 +273,7 @@ class RecordIntakeOperator(_RecordOperator):
                 for contract in contracts.values():
                     around.enter_context(measured_load(context, connection, contract))
                     around.enter_context(searched_if_rejected(connection, contract, run))
+                around.callback(give_back, connection, self.domain, run)
                 done = record_intake(connection, s3, lake_catalog(s3), result, self.domain, run)
         loaded = [name for name, contract in contracts.items() if has_loaded(connection, contract.table, run)]
         if loaded:

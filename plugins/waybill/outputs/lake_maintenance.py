@@ -38,6 +38,10 @@ DROPPED_DAYS: Final = 366
 QUARANTINE: Final = "_quarantine"
 """How the name of the table with the rejected rows of a dataset on Spark ends."""
 _FORGET: Final = "delete from waybill.processed_day where dataset = %(table)s and day = any(%(days)s)"
+_MOVE_STATE: Final = """
+update waybill.lake_state set snapshot_id = %(after)s, recorded_at = now()
+where table_name = %(table)s and snapshot_id = %(before)s
+"""
 _NOTE_DROPPED: Final = """
 insert into waybill.lake_commit (
   table_name, day, snapshot_id, row_count, content_sha256, file_ids, run_id, code_version
@@ -170,9 +174,12 @@ class _Maintenance:
             some = days[start : start + COMMIT_DAYS]
             removed = [file for day in some for file in files[day]]
             summary = iceberg_files.summary_of(self._run, dict.fromkeys(some, ""), ())
+            before = self._table.metadata.current_snapshot_id
             snapshot = iceberg_files.replace_files(self._table, some, removed, (), summary)
             values = {"table": action.table, "days": some, "snapshot": snapshot}
+            state = {"table": ".".join(self._table.name()[-2:]), "before": before, "after": snapshot}
             with self._connection.transaction():
+                self._connection.execute(_MOVE_STATE, state)
                 self._connection.execute(_FORGET, values)
                 self._connection.execute(
                     _NOTE_DROPPED, {**values, "run": self._run.run_id, "code": self._run.code_version}
