@@ -69,7 +69,7 @@ def load(lake: Lake, spark: SparkProcess, dataset: str, bodies: dict[date, bytes
     parts = [(dataset, day, [shelf.put(f"{day}.csv", body, LANDED_AT, period=day)]) for day, body in bodies.items()]
     request = shelf.request(parts)
     assert [file.status for file in spark.load(shelf, request).files] == ["loaded"] * len(bodies)
-    return Asked(shelf, spark, request)
+    return Asked(shelf, spark, shelf.request(parts))  # with the snapshots that the job has left
 
 
 @pytest.fixture

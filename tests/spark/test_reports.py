@@ -77,7 +77,7 @@ class Clicks:
             lake=described.lake(self.lake.s3),
             timezone="UTC",
             scratch=self._scratch(),
-            datasets=described.datasets("clicks"),
+            datasets=described.datasets(self.connection, "clicks"),
             queries=(
                 Query(
                     report="rows",
