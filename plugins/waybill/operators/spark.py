@@ -96,12 +96,13 @@ class _PrepareOperator(BaseOperator):
 class PrepareIntakeOperator(_PrepareOperator):
     """Writes the request to load the pending files up to the run's period. A dry run returns the files instead.
 
-    One run at a time loads files of a domain, from this task to `record_intake`. The others wait here.
+    One run at a time does this and the following tasks, to `record_reports`. The others wait here, and then find what
+    the first one has left to do.
     """
 
     def execute(self, context: Any) -> Any:
         from waybill.lakehouse.prepare import list_pending, prepare_intake
-        from waybill.lakehouse.recorded import give_back, take
+        from waybill.lakehouse.recorded import take
 
         with data_errors_fail_at_once(), warehouse() as connection:
             s3, period = s3_client(), period_of(context, self.cadence)
@@ -113,7 +114,7 @@ class PrepareIntakeOperator(_PrepareOperator):
                 log.info("the run %s loads files of %s; this run waits for it", other, self.domain)
                 at = datetime.now(UTC) + timedelta(seconds=_WAIT_SECONDS)
                 raise AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
-            address = prepare_intake(
+            return prepare_intake(
                 connection,
                 s3,
                 lake_catalog(s3),
@@ -123,9 +124,6 @@ class PrepareIntakeOperator(_PrepareOperator):
                 self.scratch(context),
                 names=names,
             )
-            if address is None:
-                give_back(connection, self.domain, run)
-            return address
 
 
 def _is_active(task: Any, holder: Holder) -> bool:
@@ -264,7 +262,6 @@ class RecordIntakeOperator(_RecordOperator):
         from waybill.contracts import load_domain
         from waybill.intake.ledger import has_loaded
         from waybill.lakehouse.record import record_intake
-        from waybill.lakehouse.recorded import give_back
 
         contracts, run, s3 = load_domain(self.domain), run_of(context), s3_client()
         done = {}
@@ -273,7 +270,6 @@ class RecordIntakeOperator(_RecordOperator):
                 for contract in contracts.values():
                     around.enter_context(measured_load(context, connection, contract))
                     around.enter_context(searched_if_rejected(connection, contract, run))
-                around.callback(give_back, connection, self.domain, run)
                 done = record_intake(connection, s3, lake_catalog(s3), result, self.domain, run)
         loaded = [name for name, contract in contracts.items() if has_loaded(connection, contract.table, run)]
         if loaded:
@@ -284,16 +280,23 @@ class RecordIntakeOperator(_RecordOperator):
 
 
 class RecordReportsOperator(_RecordOperator):
-    """Records the checks and the computed reports; returns the periods with new content by table."""
+    """Records the checks and the computed reports; returns the periods with new content by table.
+
+    Then the next run may load files of the domain.
+    """
 
     def record(self, connection: Connection, result: str | None, context: Any) -> dict[str, list[str]]:
         """Record the reports."""
         from waybill.contracts import load_domain
         from waybill.derived.build import report_contracts
+        from waybill.lakehouse.recorded import give_back
         from waybill.lakehouse.reports import record_reports
 
-        if result is None:
-            return {}
+        done = dict[str, list[str]]()
         tables = [*load_domain(self.domain).values(), *report_contracts(self.domain).values()]
-        with measured_checks(context, connection, tables):
-            return record_reports(connection, s3_client(), result, self.domain, run_of(context))
+        run = run_of(context)
+        if result is not None:
+            with measured_checks(context, connection, tables):
+                done = record_reports(connection, s3_client(), result, self.domain, run)
+        give_back(connection, self.domain, run)
+        return done

@@ -26,7 +26,7 @@ create table waybill.lake_request (
   closed_at timestamptz
 );
 comment on table waybill.lake_request is
-  'The run that loads files of a domain on Spark, from its request to the record of the result; one at a time.';
+  'The run that loads files of a domain on Spark and computes its reports; one at a time.';
 """
 
 
