@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.lake import Lake
-from waybill.lakehouse.intake import staging_folder
+from waybill.lakehouse.staged import staging_folder
 
 CLUSTER: Any = SimpleNamespace(sparkContext=SimpleNamespace(master="yarn"))
 

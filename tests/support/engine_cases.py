@@ -71,7 +71,7 @@ def canonical_row(contract: Contract, values: Iterable[Any]) -> list[str | None]
 def decide(case: FileCase, folder: Path) -> Decision:
     """Return what the code of Spark's workers decides about a file."""
     from waybill.lakehouse.checking import CheckedFile
-    from waybill.lakehouse.intake import use_variables
+    from waybill.lakehouse.staged import use_variables
 
     use_variables({f"{PREFIX}TIMEZONE": case.timezone})
     checked = CheckedFile(case.contract, case.landed, folder)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -188,10 +187,3 @@ class Web:
             "select object_key, etag, message, reasons from waybill.rejected_file order by 1, 3",
         )
         return [self.ledger(), *(self.connection.execute(query).fetchall() for query in queries)]
-
-
-@contextmanager
-def raw_bucket(s3: S3Client, name: str) -> Iterator[str]:
-    """Create a bucket for landed files."""
-    s3.create_bucket(Bucket=name)
-    yield name

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.deliveries import FIRST, LANDED_AT
 from waybill.files.landed_file import LandedFile
 from waybill.lakehouse.exchange import IntakeRequest, Lake
-from waybill.lakehouse.intake import SMALL_BYTES, SMALL_FILES, _tasks, use_variables, variables_of
+from waybill.lakehouse.staged import SMALL_BYTES, SMALL_FILES, _tasks, use_variables, variables_of
 from waybill.period import Period
 from waybill.settings import settings
 

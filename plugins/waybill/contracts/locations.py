@@ -75,3 +75,9 @@ def read_sql(path: Path) -> str:
 def report_files(domain: str) -> list[Path]:
     """Return the files of a domain's SQL reports, one question a file; the stem is the report's name."""
     return sorted((settings().include_dir / "sql" / domain).glob("*.sql"))
+
+
+def bucket_and_key(address: str) -> tuple[str, str]:
+    """Return the bucket and the key, or prefix, of an address such as `s3://lake/processed/a.parquet`."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    return bucket, key

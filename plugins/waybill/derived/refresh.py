@@ -9,7 +9,7 @@ loads or the number of runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -115,11 +115,16 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
                 continue
             if built.is_changed:
                 rebuilt.setdefault(contract.table, []).append(period.key)
+    report_builds(rebuilt, failures)
+    return rebuilt
+
+
+def report_builds(rebuilt: Mapping[str, Iterable[str]], failures: Iterable[str]) -> None:
+    """Log the periods with new content by table. Raises `DataError` with the failures, if there are some."""
     for name, periods in rebuilt.items():
         log.info("%s: new content for %s", name, ", ".join(periods))
-    if failures:
-        raise DataError("; ".join(failures))
-    return rebuilt
+    if text := "; ".join(failures):
+        raise DataError(text)
 
 
 _STALE = """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from waybill.contracts.locations import bucket_and_key
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.files.local_files import local_file, local_store
@@ -52,7 +53,7 @@ def _object(address: str, today: Period) -> GivenFile:
     import boto3
     from botocore.exceptions import ClientError
 
-    bucket, _, key = address.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(address)
     s3 = boto3.client("s3")
     try:
         head = s3.head_object(Bucket=bucket, Key=key)

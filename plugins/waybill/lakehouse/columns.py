@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -24,23 +25,32 @@ def contract_of(dataset: Dataset) -> Contract:
     return replace(odcs.recorded(dataset.contract), kept=dataset.kept)
 
 
+TYPES: Final = {
+    "smallint": "int",
+    "integer": "int",
+    "bigint": "bigint",
+    "real": "float",
+    "double precision": "double",
+    "numeric": "double",
+    "date": "date",
+    "timestamp": "timestamp_ntz",
+    "timestamptz": "timestamp",
+    "boolean": "boolean",
+    "text[]": "array<string>",
+}
+"""The type in Spark of a column of a table, by its type in the contract. All others are texts."""
+
+
 def spark_type(column: Column) -> str:
     """Return the type of a column in Spark, which is that of the Iceberg table."""
-    if digits := numeric_digits(column.physical_type):
+    return named_type(column.physical_type, TYPES)
+
+
+def named_type(declared: str, types: Mapping[str, str]) -> str:
+    """Return the type in Spark for a type of the contract: a decimal of the same digits, one of `types`, or text."""
+    if digits := numeric_digits(declared):
         return f"decimal({digits[0]},{digits[1]})"
-    return {
-        "smallint": "int",
-        "integer": "int",
-        "bigint": "bigint",
-        "real": "float",
-        "double precision": "double",
-        "numeric": "double",
-        "date": "date",
-        "timestamp": "timestamp_ntz",
-        "timestamptz": "timestamp",
-        "boolean": "boolean",
-        "text[]": "array<string>",
-    }.get(column.physical_type, "string")
+    return types.get(declared, "string")
 
 
 def quoted(name: str) -> str:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from waybill.lakehouse.exchange import IntakeRequest
 from waybill.lakehouse.session import CATALOG
+from waybill.outputs.iceberg_files import CODE_VERSION, DAYS, RUN_ID
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
-DAYS: Final = "waybill.days"
-RUN_ID: Final = "waybill.run-id"
-CODE_VERSION: Final = "waybill.code-version"
 REQUEST: Final = "waybill.request"
 """The property of a snapshot with the scratch folder of the request, which each request has to itself."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

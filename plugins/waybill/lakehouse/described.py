@@ -10,7 +10,7 @@ from psycopg import Connection
 from waybill.contracts import Contract, load_domain
 from waybill.lakehouse.exchange import Dataset, Lake
 from waybill.lakehouse.recorded import recorded_snapshots
-from waybill.outputs.iceberg_tables import catalog_address, identifier
+from waybill.outputs.iceberg_tables import QUARANTINE, catalog_address, identifier
 from waybill.settings import settings
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def _dataset(connection: Connection, contract: Contract) -> Dataset:
 def tables_of(contract: Contract) -> tuple[str, str]:
     """Return the tables of the accepted and of the rejected rows of a dataset, as `database.table`."""
     table = ".".join(identifier(contract))
-    return table, f"{table}_quarantine"
+    return table, f"{table}{QUARANTINE}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from waybill.contracts.locations import bucket_and_key
 from waybill.period import Cadence
 
 if TYPE_CHECKING:
@@ -226,6 +227,9 @@ class ReportsResult(_Model):
     checks: tuple[ComputedCheck, ...] = ()
 
 
+REQUEST: Final = "request.json"
+RESULT: Final = "result.json"
+"""The names of a request and its result, which are in one folder."""
 Request = Annotated[IntakeRequest | ReportsRequest, Field(discriminator="kind")]
 Result = Annotated[IntakeResult | ReportsResult, Field(discriminator="kind")]
 _REQUEST: TypeAdapter[IntakeRequest | ReportsRequest] = TypeAdapter(Request)
@@ -237,9 +241,14 @@ def address_of_rejects(folder: str, dataset: str, period: date, key: str) -> str
     return f"{folder}/{dataset}/{period}/{sha256(key.encode()).hexdigest()[:16]}.parquet"
 
 
+def beside(address: str, name: str) -> str:
+    """Return the address of another object in the folder of a request or result."""
+    return f"{address.rpartition('/')[0]}/{name}"
+
+
 def send(s3: S3Client, address: str, message: BaseModel) -> None:
     """Write a request or result to an address such as `s3://lake/_spark/run/request.json`."""
-    bucket, _, key = address.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(address)
     s3.put_object(Bucket=bucket, Key=key, Body=message.model_dump_json().encode(), ContentType="application/json")
 
 
@@ -254,5 +263,5 @@ def receive_result(s3: S3Client, address: str) -> IntakeResult | ReportsResult:
 
 
 def _read(s3: S3Client, address: str) -> bytes:
-    bucket, _, key = address.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(address)
     return s3.get_object(Bucket=bucket, Key=key)["Body"].read()

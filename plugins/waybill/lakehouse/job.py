@@ -24,14 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import boto3
 
-    from waybill.lakehouse.exchange import receive_request, send
+    from waybill.lakehouse.exchange import RESULT, beside, receive_request, send
     from waybill.lakehouse.session import open_session
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     s3 = boto3.client("s3")
     request = receive_request(s3, given.request)
     spark = open_session(request.domain, request.lake)
-    send(s3, f"{given.request.rpartition('/')[0]}/result.json", answer(spark, request))
+    send(s3, beside(given.request, RESULT), answer(spark, request))
     spark.stop()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
@@ -18,7 +18,7 @@ from waybill.intake.ingest import record_misplaced
 from waybill.intake.landing import Listing, in_order, list_pages, with_first_landing
 from waybill.intake.withdrawal import record_gone, record_returned
 from waybill.lakehouse import described, tables
-from waybill.lakehouse.exchange import IntakeRequest, Landed, Part, send
+from waybill.lakehouse.exchange import REQUEST, IntakeRequest, Landed, Part, send
 from waybill.ops.spark_support import unsupported_domain
 from waybill.period import Period
 from waybill.run import Run
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
 log = logging.getLogger(__name__)
-
-REQUEST: Final = "request.json"
 
 
 def prepare_intake(

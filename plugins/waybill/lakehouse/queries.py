@@ -12,8 +12,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts.contract import numeric_digits
+from waybill.contracts.locations import bucket_and_key
 from waybill.errors import DataError
-from waybill.lakehouse.columns import contract_of
+from waybill.lakehouse.columns import TYPES, contract_of, named_type
 from waybill.lakehouse.commits import rows_at
 from waybill.lakehouse.exchange import CheckQuery, ComputedCheck, ComputedReport, Query, ReportsRequest, ReportsResult
 from waybill.lakehouse.views import register_views
@@ -26,19 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TYPES: Final[Mapping[str, str]] = {
-    "smallint": "smallint",
-    "integer": "int",
-    "bigint": "bigint",
-    "real": "float",
-    "double precision": "double",
-    "date": "date",
-    "timestamp": "timestamp_ntz",
-    "timestamptz": "timestamp",
-    "boolean": "boolean",
-    "text[]": "array<string>",
-}
-"""The type in Spark for a type of the contract. All others are texts."""
+_TYPES: Final = {**TYPES, "smallint": "smallint", "numeric": "string"}
+"""The types of reports. PostgreSQL has these two as they are, and tables of the lake do not."""
 _INTEGERS: Final = ("tinyint", "smallint", "int", "bigint")
 _REASON: Final = re.compile(r"(\[[A-Z][A-Z_0-9.]+\][^\n]*?)(?:\.(?= |\n|$)|\n|$)")
 """The class and the first sentence of an error of Spark. The others advise to switch checks off."""
@@ -160,24 +150,17 @@ def with_types(frame: DataFrame, columns: Mapping[str, str]) -> DataFrame:
     return frame.select(*selected)
 
 
-def _type(declared: str) -> str:
-    """Return the type in Spark for a type of the contract."""
-    if digits := numeric_digits(declared):
-        return f"decimal({digits[0]},{digits[1]})"
-    return _TYPES.get(declared, "string")
-
-
 def _cast(name: str, declared: str) -> Column:
     from pyspark.sql import functions
 
-    return functions.col(f"`{name}`").cast(_type(declared)).alias(name)
+    return functions.col(f"`{name}`").cast(named_type(declared, _TYPES)).alias(name)
 
 
 def _misfit(returned: DataType, declared: str) -> str | None:
     """Return what to change if a cast to a type of the contract could change values, or could not be made."""
     from pyspark.sql.types import DecimalType
 
-    kind, wanted = returned.simpleString(), _type(declared)
+    kind, wanted = returned.simpleString(), named_type(declared, _TYPES)
     digits = numeric_digits(declared)
     is_exact = kind in _INTEGERS or isinstance(returned, DecimalType)
     if kind in (wanted, "void") or (declared == "numeric" and is_exact) or (kind, wanted) == ("float", "double"):
@@ -217,6 +200,6 @@ def _write_batches(batches: Iterable[pa.RecordBatch], address: str) -> Iterator[
         if writer is not None:
             writer.close()
         if rows:
-            bucket, _, key = address.removeprefix("s3://").partition("/")
+            bucket, key = bucket_and_key(address)
             boto3.client("s3").upload_file(str(path), bucket, key)
     yield pa.record_batch({"written": pa.array([rows], pa.int64())})

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract, load_domain
+from waybill.contracts.locations import bucket_and_key
 from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.formatting import text
@@ -20,16 +21,17 @@ from waybill.intake.load import lock_table
 from waybill.intake.rejected_files import BrokenRule, RejectedFileError
 from waybill.lakehouse.exchange import (
     MOST_REJECTED,
+    REQUEST,
     IntakeRequest,
     IntakeResult,
     Landed,
     LoadedFile,
     address_of_rejects,
+    beside,
     receive_request,
     receive_result,
 )
 from waybill.lakehouse.facts import received_from
-from waybill.lakehouse.prepare import REQUEST
 from waybill.lakehouse.recorded import record_snapshots
 from waybill.period import Period
 from waybill.run import Run
@@ -53,6 +55,15 @@ class ChangedMeanwhile(DataError):
     """Another run has changed the same part of a table or the same file. The next run loads the file again."""
 
 
+class _Version(NamedTuple):
+    """A version of an object that the ledger has as loaded."""
+
+    file_id: int
+    etag: str
+    is_of_contract: bool
+    """Whether the present contract checked it."""
+
+
 @dataclass(frozen=True)
 class _File:
     """A file of the result with what the request says about it."""
@@ -61,6 +72,15 @@ class _File:
     landed: LandedFile
     replaces_etag: str | None
     result: LoadedFile
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """Return the dataset and the key."""
+        return self.contract.table, self.landed.key
+
+    def is_version(self, version: _Version | None) -> bool:
+        """Return whether a version is the one that the job loaded: an earlier try, or another run, has recorded it."""
+        return version is not None and version.is_of_contract and version.etag == self.result.facts["etag"]
 
 
 def record_intake(
@@ -71,7 +91,7 @@ def record_intake(
     Repeating this gives the same ledger. Raises `ChangedMeanwhile` if another writer has changed the tables or a
     contract has changed, and then records nothing. Raises `DataError` with the rejected files after all is recorded.
     """
-    request = receive_request(s3, f"{address_of_result.rpartition('/')[0]}/{REQUEST}")
+    request = receive_request(s3, beside(address_of_result, REQUEST))
     result = receive_result(s3, address_of_result)
     assert isinstance(request, IntakeRequest)
     assert isinstance(result, IntakeResult)
@@ -82,17 +102,21 @@ def record_intake(
             lock_table(connection, load_domain(domain)[name])
         files = [*_files(domain, request, result)]
         loaded = [file for file in files if file.result.status == "loaded"]
-        if not all(_is_recorded(connection, file) for file in loaded):
+        versions = {file.address: _loaded_version(connection, file) for file in loaded}
+        is_current = _are_current(catalog, result.snapshots)
+        if not all(file.is_version(versions[file.address]) for file in loaded):
             _check_contracts(domain, request, result)
-            _check_snapshots(catalog, result)
+            if not is_current:
+                tables = ", ".join(sorted(result.snapshots))
+                raise ChangedMeanwhile(f"Another run or program has changed {tables} since the job has. {_AGAIN}")
         for file in files:
             if file.result.status == "changed":
                 log.warning("%s changed after it was listed: the next run loads it", file.landed.uri)
             elif file.result.status == "rejected":
                 rejected.append(_record_rejected(connection, file, run))
             else:
-                done[file.landed.key] = _record_loaded(connection, file, rejects, run)
-        if _are_current(catalog, result.snapshots):
+                done[file.landed.key] = _record_loaded(connection, file, versions[file.address], rejects, run)
+        if is_current:
             record_snapshots(connection, result.snapshots)
     if rejected:
         tried = len(result.files) + len(request.rejected)
@@ -110,13 +134,6 @@ def _check_contracts(domain: str, request: IntakeRequest, result: IntakeResult) 
             raise ChangedMeanwhile(f"The contract of {contract.table} has changed since prepare_intake. {_AGAIN}")
 
 
-def _check_snapshots(catalog: Catalog, result: IntakeResult) -> None:
-    """Raise `ChangedMeanwhile` if somebody has changed the tables since the job did."""
-    if not _are_current(catalog, result.snapshots):
-        tables = ", ".join(sorted(result.snapshots))
-        raise ChangedMeanwhile(f"Another run or program has changed {tables} since the job has. {_AGAIN}")
-
-
 def _are_current(catalog: Catalog, snapshots: Mapping[str, int]) -> bool:
     return all(
         catalog.load_table(tuple(table.split("."))).metadata.current_snapshot_id == snapshot
@@ -124,16 +141,10 @@ def _are_current(catalog: Catalog, snapshots: Mapping[str, int]) -> bool:
     )
 
 
-def _is_recorded(connection: Connection, file: _File) -> bool:
-    """Return whether the ledger has a file as the job loaded it: an earlier try, or another run, has recorded it."""
-    found = _loaded_version(connection, file)
-    return found is not None and found[1:] == (file.result.facts["etag"], True)
-
-
-def _loaded_version(connection: Connection, file: _File) -> tuple[int, str, bool] | None:
-    """Return (file_id, ETag, whether by the same contract) of the loaded version of an object, if there is one."""
+def _loaded_version(connection: Connection, file: _File) -> _Version | None:
+    """Return the version of an object that the ledger has as loaded, if there is one."""
     contract, landed = file.contract, file.landed
-    found: tuple[int, str, bool] | None = connection.execute(
+    found = connection.execute(
         """
         select file_id, etag, contract_sha256 = %s and kept_values is not distinct from %s::text[]
         from waybill.load_file
@@ -141,7 +152,7 @@ def _loaded_version(connection: Connection, file: _File) -> tuple[int, str, bool
         """,
         (contract.sha256, contract.kept_values, contract.table, landed.bucket, landed.key),
     ).fetchone()
-    return found
+    return _Version(*found) if found else None
 
 
 def _files(domain: str, request: IntakeRequest, result: IntakeResult) -> Iterator[_File]:
@@ -167,30 +178,30 @@ def _record_rejected(connection: Connection, file: _File, run: Run) -> str:
     return message
 
 
-def _record_loaded(connection: Connection, file: _File, rejects: _Rejects, run: Run) -> Books:
-    """Record a loaded file. Raises `ChangedMeanwhile` if another run has recorded another version of it."""
+def _record_loaded(connection: Connection, file: _File, before: _Version | None, rejects: _Rejects, run: Run) -> Books:
+    """Record a loaded file; `before` is the version that the ledger has.
+
+    Raises `ChangedMeanwhile` if another run has recorded another version of it.
+    """
     contract, landed, result = file.contract, file.landed, file.result
     books = Books(**result.books)
-    if _is_recorded(connection, file):
+    if file.is_version(before):
         return books
-    received = received_from(landed, result.facts)
-    with connection.transaction():
-        before = _loaded_version(connection, file)
-        if (before[1] if before else None) != file.replaces_etag:
-            raise ChangedMeanwhile(f"{landed.uri}: another run has loaded another version meanwhile. {_AGAIN}")
-        replaces = before[0] if before else None
-        issues = columns.of_received(connection, contract, received, replaces)
-        file_id = ledger.open_file(connection, contract, received, run, replaces)
-        columns.warn(connection, contract, file_id, issues)
-        _keep_rejects(connection, file, file_id, books, rejects)
-        for kind, message in result.warnings:
-            file_warnings.add(connection, file_id, kind, message)
-        change_log.record(connection, contract.table, result.changed_days, file_id)
-        if result.newest is not None:
-            change_log.move_checkpoint_to(connection, contract, landed.period, file_id, sql.Literal(result.newest))
-        ledger.close_file(connection, file_id, books)
-        # Spark's time is that of all files of a run.
-        connection.execute("update waybill.load_file set seconds = null where file_id = %s", (file_id,))
+    if (before.etag if before else None) != file.replaces_etag:
+        raise ChangedMeanwhile(f"{landed.uri}: another run has loaded another version meanwhile. {_AGAIN}")
+    received, replaces = received_from(landed, result.facts), before.file_id if before else None
+    issues = columns.of_received(connection, contract, received, replaces)
+    file_id = ledger.open_file(connection, contract, received, run, replaces)
+    columns.warn(connection, contract, file_id, issues)
+    _keep_rejects(connection, file, file_id, books, rejects)
+    for kind, message in result.warnings:
+        file_warnings.add(connection, file_id, kind, message)
+    change_log.record(connection, contract.table, result.changed_days, file_id)
+    if result.newest is not None:
+        change_log.move_checkpoint_to(connection, contract, landed.period, file_id, sql.Literal(result.newest))
+    ledger.close_file(connection, file_id, books)
+    # Spark's time is that of all files of a run.
+    connection.execute("update waybill.load_file set seconds = null where file_id = %s", (file_id,))
     log.info("%s: %s", landed.uri, books)
     return books
 
@@ -203,7 +214,7 @@ def _keep_rejects(connection: Connection, file: _File, file_id: int, books: Book
     if kept != min(books.rejected, MOST_REJECTED):
         raise RuntimeError(
             f"{file.landed.uri}: the job counted {text(books.rejected)} rejected rows and wrote {text(kept)}. Nothing "
-            "of the file was recorded. Clear the run from prepare_intake on."
+            "is recorded. Clear the run from prepare_intake on."
         )
     if kept < books.rejected:
         message = (
@@ -240,7 +251,7 @@ class _Rejects:
         if self._address is None:
             return None
         address = address_of_rejects(self._address, file.contract.name, file.landed.period.start, file.landed.key)
-        bucket, _, key = address.removeprefix("s3://").partition("/")
+        bucket, key = bucket_and_key(address)
         path = self._folder / "rejected.parquet"
         try:
             self._s3.download_file(bucket, key, str(path))

@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import load_manifest
-from waybill.contracts.locations import read_sql, report_files
-from waybill.derived.build import BuildInputs, build_from_values, known_files, report_contract, report_contracts, sha256
-from waybill.derived.refresh import changed_inputs, derived_tables, stale_days, stale_periods
+from waybill.contracts.locations import bucket_and_key, domain_of, read_sql, report_files
+from waybill.derived.build import BuildInputs, build_from_values, known_files, report_contracts, sha256
+from waybill.derived.refresh import Derived, changed_inputs, derived_tables, report_builds, stale_days, stale_periods
 from waybill.errors import DataError
 from waybill.lakehouse import described
 from waybill.lakehouse.checks import checks_due, queries_of, record_checks
 from waybill.lakehouse.exchange import (
+    REQUEST,
     Inputs,
     Query,
     ReportsRequest,
     ReportsResult,
+    beside,
     receive_request,
     receive_result,
     send,
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
-
-REQUEST: Final = "request.json"
 
 
 def prepare_reports(
@@ -120,17 +120,20 @@ def record_reports(
     Periods that fail do not keep the others from being built: they stay stale, and `DataError` names them at the end.
     Recording the same result again changes nothing.
     """
-    request = receive_request(s3, f"{address_of_result.rpartition('/')[0]}/{REQUEST}")
+    request = receive_request(s3, beside(address_of_result, REQUEST))
     result = receive_result(s3, address_of_result)
     assert isinstance(request, ReportsRequest)
     assert isinstance(result, ReportsResult)
     record_checks(connection, load_domain(domain).values(), result.checks, run, request.requested_at)
     asked = {(query.report, query.cadence, query.period): query for query in request.queries}
+    contracts = report_contracts(domain)
+    is_current = load_manifest(domain).semantics == "current"
+    tables = {one.contract.name: one for one in derived_tables(domain)} if is_current else {}
     rebuilt: dict[str, list[str]] = {}
     failures = []
     for computed in result.reports:
         query = asked[computed.report, computed.cadence, computed.period]
-        contract = report_contracts(domain).get(query.report)
+        contract = contracts.get(query.report)
         if contract is None or _columns(contract) != query.columns:
             log.warning("%s: the contract has changed since the request; the next run builds it", query.report)
             continue
@@ -139,7 +142,10 @@ def record_reports(
             said = computed.error.rstrip(".")
             failures.append(f"the SQL of {contract.table} {period}: {said}. Correct the SQL.")
             continue
-        find_inputs = partial(_captured, connection, domain, query, period)
+        if is_current:
+            find_inputs = partial(_unbuilt_changes, connection, tables[query.report], query, period)
+        else:
+            find_inputs = partial(_unbuilt_files, connection, contract, query, period)
         rows = _rows(s3, computed.address, contract.names)
         try:
             built = build_from_values(connection, contract, find_inputs, rows, period, run, sha256(query.text))
@@ -148,38 +154,36 @@ def record_reports(
             continue
         if built.is_changed:
             rebuilt.setdefault(contract.table, []).append(period.key)
-    for name, periods in rebuilt.items():
-        log.info("%s: new content for %s", name, ", ".join(periods))
-    if failures:
-        raise DataError("; ".join(failures))
+    report_builds(rebuilt, failures)
     return rebuilt
 
 
-def _captured(connection: Connection, domain: str, query: Query, period: Period) -> BuildInputs | None:
+def _unbuilt_changes(connection: Connection, table: Derived, query: Query, period: Period) -> BuildInputs | None:
     """Return the inputs that the request has, or None if another run has built the period from the same or later ones.
 
-    With the semantics `current`, the number of changes only grows. Other files may count for a report as of the end of
-    a period by now; it is not built from the earlier ones. Raises `DataError` if no other run has built it.
+    The number of changes only grows.
     """
-    if load_manifest(domain).semantics == "current":
-        table = next((one for one in derived_tables(domain) if one.contract.name == query.report), None)
-        if table is None or changed_inputs(connection, table, period) is None:
-            return None
-        later = connection.execute(
-            """
-            select
-            from waybill.publication
-            where report = %s and cadence = %s and period = %s and changes_seen > %s
-            """,
-            (table.contract.table, period.cadence, period.start, query.inputs.changes),
-        ).fetchone()
-        if later is not None:
-            return None
-        return _inputs(query)
-    known = known_files(connection, domain, period, query.text)
+    if changed_inputs(connection, table, period) is None:
+        return None
+    later = connection.execute(
+        """
+        select
+        from waybill.publication
+        where report = %s and cadence = %s and period = %s and changes_seen > %s
+        """,
+        (table.contract.table, period.cadence, period.start, query.inputs.changes),
+    ).fetchone()
+    return _inputs(query) if later is None else None
+
+
+def _unbuilt_files(connection: Connection, contract: Contract, query: Query, period: Period) -> BuildInputs | None:
+    """Return the inputs that the request has, or None if other files count by now and another run has built from them.
+
+    For a report as of the end of the period. Raises `DataError` if no other run has built it.
+    """
+    known = known_files(connection, domain_of(contract.domain), period, query.text)
     if known == _inputs(query):
         return known
-    contract = report_contract(domain, query.report)
     built = connection.execute(
         """
         select
@@ -207,7 +211,7 @@ def _rows(s3: S3Client, address: str | None, names: Sequence[str]) -> Iterator[l
 
     if address is None:
         return
-    bucket, _, key = address.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(address)
     with scratch_folder() as folder:
         path = folder / "rows.parquet"
         s3.download_file(bucket, key, str(path))

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from waybill.contracts import Contract, ContractError
 from waybill.lakehouse.columns import OWN_COLUMNS
-from waybill.outputs.iceberg_tables import DATA_PATH, ensure, iceberg_type, identifier, layout_of, unfit_columns
+from waybill.outputs.iceberg_tables import (
+    DATA_PATH,
+    QUARANTINE,
+    ensure,
+    iceberg_type,
+    identifier,
+    layout_of,
+    unfit_columns,
+)
 from waybill.settings import settings
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ def ensure_tables(catalog: Catalog, contract: Contract) -> tuple[str, str]:
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     database, name = identifier(contract)
-    quarantine = f"{name}_quarantine"
+    quarantine = f"{name}{QUARANTINE}"
     schema, spec = _definition(contract)
     try:
         unfit = unfit_columns(catalog.load_table((database, name)), schema)
@@ -37,7 +45,7 @@ def ensure_tables(catalog: Catalog, contract: Contract) -> tuple[str, str]:
             "and load the files again."
         )
     ensure(catalog, (database, name), schema, spec, _properties(contract, ""))
-    ensure(catalog, (database, quarantine), *_quarantine(contract), _properties(contract, "_quarantine"))
+    ensure(catalog, (database, quarantine), *_quarantine(contract), _properties(contract, QUARANTINE))
     return f"{database}.{name}", f"{database}.{quarantine}"
 
 

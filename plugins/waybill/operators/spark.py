@@ -240,10 +240,12 @@ class _RecordOperator(BaseOperator):
         self.domain, self.cadence, self.request = domain, cadence, request
 
     def execute(self, context: Any) -> Any:
+        from waybill.lakehouse.exchange import RESULT, beside
+
         skip_in_dry_run(context)
         address = _address(context, self.request)
         with data_errors_fail_at_once(), warehouse() as connection:
-            return self.record(connection, address and f"{address.rpartition('/')[0]}/result.json", context)
+            return self.record(connection, address and beside(address, RESULT), context)
 
     @abstractmethod
     def record(self, connection: Connection, result: str | None, context: Any) -> Any:
@@ -292,10 +294,9 @@ class RecordReportsOperator(_RecordOperator):
         from waybill.lakehouse.recorded import give_back
         from waybill.lakehouse.reports import record_reports
 
-        done = dict[str, list[str]]()
-        tables = [*load_domain(self.domain).values(), *report_contracts(self.domain).values()]
-        run = run_of(context)
+        done, run = dict[str, list[str]](), run_of(context)
         if result is not None:
+            tables = [*load_domain(self.domain).values(), *report_contracts(self.domain).values()]
             with measured_checks(context, connection, tables):
                 done = record_reports(connection, s3_client(), result, self.domain, run)
         give_back(connection, self.domain, run)

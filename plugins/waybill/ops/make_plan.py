@@ -84,6 +84,7 @@ def make_plan(
     gaps += [Gap(file.period, one.contract.table, f"{NOT_LOADED}{file.uri}") for one in datasets for file in one.todo]
     if not (is_current and files):  # else the runs that load the files build everything
         gaps += [Gap(period, table, OUT_OF_DATE) for table, period in rebuilds]
+    summary = summarise(gaps)
     published = _published(connection, {table for table, _ in found})
     return Plan(
         domain=domain,
@@ -106,8 +107,8 @@ def make_plan(
         estimate=_estimate(
             connection, Counter(contract.table for contract, _ in files), Counter(table for table, _ in rebuilds)
         ),
-        steps=sorted(remedies(domain, summarise(gaps), periods), key=lambda step: step.startswith("airflow")),
-        runs=ready_runs(domain, summarise(gaps), periods),
+        steps=sorted(remedies(domain, summary, periods), key=lambda step: step.startswith("airflow")),
+        runs=ready_runs(domain, summary, periods),
         newest_file_id=newest_file_id,
         newest_build=newest_build,
         loads_earlier=not any_time,

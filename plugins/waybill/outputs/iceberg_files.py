@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Contract
+from waybill.contracts.locations import bucket_and_key
 from waybill.outputs.export import PARQUET, arrow_type
 from waybill.outputs.iceberg_statistics import statistics_of
 from waybill.outputs.iceberg_tables import DATA_PATH, DAY, layout_of
@@ -121,7 +122,7 @@ def compact(table: Table, s3: S3Client, contract: Contract, day: date, files: It
 def upload(table: Table, s3: S3Client, contract: Contract, day: date, path: Path, label: str) -> DataFile:
     """Write a Parquet file to a new object of a day, whose name has a label; returns its entry for a commit."""
     address = f"{_place_of(table, contract, day)}{contract.name}-{label}-{uuid.uuid4().hex[:8]}.parquet"
-    bucket, _, key = address.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(address)
     s3.upload_file(str(path), bucket, key, {"ContentType": PARQUET})
     return _data_file(table, day, address, path)
 

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 DAY: Final = "lake_day"
 """The column with the day of a row, by which all tables are partitioned."""
+QUARANTINE: Final = "_quarantine"
+"""How the name of the table with the rejected rows of a dataset on Spark ends."""
 DATA_PATH: Final = "write.data.path"
 """The property of a table with the address below which its files lie."""
 

@@ -13,6 +13,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.contracts.domains import is_on_spark
+from waybill.contracts.locations import bucket_and_key
 from waybill.formatting import count
 from waybill.outputs import iceberg_files, iceberg_tables
 from waybill.outputs.lake import COMMIT_DAYS, kept_from, lock_of
@@ -35,8 +36,6 @@ _TAG: Final = "published-"
 _DELETE_BATCH: Final = 1000
 DROPPED_DAYS: Final = 366
 """How many days before its retention a run drops from a table at most."""
-QUARANTINE: Final = "_quarantine"
-"""How the name of the table with the rejected rows of a dataset on Spark ends."""
 _FORGET: Final = "delete from waybill.processed_day where dataset = %(table)s and day = any(%(days)s)"
 _MOVE_STATE: Final = """
 update waybill.lake_state set snapshot_id = %(after)s, recorded_at = now()
@@ -91,7 +90,11 @@ def maintain(
     commit. Both tables of a dataset on Spark are maintained without the books. `connection` is in autocommit mode.
     """
     found = []
-    tables = [(one, suffix) for one in contracts for suffix in (("", QUARANTINE) if is_on_spark(one.domain) else ("",))]
+    tables = [
+        (one, suffix)
+        for one in contracts
+        for suffix in (("", iceberg_tables.QUARANTINE) if is_on_spark(one.domain) else ("",))
+    ]
     for contract, suffix in tables:
         table = iceberg_tables.find_table(catalog, contract, suffix)
         if table is None:
@@ -265,7 +268,7 @@ class _Maintenance:
         reachable = iceberg_files.reachable_files(self._table)
         before = self._now - timedelta(days=ORPHAN_DAYS)
         for prefix in iceberg_files.prefixes_of(self._table):
-            bucket, _, root = prefix.removeprefix("s3://").partition("/")
+            bucket, root = bucket_and_key(prefix)
             orphans: list[ObjectIdentifierTypeDef] = []
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=root):
                 for item in page.get("Contents", []):
