@@ -61,8 +61,13 @@ def test_the_business_view_is_a_click_away_and_shows_charts_of_the_data(log_in: 
         rows = report_rows(connection, "segment_share", "2026-03")
     accent = frame.locator("html").evaluate("html => getComputedStyle(html).getPropertyValue('--accent').trim()")
     bars = frame.locator(f"#segment_share svg path[fill='{accent}']")
-    frame.locator("#segment_share").scroll_into_view_if_needed()
-    bars.first.wait_for()
+
+    def is_drawn() -> bool:
+        """Scroll in each look: Airflow can load the frame again, which begins at its top."""
+        frame.locator("#segment_share").scroll_into_view_if_needed()
+        return bars.count() > 0
+
+    assert eventually(is_drawn)
 
     def widths() -> list[float]:
         return [box["width"] for n in range(bars.count()) if (box := bars.nth(n).bounding_box())]
