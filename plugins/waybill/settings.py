@@ -80,6 +80,21 @@ class Settings(BaseSettings):
     """Up to how many objects such a dataset is listed as a whole by each run."""
     recent_days: int = Field(default=3, ge=0, le=400)
     """Of how many past days each scheduled run lists the folders of such a dataset."""
+    streams: Annotated[dict[str, str], NoDecode] = {}
+    """A JSON object with the name of the Kinesis stream of each dataset whose events arrive in one:
+    `{"billing.payments": "billing-events"}`. Its domain's manifest says how they are counted."""
+    stream_lateness_minutes: float = Field(default=10, ge=0, le=1440)
+    """How many minutes an event may be older than the newest one of its shard and still count in its window."""
+    stream_ahead_seconds: float = Field(default=60, ge=0, le=3600)
+    """How many seconds an event may be dated after its arrival. Later ones are rejected."""
+    stream_keep_hours: int = Field(default=24, ge=1, le=720)
+    """How many hours beyond the lateness events are kept, with their ids, by which repeated events are recognised."""
+    stream_window_days: int = Field(default=7, ge=1, le=400)
+    """How many days sessions and the counts by dimension are kept. The counts by kind are kept for good."""
+    stream_idle_seconds: float = Field(default=60, ge=1, le=3600)
+    """After how many seconds without an event a shard no longer holds up the archive."""
+    stream_lag_seconds: float = Field(default=60, ge=1, le=86400)
+    """How many seconds a consumer may lag behind its stream. If it does so for five minutes, an alert is sent."""
     metrics: bool = Field(default_factory=lambda read: read.get("profile") == "prod")
     """Whether metrics are sent to Amazon CloudWatch; by default in prod only."""
     notify_scheduled: bool = False
@@ -135,7 +150,7 @@ class Settings(BaseSettings):
     code_version: str | None = None
     """The version of the code to record with every number; by default the git commit."""
 
-    @field_validator("queue_urls", "dead_letter_urls", mode="before")
+    @field_validator("queue_urls", "dead_letter_urls", "streams", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         try:

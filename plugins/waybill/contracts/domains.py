@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, StrictBool, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StrictBool, StringConstraints, ValidationError
 
 from waybill.contracts.contract import ContractError
 from waybill.contracts.layout import Layout
@@ -102,6 +102,40 @@ class Dashboard(_Part):
     """By report, the column whose values are counted, instead of drawing each row."""
 
 
+class Amount(_Part):
+    """What events of one kind are worth: the number of a referenced table's row for each of them."""
+
+    label: Text
+    """The heading."""
+    kind: Text
+    """The kind of event that counts, such as `payment`."""
+    column: Text
+    """The dimension that refers to a row of the table."""
+    table: Text
+    """A dataset of the domain whose key is that column."""
+    value: Text
+    """The column of the table that is summed."""
+    unit: Text
+    """The unit of the sum, such as `EUR`."""
+
+
+class Stream(_Part):
+    """How the events of a dataset are counted while they arrive in a stream."""
+
+    kind: Text
+    """The column that says what happened: events are counted by it."""
+    dimensions: tuple[Text, ...] = ()
+    """Columns by whose values the events of each kind are counted, too."""
+    session: Text
+    """The column that identifies who acts. A session is a series of its events without a longer pause."""
+    pause_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    """After how many minutes without an event a session ends."""
+    funnel: tuple[Text, ...] = ()
+    """Kinds of events in the order of the funnel."""
+    amount: Amount | None = None
+    """What events of one kind are worth."""
+
+
 class Prefixes(_Part):
     """Prefixes that differ from `raw/<domain>/<dataset>/` and `processed/<schema>/<table>/`."""
 
@@ -144,6 +178,8 @@ class Domain(_Part):
     services: tuple[Service, ...] = ()
     """Services that `terraform/` builds only for domains that list them: `crawler` describes the domain's raw files in
     the Glue catalog, and `kinesis` is a stream of events."""
+    streams: dict[Text, Stream] = {}
+    """By dataset, how its events are counted as they arrive. `WAYBILL_STREAMS` names the stream in Kinesis."""
     prefixes: Prefixes = Prefixes()
     """Prefixes that differ from the default."""
     dashboard: Dashboard = Dashboard()

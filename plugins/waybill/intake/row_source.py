@@ -174,7 +174,7 @@ def _write_well_formed(received: ReceivedFile, target: Path, repaired: Mapping[i
             elif record.reasons:
                 is_cut = record.is_unfinished and number in without_line_end
                 reasons = [*record.reasons, "truncated"] if is_cut else record.reasons
-                yield Reject(number, reasons, _json_text(record.text))
+                yield Reject(number, reasons, json_text(record.text))
             else:
                 writer.writerow([number, *record.fields])
 
@@ -206,6 +206,7 @@ def _records(received: ReceivedFile) -> Iterator[Record]:
         yield Record([*fields], reasons, text, is_unfinished)
 
 
-def _json_text(text: str) -> str:
+def json_text(text: str) -> str:
+    """Return the text of a record without fields as the quarantine keeps it."""
     # PostgreSQL's text type cannot hold NUL, but it can hold JSON's escape of NUL.
     return json.dumps(text, ensure_ascii=False)

@@ -9,6 +9,7 @@ from waybill.contracts.dag_files import defined_dags, without_dag
 from waybill.contracts.domains import (
     EVERY_DOMAIN,
     REQUIRED,
+    Amount,
     Dashboard,
     Domain,
     domain_names,
@@ -44,7 +45,7 @@ def lint_manifests(contracts: Collection[Contract], unread: Collection[str]) -> 
         if found:
             problems.append(in_words(manifest_path(domain), {}, found))
     with_manifest = [one for one in contracts if one.is_dataset and one.domain in manifests]
-    return [*problems, *_of_prefixes(with_manifest), *_of_queues(manifests)]
+    return [*problems, *_of_prefixes(with_manifest), *_of_queues(manifests), *_of_stream_names(manifests)]
 
 
 def _of_domain(
@@ -60,6 +61,7 @@ def _of_domain(
                 (), f"the domain has no dataset: run `waybill contract new FILE --domain {domain} --dataset NAME`"
             )
         yield from _of_raw_prefixes(manifest, tables[domain])
+        yield from _of_streams(manifest, tables[domain])
     if not {domain, star_schema(domain)} & {*unread}:
         stored = {one.table for schema in (domain, star_schema(domain)) for one in tables[schema].values()}
         for name in manifest.prefixes.processed:
@@ -82,6 +84,68 @@ def _of_raw_prefixes(manifest: Domain, datasets: Mapping[str, Contract]) -> Iter
         elif layout.names_days == (datasets[name].cadence == "month"):
             form = "YYYY-MM, without a day" if layout.names_days else "YYYY-MM-DD"
             yield Problem(place, f"a file of {datasets[name].table} is for a {datasets[name].cadence}: write {form}")
+
+
+def _of_streams(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[Problem]:
+    """Yield the streams that name an unknown dataset or column, or whose events cannot be checked as they arrive."""
+    """Yield the streams that name an unknown dataset or column, or whose events cannot be checked on arrival."""
+        place = ("streams", name)
+        if name not in datasets:
+            yield Problem(place, f"unknown dataset: {likeliest(name, {*datasets})}")
+            continue
+        contract = datasets[name]
+        columns = {column.name: column for column in contract.columns}
+        amount = stream.amount
+        named = [
+            ("kind", stream.kind),
+            ("session", stream.session),
+            *(("dimensions", one) for one in stream.dimensions),
+        ]
+        for key, column in named:
+            if column not in columns:
+                yield Problem(
+                    (*place, key), f"{contract.table} has no column {column!r}: {likeliest(column, {*columns})}"
+                )
+        for key, column in named[:2]:
+            if column in columns and not columns[column].required:
+                yield Problem((*place, key), f"the column {column!r} of {contract.table} must be `required`")
+        if manifest.engine == "spark":
+            yield Problem(place, "a domain with `engine: spark` cannot have a stream")
+        if len(contract.key) != 1:
+            yield Problem(place, f"the primary key of {contract.table} must be one column, which identifies an event")
+        period_column = columns.get(contract.period_column or "")
+        if period_column is None or period_column.physical_type != "timestamptz":
+            yield Problem(
+                place, f"{contract.table} needs a `periodColumn` of the type timestamptz: the instant of an event"
+            )
+        for one in contract.columns:
+            if one.checked_reference:
+                yield Problem(
+                    place, f"the relationship of {one.name!r} needs `onUnknown: infer`: no event waits for a row"
+                )
+        if contract.filter_column:
+            yield Problem(place, f"{contract.filter_column.name!r} has `onlyValuesOf`: a stream cannot filter events")
+        kind = columns.get(stream.kind)
+        for step in stream.funnel:
+            if kind and kind.enum and step not in kind.enum:
+                yield Problem((*place, "funnel"), f"unknown kind {step!r}: {likeliest(step, {*kind.enum})}")
+        if amount:
+            yield from _of_amount((*place, "amount"), stream.dimensions, amount, datasets)
+
+
+def _of_amount(
+    place: tuple[str, ...], dimensions: Collection[str], amount: Amount, datasets: Mapping[str, Contract]
+) -> Iterator[Problem]:
+    table = datasets.get(amount.table)
+    if amount.column not in dimensions:
+        yield Problem((*place, "column"), f"{amount.column!r} is none of the `dimensions`")
+    if table is None:
+        yield Problem((*place, "table"), f"unknown dataset {amount.table!r}: {likeliest(amount.table, {*datasets})}")
+    elif table.key != [amount.column]:
+        yield Problem((*place, "table"), f"the key of {table.table} must be {amount.column!r}")
+    elif amount.value not in table.names:
+        text = f"{table.table} has no column {amount.value!r}: {likeliest(amount.value, {*table.names})}"
+        yield Problem((*place, "value"), text)
 
 
 def _of_dag(domain: str, manifest: Domain, manifests: Mapping[str, Domain]) -> Iterator[Problem]:
@@ -157,3 +221,10 @@ def _of_queues(manifests: Mapping[str, Domain]) -> Iterator[str]:
             yield f"{variable}: unknown domain {domain!r}: {likeliest(domain, {*manifests})}"
         elif not manifests[domain].queue:
             yield f"{variable}: {domain} has no queue: set `queue: true` in {manifest_path(domain)}"
+
+
+def _of_stream_names(manifests: Mapping[str, Domain]) -> Iterator[str]:
+    known = {f"{domain}.{name}" for domain, manifest in manifests.items() for name in manifest.streams}
+    for table in settings().streams:
+        if table not in known:
+            yield f"WAYBILL_STREAMS: no manifest has a stream of {table!r}: {likeliest(table, known)}"

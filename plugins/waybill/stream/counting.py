@@ -1,0 +1,301 @@
+"""Count a batch of events: everything that a batch changes moves in one transaction with the position of its shard.
+
+The position moves only from where the batch began, and only for the owner of the shard. So a batch counts once,
+whatever is killed or runs twice. One transaction of a stream runs at a time, because a session may have events of
+several shards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from psycopg import Connection
+
+from waybill.stream.declared import Declared
+from waybill.stream.events import Batch, Event, Rejected
+from waybill.warehouse.connection import one_row
+
+
+class Fenced(Exception):
+    """Another consumer has the shard, or has moved its position."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard that a consumer owns, and how far it is read."""
+
+    dataset: str
+    stream_created_at: datetime
+    shard: str
+    owner: str
+    epoch: int
+    position: str | None
+    newest: datetime | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the events of a batch."""
+
+    counted: int = 0
+    repeated: int = 0
+    late: int = 0
+    rejected: int = 0
+
+    @property
+    def events(self) -> int:
+        """All events of the batch."""
+        return self.counted + self.repeated + self.late + self.rejected
+
+
+CONFLICT: Final = "conflict"
+"""The reason of an event that repeats the id of another one with other values."""
+
+_INCOMING: Final = """
+create temporary table if not exists incoming (
+  place integer, shard text, sequence numeric, arrived_at timestamptz, event_id text, at timestamptz, session text,
+  kind text, dimensions text[], digest uuid, is_late boolean, raw text
+) on commit delete rows;
+create temporary table if not exists fresh (
+  event_id text, at timestamptz, session text, kind text, dimensions text[], is_late boolean
+) on commit delete rows
+"""
+
+_COPY: Final = """
+copy incoming (
+  place, shard, sequence, arrived_at, event_id, at, session, kind, dimensions, digest, is_late, raw
+) from stdin
+"""
+
+_FRESH: Final = """
+with added as (
+  insert into waybill.stream_event (
+    dataset, event_id, shard, sequence, arrived_at, at, session, kind, is_late, digest, raw
+  )
+  select distinct on (event_id)
+    %(dataset)s, event_id, shard, sequence, arrived_at, at, session, kind,
+    is_late or coalesce(at < %(forgotten_until)s, false), digest, raw
+  from incoming
+  order by event_id, place
+  on conflict do nothing
+  returning event_id, is_late
+)
+
+insert into fresh (event_id, at, session, kind, dimensions, is_late)
+select distinct on (incoming.event_id)
+  incoming.event_id, incoming.at, incoming.session, incoming.kind, incoming.dimensions, added.is_late
+from added
+inner join incoming using (event_id)
+order by incoming.event_id, incoming.place
+"""
+
+_CONFLICTS: Final = """
+select incoming.place
+from incoming
+inner join waybill.stream_event as known on known.event_id = incoming.event_id and known.dataset = %(dataset)s
+where known.digest <> incoming.digest
+order by incoming.place
+"""
+
+_COUNTS: Final = """
+insert into waybill.stream_count as known (dataset, minute, kind, dimension, value, events, late)
+select
+  %(dataset)s,
+  date_trunc('minute', fresh.at, 'UTC'),
+  fresh.kind,
+  dimension.name,
+  dimension.value,
+  count(*) filter (where not fresh.is_late),
+  count(*) filter (where fresh.is_late)
+from fresh
+cross join
+  lateral unnest(array[''] || %(dimensions)s::text[], array[''] || fresh.dimensions) as dimension (name, value)
+where dimension.value is not null and (not fresh.is_late or dimension.name = '')
+group by 2, 3, 4, 5
+on conflict (dataset, minute, kind, dimension, value)
+do update set events = known.events + excluded.events, late = known.late + excluded.late
+"""
+
+_SESSIONS: Final = """
+with touched as (
+  select session, min(at) as first_at, max(at) as last_at
+  from fresh
+  where not is_late
+  group by session
+),
+
+replaced as (
+  delete from waybill.stream_session as known
+  using touched
+  where
+    known.dataset = %(dataset)s
+    and known.session = touched.session
+    and known.last_at >= touched.first_at - %(pause)s
+    and known.first_at <= touched.last_at + %(pause)s
+  returning known.session, known.first_at, known.last_at
+),
+
+spans as (
+  select session, min(first_at) as first_at, max(last_at) as last_at
+  from (table touched union all table replaced) as found
+  group by session
+),
+
+events as (
+  select
+    known.session,
+    known.at,
+    array_position(%(funnel)s::text[], known.kind) as step,
+    known.at - lag(known.at) over (partition by known.session order by known.at) > %(pause)s as begins
+  from spans
+  inner join waybill.stream_event as known
+    on
+      known.dataset = %(dataset)s
+      and known.session = spans.session
+      and known.at >= spans.first_at
+      and known.at <= spans.last_at
+  where not known.is_late
+),
+
+numbered as (
+  select session, at, step, count(*) filter (where begins) over (partition by session order by at) as number
+  from events
+)
+
+insert into waybill.stream_session (dataset, session, first_at, last_at, events, steps)
+select %(dataset)s, session, min(at), max(at), count(*), waybill.steps_reached(step order by at, step)
+from numbered
+group by session, number
+"""
+
+_MOVE: Final = """
+update waybill.stream_shard
+set
+  position = %(last)s,
+  newest = %(newest)s,
+  arrived_at = %(arrived_at)s,
+  events = events + %(events)s,
+  counted = counted + %(counted)s,
+  repeated = repeated + %(repeated)s,
+  late = late + %(late)s,
+  rejected = rejected + %(rejected)s,
+  batches = batches + 1
+where
+  dataset = %(dataset)s
+  and stream_created_at = %(stream_created_at)s
+  and shard = %(shard)s
+  and owner = %(owner)s
+  and epoch = %(epoch)s
+  and position is not distinct from %(position)s
+returning 1
+"""
+
+
+def count_batch(connection: Connection, declared: Declared, shard: Shard, batch: Batch) -> Counts:
+    """Count the events of a shard's next records in one transaction. The connection is in autocommit mode.
+
+    Raises `Fenced`, and changes nothing, if the shard or its position belongs to another consumer by now.
+    """
+    with connection.transaction():
+        counts = count_events(connection, declared, shard.shard, batch.events, batch.rejected)
+        last = batch.records[-1]
+        moved = connection.execute(
+            _MOVE,
+            {
+                **vars(shard),
+                **vars(counts),
+                "events": counts.events,
+                "last": last.sequence,
+                "newest": batch.newest,
+                "arrived_at": last.arrived_at,
+            },
+        ).fetchone()
+        if moved is None:
+            raise Fenced(f"{shard.dataset}: {shard.shard} is no longer at {shard.position or 'its beginning'}")
+    return counts
+
+
+def count_events(
+    connection: Connection, declared: Declared, shard: str, events: list[Event], rejected: list[Rejected]
+) -> Counts:
+    """Count events and keep the rejected ones, within the transaction of the caller."""
+    connection.execute(_INCOMING)
+    (forgotten_until,) = one_row(
+        connection,
+        "select forgotten_until from waybill.stream where dataset = %s for update",
+        (declared.dataset,),
+    )
+    parameters = {
+        "dataset": declared.dataset,
+        "forgotten_until": forgotten_until,
+        "dimensions": list(declared.stream.dimensions),
+        "funnel": list(declared.stream.funnel),
+        "pause": declared.pause,
+    }
+    conflicts = list[int]()
+    fresh = late = 0
+    if events:
+        _copy(connection, shard, events)
+        connection.execute(_FRESH, parameters)
+        conflicts = [place for (place,) in connection.execute(_CONFLICTS, parameters)]
+        fresh, late = one_row(connection, "select count(*), count(*) filter (where is_late) from fresh")
+        statements: tuple[LiteralString, ...] = (_COUNTS, _SESSIONS)
+        for statement in statements:
+            connection.execute(statement, parameters)
+    keep_rejected(
+        connection, declared, shard, [*rejected, *(events[place].as_rejected(CONFLICT) for place in conflicts)]
+    )
+    return Counts(
+        counted=fresh - late,
+        repeated=len(events) - fresh - len(conflicts),
+        late=late,
+        rejected=len(rejected) + len(conflicts),
+    )
+
+
+def keep_rejected(connection: Connection, declared: Declared, shard: str, rejected: list[Rejected]) -> None:
+    """Keep rejected events with their reasons."""
+    if not rejected:
+        return
+    statement = (
+        "copy waybill.stream_rejected (dataset, shard, sequence, arrived_at, newest, reasons, raw, contract_version) "
+        "from stdin"
+    )
+    with connection.cursor().copy(statement) as copy:
+        for one in rejected:
+            record = one.record
+            copy.write_row(
+                (
+                    declared.dataset,
+                    shard,
+                    record.sequence,
+                    record.arrived_at,
+                    one.newest,
+                    one.reasons,
+                    one.raw,
+                    declared.contract.version,
+                )
+            )
+
+
+def _copy(connection: Connection, shard: str, events: list[Event]) -> None:
+    with connection.cursor().copy(_COPY) as copy:
+        for place, one in enumerate(events):
+            copy.write_row(
+                (
+                    place,
+                    shard,
+                    one.record.sequence,
+                    one.record.arrived_at,
+                    one.event_id,
+                    one.at,
+                    one.session,
+                    one.kind,
+                    one.values,
+                    one.digest,
+                    one.is_late,
+                    one.raw,
+                )
+            )

@@ -1,0 +1,63 @@
+"""The streams that the manifests of domains declare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from waybill.contracts import Contract, load_domain
+from waybill.contracts.domains import Stream, load_manifests
+from waybill.errors import DataError
+from waybill.settings import settings
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A dataset whose events arrive in a stream."""
+
+    contract: Contract
+    stream: Stream
+
+    @property
+    def dataset(self) -> str:
+        """The dataset, such as `billing.payments`."""
+        return self.contract.table
+
+    @property
+    def name(self) -> str | None:
+        """The name of the stream in Kinesis; None if none is set."""
+        return settings().streams.get(self.dataset)
+
+    @property
+    def instant_column(self) -> str:
+        """The column with the instant of an event."""
+        assert self.contract.period_column
+        return self.contract.period_column
+
+    @property
+    def pause(self) -> timedelta:
+        """The longest pause within a session."""
+        return timedelta(minutes=self.stream.pause_minutes)
+
+
+def declared_streams() -> list[Declared]:
+    """Return the streams of all domains, by dataset. Raises `ContractError` if a manifest or contract is not valid."""
+    return [
+        Declared(load_domain(domain)[dataset], stream)
+        for domain, manifest in sorted(load_manifests().items())
+        for dataset, stream in sorted(manifest.streams.items())
+    ]
+
+
+def declared_stream(dataset: str | None) -> Declared:
+    """Return the stream of a dataset, such as `billing.payments`, or the only one.
+
+    Raises `DataError` if there is no such stream, or if there are several and none is named.
+    """
+    streams = {one.dataset: one for one in declared_streams()}
+    known = ", ".join(streams) or "none"
+    if dataset is None and len(streams) == 1:
+        return next(iter(streams.values()))
+    if dataset is None or dataset not in streams:
+        raise DataError(f"Name the dataset of a stream. Known are: {known}.")
+    return streams[dataset]

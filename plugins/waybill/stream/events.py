@@ -1,0 +1,216 @@
+"""Check a batch of records from a shard against the contract, as the intake does with the rows of a file.
+
+Whether an event is late depends only on the records before it in its shard, so a batch may begin and end anywhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from waybill.contracts import Contract
+from waybill.files.csv_syntax import MAX_RECORD_BYTES
+from waybill.files.json_members import MemberNames
+from waybill.files.json_records import JsonBody, read_records
+from waybill.files.json_text import BLANK_BYTES
+from waybill.files.landed_file import LandedFile
+from waybill.files.spellings import spellings_of
+from waybill.intake.row_source import RowSource, json_text
+from waybill.intake.validate import Reject, validate_rows
+from waybill.period import Period
+from waybill.settings import settings
+from waybill.stream.declared import Declared
+
+AFTER_ARRIVAL = "after_arrival"
+"""The reason of an event that is dated too long after its arrival."""
+_SHOWN_BYTES: Final = 2**16
+"""How much is kept of a record that is too long to be read."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of a shard."""
+
+    sequence: str
+    """Its sequence number: a decimal number that grows within the shard."""
+    arrived_at: datetime
+    """When the stream received it."""
+    data: bytes
+    """One JSON object."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event that meets the contract."""
+
+    record: Record
+    event_id: str
+    at: datetime
+    session: str
+    kind: str
+    values: list[str | None]
+    """The text of each dimension; None if the event has no value."""
+    digest: UUID
+    """A hash of all values: a repeated event has the same."""
+    raw: str
+    """The record as it arrived, on one line."""
+    fields: dict[str, str | None]
+    """The text of each column."""
+    newest: datetime | None
+    """The newest event of the shard before this one."""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is older than the newest event of its shard by more than the allowed lateness."""
+        lateness = timedelta(minutes=settings().stream_lateness_minutes)
+        return self.newest is not None and self.at < self.newest - lateness
+
+    def as_rejected(self, reason: str) -> Rejected:
+        """Return the event as one that is rejected for a reason."""
+        return Rejected(self.record, [reason], json.dumps(self.fields, ensure_ascii=False), self.newest)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An event that breaks the contract."""
+
+    record: Record
+    reasons: list[str]
+    raw: str
+    """The fields as a JSON object, or the record's text as a JSON string if the record has no fields."""
+    newest: datetime | None
+    """The newest event of the shard before this one."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record that meets the contract as a row of a file."""
+
+    values: dict[str, Any]
+    """The typed value of each column."""
+    line: str
+    """The record on one line."""
+    fields: dict[str, str | None]
+    """The text of each column."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The records of a shard that are applied in one transaction."""
+
+    records: Sequence[Record]
+    events: list[Event]
+    rejected: list[Rejected]
+    newest: datetime | None
+    """The newest event of the shard after the batch."""
+
+
+def check(duck: Any, folder: Path, declared: Declared, records: Sequence[Record], newest: datetime | None) -> Batch:
+    """Check records of a shard, in their order, against the contract.
+
+    Args:
+        duck: a DuckDB connection, which may be used for many batches.
+        folder: scratch space for the batch.
+        declared: the stream.
+        records: the records.
+        newest: the newest event of the shard before them; None if there is none.
+    """
+    rows = list[Row | Reject]()
+    for day, some in groupby(records, key=_last_day):
+        rows += _validated(duck, folder, declared.contract, [*some], day)
+    events, rejected = list[Event](), list[Rejected]()
+    for record, row in zip(records, rows, strict=True):
+        if isinstance(row, Reject):
+            rejected.append(Rejected(record, row.reasons, row.raw, newest))
+            continue
+        event = _event(declared, record, row, newest)
+        if event.at > _latest(record):
+            rejected.append(event.as_rejected(AFTER_ARRIVAL))
+            continue
+        events.append(event)
+        newest = event.at if newest is None else max(newest, event.at)
+    return Batch(records, events, rejected, newest)
+
+
+def _latest(record: Record) -> datetime:
+    return record.arrived_at + timedelta(seconds=settings().stream_ahead_seconds)
+
+
+def _last_day(record: Record) -> date:
+    """Return the last business day that an event may have: it stands for the period of a file."""
+    return _latest(record).astimezone(ZoneInfo(settings().timezone)).date()
+
+
+def _event(declared: Declared, record: Record, row: Row, newest: datetime | None) -> Event:
+    stream, values = declared.stream, row.values
+    return Event(
+        record,
+        str(values[declared.contract.key[0]]),
+        values[declared.instant_column],
+        str(values[stream.session]),
+        str(values[stream.kind]),
+        [None if values[name] is None else str(values[name]) for name in stream.dimensions],
+        UUID(bytes=hashlib.md5(repr(list(values.values())).encode(), usedforsecurity=False).digest()),
+        row.line,
+        row.fields,
+        newest,
+    )
+
+
+def _validated(duck: Any, folder: Path, contract: Contract, records: Sequence[Record], day: date) -> list[Row | Reject]:
+    """Return the typed row of each record, or the reasons to reject it."""
+    found: list[Row | Reject | None] = [_unreadable(place, record) for place, record in enumerate(records)]
+    places = [place for place, reject in enumerate(found) if reject is None]
+    body, target = folder / "events.jsonl", folder / "events.csv"
+    body.write_bytes(b"".join(_line(records[place].data) + b"\n" for place in places))
+    columns, read = contract.names, dict[int, tuple[str, dict[str, str | None]]]()
+    parsed = read_records(JsonBody(body, len(places), False), columns, MemberNames(spellings_of(contract)))
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for place, record in zip(places, parsed, strict=True):
+            if record.reasons:
+                found[place] = Reject(place, record.reasons, json_text(record.text))
+                continue
+            writer.writerow([place, *record.fields])
+            read[place] = record.text, dict(zip(columns, record.fields, strict=True))
+    if read:
+        landed = LandedFile("", "", "", 0, Period.of(contract.cadence, day), records[0].arrived_at)
+        source = RowSource(landed, target, len(read), columns, is_numbered=True, is_whole=False)
+        for batch in validate_rows(duck, source, contract, {}):
+            for row in batch.to_pylist():
+                place = int(row["_record"])
+                if row["_reasons"]:
+                    found[place] = Reject(place, row["_reasons"], row["_raw"])
+                else:
+                    found[place] = Row(_values(contract, row), *read[place])
+    assert None not in found
+    return [row for row in found if row is not None]
+
+
+def _unreadable(place: int, record: Record) -> Reject | None:
+    """Return why a record cannot be read as a line of a file; None if it can."""
+    if len(record.data) > MAX_RECORD_BYTES:
+        return Reject(place, ["too_long"], json_text(record.data[:_SHOWN_BYTES].decode("utf-8", "replace")))
+    return None if record.data.strip(BLANK_BYTES) else Reject(place, ["json"], json_text(""))
+
+
+def _line(data: bytes) -> bytes:
+    """Return a record on one line. In valid JSON, line ends occur only between tokens."""
+    return data.strip(BLANK_BYTES).replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _values(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a row; DuckDB returns a UUID as 16 bytes."""
+    uuids = {column.name for column in contract.columns if column.physical_type == "uuid"}
+    return {
+        name: UUID(bytes=row[name]) if name in uuids and row[name] is not None else row[name] for name in contract.names
+    }
