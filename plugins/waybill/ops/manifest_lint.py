@@ -87,7 +87,7 @@ def _of_raw_prefixes(manifest: Domain, datasets: Mapping[str, Contract]) -> Iter
 
 
 def _of_streams(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[Problem]:
-    """Yield the streams that name an unknown dataset or column, or whose events cannot be checked as they arrive."""
+    for name, stream in manifest.streams.items():
     """Yield the streams that name an unknown dataset or column, or whose events cannot be checked on arrival."""
         place = ("streams", name)
         if name not in datasets:
