@@ -87,8 +87,8 @@ def _of_raw_prefixes(manifest: Domain, datasets: Mapping[str, Contract]) -> Iter
 
 
 def _of_streams(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[Problem]:
-    for name, stream in manifest.streams.items():
     """Yield the streams that name an unknown dataset or column, or whose events cannot be checked on arrival."""
+    for name, stream in manifest.streams.items():
         place = ("streams", name)
         if name not in datasets:
             yield Problem(place, f"unknown dataset: {likeliest(name, {*datasets})}")
