@@ -10,6 +10,7 @@ from waybill.cli import (
     operations,
     quarantine,
     reconciliation,
+    stream,
     watch,
 )
 from waybill.cli.terminal import app
@@ -25,5 +26,6 @@ __all__ = [
     "operations",
     "quarantine",
     "reconciliation",
+    "stream",
     "watch",
 ]

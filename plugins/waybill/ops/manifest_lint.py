@@ -12,6 +12,7 @@ from waybill.contracts.domains import (
     Amount,
     Dashboard,
     Domain,
+    Stream,
     domain_names,
     load_manifest,
     manifest_path,
@@ -93,44 +94,47 @@ def _of_streams(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[
         if name not in datasets:
             yield Problem(place, f"unknown dataset: {likeliest(name, {*datasets})}")
             continue
-        contract = datasets[name]
-        columns = {column.name: column for column in contract.columns}
-        amount = stream.amount
-        named = [
-            ("kind", stream.kind),
-            ("session", stream.session),
-            *(("dimensions", one) for one in stream.dimensions),
-        ]
-        for key, column in named:
-            if column not in columns:
-                yield Problem(
-                    (*place, key), f"{contract.table} has no column {column!r}: {likeliest(column, {*columns})}"
-                )
-        for key, column in named[:2]:
-            if column in columns and not columns[column].required:
-                yield Problem((*place, key), f"the column {column!r} of {contract.table} must be `required`")
         if manifest.engine == "spark":
             yield Problem(place, "a domain with `engine: spark` cannot have a stream")
-        if len(contract.key) != 1:
-            yield Problem(place, f"the primary key of {contract.table} must be one column, which identifies an event")
-        period_column = columns.get(contract.period_column or "")
-        if period_column is None or period_column.physical_type != "timestamptz":
-            yield Problem(
-                place, f"{contract.table} needs a `periodColumn` of the type timestamptz: the instant of an event"
-            )
-        for one in contract.columns:
-            if one.checked_reference:
-                yield Problem(
-                    place, f"the relationship of {one.name!r} needs `onUnknown: infer`: no event waits for a row"
-                )
-        if contract.filter_column:
-            yield Problem(place, f"{contract.filter_column.name!r} has `onlyValuesOf`: a stream cannot filter events")
-        kind = columns.get(stream.kind)
+        yield from _of_events(place, datasets[name])
+        yield from _of_counts(place, stream, datasets[name])
+        if stream.amount:
+            yield from _of_amount((*place, "amount"), stream.dimensions, stream.amount, datasets)
+
+
+def _of_events(place: tuple[str, ...], contract: Contract) -> Iterator[Problem]:
+    """Yield what keeps the events of a dataset from being checked one by one."""
+    columns = {column.name: column for column in contract.columns}
+    instant = columns.get(contract.period_column or "")
+    if len(contract.key) != 1:
+        yield Problem(place, f"the primary key of {contract.table} must be one column, which identifies an event")
+    if instant is None or instant.physical_type != "timestamptz":
+        yield Problem(
+            place, f"{contract.table} needs a `periodColumn` of the type timestamptz: the instant of an event"
+        )
+    for column in contract.columns:
+        if column.checked_reference:
+            yield Problem(place, f"{column.name!r} refers to a row: its `onUnknown` must be `infer`")
+    if contract.filter_column:
+        yield Problem(place, f"{contract.filter_column.name!r} has `onlyValuesOf`: a stream cannot filter events")
+    if contract.file_format.name not in (None, "json"):
+        yield Problem(place, f"{contract.table} must accept JSON files: the archive of the stream is JSON")
+
+
+def _of_counts(place: tuple[str, ...], stream: Stream, contract: Contract) -> Iterator[Problem]:
+    """Yield what is wrong with the columns by which events are counted."""
+    columns = {column.name: column for column in contract.columns}
+    for key, name in (("kind", stream.kind), ("session", stream.session)):
+        if name in columns and not columns[name].required:
+            yield Problem((*place, key), f"the column {name!r} of {contract.table} must be `required`")
+    for key, names in (("kind", [stream.kind]), ("session", [stream.session]), ("dimensions", stream.dimensions)):
+        for name in names:
+            if name not in columns:
+                yield Problem((*place, key), f"{contract.table} has no column {name!r}: {likeliest(name, {*columns})}")
+    if stream.kind in columns and (kinds := columns[stream.kind].enum):
         for step in stream.funnel:
-            if kind and kind.enum and step not in kind.enum:
-                yield Problem((*place, "funnel"), f"unknown kind {step!r}: {likeliest(step, {*kind.enum})}")
-        if amount:
-            yield from _of_amount((*place, "amount"), stream.dimensions, amount, datasets)
+            if step not in kinds:
+                yield Problem((*place, "funnel"), f"unknown kind {step!r}: {likeliest(step, {*kinds})}")
 
 
 def _of_amount(

@@ -12,6 +12,7 @@ from typing import Final
 
 from psycopg import Connection
 
+from waybill.settings import settings
 from waybill.stream.counting import Shard
 from waybill.stream.kinesis import Listed
 
@@ -44,8 +45,8 @@ def register(connection: Connection, dataset: str, name: str, created_at: dateti
         )
 
 
-def renew(connection: Connection, dataset: str, consumer: str) -> list[tuple[str, int]]:
-    """Renew a consumer's leases, and return the shards that it still has, each with its epoch."""
+def renew(connection: Connection, dataset: str, consumer: str) -> dict[str, int]:
+    """Renew a consumer's leases, and return the epoch of each shard that it still has."""
     with connection.transaction():
         connection.execute(
             """
@@ -54,7 +55,7 @@ def renew(connection: Connection, dataset: str, consumer: str) -> list[tuple[str
             """,
             (consumer, dataset),
         )
-        return connection.execute(
+        leased = connection.execute(
             """
             update waybill.stream_shard
             set held_until = clock_timestamp() + %s * interval '1 second'
@@ -62,7 +63,8 @@ def renew(connection: Connection, dataset: str, consumer: str) -> list[tuple[str
             returning shard, epoch
             """,
             (LEASE_SECONDS, dataset, consumer),
-        ).fetchall()
+        )
+        return dict(leased.fetchall())
 
 
 def share(connection: Connection, dataset: str) -> int:
@@ -86,8 +88,11 @@ def share(connection: Connection, dataset: str) -> int:
     return int(row[0]) if row else 0
 
 
-def take(connection: Connection, dataset: str, consumer: str, most: int) -> list[Shard]:
-    """Take up to `most` shards that nobody reads and whose parents are finished, and return them."""
+def take(connection: Connection, dataset: str, consumer: str, most: int, resting: Sequence[str] = ()) -> list[Shard]:
+    """Take up to `most` shards that nobody reads and whose parents are finished, and return them.
+
+    `resting` are shards that the consumer does not want now.
+    """
     if most <= 0:
         return []
     return [
@@ -98,7 +103,7 @@ def take(connection: Connection, dataset: str, consumer: str, most: int) -> list
               select s.ctid
               from waybill.stream_shard as s
               inner join waybill.stream as t on t.dataset = s.dataset and t.created_at = s.stream_created_at
-              where s.dataset = %(dataset)s and s.finished_at is null
+              where s.dataset = %(dataset)s and s.finished_at is null and s.shard <> all(%(resting)s)
                 and (s.owner is null or s.held_until < clock_timestamp())
                 and not exists (
                   select from waybill.stream_shard as parent
@@ -123,17 +128,23 @@ def take(connection: Connection, dataset: str, consumer: str, most: int) -> list
             where s.ctid in (select ctid from free)
             returning s.dataset, s.stream_created_at, s.shard, s.owner, s.epoch, s.position, s.newest
             """,
-            {"dataset": dataset, "consumer": consumer, "most": most, "seconds": LEASE_SECONDS},
+            {
+                "dataset": dataset,
+                "consumer": consumer,
+                "most": most,
+                "seconds": LEASE_SECONDS,
+                "resting": list(resting),
+            },
         )
     ]
 
 
-def give_back(connection: Connection, dataset: str, consumer: str, shards: Sequence[str]) -> None:
-    """Give up shards, so that others can take them at once."""
+def give_back(connection: Connection, dataset: str, consumer: str, shard: str) -> None:
+    """Give up a shard, so that others can take it at once."""
     connection.execute(
         "update waybill.stream_shard set owner = null, held_until = null "
-        "where dataset = %s and owner = %s and shard = any(%s)",
-        (dataset, consumer, list(shards)),
+        "where dataset = %s and owner = %s and shard = %s",
+        (dataset, consumer, shard),
     )
 
 
@@ -147,10 +158,8 @@ def leave(connection: Connection, dataset: str, consumer: str) -> None:
         connection.execute("delete from waybill.stream_consumer where consumer = %s", (consumer,))
 
 
-def note_read(
-    connection: Connection, shard: Shard, behind_seconds: float, limit_seconds: float, busy_seconds: float
-) -> None:
-    """Note that a shard was read, and how far its consumer lags behind."""
+def note_read(connection: Connection, shard: Shard, behind_seconds: float, busy_seconds: float) -> None:
+    """Note that a shard was read, how far its consumer lags behind, and how long it worked."""
     connection.execute(
         """
         update waybill.stream_shard
@@ -164,7 +173,7 @@ def note_read(
         """,
         {
             "behind": behind_seconds,
-            "limit": limit_seconds,
+            "limit": settings().stream_lag_seconds,
             "busy": busy_seconds,
             "dataset": shard.dataset,
             "created_at": shard.stream_created_at,

@@ -75,8 +75,8 @@ create table waybill.stream_event (
   primary key (dataset, event_id)
 );
 create index stream_event_session on waybill.stream_event (dataset, session, at);
-create index stream_event_at on waybill.stream_event (dataset, at);
-create index stream_event_archive on waybill.stream_event (archive_id, sequence);
+create index stream_event_waiting on waybill.stream_event (dataset, at) where archive_id is null;
+create index stream_event_archive on waybill.stream_event (archive_id, sequence) where archive_id is not null;
 comment on table waybill.stream_event is
   'The accepted events of the past hours, as they arrived. They recognise repeated ones and wait for the archive.';
 
@@ -150,14 +150,18 @@ create table waybill.stream_archive (
   dataset text not null,
   object_key text not null unique,
   day date not null,
+  hour timestamptz not null,
   rows bigint not null,
   planned_at timestamptz not null default now(),
   written_at timestamptz,
   size bigint,
-  sha256 text
+  sha256 text,
+  forgotten_at timestamptz
 );
 comment on table waybill.stream_archive is
   'The files of the raw zone with events of streams. A planned file without written_at is written next.';
+comment on column waybill.stream_archive.hour is 'The hour in which the events happened.';
+comment on column waybill.stream_archive.forgotten_at is 'Since when none of its events is in stream_event.';
 
 create function waybill.next_step(reached integer, step integer) returns integer
   language sql immutable parallel safe return case when step = reached + 1 then step else reached end;

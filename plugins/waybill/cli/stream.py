@@ -1,0 +1,58 @@
+"""Commands about streams: run, archive."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waybill.cli.terminal import app, print_line, report_errors
+
+stream = typer.Typer(no_args_is_help=True, help="Count the events of a stream as they arrive.")
+app.add_typer(stream, name="stream")
+
+Streamed = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="DATASET", help="A dataset with a stream, such as billing.payments."),
+]
+
+
+@stream.command()
+@report_errors
+def run(dataset: Streamed = None) -> None:
+    """Read a stream until SIGTERM or Ctrl-C. Several of these processes share its shards."""
+    import logging
+    import signal
+    import threading
+
+    from waybill.errors import DataError
+    from waybill.stream import kinesis
+    from waybill.stream.consumer import Consumer
+    from waybill.stream.declared import declared_stream
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    declared = declared_stream(dataset)
+    if declared.name is None:
+        raise DataError(f'Name the stream of {declared.dataset}: WAYBILL_STREAMS={{"{declared.dataset}": "STREAM"}}')
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Consumer(declared, declared.name, kinesis.client()).run(stop)
+
+
+@stream.command()
+@report_errors
+def archive(dataset: Streamed = None) -> None:
+    """Write the events of all past hours into the raw zone now, without waiting for late ones."""
+    from datetime import UTC, datetime
+
+    import boto3
+
+    from waybill.stream.archive import write
+    from waybill.stream.declared import declared_stream
+    from waybill.warehouse.connection import connect
+
+    declared = declared_stream(dataset)
+    with connect() as connection:
+        files = write(connection, boto3.client("s3"), declared, datetime.now(UTC), has_all_late=True)
+    print_line(f"{files} files of {declared.dataset} were written.")

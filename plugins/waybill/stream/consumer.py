@@ -1,0 +1,159 @@
+"""The process that reads a stream: it leases shards, and has a thread for each of them.
+
+Several processes share the shards of a stream evenly. Each also tries to keep house: one at a time writes the archive,
+forgets old events and sends measurements.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from psycopg import Connection, OperationalError
+
+from waybill.stream import kinesis, shards
+from waybill.stream.counting import Fenced, Shard
+from waybill.stream.declared import Declared
+from waybill.stream.housekeeping import Housekeeping
+from waybill.stream.reader import read_shard
+from waybill.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+log = logging.getLogger(__name__)
+
+LISTING_SECONDS: Final = 15
+"""How often a consumer lists the shards of its stream."""
+REST_SECONDS: Final = 5
+"""How long a shard rests after an error."""
+STOP_SECONDS: Final = 25
+"""How long a consumer that stops waits for its last batches."""
+UNREACHABLE: Final = (OperationalError, BotoCoreError, ClientError)
+"""The errors after which a consumer tries again."""
+
+
+@dataclass
+class _Reader:
+    """A shard and the thread that reads it."""
+
+    shard: Shard
+    stop: threading.Event
+    thread: threading.Thread
+
+
+class Consumer:
+    """Reads the shards of one stream that it can lease, until it is stopped."""
+
+    def __init__(self, declared: Declared, name: str, client: KinesisClient) -> None:
+        """`name` is the stream in Kinesis."""
+        self.name = f"{socket.gethostname()[:40]}-{uuid.uuid4().hex[:8]}"
+        self._declared, self._stream, self._kinesis = declared, name, client
+        self._readers: dict[str, _Reader] = {}
+        self._resting: dict[str, float] = {}
+        self._listed_at = float("-inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set; then finish the batches at hand and give back the shards.
+
+        Raises `DataError` if the stream does not exist.
+        """
+        kinesis.created_at(self._kinesis, self._stream)
+        log.info("%s: consumer %s reads the stream %s", self._declared.dataset, self.name, self._stream)
+        keeper = threading.Thread(target=Housekeeping(self._declared).run, args=(stop,), name="housekeeping")
+        keeper.start()
+        try:
+            while not stop.is_set():
+                self._connected(stop)
+        finally:
+            stop.set()
+            self._leave()
+            keeper.join(STOP_SECONDS)
+        log.info("%s: consumer %s has stopped", self._declared.dataset, self.name)
+
+    def _connected(self, stop: threading.Event) -> None:
+        """Lease shards until `stop` is set or the warehouse or Kinesis does not answer."""
+        try:
+            with connect() as connection:
+                while not stop.is_set():
+                    self._list(connection)
+                    self._balance(connection)
+                    stop.wait(shards.RENEWAL_SECONDS)
+        except UNREACHABLE as error:
+            log.warning("%s: trying again: %s", self._declared.dataset, _first_line(error))
+            stop.wait(1)
+
+    def _list(self, connection: Connection) -> None:
+        """Register the shards of the stream, now and then."""
+        if time.monotonic() - self._listed_at < LISTING_SECONDS:
+            return
+        created_at = kinesis.created_at(self._kinesis, self._stream)
+        listed = kinesis.list_shards(self._kinesis, self._stream)
+        shards.register(connection, self._declared.dataset, self._stream, created_at, listed)
+        self._listed_at = time.monotonic()
+
+    def _balance(self, connection: Connection) -> None:
+        """Renew the leases, end readers of lost shards, and take or give back shards up to a fair share."""
+        dataset = self._declared.dataset
+        epochs = shards.renew(connection, dataset, self.name)
+        lost = [shard for shard, reader in self._readers.items() if epochs.get(shard) != reader.shard.epoch]
+        for shard in lost:
+            self._end(shard)
+        if lost:
+            self._listed_at = float("-inf")  # a shard may have ended, and others follow it
+        failed = [shard for shard, reader in self._readers.items() if not reader.thread.is_alive()]
+        most = shards.share(connection, dataset)
+        for shard in (*failed, *sorted(self._readers.keys() - {*failed})[most:]):
+            self._end(shard)
+            epochs.pop(shard, None)
+            shards.give_back(connection, dataset, self.name, shard)
+        now = time.monotonic()
+        self._resting |= dict.fromkeys(failed, now + REST_SECONDS)
+        resting = [shard for shard, until in self._resting.items() if until > now]
+        for taken in shards.take(connection, dataset, self.name, most - len(self._readers), resting):
+            self._start(taken)
+
+    def _start(self, shard: Shard) -> None:
+        log.info("%s: reading %s after %s", shard.dataset, shard.shard, shard.position or "its oldest record")
+        stop = threading.Event()
+        thread = threading.Thread(target=self._read, args=(shard, stop), name=shard.shard, daemon=True)
+        self._readers[shard.shard] = _Reader(shard, stop, thread)
+        thread.start()
+
+    def _end(self, shard: str) -> None:
+        """Stop a reader. If it still counts a batch, the shard's epoch decides whether that counts."""
+        self._readers.pop(shard).stop.set()
+
+    def _leave(self) -> None:
+        """Wait for the last batches, and give back all shards."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for reader in self._readers.values():
+            reader.stop.set()
+        for reader in self._readers.values():
+            reader.thread.join(max(0.0, deadline - time.monotonic()))
+        self._readers.clear()
+        try:
+            with connect() as connection:
+                shards.leave(connection, self._declared.dataset, self.name)
+        except OperationalError as error:
+            log.warning("%s: the leases end by themselves: %s", self._declared.dataset, _first_line(error))
+
+    def _read(self, shard: Shard, stop: threading.Event) -> None:
+        try:
+            read_shard(self._declared, self._stream, self._kinesis, shard, stop)
+        except Fenced as error:
+            log.info("%s: another consumer reads it", error)
+        except UNREACHABLE as error:
+            log.warning("%s: %s rests for %s s: %s", shard.dataset, shard.shard, REST_SECONDS, _first_line(error))
+        except Exception:
+            log.exception("%s: %s rests for %s s", shard.dataset, shard.shard, REST_SECONDS)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,55 @@
+"""Read one shard: batch after batch, each counted in one transaction, until the shard ends or somebody stops it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import replace
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+from waybill.intake.validate import open_duckdb
+from waybill.scratch import scratch_folder
+from waybill.stream import kinesis, shards
+from waybill.stream.counting import Shard, count_batch
+from waybill.stream.declared import Declared
+from waybill.stream.events import check
+from waybill.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+POLL_SECONDS: Final = 0.5
+"""How often a shard is read whose end is reached. Kinesis allows five requests a second and shard."""
+NOTE_SECONDS: Final = 2
+"""How often a shard without new records is noted as read."""
+
+
+def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shard, stop: Event) -> None:
+    """Read a shard of the stream `name` until `stop` is set or a closed shard ends. One batch at a time is in memory.
+
+    Raises `Fenced` if another consumer has the shard, and the errors of PostgreSQL and Kinesis.
+    """
+    with scratch_folder() as folder, closing(open_duckdb(folder)) as duck, connect() as connection:
+        at: str | None = kinesis.iterator(client, name, shard.shard, shard.position)
+        noted_at = float("-inf")
+        while at is not None and not stop.is_set():
+            began = time.monotonic()
+            try:
+                read = kinesis.read(client, at)
+            except client.exceptions.ExpiredIteratorException:
+                at = kinesis.iterator(client, name, shard.shard, shard.position)
+                continue
+            if read.records:
+                batch = check(duck, folder, declared, read.records, shard.newest)
+                count_batch(connection, declared, shard, batch)
+                shard = replace(shard, position=read.records[-1].sequence, newest=batch.newest)
+            took = time.monotonic() - began
+            if read.records or time.monotonic() - noted_at > NOTE_SECONDS:
+                shards.note_read(connection, shard, read.behind_seconds, took if read.records else 0)
+                noted_at = time.monotonic()
+            at = read.next_iterator
+            if at is not None and not read.behind_seconds:
+                stop.wait(POLL_SECONDS - took)
+        if at is None:
+            shards.finish(connection, shard)
