@@ -176,6 +176,9 @@ def serve(port: int, listen: str = "127.0.0.1") -> None:
     """
     from moto.server import ThreadedMotoServer
 
+    from waybill_devtools.stack import kinesis
+
+    kinesis.install()
     ThreadedMotoServer(listen, port).start()
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name=ALERTS)["TopicArn"]
