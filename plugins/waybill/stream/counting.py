@@ -53,8 +53,8 @@ class Counts:
 CONFLICT: Final = "conflict"
 """The reason of an event that repeats the id of another one with other values."""
 
-_INCOMING: Final = """
-create temporary table if not exists incoming (
+_TABLES: Final = """
+create temporary table if not exists arrived (
   place integer, shard text, sequence numeric, arrived_at timestamptz, event_id text, at timestamptz, session text,
   kind text, dimensions text[], digest uuid, is_late boolean, raw text
 ) on commit delete rows;
@@ -64,7 +64,7 @@ create temporary table if not exists fresh (
 """
 
 _COPY: Final = """
-copy incoming (
+copy arrived (
   place, shard, sequence, arrived_at, event_id, at, session, kind, dimensions, digest, is_late, raw
 ) from stdin
 """
@@ -77,26 +77,26 @@ with added as (
   select distinct on (event_id)
     %(dataset)s, event_id, shard, sequence, arrived_at, at, session, kind,
     is_late or coalesce(at < %(forgotten_until)s, false), digest, raw
-  from incoming
+  from arrived
   order by event_id, place
   on conflict do nothing
   returning event_id, is_late
 )
 
 insert into fresh (event_id, at, session, kind, dimensions, is_late)
-select distinct on (incoming.event_id)
-  incoming.event_id, incoming.at, incoming.session, incoming.kind, incoming.dimensions, added.is_late
+select distinct on (arrived.event_id)
+  arrived.event_id, arrived.at, arrived.session, arrived.kind, arrived.dimensions, added.is_late
 from added
-inner join incoming using (event_id)
-order by incoming.event_id, incoming.place
+inner join arrived using (event_id)
+order by arrived.event_id, arrived.place
 """
 
 _CONFLICTS: Final = """
-select incoming.place
-from incoming
-inner join waybill.stream_event as known on known.event_id = incoming.event_id and known.dataset = %(dataset)s
-where known.digest <> incoming.digest
-order by incoming.place
+select arrived.place
+from arrived
+inner join waybill.stream_event as known on known.event_id = arrived.event_id and known.dataset = %(dataset)s
+where known.digest <> arrived.digest
+order by arrived.place
 """
 
 _COUNTS: Final = """
@@ -221,7 +221,7 @@ def count_events(
     connection: Connection, declared: Declared, shard: str, events: list[Event], rejected: list[Rejected]
 ) -> Counts:
     """Count events and keep the rejected ones, within the transaction of the caller."""
-    connection.execute(_INCOMING)
+    connection.execute(_TABLES)
     (forgotten_until,) = one_row(
         connection,
         "select forgotten_until from waybill.stream where dataset = %s for update",
