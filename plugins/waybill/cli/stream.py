@@ -31,6 +31,7 @@ def run(dataset: Streamed = None) -> None:
     from waybill.stream.declared import declared_stream
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     declared = declared_stream(dataset)
     if declared.name is None:
         raise DataError(f'Name the stream of {declared.dataset}: WAYBILL_STREAMS={{"{declared.dataset}": "STREAM"}}')
