@@ -11,11 +11,12 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
-from psycopg import Connection, OperationalError
+from psycopg import Connection, InterfaceError, OperationalError
 
 from waybill.stream import kinesis, shards
 from waybill.stream.counting import Fenced, Shard
@@ -35,7 +36,7 @@ REST_SECONDS: Final = 5
 """How long a shard rests after an error."""
 STOP_SECONDS: Final = 25
 """How long a consumer that stops waits for its last batches."""
-UNREACHABLE: Final = (OperationalError, BotoCoreError, ClientError)
+UNREACHABLE: Final = (OperationalError, InterfaceError, BotoCoreError, ClientError)
 """The errors after which a consumer tries again."""
 
 
@@ -66,15 +67,16 @@ class Consumer:
         """
         kinesis.created_at(self._kinesis, self._stream)
         log.info("%s: consumer %s reads the stream %s", self._declared.dataset, self.name, self._stream)
-        keeper = threading.Thread(target=Housekeeping(self._declared).run, args=(stop,), name="housekeeping")
+        keeper = threading.Thread(
+            target=Housekeeping(self._declared).run, args=(stop,), name="housekeeping", daemon=True
+        )
         keeper.start()
         try:
             while not stop.is_set():
                 self._connected(stop)
         finally:
             stop.set()
-            self._leave()
-            keeper.join(STOP_SECONDS)
+            self._leave([*(reader.thread for reader in self._readers.values()), keeper])
         log.info("%s: consumer %s has stopped", self._declared.dataset, self.name)
 
     def _connected(self, stop: threading.Event) -> None:
@@ -130,14 +132,13 @@ class Consumer:
         """Stop a reader. If it still counts a batch, the shard's epoch decides whether that counts."""
         self._readers.pop(shard).stop.set()
 
-    def _leave(self) -> None:
-        """Wait for the last batches, and give back all shards."""
+    def _leave(self, threads: Sequence[threading.Thread]) -> None:
+        """Wait for the threads, whose last batches count, and give back all shards."""
+        for shard in [*self._readers]:
+            self._end(shard)
         deadline = time.monotonic() + STOP_SECONDS
-        for reader in self._readers.values():
-            reader.stop.set()
-        for reader in self._readers.values():
-            reader.thread.join(max(0.0, deadline - time.monotonic()))
-        self._readers.clear()
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
         try:
             with connect() as connection:
                 shards.leave(connection, self._declared.dataset, self.name)

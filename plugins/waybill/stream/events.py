@@ -32,6 +32,8 @@ from waybill.stream.declared import Declared
 
 AFTER_ARRIVAL = "after_arrival"
 """The reason of an event that is dated too long after its arrival."""
+KEY_CHARACTERS: Final = 200
+"""The most characters of a value by which events are counted or found."""
 _SHOWN_BYTES: Final = 2**16
 """How much is kept of a record that is too long to be read."""
 
@@ -154,16 +156,28 @@ def _event(declared: Declared, record: Record, row: Row, newest: datetime | None
     stream, values = declared.stream, row.values
     return Event(
         record,
-        str(values[declared.contract.key[0]]),
+        _key(values[declared.contract.key[0]]),
         values[declared.instant_column],
-        str(values[stream.session]),
-        str(values[stream.kind]),
-        [None if values[name] is None else str(values[name]) for name in stream.dimensions],
+        _key(values[stream.session]),
+        _key(values[stream.kind]),
+        [None if values[name] is None else _key(values[name]) for name in stream.dimensions],
         UUID(bytes=hashlib.md5(repr(list(values.values())).encode(), usedforsecurity=False).digest()),
         row.line,
         row.fields,
         newest,
     )
+
+
+def _key(value: Any) -> str:
+    """Return the text of a value by which events are counted or found.
+
+    An index of PostgreSQL holds no text of more than 2,704 bytes, so the end of a long one is a hash.
+    """
+    text = str(value)
+    if len(text) <= KEY_CHARACTERS:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{text[: KEY_CHARACTERS - 17]}\N{HORIZONTAL ELLIPSIS}{digest}"
 
 
 def _validated(duck: Any, folder: Path, contract: Contract, records: Sequence[Record], day: date) -> list[Row | Reject]:

@@ -57,10 +57,12 @@ def renew(connection: Connection, dataset: str, consumer: str) -> dict[str, int]
         )
         leased = connection.execute(
             """
-            update waybill.stream_shard
+            update waybill.stream_shard as s
             set held_until = clock_timestamp() + %s * interval '1 second'
-            where dataset = %s and owner = %s and finished_at is null
-            returning shard, epoch
+            from waybill.stream as t
+            where t.dataset = %s and s.dataset = t.dataset and s.stream_created_at = t.created_at
+              and s.owner = %s and s.finished_at is null
+            returning s.shard, s.epoch
             """,
             (LEASE_SECONDS, dataset, consumer),
         )
