@@ -22,13 +22,16 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo up down clean test test-fast lint containers bench benchspark benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
+.PHONY: help demo stream up down clean test test-fast lint containers bench benchspark benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) $(if $(SPARK),$(SPARK_ENV)/installed) ## set everything up, run the pipelines for real and show the numbers (ALL=1: on more sample files, SPARK=1: also on Spark)
 	@$(BIN)/waybill demo $(if $(ALL),--all) $(if $(SPARK),--spark)
+
+stream: $(STAMP) ## count the clicks of simulated shoppers as they arrive, until Ctrl-C (RATE=200: events per second)
+	@exec $(BIN)/waybill stream demo $(if $(RATE),--rate $(RATE))
 
 up: $(STAMP) ## start PostgreSQL, S3, the AWS APIs and Airflow (WORKERS=2: tasks run on so many Celery workers)
 	@$(BIN)/waybill up $(if $(WORKERS),--workers $(WORKERS))
