@@ -59,7 +59,7 @@ create temporary table if not exists arrived (
   kind text, dimensions text[], digest uuid, is_late boolean, raw text
 ) on commit delete rows;
 create temporary table if not exists fresh (
-  event_id text, at timestamptz, session text, kind text, dimensions text[], is_late boolean
+  place integer, at timestamptz, session text, kind text, dimensions text[], is_late boolean
 ) on commit delete rows
 """
 
@@ -83,9 +83,9 @@ with added as (
   returning event_id, is_late
 )
 
-insert into fresh (event_id, at, session, kind, dimensions, is_late)
+insert into fresh (place, at, session, kind, dimensions, is_late)
 select distinct on (arrived.event_id)
-  arrived.event_id, arrived.at, arrived.session, arrived.kind, arrived.dimensions, added.is_late
+  arrived.place, arrived.at, arrived.session, arrived.kind, arrived.dimensions, added.is_late
 from added
 inner join arrived using (event_id)
 order by arrived.event_id, arrived.place
@@ -94,8 +94,9 @@ order by arrived.event_id, arrived.place
 _CONFLICTS: Final = """
 select arrived.place
 from arrived
-inner join waybill.stream_event as known on known.event_id = arrived.event_id and known.dataset = %(dataset)s
-where known.digest <> arrived.digest
+left join fresh using (place)
+inner join waybill.stream_event as known on known.dataset = %(dataset)s and known.event_id = arrived.event_id
+where fresh.place is null and known.digest <> arrived.digest
 order by arrived.place
 """
 

@@ -14,7 +14,6 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from waybill.contracts import Contract
@@ -61,7 +60,7 @@ class Event:
     kind: str
     values: list[str | None]
     """The text of each dimension; None if the event has no value."""
-    digest: UUID
+    digest: str
     """A hash of all values: a repeated event has the same."""
     raw: str
     """The record as it arrived, on one line."""
@@ -161,7 +160,7 @@ def _event(declared: Declared, record: Record, row: Row, newest: datetime | None
         _key(values[stream.session]),
         _key(values[stream.kind]),
         [None if values[name] is None else _key(values[name]) for name in stream.dimensions],
-        UUID(bytes=hashlib.md5(repr(list(values.values())).encode(), usedforsecurity=False).digest()),
+        hashlib.md5(repr([*values.values()]).encode(), usedforsecurity=False).hexdigest(),
         row.line,
         row.fields,
         newest,
@@ -223,8 +222,10 @@ def _line(data: bytes) -> bytes:
 
 
 def _values(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of a row; DuckDB returns a UUID as 16 bytes."""
-    uuids = {column.name for column in contract.columns if column.physical_type == "uuid"}
-    return {
-        name: UUID(bytes=row[name]) if name in uuids and row[name] is not None else row[name] for name in contract.names
-    }
+    """Return the values of a row; UUIDs, which DuckDB returns as 16 bytes, as text."""
+    values = {name: row[name] for name in contract.names}
+    for column in contract.columns:
+        if column.physical_type == "uuid" and (found := values[column.name]) is not None:
+            text = found.hex()
+            values[column.name] = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return values
