@@ -32,7 +32,13 @@ from waybill.operators.reports import (
     SqlReportOperator,
 )
 from waybill.operators.spark import spark_tasks
-from waybill.operators.watching import DigestOperator, IncidentsOperator, QualityReportOperator, WatchOperator
+from waybill.operators.watching import (
+    DigestOperator,
+    IncidentsOperator,
+    QualityReportOperator,
+    StreamsOperator,
+    WatchOperator,
+)
 
 __all__ = [
     "ARRIVAL_ARGS",
@@ -52,6 +58,7 @@ __all__ = [
     "QualityReportOperator",
     "RefreshOperator",
     "SqlReportOperator",
+    "StreamsOperator",
     "WatchOperator",
     "alert_failure",
     "all_reports",

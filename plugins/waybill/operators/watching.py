@@ -92,6 +92,34 @@ class IncidentsOperator(BaseOperator):
         return incident_messages(self.dag_id, run_id, events)
 
 
+class StreamsOperator(BaseOperator):
+    """Compares the lag of all streams with their incidents, and sends alerts; returns the lag in seconds by dataset.
+
+    No run reads a stream: `waybill stream run` does, as a service of its own.
+    """
+
+    ui_color = "#e8f4f8"
+
+    def execute(self, context: Any) -> dict[str, float | None]:
+        from waybill.ops.incidents import open_incidents
+        from waybill.stream.lag import stream_states, supervised
+
+        names = supervised()
+        with warehouse() as connection:
+            # Streams that are not set any more may have incidents, also in domains that were retired.
+            known = {one.domain for one in open_incidents(connection, None) if one.kind == "stream"}
+            states = stream_states(connection, names)
+        for domain in sorted({dataset.partition(".")[0] for dataset in names} | known):
+            send(partial(self._look, context["run_id"], domain), raises=True)
+        return {state.dataset: state.lag_seconds for state in states}
+
+    def _look(self, run_id: str, domain: str, connection: Connection) -> list[Message]:
+        from waybill.ops.alerts import incident_messages
+        from waybill.views.operations.incidents import look_at_streams
+
+        return incident_messages(self.dag_id, run_id, look_at_streams(connection, domain, run_id))
+
+
 def _succeeded(context: Any, runs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the runs, of these (DAG, run), that Airflow lists as successful."""
     found, errors = [], 0

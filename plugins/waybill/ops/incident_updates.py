@@ -108,13 +108,21 @@ def missing_file(connection: Connection, domain: str) -> str | None:
 
 
 def observe(
-    connection: Connection, domain: str, found: Sequence[Found], by: str, *, is_watch: bool, has_letters: bool = True
+    connection: Connection,
+    domain: str,
+    found: Sequence[Found],
+    by: str,
+    *,
+    is_watch: bool,
+    has_letters: bool = True,
+    kind: str | None = None,
 ) -> list[Event]:
     """Compare the problems of a domain's data with its incidents; return what happened.
 
     A problem opens an incident or joins one. Only the watch opens incidents of the kinds that time causes. An incident
-    without its problem is closed; one about dead letters only if the queues were read (`has_letters`). `by` is the run
-    that looks. The caller has locked the domain, and commits.
+    without its problem is closed; one about dead letters only if the queues were read (`has_letters`), and only those
+    of a `kind` if only such problems were looked for. `by` is the run that looks. The caller has locked the domain, and
+    commits.
     """
     events = []
     for one in found:
@@ -138,8 +146,8 @@ def observe(
             events.append(add_event(connection, known.incident_id, "grown", by))
     gone = connection.execute(
         "select incident_id from waybill.incident where domain = %s and closed_at is null "
-        "and kind <> all(%s) and key <> all(%s) order by incident_id",
-        (domain, [*OF_RUNS, *([] if has_letters else ["dead letters"])], [one.key for one in found]),
+        "and kind <> all(%s) and kind = coalesce(%s, kind) and key <> all(%s) order by incident_id",
+        (domain, [*OF_RUNS, *([] if has_letters else ["dead letters"])], kind, [one.key for one in found]),
     ).fetchall()
     events += [_closed(connection, incident_id, by) for (incident_id,) in gone]
     return [*events, *_overdue(connection, domain, by)]

@@ -24,8 +24,8 @@ ALERTED: Final[tuple[Happened, ...]] = ("opened", "grown", "escalated", "closed"
 """The events that send alerts."""
 OF_RUNS: Final = ("failure", "deadline")
 """The kinds of incidents that end with the success of their runs. All others end when the data is right."""
-OF_TIME: Final = ("missing", "outdated", "dead letters")
-"""The kinds that time alone causes, not a run: only the watch opens them."""
+OF_TIME: Final = ("missing", "outdated", "dead letters", "stream")
+"""The kinds that time alone causes, not a run: only the watch, or the look at streams, opens them."""
 
 
 @dataclass(frozen=True)

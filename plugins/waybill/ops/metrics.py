@@ -36,6 +36,12 @@ Name = Literal[
     "RunSeconds",
     "WorkSeconds",
     "RunFailed",
+    "StreamLagSeconds",
+    "StreamEvents",
+    "StreamRepeated",
+    "StreamLate",
+    "StreamRejected",
+    "StreamBatchSeconds",
 ]
 
 UNITS: Final[dict[Name, StandardUnitType]] = {
@@ -50,6 +56,12 @@ UNITS: Final[dict[Name, StandardUnitType]] = {
     "RunSeconds": "Seconds",
     "WorkSeconds": "Seconds",
     "RunFailed": "Count",
+    "StreamLagSeconds": "Seconds",
+    "StreamEvents": "Count",
+    "StreamRepeated": "Count",
+    "StreamLate": "Count",
+    "StreamRejected": "Count",
+    "StreamBatchSeconds": "Seconds",
 }
 
 
@@ -131,6 +143,32 @@ def of_run(pipeline: str, run_seconds: float | None, work_seconds: float | None,
     times: dict[Name, float | None] = {"RunSeconds": run_seconds, "WorkSeconds": work_seconds}
     known = [Measurement(name, seconds, pipeline) for name, seconds in times.items() if seconds is not None]
     return [*known, Measurement("RunFailed", float(failed), pipeline)]
+
+
+def of_stream(
+    pipeline: str,
+    dataset: str,
+    *,
+    lag_seconds: float | None,
+    events: int,
+    repeated: int,
+    late: int,
+    rejected: int,
+    batch_seconds: float | None,
+) -> list[Measurement]:
+    """Return how many events of a stream became what since the last measurement, and how far its consumers lag.
+
+    `dataset` is its name without the domain. `batch_seconds` is how long a batch took on average; None without one.
+    """
+    values: dict[Name, float | None] = {
+        "StreamLagSeconds": lag_seconds,
+        "StreamEvents": events,
+        "StreamRepeated": repeated,
+        "StreamLate": late,
+        "StreamRejected": rejected,
+        "StreamBatchSeconds": batch_seconds,
+    }
+    return [Measurement(name, float(value), pipeline, dataset) for name, value in values.items() if value is not None]
 
 
 def work_seconds(began: datetime, ended: datetime, waits: Iterable[tuple[datetime, datetime]]) -> float:

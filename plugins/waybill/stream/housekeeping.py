@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import Connection, OperationalError
 
-from waybill.stream import archive, forgetting
+from waybill.stream import archive, forgetting, measuring
 from waybill.stream.declared import Declared
 from waybill.warehouse.connection import connect, one_row
 
@@ -48,6 +48,7 @@ class Housekeeping:
         chores: tuple[Callable[[], object], ...] = (
             lambda: archive.write_closed(connection, s3, self._declared),
             lambda: forgetting.forget(connection, self._declared),
+            lambda: measuring.send(connection, dataset),
         )
         for chore in chores:
             try:

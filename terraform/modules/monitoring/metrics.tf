@@ -15,6 +15,13 @@ locals {
     run_seconds      = "RunSeconds"      # from the start of a run to its end
     work_seconds     = "WorkSeconds"     # of them: without waits for files and approvals
     run_failed       = "RunFailed"       # 1 for a run that failed, 0 for one that did not
+
+    stream_lag_seconds   = "StreamLagSeconds"   # how far the consumers of a stream lag
+    stream_events        = "StreamEvents"       # events of a stream in a minute
+    stream_repeated      = "StreamRepeated"     # of them: repeat another one
+    stream_late          = "StreamLate"         # of them: too late to count
+    stream_rejected      = "StreamRejected"     # of them: break the contract
+    stream_batch_seconds = "StreamBatchSeconds" # how long a batch of events took on average
   }
 }
 

@@ -28,6 +28,7 @@ from waybill.views.operations.problem import Action, Problem, Topic, runbook, se
 from waybill.views.operations.row_problems import row_problems
 from waybill.views.operations.runs import RunState, run_path, run_problems
 from waybill.views.operations.scope import Scope
+from waybill.views.operations.stream_problems import stream_problems
 
 LISTED: Final = 100
 """How many problems are listed."""
@@ -109,7 +110,7 @@ def data_problems(
     balances: Iterable[dict[str, Any]],
     limit: int = LISTED,
 ) -> list[Problem]:
-    """Return the open problems of files, periods and values. `runs` tell which reports can be approved now.
+    """Return the open problems of files, periods, values and streams. `runs` tell which reports can be approved now.
 
     `limit` is how many deleted files, failed checks, anomalies and changes of columns are read.
     """
@@ -123,4 +124,5 @@ def data_problems(
         *outdated_reports(connection, scope, gaps),
         *anomaly_problems(connection, scope, limit),
         *drift_problems(connection, scope, limit),
+        *stream_problems(connection, scope),
     ]

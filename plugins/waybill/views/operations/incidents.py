@@ -21,6 +21,7 @@ from waybill.views.operations.freshness import freshness
 from waybill.views.operations.missing import missing
 from waybill.views.operations.problem import Problem
 from waybill.views.operations.scope import Scope
+from waybill.views.operations.stream_problems import stream_problems
 
 _GRACE: Final = timedelta(hours=6)
 """How long reports may be out of date before this is an incident: the next run usually builds them."""
@@ -59,6 +60,16 @@ def look(
     found += dead_letters(letters or ())
     problems = [_found(one, domain) for one in found if one.topic]
     return observe(connection, domain, problems, by, is_watch=is_watch, has_letters=letters is not None)
+
+
+def look_at_streams(connection: Connection, domain: str, by: str) -> list[Event]:
+    """Compare the problems of a domain's streams with their incidents; return what happened. The caller commits.
+
+    `by` is the run that looks. A domain that was retired, and a stream that is not set any more, have no problems.
+    """
+    lock_domain(connection, domain)
+    found = stream_problems(connection, Scope((domain,)))
+    return observe(connection, domain, [_found(one, domain) for one in found], by, is_watch=True, kind="stream")
 
 
 @catalog.unchanged()

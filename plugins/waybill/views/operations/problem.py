@@ -12,7 +12,9 @@ from waybill.settings import settings
 
 Severity = Literal["error", "warning", "notice"]
 """`error`: data is missing or wrong. `warning`: someone must decide. `notice`: rows wait for a correction."""
-Subject = Literal["runs", "files", "datasets", "periods", "checks", "books", "reports", "rows", "messages", "anomalies"]
+Subject = Literal[
+    "runs", "files", "datasets", "periods", "checks", "books", "reports", "rows", "messages", "anomalies", "streams"
+]
 """What a problem is about. The figures on top of the page link to the first problem of their subject."""
 Topic = Literal[
     "failure",
@@ -29,6 +31,7 @@ Topic = Literal[
     "books",
     "check",
     "outdated",
+    "stream",
     "replay",
     "late",
     "rows",
@@ -122,6 +125,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "books": "reference/intake.md#row-counts",
     "check": "do/runbook.md#quality-errors",
     "outdated": "do/backfill.md#find-out-what-needs-to-run",
+    "stream": "do/runbook.md#stream-lag",
     "replay": "do/correct.md#replay-rejected-rows",
     "late": "do/correct.md#admit-late-rows",
     "rows": "do/correct.md",

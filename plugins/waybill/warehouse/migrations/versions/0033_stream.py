@@ -31,6 +31,7 @@ create table waybill.stream_shard (
   stream_created_at timestamptz not null,
   shard text not null,
   parents text[] not null default '{}',
+  listed_at timestamptz not null default clock_timestamp(),
   position text,
   newest timestamptz,
   arrived_at timestamptz,
@@ -53,6 +54,7 @@ create table waybill.stream_shard (
 );
 comment on table waybill.stream_shard is
   'The shards of each stream: how far they are read, who reads them, and their books.';
+comment on column waybill.stream_shard.listed_at is 'When a consumer first found the shard.';
 comment on column waybill.stream_shard.position is 'The sequence number of the last record that is accounted for.';
 comment on column waybill.stream_shard.newest is 'The instant of the newest event that the contract accepts.';
 comment on column waybill.stream_shard.arrived_at is 'When the last record arrived in the stream.';
@@ -162,6 +164,19 @@ comment on table waybill.stream_archive is
   'The files of the raw zone with events of streams. A planned file without written_at is written next.';
 comment on column waybill.stream_archive.hour is 'The hour in which the events happened.';
 comment on column waybill.stream_archive.forgotten_at is 'Since when none of its events is in stream_event.';
+
+create table waybill.stream_measurement (
+  dataset text primary key,
+  measured_at timestamptz not null,
+  events bigint not null,
+  repeated bigint not null,
+  late bigint not null,
+  rejected bigint not null,
+  batches bigint not null,
+  busy_seconds double precision not null
+);
+comment on table waybill.stream_measurement is
+  'The sums of the books of each stream when they were last sent as measurements.';
 
 create function waybill.next_step(reached integer, step integer) returns integer
   language sql immutable parallel safe return case when step = reached + 1 then step else reached end;
