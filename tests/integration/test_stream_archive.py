@@ -99,6 +99,21 @@ def test_each_accepted_event_is_in_one_file_and_the_batch_agrees(
     assert late == (1,)
 
 
+def test_an_hour_with_a_midnight_in_it_is_two_files(
+    connection: Connection, s3: S3Client, raw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_TIMEZONE", "Asia/Kolkata")
+    settings.cache_clear()
+    (one,) = counter(connection, "shard-0")
+    one.count(some_clicks(range(1, 61), NOON + 6 * HOUR, timedelta(minutes=1)))
+    assert archive.write(connection, s3, one.declared, NOON + 7 * HOUR) == 2
+    assert sorted(len(found) for found in files(s3, raw).values()) == [30, 30]
+    load(connection, s3)
+    assert difference(connection) == 0
+    rejected = connection.execute("select count(*) from waybill.quarantine").fetchone()
+    assert rejected == (0,)
+
+
 def test_a_planted_loss_in_the_archive_is_found(connection: Connection, s3: S3Client, raw: str) -> None:
     one, _ = counted_day(connection)
     archive.write(connection, s3, one.declared, NOON + 4 * HOUR, has_all_late=True)

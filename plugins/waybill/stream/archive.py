@@ -33,7 +33,7 @@ MOST_EVENTS: Final = 50_000
 
 _WAITING: Final = """
 select
-  (date_trunc('hour', at, 'UTC') at time zone %(timezone)s)::date as day,
+  (at at time zone %(timezone)s)::date as day,
   date_trunc('hour', at, 'UTC') as hour,
   shard
 from waybill.stream_event
@@ -42,8 +42,8 @@ where
   and archive_id is null
   and at < date_trunc('hour', %(until)s::timestamptz, 'UTC')
   and (not is_late or %(all)s or date_trunc('hour', arrived_at, 'UTC') < date_trunc('hour', clock_timestamp(), 'UTC'))
-group by hour, shard
-order by hour, shard
+group by day, hour, shard
+order by day, hour, shard
 """
 
 _CHOSEN: Final = """
@@ -55,6 +55,7 @@ with chosen as (
     and archive_id is null
     and at >= %(hour)s
     and at < %(hour)s + interval '1 hour'
+    and (at at time zone %(timezone)s)::date = %(day)s
     and shard = %(shard)s
   order by sequence
   limit %(most)s
@@ -71,6 +72,7 @@ where
   and archive_id is null
   and at >= %(hour)s
   and at < %(hour)s + interval '1 hour'
+  and (at at time zone %(timezone)s)::date = %(day)s
   and shard = %(shard)s
   and sequence <= %(last)s
 """
@@ -101,7 +103,7 @@ def write(
     }
     for day, hour, shard in connection.execute(_WAITING, parameters).fetchall():
         key = raw_prefix(declared.contract.domain, declared.contract.name, Period.of(declared.contract.cadence, day))
-        while _plan(connection, {"dataset": declared.dataset, "hour": hour, "shard": shard, "day": day}, key):
+        while _plan(connection, parameters | {"day": day, "hour": hour, "shard": shard}, key):
             written += _write_planned(connection, s3, declared)
     return written
 
