@@ -22,15 +22,20 @@ PAUSE_SECONDS: Final = 0.2
 """How long the producer waits after a request with throttled records, and between two requests."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Put:
     """A record that is in the stream."""
 
     shard: str
     sequence: str
     click: Click
-    put_at: datetime
+    arrived_at: datetime
     """When the stream had confirmed it."""
+
+    @property
+    def data(self) -> bytes:
+        """The record."""
+        return self.click.data
 
 
 def put(client: KinesisClient, name: str, clicks: Iterable[Click]) -> list[Put]:

@@ -67,7 +67,7 @@ class Mix:
         return "new"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Click:
     """A record for the stream."""
 
