@@ -21,6 +21,7 @@ from waybill.stream.counting import Counts, Shard, count_batch
 from waybill.stream.declared import Declared, declared_stream
 from waybill.stream.events import Record, check
 from waybill.stream.kinesis import Listed
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.migrations import upgrade
 
 CLICKS = "shop.clickstream"
@@ -85,3 +86,44 @@ def counter(connection: Connection, *names: str, created_at: datetime = NOON) ->
     shards.register(connection, CLICKS, "clicks", created_at, listed)
     shards.renew(connection, CLICKS, "test")
     return [Counter(connection, declared, one) for one in shards.take(connection, CLICKS, "test", len(names))]
+
+
+def books(connection: Connection) -> Counts:
+    """Return the sums of the books of all shards of the clicks."""
+    return Counts(
+        *one_row(
+            connection,
+            "select sum(counted)::integer, sum(repeated)::integer, sum(late)::integer, sum(rejected)::integer "
+            "from waybill.stream_shard where dataset = %s",
+            (CLICKS,),
+        )
+    )
+
+
+def counted(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the windows, sessions and events of the clicks, without what tells when and as what they arrived."""
+    return {
+        "windows": connection.execute(
+            "select minute, kind, dimension, value, events, late from waybill.stream_count where dataset = %s "
+            "order by minute, kind, dimension, value",
+            (CLICKS,),
+        ).fetchall(),
+        "sessions": connection.execute(
+            "select session, first_at, last_at, events, steps from waybill.stream_session where dataset = %s "
+            "order by session, first_at",
+            (CLICKS,),
+        ).fetchall(),
+        "events": connection.execute(
+            "select event_id, at, session, kind, is_late, digest from waybill.stream_event where dataset = %s "
+            "order by event_id",
+            (CLICKS,),
+        ).fetchall(),
+    }
+
+
+def clear(connection: Connection) -> None:
+    """Forget all streams."""
+    connection.execute(
+        "truncate waybill.stream, waybill.stream_consumer, waybill.stream_shard, waybill.stream_event, "
+        "waybill.stream_count, waybill.stream_session, waybill.stream_rejected, waybill.stream_archive"
+    )

@@ -7,15 +7,23 @@ several shards.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import Final, Literal, LiteralString
 
 from psycopg import Connection
 
+from waybill.stream import quarantine
 from waybill.stream.declared import Declared
-from waybill.stream.events import Batch, Event, Rejected
+from waybill.stream.events import Batch, Event
 from waybill.warehouse.connection import one_row
+
+Outcome = Literal["counted", "repeated", "late", "conflict"]
+"""What became of an event that meets the contract."""
+CONFLICT: Final = "conflict"
+"""The reason of an event that repeats the id of another one with other values."""
 
 
 class Fenced(Exception):
@@ -44,14 +52,26 @@ class Counts:
     late: int = 0
     rejected: int = 0
 
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome], rejected: int = 0) -> Counts:
+        """Count outcomes, and further events that are rejected. Conflicts are rejected, too."""
+        found = Counter(outcomes)
+        return cls(found["counted"], found["repeated"], found["late"], found[CONFLICT] + rejected)
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of both."""
+        return Counts(
+            self.counted + other.counted,
+            self.repeated + other.repeated,
+            self.late + other.late,
+            self.rejected + other.rejected,
+        )
+
     @property
     def events(self) -> int:
         """All events of the batch."""
         return self.counted + self.repeated + self.late + self.rejected
 
-
-CONFLICT: Final = "conflict"
-"""The reason of an event that repeats the id of another one with other values."""
 
 _TABLES: Final = """
 create temporary table if not exists arrived (
@@ -91,12 +111,18 @@ inner join arrived using (event_id)
 order by arrived.event_id, arrived.place
 """
 
-_CONFLICTS: Final = """
-select arrived.place
+_OUTCOMES: Final = """
+select
+  case
+    when fresh.is_late then 'late'
+    when fresh.place is not null then 'counted'
+    when known.digest = arrived.digest then 'repeated'
+    else 'conflict'
+  end
 from arrived
-left join fresh using (place)
-inner join waybill.stream_event as known on known.dataset = %(dataset)s and known.event_id = arrived.event_id
-where fresh.place is null and known.digest <> arrived.digest
+left join fresh on arrived.place = fresh.place
+left join waybill.stream_event as known
+  on known.dataset = %(dataset)s and known.event_id = case when fresh.place is null then arrived.event_id end
 order by arrived.place
 """
 
@@ -200,7 +226,10 @@ def count_batch(connection: Connection, declared: Declared, shard: Shard, batch:
     Raises `Fenced`, and changes nothing, if the shard or its position belongs to another consumer by now.
     """
     with connection.transaction():
-        counts = count_events(connection, declared, shard.shard, batch.events, batch.rejected)
+        outcomes = count_events(connection, declared, shard.shard, batch.events)
+        conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, batch.events, CONFLICT)]
+        quarantine.keep(connection, declared, shard.shard, [*batch.rejected, *conflicts])
+        counts = Counts.of(outcomes, len(batch.rejected))
         last = batch.records[-1]
         moved = connection.execute(
             _MOVE,
@@ -218,16 +247,19 @@ def count_batch(connection: Connection, declared: Declared, shard: Shard, batch:
     return counts
 
 
-def count_events(
-    connection: Connection, declared: Declared, shard: str, events: list[Event], rejected: list[Rejected]
-) -> Counts:
-    """Count events and keep the rejected ones, within the transaction of the caller."""
-    connection.execute(_TABLES)
+def count_events(connection: Connection, declared: Declared, shard: str, events: list[Event]) -> list[Outcome]:
+    """Count events within the transaction of the caller, and return what became of each.
+
+    An event that is in conflict with another one is not counted. The stream is locked until the transaction ends.
+    """
     (forgotten_until,) = one_row(
         connection,
         "select forgotten_until from waybill.stream where dataset = %s for update",
         (declared.dataset,),
     )
+    if not events:
+        return []
+    connection.execute(_TABLES)
     parameters = {
         "dataset": declared.dataset,
         "forgotten_until": forgotten_until,
@@ -235,50 +267,16 @@ def count_events(
         "funnel": list(declared.stream.funnel),
         "pause": declared.pause,
     }
-    conflicts = list[int]()
-    fresh = late = 0
-    if events:
-        _copy(connection, shard, events)
-        connection.execute(_FRESH, parameters)
-        conflicts = [place for (place,) in connection.execute(_CONFLICTS, parameters)]
-        fresh, late = one_row(connection, "select count(*), count(*) filter (where is_late) from fresh")
-        statements: tuple[LiteralString, ...] = (_COUNTS, _SESSIONS)
-        for statement in statements:
-            connection.execute(statement, parameters)
-    keep_rejected(
-        connection, declared, shard, [*rejected, *(events[place].as_rejected(CONFLICT) for place in conflicts)]
-    )
-    return Counts(
-        counted=fresh - late,
-        repeated=len(events) - fresh - len(conflicts),
-        late=late,
-        rejected=len(rejected) + len(conflicts),
-    )
+    _copy(connection, shard, events)
+    statements: tuple[LiteralString, ...] = (_FRESH, _COUNTS, _SESSIONS)
+    for statement in statements:
+        connection.execute(statement, parameters)
+    return [outcome for (outcome,) in connection.execute(_OUTCOMES, parameters)]
 
 
-def keep_rejected(connection: Connection, declared: Declared, shard: str, rejected: list[Rejected]) -> None:
-    """Keep rejected events with their reasons."""
-    if not rejected:
-        return
-    statement = (
-        "copy waybill.stream_rejected (dataset, shard, sequence, arrived_at, newest, reasons, raw, contract_version) "
-        "from stdin"
-    )
-    with connection.cursor().copy(statement) as copy:
-        for one in rejected:
-            record = one.record
-            copy.write_row(
-                (
-                    declared.dataset,
-                    shard,
-                    record.sequence,
-                    record.arrived_at,
-                    one.newest,
-                    one.reasons,
-                    one.raw,
-                    declared.contract.version,
-                )
-            )
+def having(outcomes: Sequence[Outcome], events: Sequence[Event], outcome: Outcome) -> list[Event]:
+    """Return the events that have an outcome."""
+    return [event for found, event in zip(outcomes, events, strict=True) if found == outcome]
 
 
 def _copy(connection: Connection, shard: str, events: list[Event]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from waybill.contracts import Contract, load_domain
-from waybill.contracts.domains import Stream, load_manifests
+from waybill.contracts.domains import Stream, load_manifest, load_manifests
 from waybill.errors import DataError
 from waybill.settings import settings
 
@@ -47,6 +47,12 @@ def declared_streams() -> list[Declared]:
         for domain, manifest in sorted(load_manifests().items())
         for dataset, stream in sorted(manifest.streams.items())
     ]
+
+
+def stream_of(contract: Contract) -> Declared | None:
+    """Return the stream of a dataset; None if its events arrive in none. Raises `ContractError` as a manifest does."""
+    stream = load_manifest(contract.domain).streams.get(contract.name)
+    return Declared(contract, stream) if stream else None
 
 
 def declared_stream(dataset: str | None) -> Declared:

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -125,21 +125,43 @@ def check(duck: Any, folder: Path, declared: Declared, records: Sequence[Record]
         records: the records.
         newest: the newest event of the shard before them; None if there is none.
     """
+    events, rejected = list[Event](), list[Rejected]()
+    for record, row in zip(records, _rows(duck, folder, declared, records), strict=True):
+        one = _checked(declared, record, row, newest)
+        if isinstance(one, Rejected):
+            rejected.append(one)
+            continue
+        events.append(one)
+        newest = one.at if newest is None else max(newest, one.at)
+    return Batch(records, events, rejected, newest)
+
+
+def check_again(
+    duck: Any, folder: Path, declared: Declared, kept: Sequence[Rejected]
+) -> tuple[list[Event], list[Rejected]]:
+    """Check rejected events that have fields again, and return (those that pass, those that do not).
+
+    The arguments are those of `check`. Each event has the newest one before it as it was when it arrived.
+    """
+    records = [replace(one.record, data=one.raw.encode()) for one in kept]
+    rows = _rows(duck, folder, declared, records)
+    found = [_checked(declared, record, row, one.newest) for one, record, row in zip(kept, records, rows, strict=True)]
+    return [one for one in found if isinstance(one, Event)], [one for one in found if isinstance(one, Rejected)]
+
+
+def _rows(duck: Any, folder: Path, declared: Declared, records: Sequence[Record]) -> list[Row | Reject]:
+    """Return the typed row of each record, or the reasons to reject it."""
     rows = list[Row | Reject]()
     for day, some in groupby(records, key=_last_day):
         rows += _validated(duck, folder, declared.contract, [*some], day)
-    events, rejected = list[Event](), list[Rejected]()
-    for record, row in zip(records, rows, strict=True):
-        if isinstance(row, Reject):
-            rejected.append(Rejected(record, row.reasons, row.raw, newest))
-            continue
-        event = _event(declared, record, row, newest)
-        if event.at > _latest(record):
-            rejected.append(event.as_rejected(AFTER_ARRIVAL))
-            continue
-        events.append(event)
-        newest = event.at if newest is None else max(newest, event.at)
-    return Batch(records, events, rejected, newest)
+    return rows
+
+
+def _checked(declared: Declared, record: Record, row: Row | Reject, newest: datetime | None) -> Event | Rejected:
+    if isinstance(row, Reject):
+        return Rejected(record, row.reasons, row.raw, newest)
+    event = _event(declared, record, row, newest)
+    return event.as_rejected(AFTER_ARRIVAL) if event.at > _latest(record) else event
 
 
 def _latest(record: Record) -> datetime:
@@ -180,7 +202,7 @@ def _key(value: Any) -> str:
 
 
 def _validated(duck: Any, folder: Path, contract: Contract, records: Sequence[Record], day: date) -> list[Row | Reject]:
-    """Return the typed row of each record, or the reasons to reject it."""
+    """Return the typed row of each record of a day, or the reasons to reject it."""
     found: list[Row | Reject | None] = [_unreadable(place, record) for place, record in enumerate(records)]
     places = [place for place, reject in enumerate(found) if reject is None]
     body, target = folder / "events.jsonl", folder / "events.csv"
