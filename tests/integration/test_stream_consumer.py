@@ -16,6 +16,7 @@ import boto3
 import psycopg
 import pytest
 from psycopg import Connection
+from typer.testing import CliRunner
 
 from support.stream import CLICKS, click
 from support.waiting import eventually
@@ -97,6 +98,10 @@ def test_consumers_share_shards_take_over_and_stop_cleanly(
     assert eventually(lambda: counted(connection) == 2500)
     second = start()
     assert eventually(lambda: None not in (found := {*owners(connection).values()}) and len(found) == 2)
+    shown = CliRunner().invoke(app, ["stream", "status"])
+    assert shown.exit_code == 0, shown.output
+    assert f"{CLICKS}: the stream {stream}" in shown.output
+    assert all(owner in shown.output for owner in owners(connection).values() if owner)
     first.send_signal(signal.SIGKILL)
     killed_at = datetime.now(UTC)
     put(kinesis, stream, range(2001, 3001))

@@ -1,4 +1,4 @@
-"""Commands about streams: run, archive."""
+"""Commands about streams: run, status, archive."""
 
 from __future__ import annotations
 
@@ -39,6 +39,28 @@ def run(dataset: Streamed = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     Consumer(declared, declared.name, kinesis.client()).run(stop)
+
+
+@stream.command()
+@report_errors
+def status(dataset: Streamed = None) -> None:
+    """Show how far the shards of a stream are read, by whom, and their books. Exit code 1 if the lag is a problem."""
+    from waybill.cli import tables
+    from waybill.errors import CommandFailed
+    from waybill.stream.declared import declared_stream
+    from waybill.stream.lag import known_state
+    from waybill.warehouse.connection import connect
+
+    declared = declared_stream(dataset)
+    with connect() as connection:
+        state = known_state(connection, declared.dataset)
+    if state is None:
+        raise CommandFailed(f"No consumer has read a stream of {declared.dataset}: run `waybill stream run`.")
+    tables.print_tables(tables.shards_table(state))
+    if state.is_behind_for_long:
+        raise CommandFailed(
+            f"The stream lags by {state.lag_seconds:,.0f} s, since {state.behind_since:%Y-%m-%d %H:%M}."
+        )
 
 
 @stream.command()

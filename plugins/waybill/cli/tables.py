@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from waybill.intake.dry_run import FileDryRun
     from waybill.intake.replay import Replayed
     from waybill.ops.incidents import Incident
+    from waybill.stream.lag import StreamState
 
 
 _TEXT_WIDTH = 30
@@ -224,6 +225,20 @@ def replay_table(replayed: Sequence[Replayed]) -> Table:
     for file in replayed:
         counts = (text(getattr(file.books, name)) for name in COUNTS)
         table.add_row(file.period.key, file.object_key, *counts)
+    return table
+
+
+def shards_table(state: StreamState) -> Table:
+    """Return the shards of a stream: who reads them, how far, and their books."""
+    numbers = ("events", "counted", "repeated", "late", "rejected")
+    table = _table(
+        f"{state.dataset}: the stream {state.name}",
+        [("shard", False), ("read by", False), ("lag s", True), ("newest event", False), *((n, True) for n in numbers)],
+    )
+    for one in state.shards:
+        reader = "finished" if one.is_finished else one.owner or ("nobody" if one.is_open else "waits for its parents")
+        newest = "" if one.newest is None else f"{one.newest:%Y-%m-%d %H:%M:%S %Z}"
+        table.add_row(one.shard, reader, text(one.lag_seconds, 1), newest, *(text(getattr(one, n)) for n in numbers))
     return table
 
 

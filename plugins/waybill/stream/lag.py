@@ -176,3 +176,9 @@ def stream_state(connection: Connection, dataset: str, name: str) -> StreamState
     cursor = connection.cursor(row_factory=class_row(ShardState))
     values = {"dataset": dataset, "name": name, "limit": settings().stream_lag_seconds}
     return StreamState(dataset, name, tuple(cursor.execute(_SHARDS, values).fetchall()))
+
+
+def known_state(connection: Connection, dataset: str) -> StreamState | None:
+    """Return the state of the stream that was read last for a dataset; None if none was ever read."""
+    row = connection.execute("select name from waybill.stream where dataset = %s", (dataset,)).fetchone()
+    return stream_state(connection, dataset, row[0]) if row else None
