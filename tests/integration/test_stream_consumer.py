@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from support.stream import CLICKS, click
 from support.waiting import eventually
+from waybill.cli import app
 from waybill.warehouse.migrations import upgrade
 
 if TYPE_CHECKING:
