@@ -43,6 +43,13 @@ class WaybillPlugin(AirflowPlugin):
             "icon_dark_mode": "waybill/icons/operations_dark.svg",
         },
         {
+            # Not in the navigation: the other views link to it where there is a stream.
+            "name": "Live",
+            "href": "waybill/live/index.html",
+            "url_route": "live",
+            "destination": "base",
+        },
+        {
             "name": "Data operations",
             "href": "waybill/operations/index.html?dag_id={DAG_ID}",
             "url_route": "dag-data-operations",

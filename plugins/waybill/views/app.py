@@ -8,6 +8,8 @@ from waybill.views import assets
 from waybill.views.access import Access
 from waybill.views.business import routes as business
 from waybill.views.error_pages import add_error_pages
+from waybill.views.live import routes as live
+from waybill.views.live.shared import Shared
 from waybill.views.operations import corrections
 from waybill.views.operations import routes as operations
 from waybill.views.parameters import BlankParameters
@@ -18,9 +20,10 @@ def make_app(access: Access) -> FastAPI:
     guard = [Depends(access.identify), Depends(access.view)]
     app = FastAPI(title="Waybill", openapi_url=None, docs_url=None, redoc_url=None, dependencies=guard)
     app.state.access = access
+    app.state.live = Shared[live.Answer]()
     app.add_middleware(BlankParameters)
     add_error_pages(app)
-    for views in (assets, business, operations):
+    for views in (assets, business, live, operations):
         app.include_router(views.router)
     app.include_router(corrections.router, dependencies=[Depends(access.run)])
     return app

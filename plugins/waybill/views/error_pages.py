@@ -24,7 +24,7 @@ from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS
 log = logging.getLogger(__name__)
 
 _TITLES = {403: "Permission denied", 404: "Not found", 405: "Method not allowed", 422: "Invalid request"}
-_VIEWS = ("business", "operations")
+_VIEWS = ("business", "live", "operations")
 _LISTS = {"difference.html": ("changes.html", "Changed reports"), "incident.html": ("incidents.html", "Incidents")}
 """Pages that do not work without a query: the page that links to them, and its name."""
 _SHOWN_CHARACTERS = 60

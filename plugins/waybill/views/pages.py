@@ -22,10 +22,12 @@ from waybill.intake.ledger import COUNTS
 from waybill.ops.incidents import Incident
 from waybill.ops.plan import STATES, Plan
 from waybill.period import EXAMPLE, Period
+from waybill.stream.declared import declared_streams
 from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
 from waybill.views.business.rows_behind import Behind
+from waybill.views.live.content import SHARD_HEADINGS, Content, milliseconds
 from waybill.views.operations.anomalies import AnomalyChart
 from waybill.views.operations.attention import LISTED
 from waybill.views.operations.difference import Difference
@@ -61,6 +63,7 @@ def _templates() -> jinja2.Environment:
         "moment": _moment,
         "of": of_all,
         "counted": count,
+        "milliseconds": milliseconds,
     }
     environment.globals |= {"assets_version": assets_version(), "counts": COUNTS, "query": _query}
     return environment
@@ -125,6 +128,11 @@ def quality(found: QualityReport, hours: Sequence[str]) -> str:
     return _render("quality.html", found=found, hours=hours, style=style)
 
 
+def live(found: Content, datasets: Sequence[str]) -> str:
+    """Return the live page of a stream, with links to those of the streams of all `datasets`."""
+    return _render("live.html", root="", page=found, datasets=datasets, shard_headings=SHARD_HEADINGS)
+
+
 def as_json(found: Provenance) -> str:
     """Return the waybill of a report as JSON."""
     return json.dumps(as_data(found), default=str, indent=2)
@@ -150,6 +158,7 @@ def operations(scope: Scope, dag_id: str | None, overview: Overview, allowed: Co
         overview=overview,
         allowed=allowed,
         listed=LISTED,
+        streams=[one.dataset for one in declared_streams() if one.contract.domain in scope.domains],
     )
 
 

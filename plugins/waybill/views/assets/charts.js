@@ -16,7 +16,7 @@
   const hasFinePointer = matchMedia("(pointer: fine)").matches;
 
   /** What draws each chart of the page once more. */
-  const redraws = [];
+  const redraws = new Set();
   let palette = null;
 
   /** Return the colours of the page as it is now: light or dark. */
@@ -391,7 +391,17 @@
       show();
     });
     follow(element, drawn, show);
-    return { whole: () => zoom(0, 100) };
+    /** Draw other points. While the chart has the focus, its description stays, so that nobody hears it again and again. */
+    const update = () => {
+      if (document.activeElement !== element) element.setAttribute("aria-label", descriptionOf(chart));
+      if (element.style.height !== `${chart.height}px`) {
+        element.style.height = `${chart.height}px`;
+        drawn.resize();
+      }
+      show();
+    };
+    const remove = () => { redraws.delete(show); drawn.dispose(); };
+    return { whole: () => zoom(0, 100), update, remove };
   }
 
   const form = document.querySelector(".asked");
@@ -456,12 +466,45 @@
     }
   }
 
+  /** Return the small charts of the table of a plot, without empty ones. */
+  function chartsOf(plot) {
+    return readTable(plot.parentElement.querySelector("table"), plot.dataset.kind).filter((chart) => chart.points.length);
+  }
+
+  /** Return the greatest value of charts, which share a scale. */
+  function mostOf(charts) {
+    return Math.max(0, ...charts.flatMap((chart) => chart.points.flatMap((point) => [point.value, point.other?.value ?? 0])));
+  }
+
+  /** The drawn charts of each plot, and what updates and removes each. */
+  const drawings = new Map();
+
+  /** Draw the rows of a table that a script has changed: in place, or anew if there are other charts than before. */
+  function followRows(plot) {
+    const before = drawings.get(plot);
+    if (!before) return;
+    const charts = chartsOf(plot);
+    if (charts.length === before.length && charts.every(({ title }, place) => title === before[place].chart.name)) {
+      const most = mostOf(charts);
+      before.forEach(({ chart, element, update }, place) => {
+        Object.assign(chart, { points: charts[place].points, most });
+        chart.height = heightOf(chart, charts.length > 1, element.clientWidth);
+        update();
+      });
+      return;
+    }
+    before.forEach(({ remove }) => remove());
+    plot.replaceChildren();
+    drawAll(plot);
+  }
+
   /** Draw all small charts of a table. */
   async function drawAll(plot) {
     const { kind, title } = plot.dataset;
-    const charts = readTable(plot.parentElement.querySelector("table"), kind).filter((chart) => chart.points.length);
+    const charts = chartsOf(plot);
     if (compare) await addOthers(charts, plot, kind);
-    const most = Math.max(0, ...charts.flatMap((chart) => chart.points.flatMap((point) => [point.value, point.other?.value ?? 0])));
+    const most = mostOf(charts);
+    const drawn = [];
     const output = document.createElement("output");
     output.className = "unseen";
     const whole = document.createElement("button");
@@ -489,9 +532,11 @@
         explanation.textContent = `The second number is the difference, in points, from the row ${distance} month${distance === 1 ? "" : "s"} ${monthsBetween < 0 ? "later" : "before"}.`;
         part.append(explanation);
       }
-      const { whole: showAll } = draw(element, chart, output);
+      const { whole: showAll, update, remove } = draw(element, chart, output);
+      drawn.push({ chart, element, update, remove });
       if (charts.length === 1) whole.addEventListener("click", showAll);
     }
+    drawings.set(plot, drawn);
     plot.append(output);
     plot.style.minHeight = "";
   }
@@ -519,7 +564,7 @@
   /** Draw now, and again when width or colours change. */
   function follow(element, drawn, show) {
     show();
-    redraws.push(show);
+    redraws.add(show);
     let width = drawn.getWidth();
     new ResizeObserver(() => {
       // The first call tells the width that the chart already has.
@@ -607,5 +652,6 @@
   if (compare) compareFigures();
   document.querySelectorAll(".plot").forEach(keepRoom);
   document.querySelectorAll(".plot, .spark").forEach((plot) => nearby.observe(plot));
+  document.querySelectorAll(".plot").forEach((plot) => plot.addEventListener("rows", () => followRows(plot)));
   document.querySelectorAll("table.sortable").forEach(sortable);
 })();

@@ -24,6 +24,7 @@ from waybill.views.business.filters import Choice, choices, chosen_of
 from waybill.views.business.kpis import KpiValue, kpi_value
 from waybill.views.business.report import NothingBuilt
 from waybill.views.business.source import NOTICES, Source, built, notices
+from waybill.views.live.teaser import Teaser, teasers
 from waybill.views.operations.file_problems import rejected_files
 from waybill.views.operations.scope import Scope
 
@@ -60,6 +61,8 @@ class Page:
     """Sentences about reports that wait for an approval, of this period and newer ones."""
     state: State | None = None
     """Whether all files of the domain were accepted; None on the site."""
+    streams: list[Teaser] = field(default_factory=list)
+    """Figures of its streams that were ever read; none on the site."""
     filters: list[Choice] = field(default_factory=list)
     """The filters that it offers; none on the site."""
     chosen: Mapping[str, str] = field(default_factory=dict)
@@ -164,6 +167,7 @@ def page(
         ],
         notices=notices(source, period)[:NOTICES],
         state=state,
+        streams=teasers(connection, domain) if state else [],
         chosen=chosen,
         filters=[]
         if state is None

@@ -1,0 +1,1 @@
+"""The live view: what the consumers of a stream have counted."""
