@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from typer.testing import CliRunner
 
 from support.landing import MONTH, TRAFFIC, Landing, csv_body, traffic_rows
@@ -84,6 +84,57 @@ def test_a_snapshot_is_retired_with_its_view(landing: Landing, include_dir: Path
     delete_all_but(include_dir)
     retire(landing.connection, plan(landing.connection, "messaging.channels"))
     assert tables(landing.connection, "messaging", "channels") == []
+
+
+_STREAM = """
+with stream as (insert into waybill.stream (dataset, name, created_at) values (%(dataset)s, 's', now())),
+consumer as (
+  insert into waybill.stream_consumer (consumer, dataset, seen_at) values (%(dataset)s || ' 1', %(dataset)s, now())
+),
+shard as (insert into waybill.stream_shard (dataset, stream_created_at, shard) values (%(dataset)s, now(), 's')),
+rejected as (
+  insert into waybill.stream_rejected (dataset, shard, sequence, arrived_at, reasons, raw, contract_version)
+  values (%(dataset)s, 's', 1, now(), '{json}', '""', '1')
+),
+event as (
+  insert into waybill.stream_event (
+    dataset, event_id, shard, sequence, arrived_at, at, session, kind, is_late, digest, raw
+  )
+  values (%(dataset)s, '1', 's', 2, now(), now(), 's', 'k', false, gen_random_uuid(), '{}')
+),
+counts as (
+  insert into waybill.stream_count (dataset, minute, kind, dimension, value, events)
+  values (%(dataset)s, now(), 'k', '', '', 1)
+),
+archive as (
+  insert into waybill.stream_archive (dataset, object_key, day, hour, rows)
+  values (%(dataset)s, 'raw/' || %(dataset)s, now(), now(), 1)
+),
+measurement as (
+  insert into waybill.stream_measurement (
+    dataset, measured_at, events, repeated, late, rejected, batches, busy_seconds
+  )
+  values (%(dataset)s, now(), 1, 1, 1, 1, 1, 1)
+)
+insert into waybill.stream_session (dataset, session, first_at, last_at, events, steps)
+values (%(dataset)s, 's', now(), now(), 1, 0)
+"""
+"""A row in each table of streams."""
+
+
+def test_what_was_counted_of_a_stream_goes_with_its_dataset(landing: Landing, include_dir: Path) -> None:
+    """A stream that is read again begins with its oldest record, whose sequence number may have been rejected."""
+    landing.load("traffic", csv_body(TRAFFIC, ROWS))
+    for dataset in ("messaging.traffic", "shop.clickstream"):
+        landing.connection.execute(_STREAM, {"dataset": dataset})
+    delete_all_but(include_dir, "customers", "channels")
+    found = plan(landing.connection, "messaging.traffic")
+    assert "what was counted of its stream, with 1 event that no file has yet and 1 rejected event" in found.drops
+    retire(landing.connection, found)
+    streams = "select relname::text from pg_class where relname like 'stream%' and relkind = 'r' order by 1"
+    for table in landing.column(streams):
+        left = sql.SQL("select dataset from waybill.{}").format(sql.Identifier(table))
+        assert landing.connection.execute(left).fetchall() == [("shop.clickstream",)], table
 
 
 def test_the_waybill_of_a_retired_report_stays(landing: Landing, include_dir: Path) -> None:

@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 from psycopg import Connection
+from typer.testing import CliRunner
 
 from support.stream import CLICKS, NOON, Counter, books, clear, click, counted, counter
 from support.waiting import eventually
+from waybill.cli import app
 from waybill.run import Run
+from waybill.settings import settings
 from waybill.stream.counting import Counts
 from waybill.stream.declared import declared_stream
+from waybill.stream.measuring import measurements
 from waybill.stream.replay import replay
 from waybill.warehouse.connection import connect
 
@@ -311,3 +315,66 @@ def test_many_events_are_replayed_in_parts(connection: Connection, consumer: Cou
     allow_zoom(include_dir)
     assert replayed(connection) == {"shard-0": Counts(counted=2500)}
     assert books(connection) == Counts(counted=2500)
+
+
+def test_replayed_events_are_measured_as_no_longer_rejected(
+    connection: Connection, consumer: Counter, include_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as a negative number."""
+    monkeypatch.setenv("WAYBILL_STREAMS", f'{{"{CLICKS}": "clicks"}}')
+    settings.cache_clear()
+    consumer.count([click(1, NOON, "zoom"), click(2, NOON, "zoom")])
+    assert measurements(connection, CLICKS)
+    connection.execute("update waybill.stream_measurement set measured_at = measured_at - interval '1 hour'")
+    allow_zoom(include_dir)
+    assert replayed(connection) == {"shard-0": Counts(counted=2)}
+    found = measurements(connection, CLICKS)
+    assert found
+    assert all(one.value >= 0 for one in found)
+
+
+def test_the_commands_list_and_replay_events_beside_rows(
+    connection: Connection,
+    consumer: Counter,
+    include_dir: Path,
+    operations_dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", operations_dsn)
+    settings.cache_clear()
+
+    def printed(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, [*arguments], env={"COLUMNS": "200"})
+        assert result.exit_code == code, result.output
+        return " ".join(result.output.split())
+
+    assert "No rows of shop.clickstream are in quarantine." in printed("quarantine", CLICKS)
+    consumer.sequence = 10**55
+    consumer.count([click(1, NOON, "zoom"), click(2, NOON, "zoom", device=""), b"{"])
+    text = printed("quarantine", CLICKS, "--limit", "2")
+    assert "shop.clickstream: 3 open events by reason" in text
+    assert "enum:event_type 2 json 1 required:device 1" in text
+    assert "2 of 3 events, newest first" in text
+    assert f"shard-0 {10**55 + 3} 2026-03-10 12:00:00 UTC json {VERSION}" in text
+
+    allow_zoom(include_dir)
+    for wrong, told in {
+        ("--sequence", "1"): "--sequence needs --shard",
+        ("--shard", "shard-0", "--sequence", "one"): "'one' is no sequence number",
+        ("--shard", "shard-0", "--sequence", "9" * 129): "is no sequence number",
+        ("--shard", "shard-0", "--file-id", "1"): "--file-id and --shard exclude each other",
+    }.items():
+        assert told in printed("replay", CLICKS, *wrong, code=2 if "is no" in told else 1)
+    assert "--shard: shop.reviews has no stream" in printed("replay", "shop.reviews", "--shard", "shard-0", code=1)
+    told = "Nothing to replay: shard shard-1 of shop.clickstream has no replayable events in quarantine."
+    assert told in printed("replay", CLICKS, "--shard", "shard-1")
+    chosen = ("--shard", "shard-0", "--sequence", str(10**55 + 2))
+    text = printed("replay", CLICKS, *chosen)
+    assert "shard-0 1 0 0 0 1" in text
+    assert "windows" not in text
+    told = "Stream of shop.clickstream: 3 events = 0 counted + 0 repeated + 0 late + 3 rejected"
+    assert told in printed("books", "2026-03-10", "2026-03-10", "--domain", "shop", code=1)
+    text = printed("replay", CLICKS)
+    assert "shard-0 2 1 0 0 1" in text
+    assert "The windows of the stream count the events now." in text
+    assert "Nothing to replay: file 7 of shop.clickstream has" in printed("replay", CLICKS, "--file-id", "7")

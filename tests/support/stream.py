@@ -125,5 +125,6 @@ def clear(connection: Connection) -> None:
     """Forget all streams."""
     connection.execute(
         "truncate waybill.stream, waybill.stream_consumer, waybill.stream_shard, waybill.stream_event, "
-        "waybill.stream_count, waybill.stream_session, waybill.stream_rejected, waybill.stream_archive"
+        "waybill.stream_count, waybill.stream_session, waybill.stream_rejected, waybill.stream_archive, "
+        "waybill.stream_measurement"
     )

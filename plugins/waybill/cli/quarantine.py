@@ -1,9 +1,9 @@
-"""Commands about rows that a load did not take over: quarantine, replay, conflicts."""
+"""Commands about rows and events that were not taken over: quarantine, replay, conflicts."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,22 +11,44 @@ from waybill.cli.arguments import Dataset, Domain, Limit, dataset_named
 from waybill.cli.terminal import app, print_line, report_errors
 from waybill.warehouse import LARGEST_INTEGER
 
+if TYPE_CHECKING:
+    from waybill.intake.replay import Replayed
+    from waybill.stream.replay import Replayed as ReplayedEvents
+
+MOST_DIGITS: Final = 128
+"""The most digits that a sequence number has in Kinesis."""
+
 
 @app.command()
 @report_errors
 def quarantine(dataset: Dataset, domain: Domain = None, limit: Limit = 20) -> None:
-    """List the open rows in quarantine by file, record and reasons. Their content is visible only in the warehouse."""
+    """List the open rows in quarantine by file, record and reasons. Their content is visible only in the warehouse.
+
+    The open events of a stream follow by shard, sequence number and reasons.
+    """
     from waybill.cli import tables
     from waybill.intake.quarantine import open_by_file
+    from waybill.stream.quarantine import newest_open
     from waybill.warehouse.connection import connect
 
     contract = dataset_named(domain, dataset)
     with connect() as connection:
         counts, rows, total = open_by_file(connection, contract.table, limit)
+        events = newest_open(connection, contract.table, limit)
     if counts:
         tables.print_tables(*tables.quarantine_tables(contract.table, counts, rows, total))
-    else:
+    if events.total:
+        tables.print_tables(*tables.rejected_events_tables(contract.table, events))
+    if not counts and not events.total:
         print_line(f"No rows of {contract.table} are in quarantine.")
+
+
+def _sequences(given: list[str] | None) -> list[str] | None:
+    """Return sequence numbers. Raises `BadParameter` if one is no whole number."""
+    for one in given or ():
+        if not (one.isascii() and one.isdigit() and len(one) <= MOST_DIGITS):
+            raise typer.BadParameter(f"{one!r} is no sequence number: they have only digits")
+    return given
 
 
 @app.command()
@@ -41,9 +63,17 @@ def replay(
         list[int] | None,
         typer.Option(help="Replay only this record of the file. May be repeated.", min=0, max=LARGEST_INTEGER),
     ] = None,
+    shard: Annotated[str | None, typer.Option(help="Replay only events of this shard of the stream.")] = None,
+    sequence: Annotated[
+        list[str] | None,
+        typer.Option(help="Replay only the event with this sequence number. May be repeated.", callback=_sequences),
+    ] = None,
     admit_late: Annotated[bool, typer.Option("--admit-late", help="Also admit rows that arrived too late.")] = False,
 ) -> None:
-    """Validate rows in quarantine again, for example after a contract was corrected or a referenced row arrived."""
+    """Validate rows in quarantine again, for example after a contract was corrected or a referenced row arrived.
+
+    The rejected events of a stream are validated again, too.
+    """
     import getpass
 
     from waybill.cli import tables
@@ -52,30 +82,52 @@ def replay(
     from waybill.intake.replay import replay as replay_rows
     from waybill.ops.remedies import how_to_rebuild
     from waybill.run import Run, code_version
+    from waybill.stream.declared import stream_of
+    from waybill.stream.replay import replay as replay_events
     from waybill.warehouse.connection import connect
 
     contract = dataset_named(domain, dataset)
     if record and file_id is None:
         raise DataError("--record needs --file-id: records are numbered within a file")
+    if sequence and shard is None:
+        raise DataError("--sequence needs --shard: records of a stream are numbered within a shard")
+    if file_id is not None and shard is not None:
+        raise DataError("--file-id and --shard exclude each other: an event of a stream is in no file")
+    declared = stream_of(contract)
+    if shard is not None and declared is None:
+        raise DataError(f"--shard: {contract.table} has no stream")
     run = Run(run_id=f"replay by {os.environ.get('USER') or getpass.getuser()}", code_version=code_version())
+    replayed: list[Replayed] = []
+    counted: list[ReplayedEvents] = []
     with connect() as connection:
-        replayed = replay_rows(
-            connection,
-            contract,
-            load_domain(contract.domain),
-            run,
-            file_id=file_id,
-            records=record or None,
-            admit_late=admit_late,
-        )
-        if not replayed:
-            subject = f"file {file_id} of {contract.table}" if file_id is not None else contract.table
-            print_line(f"Nothing to replay: {subject} has no replayable rows in quarantine.")
+        if shard is None:
+            replayed = replay_rows(
+                connection,
+                contract,
+                load_domain(contract.domain),
+                run,
+                file_id=file_id,
+                records=record or None,
+                admit_late=admit_late,
+            )
+        if declared and file_id is None:
+            counted = replay_events(
+                connection, declared, run, shard=shard, sequences=sequence or None, admit_late=admit_late
+            )
+        if not replayed and not counted:
+            place = f"file {file_id} of " if file_id is not None else f"shard {shard} of " if shard is not None else ""
+            what = "events" if shard is not None else "rows"
+            print_line(f"Nothing to replay: {place}{contract.table} has no replayable {what} in quarantine.")
             return
-        tables.print_tables(tables.replay_table(replayed))
+        if replayed:
+            tables.print_tables(tables.replay_table(replayed))
+        if counted:
+            tables.print_tables(tables.replayed_events_table(counted))
         admitted = [file.period for file in replayed if file.books.rows_in > file.books.rejected]
         if admitted:
             print_line(how_to_rebuild(connection, contract, min(admitted), "Rows were admitted"))
+    if any(one.counts.events > one.counts.rejected for one in counted):
+        print_line("The windows of the stream count the events now. Its archive brings them to the next run.")
 
 
 @app.command()

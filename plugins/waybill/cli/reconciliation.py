@@ -28,6 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def books(first: First, last: Last, domain: Domain = None) -> None:
     """Show the reconciliation (books) of a range of periods, and what to do if it is incomplete.
 
+    A line for each stream sums all events that were ever read.
     The exit code is 1 if a period is incomplete. Warnings are listed and do not change the exit code.
     """
     import boto3
@@ -36,11 +37,14 @@ def books(first: First, last: Last, domain: Domain = None) -> None:
     from waybill.intake import file_warnings
     from waybill.ops.books import balances, failed_warnings, incomplete, summarise
     from waybill.ops.remedies import remedies
+    from waybill.stream.books import stream_books
     from waybill.warehouse.connection import connect
 
     domain, periods = _periods(first, last, domain)
     with connect() as connection:
         tables.print_tables(tables.books_table(domain, balances(connection, domain, periods), periods))
+        for dataset, counts in stream_books(connection, domain).items():
+            print_line(tables.stream_books_line(dataset, counts))
         gaps = incomplete(connection, boto3.client("s3"), domain, periods)
         warnings = file_warnings.of_periods(connection, domain, [one.start for one in periods])
         checks = failed_warnings(connection, domain, periods)

@@ -26,10 +26,15 @@ if TYPE_CHECKING:
     from waybill.intake.dry_run import FileDryRun
     from waybill.intake.replay import Replayed
     from waybill.ops.incidents import Incident
+    from waybill.stream.counting import Counts
     from waybill.stream.lag import StreamState
+    from waybill.stream.quarantine import OpenEvents
+    from waybill.stream.replay import Replayed as ReplayedEvents
 
 
 _TEXT_WIDTH = 30
+_OUTCOMES = ("counted", "repeated", "late", "rejected")
+"""What becomes of the events of a stream."""
 
 
 def _table(title: str, columns: Iterable[tuple[str, bool]], text_width: int | None = None) -> Table:
@@ -202,6 +207,23 @@ def quarantine_tables(
     return [reasons, records]
 
 
+def rejected_events_tables(dataset: str, found: OpenEvents) -> list[Table]:
+    """Return the open rejected events of a dataset by reason, and some of them by shard and sequence number."""
+    reasons = _table(
+        f"{dataset}: {count(found.total, 'open event')} by reason (an event may have several reasons)",
+        [("reason", False), ("events", True)],
+    )
+    for reason, number in found.counts:
+        reasons.add_row(reason, text(number))
+    events = _table(
+        f"{of_all(len(found.newest), found.total)} events, newest first",
+        [("shard", False), ("sequence", True), ("arrived", False), ("reasons", False), ("contract", False)],
+    )
+    for shard, sequence, arrived_at, why, version in found.newest:
+        events.add_row(shard, sequence, f"{arrived_at:%Y-%m-%d %H:%M:%S %Z}", ", ".join(why), version)
+    return [reasons, events]
+
+
 def conflicts_table(contract: Contract, versions: Sequence[Version], keys: int) -> Table:
     """Return the values of each file for the keys on which files of one period disagree, and which file counts."""
     listed = len({(version.period, version.key) for version in versions})
@@ -230,7 +252,7 @@ def replay_table(replayed: Sequence[Replayed]) -> Table:
 
 def shards_table(state: StreamState) -> Table:
     """Return the shards of a stream: who reads them, how far, and their books."""
-    numbers = ("events", "counted", "repeated", "late", "rejected")
+    numbers = ("events", *_OUTCOMES)
     table = _table(
         f"{state.dataset}: the stream {state.name}",
         [("shard", False), ("read by", False), ("lag s", True), ("newest event", False), *((n, True) for n in numbers)],
@@ -240,6 +262,20 @@ def shards_table(state: StreamState) -> Table:
         newest = "" if one.newest is None else f"{one.newest:%Y-%m-%d %H:%M:%S %Z}"
         table.add_row(one.shard, reader, text(one.lag_seconds, 1), newest, *(text(getattr(one, n)) for n in numbers))
     return table
+
+
+def replayed_events_table(replayed: Sequence[ReplayedEvents]) -> Table:
+    """Return the outcome of a replay for each shard."""
+    table = _table("Replayed events", [("shard", False), ("tried", True), *((name, True) for name in _OUTCOMES)])
+    for one in replayed:
+        table.add_row(one.shard, text(one.counts.events), *(text(getattr(one.counts, name)) for name in _OUTCOMES))
+    return table
+
+
+def stream_books_line(dataset: str, counts: Counts) -> str:
+    """Return the books of a stream as a sum."""
+    outcomes = " + ".join(f"{text(getattr(counts, name))} {name}" for name in _OUTCOMES)
+    return f"Stream of {dataset}: {count(counts.events, 'event')} = {outcomes}"
 
 
 def alerts_text(rows: Sequence[tuple[Any, ...]], deliveries: Mapping[Any, Sequence[str]], total: int) -> Text:

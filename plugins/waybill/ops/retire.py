@@ -36,6 +36,15 @@ _CHANGES = (
     _PROFILES,
     "delete from waybill.change where table_name = %(name)s",
     "delete from waybill.table_day where table_name = %(name)s",
+    "delete from waybill.stream where dataset = %(name)s",
+    "delete from waybill.stream_consumer where dataset = %(name)s",
+    "delete from waybill.stream_shard where dataset = %(name)s",
+    "delete from waybill.stream_event where dataset = %(name)s",
+    "delete from waybill.stream_count where dataset = %(name)s",
+    "delete from waybill.stream_session where dataset = %(name)s",
+    "delete from waybill.stream_rejected where dataset = %(name)s",
+    "delete from waybill.stream_archive where dataset = %(name)s",
+    "delete from waybill.stream_measurement where dataset = %(name)s",
     # No layout is 0, so a contract with the same text creates the table again.
     "update waybill.contract set layout = 0 where dataset = %(name)s",
 )
@@ -77,7 +86,7 @@ def plan(connection: Connection, name: str) -> Retirement:
         if connection.execute("select to_regclass(%s) is not null", (table.as_string(None),)).fetchone() == (True,):
             (rows,) = one_row(connection, sql.SQL("select count(*) from {}").format(table))
             drops.append(f"the table {'.'.join(table._obj)} with {count(rows, 'row')}")
-    files, open_rows, checks, builds = one_row(
+    files, open_rows, checks, builds, shards, events, rejected = one_row(
         connection,
         """
         select
@@ -89,11 +98,19 @@ def plan(connection: Connection, name: str) -> Retirement:
             where f.dataset = %(name)s and f.status = 'loaded' and q.resolved_as is null
           ),
           (select count(*) from waybill.check_result where subject = %(name)s),
-          (select count(*) from waybill.publication where report = %(name)s)
+          (select count(*) from waybill.publication where report = %(name)s),
+          (select count(*) from waybill.stream_shard where dataset = %(name)s),
+          (select count(*) from waybill.stream_event where dataset = %(name)s and archive_id is null),
+          (select count(*) from waybill.stream_rejected where dataset = %(name)s)
         """,
         {"name": name},
     )
     drops.append(f"{count(checks, 'result')} of checks")
+    if shards:
+        drops.append(
+            f"what was counted of its stream, with {count(events, 'event')} that no file has yet "
+            f"and {count(rejected, 'rejected event')}"
+        )
     keeps = []
     if contract.is_dataset:
         keeps += [

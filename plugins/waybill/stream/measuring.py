@@ -51,7 +51,7 @@ select
   sums.events - coalesce(known.events, sums.events),
   sums.repeated - coalesce(known.repeated, sums.repeated),
   sums.late - coalesce(known.late, sums.late),
-  sums.rejected - coalesce(known.rejected, sums.rejected),
+  greatest(sums.rejected - coalesce(known.rejected, sums.rejected), 0),
   (sums.busy_seconds - known.busy_seconds) / nullif(sums.batches - known.batches, 0)
 from sums
 left join waybill.stream_measurement as known on known.dataset = %(dataset)s
@@ -61,6 +61,7 @@ left join waybill.stream_measurement as known on known.dataset = %(dataset)s
 def measurements(connection: Connection, dataset: str) -> list[Measurement]:
     """Return what happened in the stream of a dataset since the last measurements, and note that they were taken.
 
+    Replayed events are no longer rejected, so they are subtracted from those that were rejected meanwhile.
     The first ones have no events. [] if others were taken less than a minute ago, or if no stream is set. The caller
     commits.
     """
