@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -51,13 +53,19 @@ def stream(kinesis: KinesisClient) -> Iterator[str]:
 
 
 @pytest.fixture
-def start(stream: str, connection: Connection) -> Iterator[Start]:
+def alive(tmp_path: Path) -> Path:
+    """The file by which health checks know that a consumer works."""
+    return tmp_path / "alive"
+
+
+@pytest.fixture
+def start(stream: str, connection: Connection, alive: Path) -> Iterator[Start]:
     """Starts a consumer; all are killed at the end."""
     running: list[subprocess.Popen[bytes]] = []
 
     def begin() -> subprocess.Popen[bytes]:
         environment = os.environ | {"WAYBILL_STREAMS": json.dumps({CLICKS: stream})}
-        command = [sys.executable, "-m", "waybill", "stream", "run", "--dataset", CLICKS]
+        command = [sys.executable, "-m", "waybill", "stream", "run", "--dataset", CLICKS, "--alive", str(alive)]
         running.append(subprocess.Popen(command, env=environment))
         return running[-1]
 
@@ -92,7 +100,7 @@ def owners(connection: Connection) -> dict[str, str | None]:
 
 
 def test_consumers_share_shards_take_over_and_stop_cleanly(
-    connection: Connection, kinesis: KinesisClient, stream: str, start: Start
+    connection: Connection, kinesis: KinesisClient, stream: str, start: Start, alive: Path
 ) -> None:
     put(kinesis, stream, range(1, 2501))
     first = start()
@@ -109,6 +117,7 @@ def test_consumers_share_shards_take_over_and_stop_cleanly(
     assert eventually(lambda: counted(connection) == 3000)
     took = datetime.now(UTC) - killed_at
     assert took < timedelta(seconds=60)
+    assert time.time() - alive.stat().st_mtime < 15
     second.send_signal(signal.SIGTERM)
     assert second.wait(30) == 0
     assert {*owners(connection).values()} == {None}

@@ -10,7 +10,9 @@ from psycopg import Connection
 
 from support.landing import empty_connection, landing_bucket, landing_dsn
 from waybill.contracts.domains import load_manifest
+from waybill.ops import metrics
 from waybill.ops.incidents import Event
+from waybill.ops.metrics import Measurement
 from waybill.settings import settings
 from waybill.stream import measuring
 from waybill.stream.lag import StreamState, stream_state, supervised
@@ -296,13 +298,16 @@ def test_measurements_that_could_not_be_sent_are_sent_with_the_next_ones(
     measured(warehouse)
     add_events(warehouse, counted=6)
     warehouse.execute("update waybill.stream_measurement set measured_at = measured_at - interval '1 minute'")
-    monkeypatch.setattr("waybill.ops.metrics.send", refuse)
+    send = metrics.send
+    monkeypatch.setattr(metrics, "send", refuse)
     with pytest.raises(ConnectionError):
         measuring.send(warehouse, DATASET)
-    monkeypatch.setattr(
-        "waybill.ops.metrics.send",
-        lambda _, found: sent.extend(one.value for one in found if one.name == "StreamEvents"),
-    )
+
+    def note(client: Any, found: list[Measurement]) -> None:
+        sent.extend(one.value for one in found if one.name == "StreamEvents")
+        send(client, found)
+
+    monkeypatch.setattr(metrics, "send", note)
     assert measuring.send(warehouse, DATASET) == 6
     assert sent == [6]
 

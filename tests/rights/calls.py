@@ -24,7 +24,7 @@ RECORDER = Path(__file__).parent / "recorder"
 """The folder in PYTHONPATH with which a subprocess records its calls."""
 PLUGINS = f"{Path(__file__).resolve().parents[2]}/plugins/"
 DEPLOY = f"{Path(__file__).resolve().parents[2]}/deploy/"
-AIRFLOW, PERSON, WRITER = "airflow", "person", "output-writer"
+AIRFLOW, PERSON, WRITER, CONSUMER = "airflow", "person", "output-writer", "consumer"
 ROLES = {
     "waybill/ops/bootstrap.py:": "bootstrap",
     "waybill/cli/reconciliation.py:books": "books",
@@ -32,6 +32,7 @@ ROLES = {
     "waybill/intake/upload.py:": PERSON,
     "waybill/outputs/publish.py:": WRITER,
     "waybill/views/site.py:publish_dashboard": WRITER,
+    "waybill/stream/": CONSUMER,
 }
 """The role with which code runs, by file and function. All other code runs with the role of Airflow."""
 TASK_RUNNER = "airflow/sdk/execution_time/task_runner.py"
@@ -42,6 +43,7 @@ DEAD_LETTERS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letters"
 JOB = f"arn:aws:glue:{REGION}:{ACCOUNT}:job/{NAME}-spark"
 APPLICATION = f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/spark"
 SPARK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-spark"
+STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{NAME}-shop-clickstream"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 SETTINGS = f"{NAME}/settings"
 SECRETS = {"airflow": f"{NAME}/airflow", "settings": SETTINGS, "admin": "rds!db-0"}
@@ -65,6 +67,7 @@ ACTIONS = {
 }
 """The actions of operations whose action has another name."""
 KEYS = {
+    "kinesis:GetRecords": ("data", "Decrypt"),
     "s3:CompleteMultipartUpload": ("data", "Decrypt"),
     "s3:GetObject": ("data", "Decrypt"),
     "s3:PutObject": ("data", "GenerateDataKey"),
@@ -189,6 +192,8 @@ def _resources(service: str, params: Mapping[str, Any]) -> Iterator[tuple[str, .
             table = params.get("TableName") or params.get("TableInput", params).get("Name", "*")
             for resource in ("catalog", f"database/{database}", f"table/{database}/{table}"):
                 yield (f"arn:aws:glue:{REGION}:{ACCOUNT}:{resource}",)
+        case "kinesis":
+            yield (STREAM,)
         case "sqs" if "QueueUrl" in params:
             yield (_queue(params["QueueUrl"]),)
         case "sns" if "TopicArn" in params or "TargetArn" in params:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from waybill.settings import PROJECT_ROOT
+from waybill.stream.consumer import STOP_SECONDS
 from waybill_devtools.stack import Stack, airflow, aws
 from waybill_devtools.stack.state import OTHER_PORTS, PREFERRED_PORTS, State
 
@@ -59,9 +60,9 @@ def locked(package: str) -> str:
 
 def test_all_components_and_dependencies_of_airflow_are_services(services: dict[str, Any]) -> None:
     airflow_parts = {"api-server", "scheduler", "dag-processor", "triggerer", "prepare"}
-    assert services.keys() == {"postgres", "s3", "aws", *airflow_parts, "seeder", "valkey", "worker"}
+    assert services.keys() == {"postgres", "s3", "aws", *airflow_parts, "seeder", "valkey", "worker", "consumer"}
     profiles = {name: service.get("profiles") for name, service in services.items() if service.get("profiles")}
-    assert profiles == {"seeder": ["sample"], "valkey": ["celery"], "worker": ["celery"]}
+    assert profiles == {"seeder": ["sample"], "valkey": ["celery"], "worker": ["celery"], "consumer": ["stream"]}
 
 
 def test_nothing_runs_as_root_or_listens_beyond_this_machine(services: dict[str, Any]) -> None:
@@ -99,6 +100,7 @@ def test_each_service_starts_after_its_dependencies_are_healthy(services: dict[s
         "valkey": {},
         "prepare": {"postgres": healthy, "s3": healthy, "aws": healthy},
         "seeder": prepared,
+        "consumer": prepared,
         "api-server": prepared,
         "scheduler": behind,
         "dag-processor": behind,
@@ -116,6 +118,17 @@ def test_workers_can_be_scaled(services: dict[str, Any]) -> None:
     assert not worker.keys() & {"container_name", "hostname", "ports"}
     assert worker["environment"]["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
     assert worker["image"] == services["scheduler"]["image"]
+
+
+def test_consumers_have_time_to_stop_and_are_checked(services: dict[str, Any]) -> None:
+    consumer = services["consumer"]
+    assert not consumer.keys() & {"container_name", "hostname", "ports"}, "they can be scaled"
+    alive = consumer["command"][-1]
+    assert consumer["command"] == ["waybill", "stream", "run", "--alive", alive]
+    assert alive in consumer["healthcheck"]["test"][1]
+    assert consumer["stop_grace_period"] == "40s"
+    assert STOP_SECONDS < 40
+    assert consumer["environment"]["WAYBILL_STREAMS"] == services["aws"]["environment"]["WAYBILL_STREAMS"]
 
 
 def test_state_is_in_named_volumes(services: dict[str, Any]) -> None:
@@ -267,6 +280,7 @@ def test_components_have_the_settings_of_the_embedded_stack(services: dict[str, 
     more = {
         "AIRFLOW__CORE__AUTH_MANAGER",
         "WAYBILL_DUCKDB_MEMORY_LIMIT",
+        "WAYBILL_STREAMS",
         "WAYBILL_TIMEZONE",
         *(f"WAYBILL_{zone}_BUCKET" for zone in ("RAW", "REPORTS", "LAKE", "DASHBOARD")),
     }

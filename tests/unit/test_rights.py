@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rights import policies
-from rights.calls import DEPLOY, PLUGINS, QUEUE, TASK_RUNNER, TOPIC, Request, caller, requests
+from rights.calls import DEPLOY, PLUGINS, QUEUE, STREAM, TASK_RUNNER, TOPIC, Request, caller, requests
 from rights.policies import exceptions, granted, is_allowed, problems
 
 RAW, LAKE = "arn:aws:s3:::raw", "arn:aws:s3:::lake"
@@ -93,6 +93,8 @@ MASTER = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-0-AbCdE
     [
         ("s3:GetObject", f"{RAW}/raw/object", {"airflow", "person"}),
         ("s3:PutObject", f"{LAKE}/processed/object", {"airflow", "person", "output-writer"}),
+        ("s3:PutObject", f"{RAW}/raw/object", {"consumer"}),
+        ("kinesis:GetRecords", STREAM, {"consumer"}),
         ("s3:ListBucket", RAW, {"airflow", "person", "books"}),
         ("secretsmanager:GetSecretValue", MASTER, {"bootstrap"}),
     ],
@@ -158,6 +160,8 @@ def test_operations_become_the_actions_that_iam_evaluates() -> None:
     assert ("glue:CreateDatabase", (f"{glue}catalog",)) in actions(
         "glue", "CreateDatabase", DatabaseInput={"Name": "d"}
     )
+    stream = ("kinesis:GetRecords", (STREAM,))
+    assert actions("kinesis", "GetRecords", ShardIterator="i") == {stream, ("kms:Decrypt", key)}
     assert actions("ec2", "RunInstances") == {("ec2:RunInstances", ("*",))}
 
 
@@ -201,6 +205,7 @@ def test_each_call_has_the_role_of_the_code_that_makes_it() -> None:
     assert called_from(f"{sys.prefix}/{TASK_RUNNER}", own, publish, library) == "output-writer"
     assert called_from(f"{sys.prefix}/{TASK_RUNNER}", own, site, own, library) == "output-writer"
     assert called_from(test, terminal, f"{cli}operations.py", site, library) == "person"
+    assert called_from(test, terminal, f"{cli}stream.py", f"{PLUGINS}waybill/stream/reader.py", library) == "consumer"
 
 
 def test_each_difference_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

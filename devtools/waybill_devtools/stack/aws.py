@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from waybill.contracts.domains import EVERY_DOMAIN
+from waybill.settings import settings
 from waybill_devtools.stack.processes import Program
 from waybill_devtools.stack.state import State
 
@@ -37,6 +38,8 @@ QUEUE = "waybill-{domain}"
 ACCOUNT = "123456789012"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERTS}"
 _ENCRYPTED: Final[ServerSideEncryptionRuleTypeDef] = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+SHARDS: Final = 2
+"""The number of shards of each stream."""
 S3_PARTS = ("master", "volume", "filer", "admin", "s3")
 TABLE_BUCKET: Final = "waybill-tables"
 """The bucket with the metadata of the lake's tables. Their data lies in the bucket of the lake."""
@@ -169,7 +172,7 @@ def _client_options(state: State, port: str, attempts: int = 1) -> dict[str, Any
 def serve(port: int, listen: str = "127.0.0.1") -> None:
     """Run moto's server in this process, with what Terraform creates on AWS.
 
-    These are the topic for alerts and its queue, and the queues of domains.
+    These are the topic for alerts and its queue, the queues of domains, and the streams of `WAYBILL_STREAMS`.
 
     A domain that is added later gets its queue within a second. The address of a queue follows from the port, the
     account and its name.
@@ -185,6 +188,8 @@ def serve(port: int, listen: str = "127.0.0.1") -> None:
     known = _create_queues(sqs, frozenset())
     queue = sqs.create_queue(QueueName=ALERTS)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    for stream in settings().streams.values():
+        boto3.client("kinesis").create_stream(StreamName=stream, ShardCount=SHARDS)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     print("ready", flush=True)
     while not threading.Event().wait(0.5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +20,13 @@ Streamed = Annotated[
 
 @stream.command()
 @report_errors
-def run(dataset: Streamed = None) -> None:
+def run(
+    dataset: Streamed = None,
+    alive: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file to touch every few seconds, for health checks."),
+    ] = None,
+) -> None:
     """Read a stream until SIGTERM or Ctrl-C. Several of these processes share its shards."""
     import logging
     import signal
@@ -38,7 +45,7 @@ def run(dataset: Streamed = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Consumer(declared, declared.name, kinesis.client()).run(stop)
+    Consumer(declared, declared.name, kinesis.client(), alive).run(stop)
 
 
 @stream.command()

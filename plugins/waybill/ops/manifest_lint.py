@@ -89,6 +89,8 @@ def _of_raw_prefixes(manifest: Domain, datasets: Mapping[str, Contract]) -> Iter
 
 def _of_streams(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[Problem]:
     """Yield the streams that name an unknown dataset or column, or whose events cannot be checked on arrival."""
+    if "kinesis" in manifest.services and not manifest.streams:
+        yield Problem(("services",), "`kinesis` needs `streams`: it is the stream of each of its datasets")
     for name, stream in manifest.streams.items():
         place = ("streams", name)
         if name not in datasets:

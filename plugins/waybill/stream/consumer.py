@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -52,10 +53,10 @@ class _Reader:
 class Consumer:
     """Reads the shards of one stream that it can lease, until it is stopped."""
 
-    def __init__(self, declared: Declared, name: str, client: KinesisClient) -> None:
-        """`name` is the stream in Kinesis."""
+    def __init__(self, declared: Declared, name: str, client: KinesisClient, alive: Path | None = None) -> None:
+        """`name` is the stream in Kinesis. The file `alive` is touched every few seconds while the consumer works."""
         self.name = f"{socket.gethostname()[:40]}-{uuid.uuid4().hex[:8]}"
-        self._declared, self._stream, self._kinesis = declared, name, client
+        self._declared, self._stream, self._kinesis, self._alive = declared, name, client, alive
         self._readers: dict[str, _Reader] = {}
         self._resting: dict[str, float] = {}
         self._listed_at = float("-inf")
@@ -86,10 +87,16 @@ class Consumer:
                 while not stop.is_set():
                     self._list(connection)
                     self._balance(connection)
-                    stop.wait(shards.RENEWAL_SECONDS)
+                    self._rest(stop, shards.RENEWAL_SECONDS)
         except UNREACHABLE as error:
             log.warning("%s: trying again: %s", self._declared.dataset, _first_line(error))
-            stop.wait(1)
+            self._rest(stop, 1)
+
+    def _rest(self, stop: threading.Event, seconds: float) -> None:
+        """Wait, and show health checks that the process works. It does so, too, while it waits for a service."""
+        if self._alive:
+            self._alive.touch()
+        stop.wait(seconds)
 
     def _list(self, connection: Connection) -> None:
         """Register the shards of the stream, now and then."""

@@ -55,6 +55,7 @@ spark = {
 }
 
 stream_shards         = 1
+stream_consumers      = { cpu = 512, memory = 2048, tasks = 1 }
 athena_scan_limit_gib = 10
 
 limits = {

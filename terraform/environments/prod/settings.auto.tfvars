@@ -58,6 +58,7 @@ spark = {
 }
 
 stream_shards         = 0
+stream_consumers      = { cpu = 512, memory = 2048, tasks = 2 }
 athena_scan_limit_gib = 1000
 
 limits = {

@@ -58,6 +58,7 @@ spark = {
 }
 
 stream_shards         = 1
+stream_consumers      = { cpu = 512, memory = 2048, tasks = 1 }
 athena_scan_limit_gib = 100
 
 limits = {

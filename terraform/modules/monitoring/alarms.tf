@@ -31,7 +31,7 @@ locals {
   operations_defaults = { statistic = "Maximum", operator = "GreaterThanThreshold", periods = 3, missing = "notBreaching" }
 
   operations_alarms = { for name, alarm in merge(
-    local.database_alarms, local.queue_alarms, local.airflow_alarms, local.broker_alarms, local.spark_alarms
+    local.database_alarms, local.queue_alarms, local.airflow_alarms, local.broker_alarms, local.spark_alarms, local.stream_alarms
   ) : name => merge(local.operations_defaults, alarm) }
 
   database_alarms = merge(
@@ -158,6 +158,28 @@ locals {
       namespace = "AWS/EMRServerless", metric = "FailedJobs", dimensions = { ApplicationId = try(var.spark.id, null) }
     })
   } : name => alarm if var.spark != null }
+
+  # Consumers run beside Airflow, so they are not missed before it runs.
+  stream_alarms = { for name, alarm in merge(
+    { for dataset, stream in var.streams : "stream-lag-${replace(dataset, "/[._]/", "-")}" => {
+      description = "The consumers of the stream of ${dataset} have lagged by more than ${var.limits.stream_lag_seconds} s for five minutes: live numbers are late. Data operations names the shards. Add consumers, or shards if there is one for each."
+      namespace   = local.namespace, metric = local.metrics.stream_lag_seconds, statistic = "Minimum", dimensions = local.of_stream[dataset]
+      threshold   = var.limits.stream_lag_seconds, periods = 1
+    } },
+    { for dataset, stream in var.streams : "stream-silent-${replace(dataset, "/[._]/", "-")}" => {
+      description = "The consumers of the stream of ${dataset} have sent no measurement for 15 minutes. See the events of their ECS service and their log. Nothing is lost while the stream keeps its events: ${stream.retention_hours} hours."
+      namespace   = local.namespace, metric = local.metrics.stream_lag_seconds, statistic = "SampleCount", dimensions = local.of_stream[dataset]
+      operator    = "LessThanThreshold", threshold = 1, missing = local.silence
+    } },
+    { for dataset, stream in var.streams : "stream-age-${replace(dataset, "/[._]/", "-")}" => {
+      description = "Events of ${dataset} have waited in the stream for half of the ${stream.retention_hours} hours that it keeps them. Events that nobody reads in time are lost. Let consumers catch up, and keep events longer until then."
+      namespace   = "AWS/Kinesis", metric = "GetRecords.IteratorAgeMilliseconds", dimensions = { StreamName = stream.name }
+      threshold   = stream.retention_hours / 2 * 3600000, periods = 1
+    } },
+  ) : name => alarm if var.airflow != null }
+  of_stream = { for dataset, stream in var.streams : dataset => {
+    (local.dimensions.pipeline) = stream.pipeline, (local.dimensions.dataset) = split(".", dataset)[1]
+  } }
 
   # What CloudTrail records, as filters of its log; see trail.tf.
   trail_alarms = {

@@ -38,7 +38,7 @@ variables {
   spark            = { runtime = "glue", id = "waybill-test-spark" }
   trail_log_group  = "/waybill-test/trail"
   landed_queues    = { orders = { name = "waybill-test-orders", dead_name = "waybill-test-orders-dead" } }
-  stream_name      = "waybill-test-events"
+  streams          = { "shop.clickstream" = { name = "waybill-test-shop-clickstream", pipeline = "shop_daily", retention_hours = 168 } }
   athena_workgroup = "waybill-test"
   bucket_names     = { raw = "waybill-test-raw-123456789012" }
 }

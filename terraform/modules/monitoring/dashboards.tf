@@ -25,7 +25,7 @@ locals {
         [local.airflow_namespace, local.airflow_metrics[key], "service.name", var.name]
       ] },
     ]
-    data-quality = [
+    data-quality = concat([
       { title = "Rows in", expressions = [format(local.search.rows_in, "Sum", 86400)], period = 86400 },
       { title = "Rows loaded", expressions = [format(local.search.rows_loaded, "Sum", 86400)], period = 86400 },
       { title = "Rows rejected", expressions = [format(local.search.rows_rejected, "Sum", 86400)], period = 86400 },
@@ -35,7 +35,11 @@ locals {
       ] },
       { title = "Failed checks: errors", expressions = [format(local.search.quality_errors, "Sum", 3600)], period = 3600 },
       { title = "Failed checks: warnings", expressions = [format(local.search.quality_warnings, "Sum", 3600)], period = 3600 },
-    ]
+      ], [for widget in [
+        { title = "Streams: repeated, late and rejected events", period = 3600, expressions = [
+          for key in ["stream_repeated", "stream_late", "stream_rejected"] : format(local.search[key], "Sum", 3600)
+        ] },
+    ] : widget if length(var.streams) > 0])
     performance = concat([
       { title = "How long loads take (s)", expressions = [format(local.search.load_seconds, "Maximum", 3600)], period = 3600 },
       { title = "Rows for each second of loading", period = 3600, expressions = [
@@ -45,11 +49,14 @@ locals {
       { title = "Databases: free storage and memory (bytes)", period = 300, metrics = concat(local.database_metrics.FreeStorageSpace, local.database_metrics.FreeableMemory) },
       { title = "Databases: connections", period = 300, metrics = local.database_metrics.DatabaseConnections },
       { title = "Databases: latency (s)", period = 300, metrics = concat(local.database_metrics.ReadLatency, local.database_metrics.WriteLatency) },
-      ], var.stream_name == null ? [] : [
-      { title = "Stream: how far consumers lag (ms)", period = 300, metrics = [
-        ["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", var.stream_name],
-      ] },
-    ])
+      ], [for widget in [
+        { title = "Streams: how far consumers lag (s)", expressions = [format(local.search.stream_lag_seconds, "Maximum", 60)], period = 60 },
+        { title = "Streams: age of the oldest unread event (ms)", stat = "Maximum", period = 300, metrics = [for stream in values(var.streams) :
+          ["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", stream.name]
+        ] },
+        { title = "Streams: events a second", period = 60, expressions = ["${format(local.search.stream_events, "Sum", 60)} / 60"] },
+        { title = "Streams: how long a batch takes (s)", expressions = [format(local.search.stream_batch_seconds, "Maximum", 60)], period = 60 },
+    ] : widget if length(var.streams) > 0])
     cost = concat([
       { title = "The account's charges this month (USD)", region = "us-east-1", period = 21600, metrics = [
         ["AWS/Billing", "EstimatedCharges", "Currency", "USD"],
@@ -64,9 +71,11 @@ locals {
       { title = "What goes out by NAT (bytes)", period = 86400, expressions = [
         "SEARCH('{AWS/NATGateway,NatGatewayId} MetricName=\"BytesOutToDestination\"', 'Sum', 86400)",
       ] },
-      ], var.stream_name == null ? [] : [
-      { title = "What the stream takes (bytes)", period = 86400, metrics = [["AWS/Kinesis", "IncomingBytes", "StreamName", var.stream_name]] },
-    ])
+      ], [for widget in [
+        { title = "What streams take (bytes)", period = 86400, metrics = [for stream in values(var.streams) :
+          ["AWS/Kinesis", "IncomingBytes", "StreamName", stream.name]
+        ] },
+    ] : widget if length(var.streams) > 0])
   }
 }
 

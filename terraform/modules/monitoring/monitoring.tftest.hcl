@@ -41,7 +41,7 @@ variables {
   spark            = { runtime = "glue", id = "waybill-test-spark" }
   trail_log_group  = "/waybill-test/trail"
   landed_queues    = { orders = { name = "waybill-test-orders", dead_name = "waybill-test-orders-dead" } }
-  stream_name      = "waybill-test-events"
+  streams          = { "shop.clickstream" = { name = "waybill-test-shop-clickstream", pipeline = "shop_daily", retention_hours = 168 } }
   athena_workgroup = "waybill-test"
   bucket_names     = { raw = "waybill-test-raw-123456789012" }
 }
@@ -56,6 +56,7 @@ run "metrics" {
   assert {
     condition = toset(output.metrics.names) == toset([
       "RowsIn", "RowsLoaded", "RowsRejected", "RowsDuplicate", "LoadSeconds", "FreshnessHours", "QualityErrors", "QualityWarnings", "RunSeconds", "WorkSeconds", "RunFailed",
+      "StreamLagSeconds", "StreamEvents", "StreamRepeated", "StreamLate", "StreamRejected", "StreamBatchSeconds",
     ])
     error_message = "The metrics must be those of the application."
   }
@@ -93,6 +94,7 @@ run "alarms" {
       "metadata-database-cpu", "metadata-database-storage", "metadata-database-memory", "metadata-database-connections", "metadata-database-credits",
       "scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "dag-import-errors", "tasks-queued", "tasks-late", "workers-saturated",
       "api-unhealthy", "api-errors", "api-server-memory", "worker-memory", "broker-memory", "spark-failures",
+      "stream-lag-shop-clickstream", "stream-silent-shop-clickstream", "stream-age-shop-clickstream",
       "root-use", "failed-logins", "policy-changes", "key-changes", "bucket-changes", "trail-changes",
     ] : "waybill-test-${alarm}"])
     error_message = "There must be an alarm for everything that can go wrong."
@@ -164,11 +166,45 @@ run "alarms" {
   }
 }
 
+run "streams" {
+  command = plan
+
+  assert {
+    condition = alltrue([for alarm in ["stream-lag-shop-clickstream", "stream-silent-shop-clickstream"] : alltrue([
+      aws_cloudwatch_metric_alarm.operations[alarm].dimensions == tomap({ Pipeline = "shop_daily", Dataset = "clickstream" }),
+      aws_cloudwatch_metric_alarm.operations[alarm].metric_name == "StreamLagSeconds",
+      length(aws_cloudwatch_metric_alarm.operations[alarm].ok_actions) == 1,
+    ])])
+    error_message = "A lag, and its end, must be told for each stream."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.operations["stream-lag-shop-clickstream"].threshold == 60 && aws_cloudwatch_metric_alarm.operations["stream-lag-shop-clickstream"].statistic == "Minimum" && aws_cloudwatch_metric_alarm.operations["stream-lag-shop-clickstream"].evaluation_periods == 1
+    error_message = "Consumers must have lagged for five minutes without a break."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.operations["stream-age-shop-clickstream"].threshold == 84 * 3600 * 1000
+    error_message = "Half of the time that a stream keeps events must remain to act."
+  }
+}
+
+run "without_streams" {
+  command = plan
+
+  variables {
+    streams = {}
+  }
+
+  assert {
+    condition     = !anytrue([for alarm in output.alarm_names : strcontains(alarm, "stream-")]) && !anytrue([for dashboard in aws_cloudwatch_dashboard.this : strcontains(dashboard.dashboard_body, "Stream")])
+    error_message = "Without a stream, nothing waits for its consumers."
+  }
+}
+
 run "silence" {
   command = plan
 
   assert {
-    condition     = toset([for alarm in ["scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "api-unhealthy", "warehouse-database-cpu", "metadata-database-cpu"] : aws_cloudwatch_metric_alarm.operations[alarm].treat_missing_data]) == toset(["breaching"])
+    condition     = toset([for alarm in ["stream-silent-shop-clickstream", "scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "api-unhealthy", "warehouse-database-cpu", "metadata-database-cpu"] : aws_cloudwatch_metric_alarm.operations[alarm].treat_missing_data]) == toset(["breaching"])
     error_message = "A component or database that sends nothing must raise the alarm."
   }
 }
@@ -181,7 +217,7 @@ run "silence_at_night" {
   }
 
   assert {
-    condition     = toset([for alarm in ["scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "api-unhealthy", "warehouse-database-cpu", "metadata-database-cpu"] : aws_cloudwatch_metric_alarm.operations[alarm].treat_missing_data]) == toset(["notBreaching"])
+    condition     = toset([for alarm in ["stream-silent-shop-clickstream", "scheduler-heartbeat", "triggerer-heartbeat", "dag-processor-heartbeat", "api-unhealthy", "warehouse-database-cpu", "metadata-database-cpu"] : aws_cloudwatch_metric_alarm.operations[alarm].treat_missing_data]) == toset(["notBreaching"])
     error_message = "Stopping at night must raise no alarm."
   }
 }
@@ -196,7 +232,7 @@ run "without_what_is_not_there" {
   }
 
   assert {
-    condition     = !anytrue([for alarm in output.alarm_names : can(regex("heartbeat|import|tasks|workers|api|broker|spark", alarm))])
+    condition     = !anytrue([for alarm in output.alarm_names : can(regex("heartbeat|import|tasks|workers|api|broker|spark|stream-", alarm))])
     error_message = "What is not there must not raise an alarm."
   }
 }

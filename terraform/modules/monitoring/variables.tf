@@ -66,7 +66,7 @@ variable "datasets" {
 }
 
 variable "limits" {
-  description = "From where on an alarm goes off: the seconds that the tasks of a run work, a load's seconds for a million rows, the age of a message about a landed file in seconds, how many such messages wait, the seconds that a task waits for a slot, and the CPU of a database in percent."
+  description = "From where on an alarm goes off: the seconds that the tasks of a run work, a load's seconds for a million rows, the age of a message about a landed file in seconds, how many such messages wait, the seconds that a task waits for a slot, the CPU of a database in percent, and the seconds that consumers of a stream lag."
   type = object({
     work_seconds             = number
     load_seconds_per_million = number
@@ -74,6 +74,7 @@ variable "limits" {
     queue_messages           = number
     task_wait_seconds        = number
     database_cpu_pct         = number
+    stream_lag_seconds       = optional(number, 60)
   })
   validation {
     condition     = alltrue([for limit in values(var.limits) : limit > 0]) && var.limits.database_cpu_pct <= 100
@@ -134,9 +135,9 @@ variable "landed_queues" {
   type        = map(object({ name = string, dead_name = string }))
 }
 
-variable "stream_name" {
-  description = "Name of the Kinesis stream; null: there is none."
-  type        = string
+variable "streams" {
+  description = "Name of the Kinesis stream of each dataset, such as billing.payments, the pipeline of its domain, and how many hours it keeps events."
+  type        = map(object({ name = string, pipeline = string, retention_hours = number }))
 }
 
 variable "athena_workgroup" {

@@ -1,9 +1,10 @@
 locals {
-  arn = "arn:aws:kinesis:${var.region}:${var.account_id}:stream/${var.name}-events"
+  stream = "${var.name}-${replace(var.dataset, "/[._]/", "-")}"
+  arn    = "arn:aws:kinesis:${var.region}:${var.account_id}:stream/${local.stream}"
 }
 
 resource "aws_kinesis_stream" "events" {
-  name                      = "${var.name}-events"
+  name                      = local.stream
   shard_count               = var.shards == 0 ? null : var.shards
   retention_period          = var.retention_hours
   encryption_type           = "KMS"
@@ -17,7 +18,7 @@ resource "aws_kinesis_stream" "events" {
 }
 
 resource "aws_iam_policy" "produce" {
-  name        = "${var.name}-produce-events"
+  name        = "${local.stream}-produce"
   description = "Put events into the stream, for what produces them; nothing can be read with it."
   policy = jsonencode({
     Version = "2012-10-17"
@@ -42,28 +43,14 @@ resource "aws_iam_policy" "produce" {
   })
 }
 
+# A test compares the file with the calls that consumers make.
 resource "aws_iam_policy" "consume" {
-  name        = "${var.name}-consume-events"
-  description = "Read events from the stream, for what loads them."
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "Read"
-        Effect   = "Allow"
-        Action   = ["kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"]
-        Resource = local.arn
-      },
-      {
-        Sid      = "Decrypt"
-        Effect   = "Allow"
-        Action   = "kms:Decrypt"
-        Resource = "arn:aws:kms:${var.region}:${var.account_id}:key/*"
-        Condition = {
-          "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = "alias/${var.name}-data" }
-          StringEquals               = { "kms:ViaService" = "kinesis.${var.region}.amazonaws.com" }
-        }
-      },
-    ]
-  })
+  name        = "${local.stream}-consume"
+  description = "Read events from the stream, for what counts them."
+  policy = jsonencode(jsondecode(templatefile("${path.module}/policies/consume.json.tftpl", {
+    name       = var.name
+    account_id = var.account_id
+    region     = var.region
+    stream_arn = local.arn
+  })))
 }

@@ -14,6 +14,11 @@ output "produce_policy_arn" {
 }
 
 output "consume_policy_arn" {
-  description = "Policy for what loads events."
+  description = "Policy for what counts events."
   value       = aws_iam_policy.consume.arn
+}
+
+output "retention_hours" {
+  description = "How long the stream keeps events, in hours."
+  value       = var.retention_hours
 }

@@ -7,6 +7,7 @@ variables {
   account_id   = "123456789012"
   region       = "eu-central-1"
   data_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/data"
+  dataset      = "billing.card_payments"
   shards       = 2
 }
 
@@ -20,6 +21,10 @@ run "provisioned" {
   assert {
     condition     = aws_kinesis_stream.events.shard_count == 2 && one(aws_kinesis_stream.events.stream_mode_details).stream_mode == "PROVISIONED"
     error_message = "The stream must have the shards that were asked for."
+  }
+  assert {
+    condition     = aws_kinesis_stream.events.name == "waybill-test-billing-card-payments" && output.stream_name == aws_kinesis_stream.events.name && output.stream_arn == "arn:aws:kinesis:eu-central-1:123456789012:stream/waybill-test-billing-card-payments"
+    error_message = "Each dataset must have a stream of its own."
   }
   assert {
     condition     = aws_kinesis_stream.events.retention_period == 168
@@ -52,9 +57,10 @@ run "refuses_bad_values" {
   command = plan
 
   variables {
+    dataset         = "payments"
     shards          = -1
     retention_hours = 12
   }
 
-  expect_failures = [var.shards, var.retention_hours]
+  expect_failures = [var.dataset, var.shards, var.retention_hours]
 }

@@ -34,6 +34,15 @@ variable "data_key_arn" {
   }
 }
 
+variable "dataset" {
+  description = "Dataset whose events the stream has, such as billing.payments."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9_]*\\.[a-z][a-z0-9_]*$", var.dataset))
+    error_message = "Write the dataset with its domain, like billing.payments."
+  }
+}
+
 variable "shards" {
   description = "How many shards (1 MB/s in, 2 MB/s out each); 0: AWS adds and removes them on demand."
   type        = number

@@ -6,8 +6,15 @@ locals {
   include_dir = coalesce(var.include_dir, "${local.root_dir}/include")
   domains_dir = "${local.include_dir}/domains"
   manifests   = { for path in fileset(local.domains_dir, "*.yaml") : trimsuffix(path, ".yaml") => yamldecode(file("${local.domains_dir}/${path}")) }
-  # What is built only for domains whose manifest asks for it: crawler and kinesis, and Spark as their engine.
+  # What is built only for domains whose manifest asks for it: a crawler, streams, and Spark as their engine.
   services = toset(flatten([for manifest in values(local.manifests) : try(manifest.services, [])]))
+  # A stream for each dataset in `streams` of a domain that lists kinesis, and where consumers archive its events.
+  streams = merge([for domain, manifest in local.manifests : {
+    for dataset in keys(try(manifest.streams, {})) : "${domain}.${dataset}" => {
+      pipeline = manifest.dag
+      archive  = try(regex("^[^=]*/", manifest.prefixes.raw[dataset]), "raw/${domain}/${dataset}/")
+    }
+  } if contains(try(manifest.services, []), "kinesis")]...)
   on_spark = sort([for domain, manifest in local.manifests : domain if try(manifest.engine, "warehouse") == "spark"])
   # Where their tables have data, by the default layout or that of the manifest, and metadata.
   spark_prefixes = flatten([for domain in local.on_spark : concat(["processed/${domain}/", "processed/${domain}_"], [
@@ -31,10 +38,7 @@ locals {
     write_output = module.security.write_output_policy_arn
   }
   # Rights for what single domains use.
-  service_policies = merge(
-    length(module.streaming) == 0 ? {} : { consume_events = module.streaming[0].consume_policy_arn },
-    length(module.compute) == 0 ? {} : { run_jobs = module.compute[0].run_policy_arn },
-  )
+  service_policies = length(module.compute) == 0 ? {} : { run_jobs = module.compute[0].run_policy_arn }
 
   spark_settings = merge([for spark in module.compute : merge({ WAYBILL_SPARK = var.spark.runtime, WAYBILL_SPARK_HOURS = tostring(var.spark.hours) }, var.spark.runtime == "glue" ? {
     WAYBILL_SPARK_JOB = spark.glue_job_name
@@ -44,6 +48,27 @@ locals {
     WAYBILL_SPARK_SCRIPT      = "${spark.code}/job.py"
     WAYBILL_SPARK_PARAMETERS  = "--py-files ${spark.code}/waybill.zip"
   })]...)
+
+  stream_settings = length(local.streams) == 0 ? {} : {
+    WAYBILL_STREAMS            = jsonencode({ for dataset, stream in module.streaming : dataset => stream.stream_name })
+    WAYBILL_STREAM_LAG_SECONDS = tostring(var.limits.stream_lag_seconds)
+  }
+
+  # The image itself has WAYBILL_CODE_VERSION.
+  settings = merge(local.spark_settings, local.stream_settings, {
+    WAYBILL_PROFILE             = "prod"
+    WAYBILL_SECRET_ID           = module.security.settings_secret_name
+    WAYBILL_QUEUE_URLS          = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.url })
+    WAYBILL_DEAD_LETTER_URLS    = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.dead_url })
+    WAYBILL_RAW_BUCKET          = module.data_lake.bucket_names.raw
+    WAYBILL_REPORTS_BUCKET      = module.data_lake.bucket_names.reports
+    WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
+    WAYBILL_LAKE_WAREHOUSE      = var.account_id # of Glue's Iceberg REST catalog
+    WAYBILL_LAKE_DATABASE       = module.catalog.processed_database
+    WAYBILL_DASHBOARD_BUCKET    = module.data_lake.bucket_names.dashboard
+    WAYBILL_TIMEZONE            = var.timezone
+    WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
+  })
 
   connections = {
     # No password: the role of the task signs a token. The certificate of the server is not verified, because the image has
@@ -206,14 +231,47 @@ module "catalog" {
 }
 
 module "streaming" {
-  source = "../../modules/streaming"
-  count  = contains(local.services, "kinesis") ? 1 : 0
+  source   = "../../modules/streaming"
+  for_each = local.streams
 
   name         = local.name
   account_id   = var.account_id
   region       = var.region
   data_key_arn = module.security.data_key_arn
+  dataset      = each.key
   shards       = var.stream_shards
+}
+
+module "consumer" {
+  source   = "../../modules/consumer"
+  for_each = var.image == null ? {} : local.streams
+
+  name                     = local.name
+  account_id               = var.account_id
+  region                   = var.region
+  data_key_arn             = module.security.data_key_arn
+  permissions_boundary_arn = module.security.permissions_boundary_arn
+  log_retention_days       = var.retention.logs_days
+
+  dataset              = each.key
+  stream_name          = module.streaming[each.key].stream_name
+  consume_policy_arn   = module.streaming[each.key].consume_policy_arn
+  archive_prefix       = each.value.archive
+  warehouse            = { role = module.warehouse.role, resource_id = module.warehouse.resource_id }
+  warehouse_connection = local.connections.waybill_warehouse
+  metrics_namespace    = module.monitoring.namespace
+  settings             = local.settings
+
+  image             = var.image
+  repository_arn    = module.container_registry.repository_arn
+  cluster           = module.airflow.cluster
+  size              = var.stream_consumers
+  architecture      = var.airflow.architecture
+  spot              = var.airflow.spot
+  subnet_ids        = module.network.private_subnet_ids
+  security_group_id = module.network.security_group_ids.airflow
+
+  depends_on = [module.airflow] # which migrates the warehouse
 }
 
 module "compute" {
@@ -323,22 +381,7 @@ module "airflow" {
   alerts_topic_arn       = module.monitoring.topic_arns.alerts
   metrics_namespace      = module.monitoring.namespace
   catalog_database       = module.catalog.processed_database
-
-  # The image itself has WAYBILL_CODE_VERSION.
-  settings = merge(local.spark_settings, {
-    WAYBILL_PROFILE             = "prod"
-    WAYBILL_SECRET_ID           = module.security.settings_secret_name
-    WAYBILL_QUEUE_URLS          = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.url })
-    WAYBILL_DEAD_LETTER_URLS    = jsonencode({ for domain, queue in module.data_lake.landed_queues : domain => queue.dead_url })
-    WAYBILL_RAW_BUCKET          = module.data_lake.bucket_names.raw
-    WAYBILL_REPORTS_BUCKET      = module.data_lake.bucket_names.reports
-    WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
-    WAYBILL_LAKE_WAREHOUSE      = var.account_id # of Glue's Iceberg REST catalog
-    WAYBILL_LAKE_DATABASE       = module.catalog.processed_database
-    WAYBILL_DASHBOARD_BUCKET    = module.data_lake.bucket_names.dashboard
-    WAYBILL_TIMEZONE            = var.timezone
-    WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
-  })
+  settings               = local.settings
 
   # Tasks that run once need the way out and the values of connections; the load balancer needs the policy of the bucket
   # for its logs.
@@ -355,11 +398,14 @@ module "night" {
   key_arn                  = module.security.operations_key_arn
   permissions_boundary_arn = module.security.permissions_boundary_arn
   cluster                  = module.airflow.cluster
-  services                 = { for service, size in var.airflow.services : service => size.tasks }
-  databases                = [module.warehouse.identifier, module.metadata.identifier]
-  timezone                 = var.night.timezone
-  stop                     = var.night.stop
-  start                    = var.night.start
+  services = merge(
+    { for service, size in var.airflow.services : service => size.tasks },
+    { for consumer in module.consumer : consumer.service => var.stream_consumers.tasks },
+  )
+  databases = [module.warehouse.identifier, module.metadata.identifier]
+  timezone  = var.night.timezone
+  stop      = var.night.stop
+  start     = var.night.start
 }
 
 module "container_registry" {
@@ -395,7 +441,7 @@ module "monitoring" {
   anomaly_usd         = var.anomaly_usd
   anomaly_monitor_arn = var.anomaly_monitor_arn
   airflow = var.image == null ? null : {
-    services      = keys(var.airflow.services)
+    services      = concat(keys(var.airflow.services), [for consumer in module.consumer : consumer.service])
     slots         = var.airflow.concurrency * var.airflow.max_workers
     load_balancer = module.airflow.load_balancer_arn_suffix
     target_group  = module.airflow.target_group_arn_suffix
@@ -404,11 +450,15 @@ module "monitoring" {
     warehouse = { identifier = module.warehouse.identifier, instance_class = var.warehouse.instance_class, allocated_gib = var.warehouse.allocated_gib }
     metadata  = { identifier = module.metadata.identifier, instance_class = var.metadata.instance_class, allocated_gib = var.metadata.allocated_gib }
   }
-  broker           = one(module.broker[*].replication_group_id)
-  spark            = length(module.compute) > 0 ? { runtime = var.spark.runtime, id = coalesce(module.compute[0].glue_job_name, module.compute[0].emr_application_id) } : null
-  trail_log_group  = module.security.trail_log_group
-  landed_queues    = module.data_lake.landed_queues
-  stream_name      = one(module.streaming[*].stream_name)
+  broker          = one(module.broker[*].replication_group_id)
+  spark           = length(module.compute) > 0 ? { runtime = var.spark.runtime, id = coalesce(module.compute[0].glue_job_name, module.compute[0].emr_application_id) } : null
+  trail_log_group = module.security.trail_log_group
+  landed_queues   = module.data_lake.landed_queues
+  streams = { for dataset, stream in module.streaming : dataset => {
+    name            = stream.stream_name
+    pipeline        = local.streams[dataset].pipeline
+    retention_hours = stream.retention_hours
+  } }
   athena_workgroup = module.catalog.workgroup
   bucket_names     = module.data_lake.bucket_names
   stops_at_night   = var.night != null

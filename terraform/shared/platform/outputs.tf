@@ -113,9 +113,14 @@ output "athena_workgroup" {
   value       = module.catalog.workgroup
 }
 
-output "stream_name" {
-  description = "Kinesis stream; null if no domain uses it."
-  value       = one(module.streaming[*].stream_name)
+output "streams" {
+  description = "Kinesis stream of each dataset that has one."
+  value       = { for dataset, stream in module.streaming : dataset => stream.stream_name }
+}
+
+output "stream_services" {
+  description = "Task definition and number of tasks of the ECS service that reads each stream; empty without an image."
+  value       = { for consumer in module.consumer : consumer.service => { task_definition = consumer.task_definition, tasks = var.stream_consumers.tasks } }
 }
 
 output "alarm_names" {

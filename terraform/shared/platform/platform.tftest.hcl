@@ -53,7 +53,7 @@ run "with_an_image" {
     error_message = "The buckets must carry the environment's name."
   }
   assert {
-    condition     = output.metrics.namespace == "Waybill" && length(output.metrics.names) == 11
+    condition     = output.metrics.namespace == "Waybill" && length(output.metrics.names) == 17
     error_message = "The metrics must be those of the application."
   }
   assert {
@@ -103,12 +103,12 @@ run "nothing_is_built_that_no_domain_uses" {
   }
 
   assert {
-    condition     = length(module.streaming) == 0 && length(module.compute) == 0 && output.stream_name == null && module.catalog.raw_database == null
+    condition     = length(output.streams) == 0 && length(output.stream_services) == 0 && length(module.compute) == 0 && module.catalog.raw_database == null
     error_message = "No manifest asks for a crawler, a stream or Spark: there must be none."
   }
   assert {
-    condition     = length(local.spark_settings) == 0 && length(terraform_data.spark_code) == 0
-    error_message = "Without Spark, Airflow has no settings for it, and no code is uploaded."
+    condition     = length(local.spark_settings) == 0 && length(local.stream_settings) == 0 && length(terraform_data.spark_code) == 0
+    error_message = "Without Spark and streams, Airflow has no settings for them, and no code is uploaded."
   }
   assert {
     condition     = length(local.service_policies) == 0
@@ -124,12 +124,20 @@ run "what_a_domain_uses_is_built" {
   }
 
   assert {
-    condition     = output.stream_name == "waybill-${var.environment}-events" && module.compute[0].glue_job_name == "waybill-${var.environment}-spark" && module.compute[0].emr_application_id == null && module.catalog.raw_database == "waybill_raw"
+    condition     = output.streams == { "taxi.rides" = "waybill-${var.environment}-taxi-rides" } && module.compute[0].glue_job_name == "waybill-${var.environment}-spark" && module.compute[0].emr_application_id == null && module.catalog.raw_database == "waybill_raw"
     error_message = "What a manifest asks for must be there."
   }
   assert {
-    condition     = toset(keys(local.service_policies)) == toset(["consume_events", "run_jobs"])
-    error_message = "Airflow must have the rights for it."
+    condition     = toset(keys(local.service_policies)) == toset(["run_jobs"])
+    error_message = "Airflow must have the rights for Spark. It does not read streams."
+  }
+  assert {
+    condition     = jsondecode(local.settings.WAYBILL_STREAMS) == output.streams && local.settings.WAYBILL_STREAM_LAG_SECONDS == "60" && length(output.stream_services) == 0
+    error_message = "Airflow must supervise the stream. Without an image, nothing reads it."
+  }
+  assert {
+    condition     = local.streams == { "taxi.rides" = { pipeline = "taxi_daily", archive = "landing/rides/" } }
+    error_message = "A domain without kinesis must have no stream, and consumers must archive where the batch looks."
   }
   assert {
     condition     = terraform_data.spark_code[0].triggers_replace == module.compute[0].code && can(regex("^s3://waybill-${var.environment}-airflow-123456789012/spark/[0-9a-f]{16}$", module.compute[0].code))
@@ -142,6 +150,26 @@ run "what_a_domain_uses_is_built" {
   assert {
     condition     = local.on_spark == tolist(["fleet"]) && local.spark_prefixes == ["processed/fleet/", "processed/fleet_", "lake/trips/", "lake/trips_quarantine/"]
     error_message = "Jobs may write where the tables of domains on Spark lie."
+  }
+}
+
+run "a_stream_has_consumers_once_there_is_an_image" {
+  command = apply
+
+  variables {
+    include_dir     = "../../modules/catalog/tests/include"
+    image           = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/waybill@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    airflow_address = { host = "airflow.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1" }
+    oidc            = { issuer = "https://login.example.com", client_id = "waybill", roles = { admins = "admin" } }
+  }
+
+  assert {
+    condition     = { for service, size in output.stream_services : service => size.tasks } == { stream-taxi-rides = var.stream_consumers.tasks }
+    error_message = "Each stream must have a service beside Airflow."
+  }
+  assert {
+    condition     = alltrue([for alarm in ["lag", "silent", "age"] : contains(output.alarm_names, "waybill-${var.environment}-stream-${alarm}-taxi-rides")]) && contains(output.alarm_names, "waybill-${var.environment}-stream-taxi-rides-memory")
+    error_message = "The stream and its service must be watched."
   }
 }
 

@@ -274,8 +274,17 @@ variable "spark" {
 }
 
 variable "stream_shards" {
-  description = "Shards of the Kinesis stream, if a domain uses it; 0: on demand."
+  description = "Shards of each Kinesis stream, if a domain has one; 0: on demand."
   type        = number
+}
+
+variable "stream_consumers" {
+  description = "CPU units, memory in MiB and number of the consumers of each stream: as many as shards, or fewer."
+  type        = object({ cpu = number, memory = number, tasks = number })
+  validation {
+    condition     = var.environment != "prod" || var.stream_consumers.tasks >= 2
+    error_message = "In prod, each stream needs two consumers, in two zones."
+  }
 }
 
 variable "athena_scan_limit_gib" {
@@ -292,6 +301,7 @@ variable "limits" {
     queue_messages           = number
     task_wait_seconds        = number
     database_cpu_pct         = number
+    stream_lag_seconds       = optional(number, 60)
   })
 }
 
