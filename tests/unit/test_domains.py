@@ -236,6 +236,12 @@ def edit(include_dir: Path) -> Edit:
             "prefixes: {raw: {traffic: raw/shop/month=YYYY-MM/}}\ndashboard:",
             r"/messaging\.yaml: the prefix raw/shop/ of messaging\.traffic contains raw/shop/reviews/ of shop\.rev",
         ),
+        (
+            "messaging",
+            "dashboard:",
+            "services: [kinesis]\ndashboard:",
+            r"\$\.services: `kinesis` needs `streams`",
+        ),
     ],
 )
 def test_names_in_a_manifest_must_exist(domain: str, old: str, new: str, problem: str, edit: Edit) -> None:

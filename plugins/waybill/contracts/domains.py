@@ -179,8 +179,8 @@ class Domain(_Part):
     """Services that `terraform/` builds only for domains that list them: `crawler` describes the domain's raw files in
     the Glue catalog, and `kinesis` is a stream for each dataset of `streams`, with its consumers."""
     streams: dict[Text, Stream] = {}
-    """By dataset, how its events are counted as they arrive. `WAYBILL_STREAMS` names the stream in Kinesis. Terraform builds it if
-    `services` lists `kinesis`, because it costs money."""
+    """By dataset, how its events are counted as they arrive. `WAYBILL_STREAMS` names the stream in Kinesis. Terraform
+    builds it if `services` lists `kinesis`, because it costs money."""
     prefixes: Prefixes = Prefixes()
     """Prefixes that differ from the default."""
     dashboard: Dashboard = Dashboard()
