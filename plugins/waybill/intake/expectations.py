@@ -6,6 +6,7 @@ from typing import Final
 
 from waybill.contracts import Column, Contract
 from waybill.formatting import count
+from waybill.settings import settings
 
 _TYPES: Final = {
     "double precision": "a finite number with at most the digits of a double precision",
@@ -46,7 +47,7 @@ def columns_of(contract: Contract, reason: str) -> list[str]:
         return [name, *dates]
     if name in contract.names:
         return [name]
-    if kind in ("after_period", "too_late") and contract.period_column:
+    if kind in ("after_arrival", "after_period", "too_late") and contract.period_column:
         return [contract.period_column]
     return contract.row_key
 
@@ -91,6 +92,8 @@ def expectation(contract: Contract, reason: str) -> str:
     column = next((column for column in contract.columns if column.name == name), None)
     if kind == "too_late":
         return f"a day at most {count(contract.lookback_periods or 0, contract.cadence)} before the file's period"
+    if kind == "after_arrival":
+        return f"an instant at most {settings().stream_ahead_seconds:g} seconds after the arrival of the event"
     if kind == "rule":
         return expected_form(contract, reason) or "as the row rule of an earlier contract says"
     if column is None:

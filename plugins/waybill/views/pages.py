@@ -22,7 +22,7 @@ from waybill.intake.ledger import COUNTS
 from waybill.ops.incidents import Incident
 from waybill.ops.plan import STATES, Plan
 from waybill.period import EXAMPLE, Period
-from waybill.stream.declared import declared_streams
+from waybill.stream.declared import declared_streams, stream_of
 from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
@@ -272,4 +272,5 @@ def quarantine(
         total=total,
         replay_dag=replay_dag,
         on_spark=is_on_spark(contract.domain),
+        has_stream=stream_of(contract) is not None,
     )

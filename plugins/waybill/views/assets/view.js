@@ -113,7 +113,7 @@ function leads(link) {
 
 /** Replay the selected rows, and show the result. */
 function replayable(form) {
-  const rows = [...form.querySelectorAll("input[name=row]")];
+  const rows = [...form.querySelectorAll("input[name=row], input[name=event]")];
   const button = form.querySelector("button");
   const output = form.querySelector("output");
   const all = form.querySelector("[data-all]");
@@ -143,8 +143,9 @@ function replayable(form) {
     button.disabled = true;
     output.textContent = "Replaying …";
     try {
-      const rows = chosen.map((row) => row.value.split("/").map(Number));
-      output.textContent = (await send(form.dataset.replay, { dataset: form.dataset.dataset, rows })).text;
+      const of = (name) => chosen.filter((row) => row.name === name).map((row) => row.value.split("/"));
+      const body = { dataset: form.dataset.dataset, rows: of("row").map((row) => row.map(Number)), events: of("event") };
+      output.textContent = (await send(form.dataset.replay, body)).text;
       chosen.forEach((row) => { row.checked = false; row.disabled = true; row.closest("tr").classList.add("replayed"); });
     } catch (error) {
       output.textContent = `Replay failed: ${error.message}`;

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from psycopg import Connection
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from waybill.contracts import Contract
 from waybill.errors import CommandFailed, DataError
@@ -23,8 +23,8 @@ from waybill.run import Run, code_version
 from waybill.views import catalog
 from waybill.views.access import CurrentAccess
 from waybill.views.operations.attention import dag_of
-from waybill.views.operations.open_rows import rows_to_replay
-from waybill.views.operations.rejected_rows import REPLAYED_AT_ONCE, replay_selected
+from waybill.views.operations.open_rows import Selected, rows_to_replay
+from waybill.views.operations.rejected_rows import REPLAYED_AT_ONCE, SHARD, replay_selected
 from waybill.views.operations.scope import Scope
 from waybill.views.responses import HEADERS
 from waybill.warehouse import LARGEST_INTEGER
@@ -32,25 +32,29 @@ from waybill.watch.anomalies import accept as accept_anomalies
 from waybill.watch.drift import accept as accept_drift
 
 REPLAYED_BY_KIND: Final = 2_000
-"""How many rows of a kind, or with a reason, one request replays."""
+"""How many rows, and how many events, of a kind or with a reason one request replays."""
 Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 """The id of a file, or the number of a record."""
+ShardId = Annotated[str, StringConstraints(pattern=SHARD)]
+SequenceNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,128}$")]
 
 
 class Selection(BaseModel):
-    """Quarantined rows to replay: these rows, or the open rows of a kind, or those with a reason."""
+    """Rejected rows and events to replay: these, or the open ones of a kind, or those with a reason."""
 
     dataset: str
     rows: list[tuple[Number, Number]] = Field(default=[], max_length=REPLAYED_AT_ONCE)
     """Pairs of file id and record."""
+    events: list[tuple[ShardId, SequenceNumber]] = Field(default=[], max_length=REPLAYED_AT_ONCE)
+    """Pairs of shard and sequence number."""
     kind: Literal["arrived", "changed", "late"] | None = None
     """With `late`, rows that arrived too late are admitted."""
     reason: str | None = None
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
-        if sum(map(bool, (self.rows, self.kind, self.reason))) != 1:
-            raise ValueError("name rows, a kind or a reason")
+        if sum(map(bool, (self.rows or self.events, self.kind, self.reason))) != 1:
+            raise ValueError("name rows and events, a kind or a reason")
         return self
 
 
@@ -114,12 +118,12 @@ def replay(access: CurrentAccess, request: Request, dag_id: str, selection: Sele
         raise HTTPException(404, f"The DAG {dag_id} does not load the dataset {selection.dataset!r}.")
     run = Run(f"replay by {_user(request)} in the web UI", code_version())
     with access.writer() as connection:
-        found = selection.rows
-        if not found:
+        found = Selected(selection.rows, selection.events)
+        if selection.kind or selection.reason:
             found = rows_to_replay(connection, contract, selection.kind, selection.reason, REPLAYED_BY_KIND + 1)
-        rows = found[:REPLAYED_BY_KIND]
-        result = replay_selected(connection, contract, datasets, run, rows, admit_late=selection.kind == "late")
-        if len(found) > len(rows):
+        chosen = found.first(REPLAYED_BY_KIND)
+        result = replay_selected(connection, contract, datasets, run, chosen, admit_late=selection.kind == "late")
+        if found != chosen:
             result |= {"is_done": False, "text": f"{result['text']} More rows are left: repeat the request."}
     return JSONResponse(result, headers=HEADERS)
 

@@ -1,8 +1,12 @@
-"""The open rows in quarantine by what can be done about them, and the selection of rows for a replay."""
+"""The open rows in quarantine by what can be done about them, and the selection of rows for a replay.
+
+The open events of a stream are rows of its dataset, too.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +25,7 @@ break a rule of the contract, or they could not be split into fields."""
 SEARCHED_FILES: Final = 10_000
 """How many of the newest files of each dataset are searched."""
 SEARCHED_ROWS: Final = 5_000
-"""How many open rows of each dataset are classified."""
+"""How many open rows of files, and how many of a stream, are classified for each dataset."""
 _REFERENCES: Final = 1_000
 """How many rows that refer to unknown rows are compared with the rows that exist now."""
 _INTEGERS: Final = {"smallint": 4, "integer": 9, "bigint": 18}
@@ -48,16 +52,10 @@ files as (
   ) as summed
   where before < %(rows)s
 ),
-rows as (
+open as (
   select
-    f.dataset, f.file_id, q.record, q.reasons, q.raw, f.loaded_at,
-    case
-      when not starts_with(q.raw, '{{') then 'unsplit'
-      when q.reasons = '{{too_late}}' then 'late'
-      when q.contract_version <> f.version then 'changed'
-      when q.reasons <@ string_to_array(f.referring, ' ') then 'arrived'
-      else 'other'
-    end as kind
+    f.dataset, f.version, f.referring, f.loaded_at as since, f.file_id, q.record, null as shard, null as sequence,
+    q.reasons, q.raw, q.contract_version
   from files as f
   cross join lateral (
     select q.record, q.reasons, q.raw, q.contract_version
@@ -66,17 +64,42 @@ rows as (
     order by q.record
     limit %(rows)s
   ) as q
+  union all
+  select
+    d.dataset, d.version, '', e.rejected_at, null, null, e.shard, e.sequence, e.reasons, e.raw, e.contract_version
+  from unnest(%(datasets)s::text[], %(versions)s::text[]) as d (dataset, version)
+  cross join lateral (
+    select e.rejected_at, e.shard, e.sequence, e.reasons, e.raw, e.contract_version
+    from waybill.stream_rejected as e
+    where e.dataset = d.dataset and e.resolved_as is null
+    order by e.rejected_at desc
+    limit %(rows)s
+  ) as e
+),
+rows as (
+  select
+    dataset, file_id, record, shard, sequence, reasons, raw, since,
+    case
+      when not starts_with(raw, '{{') then 'unsplit'
+      when reasons = '{{too_late}}' then 'late'
+      when contract_version <> version then 'changed'
+      when reasons <@ string_to_array(referring, ' ') then 'arrived'
+      else 'other'
+    end as kind
+  from open
 )
 {}
 """
 _COUNTED = """
 , counted as (
-  select dataset, kind, count(*) as rows, min(loaded_at) as since from rows group by dataset, kind
+  select dataset, kind, count(*) as rows, count(shard) as events, min(since) as since
+  from rows
+  group by dataset, kind
 ),
 by_reason as (
   select dataset, kind, reason, count(*) as rows from rows, unnest(reasons) as reason group by dataset, kind, reason
 )
-select c.dataset, c.kind, c.rows, c.since, array(
+select c.dataset, c.kind, c.rows, c.events, c.since, array(
   select format('%%s (%%s)', r.reason, r.rows)
   from by_reason as r
   where (r.dataset, r.kind) = (c.dataset, c.kind)
@@ -87,11 +110,10 @@ from counted as c
 order by c.dataset, c.kind
 """
 _LISTED = """
-select file_id, record, raw, loaded_at, reasons
+select file_id, record, shard, sequence::text, raw, since, reasons
 from rows
 where %(kind)s::text is null or kind = %(kind)s
-order by file_id desc, record
-limit %(limit)s
+order by file_id desc, record, shard, rows.sequence
 """
 
 
@@ -102,48 +124,68 @@ class OpenRows:
     contract: Contract
     kind: Kind
     rows: int
+    events: int
+    """How many of them are events of a stream."""
     since: datetime
-    """When the first of their files was loaded."""
+    """When the first of their files was loaded, or the first event was rejected."""
     reasons: tuple[str, ...]
     """The most frequent reasons, each with its number of rows: `type:amount (12)`."""
     is_cut: bool
     """Whether the dataset has more open rows than are classified."""
 
 
+@dataclass(frozen=True)
+class Selected:
+    """Open rows and events of a dataset that are to be replayed."""
+
+    rows: Sequence[tuple[int, int]] = ()
+    """Pairs of file id and record."""
+    events: Sequence[tuple[str, str]] = ()
+    """Pairs of shard and sequence number."""
+
+    def first(self, number: int) -> Selected:
+        """Return at most this number of the rows, and of the events."""
+        return Selected(self.rows[:number], self.events[:number])
+
+
 def open_rows(connection: Connection, contracts: Sequence[Contract]) -> list[OpenRows]:
     """Return the open rows of datasets by kind. Rows that refer to a row that is still unknown are of kind `other`."""
     by_table = {contract.table: contract for contract in contracts}
     counted = connection.execute(sql.SQL(_OPEN).format(sql.SQL(_COUNTED)), _parameters(contracts)).fetchall()
-    totals: dict[str, int] = {}
-    for table, _, rows, *_ in counted:
-        totals[table] = totals.get(table, 0) + rows
+    of_files, of_streams = Counter[str](), Counter[str]()
+    for table, _, rows, events, *_ in counted:
+        of_files[table] += rows - events
+        of_streams[table] += events
     found = []
-    for table, kind, rows, since, reasons in counted:
-        contract, is_cut = by_table[table], totals[table] >= SEARCHED_ROWS
+    for table, kind, rows, events, since, reasons in counted:
+        contract, is_cut = by_table[table], max(of_files[table], of_streams[table]) >= SEARCHED_ROWS
         if kind != "arrived":
-            found.append(OpenRows(contract, kind, rows, since, tuple(reasons), is_cut))
+            found.append(OpenRows(contract, kind, rows, events, since, tuple(reasons), is_cut))
             continue
         known = _arrived(connection, contract)
         if known:
             first = min(loaded_at for _, _, loaded_at in known)
-            found.append(OpenRows(contract, "arrived", len(known), first, tuple(reasons), is_cut))
+            found.append(OpenRows(contract, "arrived", len(known), 0, first, tuple(reasons), is_cut))
         if rows > len(known):
-            found.append(OpenRows(contract, "other", rows - len(known), since, tuple(reasons), is_cut))
+            found.append(OpenRows(contract, "other", rows - len(known), 0, since, tuple(reasons), is_cut))
     return found
 
 
 def rows_to_replay(
     connection: Connection, contract: Contract, kind: Kind | None, reason: str | None, limit: int
-) -> list[tuple[int, int]]:
-    """Return (file, record) of open rows of a kind, or with a reason, that have fields: at most `limit`."""
+) -> Selected:
+    """Return the open rows and events of a kind, or with a reason, that have fields: at most `limit` of both."""
     if kind == "arrived":
-        return [(file_id, record) for file_id, record, _ in _arrived(connection, contract)][:limit]
-    rows = _listed(connection, contract, kind, SEARCHED_ROWS)
-    return [
-        (file_id, record)
-        for file_id, record, raw, _, reasons in rows
+        return Selected([(file_id, record) for file_id, record, _ in _arrived(connection, contract)]).first(limit)
+    found = [
+        (file_id, record, shard, sequence)
+        for file_id, record, shard, sequence, raw, _, reasons in _listed(connection, contract, kind)
         if raw.startswith("{") and (reason is None or reason in reasons)
-    ][:limit]
+    ]
+    return Selected(
+        [(file_id, record) for file_id, record, shard, _ in found if shard is None],
+        [(shard, sequence) for _, _, shard, sequence in found if shard is not None],
+    ).first(limit)
 
 
 def _parameters(contracts: Sequence[Contract]) -> dict[str, Any]:
@@ -165,9 +207,9 @@ def _references(contract: Contract) -> dict[str, str]:
     }
 
 
-def _listed(connection: Connection, contract: Contract, kind: Kind | None, limit: int) -> list[tuple[Any, ...]]:
+def _listed(connection: Connection, contract: Contract, kind: Kind | None) -> list[tuple[Any, ...]]:
     return connection.execute(
-        sql.SQL(_OPEN).format(sql.SQL(_LISTED)), _parameters([contract]) | {"kind": kind, "limit": limit}
+        sql.SQL(_OPEN).format(sql.SQL(_LISTED)), _parameters([contract]) | {"kind": kind}
     ).fetchall()
 
 
@@ -176,7 +218,7 @@ def _arrived(connection: Connection, contract: Contract) -> list[tuple[int, int,
     references = _references(contract)
     rows = [
         (file_id, record, loaded_at, _values(raw, [references[reason] for reason in reasons]))
-        for file_id, record, raw, loaded_at, reasons in _listed(connection, contract, "arrived", _REFERENCES)
+        for file_id, record, _, _, raw, loaded_at, reasons in _listed(connection, contract, "arrived")[:_REFERENCES]
     ]
     known = {
         name: _known(connection, contract, name, {values[name] for *_, values in rows if name in values})

@@ -88,7 +88,7 @@ class Totals:
     books: int
     """Periods of datasets with files; for a run, those that it loaded files for."""
     rejected: int
-    """Open rows in quarantine."""
+    """Open rows in quarantine and, without a run, open events of streams."""
     failed: int
     """Failed results of checks."""
     rejections: int
@@ -139,7 +139,14 @@ _TOTALS = """
 with files as ({files})
 select
   (select count(*) from (select distinct dataset, period from files where place <= %(counted)s) as books),
-  (select coalesce(sum(rejected), 0)::bigint from files where place <= %(counted)s),
+  (
+    select coalesce(sum(rejected), 0)::bigint
+    from (
+      select rejected from files where place <= %(counted)s
+      union all
+      select rejected from waybill.stream_shard where dataset = any(%(datasets)s) and %(run_id)s::text is null
+    ) as books
+  ),
   (
     select count(*)
     from waybill.check_result

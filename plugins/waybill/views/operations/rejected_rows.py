@@ -1,11 +1,14 @@
-"""Rejected rows of a dataset with their reasons, and the replay of selected rows."""
+"""Rejected rows of a dataset with their reasons, and the replay of selected rows.
+
+The rejected events of a stream are rows of its dataset. They have a shard and a sequence number, and no file.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from psycopg import Connection, sql
@@ -18,12 +21,18 @@ from waybill.intake.expectations import RECORD, columns_of, expectation
 from waybill.intake.ledger import COUNTS
 from waybill.period import Period
 from waybill.run import Run
+from waybill.settings import PREFIX, settings
+from waybill.stream.counting import Counts
+from waybill.stream.declared import stream_of
+from waybill.views.operations.open_rows import Selected
 from waybill.views.operations.scope import PAGE_ROWS, Scope, Total
 
 REPLAYED_AT_ONCE = 200
+SHARD: Final = "^[A-Za-z0-9_.-]{1,128}$"
+"""The pattern of the names of shards."""
 HIDDEN: Final = "hidden (restricted)"
 SEARCHED = 20_000
-"""How many of the newest rejected rows, and of the newest files, of a dataset are searched."""
+"""How many of the newest rejected rows, of the newest events, and of the newest files of a dataset are searched."""
 
 _NEWEST = """
 with files as (
@@ -32,14 +41,33 @@ with files as (
   where dataset = %(dataset)s and status = 'loaded'
     and (%(file_id)s::integer is null or file_id = %(file_id)s)
     and (%(period)s::date is null or period = %(period)s)
+    and %(shard)s::text is null
   order by period desc, file_id desc
   limit %(searched)s
 ),
 newest as (
-  select f.period, f.object_key, q.file_id, q.record, q.reasons, q.raw, q.resolved_as, q.resolved_by
-  from files as f
-  cross join lateral (select * from waybill.quarantine as q where q.file_id = f.file_id order by q.record) as q
-  limit %(searched)s
+  (
+    select
+      f.period, f.object_key, q.file_id, q.record, null as shard, null as sequence, null as arrived_at,
+      q.reasons, q.raw, q.resolved_as, q.resolved_by
+    from files as f
+    cross join lateral (select * from waybill.quarantine as q where q.file_id = f.file_id order by q.record) as q
+    limit %(searched)s
+  )
+  union all
+  (
+    select
+      (e.arrived_at at time zone %(timezone)s)::date, null, null, null, e.shard, e.sequence, e.arrived_at,
+      e.reasons, e.raw, e.resolved_as, e.resolved_by
+    from waybill.stream_rejected as e
+    where e.dataset = %(dataset)s
+      and (e.resolved_as is null) = %(is_open)s
+      and %(file_id)s::integer is null
+      and (%(period)s::date is null or (e.arrived_at at time zone %(timezone)s)::date = %(period)s)
+      and (%(shard)s::text is null or e.shard = %(shard)s)
+    order by e.rejected_at desc
+    limit %(searched)s
+  )
 )
 """
 _PAGE = """
@@ -51,9 +79,12 @@ _PAGE = """
 select *
 from (select count(*) as total from found) as counted
 left join lateral (
-  select * from found order by period desc, file_id desc, record limit %(limit)s offset %(offset)s
+  select *
+  from found
+  order by period desc, arrived_at desc, found.sequence desc, file_id desc, record
+  limit %(limit)s offset %(offset)s
 ) as page on true
-order by period desc, file_id desc, record
+order by period desc, arrived_at desc, page.sequence desc, file_id desc, record
 """
 
 
@@ -71,6 +102,7 @@ class Reason:
 
     reason: str
     rows: int
+    """Among them are the events of a stream."""
     expectation: str
     advice: str
     action: Literal["replay", "late", ""]
@@ -78,13 +110,28 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class RejectedRow:
-    """A row in quarantine, as text."""
+class FilePlace:
+    """Where a row is in the files of a dataset."""
 
     file_id: int
     record: int
     object_key: str
-    period: date
+
+
+@dataclass(frozen=True)
+class StreamPlace:
+    """Where an event is in the stream of a dataset."""
+
+    shard: str
+    sequence: str
+    arrived_at: datetime
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row in quarantine, or a rejected event of a stream, as text."""
+
+    place: FilePlace | StreamPlace
     broken: list[BrokenReason]
     values: list[tuple[str, str, bool]]
     """(column, value, whether the value breaks a rule). Restricted values are hidden."""
@@ -100,19 +147,24 @@ class RejectedRow:
 
 
 def most_rejected(connection: Connection, scope: Scope) -> str:
-    """Return the dataset of a scope whose newest files have most rejected rows."""
+    """Return the dataset of a scope whose newest files and stream have most rejected rows."""
     row = connection.execute(
         """
         select d.dataset
         from unnest(%(datasets)s::text[]) as d (dataset)
         cross join lateral (
-          select sum(f.rejected) as rejected
+          select sum(books.rejected) as rejected
           from (
-            select rejected from waybill.load_file as f
-            where f.dataset = d.dataset and f.status = 'loaded'
-            order by f.period desc
-            limit 1000
-          ) as f
+            (
+              select f.rejected
+              from waybill.load_file as f
+              where f.dataset = d.dataset and f.status = 'loaded'
+              order by f.period desc
+              limit 1000
+            )
+            union all
+            select s.rejected from waybill.stream_shard as s where s.dataset = d.dataset
+          ) as books
         ) as newest
         where newest.rejected is not null
         order by newest.rejected desc, d.dataset
@@ -128,29 +180,52 @@ def reasons(connection: Connection, contract: Contract, *, is_open: bool = True)
     rows = connection.execute(
         sql.SQL(_NEWEST)
         + sql.SQL(
-            "select reason, count(*) from newest, unnest(reasons) as reason where (resolved_as is null) = %(is_open)s "
-            "group by reason order by 2 desc, 1 limit 50"
+            "select reason, count(*), count(shard) = count(*) from newest, unnest(reasons) as reason "
+            "where (resolved_as is null) = %(is_open)s group by reason order by 2 desc, 1 limit 50"
         ),
-        {"dataset": contract.table, "file_id": None, "period": None, "searched": SEARCHED, "is_open": is_open},
+        _filters(contract, is_open),
     ).fetchall()
-    return [Reason(one, number, expectation(contract, one), *_advice(contract, one)) for one, number in rows]
+    return [
+        Reason(one, number, expectation(contract, one), *_advice(contract, one, are_events))
+        for one, number, are_events in rows
+    ]
 
 
-def _advice(contract: Contract, reason: str) -> tuple[str, Literal["replay", "late", ""]]:
+def _filters(
+    contract: Contract,
+    is_open: bool,
+    file_id: int | None = None,
+    shard: str | None = None,
+    period: Period | None = None,
+) -> dict[str, Any]:
+    """Return the parameters of `_NEWEST`."""
+    return {
+        "dataset": contract.table,
+        "is_open": is_open,
+        "file_id": file_id,
+        "shard": shard,
+        "period": period.start if period else None,
+        "searched": SEARCHED,
+        "timezone": settings().timezone,
+    }
+
+
+def _advice(contract: Contract, reason: str, are_events: bool) -> tuple[str, Literal["replay", "late", ""]]:
     """Return what to do about rows with a reason, and what a request can do with them."""
     kind, _, name = reason.partition(":")
     if expectation(contract, reason) == RECORD:
-        return (
-            "Send a corrected file under the same name. Rows without fields cannot be replayed.",
-            "",
-        )
+        send = "Send the events again. Events" if are_events else "Send a corrected file under the same name. Rows"
+        return f"{send} without fields cannot be replayed.", ""
     if kind == "too_late":
         return "Admit them to the day that they name, or leave them.", "late"
-    if kind == "reference":
-        return f"Replay them when the missing {name} has arrived.", "replay"
-    if kind == "in_force":
-        return "Wait: the next run after the referenced row arrives replays them.", "replay"
-    return "Send a corrected file. If the contract is wrong, correct it and replay the rows.", "replay"
+    correct = "Correct what sends the events" if are_events else "Send a corrected file"
+    rows = "events" if are_events else "rows"
+    advice = {
+        "after_arrival": f"Correct the clock that dates them, or raise {PREFIX}STREAM_AHEAD_SECONDS and replay them.",
+        "reference": f"Replay them when the missing {name} has arrived.",
+        "in_force": "Wait: the next run after the referenced row arrives replays them.",
+    }
+    return advice.get(kind, f"{correct}. If the contract is wrong, correct it and replay the {rows}."), "replay"
 
 
 def quarantined(
@@ -159,29 +234,25 @@ def quarantined(
     *,
     reason: str | None = None,
     file_id: int | None = None,
+    shard: str | None = None,
     period: Period | None = None,
     is_open: bool = True,
     page: int = 1,
 ) -> tuple[list[RejectedRow], Total]:
-    """Return (the rejected rows of a page that match the filters, newest period first; the total)."""
+    """Return (the rejected rows of a page that match the filters, newest period first; the total).
+
+    The period of an event is the one in which it arrived.
+    """
     rows = (
         connection.cursor(row_factory=dict_row)
         .execute(
             sql.SQL(_NEWEST + _PAGE),
-            {
-                "dataset": contract.table,
-                "is_open": is_open,
-                "reason": reason,
-                "file_id": file_id,
-                "period": period.start if period else None,
-                "searched": SEARCHED,
-                "limit": PAGE_ROWS,
-                "offset": (page - 1) * PAGE_ROWS,
-            },
+            _filters(contract, is_open, file_id, shard, period)
+            | {"reason": reason, "limit": PAGE_ROWS, "offset": (page - 1) * PAGE_ROWS},
         )
         .fetchall()
     )
-    return [_rejected(contract, row) for row in rows if row["file_id"] is not None], Total.of(rows[0]["total"])
+    return [_rejected(contract, row) for row in rows if row["raw"] is not None], Total.of(rows[0]["total"])
 
 
 def _rejected(contract: Contract, row: dict[str, Any]) -> RejectedRow:
@@ -199,10 +270,9 @@ def _rejected(contract: Contract, row: dict[str, Any]) -> RejectedRow:
     else:
         raw = "hidden (the dataset has restricted columns)" if restricted else _record_text(row["raw"]) or "(empty)"
     return RejectedRow(
-        row["file_id"],
-        row["record"],
-        row["object_key"],
-        row["period"],
+        StreamPlace(row["shard"], str(row["sequence"]), row["arrived_at"])
+        if row["shard"]
+        else FilePlace(row["file_id"], row["record"], row["object_key"]),
         [BrokenReason(reason, expectation(contract, reason)) for reason in row["reasons"]],
         values,
         raw,
@@ -215,20 +285,19 @@ def replay_selected(
     contract: Contract,
     contracts: Mapping[str, Contract],
     run: Run,
-    rows: Iterable[tuple[int, int]],
+    chosen: Selected,
     *,
     admit_late: bool = False,
 ) -> dict[str, Any]:
-    """Replay (file, record) rows of a dataset.
+    """Replay rows and events of a dataset.
 
     Returns the counts of their outcomes, the first period of a row that is loaded now, a sentence, and whether no row
     is rejected still.
     """
     from waybill.intake.replay import replay
 
-    rows = list(rows)
     selected: dict[int, list[int]] = {}
-    for file_id, record in rows:
+    for file_id, record in chosen.rows:
         selected.setdefault(file_id, []).append(record)
     counts = dict.fromkeys(COUNTS, 0)
     admitted = []
@@ -241,45 +310,89 @@ def replay_selected(
             if done.books.rows_in > done.books.rejected:
                 admitted.append(done.period)
     first = min(admitted).key if admitted else None
-    still = _still_open(connection, rows)
+    of_events = _replay_events(connection, contract, run, chosen.events, admit_late)
+    still = _still_open(connection, contract, chosen)
     return {
         "counts": counts,
+        "events": vars(of_events),
         "admitted_from": first,
-        "text": " ".join([_replayed(counts, first), *still]),
+        "text": " ".join([_replayed(counts, first, of_events), *still]),
         "is_done": not still,
     }
 
 
-def _replayed(counts: Mapping[str, int], first: str | None) -> str:
+def _replay_events(
+    connection: Connection, contract: Contract, run: Run, events: Sequence[tuple[str, str]], admit_late: bool
+) -> Counts:
+    """Replay (shard, sequence number) events of a dataset, and return the counts of their outcomes."""
+    from waybill.stream.replay import replay
+
+    declared, counts = stream_of(contract), Counts()
+    if declared is None:
+        return counts
+    selected: dict[str, list[str]] = {}
+    for shard, sequence in events:
+        selected.setdefault(shard, []).append(sequence)
+    for shard, sequences in sorted(selected.items()):
+        for done in replay(connection, declared, run, shard=shard, sequences=sequences, admit_late=admit_late):
+            counts += done.counts
+    return counts
+
+
+def _replayed(counts: Mapping[str, int], first: str | None, of_events: Counts) -> str:
     """Return the result of a replay as sentences."""
-    if not counts["rows_in"]:
-        return "Nothing was replayed."
-    outcomes = ", ".join(f"{text(rows)} {name}" for name, rows in counts.items() if rows and name != "rows_in")
-    told = f"Replayed {count(counts['rows_in'], 'row')}: {outcomes}."
-    return f"{told} Run the periods from {first} on again to update their reports." if first else told
+    of_rows = {name: rows for name, rows in counts.items() if name != "rows_in"}
+    told = [
+        f"Replayed {count(sum(outcomes.values()), noun)}: "
+        + ", ".join(f"{text(rows)} {name}" for name, rows in outcomes.items() if rows)
+        + "."
+        for noun, outcomes in (("row", of_rows), ("event", vars(of_events)))
+        if sum(outcomes.values())
+    ]
+    again = [f"Run the periods from {first} on again to update their reports."] if first else []
+    return " ".join([*told, *again]) or "Nothing was replayed."
 
 
-def _still_open(connection: Connection, rows: Sequence[tuple[int, int]]) -> list[str]:
+def _still_open(connection: Connection, contract: Contract, chosen: Selected) -> list[str]:
     """Return sentences about the rows that a replay left open, and why."""
     found = connection.execute(
         """
-        select starts_with(q.raw, '{') as has_fields, reason, count(*)
-        from waybill.quarantine as q
-        inner join unnest(%s::integer[], %s::integer[]) as s (file_id, record) using (file_id, record)
-        cross join lateral unnest(q.reasons) as reason
-        where q.resolved_as is null
+        with open as (
+          select q.raw, q.reasons
+          from waybill.quarantine as q
+          inner join unnest(%(files)s::integer[], %(records)s::integer[]) as s (file_id, record)
+            on q.file_id = s.file_id and q.record = s.record
+          where q.resolved_as is null
+          union all
+          select e.raw, e.reasons
+          from waybill.stream_rejected as e
+          inner join unnest(%(shards)s::text[], %(sequences)s::numeric[]) as s (shard, sequence)
+            on e.shard = s.shard and e.sequence = s.sequence
+          where e.dataset = %(dataset)s and e.resolved_as is null
+        )
+
+        select starts_with(open.raw, '{') as has_fields, reason, count(*)
+        from open
+        cross join lateral unnest(open.reasons) as reason
         group by 1, 2
         order by 3 desc, 2
         """,
-        ([file_id for file_id, _ in rows], [record for _, record in rows]),
+        {
+            "files": [file_id for file_id, _ in chosen.rows],
+            "records": [record for _, record in chosen.rows],
+            "dataset": contract.table,
+            "shards": [shard for shard, _ in chosen.events],
+            "sequences": [sequence for _, sequence in chosen.events],
+        },
     ).fetchall()
     rejected, unsplit = (
         ", ".join(f"{reason} ({text(number)})" for has_fields, reason, number in found if has_fields == wanted)
         for wanted in (True, False)
     )
+    send = "Send their file" if chosen.rows else "Send them"
     return [
         *([f"Still rejected: {rejected}."] if rejected else []),
-        *([f"Not replayed, because they have no fields: {unsplit}. Send their file again."] if unsplit else []),
+        *([f"Not replayed, because they have no fields: {unsplit}. {send} again."] if unsplit else []),
     ]
 
 

@@ -22,7 +22,7 @@ from waybill.views.operations.incident_pages import incident_details, incident_l
 from waybill.views.operations.loads import State, loaded_files, rejected_files
 from waybill.views.operations.overview import overview as overview_of
 from waybill.views.operations.plans import plan_between
-from waybill.views.operations.rejected_rows import most_rejected, quarantined, reasons
+from waybill.views.operations.rejected_rows import SHARD, most_rejected, quarantined, reasons
 from waybill.views.operations.run_report import run_report
 from waybill.views.operations.scope import LAST_PAGE, Scope, scope_of
 from waybill.views.parameters import check_domain, period_of
@@ -220,6 +220,7 @@ def quarantine(
     dataset: str | None = None,
     reason: str | None = None,
     file_id: Annotated[int | None, Query(ge=0, le=LARGEST_INTEGER)] = None,
+    shard: Annotated[str | None, Query(pattern=SHARD)] = None,
     state: Literal["open", "resolved"] = "open",
     page: PageNumber = 1,
 ) -> Response:
@@ -229,7 +230,9 @@ def quarantine(
     is_open = state == "open"
     with access.reader() as connection:
         contract = catalog.contracts()[dataset or most_rejected(connection, scope)]
-        rows, total = quarantined(connection, contract, reason=reason, file_id=file_id, is_open=is_open, page=page)
+        rows, total = quarantined(
+            connection, contract, reason=reason, file_id=file_id, shard=shard, is_open=is_open, page=page
+        )
         counts = reasons(connection, contract, is_open=is_open)
     replay_dag = load_manifest(contract.domain).dag
     return html(
@@ -239,7 +242,7 @@ def quarantine(
             contract=contract,
             rows=rows,
             reasons=counts,
-            filters={"reason": reason or "", "file_id": file_id, "state": state},
+            filters={"reason": reason or "", "file_id": file_id, "shard": shard or "", "state": state},
             page=page,
             total=total,
             replay_dag=replay_dag if access.may_run(request, replay_dag) and not is_on_spark(contract.domain) else None,

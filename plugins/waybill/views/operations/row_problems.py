@@ -34,7 +34,7 @@ def _problem(found: OpenRows) -> Problem:
         what = {"have": "has", "were": "was"}.get(what.partition(" ")[0], what.partition(" ")[0]) + what[
             what.index(" ") :
         ]
-    number = f"{'more than ' if found.is_cut else ''}{count(found.rows, 'row')}"
+    number = f"{'more than ' if found.is_cut else ''}{count(found.rows, _noun(found))}"
     return Problem(
         "notice" if found.kind in ("other", "unsplit") else "warning",
         "rows",
@@ -45,7 +45,26 @@ def _problem(found: OpenRows) -> Problem:
     )
 
 
+def _noun(found: OpenRows) -> str:
+    return "event" if found.events == found.rows else "row"
+
+
 def _cause(found: OpenRows) -> str:
+    return _cause_of_events(found) if found.events == found.rows else _cause_of_rows(found)
+
+
+def _cause_of_events(found: OpenRows) -> str:
+    reasons = ", ".join(found.reasons)
+    return {
+        "arrived": "",
+        "changed": f"The contract is {found.contract.version} now. Reasons so far: {reasons}.",
+        "late": f"They happened more than {text(found.contract.lookback_periods)} days before they arrived.",
+        "other": f"They break the contract: {reasons}. Correct what sends them, or the contract.",
+        "unsplit": f"They are no JSON objects that can be read: {reasons}. Send them again.",
+    }[found.kind]
+
+
+def _cause_of_rows(found: OpenRows) -> str:
     reasons = ", ".join(found.reasons)
     again = " The next run loads their files again." if is_on_spark(found.contract.domain) else ""
     return {
@@ -68,5 +87,5 @@ def _actions(found: OpenRows) -> tuple[Action, ...]:
     if found.kind not in labels or is_on_spark(contract.domain):
         return show, guide
     body = {"dataset": contract.table, "kind": found.kind}
-    replay = Action("request", f"{labels[found.kind]} {count(found.rows, 'row')}", f"replay/{dag}", body, dag)
+    replay = Action("request", f"{labels[found.kind]} {count(found.rows, _noun(found))}", f"replay/{dag}", body, dag)
     return replay, show, guide
