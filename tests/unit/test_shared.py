@@ -94,3 +94,18 @@ def test_a_failure_is_shared_for_a_second_too() -> None:
     clock.now, source.fails = SECONDS, False
     assert shared.get("a", source) == 2
     assert source.calls == 2
+
+
+def test_what_takes_long_is_computed_less_often() -> None:
+    clock, source = Clock(), Source()
+    shared = Shared[int](clock)
+
+    def slow() -> int:
+        clock.now += 2
+        return source()
+
+    assert shared.get("a", slow) == 1
+    clock.now = 2 + 9 * 2 - 0.001
+    assert shared.get("a", slow) == 1
+    clock.now = 2 + 9 * 2
+    assert shared.get("a", slow) == 2

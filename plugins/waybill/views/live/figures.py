@@ -100,7 +100,7 @@ def figures(connection: Connection, declared: Declared, now: datetime) -> Figure
     if created_at is None:
         return None
     minutes = shown_minutes(now)
-    newest = newest_event(connection, declared.dataset, now)
+    newest = newest_event(connection, declared.dataset)
     amount = declared.stream.amount
     worth = worth_of(connection, declared, amount, minutes) if amount else None
     by_minute = _by_minute(connection, declared, minutes, worth)
@@ -149,31 +149,38 @@ def first_read(connection: Connection, dataset: str) -> datetime | None:
     return row[0] if row else None
 
 
-def newest_event(connection: Connection, dataset: str, now: datetime) -> datetime | None:
-    """Return the instant of the newest event that is not in the future; None without one.
+def newest_event(connection: Connection, dataset: str) -> datetime | None:
+    """Return the instant of the newest accepted event; None without one.
 
-    Events are forgotten after some hours. Then the shards know the newest one.
+    An event that is dated in the future counts as one of its arrival, at the latest.
     """
     found: datetime | None = one_row(
-        connection,
-        """
-        select coalesce(
-          (select max(at) from waybill.stream_event where dataset = %(dataset)s and at <= %(now)s),
-          (select max(newest) from waybill.stream_shard where dataset = %(dataset)s and newest <= %(now)s)
-        )
-        """,
-        {"dataset": dataset, "now": now},
+        connection, "select max(least(newest, arrived_at)) from waybill.stream_shard where dataset = %s", (dataset,)
     )[0]
     return found
 
 
 def recent_events(connection: Connection, dataset: str, newest: datetime) -> int:
-    """Return how many events the 60 seconds up to the newest one have."""
+    """Return how many events the 60 seconds up to the newest one have.
+
+    The part of them in the minute before is computed as if that minute's events were evenly spread.
+    """
     number: int = one_row(
         connection,
         """
-        select count(*) from waybill.stream_event
-        where dataset = %(dataset)s and at > %(newest)s - interval '1 minute' and at <= %(newest)s and not is_late
+        with ends as (select date_trunc('minute', %(newest)s, 'UTC') as minute)
+
+        select
+          coalesce(round(sum(
+            counted.events
+            * case
+              when counted.minute = ends.minute then 1
+              else 1 - extract(epoch from %(newest)s - ends.minute) / 60
+            end
+          )), 0)::bigint
+        from ends
+        inner join waybill.stream_count as counted on counted.minute in (ends.minute, ends.minute - interval '1 minute')
+        where counted.dataset = %(dataset)s and counted.dimension = ''
         """,
         {"dataset": dataset, "newest": newest},
     )[0]

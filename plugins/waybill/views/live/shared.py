@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 SECONDS: Final = 1.0
-"""How long a value, or a failure, is shared after it was computed."""
+"""How long a value, or a failure, is shared at least."""
+TIMES: Final = 9
+"""How many times as long as it took to compute a value is shared: the warehouse works a tenth of the time at most."""
 LONGEST_SECONDS: Final = 10.0
 """How old a value may be that is returned while the next one is computed."""
 
@@ -25,11 +27,14 @@ class _Entry(Generic[T]):
     value: T | None = None
     valued_at: float = float("-inf")
     failure: Exception | None = None
-    tried_at: float = float("-inf")
+    due_at: float = float("-inf")
 
 
 class Shared(Generic[T]):
-    """The newest value of each key. One thread at a time computes the value of a key, at most once a second."""
+    """The newest value of each key. One thread at a time computes the value of a key, at most once a second.
+
+    A value or a failure that takes longer than 0.1 s is shared nine times as long.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -40,7 +45,7 @@ class Shared(Generic[T]):
         """Return the value of a key, which is computed unless it is fresh.
 
         While another thread computes it, the one before is returned, up to ten seconds long. Raises the exception of
-        `compute`, also to the others who ask in the second after it.
+        `compute`, also to the others who ask soon after it.
         """
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
@@ -55,7 +60,8 @@ class Shared(Generic[T]):
             entry.lock.release()
 
     def _fresh(self, entry: _Entry[T], compute: Callable[[], T]) -> T:
-        if self._clock() - entry.tried_at < SECONDS:
+        begin = self._clock()
+        if begin < entry.due_at:
             if entry.failure:
                 raise entry.failure.with_traceback(None)
             if entry.value is not None:
@@ -63,8 +69,11 @@ class Shared(Generic[T]):
         try:
             value = compute()
         except Exception as error:
-            entry.failure, entry.tried_at = error, self._clock()
+            entry.failure = error
             raise
-        entry.value, entry.failure = value, None
-        entry.valued_at = entry.tried_at = self._clock()
-        return value
+        else:
+            entry.value, entry.failure, entry.valued_at = value, None, self._clock()
+            return value
+        finally:
+            end = self._clock()
+            entry.due_at = end + max(SECONDS, TIMES * (end - begin))

@@ -43,7 +43,7 @@ def _teaser(connection: Connection, declared: Declared) -> Teaser | None:
     if first_read(connection, declared.dataset) is None:
         return None
     now, amount = current_instant(connection), declared.stream.amount
-    newest = newest_event(connection, declared.dataset, now)
+    newest = newest_event(connection, declared.dataset)
     if newest is None or is_idle(newest, now):
         shown = notice_of(newest, now).rstrip(".")
     else:

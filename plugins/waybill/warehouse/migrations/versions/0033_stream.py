@@ -182,7 +182,6 @@ grant select on
   waybill.stream, waybill.stream_consumer, waybill.stream_shard, waybill.stream_count, waybill.stream_sliding_count,
   waybill.stream_session, waybill.stream_rejected, waybill.stream_archive,
   waybill.stream_measurement to waybill_reader;
-grant select (dataset, shard, arrived_at, at, kind, is_late) on waybill.stream_event to waybill_reader;
 
 create function waybill.next_step(reached integer, step integer) returns integer
   language sql immutable parallel safe return case when step = reached + 1 then step else reached end;
