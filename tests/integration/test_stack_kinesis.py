@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +56,28 @@ def read(kinesis: KinesisClient, stream: str, shard: str, after: str | None = No
 
 def texts(answer: Any) -> list[str]:
     return [one["Data"].decode() for one in answer["Records"]]
+
+
+def test_streams_of_the_settings_exist_when_the_emulator_starts(stack_environment: dict[str, str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": address,
+        "WAYBILL_STREAMS": '{"shop.clickstream": "clicks"}',
+    }
+    command = [sys.executable, "-m", "waybill_devtools.stack.aws", str(port)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as emulator:
+        try:
+            assert emulator.stdout
+            assert "ready\n" in emulator.stdout
+            kinesis = boto3.client("kinesis", endpoint_url=address)
+            assert kinesis.list_streams()["StreamNames"] == ["clicks"]
+            assert len(shards(kinesis, "clicks")) == 2
+        finally:
+            emulator.kill()
 
 
 def test_a_shard_returns_records_in_their_order_and_resumes_after_a_number(kinesis: KinesisClient, stream: str) -> None:

@@ -235,7 +235,7 @@ def test_a_stream_that_its_manifest_no_longer_declares_is_silent(
 ) -> None:
     assert len(looked(warehouse)) == 1
     retired = load_manifest("shop").model_copy(update={"streams": {}})
-    monkeypatch.setattr("waybill.stream.lag.load_manifests", lambda: {"shop": retired})
+    monkeypatch.setattr("waybill.stream.lag.load_manifest", lambda _: retired)
     assert supervised() == {}
     assert looked(warehouse) == [("closed", f"stream {DATASET}", "error")]
 
@@ -320,3 +320,8 @@ def test_the_limit_is_a_setting(warehouse: Connection, monkeypatch: pytest.Monke
     assert behind_for(warehouse) is None
     assert looked(warehouse) == []
     assert timedelta(seconds=state(warehouse).lag_seconds or 0) < timedelta(seconds=600)
+
+
+def test_a_stream_of_a_domain_that_is_not_there_is_not_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
+    name(monkeypatch, f'{{"{DATASET}": "{STREAM}", "nowhere.events": "other", "shop.orders": "more"}}')
+    assert supervised() == {DATASET: STREAM}

@@ -236,6 +236,17 @@ def test_log_in_with_openid_connect_is_set_in_one_file(folder: Path, tmp_path: P
     assert read <= services["api-server"]["environment"].keys()
 
 
+def test_streams_are_set_as_the_guide_says(folder: Path, tmp_path: Path) -> None:
+    guide = (PROJECT_ROOT / "docs" / "do" / "stream.md").read_text()
+    [line] = re.findall(r"(?m)^echo .*WAYBILL_STREAMS=.* >> \.env$", guide)
+    for name in ("docker-compose.yaml", ".env"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True)
+    services = json.loads(compose(tmp_path, "config", "--format", "json").stdout)["services"]
+    for name in ("aws", "consumer", "scheduler"):
+        assert json.loads(services[name]["environment"]["WAYBILL_STREAMS"]) == {"shop.clickstream": "clicks"}
+
+
 def test_the_image_has_the_command_that_its_tasks_run() -> None:
     assert "containers/waybill.sh venv/bin/waybill" in (PROJECT_ROOT / "Dockerfile").read_text()
     assert os.access(PROJECT_ROOT / "containers" / "waybill.sh", os.X_OK)

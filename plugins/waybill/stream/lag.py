@@ -14,7 +14,7 @@ from typing import Final
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from waybill.contracts.domains import load_manifests
+from waybill.contracts.domains import domain_names, load_manifest
 from waybill.settings import settings
 
 PATIENCE: Final = timedelta(minutes=5)
@@ -159,11 +159,14 @@ class StreamState:
 def supervised() -> dict[str, str]:
     """Return the streams that must be read: the name in Kinesis of each dataset that declares one and has one set.
 
-    Raises `ContractError` if a manifest is not valid.
+    Raises `ContractError` if the manifest of such a dataset is not valid.
     """
-    names = settings().streams
-    declared = (f"{domain}.{name}" for domain, manifest in load_manifests().items() for name in manifest.streams)
-    return {dataset: names[dataset] for dataset in sorted(declared) if dataset in names}
+    return {dataset: name for dataset, name in sorted(settings().streams.items()) if _is_declared(dataset)}
+
+
+def _is_declared(dataset: str) -> bool:
+    domain, _, name = dataset.partition(".")
+    return domain in domain_names() and name in load_manifest(domain).streams
 
 
 def stream_states(connection: Connection, names: Mapping[str, str]) -> list[StreamState]:
