@@ -18,11 +18,14 @@ from support.problems import (
     writer_of,
 )
 from support.serving import served
+from support.stream import CLICKS, NOON, click, counter
 from support.views import Someone, access_of
 from waybill.checks import quality
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.sync_api import Browser, Page
 
 __all__ = ["landed", "landing_bucket", "landing_dsn"]
@@ -172,6 +175,22 @@ def test_rows_of_a_reason_are_selected_and_replayed(page: Page, landed: Landing)
     page.locator("output", has_text="Replayed 3 rows: 3 inserted.").wait_for()
     page.reload()
     page.get_by_text("No open rows for this filter.").wait_for()
+
+
+def test_rejected_events_of_a_stream_are_selected_and_replayed(page: Page, landed: Landing, include_dir: Path) -> None:
+    """Their sequence numbers have more digits than a number in JavaScript."""
+    (clicks,) = counter(landed.connection, "shardId-000000000000")
+    clicks.sequence = 10**55
+    clicks.count([click(1, NOON, "zoom"), click(2, NOON, "zoom"), click(3, NOON, device="")])
+    contract = include_dir / "contracts/shop/clickstream.yaml"
+    contract.write_text(contract.read_text().replace("{value: page_view}", "{value: page_view}, {value: zoom}", 1))
+    page.goto(f"quarantine.html?domain=shop&dataset={CLICKS}")
+    row = page.locator("tr", has_text="enum:event_type").filter(has=page.get_by_role("button"))
+    row.get_by_role("button", name="Select on this page").click()
+    page.get_by_role("button", name="Replay 2 selected rows").click()
+    page.locator("output", has_text="Replayed 2 events: 2 counted.").wait_for()
+    page.reload()
+    page.get_by_text("1 to 1 of 1 open rows, newest first.").wait_for()
 
 
 def test_a_replay_of_a_reason_tells_which_rows_stay(page: Page, landed: Landing) -> None:
