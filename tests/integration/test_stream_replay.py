@@ -21,6 +21,7 @@ from waybill.settings import settings
 from waybill.stream.counting import Counts
 from waybill.stream.declared import declared_stream
 from waybill.stream.measuring import measurements
+from waybill.stream.quarantine import next_open
 from waybill.stream.replay import replay
 from waybill.warehouse.connection import connect
 
@@ -310,11 +311,19 @@ def test_a_replay_waits_for_a_consumer_that_counts(
     assert results == [{"shard-0": Counts(counted=1)}]
 
 
-def test_many_events_are_replayed_in_parts(connection: Connection, consumer: Counter, include_dir: Path) -> None:
+def test_many_and_long_events_are_replayed_in_parts(
+    connection: Connection, consumer: Counter, include_dir: Path
+) -> None:
     consumer.count([click(place, NOON, "zoom") for place in range(2500)])
     allow_zoom(include_dir)
     assert replayed(connection) == {"shard-0": Counts(counted=2500)}
     assert books(connection) == Counts(counted=2500)
+    long = "x" * 2**20
+    consumer.count([click(3000 + place, NOON, "zap", page=long) for place in range(8)])
+    amend(include_dir, "{value: zoom}", "{value: zoom}, {value: zap}")
+    parts = next_open(connection, CLICKS, "shard-0", "-1", None)
+    assert len(parts) == 6
+    assert replayed(connection) == {"shard-0": Counts(counted=8)}
 
 
 def test_replayed_events_are_measured_as_no_longer_rejected(

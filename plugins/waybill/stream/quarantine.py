@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from psycopg import Connection
 
 from waybill.stream.declared import Declared
 from waybill.stream.events import Record, Rejected
+from waybill.stream.kinesis import BATCH_EVENTS
 from waybill.warehouse.connection import one_row
+
+_BATCH_BYTES: Final = 6 * 2**20
+"""After how many bytes a batch of replayed events ends: with the longest event, it has 10 MiB, as one of a consumer."""
 
 
 def keep(connection: Connection, declared: Declared, shard: str, rejected: Sequence[Rejected]) -> None:
@@ -59,24 +64,53 @@ def open_shards(
     ]
 
 
-def open_events(
-    connection: Connection, dataset: str, shard: str, after: str, sequences: Sequence[str] | None, limit: int
-) -> list[Rejected]:
-    """Return, and lock, the next open events of a shard that have fields, after a sequence number."""
+def next_open(
+    connection: Connection, dataset: str, shard: str, after: str, sequences: Sequence[str] | None
+) -> list[str]:
+    """Return the sequence numbers of a shard's next open events with fields, after one: as many as a batch may have."""
+    return [
+        sequence
+        for (sequence,) in connection.execute(
+            """
+            with found as (
+              select r.sequence, octet_length(r.raw) as bytes
+              from waybill.stream_rejected as r
+              where r.dataset = %(dataset)s and r.shard = %(shard)s and r.sequence > %(after)s::numeric
+                and r.resolved_as is null and starts_with(r.raw, '{')
+                and (%(sequences)s::numeric[] is null or r.sequence = any(%(sequences)s::numeric[]))
+              order by r.sequence
+              limit %(events)s
+            ),
+
+            summed as (select sequence, sum(bytes) over (order by sequence) - bytes as bytes_before from found)
+
+            select s.sequence::text from summed as s where s.bytes_before < %(bytes)s order by s.sequence
+            """,
+            {
+                "dataset": dataset,
+                "shard": shard,
+                "after": after,
+                "sequences": sequences,
+                "events": BATCH_EVENTS,
+                "bytes": _BATCH_BYTES,
+            },
+        )
+    ]
+
+
+def open_events(connection: Connection, dataset: str, shard: str, sequences: Sequence[str]) -> list[Rejected]:
+    """Return, and lock, those of some events of a shard that are still open."""
     return [
         Rejected(Record(sequence, arrived_at, b""), reasons, raw, newest)
         for sequence, arrived_at, newest, reasons, raw in connection.execute(
             """
             select r.sequence::text, r.arrived_at, r.newest, r.reasons, r.raw
             from waybill.stream_rejected as r
-            where dataset = %(dataset)s and shard = %(shard)s and sequence > %(after)s::numeric
-              and resolved_as is null and starts_with(raw, '{')
-              and (%(sequences)s::numeric[] is null or sequence = any(%(sequences)s::numeric[]))
+            where r.dataset = %s and r.shard = %s and r.sequence = any(%s::numeric[]) and r.resolved_as is null
             order by r.sequence
-            limit %(limit)s
             for update
             """,
-            {"dataset": dataset, "shard": shard, "after": after, "sequences": sequences, "limit": limit},
+            (dataset, shard, sequences),
         )
     ]
 

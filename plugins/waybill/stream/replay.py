@@ -22,7 +22,6 @@ from waybill.stream import quarantine
 from waybill.stream.counting import CONFLICT, Counts, count_events, having
 from waybill.stream.declared import Declared
 from waybill.stream.events import check_again
-from waybill.stream.kinesis import BATCH_EVENTS
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def replay(
 
     With `admit_late`, events of days before the contract's lookback pass, too. Events that pass are counted and marked
     as resolved by this run. The others stay open with their new reasons; records without fields stay as they are.
-    The connection is in autocommit mode: each transaction has at most 1,000 events of a shard.
+    The connection is in autocommit mode: each transaction has at most 1,000 events of a shard, or few long ones.
     """
     if admit_late:
         declared = replace(declared, contract=replace(declared.contract, lookback_periods=None))
@@ -73,12 +72,10 @@ def _replay_shard(
     sequences: Sequence[str] | None,
 ) -> Counts:
     counts, after = Counts(), "-1"
-    while True:
+    while chosen := quarantine.next_open(connection, declared.dataset, shard, after, sequences):
+        after = chosen[-1]
         with connection.transaction():
-            kept = quarantine.open_events(connection, declared.dataset, shard, after, sequences, BATCH_EVENTS)
-            if not kept:
-                return counts
-            after = kept[-1].record.sequence
+            kept = quarantine.open_events(connection, declared.dataset, shard, chosen)
             # The events are locked, and the stream is not: consumers count meanwhile.
             events, rejected = check_again(duck, folder, declared, kept)
             outcomes = count_events(connection, declared, shard, events)
@@ -91,3 +88,4 @@ def _replay_shard(
             ]
             quarantine.resolve(connection, declared.dataset, shard, run.run_id or "command line", passed)
         counts += Counts.of(outcomes, len(rejected))
+    return counts
