@@ -10,8 +10,10 @@ import re
 import shutil
 import sys
 import time
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
@@ -21,6 +23,7 @@ from waybill.views.quality_report import publish
 from waybill.warehouse.connection import connect
 from waybill_devtools.demo import MESSAGING, SHOP, Airflow, sample_options, stack_environment
 from waybill_devtools.stack import Stack, StackError
+from waybill_devtools.stream_demo import Options, run
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,6 +44,10 @@ OF_TROUBLE = {
     "anomaly": (f"{OPERATIONS}/anomalies.html?domain=messaging", "Data ops", 1440, 800, "light"),
 }
 PHONE = "/waybill/business/index.html"
+LIVE = ("/plugin/live", "Live", 1440, 1000, "light")
+LIVE_PHONE = "/waybill/live/index.html"
+SHOPPERS = Options(rate=20, began_ago=timedelta(minutes=65))
+"""They fill the hour that the live view shows."""
 
 
 def main() -> None:
@@ -63,6 +70,7 @@ def main() -> None:
         page.set_viewport_size({"width": 390, "height": 844})
         page.goto(PHONE)
         page.screenshot(path=FOLDER / "business_phone.png")
+        picture_stream(page, stack)
         make_trouble(stack)
         page.goto("/waybill/operations/index.html")
         page.get_by_role("button", name="Acknowledge").last.click()
@@ -73,7 +81,7 @@ def main() -> None:
         page.set_content(quality_report(stack.s3()))
         page.screenshot(path=FOLDER / "quality_report.png")
         browser.close()
-    print(f"{len(PICTURES) + len(OF_TROUBLE) + 2} pictures are in {FOLDER}")
+    print(f"{len(PICTURES) + len(OF_TROUBLE) + 4} pictures are in {FOLDER}")
 
 
 def take(page: Page, name: str, path: str, frame: str, width: int, height: int, colours: str) -> None:
@@ -84,6 +92,26 @@ def take(page: Page, name: str, path: str, frame: str, width: int, height: int, 
     page.frame_locator(f"iframe[title='{frame}']").locator("h1").wait_for()
     page.wait_for_timeout(500)  # Airflow's own frame settles
     page.screenshot(path=FOLDER / f"{name}.png")
+
+
+def picture_stream(page: Page, stack: Stack) -> None:
+    """Let shoppers click, and picture the live view as soon as it shows what they do now."""
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run, stack, SHOPPERS, stop)
+        try:
+            page.goto("/plugin/live")
+            newest = page.frame_locator("iframe[title='Live']").locator("[data-tile=newest] strong")
+            newest.filter(has_text=re.compile(r"^[0-4]\.\d s$")).wait_for(timeout=300_000)
+            take(page, "live", *LIVE)
+            page.emulate_media(color_scheme="dark")
+            page.set_viewport_size({"width": 390, "height": 844})
+            page.goto(LIVE_PHONE)
+            page.locator("#minutes svg").first.wait_for()
+            page.screenshot(path=FOLDER / "live_phone.png")
+        finally:
+            stop.set()
+        running.result()
 
 
 def make_trouble(stack: Stack) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -75,6 +75,8 @@ class Options:
     shards: int = 2
     seed: int = 20260101
     mix: Mix = field(default_factory=Mix)
+    began_ago: timedelta = timedelta(0)
+    """How long before now the shoppers begin. What they did until now is sent at once."""
 
 
 def run(
@@ -102,7 +104,7 @@ def run(
             summary = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
             created_at, sent = summary["StreamCreationTimestamp"], list[int]()
             ready()
-            clicks = Clicks(options.seed, options.rate, datetime.now(UTC), options.mix)
+            clicks = Clicks(options.seed, options.rate, datetime.now(UTC) - options.began_ago, options.mix)
             ends_at = time.monotonic() + (float("inf") if options.seconds is None else options.seconds)
             ended = Event()
             producer = pool.submit(produce, client, name, clicks, ended, lambda puts: sent.append(len(puts)))
