@@ -93,8 +93,8 @@ def problems(outputs: dict[str, Any], client: Callable[[str], Any]) -> Iterator[
         yield from (f"{value[bucket]}: {text}" for text in _with_errors(_bucket(s3, value[bucket])))
     yield from _with_errors(_queues(s3, client("sqs"), value["raw_bucket"], value["landed_queues"]))
     yield from _with_errors(_alarms(client("cloudwatch"), value["alarm_names"]))
-    if value.get("airflow_services"):
-        yield from _with_errors(_services(client("ecs"), value["airflow_cluster"], value["airflow_services"]))
+    if services := (value.get("airflow_services") or {}) | (value.get("stream_services") or {}):
+        yield from _with_errors(_services(client("ecs"), value["airflow_cluster"], services))
 
 
 def _services(ecs: ECSClient, cluster: str, expected: dict[str, dict[str, Any]]) -> Iterator[str]:

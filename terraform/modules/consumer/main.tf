@@ -4,7 +4,8 @@ locals {
   service   = "stream-${replace(var.dataset, "/[._]/", "-")}"
   full_name = "${var.name}-${local.service}"
   role      = "${var.name}-stream-${substr(sha256(var.dataset), 0, 8)}" # a role's name has 64 characters at most
-  role_arns = { for role in ["task", "start"] : role => "arn:aws:iam::${var.account_id}:role/${local.role}-${role}" }
+  task_arn  = "arn:aws:iam::${var.account_id}:role/${local.role}-task"
+  start_arn = "arn:aws:iam::${var.account_id}:role/${local.role}-start" # ECS's: it starts tasks
   log_group = "/${var.name}/${local.service}"
   alive     = "/tmp/alive" # the file that a consumer touches every few seconds
 
@@ -132,8 +133,8 @@ resource "aws_ecs_task_definition" "this" {
   network_mode             = "awsvpc"
   cpu                      = tostring(var.size.cpu)
   memory                   = tostring(var.size.memory)
-  execution_role_arn       = local.role_arns.start
-  task_role_arn            = local.role_arns.task
+  execution_role_arn       = local.start_arn
+  task_role_arn            = local.task_arn
   container_definitions    = jsonencode([local.container])
   skip_destroy             = true # rolling back needs the revision before
 
