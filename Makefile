@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo stream up down clean test test-fast lint containers bench benchspark benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
+.PHONY: help demo stream up down clean test test-fast lint containers bench benchspark benchstream benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -96,6 +96,9 @@ benchspark: $(STAMP) spark ## compare the intake of clicks by Spark with that by
 
 benchviews: $(STAMP) browser ## time the views over ten million rows, and the first chart in Chromium
 	@$(BIN)/python benchmarks/views.py
+
+benchstream: $(STAMP) ## count a stream of a million events while consumers are killed, compare with an independent computation, and time it (EVENTS=, MINUTES=)
+	@$(BIN)/python benchmarks/stream.py $(if $(EVENTS),--events $(EVENTS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # A copy without links, so that nothing of Terraform's lies about. Where the registry of providers is out of reach,
 # TF_OFFLINE may name a program that does the same without it: `$(TF_OFFLINE) check $(OFFLINE) <folder>...`.

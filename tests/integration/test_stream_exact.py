@@ -15,7 +15,7 @@ from waybill_devtools.sampledata.shop_stream import Clicks, Mix
 from waybill_devtools.stack import Stack
 
 EVENTS = 30_000
-SPAN = timedelta(hours=4)
+SPAN = timedelta(hours=2)
 
 
 def test_a_disturbed_stream_is_counted_to_the_event(

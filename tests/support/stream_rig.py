@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
 CLICKS = "shop.clickstream"
-AT_ONCE = 1000
+AT_ONCE = 500
 """How many records the producer generates at once."""
 
 
@@ -162,7 +162,9 @@ class Rig:
                 return not waiting and producer.done() and found >= events
 
             try:
-                assert eventually(is_done, patience), f"{self.accounted()} of {len(self.log)} events are accounted for"
+                assert eventually(is_done, patience, every=0.25), (
+                    f"{self.accounted()} of {len(self.log)} events are accounted for"
+                )
             finally:
                 stop.set()
 

@@ -30,7 +30,7 @@ class Put:
     sequence: str
     click: Click
     arrived_at: datetime
-    """When the stream had confirmed it."""
+    """When it was sent, just before the stream took it."""
 
     @property
     def data(self) -> bytes:
@@ -50,8 +50,8 @@ def put(client: KinesisClient, name: str, clicks: Iterable[Click]) -> list[Put]:
         entries: list[PutRecordsRequestEntryTypeDef] = [
             {"Data": one.data, "PartitionKey": one.session} for one in group
         ]
-        answer = client.put_records(StreamName=name, Records=entries)
         now, refused = datetime.now(UTC), list[Click]()
+        answer = client.put_records(StreamName=name, Records=entries)
         for one, result in zip(group, answer["Records"], strict=True):
             if "SequenceNumber" in result:
                 done.append(Put(result["ShardId"], result["SequenceNumber"], one, now))

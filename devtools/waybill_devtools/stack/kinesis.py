@@ -14,7 +14,9 @@ import tempfile
 import threading
 import time
 from array import array
+from base64 import b64decode
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -54,6 +56,24 @@ def _number(ns: int) -> int:
     return _FIRST + ns * _NANOSECOND
 
 
+@dataclass(frozen=True)
+class Record:
+    """A record as an answer has it. moto would keep each object of its own class for good."""
+
+    ns: int
+    line: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields of the answer."""
+        key, data = json.loads(self.line)
+        return {
+            "Data": b64decode(data),
+            "PartitionKey": key,
+            "SequenceNumber": str(_number(self.ns)),
+            "ApproximateArrivalTimestamp": datetime.fromtimestamp(self.ns // 10**6 / 1000, UTC),
+        }
+
+
 class Shard(models.Shard):
     """A shard whose records lie in a file. It keeps the instant and the place of each of them."""
 
@@ -67,15 +87,19 @@ class Shard(models.Shard):
         """Take no more records."""
         self.is_open, self._ended_ns = False, _next_ns()
 
-    def put_record(self, partition_key: str, data: str, explicit_hash_key: str) -> str:
+    def delete(self) -> None:
+        """Delete the records. moto keeps the shard."""
+        self._file.close()
+
+    def put_record(self, partition_key: str, data: str, _: str) -> str:
         """Append a record and return its sequence number."""
-        line = json.dumps([partition_key, data, explicit_hash_key]).encode() + b"\n"
+        line = json.dumps([partition_key, data]).encode() + b"\n"
         self._file.write(line)
         self._offsets.append(self._offsets[-1] + len(line))
         self._instants.append(_next_ns())
         return str(_number(self._instants[-1]))
 
-    def get_records(self, last_sequence_id: str, limit: int | None) -> tuple[list[models.Record], int, int]:
+    def get_records(self, last_sequence_id: str, limit: int | None) -> tuple[list[Any], int, int]:
         """Return records after a sequence number, the last one's number, and the age of the last in milliseconds.
 
         The age is 0 if no record follows.
@@ -87,9 +111,9 @@ class Shard(models.Shard):
         self._file.seek(self._offsets[first])
         lines = self._file.read(self._offsets[end] - self._offsets[first]).splitlines()
         self._file.seek(0, 2)
-        found = [_record(ns, line) for ns, line in zip(self._instants[first:end], lines, strict=True)]
+        found = [Record(ns, line) for ns, line in zip(self._instants[first:end], lines, strict=True)]
         behind = 0 if end == len(self._instants) else (time.time_ns() - self._instants[end - 1]) // 10**6
-        return found, found[-1].sequence_number, behind
+        return found, _number(self._instants[end - 1]), behind
 
     def is_read(self, last_sequence_id: int) -> bool:
         """Whether no record can follow a sequence number."""
@@ -110,14 +134,6 @@ class Shard(models.Shard):
 
     def _after(self, number: int) -> int:
         return bisect_right(self._instants, (number - _FIRST) // _NANOSECOND)
-
-
-def _record(ns: int, line: bytes) -> models.Record:
-    key, data, hash_key = json.loads(line)
-    record = models.Record(key, data, _number(ns), hash_key)
-    record.created_at = ns / 10**9
-    record.created_at_datetime = datetime.fromtimestamp(ns // 10**6 / 1000, UTC)
-    return record
 
 
 class Stream(models.Stream):
@@ -172,7 +188,7 @@ class Stream(models.Stream):
 def install() -> None:
     """Change moto in this process, before its server starts."""
     backend: Any = models.KinesisBackend
-    get_records = backend.get_records
+    get_records, delete_stream = backend.get_records, backend.delete_stream
 
     def until_the_end(self: Any, stream_arn: str | None, shard_iterator: str, limit: int | None) -> Any:
         following, records, behind = get_records(self, stream_arn, shard_iterator, limit)
@@ -180,9 +196,15 @@ def install() -> None:
         is_read = self.describe_stream(stream_arn, name).shards[shard_id].is_read(int(last))
         return None if is_read else following, records, behind
 
+    def with_its_files(self: Any, stream_arn: str | None, stream_name: str | None) -> Any:
+        stream = delete_stream(self, stream_arn, stream_name)
+        for shard in stream.shards.values():
+            shard.delete()
+        return stream
+
     patched: Any = models
     patched.Shard, patched.Stream = Shard, Stream
-    backend.get_records = until_the_end
+    backend.get_records, backend.delete_stream = until_the_end, with_its_files
     backend._send_stream_metrics = lambda *_, **__: None  # moto would keep two metrics for each request
     for name in _LOCKED:
         setattr(backend, name, _one_at_a_time(getattr(backend, name)))
