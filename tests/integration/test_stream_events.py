@@ -133,3 +133,9 @@ def test_a_midnight_between_an_event_and_its_arrival_is_no_reason(connection: Co
     week = midnight - timedelta(days=7)
     assert one.count([click(5, week), click(6, week - MINUTE)], arrived_at=after) == Counts(late=1, rejected=1)
     assert reasons(connection) == [["too_late"]]
+
+
+def test_a_batch_of_the_largest_records_is_counted(connection: Connection) -> None:
+    (one,) = counter(connection, "shard-0")
+    large = [click(n, NOON, page="/" + "x" * (2**20 - 1)) for n in range(1, 21)]
+    assert one.count(large, arrived_at=NOON) == Counts(counted=20)

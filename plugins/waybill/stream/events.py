@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -33,6 +33,8 @@ AFTER_ARRIVAL = "after_arrival"
 """The reason of an event that is dated too long after its arrival."""
 KEY_CHARACTERS: Final = 200
 """The most characters of a value by which events are counted or found."""
+_PART_BYTES: Final = 6 * 2**20
+"""The most bytes that are checked at once, unless one record has more."""
 _SHOWN_BYTES: Final = 2**16
 """How much is kept of a record that is too long to be read."""
 
@@ -153,8 +155,21 @@ def _rows(duck: Any, folder: Path, declared: Declared, records: Sequence[Record]
     """Return the typed row of each record, or the reasons to reject it."""
     rows = list[Row | Reject]()
     for day, some in groupby(records, key=_last_day):
-        rows += _validated(duck, folder, declared.contract, [*some], day)
+        for part in _parts(some):
+            rows += _validated(duck, folder, declared.contract, part, day)
     return rows
+
+
+def _parts(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yield records in parts for which DuckDB's memory suffices."""
+    part, size = list[Record](), 0
+    for record in records:
+        if part and size + len(record.data) > _PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += len(record.data)
+    yield part
 
 
 def _checked(declared: Declared, record: Record, row: Row | Reject, newest: datetime | None) -> Event | Rejected:
