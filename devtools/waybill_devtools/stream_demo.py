@@ -145,7 +145,11 @@ def _consumer(name: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a consumer, and stop it at the end."""
     environment = os.environ | {"WAYBILL_STREAMS": json.dumps({DATASET: name})}
     command = (sys.executable, "-m", "waybill", "stream", "run", "--dataset", DATASET)
-    with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as consumer:
+    # In a session of its own, Ctrl-C does not reach it: it counts the last events first.
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True) as consumer,
+    ):
         try:
             yield consumer
         finally:

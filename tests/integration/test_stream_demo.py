@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import boto3
@@ -34,6 +35,7 @@ def test_the_demo_counts_until_it_is_stopped(fresh: Stack, warehouse: psycopg.Co
 
     def report(progress: Progress) -> None:
         seen.append(progress)
+        assert os.getpgid(consumers()[0].pid) != os.getpgid(0), "Ctrl-C would stop it before the last events"
         if progress.events > 1000:
             stop.set()
 
