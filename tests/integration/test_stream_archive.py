@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import Connection
 
 from support.messaging_months import RUN
@@ -205,8 +206,8 @@ def test_forgetting_changes_no_result_of_later_events(
 
 def test_a_shard_waits_for_its_parents_and_a_lost_lease_counts_nothing(connection: Connection) -> None:
     (one,) = counter(connection, "parent")
-    listed = shards.Listed("child", ["parent"], False)
-    shards.register(connection, CLICKS, "clicks", NOON, [listed])
+    listed = [shards.Listed("parent", []), shards.Listed("child", ["parent"])]
+    assert shards.register(connection, CLICKS, "clicks", NOON, listed) == []
     assert shards.take(connection, CLICKS, "test", 5) == []
     one.count([click(1, NOON)])
     shards.finish(connection, one.shard)
@@ -218,3 +219,75 @@ def test_a_shard_waits_for_its_parents_and_a_lost_lease_counts_nothing(connectio
     with pytest.raises(Fenced):
         Counter(connection, one.declared, child).count([click(2, NOON)])
     assert connection.execute("select sum(events) from waybill.stream_count where dimension = ''").fetchone() == (1,)
+
+
+def test_a_parent_that_the_stream_has_removed_is_noted_and_holds_nothing(connection: Connection) -> None:
+    (one,) = counter(connection, "parent")
+    one.count([click(1, NOON)])
+    listed = [shards.Listed("parent", []), shards.Listed("child", ["parent"])]
+    shards.register(connection, CLICKS, "clicks", NOON, listed)
+    assert shards.register(connection, CLICKS, "clicks", NOON, listed[1:]) == ["parent"]
+    (child,) = shards.take(connection, CLICKS, "test", 5)
+    assert (child.shard, child.newest) == ("child", NOON)
+    lost = connection.execute("select shard from waybill.stream_shard where lost_at is not null").fetchall()
+    assert lost == [("parent",)]
+
+
+def test_a_shard_that_cannot_be_read_holds_the_archive(connection: Connection, s3: S3Client, raw: str) -> None:
+    busy, stuck = counter(connection, "shard-0", "shard-1")
+    now = datetime.now(UTC).replace(microsecond=0)
+    stuck.count([click(1, now - 39 * HOUR)])
+    connection.execute(
+        "update waybill.stream_shard set read_at = %(at)s, arrived_at = %(at)s where shard = %(shard)s",
+        {"at": now - 39 * HOUR, "shard": stuck.shard.shard},
+    )
+    busy.count([click(2, now - 38 * HOUR)], arrived_at=now)
+    busy.count([click(3, now)])
+    assert archive.write_closed(connection, s3, busy.declared) == 0
+    assert forget(connection, busy.declared) == 0
+    assert stuck.count([click(4, now - 38 * HOUR)]).counted == 1
+
+
+def test_a_file_that_cannot_be_written_holds_no_other(connection: Connection, s3: S3Client, raw: str) -> None:
+    one, accepted = counted_day(connection)
+
+    class Refusing:
+        """S3 that refuses the first file."""
+
+        refused = ""
+
+        def put_object(self, **request: Any) -> None:
+            self.refused = self.refused or request["Key"]
+            if request["Key"] == self.refused:
+                raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")
+            s3.put_object(**request)
+
+    refusing: Any = Refusing()
+    with pytest.raises(ClientError):
+        archive.write(connection, refusing, one.declared, NOON + 4 * HOUR, has_all_late=True)
+    assert len(files(s3, raw)) == 5
+    archive.write(connection, s3, one.declared, NOON + 4 * HOUR)
+    assert sum(map(len, files(s3, raw).values())) == len(accepted)
+
+
+def test_late_events_count_once_their_file_is_loaded(connection: Connection, s3: S3Client, raw: str) -> None:
+    (one,) = counter(connection, "shard-0")
+    one.count([*some_clicks(range(1, 61), NOON, timedelta(minutes=1)), click(100, NOON)])
+    archive.write(connection, s3, one.declared, NOON + HOUR)
+    load(connection, s3)
+    assert difference(connection) == 0
+    one.count([click(101, NOON), click(102, NOON)])
+    archive.write(connection, s3, one.declared, NOON + HOUR, has_all_late=True)
+    assert difference(connection) == 0, "the file has landed and is not loaded"
+    load(connection, s3)
+    assert difference(connection) == 0
+    assert connection.execute("select sum(late) from waybill.stream_count").fetchone() == (3,)
+
+
+def test_a_record_that_is_read_again_is_rejected_once(connection: Connection) -> None:
+    (one,) = counter(connection, "shard-0")
+    one.count([b"broken"])
+    connection.execute("update waybill.stream_shard set position = null")
+    again = Counter(connection, one.declared, replace(one.shard, position=None))
+    assert again.count([b"broken"]).rejected == 1
+    assert connection.execute("select count(*) from waybill.stream_rejected").fetchone() == (1,)

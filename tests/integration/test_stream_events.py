@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -37,6 +38,8 @@ def test_hostile_records_are_rejected_with_reasons_and_stop_nothing(connection: 
         (b'{"a": 1} {"a": 2}', ["json"]),
         (b"[" * 100_000, ["json"]),
         (b'{"page": "\xff"}', ["encoding"]),
+        (b'{"page": "a\rb"}', ["json"]),
+        (b'{"page": "\xff",\n"x": 1}', ["encoding"]),
         (b'{"page": "\\u0000"}', ["nul"]),
         (b'{"page": "\\ud800"}', ["encoding"]),
         (b'{"page": "' + b"x" * (4 * 2**20) + b'"}', ["too_long"]),
@@ -139,3 +142,12 @@ def test_a_batch_of_the_largest_records_is_counted(connection: Connection) -> No
     (one,) = counter(connection, "shard-0")
     large = [click(n, NOON, page="/" + "x" * (2**20 - 1)) for n in range(1, 21)]
     assert one.count(large, arrived_at=NOON) == Counts(counted=20)
+
+
+def test_a_column_that_the_contract_gains_makes_no_conflict(connection: Connection) -> None:
+    (one,) = counter(connection, "shard-0")
+    one.count([click(1, NOON)])
+    contract = one.declared.contract
+    column = replace(contract.columns[-1], name="channel", required=False, spellings=())
+    one.declared = replace(one.declared, contract=replace(contract, columns=(*contract.columns, column)))
+    assert one.count([click(1, NOON), click(2, NOON, channel="app")]) == Counts(counted=1, repeated=1)

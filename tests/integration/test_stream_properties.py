@@ -81,7 +81,7 @@ class Counting:
         """Count records in batches of these sizes, in turn. The shards take turns, too."""
         for table in ("shard", "event", "count", "session", "rejected", "consumer"):
             self.connection.execute(f"delete from waybill.stream_{table}")
-        listed = [Listed(name, [], False) for name in SHARDS]
+        listed = [Listed(name, []) for name in SHARDS]
         shards.register(self.connection, CLICKS, "clicks", BEGAN, listed)
         shards.renew(self.connection, CLICKS, "test")
         taken = {one.shard: one for one in shards.take(self.connection, CLICKS, "test", len(SHARDS))}

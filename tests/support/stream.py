@@ -82,7 +82,7 @@ def counter(connection: Connection, *names: str, created_at: datetime = NOON) ->
     """Return counters of the shards of a new stream of clicks. The connection is in autocommit mode."""
     upgrade(connection)
     declared = declared_stream(CLICKS)
-    listed = [Listed(name, [], False) for name in names]
+    listed = [Listed(name, []) for name in names]
     shards.register(connection, CLICKS, "clicks", created_at, listed)
     shards.renew(connection, CLICKS, "test")
     return [Counter(connection, declared, one) for one in shards.take(connection, CLICKS, "test", len(names))]

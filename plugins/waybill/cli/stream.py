@@ -78,11 +78,13 @@ def archive(dataset: Streamed = None) -> None:
 
     import boto3
 
+    from waybill.formatting import count
     from waybill.stream.archive import write
     from waybill.stream.declared import declared_stream
-    from waybill.warehouse.connection import connect
+    from waybill.stream.maintenance import lock_name
+    from waybill.warehouse.connection import advisory_lock, connect
 
     declared = declared_stream(dataset)
-    with connect() as connection:
+    with connect() as connection, advisory_lock(connection, lock_name(declared.dataset)):
         files = write(connection, boto3.client("s3"), declared, datetime.now(UTC), has_all_late=True)
-    print_line(f"{files} files of {declared.dataset} were written.")
+    print_line(f"{count(files, 'file')} of {declared.dataset} {'was' if files == 1 else 'were'} written.")

@@ -13,6 +13,7 @@ from datetime import datetime
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from psycopg import Connection
 
 from waybill.contracts.locations import raw_prefix
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_EVENTS: Final = 50_000
-"""The most events of a file. While it is planned, no event is counted."""
+MOST_EVENTS: Final = 200_000
+"""The most events of a file."""
 
 _WAITING: Final = """
 select
@@ -46,9 +47,9 @@ group by day, hour, shard
 order by day, hour, shard
 """
 
-_CHOSEN: Final = """
+_ASSIGN: Final = """
 with chosen as (
-  select sequence
+  select event_id
   from waybill.stream_event
   where
     dataset = %(dataset)s
@@ -59,22 +60,17 @@ with chosen as (
     and shard = %(shard)s
   order by sequence
   limit %(most)s
+),
+
+assigned as (
+  update waybill.stream_event as known
+  set archive_id = %(archive_id)s
+  from chosen
+  where known.dataset = %(dataset)s and known.event_id = chosen.event_id and known.archive_id is null
+  returning known.sequence
 )
 
-select min(sequence), max(sequence), count(*) from chosen
-"""
-
-_ASSIGN: Final = """
-update waybill.stream_event
-set archive_id = %(archive_id)s
-where
-  dataset = %(dataset)s
-  and archive_id is null
-  and at >= %(hour)s
-  and at < %(hour)s + interval '1 hour'
-  and (at at time zone %(timezone)s)::date = %(day)s
-  and shard = %(shard)s
-  and sequence <= %(last)s
+select min(sequence), max(sequence), count(*) from assigned
 """
 
 
@@ -94,7 +90,6 @@ def write(
 
     With `has_all_late`, late events are written at once.
     """
-    written = _write_planned(connection, s3, declared)
     parameters = {
         "dataset": declared.dataset,
         "until": until,
@@ -104,44 +99,51 @@ def write(
     for day, hour, shard in connection.execute(_WAITING, parameters).fetchall():
         key = raw_prefix(declared.contract.domain, declared.contract.name, Period.of(declared.contract.cadence, day))
         while _plan(connection, parameters | {"day": day, "hour": hour, "shard": shard}, key):
-            written += _write_planned(connection, s3, declared)
-    return written
+            pass
+    return _write_planned(connection, s3, declared)
 
 
 def _plan(connection: Connection, parameters: dict[str, object], prefix: str) -> bool:
     """Name the next events of an hour and shard as those of a file; return whether there are any."""
     with connection.transaction():
-        # No event is counted meanwhile.
-        connection.execute("select from waybill.stream where dataset = %(dataset)s for update", parameters)
-        first, last, rows = one_row(connection, _CHOSEN, parameters | {"most": MOST_EVENTS})
+        (archive_id,) = one_row(
+            connection, "select nextval(pg_get_serial_sequence('waybill.stream_archive', 'archive_id'))"
+        )
+        first, last, rows = one_row(connection, _ASSIGN, parameters | {"archive_id": archive_id, "most": MOST_EVENTS})
         if not rows:
             return False
         key = f"{prefix}stream-{parameters['shard']}-{first}-{last}.json.gz"
-        (archive_id,) = one_row(
-            connection,
-            "insert into waybill.stream_archive (dataset, object_key, day, hour, rows) "
-            "values (%(dataset)s, %(key)s, %(day)s, %(hour)s, %(rows)s) returning archive_id",
-            parameters | {"key": key, "rows": rows},
+        connection.execute(
+            "insert into waybill.stream_archive (archive_id, dataset, object_key, day, hour, rows) "
+            "overriding system value values (%(archive_id)s, %(dataset)s, %(key)s, %(day)s, %(hour)s, %(rows)s)",
+            parameters | {"archive_id": archive_id, "key": key, "rows": rows},
         )
-        connection.execute(_ASSIGN, parameters | {"archive_id": archive_id, "last": last})
     return True
 
 
 def _write_planned(connection: Connection, s3: S3Client, declared: Declared) -> int:
-    """Write the files that are planned; return their number."""
+    """Write the files that are planned; return their number. Raises the last error after all others are written."""
     planned = connection.execute(
         "select archive_id, object_key, rows from waybill.stream_archive "
         "where dataset = %s and written_at is null order by archive_id",
         (declared.dataset,),
     ).fetchall()
+    failure: Exception | None = None
     for archive_id, key, rows in planned:
-        size, sha256 = _write_file(connection, s3, archive_id, key, rows)
+        try:
+            size, sha256 = _write_file(connection, s3, archive_id, key, rows)
+        except (BotoCoreError, ClientError, DataError) as error:
+            log.warning("%s is not written: %s", key, error)
+            failure = error
+            continue
         connection.execute(
             "update waybill.stream_archive set written_at = clock_timestamp(), size = %s, sha256 = %s "
             "where archive_id = %s",
             (size, sha256, archive_id),
         )
         log.info("%s: %s events are archived in %s", declared.dataset, rows, key)
+    if failure:
+        raise failure
     return len(planned)
 
 

@@ -1,7 +1,7 @@
 """The process that reads a stream: it leases shards, and has a thread for each of them.
 
-Several processes share the shards of a stream evenly. Each also tries to keep house: one at a time writes the archive,
-forgets old events and sends measurements.
+Several processes share the shards of a stream evenly, and one of them maintains it. Leases are renewed in a thread that
+does nothing else that takes time.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-from psycopg import Connection, InterfaceError, OperationalError
+from psycopg import Connection
 
+from waybill.errors import DataError
 from waybill.stream import kinesis, shards
+from waybill.stream.connection import connect_briefly
 from waybill.stream.counting import Fenced, Shard
 from waybill.stream.declared import Declared
-from waybill.stream.housekeeping import Housekeeping
+from waybill.stream.failures import UNREACHABLE, told
+from waybill.stream.maintenance import maintain
 from waybill.stream.reader import read_shard
-from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -35,10 +36,8 @@ LISTING_SECONDS: Final = 15
 """How often a consumer lists the shards of its stream."""
 REST_SECONDS: Final = 5
 """How long a shard rests after an error."""
-STOP_SECONDS: Final = 25
+STOP_SECONDS: Final = 15
 """How long a consumer that stops waits for its last batches."""
-UNREACHABLE: Final = (OperationalError, InterfaceError, BotoCoreError, ClientError)
-"""The errors after which a consumer tries again."""
 
 
 @dataclass
@@ -59,37 +58,41 @@ class Consumer:
         self._declared, self._stream, self._kinesis, self._alive = declared, name, client, alive
         self._readers: dict[str, _Reader] = {}
         self._resting: dict[str, float] = {}
-        self._listed_at = float("-inf")
+        self._is_changed, self._is_listed = threading.Event(), threading.Event()
+        self._failure: DataError | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; then finish the batches at hand and give back the shards.
 
         Raises `DataError` if the stream does not exist.
         """
-        kinesis.created_at(self._kinesis, self._stream)
         log.info("%s: consumer %s reads the stream %s", self._declared.dataset, self.name, self._stream)
-        keeper = threading.Thread(
-            target=Housekeeping(self._declared).run, args=(stop,), name="housekeeping", daemon=True
-        )
-        keeper.start()
+        helpers = [
+            threading.Thread(target=maintain, args=(self._declared, stop), name="maintenance", daemon=True),
+            threading.Thread(target=self._list, args=(stop,), name="listing", daemon=True),
+        ]
+        for thread in helpers:
+            thread.start()
+        self._is_listed.wait(shards.RENEWAL_SECONDS)
         try:
             while not stop.is_set():
                 self._connected(stop)
         finally:
             stop.set()
-            self._leave([*(reader.thread for reader in self._readers.values()), keeper])
+            self._leave([reader.thread for reader in self._readers.values()])
+        if self._failure:
+            raise self._failure
         log.info("%s: consumer %s has stopped", self._declared.dataset, self.name)
 
     def _connected(self, stop: threading.Event) -> None:
-        """Lease shards until `stop` is set or the warehouse or Kinesis does not answer."""
+        """Lease shards until `stop` is set or the warehouse does not answer."""
         try:
-            with connect() as connection:
+            with connect_briefly() as connection:
                 while not stop.is_set():
-                    self._list(connection)
                     self._balance(connection)
                     self._rest(stop, shards.RENEWAL_SECONDS)
         except UNREACHABLE as error:
-            log.warning("%s: trying again: %s", self._declared.dataset, _first_line(error))
+            log.warning("%s: trying again: %s", self._declared.dataset, told(error))
             self._rest(stop, 1)
 
     def _rest(self, stop: threading.Event, seconds: float) -> None:
@@ -98,14 +101,30 @@ class Consumer:
             self._alive.touch()
         stop.wait(seconds)
 
-    def _list(self, connection: Connection) -> None:
-        """Register the shards of the stream, now and then."""
-        if time.monotonic() - self._listed_at < LISTING_SECONDS:
-            return
-        created_at = kinesis.created_at(self._kinesis, self._stream)
-        listed = kinesis.list_shards(self._kinesis, self._stream)
-        shards.register(connection, self._declared.dataset, self._stream, created_at, listed)
-        self._listed_at = time.monotonic()
+    def _list(self, stop: threading.Event) -> None:
+        """Register the shards of the stream every few seconds, and when one may have ended, until `stop` is set.
+
+        Sets `stop` if there is no such stream.
+        """
+        dataset = self._declared.dataset
+        while not stop.is_set():
+            self._is_changed.clear()
+            try:
+                created_at = kinesis.describe(self._kinesis, self._stream).created_at
+                listed = kinesis.list_shards(self._kinesis, self._stream)
+                with connect_briefly() as connection:
+                    lost = shards.register(connection, dataset, self._stream, created_at, listed)
+                for shard in lost:
+                    log.error(
+                        "%s: the stream removed %s before it was read to its end: events are lost", dataset, shard
+                    )
+            except DataError as error:
+                self._failure = error
+                stop.set()
+            except Exception as error:
+                log.warning("%s: the shards cannot be listed: %s", dataset, told(error))
+            self._is_listed.set()
+            self._is_changed.wait(LISTING_SECONDS)
 
     def _balance(self, connection: Connection) -> None:
         """Renew the leases, end readers of lost shards, and take or give back shards up to a fair share."""
@@ -115,7 +134,7 @@ class Consumer:
         for shard in lost:
             self._end(shard)
         if lost:
-            self._listed_at = float("-inf")  # a shard may have ended, and others follow it
+            self._is_changed.set()  # a shard may have ended, and others follow it
         failed = [shard for shard, reader in self._readers.items() if not reader.thread.is_alive()]
         most = shards.share(connection, dataset)
         for shard in (*failed, *sorted(self._readers.keys() - {*failed})[most:]):
@@ -147,21 +166,15 @@ class Consumer:
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         try:
-            with connect() as connection:
+            with connect_briefly() as connection:
                 shards.leave(connection, self._declared.dataset, self.name)
-        except OperationalError as error:
-            log.warning("%s: the leases end by themselves: %s", self._declared.dataset, _first_line(error))
+        except UNREACHABLE as error:
+            log.warning("%s: the leases end by themselves: %s", self._declared.dataset, told(error))
 
     def _read(self, shard: Shard, stop: threading.Event) -> None:
         try:
             read_shard(self._declared, self._stream, self._kinesis, shard, stop)
         except Fenced as error:
             log.info("%s: another consumer reads it", error)
-        except UNREACHABLE as error:
-            log.warning("%s: %s rests for %s s: %s", shard.dataset, shard.shard, REST_SECONDS, _first_line(error))
-        except Exception:
-            log.exception("%s: %s rests for %s s", shard.dataset, shard.shard, REST_SECONDS)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+        except Exception as error:
+            log.warning("%s: %s rests for %s s: %s", shard.dataset, shard.shard, REST_SECONDS, told(error))

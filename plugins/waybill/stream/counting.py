@@ -41,6 +41,8 @@ class Shard:
     epoch: int
     position: str | None
     newest: datetime | None
+    read_until: datetime | None = None
+    """Until when all its records are read; None if it was never read."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ select
   case
     when fresh.is_late then 'late'
     when fresh.place is not null then 'counted'
-    when known.digest = arrived.digest then 'repeated'
-    else 'conflict'
+    when known.digest <> arrived.digest then 'conflict'
+    else 'repeated'
   end
 from arrived
 left join fresh on arrived.place = fresh.place
@@ -197,6 +199,19 @@ from numbered
 group by session, number
 """
 
+_FENCE: Final = """
+select 1
+from waybill.stream_shard
+where
+  dataset = %(dataset)s
+  and stream_created_at = %(stream_created_at)s
+  and shard = %(shard)s
+  and owner = %(owner)s
+  and epoch = %(epoch)s
+  and position is not distinct from %(position)s
+for update
+"""
+
 _MOVE: Final = """
 update waybill.stream_shard
 set
@@ -209,14 +224,7 @@ set
   late = late + %(late)s,
   rejected = rejected + %(rejected)s,
   batches = batches + 1
-where
-  dataset = %(dataset)s
-  and stream_created_at = %(stream_created_at)s
-  and shard = %(shard)s
-  and owner = %(owner)s
-  and epoch = %(epoch)s
-  and position is not distinct from %(position)s
-returning 1
+where dataset = %(dataset)s and stream_created_at = %(stream_created_at)s and shard = %(shard)s
 """
 
 
@@ -226,37 +234,40 @@ def count_batch(connection: Connection, declared: Declared, shard: Shard, batch:
     Raises `Fenced`, and changes nothing, if the shard or its position belongs to another consumer by now.
     """
     with connection.transaction():
-        outcomes = count_events(connection, declared, shard.shard, batch.events)
+        # Replays lock the stream before a shard, too.
+        forgotten_until = lock(connection, declared.dataset)
+        if connection.execute(_FENCE, vars(shard)).fetchone() is None:
+            raise Fenced(f"{shard.dataset}: {shard.shard} is no longer at {shard.position or 'its beginning'}")
+        outcomes = count_events(connection, declared, shard.shard, batch.events, forgotten_until)
         conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, batch.events, CONFLICT)]
         quarantine.keep(connection, declared, shard.shard, [*batch.rejected, *conflicts])
         counts = Counts.of(outcomes, len(batch.rejected))
         last = batch.records[-1]
-        moved = connection.execute(
-            _MOVE,
-            {
-                **vars(shard),
-                **vars(counts),
-                "events": counts.events,
-                "last": last.sequence,
-                "newest": batch.newest,
-                "arrived_at": last.arrived_at,
-            },
-        ).fetchone()
-        if moved is None:
-            raise Fenced(f"{shard.dataset}: {shard.shard} is no longer at {shard.position or 'its beginning'}")
+        changed = {"last": last.sequence, "newest": batch.newest, "arrived_at": last.arrived_at}
+        connection.execute(_MOVE, {**vars(shard), **vars(counts), "events": counts.events, **changed})
     return counts
 
 
-def count_events(connection: Connection, declared: Declared, shard: str, events: list[Event]) -> list[Outcome]:
-    """Count events within the transaction of the caller, and return what became of each.
-
-    An event that is in conflict with another one is not counted. The stream is locked until the transaction ends.
-    """
-    (forgotten_until,) = one_row(
-        connection,
-        "select forgotten_until from waybill.stream where dataset = %s for update",
-        (declared.dataset,),
+def lock(connection: Connection, dataset: str) -> datetime | None:
+    """Lock the stream of a dataset until the transaction ends; return until when its events are forgotten."""
+    until: datetime | None
+    (until,) = one_row(
+        connection, "select forgotten_until from waybill.stream where dataset = %s for update", (dataset,)
     )
+    return until
+
+
+def count_events(
+    connection: Connection,
+    declared: Declared,
+    shard: str,
+    events: list[Event],
+    forgotten_until: datetime | None,
+) -> list[Outcome]:
+    """Count events within a transaction that has locked the stream, and return what became of each.
+
+    An event that is in conflict with another one is not counted. Events before `forgotten_until` are late.
+    """
     if not events:
         return []
     connection.execute(_TABLES)

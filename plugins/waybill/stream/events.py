@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -35,6 +36,7 @@ KEY_CHARACTERS: Final = 200
 """The most characters of a value by which events are counted or found."""
 _PART_BYTES: Final = 6 * 2**20
 """The most bytes that are checked at once, unless one record has more."""
+_LINE_END: Final = re.compile(rb"[\r\n]")
 _SHOWN_BYTES: Final = 2**16
 """How much is kept of a record that is too long to be read."""
 
@@ -197,11 +199,17 @@ def _event(declared: Declared, record: Record, row: Row, newest: datetime | None
         _key(values[stream.session]),
         _key(values[stream.kind]),
         [None if values[name] is None else _key(values[name]) for name in stream.dimensions],
-        hashlib.md5(repr([*values.values()]).encode(), usedforsecurity=False).hexdigest(),
+        _digest(values),
         row.line,
         row.fields,
         newest,
     )
+
+
+def _digest(values: dict[str, Any]) -> str:
+    """Return a hash of the values. A column that the contract gains does not change that of events without it."""
+    present = [(name, value) for name, value in sorted(values.items()) if value is not None]
+    return hashlib.md5(repr(present).encode(), usedforsecurity=False).hexdigest()
 
 
 def _key(value: Any) -> str:
@@ -248,14 +256,28 @@ def _validated(duck: Any, folder: Path, contract: Contract, records: Sequence[Re
 
 def _unreadable(place: int, record: Record) -> Reject | None:
     """Return why a record cannot be read as a line of a file; None if it can."""
-    if len(record.data) > MAX_RECORD_BYTES:
-        return Reject(place, ["too_long"], json_text(record.data[:_SHOWN_BYTES].decode("utf-8", "replace")))
-    return None if record.data.strip(BLANK_BYTES) else Reject(place, ["json"], json_text(""))
+    text = record.data.strip(BLANK_BYTES)
+    if len(text) > MAX_RECORD_BYTES:
+        return Reject(place, ["too_long"], json_text(text[:_SHOWN_BYTES].decode("utf-8", "replace")))
+    if not text or (_LINE_END.search(text) and not _is_json(text)):
+        return Reject(place, ["json"], json_text(text.decode("utf-8", "replace")))
+    return None
+
+
+def _is_json(text: bytes) -> bool:
+    """Return whether a text with line ends is JSON. Then they occur only between tokens."""
+    try:
+        json.loads(text)
+    except UnicodeDecodeError:
+        return True  # its line says so
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _line(data: bytes) -> bytes:
-    """Return a record on one line. In valid JSON, line ends occur only between tokens."""
-    return data.strip(BLANK_BYTES).replace(b"\r", b" ").replace(b"\n", b" ")
+    """Return a record on one line."""
+    return _LINE_END.sub(b" ", data.strip(BLANK_BYTES))
 
 
 def _values(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:

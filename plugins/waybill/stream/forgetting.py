@@ -57,11 +57,15 @@ def forget(connection: Connection, declared: Declared) -> int:
         )
     days = timedelta(days=settings().stream_window_days)
     connection.execute(
-        "delete from waybill.stream_count where dataset = %s and dimension <> '' and minute < %s",
-        (declared.dataset, low - days),
+        "delete from waybill.stream_count where dataset = %s and dimension = any(%s) and minute < %s",
+        (declared.dataset, list(declared.stream.dimensions), low - days),
     )
     connection.execute(
         "delete from waybill.stream_session where dataset = %s and last_at < %s", (declared.dataset, until - days)
+    )
+    connection.execute(
+        "delete from waybill.stream_rejected where dataset = %s and resolved_at < clock_timestamp() - %s",
+        (declared.dataset, days),
     )
     connection.execute("delete from waybill.stream_consumer where seen_at < clock_timestamp() - interval '1 day'")
     return forgotten

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from waybill.errors import DataError
@@ -19,14 +19,21 @@ BATCH_EVENTS: Final = 1000
 
 
 @dataclass(frozen=True)
+class Description:
+    """A stream."""
+
+    created_at: datetime
+    retention: timedelta
+    """How long it keeps records."""
+
+
+@dataclass(frozen=True)
 class Listed:
     """A shard as the stream lists it."""
 
     shard: str
     parents: list[str]
     """The shards that were split or merged into it."""
-    is_closed: bool
-    """Whether it takes no more records, because it was split or merged."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +48,29 @@ class Read:
 
 
 def client() -> KinesisClient:
-    """Return a client of Kinesis that retries throttled requests."""
+    """Return a client of Kinesis that gives up a request after 16 seconds. Readers and listings try again."""
     import boto3
     from botocore.config import Config
 
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": 5},
+        retries={"mode": "standard", "total_max_attempts": 2},
         connect_timeout=3,
-        read_timeout=10,
+        read_timeout=5,
         max_pool_connections=50,
     )
     return boto3.client("kinesis", config=config)
 
 
-def created_at(kinesis: KinesisClient, name: str) -> datetime:
-    """Return when the stream was created. Raises `DataError` if there is none of this name."""
+def describe(client: KinesisClient, name: str) -> Description:
+    """Return what is known about a stream. Raises `DataError` if there is none of this name."""
     try:
-        summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-    except kinesis.exceptions.ResourceNotFoundException:
+        summary = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    except client.exceptions.ResourceNotFoundException:
         raise DataError(
             f"Kinesis has no stream {name!r}. Create it, or correct WAYBILL_STREAMS; "
             "`waybill stream demo` creates one on the embedded stack."
         ) from None
-    return summary["StreamCreationTimestamp"]
+    return Description(summary["StreamCreationTimestamp"], timedelta(hours=summary["RetentionPeriodHours"]))
 
 
 def list_shards(kinesis: KinesisClient, name: str) -> list[Listed]:
@@ -73,8 +80,7 @@ def list_shards(kinesis: KinesisClient, name: str) -> list[Listed]:
     for page in pages:
         for one in page["Shards"]:
             parents = [one.get("ParentShardId"), one.get("AdjacentParentShardId")]
-            is_closed = bool(one["SequenceNumberRange"].get("EndingSequenceNumber"))
-            found.append(Listed(one["ShardId"], [parent for parent in parents if parent], is_closed))
+            found.append(Listed(one["ShardId"], [parent for parent in parents if parent]))
     return found
 
 

@@ -19,28 +19,30 @@ _BATCH_BYTES: Final = 6 * 2**20
 
 
 def keep(connection: Connection, declared: Declared, shard: str, rejected: Sequence[Rejected]) -> None:
-    """Store rejected events of a shard."""
+    """Store rejected events of a shard, unless they are there."""
     if not rejected:
         return
-    statement = (
-        "copy waybill.stream_rejected (dataset, shard, sequence, arrived_at, newest, reasons, raw, contract_version) "
-        "from stdin"
+    connection.execute(
+        """
+        insert into waybill.stream_rejected (
+          dataset, shard, sequence, arrived_at, newest, reasons, raw, contract_version
+        )
+        select %s, %s, r.sequence, r.arrived_at, r.newest, string_to_array(r.reasons, E'\\n'), r.raw, %s
+        from unnest(%s::numeric[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::text[])
+          as r (sequence, arrived_at, newest, reasons, raw)
+        on conflict do nothing
+        """,
+        (
+            declared.dataset,
+            shard,
+            declared.contract.version,
+            [one.record.sequence for one in rejected],
+            [one.record.arrived_at for one in rejected],
+            [one.newest for one in rejected],
+            ["\n".join(one.reasons) for one in rejected],
+            [one.raw for one in rejected],
+        ),
     )
-    with connection.cursor().copy(statement) as copy:
-        for one in rejected:
-            record = one.record
-            copy.write_row(
-                (
-                    declared.dataset,
-                    shard,
-                    record.sequence,
-                    record.arrived_at,
-                    one.newest,
-                    one.reasons,
-                    one.raw,
-                    declared.contract.version,
-                )
-            )
 
 
 def open_shards(

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING, Final
+
+from psycopg import Connection
 
 from waybill.intake.validate import open_duckdb
 from waybill.scratch import scratch_folder
 from waybill.stream import kinesis, shards
+from waybill.stream.connection import connect_briefly
 from waybill.stream.counting import Shard, count_batch
 from waybill.stream.declared import Declared
 from waybill.stream.events import check
-from waybill.warehouse.connection import connect
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
+log = logging.getLogger(__name__)
+
 POLL_SECONDS: Final = 0.5
-"""How often a shard is read whose end is reached. Kinesis allows five requests a second and shard."""
+"""How often a shard is read whose end is reached."""
+CATCH_UP_SECONDS: Final = 0.2
+"""How often a shard is read that has more records: Kinesis allows five requests a second and shard."""
+THROTTLED_SECONDS: Final = 1
+"""How long a reader waits after Kinesis has refused a request because there were too many."""
 NOTE_SECONDS: Final = 2
 """How often a shard without new records is noted as read."""
 
@@ -30,7 +40,8 @@ def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shar
 
     Raises `Fenced` if another consumer has the shard, and the errors of PostgreSQL and Kinesis.
     """
-    with scratch_folder() as folder, closing(open_duckdb(folder)) as duck, connect() as connection:
+    with scratch_folder() as folder, closing(open_duckdb(folder)) as duck, connect_briefly() as connection:
+        _note_loss(connection, client, name, shard)
         at: str | None = kinesis.iterator(client, name, shard.shard, shard.position)
         noted_at = float("-inf")
         while at is not None and not stop.is_set():
@@ -39,6 +50,9 @@ def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shar
                 read = kinesis.read(client, at)
             except client.exceptions.ExpiredIteratorException:
                 at = kinesis.iterator(client, name, shard.shard, shard.position)
+                continue
+            except client.exceptions.ProvisionedThroughputExceededException:
+                stop.wait(THROTTLED_SECONDS)
                 continue
             if read.records:
                 batch = check(duck, folder, declared, read.records, shard.newest)
@@ -49,7 +63,23 @@ def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shar
                 shards.note_read(connection, shard, read.behind_seconds, took if read.records else 0)
                 noted_at = time.monotonic()
             at = read.next_iterator
-            if at is not None and not read.behind_seconds:
-                stop.wait(POLL_SECONDS - took)
+            if at is not None:
+                stop.wait((CATCH_UP_SECONDS if read.behind_seconds else POLL_SECONDS) - took)
         if at is None:
             shards.finish(connection, shard)
+
+
+def _note_loss(connection: Connection, client: KinesisClient, name: str, shard: Shard) -> None:
+    """Note if the stream has removed records since the last one that was read.
+
+    Kinesis does not say so: it goes on with the oldest record that it has.
+    """
+    if shard.read_until is None:
+        return
+    retention = kinesis.describe(client, name).retention
+    if datetime.now(UTC) - shard.read_until > retention:
+        shards.note_loss(connection, shard)
+        log.error(
+            "%s: all records of %s until %s are read, and %s keeps records for %s: events are lost",
+            *(shard.dataset, shard.shard, shard.read_until, name, retention),
+        )

@@ -19,7 +19,7 @@ from waybill.intake.validate import open_duckdb
 from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.stream import quarantine
-from waybill.stream.counting import CONFLICT, Counts, count_events, having
+from waybill.stream.counting import CONFLICT, Counts, count_events, having, lock
 from waybill.stream.declared import Declared
 from waybill.stream.events import check_again
 
@@ -78,7 +78,8 @@ def _replay_shard(
             kept = quarantine.open_events(connection, declared.dataset, shard, chosen)
             # The events are locked, and the stream is not: consumers count meanwhile.
             events, rejected = check_again(duck, folder, declared, kept)
-            outcomes = count_events(connection, declared, shard, events)
+            forgotten_until = lock(connection, declared.dataset)
+            outcomes = count_events(connection, declared, shard, events, forgotten_until)
             conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, events, CONFLICT)]
             quarantine.still_rejected(connection, declared, shard, [*rejected, *conflicts])
             passed = [

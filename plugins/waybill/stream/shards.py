@@ -22,20 +22,28 @@ RENEWAL_SECONDS: Final = 3
 """How often a consumer renews its leases and looks for shards."""
 
 
-def register(connection: Connection, dataset: str, name: str, created_at: datetime, listed: Sequence[Listed]) -> None:
-    """Note the stream of a dataset and its shards. A shard begins with the oldest of its parents' newest events.
+def register(
+    connection: Connection, dataset: str, name: str, created_at: datetime, listed: Sequence[Listed]
+) -> list[str]:
+    """Note the stream of a dataset and its shards; return the shards that it no longer has before they were read.
 
-    A stream that was deleted and created again has other records, so its shards are others, too.
+    A stream that was deleted and created again has other records, so its shards are others, too. A shard that the
+    stream no longer lists was removed with its records: nothing waits for it, and its loss is noted. A stream has at
+    least one shard.
     """
+    assert listed
     with connection.transaction():
-        connection.execute(
-            """
-            insert into waybill.stream as known (dataset, name, created_at) values (%s, %s, %s)
-            on conflict (dataset) do update set name = excluded.name, created_at = excluded.created_at
-            where (known.name, known.created_at) is distinct from (excluded.name, excluded.created_at)
-            """,
-            (dataset, name, created_at),
-        )
+        known = connection.execute(
+            "select name, created_at from waybill.stream where dataset = %s", (dataset,)
+        ).fetchone()
+        if known != (name, created_at):  # an update would wait for a batch that is counted
+            connection.execute(
+                """
+                insert into waybill.stream as known (dataset, name, created_at) values (%s, %s, %s)
+                on conflict (dataset) do update set name = excluded.name, created_at = excluded.created_at
+                """,
+                (dataset, name, created_at),
+            )
         connection.cursor().executemany(
             """
             insert into waybill.stream_shard (dataset, stream_created_at, shard, parents) values (%s, %s, %s, %s)
@@ -43,6 +51,25 @@ def register(connection: Connection, dataset: str, name: str, created_at: dateti
             """,
             [(dataset, created_at, one.shard, one.parents) for one in listed],
         )
+        lost = connection.execute(
+            """
+            update waybill.stream_shard
+            set finished_at = clock_timestamp(), lost_at = clock_timestamp(), owner = null, held_until = null
+            where dataset = %s and stream_created_at = %s and finished_at is null and shard <> all(%s)
+            returning shard
+            """,
+            (dataset, created_at, [one.shard for one in listed]),
+        )
+        return [shard for (shard,) in lost]
+
+
+def note_loss(connection: Connection, shard: Shard) -> None:
+    """Note that the stream removed records of a shard before they were read."""
+    connection.execute(
+        "update waybill.stream_shard set lost_at = clock_timestamp() "
+        "where dataset = %s and stream_created_at = %s and shard = %s",
+        (shard.dataset, shard.stream_created_at, shard.shard),
+    )
 
 
 def renew(connection: Connection, dataset: str, consumer: str) -> dict[str, int]:
@@ -128,7 +155,9 @@ def take(connection: Connection, dataset: str, consumer: str, most: int, resting
                   and parent.shard = any(s.parents)
               ))
             where s.ctid in (select ctid from free)
-            returning s.dataset, s.stream_created_at, s.shard, s.owner, s.epoch, s.position, s.newest
+            returning
+              s.dataset, s.stream_created_at, s.shard, s.owner, s.epoch, s.position, s.newest,
+              case when s.behind_seconds = 0 then s.read_at else s.arrived_at end
             """,
             {
                 "dataset": dataset,

@@ -21,13 +21,16 @@ class NoConnection(DataError):
     """The address of the warehouse is not set."""
 
 
-def connect(uri: str | None = None) -> Connection:
+def connect(uri: str | None = None, connect_seconds: int | None = None) -> Connection:
     """Return a connection in autocommit mode, so that each transaction is a `with` block.
 
     Without `uri`, the address is that of Airflow's connection `waybill_warehouse`, from the environment or the secret.
+    `connect_seconds` limits the wait for the server.
     Raises `SettingsError` if it is not set or cannot be read.
     """
-    return psycopg.connect(uri or warehouse_address(), autocommit=True, application_name="waybill")
+    return psycopg.connect(
+        uri or warehouse_address(), autocommit=True, application_name="waybill", connect_timeout=connect_seconds
+    )
 
 
 def warehouse_address() -> str:

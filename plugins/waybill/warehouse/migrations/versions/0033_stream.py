@@ -39,6 +39,7 @@ create table waybill.stream_shard (
   behind_seconds double precision,
   behind_since timestamptz,
   finished_at timestamptz,
+  lost_at timestamptz,
   owner text,
   epoch bigint not null default 0,
   held_until timestamptz,
@@ -59,6 +60,8 @@ comment on column waybill.stream_shard.position is 'The sequence number of the l
 comment on column waybill.stream_shard.newest is 'The instant of the newest event that the contract accepts.';
 comment on column waybill.stream_shard.arrived_at is 'When the last record arrived in the stream.';
 comment on column waybill.stream_shard.behind_since is 'Since when the lag exceeds the limit.';
+comment on column waybill.stream_shard.lost_at is
+  'When it was found that the stream had removed records before they were read.';
 comment on column waybill.stream_shard.epoch is 'Grows with each change of the owner.';
 
 create table waybill.stream_event (
@@ -160,6 +163,8 @@ create table waybill.stream_archive (
   sha256 text,
   forgotten_at timestamptz
 );
+create index stream_archive_planned on waybill.stream_archive (dataset) where written_at is null;
+create index stream_archive_kept on waybill.stream_archive (dataset, hour) where forgotten_at is null;
 comment on table waybill.stream_archive is
   'The files of the raw zone with events of streams. A planned file without written_at is written next.';
 comment on column waybill.stream_archive.hour is 'The hour in which the events happened.';
