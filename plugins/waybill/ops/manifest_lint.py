@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from waybill.contracts import Contract, ContractError
+from waybill.contracts.classification import restricted_names
 from waybill.contracts.dag_files import defined_dags, without_dag
 from waybill.contracts.domains import (
     EVERY_DOMAIN,
     REQUIRED,
-    Amount,
     Dashboard,
     Domain,
     Stream,
@@ -100,14 +101,15 @@ def _of_streams(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[
             yield Problem(place, "a domain with `engine: spark` cannot have a stream")
         yield from _of_events(place, datasets[name])
         yield from _of_counts(place, stream, datasets[name])
-        if stream.amount:
-            yield from _of_amount((*place, "amount"), stream.dimensions, stream.amount, datasets)
+        yield from _of_amount((*place, "amount"), stream, datasets[name], datasets)
 
 
 def _of_events(place: tuple[str, ...], contract: Contract) -> Iterator[Problem]:
     """Yield what keeps the events of a dataset from being checked one by one."""
     columns = {column.name: column for column in contract.columns}
     instant = columns.get(contract.period_column or "")
+    if contract.load_mode != "merge":
+        yield Problem(place, f"{contract.table} needs `loadMode: merge`: the archive adds files to a day")
     if len(contract.key) != 1:
         yield Problem(place, f"the primary key of {contract.table} must be one column, which identifies an event")
     if instant is None or instant.physical_type != "timestamptz":
@@ -126,6 +128,7 @@ def _of_events(place: tuple[str, ...], contract: Contract) -> Iterator[Problem]:
 def _of_counts(place: tuple[str, ...], stream: Stream, contract: Contract) -> Iterator[Problem]:
     """Yield what is wrong with the columns by which events are counted."""
     columns = {column.name: column for column in contract.columns}
+    restricted = restricted_names(contract)
     for key, name in (("kind", stream.kind), ("session", stream.session)):
         if name in columns and not columns[name].required:
             yield Problem((*place, key), f"the column {name!r} of {contract.table} must be `required`")
@@ -133,25 +136,53 @@ def _of_counts(place: tuple[str, ...], stream: Stream, contract: Contract) -> It
         for name in names:
             if name not in columns:
                 yield Problem((*place, key), f"{contract.table} has no column {name!r}: {likeliest(name, {*columns})}")
-    if stream.kind in columns and (kinds := columns[stream.kind].enum):
-        for step in stream.funnel:
-            if step not in kinds:
-                yield Problem((*place, "funnel"), f"unknown kind {step!r}: {likeliest(step, {*kinds})}")
+            elif name in restricted and key != "session":
+                yield Problem((*place, key), f"{name!r} is restricted: its values would be stored and shown as counts")
+    for key, named in (("dimensions", stream.dimensions), ("funnel", stream.funnel)):
+        for name in _repeated(named):
+            yield Problem((*place, key), f"{name!r} is named twice")
+    for step in stream.funnel:
+        yield from _of_kind((*place, "funnel"), step, stream, contract)
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, number in Counter(names).items() if number > 1]
+
+
+def _of_kind(place: tuple[str, ...], kind: str, stream: Stream, contract: Contract) -> Iterator[Problem]:
+    """Yield a kind of event that the contract does not accept."""
+    kinds = next((column.enum for column in contract.columns if column.name == stream.kind), ())
+    if kinds and kind not in kinds:
+        yield Problem(place, f"unknown kind {kind!r}: {likeliest(kind, {*kinds})}")
 
 
 def _of_amount(
-    place: tuple[str, ...], dimensions: Collection[str], amount: Amount, datasets: Mapping[str, Contract]
+    place: tuple[str, ...], stream: Stream, contract: Contract, datasets: Mapping[str, Contract]
 ) -> Iterator[Problem]:
-    table = datasets.get(amount.table)
-    if amount.column not in dimensions:
+    amount = stream.amount
+    if amount is None:
+        return
+    yield from _of_kind((*place, "kind"), amount.kind, stream, contract)
+    if amount.column not in stream.dimensions:
         yield Problem((*place, "column"), f"{amount.column!r} is none of the `dimensions`")
+    table = datasets.get(amount.table)
     if table is None:
         yield Problem((*place, "table"), f"unknown dataset {amount.table!r}: {likeliest(amount.table, {*datasets})}")
-    elif table.key != [amount.column]:
+        return
+    if table.key != [amount.column]:
         yield Problem((*place, "table"), f"the key of {table.table} must be {amount.column!r}")
-    elif amount.value not in table.names:
-        text = f"{table.table} has no column {amount.value!r}: {likeliest(amount.value, {*table.names})}"
-        yield Problem((*place, "value"), text)
+    yield from _of_value((*place, "value"), amount.value, table)
+
+
+def _of_value(place: tuple[str, ...], name: str, table: Contract) -> Iterator[Problem]:
+    """Yield what keeps a column of a table from being summed."""
+    column = next((one for one in table.columns if one.name == name), None)
+    if column is None:
+        yield Problem(place, f"{table.table} has no column {name!r}: {likeliest(name, {*table.names})}")
+    elif column.logical_type not in ("integer", "number"):
+        yield Problem(place, f"the column {name!r} of {table.table} must be a number")
+    elif name in restricted_names(table):
+        yield Problem(place, f"{name!r} is restricted: the sum of one event would show its value")
 
 
 def _of_dag(domain: str, manifest: Domain, manifests: Mapping[str, Domain]) -> Iterator[Problem]:
