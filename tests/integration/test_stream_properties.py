@@ -140,6 +140,7 @@ def lower(record: Delivered) -> Delivered:
 @example([(0, 0, 1), (0, 9, 3), (0, 4, 2)], [], [1], 1440).via("a late event joins two sessions")
 @example([(0, 0, 1), (0, 9, 3), (0, 4, 2)], [], [3], 10).via("an event that is too late joins nothing")
 @example([(0, 0, 4), (0, 0, 3), (0, 0, 2), (0, 0, 1)], [], [2], 10).via("all steps at one instant")
+@example([(0, 0, 1), (0, 0, 4), (0, 0, 2), (0, 0, 3)], [], [4], 10).via("all steps at one instant, in another order")
 @example([(0, 5, 1), (0, 7, 2), (0, 8, 3)], [], [1], 10).via("a session over midnight")
 @example([(0, 0, 1)], [(0, SAME), (0, CHANGED), (0, SPELLED)], [3], 10).via("a conflict within a batch")
 @example([(0, 0, 1)], [(0, SAME), (0, CHANGED), (0, SPELLED)], [1], 10).via("a conflict in a later batch")
