@@ -99,7 +99,9 @@ def test_the_live_view_follows_a_running_stream_without_being_loaded_again(page:
     page.locator("h1").evaluate("heading => { heading.dataset.loaded = 'once'; }")
     with connect(seeded.database_url()) as connection:
         connection.execute("update waybill.stream_shard set newest = newest - interval '1 hour'")
-    page.get_by_text(re.compile(r"^No events since (\d{4}-\d\d-\d\d )?\d\d:\d\d\.$")).wait_for()
+    page.get_by_text(
+        re.compile(r"^No events since (\d{4}-\d\d-\d\d )?\d\d:\d\d\. No consumer reads the stream\.$")
+    ).wait_for()
     assert page.locator("[data-tile=rate] strong").inner_text() == "none"
     assert page.locator("h1[data-loaded=once]").count() == 1
     page.emulate_media(color_scheme="light")

@@ -81,6 +81,16 @@ def client(reader_dsn: str, dsn: str) -> TestClient:
 
 
 @pytest.fixture
+def supervised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The settings name the stream."""
+    monkeypatch.setenv("WAYBILL_STREAMS", json.dumps({CLICKS: "clicks"}))
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The business time zone is an hour ahead of UTC."""
     monkeypatch.setenv("WAYBILL_TIMEZONE", "Europe/Berlin")
@@ -142,6 +152,11 @@ def found(connection: Connection, now: datetime = NOW) -> Figures:
     result = figures(connection, declared_stream(CLICKS), now)
     assert result
     return result
+
+
+def hold(connection: Connection) -> None:
+    """Make the leases outlast a slow test."""
+    connection.execute("update waybill.stream_shard set held_until = now() + interval '1 hour'")
 
 
 def shown(connection: Connection, now: datetime = NOW) -> Content:
@@ -246,6 +261,7 @@ def test_a_stream_without_new_events_says_since_when(connection: Connection, ber
     newest = datetime(2026, 3, 10, 12, 34, 29, tzinfo=UTC)
     connection.execute("update waybill.stream_shard set newest = %s", (newest,))
     assert shown(connection, newest + timedelta(seconds=60)).notice == ""
+    hold(connection)
     idle = shown(connection, newest + timedelta(seconds=61))
     assert idle.notice == "No events since 13:34."
     assert (idle.tiles["rate"].cell.text, idle.tiles["rate"].cell.note) == ("none", "since 13:34")
@@ -259,6 +275,7 @@ def test_a_stream_without_new_events_says_since_when(connection: Connection, ber
 def test_an_event_dated_in_the_future_counts_as_one_of_its_arrival(connection: Connection) -> None:
     (one,) = counter(connection, "s0")
     one.count([click(1, NOW - timedelta(minutes=5)), click(2, NOW + timedelta(seconds=50))], NOW)
+    hold(connection)
     assert found(connection).newest == NOW
     assert shown(connection, NOW + timedelta(seconds=61)).notice == "No events since 12:34."
 
@@ -279,7 +296,7 @@ def since_of(cell: Cell) -> dict[str, int]:
     return {"since": milliseconds(cell.since)} if cell.since else {}
 
 
-def test_shards_say_who_reads_them_and_how_far_they_lag(connection: Connection) -> None:
+def test_shards_say_who_reads_them_and_how_far_they_lag(connection: Connection, supervised: None) -> None:
     now = datetime.now(UTC)
     first, second, third, _ = sorted(
         counter(connection, "s0", "s1", "s2", "s3", created_at=now), key=lambda one: one.shard.shard
@@ -312,6 +329,23 @@ def test_shards_say_who_reads_them_and_how_far_they_lag(connection: Connection) 
     ], "the data does not change while time passes"
 
 
+def test_a_stream_that_nobody_has_to_read_does_not_lag_without_a_consumer(connection: Connection) -> None:
+    now = datetime.now(UTC)
+    one, other = counter(connection, "s0", "s1", created_at=now)
+    one.count([click(1, now - timedelta(minutes=10))], now)
+    shards.note_read(connection, other.shard, 300, 0)
+    hold(connection)
+    read = shown(connection, now)
+    assert [row[2].since is not None for row in read.shards] == [True, True]
+    assert read.notice.startswith("No events since ")
+    assert "No consumer" not in read.notice
+    shards.leave(connection, CLICKS, "test")
+    left = shown(connection, now)
+    assert [(row[1].text, row[1].state) for row in left.shards] == [("nobody", "")] * 2
+    assert [row[2] for row in left.shards] == [Cell("")] * 2
+    assert left.notice == f"{read.notice} No consumer reads the stream."
+
+
 def test_a_stream_needs_no_amount_funnel_or_dimension(
     connection: Connection, include_dir: Path, client: TestClient
 ) -> None:
@@ -328,6 +362,11 @@ def test_a_stream_needs_no_amount_funnel_or_dimension(
     assert [heading.text for heading in page.sections["minutes"].chart.headings] == ["Minute", "Events"]
     assert page.sections["minutes"].chart.rows[0].cells == ["12:34 so far", "1"]
     assert client.get("/live/index.html").status_code == 200
+    manifest["streams"]["clicks"] = manifest["streams"].pop("clickstream")
+    path.write_text(yaml.safe_dump(manifest))
+    answer = client.get("/live/index.html")
+    assert answer.status_code == 400
+    assert "has datasets without a contract: clicks" in Page(answer.text).text
     del manifest["streams"]
     path.write_text(yaml.safe_dump(manifest))
     answer = client.get("/live/index.html")
@@ -391,7 +430,7 @@ def test_a_stream_that_was_never_read_says_how_to_start_it(connection: Connectio
     assert shown(connection).is_read is False
     text = Page(client.get("/live/index.html").text).text
     assert f"No consumer has read the stream of {CLICKS} yet." in text
-    assert "waybill stream demo" in text
+    assert f"waybill stream run --dataset {CLICKS}" in text
     found = client.get("/live/data.json").json()
     assert found["is_read"] is False
     counter(connection, "s0")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from waybill.contracts import Contract, load_domain
-from waybill.contracts.domains import Stream, load_manifest, load_manifests
+from waybill.contracts import Contract, ContractError, load_domain
+from waybill.contracts.domains import Stream, domain_names, load_manifest, manifest_path
 from waybill.errors import DataError
 from waybill.settings import settings
 
@@ -42,11 +42,19 @@ class Declared:
 
 def declared_streams() -> list[Declared]:
     """Return the streams of all domains, by dataset. Raises `ContractError` if a manifest or contract is not valid."""
-    return [
-        Declared(load_domain(domain)[dataset], stream)
-        for domain, manifest in sorted(load_manifests().items())
-        for dataset, stream in sorted(manifest.streams.items())
-    ]
+    return [declared for domain in sorted(domain_names()) for declared in streams_of(domain)]
+
+
+def streams_of(domain: str) -> list[Declared]:
+    """Return the streams of a domain, by dataset.
+
+    Raises `ContractError` if its manifest or a contract is not valid, or if a dataset with a stream has no contract.
+    """
+    streams = sorted(load_manifest(domain).streams.items())
+    contracts = load_domain(domain) if streams else {}
+    if unknown := [dataset for dataset, _ in streams if dataset not in contracts]:
+        raise ContractError(f"{manifest_path(domain)}: `streams` has datasets without a contract: {', '.join(unknown)}")
+    return [Declared(contracts[dataset], stream) for dataset, stream in streams]
 
 
 def stream_of(contract: Contract) -> Declared | None:

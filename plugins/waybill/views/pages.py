@@ -22,7 +22,7 @@ from waybill.intake.ledger import COUNTS
 from waybill.ops.incidents import Incident
 from waybill.ops.plan import STATES, Plan
 from waybill.period import EXAMPLE, Period
-from waybill.stream.declared import declared_streams, stream_of
+from waybill.stream.declared import stream_of, streams_of
 from waybill.views import catalog
 from waybill.views.business.page import Page
 from waybill.views.business.report import Provenance, as_data
@@ -158,7 +158,7 @@ def operations(scope: Scope, dag_id: str | None, overview: Overview, allowed: Co
         overview=overview,
         allowed=allowed,
         listed=LISTED,
-        streams=[one.dataset for one in declared_streams() if one.contract.domain in scope.domains],
+        streams=[one.dataset for domain in scope.domains for one in streams_of(domain)],
     )
 
 

@@ -113,15 +113,22 @@ def content(declared: Declared, now: datetime, found: Figures | None) -> Content
         now=now,
         zone=settings().timezone,
         is_read=found is not None,
-        notice=notice_of(found.newest, found.now) if found else "",
+        notice=_notice(found) if found else "",
         tiles=_tiles(declared, found),
         sections=_sections(declared, found),
-        shards=[_shard(one) for one in found.shards] if found else [],
+        shards=[_shard(one, found.is_supervised) for one in found.shards] if found else [],
         books=f"Events = counted + repeated + late + rejected, since the stream began at "
         f"{clock(found.created_at, found.now)}."
         if found
         else "",
     )
+
+
+def _notice(found: Figures) -> str:
+    """Return why there are no new figures, and whether that is because no consumer runs; empty if there are."""
+    notice = notice_of(found.newest, found.now)
+    is_read = any(one.owner for one in found.shards)
+    return notice if is_read or not notice else f"{notice} No consumer reads the stream."
 
 
 def notice_of(newest: datetime | None, now: datetime) -> str:
@@ -208,7 +215,7 @@ def _repeated(found: Figures | None) -> Cell:
     if found is None:
         return Cell("")
     number = sum(one.repeated for one in found.shards)
-    return Cell(count(number, "event"), f"since the stream began at {clock(found.created_at, found.now)}")
+    return Cell(count(number, "event"), f"since {clock(found.created_at, found.now)}")
 
 
 def _sections(declared: Declared, found: Figures | None) -> dict[str, Section]:
@@ -289,20 +296,23 @@ def _top(heading: str, events: str, amount: Amount | None, found: Sequence[Value
     return Chart(headings, rows, "bars")
 
 
-def _shard(one: ShardState) -> list[Cell]:
+def _shard(one: ShardState, is_supervised: bool) -> list[Cell]:
+    """Return the cells of a shard. One that is not supervised need not be read, so it does not lag without a reader."""
     if one.is_finished:
         read_by = Cell("finished")
     elif one.owner:
         read_by = Cell(one.owner)
     else:
-        read_by = Cell("nobody", state="bad") if one.is_open else Cell("nobody", "follows others that are read first")
+        note = "" if one.is_open else "follows others that are read first"
+        read_by = Cell("nobody", note, state="bad" if one.is_open and is_supervised else "")
     arrived = (
         Cell(clock(one.arrived_at, one.now, "%H:%M:%S"), since=one.arrived_at)
         if one.arrived_at
         else Cell("no record yet")
     )
     books = (one.events, one.counted, one.repeated, one.late, one.rejected)
-    return [Cell(one.shard), read_by, _lag(one), arrived, *(Cell(text(number)) for number in books)]
+    lag = _lag(one) if is_supervised or one.owner else Cell("")
+    return [Cell(one.shard), read_by, lag, arrived, *(Cell(text(number)) for number in books)]
 
 
 def _lag(one: ShardState) -> Cell:

@@ -87,6 +87,8 @@ class Figures:
     rejected: tuple[int, int]
     """Open rejected events of the shown minutes, and of today."""
     shards: tuple[ShardState, ...]
+    is_supervised: bool
+    """Whether the settings name the stream, so that somebody must read it."""
 
     @property
     def events(self) -> int:
@@ -109,6 +111,7 @@ def figures(connection: Connection, declared: Declared, now: datetime) -> Figure
     if amount and worth:
         top[amount.column] = worth.top
     sessions, reached = _funnel(connection, declared, now)
+    state = known_state(connection, declared.dataset)
     today = datetime.combine(now.astimezone(ZoneInfo(settings().timezone)), time.min, ZoneInfo(settings().timezone))
     return Figures(
         now=now,
@@ -122,7 +125,8 @@ def figures(connection: Connection, declared: Declared, now: datetime) -> Figure
         reached=reached,
         late=_late(connection, declared.dataset, minutes[0], today),
         rejected=_rejected(connection, declared.dataset, minutes[0], today),
-        shards=state.shards if (state := known_state(connection, declared.dataset)) else (),
+        shards=state.shards if state else (),
+        is_supervised=state is not None and state.name == declared.name,
     )
 
 

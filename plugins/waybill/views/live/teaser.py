@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import Connection
 
 from waybill.formatting import text
-from waybill.stream.declared import Declared, declared_streams
+from waybill.stream.declared import Declared, streams_of
 from waybill.views import catalog
 from waybill.views.business.charts import with_unit
 from waybill.views.live.content import notice_of
@@ -35,7 +35,7 @@ class Teaser:
 
 def teasers(connection: Connection, domain: str) -> list[Teaser]:
     """Return a figure for each stream of a domain that a consumer has ever read."""
-    found = (_teaser(connection, declared) for declared in declared_streams() if declared.contract.domain == domain)
+    found = (_teaser(connection, declared) for declared in streams_of(domain))
     return [one for one in found if one]
 
 
