@@ -331,7 +331,7 @@ def test_shards_say_who_reads_them_and_how_far_they_lag(connection: Connection, 
 
 def test_a_stream_that_nobody_has_to_read_does_not_lag_without_a_consumer(connection: Connection) -> None:
     now = datetime.now(UTC)
-    one, other = counter(connection, "s0", "s1", created_at=now)
+    one, other = sorted(counter(connection, "s0", "s1", created_at=now), key=lambda one: one.shard.shard)
     one.count([click(1, now - timedelta(minutes=10))], now)
     shards.note_read(connection, other.shard, 300, 0)
     hold(connection)
@@ -344,6 +344,8 @@ def test_a_stream_that_nobody_has_to_read_does_not_lag_without_a_consumer(connec
     assert [(row[1].text, row[1].state) for row in left.shards] == [("nobody", "")] * 2
     assert [row[2] for row in left.shards] == [Cell("")] * 2
     assert left.notice == f"{read.notice} No consumer reads the stream."
+    shards.note_loss(connection, other.shard)
+    assert [row[0].note.partition(", found ")[0] for row in shown(connection).shards] == ["", "records were lost"]
 
 
 def test_a_stream_needs_no_amount_funnel_or_dimension(

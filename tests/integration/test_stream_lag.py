@@ -9,6 +9,7 @@ import pytest
 from psycopg import Connection
 
 from support.landing import empty_connection, landing_bucket, landing_dsn
+from waybill.cli.tables import shards_table
 from waybill.contracts.domains import load_manifest
 from waybill.ops import metrics
 from waybill.ops.incidents import Event
@@ -170,6 +171,15 @@ def test_consumers_are_those_with_a_lease(warehouse: Connection) -> None:
     add_shard(warehouse, "2", owner="c2")
     warehouse.execute("update waybill.stream_shard set held_until = clock_timestamp() where shard = '2'")
     assert state(warehouse).consumers == {"c1"}
+
+
+def test_a_shard_says_that_the_stream_removed_records_before_they_were_read(warehouse: Connection) -> None:
+    add_stream(warehouse)
+    add_shard(warehouse, "1")
+    add_shard(warehouse, "2", finished=9)
+    warehouse.execute("update waybill.stream_shard set lost_at = clock_timestamp() where shard = '2'")
+    assert [one.lost_at is not None for one in state(warehouse).shards] == [False, True]
+    assert [*shards_table(state(warehouse)).columns[0].cells] == ["1", "2 (records were lost)"]
 
 
 @pytest.mark.parametrize(("seconds", "is_open"), [(359, False), (361, True)])

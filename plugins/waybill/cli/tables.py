@@ -259,8 +259,9 @@ def shards_table(state: StreamState) -> Table:
     )
     for one in state.shards:
         reader = "finished" if one.is_finished else one.owner or ("nobody" if one.is_open else "waits for its parents")
+        shard = f"{one.shard} (records were lost)" if one.lost_at else one.shard
         newest = "" if one.newest is None else f"{one.newest:%Y-%m-%d %H:%M:%S %Z}"
-        table.add_row(one.shard, reader, text(one.lag_seconds, 1), newest, *(text(getattr(one, n)) for n in numbers))
+        table.add_row(shard, reader, text(one.lag_seconds, 1), newest, *(text(getattr(one, n)) for n in numbers))
     return table
 
 

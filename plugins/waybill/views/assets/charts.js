@@ -390,7 +390,7 @@
       element.parentElement.querySelector(".whole").hidden = !isZoomed();
       show();
     });
-    follow(element, drawn, show);
+    const following = follow(element, drawn, show);
     /** Draw other points. While the chart has the focus, its description stays, so that nobody hears it again and again. */
     const update = () => {
       if (document.activeElement !== element) element.setAttribute("aria-label", descriptionOf(chart));
@@ -400,7 +400,7 @@
       }
       show();
     };
-    const remove = () => { redraws.delete(show); drawn.dispose(); };
+    const remove = () => { following.disconnect(); redraws.delete(show); drawn.dispose(); };
     return { whole: () => zoom(0, 100), update, remove };
   }
 
@@ -561,18 +561,20 @@
     follow(element, drawn, show);
   }
 
-  /** Draw now, and again when width or colours change. */
+  /** Draw now, and again when width or colours change; return what observes the width. */
   function follow(element, drawn, show) {
     show();
     redraws.add(show);
     let width = drawn.getWidth();
-    new ResizeObserver(() => {
+    const observer = new ResizeObserver(() => {
       // The first call tells the width that the chart already has.
       if (element.clientWidth === width) return;
       drawn.resize();
       width = drawn.getWidth();
       show();
-    }).observe(element);
+    });
+    observer.observe(element);
+    return observer;
   }
 
   /** Let the headings of a table sort its rows: numbers the largest first, texts by the alphabet. */

@@ -310,9 +310,12 @@ def _shard(one: ShardState, is_supervised: bool) -> list[Cell]:
         if one.arrived_at
         else Cell("no record yet")
     )
+    name = Cell(one.shard)
+    if one.lost_at:
+        name = Cell(one.shard, f"records were lost, found {clock(one.lost_at, one.now)}", state="bad")
     books = (one.events, one.counted, one.repeated, one.late, one.rejected)
     lag = _lag(one) if is_supervised or one.owner else Cell("")
-    return [Cell(one.shard), read_by, lag, arrived, *(Cell(text(number)) for number in books)]
+    return [name, read_by, lag, arrived, *(Cell(text(number)) for number in books)]
 
 
 def _lag(one: ShardState) -> Cell:
