@@ -335,3 +335,30 @@ def test_the_limit_is_a_setting(warehouse: Connection, monkeypatch: pytest.Monke
 def test_a_stream_of_a_domain_that_is_not_there_is_not_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
     name(monkeypatch, f'{{"{DATASET}": "{STREAM}", "nowhere.events": "other", "shop.orders": "more"}}')
     assert supervised() == {DATASET: STREAM}
+
+
+def test_lost_records_are_a_problem_for_some_days(warehouse: Connection) -> None:
+    add_stream(warehouse)
+    add_shard(warehouse, "shard-0", read=1, finished=1)
+    add_shard(warehouse, "shard-1", read=1)
+    warehouse.execute("update waybill.stream_shard set lost_at = clock_timestamp() where shard = 'shard-0'")
+    assert looked(warehouse) == [("opened", f"stream {DATASET} lost", "error")]
+    (found,) = stream_problems(warehouse, SCOPE)
+    assert found.cause == "The stream removed records of shard-0 before they were read."
+    warehouse.execute("update waybill.stream_shard set lost_at = lost_at - interval '7 days'")
+    assert looked(warehouse) == [("closed", f"stream {DATASET} lost", "error")]
+
+
+def test_a_file_of_the_archive_that_waits_for_an_hour_is_a_problem(warehouse: Connection) -> None:
+    add_stream(warehouse)
+    add_shard(warehouse, read=1)
+    warehouse.execute(
+        "insert into waybill.stream_archive (dataset, object_key, day, hour, rows, planned_at) "
+        "values (%s, 'key', '2026-03-10', '2026-03-10', 1, clock_timestamp() - interval '59 minutes')",
+        (DATASET,),
+    )
+    assert looked(warehouse) == []
+    warehouse.execute("update waybill.stream_archive set planned_at = planned_at - interval '2 minutes'")
+    assert looked(warehouse) == [("opened", f"stream {DATASET} archive", "error")]
+    warehouse.execute("update waybill.stream_archive set written_at = clock_timestamp()")
+    assert looked(warehouse) == [("closed", f"stream {DATASET} archive", "error")]

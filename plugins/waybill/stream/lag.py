@@ -16,9 +16,12 @@ from psycopg.rows import class_row
 
 from waybill.contracts.domains import domain_names, load_manifest
 from waybill.settings import settings
+from waybill.warehouse.connection import one_row
 
 PATIENCE: Final = timedelta(minutes=5)
 """How long a lag above the limit is no problem yet."""
+ARCHIVE_PATIENCE: Final = timedelta(hours=1)
+"""How long a file of the archive that cannot be written is no problem yet."""
 
 _SHARDS: Final = """
 with clock as materialized (select clock_timestamp() as now),
@@ -64,6 +67,7 @@ select
   read_at,
   arrived_at,
   newest,
+  lost_at,
   case when is_open then lag end as lag_seconds,
   case
     when is_open and lag > %(limit)s
@@ -101,6 +105,8 @@ class ShardState:
     """When the last record that was read arrived in the stream."""
     newest: datetime | None
     """The instant of its newest accepted event."""
+    lost_at: datetime | None
+    """When it was found that the stream had removed records before they were read; None if it has not."""
     lag_seconds: float | None
     """How far its consumer lags; None if the shard is not open."""
     behind_since: datetime | None
@@ -126,6 +132,8 @@ class StreamState:
     """The stream in Kinesis."""
     shards: tuple[ShardState, ...]
     """All shards that consumers have listed; empty if no consumer has ever read the stream."""
+    unwritten_since: datetime | None = None
+    """Since when a file of the archive is planned and not written; None if all are."""
 
     @property
     def is_known(self) -> bool:
@@ -147,6 +155,20 @@ class StreamState:
         """Whether the lag has exceeded the limit for five minutes."""
         since = self.behind_since
         return since is not None and self.shards[0].now - since >= PATIENCE
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When it was last found that records were lost, within `WAYBILL_STREAM_WINDOW_DAYS`; None if none were."""
+        found = [one.lost_at for one in self.shards if one.lost_at]
+        return max(
+            (at for at in found if self.shards[0].now - at < timedelta(settings().stream_window_days)), default=None
+        )
+
+    @property
+    def is_archive_late(self) -> bool:
+        """Whether a file of the archive is not written for an hour."""
+        since = self.unwritten_since
+        return since is not None and bool(self.shards) and self.shards[0].now - since >= ARCHIVE_PATIENCE
 
     @property
     def newest(self) -> datetime | None:
@@ -181,7 +203,13 @@ def stream_state(connection: Connection, dataset: str, name: str) -> StreamState
     """Return the state of the stream of a dataset. `name` is its name in Kinesis."""
     cursor = connection.cursor(row_factory=class_row(ShardState))
     values = {"dataset": dataset, "name": name, "limit": settings().stream_lag_seconds}
-    return StreamState(dataset, name, tuple(cursor.execute(_SHARDS, values).fetchall()))
+    shards = tuple(cursor.execute(_SHARDS, values).fetchall())
+    (unwritten_since,) = one_row(
+        connection,
+        "select min(planned_at) from waybill.stream_archive where dataset = %s and written_at is null",
+        (dataset,),
+    )
+    return StreamState(dataset, name, shards, unwritten_since)
 
 
 def known_state(connection: Connection, dataset: str) -> StreamState | None:

@@ -1,7 +1,9 @@
-"""Problems of streams: consumers that lag behind, and streams that nobody has ever read."""
+"""Problems of streams: consumers that lag behind, streams that nobody reads, lost events, and a late archive."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from psycopg import Connection
@@ -17,40 +19,48 @@ STATUS: Final = "waybill stream status"
 
 
 def stream_problems(connection: Connection, scope: Scope) -> list[Problem]:
-    """Return a problem for each stream of a scope whose consumers have lagged for five minutes, or that has none.
+    """Return the problems of the streams of a scope, at most one of each kind for each stream.
 
     Raises `ContractError` if a manifest is not valid.
     """
     names = {dataset: name for dataset, name in supervised().items() if dataset.partition(".")[0] in scope.domains}
-    return [problem for state in stream_states(connection, names) if (problem := _problem(state))]
+    return [problem for state in stream_states(connection, names) for problem in _problems(state)]
 
 
-def _problem(state: StreamState) -> Problem | None:
-    """Return the problem of a stream; None if it has none."""
+def _problems(state: StreamState) -> Iterator[Problem]:
+    stream = f"the stream {state.name} of {state.dataset}"
     if not state.is_known:
-        what = f"Nobody has read the stream {state.name} of {state.dataset}"
         cause = "WAYBILL_STREAMS names it, and no consumer has ever found it."
+        yield _problem(state, "", f"Nobody has read {stream}", None, cause)
     elif state.is_behind_for_long:
         behind = [one for one in state.shards if one.behind_since]
         unread = [one for one in behind if one.owner is None]
-        what = f"The stream {state.name} of {state.dataset} is not read in time"
         cause = (
             f"{_shards(len(unread))} no consumer."
             if unread
             else f"The consumers of {count(len(behind), 'shard')} lag by more than {settings().stream_lag_seconds:g} s."
         )
-    else:
-        return None
+        yield _problem(state, "", f"T{stream[1:]} is not read in time", state.behind_since, cause)
+    if state.lost_at:
+        lost = ", ".join(one.shard for one in state.shards if one.lost_at)
+        cause = f"The stream removed records of {lost} before they were read."
+        yield _problem(state, " lost", f"Events of {stream} are lost", state.lost_at, cause)
+    if state.is_archive_late:
+        cause = "A file of the archive cannot be written. The log of the consumer says why."
+        yield _problem(state, " archive", f"The archive of {stream} is late", state.unwritten_since, cause)
+
+
+def _problem(state: StreamState, kind: str, what: str, since: datetime | None, cause: str) -> Problem:
     dag = load_manifest(state.dataset.partition(".")[0]).dag
     return Problem(
         "error",
         "streams",
         what,
-        state.behind_since,
+        since,
         cause,
         (Action("command", "Copy command", STATUS), runbook("stream", dag)),
         topic="stream",
-        key=f"stream {state.dataset}",
+        key=f"stream {state.dataset}{kind}",
     )
 
 
