@@ -36,6 +36,8 @@ from waybill.views import catalog
 from waybill.views.app import make_app
 from waybill.views.live.content import Cell, Content, content, milliseconds
 from waybill.views.live.figures import Figures, figures
+from waybill.views.live.routes import Answer
+from waybill.views.live.shared import Busy
 from waybill.warehouse.connection import connect
 from waybill.warehouse.evolution import ensure
 from waybill_devtools.stack import Stack
@@ -410,6 +412,7 @@ def test_data_has_what_the_page_shows_and_is_sent_again_only_if_it_differs(
     first = ask()
     tag, found = first.headers["etag"], first.json()
     assert first.headers["cache-control"] == "private, no-store"
+    assert first.headers["age"] == "0"
     assert found["notice"].startswith("No events since ")
     assert found["tiles"]["rate"]["text"] == "none"
     assert found["sections"]["minutes"] == []
@@ -426,6 +429,35 @@ def test_data_has_what_the_page_shows_and_is_sent_again_only_if_it_differs(
     [row] = other.json()["sections"]["minutes"]
     assert row["values"] == {"1": 1.0, "2": 1.0, "3": 1.25}
     assert row["note"] == "so far"
+
+
+def test_shared_figures_say_how_old_they_are(
+    connection: Connection, reader_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter(connection, "s0")
+    app = make_app(access_of(reader_dsn, dsn, Someone()))
+    found = Answer(shown(connection), "{}", '"tag"', time.monotonic() - 4000)
+    monkeypatch.setattr(app.state.live, "get", lambda *_: found)
+    client = TestClient(app)
+    for headers, status in (({}, 200), ({"if-none-match": '"tag"'}, 304)):
+        answer = client.get("/live/data.json", headers=headers)
+        assert (answer.status_code, answer.headers["age"][:2]) == (status, "40")
+    assert 'data-age="40' in client.get("/live/index.html").text
+
+
+def test_requests_do_not_wait_for_slow_figures(
+    connection: Connection, reader_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any) -> Any:
+        raise Busy
+
+    app = make_app(access_of(reader_dsn, dsn, Someone()))
+    monkeypatch.setattr(app.state.live, "get", busy)
+    answer = TestClient(app).get("/live/data.json")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503,
+        "The warehouse takes long to respond. Try again in a minute.",
+    )
 
 
 def test_a_stream_that_was_never_read_says_how_to_start_it(connection: Connection, client: TestClient) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.waiting import eventually
-from waybill.views.live.shared import LONGEST_SECONDS, SECONDS, Shared
+from waybill.views.live.shared import LONGEST_SECONDS, SECONDS, Busy, Shared
 
 
 class Clock:
@@ -82,6 +82,19 @@ def test_the_value_before_is_returned_while_the_next_one_is_computed_but_not_for
         source.gate.set()
         assert (slow.result(60), waiting.result(60)) == (2, 2)
     assert (source.calls, source.most_running) == (2, 1)
+
+
+def test_nobody_waits_for_long() -> None:
+    shared, source = Shared[int](Clock(), wait_seconds=0.05), Source()
+    source.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(shared.get, "a", source)
+        assert eventually(lambda: source.running == 1)
+        with pytest.raises(Busy):
+            shared.get("a", source)
+        source.gate.set()
+        assert slow.result(60) == 1
+    assert shared.get("a", source) == 1
 
 
 def test_a_failure_is_shared_for_a_second_too() -> None:

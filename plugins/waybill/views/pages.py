@@ -128,9 +128,9 @@ def quality(found: QualityReport, hours: Sequence[str]) -> str:
     return _render("quality.html", found=found, hours=hours, style=style)
 
 
-def live(found: Content, datasets: Sequence[str]) -> str:
+def live(found: Content, age_seconds: int, datasets: Sequence[str]) -> str:
     """Return the live page of a stream, with links to those of the streams of all `datasets`."""
-    return _render("live.html", root="", page=found, datasets=datasets, shard_headings=SHARD_HEADINGS)
+    return _render("live.html", root="", page=found, age=age_seconds, datasets=datasets, shard_headings=SHARD_HEADINGS)
 
 
 def as_json(found: Provenance) -> str:

@@ -14,7 +14,7 @@
   /** The figures as they were received, their entity tag, and how far the warehouse's clock is ahead of this one. */
   let shown = {};
   let tag = "";
-  let ahead = Number(live.dataset.now) - Date.now();
+  let ahead = Number(live.dataset.now) + 1000 * live.dataset.age - Date.now();
   let updatedAt = Number(live.dataset.now);
   let failures = 0;
   let timer = 0;
@@ -122,15 +122,17 @@
   async function ask() {
     const headers = { Accept: "application/json", ...(tag ? { "If-None-Match": tag } : {}) };
     const answer = await fetch(live.dataset.address, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    /** The figures may have been read for somebody else, a while ago. */
+    const age = 1000 * (answer.headers.get("Age") ?? 0);
     if (answer.status !== 304) {
       const found = await answer.json().catch(() => ({}));
       if (answer.status === 401) throw new Error("You are logged out. Load this page again.");
       if (!answer.ok) throw new Error(typeof found.detail === "string" ? found.detail : `The server responded with status ${answer.status}.`);
       tag = answer.headers.get("ETag") ?? "";
-      ahead = found.now - Date.now();
+      ahead = found.now + age - Date.now();
       show(found);
     }
-    updatedAt = now();
+    updatedAt = now() - age;
   }
 
   /** Ask again and again: less often while nobody looks, and after failures. */

@@ -14,6 +14,12 @@ TIMES: Final = 9
 """How many times as long as it took to compute a value is shared: the warehouse works a tenth of the time at most."""
 LONGEST_SECONDS: Final = 10.0
 """How old a value may be that is returned while the next one is computed."""
+WAIT_SECONDS: Final = 5.0
+"""How long one waits for a value that another thread computes, so that waiting requests do not fill the web server."""
+
+
+class Busy(Exception):
+    """Another thread still computes the value, and there is none before it."""
 
 
 T = TypeVar("T")
@@ -36,8 +42,8 @@ class Shared(Generic[T]):
     A value or a failure that takes longer than 0.1 s is shared nine times as long.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._clock, self._wait_seconds = clock, wait_seconds
         self._entries: dict[str, _Entry[T]] = {}
         self._lock = threading.Lock()
 
@@ -45,7 +51,7 @@ class Shared(Generic[T]):
         """Return the value of a key, which is computed unless it is fresh.
 
         While another thread computes it, the one before is returned, up to ten seconds long. Raises the exception of
-        `compute`, also to the others who ask soon after it.
+        `compute`, also to the others who ask soon after it, and `Busy` if the other thread takes too long.
         """
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
@@ -53,7 +59,8 @@ class Shared(Generic[T]):
             value, is_usable = entry.value, self._clock() - entry.valued_at < LONGEST_SECONDS
             if value is not None and is_usable:
                 return value
-            entry.lock.acquire()
+            if not entry.lock.acquire(timeout=self._wait_seconds):
+                raise Busy
         try:
             return self._fresh(entry, compute)
         finally:
