@@ -73,7 +73,6 @@ select
     when is_open and lag > %(limit)s
       then coalesce(behind_since, now - (lag - %(limit)s) * interval '1 second')
   end as behind_since,
-  lost_at,
   events,
   counted,
   repeated,
@@ -111,8 +110,6 @@ class ShardState:
     """How far its consumer lags; None if the shard is not open."""
     behind_since: datetime | None
     """Since when the lag exceeds `WAYBILL_STREAM_LAG_SECONDS`; None if it does not."""
-    lost_at: datetime | None
-    """When it was found that the stream had removed records before they were read; None if it has not."""
     events: int
     counted: int
     repeated: int

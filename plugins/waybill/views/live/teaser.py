@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import Connection
 
-from waybill.formatting import text
+from waybill.formatting import count
 from waybill.stream.declared import Declared, streams_of
 from waybill.views import catalog
 from waybill.views.business.charts import with_unit
@@ -47,7 +47,7 @@ def _teaser(connection: Connection, declared: Declared) -> Teaser | None:
     if newest is None or is_idle(newest, now):
         shown = notice_of(newest, now).rstrip(".")
     else:
-        shown = f"{text(recent_events(connection, declared.dataset, newest))} events a minute"
+        shown = f"{count(recent_events(connection, declared.dataset, newest), 'event')} a minute"
     note = ""
     if amount:
         worth = worth_of(connection, declared, amount, shown_minutes(now))
