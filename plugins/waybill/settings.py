@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     stream_keep_hours: int = Field(default=24, ge=1, le=720)
     """How many hours beyond the lateness events are kept, with their ids, by which repeated events are recognised."""
     stream_window_days: int = Field(default=7, ge=1, le=400)
-    """How many days sessions, counts by dimension and resolved rejected events are kept. The counts by kind are kept for good."""
+    """How many days sessions, counts by dimension and resolved events are kept. Counts by kind are kept for good."""
     stream_idle_seconds: float = Field(default=60, ge=1, le=3600)
     """After how many seconds without an event a shard no longer holds up the archive."""
     stream_lag_seconds: float = Field(default=60, ge=1, le=86400)
