@@ -66,10 +66,7 @@ def describe(client: KinesisClient, name: str) -> Description:
     try:
         summary = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
     except client.exceptions.ResourceNotFoundException:
-        raise DataError(
-            f"Kinesis has no stream {name!r}. Create it, or correct WAYBILL_STREAMS; "
-            "`waybill stream demo` creates one on the embedded stack."
-        ) from None
+        raise DataError(f"Kinesis has no stream {name!r}. Create it, or correct WAYBILL_STREAMS.") from None
     return Description(summary["StreamCreationTimestamp"], timedelta(hours=summary["RetentionPeriodHours"]))
 
 

@@ -154,12 +154,10 @@ class StreamState:
         return since is not None and self.shards[0].now - since >= PATIENCE
 
     @property
-    def lost_at(self) -> datetime | None:
-        """When it was last found that records were lost, within `WAYBILL_STREAM_WINDOW_DAYS`; None if none were."""
-        found = [one.lost_at for one in self.shards if one.lost_at]
-        return max(
-            (at for at in found if self.shards[0].now - at < timedelta(settings().stream_window_days)), default=None
-        )
+    def lost(self) -> list[ShardState]:
+        """The shards of which records were found to be lost within `WAYBILL_STREAM_WINDOW_DAYS`."""
+        window = timedelta(settings().stream_window_days)
+        return [one for one in self.shards if one.lost_at and one.now - one.lost_at < window]
 
     @property
     def is_archive_late(self) -> bool:

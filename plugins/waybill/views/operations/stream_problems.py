@@ -41,10 +41,10 @@ def _problems(state: StreamState) -> Iterator[Problem]:
             else f"The consumers of {count(len(behind), 'shard')} lag by more than {settings().stream_lag_seconds:g} s."
         )
         yield _problem(state, "", f"T{stream[1:]} is not read in time", state.behind_since, cause)
-    if state.lost_at:
-        lost = ", ".join(one.shard for one in state.shards if one.lost_at)
-        cause = f"The stream removed records of {lost} before they were read."
-        yield _problem(state, " lost", f"Events of {stream} are lost", state.lost_at, cause)
+    if lost := state.lost:
+        cause = f"The stream removed records of {', '.join(one.shard for one in lost)} before they were read."
+        since = max(one.lost_at for one in lost if one.lost_at)
+        yield _problem(state, " lost", f"Events of {stream} are lost", since, cause)
     if state.is_archive_late:
         cause = "A file of the archive cannot be written. The log of the consumer says why."
         yield _problem(state, " archive", f"The archive of {stream} is late", state.unwritten_since, cause)
