@@ -292,6 +292,11 @@ class Contract:
         return self.key[0] if self.cadences == ("day",) else None
 
     @property
+    def has_days(self) -> bool:
+        """Return whether the lake can have the table: it has rows of days, or versions of rows that days see."""
+        return self.load_mode == "snapshot" or self.day_column is not None
+
+    @property
     def is_partitioned(self) -> bool:
         """Return whether the table has a partition for each month of the period column."""
         return any(column.partitioned for column in self.columns)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from waybill.contracts.domains import load_manifest, manifest_path
+from waybill.contracts.locations import star_schema
 from waybill.settings import PROJECT_ROOT
 
 
@@ -51,6 +52,40 @@ def defined_dags() -> set[str]:
             with contextlib.suppress(SyntaxError):  # Airflow lists it as an import error
                 found.update(_ids(ast.parse(path.read_bytes())))
     return found
+
+
+def schemas_in_lake() -> set[str]:
+    """Return the schemas whose tables DAGs copy to the lake: what they give to `ProcessedOperator` as `domain`.
+
+    A literal and `star_schema` of a literal are read.
+    """
+    found: set[str] = set()
+    for path in sorted(dags_folder().rglob("*.py")):
+        with contextlib.suppress(SyntaxError):
+            found.update(_copied(ast.parse(path.read_bytes())))
+    return found
+
+
+def _copied(tree: ast.AST) -> Iterator[str]:
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "ProcessedOperator":
+            for value in (keyword.value for keyword in call.keywords if keyword.arg == "domain"):
+                match value:
+                    case ast.Constant(value=str(name)):
+                        yield name
+                    case ast.Call(func=ast.Name(id="star_schema"), args=[ast.Constant(value=str(name))]):
+                        yield star_schema(name)
+
+
+def function_text(domain: str, name: str) -> tuple[Path, str] | None:
+    """Return the file and the text of a function in the Python files of a domain's folder, or None."""
+    for path in sorted((dags_folder() / domain).glob("*.py")):
+        with contextlib.suppress(SyntaxError):
+            text = path.read_text(encoding="utf-8")
+            for one in ast.parse(text).body:
+                if isinstance(one, ast.FunctionDef) and one.name == name:
+                    return path, ast.get_source_segment(text, one) or ""
+    return None
 
 
 def _ids(tree: ast.AST) -> Iterator[str]:

@@ -30,7 +30,6 @@ from waybill.operators.session import (
 from waybill.operators.waits import begin_wait, end_wait
 
 if TYPE_CHECKING:
-    from waybill.contracts import Contract
     from waybill.intake.listing_scope import Start
     from waybill.period import Cadence, Period
 
@@ -336,10 +335,6 @@ class QualityOperator(BaseOperator):
         return {f"{result.subject}.{result.check.name} {result.period}": result.passed for result in results}
 
 
-def _has_days(contract: Contract) -> bool:
-    return contract.load_mode == "snapshot" or contract.day_column is not None
-
-
 class ProcessedOperator(BaseOperator):
     """Writes the changed days of a domain's tables to the lake; returns their row counts by table.
 
@@ -360,7 +355,7 @@ class ProcessedOperator(BaseOperator):
 
         skip_in_dry_run(context)
         with data_errors_fail_at_once(), warehouse() as connection:
-            contracts = [contract for contract in load_domain(self.domain).values() if _has_days(contract)]
+            contracts = [contract for contract in load_domain(self.domain).values() if contract.has_days]
             s3 = s3_client()
             written = write_changed_days(connection, s3, lake_catalog(s3), contracts, run_of(context))
             note_references(connection, domain_of(self.domain))

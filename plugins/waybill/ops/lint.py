@@ -12,6 +12,7 @@ from waybill.contracts.domains import is_on_spark
 from waybill.contracts.locations import report_files, report_schema, star_schema
 from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
+from waybill.ops.lineage import sql_problems
 from waybill.ops.manifest_lint import lint_manifests
 from waybill.ops.spark_lint import lint_spark_sql
 from waybill.ops.sql_lint import lint_sql
@@ -60,6 +61,12 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         whole += of_domain
     if connection:
         problems += lint_sql(connection, whole)
+    problems += [
+        f"{path}{problem}"
+        for path, found in sql_problems(whole).items()
+        if not any(one.startswith(str(path)) for one in problems)  # a file with a problem is named once
+        for problem in found
+    ]
     return contracts, problems
 
 
