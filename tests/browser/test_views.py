@@ -28,7 +28,7 @@ from waybill.warehouse.connection import connect, set_read_only
 from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FrameLocator, Page, ViewportSize
+    from playwright.sync_api import Browser, FrameLocator, Locator, Page, ViewportSize
 
 LogIn = Callable[[str], "Page"]
 QUARANTINE = "/plugin/data-operations/waybill/operations/quarantine.html?dataset=messaging.traffic"
@@ -52,6 +52,19 @@ TEXT_WITHOUT_CHARTS = """main => {
 """Returns the text of a page with its tables. Charts repeat it, and are drawn when they come near the screen."""
 
 
+ACCENT = "html => getComputedStyle(html).getPropertyValue('--accent').trim()"
+STATE_OF_CHARTS = """html => JSON.stringify({
+  theme: html.dataset.theme,
+  visibility: document.visibilityState,
+  room: [innerWidth, innerHeight, scrollY],
+  plots: [...document.querySelectorAll(".plot")].map((plot) => [
+    plot.closest("section").id,
+    Math.round(plot.getBoundingClientRect().top),
+    [...new Set([...plot.querySelectorAll("path")].map((path) => path.getAttribute("fill")))],
+  ]),
+})"""
+
+
 def test_the_business_view_is_a_click_away_and_shows_charts_of_the_data(log_in: LogIn, seeded: Stack) -> None:
     page = log_in("viewer")
     page.get_by_role("link", name="Business").click()
@@ -59,18 +72,21 @@ def test_the_business_view_is_a_click_away_and_shows_charts_of_the_data(log_in: 
     frame.get_by_role("heading", name="Messaging 2026-03").wait_for()
     with connect(seeded.database_url()) as connection:
         rows = report_rows(connection, "segment_share", "2026-03")
-    accent = frame.locator("html").evaluate("html => getComputedStyle(html).getPropertyValue('--accent').trim()")
-    bars = frame.locator(f"#segment_share svg path[fill='{accent}']")
+
+    def bars() -> Locator:
+        """The bars in the colour of the page, which may change after it has loaded."""
+        return frame.locator(f"#segment_share svg path[fill='{frame.locator('html').evaluate(ACCENT)}']")
 
     def is_drawn() -> bool:
         """Scroll in each look: Airflow can load the frame again, which begins at its top."""
         frame.locator("#segment_share").scroll_into_view_if_needed()
-        return bars.count() > 0
+        return bars().count() > 0
 
-    assert eventually(is_drawn)
+    assert eventually(is_drawn, 120), frame.locator("html").evaluate(STATE_OF_CHARTS)
 
     def widths() -> list[float]:
-        return [box["width"] for n in range(bars.count()) if (box := bars.nth(n).bounding_box())]
+        found = bars()
+        return [box["width"] for n in range(found.count()) if (box := found.nth(n).bounding_box())]
 
     # A chart is drawn again when its room or the colours of the page change.
     assert eventually(lambda: len(widths()) == len(rows))

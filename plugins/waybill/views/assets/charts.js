@@ -10,6 +10,7 @@
   const FUNNEL_HEIGHT = 230;
   const NARROW_FUNNEL = 400;
   const ZOOMABLE_POINTS = 8;
+  const LONGEST_FRAME = 200;
   const LABEL_PART = 0.36;
   const LABEL_WIDTH = 300;
   const LABEL_ROOM = 100;
@@ -614,7 +615,8 @@
     const { top, bottom } = plot.getBoundingClientRect();
     return bottom >= 0 && top < innerHeight;
   };
-  const painted = () => new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
+  /** Wait for the next frame, but not long: a page that is not shown paints none. */
+  const painted = () => new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); setTimeout(resolve, LONGEST_FRAME); });
   const idle = () => new Promise((resolve) => { window.requestIdleCallback ? requestIdleCallback(resolve, { timeout: 500 }) : setTimeout(resolve, 50); });
 
   /** Draw the charts that wait: first those on the screen, each shown before the next is drawn, the others when idle. */
@@ -626,8 +628,9 @@
       const next = onScreen.find((plot) => plot.matches(".plot")) ?? onScreen[0] ?? waiting[0];
       if (!onScreen.length) await idle();
       waiting.splice(waiting.indexOf(next), 1);
-      if (next.matches(".spark")) drawSpark(next);
-      else drawAll(next);
+      // If one cannot be drawn, the others are.
+      if (next.matches(".spark")) await Promise.resolve(next).then(drawSpark).catch(console.error);
+      else drawAll(next).catch(console.error);
       await painted();
     }
     isDrawing = false;
