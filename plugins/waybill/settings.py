@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import AWSSecretsManagerSettingsSource, BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings import SettingsConfigDict as Config
 
@@ -152,11 +152,14 @@ class Settings(BaseSettings):
 
     @field_validator("queue_urls", "dead_letter_urls", "streams", mode="before")
     @classmethod
-    def _from_json(cls, value: object) -> object:
+    def _from_json(cls, value: object, info: ValidationInfo) -> object:
         try:
             return json.loads(value) if isinstance(value, str) else value
         except ValueError as error:
-            raise ValueError(f'not a JSON object like {{"billing": "https://…"}}: {error}') from None
+            example = (
+                '{"billing.payments": "billing-events"}' if info.field_name == "streams" else '{"billing": "https://…"}'
+            )
+            raise ValueError(f"not a JSON object like {example}: {error}") from None
 
     @field_validator("timezone")
     @classmethod

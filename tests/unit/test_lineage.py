@@ -406,7 +406,7 @@ def test_the_command_prints_a_tree_from_the_file_to_the_export() -> None:
     places = [above.index(one) for one in order]
     assert places == sorted(places)
     assert "[shop/top_buyers.sql]" in above
-    assert "On it rest" not in above
+    assert "Used by" not in above
     below = command("fact_sales.total_amount", "--downstream")
     assert "Comes from" not in below
     assert "shop_report.top_buyers.net_revenue" in below

@@ -1,4 +1,4 @@
-"""The command lineage: where a column comes from, and what rests on it."""
+"""The command lineage: where a column comes from, and what uses it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def lineage(
     name: Annotated[str, typer.Argument(help="A column or a table, such as invoices.amount or billing.invoices.")],
     domain: Domain = None,
     upstream: Annotated[bool, typer.Option("--upstream", help="Show only where it comes from.")] = False,
-    downstream: Annotated[bool, typer.Option("--downstream", help="Show only what rests on it.")] = False,
+    downstream: Annotated[bool, typer.Option("--downstream", help="Show only what uses it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every step as JSON.")] = False,
 ) -> None:
-    """Show where a column comes from and what rests on it, by the contracts and the SQL files. Needs no warehouse."""
+    """Show where a column comes from and what uses it, as the contracts and SQL files say. Needs no warehouse."""
     from waybill.ops.column_sources import ROWS
     from waybill.ops.lineage import project_lineage, shown
 
@@ -53,7 +53,7 @@ def lineage(
             _print(_values(graph, node))
             _print_influences(graph, node)
     if downstream or both:
-        print_line("On it rest", "bold")
+        print_line("Used by", "bold")
         if node.column == ROWS:
             _print(_readers_of_table(graph, node.table))
         else:
@@ -71,7 +71,7 @@ def _as_json(step: Step) -> dict[str, object]:
 
 
 def _print(tree: Tree) -> None:
-    console.print(tree, markup=False, highlight=False)
+    console.print(tree, markup=False, highlight=False, soft_wrap=True)
 
 
 def _label(graph: Lineage, node: Source) -> str:
@@ -152,7 +152,7 @@ def _print_influences(graph: Lineage, node: Source) -> None:
     tables = dict.fromkeys([node.table, *(step.source.table for step in graph.upstream([node]))])
     computed = [name for name in tables if graph.tables[name].by]
     if computed:
-        print_line("Which rows count is decided by", "bold")
+        print_line("Rows are decided by", "bold")
     for name in computed:
         tree, used = _tree(_table_label(graph, name)), _used_columns(graph.into.get(_rows(name), ()))
         for table, columns in used.items():
@@ -210,7 +210,7 @@ def _print_influenced(graph: Lineage, node: Source) -> None:
     )
     if not first:
         return
-    print_line("It decides which rows count in, and so every column of", "bold")
+    print_line("Also affects every row of", "bold")
     seen: set[str] = set()
     for table in first:
         if table not in seen:

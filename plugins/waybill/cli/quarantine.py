@@ -68,7 +68,9 @@ def replay(
         list[str] | None,
         typer.Option(help="Replay only the event with this sequence number. May be repeated.", callback=_sequences),
     ] = None,
-    admit_late: Annotated[bool, typer.Option("--admit-late", help="Also admit rows that arrived too late.")] = False,
+    admit_late: Annotated[
+        bool, typer.Option("--admit-late", help="Also admit rows and events with the reason `too_late`.")
+    ] = False,
 ) -> None:
     """Validate rows in quarantine again, for example after a contract was corrected or a referenced row arrived.
 

@@ -51,7 +51,7 @@ def run(
 @stream.command()
 @report_errors
 def status(dataset: Streamed = None) -> None:
-    """Show how far the shards of a stream are read, by whom, and their books. Exit code 1 if the lag is a problem."""
+    """Show the position, owner, lag and books of each shard. Exit code 1 if the lag is a problem."""
     from waybill.cli import tables
     from waybill.errors import CommandFailed
     from waybill.stream.declared import declared_stream
@@ -73,7 +73,7 @@ def status(dataset: Streamed = None) -> None:
 @stream.command()
 @report_errors
 def archive(dataset: Streamed = None) -> None:
-    """Write the events of all past hours into the raw zone now, without waiting for late ones."""
+    """Write the events of all past hours to the raw zone now, including late ones that still wait."""
     from datetime import UTC, datetime
 
     import boto3

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from waybill.contracts import Contract, ContractError, load_domain
 from waybill.contracts.domains import Stream, domain_names, load_manifest, manifest_path
+from waybill.contracts.standard import likeliest
 from waybill.errors import DataError
 from waybill.settings import settings
 
@@ -64,14 +65,16 @@ def stream_of(contract: Contract) -> Declared | None:
 
 
 def declared_stream(dataset: str | None) -> Declared:
-    """Return the stream of a dataset, such as `billing.payments`, or the only one.
+    """Return the stream of a dataset, such as `billing.payments`, or the only one that is declared or set.
 
     Raises `DataError` if there is no such stream, or if there are several and none is named.
     """
     streams = {one.dataset: one for one in declared_streams()}
-    known = ", ".join(streams) or "none"
-    if dataset is None and len(streams) == 1:
-        return next(iter(streams.values()))
-    if dataset is None or dataset not in streams:
-        raise DataError(f"Name the dataset of a stream. Known are: {known}.")
+    if dataset is None:
+        for names in ([*streams], [*settings().streams]):
+            if len(names) == 1 and names[0] in streams:
+                return streams[names[0]]
+        raise DataError(f"Name the dataset of the stream. Known are: {', '.join(streams) or 'none'}.")
+    if dataset not in streams:
+        raise DataError(f"{dataset} has no stream: {likeliest(dataset, {*streams})}")
     return streams[dataset]
