@@ -37,7 +37,7 @@ def connection(operations_dsn: str) -> Iterator[Connection]:
     with connect(operations_dsn) as found:
         yield found
         clear(found)
-        found.execute("truncate waybill.load_file cascade")
+        found.execute("truncate waybill.load_file, waybill.quarantine, waybill.table_day cascade")
 
 
 @pytest.fixture
