@@ -6,8 +6,7 @@ runs once a month sends nothing. If measurements are off (`WAYBILL_METRICS`), th
 
 `streams` looks at the streams of `WAYBILL_STREAMS`. It opens an incident if consumers have lagged by more than
 `WAYBILL_STREAM_LAG_SECONDS` for five minutes, if the stream has lost records, or if its archive is late. It closes the
-incident once that is over. Consumers are a service of their
-own, `waybill stream run`: no run reads a stream.
+incident once that is over. Consumers are a service of their own, `waybill stream run`: no run reads a stream.
 
 **Period.** None. The run measures the current state: every five minutes if streams are set, else every six hours.
 

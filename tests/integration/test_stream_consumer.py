@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +17,7 @@ import pytest
 from psycopg import Connection
 from typer.testing import CliRunner
 
-from support.stream import CLICKS, click
+from support.stream import CLICKS, click, start_consumer
 from support.waiting import eventually
 from waybill.cli import app
 from waybill.warehouse.migrations import upgrade
@@ -63,9 +61,7 @@ def start(stream: str, connection: Connection, alive: Path) -> Iterator[Start]:
     running: list[subprocess.Popen[bytes]] = []
 
     def begin() -> subprocess.Popen[bytes]:
-        environment = os.environ | {"WAYBILL_STREAMS": json.dumps({CLICKS: stream})}
-        command = [sys.executable, "-m", "waybill", "stream", "run", "--dataset", CLICKS, "--alive", str(alive)]
-        running.append(subprocess.Popen(command, env=environment))
+        running.append(start_consumer(stream, "--alive", str(alive)))
         return running[-1]
 
     yield begin

@@ -170,7 +170,7 @@ def test_consumers_are_those_with_a_lease(warehouse: Connection) -> None:
     add_shard(warehouse, "1", owner="c1")
     add_shard(warehouse, "2", owner="c2")
     warehouse.execute("update waybill.stream_shard set held_until = clock_timestamp() where shard = '2'")
-    assert state(warehouse).consumers == {"c1"}
+    assert {one.owner for one in state(warehouse).shards if one.owner} == {"c1"}
 
 
 def test_a_shard_says_that_the_stream_removed_records_before_they_were_read(warehouse: Connection) -> None:

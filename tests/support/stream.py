@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
@@ -15,6 +18,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from rights.calls import RECORDER
 from waybill.intake.validate import open_duckdb
 from waybill.stream import shards
 from waybill.stream.counting import Counts, Shard, count_batch
@@ -51,6 +55,13 @@ def some_clicks(numbers: Iterable[int], begin: datetime, every: timedelta, seed:
         click(number, begin + every * place, rng.choice(KINDS), rng.randrange(20), product_id=rng.randrange(1, 50))
         for place, number in enumerate(numbers)
     ]
+
+
+def start_consumer(stream: str, *options: str, output: Any = None) -> subprocess.Popen[bytes]:
+    """Start a consumer of clicks in a process of its own, whose calls of AWS are recorded."""
+    environment = os.environ | {"WAYBILL_STREAMS": json.dumps({CLICKS: stream}), "PYTHONPATH": str(RECORDER)}
+    command = [sys.executable, "-m", "waybill", "stream", "run", "--dataset", CLICKS, *options]
+    return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 
 @dataclass

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -22,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from support import stream_oracle
+from support.stream import start_consumer
 from support.waiting import PATIENCE, eventually
 from waybill_devtools.sampledata.producer import Put, put
 from waybill_devtools.sampledata.shop_stream import Clicks
@@ -29,7 +27,6 @@ from waybill_devtools.sampledata.shop_stream import Clicks
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
-CLICKS = "shop.clickstream"
 AT_ONCE = 500
 """How many records the producer generates at once."""
 
@@ -63,11 +60,8 @@ class Rig:
 
     def start(self, consumers: int) -> None:
         """Start consumers."""
-        environment = os.environ | {"WAYBILL_STREAMS": json.dumps({CLICKS: self.name})}
-        command = (sys.executable, "-m", "waybill", "stream", "run", "--dataset", CLICKS)
         output = self.log_file or subprocess.DEVNULL
-        for _ in range(consumers):
-            self.consumers.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+        self.consumers += [start_consumer(self.name, output=output) for _ in range(consumers)]
 
     def stop(self) -> None:
         """Stop all consumers as an operator does. Raises AssertionError if one does not end within 30 seconds."""

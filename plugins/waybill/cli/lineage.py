@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from waybill.ops.lineage import Effect, Lineage, Step
 
 _ABOVE = "… as above"
+_OUTSIDE: Final[dict[str, str]] = {"file": "file ", "published": "published: ", "lake": "lake: "}
+"""What stands before the names of files and exports, which have no contract of their own."""
 
 
 @app.command()
@@ -78,26 +80,17 @@ def _label(graph: Lineage, node: Source) -> str:
     """Return a node as a line of a tree: what it is, and the file that computes it."""
     from waybill.ops.column_sources import ROWS
 
-    table = graph.tables[node.table]
-    rows = "rows of " if node.column == ROWS else ""
-    match table.kind:
-        case "file":
-            text = f"file {table.name}" if rows else f"file {table.name} {node.column}"
-        case "published" | "lake":
-            text = f"{table.kind}: {table.name}" if rows else f"{table.kind}: {table.name} {node.column}"
-        case _:
-            text = f"{rows}{table.name}" if rows else f"{table.name}.{node.column}"
-    return f"{text}  [{_short(table.by)}]" if table.by else text
+    is_contracted = graph.tables[node.table].kind not in _OUTSIDE
+    if node.column == ROWS:
+        return f"{'rows of ' if is_contracted else ''}{_table_label(graph, node.table)}"
+    return _table_label(graph, node.table, f"{'.' if is_contracted else ' '}{node.column}")
 
 
-def _table_label(graph: Lineage, name: str) -> str:
+def _table_label(graph: Lineage, name: str, column: str = "") -> str:
+    """Return a table, or `column` of it, and the file that computes it."""
     table = graph.tables[name]
-    kind = f"{table.kind}: " if table.kind in ("published", "lake") else "file " if table.kind == "file" else ""
-    return f"{kind}{name}" + (f"  [{_short(table.by)}]" if table.by else "")
-
-
-def _short(path: str) -> str:
-    return path.removeprefix("include/sql/")
+    by = f"  [{table.by.removeprefix('include/sql/')}]" if table.by else ""
+    return f"{_OUTSIDE.get(table.kind, '')}{name}{column}{by}"
 
 
 def _tree(label: str) -> Tree:

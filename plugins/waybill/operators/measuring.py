@@ -53,13 +53,10 @@ class FreshnessOperator(BaseOperator):
 
 def _send(measurements: list[Measurement]) -> None:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-    from botocore.config import Config
 
     from waybill.ops import metrics
 
-    # Waiting for CloudWatch occupies a worker, so give up early: a lost measurement is better than a slow task.
-    config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
-    metrics.send(AwsGenericHook(AWS, client_type="cloudwatch", config=config).get_conn(), measurements)
+    metrics.send(AwsGenericHook(AWS, client_type="cloudwatch", config=metrics.client_config()).get_conn(), measurements)
 
 
 def _emit(find: Callable[[], list[Measurement]]) -> None:

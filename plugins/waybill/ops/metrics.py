@@ -18,6 +18,7 @@ from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.literals import StandardUnitType
     from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDatumTypeDef
@@ -178,6 +179,16 @@ def work_seconds(began: datetime, ended: datetime, waits: Iterable[tuple[datetim
         waited += max(timedelta(), min(until, ended) - max(since, covered))
         covered = max(covered, until)
     return (ended - began - waited).total_seconds()
+
+
+def client_config() -> Config:
+    """Return the limits of a client that sends measurements.
+
+    Waiting for CloudWatch occupies a worker, so it gives up early: a lost measurement is better than a slow task.
+    """
+    from botocore.config import Config
+
+    return Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 def send(cloudwatch: CloudWatchClient, measurements: Iterable[Measurement]) -> None:

@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -67,19 +66,15 @@ class Consumer:
         Raises `DataError` if the stream does not exist.
         """
         log.info("%s: consumer %s reads the stream %s", self._declared.dataset, self.name, self._stream)
-        helpers = [
-            threading.Thread(target=maintain, args=(self._declared, stop), name="maintenance", daemon=True),
-            threading.Thread(target=self._list, args=(stop,), name="listing", daemon=True),
-        ]
-        for thread in helpers:
-            thread.start()
+        threading.Thread(target=maintain, args=(self._declared, stop), name="maintenance", daemon=True).start()
+        threading.Thread(target=self._list, args=(stop,), name="listing", daemon=True).start()
         self._is_listed.wait(shards.RENEWAL_SECONDS)
         try:
             while not stop.is_set():
                 self._connected(stop)
         finally:
             stop.set()
-            self._leave([reader.thread for reader in self._readers.values()])
+            self._leave()
         if self._failure:
             raise self._failure
         log.info("%s: consumer %s has stopped", self._declared.dataset, self.name)
@@ -139,7 +134,6 @@ class Consumer:
         most = shards.share(connection, dataset)
         for shard in (*failed, *sorted(self._readers.keys() - {*failed})[most:]):
             self._end(shard)
-            epochs.pop(shard, None)
             shards.give_back(connection, dataset, self.name, shard)
         now = time.monotonic()
         self._resting |= dict.fromkeys(failed, now + REST_SECONDS)
@@ -158,13 +152,13 @@ class Consumer:
         """Stop a reader. If it still counts a batch, the shard's epoch decides whether that counts."""
         self._readers.pop(shard).stop.set()
 
-    def _leave(self, threads: Sequence[threading.Thread]) -> None:
-        """Wait for the threads, whose last batches count, and give back all shards."""
-        for shard in [*self._readers]:
-            self._end(shard)
+    def _leave(self) -> None:
+        """Wait for the readers, whose last batches count, and give back all shards."""
         deadline = time.monotonic() + STOP_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for reader in self._readers.values():
+            reader.stop.set()
+        for reader in self._readers.values():
+            reader.thread.join(max(0.0, deadline - time.monotonic()))
         try:
             with connect_briefly() as connection:
                 shards.leave(connection, self._declared.dataset, self.name)

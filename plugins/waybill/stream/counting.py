@@ -229,7 +229,7 @@ where dataset = %(dataset)s and stream_created_at = %(stream_created_at)s and sh
 
 
 def count_batch(connection: Connection, declared: Declared, shard: Shard, batch: Batch) -> Counts:
-    """Count the events of a shard's next records in one transaction. The connection is in autocommit mode.
+    """Count the events of a shard's next records in one transaction, or within that of the caller.
 
     Raises `Fenced`, and changes nothing, if the shard or its position belongs to another consumer by now.
     """

@@ -61,11 +61,11 @@ def client() -> KinesisClient:
     return boto3.client("kinesis", config=config)
 
 
-def describe(client: KinesisClient, name: str) -> Description:
+def describe(kinesis: KinesisClient, name: str) -> Description:
     """Return what is known about a stream. Raises `DataError` if there is none of this name."""
     try:
-        summary = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-    except client.exceptions.ResourceNotFoundException:
+        summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    except kinesis.exceptions.ResourceNotFoundException:
         raise DataError(f"Kinesis has no stream {name!r}. Create it, or correct WAYBILL_STREAMS.") from None
     return Description(summary["StreamCreationTimestamp"], timedelta(hours=summary["RetentionPeriodHours"]))
 
@@ -73,8 +73,7 @@ def describe(client: KinesisClient, name: str) -> Description:
 def list_shards(kinesis: KinesisClient, name: str) -> list[Listed]:
     """Return all shards of a stream that can still be read."""
     found = list[Listed]()
-    pages = kinesis.get_paginator("list_shards").paginate(StreamName=name)
-    for page in pages:
+    for page in kinesis.get_paginator("list_shards").paginate(StreamName=name):
         for one in page["Shards"]:
             parents = [one.get("ParentShardId"), one.get("AdjacentParentShardId")]
             found.append(Listed(one["ShardId"], [parent for parent in parents if parent]))

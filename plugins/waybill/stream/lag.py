@@ -165,16 +165,6 @@ class StreamState:
         since = self.unwritten_since
         return since is not None and bool(self.shards) and self.shards[0].now - since >= ARCHIVE_PATIENCE
 
-    @property
-    def newest(self) -> datetime | None:
-        """The instant of the newest accepted event."""
-        return max((one.newest for one in self.shards if one.newest), default=None)
-
-    @property
-    def consumers(self) -> set[str]:
-        """The consumers that read its shards now."""
-        return {one.owner for one in self.shards if one.owner}
-
 
 def supervised() -> dict[str, str]:
     """Return the streams that must be read: the name in Kinesis of each dataset that declares one and has one set.

@@ -30,12 +30,13 @@ def lock_name(dataset: str) -> str:
 
 def maintain(declared: Declared, stop: threading.Event) -> None:
     """Maintain a stream every minute until `stop` is set. Errors are logged, and the next minute tries again."""
+    import boto3
+
+    s3 = boto3.client("s3")
     while not stop.wait(EVERY_SECONDS):
         try:
-            import boto3
-
             with connect_briefly() as connection:
-                maintain_once(connection, boto3.client("s3"), declared)
+                maintain_once(connection, s3, declared)
         except Exception as error:
             log.warning("%s: maintenance failed and is tried again in a minute: %s", declared.dataset, told(error))
 

@@ -94,11 +94,9 @@ def send(connection: Connection, dataset: str) -> int:
     if not settings().metrics:
         return 0
     import boto3
-    from botocore.config import Config
 
-    config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
     with connection.transaction():
         found = measurements(connection, dataset)
         if found:
-            metrics.send(boto3.client("cloudwatch", config=config), found)
+            metrics.send(boto3.client("cloudwatch", config=metrics.client_config()), found)
     return len(found)

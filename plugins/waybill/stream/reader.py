@@ -56,15 +56,18 @@ def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shar
                 continue
             if read.records:
                 batch = check(duck, folder, declared, read.records, shard.newest)
-                count_batch(connection, declared, shard, batch)
+                with connection.transaction():  # one commit for both
+                    count_batch(connection, declared, shard, batch)
+                    shards.note_read(connection, shard, read.behind_seconds, time.monotonic() - began)
                 shard = replace(shard, position=read.records[-1].sequence, newest=batch.newest)
-            took = time.monotonic() - began
-            if read.records or time.monotonic() - noted_at > NOTE_SECONDS:
-                shards.note_read(connection, shard, read.behind_seconds, took if read.records else 0)
+                noted_at = time.monotonic()
+            elif began - noted_at > NOTE_SECONDS:
+                shards.note_read(connection, shard, read.behind_seconds, 0)
                 noted_at = time.monotonic()
             at = read.next_iterator
             if at is not None:
-                stop.wait((CATCH_UP_SECONDS if read.behind_seconds else POLL_SECONDS) - took)
+                pause = CATCH_UP_SECONDS if read.behind_seconds else POLL_SECONDS
+                stop.wait(began + pause - time.monotonic())
         if at is None:
             shards.finish(connection, shard)
 

@@ -26,7 +26,7 @@ locals {
     user                   = "50000:0"
     essential              = true
     readonlyRootFilesystem = true
-    stopTimeout            = 60 # the last batches take 25 seconds at most
+    stopTimeout            = 60 # a consumer ends within 30 seconds
     linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
     mountPoints            = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
     portMappings           = []
