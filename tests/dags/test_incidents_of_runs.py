@@ -92,6 +92,26 @@ def test_a_run_that_fails_again_after_its_success_is_a_new_incident(queue: Queue
         assert closed.startswith(f"Messaging: incident {number} closed: ")
 
 
+def test_a_failure_that_airflow_reports_after_the_success_opens_nothing(queue: Queue, warehouse: str) -> None:
+    began = datetime.now(UTC)
+    alert_task_failure(context("run", error=DataError(CAUSE)))
+    after_each_task(context("run"))
+    assert len(subjects(queue)) == 2
+    alert_failure(of_run("run") | {"dag_run": SimpleNamespace(start_date=began, partition_key="2026-03", conf={})})
+    assert subjects(queue) == []
+    assert listed(warehouse) == [(1, "failure", "closed", 1)]
+
+
+def test_a_cleared_run_that_fails_as_a_whole_is_a_new_incident(queue: Queue, warehouse: str) -> None:
+    alert_task_failure(context("run", error=DataError(CAUSE)))
+    after_each_task(context("run"))
+    assert len(subjects(queue)) == 2
+    began = datetime.now(UTC) + timedelta(seconds=1)
+    alert_failure(of_run("run") | {"dag_run": SimpleNamespace(start_date=began, partition_key="2026-03", conf={})})
+    assert len(subjects(queue)) == 1
+    assert [state for _, _, state, _ in listed(warehouse)] == ["closed", "open"]
+
+
 def test_a_backfill_sends_nothing_and_the_digest_lists_its_incident(queue: Queue, warehouse: str) -> None:
     alert_task_failure(context("backfill__1", error=DataError(CAUSE), run_type="backfill"))
     late = {"dag_id": "messaging_monthly", "dag_run_id": "backfill__2", "state": "running", "run_type": "backfill"}

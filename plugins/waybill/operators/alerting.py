@@ -122,7 +122,7 @@ def _alert_failure(context: Mapping[str, Any], *, is_of_run: bool) -> None:
 
         if is_of_run:
             settle_late(connection, dag_id, run_id)  # the failure is what people hear of
-            if has_failed(connection, dag_id, run_id):
+            if has_failed(connection, dag_id, run_id, getattr(context.get("dag_run"), "start_date", None)):
                 return []  # a task has recorded it
         found = look_at(connection, domain, run_id) if is_of_data else []
         incident, event = failed(

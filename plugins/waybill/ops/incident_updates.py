@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection, sql
@@ -190,13 +191,16 @@ def fail(
     return incident_id, event
 
 
-def has_failed(connection: Connection, dag_id: str, run_id: str) -> bool:
-    """Return whether a failure of a run is recorded that no success has settled."""
+def has_failed(connection: Connection, dag_id: str, run_id: str, began: datetime | None) -> bool:
+    """Return whether a failure of a run is recorded that no success has settled, or that is not older than `began`.
+
+    Airflow may report the failure of a run only after the run was cleared and has succeeded.
+    """
     found = connection.execute(
         "select from waybill.incident_run as r inner join waybill.incident as i using (incident_id) "
-        "where (r.dag_id, r.run_id) = (%s, %s) and r.settled_at is null and i.closed_at is null "
-        "and i.kind <> 'deadline' limit 1",
-        (dag_id, run_id),
+        "where (r.dag_id, r.run_id) = (%s, %s) and i.kind <> 'deadline' "
+        "and (r.settled_at is null and i.closed_at is null or r.failed_at >= %s) limit 1",
+        (dag_id, run_id, began),
     ).fetchone()
     return found is not None
 
