@@ -16,10 +16,12 @@ import pytest
 from psycopg import Connection
 
 from oracles.messaging import expected
+from support.ledger import add_file
 from support.messaging_months import RUN, build_month, content, database, ingest_month, month, put, report_rows, sample
 from waybill.contracts import load_domain
 from waybill.contracts.locations import report_files
 from waybill.derived.build import build_from_rows, build_from_sql, known_files, report_contracts
+from waybill.derived.refresh import out_of_date
 from waybill.errors import DataError
 from waybill.intake.ingest import ingest_file
 from waybill.intake.landing import list_landed
@@ -101,6 +103,20 @@ def test_a_rerun_replaces_its_month_alone(loaded: Connection) -> None:
     assert build_top(loaded, LAST) == len(march)
     assert report_rows(loaded, "top_customers", LAST) == march
     assert report_rows(loaded, "top_customers", "2026-02") == [row for row in february if row["customer_rank"] >= 5]
+
+
+def test_a_month_rests_on_all_files_that_were_delivered_within_it(loaded: Connection) -> None:
+    within = {add_file(loaded, "messaging.traffic", day, day) for day in ("2026-03-02", "2026-03-31")}
+    after = add_file(loaded, "messaging.traffic", "2026-04-01", "2026-04-01")
+    inputs = partial(known_files, loaded, "messaging", month(LAST), TOP_SQL)
+    build_from_sql(loaded, TOP, inputs, TOP_SQL, month(LAST), RUN)
+    recorded = set(publication(loaded, LAST)["file_ids"])
+    assert within <= recorded
+    assert after not in recorded
+    assert out_of_date(loaded, "messaging", [month(LAST)], "messaging_report.top_customers") == []
+    add_file(loaded, "messaging.traffic", "2026-03-15", "2026-03-15")
+    outdated = out_of_date(loaded, "messaging", [month(LAST)], "messaging_report.top_customers")
+    assert outdated == [("messaging_report.top_customers", month(LAST))]
 
 
 def test_rows_from_python_replace_their_month_alone(loaded: Connection) -> None:

@@ -112,13 +112,13 @@ def _affected_as_of(
     found = []
     for name, contract in report_contracts(domain).items():
         read = known_datasets(domain, texts.get(name))
-        first = min((period for dataset, period in files if dataset.table in read), default=None)
+        first = min((period.start for dataset, period in files if dataset.table in read), default=None)
         rows = connection.execute(
             "select period from waybill.publication where report = %s and cadence = %s",
             (contract.table, contract.cadence),
         ).fetchall()
         built = {Period.of(contract.cadence, start) for (start,) in rows}
-        outdated = {period for period in [*built, *periods] if first is not None and first <= period}
+        outdated = {period for period in [*built, *periods] if first is not None and first < period.end}
         missing = {period for period in periods if period not in built}
         of_report = {period for table, period in stale if table == contract.table}
         found += [(contract.table, period) for period in sorted(outdated | missing | of_report)]

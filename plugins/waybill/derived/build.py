@@ -105,10 +105,10 @@ def known_files(connection: Connection, domain: str, period: Period, text: str |
         """
         select file_id, rows_in - rejected
         from waybill.load_file
-        where dataset = any(%s) and status = 'loaded' and period <= %s
+        where dataset = any(%s) and status = 'loaded' and period < %s
         order by file_id
         """,
-        (known_datasets(domain, text), period.start),
+        (known_datasets(domain, text), period.end),
     ).fetchall()
     return BuildInputs([file_id for file_id, _ in rows], tuple(sorted(tables)), sum(accepted for _, accepted in rows))
 

@@ -321,12 +321,14 @@ def out_of_date(
     for name, contract in report_contracts(domain).items():
         if only not in (None, contract.table):
             continue
+        asked = [Period.of(contract.cadence, period.start) for period in periods]
         rows = connection.execute(
             _OUT_OF_DATE,
             {
                 "report": contract.table,
                 "cadence": contract.cadence,
-                "starts": [period.start for period in periods],
+                "starts": [period.start for period in asked],
+                "ends": [period.end for period in asked],
                 "datasets": known_datasets(domain, texts.get(name)),
             },
         ).fetchall()
@@ -363,10 +365,13 @@ known as (
   from delivered
   window by_then as (order by period)
 )
-select p.period
+select distinct p.period
 from waybill.publication as p
-left join lateral (select * from known as k where k.period <= p.period order by k.period desc limit 1) as k on true
-where p.report = %(report)s and p.cadence = %(cadence)s and p.period = any(%(starts)s)
+inner join unnest(%(starts)s::date[], %(ends)s::date[]) as asked (period, period_end) using (period)
+left join lateral (
+  select * from known as k where k.period < asked.period_end order by k.period desc limit 1
+) as k on true
+where p.report = %(report)s and p.cadence = %(cadence)s
   and (coalesce(k.files, 0), coalesce(k.ids, 0), coalesce(k.accepted, 0)) is distinct from (
     cardinality(p.file_ids), (select coalesce(sum(f.id), 0) from unnest(p.file_ids) as f (id)), p.changes_seen
   )
