@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import hypothesis
 import psycopg
 import pytest
-from psycopg import sql
 
 from rights.calls import RECORDER
 from waybill.settings import PROJECT_ROOT, settings
@@ -187,19 +186,14 @@ def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 @pytest.fixture
 def warehouse_dsn(stack: Stack, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a fresh, empty warehouse for waybill_etl; AIRFLOW_CONN_WAYBILL_WAREHOUSE is it, too."""
-    name = sql.Identifier(f"test_{uuid.uuid4().hex[:12]}")
-    with psycopg.connect(stack.database_url("postgres", "postgres"), autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} template warehouse owner waybill_etl").format(name))
-        admin.execute(sql.SQL("grant connect on database {} to waybill_reader").format(name))
-        dsn = stack.database_url("waybill_etl", name.as_string().strip('"'))
+    """The address of a warehouse without data for waybill_etl; AIRFLOW_CONN_WAYBILL_WAREHOUSE is it, too."""
+    from support.messaging_months import database  # imports DAGs, which need the environment above
+
+    with database(stack) as dsn:
         monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", dsn)
         settings.cache_clear()
-        try:
-            yield dsn
-        finally:
-            settings.cache_clear()
-            admin.execute(sql.SQL("drop database {} with (force)").format(name))
+        yield dsn
+    settings.cache_clear()
 
 
 @pytest.fixture

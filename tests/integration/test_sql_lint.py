@@ -170,9 +170,9 @@ def test_the_command_prints_problems_and_comparisons_that_were_skipped(
     assert "PostgreSQL accepts the SQL of all derived tables and checks" in output_of(0)
 
 
-def test_check_asks_for_a_migration_of_an_empty_warehouse(warehouse_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", warehouse_dsn)
-    settings.cache_clear()
+def test_check_asks_for_a_migration_of_an_empty_warehouse(warehouse: Connection) -> None:
+    warehouse.execute("drop schema waybill cascade")
+    warehouse.commit()
     result = CliRunner().invoke(app, ["contract", "check"])
     assert (result.exit_code, "Run `waybill migrate`" in result.output) == (0, True), result.output
 
