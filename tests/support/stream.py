@@ -26,6 +26,7 @@ from waybill.stream.declared import Declared, declared_stream
 from waybill.stream.events import Record, check
 from waybill.stream.kinesis import Listed
 from waybill.warehouse.connection import one_row
+from waybill.warehouse.forgotten import forgotten_people
 from waybill.warehouse.migrations import upgrade
 
 CLICKS = "shop.clickstream"
@@ -82,7 +83,8 @@ class Counter:
             data = event if isinstance(event, bytes) else json.dumps(event).encode()
             records.append(Record(str(self.sequence), at, data))
         with tempfile.TemporaryDirectory() as folder, closing(open_duckdb(Path(folder))) as duck:
-            batch = check(duck, Path(folder), self.declared, records, self.shard.newest)
+            forgotten = forgotten_people(self.connection, self.declared.contract)
+            batch = check(duck, Path(folder), self.declared, records, self.shard.newest, forgotten)
         counts = count_batch(self.connection, self.declared, self.shard, batch)
         shards.note_read(self.connection, self.shard, 0, 0)
         self.shard = replace(self.shard, position=records[-1].sequence, newest=batch.newest)

@@ -8,6 +8,7 @@ OF_RUNS = {
     *("alert", "alert_delivery", "incident", "incident_event", "incident_run"),
     *("anomaly", "drift", "watched", "watch_look"),
     *("lake_commit", "lake_maintenance", "lake_request", "lake_state", "published_snapshot"),
+    "erasure",
     *("stream", "stream_consumer", "stream_measurement", "stream_shard"),
 }
 """Tables of the schema waybill about runs, what they saw on the way, and their commits; not about data."""

@@ -25,6 +25,7 @@ def problems_of(
     """Return the problems of the shop's stream after a change, each as `key: what is wrong`."""
     path = include_dir / "domains" / "shop.yaml"
     manifest = yaml.safe_load(path.read_text())
+    del manifest["people"]  # see test_people
     change(manifest["streams"]["clickstream"])
     path.write_text(yaml.safe_dump(manifest, sort_keys=False))
     found = "\n".join(lint_manifests((load_all() | (contracts or {})).values(), ()))

@@ -181,6 +181,9 @@ class Domain(_Part):
     streams: dict[Text, Stream] = {}
     """By dataset, how its events are counted as they arrive. `WAYBILL_STREAMS` names the stream in Kinesis. Terraform
     builds it if `services` lists `kinesis`, because it costs money."""
+    people: dict[Text, Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+[.][A-Za-z0-9_]+$")]] = {}
+    """By kind of person, the column that identifies one, such as `customer: customers.customer_id`. All columns that
+    refer to it hold the id, too. `waybill forget --customer ID` then erases a person."""
     prefixes: Prefixes = Prefixes()
     """Prefixes that differ from the default."""
     dashboard: Dashboard = Dashboard()

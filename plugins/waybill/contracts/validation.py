@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 
 from waybill.contracts.contract import Column, Contract
+from waybill.contracts.people import MARK, NUMBER, PersonColumns, replacement
 from waybill.contracts.quoting import identifier, literal
 from waybill.contracts.time_zones import DOUBLED, SKIPPED
 from waybill.contracts.values import (
     cast,
     confusable_forms,
+    duckdb_type,
     is_blank,
     local,
     local_offset,
@@ -279,6 +281,69 @@ def _sum(terms: Sequence[str]) -> str:
     return f"({_sum(terms[:half])} + {_sum(terms[half:])})"
 
 
+def forgotten_table(kind: str) -> str:
+    """Return the name of the DuckDB table of the forgotten people of a kind: `person`, `number` and `tombstone`."""
+    return f"forgotten_{kind}"
+
+
+FORGOTTEN_KEY = "forgotten_key"
+"""The name of the DuckDB table with the padded keys of the HMAC: `inside` and `outside`."""
+
+
+def _person(one: PersonColumns, column: Column) -> str:
+    """Return the number and tombstone of the forgotten person whom an id column names; null for all other people."""
+    prefix = literal(f"{one.contract.domain}.{one.kind}:")
+    inside, outside = (f"(select {name} from {FORGOTTEN_KEY})" for name in ("inside", "outside"))
+    inner = f"sha256({inside} || encode({prefix} || {identifier(column.name)}::varchar))"
+    people = "map(list(person), list(struct_pack(number := number, tombstone := tombstone)))"
+    return f"(select {people} from {identifier(forgotten_table(one.kind))})[sha256({outside} || unhex({inner}))]"
+
+
+def _forgotten(people: Sequence[PersonColumns], period: Period) -> str:
+    """Return the common table expressions that replace the values of forgotten people before rules are checked.
+
+    A value that breaks a rule of its own stays one that is not accepted, so that the row is rejected as before.
+    """
+    if not people:
+        return ""
+    named = {column.name: _person(one, column) for one in people for column in one.ids}
+    replaced = []
+    for name, column in {column.name: column for one in people for column in one.ids}.items():
+        person, value, raw = (identifier(f"{prefix}{name}") for prefix in ("_person_", "", "_raw_"))
+        replaced += [
+            f"case when {person} is null then {value} else ({person}).tombstone::{duckdb_type(column)} end as {value}",
+            f"case when {person} is null then {raw} else ({person}).tombstone end as {raw}",
+        ]
+    erased: dict[str, tuple[Column, list[str]]] = {}
+    for one in people:
+        for column in one.erased:
+            erased.setdefault(column.name, (column, []))[1].extend(
+                identifier(f"_person_{each.name}") for each in one.ids
+            )
+    for name, (column, named_by) in erased.items():
+        if name in named:
+            continue
+        value, raw, text = identifier(name), identifier(f"_raw_{name}"), replacement(column)
+        person = f"coalesce({', '.join(named_by)})"
+        rules = " and ".join([f"{value} is not null", *(f"({good})" for _, good in _own_rules(column, period))])
+        instead = "null" if text is None else f"replace({literal(text)}, {literal(NUMBER)}, ({person}).number::varchar)"
+        typed_instead = f"({instead})::{duckdb_type(column)}"
+        replaced.append(f"case when {person} is null then {value} when {rules} then {typed_instead} end as {value}")
+        replaced.append(
+            f"case when {person} is null or {raw} is null then {raw} when {rules} then {instead} "
+            f"when not {is_blank(column)} then {literal(MARK)} end as {raw}"
+        )
+    found = ", ".join(f"{person} as {identifier(f'_person_{name}')}" for name, person in named.items())
+    marked = " or ".join(f"{identifier(f'_person_{name}')} is not null" for name in named)
+    return f"""
+people as (
+  select *, {found} from typed
+),
+replaced as (
+  select * replace ({", ".join(replaced)}), {marked} as _is_forgotten from people
+),"""
+
+
 def compile_query(
     contract: Contract,
     period: Period,
@@ -286,6 +351,7 @@ def compile_query(
     present: Callable[[str], bool],
     timezone: str,
     header_names: Collection[str] = (),
+    people: Sequence[PersonColumns] = (),
 ) -> str:
     """Return the query that validates `source`, a DuckDB relation with `_record` and a text `_raw_<column>` per column.
 
@@ -293,7 +359,8 @@ def compile_query(
     text) and `_raw` (the fields as JSON text) are set; for valid rows they are null. If the contract filters rows,
     `_is_filtered` marks rows that are ignored. With `header_names` (normalised column names), `_may_be_header` marks
     rows that may be a header. `present` returns whether the source has a column; the values of an absent column are
-    computed by the contract or null. `timezone` is the business time zone, an IANA name.
+    computed by the contract or null. `timezone` is the business time zone, an IANA name. With `people`, the values of
+    those in the tables `forgotten_table` are replaced, and `_forgotten` has the fields of their rows as JSON text.
     """
     raws = [
         identifier(f"_raw_{name}")
@@ -330,6 +397,8 @@ def compile_query(
     is_bad = "not _is_valid and not _is_filtered" if filtered else "not _is_valid"
     if header_names:
         marks += f", {_may_be_header(contract, present, header_names)} as _may_be_header"
+    if people:
+        marks += f", case when _is_forgotten then to_json(struct_pack({fields}))::varchar end as _forgotten"
     key = ", ".join(identifier(name) for name in contract.row_key)
     return f"""
 with fields as (
@@ -340,9 +409,9 @@ casts as (
 ),
 typed as (
   select *, {", ".join(values)} from {read}
-),
+),{_forgotten(people, period)}
 referenced as (
-  select {", ".join(["*", *known])} from typed
+  select {", ".join(["*", *known])} from {"replaced" if people else "typed"}
 ),
 validated as (
   select *, {_is_valid(contract, period, timezone)} as _is_valid{filtered} from referenced

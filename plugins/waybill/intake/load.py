@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from waybill.warehouse import change_log
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.file_order import comes_before, order_sql, place_sql
+from waybill.warehouse.forgotten import Forgotten, forgotten_people
 from waybill.warehouse.history import apply_snapshot
 from waybill.warehouse.planner_statistics import analyze_grown
 from waybill.warehouse.schema import as_of_function, relation
@@ -98,6 +100,10 @@ def _load(
         columns.warn(connection, contract, file_id, issues)
         _release_overruling(connection, contract, landed, file_id, replaces)
 
+        forgotten = forgotten_people(connection, contract)
+        if forgotten:
+            malformed = [replace(one, raw=forgotten.without_people(one.raw)) for one in malformed]
+
         def store_rejects(staging: Staging) -> int:
             rejected = quarantine.keep(connection, file_id, contract.version, malformed + staging.late_rejects)
             rejected += quarantine.keep_batches(connection, file_id, contract.version, staging.rejected_batches())
@@ -109,7 +115,9 @@ def _load(
             columns.warn_of_emptied(connection, contract, file_id, replaces, received.brought)
             return rejected
 
-        staging = load_rows(connection, contract, contracts, source, file_id, folder, store_rejects, replaces=replaces)
+        staging = load_rows(
+            *(connection, contract, contracts, source, file_id, folder, store_rejects, forgotten), replaces=replaces
+        )
         staging.drop_tables()
         books = staging.books
         ledger.close_file(connection, file_id, books)
@@ -129,14 +137,15 @@ def load_rows(
     file_id: int,
     folder: Path,
     store_rejects: Callable[[Staging], int],
+    forgotten: Forgotten | None,
     *,
     replaces: int | None = None,
 ) -> Staging:
     """Validate the rows of a file, settle repeated ones and merge the rest into the dataset's table.
 
-    `store_rejects` stores the rejected rows before the others are merged, and returns how many there are. `replaces`
-    is the file_id of the older version of the same object. Returns the staging with complete books; its temporary
-    tables and the table `outcome` (_record, outcome) remain.
+    `store_rejects` stores the rejected rows before the others are merged, and returns how many there are. The values of
+    `forgotten` people are replaced. `replaces` is the file_id of the older version of the same object. Returns the
+    staging with complete books; its temporary tables and the table `outcome` (_record, outcome) remain.
     """
     landed, period = source.landed, source.landed.period
     known_before = period.end if source.is_whole else None
@@ -145,7 +154,7 @@ def load_rows(
     if source.is_whole:
         staging.use_fresh_partition()
     with closing(open_duckdb(folder)) as duck:
-        staging.stream(validate_rows(duck, source, contract, references))
+        staging.stream(validate_rows(duck, source, contract, references, forgotten))
     found = staging.rows_read + source.malformed
     if found != source.records:
         message = f"the reader found {found} records and the count {source.records}"

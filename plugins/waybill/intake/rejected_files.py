@@ -11,6 +11,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
+from waybill.contracts.people import people_in
 from waybill.errors import DataError
 from waybill.formatting import count, text
 from waybill.intake import quarantine
@@ -148,7 +149,8 @@ def _example(contract: Contract, record: int, reason: str, raw: str) -> Example:
     restricted = restricted_names(contract)
     content = json.loads(raw, parse_int=str, parse_float=str)
     if not isinstance(content, dict):
-        return Example(record, {"text": MASK if restricted else _shown(str(content).rstrip("\r\n"))})
+        is_masked = restricted or people_in(contract)
+        return Example(record, {"text": MASK if is_masked else _shown(str(content).rstrip("\r\n"))})
     columns = columns_of(contract, reason)
     return Example(
         record,

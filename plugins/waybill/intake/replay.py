@@ -29,6 +29,7 @@ from waybill.intake.staging import Staging
 from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder
+from waybill.warehouse.forgotten import forgotten_people
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +151,8 @@ def _replay_file(
             return quarantine.still_rejected(connection, file_id, contract.version, staging.rejects())
 
         source = _quarantined_rows(landed, contract, rows, folder / "replayed.csv")
-        staging = load_rows(connection, contract, contracts, source, file_id, folder, store_rejects)
+        forgotten = forgotten_people(connection, contract)
+        staging = load_rows(connection, contract, contracts, source, file_id, folder, store_rejects, forgotten)
         settled = [(record, "duplicate") for record in staging.duplicates]
         settled += [(record, "filtered") for record in staging.filtered]
         connection.cursor().executemany("insert into outcome (_record, outcome) values (%s, %s)", settled)

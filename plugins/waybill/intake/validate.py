@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from waybill.contracts import Column, Contract, ContractError
 from waybill.contracts.file_format import PLAIN, Dialect
 from waybill.contracts.quoting import identifier, literal
-from waybill.contracts.validation import compile_query, reference_table
+from waybill.contracts.validation import FORGOTTEN_KEY, compile_query, forgotten_table, reference_table
 from waybill.contracts.values import duckdb_type
 from waybill.errors import DataError
 from waybill.intake.date_order import ambiguous_columns, date_order_error
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from waybill.intake.row_source import RowSource
+    from waybill.warehouse.forgotten import Forgotten
 
 BATCH_ROWS = 32_768
 _LINE_BYTES = 8 * 2**20
@@ -81,12 +82,36 @@ def _keep_references(column: Column, values: str) -> str:
     return f"create temp table {identifier(reference_table(column))} as from {values}"
 
 
+def _keep_people(connection: Any, forgotten: Forgotten) -> None:
+    """Create the tables of forgotten people, and of the key by which their ids are recognised."""
+    connection.execute(_create(FORGOTTEN_KEY, "inside blob, outside blob"))
+    connection.execute(_insert(FORGOTTEN_KEY, "?, ?"), [*forgotten.padded_keys])
+    for kind, people in forgotten.known.items():
+        table = forgotten_table(kind)
+        connection.execute(_create(table, "person varchar, number integer, tombstone varchar"))
+        numbers, tombstones = [one.number for one in people.values()], [one.tombstone for one in people.values()]
+        connection.execute(_insert(table, "unnest(?), unnest(?), unnest(?)"), [[*people], numbers, tombstones])
+
+
+def _create(table: str, columns: str) -> str:
+    return f"create or replace temp table {identifier(table)} ({columns})"
+
+
+def _insert(table: str, values: str) -> str:
+    return f"insert into {identifier(table)} select {values}"
+
+
 def validate_rows(
-    connection: Any, source: RowSource, contract: Contract, references: Mapping[str, str]
+    connection: Any,
+    source: RowSource,
+    contract: Contract,
+    references: Mapping[str, str],
+    forgotten: Forgotten | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches of typed rows with `_record`, `_hash` and, for rows that break a rule, `_reasons` and `_raw`.
 
     `references` gives, for each referring column, the DuckDB relation of its allowed values (and their first days).
+    The values of `forgotten` people are replaced before rules are checked; `_forgotten` has the fields of their rows.
     Raises `RejectedFileError` if dates of a whole file disagree on the order of day and month, `FastReaderFailed` if
     DuckDB cannot parse the file or a row may be a repeated header, and `ContractError` if DuckDB cannot compile a rule.
     Raises `DataError` if DuckDB cannot read rows that Waybill wrote, for example because it lacks memory.
@@ -107,7 +132,10 @@ def validate_rows(
         rows = f"(select row_number() over () as _record, {fields} from {rows})"
     names = source.header_names
     try:
-        query = compile_query(contract, source.landed.period, rows, source.has, settings().timezone, names)
+        people = forgotten.people if forgotten else ()
+        if forgotten:
+            _keep_people(connection, forgotten)
+        query = compile_query(contract, source.landed.period, rows, source.has, settings().timezone, names, people)
         for batch in connection.execute(query).to_arrow_reader(BATCH_ROWS):
             if names and batch["_may_be_header"].true_count:
                 raise FastReaderFailed("a row may be a repeated header")

@@ -19,6 +19,7 @@ from waybill.contracts.domains import (
     manifest_path,
 )
 from waybill.contracts.locations import processed_layout, raw_layout, report_schema, star_schema
+from waybill.contracts.people import problems as problems_of_people
 from waybill.contracts.standard import Problem, in_words, likeliest
 from waybill.ops.spark_support import unsupported_domain
 from waybill.settings import settings
@@ -64,6 +65,7 @@ def _of_domain(
             )
         yield from _of_raw_prefixes(manifest, tables[domain])
         yield from _of_streams(manifest, tables[domain])
+        yield from (Problem(steps, text) for steps, text in problems_of_people(manifest, tables[domain]))
     if not {domain, star_schema(domain)} & {*unread}:
         stored = {one.table for schema in (domain, star_schema(domain)) for one in tables[schema].values()}
         for name in manifest.prefixes.processed:

@@ -15,10 +15,12 @@ from typing import Final, Literal, LiteralString
 
 from psycopg import Connection
 
+from waybill.contracts.domains import load_manifest
 from waybill.stream import quarantine
 from waybill.stream.declared import Declared
 from waybill.stream.events import Batch, Event
 from waybill.warehouse.connection import one_row
+from waybill.warehouse.forgotten import ForgottenMeanwhile, forgotten_people, newest_erasure
 
 Outcome = Literal["counted", "repeated", "late", "conflict"]
 """What became of an event that meets the contract."""
@@ -238,6 +240,7 @@ def count_batch(connection: Connection, declared: Declared, shard: Shard, batch:
         forgotten_until = lock(connection, declared.dataset)
         if connection.execute(_FENCE, vars(shard)).fetchone() is None:
             raise Fenced(f"{shard.dataset}: {shard.shard} is no longer at {shard.position or 'its beginning'}")
+        require_newest(connection, declared, batch.newest_erasure)
         outcomes = count_events(connection, declared, shard.shard, batch.events, forgotten_until)
         conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, batch.events, CONFLICT)]
         quarantine.keep(connection, declared, shard.shard, [*batch.rejected, *conflicts])
@@ -255,6 +258,16 @@ def lock(connection: Connection, dataset: str) -> datetime | None:
         connection, "select forgotten_until from waybill.stream where dataset = %s for update", (dataset,)
     )
     return until
+
+
+def require_newest(connection: Connection, declared: Declared, known: int) -> None:
+    """Raise `ForgottenMeanwhile` if people were forgotten since an erasure; the caller has locked the stream."""
+    if load_manifest(declared.contract.domain).people:
+        newest = newest_erasure(connection, declared.contract.domain)
+        if newest > known and forgotten_people(connection, declared.contract):
+            raise ForgottenMeanwhile(
+                f"{declared.dataset}: people were forgotten while a batch was checked; it is checked again"
+            )
 
 
 def count_events(

@@ -29,6 +29,7 @@ from waybill.intake.validate import Reject, validate_rows
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.stream.declared import Declared
+from waybill.warehouse.forgotten import Forgotten
 
 AFTER_ARRIVAL = "after_arrival"
 """The reason of an event that is dated too long after its arrival."""
@@ -117,9 +118,18 @@ class Batch:
     rejected: list[Rejected]
     newest: datetime | None
     """The newest event of the shard after the batch."""
+    newest_erasure: int = 0
+    """The number of the last erasure whose people were replaced."""
 
 
-def check(duck: Any, folder: Path, declared: Declared, records: Sequence[Record], newest: datetime | None) -> Batch:
+def check(
+    duck: Any,
+    folder: Path,
+    declared: Declared,
+    records: Sequence[Record],
+    newest: datetime | None,
+    forgotten: Forgotten | None = None,
+) -> Batch:
     """Check records of a shard, in their order, against the contract.
 
     Args:
@@ -128,37 +138,40 @@ def check(duck: Any, folder: Path, declared: Declared, records: Sequence[Record]
         declared: the stream.
         records: the records.
         newest: the newest event of the shard before them; None if there is none.
+        forgotten: people whose values are replaced, also in the records as they are kept.
     """
     events, rejected = list[Event](), list[Rejected]()
-    for record, row in zip(records, _rows(duck, folder, declared, records), strict=True):
+    for record, row in zip(records, _rows(duck, folder, declared, records, forgotten), strict=True):
         one = _checked(declared, record, row, newest)
         if isinstance(one, Rejected):
             rejected.append(one)
             continue
         events.append(one)
         newest = one.at if newest is None else max(newest, one.at)
-    return Batch(records, events, rejected, newest)
+    return Batch(records, events, rejected, newest, forgotten.newest if forgotten else 0)
 
 
 def check_again(
-    duck: Any, folder: Path, declared: Declared, kept: Sequence[Rejected]
+    duck: Any, folder: Path, declared: Declared, kept: Sequence[Rejected], forgotten: Forgotten | None = None
 ) -> tuple[list[Event], list[Rejected]]:
     """Check rejected events that have fields again, and return (those that pass, those that do not).
 
     The arguments are those of `check`. Each event has the newest one before it as it was when it arrived.
     """
     records = [replace(one.record, data=one.raw.encode()) for one in kept]
-    rows = _rows(duck, folder, declared, records)
+    rows = _rows(duck, folder, declared, records, forgotten)
     found = [_checked(declared, record, row, one.newest) for one, record, row in zip(kept, records, rows, strict=True)]
     return [one for one in found if isinstance(one, Event)], [one for one in found if isinstance(one, Rejected)]
 
 
-def _rows(duck: Any, folder: Path, declared: Declared, records: Sequence[Record]) -> list[Row | Reject]:
+def _rows(
+    duck: Any, folder: Path, declared: Declared, records: Sequence[Record], forgotten: Forgotten | None
+) -> list[Row | Reject]:
     """Return the typed row of each record, or the reasons to reject it."""
     rows = list[Row | Reject]()
     for day, some in groupby(records, key=_last_day):
         for part in _parts(some):
-            rows += _validated(duck, folder, declared.contract, part, day)
+            rows += _validated(duck, folder, declared.contract, part, day, forgotten)
     return rows
 
 
@@ -224,7 +237,14 @@ def _key(value: Any) -> str:
     return f"{text[: KEY_CHARACTERS - 17]}\N{HORIZONTAL ELLIPSIS}{digest}"
 
 
-def _validated(duck: Any, folder: Path, contract: Contract, records: Sequence[Record], day: date) -> list[Row | Reject]:
+def _validated(
+    duck: Any,
+    folder: Path,
+    contract: Contract,
+    records: Sequence[Record],
+    day: date,
+    forgotten: Forgotten | None,
+) -> list[Row | Reject]:
     """Return the typed row of each record of a day, or the reasons to reject it."""
     found: list[Row | Reject | None] = [_unreadable(place, record) for place, record in enumerate(records)]
     places = [place for place, reject in enumerate(found) if reject is None]
@@ -243,13 +263,19 @@ def _validated(duck: Any, folder: Path, contract: Contract, records: Sequence[Re
     if read:
         landed = LandedFile("", "", "", 0, Period.of(contract.cadence, day), records[0].arrived_at)
         source = RowSource(landed, target, len(read), columns, is_numbered=True, is_whole=False)
-        for batch in validate_rows(duck, source, contract, {}):
+        for batch in validate_rows(duck, source, contract, {}, forgotten):
             for row in batch.to_pylist():
                 place = int(row["_record"])
                 if row["_reasons"]:
                     found[place] = Reject(place, row["_reasons"], row["_raw"])
+                elif fields := row.get("_forgotten"):
+                    found[place] = Row(_values(contract, row), fields, json.loads(fields))
                 else:
                     found[place] = Row(_values(contract, row), *read[place])
+    if forgotten:
+        found = [
+            replace(one, raw=forgotten.without_people(one.raw)) if isinstance(one, Reject) else one for one in found
+        ]
     assert None not in found
     return [row for row in found if row is not None]
 

@@ -19,6 +19,7 @@ from waybill.stream.connection import connect_briefly
 from waybill.stream.counting import Shard, count_batch
 from waybill.stream.declared import Declared
 from waybill.stream.events import check
+from waybill.warehouse.forgotten import forgotten_people
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -55,7 +56,8 @@ def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shar
                 stop.wait(THROTTLED_SECONDS)
                 continue
             if read.records:
-                batch = check(duck, folder, declared, read.records, shard.newest)
+                forgotten = forgotten_people(connection, declared.contract)
+                batch = check(duck, folder, declared, read.records, shard.newest, forgotten)
                 with connection.transaction():  # one commit for both
                     count_batch(connection, declared, shard, batch)
                     shards.note_read(connection, shard, read.behind_seconds, time.monotonic() - began)

@@ -19,9 +19,10 @@ from waybill.intake.validate import open_duckdb
 from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.stream import quarantine
-from waybill.stream.counting import CONFLICT, Counts, count_events, having, lock
+from waybill.stream.counting import CONFLICT, Counts, count_events, having, lock, require_newest
 from waybill.stream.declared import Declared
 from waybill.stream.events import check_again
+from waybill.warehouse.forgotten import forgotten_people
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,10 @@ def _replay_shard(
         with connection.transaction():
             kept = quarantine.open_events(connection, declared.dataset, shard, chosen)
             # The events are locked, and the stream is not: consumers count meanwhile.
-            events, rejected = check_again(duck, folder, declared, kept)
+            forgotten = forgotten_people(connection, declared.contract)
+            events, rejected = check_again(duck, folder, declared, kept, forgotten)
             forgotten_until = lock(connection, declared.dataset)
+            require_newest(connection, declared, forgotten.newest if forgotten else 0)
             outcomes = count_events(connection, declared, shard, events, forgotten_until)
             conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, events, CONFLICT)]
             quarantine.still_rejected(connection, declared, shard, [*rejected, *conflicts])

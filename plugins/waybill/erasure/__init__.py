@@ -1,0 +1,1 @@
+"""Forget people: erase them in the warehouse, and find what is left of them elsewhere."""

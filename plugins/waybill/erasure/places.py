@@ -1,0 +1,199 @@
+"""Where a person is outside of the tables that are erased at once: what the next run rewrites, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract, load_domain
+from waybill.contracts.locations import star_schema
+from waybill.derived.build import report_contracts
+from waybill.erasure.person import Target
+from waybill.erasure.rows import Erased
+from waybill.ops.column_sources import Source
+from waybill.ops.lineage import Lineage, project_lineage
+from waybill.outputs.publish import csv_key, parquet_key
+from waybill.period import Period
+from waybill.settings import settings
+
+
+@dataclass(frozen=True)
+class IdColumn:
+    """A column of a derived table whose values are ids of a kind of person."""
+
+    contract: Contract
+    name: str
+
+
+def derived_ids(target: Target) -> list[IdColumn]:
+    """Return the columns of the domain's derived tables that hold ids: named like them, and computed from them."""
+    names = {column.name for one in target.columns for column in one.ids}
+    starts = [Source(one.contract.table, column.name) for one in target.columns for column in one.ids]
+    reached = _by_value(project_lineage(), starts)
+    contracts = [*load_domain(star_schema(target.domain)).values(), *report_contracts(target.domain).values()]
+    return [
+        IdColumn(contract, name)
+        for contract in contracts
+        for name in contract.names
+        if name in names and Source(contract.table, name) in reached
+    ]
+
+
+def _by_value(lineage: Lineage, starts: Sequence[Source]) -> set[Source]:
+    """Return every column whose value rests on the value of one of these columns."""
+    reached, waiting = set(starts), [*starts]
+    while waiting:
+        for step in lineage.out_of.get(waiting.pop(), ()):
+            if step.effect == "value" and step.target not in reached:
+                reached.add(step.target)
+                waiting.append(step.target)
+    return reached
+
+
+def table_exists(connection: Connection, schema: str, name: str) -> bool:
+    """Return whether the warehouse has a table."""
+    row = connection.execute("select to_regclass(%s)", (sql.Identifier(schema, name).as_string(None),)).fetchone()
+    return row is not None and row[0] is not None
+
+
+def rows_of(connection: Connection, column: IdColumn, value: str) -> int:
+    """Return how many rows of a derived table have an id."""
+    contract = column.contract
+    if not table_exists(connection, contract.domain, contract.name):
+        return 0
+    kind = next(one.physical_type for one in contract.columns if one.name == column.name)
+    row = connection.execute(
+        sql.SQL("select count(*) from {} where {} = %s::{}").format(
+            sql.Identifier(contract.domain, contract.name), sql.Identifier(column.name), sql.SQL(kind)
+        ),
+        (value,),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def waiting_places(
+    connection: Connection, target: Target, erased: Erased, derived: Sequence[IdColumn]
+) -> list[dict[str, Any]]:
+    """Return what the next run of the domain rewrites: derived tables, days of the lake and published files."""
+    found: list[dict[str, Any]] = []
+    reports = {contract.table for contract in report_contracts(target.domain).values()}
+    for column in derived:
+        contract = column.contract
+        if rows := rows_of(connection, column, target.value):
+            found.append({"place": f"{contract.table}.{column.name}", "rows": rows})
+            if contract.table in reports:
+                found += _published(connection, contract, column.name, target.value)
+    for dataset, days in sorted(erased.days.items()):
+        row = connection.execute(
+            "select count(*) from waybill.processed_day where dataset = %s and day = any(%s)", (dataset, [*days])
+        ).fetchone()
+        if row and row[0]:
+            found.append({"place": f"lake: {dataset}", "days": int(row[0])})
+    return found
+
+
+def _published(connection: Connection, contract: Contract, name: str, value: str) -> list[dict[str, Any]]:
+    """Return the published files of a report's periods that show an id."""
+    cadence = sql.SQL("t.cadence") if len(contract.cadences) > 1 else sql.Literal(contract.cadences[0])
+    kind = next(one.physical_type for one in contract.columns if one.name == name)
+    rows = connection.execute(
+        sql.SQL(
+            """
+            select distinct p.cadence, p.period
+            from {table} as t
+            inner join waybill.published as p
+              on p.report = %(report)s and p.cadence = {cadence} and p.period = t.{period}
+            where t.{name} = %(id)s::{kind}
+            order by p.period
+            """
+        ).format(
+            table=sql.Identifier(contract.domain, contract.name),
+            cadence=cadence,
+            period=sql.Identifier(contract.key[0]),
+            name=sql.Identifier(name),
+            kind=sql.SQL(kind),
+        ),
+        {"report": contract.table, "id": value},
+    ).fetchall()
+    bucket = settings().reports_bucket
+    return [
+        {"place": f"s3://{bucket}/{key(contract, Period.of(length, start))}", "objects": 1}
+        for length, start in rows
+        for key in (csv_key, parquet_key)
+    ]
+
+
+_FILES = """
+select f.dataset, f.bucket, f.object_key, f.version_id, f.file_id = any(%(files)s) as holds
+from waybill.load_file as f
+where f.file_id = any(%(files)s)
+  or (f.dataset, f.object_key) in (
+    select g.dataset, g.object_key from waybill.load_file as g where g.file_id = any(%(files)s)
+  )
+order by f.dataset, f.period, f.object_key, f.file_id
+"""
+_REJECTED = """
+select distinct dataset, object_key
+from waybill.rejected_file
+where dataset = any(%(datasets)s) and deleted_at is null
+order by dataset, object_key
+"""
+
+
+def left_places(
+    connection: Connection, target: Target, erased: Erased, archives: Sequence[str], unreached: Sequence[str]
+) -> list[dict[str, str]]:
+    """Return what the project cannot erase, each with who removes it and when."""
+    by_operator = "an operator deletes the version, or the lifecycle of the bucket removes it"
+    found: list[dict[str, str]] = []
+    for dataset, bucket, key, version, holds in connection.execute(_FILES, {"files": sorted(erased.files)}):
+        what = "holds the person" if holds else "may hold the person: another version of a file that does"
+        place = f"s3://{bucket}/{key}" + (f" (version {version})" if version else "")
+        found.append({"place": place, "what": f"raw file of {dataset}; {what}", "until": by_operator})
+    known = {one["place"] for one in found}
+    for key in archives:
+        place = f"s3://{settings().raw_bucket}/{key}"
+        if not any(one.startswith(place) for one in known):
+            found.append({"place": place, "what": "archive of a stream; holds the person", "until": by_operator})
+    datasets = [one.contract.table for one in target.columns]
+    for dataset, key in connection.execute(_REJECTED, {"datasets": datasets}):
+        found.append(
+            {
+                "place": f"s3://{settings().raw_bucket}/{key}",
+                "what": f"rejected file of {dataset}; may hold the person, its rows were never loaded",
+                "until": by_operator,
+            }
+        )
+    found += [
+        {
+            "place": table,
+            "what": "has classified columns and no id: the person cannot be found",
+            "until": "never",
+        }
+        for table in unreached
+    ]
+    snapshots, published = settings().lake_snapshot_days, settings().lake_published_days
+    return [
+        *found,
+        {
+            "place": f"s3://{settings().lake_bucket}/",
+            "what": "snapshots of the lake's tables before the next run, with their files",
+            "until": f"they expire after {snapshots} days (WAYBILL_LAKE_SNAPSHOT_DAYS), those of published reports "
+            f"after {published} days (WAYBILL_LAKE_PUBLISHED_DAYS)",
+        },
+        {
+            "place": f"s3://{settings().reports_bucket}/, s3://{settings().dashboard_bucket}/",
+            "what": "earlier versions of published files, and pages of the dashboard until it is published again",
+            "until": "the lifecycle of the buckets removes earlier versions",
+        },
+        {
+            "place": "backups of the database",
+            "what": "earlier states of all tables",
+            "until": "they expire",
+        },
+        {"place": "task logs and messages that were sent", "what": "are not searched", "until": "they expire"},
+        {"place": "copies outside of the project", "what": "are not known", "until": "their owners delete them"},
+    ]

@@ -1,0 +1,194 @@
+"""Search for a person where the project keeps data: every table of the warehouse, the lake and the published files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from psycopg import Connection, sql
+
+from waybill.contracts import Contract, load_domain
+from waybill.contracts.locations import star_schema
+from waybill.contracts.people import people_of
+from waybill.derived.build import report_contracts
+from waybill.erasure.person import Target, add_values, is_person, target_of
+from waybill.erasure.places import derived_ids, rows_of
+from waybill.erasure.records import of_domain, schemas_of, text_patterns
+from waybill.outputs import iceberg_tables
+from waybill.outputs.publish import csv_key, manifest_key, parquet_key
+from waybill.period import Period
+from waybill.settings import settings
+from waybill.warehouse.forgotten import id_text
+from waybill.warehouse.schema import tables_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mypy_boto3_s3 import S3Client
+    from pyiceberg.catalog import Catalog
+
+_TABLES: Final = """
+select n.nspname, c.relname, array_agg(a.attname order by a.attnum)
+from pg_class as c
+inner join pg_namespace as n on n.oid = c.relnamespace
+inner join pg_attribute as a on a.attrelid = c.oid
+where c.relkind in ('r', 'p', 'm') and not c.relispartition and a.attnum > 0 and not a.attisdropped
+  and n.nspname !~ '^(pg_|information_schema$)'
+group by n.nspname, c.relname
+order by n.nspname, c.relname
+"""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Where something of a person was found."""
+
+    place: str
+    """A table with its column, a table of the lake or an object."""
+    number: int
+    """How many rows, or files."""
+
+
+def search(
+    connection: Connection, s3: S3Client, catalog: Catalog, domain: str, kind: str, given: str, values: Sequence[str]
+) -> list[Hit]:
+    """Return where an id of a kind of person is, and texts that belong to the person.
+
+    The id is searched for in the columns that hold ids, and after their names in messages; the texts everywhere, in any
+    case, and as pseudonyms in the lake. Raises `DataError` as `waybill.erasure.person.target_of` does.
+    """
+    target = target_of(connection, domain, kind, given, people_of(domain))
+    add_values(target, values)
+    return [
+        *_in_id_columns(connection, target),
+        *_in_texts(connection, target),
+        *_in_lake(catalog, target, values),
+        *_in_published(connection, s3, target),
+    ]
+
+
+def _in_id_columns(connection: Connection, target: Target) -> Iterator[Hit]:
+    for one in target.columns:
+        for table in tables_of(one.contract):
+            name = table.as_string(None)
+            row = connection.execute("select to_regclass(%s)", (name,)).fetchone()
+            if row is None or row[0] is None:
+                continue
+            found = connection.execute(
+                sql.SQL("select count(*) from {} as t where {}").format(table, is_person(one)), {"id": target.value}
+            ).fetchone()
+            if found and found[0]:
+                yield Hit(name.replace('"', ""), found[0])
+    for column in derived_ids(target):
+        if rows := rows_of(connection, column, target.value):
+            yield Hit(f"{column.contract.table}.{column.name}", rows)
+
+
+def _in_texts(connection: Connection, target: Target) -> Iterator[Hit]:
+    """Yield the tables with a value of the person as a text, and those of the schema waybill that name the id."""
+    texts = [pattern for pattern, _, is_id in text_patterns(target) if not is_id]
+    ids = [pattern for pattern, _, is_id in text_patterns(target) if is_id]
+    for schema, table, columns in connection.execute(_TABLES).fetchall():
+        is_about: sql.Composable = sql.SQL("t.whole ~* any(%(texts)s)")
+        if schema == "waybill":
+            is_about += sql.SQL(" or (t.whole ~* any(%(ids)s) and {})").format(of_domain(columns))
+        text_of = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("r", name)) for name in columns)
+        row = connection.execute(
+            sql.SQL(
+                "select count(*) from (select *, concat_ws(chr(10), {}) as whole from {} as r) as t where {}"
+            ).format(text_of, sql.Identifier(schema, table), is_about),
+            {"texts": texts, "ids": ids, "domain": target.domain, "schemas": schemas_of(target)},
+        ).fetchone()
+        if row and row[0]:
+            yield Hit(f"{schema}.{table}", row[0])
+
+
+def _in_lake(catalog: Catalog, target: Target, values: Sequence[str]) -> Iterator[Hit]:
+    """Yield the tables of the lake whose current files have rows of the person."""
+    wanted = {*target.values, *_pseudonyms(values)}
+    contracts = [*load_domain(target.domain).values(), *load_domain(star_schema(target.domain)).values()]
+    for contract in contracts:
+        table = iceberg_tables.find_table(catalog, contract)
+        if table is None:
+            continue
+        ids = _ids_of(contract, target)
+        rows = sum(_matching(batch, ids, target, wanted) for batch in table.scan().to_arrow_batch_reader())
+        if rows:
+            yield Hit(f"lake: {contract.table}", rows)
+
+
+def _ids_of(contract: Contract, target: Target) -> list[str]:
+    """Return the names of the columns of a table in which ids may be."""
+    names = {column.name for one in target.columns for column in one.ids}
+    one = target.of_dataset(contract.table)
+    return [column.name for column in one.ids] if one else [name for name in contract.names if name in names]
+
+
+def _pseudonyms(values: Sequence[str]) -> set[str]:
+    """Return the pseudonyms that values have in the lake and in exports."""
+    import hashlib
+    import hmac
+
+    key = settings().mask_key
+    if key is None:
+        return set()
+    secret = key.get_secret_value().encode()
+    return {hmac.new(secret, value.encode(), hashlib.sha256).hexdigest()[:32] for value in values}
+
+
+def _matching(batch: pa.RecordBatch, ids: Sequence[str], target: Target, wanted: set[str]) -> int:
+    import pyarrow as pa
+
+    column = target.columns[0].ids[0]
+    found: set[int] = set()
+    for name in batch.schema.names:
+        values = batch.column(name)
+        if name in ids:
+            found |= {at for at, value in enumerate(values.to_pylist()) if id_text(column, value) == target.value}
+        elif wanted and (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+            found |= {at for at, value in enumerate(values.to_pylist()) if value and _has(str(value), wanted)}
+    return len(found)
+
+
+def _has(text: str, wanted: Iterable[str]) -> bool:
+    lower = text.lower()
+    return any(value in lower for value in wanted)
+
+
+def _in_published(connection: Connection, s3: S3Client, target: Target) -> Iterator[Hit]:
+    """Yield the published files that show the person."""
+    contracts = {contract.table: contract for contract in report_contracts(target.domain).values()}
+    keys: dict[str, Contract | None] = {}
+    rows = connection.execute(
+        "select report, cadence, period from waybill.published where report = any(%s) order by period, report",
+        ([*contracts],),
+    ).fetchall()
+    for report, cadence, start in rows:
+        contract, period = contracts[report], Period.of(cadence, start)
+        keys |= {csv_key(contract, period): contract, parquet_key(contract, period): contract}
+        keys[manifest_key(target.domain, period)] = None
+    bucket = settings().reports_bucket
+    for key, of in keys.items():
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        if _shows(key, body, of, target):
+            yield Hit(f"s3://{bucket}/{key}", 1)
+
+
+def _shows(key: str, body: bytes, contract: Contract | None, target: Target) -> bool:
+    import pyarrow.parquet as pq
+
+    if contract is None:
+        return target.is_in(body.decode())
+    ids = _ids_of(contract, target)
+    if key.endswith(".parquet"):
+        table = pq.read_table(io.BytesIO(body))
+        return any(_matching(batch, ids, target, target.values) for batch in table.to_batches())
+    text = body.decode("utf-8-sig")
+    column = target.columns[0].ids[0]
+    named = any(
+        id_text(column, row.get(name)) == target.value for row in csv.DictReader(io.StringIO(text)) for name in ids
+    )
+    return named or target.is_in(text) or target.is_in(json.dumps(text))
