@@ -36,6 +36,13 @@ PICTURES = {
     "business_dark": ("/plugin/business", "Business", 1440, 1000, "dark"),
     "business_shop": ("/plugin/business/waybill/business/shop/index.html", "Business", 1440, 1400, "light"),
     "data_operations": (f"{OPERATIONS}/index.html", "Data ops", 1440, 1000, "light"),
+    "lineage": (
+        f"{OPERATIONS}/lineage.html?table=shop_report.daily_kpis&column=net_revenue",
+        "Data ops",
+        1440,
+        900,
+        "light",
+    ),
     "quarantine": (f"{OPERATIONS}/quarantine.html?domain=messaging", "Data ops", 1440, 800, "light"),
 }
 """By file: address, title of the frame, width and height, colours."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LogIn = Callable[[str], "Page"]
 QUARANTINE = "/plugin/data-operations/waybill/operations/quarantine.html?dataset=messaging.traffic"
+LINEAGE = "operations/lineage.html?table=messaging.traffic&column=revenue_eur"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 
@@ -266,6 +267,7 @@ def test_pages_fit_and_follow_light_and_dark(log_in: LogIn, width: int, scheme: 
         "operations/index.html",
         "operations/loads.html",
         "operations/quarantine.html",
+        LINEAGE,
     ):
         page.goto(f"/waybill/{name}")
         assert page.evaluate(OVERFLOW) <= 0, name
@@ -292,9 +294,29 @@ def test_pages_have_no_serious_fault_for_people_with_disabilities(log_in: LogIn,
         "operations/incidents.html",
         "operations/plan.html",
         "operations/quarantine.html",
+        "operations/lineage.html",
+        LINEAGE,
     ):
         page.goto(f"/waybill/{name}")
         assert serious_faults(page) == [], name
+
+
+def test_a_column_leads_to_the_columns_that_use_it(log_in: LogIn) -> None:
+    page = log_in("viewer")
+    page.goto("/waybill/operations/lineage.html")
+    page.get_by_role("combobox", name="Table").select_option("messaging.traffic")
+    page.wait_for_url("**table=messaging.traffic*")
+    page.get_by_role("combobox", name="Column").select_option("revenue_eur")
+    page.wait_for_url("**column=revenue_eur*")
+    graph = page.get_by_role("region", name="Graph")
+    assert graph.locator("path.value").count() > 10
+    assert graph.locator("path.rows").count() > 3
+    link = graph.locator("a", has_text="revenue_share_pct").first
+    link.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**column=revenue_share_pct*")
+    page.get_by_role("region", name="Comes from").get_by_role("link", name="revenue_eur").first.click()
+    page.wait_for_url("**table=messaging.traffic&column=revenue_eur*")
 
 
 def test_the_keyboard_alone_reaches_filter_table_and_zoom(log_in: LogIn) -> None:

@@ -127,6 +127,9 @@ PAGES = [
     "/operations/anomalies.html?domain=messaging",
     "/operations/incidents.html?domain=messaging",
     "/operations/plan.html?domain=messaging",
+    "/operations/lineage.html?domain=messaging",
+    "/operations/lineage.html?table=messaging_report.top_customers",
+    "/operations/lineage.html?table=messaging.traffic&column=revenue_eur",
     "/operations/quarantine.html?dataset=messaging.traffic",
     "/operations/quarantine.html?dataset=messaging.traffic&state=resolved",
 ]

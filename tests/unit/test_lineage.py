@@ -300,6 +300,47 @@ def test_exports_have_the_columns_of_their_table(graph: Lineage) -> None:
 def test_two_domains_may_read_the_same_files(graph: Lineage) -> None:
     file = Source("raw/shop/clickstream/dt=YYYY-MM-DD/", "ts")
     assert {shown(step.target) for step in graph.out_of[file]} == {"shop.clickstream.ts", "clicks.clickstream.ts"}
+    assert [shown(one) for one in graph.siblings(Source("shop.clickstream", "ts"))] == ["clicks.clickstream.ts"]
+    assert [shown(one) for one in graph.siblings(Source("clicks.clickstream", "ts"))] == ["shop.clickstream.ts"]
+    assert graph.siblings(Source("messaging.traffic", "revenue_eur")) == []
+    assert "Loaded from the same files" in command("shop.clickstream.ts")
+
+
+def test_dashboards_streams_and_checks_rest_on_what_a_person_reads(graph: Lineage) -> None:
+    found = {
+        (table, figure): {".".join(step.source) for step in graph.into[Source(table, figure)]}
+        for table, figure in (
+            ("dashboard of messaging", "Revenue"),
+            ("stream of shop.clickstream", "Revenue"),
+            ("stream of shop.clickstream", "funnel"),
+            ("checks of shop.clickstream", "clickstream_unknown_products_pct"),
+            ("checks of shop.clickstream", "clickstream_present"),
+            ("checks of shop_report.top_buyers", "top_buyers_largest_share_pct"),
+        )
+    }
+    assert found == {
+        ("dashboard of messaging", "Revenue"): {"messaging_report.industry_exposure.revenue_eur"},
+        ("stream of shop.clickstream", "Revenue"): {
+            "shop.clickstream.event_type",
+            "shop.clickstream.product_id",
+            "shop.products.price",
+        },
+        ("stream of shop.clickstream", "funnel"): {"shop.clickstream.session_id", "shop.clickstream.event_type"},
+        ("checks of shop.clickstream", "clickstream_unknown_products_pct"): {
+            "shop.clickstream.*",
+            "shop.clickstream.product_id",
+            "shop.clickstream.ts",
+            "shop.products.*",
+            "shop.products.product_id",
+            "shop.products.valid_from",
+        },
+        ("checks of shop.clickstream", "clickstream_present"): {"shop.clickstream.*"},
+        ("checks of shop_report.top_buyers", "top_buyers_largest_share_pct"): {
+            "shop_report.top_buyers.*",
+            "shop_report.top_buyers.month",
+            "shop_report.top_buyers.revenue_share_pct",
+        },
+    }
 
 
 def test_a_function_rests_on_the_tables_that_it_names(graph: Lineage) -> None:
@@ -333,6 +374,9 @@ def test_names_are_found(name: str, domain: str | None, found: str, graph: Linea
         ("trafic.revenue_eur", None, "there is no table or column 'trafic.revenue_eur': did you mean `traffic`?"),
         ("fact_sale", "shop", "there is no table or column 'fact_sale' in shop: did you mean `fact_sales`?"),
         ("clickstream.ts", None, "is the name of several: clicks.clickstream.ts, shop.clickstream.ts"),
+        ("revenue_eurr", None, "or `traffic.revenue_eur`?"),
+        ("revenue_eur", "messaging", "did you mean `industry_exposure.revenue_eur` or"),
+        ("profitt", "orders", "did you mean `region_profit.profit`?"),
         ("traffic", "nothing", "there is no table of the domain 'nothing'"),
         ("zzz", "orders", "there are orders.lines, orders_report."),
     ],

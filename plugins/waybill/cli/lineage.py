@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _ABOVE = "… as above"
 _OUTSIDE: Final[dict[str, str]] = {"file": "file ", "published": "published: ", "lake": "lake: "}
 """What stands before the names of files and exports, which have no contract of their own."""
+_USES: Final = ("dashboard", "check", "stream")
+"""Kinds whose columns are figures with a name of their own."""
 
 
 @app.command()
@@ -45,6 +47,7 @@ def lineage(
             found["upstream"] = [_as_json(step) for step in graph.upstream(nodes)]
         if downstream or both:
             found["downstream"] = [_as_json(step) for step in graph.downstream(nodes)]
+        found["same_files"] = [shown(one) for one in graph.siblings(node)]
         print(json.dumps(found, indent=2))
         return
     if upstream or both:
@@ -61,6 +64,10 @@ def lineage(
         else:
             _print(_dependants(graph, node))
             _print_influenced(graph, node)
+    if siblings := graph.siblings(node):
+        print_line("Loaded from the same files", "bold")
+        for sibling in siblings:
+            _print(_tree(shown(sibling)))
 
 
 def _as_json(step: Step) -> dict[str, object]:
@@ -80,10 +87,11 @@ def _label(graph: Lineage, node: Source) -> str:
     """Return a node as a line of a tree: what it is, and the file that computes it."""
     from waybill.ops.column_sources import ROWS
 
-    is_contracted = graph.tables[node.table].kind not in _OUTSIDE
+    kind = graph.tables[node.table].kind
     if node.column == ROWS:
-        return f"{'rows of ' if is_contracted else ''}{_table_label(graph, node.table)}"
-    return _table_label(graph, node.table, f"{'.' if is_contracted else ' '}{node.column}")
+        return f"{'' if kind in _OUTSIDE else 'rows of '}{_table_label(graph, node.table)}"
+    between = " " if kind in _OUTSIDE else ": " if kind in _USES else "."
+    return _table_label(graph, node.table, f"{between}{node.column}")
 
 
 def _table_label(graph: Lineage, name: str, column: str = "") -> str:

@@ -1,7 +1,8 @@
 """Where each column comes from and what rests on it: a graph from contracts and SQL files, without a warehouse.
 
-Nodes are columns of files, datasets, derived tables, reports and exports, and the rows of each of these tables. A step
-leads from a source to what it determines: a value, or which rows a table has.
+Nodes are columns of files, datasets, derived tables, reports and exports, the rows of each of these tables, and the
+figures of dashboards, streams and checks. A step leads from a source to what it determines: a value, or which rows a
+table has.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from waybill.contracts import Contract, load_all
 from waybill.contracts.contract import HISTORY_COLUMNS
-from waybill.contracts.dag_files import function_text, schemas_in_lake
+from waybill.contracts.dag_files import dags_folder, function_text, schemas_in_lake
 from waybill.contracts.domains import is_on_spark
 from waybill.contracts.locations import (
     catalog_table,
@@ -38,14 +40,16 @@ from waybill.ops.column_sources import (
     column_sources,
     table_columns,
 )
+from waybill.ops.lineage_uses import Use, checks_of, uses
 from waybill.settings import in_project, settings
 from waybill.warehouse.schema import PROVENANCE
 
-Kind = Literal["file", "dataset", "derived", "report", "published", "lake"]
+Kind = Literal["file", "dataset", "derived", "report", "published", "lake", "dashboard", "check", "stream"]
 Effect = Literal["value", "rows"]
 TABLES: Final[tuple[Kind, ...]] = ("dataset", "derived", "report")
 """The kinds that have a contract."""
-EXPORTS: Final[tuple[Kind, ...]] = ("published", "lake")
+_NAMED: Final = 5
+"""How many tables a message names that have a column."""
 _DELIVERED: Final = (*PROVENANCE, "_delivered")
 
 
@@ -69,6 +73,8 @@ class Table:
     columns: tuple[str, ...]
     by: str | None = None
     """The file that computes it."""
+    domain: str | None = None
+    """The domain that it belongs to; None for files, which several domains may read."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,17 @@ class Lineage:
     def downstream(self, nodes: Iterable[Source]) -> list[Step]:
         """Return every step that rests on nodes, the nearest first."""
         return _closure(nodes, self.out_of, lambda step: step.target)
+
+    def siblings(self, node: Source) -> list[Source]:
+        """Return the columns, or rows, of other datasets that are loaded from the same column, or rows, of files."""
+        found = {
+            other.target: None
+            for step in self.into.get(node, ())
+            if self.tables[step.source.table].kind == "file" and (step.source.column == ROWS) == (node.column == ROWS)
+            for other in self.out_of[step.source]
+            if other.target.table != node.table and (other.target.column == ROWS) == (node.column == ROWS)
+        }
+        return sorted(found)
 
     def nodes_of(self, table: str) -> list[Source]:
         """Return the columns of a table and its rows."""
@@ -129,18 +146,52 @@ class Lineage:
             )
         if not tables:
             raise DataError(f"there is no table of the domain {domain!r}")
-        near = {one.name for one in tables} | {one.name.partition(".")[2] for one in tables}
-        asked = [name, *([".".join(parts[:-1])] if len(parts) > 1 else [])]
-        meant = [close[0] for one in asked if (close := get_close_matches(one, sorted(near), n=1))]
-        advice = (
-            f"did you mean `{meant[0]}`?" if meant else f"there are {', '.join(sorted(one.name for one in tables))}"
-        )
-        raise DataError(f"there is no table or column {name!r}{where}: {advice}")
+        raise DataError(f"there is no table or column {name!r}{where}: {_advice(name, parts, tables)}")
+
+
+def _advice(name: str, parts: list[str], tables: Collection[Table]) -> str:
+    """Return the names that a person may have meant: tables, or columns with their tables."""
+    holders: dict[str, list[str]] = {}
+    for table in tables:
+        for column in table.columns:
+            holders.setdefault(column, []).append(table.name.partition(".")[2])
+    near = {one.name for one in tables} | {one.name.partition(".")[2] for one in tables}
+    if len(parts) == 1 and name not in holders:  # it may be a misspelt table or column
+        near |= {*holders}
+    asked = [name, *([".".join(parts[:-1])] if len(parts) > 1 else [])]
+    meant = (
+        name
+        if name in holders
+        else next((close[0] for one in asked if (close := get_close_matches(one, sorted(near), n=1))), None)
+    )
+    if meant is None:
+        return f"there are {', '.join(sorted(one.name for one in tables))}"
+    if meant in holders and not any(one.name.endswith(f".{meant}") for one in tables):
+        found = sorted(f"`{table}.{meant}`" for table in holders[meant])
+        more = f" or {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        return f"did you mean {' or '.join(found[:_NAMED])}{more}?"
+    return f"did you mean `{meant}`?"
 
 
 def shown(node: Source) -> str:
     """Return a node as messages name it."""
     return node.table if node.column == ROWS else f"{node.table}.{node.column}"
+
+
+def current_lineage() -> Lineage:
+    """Return the graph of the project. It is computed anew only if the content of a file has changed.
+
+    Raises errors as `project_lineage` does.
+    """
+    include = settings().include_dir
+    files = sorted([*include.rglob("*.yaml"), *include.rglob("*.sql"), *dags_folder().rglob("*.py")])
+    content = sha256(repr([(str(path), sha256(path.read_bytes()).digest()) for path in files]).encode())
+    return _lineage_of(f"{content.hexdigest()} {settings().lake_database}")
+
+
+@lru_cache(maxsize=1)
+def _lineage_of(_content: str) -> Lineage:
+    return project_lineage()
 
 
 def project_lineage() -> Lineage:
@@ -165,7 +216,22 @@ def project_lineage() -> Lineage:
                 Step(Source(contract.table, name), Source(export.name, name), "value", None) for name in export.columns
             ]
             steps.append(Step(Source(contract.table, ROWS), Source(export.name, ROWS), "rows", None))
+    for contract in contracts.values():
+        if checks := checks_of(contract, relations, _dialect(contract) if contract.is_dataset else "postgres"):
+            _add_use(checks, domain_of(contract.domain), tables, steps)
+    for use in uses(contracts):
+        _add_use(use, use.name.partition(" of ")[2].partition(".")[0], tables, steps)
     return Lineage(tables, tuple(dict.fromkeys(steps)))
+
+
+def _add_use(use: Use, domain: str, tables: dict[str, Table], steps: list[Step]) -> None:
+    tables[use.name] = Table(use.name, use.kind, tuple(use.figures), domain=domain)
+    steps += [
+        Step(source, Source(use.name, figure), "value", None)
+        for figure, sources in use.figures.items()
+        for source in sorted(sources)
+        if source.table in tables
+    ]
 
 
 def sql_problems(contracts: Collection[Contract]) -> dict[Path, list[str]]:
@@ -238,7 +304,8 @@ def _add_dataset(contract: Contract, tables: dict[str, Table], steps: list[Step]
         tables[folder] = Table(folder, "file", tuple(dict.fromkeys((*delivered_before, *delivered))))
     else:
         tables[folder] = Table(folder, "file", delivered)
-    tables[contract.table] = Table(contract.table, "dataset", (*contract.names, *own))
+    domain = domain_of(contract.domain)
+    tables[contract.table] = Table(contract.table, "dataset", (*contract.names, *own), domain=domain)
     for name in tables[contract.table].columns:
         origin = Source(folder, name if name in delivered else ROWS)
         steps.append(Step(origin, Source(contract.table, name), "value", None))
@@ -254,8 +321,9 @@ def _add_derived(
 ) -> None:
     path, sources = _of_sql(contract, relations) or _of_function(contract, contracts)
     by = str(in_project(path)) if path else None
-    is_report = contract.domain == report_schema(domain_of(contract.domain))
-    tables[contract.table] = Table(contract.table, "report" if is_report else "derived", tuple(contract.names), by)
+    domain = domain_of(contract.domain)
+    kind: Kind = "report" if contract.domain == report_schema(domain) else "derived"
+    tables[contract.table] = Table(contract.table, kind, tuple(contract.names), by, domain)
     rows = Source(contract.table, ROWS)
     for name in contract.names:
         target = Source(contract.table, name)
@@ -296,10 +364,11 @@ def _exports(contract: Contract, copied: Collection[str]) -> Iterator[Table]:
     columns = tuple(contract.names)
     if contract.domain == report_schema(domain):
         name = f"{contract.name}_<cadence>" if len(contract.cadences) > 1 else contract.name
-        yield Table(f"analytics/YYYY/MM/DD/{name}", "published", columns)
+        yield Table(f"analytics/YYYY/MM/DD/{name}", "published", columns, domain=domain)
     is_copied = contract.domain in copied and contract.has_days
     if is_copied or (contract.is_dataset and is_on_spark(domain)):
-        yield Table(f"{settings().lake_database}.{catalog_table(contract.domain, contract.name)}", "lake", columns)
+        name = f"{settings().lake_database}.{catalog_table(contract.domain, contract.name)}"
+        yield Table(name, "lake", columns, domain=domain)
 
 
 def _ends_with(table: str, parts: list[str]) -> bool:

@@ -20,6 +20,7 @@ from waybill.contracts.locations import domain_of
 from waybill.formatting import count, of_all, text
 from waybill.intake.ledger import COUNTS
 from waybill.ops.incidents import Incident
+from waybill.ops.lineage import TABLES
 from waybill.ops.plan import STATES, Plan
 from waybill.period import EXAMPLE, Period
 from waybill.stream.declared import stream_of, streams_of
@@ -33,6 +34,7 @@ from waybill.views.operations.attention import LISTED
 from waybill.views.operations.difference import Difference
 from waybill.views.operations.incident_pages import CLOSED, IncidentDetails
 from waybill.views.operations.incident_pages import STATES as INCIDENT_STATES
+from waybill.views.operations.lineage import LineagePage
 from waybill.views.operations.loads import State
 from waybill.views.operations.overview import Overview
 from waybill.views.operations.plans import MOST_DAYS, MOST_OBJECTS, cadence_of
@@ -237,6 +239,18 @@ def plan(
         example=EXAMPLE[cadence_of(scope.domains[0])] if len(scope.domains) == 1 else "",
         most_days=MOST_DAYS,
         most_objects=MOST_OBJECTS,
+    )
+
+
+def lineage(scope: Scope, dag_id: str | None, found: LineagePage, *, with_rows: bool) -> str:
+    """Return the page of the lineage of a column or a table, or the map of domains."""
+    return _render(
+        "lineage.html",
+        section="lineage",
+        **_around(scope, dag_id),
+        found=found,
+        with_rows=with_rows,
+        contracted=TABLES,
     )
 
 

@@ -119,6 +119,8 @@ class Provenance:
     """Number of its rows that have the values of the filters."""
     chosen: Mapping[str, str] = field(default_factory=dict)
     """The chosen filters by column, which links keep."""
+    is_live: bool = False
+    """Whether a server shows the page, so that it can link to data operations."""
 
     @property
     def filters(self) -> dict[str, str]:
@@ -178,6 +180,7 @@ def provenance(
         if chosen
         else sum(part.row_count for part in parts),
         chosen=chosen,
+        is_live=is_live,
     )
 
 

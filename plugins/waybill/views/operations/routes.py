@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.errors import CommandFailed
 from waybill.ops.incidents import State as IncidentState
+from waybill.ops.lineage import current_lineage
 from waybill.period import EXAMPLE
 from waybill.views import catalog, pages, quality_report
 from waybill.views.access import Access, CurrentAccess
@@ -19,6 +20,7 @@ from waybill.views.operations.anomalies import anomaly_charts
 from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
 from waybill.views.operations.incident_pages import incident_details, incident_list
+from waybill.views.operations.lineage import lineage_page, pages_about
 from waybill.views.operations.loads import State, loaded_files, rejected_files
 from waybill.views.operations.overview import overview as overview_of
 from waybill.views.operations.plans import plan_between
@@ -189,6 +191,30 @@ def plan(
             found = plan_between(connection, access.s3(), chosen, first, last or first)
     may_run = bool(found and found.runs and access.may_run(request, found.runs.dag_id))
     return html(pages.plan(scope, dag_id, first, last, found, may_run=may_run))
+
+
+@router.get("/lineage.html")
+def lineage(
+    access: CurrentAccess,
+    domain: str | None = None,
+    dag_id: str | None = None,
+    table: str | None = None,
+    column: str | None = None,
+    effects: Literal["all", "values"] = "all",
+) -> Response:
+    """Show where a column or table comes from and what uses it, or the map of the domains."""
+    scope, graph, with_rows = _scope(domain, dag_id, None), current_lineage(), effects == "all"
+    links = []
+    if table is not None and table in graph.tables:
+        with access.reader() as connection:
+            links = pages_about(connection, graph.tables[table])
+    try:
+        found = lineage_page(graph, scope, table, column, with_rows=with_rows, links=links)
+    except KeyError:
+        name = f"{table}.{column}" if column else table
+        where = " or ".join(scope.domains)
+        raise HTTPException(404, f"The column or table {name!r} does not exist in {where}.") from None
+    return html(pages.lineage(scope, dag_id, found, with_rows=with_rows))
 
 
 @router.get("/difference.html")
