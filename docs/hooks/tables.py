@@ -6,6 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from waybill.contracts import Check, Column, Contract, load_all
+from waybill.ops.column_sources import ROWS, Source
+from waybill.ops.lineage import TABLES, Lineage, current_lineage
 
 FOLDER = "reference/tables"
 EFFECT = {"error": "stops the run", "warning": "warns"}
@@ -57,7 +59,48 @@ def _page(contract: Contract) -> str:
     if contract.checks:
         text += "\n## Checks\n\n| Check | A failure | Condition |\n|---|---|---|\n"
         text += "".join(map(_check, contract.checks))
-    return text
+    return text + _lineage(contract)
+
+
+def _lineage(contract: Contract) -> str:
+    """Return where the columns come from and which tables use this one; where a dataset comes from, its files say."""
+    graph = current_lineage()
+    text = f"\n## Lineage\n\n`waybill lineage {contract.table}` shows [the whole graph](../lineage.md).\n"
+    if contract.is_dataset:
+        folders = dict.fromkeys(step.source.table for step in graph.into[Source(contract.table, ROWS)])
+        text += f"\nLoaded from {', '.join(f'`{one}`' for one in folders)}.\n"
+    else:
+        text += "\n| Column | Comes from |\n|---|---|\n"
+        text += "".join(f"| `{name}` | {_sources(graph, Source(contract.table, name))} |\n" for name in contract.names)
+        text += f"| *rows* | {_sources(graph, Source(contract.table, ROWS))} |\n"
+    return text + _users(graph, contract.table)
+
+
+def _sources(graph: Lineage, node: Source) -> str:
+    """Return the columns of other tables on which a column, or which rows there are, directly rests."""
+    wanted = "rows" if node.column == ROWS else "value"
+    columns: dict[str, set[str]] = {}
+    for step in graph.into.get(node, ()):
+        if step.effect == wanted:
+            columns.setdefault(step.source.table, set()).add(step.source.column)
+    parts = []
+    for table, names in sorted(columns.items()):
+        listed = ", ".join(f"`{name}`" for name in sorted(names - {ROWS})) or "its rows"
+        parts.append(f"{_linked(graph, table)}: {listed}")
+    return "; ".join(parts) or "a constant, or the period of the run"
+
+
+def _users(graph: Lineage, table: str) -> str:
+    """Return which tables, exports, dashboards and streams use a table directly."""
+    targets = {step.target.table for node in graph.nodes_of(table) for step in graph.out_of.get(node, ())} - {table}
+    found = sorted(one for one in targets if graph.tables[one].kind != "check")
+    return f"\nUsed by {', '.join(_linked(graph, one) for one in found)}.\n" if found else ""
+
+
+def _linked(graph: Lineage, table: str) -> str:
+    if graph.tables[table].kind in TABLES:
+        return f"[{table}]({table}.md)"
+    return table if " of " in table else f"`{table}`"
 
 
 def _column(contract: Contract, column: Column) -> str:
