@@ -7,7 +7,9 @@ import hashlib
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +23,11 @@ from psycopg import sql
 
 from oracles.messaging import expected
 from support.messaging_months import migrate, put, sample
+from support.openlineage import faults
 from waybill.contracts.locations import report_files
 from waybill.operators import FreshnessOperator, PublishDashboardOperator
 from waybill.ops.books import balances, incomplete
+from waybill.ops.lineage import current_lineage
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.warehouse.connection import connect
@@ -32,6 +36,7 @@ from waybill_devtools.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from psycopg import Connection
 
 FIRST, LAST = "2026-01", "2026-02"
 DATA = sample(LAST, 2, scale=0.3)
@@ -178,13 +183,74 @@ def hours_since(month: str) -> float:
     return (datetime.now(UTC) - ends).total_seconds() / 3600
 
 
+@contextmanager
+def lineage_events(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Write the events of OpenLineage to a file. Airflow adds the listener at its start if there is a transport."""
+    from airflow.listeners.listener import get_listener_manager
+    from airflow.providers.openlineage.plugins.listener import OpenLineageListener
+
+    to = {"type": "file", "log_file_path": str(path), "append": True}
+    transport = {"type": "waybill.outputs.lineage_transport.NamesOnlyTransport", "to": to}
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__NAMESPACE", "waybill")
+    current_lineage()  # forked processes inherit it
+    listener = OpenLineageListener()
+    get_listener_manager().add_listener(listener)
+    yield
+    get_listener_manager().pm.unregister(listener)
+
+
+def check_events(path: Path, run: Any, connection: Connection) -> None:
+    """Compare the events of a run with the specification, the ledger and the reports."""
+    lines = path.read_text().splitlines()
+    sent = [json.loads(line) for line in lines]
+    assert [fault for one in sent for fault in faults(one)] == []
+    ended = {
+        task: one for one in sent if one["eventType"] == "COMPLETE" and (task := one["job"]["name"].partition(".")[2])
+    }
+    assert ended.keys() == states(run).keys()
+    assert {one["job"]["namespace"] for one in sent} == {"waybill"}
+    for dataset, totals in DATA.ground_truth["totals_by_dataset"].items():
+        one = ended[f"intake_{dataset}"]
+        assert [place["name"] for place in one["inputs"]] == [f"raw/messaging/{dataset}"]
+        assert one["inputs"][0]["inputFacets"]["inputStatistics"]["rowCount"] == totals["rows_in"]
+        rows = [place["outputFacets"]["outputStatistics"]["rowCount"] for place in one["outputs"]]
+        assert rows == [totals["inserted"] + totals["updated"], totals["rejected"]]
+    built = connection.execute(
+        "select split_part(report, '.', 2), row_count, content_sha256 from waybill.publication"
+    ).fetchall()
+    assert built
+    for name, number, content in built:
+        [report] = ended[name]["outputs"]
+        assert report["outputFacets"]["outputStatistics"]["rowCount"] == number
+        assert report["facets"]["version"]["datasetVersion"] == content
+        assert report["facets"]["columnLineage"]["dataset"]
+    published = {place["name"].rpartition("/")[2] for place in ended["publish"]["outputs"]}
+    assert published == {name for name, *_ in built}
+    text = "\n".join(lines)
+    names = connection.execute("select distinct customer_name from messaging.customers").fetchall()
+    assert len(names) > 10
+    assert [name for (name,) in names if f'"{name}"' in text or (" " in name and name in text)] == []
+    assert connection.info.password not in text
+
+
 def test_the_whole_run_of_a_month(
-    everything_is_sent: None, dag: DAG, airflow_database: None, warehouse: str, landed: str, s3: S3Client
+    everything_is_sent: None,
+    dag: DAG,
+    airflow_database: None,
+    warehouse: str,
+    landed: str,
+    s3: S3Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alerts()
-    run = run_month(dag, LAST)
+    with lineage_events(tmp_path / "events.jsonl", monkeypatch):
+        run = run_month(dag, LAST)
     assert run.state == "success"
     assert set(states(run).values()) == {"success"}
+    with connect(warehouse) as connection:
+        check_events(tmp_path / "events.jsonl", run, connection)
     months = [Period.parse("month", key) for key in (FIRST, LAST)]
     with connect(warehouse) as connection:
         assert differences(connection, "messaging", DATA.ground_truth) == []

@@ -14,6 +14,7 @@ from airflow.sdk import BaseOperator, BaseSensorOperator
 from waybill.contracts.domains import queue_url
 from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event, landed_asset_name
 from waybill.operators.landed_trigger import LandedTrigger
+from waybill.operators.lineage_events import lake_lineage, load_lineage
 from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.searching import searched_if_rejected
 from waybill.operators.session import (
@@ -139,6 +140,10 @@ class IntakeOperator(BaseOperator):
                 emit_no_event(self)
         return {key: vars(books) for key, books in done.items()}
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the files that were loaded, for Airflow's OpenLineage provider."""
+        return load_lineage(task_instance, [f"{self.domain}.{self.dataset}"])
+
 
 class IntakeArrivedOperator(BaseOperator):
     """Loads the pending files of a dataset, whenever they landed; returns the books by file.
@@ -210,6 +215,10 @@ class IntakeArrivedOperator(BaseOperator):
             loaded = [contract.name for contract in chosen if has_loaded(connection, contract.table, run)]
         self.outlets = [dataset_asset(self.domain, name) for name in loaded]
         return found
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the files that were loaded, for Airflow's OpenLineage provider."""
+        return load_lineage(task_instance, [f"{self.domain}.{name}" for name in dataset_names(self.domain)])
 
 
 def start_of(context: Any, domain: str) -> Start:
@@ -360,3 +369,7 @@ class ProcessedOperator(BaseOperator):
             written = write_changed_days(connection, s3, lake_catalog(s3), contracts, run_of(context))
             note_references(connection, domain_of(self.domain))
         return {name: {str(day): rows for day, rows in days.items()} for name, days in written.items()}
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the tables that were copied, for Airflow's OpenLineage provider."""
+        return lake_lineage(task_instance, self.domain)

@@ -13,9 +13,10 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 
 from waybill.checks.answers import APPROVE, REJECT
-from waybill.contracts.locations import read_sql
+from waybill.contracts.locations import read_sql, report_schema
 from waybill.operators.alerting import alert_approval, look_after_run
 from waybill.operators.assets import emit_no_event, reports_asset
+from waybill.operators.lineage_events import build_lineage, publish_lineage
 from waybill.operators.measuring import measured_checks
 from waybill.operators.session import (
     data_errors_fail_at_once,
@@ -61,6 +62,10 @@ class SqlReportOperator(BaseOperator):
             with measured_checks(context, connection, [contract]):
                 return build_from_sql(connection, contract, find_inputs, self.sql, period, run_of(context)).rows
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was built from what, for Airflow's OpenLineage provider."""
+        return build_lineage(task_instance, [f"{report_schema(self.domain)}.{self.task_id}"])
+
 
 class PythonReportOperator(BaseOperator):
     """Replaces the rows of a report for the run's period with the result of a Python function, and checks them.
@@ -93,6 +98,10 @@ class PythonReportOperator(BaseOperator):
             with measured_checks(context, connection, [contract]):
                 return build_from_rows(connection, contract, find_inputs, rows, period, run_of(context)).rows
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was built from what, for Airflow's OpenLineage provider."""
+        return build_lineage(task_instance, [f"{report_schema(self.domain)}.{self.task_id}"])
+
 
 class RefreshOperator(BaseOperator):
     """Rebuilds the stale periods of a schema's derived tables; returns the periods with new content by table."""
@@ -112,6 +121,12 @@ class RefreshOperator(BaseOperator):
             tables = load_domain(self.schema).values()
             with measured_checks(context, connection, tables):
                 return refresh(connection, self.domain, self.schema, run_of(context))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was built from what, for Airflow's OpenLineage provider."""
+        from waybill.contracts import load_domain
+
+        return build_lineage(task_instance, [contract.table for contract in load_domain(self.schema).values()])
 
 
 class _ApprovedOperator(HITLOperator, ABC):
@@ -140,6 +155,10 @@ class _ApprovedOperator(HITLOperator, ABC):
     def post_execute(self, context: Any, result: Any = None) -> None:  # noqa: ARG002  # Airflow's signature
         """Look at the incidents of the domain: this task ends the work of a run."""
         look_after_run(context, self.domain)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was published, for Airflow's OpenLineage provider."""
+        return publish_lineage(task_instance, self.domain)
 
     @abstractmethod
     def publish(self, connection: Connection, context: Any) -> list[str]:

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 
 from waybill.operators.assets import dataset_asset, dataset_names, emit_no_event
 from waybill.operators.datasets import chosen_datasets
+from waybill.operators.lineage_events import build_lineage, load_lineage
 from waybill.operators.measuring import measured_checks, measured_load
 from waybill.operators.searching import searched_if_rejected
 from waybill.operators.session import (
@@ -280,6 +281,10 @@ class RecordIntakeOperator(_RecordOperator):
             emit_no_event(self)
         return {key: vars(books) for key, books in done.items()}
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the files that were loaded, for Airflow's OpenLineage provider."""
+        return load_lineage(task_instance, [f"{self.domain}.{name}" for name in dataset_names(self.domain)])
+
 
 class RecordReportsOperator(_RecordOperator):
     """Records the checks and the computed reports; returns the periods with new content by table.
@@ -301,3 +306,9 @@ class RecordReportsOperator(_RecordOperator):
                 done = record_reports(connection, s3_client(), result, self.domain, run)
         give_back(connection, self.domain, run)
         return done
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was built from what, for Airflow's OpenLineage provider."""
+        from waybill.derived.build import report_contracts
+
+        return build_lineage(task_instance, [contract.table for contract in report_contracts(self.domain).values()])

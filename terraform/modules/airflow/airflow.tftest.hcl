@@ -139,8 +139,32 @@ run "configuration" {
     error_message = "Users must log in at the issuer."
   }
   assert {
+    condition     = !contains(keys(local.environment), "AIRFLOW__OPENLINEAGE__TRANSPORT") && !strcontains(aws_iam_role_policy.container.policy, "datazone")
+    error_message = "Without a domain, nothing about lineage is sent, and nobody may send it."
+  }
+  assert {
     condition     = !strcontains(local.environment.AIRFLOW__CORE__AUTH_MANAGER, "simple")
     error_message = "The simple auth manager is for one machine."
+  }
+}
+
+run "lineage_is_sent_only_if_a_domain_is_named" {
+  command = apply
+
+  variables {
+    lineage_domain = "dzd_4f8xample"
+  }
+  assert {
+    condition = jsondecode(local.environment.AIRFLOW__OPENLINEAGE__TRANSPORT) == {
+      type = "waybill.outputs.lineage_transport.NamesOnlyTransport", to = { type = "amazon_datazone_api", domainId = "dzd_4f8xample", region = "eu-central-1" }
+    }
+    error_message = "Events must go to the domain, and only by the transport that keeps values back."
+  }
+  assert {
+    condition = [for statement in jsondecode(aws_iam_role_policy.container.policy).Statement : statement.Resource if statement.Action == "datazone:PostLineageEvent"] == [
+      "arn:aws:datazone:eu-central-1:123456789012:domain/dzd_4f8xample"
+    ]
+    error_message = "Airflow may send events to this domain and to no other."
   }
 }
 

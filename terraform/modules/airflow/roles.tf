@@ -136,6 +136,11 @@ resource "aws_iam_role_policy" "container" {
         Effect   = "Allow"
         Action   = ["ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
         Resource = "*"
+        }], var.lineage_domain == null ? [] : [{
+        Sid      = "SendLineage"
+        Effect   = "Allow"
+        Action   = "datazone:PostLineageEvent"
+        Resource = "arn:aws:datazone:${var.region}:${var.account_id}:domain/${var.lineage_domain}"
     }])
   })
 }

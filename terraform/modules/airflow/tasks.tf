@@ -39,6 +39,11 @@ locals {
     })
     # Of sums since the start of a process, the collector would lose the first value.
     OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE = "delta"
+    }, var.lineage_domain == null ? {} : {
+    AIRFLOW__OPENLINEAGE__TRANSPORT = jsonencode({
+      type = "waybill.outputs.lineage_transport.NamesOnlyTransport"
+      to   = { type = "amazon_datazone_api", domainId = var.lineage_domain, region = var.region }
+    })
   }, var.settings)
 
   # Variables of a container, and the key of Airflow's secret that ECS injects.

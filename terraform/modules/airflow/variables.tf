@@ -390,3 +390,13 @@ variable "catalog_database" {
   description = "Name of the Glue database of the lake."
   type        = string
 }
+
+variable "lineage_domain" {
+  description = "Domain of Amazon DataZone (SageMaker Catalog) that gets the lineage events of runs, such as dzd_4f8xample. Null sends none."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.lineage_domain == null ? true : can(regex("^dzd[-_][a-zA-Z0-9_-]{1,36}$", var.lineage_domain))
+    error_message = "The id of a domain looks like dzd_4f8xample."
+  }
+}

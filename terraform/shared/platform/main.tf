@@ -381,6 +381,7 @@ module "airflow" {
   alerts_topic_arn       = module.monitoring.topic_arns.alerts
   metrics_namespace      = module.monitoring.namespace
   catalog_database       = module.catalog.processed_database
+  lineage_domain         = var.lineage_domain
   settings               = local.settings
 
   # Tasks that run once need the way out and the values of connections; the load balancer needs the policy of the bucket

@@ -223,6 +223,12 @@ variable "airflow" {
   }
 }
 
+variable "lineage_domain" {
+  description = "Domain of Amazon DataZone (SageMaker Catalog) in this account and region that gets the lineage events of runs, such as dzd_4f8xample. Null sends none."
+  type        = string
+  default     = null
+}
+
 variable "broker" {
   description = "The Celery broker: node type and number of nodes. Null with the local executor."
   type        = object({ node_type = string, nodes = number })
