@@ -22,6 +22,7 @@ from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
 from waybill.watch.drift import Drift, accept, drift_numbered, look, open_drift
+from waybill.watch.unclassified import unclassified
 from waybill_devtools.sampledata import messaging, orders, purchases
 from waybill_devtools.sampledata import shop as shop_sample
 from waybill_devtools.sampledata.files import SampleData
@@ -234,7 +235,9 @@ def test_a_few_wrong_values_are_no_drift(shop: Shop) -> None:
     ],
     ids=lambda sample: sample.domain,
 )
-def test_sample_data_has_no_drift(empty_connection: Connection, sample: SampleData) -> None:
+def test_sample_data_has_no_drift_and_no_unclassified_personal_data(
+    empty_connection: Connection, sample: SampleData
+) -> None:
     contracts, bucket = load_domain(sample.domain), MemoryBucket()
     for file in sample.files:
         period = Period.parse(contracts[file.dataset].cadence, file.period)
@@ -242,6 +245,7 @@ def test_sample_data_has_no_drift(empty_connection: Connection, sample: SampleDa
         ingest_file(empty_connection, bucket, landed, contracts[file.dataset], contracts, RUN)
     datasets = [contract for contract in contracts.values() if contract.is_dataset]
     assert look(empty_connection, bucket, datasets, RUN) == []  # type: ignore[arg-type]
+    assert unclassified(empty_connection, {one.table: one for one in datasets}) == []
 
 
 def test_files_of_two_senders_with_other_columns_are_no_drift(shop: Shop) -> None:

@@ -58,6 +58,8 @@ _DUCKDB_TYPES = {
     "real": "float",
     "double precision": "double",
 }
+UNCOMPARED = ("jsonb", "text[]")
+"""Types whose values are not compared: their profile has nulls only."""
 _INSTANTS = {"timestamptz": "9999-12-31", "timestamp": "10000-01-01"}
 """The first instant of each type beyond the years that Python supports; for `timestamptz` in any time zone."""
 _MOST_DIGITS = 800

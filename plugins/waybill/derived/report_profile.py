@@ -9,7 +9,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract
 from waybill.contracts.classification import may_be_described
 from waybill.contracts.locations import domain_of, report_schema
-from waybill.intake.profile import UNCOMPARED
+from waybill.contracts.values import UNCOMPARED
 from waybill.period import Period
 from waybill.warehouse.schema import columns_sql, relation
 

@@ -13,6 +13,7 @@ from waybill.drafts.draft_type import DraftType
 from waybill.drafts.names import synonyms_of
 from waybill.drafts.references import Reference
 from waybill.files.spellings import normalise
+from waybill.personal.recognise import Evidence
 
 
 @dataclass
@@ -29,8 +30,8 @@ class DraftColumn:
     longest: int
     """The length of the longest value."""
     shape: str
-    personal: str | None
-    """What the column holds, if it looks personal."""
+    personal: Evidence | None
+    """Why the column looks personal."""
     is_clean: bool
     """Whether a key may have all values: none has invisible characters."""
     reference: Reference | None
@@ -70,7 +71,7 @@ class DraftColumn:
         found = {place: [*texts] for place, texts in self.type.doubts.items()}
         if self.personal:
             found["classification"] = [
-                f"each value looks like {self.personal}. Remove this line if the values are not personal."
+                f"{self.personal.doubt}. Write internal or public if the values are not personal."
             ]
         if self.reference:
             found["relationships"] = [self.reference.doubt]

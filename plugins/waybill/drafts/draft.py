@@ -22,7 +22,7 @@ from waybill.drafts.formats import FoundFormat, format_of
 from waybill.drafts.keys import confirmed_key, find_key, shared_between_files
 from waybill.drafts.layout import one_line
 from waybill.drafts.names import column_names
-from waybill.drafts.personal import personal_kind
+from waybill.drafts.personal import personal_evidence
 from waybill.drafts.profile import Rows, Texts
 from waybill.drafts.references import Reference, compared, namesake_of, reference_of
 from waybill.drafts.rows import FileRows, headers_of, reading_contract, text_column, validated
@@ -149,7 +149,7 @@ def _column(
             "the values are arrays of objects. To load each object as a row, with the members around it, draft a "
             f"contract with --records {join_path(path)}.",
         )
-    personal, is_text = personal_kind(texts), found.physical == "text"
+    personal, is_text = personal_evidence(texts, header), found.physical == "text"
     if is_text and not personal and texts.distinct <= min(_MOST_WORDS, texts.present // _ROWS_PER_WORD):
         words = sorted({*texts.sample} - {*found.custom.get("nullWords", [])})
         if len(words) > 1:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Column
 from waybill.contracts.number_format import NumberFormat
@@ -15,6 +15,10 @@ from waybill.contracts.odcs import read_column
 from waybill.contracts.quoting import identifier, literal
 from waybill.contracts.values import cast, is_blank, typed
 from waybill.drafts.draft_type import DraftType
+from waybill.personal.recognise import SAMPLE_VALUES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SAMPLE_TEXTS: Final = 1_000
 _SHAPE_CHARACTERS: Final = 24
@@ -70,6 +74,10 @@ class Rows:
         found: list[tuple[Any, ...]] = self._duck.execute(query).fetchall()
         return found
 
+    def arrow(self, query: str) -> pa.Table:
+        """Return the rows of a query as a table of Arrow."""
+        return self._duck.execute(query).to_arrow_table()
+
     def one(self, query: str) -> tuple[Any, ...]:
         """Return the only row of a query."""
         return self.all(query)[0]
@@ -109,6 +117,10 @@ class Texts:
             f"select count(*), coalesce(sum(rows), 0)::bigint, coalesce(max(length({self.raw})), 0) from texts"
         )
         self.sample: list[str] = [text for (text,) in rows.all(f"select {self.raw} from texts limit {SAMPLE_TEXTS}")]
+
+    def values(self) -> pa.ChunkedArray:
+        """Return the texts that are searched for personal data."""
+        return self._rows.arrow(f"select {self.raw} from texts limit {SAMPLE_VALUES}").column(0)
 
     def share(self, pattern: str) -> float:
         """Return the share of the sample that a pattern matches as a whole."""

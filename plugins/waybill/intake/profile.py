@@ -10,7 +10,10 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.classification import may_be_described
+from waybill.contracts.values import UNCOMPARED
+from waybill.intake import personal_columns
 from waybill.intake.arrow_buffers import numbers_of, rows_where
+from waybill.personal.recognise import Evidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +28,6 @@ _SAMPLE_BYTES: Final = 64 * 2**20
 _TOP: Final = 5
 _LONGEST: Final = 100
 """Number of characters of a value that are kept."""
-UNCOMPARED: Final = ("jsonb", "text[]")
-"""Types whose values are not compared: their profile has nulls only."""
 
 
 @dataclass
@@ -47,6 +48,8 @@ class ColumnProfile:
     """The most frequent values that occur more than once, each with its share of the values that are not null."""
     top_share: float | None = None
     """The share of the most frequent value, also where values themselves are not kept."""
+    personal: list[Evidence] = field(default_factory=list)
+    """Why the column looks personal; nothing if it does not, or if the contract classifies it."""
 
 
 class FileProfile:
@@ -118,7 +121,11 @@ class _Collected:
         import pyarrow.compute as pc
 
         self._nulls += values.null_count
-        if self._column.physical_type in UNCOMPARED or values.null_count == len(values):
+        if values.null_count == len(values):
+            return
+        if self._column.physical_type in UNCOMPARED:
+            if personal_columns.is_searched(self._column):
+                self._sample.append(sample)
             return
         self._sample.append(sample)
         if pa.types.is_boolean(values.type):
@@ -140,9 +147,14 @@ class _Collected:
         if not self._sample:
             return found
         values = pa.chunked_array(self._sample).drop_null()
+        if self._column.physical_type in UNCOMPARED:
+            found.personal = personal_columns.evidence_in(self._column, values)
+            return found
         kind, is_described = values.type, may_be_described(self._column)
         if len(values):  # a sample may have no values of a column that is almost empty
             counts = pc.value_counts(values)
+            found.personal = personal_columns.evidence_in(self._column, counts.field("values"))
+            is_described = is_described and not found.personal
             occurrences = numbers_of(counts.field("counts"), np.int64)
             found.distinct = _distinct(occurrences, known)
             found.top_share = int(occurrences.max()) / len(values)
@@ -223,13 +235,15 @@ def forget_values(connection: Connection, contract: Contract) -> None:
 
 
 def forget(connection: Connection, file_id: int) -> None:
-    """Delete the profile of a file that is no longer loaded."""
+    """Delete the profile of a file that is no longer loaded, and what looks personal in it."""
+    personal_columns.forget(connection, file_id)
     connection.execute("delete from waybill.file_profile where file_id = %s", (file_id,))
 
 
 def store(connection: Connection, file_id: int, profile: FileProfile) -> None:
     """Store the profile of a loaded file in the caller's transaction."""
     columns = profile.columns()
+    personal_columns.store(connection, file_id, {name: one.personal for name, one in columns.items()})
     with connection.cursor().copy(
         "copy waybill.file_profile (file_id, column_name, rows, nulls, distinct_values, is_sampled, minimum, maximum, "
         "mean, quartile_1, median, quartile_3, mean_length, top_share, top_values) from stdin"

@@ -20,7 +20,7 @@ from waybill.blanks import strip
 from waybill.contracts import Column, Contract
 from waybill.contracts.spark_engine import require_warehouse
 from waybill.files.landed_file import LandedFile
-from waybill.intake import ledger, quarantine
+from waybill.intake import ledger, personal_columns, quarantine
 from waybill.intake.ledger import Books
 from waybill.intake.load import load_rows, prepare_tables
 from waybill.intake.references import effective_since
@@ -158,6 +158,8 @@ def _replay_file(
         connection.cursor().executemany("insert into outcome (_record, outcome) values (%s, %s)", settled)
         quarantine.resolve(connection, file_id, run.run_id or "command line")
         ledger.move_rejected(connection, file_id, staging.books)
+        found = {name: one.personal for name, one in staging.profile.columns().items()}
+        personal_columns.store(connection, file_id, found)
         staging.drop_tables()
     return staging.books
 

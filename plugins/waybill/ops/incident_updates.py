@@ -336,6 +336,14 @@ left join waybill.rejected_file as r on (r.dataset, r.object_key) = (d.dataset, 
 where d.dataset = %(subject)s and d.settled_at is null and d.accepted_at is null
 order by d.drift_id desc, f.file_id desc nulls last, r.rejected_file_id desc nulls last limit 1
 """,
+    "personal": """
+select f.run_id
+from waybill.personal_column as p
+inner join waybill.load_file as f using (file_id)
+where f.dataset = split_part(%(subject)s, ' ', 1) and p.column_name = split_part(%(subject)s, ' ', 2)
+  and f.status = 'loaded'
+order by f.file_id desc limit 1
+""",
     "approval": "select split_part(%(subject)s, ' ', 2)",
 }
 """By kind, the run that brought the newest of what an incident is about."""

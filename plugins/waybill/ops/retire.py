@@ -23,6 +23,11 @@ delete from waybill.file_profile as p
 using waybill.load_file as f
 where p.file_id = f.file_id and f.dataset = %(name)s
 """
+_PERSONAL = """
+delete from waybill.personal_column as p
+using waybill.load_file as f
+where p.file_id = f.file_id and f.dataset = %(name)s
+"""
 _CHANGES = (
     "update waybill.load_file set status = 'withdrawn', gone = null where dataset = %(name)s and status = 'loaded'",
     "delete from waybill.check_result where subject = %(name)s",
@@ -34,6 +39,7 @@ _CHANGES = (
     "delete from waybill.drift where dataset = %(name)s",
     "delete from waybill.report_profile where report = %(name)s",
     _PROFILES,
+    _PERSONAL,
     "delete from waybill.change where table_name = %(name)s",
     "delete from waybill.table_day where table_name = %(name)s",
     "delete from waybill.stream where dataset = %(name)s",

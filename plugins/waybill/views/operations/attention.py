@@ -29,6 +29,7 @@ from waybill.views.operations.row_problems import row_problems
 from waybill.views.operations.runs import RunState, run_path, run_problems
 from waybill.views.operations.scope import Scope
 from waybill.views.operations.stream_problems import stream_problems
+from waybill.views.operations.unclassified import unclassified_columns
 
 LISTED: Final = 100
 """How many problems are listed."""
@@ -124,5 +125,6 @@ def data_problems(
         *outdated_reports(connection, scope, gaps),
         *anomaly_problems(connection, scope, limit),
         *drift_problems(connection, scope, limit),
+        *unclassified_columns(connection, scope),
         *stream_problems(connection, scope),
     ]

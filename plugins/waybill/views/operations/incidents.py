@@ -34,6 +34,7 @@ _REMEDIES: Final = {
     "approval": "Approve or reject in Airflow under Browse → Required Actions.",
     "gone": "Withdraw its rows or keep them, in Data operations.",
     "anomaly": "Send a corrected file under the same name, or accept the values with `waybill watch accept`.",
+    "personal": "Classify the column in the contract and raise its version, as the runbook says.",
 }
 """What to do about an incident whose problem has no command."""
 

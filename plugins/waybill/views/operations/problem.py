@@ -13,7 +13,18 @@ from waybill.settings import settings
 Severity = Literal["error", "warning", "notice"]
 """`error`: data is missing or wrong. `warning`: someone must decide. `notice`: rows wait for a correction."""
 Subject = Literal[
-    "runs", "files", "datasets", "periods", "checks", "books", "reports", "rows", "messages", "anomalies", "streams"
+    "runs",
+    "files",
+    "datasets",
+    "periods",
+    "checks",
+    "books",
+    "reports",
+    "rows",
+    "messages",
+    "anomalies",
+    "columns",
+    "streams",
 ]
 """What a problem is about. The figures on top of the page link to the first problem of their subject."""
 Topic = Literal[
@@ -23,6 +34,7 @@ Topic = Literal[
     "warning",
     "anomaly",
     "drift",
+    "personal",
     "retry",
     "file",
     "gone",
@@ -117,6 +129,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "warning": "do/runbook.md#warning",
     "anomaly": "do/runbook.md#anomaly",
     "drift": "do/runbook.md#drift",
+    "personal": "do/runbook.md#personal",
     "retry": "do/runbook.md#how-failures-are-handled",
     "file": "do/correct.md#send-a-corrected-file",
     "gone": "do/correct.md#withdraw-a-file",
