@@ -36,6 +36,7 @@ from waybill.intake.ingest import ingest_file
 from waybill.intake.ledger import Books
 from waybill.intake.replay import replay
 from waybill.ops.books import balances
+from waybill.ops.provenance import trace
 from waybill.outputs.iceberg_tables import open_catalog
 from waybill.outputs.lake import write_changed_days
 from waybill.outputs.publish import publish_changed
@@ -288,6 +289,10 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(shop: Shop) -> None:
     assert clean.exit_code == 0, clean.output
     assert {f"shop_report.{name}" for name in SHOWN} <= rebuilt.keys()
     after = shop.hashes()
+    assert (
+        "replace the id of 1 person" in trace(shop.connection, "top_buyers", Period.parse("month", "2026-03")).forgotten
+    )
+    assert trace(shop.connection, "daily_kpis", DAY).forgotten == ""
     of_aggregates = {key for key in before if key[0].partition(".")[2] in (*AGGREGATES, *OTHERS)}
     assert len(of_aggregates) > 10
     assert {key for key in of_aggregates if before[key] != after[key]} == set()

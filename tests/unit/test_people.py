@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from waybill.contracts import Contract, load_all, load_domain
 from waybill.contracts.people import person_columns, replacement, unreached
+from waybill.erasure.person import LONGEST, Target, without_person
 from waybill.files.landed_file import LandedFile
 from waybill.intake.row_source import RowSource
 from waybill.intake.validate import open_duckdb, validate_rows
@@ -245,3 +246,52 @@ def test_replacements_meet_types_and_rules() -> None:
     assert replacement(replace(column, physical_type="date", options={"minimum": "2000-01-01"})) == "2000-01-01"
     assert replacement(replace(column, physical_type="numeric(10,2)", options={"exclusiveMinimum": 0})) == "1"
     assert replacement(replace(column, options={"pattern": r"\+[0-9]+"})) == "+000000000"
+
+
+def target(*values: str) -> Target:
+    people = tuple(person_columns({"customer": "customers.customer_id"}, SHOP))
+    return Target("shop", "customer", "123", Person(7, "1007"), "", people, 0, {*values})
+
+
+def test_only_whole_values_of_a_person_are_found() -> None:
+    person = target("Ann Li", "ann@example.com", "x" * LONGEST)
+    assert person.is_in("says ANN LI, and left")
+    assert person.is_in("x" * LONGEST + "yz")
+    assert not person.is_in("Joann Lindt")
+    assert not person.is_in("joann@example.com")
+
+
+def test_a_rejected_record_of_somebody_else_stays() -> None:
+    raw = json.dumps({**CUSTOMER, "customer_id": "1234", "name": "Joann Lindt", "email": "joann@example.com"})
+    assert without_person(target("Ann Li", "ann@example.com"), "shop.customers", raw) is None
+
+
+def test_a_rejected_record_is_the_person_s_by_a_value_in_any_field() -> None:
+    raw = json.dumps({**CUSTOMER, "customer_id": "12x", "country": "ANN@EXAMPLE.COM", "name": "  "})
+    found = without_person(target("ann@example.com"), "shop.customers", raw)
+    assert found
+    assert json.loads(found) == {
+        **CUSTOMER,
+        "customer_id": None,
+        "name": "  ",
+        "email": "forgotten-7@forgotten.invalid",
+        "country": "forgotten-7",
+    }
+
+
+FIELDS = st.one_of(
+    st.none(), st.sampled_from(["123", " 0123.0", "1234", "x", "Ann Example", "say ann@example.com"]), st.text()
+)
+
+
+@settings(max_examples=200)
+@given(st.fixed_dictionaries(dict.fromkeys(CUSTOMER, FIELDS)) | st.text())
+def test_nothing_of_a_person_stays_in_a_rejected_record(content: Any) -> None:
+    person = target("Ann Example", "ann@example.com")
+    found = without_person(person, "shop.customers", json.dumps(content))
+    again = content if found is None else json.loads(found)
+    assert not person.is_in(json.dumps(again))
+    if isinstance(content, dict):
+        assert [*again] == [*content]
+        assert id_text(SHOP["customers"].columns[0], again["customer_id"]) != "123"
+    assert found is None or without_person(person, "shop.customers", found) is None

@@ -146,6 +146,8 @@ def waybill_tables(waybill: Waybill) -> list[Table]:
         head.add_row("lake", f"{one['table_name']} snapshot {one['snapshot_id']}{at}")
     if waybill.unpublished:
         head.add_row("", f"[red]{waybill.unpublished}[/]")
+    if waybill.forgotten:
+        head.add_row("people", waybill.forgotten)
     if waybill.is_outdated:
         head.add_row("", "[red]out of date: its inputs have changed since; the books below are current[/]")
     checks = _table("Checks", [("check", False), ("observed", True), ("must be", False), ("result", False)])

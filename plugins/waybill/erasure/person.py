@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from psycopg import Connection, sql
 
+from waybill.contracts.classification import RESTRICTED
 from waybill.contracts.people import MARK, NUMBER, PersonColumns, greatest_id, replacement
 from waybill.errors import DataError
 from waybill.formatting import some_of
@@ -19,7 +22,9 @@ from waybill.warehouse.forgotten import Person, check_of_key, hash_of, id_text, 
 from waybill.warehouse.schema import tables_of
 
 SHORTEST: Final = 6
-"""The fewest characters of a value that identifies a person."""
+"""The fewest characters of a restricted value that identifies a person."""
+SHORTEST_TEXT: Final = 12
+"""The fewest characters of a confidential value that identifies a person: a short remark is not a person's alone."""
 LONGEST: Final = 50
 """How many characters of a value are searched for: messages and profiles keep the beginning of a long one."""
 MOST_VALUES: Final = 10_000
@@ -42,7 +47,7 @@ class Target:
     erasures: int
     """How often something of the person was erased before."""
     values: set[str] = field(default_factory=set)
-    """The beginnings of values, in lower case, that only rows of the person have."""
+    """The beginnings of values that only rows of the person have."""
 
     def of_dataset(self, dataset: str) -> PersonColumns | None:
         """Return the columns of a dataset about this kind of person; None if there are none."""
@@ -51,7 +56,7 @@ class Target:
     def is_in(self, text: str) -> bool:
         """Return whether a text has a value that only the person has."""
         lower = text.lower()
-        return any(value in lower for value in self.values)
+        return any(value.lower() in lower and _as_words(value).search(lower) for value in self.values)
 
     @property
     def text(self) -> str:
@@ -144,7 +149,14 @@ def add_values(target: Target, values: Sequence[str]) -> None:
             raise DataError(
                 f"a value of a person has at least {SHORTEST} characters: shorter ones occur in other words"
             )
-        target.values.add(value.strip().lower()[:LONGEST])
+        target.values.add(value.strip()[:LONGEST])
+
+
+@lru_cache(maxsize=MOST_VALUES)
+def _as_words(value: str) -> re.Pattern[str]:
+    """Return the pattern of a value in lower case that is not part of longer words."""
+    after = "" if len(value) == LONGEST else r"(?!\w)"
+    return re.compile(rf"(?<!\w){re.escape(value.lower())}{after}")
 
 
 def is_person(one: PersonColumns, alias: str = "t") -> sql.Composed:
@@ -170,7 +182,7 @@ def find_values(connection: Connection, target: Target) -> None:
                     """
                     select distinct left(t.{column}, {longest})
                     from {table} as t
-                    where {is_person} and length(t.{column}) >= {shortest} and not exists (
+                    where {is_person} and length(trim(t.{column})) >= {shortest} and not exists (
                       select from {table} as o where o.{column} = t.{column} and not coalesce({is_same}, false)
                     )
                     limit {most}
@@ -181,12 +193,11 @@ def find_values(connection: Connection, target: Target) -> None:
                     is_person=is_person(one),
                     is_same=is_person(one, "o"),
                     longest=sql.Literal(LONGEST),
-                    shortest=sql.Literal(SHORTEST),
+                    shortest=sql.Literal(SHORTEST if column.classification == RESTRICTED else SHORTEST_TEXT),
                     most=sql.Literal(MOST_VALUES),
                 )
                 found = connection.execute(query, {"id": target.value}).fetchall()
-                target.values.update(text.strip().lower() for (text,) in found if not text.startswith(MARK))
-    target.values.difference_update([value for value in target.values if len(value) < SHORTEST])
+                target.values.update(text.strip() for (text,) in found if not text.startswith(MARK))
 
 
 def without_person(target: Target, dataset: str, raw: str) -> str | None:

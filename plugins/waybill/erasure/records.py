@@ -203,8 +203,8 @@ def text_patterns(target: Target) -> list[tuple[str, str, bool]]:
     found = [(id_pattern, rf"\1{target.person.tombstone}", True)]
     for value in sorted(target.values):
         for form in {value, json.dumps(value, ensure_ascii=False)[1:-1]}:
-            rest = r"""[^"'…]*""" if len(value) == LONGEST else ""  # the rest of a value in quotes
-            found.append((_escaped(form) + rest, target.text, False))
+            end = r"""[^"'…]*""" if len(value) == LONGEST else r"(?!\w)"  # the rest of a value in quotes
+            found.append((rf"(?<!\w){_escaped(form)}{end}", target.text, False))
     return found
 
 

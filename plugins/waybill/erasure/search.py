@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -108,14 +108,14 @@ def _in_texts(connection: Connection, target: Target) -> Iterator[Hit]:
 
 def _in_lake(catalog: Catalog, target: Target, values: Sequence[str]) -> Iterator[Hit]:
     """Yield the tables of the lake whose current files have rows of the person."""
-    wanted = {*target.values, *_pseudonyms(values)}
+    hashes = _pseudonyms(values)
     contracts = [*load_domain(target.domain).values(), *load_domain(star_schema(target.domain)).values()]
     for contract in contracts:
         table = iceberg_tables.find_table(catalog, contract)
         if table is None:
             continue
         ids = _ids_of(contract, target)
-        rows = sum(_matching(batch, ids, target, wanted) for batch in table.scan().to_arrow_batch_reader())
+        rows = sum(_matching(batch, ids, target, hashes) for batch in table.scan().to_arrow_batch_reader())
         if rows:
             yield Hit(f"lake: {contract.table}", rows)
 
@@ -139,7 +139,7 @@ def _pseudonyms(values: Sequence[str]) -> set[str]:
     return {hmac.new(secret, value.encode(), hashlib.sha256).hexdigest()[:32] for value in values}
 
 
-def _matching(batch: pa.RecordBatch, ids: Sequence[str], target: Target, wanted: set[str]) -> int:
+def _matching(batch: pa.RecordBatch, ids: Sequence[str], target: Target, hashes: Collection[str] = ()) -> int:
     import pyarrow as pa
 
     column = target.columns[0].ids[0]
@@ -148,14 +148,10 @@ def _matching(batch: pa.RecordBatch, ids: Sequence[str], target: Target, wanted:
         values = batch.column(name)
         if name in ids:
             found |= {at for at, value in enumerate(values.to_pylist()) if id_text(column, value) == target.value}
-        elif wanted and (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-            found |= {at for at, value in enumerate(values.to_pylist()) if value and _has(str(value), wanted)}
+        elif target.values and (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+            texts = enumerate(values.to_pylist())
+            found |= {at for at, text in texts if text and (text in hashes or target.is_in(text))}
     return len(found)
-
-
-def _has(text: str, wanted: Iterable[str]) -> bool:
-    lower = text.lower()
-    return any(value in lower for value in wanted)
 
 
 def _in_published(connection: Connection, s3: S3Client, target: Target) -> Iterator[Hit]:
@@ -185,7 +181,7 @@ def _shows(key: str, body: bytes, contract: Contract | None, target: Target) -> 
     ids = _ids_of(contract, target)
     if key.endswith(".parquet"):
         table = pq.read_table(io.BytesIO(body))
-        return any(_matching(batch, ids, target, target.values) for batch in table.to_batches())
+        return any(_matching(batch, ids, target) for batch in table.to_batches())
     text = body.decode("utf-8-sig")
     column = target.columns[0].ids[0]
     named = any(

@@ -28,6 +28,7 @@ from waybill.period import Period
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure_domain
+from waybill.warehouse.forgotten import forgotten_people
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -154,6 +155,7 @@ def _rejects(
     with scratch_folder() as folder:
         received = receive(s3, file, contract, folder)
         references = reference_values(connection, contract, contracts, file.period.end, folder)
+        forgotten = forgotten_people(connection, contract)
 
         def validate(rows: Rows) -> _Rejects:
             source, malformed = rows()
@@ -162,7 +164,7 @@ def _rejects(
             for reject in malformed:
                 broken.add(reject.record, reject.reasons, reject.raw)
             with closing(open_duckdb(folder)) as duck:
-                for batch in validate_rows(duck, source, contract, references):
+                for batch in validate_rows(duck, source, contract, references, forgotten):
                     bad = batch.filter(batch.column("_reasons").is_valid()).select(["_record", "_reasons", "_raw"])
                     for row in bad.to_pylist():
                         reasons[row["_record"]] = row["_reasons"]

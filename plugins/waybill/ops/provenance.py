@@ -17,6 +17,7 @@ from waybill.derived.refresh import out_of_date
 from waybill.errors import DataError
 from waybill.formatting import in_series
 from waybill.period import ALL_TIME, Period
+from waybill.warehouse.connection import one_row
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Waybill:
     """The snapshots of the lake that have the rows on which the numbers rest, and that of the report's own day."""
     unpublished: str
     """Why these numbers are not published, such as `not published: waiting for approval`; empty if they are."""
+    forgotten: str
+    """That people whom the report shows were forgotten before it was built; empty if nobody was."""
 
 
 _SNAPSHOTS = """
@@ -64,6 +67,28 @@ group by f.table_name, f.snapshot_id
 order by f.table_name, committed_at
 """
 BUILT_LAST = sql.SQL("waybill.publication")
+
+
+_FORGOTTEN = """
+select count(distinct (kind, person)), max(erasure_id), max(erased_at)
+from waybill.erasure
+where domain = %(domain)s and erased_at <= %(built_at)s and exists (
+  select from jsonb_array_elements_text(certificate -> 'columns') as c (name) where starts_with(c.name, %(prefix)s)
+)
+"""
+
+
+def _forgotten(connection: Connection, report: str, domain: str, built_at: datetime) -> str:
+    """Return that people whom a report shows were forgotten before it was built; empty if nobody was."""
+    people, erasure, erased_at = one_row(
+        connection, _FORGOTTEN, {"domain": domain, "built_at": built_at, "prefix": f"{report}."}
+    )
+    if not people:
+        return ""
+    who = "the id of 1 person" if people == 1 else f"the ids of {people} people"
+    return (
+        f"tombstones replace {who} who asked to be forgotten, the last one on {erased_at:%Y-%m-%d} (erasure {erasure})"
+    )
 
 
 def trace(connection: Connection, report: str, period: Period, heads: sql.Composable = BUILT_LAST) -> Waybill:
@@ -117,6 +142,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
         checks=checks,
         snapshots=snapshots,
         unpublished=newest.why if newest and heads is BUILT_LAST else "",
+        forgotten=_forgotten(connection, head["report"], domain, head["built_at"]),
         **values,
     )
 

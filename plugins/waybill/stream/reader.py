@@ -19,7 +19,7 @@ from waybill.stream.connection import connect_briefly
 from waybill.stream.counting import Shard, count_batch
 from waybill.stream.declared import Declared
 from waybill.stream.events import check
-from waybill.warehouse.forgotten import forgotten_people
+from waybill.warehouse.forgotten import Forgotten, forgotten_people, newest_erasure
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -45,6 +45,8 @@ def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shar
         _note_loss(connection, client, name, shard)
         at: str | None = kinesis.iterator(client, name, shard.shard, shard.position)
         noted_at = float("-inf")
+        known = 0
+        forgotten: Forgotten | None = None
         while at is not None and not stop.is_set():
             began = time.monotonic()
             try:
@@ -56,7 +58,8 @@ def read_shard(declared: Declared, name: str, client: KinesisClient, shard: Shar
                 stop.wait(THROTTLED_SECONDS)
                 continue
             if read.records:
-                forgotten = forgotten_people(connection, declared.contract)
+                if (newest := newest_erasure(connection, declared.contract.domain)) != known:
+                    known, forgotten = newest, forgotten_people(connection, declared.contract)
                 batch = check(duck, folder, declared, read.records, shard.newest, forgotten)
                 with connection.transaction():  # one commit for both
                     count_batch(connection, declared, shard, batch)
