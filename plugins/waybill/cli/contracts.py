@@ -106,6 +106,38 @@ def contract_try(
             raise ContractError(f"The next load with this contract would stop: {error}") from None
 
 
+@contract_app.command("impact")
+@report_errors
+def contract_impact(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A proposed contract, to be compared with that of the project.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    base: Annotated[
+        str, typer.Option(help="Without a file, the commit with which the contracts of the project are compared.")
+    ] = "HEAD",
+) -> None:
+    """Show as Markdown what rests on the columns whose name, type or meaning a change of contracts touches.
+
+    Needs no warehouse.
+    """
+    from waybill.contracts import load, load_all
+    from waybill.contracts.committed import changed_contracts
+    from waybill.ops.contract_impact import impact, sentences
+
+    now = load_all()
+    if file:
+        proposed = load(file, is_proposal=True)
+        before = {name: one for name, one in now.items() if name == proposed.table}
+        now[proposed.table] = proposed
+    else:
+        before = {one.table: one for one in changed_contracts(base)}
+    lines = sentences(impact(before, now))
+    print("\n".join(lines) if lines else "No column has changed in name, type or meaning.")
+
+
 @contract_app.command("propose")
 @report_errors
 def contract_propose(

@@ -194,13 +194,13 @@ def _lineage_of(_content: str) -> Lineage:
     return project_lineage()
 
 
-def project_lineage() -> Lineage:
-    """Return the graph of the project.
+def project_lineage(contracts: Mapping[str, Contract] | None = None) -> Lineage:
+    """Return the graph of the project, or of these contracts in place of its own.
 
     Raises `ContractError` for an invalid contract, and `DataError` with file and line for an SQL file that names an
     unknown table or column.
     """
-    contracts = load_all()
+    contracts = load_all() if contracts is None else contracts
     relations = relations_of(contracts.values())
     tables: dict[str, Table] = {}
     steps: list[Step] = []

@@ -1,0 +1,115 @@
+"""What rests on the columns that a change of contracts touches, before the change is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from waybill.contracts import Column, Contract
+from waybill.ops.column_sources import Source
+from waybill.ops.lineage import Kind, Lineage, project_lineage, shown
+
+
+@dataclass(frozen=True)
+class Change:
+    """A changed column, and what rests on it."""
+
+    column: Source
+    what: str
+    """Such as `type numeric(12,2) -> text`."""
+    values: Mapping[Kind, tuple[str, ...]]
+    """By kind of table, the columns that are computed from it."""
+    rows: tuple[str, ...]
+    """The tables whose rows it decides, or that read such a table."""
+    same_files: tuple[str, ...]
+    """Columns of other datasets that are loaded from the same files."""
+
+
+def impact(before: Mapping[str, Contract], now: Mapping[str, Contract]) -> list[Change]:
+    """Return the columns of the contracts `before` that differ in `now`, all contracts, with what rests on them.
+
+    A renamed column is one that is gone. New columns are left out: nothing rests on them. Raises `DataError` for an SQL
+    file that names a column which neither the old nor the new contract has.
+    """
+    changes = [(name, one, what) for name, old in sorted(before.items()) for one, what in _changed(old, now.get(name))]
+    if not changes:
+        return []
+    graph = project_lineage({**now, **{name: _both(old, now.get(name)) for name, old in before.items()}})
+    return [_resting(graph, Source(name, column), what) for name, column, what in changes]
+
+
+def _changed(old: Contract, new: Contract | None) -> Iterable[tuple[str, str]]:
+    """Yield (column, what changed) for each column that is gone or means something else."""
+    left = {column.name: column for column in new.columns} if new else {}
+    for column in old.columns:
+        now = left.get(column.name)
+        if what := "gone" if now is None else _difference(column, now):
+            yield column.name, what
+
+
+def _difference(old: Column, new: Column) -> str:
+    parts = []
+    if old.physical_type != new.physical_type:
+        parts.append(f"type {old.physical_type} -> {new.physical_type}")
+    if old.classification != new.classification:
+        parts.append(f"classification {old.classification or 'none'} -> {new.classification or 'none'}")
+    if _meaning(old) != _meaning(new):
+        parts.append("meaning")
+    return ", ".join(parts)
+
+
+def _meaning(column: Column) -> tuple[object, ...]:
+    """Return what a column means and which values it may have. The order of listed values says nothing."""
+    limits = sorted((name, str(value)) for name, value in column.options.items())
+    text = " ".join(column.description.split())
+    return text, column.business_name, column.required, column.unique, sorted(column.enum), limits, column.reference
+
+
+def _both(old: Contract, new: Contract | None) -> Contract:
+    """Return a contract with the columns of both versions, so that SQL of either can be read."""
+    if new is None:
+        return old
+    return replace(new, columns=(*new.columns, *(one for one in old.columns if one.name not in new.names)))
+
+
+def _resting(graph: Lineage, column: Source, what: str) -> Change:
+    values: dict[Kind, list[str]] = {}
+    rows: dict[str, None] = {}
+    seen, waiting = {column}, [column]
+    while waiting:
+        for step in graph.out_of.get(waiting.pop(0), ()):
+            if step.effect == "rows":
+                rows[step.target.table] = None
+            elif step.target not in seen:
+                seen.add(step.target)
+                waiting.append(step.target)
+                values.setdefault(graph.tables[step.target.table].kind, []).append(shown(step.target))
+    readers = graph.downstream([node for table in rows for node in graph.nodes_of(table)])
+    rows |= {step.target.table: None for step in readers}
+    rows.pop(column.table, None)
+    return Change(
+        column,
+        what,
+        {kind: tuple(sorted(names)) for kind, names in values.items()},
+        tuple(sorted(rows)),
+        tuple(shown(one) for one in graph.siblings(column)),
+    )
+
+
+def sentences(changes: Sequence[Change]) -> list[str]:
+    """Return a list in Markdown: a line for each column, with lines below it for each kind of what rests on it."""
+    lines = []
+    for change in changes:
+        lines.append(f"* `{shown(change.column)}`: {change.what}")
+        lines += [f"    * {kind}: {_listed(names)}" for kind, names in change.values.items()]
+        if change.rows:
+            lines.append(f"    * decides rows of: {_listed(change.rows)}")
+        if change.same_files:
+            lines.append(f"    * loaded from the same files: {_listed(change.same_files)}")
+        if not change.values and not change.rows:
+            lines.append("    * nothing rests on it")
+    return lines
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
