@@ -126,18 +126,20 @@ def test_the_warehouse_is_entered_by_tokens_only(account: Account, stack: Stack)
             (f"waybill_{account.mark}",),
         ).fetchall()
         assert roles == [(f"waybill_{account.mark}", False, False, True, True)]
-        assert admin.execute("select pg_has_role('waybill_reader', 'rds_iam', 'usage')").fetchone() == (True,)
+        for reader in ("waybill_reader", "waybill_analyst"):
+            assert admin.execute("select pg_has_role(%s, 'rds_iam', 'usage')", (reader,)).fetchone() == (True,)
         assert admin.execute("select 1 from pg_extension where extname = 'btree_gist'").fetchone()
         rights = {
             (role, right): admin.execute(
                 "select has_database_privilege(%s, current_database(), %s)", (role, right)
             ).fetchone()
-            for role in (f"waybill_{account.mark}", "waybill_reader", "airflow")
+            for role in (f"waybill_{account.mark}", "waybill_reader", "waybill_analyst", "airflow")
             for right in ("connect", "create")
         }
     allowed = {key for key, row in rights.items() if row == (True,)}
     owner = f"waybill_{account.mark}"
-    assert allowed == {(owner, "connect"), (owner, "create"), ("waybill_reader", "connect")}
+    may_connect = {(role, "connect") for role in (owner, "waybill_reader", "waybill_analyst")}
+    assert allowed == may_connect | {(owner, "create")}
 
 
 def test_the_administrator_keeps_its_password(account: Account, stack: Stack) -> None:
@@ -259,8 +261,9 @@ def test_the_command_tells_its_steps(account: Account, monkeypatch: pytest.Monke
     monkeypatch.setenv("WAYBILL_BOOTSTRAP", json.dumps(account.description))
     done = CliRunner().invoke(app, ["bootstrap"])
     assert done.exit_code == 0, done.output
+    others = "waybill_reader and waybill_analyst may connect"
     assert done.stdout.splitlines() == [
-        f"warehouse_{account.mark}: belongs to the role waybill_{account.mark}, and waybill_reader may connect",
+        f"warehouse_{account.mark}: belongs to the role waybill_{account.mark}, and {others}",
         "FERNET_KEY: created",
         "JWT_SECRET: created",
         "SESSION_SECRET: created",

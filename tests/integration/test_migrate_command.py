@@ -17,7 +17,7 @@ from waybill_devtools.stack import Stack
 
 def test_after_a_rollback_the_schema_of_the_later_release_stays(warehouse: psycopg.Connection) -> None:
     done = CliRunner().invoke(app, ["migrate"])
-    assert (done.exit_code, done.stdout) == (0, "The warehouse is at the newest version.\n")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "The warehouse is at the newest version.")
     warehouse.execute("update waybill.alembic_version set version_num = 'later'")
     warehouse.commit()
     done = CliRunner().invoke(app, ["migrate"])

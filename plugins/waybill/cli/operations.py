@@ -33,14 +33,26 @@ def bootstrap(rotate: Rotate = None) -> None:
 @app.command()
 @report_errors
 def migrate() -> None:
-    """Migrate Waybill's own tables in the warehouse to the newest version. Run it after every deployment."""
+    """Migrate Waybill's own tables in the warehouse to the newest version. Run it after every deployment.
+
+    It also grants analysts the columns that are not restricted.
+    """
+    from waybill.formatting import count
+    from waybill.warehouse.analysts import renew_grants
     from waybill.warehouse.connection import connect
     from waybill.warehouse.migrations import upgrade
+    from waybill.warehouse.schema import ANALYST_ROLE
 
-    if newer := upgrade(connect()):
-        print_line(f"The warehouse is at revision {newer} of a later release. Nothing was changed.")
-    else:
+    with connect() as connection:
+        if newer := upgrade(connection):
+            print_line(f"The warehouse is at revision {newer} of a later release. Nothing was changed.")
+            return
         print_line("The warehouse is at the newest version.")
+        tables = renew_grants(connection)
+    if tables is None:
+        print_line(f"The role {ANALYST_ROLE} does not exist, so analysts have no access.")
+    else:
+        print_line(f"{ANALYST_ROLE} may select the columns of {count(tables, 'table')} that are not restricted.")
 
 
 @app.command()

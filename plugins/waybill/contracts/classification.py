@@ -16,6 +16,11 @@ def restricted_names(contract: Contract) -> set[str]:
     return {column.name for column in contract.columns if column.classification == RESTRICTED}
 
 
+def unrestricted(contract: Contract) -> list[Column]:
+    """Return the contract's columns that are not restricted."""
+    return [column for column in contract.columns if column.classification != RESTRICTED]
+
+
 def may_be_described(column: Column) -> bool:
     """Return whether profiles may keep values of the column, such as the smallest and the most frequent ones."""
     return column.classification in (None, "public", "internal")

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from waybill.errors import DataError
 from waybill.settings import SettingsError
 from waybill.warehouse import roles
-from waybill.warehouse.schema import READER_ROLE
+from waybill.warehouse.schema import ANALYST_ROLE, READER_ROLE
 
 if TYPE_CHECKING:
     from mypy_boto3_elasticache import ElastiCacheClient
@@ -136,7 +136,8 @@ def bootstrap(
     with administrator(deployment.warehouse, client) as connection:
         _prepare_warehouse(connection, deployment.warehouse)
     warehouse = deployment.warehouse
-    yield f"{warehouse.database}: belongs to the role {warehouse.owner}, and {READER_ROLE} may connect"
+    others = f"{READER_ROLE} and {ANALYST_ROLE} may connect"
+    yield f"{warehouse.database}: belongs to the role {warehouse.owner}, and {others}"
     # A run that is interrupted after this repeats what follows with the values that are stored.
     before, airflow = change_secret(
         client,
@@ -173,14 +174,14 @@ def bootstrap(
 
 
 def _prepare_warehouse(connection: Connection, warehouse: Database) -> None:
-    """Create the owner and the reader of the warehouse, who log in with tokens of AWS, and their rights.
+    """Create the owner, the reader and the analysts of the warehouse, who log in with tokens of AWS, and their rights.
 
     RDS refuses the password of each member of `rds_iam`, also of indirect ones. The administrator must be a member of
     the owner to prepare its database, and is one within this transaction only.
     """
     database, owner = sql.Identifier(warehouse.database), sql.Identifier(warehouse.owner)
     with connection.transaction():
-        for role in (warehouse.owner, READER_ROLE):
+        for role in (warehouse.owner, READER_ROLE, ANALYST_ROLE):
             roles.set_role(connection, role)
             connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(IAM_ROLE), sql.Identifier(role)))
         _own(connection, warehouse)

@@ -12,6 +12,7 @@ from psycopg import Connection, errors, sql
 from waybill.contracts import Column, Contract, ContractError, have_same_rules, odcs
 from waybill.contracts.contract import HISTORY_COLUMNS
 from waybill.contracts.domains import is_on_spark
+from waybill.warehouse.analysts import grant_to_analysts
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.schema import (
@@ -313,6 +314,7 @@ def _ensure_tables(connection: Connection, contract: Contract) -> None:
         ]
     for statement in [*statements, *derived_statements(contract)]:
         connection.execute(statement)
+    grant_to_analysts(connection, contract)
 
 
 def _widen(connection: Connection, contract: Contract) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import Connection, sql
 
-from waybill.warehouse.schema import READER_ROLE
+from waybill.warehouse.schema import ANALYST_ROLE, READER_ROLE
 
 
 def set_role(connection: Connection, role: str, password: str | None = None) -> None:
@@ -20,12 +20,23 @@ def set_role(connection: Connection, role: str, password: str | None = None) -> 
         connection.execute(sql.SQL("alter role {} login password {}").format(name, sql.Literal(hashed)))
 
 
+def set_group(connection: Connection, role: str) -> None:
+    """Create a role that may not log in, if it is missing. Its members have its rights."""
+    if connection.execute("select from pg_roles where rolname = %s", (role,)).fetchone() is None:
+        connection.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
+
+
 def prepare_warehouse(connection: Connection) -> None:
-    """Create the extension in the database of the connection, and let only its owner and the reader connect."""
+    """Create the extension in the database of the connection, and let only its owner, the reader and analysts connect.
+
+    Creates the role of analysts if it is missing.
+    """
     database = sql.Identifier(connection.info.dbname)
     connection.execute("create extension if not exists btree_gist")
     connection.execute(sql.SQL("revoke all on database {} from public").format(database))
-    connection.execute(sql.SQL("grant connect on database {} to {}").format(database, sql.Identifier(READER_ROLE)))
+    set_group(connection, ANALYST_ROLE)
+    for role in (READER_ROLE, ANALYST_ROLE):
+        connection.execute(sql.SQL("grant connect on database {} to {}").format(database, sql.Identifier(role)))
 
 
 def limit_idle_transactions(connection: Connection, role: str) -> None:

@@ -7,21 +7,26 @@ returns the rows as known just before that day.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from psycopg import sql
 
 from waybill.contracts import Column, Contract
+from waybill.contracts.classification import restricted_names, unrestricted
 from waybill.warehouse.file_order import order_sql
 
 PROVENANCE = ("_file_id", "_record")
 READER_ROLE = "waybill_reader"
+ANALYST_ROLE = "waybill_analyst"
+"""The role that may select all columns except restricted ones. `waybill.warehouse.analysts` grants them."""
 LONG_TYPES = {
     "time": "time without time zone",
     "timestamp": "timestamp without time zone",
     "timestamptz": "timestamp with time zone",
 }
 """The names that PostgreSQL reports for types, where contracts use a shorter one."""
-LAYOUT = 2
-"""The version of views and functions. Raise it when their form changes, so that the next load recreates them."""
+LAYOUT = 3
+"""The version of views, functions and grants. Raise it when they change, so that the next load makes them again."""
 ON_SPARK = 0
 """What takes the place of the layout for a dataset on Spark, which has no tables in PostgreSQL."""
 
@@ -54,6 +59,16 @@ def tables_of(contract: Contract) -> list[sql.Identifier]:
 def as_of_function(contract: Contract) -> sql.Identifier:
     """Return the function that selects the rows as known just before a day."""
     return sql.Identifier(contract.domain, f"{contract.name}_as_of")
+
+
+def unrestricted_view(contract: Contract) -> sql.Identifier:
+    """Return the view of a table without its restricted columns. Only tables with restricted columns have one."""
+    return sql.Identifier(contract.domain, f"{contract.name}_unrestricted")
+
+
+def unrestricted_as_of_function(contract: Contract) -> sql.Identifier:
+    """Return the as-of function of a dataset without its restricted columns."""
+    return sql.Identifier(contract.domain, f"{contract.name}_unrestricted_as_of")
 
 
 def subquery(text: str) -> sql.SQL:
@@ -182,12 +197,21 @@ def _no_overlap(contract: Contract) -> sql.Composable:
 
 
 def drop_readers(contract: Contract) -> list[sql.Composed]:
-    """Return the statements that drop the view of current rows, if the table has others, and the as-of function."""
-    if not contract.is_dataset:
-        return []
-    function, view = as_of_function(contract), sql.Identifier(contract.domain, contract.name)
-    drops = [sql.SQL("drop view if exists {}").format(view)] if _suffix(contract) else []
-    return [*drops, sql.SQL("drop function if exists {}(date)").format(function)]
+    """Return the statements that drop the views and as-of functions of a table."""
+    drops = drop_unrestricted_readers(contract)
+    if _suffix(contract):
+        drops.append(sql.SQL("drop view if exists {}").format(sql.Identifier(contract.domain, contract.name)))
+    if contract.is_dataset:
+        drops.append(sql.SQL("drop function if exists {}(date)").format(as_of_function(contract)))
+    return drops
+
+
+def drop_unrestricted_readers(contract: Contract) -> list[sql.Composed]:
+    """Return the statements that drop the view and the as-of function without restricted columns."""
+    return [
+        sql.SQL("drop view if exists {}").format(unrestricted_view(contract)),
+        sql.SQL("drop function if exists {}(date)").format(unrestricted_as_of_function(contract)),
+    ]
 
 
 def _readers(contract: Contract) -> list[sql.Composed]:
@@ -195,7 +219,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     if not contract.is_dataset:
         return []
     table, function = relation(contract), as_of_function(contract)
-    names, types = columns_sql(contract.names), definitions_for_result(contract)
+    names, types = columns_sql(contract.names), definitions_for_result(contract.columns)
     head = sql.SQL("create function {}(_period_end date) returns table ({}) language sql stable parallel safe").format(
         function, types
     )
@@ -248,6 +272,40 @@ def _readers(contract: Contract) -> list[sql.Composed]:
     ]
 
 
+def _unrestricted_readers(contract: Contract) -> list[sql.Composed]:
+    """Return the statements that create the view and the as-of function without restricted columns, if there are any.
+
+    An as-of function compares whole rows, so this one runs with the rights of its owner, as views do. It takes a date
+    only, and nobody but the granted roles may call it.
+    """
+    kept = unrestricted(contract)
+    if not kept or not restricted_names(contract):
+        return []
+    names = columns_sql([column.name for column in kept])
+    statements = [
+        sql.SQL("create view {} as select {} from {}").format(
+            unrestricted_view(contract), names, sql.Identifier(contract.domain, contract.name)
+        )
+    ]
+    if contract.is_dataset:
+        function = unrestricted_as_of_function(contract)
+        statements += [
+            sql.SQL(
+                "create function {}(_period_end date) returns table ({}) language sql stable parallel safe "
+                "security definer set search_path = pg_catalog, pg_temp "
+                "begin atomic select {} from {}(_period_end) as k; end"
+            ).format(
+                function,
+                definitions_for_result(kept),
+                columns_sql([one.name for one in kept], "k"),
+                as_of_function(contract),
+            ),
+            sql.SQL("revoke all on function {}(date) from public").format(function),
+            sql.SQL("grant execute on function {}(date) to {}").format(function, sql.Identifier(READER_ROLE)),
+        ]
+    return statements
+
+
 def current_sql(contract: Contract, source: sql.Composable) -> sql.Composed:
     """Return the query for the current delivery of each key, for datasets whose files may repeat earlier rows.
 
@@ -287,11 +345,10 @@ def _latest(contract: Contract, changes: sql.Composable) -> sql.Composed:
     )
 
 
-def definitions_for_result(contract: Contract) -> sql.Composed:
+def definitions_for_result(columns: Iterable[Column]) -> sql.Composed:
     """Return `name type` of every column, comma-separated, for the result of a function."""
     return sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.physical_type))
-        for column in contract.columns
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.physical_type)) for column in columns
     )
 
 
@@ -309,10 +366,11 @@ def _comments(contract: Contract) -> list[sql.Composed]:
 
 
 def derived_statements(contract: Contract) -> list[sql.Composed]:
-    """Return the statements for everything except the tables: indexes, view, function, comments and grants."""
+    """Return the statements for indexes, views, functions, comments and the grants to readers."""
     schema, reader = sql.Identifier(contract.domain), sql.Identifier(READER_ROLE)
     grants = [
         sql.SQL("grant usage on schema {} to {}").format(schema, reader),
         sql.SQL("grant select on all tables in schema {} to {}").format(schema, reader),
     ]
-    return [*_indexes(contract), *drop_readers(contract), *_readers(contract), *_comments(contract), *grants]
+    readers = [*drop_readers(contract), *_readers(contract), *_unrestricted_readers(contract)]
+    return [*_indexes(contract), *readers, *_comments(contract), *grants]
