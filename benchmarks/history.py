@@ -218,6 +218,7 @@ def view(page: str) -> None:
         identify=identify,
         may_run=lambda *_: True,
         may_answer=lambda *_: True,
+        may_reveal=lambda _: True,
         reader=connect,
         writer=connect,
         runs=lambda *_: [],

@@ -27,6 +27,11 @@ def text(value: Any, decimals: int = 2) -> str:
     return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
 
 
+def printable(value: str) -> str:
+    """Return a text on one line, with escapes for characters that do not print, such as those that steer a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in value)
+
+
 def count(number: int, noun: str) -> str:
     """Return a count with its noun in the right form: `1 row`, `2,000 rows`."""
     return f"{text(number)} {noun if number == 1 else f'{noun}s'}"

@@ -7,6 +7,7 @@ from psycopg import Connection, sql
 OF_RUNS = {
     *("alert", "alert_delivery", "incident", "incident_event", "incident_run"),
     *("anomaly", "drift", "personal_column", "watched", "watch_look"),
+    "reveal",
     *("lake_commit", "lake_maintenance", "lake_request", "lake_state", "published_snapshot"),
     "erasure",
     *("stream", "stream_consumer", "stream_measurement", "stream_shard"),

@@ -38,6 +38,7 @@ class Someone:
     may_look: bool = True
     may_run: bool = True
     may_answer: bool = True
+    may_reveal: bool = False
 
     def get_name(self) -> str:
         return self.name
@@ -79,6 +80,7 @@ def access_of(
         identify,
         lambda _request, _dag: user.may_run,
         lambda _request, _dag: user.may_answer,
+        lambda _request: user.may_reveal,
         reader,
         writer,
         lambda dags, run_id: [run for run in runs if run.dag_id in dags and run_id in (None, run.run_id)],

@@ -1,4 +1,4 @@
-"""Commands about rows and events that were not taken over: quarantine, replay, conflicts."""
+"""Commands about rows and events that were not taken over: quarantine, reveal, replay, conflicts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_DIGITS: Final = 128
 @app.command()
 @report_errors
 def quarantine(dataset: Dataset, domain: Domain = None, limit: Limit = 20) -> None:
-    """List the open rows in quarantine by file, record and reasons. Their content is visible only in the warehouse.
+    """List the open rows in quarantine by file, record and reasons. `waybill reveal` shows the content of one.
 
     The open events of a stream follow by shard, sequence number and reasons.
     """
@@ -41,6 +41,40 @@ def quarantine(dataset: Dataset, domain: Domain = None, limit: Limit = 20) -> No
         tables.print_tables(*tables.rejected_events_tables(contract.table, events))
     if not counts and not events.total:
         print_line(f"No rows of {contract.table} are in quarantine.")
+
+
+@app.command()
+@report_errors
+def reveal(
+    dataset: Dataset,
+    domain: Domain = None,
+    file_id: Annotated[int | None, typer.Option(help="The file of the row.", min=0, max=LARGEST_INTEGER)] = None,
+    record: Annotated[
+        int | None, typer.Option(help="The number of the row in the file.", min=0, max=LARGEST_INTEGER)
+    ] = None,
+    shard: Annotated[str | None, typer.Option(help="The shard of the event.")] = None,
+    sequence: Annotated[str | None, typer.Option(help="The sequence number of the event.")] = None,
+    reason: Annotated[str, typer.Option(help="Why the values are needed, such as a ticket.")] = "",
+) -> None:
+    """Show all values of a row or event in quarantine, also restricted ones. Each use is recorded with your account."""
+    from waybill.cli.terminal import operating_system_user
+    from waybill.errors import DataError
+    from waybill.formatting import printable
+    from waybill.ops.reveals import Place
+    from waybill.ops.reveals import reveal as show
+    from waybill.warehouse.connection import connect
+
+    contract = dataset_named(domain, dataset)
+    _sequences([sequence] if sequence else None)
+    given = [one is not None for one in (file_id, record, shard, sequence)]
+    if given not in ([True, True, False, False], [False, False, True, True]):
+        raise DataError("name the record with --file-id and --record, or the event with --shard and --sequence")
+    with connect() as connection:
+        place = Place(file_id, record, shard, sequence)
+        values = show(connection, contract, place, by=operating_system_user(), shown_in="command", reason=reason)
+    for name, value in values:
+        print_line(printable(f"{name}: {value}"))
+    print_line(f"The reveal of {place} is recorded.")
 
 
 def _sequences(given: list[str] | None) -> list[str] | None:

@@ -28,6 +28,17 @@ def print_line(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def operating_system_user() -> str:
+    """Return the name of the account that runs the command. Variables such as `USER` do not change it."""
+    import os
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # containers may run as a number without a name
+        return f"uid {os.getuid()}"
+
+
 def report_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn the expected errors of a command into a message and exit code 1."""
 
@@ -37,9 +48,11 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
         from psycopg import OperationalError
 
         from waybill.errors import CommandFailed, DataError
+        from waybill.warehouse.connection import quote_no_rows
 
         try:
-            return command(*args, **kwargs)
+            with quote_no_rows():
+                return command(*args, **kwargs)
         except (CommandFailed, DataError) as error:
             text = str(error)
         except OperationalError as error:

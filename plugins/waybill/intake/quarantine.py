@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -162,3 +163,8 @@ def open_by_file(
         (dataset,),
     )
     return counts, rows, int(total)
+
+
+def record_text(raw: str) -> str:
+    """Return the text of a record without fields. The quarantine stores it as a JSON string."""
+    return str(json.loads(raw)) if raw.startswith('"') else raw

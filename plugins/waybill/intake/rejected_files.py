@@ -13,7 +13,7 @@ from waybill.contracts import Contract
 from waybill.contracts.classification import MASK, restricted_names
 from waybill.contracts.people import people_in
 from waybill.errors import DataError
-from waybill.formatting import count, text
+from waybill.formatting import count, printable, text
 from waybill.intake import quarantine
 from waybill.intake.expectations import columns_of, expected_form
 
@@ -167,7 +167,7 @@ def _shown(value: object) -> str | None:
         return None
     whole = str(value)
     cut = whole if len(whole) <= _CHARACTERS else f"{whole[:_CHARACTERS]}…"
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
+    return printable(cut)
 
 
 def _quoted(value: str | None) -> str:

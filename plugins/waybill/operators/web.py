@@ -8,12 +8,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import (
+    AccessView,
+    ConnectionDetails,
+    DagAccessEntity,
+    DagDetails,
+)
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_access_view
 from airflow.configuration import conf
 from fastapi import Request
 
-from waybill.operators.session import s3_client, sqs_client, started_for, warehouse
+from waybill.operators.session import WAREHOUSE, s3_client, sqs_client, started_for, warehouse
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -47,6 +52,7 @@ def application() -> FastAPI:
         identify=_identify,
         may_run=_may_run,
         may_answer=_may_answer,
+        may_reveal=_may_reveal,
         reader=_reader,
         writer=warehouse,
         runs=_runs,
@@ -75,6 +81,14 @@ def _may_answer(request: Request, dag_id: str) -> bool:
     user = request.state.waybill_user
     return get_auth_manager().is_authorized_dag(
         method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=DagDetails(id=dag_id), user=user
+    )
+
+
+def _may_reveal(request: Request) -> bool:
+    """Return whether the user of a request may edit the connection of the warehouse, and so could read all of it."""
+    user = request.state.waybill_user
+    return get_auth_manager().is_authorized_connection(
+        method="PUT", details=ConnectionDetails(conn_id=WAREHOUSE), user=user
     )
 
 

@@ -28,6 +28,8 @@ class Access:
     """Returns whether the user of a request may run a DAG."""
     may_answer: Callable[[Request, str], bool]
     """Returns whether the user of a request may answer the required actions of a DAG."""
+    may_reveal: Callable[[Request], bool]
+    """Returns whether the user of a request may see restricted values of rejected records."""
     reader: Callable[[], AbstractContextManager[Connection]]
     """Connects to the warehouse with a role that can only read."""
     writer: Callable[[], AbstractContextManager[Connection]]

@@ -22,6 +22,7 @@ from waybill.intake.ledger import COUNTS
 from waybill.ops.incidents import Incident
 from waybill.ops.lineage import TABLES
 from waybill.ops.plan import STATES, Plan
+from waybill.ops.reveals import LONGEST_REASON, Reveal
 from waybill.period import EXAMPLE, Period
 from waybill.stream.declared import stream_of, streams_of
 from waybill.views import catalog
@@ -192,6 +193,11 @@ def loads(
     )
 
 
+def reveals(scope: Scope, dag_id: str | None, found: Sequence[Reveal], page: int, total: Total) -> str:
+    """Return the page of reveals of restricted values."""
+    return _render("reveals.html", section="quarantine", **_around(scope, dag_id), found=found, page=page, total=total)
+
+
 def changes(scope: Scope, dag_id: str | None, builds: Iterable[Mapping[str, Any]], *, has_more: bool = False) -> str:
     """Return the page of reports whose content changed."""
     return _render("changes.html", section="changes", **_around(scope, dag_id), builds=builds, has_more=has_more)
@@ -272,8 +278,13 @@ def quarantine(
     page: int,
     total: Total,
     replay_dag: str | None,
+    reveal_dag: str | None,
 ) -> str:
-    """Return a page of rejected rows. With `replay_dag`, the user can replay them; nobody can replay rows on Spark."""
+    """Return a page of rejected rows.
+
+    With `replay_dag`, the user can replay them; nobody can replay rows on Spark. With `reveal_dag`, the user can see
+    restricted values.
+    """
     return _render(
         "quarantine.html",
         section="quarantine",
@@ -285,6 +296,8 @@ def quarantine(
         page=page,
         total=total,
         replay_dag=replay_dag,
+        reveal_dag=reveal_dag,
+        longest_reason=LONGEST_REASON,
         on_spark=is_on_spark(contract.domain),
         has_stream=stream_of(contract) is not None,
     )

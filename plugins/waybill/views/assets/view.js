@@ -114,7 +114,7 @@ function leads(link) {
 /** Replay the selected rows, and show the result. */
 function replayable(form) {
   const rows = [...form.querySelectorAll("input[name=row], input[name=event]")];
-  const button = form.querySelector("button");
+  const button = form.querySelector("button[type=submit]");
   const output = form.querySelector("output");
   const all = form.querySelector("[data-all]");
   if (!form.dataset.replay || !button) return;
@@ -155,11 +155,39 @@ function replayable(form) {
   count();
 }
 
+/** Show the restricted values of one rejected record in its line, after the server has recorded that they are shown. */
+function reveals(button) {
+  const cell = button.parentElement;
+  const output = cell.querySelector("output");
+  const why = document.querySelector("input[name=why]");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      const { values, text } = await send(button.dataset.reveal, { ...JSON.parse(button.dataset.body), reason: why?.value ?? "" });
+      const shown = values.flatMap(([name, value]) => {
+        const span = document.createElement("span");
+        const label = document.createElement("i");
+        label.textContent = name;
+        span.append(label, ` ${value}`);
+        return [span, " "];
+      });
+      const note = document.createElement("small");
+      note.setAttribute("role", "status");
+      note.textContent = text;
+      cell.replaceChildren(...shown, note);
+    } catch (error) {
+      output.textContent = `Reveal failed: ${error.message}`;
+      button.disabled = false;
+    }
+  });
+}
+
 /** Make the forms, buttons and links within an element work. */
 function enliven(element) {
   element.querySelectorAll("[data-replay]").forEach(replayable);
   element.querySelectorAll("[data-request]").forEach(settles);
   element.querySelectorAll("[data-copy]").forEach(copies);
+  element.querySelectorAll("[data-reveal]").forEach(reveals);
   element.querySelectorAll("[data-airflow]").forEach(leads);
 }
 

@@ -1,4 +1,4 @@
-"""The routes that write: replays of rows, withdrawals of files, accepted anomalies and drift, changes of incidents."""
+"""The routes that write: replays, reveals, withdrawals of files, accepted anomalies and drift, changes of incidents."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from waybill.intake.withdrawal import accept as keep_rows
 from waybill.intake.withdrawal import find_loaded, require_gone
 from waybill.intake.withdrawal import withdraw as withdraw_file
 from waybill.ops.incidents import acknowledge, close, mute, numbered, unmute
+from waybill.ops.reveals import LONGEST_REASON, Place, reveal
 from waybill.period import Period
 from waybill.run import Run, code_version
 from waybill.views import catalog
@@ -94,6 +95,23 @@ class Acceptance(BaseModel):
         return self
 
 
+class WantedReveal(BaseModel):
+    """A rejected row, or an event of a stream, of which a person wants to see the restricted values."""
+
+    dataset: str
+    row: tuple[Number, Number] | None = None
+    """File id and record."""
+    event: tuple[ShardId, SequenceNumber] | None = None
+    """Shard and sequence number."""
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REASON)] = ""
+
+    @model_validator(mode="after")
+    def _one_record(self) -> Self:
+        if (self.row is None) == (self.event is None):
+            raise ValueError("name a row or an event")
+        return self
+
+
 def check_origin(request: Request) -> None:
     """Raise HTTP 403 for a request that a page of another site made, HTTP 415 for a body that is not JSON."""
     headers = request.headers
@@ -112,10 +130,7 @@ router = APIRouter()
 @router.post("/operations/replay/{dag_id}", dependencies=[Depends(check_origin)])
 def replay(access: CurrentAccess, request: Request, dag_id: str, selection: Selection) -> Response:
     """Replay rows of a dataset that the DAG loads. Return the counts of their outcomes, and a sentence about them."""
-    datasets = _datasets(dag_id)
-    contract = next((one for one in datasets.values() if one.table == selection.dataset), None)
-    if contract is None:
-        raise HTTPException(404, f"The DAG {dag_id} does not load the dataset {selection.dataset!r}.")
+    datasets, contract = _datasets(dag_id), _dataset(dag_id, selection.dataset)
     run = Run(f"replay by {_user(request)} in the web UI", code_version())
     with access.writer() as connection:
         found = Selected(selection.rows, selection.events)
@@ -126,6 +141,22 @@ def replay(access: CurrentAccess, request: Request, dag_id: str, selection: Sele
         if found != chosen:
             result |= {"is_done": False, "text": f"{result['text']} More rows are left: repeat the request."}
     return JSONResponse(result, headers=HEADERS)
+
+
+@router.post("/operations/reveal/{dag_id}", dependencies=[Depends(check_origin)])
+def show_restricted(access: CurrentAccess, request: Request, dag_id: str, wanted: WantedReveal) -> Response:
+    """Return all values of a rejected record of a dataset that the DAG loads, and record who saw them."""
+    if not access.may_reveal(request):
+        raise HTTPException(403, "To reveal restricted values, you need permission to edit the warehouse's connection.")
+    contract = _dataset(dag_id, wanted.dataset)
+    place = Place(*wanted.row) if wanted.row else Place(None, None, *(wanted.event or ()))
+    with access.writer() as connection:
+        try:
+            values = reveal(connection, contract, place, by=_user(request), shown_in="page", reason=wanted.reason)
+        except DataError as error:
+            raise HTTPException(404, str(error)) from error
+    text = f"The reveal of {place} is recorded."
+    return JSONResponse({"values": values, "text": text}, headers=HEADERS)
 
 
 @router.post("/operations/withdraw/{dag_id}", dependencies=[Depends(check_origin)])
@@ -208,6 +239,14 @@ def _changed(connection: Connection, wanted: IncidentChange, by: str) -> str:
 
 def _user(request: Request) -> str:
     return str(getattr(request.state.waybill_user, "get_name", lambda: "someone")())
+
+
+def _dataset(dag_id: str, table: str) -> Contract:
+    """Return the contract of a dataset that a DAG loads. Raises HTTP 404 for any other table."""
+    found = next((one for one in _datasets(dag_id).values() if one.table == table), None)
+    if found is None:
+        raise HTTPException(404, f"The DAG {dag_id} does not load the dataset {table!r}.")
+    return found
 
 
 def _datasets(dag_id: str) -> dict[str, Contract]:

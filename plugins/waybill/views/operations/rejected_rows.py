@@ -19,6 +19,7 @@ from waybill.contracts.classification import restricted_names
 from waybill.formatting import count, text
 from waybill.intake.expectations import RECORD, columns_of, expectation
 from waybill.intake.ledger import COUNTS
+from waybill.intake.quarantine import record_text
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import PREFIX, settings
@@ -31,6 +32,7 @@ REPLAYED_AT_ONCE = 200
 SHARD: Final = "^[A-Za-z0-9_.-]{1,128}$"
 """The pattern of the names of shards."""
 HIDDEN: Final = "hidden (restricted)"
+HIDDEN_RECORD: Final = "hidden (the dataset has restricted columns)"
 SEARCHED = 20_000
 """How many of the newest rejected rows, of the newest events, and of the newest files of a dataset are searched."""
 
@@ -139,6 +141,11 @@ class RejectedRow:
     """The text of a record without fields; empty for a record with fields."""
     resolved: str
     """How it was resolved; empty for an open row."""
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether a value, or the whole record, is hidden."""
+        return self.raw == HIDDEN_RECORD or any(value == HIDDEN for _, value, _ in self.values)
 
     @property
     def can_be_replayed(self) -> bool:
@@ -268,7 +275,7 @@ def _rejected(contract: Contract, row: dict[str, Any]) -> RejectedRow:
         ]
         values += [(name, "", True) for name in sorted(broken - fields.keys())]
     else:
-        raw = "hidden (the dataset has restricted columns)" if restricted else _record_text(row["raw"]) or "(empty)"
+        raw = HIDDEN_RECORD if restricted else record_text(row["raw"]) or "(empty)"
     return RejectedRow(
         StreamPlace(row["shard"], str(row["sequence"]), row["arrived_at"])
         if row["shard"]
@@ -394,8 +401,3 @@ def _still_open(connection: Connection, contract: Contract, chosen: Selected) ->
         *([f"Still rejected: {rejected}."] if rejected else []),
         *([f"Not replayed, because they have no fields: {unsplit}. {send} again."] if unsplit else []),
     ]
-
-
-def _record_text(raw: str) -> str:
-    """Return the text of a record without fields. The quarantine stores it as a JSON string."""
-    return str(json.loads(raw)) if raw.startswith('"') else raw

@@ -13,6 +13,7 @@ from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.errors import CommandFailed
 from waybill.ops.incidents import State as IncidentState
 from waybill.ops.lineage import current_lineage
+from waybill.ops.reveals import newest as newest_reveals
 from waybill.period import EXAMPLE
 from waybill.views import catalog, pages, quality_report
 from waybill.views.access import Access, CurrentAccess
@@ -26,7 +27,7 @@ from waybill.views.operations.overview import overview as overview_of
 from waybill.views.operations.plans import plan_between
 from waybill.views.operations.rejected_rows import SHARD, most_rejected, quarantined, reasons
 from waybill.views.operations.run_report import run_report
-from waybill.views.operations.scope import LAST_PAGE, Scope, scope_of
+from waybill.views.operations.scope import LAST_PAGE, LISTED_ROWS, PAGE_ROWS, Scope, Total, scope_of
 from waybill.views.parameters import check_domain, period_of
 from waybill.views.responses import HEADERS, html
 from waybill.warehouse import LARGEST_INTEGER
@@ -260,7 +261,8 @@ def quarantine(
             connection, contract, reason=reason, file_id=file_id, shard=shard, is_open=is_open, page=page
         )
         counts = reasons(connection, contract, is_open=is_open)
-    replay_dag = load_manifest(contract.domain).dag
+    dag = load_manifest(contract.domain).dag
+    may_run = access.may_run(request, dag)
     return html(
         pages.quarantine(
             scope,
@@ -271,9 +273,21 @@ def quarantine(
             filters={"reason": reason or "", "file_id": file_id, "shard": shard or "", "state": state},
             page=page,
             total=total,
-            replay_dag=replay_dag if access.may_run(request, replay_dag) and not is_on_spark(contract.domain) else None,
+            replay_dag=dag if may_run and not is_on_spark(contract.domain) else None,
+            reveal_dag=dag if may_run and access.may_reveal(request) else None,
         )
     )
+
+
+@router.get("/reveals.html")
+def reveals(
+    access: CurrentAccess, domain: str | None = None, dag_id: str | None = None, page: PageNumber = 1
+) -> Response:
+    """List who saw restricted values of rejected records."""
+    scope = _scope(domain, dag_id, None)
+    with access.reader() as connection:
+        found, counted = newest_reveals(connection, scope.datasets, PAGE_ROWS, (page - 1) * PAGE_ROWS, LISTED_ROWS + 1)
+    return html(pages.reveals(scope, dag_id, found, page, Total.of(counted)))
 
 
 def _allowed(access: Access, request: Request, dags: Iterable[str]) -> set[tuple[str, str]]:
