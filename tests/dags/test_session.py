@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import boto3
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.sdk.exceptions import AirflowFailException
+from psycopg.errors import DivisionByZero, InvalidTextRepresentation
 
+from waybill.errors import DataError
 from waybill.operators.session import data_errors_fail_at_once, lake_catalog, s3_client, warehouse
+from waybill.ops.incident_updates import is_data_error
 from waybill.settings import PROJECT_ROOT, settings
 
 
@@ -44,6 +48,24 @@ def test_a_wrong_setting_fails_a_task_at_once(
         pass
     monkeypatch.undo()
     settings.cache_clear()
+
+
+@pytest.mark.usefixtures("warehouse_dsn")
+def test_the_log_of_a_task_has_no_values_of_rows() -> None:
+    """Neither from the details of PostgreSQL, nor from an error that led to another one."""
+    row = "ada@example.com"
+    with pytest.raises(DivisionByZero) as divided, data_errors_fail_at_once(), warehouse() as connection:
+        connection.execute("select 1 / 0")
+    assert str(divided.value) == "division by zero"
+    with pytest.raises(InvalidTextRepresentation) as quoted, data_errors_fail_at_once(), warehouse() as connection:
+        connection.execute("select %s::text::integer", (row,))
+    error = DataError("a value is no number")
+    error.__cause__ = ValueError(row)
+    with pytest.raises(AirflowFailException, match="a value is no number") as caused, data_errors_fail_at_once():
+        raise error
+    for caught in (quoted, caused):
+        assert row not in "".join(traceback.format_exception(caught.value))
+    assert is_data_error(caused.value)
 
 
 def test_a_missing_setting_is_an_import_error_of_the_dags(

@@ -63,6 +63,17 @@ def test_a_row_in_place_of_the_header_is_masked(first: str, hint: str, landing: 
     assert "Secret" not in message
 
 
+@pytest.mark.parametrize("end", ["\r", "\x1e"])
+def test_rows_that_a_wrong_line_end_joins_to_the_header_are_not_shown(end: str, landing: Landing, amend: Amend) -> None:
+    amend("customers", "classification: confidential", "classification: restricted")
+    joined = end.join([CUSTOMERS.replace("customer_id", "id"), "1,1,Secret,Startup,Retail,DE,2020-01-31"])
+    message = landing.reject("customers", csv_body(joined, customer_rows(2)))
+    assert "customer_name" in message
+    assert "Secret" not in message
+    stored = landing.column("select r::text from waybill.rejected_file as r")
+    assert "Secret" not in str(stored)
+
+
 def test_values_that_no_message_can_hold_are_cut_and_escaped(landing: Landing) -> None:
     rows = [f"{'9' * 70},1,A,Startup,Retail,DE,2020-01-31", '"1\r\n2",1,B,Startup,Retail,DE,2020-01-31']
     message = landing.reject("customers", csv_body(CUSTOMERS, rows))

@@ -35,6 +35,8 @@ SETTINGS = {
     "checkpoint_timeout": "15min",
     "jit": "off",
     "timezone": "UTC",
+    # The details of an error may quote rows.
+    "log_error_verbosity": "terse",
 }
 ROLES = {"airflow": "airflow_db", "waybill_etl": "warehouse", "waybill_reader": "reader"}
 """The roles beside the superuser, with the names of their secrets."""

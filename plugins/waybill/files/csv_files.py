@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import logging
+import re
 from collections.abc import Callable, Collection
 from contextlib import closing
 from itertools import chain
@@ -30,6 +31,7 @@ from waybill.formatting import count
 log = logging.getLogger(__name__)
 
 _CONTEXT_BYTES = 10_000
+_END_OF_LINE = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _OTHER_QUOTES = "'`\u2018\u201c\u201e\u00ab"
 
 
@@ -108,6 +110,11 @@ def _with_line_feeds(text: bytes) -> bytes:
     return text.replace(b"\r", b"\n")
 
 
+def _first_line(text: str, contract: Contract) -> str:
+    """Return a part of a header for a message. With other line ends than declared, rows follow the names in it."""
+    return _END_OF_LINE.split(text, maxsplit=1)[0] if restricted_names(contract) else text
+
+
 def match_header(name: str, header: list[str], contract: Contract) -> list[str | None]:
     """Return the contract's column for each header field, by name and synonyms.
 
@@ -117,14 +124,16 @@ def match_header(name: str, header: list[str], contract: Contract) -> list[str |
     spellings = spellings_of(contract)
     columns = [find_column(spellings, field) for field in header]
     present = [column for column in columns if column]
-    shown = ", ".join(header)[:500] if present or not restricted_names(contract) else MASK
+    end = next((at for at, field in enumerate(header) if _first_line(field, contract) != field), len(header))
+    shown = _first_line(", ".join(header), contract)[:500] if present or not restricted_names(contract) else MASK
     if repeated := sorted({column for column in present if present.count(column) > 1}):
         raise UnfitError(f"{name}: the header has {', '.join(repeated)} more than once. The header is: {shown}")
     if missing := [item.name for item in contract.delivered_columns if item.required and item.name not in present]:
         cause = "" if present else "no field of the header is the name of a column: the header may be missing. "
         error = UnfitError(f"{name}: {cause}Required columns are missing: {', '.join(missing)}. The header is: {shown}")
         if present:  # otherwise it may be a row
-            unknown = [field for field, column in zip(header, columns, strict=True) if not column and normalise(field)]
+            named = zip(header[:end], columns[:end], strict=True)
+            unknown = [field for field, column in named if not column and normalise(field)]
             error.columns = present, unknown
         raise error
     return columns
@@ -225,14 +234,14 @@ def _header_line(name: str, first: tuple[bytes, bool, bytes], contract: Contract
         )
     if not well_formed or "\0" in line:
         is_header = any(is_name(field.strip('"')) for field in line.split(form.dialect.delimiter))
-        shown = repr(line[:200]) if is_header or not restricted_names(contract) else MASK
+        shown = repr(_first_line(line, contract)[:200]) if is_header or not restricted_names(contract) else MASK
         cause = " Lines must end in a line feed, not only in a carriage return." if "\r" in line else ""
         raise UnfitError(f"{name}: the first record is not a CSV header: {shown}.{cause}")
     header = syntax_of(form.dialect).fields(line)
     if form.dialect == PLAIN and (quote := _other_quote(header, is_name)):
         raise UnfitError(
             f"{name}: the header encloses names in {quote}, which CSV reads as part of a value. "
-            f'Export the file with " as the quote character. The header is: {line[:500]}'
+            f'Export the file with " as the quote character. The header is: {_first_line(line, contract)[:500]}'
         )
     return header, rest
 

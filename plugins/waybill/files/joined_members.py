@@ -11,6 +11,7 @@ from waybill.errors import DataError
 from waybill.files.received_file import ArchiveMember, ReceivedFile
 from waybill.files.spellings import normalise
 from waybill.files.value_kinds import TYPED, kind
+from waybill.formatting import count
 
 
 def join(members: Sequence[tuple[str, ReceivedFile]], folder: Path) -> ReceivedFile:
@@ -73,9 +74,14 @@ def check_columns(members: Sequence[tuple[str, ReceivedFile]]) -> None:
                 instead = " If the members have no header, declare `headerLines: 0` in the server of the contract."
             raise DataError(
                 f"{first.landed.uri}: the members have different columns. {first_name} has "
-                f"{', '.join(first.header)[:500]}; {name} has {', '.join(one.header)[:500]}. Export them with equal "
+                f"{_shown(first)}; {name} has {_shown(one)}. Export them with equal "
                 f"columns in the same order.{instead}"
             )
+
+
+def _shown(file: ReceivedFile) -> str:
+    """Return the header for a message. Without a name of a column it may be a row, which is not shown."""
+    return ", ".join(file.header)[:500] if any(file.columns) else f"{count(len(file.header), 'field')} without a name"
 
 
 def _columns(file: ReceivedFile) -> list[str]:

@@ -73,8 +73,8 @@ def _named_errors(name: str) -> Iterator[None]:
 
     try:
         yield
-    except KeyError as error:
-        raise DataError(f"{name}: a key of a map occurs twice in the same map ({error.args[0]}).") from error
+    except KeyError:
+        raise DataError(f"{name}: a key of a map occurs twice in the same map.") from None
     except pa.ArrowNotImplementedError as error:
         raise DataError(f"{name}: the Parquet file cannot be read: {error}. Write it with common types.") from error
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:

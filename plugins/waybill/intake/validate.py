@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from waybill.warehouse.forgotten import Forgotten
 
 BATCH_ROWS = 32_768
+_QUOTED = re.compile("""["'].*["']""", re.DOTALL)
 _LINE_BYTES = 8 * 2**20
 LINE_FEEDS = "new_line='\\n', "
 """For CSV files that Waybill writes. By default DuckDB takes the first line end in a file as its row separator, even
@@ -145,12 +147,17 @@ def validate_rows(
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
         raise _not_compiled(contract, error) from error
     except duckdb.Error as error:
-        cause = str(error).splitlines()[0]
+        cause = _without_values(str(error).splitlines()[0])
         if not source.is_numbered:
-            raise FastReaderFailed(cause) from error
+            raise FastReaderFailed(cause) from None
         raise DataError(
             f"{source.landed.uri}: the rows cannot be validated: {cause}.{_remedy(contract, error)}"
-        ) from error
+        ) from None
+
+
+def _without_values(message: str) -> str:
+    """Return a message of DuckDB without what it quotes, which may be a value of a row."""
+    return _QUOTED.sub("…", message)
 
 
 def _remedy(contract: Contract, error: Exception) -> str:

@@ -172,6 +172,7 @@ class IntakeArrivedOperator(BaseOperator):
         from waybill.intake.dry_run import dry_run_pending
         from waybill.intake.ingest import ingest_arrived
         from waybill.intake.ledger import has_loaded
+        from waybill.warehouse.connection import quote_no_rows
 
         with data_errors_fail_at_once(), warehouse() as connection:
             contracts, params, run = load_domain(self.domain), context["params"], run_of(context)
@@ -187,7 +188,11 @@ class IntakeArrivedOperator(BaseOperator):
             failed: Exception | None = None
             for contract in chosen:
                 try:
-                    with measured_load(context, connection, contract), searched_if_rejected(connection, contract, run):
+                    with (
+                        quote_no_rows(),
+                        measured_load(context, connection, contract),
+                        searched_if_rejected(connection, contract, run),
+                    ):
                         done = ingest_arrived(
                             connection,
                             s3_client(),

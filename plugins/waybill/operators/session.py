@@ -64,10 +64,13 @@ def run_of(context: Mapping[str, Any]) -> Run:
 
 @contextmanager
 def warehouse() -> Iterator[Connection]:
-    """Open the warehouse in autocommit mode, with Airflow's connection or else the settings."""
+    """Open the warehouse in autocommit mode, with Airflow's connection or else the settings.
+
+    Errors of PostgreSQL leave without what they quote of rows.
+    """
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    from waybill.warehouse.connection import connect
+    from waybill.warehouse.connection import connect, quote_no_rows
 
     connection: Any  # of psycopg 3, as SQLAlchemy 2 has it
     try:
@@ -76,7 +79,8 @@ def warehouse() -> Iterator[Connection]:
         connection = connect()
     try:
         connection.autocommit = True
-        yield connection
+        with quote_no_rows():
+            yield connection
     finally:
         connection.close()
 
@@ -123,10 +127,14 @@ def lake_catalog(s3: S3Client) -> Catalog:
 
 @contextmanager
 def data_errors_fail_at_once() -> Iterator[None]:
-    """Turn a `DataError` into a failure without retries. Other errors are infrastructure and are retried."""
+    """Turn a `DataError` into a failure without retries. Other errors are infrastructure and are retried.
+
+    The log has no errors that led to it: its message says what is wrong, and theirs may quote rows.
+    """
     from waybill.errors import DataError
 
     try:
         yield
     except DataError as error:
+        error.__cause__, error.__suppress_context__ = None, True
         raise AirflowFailException(str(error)) from error

@@ -6,7 +6,9 @@ import traceback
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
-from psycopg import InterfaceError, OperationalError
+from psycopg import Error, InterfaceError, OperationalError
+
+from waybill.warehouse.connection import without_values
 
 UNREACHABLE: Final = (OperationalError, InterfaceError, BotoCoreError, ClientError)
 """The errors after which a consumer tries again."""
@@ -14,7 +16,8 @@ UNREACHABLE: Final = (OperationalError, InterfaceError, BotoCoreError, ClientErr
 
 def told(error: Exception) -> str:
     """Return the type and the first line of an error; with the places in the code if it is not expected."""
-    text = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    said = str(without_values(error) if isinstance(error, Error) else error)
+    text = f"{type(error).__name__}: {next(iter(said.splitlines()), '')}"
     if isinstance(error, UNREACHABLE):
         return text
     return f"{text}\n{''.join(traceback.format_tb(error.__traceback__))}"

@@ -19,7 +19,7 @@ from waybill.views import catalog, pages
 from waybill.views.access import access_of
 from waybill.views.business.report import NothingBuilt
 from waybill.views.responses import HEADERS
-from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS
+from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS, without_values
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def _problem(request: Request, error: Exception) -> _Problem:
         case DataError():
             problem = "Request failed", str(error), 400
         case psycopg.Error():
-            log.warning("the query for %s failed: %s", request.url.path, error)
+            log.warning("the query for %s failed: %s", request.url.path, without_values(error))
             problem = _warehouse_problem(error)
         case BotoCoreError() | ClientError():
             log.warning("the request to S3 for %s failed: %s", request.url.path, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, LiteralString
@@ -15,6 +16,7 @@ from waybill.errors import DataError
 from waybill.settings import WAREHOUSE, SettingsError, settings
 
 STATEMENT_TIMEOUT_SECONDS: Final = 5
+_QUOTED: Final = re.compile('".*"', re.DOTALL)
 
 
 class NoConnection(DataError):
@@ -113,14 +115,39 @@ def advisory_lock(connection: Connection, work: str) -> Iterator[None]:
             connection.execute("select pg_advisory_unlock(hashtext(%s))", (work,))
 
 
+def without_values(error: psycopg.Error) -> psycopg.Error:
+    """Return an error of the same class whose text quotes no row.
+
+    PostgreSQL's details and context may quote rows. Data errors quote a value in their first line, too.
+    """
+    primary = error.diag.message_primary
+    if primary is None:  # of the client, such as a lost connection
+        return error
+    if isinstance(error, psycopg.DataError):
+        primary = _QUOTED.sub('"…"', primary)
+    return type(error)("; ".join(filter(None, (primary, error.diag.message_hint))))
+
+
+@contextmanager
+def quote_no_rows() -> Iterator[None]:
+    """Raise the errors of PostgreSQL without what they quote of rows, because tracebacks are logged."""
+    try:
+        yield
+    except psycopg.Error as error:
+        told = without_values(error)
+        if told is error:
+            raise
+        raise told.with_traceback(error.__traceback__) from None
+
+
 @contextmanager
 def non_retryable_sql(what: str) -> Iterator[None]:
     """Raise `DataError` if a statement from an SQL file or a contract fails, because a retry would fail again.
 
-    `what` names the statement. The details of PostgreSQL's message are left out, because they may quote rows.
+    `what` names the statement. What PostgreSQL's message quotes of rows is left out.
     """
     try:
         yield
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
-        said = "; ".join(filter(None, (error.diag.message_primary, error.diag.message_hint))) or str(error)
-        raise DataError(f"{what} failed: {said.rstrip('.')}. Correct the SQL or the contract.") from error
+        said = str(without_values(error)).rstrip(".")
+        raise DataError(f"{what} failed: {said}. Correct the SQL or the contract.") from None

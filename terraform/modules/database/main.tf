@@ -18,6 +18,7 @@ resource "aws_db_parameter_group" "this" {
       "log_connections"            = "1"
       "log_disconnections"         = "1"
       "log_lock_waits"             = "1"
+      "log_error_verbosity"        = "terse" # the details of an error may quote rows
       "timezone"                   = "UTC"
     }
     content {
