@@ -12,6 +12,7 @@ from waybill.contracts.domains import is_on_spark
 from waybill.contracts.locations import report_files, report_schema, star_schema
 from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
+from waybill.ops.classification_lint import lint_classification
 from waybill.ops.lineage import sql_problems
 from waybill.ops.manifest_lint import lint_manifests
 from waybill.ops.spark_lint import lint_spark_sql
@@ -67,6 +68,8 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         if not any(one.startswith(str(path)) for one in problems)  # a file with a problem is named once
         for problem in found
     ]
+    if not problems:  # it follows values through valid contracts and SQL files
+        problems += lint_classification({one.table: one for one in contracts})
     return contracts, problems
 
 
