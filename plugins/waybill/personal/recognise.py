@@ -117,11 +117,14 @@ def _found(sample: pa.Array, *, has_addresses: bool) -> Iterator[tuple[Form, int
 
 def _judge(form: Form, text: str) -> tuple[bool, bool, bool]:
     """Return whether a text has a candidate, whether one is accepted, and whether that is the whole text."""
-    is_candidate = False
-    for match in form.regex.finditer(text):
+    is_candidate, text = False, text.strip()
+    # Only whole values count for some forms: the others in a long text are not looked for.
+    whole = form.regex.fullmatch(text)
+    matches = [whole] if whole else form.regex.finditer(text) if form.inside is not None else ()
+    for match in matches:
         verdict = form.accepts(match[0])
         if verdict:
-            return True, True, match[0] == text.strip()
+            return True, True, match[0] == text
         is_candidate |= verdict is False
     return is_candidate, False, False
 
