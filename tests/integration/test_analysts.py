@@ -24,7 +24,6 @@ from waybill.contracts.domains import is_on_spark
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
 from waybill.warehouse.evolution import ensure
-from waybill.warehouse.migrations import upgrade
 from waybill.warehouse.schema import tables_of
 from waybill_devtools.stack import Stack
 
@@ -312,21 +311,13 @@ def test_analysts_change_nothing(analyst: Connection, admin: Connection) -> None
         assert is_denied(analyst, sql.SQL(attempt))
 
 
-@pytest.fixture
-def migrated(warehouse_dsn: str) -> str:
-    """The address of a fresh warehouse with the operations schema, which commands use."""
-    with connect(warehouse_dsn) as connection:
-        upgrade(connection)
-    return warehouse_dsn
-
-
-def test_grants_follow_the_classification(stack: Stack, migrated: str) -> None:
+def test_grants_follow_the_classification(stack: Stack, warehouse_dsn: str) -> None:
     was = applied()["messaging.customers"]
     name = next(one.name for one in was.columns if one.classification == "confidential")
     stricter = odcs.recorded(was.document.replace("classification: confidential", "classification: restricted"))
     assert restricted_names(stricter) == {name}
     read = sql.SQL("select {} from {}")
-    with connect(migrated) as owner, logged_in(stack, migrated.rpartition("/")[2]) as analyst:
+    with connect(warehouse_dsn) as owner, logged_in(stack, warehouse_dsn.rpartition("/")[2]) as analyst:
         for contract, is_restricted in ((was, False), (stricter, True), (was, False), (stricter, True)):
             for _ in range(2):
                 with owner.transaction():
@@ -341,14 +332,14 @@ def test_grants_follow_the_classification(stack: Stack, migrated: str) -> None:
 
 
 def test_migrate_grants_what_a_warehouse_lacks_and_revokes_what_the_project_restricts(
-    stack: Stack, migrated: str, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, warehouse_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     was = applied()["messaging.customers"]
     looser = odcs.recorded(was.document.replace("classification: confidential", "classification: internal"))
     stricter = odcs.recorded(was.document.replace("classification: confidential", "classification: restricted"))
     [name] = restricted_names(stricter)
     query = sql.SQL("select {} from messaging.customers_history").format(sql.Identifier(name))
-    with connect(migrated) as owner, logged_in(stack, migrated.rpartition("/")[2]) as analyst:
+    with connect(warehouse_dsn) as owner, logged_in(stack, warehouse_dsn.rpartition("/")[2]) as analyst:
         with owner.transaction():
             ensure(owner, looser)
         owner.execute("revoke all on messaging.customers_history from waybill_analyst")  # as before the role existed
@@ -364,7 +355,7 @@ def test_migrate_grants_what_a_warehouse_lacks_and_revokes_what_the_project_rest
         assert not is_denied(analyst, sql.SQL("select customer_id from messaging.customers_history"))
 
 
-@pytest.mark.usefixtures("migrated")
+@pytest.mark.usefixtures("warehouse_dsn")
 def test_migrate_without_the_role_tells_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waybill.warehouse.analysts.ANALYST_ROLE", "nobody_of_this_name")
     done = CliRunner().invoke(app, ["migrate"])

@@ -687,18 +687,19 @@ def test_pages_are_bounded(client: TestClient) -> None:
     assert "This page is empty: all" in client.get("/operations/loads.html?page=9").text
 
 
-def test_an_empty_project_names_the_command_to_run(stack: Stack, warehouse_dsn: str) -> None:
-    reader = stack.database_url("waybill_reader", warehouse_dsn.rpartition("/")[2])
-    client = client_of(reader, warehouse_dsn)
-    for path in ("/business/index.html", "/operations/index.html"):  # not even migrated
-        assert client.get(path).status_code == 404
-        assert "make demo" in client.get(path).text
-    migrate(warehouse_dsn)
-    assert "make demo" in client.get("/business/index.html").text
-    overview = client.get("/operations/index.html")
-    assert overview.status_code == 200
-    assert "make demo" in overview.text
-    assert client.get("/operations/quarantine.html").status_code == 200
+@pytest.mark.usefixtures("stack_environment")
+def test_an_empty_project_names_the_command_to_run(stack: Stack) -> None:
+    with database(stack, "warehouse") as empty:
+        client = client_of(stack.database_url("waybill_reader", empty.rpartition("/")[2]), empty)
+        for path in ("/business/index.html", "/operations/index.html"):  # not even migrated
+            assert client.get(path).status_code == 404
+            assert "make demo" in client.get(path).text
+        migrate(empty)
+        assert "make demo" in client.get("/business/index.html").text
+        overview = client.get("/operations/index.html")
+        assert overview.status_code == 200
+        assert "make demo" in overview.text
+        assert client.get("/operations/quarantine.html").status_code == 200
 
 
 def test_an_unreachable_warehouse_is_reported_without_its_password(dsn: str) -> None:
