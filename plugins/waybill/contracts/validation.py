@@ -290,13 +290,23 @@ FORGOTTEN_KEY = "forgotten_key"
 """The name of the DuckDB table with the padded keys of the HMAC: `inside` and `outside`."""
 
 
-def _person(one: PersonColumns, column: Column) -> str:
-    """Return the number and tombstone of the forgotten person whom an id column names; null for all other people."""
+def _hash_of_id(one: PersonColumns, column: Column) -> str:
+    """Return the HMAC of the id in a column."""
     prefix = literal(f"{one.contract.domain}.{one.kind}:")
     inside, outside = (f"(select {name} from {FORGOTTEN_KEY})" for name in ("inside", "outside"))
     inner = f"sha256({inside} || encode({prefix} || {identifier(column.name)}::varchar))"
+    return f"sha256({outside} || unhex({inner}))"
+
+
+def _person(one: PersonColumns, column: Column) -> str:
+    """Return the number and tombstone of the forgotten person whom an id column names; null for all other people.
+
+    The lookup in a map takes as long as the map is, so it is only for rows of forgotten people. A join could change the
+    order of rows.
+    """
+    table, found = identifier(forgotten_table(one.kind)), identifier(f"_hash_{column.name}")
     people = "map(list(person), list(struct_pack(number := number, tombstone := tombstone)))"
-    return f"(select {people} from {identifier(forgotten_table(one.kind))})[sha256({outside} || unhex({inner}))]"
+    return f"case when {found} in (select person from {table}) then (select {people} from {table})[{found}] end"
 
 
 def _forgotten(people: Sequence[PersonColumns], period: Period) -> str:
@@ -306,7 +316,7 @@ def _forgotten(people: Sequence[PersonColumns], period: Period) -> str:
     """
     if not people:
         return ""
-    named = {column.name: _person(one, column) for one in people for column in one.ids}
+    named = {column.name: (_hash_of_id(one, column), _person(one, column)) for one in people for column in one.ids}
     replaced = []
     for name, column in {column.name: column for one in people for column in one.ids}.items():
         person, value, raw = (identifier(f"{prefix}{name}") for prefix in ("_person_", "", "_raw_"))
@@ -333,11 +343,15 @@ def _forgotten(people: Sequence[PersonColumns], period: Period) -> str:
             f"case when {person} is null or {raw} is null then {raw} when {rules} then {instead} "
             f"when not {is_blank(column)} then {literal(MARK)} end as {raw}"
         )
-    found = ", ".join(f"{person} as {identifier(f'_person_{name}')}" for name, person in named.items())
+    hashes = ", ".join(f"{found} as {identifier(f'_hash_{name}')}" for name, (found, _) in named.items())
+    persons = ", ".join(f"{person} as {identifier(f'_person_{name}')}" for name, (_, person) in named.items())
     marked = " or ".join(f"{identifier(f'_person_{name}')} is not null" for name in named)
     return f"""
+hashed as (
+  select *, {hashes} from typed
+),
 people as (
-  select *, {found} from typed
+  select *, {persons} from hashed
 ),
 replaced as (
   select * replace ({", ".join(replaced)}), {marked} as _is_forgotten from people

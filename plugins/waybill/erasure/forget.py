@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +14,12 @@ from waybill.contracts import ContractError, load_domain
 from waybill.contracts.domains import load_manifest, manifest_path
 from waybill.contracts.people import PersonColumns, people_of, problems, unreached
 from waybill.erasure.person import Target, add_values, find_values, target_of
-from waybill.erasure.places import IdColumn, derived_ids, left_places, waiting_places
+from waybill.erasure.places import IdColumn, derived_ids, left_places, value_sources, waiting_places
 from waybill.erasure.records import erase_events, erase_messages, erase_quarantine, erase_rejected_events
 from waybill.erasure.rows import Erased, erase_rows
 from waybill.errors import DataError
 from waybill.intake.load import lock_table
+from waybill.ops.column_sources import Source, Sources
 from waybill.run import Run
 from waybill.stream.declared import streams_of
 from waybill.warehouse.connection import one_row
@@ -86,7 +87,7 @@ def forget(
         raise ContractError("\n".join([f"{manifest_path(domain)}: people cannot be forgotten", *found]))
     if values and len({*ids}) > 1:
         raise DataError("texts of a person can be given for one person at a time")
-    certificates = []
+    certificates, sources = [], value_sources(domain)
     with connection.transaction():
         for contract in sorted(datasets.values(), key=lambda one: one.table):
             lock_table(connection, contract)
@@ -96,14 +97,21 @@ def forget(
         for kind, value in dict.fromkeys(ids):
             target = target_of(connection, domain, kind, value, people)
             add_values(target, values)
-            certificates.append(_forget(connection, target, people, run, asked_by, is_dry=is_dry))
+            certificates.append(_forget(connection, target, people, sources, run, asked_by, is_dry=is_dry))
         if is_dry:
             raise Rollback
     return certificates
 
 
 def _forget(
-    connection: Connection, target: Target, people: Sequence[PersonColumns], run: Run, asked_by: str, *, is_dry: bool
+    connection: Connection,
+    target: Target,
+    people: Sequence[PersonColumns],
+    sources: Mapping[Source, Sources],
+    run: Run,
+    asked_by: str,
+    *,
+    is_dry: bool,
 ) -> Certificate:
     erased = Erased()
     find_values(connection, target)
@@ -112,7 +120,7 @@ def _forget(
     erase_rejected_events(connection, target, erased)
     archives = erase_events(connection, target, erased)
     erase_messages(connection, target, erased)
-    derived = derived_ids(target)
+    derived = derived_ids(target, sources)
     certificate = Certificate(
         None,
         target.domain,

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract, load_domain
-from waybill.contracts.locations import star_schema
+from waybill.contracts.locations import read_sql, star_schema
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target
 from waybill.erasure.rows import Erased
-from waybill.ops.column_sources import Source
-from waybill.ops.lineage import Lineage, project_lineage
+from waybill.errors import DataError
+from waybill.ops.column_sources import Source, Sources, UnresolvedSql, column_sources
+from waybill.ops.lineage import relations_of, sql_path
 from waybill.outputs.publish import csv_key, parquet_key
 from waybill.period import Period
-from waybill.settings import settings
+from waybill.settings import in_project, settings
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,36 @@ class IdColumn:
     name: str
 
 
-def derived_ids(target: Target) -> list[IdColumn]:
+def value_sources(domain: str) -> dict[Source, Sources]:
+    """Return the columns from which the value of each column of the domain's derived tables is computed.
+
+    What a function computes may come from every column of the datasets. Raises `DataError` for an SQL file whose
+    columns are not known.
+    """
+    datasets = load_domain(domain).values()
+    derived = [*load_domain(star_schema(domain)).values(), *report_contracts(domain).values()]
+    relations = relations_of([*datasets, *derived])
+    every = frozenset(Source(dataset.table, name) for dataset in datasets for name in dataset.names)
+    found: dict[Source, Sources] = {}
+    for contract in derived:
+        path = sql_path(contract)
+        if not path.is_file():
+            found |= dict.fromkeys((Source(contract.table, name) for name in contract.names), every)
+            continue
+        try:
+            sources = column_sources(read_sql(path), relations, "postgres")
+        except UnresolvedSql as error:
+            raise DataError(f"{in_project(path)}: {error}. `waybill contract check` lists all problems.") from None
+        found |= {Source(contract.table, name): of for name, of in sources.columns.items()}
+    return found
+
+
+def derived_ids(target: Target, sources: Mapping[Source, Sources]) -> list[IdColumn]:
     """Return the columns of the domain's derived tables that hold ids: named like them, and computed from them."""
     names = {column.name for one in target.columns for column in one.ids}
-    starts = [Source(one.contract.table, column.name) for one in target.columns for column in one.ids]
-    reached = _by_value(project_lineage(), starts)
+    reached = {Source(one.contract.table, column.name) for one in target.columns for column in one.ids}
+    while more := {column for column, of in sources.items() if column not in reached and of & reached}:
+        reached |= more
     contracts = [*load_domain(star_schema(target.domain)).values(), *report_contracts(target.domain).values()]
     return [
         IdColumn(contract, name)
@@ -40,17 +66,6 @@ def derived_ids(target: Target) -> list[IdColumn]:
         for name in contract.names
         if name in names and Source(contract.table, name) in reached
     ]
-
-
-def _by_value(lineage: Lineage, starts: Sequence[Source]) -> set[Source]:
-    """Return every column whose value rests on the value of one of these columns."""
-    reached, waiting = set(starts), [*starts]
-    while waiting:
-        for step in lineage.out_of.get(waiting.pop(), ()):
-            if step.effect == "value" and step.target not in reached:
-                reached.add(step.target)
-                waiting.append(step.target)
-    return reached
 
 
 def table_exists(connection: Connection, schema: str, name: str) -> bool:
@@ -175,6 +190,13 @@ def left_places(
         }
         for table in unreached
     ]
+    found.append(
+        {
+            "place": f"rows of {target.domain} without the id",
+            "what": "may quote a text of the person in some column: `--verify --value TEXT` finds them",
+            "until": "their sender corrects the file",
+        }
+    )
     snapshots, published = settings().lake_snapshot_days, settings().lake_published_days
     return [
         *found,

@@ -21,6 +21,8 @@ from waybill.stream.events import Record, check
 from waybill.warehouse.forgotten import Forgotten, key_of_hashes
 
 _BATCH: Final = 1000
+_LIKE: Final = re.compile(r"([\\%_])")
+_AS_IT_IS: Final = r"\\\1"
 
 
 def erase_quarantine(connection: Connection, target: Target, erased: Erased) -> None:
@@ -29,9 +31,10 @@ def erase_quarantine(connection: Connection, target: Target, erased: Erased) -> 
     select f.dataset, q.file_id, q.record, q.raw
     from waybill.quarantine as q
     inner join waybill.load_file as f using (file_id)
-    where split_part(f.dataset, '.', 1) = %s
+    where split_part(f.dataset, '.', 1) = %(domain)s
+      and (strpos(replace(lower(q.raw), '-', ''), %(id)s) > 0 or lower(q.raw) like any(%(values)s))
     """
-    for rows in _batches(connection, "quarantined", query, (target.domain,)):
+    for rows in _batches(connection, "quarantined", query, _candidates(target)):
         changed = [
             (text, file_id, record)
             for dataset, file_id, record, raw in rows
@@ -49,9 +52,10 @@ def erase_rejected_events(connection: Connection, target: Target, erased: Erased
     query = """
     select r.dataset, r.shard, r.sequence, r.raw
     from waybill.stream_rejected as r
-    where split_part(r.dataset, '.', 1) = %s
+    where split_part(r.dataset, '.', 1) = %(domain)s
+      and (strpos(replace(lower(r.raw), '-', ''), %(id)s) > 0 or lower(r.raw) like any(%(values)s))
     """
-    for rows in _batches(connection, "rejected", query, (target.domain,)):
+    for rows in _batches(connection, "rejected", query, _candidates(target)):
         changed = [
             (text, dataset, shard, sequence)
             for dataset, shard, sequence, raw in rows
@@ -91,6 +95,18 @@ where e.dataset = %(dataset)s and strpos(replace(lower(e.raw), '-', ''), %(id)s)
 
 def _squeezed(target: Target) -> str:
     return target.value.lower().replace("-", "")
+
+
+def _candidates(target: Target) -> dict[str, Any]:
+    """Return the parameters of a query for records that may show a person. Each of them is then read.
+
+    Which characters are the same in another case depends on the database for all but ASCII: then all are read.
+    """
+    forms = {json.dumps(value, ensure_ascii=False)[1:-1] for value in target.values} | target.values
+    likes = [f"%{_LIKE.sub(_AS_IT_IS, form.lower())}%" for form in sorted(forms)]
+    if not all(form.isascii() for form in forms):
+        likes = ["%"]
+    return {"domain": target.domain, "id": _squeezed(target), "values": likes}
 
 
 def _erase_some(

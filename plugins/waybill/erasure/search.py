@@ -16,7 +16,7 @@ from waybill.contracts.locations import star_schema
 from waybill.contracts.people import people_of
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target, add_values, is_person, target_of
-from waybill.erasure.places import derived_ids, rows_of
+from waybill.erasure.places import derived_ids, rows_of, value_sources
 from waybill.erasure.records import of_domain, schemas_of, text_patterns
 from waybill.outputs import iceberg_tables
 from waybill.outputs.publish import csv_key, manifest_key, parquet_key
@@ -82,7 +82,7 @@ def _in_id_columns(connection: Connection, target: Target) -> Iterator[Hit]:
             ).fetchone()
             if found and found[0]:
                 yield Hit(name.replace('"', ""), found[0])
-    for column in derived_ids(target):
+    for column in derived_ids(target, value_sources(target.domain)):
         if rows := rows_of(connection, column, target.value):
             yield Hit(f"{column.contract.table}.{column.name}", rows)
 
