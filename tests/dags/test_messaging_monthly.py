@@ -27,7 +27,6 @@ from support.openlineage import faults
 from waybill.contracts.locations import report_files
 from waybill.operators import FreshnessOperator, PublishDashboardOperator
 from waybill.ops.books import balances, incomplete
-from waybill.ops.lineage import current_lineage
 from waybill.period import Period
 from waybill.settings import PROJECT_ROOT, settings
 from waybill.warehouse.connection import connect
@@ -193,7 +192,6 @@ def lineage_events(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     transport = {"type": "waybill.outputs.lineage_transport.NamesOnlyTransport", "to": to}
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__NAMESPACE", "waybill")
-    current_lineage()  # forked processes inherit it
     listener = OpenLineageListener()
     get_listener_manager().add_listener(listener)
     yield

@@ -13,7 +13,7 @@ from waybill.cli import app
 from waybill.contracts import load_all
 from waybill.errors import DataError
 from waybill.ops.column_sources import ROWS, Source
-from waybill.ops.lineage import Lineage, project_lineage, shown, sql_path, sql_problems
+from waybill.ops.lineage import Lineage, lineage_into, project_lineage, shown, sql_path, sql_problems
 from waybill.ops.lint import lint
 from waybill.settings import PROJECT_ROOT
 
@@ -341,6 +341,26 @@ def test_dashboards_streams_and_checks_rest_on_what_a_person_reads(graph: Lineag
             "shop_report.top_buyers.revenue_share_pct",
         },
     }
+
+
+@pytest.mark.parametrize(
+    "table", ["shop_report.top_buyers", "shop.clickstream", "messaging_report.descriptive_statistics"]
+)
+def test_the_graph_of_some_tables_is_a_part_of_the_whole(table: str, graph: Lineage) -> None:
+    part = lineage_into([table])
+    exports = {
+        step.target.table
+        for step in graph.out_of[Source(table, ROWS)]
+        if graph.tables[step.target.table].kind in ("published", "lake")
+    }
+    for name in (table, *exports):
+        assert part.tables[name] == graph.tables[name]
+        for node in graph.nodes_of(name):
+            assert part.into.get(node) == graph.into.get(node), node
+    assert {step.target.table for step in part.steps} == {table, *exports}
+    assert {one.name: one.kind for one in part.tables.values()}.items() <= {
+        one.name: one.kind for one in graph.tables.values()
+    }.items()
 
 
 def test_a_function_rests_on_the_tables_that_it_names(graph: Lineage) -> None:

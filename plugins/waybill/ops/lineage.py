@@ -206,21 +206,31 @@ def project_lineage(contracts: Mapping[str, Contract] | None = None) -> Lineage:
     steps: list[Step] = []
     copied = schemas_in_lake()
     for contract in contracts.values():
-        if contract.is_dataset:
-            _add_dataset(contract, tables, steps)
-        else:
-            _add_derived(contract, contracts, relations, tables, steps)
-        for export in _exports(contract, copied):
-            tables[export.name] = export
-            steps += [
-                Step(Source(contract.table, name), Source(export.name, name), "value", None) for name in export.columns
-            ]
-            steps.append(Step(Source(contract.table, ROWS), Source(export.name, ROWS), "rows", None))
+        _add_table(contract, contracts, relations, copied, tables, steps)
     for contract in contracts.values():
         if checks := checks_of(contract, relations, _dialect(contract) if contract.is_dataset else "postgres"):
             _add_use(checks, domain_of(contract.domain), tables, steps)
     for use in uses(contracts):
         _add_use(use, use.name.partition(" of ")[2].partition(".")[0], tables, steps)
+    return Lineage(tables, tuple(dict.fromkeys(steps)))
+
+
+def lineage_into(names: Collection[str]) -> Lineage:
+    """Return the tables of the project, with the steps that lead to these tables and to their exports only.
+
+    It reads only the SQL of these tables. Raises errors as `project_lineage` does.
+    """
+    contracts = load_all()
+    relations = relations_of(contracts.values())
+    tables: dict[str, Table] = {}
+    steps: list[Step] = []
+    copied = schemas_in_lake()
+    for contract in contracts.values():
+        if contract.table in names:
+            _add_table(contract, contracts, relations, copied, tables, steps)
+        else:
+            domain = domain_of(contract.domain)
+            tables[contract.table] = Table(contract.table, _kind(contract), tuple(contract.names), domain=domain)
     return Lineage(tables, tuple(dict.fromkeys(steps)))
 
 
@@ -294,6 +304,34 @@ def _dialect(contract: Contract) -> Dialect:
     return "spark" if is_on_spark(domain_of(contract.domain)) else "postgres"
 
 
+def _kind(contract: Contract) -> Kind:
+    """Return the kind of the table of a contract."""
+    if contract.is_dataset:
+        return "dataset"
+    return "report" if contract.domain == report_schema(domain_of(contract.domain)) else "derived"
+
+
+def _add_table(
+    contract: Contract,
+    contracts: Mapping[str, Contract],
+    relations: Mapping[str, Relation],
+    copied: Collection[str],
+    tables: dict[str, Table],
+    steps: list[Step],
+) -> None:
+    """Add a table and its exports, with the steps that lead to them."""
+    if contract.is_dataset:
+        _add_dataset(contract, tables, steps)
+    else:
+        _add_derived(contract, contracts, relations, tables, steps)
+    for export in _exports(contract, copied):
+        tables[export.name] = export
+        steps += [
+            Step(Source(contract.table, name), Source(export.name, name), "value", None) for name in export.columns
+        ]
+        steps.append(Step(Source(contract.table, ROWS), Source(export.name, ROWS), "rows", None))
+
+
 def _add_dataset(contract: Contract, tables: dict[str, Table], steps: list[Step]) -> None:
     """Add a dataset and its files. What a load adds to rows comes from the file as a whole."""
     own = tuple(dict.fromkeys(name for more in _readable(contract).values() for name in more))
@@ -322,8 +360,7 @@ def _add_derived(
     path, sources = _of_sql(contract, relations) or _of_function(contract, contracts)
     by = str(in_project(path)) if path else None
     domain = domain_of(contract.domain)
-    kind: Kind = "report" if contract.domain == report_schema(domain) else "derived"
-    tables[contract.table] = Table(contract.table, kind, tuple(contract.names), by, domain)
+    tables[contract.table] = Table(contract.table, _kind(contract), tuple(contract.names), by, domain)
     rows = Source(contract.table, ROWS)
     for name in contract.names:
         target = Source(contract.table, name)

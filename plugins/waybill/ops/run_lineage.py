@@ -29,7 +29,7 @@ from waybill.contracts import Contract, load_all
 from waybill.contracts.domains import is_on_spark
 from waybill.contracts.locations import catalog_table
 from waybill.ops.column_sources import ROWS, Source
-from waybill.ops.lineage import Lineage, Table, current_lineage
+from waybill.ops.lineage import Lineage, Table, lineage_into
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 
@@ -54,7 +54,7 @@ def loaded(connection: Connection, tables: Collection[str], run_id: str, code_ve
 
     Datasets without a file of the run are left out.
     """
-    graph, contracts = current_lineage(), load_all()
+    graph, contracts = lineage_into(tables), load_all()
     found = RunLineage(run_facets=_facets_of_run(code_version))
     rejected = 0
     for table in sorted(tables):
@@ -85,7 +85,7 @@ def loaded(connection: Connection, tables: Collection[str], run_id: str, code_ve
 
 def built(connection: Connection, tables: Collection[str], run_id: str, code_version: str) -> RunLineage:
     """Return what derived tables and reports read, and the rows that a run wrote to them."""
-    graph, contracts = current_lineage(), load_all()
+    graph, contracts = lineage_into(tables), load_all()
     found = RunLineage(run_facets=_facets_of_run(code_version))
     read: dict[str, None] = {}
     for table in sorted(tables):
@@ -113,9 +113,10 @@ def exported(
 
     `kind` is `published` or `lake`.
     """
-    graph, contracts = current_lineage(), load_all()
+    given, contracts = list(exports), load_all()
+    graph = lineage_into([table for table, *_ in given])
     found = RunLineage(run_facets=_facets_of_run(code_version))
-    for table, rows, hashes in exports:
+    for table, rows, hashes in given:
         copies = [
             one
             for step in graph.out_of.get(Source(table, ROWS), ())
