@@ -7,8 +7,15 @@ another transport, which its configuration names.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +31,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_SECONDS: Final = 2.0
 """How long a task waits for an event to be sent. Then the event is lost."""
+PAUSE_SECONDS: Final = 60
+"""For how long after a lost event the tasks of a machine send none, so that a broken receiver does not slow them."""
 RUN_FACETS: Final = frozenset({"nominalTime", "parent", "processing_engine", "tags"})
 JOB_FACETS: Final = frozenset({"documentation", "jobType", "ownership", "tags"})
 DATASET_FACETS: Final = frozenset({"columnLineage", "schema", "version"})
@@ -49,7 +58,10 @@ class NamesOnlyConfig(Config):
 
 
 class NamesOnlyTransport(Transport):
-    """Keeps the listed facets of an event, and sends it by another transport within two seconds or not at all."""
+    """Keeps the listed facets of an event, and sends it by another transport within two seconds or not at all.
+
+    After a lost event, the next minute's events are lost at once.
+    """
 
     kind = "names_only"
     config_class = NamesOnlyConfig
@@ -58,6 +70,9 @@ class NamesOnlyTransport(Transport):
         from openlineage.client.transport import get_default_factory
 
         chosen = dict(config.to)
+        receiver = sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
+        self.lost = Path(tempfile.gettempdir(), f"waybill-lineage-{os.getuid()}-{receiver}")
+        """An empty file with the time of the last lost event, for all tasks of the machine."""
         if chosen.get("type") == "http":
             chosen = {"timeout": LONGEST_SECONDS, "retry": {"total": 0}} | chosen
         self.transport = get_default_factory().create(chosen)
@@ -65,6 +80,9 @@ class NamesOnlyTransport(Transport):
     def emit(self, event: Event) -> None:
         """Send an event. An error and a delay are logged; neither reaches the task."""
         if not isinstance(event, RunEvent):  # datasets and jobs without a run are not ours
+            return
+        if self._is_paused():
+            log.info("the lineage event of %s is lost: an earlier event was lost within a minute", event.job.name)
             return
         kept, failures = names_only(event), list[str]()
 
@@ -80,6 +98,14 @@ class NamesOnlyTransport(Transport):
         if sending.is_alive() or failures:
             reason = failures[0] if failures else f"no answer within {LONGEST_SECONDS:g} seconds"
             log.warning("the lineage event of %s is lost: %s", event.job.name, reason)
+            with suppress(OSError):
+                self.lost.touch()
+
+    def _is_paused(self) -> bool:
+        try:
+            return time.time() - self.lost.lstat().st_mtime < PAUSE_SECONDS
+        except OSError:
+            return False
 
 
 def names_only(event: RunEvent) -> RunEvent:
