@@ -180,7 +180,7 @@ def find_values(connection: Connection, target: Target) -> None:
                     continue
                 query = sql.SQL(
                     """
-                    select distinct left(t.{column}, {longest})
+                    select distinct left(trim(t.{column}), {longest})
                     from {table} as t
                     where {is_person} and length(trim(t.{column})) >= {shortest} and not exists (
                       select from {table} as o where o.{column} = t.{column} and not coalesce({is_same}, false)
@@ -197,7 +197,7 @@ def find_values(connection: Connection, target: Target) -> None:
                     most=sql.Literal(MOST_VALUES),
                 )
                 found = connection.execute(query, {"id": target.value}).fetchall()
-                target.values.update(text.strip() for (text,) in found if not text.startswith(MARK))
+                target.values.update(text for (text,) in found if not text.startswith(MARK))
 
 
 def without_person(target: Target, dataset: str, raw: str) -> str | None:

@@ -192,8 +192,8 @@ def left_places(
     ]
     found.append(
         {
-            "place": f"rows of {target.domain} without the id",
-            "what": "may quote a text of the person in some column: `--verify --value TEXT` finds them",
+            "place": f"rows, events and counts of {target.domain} without the id, and names of objects",
+            "what": "may quote a text of the person: `--verify --value TEXT` finds them",
             "until": "their sender corrects the file",
         }
     )

@@ -160,8 +160,11 @@ OWN_TEXTS: Final = (
     ("stream_rejected", "raw"),
     ("erasure", "*"),
     ("contract", "*"),
+    ("stream_count", "*"),
 )
-"""Texts of the schema waybill that have their own form, or no values of rows."""
+"""Texts of the schema waybill that have their own form, no values of rows, or values of columns that are not erased."""
+NAMES: Final = ("bucket", "first_key", "last_key", "location", "name_key", "object_key")
+"""Columns by which objects are found: a changed name would be that of another object."""
 _TEXT_COLUMNS: Final = """
 select c.relname, a.attname, a.atttypid::regtype::text,
   array(select b.attname from pg_attribute as b where b.attrelid = c.oid and b.attnum > 0 and not b.attisdropped)
@@ -181,7 +184,7 @@ def erase_messages(connection: Connection, target: Target, erased: Erased) -> No
     """
     patterns = text_patterns(target)
     for table, column, kind, others in connection.execute(_TEXT_COLUMNS).fetchall():
-        if (table, column) in OWN_TEXTS or (table, "*") in OWN_TEXTS:
+        if (table, column) in OWN_TEXTS or (table, "*") in OWN_TEXTS or column in NAMES:
             continue
         for pattern, instead, is_id in patterns:
             statement = sql.SQL(
