@@ -67,6 +67,7 @@ def is_card(text: str) -> bool | None:
 
 def is_iban(text: str) -> bool | None:
     """Return whether a text begins with an IBAN of the country's length whose remainder by ISO/IEC 7064 is 1."""
+    text = text.upper()
     length, places = IBAN_LENGTHS.get(text[:2]), [place for place, sign in enumerate(text) if sign != " "]
     if length is None or len(places) < length:
         return None

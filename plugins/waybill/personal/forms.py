@@ -53,6 +53,8 @@ class Form:
     """In so many values a candidate within a longer text is enough; None if only whole values count."""
     least: int = 3
     """How many different values a column needs whose values are such as a whole."""
+    counts_alone: bool = True
+    """Whether a value that is nothing else counts towards `inside`. A number may also be a measurement."""
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
@@ -100,8 +102,8 @@ FORMS: Final = (
     ),
     Form(
         ACCOUNT,
-        hint=r"\b[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}",
-        pattern=r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,40}",
+        hint=r"\b[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}|\b[a-z]{2}[0-9]{2} ?[0-9]{4}",
+        pattern=r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,40}|[a-z]{2}[0-9]{2}(?: ?[0-9]){11,30}",
         before=r"(?<![A-Za-z0-9])",
         after="",
         accepts=is_iban,
@@ -144,11 +146,20 @@ FORMS: Final = (
     ),
     Form(
         PHONE,
-        hint=r"\+[1-9][0-9 ()/.-]{6}",
-        pattern=r"\+[1-9](?:[ ()/.-]{0,2}[0-9]){7,14}",
+        hint=r"\+[1-9][0-9.]*[ ()/-][0-9 ()/.-]{3}|\+[1-9][0-9]*\.[0-9]+\.[0-9]",
+        pattern=r"(?=\+[0-9.]*[ ()/-]|\+[0-9]+\.[0-9]+\.)\+[1-9](?:[ ()/.-]{0,2}[0-9]){7,14}",
         before=r"(?<![\w.,+/-])",
         accepts=is_international_phone,
         inside=1,
+    ),
+    Form(
+        PHONE,
+        hint=r"\+[1-9][0-9.]{7}",
+        pattern=r"\+[1-9][0-9]*(?:\.[0-9]+)?",
+        before=r"(?<![\w.,+/-])",
+        accepts=is_international_phone,
+        inside=1,
+        counts_alone=False,
     ),
     # North America
     Form(

@@ -33,7 +33,8 @@ NAMED: Final = (
     _named(EMAIL, r"(?:.*_)?e_?mail(?:_address)?(?:_.*)?", r"\S+@\S+"),
     _named(
         PHONE,
-        r"(?:.*_)?(?:phone|telephone|tel|mobile|cell|fax|handy|telefon|telefonnummer)(?:_?(?:no|nr|number|nummer))?",
+        r"(?:.*_)?(?:phone|telephone|tel|mobile|cell|fax|handy|telefon|telefonnummer|msisdn)"
+        r"(?:_?(?:no|nr|number|nummer|home|work|mobile|office|private|[0-9]))*",
         r"[+(]?[0-9](?:[ ()/.-]{0,3}[0-9]){5,15}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?",
     ),
     _named(
@@ -53,7 +54,7 @@ NAMED: Final = (
         r"(?:.*_)?(?:birth_?da(?:te|y)|date_of_birth|dob|born_on|born|geburtsdatum|geburtstag)",
         r"(?=(?:.*\d){4}).{6,40}",
     ),
-    _named(ACCOUNT, r"(?:.*_)?(?:iban|bank_account|kontonummer)", r"[A-Z]{0,2}[0-9][A-Z0-9 /-]{5,40}"),
+    _named(ACCOUNT, r"(?:.*_)?(?:iban|bank_account|kontonummer)", r"[A-Za-z]{0,2}[0-9][A-Za-z0-9 /-]{5,40}"),
     _named(CARD, r"(?:.*_)?(?:card_number|credit_card|card_no|pan)", r"[0-9*xX][0-9*xX -]{10,22}"),
     _named(
         NATIONAL_ID,

@@ -109,10 +109,11 @@ def _found(sample: pa.Array, *, has_addresses: bool) -> Iterator[tuple[Form, int
         if not hits or hits < MOST * candidates:
             continue
         unseen = every / len(likely) * len(some) / len(judged)
+        within = hits if form.counts_alone else hits - wholes
         if wholes >= form.least and wholes * unseen >= MOST * len(sample):
             yield form, round(wholes * unseen), True
-        elif form.inside is not None and hits >= form.inside:
-            yield form, round(hits * unseen), False
+        elif form.inside is not None and within >= form.inside:
+            yield form, round(within * unseen), False
 
 
 def _judge(form: Form, text: str) -> tuple[bool, bool, bool]:
