@@ -56,8 +56,9 @@ run "service" {
       WAYBILL_STREAMS                = "{\"billing.card_payments\":\"waybill-test-billing-card-payments\"}"
       WAYBILL_RAW_BUCKET             = "raw"
       WAYBILL_TIMEZONE               = "Europe/Berlin"
+      WAYBILL_SECRET_ID              = "waybill-test/settings"
     }
-    error_message = "A consumer must have the settings of the application, but need no secret."
+    error_message = "A consumer must have the settings of the application, with the secret that has the mask key."
   }
 }
 
@@ -74,11 +75,13 @@ run "rights" {
   }
   assert {
     condition = { for statement in jsondecode(aws_iam_role_policy.work.policy).Statement : join(" ", flatten([statement.Action])) => statement.Resource } == {
-      "s3:PutObject"             = "arn:aws:s3:::raw/raw/billing/card_payments/*"
-      "kms:GenerateDataKey"      = "arn:aws:kms:eu-central-1:123456789012:key/*"
-      "cloudwatch:PutMetricData" = "*"
+      "s3:PutObject"                  = "arn:aws:s3:::raw/raw/billing/card_payments/*"
+      "kms:GenerateDataKey"           = "arn:aws:kms:eu-central-1:123456789012:key/*"
+      "secretsmanager:GetSecretValue" = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:waybill-test/settings-*"
+      "kms:Decrypt"                   = "arn:aws:kms:eu-central-1:123456789012:key/*"
+      "cloudwatch:PutMetricData"      = "*"
     }
-    error_message = "Consumers may write the files of their dataset and measurements, and read nothing."
+    error_message = "Consumers may write the files of their dataset and measurements, and read the settings alone."
   }
   assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.work.policy).Statement : statement.Condition.StringEquals if statement.Sid == "SendMetrics"]) == { "cloudwatch:namespace" = "Waybill" }

@@ -9,8 +9,9 @@ locals {
   log_group = "/${var.name}/${local.service}"
   alive     = "/tmp/alive" # the file that a consumer touches every few seconds
 
-  # Only the profile prod needs the mask key, and with it the secret of the settings.
-  environment = merge({ for name, value in var.settings : name => value if !contains(["WAYBILL_PROFILE", "WAYBILL_SECRET_ID"], name) }, {
+  # The secret of the settings has the key by which consumers recognise people who were forgotten. The profile prod would
+  # need settings of tasks.
+  environment = merge({ for name, value in var.settings : name => value if name != "WAYBILL_PROFILE" }, {
     AWS_DEFAULT_REGION             = var.region
     AWS_RETRY_MODE                 = "standard"
     AWS_MAX_ATTEMPTS               = "5"
@@ -105,11 +106,12 @@ resource "aws_iam_role_policy" "work" {
   name = "work"
   role = aws_iam_role.this["task"].id
   policy = jsonencode(jsondecode(templatefile("${path.module}/policies/consumer.json.tftpl", {
-    name              = var.name
-    account_id        = var.account_id
-    region            = var.region
-    archive           = "arn:aws:s3:::${var.settings["WAYBILL_RAW_BUCKET"]}/${var.archive_prefix}"
-    metrics_namespace = var.metrics_namespace
+    name                 = var.name
+    account_id           = var.account_id
+    region               = var.region
+    archive              = "arn:aws:s3:::${var.settings["WAYBILL_RAW_BUCKET"]}/${var.archive_prefix}"
+    metrics_namespace    = var.metrics_namespace
+    settings_secret_name = var.settings["WAYBILL_SECRET_ID"]
   })))
 }
 
