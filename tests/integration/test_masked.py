@@ -155,10 +155,9 @@ def load_all_files(planted: Planted, bucket: str) -> None:
                 planted.told.append(str(error))
             except Exception as error:
                 planted.told.append("".join(traceback.format_exception(error)))
-        for day in ("2026-03-15", "2026-03-23"):
-            for dataset in ("customers", "reviews"):
-                found = dry_run_pending(connection, s3, contracts[dataset], contracts, Period.parse("day", day))
-                planted.told.append(json.dumps(found, default=str))
+        for dataset in ("customers", "reviews"):
+            found = dry_run_pending(connection, s3, contracts[dataset], contracts, Period.parse("day", "2026-03-18"))
+            planted.told.append(json.dumps(found, default=str))
         search(connection, s3, RUN, NOW, "shop")
         with connection.transaction():
             events = look(connection, "shop", RUN.run_id, NOW, is_watch=True)
@@ -268,9 +267,7 @@ def pages(planted: Planted) -> Iterator[str]:
     yield "/operations/loads.html?domain=shop&state=rejected"
     yield f"/operations/plan.html?domain=shop&first={DAY}&last={LAST}"
     yield f"/operations/index.html?dag_id=shop_daily&run_id={RUN.run_id}"
-    for dataset in ("customers", "reviews"):
-        for page in range(1, 5):
-            yield f"/operations/quarantine.html?dataset=shop.{dataset}&page={page}"
+    yield from (f"/operations/quarantine.html?dataset=shop.{dataset}" for dataset in ("customers", "reviews"))
     with connect(planted.dsn) as connection:
         for (number,) in connection.execute("select incident_id from waybill.incident"):
             yield f"/operations/incident.html?number={number}"
@@ -292,7 +289,7 @@ def test_no_page_or_route_has_a_value(planted: Planted) -> None:
         answered += answer.status_code == 200
         if "quarantine" not in address:
             assert CONFIDENTIAL not in answer.text or "rejected" in answer.text, address
-    assert answered > 25
+    assert answered > 20
     assert HIDDEN in client.get("/operations/quarantine.html?dataset=shop.customers").text
 
 
