@@ -278,6 +278,7 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(shop: Shop, monkeypatch:
         f"s3://memory/{locations.raw_prefix('shop', name, DAY)}own.csv" for name in ("customers", "transactions")
     }
     assert prefixes <= held
+    assert "clicks.clickstream" in {left["place"] for left in done.left}
     places = {waiting["place"] for waiting in done.waiting}
     assert {f"shop_report.{name}.customer_id" for name in SHOWN} <= places
     assert "shop_star.fact_sales.customer_id" in places

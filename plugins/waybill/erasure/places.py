@@ -8,8 +8,8 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from waybill.contracts import Contract, load_domain
-from waybill.contracts.locations import read_sql, star_schema
+from waybill.contracts import Contract, load_all, load_domain
+from waybill.contracts.locations import raw_layout, read_sql, star_schema
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target
 from waybill.erasure.rows import Erased
@@ -158,6 +158,18 @@ order by dataset, object_key
 """
 
 
+def sharing_files(target: Target) -> list[str]:
+    """Return the datasets of other domains that read files of the person's datasets."""
+    folders = {raw_layout(target.domain, one.contract.name, one.contract.cadence).root for one in target.columns}
+    return [
+        contract.table
+        for contract in load_all().values()
+        if contract.is_dataset
+        and contract.domain != target.domain
+        and raw_layout(contract.domain, contract.name, contract.cadence).root in folders
+    ]
+
+
 def left_places(
     connection: Connection, target: Target, erased: Erased, archives: Sequence[str], unreached: Sequence[str]
 ) -> list[dict[str, str]]:
@@ -182,7 +194,7 @@ def left_places(
                 "until": by_operator,
             }
         )
-    found += [
+    others = [
         {
             "place": table,
             "what": "has classified columns and no id: the person cannot be found",
@@ -190,7 +202,15 @@ def left_places(
         }
         for table in unreached
     ]
-    found.append(
+    others += [
+        {
+            "place": table,
+            "what": "a dataset of another domain that reads the same files; holds the person",
+            "until": "somebody forgets the person there, or rewrites the table",
+        }
+        for table in sharing_files(target)
+    ]
+    others.append(
         {
             "place": f"rows, events and counts of {target.domain} without the id, and names of objects",
             "what": "may quote a text of the person: `--verify --value TEXT` finds them",
@@ -199,7 +219,7 @@ def left_places(
     )
     snapshots, published = settings().lake_snapshot_days, settings().lake_published_days
     return [
-        *found,
+        *others,
         {
             "place": f"s3://{settings().lake_bucket}/",
             "what": "snapshots of the lake's tables before the next run, with their files",
@@ -218,4 +238,5 @@ def left_places(
         },
         {"place": "task logs and messages that were sent", "what": "are not searched", "until": "they expire"},
         {"place": "copies outside of the project", "what": "are not known", "until": "their owners delete them"},
+        *found,
     ]
