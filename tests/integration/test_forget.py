@@ -33,6 +33,7 @@ from waybill.cli import app
 from waybill.contracts import load_domain, locations
 from waybill.derived.refresh import refresh
 from waybill.erasure.forget import Certificate, forget
+from waybill.erasure.texts import FREE_TEXTS, RECORDS
 from waybill.errors import DataError
 from waybill.intake.ingest import ingest_file
 from waybill.intake.ledger import Books
@@ -343,6 +344,152 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(shop: Shop, monkeypatch:
     (more,) = forget(shop.connection, "shop", [("customer", ID)], RUN, "test", is_dry=False, values=[EMAIL, NAME])
     assert more.erased == {"waybill.quarantine": 1}
     assert shop.tables_with(*VALUES) == {}
+
+
+KEYS = {
+    "alembic_version": "version_num",
+    "alert": "dag_id run_id kind channels",
+    "alert_delivery": "dag_id run_id kind channel",
+    "anomaly": "dataset cadence measure column_name past run_id accepted_as accepted_by",
+    "change": "table_name cadence",
+    "check_result": "subject check_name severity operator run_id cadence",
+    "checkpoint": "dataset",
+    "contract": "dataset version sha256 document file_order",
+    "drift": "dataset kind column_name bucket first_key last_key examples run_id accepted_by rejected_keys",
+    "erasure": "domain kind declared person tombstone key_check asked_by code_version certificate",
+    "file_profile": "column_name",
+    "file_warning": "kind",
+    "incident": "key kind domain severity acknowledged_by muted_by closed_by",
+    "incident_event": "event by_whom",
+    "incident_run": "dag_id run_id task_id scope",
+    "lake_commit": "table_name content_sha256 run_id code_version",
+    "lake_maintenance": "table_name action details run_id",
+    "lake_request": "domain dag_id run_id",
+    "lake_state": "table_name",
+    "load_file": "dataset bucket object_key version_id etag sha256 status contract_sha256 contract_version "
+    "code_version run_id kept_values name_key brought_columns gone archive_members ignored_lines",
+    "personal_column": "column_name kind found_in",
+    "processed_day": "dataset",
+    "publication": "report content_sha256 sql_sha256 code_version run_id cadence inputs contract_sha256 "
+    "exported_sha256",
+    "published": "report cadence content_sha256 sql_sha256 code_version run_id inputs object_sha256 published_by",
+    "published_snapshot": "report cadence content_sha256 table_name",
+    "quarantine": "reasons contract_version resolved_as resolved_by",
+    "rejected_file": "dataset object_key etag run_id contract_version brought_columns",
+    "report_profile": "report cadence column_name",
+    "reveal": "dataset shard revealed_by shown_in",
+    "stream": "dataset name",
+    "stream_archive": "dataset object_key sha256",
+    "stream_consumer": "consumer dataset",
+    "stream_count": "dataset kind dimension",
+    "stream_event": "dataset event_id shard session kind",
+    "stream_measurement": "dataset",
+    "stream_rejected": "dataset shard reasons contract_version resolved_as resolved_by",
+    "stream_session": "dataset session",
+    "stream_shard": "dataset shard parents position owner",
+    "table_day": "table_name",
+    "watch_look": "what",
+    "watched": "dataset contract_sha256",
+    "whole_listing": "dataset location contract_sha256 kept_values",
+}
+"""The texts of the schema waybill that hold no values of rows. Decide about each new column: here, or `FREE_TEXTS`."""
+
+
+def test_every_text_of_the_operations_is_a_key_or_searched(shop: Shop) -> None:
+    found = shop.all(
+        "select c.relname, a.attname from pg_class as c inner join pg_attribute as a on a.attrelid = c.oid "
+        "where c.relnamespace = 'waybill'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition "
+        "and a.attnum > 0 and not a.attisdropped and a.atttypid::regtype::text ~ '^(text|json|character)'"
+    )
+    searched = [(table, name) for texts in (FREE_TEXTS, RECORDS) for table, names in texts.items() for name in names]
+    keys = [(table, name) for table, names in KEYS.items() for name in names.split()]
+    assert sorted([*searched, *keys]) == sorted(found)
+
+
+def test_only_texts_that_nobody_else_has_are_replaced(shop: Shop) -> None:
+    header, remark = "review_id,product_id,customer_id,rating,review_text,review_date", "Exactly as described - thanks"
+    rows = [f"91000{n},1,{4712 + n},5,{remark},2026-03-02" for n in range(1, 5)]
+    shop.load("reviews", csv_body(header, [*rows, f"9{ID},1,{ID},5,{remark},2026-03-02"]), "same.csv")
+    customers = CUSTOMERS.splitlines()[0].decode()
+    row = f"{ID},Transactions,4711@example.net,2020-01-31,DE,2026-03-02T13:00:00Z"
+    shop.load("customers", csv_body(customers, [row]), "named.csv")
+    shop.load("reviews", csv_body(header, [f"920001,1,9999,x,{remark},2026-03-02"]), "others.csv")
+    connection, contract = shop.connection, load_domain("shop")["customers"]
+    reasons = json.dumps([{"reason": "x", "rows": 1, "first": [{"text": f'{EMAIL}"\\'}, {"customer_id": int(ID)}]}])
+    connection.execute(
+        "insert into waybill.rejected_file (dataset, object_key, etag, run_id, message, reasons, contract_version) "
+        "values (%s, 'a', 'a', 'r', %s, %s, '1')",
+        (contract.table, f'text "{REVIEW}" and {EMAIL} in line 3', reasons),
+    )
+    for value, events in (("/", 4), (f"/of/{EMAIL}", 3), (f"/of/{OLD_EMAIL}", 2)):
+        connection.execute(
+            "insert into waybill.stream_count (dataset, minute, kind, dimension, value, events) "
+            "values ('shop.clickstream', '2026-03-03 12:00+00', 'page_view', 'source', %s, %s)",
+            (value, events),
+        )
+    connection.execute(
+        "insert into waybill.alert (dag_id, run_id, kind, message) values ('messaging_monthly', 'r', 'k', %s), "
+        "('shop_daily', 'r', 'k', %s), ('messaging_monthly', 's', 'k', %s)",
+        (f"about {EMAIL}", f"about {EMAIL}", f"shop.customers: about {EMAIL}"),
+    )
+    (one,) = counter(connection, "shard-0")
+    noon = datetime(2026, 3, 3, 12, tzinfo=UTC)
+    one.count([click(7, noon, page=f"/of/{EMAIL}"), click(8, noon)])
+    kept = [
+        "select dataset, object_key, status from waybill.load_file order by 1, 2",
+        "select raw from waybill.quarantine where raw ~ '9999' order by 1",
+        "select * from waybill.checkpoint order by dataset",
+        "select digest from waybill.stream_event order by event_id",
+    ]
+    before = [shop.all(query) for query in kept]
+    (done,) = shop.forget()
+    assert [shop.all(query) for query in kept] == before
+    assert remark in str(before[1])
+    assert done.shared_values >= 2, "the remark and the word"
+    assert shop.all("select value, events from waybill.stream_count where dimension = 'source' order by 1") == [
+        ("/", 4),
+        ("/of/forgotten-1", 5),
+    ]
+    assert shop.all("select message, reasons from waybill.rejected_file where object_key = 'a'") == [
+        (
+            'text "forgotten-1" and forgotten-1 in line 3',
+            [
+                {
+                    "reason": "x",
+                    "rows": 1,
+                    "first": [{"text": 'forgotten-1"\\'}, {"customer_id": int(done.tombstone)}],
+                }
+            ],
+        )
+    ]
+    assert shop.all("select message from waybill.alert order by dag_id, run_id") == [
+        (f"about {EMAIL}",),
+        ("shop.customers: about forgotten-1",),
+        ("about forgotten-1",),
+    ]
+    assert EMAIL not in str(shop.all("select raw from waybill.stream_event"))
+    assert one.count([click(7, noon, page=f"/of/{EMAIL}")]).repeated == 1
+    assert shop.forget()[0].is_empty
+
+
+def test_a_column_that_is_classified_later_is_erased_in_rows_of_forgotten_people(shop: Shop, include_dir: Path) -> None:
+    manifest = include_dir / "domains" / "shop.yaml"
+    manifest.write_text(manifest.read_text().replace("[page, device, product_id]", "[device]"))
+    (one,) = counter(shop.connection, "shard-0")
+    one.count([click(7, datetime(2026, 3, 3, 12, tzinfo=UTC), customer_id=int(ID), page="/mine")])
+    (first,) = shop.forget()
+    for path, name in (("customers", "country"), ("clickstream", "page")):
+        contract = include_dir / "contracts" / "shop" / f"{path}.yaml"
+        text = contract.read_text()
+        contract.write_text(text.replace(f"- name: {name}\n", f"- name: {name}\n        classification: restricted\n"))
+    assert shop.forget(dry=True)[0].erased["shop.customers_changes"] == 2
+    (second,) = shop.forget()
+    assert second.tombstone == first.tombstone
+    query = "select distinct country from shop.customers_changes where customer_id = %s"
+    assert shop.all(query, (first.tombstone,)) == [("XX",)]
+    assert "/mine" not in str(shop.all("select raw from waybill.stream_event"))
+    assert second.erased["waybill.quarantine"] >= 1
+    assert shop.forget()[0].is_empty
 
 
 def test_the_command_refuses_what_it_cannot_do(shop: Shop) -> None:

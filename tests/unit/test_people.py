@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts import Contract, load_all, load_domain
+from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.people import person_columns, replacement, unreached
-from waybill.erasure.person import LONGEST, Target, without_person
+from waybill.erasure.person import Target, without_person
+from waybill.erasure.phrases import LONGEST, Phrases
 from waybill.files.landed_file import LandedFile
 from waybill.intake.row_source import RowSource
 from waybill.intake.validate import open_duckdb, validate_rows
@@ -162,11 +164,47 @@ def test_joins_and_distinct_counts_stay(ids: list[int], gone: set[int], before: 
         (None, "integer", None),
         ("{1B4E28BA-2FA1-11D2-883F-0016D3CCA427}", "uuid", "1b4e28ba-2fa1-11d2-883f-0016d3cca427"),
         (" K-7 ", "text", "K-7"),
+        ("\ufeffK-7\u200b", "text", "K-7"),
         ("  ", "text", None),
     ],
 )
 def test_an_id_has_one_form(text: str | None, kind: str, value: str | None) -> None:
     assert id_text(replace(SHOP["customers"].columns[0], physical_type=kind), text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "number_format", "value"),
+    [
+        ("1.000", {"thousands": ["."], "decimal": ","}, "1000"),
+        ("1.000,00", {"thousands": ["."], "decimal": ","}, "1000"),
+        ("4.711.234", {"thousands": ["."], "decimal": ","}, "4711234"),
+        ("4711.0", {"thousands": ["."], "decimal": ","}, None),
+        ("1,000.0", {"thousands": [","]}, "1000"),
+        ("1000,0", {"decimal": ","}, "1000"),
+        ("1.000", {}, "1"),
+        ("4711.5", {}, None),
+        ("1\N{NARROW NO-BREAK SPACE}234", {"thousands": ["\N{NARROW NO-BREAK SPACE}"]}, "1234"),
+    ],
+)
+def test_an_id_is_read_as_its_column_writes_numbers(
+    text: str, number_format: dict[str, Any], value: str | None
+) -> None:
+    column = replace(SHOP["customers"].columns[0], number_format=NumberFormat.of(number_format))
+    assert id_text(column, text) == value
+
+
+def test_a_rejected_row_whose_id_cannot_be_read_is_without_the_person(tmp_path: Path) -> None:
+    people = forgotten(SHOP["customers"], "123")
+    rows = [{**CUSTOMER, "customer_id": "123.0"}, {**CUSTOMER, "customer_id": "124.0"}]
+    own, other = read(tmp_path, SHOP["customers"], rows, people)
+    assert own["_reasons"] == other["_reasons"]
+    assert json.loads(own["_raw"]) == {
+        **CUSTOMER,
+        "customer_id": "1001",
+        "name": "forgotten-1",
+        "email": "forgotten-1@forgotten.invalid",
+    }
+    assert json.loads(other["_raw"]) == {**CUSTOMER, "customer_id": "124.0"}
 
 
 def test_a_record_without_fields_becomes_a_mark_if_it_names_somebody() -> None:
@@ -216,7 +254,12 @@ PEOPLE = {"customer": "customers.customer_id"}
         (
             PEOPLE,
             changed("shop.transactions", "price", classification="confidential"),
-            "shop.transactions.price is classified, required and part of the row rule 'total_amount'",
+            "shop.transactions.price is classified and part of the row rule 'total_amount'",
+        ),
+        (
+            PEOPLE,
+            changed("shop.transactions", "price", classification="confidential", required=False),
+            "shop.transactions.price is classified and part of the row rule 'total_amount'",
         ),
         (PEOPLE, changed("shop.clickstream", "device", classification="restricted"), "streams.clickstream"),
         ({"visitor": "clickstream.session_id"}, {}, "streams.clickstream: 'session_id' is about a visitor"),
@@ -250,15 +293,39 @@ def test_replacements_meet_types_and_rules() -> None:
 
 def target(*values: str) -> Target:
     people = tuple(person_columns({"customer": "customers.customer_id"}, SHOP))
-    return Target("shop", "customer", "123", Person(7, "1007"), "", people, 0, {*values})
+    return Target("shop", "customer", "123", Person(7, "1007"), "", people, 0, frozenset(values))
 
 
 def test_only_whole_values_of_a_person_are_found() -> None:
-    person = target("Ann Li", "ann@example.com", "x" * LONGEST)
+    person = target("Ann Li", "ann@example.com", "x" * (LONGEST + 1))
     assert person.is_in("says ANN LI, and left")
     assert person.is_in("x" * LONGEST + "yz")
     assert not person.is_in("Joann Lindt")
     assert not person.is_in("joann@example.com")
+
+
+def test_a_cut_text_is_replaced_as_far_as_it_is_there() -> None:
+    review = "Ann says: it broke at once, and then nobody from the shop answered"
+    texts = Phrases([review, "Ann Li"])
+    assert texts.replaced(f"text {review} in line 3", "-") == "text - in line 3"
+    assert texts.replaced(f"text {review[:55]}… in line 3", "-") == "text -… in line 3"
+    assert texts.replaced(f"text {review[:40]}… in line 3", "-") == f"text {review[:40]}… in line 3"
+    assert texts.replaced(json.dumps(f'{review[:52]}"'), "-") == r'"-\""'
+    assert texts.replaced(r"first line\nANN LI", "-") == r"first line\n-"
+
+
+@settings(max_examples=100)
+@given(st.lists(st.text("aAb.é ", min_size=1, max_size=6), min_size=1, max_size=30), st.text("aAb.é ", max_size=20))
+def test_many_texts_are_found_as_each_of_them(texts: list[str], text: str) -> None:
+    assert Phrases(texts).is_in(text) == any(Phrases([one]).is_in(text) for one in texts)
+
+
+def test_a_person_who_was_forgotten_is_found_by_the_tombstone() -> None:
+    raw = json.dumps({**CUSTOMER, "customer_id": "1007"})
+    assert without_person(target(), "shop.customers", raw) is None
+    found = without_person(replace(target(), erasures=1), "shop.customers", raw)
+    assert found
+    assert json.loads(found)["email"] == "forgotten-7@forgotten.invalid"
 
 
 def test_a_rejected_record_of_somebody_else_stays() -> None:

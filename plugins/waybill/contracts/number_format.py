@@ -76,13 +76,8 @@ class NumberFormat:
 
     def plain(self, text: str) -> str:
         """Return the expression that writes an accepted `text` with digits, a point and a sign only."""
-        spaces = SPACES if self.currency or self.percent else ""
-        removed = [*sorted(self.currency, key=len, reverse=True), *spaces, *self.thousands]  # longer words first
-        removed += ["%"] * (self.percent is not None) + [")"] * self.parentheses
-        negative = [sign for sign in self.minus if sign != "-"] + ["("] * self.parentheses
-        written = {**dict.fromkeys(removed, ""), **dict.fromkeys(negative, "-"), self.decimal: "."}
         # A chain of replacements is faster than `translate` and regular expressions.
-        for sign, plain in written.items():
+        for sign, plain in self._written.items():
             if sign != plain:
                 text = f"replace({text}, {literal(sign)}, {literal(plain)})"
         if self.trailing_minus:
@@ -91,6 +86,28 @@ class NumberFormat:
             padded = rf"regexp_replace({text}, '^([+-]?)', '\100')"
             text = rf"regexp_replace({padded}, '([0-9]{{2}})([.]|$)', '.\1')"
         return text
+
+    @property
+    def _written(self) -> dict[str, str]:
+        """The signs of an accepted text, each with what it becomes."""
+        spaces = SPACES if self.currency or self.percent else ""
+        removed = [*sorted(self.currency, key=len, reverse=True), *spaces, *self.thousands]  # longer words first
+        removed += ["%"] * (self.percent is not None) + [")"] * self.parentheses
+        negative = [sign for sign in self.minus if sign != "-"] + ["("] * self.parentheses
+        return {**dict.fromkeys(removed, ""), **dict.fromkeys(negative, "-"), self.decimal: "."}
+
+    def whole(self, text: str) -> str | None:
+        """Return a whole number with digits and a sign only; None for another text.
+
+        Unlike in a load, zeros may follow a decimal sign, which is the point if that does not separate thousands.
+        """
+        for sign in {self.decimal, "."} - {*self.thousands}:
+            text = re.sub(rf"(?<=[0-9]){re.escape(sign)}0*(?![0-9])", "", text)
+        if re.fullmatch(self.form(0), text) is None:
+            return None
+        for sign, plain in self._written.items():
+            text = text.replace(sign, plain)
+        return re.sub(r"^([^-]+)-$", r"-\1", text)
 
     @property
     def example(self) -> str:

@@ -226,7 +226,5 @@ def _of_columns(people: list[PersonColumns]) -> Iterator[str]:
                 yield f"{table}.{column.name} is classified and a key, unique or a filter: it cannot be erased"
             elif text is not None and column.checked_reference:
                 yield f"{table}.{column.name} is classified, required and must refer to a row: it cannot be erased"
-            elif text is not None and (
-                rules := [rule.name for rule in contract.row_rules if column.name in rule.words]
-            ):
-                yield f"{table}.{column.name} is classified, required and part of the row rule {rules[0]!r}"
+            elif rules := [rule.name for rule in contract.row_rules if column.name in rule.words]:
+                yield f"{table}.{column.name} is classified and part of the row rule {rules[0]!r}"

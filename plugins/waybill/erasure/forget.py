@@ -13,10 +13,11 @@ from psycopg.types.json import Jsonb
 from waybill.contracts import ContractError, load_domain
 from waybill.contracts.domains import load_manifest, manifest_path
 from waybill.contracts.people import PersonColumns, people_of, problems, unreached
-from waybill.erasure.person import Target, add_values, find_values, target_of
+from waybill.erasure.person import Target, target_of, with_own_values, with_values
 from waybill.erasure.places import IdColumn, derived_ids, left_places, value_sources, waiting_places
-from waybill.erasure.records import erase_events, erase_messages, erase_quarantine, erase_rejected_events
+from waybill.erasure.records import erase_events, erase_quarantine, erase_rejected_events
 from waybill.erasure.rows import Erased, erase_rows
+from waybill.erasure.texts import erase_profiles, erase_texts
 from waybill.errors import DataError
 from waybill.intake.load import lock_table
 from waybill.ops.column_sources import Source, Sources
@@ -44,6 +45,8 @@ class Certificate:
     """The classified columns, whose values are erased in rows of the person."""
     searched_values: int
     """How many values that only the person has were searched for in records without an id."""
+    shared_values: int
+    """How many values of the person's rows others have, too. They were not searched for."""
     erased: dict[str, int]
     """The rows that were changed, by table."""
     days: dict[str, list[str]]
@@ -95,8 +98,7 @@ def forget(
         for declared in streams_of(domain):
             connection.execute("select from waybill.stream where dataset = %s for update", (declared.dataset,))
         for kind, value in dict.fromkeys(ids):
-            target = target_of(connection, domain, kind, value, people)
-            add_values(target, values)
+            target = with_values(target_of(connection, domain, kind, value, people), values)
             certificates.append(_forget(connection, target, people, sources, run, asked_by, is_dry=is_dry))
         if is_dry:
             raise Rollback
@@ -114,12 +116,13 @@ def _forget(
     is_dry: bool,
 ) -> Certificate:
     erased = Erased()
-    find_values(connection, target)
+    target = with_own_values(connection, target)
     erase_rows(connection, target, erased)
     erase_quarantine(connection, target, erased)
     erase_rejected_events(connection, target, erased)
     archives = erase_events(connection, target, erased)
-    erase_messages(connection, target, erased)
+    erase_profiles(connection, target, erased)
+    erase_texts(connection, target, erased)
     derived = derived_ids(target, sources)
     certificate = Certificate(
         None,
@@ -130,6 +133,7 @@ def _forget(
         _columns(target, derived),
         [f"{one.contract.table}.{column.name}" for one in target.columns for column in one.erased],
         len(target.values),
+        target.shared,
         dict(sorted(erased.rows.items())),
         {dataset: [str(day) for day in sorted(days)] for dataset, days in sorted(erased.days.items())},
         waiting_places(connection, target, erased, derived),

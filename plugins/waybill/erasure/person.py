@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import uuid
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from psycopg import Connection, sql
 
+from waybill.contracts import Contract, load_domain
 from waybill.contracts.classification import RESTRICTED
-from waybill.contracts.people import MARK, NUMBER, PersonColumns, greatest_id, replacement
+from waybill.contracts.people import MARK, PersonColumns, greatest_id
+from waybill.erasure.phrases import LONGEST, Phrases
 from waybill.errors import DataError
 from waybill.formatting import some_of
 from waybill.warehouse.connection import one_row
-from waybill.warehouse.forgotten import Person, check_of_key, hash_of, id_text, key_of_hashes, words_of
+from waybill.warehouse.forgotten import Person, check_of_key, hash_of, id_text, key_of_hashes, replaced_fields, words_of
 from waybill.warehouse.schema import tables_of
 
 SHORTEST: Final = 6
 """The fewest characters of a restricted value that identifies a person."""
 SHORTEST_TEXT: Final = 12
 """The fewest characters of a confidential value that identifies a person: a short remark is not a person's alone."""
-LONGEST: Final = 50
-"""How many characters of a value are searched for: messages and profiles keep the beginning of a long one."""
 MOST_VALUES: Final = 10_000
-"""The most values of a person that are searched for in other records."""
+"""The most values of a column of a person that are searched for in other records."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,28 @@ class Target:
     """The columns of datasets about this kind of person."""
     erasures: int
     """How often something of the person was erased before."""
-    values: set[str] = field(default_factory=set)
-    """The beginnings of values that only rows of the person have."""
+    values: frozenset[str] = frozenset()
+    """Values that only rows of the person have."""
+    shared: int = 0
+    """How many values of the person's rows others have, too. They are not searched for."""
+
+    @property
+    def ids(self) -> list[str]:
+        """What rows of the person may have as the id: the tombstone, too, if something was erased before."""
+        return [self.value, self.person.tombstone] if self.erasures else [self.value]
 
     def of_dataset(self, dataset: str) -> PersonColumns | None:
         """Return the columns of a dataset about this kind of person; None if there are none."""
         return next((one for one in self.columns if one.contract.table == dataset), None)
 
+    @cached_property
+    def phrases(self) -> Phrases:
+        """The values, as they are found in texts."""
+        return Phrases(self.values)
+
     def is_in(self, text: str) -> bool:
         """Return whether a text has a value that only the person has."""
-        lower = text.lower()
-        return any(value.lower() in lower and _as_words(value).search(lower) for value in self.values)
+        return self.phrases.is_in(text)
 
     @property
     def text(self) -> str:
@@ -135,69 +145,105 @@ def _tombstone(connection: Connection, columns: Sequence[PersonColumns], number:
 def _is_used(connection: Connection, columns: Sequence[PersonColumns], value: str) -> bool:
     return any(
         connection.execute(
-            sql.SQL("select from {} as t where {} limit 1").format(table, is_person(one)), {"id": value}
+            sql.SQL("select from {} as t where {} limit 1").format(table, is_person(one)), {"ids": [value]}
         ).fetchone()
         for one in columns
         for table in tables_of(one.contract)
     )
 
 
-def add_values(target: Target, values: Sequence[str]) -> None:
+def with_values(target: Target, values: Sequence[str]) -> Target:
     """Add texts that somebody says belong to the person alone. Raises `DataError` for one that is too short."""
-    for value in values:
-        if len(value.strip()) < SHORTEST:
-            raise DataError(
-                f"a value of a person has at least {SHORTEST} characters: shorter ones occur in other words"
-            )
-        target.values.add(value.strip()[:LONGEST])
+    given = [value.strip() for value in values]
+    if any(len(value) < SHORTEST for value in given):
+        raise DataError(f"a value of a person has at least {SHORTEST} characters: shorter ones occur in other words")
+    return replace(target, values=target.values | {*given})
 
 
-@lru_cache(maxsize=MOST_VALUES)
-def _as_words(value: str) -> re.Pattern[str]:
-    """Return the pattern of a value in lower case that is not part of longer words."""
-    after = "" if len(value) == LONGEST else r"(?!\w)"
-    return re.compile(rf"(?<!\w){re.escape(value.lower())}{after}")
+def _id_conditions(one: PersonColumns, alias: str, condition: str) -> sql.Composed:
+    parts = [
+        sql.SQL(condition.replace("{kind}", column.physical_type)).format(sql.Identifier(alias, column.name))
+        for column in one.ids
+    ]
+    return sql.SQL("(") + sql.SQL(" or ").join(parts) + sql.SQL(")")
 
 
 def is_person(one: PersonColumns, alias: str = "t") -> sql.Composed:
-    """Return the condition that a row names the person with the parameter `id`."""
-    return (
-        sql.SQL("(")
-        + sql.SQL(" or ").join(
-            sql.SQL("{} = %(id)s::{}").format(sql.Identifier(alias, column.name), sql.SQL(column.physical_type))
-            for column in one.ids
-        )
-        + sql.SQL(")")
-    )
+    """Return the condition that a row names the person with one of the texts of the parameter `ids`."""
+    return _id_conditions(one, alias, "{} = any((%(ids)s::text[])::{kind}[])")
 
 
-def find_values(connection: Connection, target: Target) -> None:
-    """Add to a person the classified texts of their rows that no row of others has."""
-    for one in target.columns:
-        for table in tables_of(one.contract):
-            for column in one.erased:
-                if column.physical_type != "text":
-                    continue
-                query = sql.SQL(
-                    """
-                    select distinct left(trim(t.{column}), {longest})
-                    from {table} as t
-                    where {is_person} and length(trim(t.{column})) >= {shortest} and not exists (
-                      select from {table} as o where o.{column} = t.{column} and not coalesce({is_same}, false)
-                    )
-                    limit {most}
-                    """
-                ).format(
-                    table=table,
-                    column=sql.Identifier(column.name),
-                    is_person=is_person(one),
-                    is_same=is_person(one, "o"),
-                    longest=sql.Literal(LONGEST),
-                    shortest=sql.Literal(SHORTEST if column.classification == RESTRICTED else SHORTEST_TEXT),
-                    most=sql.Literal(MOST_VALUES),
-                )
-                found = connection.execute(query, {"id": target.value}).fetchall()
-                target.values.update(text for (text,) in found if not text.startswith(MARK))
+def is_other(one: PersonColumns, alias: str = "t") -> sql.Composed:
+    """Return the condition that a row names somebody else, perhaps besides the person with the parameter `ids`."""
+    return _id_conditions(one, alias, "{} <> all((%(ids)s::text[])::{kind}[])")
+
+
+_OWN: Final = """
+select distinct trim(t.{column})
+from {table} as t
+where {is_person} and not coalesce({is_other}, false) and length(trim(t.{column})) >= {shortest}
+limit {most}
+"""
+_OF_OTHERS: Final = """
+select distinct v.value
+from {table} as t
+cross join lateral (values {columns}) as o (text)
+inner join unnest(%(values)s::text[]) as v (value)
+  on lower(left(trim(o.text), {longest})) = lower(left(v.value, {longest}))
+where {is_other}
+"""
+
+
+def with_own_values(connection: Connection, target: Target) -> Target:
+    """Add to a person the classified texts of their rows that nobody else in the domain has.
+
+    A text of somebody else is the same if its beginning is, in any case. Rows that name a second person are not only
+    the person's, and rows without an id are nobody's.
+    """
+    values = {value for one in target.columns for value in _own_values(connection, target, one)}
+    datasets = load_domain(target.domain)
+    words = {word.lower() for contract in datasets.values() for word in _words(contract)}
+    shared = {value for value in values if value.lower() in words}
+    for contract in datasets.values():
+        one = target.of_dataset(contract.table)
+        columns = [column for column in contract.columns if column.physical_type == "text" and not column.enum]
+        if not columns:
+            continue
+        for table in tables_of(contract):
+            query = sql.SQL(_OF_OTHERS).format(
+                table=table,
+                columns=sql.SQL(", ").join(sql.SQL("({})").format(sql.Identifier("t", one.name)) for one in columns),
+                is_other=is_other(one) if one else sql.SQL("true"),
+                longest=sql.Literal(LONGEST),
+            )
+            parameters = {"ids": target.ids, "values": sorted(values - shared)}
+            shared.update(value for (value,) in connection.execute(query, parameters))
+    return replace(target, values=target.values | (values - shared), shared=len(shared))
+
+
+def _own_values(connection: Connection, target: Target, one: PersonColumns) -> Iterator[str]:
+    for table in tables_of(one.contract):
+        for column in one.erased:
+            if column.physical_type != "text":
+                continue
+            query = sql.SQL(_OWN).format(
+                table=table,
+                column=sql.Identifier(column.name),
+                is_person=is_person(one),
+                is_other=is_other(one),
+                shortest=sql.Literal(SHORTEST if column.classification == RESTRICTED else SHORTEST_TEXT),
+                most=sql.Literal(MOST_VALUES),
+            )
+            for (value,) in connection.execute(query, {"ids": target.ids}):
+                if not value.startswith(MARK):
+                    yield value
+
+
+def _words(contract: Contract) -> Iterator[str]:
+    """Yield the names and listed values of a contract: messages have them, and they say nothing about a person."""
+    yield from (contract.domain, contract.name, contract.table, *contract.names)
+    for column in contract.columns:
+        yield from column.enum
 
 
 def without_person(target: Target, dataset: str, raw: str) -> str | None:
@@ -210,25 +256,21 @@ def without_person(target: Target, dataset: str, raw: str) -> str | None:
     if not isinstance(content, dict):
         text = str(content)
         words: Collection[str] = words_of(text) if one else ()
-        is_named = one is not None and any(id_text(one.ids[0], word) == target.value for word in words)
+        is_named = one is not None and any(id_text(one.ids[0], word) in target.ids for word in words)
         return json.dumps(MARK) if text != MARK and (is_named or target.is_in(text)) else None
     ids = {column.name: column for column in one.ids} if one else {}
-    named = {name for name, column in ids.items() if id_text(column, content.get(name)) == target.value}
+    named = {name for name, column in ids.items() if id_text(column, content.get(name)) in target.ids}
     texts = {name: _as_text(value) for name, value in content.items()}
     if not named and not any(target.is_in(text) for text in texts.values()):
         return None
-    erased = {column.name: replacement(column) for column in one.erased} if one else {}
-    changed: dict[str, Any] = {}
-    for name, value in content.items():
-        if name in named:
-            changed[name] = target.person.tombstone
-        elif name in ids:
-            changed[name] = value if id_text(ids[name], value) else None
-        elif name in erased and texts[name].strip():
-            instead = erased[name]
-            changed[name] = None if instead is None else instead.replace(NUMBER, str(target.person.number))
-        else:
-            changed[name] = target.text if target.is_in(texts[name]) else value
+    unread = {name for name, column in ids.items() if id_text(column, content.get(name)) is None}
+    changed = {name: None if name in unread else value for name, value in content.items()}
+    if one:
+        changed = replaced_fields(one, changed, dict.fromkeys(named, target.person), target.person)
+    erased = {column.name for column in one.erased} if one else set()
+    for name, text in texts.items():
+        if name not in ids and name not in erased and target.is_in(text):
+            changed[name] = target.text
     return json.dumps(changed, ensure_ascii=False) if changed != content else None
 
 

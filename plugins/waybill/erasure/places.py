@@ -212,7 +212,7 @@ def left_places(
     ]
     others.append(
         {
-            "place": f"rows, events and counts of {target.domain} without the id, and names of objects",
+            "place": f"rows of {target.domain} without the id, and names of objects",
             "what": "may quote a text of the person: `--verify --value TEXT` finds them",
             "until": "their sender corrects the file",
         }

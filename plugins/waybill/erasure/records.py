@@ -1,26 +1,29 @@
-"""Erase a person in records that are kept as text: the quarantine, events of streams, messages and profiles."""
+"""Erase a person in records that are kept as they arrived: the quarantine and events of streams."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
-from psycopg import Connection, sql
+from psycopg import Connection
 
-from waybill.contracts.locations import report_schema, star_schema
-from waybill.erasure.person import LONGEST, Target, without_person
+from waybill.erasure.person import Target, without_person
+from waybill.erasure.phrases import LONGEST
 from waybill.erasure.rows import Erased
+from waybill.erasure.texts import replaced_in
 from waybill.intake.validate import open_duckdb
 from waybill.scratch import scratch_folder
 from waybill.stream.declared import Declared, streams_of
 from waybill.stream.events import Record, check
-from waybill.warehouse.forgotten import Forgotten, key_of_hashes
+from waybill.warehouse.forgotten import Forgotten, Person, hash_of, key_of_hashes
 
 _BATCH: Final = 1000
+_MOST_PATTERNS: Final = 30
+"""The most texts that are searched for by patterns of SQL."""
 _LIKE: Final = re.compile(r"([\\%_])")
 _AS_IT_IS: Final = r"\\\1"
 
@@ -32,7 +35,7 @@ def erase_quarantine(connection: Connection, target: Target, erased: Erased) -> 
     from waybill.quarantine as q
     inner join waybill.load_file as f using (file_id)
     where split_part(f.dataset, '.', 1) = %(domain)s
-      and (strpos(replace(lower(q.raw), '-', ''), %(id)s) > 0 or lower(q.raw) like any(%(values)s))
+      and (lower(q.raw) like any(%(texts)s) or strpos(q.raw, %(escape)s) > 0)
     """
     for rows in _batches(connection, "quarantined", query, _candidates(target)):
         changed = [
@@ -53,7 +56,7 @@ def erase_rejected_events(connection: Connection, target: Target, erased: Erased
     select r.dataset, r.shard, r.sequence, r.raw
     from waybill.stream_rejected as r
     where split_part(r.dataset, '.', 1) = %(domain)s
-      and (strpos(replace(lower(r.raw), '-', ''), %(id)s) > 0 or lower(r.raw) like any(%(values)s))
+      and (lower(r.raw) like any(%(texts)s) or strpos(r.raw, %(escape)s) > 0)
     """
     for rows in _batches(connection, "rejected", query, _candidates(target)):
         changed = [
@@ -70,18 +73,18 @@ def erase_rejected_events(connection: Connection, target: Target, erased: Erased
 def erase_events(connection: Connection, target: Target, erased: Erased) -> list[str]:
     """Replace the person in the events of streams that are still kept; return the keys of the archives with them.
 
-    The events are checked like new ones, so that a repeated event is recognised as before.
+    The events with the id are checked like new ones, so that a repeated event is recognised as before. Loads do not
+    recognise the person in other events: of these, texts change that the person alone has, and the hash stays.
     """
     archives: set[str] = set()
     for declared in streams_of(target.domain):
+        parameters = {**_candidates(target), "dataset": declared.dataset}
         one = target.of_dataset(declared.dataset)
-        if one is None:
-            continue
-        known = {target.kind: {target.hash: target.person}}
-        forgotten = Forgotten((one,), known, 0, key_of_hashes())
+        forgotten = Forgotten((one,), {target.kind: _known(target)}, 0, key_of_hashes()) if one else None
         with scratch_folder() as folder, closing(open_duckdb(folder)) as duck:
-            for rows in _batches(connection, "kept", _EVENTS, {"dataset": declared.dataset, "id": _squeezed(target)}):
-                archives |= _erase_some(connection, duck, folder, declared, forgotten, rows, erased)
+            for rows in _batches(connection, "kept", _EVENTS, parameters):
+                checked = _checked(duck, folder, declared, forgotten, rows) if forgotten else {}
+                archives |= _erase_some(connection, target, declared, rows, checked, erased)
     return sorted(archives)
 
 
@@ -89,43 +92,59 @@ _EVENTS: Final = """
 select e.event_id, e.sequence::text, e.arrived_at, e.raw, a.object_key
 from waybill.stream_event as e
 left join waybill.stream_archive as a using (archive_id)
-where e.dataset = %(dataset)s and strpos(replace(lower(e.raw), '-', ''), %(id)s) > 0
+where e.dataset = %(dataset)s and (lower(e.raw) like any(%(texts)s) or strpos(e.raw, %(escape)s) > 0)
 """
 
 
-def _squeezed(target: Target) -> str:
-    return target.value.lower().replace("-", "")
+def _known(target: Target) -> dict[str, Person]:
+    """Return the person by the hashes of all ids that records may have."""
+    key = key_of_hashes()
+    return {hash_of(key, target.domain, target.kind, value): target.person for value in target.ids}
 
 
 def _candidates(target: Target) -> dict[str, Any]:
     """Return the parameters of a query for records that may show a person. Each of them is then read.
 
-    Which characters are the same in another case depends on the database for all but ASCII: then all are read.
+    Which characters are the same in another case depends on the database for all but ASCII, numbers may be written
+    with signs between their digits, and many patterns take longer than reading: then all records are read. JSON may
+    have any character as an escape sequence.
     """
-    forms = {json.dumps(value, ensure_ascii=False)[1:-1] for value in target.values} | target.values
-    likes = [f"%{_LIKE.sub(_AS_IT_IS, form.lower())}%" for form in sorted(forms)]
-    if not all(form.isascii() for form in forms):
+    texts = {*target.ids, *target.values} | {value.replace("-", "") for value in target.ids}
+    likes = [f"%{_LIKE.sub(_AS_IT_IS, text[:LONGEST].lower())}%" for text in sorted(texts)]
+    has_signs = any(column.number_format for one in target.columns for column in one.ids)
+    if has_signs or len(texts) > _MOST_PATTERNS or not all(text.isascii() for text in texts):
         likes = ["%"]
-    return {"domain": target.domain, "id": _squeezed(target), "values": likes}
+    return {"domain": target.domain, "texts": likes, "escape": "\\"}
+
+
+def _checked(
+    duck: Any, folder: Path, declared: Declared, forgotten: Forgotten, rows: list[tuple[Any, ...]]
+) -> dict[str, tuple[str, str | None]]:
+    """Return (content without the person, new hash) of the events that name the person, by their ids."""
+    named = [row for row in rows if _names(forgotten, row[3])]
+    records = [Record(sequence, arrived_at, raw.encode()) for _, sequence, arrived_at, raw, _ in named]
+    batch = check(duck, folder, declared, records, None, forgotten)
+    found: dict[int, tuple[str, str | None]] = {id(one.record): (one.raw, one.digest) for one in batch.events}
+    found |= {id(one.record): (one.raw, None) for one in batch.rejected}  # by a newer contract
+    return {row[0]: found[id(record)] for record, row in zip(records, named, strict=True)}
 
 
 def _erase_some(
     connection: Connection,
-    duck: Any,
-    folder: Path,
+    target: Target,
     declared: Declared,
-    forgotten: Forgotten,
     rows: list[tuple[Any, ...]],
+    checked: Mapping[str, tuple[str, str | None]],
     erased: Erased,
 ) -> set[str]:
-    records = [Record(sequence, arrived_at, raw.encode()) for _, sequence, arrived_at, raw, _ in rows]
-    batch = check(duck, folder, declared, records, None, forgotten)
-    checked: dict[int, tuple[str, str | None]] = {id(one.record): (one.raw, one.digest) for one in batch.events}
-    checked |= {id(one.record): (one.raw, None) for one in batch.rejected}  # by a newer contract
     changed, archives = [], set()
-    for record, (event_id, _, _, raw, key) in zip(records, rows, strict=True):
-        text, digest = checked[id(record)]
-        if text != raw and _names(forgotten, raw):
+    for event_id, _, _, raw, key in rows:
+        text, digest = checked.get(event_id, (raw, None))
+        content = json.loads(text)
+        found = replaced_in(content, lambda _, value: target.phrases.replaced(value, target.text))
+        if found != content:
+            text = json.dumps(found, ensure_ascii=False)
+        if text != raw:
             changed.append((text, digest, declared.dataset, event_id))
             archives |= {key} - {None}
     connection.cursor().executemany(
@@ -139,8 +158,8 @@ def _erase_some(
 
 def _names(forgotten: Forgotten, raw: str) -> bool:
     """Return whether a kept event is about a forgotten person. Its members may be spelled otherwise than columns."""
-    one = forgotten.people[0]
-    values = json.loads(raw).values() if raw.startswith("{") else ()
+    one, content = forgotten.people[0], json.loads(raw)
+    values = content.values() if isinstance(content, dict) else ()
     return any(forgotten.person(one, column, value) for column in one.ids for value in values)
 
 
@@ -152,128 +171,3 @@ def _batches(
         cursor.execute(query, parameters)
         while rows := cursor.fetchmany(_BATCH):
             yield rows
-
-
-OWN_TEXTS: Final = (
-    ("quarantine", "raw"),
-    ("stream_event", "raw"),
-    ("stream_rejected", "raw"),
-    ("erasure", "*"),
-    ("contract", "*"),
-    ("stream_count", "*"),
-)
-"""Texts of the schema waybill that have their own form, no values of rows, or values of columns that are not erased."""
-NAMES: Final = ("bucket", "first_key", "last_key", "location", "name_key", "object_key")
-"""Columns by which objects are found: a changed name would be that of another object."""
-_TEXT_COLUMNS: Final = """
-select c.relname, a.attname, a.atttypid::regtype::text,
-  array(select b.attname from pg_attribute as b where b.attrelid = c.oid and b.attnum > 0 and not b.attisdropped)
-from pg_class as c
-inner join pg_attribute as a on a.attrelid = c.oid
-where c.relnamespace = 'waybill'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
-  and a.attnum > 0 and not a.attisdropped and a.atttypid::regtype::text in ('text', 'jsonb', 'text[]')
-order by c.relname, a.attnum
-"""
-
-
-def erase_messages(connection: Connection, target: Target, erased: Erased) -> None:
-    """Replace the person in all other texts of the schema waybill, such as messages, examples and profiles.
-
-    Values that only the person has are replaced everywhere, and the id where it follows the name of its column in
-    records of the domain.
-    """
-    patterns = text_patterns(target)
-    for table, column, kind, others in connection.execute(_TEXT_COLUMNS).fetchall():
-        if (table, column) in OWN_TEXTS or (table, "*") in OWN_TEXTS or column in NAMES:
-            continue
-        for pattern, instead, is_id in patterns:
-            statement = sql.SQL(
-                """
-                update {table} as t
-                set {column} = regexp_replace(t.{column}::text, %(pattern)s, %(instead)s, 'gi')::{kind}
-                where t.{column}::text ~* %(pattern)s and {is_of_domain}
-                """
-            ).format(
-                table=sql.Identifier("waybill", table),
-                column=sql.Identifier(column),
-                kind=sql.SQL(kind),
-                is_of_domain=of_domain(others) if is_id else sql.SQL("true"),
-            )
-            parameters = {
-                "pattern": pattern,
-                "instead": instead,
-                "domain": target.domain,
-                "schemas": schemas_of(target),
-            }
-            erased.add(f"waybill.{table}", connection.execute(statement, parameters).rowcount)
-    _erase_profiles(connection, target, erased)
-
-
-def schemas_of(target: Target) -> list[str]:
-    """Return the schemas of a domain."""
-    return [target.domain, star_schema(target.domain), report_schema(target.domain)]
-
-
-def text_patterns(target: Target) -> list[tuple[str, str, bool]]:
-    """Return (regular expression of PostgreSQL, what replaces it, whether it is the id) of a person in texts."""
-    names = "|".join(sorted({column.name for one in target.columns for column in one.ids}))
-    between = r"""["'\\]*[ :=]*["'\\]*"""
-    id_pattern = rf"(\m(?:{names}){between}){_escaped(target.value)}(?![\w-])"
-    found = [(id_pattern, rf"\1{target.person.tombstone}", True)]
-    for value in sorted(target.values):
-        for form in {value, json.dumps(value, ensure_ascii=False)[1:-1]}:
-            end = r"""[^"'…]*""" if len(value) == LONGEST else r"(?!\w)"  # the rest of a value in quotes
-            found.append((rf"(?<!\w){_escaped(form)}{end}", target.text, False))
-    return found
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([^\w\s])", r"\\\1", text)
-
-
-def of_domain(columns: list[str]) -> sql.SQL:
-    """Return the condition that a record of the schema waybill, with these columns, is about the domain."""
-    for name in ("dataset", "table_name", "report", "subject"):
-        if name in columns:
-            return sql.SQL("split_part(t.{}, '.', 1) = any(%(schemas)s)".replace("{}", name))
-    if "domain" in columns:
-        return sql.SQL("t.domain = %(domain)s")
-    if "file_id" in columns:
-        return sql.SQL(
-            "t.file_id in (select f.file_id from waybill.load_file as f "
-            "where split_part(f.dataset, '.', 1) = any(%(schemas)s))"
-        )
-    return sql.SQL(r"t::text ~ ('\m(' || array_to_string(%(schemas)s::text[], '|') || ')\M')")
-
-
-def _erase_profiles(connection: Connection, target: Target, erased: Erased) -> None:
-    """Replace the id in the profiles of the columns that hold it."""
-    for one in target.columns:
-        rows = connection.execute(
-            """
-            update waybill.file_profile as p
-            set minimum = nullif(p.minimum, %(id)s), maximum = nullif(p.maximum, %(id)s),
-              mean = nullif(p.mean::text, %(id)s)::double precision,
-              quartile_1 = nullif(p.quartile_1::text, %(id)s)::double precision,
-              median = nullif(p.median::text, %(id)s)::double precision,
-              quartile_3 = nullif(p.quartile_3::text, %(id)s)::double precision,
-              top_values = coalesce((
-                select jsonb_agg(
-                  case when v.pair ->> 0 = %(id)s then jsonb_set(v.pair, '{0}', %(instead)s::jsonb) else v.pair end
-                )
-                from jsonb_array_elements(p.top_values) as v (pair)
-              ), '[]')
-            from waybill.load_file as f
-            where f.file_id = p.file_id and f.dataset = %(dataset)s and p.column_name = any(%(columns)s)
-              and (%(id)s in (
-                p.minimum, p.maximum, p.mean::text, p.quartile_1::text, p.median::text, p.quartile_3::text
-              ) or exists (select from jsonb_array_elements(p.top_values) as v (pair) where v.pair ->> 0 = %(id)s))
-            """,
-            {
-                "id": target.value,
-                "instead": json.dumps(target.person.tombstone),
-                "dataset": one.contract.table,
-                "columns": [column.name for column in one.ids],
-            },
-        ).rowcount
-        erased.add("waybill.file_profile", rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from psycopg import Connection, sql
@@ -36,7 +36,7 @@ _UPDATE = """
 with changed as (
   update {table} as t
   set {changes}
-  where {is_person}
+  where {is_person} and row({old}) is distinct from row({new})
   returning {first} as first, {last} as last, t._file_id
 )
 select count(*), array_agg(distinct (first, last)::text), array_agg(distinct _file_id) from changed
@@ -74,28 +74,28 @@ def erase_rows(connection: Connection, target: Target, erased: Erased) -> None:
 def _erase_table(
     connection: Connection, target: Target, one: PersonColumns, table: sql.Identifier, erased: Erased
 ) -> tuple[int, set[date]]:
-    contract, parameters = one.contract, {"id": target.value, "tombstone": target.person.tombstone}
+    contract, parameters = one.contract, {"ids": target.ids, "tombstone": target.person.tombstone}
     first, last = _span(contract)
-    changes: list[sql.Composable] = [
-        sql.SQL("{} = case when {} = %(id)s::{} then %(tombstone)s::{} else {} end").format(
-            sql.Identifier(column.name),
-            sql.Identifier("t", column.name),
-            sql.SQL(column.physical_type),
-            sql.SQL(column.physical_type),
-            sql.Identifier("t", column.name),
+    new: dict[str, sql.Composable] = {
+        column.name: sql.SQL("case when {} then %(tombstone)s::{} else {} end").format(
+            is_person(replace(one, ids=(column,))), sql.SQL(column.physical_type), sql.Identifier("t", column.name)
         )
         for column in one.ids
-    ]
+    }
     for column in one.erased:
         text = replacement(column)
         instead = None if text is None else text.replace(NUMBER, str(target.person.number))
-        changes.append(
-            sql.SQL("{} = {}::{}").format(
-                sql.Identifier(column.name), sql.Literal(instead), sql.SQL(column.physical_type)
-            )
-        )
+        new[column.name] = sql.SQL("{}::{}").format(sql.Literal(instead), sql.SQL(column.physical_type))
     statement = sql.SQL(_UPDATE).format(
-        table=table, changes=sql.SQL(", ").join(changes), is_person=is_person(one), first=first, last=last
+        table=table,
+        changes=sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in new.items()
+        ),
+        is_person=is_person(one),
+        old=sql.SQL(", ").join(sql.Identifier("t", name) for name in new),
+        new=sql.SQL(", ").join(new.values()),
+        first=first,
+        last=last,
     )
     rows, spans, files = one_row(connection, statement, parameters)
     if not rows:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,20 +17,24 @@ from waybill.contracts import Contract, load_domain
 from waybill.contracts.locations import star_schema
 from waybill.contracts.people import people_of
 from waybill.derived.build import report_contracts
-from waybill.erasure.person import Target, add_values, is_person, target_of
+from waybill.erasure.person import Target, is_person, target_of, with_values
+from waybill.erasure.phrases import LONGEST
 from waybill.erasure.places import derived_ids, rows_of, value_sources
-from waybill.erasure.records import of_domain, schemas_of, text_patterns
+from waybill.erasure.texts import FREE_TEXTS, RECORDS, domain_parameters, of_domain
 from waybill.outputs import iceberg_tables
 from waybill.outputs.publish import csv_key, manifest_key, parquet_key
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.forgotten import id_text
+from waybill.warehouse.pseudonyms import pseudonym
 from waybill.warehouse.schema import tables_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from mypy_boto3_s3 import S3Client
     from pyiceberg.catalog import Catalog
+
+log = logging.getLogger(__name__)
 
 _TABLES: Final = """
 select n.nspname, c.relname, array_agg(a.attname order by a.attnum)
@@ -60,8 +66,7 @@ def search(
     The id is searched for in the columns that hold ids, and after their names in messages; the texts everywhere, in any
     case, and as pseudonyms in the lake. Raises `DataError` as `waybill.erasure.person.target_of` does.
     """
-    target = target_of(connection, domain, kind, given, people_of(domain))
-    add_values(target, values)
+    target = with_values(target_of(connection, domain, kind, given, people_of(domain)), values)
     return [
         *_in_id_columns(connection, target),
         *_in_texts(connection, target),
@@ -78,7 +83,7 @@ def _in_id_columns(connection: Connection, target: Target) -> Iterator[Hit]:
             if row is None or row[0] is None:
                 continue
             found = connection.execute(
-                sql.SQL("select count(*) from {} as t where {}").format(table, is_person(one)), {"id": target.value}
+                sql.SQL("select count(*) from {} as t where {}").format(table, is_person(one)), {"ids": [target.value]}
             ).fetchone()
             if found and found[0]:
                 yield Hit(name.replace('"', ""), found[0])
@@ -89,21 +94,44 @@ def _in_id_columns(connection: Connection, target: Target) -> Iterator[Hit]:
 
 def _in_texts(connection: Connection, target: Target) -> Iterator[Hit]:
     """Yield the tables with a value of the person as a text, and those of the schema waybill that name the id."""
-    texts = [pattern for pattern, _, is_id in text_patterns(target) if not is_id]
-    ids = [pattern for pattern, _, is_id in text_patterns(target) if is_id]
+    parameters = {**domain_parameters(target.domain), "texts": _patterns(target), "id": _id_pattern(target)}
     for schema, table, columns in connection.execute(_TABLES).fetchall():
         is_about: sql.Composable = sql.SQL("t.whole ~* any(%(texts)s)")
+        searched = columns
         if schema == "waybill":
-            is_about += sql.SQL(" or (t.whole ~* any(%(ids)s) and {})").format(of_domain(columns))
-        text_of = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("r", name)) for name in columns)
+            searched = [*FREE_TEXTS.get(table, ()), *RECORDS.get(table, ())]
+            is_about = sql.SQL("(t.whole ~* any(%(texts)s) or t.whole ~* %(id)s) and {}").format(of_domain(columns))
+        if not searched:
+            continue
+        text_of = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("r", name)) for name in searched)
         row = connection.execute(
             sql.SQL(
                 "select count(*) from (select *, concat_ws(chr(10), {}) as whole from {} as r) as t where {}"
             ).format(text_of, sql.Identifier(schema, table), is_about),
-            {"texts": texts, "ids": ids, "domain": target.domain, "schemas": schemas_of(target)},
+            parameters,
         ).fetchone()
         if row and row[0]:
             yield Hit(f"{schema}.{table}", row[0])
+
+
+def _id_pattern(target: Target) -> str:
+    """Return the regular expression of PostgreSQL for the id after the name of its column."""
+    names = "|".join(sorted({column.name for one in target.columns for column in one.ids}))
+    between = r"""["'\\]*[ :=]*["'\\]*"""
+    return rf"\m(?:{names}){between}{_escaped(target.value)}(?![\w-])"
+
+
+def _patterns(target: Target) -> list[str]:
+    """Return the regular expressions of PostgreSQL for the texts of a person, as they are and as JSON has them."""
+    return [
+        rf"(?<!\w){_escaped(form[:LONGEST])}" + ("" if len(form) > LONGEST else r"(?!\w)")
+        for value in sorted(target.values)
+        for form in sorted({value, json.dumps(value, ensure_ascii=False)[1:-1]})
+    ]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 def _in_lake(catalog: Catalog, target: Target, values: Sequence[str]) -> Iterator[Hit]:
@@ -129,14 +157,8 @@ def _ids_of(contract: Contract, target: Target) -> list[str]:
 
 def _pseudonyms(values: Sequence[str]) -> set[str]:
     """Return the pseudonyms that values have in the lake and in exports."""
-    import hashlib
-    import hmac
-
     key = settings().mask_key
-    if key is None:
-        return set()
-    secret = key.get_secret_value().encode()
-    return {hmac.new(secret, value.encode(), hashlib.sha256).hexdigest()[:32] for value in values}
+    return {pseudonym(key.get_secret_value().encode(), value) for value in values} if key else set()
 
 
 def _matching(batch: pa.RecordBatch, ids: Sequence[str], target: Target, hashes: Collection[str] = ()) -> int:
@@ -168,7 +190,11 @@ def _in_published(connection: Connection, s3: S3Client, target: Target) -> Itera
         keys[manifest_key(target.domain, period)] = None
     bucket = settings().reports_bucket
     for key, of in keys.items():
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            log.warning("s3://%s/%s is absent: it was published and is not there", bucket, key)
+            continue
         if _shows(key, body, of, target):
             yield Hit(f"s3://{bucket}/{key}", 1)
 

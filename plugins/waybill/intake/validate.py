@@ -19,6 +19,7 @@ from waybill.errors import DataError
 from waybill.intake.date_order import ambiguous_columns, date_order_error
 from waybill.period import Period
 from waybill.settings import PREFIX, settings
+from waybill.warehouse.pseudonyms import padded_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +88,7 @@ def _keep_references(column: Column, values: str) -> str:
 def _keep_people(connection: Any, forgotten: Forgotten) -> None:
     """Create the tables of forgotten people, and of the key by which their ids are recognised."""
     connection.execute(_create(FORGOTTEN_KEY, "inside blob, outside blob"))
-    connection.execute(_insert(FORGOTTEN_KEY, "?, ?"), [*forgotten.padded_keys])
+    connection.execute(_insert(FORGOTTEN_KEY, "?, ?"), [*padded_keys(forgotten.key)])
     for kind, people in forgotten.known.items():
         table = forgotten_table(kind)
         connection.execute(_create(table, "person varchar, number integer, tombstone varchar"))
@@ -143,7 +144,8 @@ def validate_rows(
                 raise FastReaderFailed("a row may be a repeated header")
             if source.is_whole and (ambiguous := ambiguous_columns(contract, batch)):
                 raise date_order_error(connection, rows, contract, ambiguous[0], source.landed.uri)
-            yield batch.drop_columns("_may_be_header") if names else batch
+            found = _without_people(batch, forgotten) if forgotten else batch
+            yield found.drop_columns("_may_be_header") if names else found
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
         raise _not_compiled(contract, error) from error
     except duckdb.Error as error:
@@ -153,6 +155,18 @@ def validate_rows(
         raise DataError(
             f"{source.landed.uri}: the rows cannot be validated: {cause}.{_remedy(contract, error)}"
         ) from None
+
+
+def _without_people(batch: pa.RecordBatch, forgotten: Forgotten) -> pa.RecordBatch:
+    """Return a batch in which the rejected records are without forgotten people whose ids could not be read."""
+    import pyarrow as pa
+
+    raws = batch["_raw"]
+    if raws.null_count == len(raws):
+        return batch
+    texts = [None if raw is None else forgotten.without_people(raw) for raw in raws.to_pylist()]
+    at = batch.schema.get_field_index("_raw")
+    return batch.set_column(at, batch.schema.field(at), pa.array(texts, raws.type))
 
 
 def _without_values(message: str) -> str:

@@ -6,19 +6,16 @@ equal pseudonyms, so tables can be joined on them. Without the key, nobody can c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.classification import RESTRICTED
 from waybill.settings import SettingsError, settings
+from waybill.warehouse.pseudonyms import CHARACTERS, padded_keys
 
-CHARACTERS: Final = 32
-_BLOCK_BYTES = 64  # of SHA-256
 # PostgreSQL includes SHA-256, but HMAC would need an extension. The padded keys are settings of the transaction, so
 # that no log and no list of sessions shows them as part of a statement.
 _PSEUDONYM = """left(encode(sha256(
@@ -66,11 +63,7 @@ def use_key(connection: Connection, contract: Contract) -> None:
             f"WAYBILL_MASK_KEY is not set. {contract.table} has restricted columns ({', '.join(restricted)}), which "
             "are exported only as pseudonyms. Set it to a random text of at least 32 characters."
         )
-    block = key.get_secret_value().encode()
-    if len(block) > _BLOCK_BYTES:
-        block = hashlib.sha256(block).digest()
-    block = block.ljust(_BLOCK_BYTES, b"\0")
-    inner, outer = (bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C))
+    inner, outer = (padded.hex() for padded in padded_keys(key.get_secret_value().encode()))
     connection.execute(
         "select set_config('waybill.mask_inner', %s, true), set_config('waybill.mask_outer', %s, true)", (inner, outer)
     )

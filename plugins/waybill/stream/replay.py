@@ -19,7 +19,7 @@ from waybill.intake.validate import open_duckdb
 from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.stream import quarantine
-from waybill.stream.counting import CONFLICT, Counts, count_events, having, lock, require_newest
+from waybill.stream.counting import CONFLICT, Counts, count_events, having, lock
 from waybill.stream.declared import Declared
 from waybill.stream.events import check_again
 from waybill.warehouse.forgotten import forgotten_people
@@ -76,12 +76,11 @@ def _replay_shard(
     while chosen := quarantine.next_open(connection, declared.dataset, shard, after, sequences):
         after = chosen[-1]
         with connection.transaction():
+            # `waybill forget` locks the stream before its rejected events, too. Consumers wait meanwhile.
+            forgotten_until = lock(connection, declared.dataset)
             kept = quarantine.open_events(connection, declared.dataset, shard, chosen)
-            # The events are locked, and the stream is not: consumers count meanwhile.
             forgotten = forgotten_people(connection, declared.contract)
             events, rejected = check_again(duck, folder, declared, kept, forgotten)
-            forgotten_until = lock(connection, declared.dataset)
-            require_newest(connection, declared, forgotten.newest if forgotten else 0)
             outcomes = count_events(connection, declared, shard, events, forgotten_until)
             conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, events, CONFLICT)]
             quarantine.still_rejected(connection, declared, shard, [*rejected, *conflicts])

@@ -5,7 +5,6 @@ The hash is the HMAC-SHA256 (RFC 2104) of the domain, the kind of person and the
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
@@ -15,14 +14,15 @@ from typing import Any, Final
 
 from psycopg import Connection
 
+from waybill.blanks import strip
 from waybill.contracts import Column, Contract, ContractError
 from waybill.contracts.domains import load_manifest, manifest_path
-from waybill.contracts.people import MARK, PersonColumns, people_in
+from waybill.contracts.number_format import NumberFormat
+from waybill.contracts.people import MARK, NUMBER, PersonColumns, people_in, replacement
 from waybill.errors import DataError
 from waybill.settings import SettingsError, settings
 
-_BLOCK_BYTES: Final = 64  # of SHA-256
-_WHOLE: Final = re.compile(r"[+]?0*(\d+)(?:[.]0*)?")
+_WHOLE: Final = re.compile(r"[+]?0*([0-9]+)")
 _UUID: Final = re.compile(r"[{]?([0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12})[}]?")
 _BETWEEN: Final = re.compile(r"[\s,;|\"'{}\[\]:=()<>]+")
 _CHECKED: Final = "the people who were forgotten"
@@ -65,20 +65,38 @@ def hash_of(key: bytes, domain: str, kind: str, value: str) -> str:
 
 def id_text(column: Column, text: Any) -> str | None:
     """Return the one form of an id that a text of a file or a command means; None if the column cannot have it."""
-    stripped = "" if text is None else str(text).strip()
+    stripped = "" if text is None else strip(str(text))
     if column.physical_type == "text":
         return stripped or None
     if column.physical_type == "uuid":
         found = _UUID.fullmatch(stripped)
         digits = found[1].replace("-", "").lower() if found else ""
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}" if digits else None
+    # Programs that know no missing integers write 4711 as 4711.0. A load rejects this, and nobody may return by it.
     whole = _WHOLE.fullmatch(stripped)
+    if whole is None and (plain := (column.number_format or NumberFormat()).whole(stripped)):
+        whole = _WHOLE.fullmatch(plain)
     return str(int(whole[1])) if whole and len(whole[1]) < 20 else None
 
 
 def words_of(text: str) -> set[str]:
     """Return the words of a text that could not be read as fields."""
     return set(_BETWEEN.split(text)) - {""}
+
+
+def replaced_fields(
+    one: PersonColumns, fields: Mapping[str, Any], named: Mapping[str, Person], person: Person
+) -> dict[str, Any]:
+    """Return the fields of a record of a person, with the tombstones of those whom id columns name.
+
+    Blank fields, and marks of earlier replacements, stay.
+    """
+    changed = {**fields, **{name: each.tombstone for name, each in named.items()}}
+    for column in one.erased:
+        if changed.get(column.name) not in (None, MARK) and strip(str(changed[column.name])):
+            text = replacement(column)
+            changed[column.name] = None if text is None else text.replace(NUMBER, str(person.number))
+    return changed
 
 
 @dataclass(frozen=True)
@@ -101,28 +119,29 @@ class Forgotten:
         return self.known[one.kind].get(hash_of(self.key, one.contract.domain, one.kind, value))
 
     def without_people(self, raw: str) -> str:
-        """Return the text of a record without fields, as JSON; only a mark if a word of it is the id of a person.
+        """Return a rejected record, which is JSON, without forgotten people.
 
-        `raw` is returned as it is if the record has fields: its values are replaced before rules are checked.
+        A text without fields becomes a mark if a word of it is the id of a person. Fields are replaced if an id could
+        not be read as its type, but is the one of a person: all others are replaced before rules are checked.
         """
-        content = json.loads(raw)
-        if isinstance(content, str) and self._names_somebody(content):
-            return json.dumps(MARK)
-        return raw
+        content = json.loads(raw, parse_int=str, parse_float=str)
+        if isinstance(content, str):
+            return json.dumps(MARK) if self._names_somebody(content) else raw
+        if not isinstance(content, dict):
+            return raw
+        changed = content
+        for one in self.people:
+            found = {column.name: self.person(one, column, content.get(column.name)) for column in one.ids}
+            named = {name: person for name, person in found.items() if person}
+            if named:
+                changed = replaced_fields(one, changed, named, next(iter(named.values())))
+        return raw if changed == content else json.dumps(changed, ensure_ascii=False)
 
     def _names_somebody(self, text: str) -> bool:
         words = words_of(text)
         return any(
             self.person(one, column, word) is not None for one in self.people for column in one.ids for word in words
         )
-
-    @property
-    def padded_keys(self) -> tuple[bytes, bytes]:
-        """Return what the HMAC hashes before the text, and before the inner hash."""
-        block = self.key if len(self.key) <= _BLOCK_BYTES else hashlib.sha256(self.key).digest()
-        block = block.ljust(_BLOCK_BYTES, b"\0")
-        inside, outside = (bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C))
-        return inside, outside
 
 
 def forgotten_people(connection: Connection, contract: Contract) -> Forgotten | None:
