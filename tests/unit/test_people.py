@@ -21,9 +21,11 @@ from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.people import person_columns, replacement, unreached
 from waybill.erasure.person import Target, without_person
 from waybill.erasure.phrases import LONGEST, Phrases
+from waybill.erasure.places import derived_ids
 from waybill.files.landed_file import LandedFile
 from waybill.intake.row_source import RowSource
 from waybill.intake.validate import open_duckdb, validate_rows
+from waybill.ops.column_sources import Source
 from waybill.ops.manifest_lint import lint_manifests
 from waybill.period import Period
 from waybill.warehouse.forgotten import Forgotten, Person, hash_of, id_text
@@ -326,6 +328,18 @@ def test_a_person_who_was_forgotten_is_found_by_the_tombstone() -> None:
     found = without_person(replace(target(), erasures=1), "shop.customers", raw)
     assert found
     assert json.loads(found)["email"] == "forgotten-7@forgotten.invalid"
+
+
+def test_an_id_of_another_name_is_one_if_nothing_but_ids_is_in_it() -> None:
+    people = tuple(person_columns({"visit": "clickstream.event_id"}, SHOP))
+    person = Target("shop", "visit", "", Person(7, ""), "", people, 0)
+    own, other = Source("shop.clickstream", "event_id"), Source("shop.clickstream", "page")
+    column = Source("shop_star.fact_sessions", "session_id")
+    found = derived_ids(person, {column: frozenset([own])})
+    assert [(one.contract.table, one.name) for one in found] == [column]
+    assert derived_ids(person, {column: frozenset([own, other])}) == []
+    number = Source("shop_star.fact_sales", "quantity")
+    assert derived_ids(person, {number: frozenset([own])}) == []
 
 
 def test_a_rejected_record_of_somebody_else_stays() -> None:

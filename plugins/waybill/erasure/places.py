@@ -54,17 +54,26 @@ def value_sources(domain: str) -> dict[Source, Sources]:
 
 
 def derived_ids(target: Target, sources: Mapping[Source, Sources]) -> list[IdColumn]:
-    """Return the columns of the domain's derived tables that hold ids: named like them, and computed from them."""
-    names = {column.name for one in target.columns for column in one.ids}
-    reached = {Source(one.contract.table, column.name) for one in target.columns for column in one.ids}
+    """Return the columns of the domain's derived tables that hold ids.
+
+    They are computed from ids, and have the name of one, or come from ids alone and are UUIDs or texts like these.
+    Integers of another name may be numbers of people, which are the same as an id by accident.
+    """
+    ids = {Source(one.contract.table, column.name): column for one in target.columns for column in one.ids}
+    names, reached = {column.name for column in ids.values()}, {*ids}
     while more := {column for column, of in sources.items() if column not in reached and of & reached}:
         reached |= more
+    alone = {*ids}
+    while more := {column for column, of in sources.items() if column not in alone and of and of <= alone}:
+        alone |= more
+    kinds = {column.physical_type for column in ids.values()} & {"uuid", "text"}
     contracts = [*load_domain(star_schema(target.domain)).values(), *report_contracts(target.domain).values()]
     return [
-        IdColumn(contract, name)
+        IdColumn(contract, column.name)
         for contract in contracts
-        for name in contract.names
-        if name in names and Source(contract.table, name) in reached
+        for column in contract.columns
+        if (source := Source(contract.table, column.name)) in reached
+        and (column.name in names or (source in alone and column.physical_type in kinds))
     ]
 
 

@@ -100,7 +100,7 @@ with added as (
   )
   select distinct on (event_id)
     %(dataset)s, event_id, shard, sequence, arrived_at, at, session, kind,
-    is_late or coalesce(at < %(forgotten_until)s, false), digest, raw
+    is_late or coalesce(at < %(dropped_until)s, false), digest, raw
   from arrived
   order by event_id, place
   on conflict do nothing
@@ -237,11 +237,11 @@ def count_batch(connection: Connection, declared: Declared, shard: Shard, batch:
     """
     with connection.transaction():
         # Replays lock the stream before a shard, too.
-        forgotten_until = lock(connection, declared.dataset)
+        dropped_until = lock(connection, declared.dataset)
         if connection.execute(_FENCE, vars(shard)).fetchone() is None:
             raise Fenced(f"{shard.dataset}: {shard.shard} is no longer at {shard.position or 'its beginning'}")
         require_newest(connection, declared, batch.newest_erasure)
-        outcomes = count_events(connection, declared, shard.shard, batch.events, forgotten_until)
+        outcomes = count_events(connection, declared, shard.shard, batch.events, dropped_until)
         conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, batch.events, CONFLICT)]
         quarantine.keep(connection, declared, shard.shard, [*batch.rejected, *conflicts])
         counts = Counts.of(outcomes, len(batch.rejected))
@@ -252,7 +252,7 @@ def count_batch(connection: Connection, declared: Declared, shard: Shard, batch:
 
 
 def lock(connection: Connection, dataset: str) -> datetime | None:
-    """Lock the stream of a dataset until the transaction ends; return until when its events are forgotten."""
+    """Lock the stream of a dataset until the transaction ends; return until when its events are dropped."""
     until: datetime | None
     (until,) = one_row(
         connection, "select forgotten_until from waybill.stream where dataset = %s for update", (dataset,)
@@ -275,18 +275,18 @@ def count_events(
     declared: Declared,
     shard: str,
     events: list[Event],
-    forgotten_until: datetime | None,
+    dropped_until: datetime | None,
 ) -> list[Outcome]:
     """Count events within a transaction that has locked the stream, and return what became of each.
 
-    An event that is in conflict with another one is not counted. Events before `forgotten_until` are late.
+    An event that is in conflict with another one is not counted. Events before `dropped_until` are late.
     """
     if not events:
         return []
     connection.execute(_TABLES)
     parameters = {
         "dataset": declared.dataset,
-        "forgotten_until": forgotten_until,
+        "dropped_until": dropped_until,
         "dimensions": list(declared.stream.dimensions),
         "funnel": list(declared.stream.funnel),
         "pause": declared.pause,

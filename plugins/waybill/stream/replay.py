@@ -77,11 +77,11 @@ def _replay_shard(
         after = chosen[-1]
         with connection.transaction():
             # `waybill forget` locks the stream before its rejected events, too. Consumers wait meanwhile.
-            forgotten_until = lock(connection, declared.dataset)
+            dropped_until = lock(connection, declared.dataset)
             kept = quarantine.open_events(connection, declared.dataset, shard, chosen)
             forgotten = forgotten_people(connection, declared.contract)
             events, rejected = check_again(duck, folder, declared, kept, forgotten)
-            outcomes = count_events(connection, declared, shard, events, forgotten_until)
+            outcomes = count_events(connection, declared, shard, events, dropped_until)
             conflicts = [event.as_rejected(CONFLICT) for event in having(outcomes, events, CONFLICT)]
             quarantine.still_rejected(connection, declared, shard, [*rejected, *conflicts])
             passed = [
