@@ -31,6 +31,7 @@ from support.stream import click, counter
 from support.waiting import eventually
 from waybill.cli import app
 from waybill.contracts import load_domain, locations
+from waybill.derived.build import report_contracts
 from waybill.derived.refresh import refresh
 from waybill.erasure.forget import Certificate, forget
 from waybill.erasure.texts import FREE_TEXTS, RECORDS
@@ -42,7 +43,7 @@ from waybill.ops.books import balances
 from waybill.ops.provenance import trace
 from waybill.outputs.iceberg_tables import open_catalog
 from waybill.outputs.lake import write_changed_days
-from waybill.outputs.publish import publish_changed
+from waybill.outputs.publish import csv_key, publish_changed
 from waybill.period import Period
 from waybill.settings import SettingsError, settings
 from waybill.warehouse.connection import connect
@@ -232,7 +233,9 @@ OTHERS = (
 SHOWN = ("top_buyers", "customer_lifetime_value", "rfm_segments")
 
 
-def test_a_forgotten_customer_is_nowhere_and_stays_away(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forgotten_customer_is_nowhere_and_stays_away(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (one,) = counter(shop.connection, "shard-0")
     noon = datetime(2026, 3, 3, 12, tzinfo=UTC)
     event = click(7, noon, customer_id=int(ID))
@@ -290,8 +293,12 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(shop: Shop, monkeypatch:
     assert shop.tables_with(*VALUES, *pseudonyms()) == {}
     assert shop.objects_with(*VALUES, *pseudonyms()) == []
     assert shop.run() == {}
-    clean = RUNNER.invoke(app, [*COMMAND, "--verify", "--value", EMAIL, "--value", NAME])
+    absent = csv_key(report_contracts("shop")["daily_kpis"], DAY)
+    shop.lake.s3.delete_object(Bucket=shop.lake.bucket, Key=absent)
+    with caplog.at_level("WARNING"):
+        clean = RUNNER.invoke(app, [*COMMAND, "--verify", "--value", EMAIL, "--value", NAME])
     assert clean.exit_code == 0, clean.output
+    assert f"{absent} is absent" in caplog.text
     assert {f"shop_report.{name}" for name in SHOWN} <= rebuilt.keys()
     after = shop.hashes()
     assert (
