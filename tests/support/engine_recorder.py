@@ -54,7 +54,15 @@ def record_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return books
 
     def recorded_load_rows(
-        connection: Any, contract: Any, contracts: Any, source: Any, file_id: int, folder: Path, store: Any, **more: Any
+        connection: Any,
+        contract: Any,
+        contracts: Any,
+        source: Any,
+        file_id: int,
+        folder: Path,
+        store: Any,
+        *more: Any,
+        **options: Any,
     ) -> Any:
         def store_and_note(staging: Any) -> int:
             rejected: int = store(staging)
@@ -62,7 +70,7 @@ def record_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 current[0].decision = _decision(connection, contract, staging, file_id, rejected)
             return rejected
 
-        return load_rows(connection, contract, contracts, source, file_id, folder, store_and_note, **more)
+        return load_rows(connection, contract, contracts, source, file_id, folder, store_and_note, *more, **options)
 
     def compared_with_earlier_files(*arguments: Any) -> None:
         kept = [*current]
