@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -348,6 +348,7 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(
     assert shop.objects_with(*VALUES, *pseudonyms()) == []
     (more,) = shop.forget()
     assert more.is_empty, "the values are not stored"
+    assert any("own-2.csv" in one["place"] and "holds the person" in one["what"] for one in more.left)
     (more,) = forget(shop.connection, "shop", [("customer", ID)], RUN, "test", is_dry=False, values=[EMAIL, NAME])
     assert more.erased == {"waybill.quarantine": 1}
     assert shop.tables_with(*VALUES) == {}
@@ -504,10 +505,15 @@ def test_a_column_that_is_classified_later_is_erased_in_rows_of_forgotten_people
 
 def test_the_command_refuses_what_it_cannot_do(shop: Shop) -> None:
     (done,) = shop.forget()
+    unknown = RUNNER.invoke(app, ["forget", "--domain", "shop", "--customer", "777"])
+    assert "No row of shop names a customer of shop with this id" in unknown.output
+    printed = RUNNER.invoke(app, ["forget", "--domain", "shop", "--certificate", str(done.erasure)])
+    assert json.loads(printed.output) == asdict(done)
     for wrong, message in (
-        (["shop", "--customer", "x"], "none of the type integer"),
+        (["shop", "--customer", "x"], "not of the type integer"),
         (["shop", "--visitor", "1"], "declares no people of the kind 'visitor'"),
         (["shop"], "Name a person"),
+        (["shop", "--certificate", "9"], "there is no erasure 9"),
         (["shop", "--customer"], "Name each person"),
         (["shop", f"--customer={done.tombstone}"], "is the tombstone of"),
         (["shop", "--customer", "1", "--customer", "2", "--value", EMAIL], "one person at a time"),

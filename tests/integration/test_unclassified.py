@@ -110,8 +110,8 @@ def test_planted_personal_data_is_one_incident_for_each_column_until_a_person_de
             rf"shop\.products: {name} looks personal: {kind} in 1 of \d+ different values", incident.what
         )
         assert (incident.severity, incident.number) == ("warning", 1)
-        assert "classification: restricted" in incident.cause
-        assert "`internal` or `public`" in incident.cause
+        assert "Classify it as restricted or confidential" in incident.cause
+        assert "internal or public" in incident.cause
     shop.load("products", "2026-03-03", products({name: value for name, (value, _) in PLANTED.items()}))
     assert {one.incident_id for one in opened(shop)} == {one.incident_id for one in found.values()}
 

@@ -33,6 +33,8 @@ DATACONTRACT = PROJECT_ROOT / ".waybill" / "datacontract" / "bin"
 SERVICES = ("postgres", "s3", "aws")
 # Variables of the user's shell about Airflow, AWS, PostgreSQL or Python must not reach the stack.
 FOREIGN = ("AIRFLOW", "AWS_", "PG", "PYTHON")
+MEANT = "AIRFLOW__OPENLINEAGE__"
+"""The beginning of variables about Airflow that reach the stack, because nothing else configures them."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,9 @@ class Stack:
             broker.program(self.home),
             *airflow.programs(state),
         )
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        inherited = {
+            name: value for name, value in os.environ.items() if name.startswith(MEANT) or not name.startswith(FOREIGN)
+        }
         path = os.pathsep.join((*COMMAND_FOLDERS, os.environ.get("PATH", os.defpath)))
         self._processes(state).launch(programs, inherited | environment | {"PATH": path}, reservations)
         for reservation in reservations:

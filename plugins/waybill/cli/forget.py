@@ -32,6 +32,7 @@ def forget(
     asked_by: Annotated[
         str | None, typer.Option(help="Who asked for it, such as the number of the request. Default: the user.")
     ] = None,
+    certificate: Annotated[int | None, typer.Option(help="Only print the certificate of an erasure, as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Forget people: --KIND ID names one, with a kind that the manifest declares, such as --customer 123. Repeatable.
@@ -42,11 +43,16 @@ def forget(
     import getpass
 
     from waybill.erasure.forget import forget as forget_people
+    from waybill.erasure.forget import stored_certificate
     from waybill.errors import DataError
     from waybill.run import Run, code_version
     from waybill.warehouse.connection import connect
 
     people = _people(context.args)
+    if certificate is not None:
+        with connect() as connection:
+            print_line(json.dumps(stored_certificate(connection, certificate), indent=2))
+        return
     if not people:
         raise DataError(f"Name a person, as in `waybill forget --domain {domain} --KIND ID`")
     if verify:
@@ -109,21 +115,22 @@ def _verify(domain: str, people: list[tuple[str, str]], values: list[str], *, as
 
 def _print(one: Certificate, *, is_dry: bool) -> None:
     from waybill.contracts.domains import load_manifest
+    from waybill.formatting import count
 
     what = f"a {one.kind} of {one.domain}"
     if one.is_empty:
-        print_line(f"Nothing of {what} is left to erase.")
+        print_line(_why_empty(one, what, is_dry=is_dry))
     else:
         head = "Would erase" if is_dry else f"Erasure {one.erasure}: erased"
         print_line(f"{head} {what}. The id becomes {one.tombstone}, in {', '.join(one.columns)}.")
         print_line(f"Classified columns: {', '.join(one.erased_columns) or 'none'}.")
         for place, rows in one.erased.items():
-            print_line(f"  {place}: {rows:,} rows")
+            print_line(f"  {place}: {count(rows, 'row')}")
     if one.waiting:
         print_line(f"Rewritten by the next run of {load_manifest(one.domain).dag}:")
         for each in one.waiting:
-            unit = next(name for name in ("rows", "days", "objects") if name in each)
-            print_line(f"  {each['place']}: {each[unit]:,} {unit}")
+            unit = next(name for name in ("row", "day", "object") if f"{name}s" in each)
+            print_line(f"  {each['place']}: {count(each[f'{unit}s'], unit)}")
     print_line("Left, for others to remove:")
     for part in one.left[:_LISTED]:
         print_line(f"  {part['place']}: {part['what']}; {part['until']}")
@@ -131,3 +138,10 @@ def _print(one: Certificate, *, is_dry: bool) -> None:
         print_line(f"  {_LISTED} of {len(one.left)} places are listed; --json lists all.")
     if is_dry:
         print_line("Nothing was changed. To erase, add --confirm.")
+
+
+def _why_empty(one: Certificate, what: str, *, is_dry: bool) -> str:
+    if one.erasures_before:
+        return f"Nothing of {what} is left to erase: the person was forgotten before."
+    found = f"No row of {one.domain} names {what} with this id. Check the id."
+    return found if is_dry else f"{found} Files that name the person later are loaded without (erasure {one.erasure})."

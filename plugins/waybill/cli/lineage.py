@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from waybill.cli.arguments import Domain
-from waybill.cli.terminal import app, console, print_line, report_errors
+from waybill.cli.terminal import app, print_line, report_errors
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -80,7 +80,10 @@ def _as_json(step: Step) -> dict[str, object]:
 
 
 def _print(tree: Tree) -> None:
-    console.print(tree, markup=False, highlight=False, soft_wrap=True)
+    """Print a tree. Rich would cut lines that are longer than the terminal."""
+    from rich.console import Console
+
+    Console(width=10_000).print(tree, markup=False, highlight=False, soft_wrap=True)
 
 
 def _label(graph: Lineage, node: Source) -> str:

@@ -52,7 +52,7 @@ def migrate() -> None:
     if tables is None:
         print_line(f"The role {ANALYST_ROLE} does not exist, so analysts have no access.")
     else:
-        print_line(f"{ANALYST_ROLE} may select the columns of {count(tables, 'table')} that are not restricted.")
+        print_line(f"{ANALYST_ROLE} may select the unrestricted columns of {count(tables, 'table')}.")
 
 
 @app.command()

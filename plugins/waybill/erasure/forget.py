@@ -45,6 +45,8 @@ class Certificate:
     """The classified columns, whose values are erased in rows of the person."""
     searched_values: int
     """How many values that only the person has were searched for in records without an id."""
+    erasures_before: int
+    """How often something of the person was erased before."""
     shared_values: int
     """How many values of the person's rows others have, too. They were not searched for."""
     erased: dict[str, int]
@@ -133,6 +135,7 @@ def _forget(
         _columns(target, derived),
         [f"{one.contract.table}.{column.name}" for one in target.columns for column in one.erased],
         len(target.values),
+        target.erasures,
         target.shared,
         dict(sorted(erased.rows.items())),
         {dataset: [str(day) for day in sorted(days)] for dataset, days in sorted(erased.days.items())},
@@ -180,3 +183,11 @@ def _store(connection: Connection, target: Target, certificate: Certificate) -> 
         "update waybill.erasure set certificate = %s where erasure_id = %s", (Jsonb(asdict(stored)), number)
     )
     return stored
+
+
+def stored_certificate(connection: Connection, erasure: int) -> dict[str, Any]:
+    """Return the certificate of an erasure. Raises `DataError` for an unknown number."""
+    row = connection.execute("select certificate from waybill.erasure where erasure_id = %s", (erasure,)).fetchone()
+    if row is None:
+        raise DataError(f"there is no erasure {erasure}")
+    return dict(row[0])

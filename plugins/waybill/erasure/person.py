@@ -86,7 +86,7 @@ def target_of(connection: Connection, domain: str, kind: str, given: str, people
     column = columns[0].ids[0]
     value = id_text(column, given)
     if value is None:
-        raise DataError(f"the id of the {kind} is none of the type {column.physical_type}, as {column.name!r} has it")
+        raise DataError(f"the id of the {kind} is not of the type {column.physical_type}, which {column.name!r} has")
     key = key_of_hashes()
     person = hash_of(key, domain, kind, value)
     checks = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 from psycopg import Connection, sql
 
@@ -24,7 +25,7 @@ class Erased:
     days: dict[str, set[date]] = field(default_factory=dict)
     """The business days of these rows, by dataset."""
     files: set[int] = field(default_factory=set)
-    """The files that brought them."""
+    """The files that brought rows of the person, also those that were loaded after an erasure."""
 
     def add(self, place: str, rows: int) -> None:
         """Add rows of a table."""
@@ -37,9 +38,14 @@ with changed as (
   update {table} as t
   set {changes}
   where {is_person} and row({old}) is distinct from row({new})
-  returning {first} as first, {last} as last, t._file_id
+  returning {first} as first, {last} as last
 )
-select count(*), array_agg(distinct (first, last)::text), array_agg(distinct _file_id) from changed
+select count(*), coalesce(array_agg(distinct (first, last)::text), '{{}}') from changed
+"""
+_HELD = """
+select coalesce(array_agg(distinct ({first}, {last})::text), '{{}}'), coalesce(array_agg(distinct t._file_id), '{{}}')
+from {table} as t
+where {is_person}
 """
 _DAYS = """
 select distinct d.day
@@ -74,7 +80,7 @@ def erase_rows(connection: Connection, target: Target, erased: Erased) -> None:
 def _erase_table(
     connection: Connection, target: Target, one: PersonColumns, table: sql.Identifier, erased: Erased
 ) -> tuple[int, set[date]]:
-    contract, parameters = one.contract, {"ids": target.ids, "tombstone": target.person.tombstone}
+    contract, tombstone = one.contract, target.person.tombstone
     first, last = _span(contract)
     new: dict[str, sql.Composable] = {
         column.name: sql.SQL("case when {} then %(tombstone)s::{} else {} end").format(
@@ -97,16 +103,27 @@ def _erase_table(
         first=first,
         last=last,
     )
-    rows, spans, files = one_row(connection, statement, parameters)
-    if not rows:
-        return 0, set()
+    rows, spans = one_row(connection, statement, {"ids": target.ids, "tombstone": tombstone})
+    held = sql.SQL(_HELD).format(table=table, is_person=is_person(one), first=first, last=last)
+    held_spans, files = one_row(connection, held, {"ids": [target.value, tombstone]})
     erased.files.update(files)
-    firsts, lasts = zip(*(span.strip("()").split(",") for span in spans), strict=True)
     if contract.load_mode != "snapshot":
-        return rows, {date.fromisoformat(day) for day in firsts}
-    bounds = {"firsts": [*firsts], "lasts": [*lasts], "table": contract.table}
-    erased.files.update(file_id for (file_id,) in connection.execute(_FILES, bounds))
-    return rows, {day for (day,) in connection.execute(_DAYS, bounds)}
+        return rows, {date.fromisoformat(first) for first, _ in map(_days_of, spans)}
+    erased.files.update(file_id for (file_id,) in _within(connection, contract, _FILES, held_spans))
+    return rows, {day for (day,) in _within(connection, contract, _DAYS, spans)}
+
+
+def _days_of(span: str) -> list[str]:
+    """Return the first and the last day of a span as PostgreSQL writes it."""
+    return span.strip("()").split(",")
+
+
+def _within(connection: Connection, contract: Contract, query: str, spans: list[str]) -> list[tuple[Any, ...]]:
+    """Return what a query finds within spans of days of a history."""
+    bounds = {"table": contract.table, "firsts": [], "lasts": []}
+    if spans:
+        bounds |= dict(zip(("firsts", "lasts"), map(list, zip(*map(_days_of, spans), strict=True)), strict=True))
+    return connection.execute(query, bounds).fetchall()
 
 
 def _span(contract: Contract) -> tuple[sql.Composable, sql.Composable]:

@@ -24,8 +24,8 @@ def _problem(one: Unclassified) -> Problem:
         "columns",
         f"{one.dataset}: {one}",
         one.since,
-        f"Write `classification: restricted` or `confidential` at the column {one.column_name} in the contract, or "
-        "`internal` or `public` if it is not personal.",
+        "The contract does not classify the column, so exports show its values. Classify it as restricted or "
+        "confidential, or as internal or public if it is not personal.",
         (Action("page", "Show files", "loads.html", {"dataset": one.dataset}), runbook("personal", dag)),
         number=one.files,
         topic="personal",
