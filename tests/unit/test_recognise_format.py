@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts.file_format import FileFormat
@@ -365,6 +365,8 @@ def test_any_table_is_read_as_it_was_written(
 ) -> None:
     """Unless a doubt is named, Python's csv module reads the records that it wrote, and the header is found."""
     rows = table if has_header else table[1:]
+    # Two fields that begin with the other quote sign may as well be one quoted field with a line feed.
+    assume(quote == '"' or sum(value.startswith('"') for row in rows for value in row) < 2)
     text = written(
         rows,
         delimiter=delimiter,

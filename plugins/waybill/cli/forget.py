@@ -143,5 +143,5 @@ def _print(one: Certificate, *, is_dry: bool) -> None:
 def _why_empty(one: Certificate, what: str, *, is_dry: bool) -> str:
     if one.erasures_before:
         return f"Nothing of {what} is left to erase: the person was forgotten before."
-    found = f"No row of {one.domain} names {what} with this id. Check the id."
+    found = f"No row of {one.domain} names this {one.kind}. Check the id."
     return found if is_dry else f"{found} Files that name the person later are loaded without (erasure {one.erasure})."
