@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -16,9 +17,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from waybill.cli.forget import forget
 from waybill.contracts import Contract, load_all, load_domain
 from waybill.contracts.number_format import NumberFormat
-from waybill.contracts.people import person_columns, replacement, unreached
+from waybill.contracts.people import OPTIONS, person_columns, replacement, unreached
 from waybill.erasure.person import Target, without_person
 from waybill.erasure.phrases import LONGEST, Phrases
 from waybill.erasure.places import derived_ids
@@ -336,10 +338,15 @@ def test_an_id_of_another_name_is_one_if_nothing_but_ids_is_in_it() -> None:
     own, other = Source("shop.clickstream", "event_id"), Source("shop.clickstream", "page")
     column = Source("shop_star.fact_sessions", "session_id")
     found = derived_ids(person, {column: frozenset([own])})
-    assert [(one.contract.table, one.name) for one in found] == [column]
+    assert [(one.contract.table, one.column.name) for one in found] == [column]
     assert derived_ids(person, {column: frozenset([own, other])}) == []
     number = Source("shop_star.fact_sales", "quantity")
     assert derived_ids(person, {number: frozenset([own])}) == []
+
+
+def test_no_kind_of_person_has_the_name_of_an_option() -> None:
+    names = {name.removeprefix("as_") for name in inspect.signature(forget).parameters} - {"context"}
+    assert names | {"help"} == {*OPTIONS}
 
 
 def test_a_rejected_record_of_somebody_else_stays() -> None:

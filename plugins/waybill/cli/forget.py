@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waybill.cli.terminal import app, print_line, report_errors
+from waybill.cli.terminal import app, operating_system_user, print_line, report_errors
 
 if TYPE_CHECKING:
     from waybill.erasure.forget import Certificate
@@ -40,8 +39,6 @@ def forget(
     Without --confirm nothing is changed: the command lists each place with its numbers. With --verify, it searches the
     warehouse, the lake and the published files; the exit code is 1 if something is found.
     """
-    import getpass
-
     from waybill.erasure.forget import forget as forget_people
     from waybill.erasure.forget import stored_certificate
     from waybill.errors import DataError
@@ -60,7 +57,7 @@ def forget(
             raise DataError("--verify and --confirm exclude each other: first erase, then search")
         _verify(domain, people, value or [], as_json=as_json)
         return
-    by = asked_by or os.environ.get("USER") or getpass.getuser()
+    by = asked_by or operating_system_user()
     with connect() as connection:
         found = forget_people(
             connection, domain, people, Run("forget", code_version()), by, is_dry=not confirm, values=value or ()

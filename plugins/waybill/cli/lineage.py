@@ -200,12 +200,7 @@ def _dependants(graph: Lineage, node: Source) -> Tree:
 
 def _print_influenced(graph: Lineage, node: Source) -> None:
     """Print the tables whose rows a column decides, directly or by the columns that rest on it."""
-    values, waiting = {node}, [node]
-    while waiting:
-        for step in _of_effect(graph.out_of.get(waiting.pop(), ()), "value"):
-            if step.target not in values:
-                values.add(step.target)
-                waiting.append(step.target)
+    values = {node, *(step.target for step in graph.downstream([node], "value"))}
     first = dict.fromkeys(
         step.target.table
         for value in sorted(values)

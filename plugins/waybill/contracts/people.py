@@ -43,7 +43,7 @@ _VALUES: Final = {
     "boolean": "false",
     "uuid": "00000000-0000-0000-0000-000000000000",
 }
-_OPTIONS: Final = ("domain", "verify", "value", "confirm", "asked_by", "json", "help")
+OPTIONS: Final = ("domain", "verify", "value", "confirm", "asked_by", "certificate", "json", "help")
 """Options of the command, which no kind of person may have as its name."""
 
 
@@ -157,6 +157,15 @@ def replacement(column: Column) -> str | None:
     )
 
 
+def replacement_for(column: Column, number: int) -> str | None:
+    """Return the text that replaces a classified value of the person with a number; None for null.
+
+    Raises `ContractError` as `replacement` does.
+    """
+    text = replacement(column)
+    return None if text is None else text.replace(NUMBER, str(number))
+
+
 def _fits(column: Column, template: str) -> bool:
     """Return whether a replacement meets the rules of a text column for numbers of one digit and of six."""
     texts = [template.replace(NUMBER, str(number)) for number in (1, 999_999)]
@@ -181,7 +190,7 @@ def problems(manifest: Domain, datasets: Mapping[str, Contract]) -> Iterator[tup
         yield ("people",), "needs `semantics: current`: reports as of the end of a period are not built again"
     for kind, root in manifest.people.items():
         place = ("people", kind)
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", kind) or kind in _OPTIONS:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", kind) or kind in OPTIONS:
             yield place, "must be lower case letters, digits and `_`, and no option of `waybill forget`"
         dataset, _, column = root.partition(".")
         if dataset not in datasets:

@@ -152,7 +152,7 @@ def _forget(
 
 def _columns(target: Target, derived: Sequence[IdColumn]) -> list[str]:
     of_datasets = [f"{one.contract.table}.{column.name}" for one in target.columns for column in one.ids]
-    return [*of_datasets, *(f"{one.contract.table}.{one.name}" for one in derived)]
+    return [*of_datasets, *map(str, derived)]
 
 
 def _store(connection: Connection, target: Target, certificate: Certificate) -> Certificate:

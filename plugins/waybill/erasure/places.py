@@ -8,17 +8,17 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from waybill.contracts import Contract, load_all, load_domain
-from waybill.contracts.locations import raw_layout, read_sql, star_schema
+from waybill.contracts import Column, Contract, load_all, load_domain
+from waybill.contracts.locations import raw_layout, star_schema
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target
 from waybill.erasure.rows import Erased
-from waybill.errors import DataError
-from waybill.ops.column_sources import Source, Sources, UnresolvedSql, column_sources
-from waybill.ops.lineage import relations_of, sql_path
+from waybill.ops.column_sources import Source, Sources
+from waybill.ops.lineage import of_sql, relations_of
 from waybill.outputs.publish import csv_key, parquet_key
 from waybill.period import Period
-from waybill.settings import in_project, settings
+from waybill.settings import settings
+from waybill.warehouse.schema import relation
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,16 @@ class IdColumn:
     """A column of a derived table whose values are ids of a kind of person."""
 
     contract: Contract
-    name: str
+    column: Column
+
+    def __str__(self) -> str:
+        """Return its name with the table."""
+        return f"{self.contract.table}.{self.column.name}"
+
+
+def _derived(domain: str) -> list[Contract]:
+    """Return the contracts of a domain's derived tables and reports."""
+    return [*load_domain(star_schema(domain)).values(), *report_contracts(domain).values()]
 
 
 def value_sources(domain: str) -> dict[Source, Sources]:
@@ -36,20 +45,14 @@ def value_sources(domain: str) -> dict[Source, Sources]:
     columns are not known.
     """
     datasets = load_domain(domain).values()
-    derived = [*load_domain(star_schema(domain)).values(), *report_contracts(domain).values()]
+    derived = _derived(domain)
     relations = relations_of([*datasets, *derived])
     every = frozenset(Source(dataset.table, name) for dataset in datasets for name in dataset.names)
     found: dict[Source, Sources] = {}
     for contract in derived:
-        path = sql_path(contract)
-        if not path.is_file():
-            found |= dict.fromkeys((Source(contract.table, name) for name in contract.names), every)
-            continue
-        try:
-            sources = column_sources(read_sql(path), relations, "postgres")
-        except UnresolvedSql as error:
-            raise DataError(f"{in_project(path)}: {error}. `waybill contract check` lists all problems.") from None
-        found |= {Source(contract.table, name): of for name, of in sources.columns.items()}
+        computed = of_sql(contract, relations)
+        columns = computed[1].columns if computed else dict.fromkeys(contract.names, every)
+        found |= {Source(contract.table, name): of for name, of in columns.items()}
     return found
 
 
@@ -67,31 +70,29 @@ def derived_ids(target: Target, sources: Mapping[Source, Sources]) -> list[IdCol
     while more := {column for column, of in sources.items() if column not in alone and of and of <= alone}:
         alone |= more
     kinds = {column.physical_type for column in ids.values()} & {"uuid", "text"}
-    contracts = [*load_domain(star_schema(target.domain)).values(), *report_contracts(target.domain).values()]
     return [
-        IdColumn(contract, column.name)
-        for contract in contracts
+        IdColumn(contract, column)
+        for contract in _derived(target.domain)
         for column in contract.columns
         if (source := Source(contract.table, column.name)) in reached
         and (column.name in names or (source in alone and column.physical_type in kinds))
     ]
 
 
-def table_exists(connection: Connection, schema: str, name: str) -> bool:
+def table_exists(connection: Connection, table: sql.Identifier) -> bool:
     """Return whether the warehouse has a table."""
-    row = connection.execute("select to_regclass(%s)", (sql.Identifier(schema, name).as_string(None),)).fetchone()
+    row = connection.execute("select to_regclass(%s)", (table.as_string(None),)).fetchone()
     return row is not None and row[0] is not None
 
 
-def rows_of(connection: Connection, column: IdColumn, value: str) -> int:
+def rows_of(connection: Connection, one: IdColumn, value: str) -> int:
     """Return how many rows of a derived table have an id."""
-    contract = column.contract
-    if not table_exists(connection, contract.domain, contract.name):
+    table = relation(one.contract)
+    if not table_exists(connection, table):
         return 0
-    kind = next(one.physical_type for one in contract.columns if one.name == column.name)
     row = connection.execute(
         sql.SQL("select count(*) from {} where {} = %s::{}").format(
-            sql.Identifier(contract.domain, contract.name), sql.Identifier(column.name), sql.SQL(kind)
+            table, sql.Identifier(one.column.name), sql.SQL(one.column.physical_type)
         ),
         (value,),
     ).fetchone()
@@ -104,12 +105,11 @@ def waiting_places(
     """Return what the next run of the domain rewrites: derived tables, days of the lake and published files."""
     found: list[dict[str, Any]] = []
     reports = {contract.table for contract in report_contracts(target.domain).values()}
-    for column in derived:
-        contract = column.contract
-        if rows := rows_of(connection, column, target.value):
-            found.append({"place": f"{contract.table}.{column.name}", "rows": rows})
-            if contract.table in reports:
-                found += _published(connection, contract, column.name, target.value)
+    for one in derived:
+        if rows := rows_of(connection, one, target.value):
+            found.append({"place": str(one), "rows": rows})
+            if one.contract.table in reports:
+                found += _published(connection, one, target.value)
     for dataset, days in sorted(erased.days.items()):
         row = connection.execute(
             "select count(*) from waybill.processed_day where dataset = %s and day = any(%s)", (dataset, [*days])
@@ -119,10 +119,10 @@ def waiting_places(
     return found
 
 
-def _published(connection: Connection, contract: Contract, name: str, value: str) -> list[dict[str, Any]]:
+def _published(connection: Connection, one: IdColumn, value: str) -> list[dict[str, Any]]:
     """Return the published files of a report's periods that show an id."""
+    contract = one.contract
     cadence = sql.SQL("t.cadence") if len(contract.cadences) > 1 else sql.Literal(contract.cadences[0])
-    kind = next(one.physical_type for one in contract.columns if one.name == name)
     rows = connection.execute(
         sql.SQL(
             """
@@ -134,11 +134,11 @@ def _published(connection: Connection, contract: Contract, name: str, value: str
             order by p.period
             """
         ).format(
-            table=sql.Identifier(contract.domain, contract.name),
+            table=relation(contract),
             cadence=cadence,
             period=sql.Identifier(contract.key[0]),
-            name=sql.Identifier(name),
-            kind=sql.SQL(kind),
+            name=sql.Identifier(one.column.name),
+            kind=sql.SQL(one.column.physical_type),
         ),
         {"report": contract.table, "id": value},
     ).fetchall()

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
-from waybill.contracts.people import NUMBER, PersonColumns, replacement
+from waybill.contracts.people import PersonColumns, replacement_for
 from waybill.erasure.person import Target, is_person
 from waybill.warehouse import change_log
 from waybill.warehouse.connection import one_row
@@ -89,8 +89,7 @@ def _erase_table(
         for column in one.ids
     }
     for column in one.erased:
-        text = replacement(column)
-        instead = None if text is None else text.replace(NUMBER, str(target.person.number))
+        instead = replacement_for(column, target.person.number)
         new[column.name] = sql.SQL("{}::{}").format(sql.Literal(instead), sql.SQL(column.physical_type))
     statement = sql.SQL(_UPDATE).format(
         table=table,

@@ -19,8 +19,8 @@ from waybill.contracts.people import people_of
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target, is_person, target_of, with_values
 from waybill.erasure.phrases import LONGEST
-from waybill.erasure.places import derived_ids, rows_of, value_sources
-from waybill.erasure.texts import FREE_TEXTS, RECORDS, domain_parameters, of_domain
+from waybill.erasure.places import derived_ids, rows_of, table_exists, value_sources
+from waybill.erasure.texts import BETWEEN, FREE_TEXTS, RECORDS, domain_parameters, of_domain
 from waybill.outputs import iceberg_tables
 from waybill.outputs.publish import csv_key, manifest_key, parquet_key
 from waybill.period import Period
@@ -78,18 +78,16 @@ def search(
 def _in_id_columns(connection: Connection, target: Target) -> Iterator[Hit]:
     for one in target.columns:
         for table in tables_of(one.contract):
-            name = table.as_string(None)
-            row = connection.execute("select to_regclass(%s)", (name,)).fetchone()
-            if row is None or row[0] is None:
+            if not table_exists(connection, table):
                 continue
             found = connection.execute(
                 sql.SQL("select count(*) from {} as t where {}").format(table, is_person(one)), {"ids": [target.value]}
             ).fetchone()
             if found and found[0]:
-                yield Hit(name.replace('"', ""), found[0])
+                yield Hit(table.as_string(None).replace('"', ""), found[0])
     for column in derived_ids(target, value_sources(target.domain)):
         if rows := rows_of(connection, column, target.value):
-            yield Hit(f"{column.contract.table}.{column.name}", rows)
+            yield Hit(str(column), rows)
 
 
 def _in_texts(connection: Connection, target: Target) -> Iterator[Hit]:
@@ -117,8 +115,7 @@ def _in_texts(connection: Connection, target: Target) -> Iterator[Hit]:
 def _id_pattern(target: Target) -> str:
     """Return the regular expression of PostgreSQL for the id after the name of its column."""
     names = "|".join(sorted({column.name for one in target.columns for column in one.ids}))
-    between = r"""["'\\]*[ :=]*["'\\]*"""
-    return rf"\m(?:{names}){between}{_escaped(target.value)}(?![\w-])"
+    return rf"\m(?:{names}){BETWEEN}{_escaped(target.value)}(?![\w-])"
 
 
 def _patterns(target: Target) -> list[str]:

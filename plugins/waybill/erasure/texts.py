@@ -30,6 +30,8 @@ FREE_TEXTS: Final = {
 """The columns of the schema waybill that may hold values of rows. All others are keys, names and hashes."""
 RECORDS: Final = {"quarantine": ("raw",), "stream_event": ("raw",), "stream_rejected": ("raw",)}
 """The columns with records as they arrived."""
+BETWEEN: Final = r"""["'\\]*[ :=]*["'\\]*"""
+"""The pattern of what may stand between the name of a column and a value."""
 _COLUMNS: Final = """
 select a.attname, a.atttypid::regtype::text
 from pg_attribute as a
@@ -101,8 +103,7 @@ class _Replacement:
         self._target = target
         self._ids = {column.name: column for one in target.columns for column in one.ids}
         names = "|".join(map(re.escape, sorted(self._ids)))
-        between = r"""["'\\]*[ :=]*["'\\]*"""
-        self._id = re.compile(rf"(\b(?:{names}){between}){re.escape(target.value)}(?![\w-])", re.IGNORECASE)
+        self._id = re.compile(rf"(\b(?:{names}){BETWEEN}){re.escape(target.value)}(?![\w-])", re.IGNORECASE)
 
     def in_column(self, text: str, kind: str) -> str:
         """Return the text of a value of a column of this type."""

@@ -73,25 +73,23 @@ def _both(old: Contract, new: Contract | None) -> Contract:
 
 
 def _resting(graph: Lineage, column: Source, what: str) -> Change:
+    computed = [*dict.fromkeys(step.target for step in graph.downstream([column], "value") if step.target != column)]
     values: dict[Kind, list[str]] = {}
-    rows: dict[str, None] = {}
-    seen, waiting = {column}, [column]
-    while waiting:
-        for step in graph.out_of.get(waiting.pop(0), ()):
-            if step.effect == "rows":
-                rows[step.target.table] = None
-            elif step.target not in seen:
-                seen.add(step.target)
-                waiting.append(step.target)
-                values.setdefault(graph.tables[step.target.table].kind, []).append(shown(step.target))
+    for node in computed:
+        values.setdefault(graph.tables[node.table].kind, []).append(shown(node))
+    rows = {
+        step.target.table
+        for node in (column, *computed)
+        for step in graph.out_of.get(node, ())
+        if step.effect == "rows"
+    }
     readers = graph.downstream([node for table in rows for node in graph.nodes_of(table)])
-    rows |= {step.target.table: None for step in readers}
-    rows.pop(column.table, None)
+    rows |= {step.target.table for step in readers}
     return Change(
         column,
         what,
         {kind: tuple(sorted(names)) for kind, names in values.items()},
-        tuple(sorted(rows)),
+        tuple(sorted(rows - {column.table})),
         tuple(shown(one) for one in graph.siblings(column)),
     )
 

@@ -94,13 +94,13 @@ class Lineage:
         """The steps that begin at a node."""
         return _by_node((step.source, step) for step in self.steps)
 
-    def upstream(self, nodes: Iterable[Source]) -> list[Step]:
-        """Return every step on which nodes rest, the nearest first."""
-        return _closure(nodes, self.into, lambda step: step.source)
+    def upstream(self, nodes: Iterable[Source], effect: Effect | None = None) -> list[Step]:
+        """Return every step on which nodes rest, or rest by one effect, the nearest first."""
+        return _closure(nodes, self.into, lambda step: step.source, effect)
 
-    def downstream(self, nodes: Iterable[Source]) -> list[Step]:
-        """Return every step that rests on nodes, the nearest first."""
-        return _closure(nodes, self.out_of, lambda step: step.target)
+    def downstream(self, nodes: Iterable[Source], effect: Effect | None = None) -> list[Step]:
+        """Return every step that rests on nodes, or rests by one effect, the nearest first."""
+        return _closure(nodes, self.out_of, lambda step: step.target, effect)
 
     def siblings(self, node: Source) -> list[Source]:
         """Return the columns, or rows, of other datasets that are loaded from the same column, or rows, of files."""
@@ -357,7 +357,7 @@ def _add_derived(
     tables: dict[str, Table],
     steps: list[Step],
 ) -> None:
-    path, sources = _of_sql(contract, relations) or _of_function(contract, contracts)
+    path, sources = of_sql(contract, relations) or _of_function(contract, contracts)
     by = str(in_project(path)) if path else None
     domain = domain_of(contract.domain)
     tables[contract.table] = Table(contract.table, _kind(contract), tuple(contract.names), by, domain)
@@ -369,8 +369,11 @@ def _add_derived(
     steps += [Step(one, rows, "rows", by) for one in sorted(sources.influences | sources.rows)]
 
 
-def _of_sql(contract: Contract, relations: Mapping[str, Relation]) -> tuple[Path | None, ColumnSources] | None:
-    """Return the SQL file of a derived table with its sources; None if it has no SQL file."""
+def of_sql(contract: Contract, relations: Mapping[str, Relation]) -> tuple[Path | None, ColumnSources] | None:
+    """Return the SQL file of a derived table with its sources; None if it has no SQL file.
+
+    Raises `DataError` with file and line for SQL that names an unknown table or column.
+    """
     path = sql_path(contract)
     if not path.is_file():
         return None
@@ -420,14 +423,19 @@ def _by_node(pairs: Iterable[tuple[Source, Step]]) -> dict[Source, list[Step]]:
 
 
 def _closure(
-    nodes: Iterable[Source], steps: Mapping[Source, list[Step]], follow: Callable[[Step], Source]
+    nodes: Iterable[Source],
+    steps: Mapping[Source, list[Step]],
+    follow: Callable[[Step], Source],
+    effect: Effect | None,
 ) -> list[Step]:
-    """Return every step that is reached from nodes, the nearest first."""
+    """Return every step, or every step of an effect, that is reached from nodes, the nearest first."""
     waiting = deque(nodes)
     seen = set(waiting)
     found = []
     while waiting:
         for step in steps.get(waiting.popleft(), ()):
+            if effect not in (None, step.effect):
+                continue
             found.append(step)
             if (following := follow(step)) not in seen:
                 seen.add(following)

@@ -246,8 +246,8 @@ def _validated(
     forgotten: Forgotten | None,
 ) -> list[Row | Reject]:
     """Return the typed row of each record of a day, or the reasons to reject it."""
-    found: list[Row | Reject | None] = [_unreadable(place, record) for place, record in enumerate(records)]
-    places = [place for place, reject in enumerate(found) if reject is None]
+    unread = [_unreadable(place, record) for place, record in enumerate(records)]
+    places = [place for place, reject in enumerate(unread) if reject is None]
     body, target = folder / "events.jsonl", folder / "events.csv"
     body.write_bytes(b"".join(_line(records[place].data) + b"\n" for place in places))
     columns, read = contract.names, dict[int, tuple[str, dict[str, str | None]]]()
@@ -256,10 +256,13 @@ def _validated(
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for place, record in zip(places, parsed, strict=True):
             if record.reasons:
-                found[place] = Reject(place, record.reasons, json_text(record.text))
+                unread[place] = Reject(place, record.reasons, json_text(record.text))
                 continue
             writer.writerow([place, *record.fields])
             read[place] = record.text, dict(zip(columns, record.fields, strict=True))
+    if forgotten:  # those that are read are checked without forgotten people
+        unread = [replace(one, raw=forgotten.without_people(one.raw)) if one else None for one in unread]
+    found: list[Row | Reject | None] = [*unread]
     if read:
         landed = LandedFile("", "", "", 0, Period.of(contract.cadence, day), records[0].arrived_at)
         source = RowSource(landed, target, len(read), columns, is_numbered=True, is_whole=False)
@@ -272,10 +275,6 @@ def _validated(
                     found[place] = Row(_values(contract, row), fields, json.loads(fields))
                 else:
                     found[place] = Row(_values(contract, row), *read[place])
-    if forgotten:
-        found = [
-            replace(one, raw=forgotten.without_people(one.raw)) if isinstance(one, Reject) else one for one in found
-        ]
     assert None not in found
     return [row for row in found if row is not None]
 

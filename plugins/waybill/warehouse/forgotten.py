@@ -18,7 +18,7 @@ from waybill.blanks import strip
 from waybill.contracts import Column, Contract, ContractError
 from waybill.contracts.domains import load_manifest, manifest_path
 from waybill.contracts.number_format import NumberFormat
-from waybill.contracts.people import MARK, NUMBER, PersonColumns, people_in, replacement
+from waybill.contracts.people import MARK, PersonColumns, people_in, replacement_for
 from waybill.errors import DataError
 from waybill.settings import SettingsError, settings
 
@@ -94,8 +94,7 @@ def replaced_fields(
     changed = {**fields, **{name: each.tombstone for name, each in named.items()}}
     for column in one.erased:
         if changed.get(column.name) not in (None, MARK) and strip(str(changed[column.name])):
-            text = replacement(column)
-            changed[column.name] = None if text is None else text.replace(NUMBER, str(person.number))
+            changed[column.name] = replacement_for(column, person.number)
     return changed
 
 

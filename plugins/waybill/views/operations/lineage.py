@@ -124,8 +124,8 @@ def pages_about(connection: Connection, table: Table) -> list[tuple[str, str]]:
 
 def _of_column(graph: Lineage, node: Source, with_rows: bool) -> tuple[list[Link], list[Link]]:
     """Return the links above and below a column."""
-    above = _by_value([node], graph.into, lambda step: step.source)
-    below = _by_value([node], graph.out_of, lambda step: step.target)
+    above = _links(graph.upstream([node], "value"))
+    below = _links(graph.downstream([node], "value"))
     if not with_rows:
         return above, below
     for name in dict.fromkeys([node.table, *(link.source.table for link in above)]):
@@ -144,19 +144,8 @@ def _of_column(graph: Lineage, node: Source, with_rows: bool) -> tuple[list[Link
     ]
 
 
-def _by_value(
-    nodes: Iterable[Source], steps: Mapping[Source, list[Step]], follow: Callable[[Step], Source]
-) -> list[Link]:
-    waiting, found = [*nodes], dict[Link, None]()
-    seen = {*waiting}
-    while waiting:
-        for step in steps.get(waiting.pop(0), ()):
-            if step.effect == "value":
-                found[Link(*step[:3])] = None
-                if (following := follow(step)) not in seen:
-                    seen.add(following)
-                    waiting.append(following)
-    return [*found]
+def _links(steps: Iterable[Step]) -> list[Link]:
+    return [*dict.fromkeys(Link(*step[:3]) for step in steps)]
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
