@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo stream up down clean test test-fast lint containers bench benchspark benchstream benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
+.PHONY: help demo stream up down clean test test-fast fuzz lint containers bench benchspark benchstream benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ clean: down ## stop everything and remove all state
 # With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
 test: $(if $(LINTED),,lint) browser datacontract-if-possible spark-if-possible $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
 	@$(BIN)/pytest -n 2 --dist loadscope $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
+
+fuzz: $(STAMP) ## run the properties of test-fast with new random examples
+	@$(BIN)/pytest -n 2 -m 'not stack and not browser' --hypothesis-profile=fuzz
 
 test-fast: $(STAMP) ## run the tests that need neither servers nor a browser
 	@$(BIN)/pytest -n 2 -m 'not stack and not browser'

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from xdist.scheduler import LoadScopeScheduling
 
-# Examples that talk to servers take their time, and the machine may be busy.
-hypothesis.settings.register_profile("waybill", deadline=None)
+# Examples that talk to servers take their time, and the machine may be busy. The same commit has the same examples
+# everywhere; `make fuzz` looks for other ones.
+hypothesis.settings.register_profile("waybill", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("waybill")
 
 pytest_plugins = ["rights.plugin"]

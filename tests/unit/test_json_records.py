@@ -18,11 +18,14 @@ from waybill.errors import DataError
 from waybill.files.json_members import MemberNames
 from waybill.files.json_records import is_json, read_records, write_lines
 from waybill.files.records import Record
+from waybill.files.spellings import normalise
 
 COLUMNS = ["a", "b"]
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.text(max_size=5))
+# Names that differ from a column's only in case or blanks are that column.
+NAMES = st.text(max_size=2).filter(lambda name: name in COLUMNS or normalise(name) not in COLUMNS)
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2)
 )
 CHUNK = st.integers(1, 40)
 OBJECTS = st.dictionaries(st.sampled_from(["a", "b", "c", "é"]), VALUES, max_size=4)
