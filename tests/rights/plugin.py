@@ -32,7 +32,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     options = (config.option.keyword, config.option.markexpr, config.option.collectonly)
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(options)
     calls = recorded(Path(os.environ[FOLDER]))
-    config.stash[DISAGREEMENTS] = [*problems(calls, complete=everything and exitstatus == pytest.ExitCode.OK)]
+    is_whole = everything and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    config.stash[DISAGREEMENTS] = [*problems(calls, complete=is_whole)]
     if config.stash[DISAGREEMENTS]:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -24,9 +24,7 @@ COLUMNS = ["a", "b"]
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.text(max_size=5))
 # Names that differ from a column's only in case or blanks are that column.
 NAMES = st.text(max_size=2).filter(lambda name: name in COLUMNS or normalise(name) not in COLUMNS)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2)
-)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2))
 CHUNK = st.integers(1, 40)
 OBJECTS = st.dictionaries(st.sampled_from(["a", "b", "c", "é"]), VALUES, max_size=4)
 
