@@ -36,6 +36,7 @@ def test_a_record_is_revealed_as_text_in_its_line_only(browser: Browser, stack: 
         lines.first.get_by_role("button", name="Reveal").click()
         lines.first.get_by_text(f"The reveal of record 1 of file {file_id} is recorded.").wait_for()
         assert f"name {EVIL_VALUE} email ada1@example.com" in " ".join(lines.first.inner_text().split())
+        assert lines.first.locator("mark").all_inner_texts() == ["ada1@example.com"]
         assert "hacked" not in page.title()
         assert lines.nth(1).get_by_text("hidden (restricted)").count() == 2
         assert lines.nth(1).get_by_role("button", name="Reveal").count() == 1

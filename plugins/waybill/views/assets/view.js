@@ -160,6 +160,7 @@ function reveals(button) {
   const cell = button.parentElement;
   const output = cell.querySelector("output");
   const why = document.querySelector("input[name=why]");
+  const broken = new Set([...cell.querySelectorAll("mark")].map((mark) => mark.parentElement.querySelector("i")?.textContent));
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
@@ -168,7 +169,9 @@ function reveals(button) {
         const span = document.createElement("span");
         const label = document.createElement("i");
         label.textContent = name;
-        span.append(label, ` ${value}`);
+        const content = document.createElement("mark");
+        content.textContent = value;
+        span.append(label, " ", broken.has(name) ? content : value);
         return [span, " "];
       });
       const note = document.createElement("small");

@@ -106,7 +106,7 @@ def _line(
 
 _TOLD: Final = {
     "warning": "for information: the rows are loaded",
-    "incidents": "for information: the incidents have their own state",
+    "incidents": "for information: see the incidents",
 }
 """The outcome of alerts that nothing settles."""
 
