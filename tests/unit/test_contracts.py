@@ -328,7 +328,7 @@ def test_every_contract_of_the_project_is_valid() -> None:
         ("mustBeGreaterThan: 0", "mustBeMoreThan: 0", r"\$.schema\[0\].quality\[0\].mustBeMoreThan: .*`mustBe"),
         ("description:\n  purpose", "description: [\n  purpose", "not YAML: "),
         ("loadMode", "loadmode", r"unknown custom property `loadmode` here: did you mean `loadMode`"),
-        ("value: merge", "value: append", "`loadMode` must be snapshot, changes, merge, .* or report, not 'append'"),
+        ("value: merge", "value: append", "`loadMode` must be snapshot, changes, merge, .* or feature, not 'append'"),
         ("  - name: traffic\n    phys", "  - name: trafic\n    phys", "exactly one schema object, named 'traffic'"),
         ("        physicalType: bigint\n", "", "the column 'traffic_id' needs a physicalType"),
         (

@@ -59,7 +59,7 @@ class CheckResult:
 
 def _rows(contract: Contract) -> sql.Composed:
     """Return the rows of the period. Rows of datasets are those known at the period's end."""
-    if contract.load_mode == "report":
+    if contract.load_mode in ("report", "feature"):
         rows = sql.SQL("{} where {} = %(period_start)s").format(relation(contract), sql.Identifier(contract.key[0]))
         if len(contract.cadences) > 1:
             rows += sql.SQL(" and {} = %(cadence)s").format(sql.Identifier(contract.key[1]))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from waybill.contracts.contract import (
+    FEATURE_LOG_COLUMNS,
+    FEATURE_VERSION,
     FLOATS,
     HISTORY_COLUMNS,
     MOST_COLUMNS,
@@ -47,6 +49,7 @@ def problems(contract: Contract) -> Iterator[Problem]:
     yield from _of_version(contract)
     yield from _of_landing_day(contract)
     yield from _of_summary(contract)
+    yield from _of_feature(contract)
     yield from _of_files(contract)
     yield from _of_null_words(contract)
     yield from _of_number_formats(contract)
@@ -154,9 +157,45 @@ def _of_summary(contract: Contract) -> Iterator[Problem]:
         yield Problem(_TABLE, "a summary needs a key of one column and an updatedAtColumn of the type timestamptz")
 
 
+def _of_feature(contract: Contract) -> Iterator[Problem]:
+    """Yield what keeps a table from being one version of a feature view."""
+    if contract.load_mode != "feature":
+        return
+    number = FEATURE_VERSION.fullmatch(contract.name)
+    if number is None or number["version"] != contract.version.partition(".")[0]:
+        yield Problem(
+            (*_TABLE, "name"),
+            f"a feature view is named <view>_v<N>, where N is the major number of its version; {contract.name!r} has "
+            f"the version {contract.version}",
+        )
+    if contract.cadences not in (("day",), ("month",)):
+        yield Problem(("slaProperties",), "a feature view has one frequency: a day (unit d) or a month (unit months)")
+    first, *entity = contract.key or [""]
+    if (first,) != contract.cadences or _type(contract, first) != "date":
+        yield Problem(
+            _TABLE,
+            "the key of a feature view begins with the period: a date named day or month, as its frequency says",
+        )
+    at = next((column for column in contract.columns if column.name == "event_ts"), None)
+    if at is None or at.physical_type != "timestamptz" or not at.required:
+        yield Problem(_TABLE, "a feature view needs a required timestamptz `event_ts`: when a value begins to hold")
+    if "event_ts" in entity[:-1]:
+        yield Problem(_TABLE, "in the key of a feature view, event_ts is the last column")
+    if not set(entity) - {"event_ts"}:
+        yield Problem(_TABLE, "the key of a feature view has at least one column of the entity after the period")
+    if not set(contract.names) - {*contract.key, "event_ts"}:
+        yield Problem(_TABLE, "a feature view needs at least one feature: a column besides key and event_ts")
+    for column in contract.columns:
+        if column.name in FEATURE_LOG_COLUMNS:
+            yield Problem(
+                _column(contract, column, "name"),
+                f"reserved names in a feature view: {', '.join(FEATURE_LOG_COLUMNS)}, which its log has",
+            )
+
+
 def _of_files(contract: Contract) -> Iterator[Problem]:
     """Yield properties that are not allowed for the load mode of the table or the type of the column."""
-    if not contract.is_dataset and contract.latency_days is not None:
+    if not contract.is_dataset and contract.latency_days is not None:  # that of a feature view is no landing
         yield Problem(("slaProperties",), "a latency is the latest landing of a file, but a derived table has no files")
     for column in contract.columns:
         if column.spellings and not contract.is_dataset:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from waybill.contracts.file_format import UNDECLARED, FileFormat
@@ -15,7 +16,7 @@ from waybill.errors import DataError
 from waybill.period import Cadence
 
 Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
-LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report"]
+LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report", "feature"]
 FileOrder = Literal["landing", "name"]
 ControlCharacters = Literal["none", "layout", "any"]
 ColumnPolicy = Literal["ignore", "warning", "error"]
@@ -25,6 +26,10 @@ SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 """Names that PostgreSQL reserves in every table."""
 MOST_COLUMNS = 800
 """Of a dataset. Loads compare two versions of a row, and PostgreSQL joins at most 1,664 columns."""
+FEATURE_VERSION = re.compile(r"(?P<view>[a-z]\w*)_v(?P<version>[1-9]\d*)")
+"""Matches the name of a version of a feature view."""
+FEATURE_LOG_COLUMNS = ("known_ts", "is_removed", "run_id")
+"""Columns of the log of a feature view besides those of its contract."""
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 """Columns of a history besides those of its contract."""
 
@@ -191,6 +196,10 @@ class Contract:
     days_after: int = 0
     latency_days: int | None = None
     """Number of days after the end of its period within which a file lands; None: no service level."""
+    ttl: timedelta | None = None
+    """How long after its instant a feature has a value; None: for ever."""
+    latency: timedelta = timedelta(0)
+    """How long after its instant a feature is known in regular operation."""
     retention: Retention | None = None
     """How long the lake keeps its days; None: for ever."""
     max_shrink_pct: float = 90

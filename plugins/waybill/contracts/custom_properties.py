@@ -146,11 +146,11 @@ ROW_RULES: Final = Values(
 
 DATASETS: Final[tuple[LoadMode, ...]] = ("snapshot", "changes", "merge")
 """The load modes of datasets, whose rows come from files."""
-_DERIVED: Final[tuple[LoadMode, ...]] = ("dimension", "summary", "report")
+_DERIVED: Final[tuple[LoadMode, ...]] = ("dimension", "summary", "report", "feature")
 
 OF_TABLE: Final[Mapping[str, Values]] = {
     "daysAfter": whole_number().only_for("report"),
-    "daysBefore": whole_number(or_word="all").only_for("report"),
+    "daysBefore": whole_number(or_word="all").only_for("report", "feature"),
     "fileNames": FILE_NAMES.only_for(*DATASETS),
     "landingDayColumn": COLUMN.only_for("merge"),
     "fileOrder": one_of(*get_args(FileOrder)).only_for(*DATASETS),

@@ -61,9 +61,18 @@ def star_schema(domain: str) -> str:
     return f"{domain}_star"
 
 
+def feature_schema(domain: str) -> str:
+    """Return the warehouse schema of a domain's feature views."""
+    return f"{domain}_feature"
+
+
+SCHEMAS: Final = (star_schema, report_schema, feature_schema)
+"""Return the schemas of a domain's derived tables, each after those whose tables it may read."""
+
+
 def domain_of(schema: str) -> str:
     """Return the domain to which a warehouse schema belongs; a schema of no domain's is its own."""
-    schemas = {make(domain): domain for domain in domain_names() for make in (report_schema, star_schema)}
+    schemas = {make(domain): domain for domain in domain_names() for make in SCHEMAS}
     return schemas.get(schema, schema)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -162,6 +163,12 @@ def _latency_days(raw: Mapping[str, Any]) -> int | None:
     return int(found[0]["value"]) if found else None
 
 
+def _hours(promises: Sequence[Mapping[str, Any]], name: str) -> timedelta | None:
+    """Return the first service level of a name, in hours or days, as a length of time."""
+    found = next((item for item in promises if item["property"] == name), None)
+    return timedelta(hours=float(found["value"]) * HOURS[found["unit"]]) if found else None
+
+
 def load(path: Path, *, is_proposal: bool = False) -> Contract:
     """Return the contract of one file. A proposal may have any file name and status.
 
@@ -214,6 +221,7 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         for item in promises:
             if item["property"] == "latency":
                 checks += _freshness(table["name"], columns, item)
+    is_feature = custom.get("loadMode") == "feature"
     return Contract(
         domain=document["domain"],
         name=table["name"],
@@ -239,7 +247,9 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         cadences=tuple(CADENCES[item["unit"]] for item in promises if item["property"] == "frequency"),
         days_before=None if custom.get("daysBefore") == "all" else custom.get("daysBefore", 0),
         days_after=custom.get("daysAfter", 0),
-        latency_days=_latency_days(document),
+        latency_days=None if is_feature else _latency_days(document),
+        ttl=_hours(promises, "ttl") if is_feature else None,
+        latency=(_hours(promises, "latency") if is_feature else None) or timedelta(0),
         retention=next(
             (Retention.of(one["value"], one["unit"]) for one in promises if one["property"] == "retention"), None
         ),

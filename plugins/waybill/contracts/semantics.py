@@ -121,9 +121,10 @@ def problems(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Prob
                 yield from unreadable(_of_check(check, (*here, "quality", number), names, at_column=True))
         for number, check in enumerate(table.get("quality", [])):
             yield from unreadable(_of_check(check, (*steps, "quality", number), names, at_column=False))
-        yield from unreadable(_of_first_latency(document))
+        if mode != "feature":
+            yield from unreadable(_of_first_latency(document))
         for number, promise in enumerate(document.get("slaProperties", [])):
-            yield from unreadable(_of_promise(promise, ("slaProperties", number), table["name"], names))
+            yield from unreadable(_of_promise(promise, ("slaProperties", number), table["name"], names, mode))
 
 
 def _of_document(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Problem]:
@@ -374,7 +375,9 @@ def _of_first_latency(document: Mapping[str, Any]) -> Iterator[Problem]:
             return
 
 
-def _of_promise(promise: Mapping[str, Any], steps: Steps, table: str, names: frozenset[str]) -> Iterator[Problem]:
+def _of_promise(
+    promise: Mapping[str, Any], steps: Steps, table: str, names: frozenset[str], mode: str
+) -> Iterator[Problem]:
     name, unit, value = promise["property"], promise.get("unit"), promise["value"]
     if element := promise.get("element"):
         known = frozenset({table, *(f"{table}.{column}" for column in names)})
@@ -390,11 +393,8 @@ def _of_promise(promise: Mapping[str, Any], steps: Steps, table: str, names: fro
             )
         if not is_number(value) or value != 1:
             yield Problem((*steps, "value"), f"must be 1, not {value!r}: a period is one day, week or month")
-    elif name == "latency":
-        if unit not in HOURS:
-            yield Problem((*steps, "unit") if unit else steps, f"the unit of a latency must be d or h, not {unit!r}")
-        if not is_number(value) or value < 0:
-            yield Problem((*steps, "value"), f"must be a number, 0 or more, not {value!r}")
+    elif name in ("latency", "ttl"):
+        yield from _of_hours(promise, steps, mode)
     elif name == "retention":
         if unit not in UNITS:
             yield Problem(
@@ -403,5 +403,17 @@ def _of_promise(promise: Mapping[str, Any], steps: Steps, table: str, names: fro
         if not is_number(value) or value < 1 or value != int(value):
             yield Problem((*steps, "value"), f"must be a whole number, 1 or more, not {value!r}")
     elif name not in _PROMISES:
-        known = frozenset({"frequency", "latency", "retention", *_PROMISES})
+        known = frozenset({"frequency", "latency", "retention", "ttl", *_PROMISES})
         yield Problem((*steps, "property"), f"unknown service level {name!r}: {likeliest(name, known)}")
+
+
+def _of_hours(promise: Mapping[str, Any], steps: Steps, mode: str) -> Iterator[Problem]:
+    """Yield the problems of a service level in hours or days."""
+    name, unit, value = promise["property"], promise.get("unit"), promise["value"]
+    if unit not in HOURS:
+        yield Problem((*steps, "unit") if unit else steps, f"the unit of a {name} must be d or h, not {unit!r}")
+    if not is_number(value) or value < 0 or (name == "ttl" and value == 0):
+        least = "0 or more" if name == "latency" else "greater than 0"
+        yield Problem((*steps, "value"), f"must be a number, {least}, not {value!r}")
+    if name == "ttl" and mode != "feature":
+        yield Problem((*steps, "property"), f"a ttl is allowed for the loadMode feature, not {mode!r}: it ends a value")

@@ -8,7 +8,7 @@ from typing import Final
 
 from waybill.contracts.dag_files import dags_folder, defined_dags
 from waybill.contracts.domains import domain_names, manifest_path
-from waybill.contracts.locations import OPERATIONS_SCHEMA, report_schema, star_schema
+from waybill.contracts.locations import OPERATIONS_SCHEMA, SCHEMAS, report_schema
 from waybill.drafts.names import require_identifier
 from waybill.errors import DataError
 from waybill.settings import settings
@@ -16,7 +16,7 @@ from waybill.settings import settings
 _MOST_CHARACTERS: Final = 40
 """PostgreSQL has 63 for a name, S3 has 63 for a queue's name with its prefix."""
 _TITLE: Final = re.compile(r'[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}')
-_SUFFIXES: Final = tuple(make("") for make in (report_schema, star_schema))
+_SUFFIXES: Final = tuple(make("") for make in SCHEMAS)
 
 _MANIFEST: Final = """\
 title: "{title}"

@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract, ContractError, odcs
 from waybill.contracts.classification import RESTRICTED, restricted_names, unrestricted
-from waybill.contracts.contract import HISTORY_COLUMNS
+from waybill.contracts.contract import FEATURE_LOG_COLUMNS, HISTORY_COLUMNS
 from waybill.warehouse.schema import (
     ANALYST_ROLE,
     PROVENANCE,
@@ -101,8 +101,8 @@ def _restricted_now(table: str) -> set[str]:
 
 def _readable(contract: Contract) -> set[str]:
     """Return the names of the columns that analysts may select from the tables and views of a contract."""
-    history = HISTORY_COLUMNS if contract.load_mode == "snapshot" else ()
-    return {column.name for column in unrestricted(contract)} | {*_TECHNICAL, *history}
+    more = {"snapshot": HISTORY_COLUMNS, "feature": FEATURE_LOG_COLUMNS}.get(contract.load_mode, ())
+    return {column.name for column in unrestricted(contract)} | {*_TECHNICAL, *more}
 
 
 def _columns(connection: Connection, relation: str) -> list[str]:

@@ -12,6 +12,8 @@ from psycopg import Connection, errors, sql
 from waybill.contracts import Column, Contract, ContractError, have_same_rules, odcs
 from waybill.contracts.contract import HISTORY_COLUMNS
 from waybill.contracts.domains import is_on_spark
+from waybill.contracts.feature_views import FeatureView
+from waybill.warehouse import feature_tables
 from waybill.warehouse.analysts import grant_to_analysts
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.file_order import order_sql
@@ -304,6 +306,8 @@ def _ensure_tables(connection: Connection, contract: Contract) -> None:
     added = missing_columns(connection, contract)
     if added is None:
         statements = create_statements(contract)
+        if contract.load_mode == "feature":
+            statements += feature_tables.create_statements(FeatureView.of(contract))
     else:
         _widen(connection, contract)
         tables = [relation(contract)] + ([superseded_relation(contract)] if contract.is_merged else [])

@@ -52,7 +52,10 @@ def changed_keys_relation(contract: Contract) -> sql.Identifier:
 
 def tables_of(contract: Contract) -> list[sql.Identifier]:
     """Return the tables that hold the rows of a contract, without partitions."""
-    others = {"summary": [changed_keys_relation(contract)]}.get(contract.load_mode, [])
+    others = {
+        "summary": [changed_keys_relation(contract)],
+        "feature": [sql.Identifier(contract.domain, f"{contract.name}_{one}") for one in ("log", "latest")],
+    }.get(contract.load_mode, [])
     return [relation(contract), *([superseded_relation(contract)] if contract.is_merged else others)]
 
 
@@ -130,7 +133,7 @@ def create_statements(contract: Contract) -> list[sql.Composed]:
     table, key = relation(contract), columns_sql(contract.row_key)
     body = definitions(contract)
     create = sql.SQL("create table {} ({}, primary key ({}))").format(table, body, key)
-    if contract.load_mode == "report":
+    if contract.load_mode in ("report", "feature"):
         return [create]
     if contract.load_mode == "summary":
         member = sql.SQL(", ").join(column_definition(column) for column in contract.columns if column.key_position)

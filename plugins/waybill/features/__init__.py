@@ -1,0 +1,1 @@
+"""Features for models: versions of views, their values by time, and what is read of them."""

@@ -1,0 +1,90 @@
+"""The tables of a feature view besides its current rows: the log of all values, and the newest value of each entity.
+
+`waybill.warehouse.evolution.ensure` creates them with the table of the contract.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psycopg import Connection, sql
+
+from waybill.contracts.feature_views import EVENT_TS, FeatureView
+from waybill.warehouse.schema import column_definition, columns_sql
+
+_LOG: Final = """
+create table {log} (
+  {entity},
+  event_ts timestamptz not null,
+  known_ts timestamptz not null,
+  is_removed boolean not null default false,
+  {features},
+  run_id text,
+  primary key ({key}, event_ts, known_ts)
+)
+"""
+_LATEST: Final = """
+create table {latest} (
+  {entity},
+  event_ts timestamptz not null,
+  {features},
+  primary key ({key})
+)
+"""
+_COMMENTS: Final = (
+    "comment on table {log} is 'Every value, with the time at which it became known. Rows are appended only.'",
+    "comment on table {latest} is 'The newest values of each entity, for online reading.'",
+    "comment on column {log}.known_ts is 'The time from which the value was known; see the reference of features.'",
+    "comment on column {log}.is_removed is 'Whether the value no longer exists; its features are null.'",
+)
+
+
+def relation_named(table: str) -> sql.Identifier:
+    """Return the relation of a name such as `FeatureView.log`: `schema.name`."""
+    return sql.Identifier(*table.split(".", 1))
+
+
+def create_statements(view: FeatureView) -> list[sql.Composed]:
+    """Return the statements that create the log and the latest rows, and what finds the newest row of an entity."""
+    columns = {column.name: column for column in view.contract.columns}
+    key = columns_sql([*view.entity])
+    parts = {
+        "table": relation_named(view.table),
+        "log": relation_named(view.log),
+        "latest": relation_named(view.latest),
+        "key": key,
+        "entity": sql.SQL(",\n  ").join(column_definition(columns[name]) for name in view.entity),
+    }
+    # A removed row of the log has no features.
+    optional = [
+        sql.SQL("{} {}").format(sql.Identifier(one.name), sql.SQL(_kind(one.physical_type))) for one in view.features
+    ]
+    exact = [column_definition(one) for one in view.features]
+    return [
+        sql.SQL(_LOG).format(features=sql.SQL(",\n  ").join(optional), **parts),
+        sql.SQL("create index on {log} ({key}, event_ts) where is_removed").format(**parts),
+        sql.SQL(_LATEST).format(features=sql.SQL(",\n  ").join(exact), **parts),
+        sql.SQL("create index on {table} ({key}, {event_ts})").format(event_ts=sql.Identifier(EVENT_TS), **parts),
+        *(sql.SQL(comment).format(**parts) for comment in _COMMENTS),
+    ]
+
+
+def _kind(physical_type: str) -> str:
+    return 'text collate "C"' if physical_type == "text" else physical_type
+
+
+def lock_exclusive(connection: Connection, view: FeatureView) -> None:
+    """Wait until nobody builds the view or reads a training set of it, and keep others from both.
+
+    The lock ends with the caller's transaction.
+    """
+    connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (_lock_name(view),))
+
+
+def lock_shared(connection: Connection, view: FeatureView) -> None:
+    """Wait until nobody builds the view, and keep builds waiting. The lock ends with the caller's transaction."""
+    connection.execute("select pg_advisory_xact_lock_shared(hashtext(%s))", (_lock_name(view),))
+
+
+def _lock_name(view: FeatureView) -> str:
+    return f"feature {view.table}"
