@@ -21,6 +21,7 @@ INCLUDE = PROJECT_ROOT / "include"
 DATASETS = {path.stem: load(path) for path in (INCLUDE / "contracts" / "shop").glob("*.yaml")}
 STAR = {path.stem: load(path) for path in sorted((INCLUDE / "contracts" / "shop_star").glob("*.yaml"))}
 MARTS = {path.stem: load(path) for path in sorted((INCLUDE / "contracts" / "shop_report").glob("*.yaml"))}
+FEATURES = {path.stem: load(path) for path in sorted((INCLUDE / "contracts" / "shop_feature").glob("*.yaml"))}
 DIMENSIONS = [name for name, contract in STAR.items() if contract.load_mode == "dimension"]
 FACTS = [name for name in STAR if name not in DIMENSIONS]
 MEMBERS = {"dim_customer": "customer_id", "dim_product": "product_id"}
@@ -66,14 +67,14 @@ def month(text: str) -> Period:
 
 
 class ShopWarehouse:
-    """The base tables, the star and the marts in PostgreSQL."""
+    """The base tables, the star, the marts and the feature views in PostgreSQL."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self.connection, self.timezone = connection, "UTC"
 
     def create(self) -> None:
         """Make the tables."""
-        for schema in ("shop", "shop_star", "shop_report"):
+        for schema in ("shop", "shop_star", "shop_report", "shop_feature"):
             self.connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
         for name, contract in DATASETS.items():
             suffix = {"changes": "_changes", "snapshot": "_history"}.get(contract.load_mode, "")
@@ -84,7 +85,7 @@ class ShopWarehouse:
                         sql.Identifier("shop", name), sql.Identifier(contract.period_column or "")
                     )
                 )
-        for name, contract in {**STAR, **MARTS}.items():
+        for name, contract in {**STAR, **MARTS, **FEATURES}.items():
             self._create(contract, name, self._no_overlap(name))
 
     @staticmethod
@@ -110,7 +111,7 @@ class ShopWarehouse:
         )
 
     def _create(self, contract: Contract, name: str, rest: sql.Composable) -> None:
-        if contract.load_mode in ("dimension", "report"):
+        if contract.load_mode in ("dimension", "report", "feature"):
             rest = sql.SQL("{}, primary key ({})").format(rest, columns_sql(contract.key))
         self.connection.execute(
             sql.SQL("create table {} ({}{})").format(sql.Identifier(contract.domain, name), definitions(contract), rest)
@@ -136,7 +137,7 @@ class ShopWarehouse:
                     cursor.executemany(statement, rows)
 
     def build(self, name: str, *periods: Period) -> None:
-        """Fill a table of the star or a mart with the rows that its SQL selects, for each period."""
+        """Fill a table with the rows that its SQL selects, for each period."""
         contract, text = question(name)
         table = sql.Identifier(contract.domain, name)
         statement = sql.SQL("insert into {} ({names}) select {names} from ({}) as selected").format(
@@ -163,9 +164,9 @@ class ShopWarehouse:
 
 
 def question(name: str) -> tuple[Contract, str]:
-    """Return the contract and the SQL text of a table of the star or of a mart."""
-    contract = {**STAR, **MARTS}[name]
-    folder = "shop_star" if name in STAR else "shop"
+    """Return the contract and the SQL text of a table of the star, a mart or a feature view."""
+    contract = {**STAR, **MARTS, **FEATURES}[name]
+    folder = "shop" if name in MARTS else contract.domain
     return contract, (INCLUDE / "sql" / folder / f"{name}.sql").read_text("utf-8")
 
 
