@@ -48,9 +48,14 @@ def _start(year: int) -> int:
     return (datetime(year, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
 
 
-def _transitions(name: str, first_year: int, last_year: int) -> Iterator[_Transition]:
-    """Yield the changes of a zone's offset in some years and around them."""
-    zone = ZoneInfo(name)
+@lru_cache(maxsize=32)
+def _transitions(name: str, first_year: int, last_year: int) -> tuple[_Transition, ...]:
+    """Return the changes of a zone's offset in some years and around them, in their order."""
+    return tuple(_search(ZoneInfo(name), first_year, last_year))
+
+
+def _search(zone: ZoneInfo, first_year: int, last_year: int) -> Iterator[_Transition]:
+    """Yield the changes of an offset, which are found by a look at each day."""
     epoch = datetime(1970, 1, 1, tzinfo=zone)
 
     def offset(at: int) -> int:
