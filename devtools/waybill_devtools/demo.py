@@ -142,7 +142,7 @@ class Airflow:
         """Return the JSON response of a call below `/api/v2`. Raises `DemoFailed` with the message of the API."""
         return self._send(method, f"/api/v2{path}", **arguments).json()
 
-    def unpause(self, dag_id: str, wait_seconds: float = 60) -> None:
+    def unpause(self, dag_id: str, wait_seconds: float = 300) -> None:
         """Unpause a DAG as soon as the DAG processor has parsed it."""
         deadline = time.monotonic() + wait_seconds
         while not self.call("GET", "/dags", params={"dag_id_pattern": dag_id})["dags"]:
@@ -154,7 +154,7 @@ class Airflow:
             time.sleep(0.3)
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
-    def backfill(self, dag_id: str, first: Period, last: Period, wait_seconds: float = 90) -> None:
+    def backfill(self, dag_id: str, first: Period, last: Period, wait_seconds: float = 300) -> None:
         """Create a backfill over the periods, as soon as the previous backfill of the DAG has ended."""
         wanted = {
             "dag_id": dag_id,

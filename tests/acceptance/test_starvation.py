@@ -21,25 +21,26 @@ from waybill_devtools.demo import Airflow
 from waybill_devtools.sampledata.files import upload
 from waybill_devtools.stack import Stack
 
-SECONDS, TIMES = 20, 3
-"""An order may take so many seconds to become a report, or so many times as long as without a backfill."""
-SLOT_SECONDS = 5
-"""How long a task of it may wait for a process, at most."""
+SECONDS, SLOT_SECONDS, TIMES = 20, 5, 3
+"""An order may take so many seconds to become a report, and its tasks may wait so many for a process.
+
+On a busy machine it may be so many times as long as without a backfill.
+"""
 DAYS = 14
 """The days of the backfill, at most four of which run at a time: it must outlast the orders."""
 
 
-def waits(api: Airflow) -> list[float]:
-    """Return the seconds that the tasks of the newest three message-driven runs waited for a process."""
+def longest_wait(api: Airflow, newest: int) -> float:
+    """Return the most seconds that a task of the newest message-driven runs waited for a process."""
     runs = [run for run in api.runs("orders_reports") if run["run_type"] == "asset_triggered"]
     found = []
-    for run in runs[:3]:
+    for run in runs[:newest]:
         path = f"/dags/orders_reports/dagRuns/{run['dag_run_id']}/taskInstances"
         for task in api.call("GET", path)["task_instances"]:
             if task["queued_when"] and task["start_date"]:
                 started, queued = (datetime.fromisoformat(task[name]) for name in ("start_date", "queued_when"))
                 found.append((started - queued).total_seconds())
-    return found
+    return max(found)
 
 
 def test_an_order_is_a_report_within_seconds_while_days_are_backfilled(airflow_stack: Stack) -> None:
@@ -79,6 +80,7 @@ def test_an_order_is_a_report_within_seconds_while_days_are_backfilled(airflow_s
     api.unpause("orders_reports")
     seconds(1)  # the first one of all is slow
     alone = seconds(2)
+    slot_alone = longest_wait(api, newest=1)
     api.unpause("shop_daily")
     api.backfill("shop_daily", last.shift(1 - DAYS), last)
     assert eventually(lambda: backfilled("success") >= 1, every=0.5), "the backfill is under way"
@@ -88,6 +90,9 @@ def test_an_order_is_a_report_within_seconds_while_days_are_backfilled(airflow_s
     print(f"alone {alone} s, during a backfill {took} s, which did {backfilled('success') - before} days in ", end="")
     print(f"{time.monotonic() - began:.0f} s")
     assert max(took) <= max(SECONDS, TIMES * alone), f"orders took {took} s, and {alone} s alone"
-    assert max(waits(api)) <= SLOT_SECONDS, "an order waits for a slot"
+    slot = longest_wait(api, newest=3)
+    assert slot <= max(SLOT_SECONDS, TIMES * slot_alone), (
+        f"an order waits {slot} s for a slot, and {slot_alone} s alone"
+    )
     for dag_id in ("orders_reports", "shop_daily"):
         api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
