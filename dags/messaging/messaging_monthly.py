@@ -1,7 +1,7 @@
 """### Messaging, month by month
 
 **What it does.** Ingests the customers, channels and traffic of a month from S3, checks them, builds the reports in
-`include/sql/messaging` and publishes them as CSV and Parquet with a manifest.
+`include/sql/messaging` and publishes them as CSV and Parquet with a manifest. Refreshes the feature views.
 
 **Period.** The run on the 1st at 09:00 UTC covers the previous month. To run other months, use *Trigger* with the
 parameter `month`, or *Trigger → Backfill* over a range of months without the parameter. Months may run in any order.
@@ -14,6 +14,8 @@ scheduled run is the day after its month; of a run in a backfill, it is the firs
 * An intake task fails if a file is invalid. Upload a corrected file under the same name and clear the task. Later
   months wait for it, because files are loaded in order. To continue without the file, delete the object.
 * `quality` fails if a check does not pass: `select * from waybill.check_result where not passed`.
+* `features` fails if a check of a feature view does not pass, or if the files of a version changed that has values.
+  Reports are published all the same.
 * `publish` waits for approval if a report exceeds `maxWarnings`. Users who may run the DAG answer under *Browse →
   Required Actions*. A rejection fails the run; clear the task to be asked again.
 
@@ -31,6 +33,7 @@ from messaging.reports import descriptive_statistics, industry_exposure_extended
 from waybill.contracts.locations import report_files
 from waybill.operators import (
     DEFAULT_ARGS,
+    FeaturesOperator,
     LandedSensor,
     PublishOperator,
     PythonReportOperator,
@@ -69,7 +72,9 @@ with DAG(
     reports = {path.stem: SqlReportOperator(path=path, **OF_MONTH) for path in report_files("messaging")}
     python = (descriptive_statistics, industry_exposure_extended)
     others = [PythonReportOperator(task_id=one.__name__, function=one, **OF_MONTH) for one in python]
+    features = FeaturesOperator(task_id="features", **OF_MONTH)
     publish = PublishOperator(task_id="publish", **OF_MONTH)
 
     landed >> intake >> quality >> list(reports.values()) >> publish
     reports["industry_exposure"] >> others >> publish
+    [*reports.values(), *others] >> features

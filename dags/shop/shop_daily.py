@@ -1,14 +1,13 @@
 """### The shop, day by day
 
 **What it does.** Ingests the customers, products, transactions, clicks and reviews of a day from S3, checks them,
-writes the changed days to the processed zone as Parquet, refreshes the star schema and the marts, and publishes every
-mart whose content changed, as CSV and Parquet with a manifest.
+writes the changed days to the processed zone as Parquet, refreshes the star schema, the marts and the feature views,
+and publishes every mart whose content changed, as CSV and Parquet with a manifest.
 
 **Period.** The run at 03:00 UTC covers the previous day. To run other days, use *Trigger* with the parameter `day`, or
 *Trigger → Backfill* over a range of days without the parameter. Days may run in any order, and re-running is
 idempotent. Rows may arrive up to seven days late. They belong to their own day, and only the days, weeks and months
-that they change are rebuilt. *Run After* of a scheduled run is the day after its day; of a run in a backfill, it is
-its day.
+that they change are rebuilt. *Run After* of a scheduled run is the day after its day; of one in a backfill, its day.
 
 **When it fails.** Tasks retry errors of the infrastructure. Errors of the data fail at once:
 * `landed` waits while a dataset has no file under `raw/shop/<dataset>/dt=YYYY-MM-DD/`. Its log names the dataset. Ask
@@ -17,7 +16,7 @@ its day.
   wait for it, because files are loaded in order. To continue without the file, delete the object.
 * `quality` fails if a check does not pass: `select * from waybill.check_result where not passed`.
 * `curated` or `marts` fails if a check of a table does not pass. Tables that passed are up to date. The next run tries
-  the others again.
+  the others again. So does `features`, which also refuses changed files of a version. Reports do not wait for it.
 * `publish` waits for approval if a report exceeds `maxWarnings`. Users who may run the DAG answer under *Browse →
   Required Actions*. A rejection fails the run; clear the task to be asked again.
 
@@ -37,6 +36,7 @@ from airflow.sdk import DAG, CronPartitionTimetable
 from waybill.contracts.locations import report_schema, star_schema
 from waybill.operators import (
     DEFAULT_ARGS,
+    FeaturesOperator,
     LandedSensor,
     ProcessedOperator,
     PublishChangedOperator,
@@ -74,6 +74,7 @@ with DAG(
     quality = QualityOperator(task_id="quality", **OF_DAY)
     curated = RefreshOperator(task_id="curated", domain="shop", schema=star_schema("shop"))
     marts = RefreshOperator(task_id="marts", domain="shop", schema=report_schema("shop"))
+    features = FeaturesOperator(task_id="features", **OF_DAY)
     publish = PublishChangedOperator(task_id="publish", domain="shop")
 
-    landed >> intake_tasks(**OF_DAY) >> processed >> quality >> curated >> marts >> publish
+    landed >> intake_tasks(**OF_DAY) >> processed >> quality >> curated >> marts >> [features, publish]

@@ -284,6 +284,9 @@ def test_the_chain_of_the_months_run(bag: BundleDagBag) -> None:
     assert dag.get_task("quality").upstream_task_ids >= {"intake_customers", "intake_channels", "intake_traffic"}
     assert publish.upstream_task_ids >= {path.stem for path in report_files("messaging")}
     assert publish.downstream_task_ids == set()
+    features = dag.get_task("features")
+    assert features.upstream_task_ids == set(report_contracts("messaging"))
+    assert features.downstream_task_ids == set(), "reports are published if a feature view fails"
     for name in ("descriptive_statistics", "industry_exposure_extended"):
         assert "industry_exposure" in dag.get_task(name).upstream_task_ids
         assert name in publish.upstream_task_ids
@@ -299,6 +302,8 @@ def test_the_chain_of_the_days_run(bag: BundleDagBag) -> None:
     chain = ["landed", "intake_transactions", "processed", "quality", "curated", "marts", "publish"]
     for before, after in itertools.pairwise(chain):
         assert before in dag.get_task(after).upstream_task_ids
+    features = dag.get_task("features")
+    assert (features.upstream_task_ids, features.downstream_task_ids) == ({"marts"}, set())
     intakes = {f"intake_{name}" for name in load_domain("shop")}
     assert dag.get_task("processed").upstream_task_ids == intakes
 

@@ -51,10 +51,21 @@ def loads(dsn: str, months: tuple[str, ...], point: str | None = None, number: i
 
     If a point is given, a process kills itself at the end of the function's `number`-th call.
     """
-    begin = _SERVER.Barrier(len(months))
+    return _run(_load, dsn, months, point, number)
+
+
+def refreshes(dsn: str, domain: str, processes: int, point: str | None = None, number: int = 1) -> list[BaseProcess]:
+    """Start processes that refresh the feature views of a domain at once; otherwise like `loads`."""
+    return _run(_refresh, dsn, (domain,) * processes, point, number)
+
+
+def _run(
+    work: Callable[[Any, str], object], dsn: str, names: tuple[str, ...], point: str | None, number: int
+) -> list[BaseProcess]:
+    begin = _SERVER.Barrier(len(names))
     processes = [
-        _SERVER.Process(target=_load, args=(dict(os.environ), dsn, key, point, number, begin), daemon=True)
-        for key in months
+        _SERVER.Process(target=_work, args=(work, dict(os.environ), dsn, name, point, number, begin), daemon=True)
+        for name in names
     ]
     for process in processes:
         process.start()
@@ -63,10 +74,15 @@ def loads(dsn: str, months: tuple[str, ...], point: str | None = None, number: i
     return list(processes)
 
 
-def _load(environment: Mapping[str, str], dsn: str, month: str, point: str | None, number: int, begin: Any) -> None:
-    import boto3
-
-    from support.messaging_months import ingest_month
+def _work(
+    work: Callable[[Any, str], object],
+    environment: Mapping[str, str],
+    dsn: str,
+    name: str,
+    point: str | None,
+    number: int,
+    begin: Any,
+) -> None:
     from waybill.settings import settings
     from waybill.warehouse.connection import connect
 
@@ -76,7 +92,22 @@ def _load(environment: Mapping[str, str], dsn: str, month: str, point: str | Non
     with connect(dsn) as connection:
         begin.wait(30)
         if point is None:
-            ingest_month(connection, boto3.client("s3"), month)
+            work(connection, name)
         else:
             with at(point, number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
-                ingest_month(connection, boto3.client("s3"), month)
+                work(connection, name)
+
+
+def _load(connection: Any, month: str) -> None:
+    import boto3
+
+    from support.messaging_months import ingest_month
+
+    ingest_month(connection, boto3.client("s3"), month)
+
+
+def _refresh(connection: Any, domain: str) -> None:
+    from support.messaging_months import RUN
+    from waybill.derived.refresh_features import refresh_features
+
+    refresh_features(connection, domain, RUN)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from waybill.contracts.contract import Column, Contract, numeric_digits
-from waybill.contracts.locations import report_schema, star_schema
+from waybill.contracts.locations import SCHEMAS
 
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?]) ")
 
@@ -14,10 +14,10 @@ _END_OF_SENTENCE = re.compile(r"(?<=[.!?]) ")
 def namesake_warnings(domain: str, contracts: Iterable[Contract]) -> list[str]:
     """Return a warning for each column name with several types or meanings among the domain's tables.
 
-    The tables are the domain's datasets, star and reports. The meaning is the first sentence of the description, which
-    also states a unit that the name lacks. Later sentences say what is particular to one table.
+    The tables are the domain's datasets, star, reports and feature views. The meaning is the first sentence of the
+    description, which also states a unit that the name lacks. Later sentences say what is particular to one table.
     """
-    schemas = {domain, star_schema(domain), report_schema(domain)}
+    schemas = {domain, *(make(domain) for make in SCHEMAS)}
     variants: dict[str, dict[tuple[str, str], list[str]]] = {}
     for contract in contracts:
         if contract.domain in schemas:

@@ -10,9 +10,8 @@ from psycopg import Connection
 
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import load_manifest
-from waybill.contracts.locations import read_sql, report_files
-from waybill.derived.build import known_datasets, report_contracts
-from waybill.derived.refresh import derived_tables, out_of_date
+from waybill.derived.feature import is_retired
+from waybill.derived.refresh import derived_tables, out_of_date, tables_as_of
 from waybill.period import ALL_TIME, Period
 
 Files: TypeAlias = Sequence[tuple[Contract, Period]]
@@ -42,13 +41,16 @@ def _affected_current(connection: Connection, domain: str, files: Files) -> list
     if not days:
         return []
     cadence = datasets[0].cadence
-    stale = set(out_of_date(connection, domain, [Period.of(cadence, days[0]), Period.of(cadence, days[-1])]))
+    between = [Period.of(cadence, days[0]), Period.of(cadence, days[-1])]
+    stale = set(out_of_date(connection, domain, between, with_features=True))
     changed: dict[str, list[_Span]] = {}
     for contract, period in files:
         changed.setdefault(contract.table, []).append(_days_of_file(contract, period))
     found = []
-    for table in derived_tables(domain):
+    for table in derived_tables(domain, with_features=True):
         contract, name = table.contract, table.contract.table
+        if contract.load_mode == "feature" and is_retired(connection, contract):
+            continue
         spans = _merged(span for one in table.inputs for span in changed.get(one, ()))
         if contract.load_mode in ("dimension", "summary"):
             periods = [ALL_TIME] if spans or (name, ALL_TIME) in stale else []
@@ -107,11 +109,11 @@ def _reads(contract: Contract, period: Period, spans: Iterable[_Span]) -> bool:
 def _affected_as_of(
     connection: Connection, domain: str, files: Files, periods: Sequence[Period]
 ) -> list[tuple[str, Period]]:
-    stale = set(out_of_date(connection, domain, periods))
-    texts = {path.stem: read_sql(path) for path in report_files(domain)}
+    stale = set(out_of_date(connection, domain, periods, with_features=True))
     found = []
-    for name, contract in report_contracts(domain).items():
-        read = known_datasets(domain, texts.get(name))
+    for contract, read, _ in tables_as_of(domain, with_features=True):
+        if contract.load_mode == "feature" and is_retired(connection, contract):
+            continue
         first = min((period.start for dataset, period in files if dataset.table in read), default=None)
         rows = connection.execute(
             "select period from waybill.publication where report = %s and cadence = %s",

@@ -147,16 +147,13 @@ def build_from_sql(
     """
     columns = columns_sql(contract.names)
     rows = sql.SQL("{} where {}").format(relation(contract), of_period(contract, period))
-    insert = sql.SQL("insert into {} ({}) select {} from (\n").format(relation(contract), columns, columns)
-    statement = insert + subquery(text) + sql.SQL("\n) as report")
 
     def write() -> list[date]:
         if summaries:
             connection.execute(
                 sql.SQL("create temp table replaced on commit drop as select {} from {}").format(columns, rows)
             )
-        _delete(connection, contract, period)
-        connection.execute(statement, period.parameters(settings().timezone))
+        replace_rows(connection, contract, text, period)
         changed = changed_sql(columns, sql.Identifier("replaced"), rows)
         for summary in summaries:
             connection.execute(
@@ -169,6 +166,14 @@ def build_from_sql(
         return [period.start]
 
     return build(connection, contract, find_inputs, write, period, run, sha256(text))
+
+
+def replace_rows(connection: Connection, contract: Contract, text: str, period: Period) -> None:
+    """Replace the period's rows of a derived table with the result of its SQL text."""
+    columns = columns_sql(contract.names)
+    insert = sql.SQL("insert into {} ({}) select {} from (\n").format(relation(contract), columns, columns)
+    _delete(connection, contract, period)
+    connection.execute(insert + subquery(text) + sql.SQL("\n) as report"), period.parameters(settings().timezone))
 
 
 def build_from_rows(

@@ -9,7 +9,7 @@ loads or the number of runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from psycopg import Connection
 
 from waybill.contracts import Contract, ContractError, load_domain
 from waybill.contracts.domains import is_on_spark, load_manifest
-from waybill.contracts.locations import read_sql, report_files, report_schema, star_schema
+from waybill.contracts.locations import SCHEMAS, feature_schema, read_sql, report_files, report_schema, star_schema
 from waybill.derived.build import (
     BuildInputs,
     build_from_sql,
@@ -31,10 +31,12 @@ from waybill.derived.build import (
     sha256,
 )
 from waybill.derived.dimension import build_dimension
+from waybill.derived.feature import is_retired
 from waybill.derived.summary import build_summary
 from waybill.errors import DataError
 from waybill.period import ALL_TIME, Period
 from waybill.run import Run
+from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure, equivalent_hashes
 
@@ -53,26 +55,47 @@ class Derived:
     """The datasets that it reads, also through other derived tables; all of the domain if it reads none."""
 
 
-def derived_tables(domain: str) -> list[Derived]:
+def derived_tables(domain: str, *, with_features: bool = False) -> list[Derived]:
     """Return the star schema's tables and the reports of a domain, each after the tables that it reads.
 
-    Raises `DataError` for a contract without an SQL file or an SQL file without a contract.
+    Feature views are returned on demand only: a mistake in one of them must not keep reports from being built. Raises
+    `DataError` for a contract without an SQL file or an SQL file without a contract.
     """
+    return _in_order(domain, SCHEMAS if with_features else (star_schema, report_schema))
+
+
+def feature_tables(domain: str) -> list[Derived]:
+    """Return the versions of a domain's feature views, each after those that it reads. Raises as `derived_tables`."""
+    if not (settings().include_dir / "contracts" / feature_schema(domain)).is_dir():
+        return []
+    if load_manifest(domain).semantics == "current":
+        return [one for one in derived_tables(domain, with_features=True) if one.contract.load_mode == "feature"]
+    return _in_order(domain, (feature_schema,), (star_schema, report_schema))  # functions may compute its reports
+
+
+def _in_order(
+    domain: str, schemas: Iterable[Callable[[str], str]], others: Iterable[Callable[[str], str]] = ()
+) -> list[Derived]:
+    """Return the tables of derived schemas, which may read those of others, each after the tables that it reads."""
     contracts: dict[str, Contract] = {}
     texts: dict[str, str] = {}
-    for schema, files in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
+    for make in schemas:
+        schema = make(domain)
         contracts |= {contract.table: contract for contract in load_domain(schema).values()}
-        texts |= {f"{schema}.{path.stem}": read_sql(path) for path in report_files(files)}
+        files = report_files(domain if make is report_schema else schema)
+        texts |= {f"{schema}.{path.stem}": read_sql(path) for path in files}
     if alone := sorted(contracts.keys() ^ texts.keys()):
         raise DataError(f"{', '.join(alone)}: a derived table needs an SQL file and a contract of the same name")
-    logged = dataset_relations(domain) | {table: table for table in contracts}
+    readable = {*contracts, *(one.table for make in others for one in load_domain(make(domain)).values())}
+    logged = dataset_relations(domain) | {table: table for table in readable}
     named = {table: named_tables(text, logged) - {table} for table, text in texts.items()}
     order = TopologicalSorter({table: inputs & contracts.keys() for table, inputs in named.items()}).static_order()
     every = frozenset(contract.table for contract in load_domain(domain).values())
     read: dict[str, frozenset[str]] = {}
     found = []
     for table in order:
-        read[table] = frozenset[str]().union(*(read.get(one, {one}) for one in named[table]))
+        of_inputs = (read.get(one, frozenset({one}) if one in every else every) for one in named[table])
+        read[table] = frozenset[str]().union(*of_inputs)
         found.append(Derived(contracts[table], texts[table], tuple(sorted(named[table])), read[table] or every))
     return found
 
@@ -90,6 +113,8 @@ def refresh(connection: Connection, domain: str, schema: str, run: Run) -> dict[
         )
     rebuilt: dict[str, list[str]] = {}
     failures = []
+    if schema == feature_schema(domain):
+        raise ContractError(f"{schema} has feature views: use `FeaturesOperator` in the DAG instead of this task.")
     datasets, tables = load_domain(domain).values(), derived_tables(domain)
     with connection.transaction():  # SQL may name tables for which no file was delivered yet
         for contract in (*datasets, *(table.contract for table in tables)):
@@ -187,6 +212,8 @@ def stale_periods(
     contract, found = table.contract, []
     if contract.load_mode in ("dimension", "summary"):
         return [ALL_TIME]
+    if contract.load_mode == "feature" and is_retired(connection, contract):
+        return []
     for cadence in contract.cadences:
         rows = connection.execute(
             _STALE,
@@ -300,26 +327,31 @@ def _is_fresh(connection: Connection, table: Derived, period: Period, changes: i
 
 
 def out_of_date(
-    connection: Connection, domain: str, periods: Sequence[Period], only: str | None = None
+    connection: Connection,
+    domain: str,
+    periods: Sequence[Period],
+    only: str | None = None,
+    *,
+    with_features: bool = False,
 ) -> list[tuple[str, Period]]:
     """Return (table, period) of the domain's derived tables that are out of date within the periods, in order.
 
-    With `only`, these periods of this table alone. For reports that are current, these are the stale periods. A report
-    as of the end of a period is out of date if other files have been delivered by then, or if a replay has added rows.
+    With `only`, these periods of this table alone. Feature views are returned on demand only. For reports that are
+    current, these are the stale periods. A report as of the end of a period is out of date if other files have been
+    delivered by then, or if a replay has added rows.
     """
     if load_manifest(domain).semantics == "current":
         return [
             (table.contract.table, period)
-            for table in derived_tables(domain)
+            for table in derived_tables(domain, with_features=with_features)
             if only in (None, table.contract.table)
             for period in stale_periods(connection, domain, table, periods)
             if only is None or period in periods
             if period is not ALL_TIME or _unseen_changes(connection, table, period) is not None
         ]
-    texts = {path.stem: read_sql(path) for path in report_files(domain)}
     found = []
-    for name, contract in report_contracts(domain).items():
-        if only not in (None, contract.table):
+    for contract, datasets, derived in tables_as_of(domain, with_features=with_features):
+        if only not in (None, contract.table) or (contract.load_mode == "feature" and is_retired(connection, contract)):
             continue
         asked = [Period.of(contract.cadence, period.start) for period in periods]
         rows = connection.execute(
@@ -329,11 +361,33 @@ def out_of_date(
                 "cadence": contract.cadence,
                 "starts": [period.start for period in asked],
                 "ends": [period.end for period in asked],
-                "datasets": known_datasets(domain, texts.get(name)),
+                "datasets": datasets,
+                "derived": derived,
             },
         ).fetchall()
         found += [(contract.table, Period.of(contract.cadence, start)) for (start,) in rows]
     return found
+
+
+def tables_as_of(domain: str, *, with_features: bool) -> list[tuple[Contract, list[str], list[str]]]:
+    """Return the reports and feature views of a domain whose reports are as of the end of a period.
+
+    Each has the datasets whose files it rests on, and for feature views the derived tables that it reads.
+    """
+    texts = {path.stem: read_sql(path) for path in report_files(domain)}
+    found = [
+        (contract, known_datasets(domain, texts.get(name)), list[str]())
+        for name, contract in report_contracts(domain).items()
+    ]
+    return found + [
+        (table.contract, known_datasets(domain, table.text), derived_inputs(domain, table))
+        for table in (feature_tables(domain) if with_features else ())
+    ]
+
+
+def derived_inputs(domain: str, table: Derived) -> list[str]:
+    """Return the derived tables that an SQL text names."""
+    return sorted(set(table.inputs) - {contract.table for contract in load_domain(domain).values()})
 
 
 def up_to_date(connection: Connection, domain: str) -> set[str]:
@@ -373,7 +427,12 @@ left join lateral (
 ) as k on true
 where p.report = %(report)s and p.cadence = %(cadence)s
   and (coalesce(k.files, 0), coalesce(k.ids, 0), coalesce(k.accepted, 0)) is distinct from (
-    cardinality(p.file_ids), (select coalesce(sum(f.id), 0) from unnest(p.file_ids) as f (id)), p.changes_seen
+    cardinality(p.file_ids), (select coalesce(sum(f.id), 0) from unnest(p.file_ids) as f (id)),
+    p.changes_seen - (
+      select coalesce(sum(d.changes), 0)
+      from waybill.table_day as d
+      where d.table_name = any(%(derived)s) and d.day < asked.period_end
+    )
   )
 order by p.period
 """

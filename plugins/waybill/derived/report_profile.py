@@ -55,7 +55,9 @@ left join described as d using (position)
 
 
 def is_profiled(contract: Contract) -> bool:
-    """Return whether a table is a report with periods. The tables of star schemas repeat the rows of datasets."""
+    """Return whether a table is a report or feature view. The tables of star schemas repeat the rows of datasets."""
+    if contract.load_mode == "feature":
+        return True
     return contract.load_mode == "report" and contract.domain == report_schema(domain_of(contract.domain))
 
 

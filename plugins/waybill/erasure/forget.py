@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from waybill.contracts import ContractError, load_domain
 from waybill.contracts.domains import load_manifest, manifest_path
 from waybill.contracts.people import PersonColumns, people_of, problems, unreached
+from waybill.erasure.features import erase_features
 from waybill.erasure.person import Target, target_of, with_own_values, with_values
 from waybill.erasure.places import IdColumn, derived_ids, left_places, value_sources, waiting_places
 from waybill.erasure.records import erase_events, erase_quarantine, erase_rejected_events
@@ -126,6 +127,7 @@ def _forget(
     erase_profiles(connection, target, erased)
     erase_texts(connection, target, erased)
     derived = derived_ids(target, sources)
+    erase_features(connection, target, derived, erased)
     certificate = Certificate(
         None,
         target.domain,

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, load_all, load_domain
-from waybill.contracts.locations import raw_layout, star_schema
+from waybill.contracts.locations import SCHEMAS, raw_layout
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target
 from waybill.erasure.rows import Erased
@@ -18,7 +18,8 @@ from waybill.ops.lineage import of_sql, relations_of
 from waybill.outputs.publish import csv_key, parquet_key
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.schema import relation
+from waybill.warehouse.connection import one_row
+from waybill.warehouse.schema import relation, tables_of
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class IdColumn:
 
 
 def _derived(domain: str) -> list[Contract]:
-    """Return the contracts of a domain's derived tables and reports."""
-    return [*load_domain(star_schema(domain)).values(), *report_contracts(domain).values()]
+    """Return the contracts of a domain's derived tables, reports and feature views."""
+    return [contract for make in SCHEMAS for contract in load_domain(make(domain)).values()]
 
 
 def value_sources(domain: str) -> dict[Source, Sources]:
@@ -86,17 +87,19 @@ def table_exists(connection: Connection, table: sql.Identifier) -> bool:
 
 
 def rows_of(connection: Connection, one: IdColumn, value: str) -> int:
-    """Return how many rows of a derived table have an id."""
-    table = relation(one.contract)
-    if not table_exists(connection, table):
-        return 0
-    row = connection.execute(
-        sql.SQL("select count(*) from {} where {} = %s::{}").format(
-            table, sql.Identifier(one.column.name), sql.SQL(one.column.physical_type)
-        ),
-        (value,),
-    ).fetchone()
-    return int(row[0]) if row else 0
+    """Return how many rows of a derived table have an id; of a feature view, also those of its log."""
+    tables = tables_of(one.contract) if one.contract.load_mode == "feature" else [relation(one.contract)]
+    return sum(
+        one_row(
+            connection,
+            sql.SQL("select count(*) from {} where {} = %s::{}").format(
+                table, sql.Identifier(one.column.name), sql.SQL(one.column.physical_type)
+            ),
+            (value,),
+        )[0]
+        for table in tables
+        if table_exists(connection, table)
+    )
 
 
 def waiting_places(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from psycopg import Connection, sql
 
 from waybill.contracts.domains import load_manifest
-from waybill.contracts.locations import report_schema, star_schema
+from waybill.contracts.locations import SCHEMAS
 from waybill.erasure.person import Target
 from waybill.erasure.rows import Erased
 from waybill.warehouse.forgotten import id_text
@@ -139,7 +139,7 @@ def replaced_in(content: Any, replace: Callable[[str, str], str], name: str = ""
 
 def domain_parameters(domain: str) -> dict[str, Any]:
     """Return the parameters of `of_domain`."""
-    schemas = [domain, star_schema(domain), report_schema(domain)]
+    schemas = [domain, *(make(domain) for make in SCHEMAS)]
     return {
         "domain": domain,
         "dag": load_manifest(domain).dag,

@@ -24,6 +24,7 @@ from waybill.operators.policy import (
     run_callbacks,
 )
 from waybill.operators.reports import (
+    FeaturesOperator,
     PublishChangedOperator,
     PublishDashboardOperator,
     PublishOperator,
@@ -44,6 +45,7 @@ __all__ = [
     "ARRIVAL_ARGS",
     "DEFAULT_ARGS",
     "DigestOperator",
+    "FeaturesOperator",
     "FreshnessOperator",
     "IncidentsOperator",
     "IntakeArrivedOperator",

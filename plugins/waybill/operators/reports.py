@@ -13,7 +13,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 
 from waybill.checks.answers import APPROVE, REJECT
-from waybill.contracts.locations import read_sql, report_schema
+from waybill.contracts.locations import feature_schema, read_sql, report_schema
 from waybill.operators.alerting import alert_approval, look_after_run
 from waybill.operators.assets import emit_no_event, reports_asset
 from waybill.operators.lineage_events import build_lineage, publish_lineage
@@ -127,6 +127,37 @@ class RefreshOperator(BaseOperator):
         from waybill.contracts import load_domain
 
         return build_lineage(task_instance, [contract.table for contract in load_domain(self.schema).values()])
+
+
+class FeaturesOperator(BaseOperator):
+    """Rebuilds the periods of a domain's feature views that need it; returns those with new content by table."""
+
+    ui_color = "#e7e3f4"
+
+    def __init__(self, *, domain: str, cadence: Cadence, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain, self.cadence = domain, cadence
+
+    def execute(self, context: Any) -> dict[str, list[str]]:
+        from waybill.contracts import load_domain
+        from waybill.contracts.domains import load_manifest
+        from waybill.derived.refresh_features import refresh_features
+
+        skip_in_dry_run(context)
+        is_current = load_manifest(self.domain).semantics == "current"
+        period = None if is_current else period_of(context, self.cadence)
+        with data_errors_fail_at_once(), warehouse() as connection:
+            tables = load_domain(feature_schema(self.domain)).values()
+            with measured_checks(context, connection, tables):
+                return refresh_features(connection, self.domain, run_of(context), period)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was built from what, for Airflow's OpenLineage provider."""
+        from waybill.contracts import load_domain
+
+        return build_lineage(
+            task_instance, [contract.table for contract in load_domain(feature_schema(self.domain)).values()]
+        )
 
 
 class _ApprovedOperator(HITLOperator, ABC):

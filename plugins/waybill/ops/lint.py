@@ -9,7 +9,7 @@ from psycopg import Connection
 from waybill.contracts import Column, Contract, ContractError, load, references
 from waybill.contracts.dag_files import dags_folder, functions_of
 from waybill.contracts.domains import is_on_spark
-from waybill.contracts.locations import report_files, report_schema, star_schema
+from waybill.contracts.locations import SCHEMAS, domain_of, feature_schema, report_files, report_schema
 from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.ops.classification_lint import lint_classification
@@ -40,6 +40,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
             problems.append(
                 f"{path}: its domain is {contract.domain!r}, so it belongs in the folder {contract.domain}/"
             )
+        problems += [f"{path}: {problem}" for problem in _of_feature(contract)]
         if connection and is_changed_version(connection, contract):
             problems.append(
                 f"{path}: has changed since it was applied and is still version {contract.version}: raise the version"
@@ -50,7 +51,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         problems += _without_counterpart(domain)
         if domain not in unread:
             problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
-        schemas = {domain, star_schema(domain), report_schema(domain)}
+        schemas = {domain, *(make(domain) for make in SCHEMAS)}
         if schemas & unread:  # SQL may name a table whose contract is invalid
             continue
         of_domain = [one for one in contracts if one.domain in schemas]
@@ -95,6 +96,18 @@ def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
     return problems
 
 
+def _of_feature(contract: Contract) -> list[str]:
+    """Return why a contract cannot be that of a feature view, or must be."""
+    domain = domain_of(contract.domain)
+    if (contract.load_mode == "feature") != (contract.domain == feature_schema(domain)):
+        return [
+            f"feature views have `loadMode: feature` and are in the folder {feature_schema(domain)}/, and only they"
+        ]
+    if contract.load_mode == "feature" and is_on_spark(domain):
+        return [f"the reports of {domain} are computed by Spark, and feature views need the warehouse: remove it"]
+    return []
+
+
 def _of_headers(contract: Contract) -> list[str]:
     """Return the header spellings that match several columns."""
     columns: dict[str, list[str]] = {}
@@ -125,7 +138,9 @@ def _of_reference(contract: Contract, column: Column, contracts: Mapping[str, Co
 def _without_counterpart(domain: str) -> list[str]:
     """Return the SQL files of a domain without a contract, and the contracts without SQL or a function."""
     problems, functions = [], functions_of(domain)
-    for schema, folder in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
+    for make in SCHEMAS:
+        schema = make(domain)
+        folder = domain if make is report_schema else schema
         texts = {path.stem: path for path in report_files(folder)}
         contracts = {path.stem: path for path in (settings().include_dir / "contracts" / schema).glob("*.yaml")}
         problems += [

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from waybill.contracts.locations import report_schema, star_schema
+from waybill.contracts.locations import SCHEMAS
 from waybill.errors import DataError
 from waybill.formatting import count, some_of
 from waybill.period import Period
@@ -76,7 +76,7 @@ def outcome(connection: Connection, plan: Mapping[str, Any]) -> Outcome:
     built = connection.execute(
         "select report, cadence, period from waybill.publication "
         "where split_part(report, '.', 1) = any(%s) and built_at > coalesce(%s::timestamptz, '-infinity')",
-        ([report_schema(domain), star_schema(domain)], build),
+        ([make(domain) for make in SCHEMAS], build),
     ).fetchall()
     return Outcome(
         Done.of(files, (uri for (uri,) in loaded)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,7 +132,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
     names = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "inputs")
     values = {name: head[name] for name in names}
     domain = domain_of(head["report"].partition(".")[0])
-    is_outdated = bool(out_of_date(connection, domain, [period], head["report"]))
+    is_outdated = bool(out_of_date(connection, domain, [period], head["report"], with_features=True))
     key = (head["report"], period.cadence, period.start)
     newest = unpublished(connection, load_domain(report_schema(domain)).values()).get(key)
     return Waybill(
@@ -153,6 +154,7 @@ def built_report(connection: Connection, name: str, domain: str | None = None) -
     Raises `DataError` if no report with the name was built, or several.
     """
     known = _built_reports(connection)
+    name = re.sub(r":(\d+)$", r"_v\1", name)  # commands call a version of a feature view by its number
     short = name.rpartition(".")[2]
     found = {}
     for report in known:

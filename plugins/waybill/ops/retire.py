@@ -42,6 +42,7 @@ _CHANGES = (
     _PERSONAL,
     "delete from waybill.change where table_name = %(name)s",
     "delete from waybill.table_day where table_name = %(name)s",
+    "delete from waybill.feature_version where feature_table = %(name)s",
     "delete from waybill.stream where dataset = %(name)s",
     "delete from waybill.stream_consumer where dataset = %(name)s",
     "delete from waybill.stream_shard where dataset = %(name)s",

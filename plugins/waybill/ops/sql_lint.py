@@ -19,8 +19,9 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract, ContractError
 from waybill.contracts.contract import numeric_digits
 from waybill.contracts.domains import is_on_spark
-from waybill.contracts.locations import read_sql, report_files, report_schema, star_schema
+from waybill.contracts.locations import SCHEMAS, read_sql, report_files, report_schema
 from waybill.contracts.standard import likeliest
+from waybill.derived.feature import is_retired
 from waybill.period import ALL_TIME, Period
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure
@@ -59,6 +60,7 @@ def lint_sql(connection: Connection, contracts: Sequence[Contract]) -> list[str]
             "select set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
             (STATEMENT_TIMEOUT, LOCK_TIMEOUT),
         )
+        contracts = [one for one in contracts if one.load_mode != "feature" or not is_retired(connection, one)]
         for contract in sorted(contracts, key=lambda one: not one.is_dataset):
             try:
                 ensure(connection, contract)
@@ -83,8 +85,9 @@ def _contract_file(contract: Contract) -> Path:
 def _derived(domain: str, contracts: Sequence[Contract]) -> Iterator[tuple[Contract, Path]]:
     """Yield the derived tables of a domain with their SQL files."""
     by_table = {contract.table: contract for contract in contracts}
-    for schema, folder in ((star_schema(domain), star_schema(domain)), (report_schema(domain), domain)):
-        for path in report_files(folder):
+    for make in SCHEMAS:
+        schema = make(domain)
+        for path in report_files(domain if make is report_schema else schema):
             if contract := by_table.get(f"{schema}.{path.stem}"):
                 yield contract, path
 

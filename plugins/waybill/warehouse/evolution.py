@@ -268,7 +268,7 @@ def ensure(connection: Connection, contract: Contract) -> None:
     before = latest()
     if before == (contract.sha256, layout):  # another run was faster
         return
-    if before and on_spark != (before[1] == ON_SPARK):
+    if before and contract.is_dataset and on_spark != (before[1] == ON_SPARK):
         _leave_engine(connection, contract)
     if on_spark:
         missing_columns(connection, contract)

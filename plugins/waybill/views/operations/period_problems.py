@@ -12,7 +12,7 @@ from waybill.checks import approval
 from waybill.checks.answers import APPROVE, PUBLISH, REJECT
 from waybill.contracts import Contract
 from waybill.contracts.domains import load_manifest
-from waybill.contracts.locations import report_schema, star_schema
+from waybill.contracts.locations import SCHEMAS
 from waybill.formatting import count, in_series
 from waybill.ops.books import NOTHING, OUT_OF_DATE, GapSummary
 from waybill.ops.remedies import remedies
@@ -101,7 +101,7 @@ def outdated_reports(connection: Connection, scope: Scope, gaps: Sequence[GapSum
         without_file = {
             period for gap in gaps if gap.subject in datasets and gap.what == NOTHING for period in gap.periods
         }
-        derived = (f"{report_schema(domain)}.", f"{star_schema(domain)}.")
+        derived = tuple(f"{make(domain)}." for make in SCHEMAS)
         for what, verb in ((OUT_OF_DATE, "out of date"), (NOTHING, "not built")):
             concerned = [
                 GapSummary(gap.subject, gap.what, left)

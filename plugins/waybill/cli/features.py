@@ -1,0 +1,112 @@
+"""Commands of feature views: features list, features get, features new-version, features retire."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waybill.cli.arguments import Domain
+from waybill.cli.terminal import app, operating_system_user, print_line, report_errors
+
+if TYPE_CHECKING:
+    from waybill.features.versions import VersionState
+
+features_app = typer.Typer(no_args_is_help=True, help="Feature views for models: list, read, copy and retire them.")
+app.add_typer(features_app, name="features")
+
+View = Annotated[str, typer.Argument(help="A version of a feature view, such as payer_spend:1.")]
+
+
+@features_app.command("list")
+@report_errors
+def features_list(domain: Domain = None) -> None:
+    """List the versions of feature views, with their entities, when they were built first, and how fresh they are."""
+    from waybill.contracts.domains import domain_names
+    from waybill.features.versions import version_states
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        found = [state for one in ([domain] if domain else domain_names()) for state in version_states(connection, one)]
+    for state in found:
+        print_line(_described(state))
+    if not found:
+        print_line("There is no feature view. docs/do/add-features.md tells how to add one.")
+
+
+def _described(state: VersionState) -> str:
+    from waybill.formatting import count
+
+    view = state.view
+    head = f"{view.name} ({view.contract.domain}): {count(len(view.features), 'feature')} by {', '.join(view.entity)}"
+    if state.retired_at:
+        return f"{head}; retired on {state.retired_at:%Y-%m-%d}"
+    if state.created_at is None:
+        return f"{head}; not built yet"
+    newest = f", newest {state.newest:%Y-%m-%d %H:%M %Z}" if state.newest else ""
+    return f"{head}; since {state.created_at:%Y-%m-%d}, {state.entities or 0:,} with values{newest}"
+
+
+@features_app.command("get")
+@report_errors
+def features_get(
+    view: View,
+    key: Annotated[
+        list[str] | None, typer.Option(help="A column of the entity and its value: payer_id=123. Repeatable.")
+    ] = None,
+    domain: Domain = None,
+    restricted: Annotated[bool, typer.Option("--restricted", help="Also print restricted features.")] = False,
+) -> None:
+    """Print the newest values of an entity as JSON. Values that are older than the ttl are null."""
+    from waybill.contracts.feature_views import find_feature_view
+    from waybill.errors import CommandFailed, DataError
+    from waybill.features.online import read_latest
+    from waybill.warehouse.connection import connect
+
+    found = find_feature_view(view, domain)
+    if wrong := [one for one in key or [] if "=" not in one]:
+        raise DataError(f"{wrong[0]!r} is not a column and a value: write it like {found.entity[0]}=123")
+    entity = {name: value for name, _, value in (one.partition("=") for one in key or [])}
+    with connect() as connection:
+        latest = read_latest(connection, found, entity, with_restricted=restricted)
+    if latest is None:
+        raise CommandFailed(f"{found.name} has no values of this entity")
+    content = {
+        "view": found.name,
+        "entity": latest.entity,
+        "event_ts": latest.event_ts,
+        "is_expired": latest.is_expired,
+        "features": latest.values,
+    }
+    print_line(json.dumps(content, indent=2, default=str, ensure_ascii=False))
+
+
+@features_app.command("new-version")
+@report_errors
+def features_new_version(view: View, domain: Domain = None) -> None:
+    """Copy the contract and the SQL of a version as those of the next one."""
+    from waybill.contracts.feature_views import find_feature_view
+    from waybill.features.versions import new_version
+    from waybill.settings import in_project
+
+    for path in new_version(find_feature_view(view, domain)):
+        print_line(f"Wrote {in_project(path)}")
+    print_line("Change the copy, and deploy it. Runs keep both versions up to date until the old one is retired.")
+
+
+@features_app.command("retire")
+@report_errors
+def features_retire(
+    view: View,
+    domain: Domain = None,
+    force: Annotated[bool, typer.Option("--force", help="Also if training sets rest on it.")] = False,
+) -> None:
+    """End a version: runs no longer build it, and its newest values are dropped. Its log stays for training sets."""
+    from waybill.contracts.feature_views import find_feature_view
+    from waybill.features.versions import retire
+    from waybill.warehouse.connection import connect
+
+    found = find_feature_view(view, domain)
+    with connect() as connection:
+        print_line(retire(connection, found, operating_system_user(), is_forced=force))

@@ -1,0 +1,157 @@
+"""Keep feature views up to date. A version that fails does not keep the others from being built.
+
+Where the reports of a domain are current, feature views are rebuilt like them: exactly the stale periods. Where reports
+are as of the end of a period, each run builds its own period, and the history that a new version does not have yet.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+
+from psycopg import Connection
+
+from waybill.contracts import ContractError, load_domain
+from waybill.contracts.domains import is_on_spark, load_manifest
+from waybill.contracts.locations import SCHEMAS
+from waybill.derived.build import BuildInputs, is_sql_of, known_datasets, known_files
+from waybill.derived.feature import build_feature, open_version
+from waybill.derived.refresh import (
+    Derived,
+    changed_inputs,
+    derived_inputs,
+    feature_tables,
+    report_builds,
+    stale_periods,
+)
+from waybill.errors import DataError
+from waybill.period import Period
+from waybill.run import Run
+from waybill.warehouse.connection import one_row
+from waybill.warehouse.evolution import ensure
+
+log = logging.getLogger(__name__)
+
+
+def refresh_features(
+    connection: Connection, domain: str, run: Run, period: Period | None = None
+) -> dict[str, list[str]]:
+    """Rebuild the periods of a domain's feature views that need it. Return those whose content changed, by table.
+
+    `period` is that of the run. A domain needs it whose reports are as of the end of a period. Each build is one
+    transaction. Raises `DataError` at the end with all failures: such periods stay as they were. Raises
+    `ContractError` for a domain on Spark.
+    """
+    if is_on_spark(domain):
+        raise ContractError(f"The reports of {domain} are computed by Spark, and feature views need the warehouse.")
+    tables = feature_tables(domain)
+    with connection.transaction():  # SQL may name tables for which no file was delivered yet
+        for contract in load_domain(domain).values():
+            ensure(connection, contract)
+        for make in SCHEMAS:
+            for contract in load_domain(make(domain)).values():
+                if contract.load_mode != "feature":
+                    ensure(connection, contract)
+    rebuilt: dict[str, list[str]] = {}
+    failures: list[str] = []
+    for table in tables:
+        try:
+            if changed := _refresh(connection, domain, table, run, period, failures):
+                rebuilt[table.contract.table] = changed
+        except DataError as error:
+            failures.append(str(error))
+    report_builds(rebuilt, failures)
+    return rebuilt
+
+
+def _refresh(
+    connection: Connection, domain: str, table: Derived, run: Run, period: Period | None, failures: list[str]
+) -> list[str]:
+    """Rebuild periods of one version. Return those whose content changed, and append failures of periods."""
+    view = open_version(connection, table.contract, table.text)
+    if view is None:
+        log.info("%s was retired", table.contract.table)
+        return []
+    is_current = load_manifest(domain).semantics == "current"
+    changed = []
+    for one in (
+        stale_periods(connection, domain, table) if is_current else _wanted_as_of(connection, domain, table, period)
+    ):
+        find = changed_inputs if is_current else partial(_changed_inputs_as_of, domain=domain)
+        try:
+            built = build_feature(connection, view, partial(find, connection, table, one), table.text, one, run)
+        except DataError as error:
+            failures.append(str(error))
+            continue
+        if built.is_changed:
+            changed.append(one.key)
+    return changed
+
+
+def _changed_inputs_as_of(connection: Connection, table: Derived, period: Period, *, domain: str) -> BuildInputs | None:
+    """Return the inputs of a period as known at its end, or None if it was built from the same ones."""
+    files = known_files(connection, domain, period, table.text)
+    derived = derived_inputs(domain, table)
+    (changes,) = one_row(
+        connection,
+        "select coalesce(sum(changes), 0)::bigint from waybill.table_day where table_name = any(%s) and day < %s",
+        (derived, period.end),
+    )
+    inputs = replace(files, tables=table.inputs, changes=(files.changes or 0) + changes)
+    before = connection.execute(
+        "select file_ids, changes_seen, sql_sha256 from waybill.publication "
+        "where report = %s and cadence = %s and period = %s",
+        (table.contract.table, period.cadence, period.start),
+    ).fetchone()
+    is_same = before is not None and before[:2] == (inputs.file_ids, inputs.changes)
+    return None if before and is_same and is_sql_of(table.text, before[2]) else inputs
+
+
+_HISTORY = """
+with delivered as (
+  select date_trunc(%(cadence)s, period)::date as start
+  from waybill.load_file
+  where dataset = any(%(datasets)s) and status = 'loaded'
+  group by 1
+  having count(distinct dataset) = cardinality(%(datasets)s)
+),
+built as (
+  select report, period as start
+  from waybill.publication
+  where cadence = %(cadence)s and (report = any(%(derived)s) or report = %(table)s)
+)
+select d.start
+from delivered as d
+where cardinality(%(derived)s) = (
+    select count(*) from built as b where b.start = d.start and b.report = any(%(derived)s)
+  )
+  and not exists (select from built as b where b.start = d.start and b.report = %(table)s)
+order by 1
+"""
+
+
+def _wanted_as_of(connection: Connection, domain: str, table: Derived, period: Period | None) -> list[Period]:
+    """Return the period of the run, and earlier and later ones that are complete and were never built."""
+    cadence = table.contract.cadence
+    datasets = load_domain(domain)
+    rows = connection.execute(
+        _HISTORY,
+        {
+            "cadence": cadence,
+            "datasets": [
+                one.table
+                for one in datasets.values()
+                if one.table in known_datasets(domain, table.text) and not one.lands_any_time
+            ],
+            "derived": [
+                contract.table
+                for make in SCHEMAS
+                for contract in load_domain(make(domain)).values()
+                if contract.table in derived_inputs(domain, table) and cadence in contract.cadences
+            ],
+            "table": table.contract.table,
+        },
+    ).fetchall()
+    own = [Period.of(cadence, period.start)] if period else []
+    return sorted({*own, *(Period.of(cadence, start) for (start,) in rows)})

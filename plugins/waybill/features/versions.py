@@ -1,0 +1,119 @@
+"""The versions of feature views: list them, copy one as the next, retire one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from psycopg import Connection, sql
+
+from waybill.contracts.feature_views import FeatureView, feature_views
+from waybill.contracts.locations import domain_of
+from waybill.contracts.odcs import contract_path
+from waybill.errors import DataError
+from waybill.formatting import count, some_of
+from waybill.ops.lineage import sql_path
+from waybill.warehouse.connection import one_row
+from waybill.warehouse.feature_tables import lock_exclusive, relation_named
+from waybill.warehouse.schema import relation
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """A version of a feature view, as the warehouse has it."""
+
+    view: FeatureView
+    created_at: datetime | None
+    """When it was first built; None if it was not."""
+    retired_at: datetime | None
+    entities: int | None
+    """The number of entities with values; None if it was not built or was retired."""
+    newest: datetime | None
+    """The newest `event_ts` of an entity."""
+
+
+def version_states(connection: Connection, domain: str) -> list[VersionState]:
+    """Return the versions of a domain's feature views, by view and version."""
+    found = []
+    for view in feature_views(domain):
+        row = connection.execute(
+            "select created_at, retired_at from waybill.feature_version where feature_table = %s", (view.table,)
+        ).fetchone()
+        created_at, retired_at = row or (None, None)
+        entities = newest = None
+        if created_at and not retired_at:
+            entities, newest = one_row(
+                connection,
+                sql.SQL("select count(*), max(event_ts) from {}").format(relation_named(view.latest)),
+            )
+        found.append(VersionState(view, created_at, retired_at, entities, newest))
+    return found
+
+
+def new_version(view: FeatureView) -> tuple[Path, Path]:
+    """Copy the contract and the SQL of a version as those of the next one, and return the new files.
+
+    Names of the version in both texts become those of the next one. Raises `DataError` if the version has no SQL file.
+    """
+    domain = domain_of(view.contract.domain)
+    number = max(one.version for one in feature_views(domain) if one.view == view.view) + 1
+    name = f"{view.view}_v{number}"
+    pair = contract_path(view.table), sql_path(view.contract)
+    if missing := [path for path in pair if not path.is_file()]:
+        raise DataError(f"{missing[0]}: no such file; a version of a feature view has a contract and an SQL file")
+    written = []
+    for path in pair:
+        text = re.sub(rf"\b{re.escape(view.contract.name)}(?=\b|_log\b|_latest\b)", name, path.read_text("utf-8"))
+        if path.suffix == ".yaml":
+            text = re.sub(r"(?m)^version: .*$", f"version: {number}.0.0", text, count=1)
+        target = path.with_name(f"{name}{path.suffix}")
+        target.write_text(text, encoding="utf-8")
+        written.append(target)
+    return written[0], written[1]
+
+
+def retire(connection: Connection, view: FeatureView, by: str, *, is_forced: bool = False) -> str:
+    """End a version: no run builds it any more, and its current and newest values are dropped. Return what was done.
+
+    The log stays, so that training sets can be made again. Runs in one transaction. Raises `DataError` if the version
+    was never built or is retired, and, unless forced, if training sets rest on it.
+    """
+    with connection.transaction():
+        lock_exclusive(connection, view)
+        row = connection.execute(
+            "select retired_at from waybill.feature_version where feature_table = %s", (view.table,)
+        ).fetchone()
+        if row is None:
+            raise DataError(f"{view.name} was never built: delete its contract and its SQL file instead")
+        if row[0]:
+            raise DataError(f"{view.name} was retired on {row[0]:%Y-%m-%d}")
+        sets = _training_sets(connection, view)
+        if sets and not is_forced:
+            raise DataError(
+                f"{count(len(sets), 'training set')} rest on {view.name}: {some_of(sets)}. Their models expect its "
+                "values online. Retire it with --force if none of them is in use."
+            )
+        for table in (relation(view.contract), relation_named(view.latest)):
+            connection.execute(sql.SQL("drop table if exists {}").format(table))
+        connection.execute(
+            "update waybill.feature_version set retired_at = clock_timestamp(), retired_by = %s "
+            "where feature_table = %s",
+            (by, view.table),
+        )
+        (rows,) = one_row(connection, sql.SQL("select count(*) from {}").format(relation_named(view.log)))
+    return (
+        f"Retired {view.name}. Its current and newest values were dropped. {view.log} keeps {count(rows, 'row')}, so "
+        "that training sets can be made again. Leave its contract and SQL file in the project."
+    )
+
+
+def _training_sets(connection: Connection, view: FeatureView) -> list[str]:
+    """Return the names of the training sets that rest on a version."""
+    if connection.execute("select to_regclass('waybill.training_set') is null").fetchone() == (True,):
+        return []
+    rows = connection.execute(
+        "select name from waybill.training_set where %s = any(views) order by name", (view.table,)
+    ).fetchall()
+    return [name for (name,) in rows]

@@ -1,0 +1,573 @@
+"""Feature views: their logs keep every value with the time at which it became known, whatever happens."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg import Connection
+from typer.testing import CliRunner
+
+from support.landing import LANDED_AT, MemoryBucket, channel_rows, csv_body, customer_rows, traffic_rows
+from support.messaging_months import RUN, build_month, database, month
+from support.shop_landing import LAYOUTS, Shop
+from support.stopping import refreshes
+from waybill.cli import app
+from waybill.contracts import ContractError, load_domain
+from waybill.contracts.feature_views import FeatureView, find_feature_view
+from waybill.contracts.people import people_of
+from waybill.derived.affected import affected
+from waybill.derived.refresh import out_of_date
+from waybill.derived.refresh_features import refresh_features
+from waybill.erasure.forget import forget
+from waybill.erasure.person import target_of
+from waybill.erasure.search import Hit, _in_id_columns
+from waybill.errors import DataError
+from waybill.features.online import read_latest
+from waybill.features.versions import new_version, retire
+from waybill.intake.ingest import ingest_file
+from waybill.ops.lint import lint
+from waybill.ops.provenance import built_report, trace
+from waybill.period import Period
+from waybill.settings import settings
+from waybill.warehouse.connection import connect
+from waybill_devtools.stack import Stack
+
+CONTRACT = """
+apiVersion: v3.1.0
+kind: DataContract
+id: shop_feature.spend_v1
+name: spend_v1
+version: 1.0.0
+status: active
+domain: shop_feature
+description: {purpose: Spend of a customer.}
+schema:
+  - name: spend_v1
+    physicalType: table
+    dataGranularityDescription: One row per day and customer with a sale on it or the day before.
+    customProperties:
+      - {property: loadMode, value: feature}
+      - {property: daysBefore, value: 1}
+    quality:
+      - name: spend_v1_negative
+        description: No customer has spent less than nothing.
+        type: sql
+        query: select count(*) from shop_feature.spend_v1 where day = %(period_start)s and spend < 0
+        mustBe: 0
+        severity: error
+    properties:
+      - name: day
+        description: The day.
+        logicalType: date
+        physicalType: date
+        primaryKey: true
+        primaryKeyPosition: 1
+        required: true
+      - name: customer_id
+        description: The customer.
+        logicalType: integer
+        physicalType: integer
+        primaryKey: true
+        primaryKeyPosition: 2
+        required: true
+      - name: event_ts
+        description: The end of the day.
+        logicalType: timestamp
+        physicalType: timestamptz
+        required: true
+      - name: spend
+        description: Amount of the sales of the day and the day before.
+        logicalType: number
+        physicalType: numeric(14,2)
+        required: true
+      - name: methods
+        description: Ways of payment.
+        logicalType: array
+        physicalType: text[]
+        items: {logicalType: string, physicalType: text}
+slaProperties:
+  - {property: frequency, value: 1, unit: d}
+  - {property: latency, value: 6, unit: h}
+  - {property: ttl, value: 30, unit: d}
+"""
+SQL = """
+select
+    %(period_start)s::date as day,
+    customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    sum(total_amount)::numeric(14, 2) as spend,
+    array_agg(distinct payment_method order by payment_method)::text[] as methods
+from shop.transactions
+where transaction_ts >= %(starts_at)s::timestamptz - interval '1 day' and transaction_ts < %(ends_at)s
+group by customer_id
+"""
+DAYS = ["2026-03-28", "2026-03-29", "2026-03-30"]
+LATENCY = timedelta(hours=6)
+Rows = list[tuple[int, int, int]]
+"""(number, customer, quantity)"""
+Log = list[tuple[Any, ...]]
+
+
+def at_end(day: str) -> datetime:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
+
+
+@pytest.fixture
+def view(include_dir: Path) -> FeatureView:
+    """The only feature view of the project."""
+    for kind in ("contracts", "sql"):
+        for domain in ("shop", "messaging"):
+            shutil.rmtree(include_dir / kind / f"{domain}_feature", ignore_errors=True)
+        (include_dir / kind / "shop_feature").mkdir()
+    (include_dir / "contracts/shop_feature/spend_v1.yaml").write_text(CONTRACT)
+    (include_dir / "sql/shop_feature/spend_v1.sql").write_text(SQL)
+    return find_feature_view("spend:1")
+
+
+@pytest.fixture
+def shop(empty_connection: Connection, view: FeatureView) -> Iterator[Shop]:
+    with empty_connection.transaction(force_rollback=True):
+        yield Shop(empty_connection)
+
+
+def sell(shop: Shop, day: str, rows: Rows, name: str = "a.csv", landed_at: datetime = LANDED_AT) -> None:
+    """Load a file of sales at noon of a day."""
+    lines = [
+        f"{number},{customer},1,{value},1.00,{value}.00,{day}T12:00:00Z,completed,card"
+        for number, customer, value in rows
+    ]
+    shop.load("transactions", day, csv_body(LAYOUTS["transactions"].header, lines), name, landed_at)
+
+
+def refreshed(connection: Connection) -> dict[str, list[str]]:
+    return refresh_features(connection, "shop", RUN)
+
+
+def log_of(connection: Connection, table: str = "shop_feature.spend_v1_log") -> Log:
+    query = f"select customer_id, event_ts, known_ts, is_removed, spend, methods, run_id from {table}"
+    return sorted(connection.execute(query).fetchall(), key=lambda row: row[:3])
+
+
+def replayed(log: Log) -> Log:
+    """Return the current values that a log ends with."""
+    newest = {row[:2]: row for row in log}  # in the order of known_ts
+    return sorted((*key, *row[4:6]) for key, row in newest.items() if not row[3])
+
+
+def check(shop: Shop, before: Log) -> Log:
+    """Compare the three tables with each other and with the sales, and return the log."""
+    log = log_of(shop.connection)
+    assert [row for row in before if row not in log] == [], "no row of the log is changed or lost"
+    current = sorted(shop.all("select customer_id, event_ts, spend, methods from shop_feature.spend_v1"))
+    assert replayed(log) == current
+    newest = {row[0]: row for row in current}
+    assert sorted(shop.all("select customer_id, event_ts, spend, methods from shop_feature.spend_v1_latest")) == sorted(
+        newest.values()
+    )
+    built = {
+        day for (day,) in shop.all("select period from waybill.publication where report = 'shop_feature.spend_v1'")
+    }
+    spend: dict[tuple[int, date], int] = {}
+    for customer, sold, amount in shop.all(
+        "select customer_id, transaction_ts::date, total_amount from shop.transactions"
+    ):
+        for day in {sold, sold + timedelta(days=1)} & built:
+            spend[customer, day] = spend.get((customer, day), 0) + amount
+    assert {(customer, at.date() - timedelta(days=1)): amount for customer, at, amount, _ in current} == spend
+    return log
+
+
+SALES = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 2)), max_size=3, unique_by=lambda row: row[0]
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("load"), st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"]), SALES),
+        st.tuples(st.just("withdraw"), st.sampled_from(DAYS), st.sampled_from(["a.csv", "b.csv"]), st.just([])),
+        st.just(("refresh", "", "", [])),
+    ),
+    min_size=3,
+    max_size=9,
+)
+FIRST = ("load", DAYS[0], "a.csv", [(1, 1, 1), (2, 2, 1)])
+REFRESH = ("refresh", "", "", list[Any]())
+
+
+@given(steps=STEPS)
+# The value of a customer changes, is gone, and comes back.
+@example(
+    steps=[
+        FIRST,
+        REFRESH,
+        ("load", DAYS[0], "a.csv", [(1, 1, 2)]),
+        REFRESH,
+        ("withdraw", DAYS[0], "a.csv", []),
+        REFRESH,
+        FIRST,
+    ]
+)
+@hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_log_keeps_every_value_and_ends_with_the_current_ones(
+    empty_connection: Connection, view: FeatureView, steps: list[tuple[str, str, str, Rows]]
+) -> None:
+    with empty_connection.transaction(force_rollback=True):
+        shop, log, loaded = Shop(empty_connection), list[Any](), set[tuple[str, str]]()
+        for step, day, name, rows in [*steps, REFRESH]:
+            if step == "load":
+                sell(shop, day, rows, name)
+                loaded.add((day, name))
+            elif step == "withdraw" and (day, name) in loaded:
+                shop.withdraw("transactions", day, name)
+                loaded.remove((day, name))
+            elif step == "refresh":
+                before = log
+                refreshed(shop.connection)
+                log = check(shop, before)
+                moments = {row[2] for row in before}
+                assert all(row[2] > max(moments) for row in log if row not in before and moments and not _on_time(row))
+                assert refreshed(shop.connection) == {}
+                assert log_of(shop.connection) == log, "nothing new is known, so nothing is appended"
+
+
+def _on_time(row: tuple[Any, ...]) -> bool:
+    return bool(row[2] == row[1] + LATENCY)
+
+
+def test_history_is_known_on_time_and_what_comes_later_when_it_is_built(shop: Shop, view: FeatureView) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5), (2, 2, 7)])
+    sell(shop, DAYS[1], [(3, 1, 1)])
+    began = datetime.now(UTC)
+    refreshed(shop.connection)
+    [(created,)] = shop.all("select created_at from waybill.feature_version where feature_table = %s", (view.table,))
+    assert began < created < datetime.now(UTC)
+    history = log_of(shop.connection)
+    assert len(history) == 4
+    assert all(_on_time(row) and row[6] == RUN.run_id for row in history)
+
+    later = created + timedelta(hours=1)
+    sell(shop, DAYS[0], [(4, 1, 10)], "late.csv", later)  # changes two days, of which both were built
+    began = datetime.now(UTC)
+    assert refreshed(shop.connection) == {view.table: DAYS[:2]}
+    added = [row for row in log_of(shop.connection) if row not in history]
+    assert [(row[0], row[1], row[3], row[4]) for row in added] == [
+        (1, at_end(DAYS[0]), False, 15),
+        (1, at_end(DAYS[1]), False, 16),
+    ]
+    assert all(began < row[2] < datetime.now(UTC) for row in added)
+
+    sell(shop, DAYS[2], [(5, 3, 1)], landed_at=later)  # a new day, of a file that landed after the version was created
+    began = datetime.now(UTC)
+    refreshed(shop.connection)
+    [new] = [row for row in log_of(shop.connection) if row[:2] == (3, at_end(DAYS[2]))]
+    assert new[2] > began
+    assert trace(shop.connection, built_report(shop.connection, "spend:1"), Period.named(DAYS[2])).row_count == 2
+
+
+def test_what_is_not_over_yet_is_known_when_it_is_built(shop: Shop, view: FeatureView) -> None:
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    sell(shop, day, [(1, 1, 5)])
+    refreshed(shop.connection)
+    [row] = log_of(shop.connection)
+    assert row[2] < row[1] + LATENCY
+
+
+def test_a_clock_that_is_set_back_does_not_hide_newer_values(shop: Shop, view: FeatureView) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    refreshed(shop.connection)
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    shop.connection.execute("update waybill.feature_version set last_known_ts = %s", (ahead,))
+    sell(shop, DAYS[0], [(1, 1, 6)])
+    refreshed(shop.connection)
+    assert [row[2] for row in log_of(shop.connection)] == [at_end(DAYS[0]) + LATENCY, ahead + timedelta(microseconds=1)]
+
+
+def test_a_version_with_values_stays_as_it_is_and_the_next_one_lives_beside_it(
+    shop: Shop, view: FeatureView, include_dir: Path
+) -> None:
+    contract, text = include_dir / "contracts/shop_feature/spend_v1.yaml", include_dir / "sql/shop_feature/spend_v1.sql"
+    text.write_text(SQL.replace("sum(", "max("))
+    refreshed(shop.connection)
+    text.write_text(SQL)  # a version without values may change
+    sell(shop, DAYS[0], [(1, 1, 5), (2, 1, 5)])
+    refreshed(shop.connection)
+    assert [row[4] for row in log_of(shop.connection)] == [10]
+    contract.write_text(CONTRACT.replace("description: The customer.", "description: Who bought."))
+    assert refreshed(shop.connection) == {}
+
+    text.write_text(SQL.replace("sum(", "max("))
+    contract.write_text(CONTRACT.replace("numeric(14,2)", "numeric(16,2)"))
+    sell(shop, DAYS[1], [(3, 2, 5)])
+    with pytest.raises(DataError, match=r"its SQL and its contract changed.*waybill features new-version spend:1"):
+        refreshed(shop.connection)
+    assert len(log_of(shop.connection)) == 1
+    text.write_text(SQL)
+    contract.write_text(CONTRACT)
+
+    copies = new_version(view)
+    assert [path.name for path in copies] == ["spend_v2.yaml", "spend_v2.sql"]
+    copies[1].write_text(SQL.replace("sum(", "max("))
+    second = find_feature_view("spend:2")
+    assert second.contract.version == "2.0.0"
+    assert "shop_feature.spend_v2 where" in str(second.contract.checks[0].query)
+    assert lint(None)[1] == []
+    assert refreshed(shop.connection) == {view.table: [DAYS[1]], second.table: DAYS[:2]}
+    assert [row[4] for row in log_of(shop.connection)] == [10, 10, 5]
+    assert [row[4] for row in log_of(shop.connection, second.log)] == [5, 5, 5]
+    assert refreshed(shop.connection) == {}
+
+
+def test_a_retired_version_is_not_built_and_keeps_its_log(shop: Shop, view: FeatureView) -> None:
+    with pytest.raises(DataError, match="was never built"):
+        retire(shop.connection, view, "test")
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    refreshed(shop.connection)
+    log, period = log_of(shop.connection), Period.named(DAYS[1])
+    assert "keeps 1 row" in retire(shop.connection, view, "test")
+    sell(shop, DAYS[1], [(2, 1, 5)])
+    assert refreshed(shop.connection) == {}
+    assert out_of_date(shop.connection, "shop", [period], view.table, with_features=True) == []
+    files = [(load_domain("shop")["transactions"], period)]
+    assert view.table not in {table for table, _ in affected(shop.connection, "shop", files, [period])}
+    assert log_of(shop.connection) == log
+    with pytest.raises(DataError, match="was not built yet, or was retired"):
+        read_latest(shop.connection, view, {"customer_id": "1"})
+    with pytest.raises(DataError, match="was retired on"):
+        retire(shop.connection, view, "test")
+
+
+def test_an_entity_is_read_by_its_key_within_five_milliseconds(shop: Shop, view: FeatureView) -> None:
+    day = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
+    sell(shop, day, [(number, number, 2) for number in range(1, 501)])
+    sell(shop, DAYS[0], [(900, 900, 3)])
+    refreshed(shop.connection)
+    latest = read_latest(shop.connection, view, {"customer_id": "7"})
+    assert latest
+    assert (latest.event_ts, latest.is_expired) == (at_end(day), False)
+    assert latest.values == {"spend": 2, "methods": ["card"]}
+    old = read_latest(shop.connection, view, {"customer_id": "900"})
+    assert old
+    assert (old.is_expired, old.values) == (True, {"spend": None, "methods": None})
+    assert read_latest(shop.connection, view, {"customer_id": "12345"}) is None
+    for wrong in ({}, {"customer": "7"}, {"customer_id": "x"}):
+        with pytest.raises(DataError, match="customer_id"):
+            read_latest(shop.connection, view, wrong)
+    took = []
+    for number in range(50):
+        began = time.perf_counter()
+        read_latest(shop.connection, view, {"customer_id": str(number + 1)})
+        took.append(time.perf_counter() - began)
+    assert sorted(took)[len(took) // 2] <= 0.005
+    plan = shop.all("explain select * from shop_feature.spend_v1_latest where customer_id = 7")
+    assert "Index Scan" in str(plan) or "Bitmap" in str(plan)
+
+
+def test_values_must_belong_to_their_period(shop: Shop, view: FeatureView, include_dir: Path) -> None:
+    path = include_dir / "sql/shop_feature/spend_v1.sql"
+    path.write_text(SQL.replace("%(ends_at)s::timestamptz as event_ts", "%(starts_at)s::timestamptz as event_ts"))
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    with pytest.raises(DataError, match="1 row with an event_ts outside of the period"):
+        refreshed(shop.connection)
+    path.write_text(SQL)
+    assert refreshed(shop.connection) == {view.table: [DAYS[0]]}
+
+
+def test_what_a_plan_says_is_what_a_refresh_builds(shop: Shop, view: FeatureView) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    sell(shop, DAYS[1], [(2, 1, 5)])
+    refreshed(shop.connection)
+    sell(shop, DAYS[0], [(3, 1, 5)], "late.csv")
+    periods = [Period.named(day) for day in DAYS]
+    planned = [period.key for table, period in affected(shop.connection, "shop", [], periods) if table == view.table]
+    assert refreshed(shop.connection) == {view.table: planned}
+
+
+def test_a_forgotten_customer_is_in_no_value_and_no_run_brings_them_back(
+    stack_environment: dict[str, str], shop: Shop, view: FeatureView
+) -> None:
+    connection = shop.connection
+    sell(shop, DAYS[0], [(1, 1, 5), (2, 2, 7)])
+    sell(shop, DAYS[1], [(3, 1, 6)])
+    refreshed(connection)
+    sell(shop, DAYS[0], [(1, 1, 9), (2, 2, 7)])
+    refreshed(connection)
+    before = log_of(connection)
+    [certificate] = forget(connection, "shop", [("customer", "1")], RUN, "test", is_dry=False)
+    tombstone = int(certificate.tombstone)
+    assert {name: rows for name, rows in certificate.erased.items() if "_feature" in name} == {
+        "shop_feature.spend_v1": 2,
+        "shop_feature.spend_v1_log": 4,
+        "shop_feature.spend_v1_latest": 1,
+    }
+    assert "shop_feature.spend_v1.customer_id" in certificate.columns
+    renamed = sorted(((tombstone if row[0] == 1 else row[0]), *row[1:]) for row in before)
+    assert sorted(log_of(connection)) == renamed
+    target = target_of(connection, "shop", "customer", "1", people_of("shop"))
+    assert list[Hit](_in_id_columns(connection, target)) == []
+    refreshed(connection)
+    assert sorted(log_of(connection)) == renamed, "the person is not logged as gone"
+    assert check(shop, []) == log_of(connection)
+
+
+MESSAGING = (
+    ("shop_feature", "messaging_feature"),
+    ("name: day", "name: month"),
+    ("unit: d}\n  - {property: latency", "unit: months}\n  - {property: latency"),
+    ("- {property: daysBefore, value: 1}\n", "- {property: daysBefore, value: all}\n"),
+    ("where day =", "where month ="),
+)
+MESSAGING_SQL = """
+select
+    %(period_start)s::date as month,
+    traffic.customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    sum(traffic.revenue_eur)::numeric(14, 2) as spend,
+    array[max(top.customer_rank)::text]::text[] as methods
+from messaging.traffic_as_of(%(period_end)s) as traffic
+left join messaging_report.top_customers as top
+    on traffic.customer_id = top.customer_id and top.month = %(period_start)s
+where traffic.send_date >= %(period_start)s and traffic.send_date < %(period_end)s
+group by traffic.customer_id
+"""
+
+
+def test_reports_as_of_a_month_have_features_as_of_it(
+    empty_connection: Connection, view: FeatureView, include_dir: Path
+) -> None:
+    contract = CONTRACT
+    for old, new in MESSAGING:
+        assert old in contract
+        contract = contract.replace(old, new)
+    for kind, name, text in (("contracts", "spend_v1.yaml", contract), ("sql", "spend_v1.sql", MESSAGING_SQL)):
+        shutil.rmtree(include_dir / kind / "shop_feature")
+        (include_dir / kind / "messaging_feature").mkdir()
+        (include_dir / kind / "messaging_feature" / name).write_text(text)
+    table, contracts = "messaging_feature.spend_v1", load_domain("messaging")
+    bucket = MemoryBucket()
+    header = {name: ",".join(contract.names) for name, contract in contracts.items()}
+    bodies = {"customers": customer_rows(), "channels": channel_rows(), "traffic": traffic_rows(12)}
+    with empty_connection.transaction(force_rollback=True):
+        connection = empty_connection
+
+        def load(name: str, key: str, rows: list[str], file: str = "a.csv", landed_at: datetime = LANDED_AT) -> None:
+            body = csv_body(header[name], rows)
+            landed = bucket.land(name, key, body, file, landed_at)
+            assert ingest_file(connection, bucket, landed, contracts[name], contracts, RUN)  # type: ignore[arg-type]
+
+        for key in ("2026-02", "2026-03"):
+            for name in ("customers", "channels"):
+                load(name, key, bodies[name])
+            load("traffic", key, [row.replace("2026-03", key) for row in bodies["traffic"]], f"{key}.csv")
+        build_month(connection, "2026-02")
+        refresh = partial(refresh_features, connection, "messaging", RUN)
+        assert refresh(month("2026-02")) == {table: ["2026-02"]}, "the reports of March, which it reads, are not there"
+        build_month(connection, "2026-03")
+        assert refresh(month("2026-02")) == {table: ["2026-03"]}, "a period without values is built by any run"
+        history = log_of(connection, f"{table}_log")
+        assert {row[2] - row[1] for row in history} == {LATENCY}
+        assert refresh(month("2026-03")) == {}
+        assert out_of_date(connection, "messaging", [month("2026-03")], with_features=True) == []
+
+        [(created,)] = connection.execute("select created_at from waybill.feature_version").fetchall()
+        more = [f"9{row}" for row in traffic_rows(2, revenue="7.00")]
+        load("traffic", "2026-03", more, "late.csv", created + timedelta(hours=1))
+        outdated = out_of_date(connection, "messaging", [month("2026-03")], with_features=True)
+        assert (table, month("2026-03")) in outdated
+        assert refresh(month("2026-02")) == {}, "a run builds its own period, as for reports"
+        build_month(connection, "2026-03")
+        assert refresh(month("2026-03")) == {table: ["2026-03"]}
+        added = [row for row in log_of(connection, f"{table}_log") if row not in history]
+        assert added
+        assert all(row[2] > created for row in added)
+
+
+@pytest.fixture(scope="module")
+def sold(stack: Stack) -> Iterator[str]:
+    """The address of a warehouse with three days of sales."""
+    with database(stack) as dsn:
+        with connect(dsn) as connection:
+            shop = Shop(connection)
+            for number, day in enumerate(DAYS):
+                sell(shop, day, [(100 * number + one, one, 1) for one in range(1, 6)])
+        yield dsn
+
+
+def expected(stack: Stack, sold: str) -> list[tuple[Any, ...]]:
+    with database(stack, sold) as dsn, connect(dsn) as connection:
+        refreshed(connection)
+        return replayed(log_of(connection))
+
+
+KILLED_AT = [
+    ("waybill.derived.feature:open_version", 1),
+    ("waybill.derived.feature:_moment", 2),
+    ("waybill.derived.build:record_build", 2),
+]
+
+
+def test_a_killed_refresh_and_two_at_once_leave_no_row_twice(
+    stack: Stack, stack_environment: dict[str, str], view: FeatureView, sold: str
+) -> None:
+    wanted = expected(stack, sold)
+    assert len(wanted) == 15
+    for point, number in KILLED_AT:
+        with database(stack, sold) as dsn:
+            [killed] = refreshes(dsn, "shop", 1, point, number)
+            assert killed.exitcode == -9
+            with connect(dsn) as connection:
+                refreshed(connection)
+                assert replayed(log_of(connection)) == wanted
+                assert len(log_of(connection)) == len(wanted)
+    with database(stack, sold) as dsn:
+        assert [process.exitcode for process in refreshes(dsn, "shop", 2)] == [0, 0]
+        with connect(dsn) as connection:
+            assert replayed(log_of(connection)) == wanted
+            assert len(log_of(connection)) == len(wanted)
+            assert refreshed(connection) == {}
+
+
+def test_the_commands_list_read_copy_and_retire(
+    stack: Stack, stack_environment: dict[str, str], view: FeatureView, sold: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, ["features", *arguments])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    with database(stack, sold) as dsn:
+        monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", dsn)
+        settings.cache_clear()
+        assert "spend:1 (shop_feature): 2 features by customer_id; not built yet" in run("list")
+        with connect(dsn) as connection:
+            refreshed(connection)
+        assert "5 with values, newest 2026-03-31 00:00" in run("list", "--domain", "shop")
+        assert '"event_ts": "2026-03-31 00:00:00+00:00"' in run("get", "spend:1", "--key", "customer_id=3")
+        assert "has no values" in run("get", "spend:1", "--key", "customer_id=99", code=1)
+        assert "no feature view 'spend:7'" in run("get", "spend:7", "--key", "customer_id=3", code=1)
+        assert "spend_v2.sql" in run("new-version", "spend:1")
+        assert "keeps 15 rows" in run("retire", "spend:1")
+        assert "retired on" in run("list")
+
+
+def test_a_feature_view_lies_in_its_folder(view: FeatureView, include_dir: Path) -> None:
+    path = include_dir / "contracts/shop_report/spend_v1.yaml"
+    path.write_text(CONTRACT.replace("domain: shop_feature", "domain: shop_report"))
+    assert any("in the folder shop_feature/" in problem for problem in lint(None)[1])
+    path.unlink()
+    other = include_dir / "contracts/shop_feature/spend_v1.yaml"
+    other.write_text(
+        CONTRACT.replace("value: feature", "value: report")
+        .replace("  - {property: ttl, value: 30, unit: d}\n", "")
+        .replace("  - {property: latency, value: 6, unit: h}\n", "")
+    )
+    with pytest.raises(ContractError, match="loadMode: feature"):
+        find_feature_view("spend:1")
