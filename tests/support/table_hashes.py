@@ -10,6 +10,7 @@ OF_RUNS = {
     "reveal",
     *("lake_commit", "lake_maintenance", "lake_request", "lake_state", "published_snapshot"),
     "erasure",
+    *("horizon", "retention"),
     *("stream", "stream_consumer", "stream_measurement", "stream_shard"),
 }
 """Tables of the schema waybill about runs, what they saw on the way, and their commits; not about data."""

@@ -25,6 +25,7 @@ from waybill.contracts import Column, Contract, ContractError, RowRule, load, lo
 from waybill.contracts.consistency import problems
 from waybill.contracts.custom_properties import OF_COLUMN, OF_RELATIONSHIP, OF_TABLE
 from waybill.contracts.retention import Retention
+from waybill.contracts.spark_engine import unsupported
 from waybill.contracts.validation import compile_query
 from waybill.intake.validate import pattern_problems
 from waybill.ops.lint import lint
@@ -377,6 +378,26 @@ def test_every_contract_of_the_project_is_valid() -> None:
             "the unit of a retention must be d, months or y",
         ),
         ("latency, value: 1, unit: d", "retention, value: 0, unit: y", "must be a whole number, 1 or more, not 0"),
+        (
+            "latency, value: 1, unit: d, element: traffic.send_date",
+            "retention, value: 1, unit: d, element: quarantined",
+            "the element of a retention must be the table or one of raw, quarantine, history, not 'quarantined'",
+        ),
+        (
+            "latency, value: 1, unit: d",
+            "retention, value: 1, unit: d",
+            "the element of a retention must be the table",
+        ),
+        (
+            "latency, value: 1, unit: d, element: traffic.send_date",
+            "retention, value: 1, unit: months, element: raw",
+            "the lifecycle of a bucket counts days: write unit d, not 'months'",
+        ),
+        (
+            "latency, value: 1, unit: d, element: traffic.send_date",
+            "retention, value: 1, unit: d}\n  - {property: retention, value: 2, unit: d, element: traffic",
+            "a second retention of traffic: remove one",
+        ),
         ("partitioned: true", "partitioned: false", "a merged dataset needs a period column"),
         ("synonyms: [{synonym: id}]", "unique: true", "unique columns besides the key are supported in snapshots only"),
         ("primaryKey: true", "primaryKey: false", "needs at least one primaryKey column"),
@@ -504,6 +525,27 @@ def test_a_retention_says_how_long_the_lake_keeps_days(tmp_path: Path) -> None:
     assert any(
         "this table has no days there" in str(one) for one in problems(replace(without_days, period_column=None))
     )
+
+
+def test_one_contract_says_how_long_each_element_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.yaml"
+    promises = "".join(
+        f"  - {{property: retention, value: {value}, unit: d, element: {element}}}\n"
+        for value, element in enumerate(("traffic", "raw", "quarantine", "history"), start=1)
+    )
+    path.write_text(SOURCE.replace("slaProperties:\n", f"slaProperties:\n{promises}"))
+    found = load(path)
+    kept = (found.retention, found.raw_retention, found.quarantine_retention, found.history_retention)
+    assert kept == tuple(Retention(value, "d") for value in (1, 2, 3, 4))
+    report = [str(one) for one in problems(replace(found, load_mode="report"))]
+    assert any("a retention of raw, quarantine, history is for datasets" in one for one in report)
+    refused = [one for one in unsupported(found) if "a retention with `element: " in one]
+    assert len(refused) == 2, "Spark refuses what it cannot do"
+    snapshot = replace(found, load_mode="snapshot")
+    assert not any("the lake makes its days" in str(one) for one in problems(snapshot))
+    for other in (None, Retention(5, "d")):
+        texts = map(str, problems(replace(snapshot, retention=other)))
+        assert any("the lake makes its days from the history, which is kept for 4 days" in one for one in texts)
 
 
 def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from waybill.cli import (
     operations,
     quarantine,
     reconciliation,
+    retention,
     stream,
     watch,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "operations",
     "quarantine",
     "reconciliation",
+    "retention",
     "stream",
     "watch",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from waybill.cli.arguments import Domain, Limit
-from waybill.cli.terminal import app, print_line, report_errors
+from waybill.cli.terminal import app, operating_system_user, print_line, report_errors
 from waybill.warehouse import LARGEST_INTEGER
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def _change(numbers: list[int], change: Callable[[Connection, int, str], Inciden
     with connect() as connection:
         for number in dict.fromkeys(numbers):
             with connection.transaction():
-                found = change(connection, number, getpass.getuser())
+                found = change(connection, number, operating_system_user())
             print_line(f"{number}: {tables.incident_state(found)}. {found.what}")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from waybill.cli.arguments import Dataset, Domain, Limit, dataset_named
-from waybill.cli.terminal import app, print_line, report_errors
+from waybill.cli.terminal import app, operating_system_user, print_line, report_errors
 from waybill.warehouse import LARGEST_INTEGER
 
 if TYPE_CHECKING:
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
 MOST_DIGITS: Final = 128
 """The most digits that a sequence number has in Kinesis."""
+_EVENTS_LEFT: Final = (
+    "cannot be replayed: the retention of the quarantine has removed their text. Send the corrected events again"
+)
 
 
 @app.command()
@@ -57,7 +59,6 @@ def reveal(
     reason: Annotated[str, typer.Option(help="Why the values are needed, such as a ticket.")] = "",
 ) -> None:
     """Show all values of a row or event in quarantine, also restricted ones. Each use is recorded with your account."""
-    from waybill.cli.terminal import operating_system_user
     from waybill.errors import DataError
     from waybill.formatting import printable
     from waybill.ops.reveals import Place
@@ -110,15 +111,16 @@ def replay(
 
     The rejected events of a stream are validated again, too.
     """
-    import getpass
-
     from waybill.cli import tables
     from waybill.contracts import load_domain
     from waybill.errors import DataError
+    from waybill.formatting import count
+    from waybill.intake.quarantine import removed_texts
     from waybill.intake.replay import replay as replay_rows
     from waybill.ops.remedies import how_to_rebuild
     from waybill.run import Run, code_version
     from waybill.stream.declared import stream_of
+    from waybill.stream.quarantine import removed_texts as removed_events
     from waybill.stream.replay import replay as replay_events
     from waybill.warehouse.connection import connect
 
@@ -132,7 +134,7 @@ def replay(
     declared = stream_of(contract)
     if shard is not None and declared is None:
         raise DataError(f"--shard: {contract.table} has no stream")
-    run = Run(run_id=f"replay by {os.environ.get('USER') or getpass.getuser()}", code_version=code_version())
+    run = Run(run_id=f"replay by {operating_system_user()}", code_version=code_version())
     replayed: list[Replayed] = []
     counted: list[ReplayedEvents] = []
     with connect() as connection:
@@ -150,6 +152,10 @@ def replay(
             counted = replay_events(
                 connection, declared, run, shard=shard, sequences=sequence or None, admit_late=admit_late
             )
+        left = [removed] if file_id is None and (removed := removed_texts(connection, contract.table)) else []
+        events_left = removed_events(connection, contract.table, shard, sequence) if declared and file_id is None else 0
+        for text in (*map(str, left), *([f"{count(events_left, 'event')} {_EVENTS_LEFT}"] if events_left else ())):
+            print_line(f"{text}.")
         if not replayed and not counted:
             place = f"file {file_id} of " if file_id is not None else f"shard {shard} of " if shard is not None else ""
             what = "events" if shard is not None else "rows"

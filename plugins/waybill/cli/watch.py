@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from waybill.cli.arguments import Domain, Limit
-from waybill.cli.terminal import app, print_line, report_errors
+from waybill.cli.terminal import app, operating_system_user, print_line, report_errors
 from waybill.errors import CommandFailed
 
 watch_app = typer.Typer(no_args_is_help=True, help="Search loaded files for anomalies and schema drift.")
@@ -76,8 +76,6 @@ def watch_accept(
     ] = False,
 ) -> None:
     """Explain anomalies or schema drift, so that they are no longer open."""
-    import getpass
-
     from waybill.warehouse.connection import connect
     from waybill.watch import drift
     from waybill.watch.anomalies import accept
@@ -86,10 +84,10 @@ def watch_accept(
         raise CommandFailed("--step is for anomalies: drift has no level")
     with connect() as connection, connection.transaction():
         if is_drift:
-            for one in drift.accept(connection, numbers, getpass.getuser()):
+            for one in drift.accept(connection, numbers, operating_system_user()):
                 print_line(f"{one.dataset}: {one.what}: accepted")
             return
-        for dataset, period in accept(connection, numbers, getpass.getuser(), is_step=step):
+        for dataset, period in accept(connection, numbers, operating_system_user(), is_step=step):
             print_line(f"{dataset} {period}: accepted{' as a step' if step else ''}")
 
 

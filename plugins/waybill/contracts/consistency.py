@@ -18,6 +18,7 @@ from waybill.contracts.contract import (
     Contract,
     numeric_digits,
 )
+from waybill.contracts.retention import ELEMENTS
 from waybill.contracts.standard import Problem, likeliest
 
 _SQL_WORDS: Final = frozenset(
@@ -122,6 +123,25 @@ def _of_periods(contract: Contract) -> Iterator[Problem]:
         yield Problem(_TABLE, "the partitioned date column must be part of the primary key")
     if contract.retention and contract.load_mode != "snapshot" and contract.day_column is None:
         yield Problem(("slaProperties",), "a retention removes days from the lake, but this table has no days there")
+    kept = (contract.raw_retention, contract.quarantine_retention, contract.history_retention)
+    if any(kept) and not contract.is_dataset:
+        yield Problem(
+            ("slaProperties",),
+            f"a retention of {', '.join(ELEMENTS)} is for datasets: a derived table has none of them",
+        )
+    # The lake writes a day again from the history, for example after an erasure.
+    has_days = contract.load_mode == "snapshot" or (contract.load_mode == "changes" and contract.day_column is not None)
+    if (
+        contract.is_dataset
+        and (history := contract.history_retention)
+        and has_days
+        and not (contract.retention and contract.retention.is_within(history))
+    ):
+        yield Problem(
+            ("slaProperties",),
+            f"the lake makes its days from the history, which is kept for {history}: declare a retention of the table, "
+            "too, that is not longer",
+        )
     partitioned = [column for column in contract.columns if column.partitioned]
     if len(partitioned) > 1 or any(column.name != name for column in partitioned):
         yield Problem(_TABLE, "only the periodColumn can partition a table")

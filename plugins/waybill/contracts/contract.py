@@ -202,6 +202,12 @@ class Contract:
     """How long after its instant a feature is known in regular operation."""
     retention: Retention | None = None
     """How long the lake keeps its days; None: for ever."""
+    raw_retention: Retention | None = None
+    """How long the raw bucket keeps its files; None: for ever."""
+    quarantine_retention: Retention | None = None
+    """How long rejected rows and events keep their text; None: for ever."""
+    history_retention: Retention | None = None
+    """How long former states of its rows are kept; None: for ever."""
     max_shrink_pct: float = 90
     """The largest decrease of rows from one snapshot to the next, in percent."""
     missing_columns: ColumnPolicy = "warning"

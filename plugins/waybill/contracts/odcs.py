@@ -13,7 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from waybill.contracts import consistency, date_patterns, semantics
+from waybill.contracts import consistency, date_patterns, retention, semantics
 from waybill.contracts.contract import (
     Check,
     Column,
@@ -28,7 +28,6 @@ from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
 from waybill.contracts.member_paths import split_path
 from waybill.contracts.number_format import NumberFormat
-from waybill.contracts.retention import Retention
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
 from waybill.contracts.standard import Problem, in_words, problems_of_form, unreadable
 from waybill.contracts.yaml_files import parse, parse_text, read_text
@@ -250,9 +249,10 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         latency_days=None if is_feature else _latency_days(document),
         ttl=_hours(promises, "ttl") if is_feature else None,
         latency=(_hours(promises, "latency") if is_feature else None) or timedelta(0),
-        retention=next(
-            (Retention.of(one["value"], one["unit"]) for one in promises if one["property"] == "retention"), None
-        ),
+        retention=retention.declared(promises, None),
+        raw_retention=retention.declared(promises, "raw"),
+        quarantine_retention=retention.declared(promises, "quarantine"),
+        history_retention=retention.declared(promises, "history"),
         max_shrink_pct=float(custom.get("maxShrinkPct", Contract.max_shrink_pct)),
         missing_columns=custom.get("missingColumns", Contract.missing_columns),
         unknown_columns=custom.get("unknownColumns", Contract.unknown_columns),

@@ -1,15 +1,25 @@
-"""How long the lake keeps the days of a table: the service level `retention`."""
+"""How long data is kept: the service level `retention`, of the days of the lake or of another element."""
 
 from __future__ import annotations
 
 import calendar
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Final, Literal, cast
+from datetime import date, datetime
+from typing import Any, Final, Literal, cast
+from zoneinfo import ZoneInfo
+
+from waybill.settings import settings
 
 Unit = Literal["d", "months", "y"]
+Element = Literal["raw", "quarantine", "history"]
+ELEMENTS: Final[tuple[Element, ...]] = ("raw", "quarantine", "history")
+"""What a dataset keeps besides its rows: files in the raw bucket, texts of rejected rows, and former states of rows."""
 UNITS: Final[dict[Unit, str]] = {"d": "day", "months": "month", "y": "year"}
 """The units of a retention, with their names."""
+_LEAP: Final = date(2400, 1, 1)
+_DAYS: Final = 1461
+"""Four years have months of all lengths."""
 _MONTHS: Final = {"months": 1, "y": 12}
 
 
@@ -37,3 +47,21 @@ class Retention:
             return date.min
         year, month = divmod(months, 12)
         return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))
+
+    def kept_from(self, now: datetime) -> date:
+        """Return the first day that is kept at an instant, in the business time zone."""
+        return self.first_day(now.astimezone(ZoneInfo(settings().timezone)).date())
+
+    def is_within(self, other: Retention) -> bool:
+        """Return whether another retention keeps every day that this one keeps, whatever the day of the question."""
+        days = (date.fromordinal(_LEAP.toordinal() + number) for number in range(_DAYS))
+        return all(self.first_day(day) >= other.first_day(day) for day in days)
+
+
+def declared(promises: Sequence[Mapping[str, Any]], element: Element | None) -> Retention | None:
+    """Return the retention of an element, or of the days of the lake (None), among the service levels of a contract."""
+    for one in promises:
+        named = one.get("element")
+        if one["property"] == "retention" and (named if named in ELEMENTS else None) == element:
+            return Retention.of(one["value"], one["unit"])
+    return None

@@ -13,7 +13,7 @@ from waybill.contracts import custom_properties, limits
 from waybill.contracts.contract import numeric_digits
 from waybill.contracts.custom_properties import is_number, values_of
 from waybill.contracts.file_format import NO_QUOTE, FileFormat, FormatName, encoding_named
-from waybill.contracts.retention import UNITS
+from waybill.contracts.retention import ELEMENTS, UNITS
 from waybill.contracts.standard import Problem, Steps, likeliest, unreadable
 from waybill.period import Cadence
 
@@ -123,6 +123,7 @@ def problems(document: Mapping[str, Any], *, is_proposal: bool) -> Iterator[Prob
             yield from unreadable(_of_check(check, (*steps, "quality", number), names, at_column=False))
         if mode != "feature":
             yield from unreadable(_of_first_latency(document))
+        yield from unreadable(_of_repeated_retentions(document, table["name"]))
         for number, promise in enumerate(document.get("slaProperties", [])):
             yield from unreadable(_of_promise(promise, ("slaProperties", number), table["name"], names, mode))
 
@@ -379,7 +380,9 @@ def _of_promise(
     promise: Mapping[str, Any], steps: Steps, table: str, names: frozenset[str], mode: str
 ) -> Iterator[Problem]:
     name, unit, value = promise["property"], promise.get("unit"), promise["value"]
-    if element := promise.get("element"):
+    if name == "retention":
+        yield from _of_retention(promise, steps, table)
+    elif element := promise.get("element"):
         known = frozenset({table, *(f"{table}.{column}" for column in names)})
         if element not in known:
             yield Problem(
@@ -395,14 +398,7 @@ def _of_promise(
             yield Problem((*steps, "value"), f"must be 1, not {value!r}: a period is one day, week or month")
     elif name in ("latency", "ttl"):
         yield from _of_hours(promise, steps, mode)
-    elif name == "retention":
-        if unit not in UNITS:
-            yield Problem(
-                (*steps, "unit") if unit else steps, f"the unit of a retention must be d, months or y, not {unit!r}"
-            )
-        if not is_number(value) or value < 1 or value != int(value):
-            yield Problem((*steps, "value"), f"must be a whole number, 1 or more, not {value!r}")
-    elif name not in _PROMISES:
+    elif name != "retention" and name not in _PROMISES:
         known = frozenset({"frequency", "latency", "retention", "ttl", *_PROMISES})
         yield Problem((*steps, "property"), f"unknown service level {name!r}: {likeliest(name, known)}")
 
@@ -417,3 +413,31 @@ def _of_hours(promise: Mapping[str, Any], steps: Steps, mode: str) -> Iterator[P
         yield Problem((*steps, "value"), f"must be a number, {least}, not {value!r}")
     if name == "ttl" and mode != "feature":
         yield Problem((*steps, "property"), f"a ttl is allowed for the loadMode feature, not {mode!r}: it ends a value")
+
+
+def _of_repeated_retentions(document: Mapping[str, Any], table: str) -> Iterator[Problem]:
+    seen = set()
+    for number, promise in enumerate(document.get("slaProperties", [])):
+        if promise["property"] == "retention":
+            element = promise.get("element", table)
+            if element in seen:
+                yield Problem(("slaProperties", number), f"a second retention of {element}: remove one")
+            seen.add(element)
+
+
+def _of_retention(promise: Mapping[str, Any], steps: Steps, table: str) -> Iterator[Problem]:
+    unit, value, element = promise.get("unit"), promise["value"], promise.get("element")
+    if element is not None and element not in (known := frozenset({table, *ELEMENTS})):
+        yield Problem(
+            (*steps, "element"),
+            f"the element of a retention must be the table or one of {', '.join(ELEMENTS)}, not {element!r}: "
+            f"{likeliest(element, known)}",
+        )
+    if element == "raw" and unit in UNITS and unit != "d":
+        yield Problem((*steps, "unit"), f"the lifecycle of a bucket counts days: write unit d, not {unit!r}")
+    if unit not in UNITS:
+        yield Problem(
+            (*steps, "unit") if unit else steps, f"the unit of a retention must be d, months or y, not {unit!r}"
+        )
+    if not is_number(value) or value < 1 or value != int(value):
+        yield Problem((*steps, "value"), f"must be a whole number, 1 or more, not {value!r}")

@@ -24,6 +24,12 @@ def unsupported(contract: Contract) -> list[str]:
             f"{_named(checked)} checked against another dataset, which needs its rows in PostgreSQL. Declare "
             "`onUnknown: infer`"
         )
+    for element, kept in (("quarantine", contract.quarantine_retention), ("history", contract.history_retention)):
+        if kept:
+            found.append(
+                f"a retention with `element: {element}` needs the rows in PostgreSQL. A retention of the table drops "
+                "days of rows and of rejected rows from the lake"
+            )
     for name, policy in (("missingColumns", contract.missing_columns), ("unknownColumns", contract.unknown_columns)):
         if policy == "error":
             found.append(f"`{name}: error` compares a file with earlier files of the ledger, which the job cannot read")

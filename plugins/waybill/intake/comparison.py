@@ -22,11 +22,13 @@ from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
+from waybill.warehouse.horizons import horizon_of
 
 _EXAMPLES: Final = 5
 
 _LOADED = """
 select l.place, f.file_id, f.etag = l.etag and f.kept_values is not distinct from %(kept_values)s::text[],
+  f.etag = l.etag and f.period < %(horizon)s::date,
   nullif(f.ignored_columns, '{}'), case when f.ignored_columns <> '{}' then f.brought_columns end
 from unnest(%(keys)s::text[], %(etags)s::text[]) with ordinality as l (object_key, etag, place)
 inner join waybill.load_file as f
@@ -140,8 +142,9 @@ def compare(
 def pending(connection: Connection, contract: Contract, landed: Sequence[LandedFile]) -> list[LandedFile]:
     """Return the landed files whose content (by ETag) is not loaded by the effective contract.
 
-    A file is pending, too, if its rows were filtered by other values or the contract has new columns for it. If files
-    land at any time, a corrected file keeps the landing day of its first version.
+    A file is pending, too, if its rows were filtered by other values or the contract has new columns for it, unless its
+    period begins before the horizon of the dataset. If files land at any time, a corrected file keeps the landing day
+    of its first version.
     """
     todo, _ = _compare(connection, contract, landed, ())
     return in_order(contract, with_first_period(connection, contract, todo))
@@ -160,6 +163,7 @@ def _compare(
         {
             **_names(contract, landed),
             "kept_values": contract.kept_values,
+            "horizon": horizon_of(connection, contract),
             "keys": keys,
             "etags": [*etags, *[None] * (len(keys) - len(etags))],
         },
@@ -167,8 +171,8 @@ def _compare(
     knows = lru_cache(lambda ignored, brought: knows_more(contract, ignored, brought))
     loaded = {
         place - 1
-        for place, _, is_same, ignored, brought in rows
-        if is_same and not (ignored and knows(tuple(ignored), brought and tuple(brought)))
+        for place, _, is_same, is_final, ignored, brought in rows
+        if is_final or (is_same and not (ignored and knows(tuple(ignored), brought and tuple(brought))))
     }
     todo = [file for place, file in enumerate(landed) if place not in loaded]
     return todo, [file_id for _, file_id, *_ in rows]

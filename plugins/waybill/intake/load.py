@@ -36,6 +36,7 @@ from waybill.warehouse.evolution import ensure
 from waybill.warehouse.file_order import comes_before, order_sql, place_sql
 from waybill.warehouse.forgotten import Forgotten, forgotten_people
 from waybill.warehouse.history import apply_snapshot
+from waybill.warehouse.horizons import require_after_horizon
 from waybill.warehouse.planner_statistics import analyze_grown
 from waybill.warehouse.schema import as_of_function, relation
 
@@ -93,6 +94,15 @@ def _load(
             ledger.note_same_content(connection, before[0], received)
             return None
         replaces = before[0] if before else None
+        require_after_horizon(
+            connection,
+            contract,
+            landed.period.start,
+            f"{landed.uri} cannot be loaded",
+            "Deliver its rows with a file of a later period and delete this one"
+            if replaces is None
+            else f"Put its former content back, or delete it and run `waybill withdraw {replaces} --accept`",
+        )
         source, malformed = rows()
         issues = columns.of_received(connection, contract, received, replaces)
         columns.raise_errors(landed.uri, issues)

@@ -4,17 +4,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.formatting import count
 from waybill.intake.transfer import copy_batches, repeated
 from waybill.intake.validate import Reject
 from waybill.warehouse.connection import one_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+REMOVED: Final = '"(removed by the retention)"'
+"""What takes the place of a text that the retention removed: the text of a record without fields."""
+
+
+@dataclass(frozen=True)
+class RemovedTexts:
+    """Open rejected rows whose text the retention of the quarantine has removed."""
+
+    rows: int
+    files: int
+    first: str
+    """The address of the first of their files."""
+
+    def __str__(self) -> str:
+        where = self.first if self.files == 1 else f"{count(self.files, 'file')}, the first one {self.first}"
+        return (
+            f"{count(self.rows, 'rejected row')} of {where} cannot be replayed: the retention of the quarantine has "
+            "removed their text. Correct the rows in the file, and put it under the same name"
+        )
+
+
+def removed_texts(
+    connection: Connection, dataset: str, file_id: int | None = None, records: list[int] | None = None
+) -> RemovedTexts | None:
+    """Return the open rows of a dataset without their text, optionally of one file or of some of its records."""
+    rows, files, first = one_row(
+        connection,
+        """
+        select count(*), count(distinct q.file_id), min('s3://' || f.bucket || '/' || f.object_key)
+        from waybill.quarantine as q
+        inner join waybill.load_file as f using (file_id)
+        where f.dataset = %(dataset)s and f.status = 'loaded' and q.resolved_as is null and q.removed_at is not null
+          and (%(file_id)s::integer is null or q.file_id = %(file_id)s)
+          and (%(records)s::integer[] is null or q.record = any(%(records)s::integer[]))
+        """,
+        {"dataset": dataset, "file_id": file_id, "records": records},
+    )
+    return RemovedTexts(rows, files, first) if rows else None
 
 
 def keep(connection: Connection, file_id: int, contract_version: str, rejects: Iterable[Reject]) -> int:

@@ -19,6 +19,7 @@ from psycopg import Connection
 from waybill.blanks import strip
 from waybill.contracts import Column, Contract
 from waybill.contracts.spark_engine import require_warehouse
+from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.intake import ledger, personal_columns, quarantine
 from waybill.intake.ledger import Books
@@ -30,6 +31,7 @@ from waybill.period import Period
 from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.warehouse.forgotten import forgotten_people
+from waybill.warehouse.horizons import horizon_of, require_after_horizon
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,9 @@ def replay(
 
     With `admit_late`, rows of periods before the contract's lookback pass, too. Each file is one transaction. Rows that
     pass are marked as resolved by this run. The others stay open with their new reasons. Records that could not be
-    split into fields are left: their file must be corrected. Raises `ContractError` for a dataset on Spark.
+    split into fields are left: their file must be corrected. So are rows whose text the retention has removed, and rows
+    of periods before the horizon of the dataset. Raises `ContractError` for a dataset on Spark, and `DataError` if all
+    rows of the chosen file or records are left by the retention.
     """
     require_warehouse(
         contract,
@@ -67,16 +71,21 @@ def replay(
         "Correct the contract and raise its version: the next run loads the files again that have rows in quarantine. "
         "Or correct the file, and upload it again under the same name",
     )
+    horizon = horizon_of(connection, contract)
     files = connection.execute(
         """
         select f.file_id, f.bucket, f.object_key, f.period, f.landed_at
         from waybill.load_file as f
         where f.dataset = %(dataset)s and f.status = 'loaded'
           and (%(file_id)s::integer is null or f.file_id = %(file_id)s)
-          and exists (select from waybill.quarantine as q where q.file_id = f.file_id and q.resolved_as is null)
+          and exists (
+            select from waybill.quarantine as q
+            where q.file_id = f.file_id and q.resolved_as is null and (%(file_id)s is not null or q.removed_at is null)
+          )
+          and (%(file_id)s::integer is not null or %(horizon)s::date is null or f.period >= %(horizon)s)
         order by f.period, f.landed_at, f.name_key
         """,
-        {"dataset": contract.table, "file_id": file_id},
+        {"dataset": contract.table, "file_id": file_id, "horizon": horizon},
     ).fetchall()
     if admit_late:
         contract = replace(contract, lookback_periods=None)
@@ -88,6 +97,10 @@ def replay(
         if books.rows_in:
             done.append(Replayed(found_id, key, period, books))
             log.info("replayed %s: %s", landed.uri, books)
+        elif file_id is not None and (
+            removed := quarantine.removed_texts(connection, contract.table, file_id, records)
+        ):
+            raise DataError(f"{removed}.")
     return done
 
 
@@ -104,10 +117,16 @@ def replay_waiting(
         select q.file_id, q.record, q.raw
         from waybill.quarantine as q
         inner join waybill.load_file as f using (file_id)
-        where f.dataset = %s and f.status = 'loaded' and q.resolved_as is null and q.reasons <@ %s::text[]
+        where f.dataset = %(dataset)s and f.status = 'loaded' and q.resolved_as is null
+          and q.reasons <@ %(reasons)s::text[] and q.removed_at is null
+          and (%(horizon)s::date is null or f.period >= %(horizon)s)
         order by q.file_id, q.record
         """,
-        (contract.table, quarantine.waiting_reasons(contract)),
+        {
+            "dataset": contract.table,
+            "reasons": quarantine.waiting_reasons(contract),
+            "horizon": horizon_of(connection, contract),
+        },
     ).fetchall()
     since = effective_since(connection, contract, contracts) if waiting else {}
     by_file: dict[int, list[int]] = {}
@@ -143,6 +162,13 @@ def _replay_file(
     """Replay the open rows of one file. Returns books without rows if none can be replayed."""
     with scratch_folder() as folder, connection.transaction():
         prepare_tables(connection, contract, contracts)
+        require_after_horizon(
+            connection,
+            contract,
+            landed.period.start,
+            f"the rejected rows of {landed.uri} cannot be replayed",
+            "Deliver their rows with a file of a later period",
+        )
         rows = quarantine.open_rows(connection, file_id, records)
         if not rows:
             return Books()

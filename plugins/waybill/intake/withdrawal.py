@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import Connection, sql
@@ -26,6 +26,7 @@ from waybill.settings import settings
 from waybill.warehouse import change_log
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.history import apply_snapshot
+from waybill.warehouse.horizons import require_after_horizon
 from waybill.warehouse.schema import columns_sql, definitions, relation
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class LoadedFile:
     object_key: str
     rows_in: int
     gone: str | None
-    """`noticed` or `accepted` if a run has found that its object is gone from the bucket."""
+    """`noticed`, `accepted` or `expired` if a run has found that its object is gone from the bucket."""
     loaded_at: datetime
 
     @property
@@ -93,7 +94,18 @@ def gone_files(
     connection: Connection, contract: Contract, seen: SeenFiles, first: Period | None, last: Period | None
 ) -> list[LoadedFile]:
     """Return the loaded files of the periods (None: any) whose objects a listing of these periods does not have."""
-    return _unseen(connection, contract, seen, first, last, sql.SQL("f.gone is distinct from 'accepted'"))
+    condition = sql.SQL("(f.gone is null or f.gone = 'noticed') and not ({})").format(_has_expired(contract))
+    return _unseen(connection, contract, seen, first, last, condition)
+
+
+def _has_expired(contract: Contract) -> sql.Composable:
+    """Return the condition that the bucket may have removed the object of a file by the retention of raw files."""
+    if contract.raw_retention is None:
+        return sql.SQL("false")
+    kept_from = contract.raw_retention.kept_from(datetime.now(UTC))
+    return sql.SQL("(f.landed_at at time zone {})::date < {}").format(
+        sql.Literal(settings().timezone), sql.Literal(kept_from)
+    )
 
 
 def _unseen(
@@ -102,7 +114,7 @@ def _unseen(
     seen: SeenFiles,
     first: Period | None,
     last: Period | None,
-    condition: sql.SQL,
+    condition: sql.Composable,
 ) -> list[LoadedFile]:
     found = _loaded(
         connection, sql.SQL(" and ").join([_WITHIN, _UNSEEN, condition]), _bounds(contract, seen, first, last)
@@ -126,8 +138,13 @@ def record_gone(
 ) -> None:
     """Record in the ledger which loaded files are gone from the bucket, and log newly missing ones.
 
-    `seen` are the files that a whole listing of the periods `first` to `last` (None: any) has.
+    `seen` are the files that a whole listing of the periods `first` to `last` (None: any) has. Files that the retention
+    of raw files has removed are expired, which is no news.
     """
+    expired = _unseen(
+        connection, contract, seen, first, last, sql.SQL("f.gone is null and {}").format(_has_expired(contract))
+    )
+    _mark(connection, expired, "expired")
     missing = _unseen(connection, contract, seen, first, last, sql.SQL("f.gone is null"))
     if not missing:
         return
@@ -135,10 +152,15 @@ def record_gone(
         log.warning("%s: %s", contract.table, file.advice)
     if len(missing) > _LOGGED:
         log.warning("%s: %s are gone; the first %d are named", contract.table, count(len(missing), "file"), _LOGGED)
-    connection.execute(
-        "update waybill.load_file set gone = 'noticed' where file_id = any(%s) and status = 'loaded'",
-        ([file.file_id for file in missing],),
-    )
+    _mark(connection, missing, "noticed")
+
+
+def _mark(connection: Connection, files: Sequence[LoadedFile], gone: str) -> None:
+    if files:
+        connection.execute(
+            "update waybill.load_file set gone = %s where file_id = any(%s) and status = 'loaded'",
+            (gone, [file.file_id for file in files]),
+        )
 
 
 def record_returned(connection: Connection, contract: Contract, seen: SeenFiles) -> None:
@@ -239,6 +261,13 @@ def withdraw(connection: Connection, s3: S3Client, contract: Contract, file: Loa
     period = Period.of(contract.cadence, file.period)
     with connection.transaction():
         lock_table(connection, contract)
+        require_after_horizon(
+            connection,
+            contract,
+            period.start,
+            f"{file.uri} cannot be withdrawn",
+            f"To keep its rows, run `waybill withdraw {file.file_id} --accept`",
+        )
         ensure(connection, contract)
         row = connection.execute(
             """

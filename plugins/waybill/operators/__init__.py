@@ -32,6 +32,7 @@ from waybill.operators.reports import (
     RefreshOperator,
     SqlReportOperator,
 )
+from waybill.operators.retention import RetentionOperator
 from waybill.operators.spark import spark_tasks
 from waybill.operators.watching import (
     DigestOperator,
@@ -59,6 +60,7 @@ __all__ = [
     "QualityOperator",
     "QualityReportOperator",
     "RefreshOperator",
+    "RetentionOperator",
     "SqlReportOperator",
     "StreamsOperator",
     "WatchOperator",

@@ -24,7 +24,7 @@ ALERTED: Final[tuple[Happened, ...]] = ("opened", "grown", "escalated", "closed"
 """The events that send alerts."""
 OF_RUNS: Final = ("failure", "deadline")
 """The kinds of incidents that end with the success of their runs. All others end when the data is right."""
-OF_TIME: Final = ("missing", "outdated", "dead letters", "stream")
+OF_TIME: Final = ("missing", "outdated", "dead letters", "stream", "retention")
 """The kinds that time alone causes, not a run: only the watch, or the look at streams, opens them."""
 
 

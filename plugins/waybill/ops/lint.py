@@ -15,6 +15,7 @@ from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.ops.classification_lint import lint_classification
 from waybill.ops.lineage import sql_problems
 from waybill.ops.manifest_lint import lint_manifests
+from waybill.ops.retention_lint import lint_retentions
 from waybill.ops.spark_lint import lint_spark_sql
 from waybill.ops.sql_lint import lint_sql
 from waybill.settings import settings
@@ -71,6 +72,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
     ]
     if not problems:  # it follows values through valid contracts and SQL files
         problems += lint_classification({one.table: one for one in contracts})
+        problems += lint_retentions(contracts)
     return contracts, problems
 
 

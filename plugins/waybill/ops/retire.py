@@ -34,6 +34,7 @@ _CHANGES = (
     "delete from waybill.processed_day where dataset = %(name)s",
     "delete from waybill.checkpoint where dataset = %(name)s",
     "delete from waybill.whole_listing where dataset = %(name)s",
+    "delete from waybill.horizon where dataset = %(name)s",
     "delete from waybill.anomaly where dataset = %(name)s",
     "delete from waybill.watched where dataset = %(name)s",
     "delete from waybill.drift where dataset = %(name)s",

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from psycopg import Connection, sql
 
@@ -21,6 +20,7 @@ from waybill.run import Run
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock, one_row
+from waybill.warehouse.horizons import horizon_of
 from waybill.warehouse.schema import columns_sql, relation
 
 if TYPE_CHECKING:
@@ -77,8 +77,13 @@ def lock_of(contract: Contract) -> str:
 
 def kept_from(contract: Contract, now: datetime) -> date | None:
     """Return the first day that the lake keeps of a table; None without a retention in the contract."""
-    today = now.astimezone(ZoneInfo(settings().timezone)).date()
-    return contract.retention.first_day(today) if contract.retention else None
+    return contract.retention.kept_from(now) if contract.retention else None
+
+
+def _written_from(connection: Connection, contract: Contract) -> date | None:
+    """Return the first day that is written: before its horizon, a dataset no longer has all rows of a day."""
+    horizon = None if contract.load_mode == "merge" else horizon_of(connection, contract)
+    return max(filter(None, (kept_from(contract, datetime.now(UTC)), horizon)), default=None)
 
 
 def write_changed_days(
@@ -98,12 +103,12 @@ def write_changed_days(
                 connection.execute("delete from waybill.processed_day where dataset = %s", (contract.table,))
             # Count changes before reading rows: a change in between makes the day stale again.
             stale: dict[date, int] = dict(connection.execute(_STALE_DAYS, {"dataset": contract.table}).fetchall())
-            kept = kept_from(contract, datetime.now(UTC))
+            kept = _written_from(connection, contract)
             former = [day for day in stale if kept and day < kept]
             if former:
                 log.info(
-                    "%s: %d changed days before %s are not written to the lake, whose retention is %s",
-                    *(contract.table, len(former), kept, contract.retention),
+                    "%s: %d changed days before %s are not written to the lake, by the retention of the contract",
+                    *(contract.table, len(former), kept),
                 )
                 stale = {day: changes for day, changes in stale.items() if kept and day >= kept}
             rows: dict[date, int] = {}

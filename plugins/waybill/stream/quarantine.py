@@ -117,6 +117,22 @@ def open_events(connection: Connection, dataset: str, shard: str, sequences: Seq
     ]
 
 
+def removed_texts(connection: Connection, dataset: str, shard: str | None, sequences: Sequence[str] | None) -> int:
+    """Return how many open events, optionally only of some events, have lost their text by the retention."""
+    (events,) = one_row(
+        connection,
+        """
+        select count(*)
+        from waybill.stream_rejected as r
+        where r.dataset = %(dataset)s and r.resolved_as is null and r.removed_at is not null
+          and (%(shard)s::text is null or r.shard = %(shard)s)
+          and (%(sequences)s::numeric[] is null or r.sequence = any(%(sequences)s::numeric[]))
+        """,
+        {"dataset": dataset, "shard": shard, "sequences": sequences},
+    )
+    return int(events)
+
+
 def resolve(
     connection: Connection, dataset: str, shard: str, resolved_by: str, outcomes: Sequence[tuple[str, str]]
 ) -> None:

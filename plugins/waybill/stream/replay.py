@@ -15,6 +15,8 @@ from typing import Any
 
 from psycopg import Connection
 
+from waybill.errors import DataError
+from waybill.formatting import count
 from waybill.intake.validate import open_duckdb
 from waybill.run import Run
 from waybill.scratch import scratch_folder
@@ -49,7 +51,8 @@ def replay(
 
     With `admit_late`, events of days before the contract's lookback pass, too. Events that pass are counted and marked
     as resolved by this run. The others stay open with their new reasons; records without fields stay as they are.
-    The connection is in autocommit mode: each transaction has at most 1,000 events of a shard, or few long ones.
+    The connection is in autocommit mode: each transaction has at most 1,000 events of a shard, or few long ones. Raises
+    `DataError` if the retention has removed the text of all chosen events.
     """
     if admit_late:
         declared = replace(declared, contract=replace(declared.contract, lookback_periods=None))
@@ -60,6 +63,11 @@ def replay(
             if counts.events:
                 done.append(Replayed(name, counts))
                 log.info("replayed %s of %s: %s", name, declared.dataset, counts)
+    if sequences and not done and (removed := quarantine.removed_texts(connection, declared.dataset, shard, sequences)):
+        raise DataError(
+            f"{count(removed, 'event')} of {shard} cannot be replayed: the retention of the quarantine has removed "
+            f"their text. Send the corrected events to the stream of {declared.dataset} again."
+        )
     return done
 
 

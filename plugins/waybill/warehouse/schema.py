@@ -2,7 +2,7 @@
 
 A snapshot dataset is a type-2 history. A merged dataset has a table of current rows and one of superseded versions; in
 a dataset of changes each row is a change of a key. All datasets have a function `<table>_as_of(period_end)`, which
-returns the rows as known just before that day.
+returns the rows as known just before that day, or fails if the retention has removed what it needs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONG_TYPES = {
     "timestamptz": "timestamp with time zone",
 }
 """The names that PostgreSQL reports for types, where contracts use a shorter one."""
-LAYOUT = 3
+LAYOUT = 4
 """The version of views, functions and grants. Raise it when they change, so that the next load makes them again."""
 ON_SPARK = 0
 """What takes the place of the layout for a dataset on Spark, which has no tables in PostgreSQL."""
@@ -227,13 +227,14 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         function, types
     )
     view = sql.Identifier(contract.domain, contract.name)
+    is_kept = sql.SQL("waybill.is_kept({}, _period_end)").format(sql.Literal(contract.table))
     if contract.load_mode == "snapshot":
         return [
             sql.SQL("create view {} as select {} from {} where valid_to = 'infinity'").format(view, names, table),
             sql.SQL(
                 "{} begin atomic select {} from {} as h "
-                "where h.valid_from < _period_end and h.valid_to >= _period_end; end"
-            ).format(head, columns_sql(contract.names, "h"), table),
+                "where h.valid_from < _period_end and h.valid_to >= _period_end and {}; end"
+            ).format(head, columns_sql(contract.names, "h"), table, is_kept),
         ]
     if contract.lands_any_time:
         known = current_sql(
@@ -243,18 +244,18 @@ def _readers(contract: Contract) -> list[sql.Composed]:
                 "union all select * from {} as u where u._delivered < _period_end)"
             ).format(table, superseded_relation(contract)),
         )
-        body = sql.SQL("select {} from ({}) as k").format(columns_sql(contract.names, "k"), known)
+        body = sql.SQL("select {} from ({}) as k where {}").format(columns_sql(contract.names, "k"), known, is_kept)
         return [sql.SQL("{} begin atomic {}; end").format(head, body)]
     # The current row is the last one of its key in the order of files. If it was delivered on the day or later,
     # the newest superseded version that was delivered before the day is selected instead.
     known = sql.SQL(
-        """select {current} from {table} as t where t._delivered < _period_end
+        """select {current} from {table} as t where t._delivered < _period_end and {is_kept}
             union all
             select {old} from (
               select distinct on ({key}) s.*
               from {superseded} as s
               inner join waybill.load_file as f on s._file_id = f.file_id
-              where s._delivered < _period_end
+              where s._delivered < _period_end and {is_kept}
                 and not exists (select from {table} as c where {equal} and c._delivered < _period_end)
               order by {key}, {newest_first}
             ) as k"""
@@ -266,6 +267,7 @@ def _readers(contract: Contract) -> list[sql.Composed]:
         key=columns_sql(contract.row_key, "s"),
         newest_first=order_sql(contract, "f", descending=True),
         equal=equal_sql("c", "s", contract.row_key),
+        is_kept=is_kept,
     )
     if contract.load_mode == "merge":
         return [sql.SQL("{} begin atomic {}; end").format(head, known)]

@@ -78,6 +78,29 @@ run "landed_files_are_told" {
   }
 }
 
+run "raw_files_expire_by_their_contracts" {
+  command = plan
+
+  variables {
+    raw_expire_after_days = { "raw/orders/lines/" = 400 }
+  }
+
+  assert {
+    condition     = local.expiry.raw == tomap({ "raw/orders/lines/" = 400 }) && length(lookup(local.expiry, "reports", {})) == 0
+    error_message = "Only the prefixes of datasets with a retention of raw files may expire."
+  }
+}
+
+run "refuses_an_expiry_of_everything" {
+  command = plan
+
+  variables {
+    raw_expire_after_days = { "" = 400 }
+  }
+
+  expect_failures = [var.raw_expire_after_days]
+}
+
 run "refuses_prefixes_that_overlap" {
   command = plan
 

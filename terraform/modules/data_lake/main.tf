@@ -6,6 +6,8 @@ locals {
   # Not in one map with what is below: the dashboard's policy names a distribution that is made from its bucket.
   keys     = { raw = var.data_key_arn, lake = var.data_key_arn, reports = var.data_key_arn, dashboard = null }
   glacier  = merge(var.glacier_after_days, { dashboard = null })
+  # Raw files by their contracts; answers of queries; what tasks and Spark jobs exchange.
+  expiry   = { raw = var.raw_expire_after_days, lake = { "athena/" = 30, "_spark/" = 14 } }
   policies = { raw = [], lake = [], reports = [], dashboard = local.dashboard_statements }
 
   dashboard_statements = [for arn in var.dashboard_distribution_arns : jsonencode({
@@ -74,7 +76,7 @@ module "bucket" {
   name               = local.bucket[each.key]
   kms_key_arn        = local.keys[each.key]
   glacier_after_days = local.glacier[each.key]
-  expire_after_days  = each.key == "lake" ? { "athena/" = 30, "_spark/" = 14 } : {} # answers of queries; what tasks and Spark jobs exchange
+  expire_after_days  = lookup(local.expiry, each.key, {})
   noncurrent_days    = var.noncurrent_days
   access_log_bucket  = local.bucket.logs
   policy_statements  = local.policies[each.key]

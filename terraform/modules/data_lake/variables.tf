@@ -56,6 +56,16 @@ variable "glacier_after_days" {
   }
 }
 
+variable "raw_expire_after_days" {
+  description = "After how many days the bucket removes raw files, by prefix: the retention of raw files in contracts."
+  type        = map(number)
+  default     = {}
+  validation {
+    condition     = alltrue([for prefix, days in var.raw_expire_after_days : endswith(prefix, "/") && prefix != "/" && days >= 1])
+    error_message = "A prefix ends with a slash, and the number of days is at least 1."
+  }
+}
+
 variable "noncurrent_days" {
   description = "After how many days replaced and deleted versions expire."
   type        = number

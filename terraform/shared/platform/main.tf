@@ -33,6 +33,14 @@ locals {
     for pattern in values(try(manifest.prefixes.raw, {})) : regex("^[^=]*/", pattern) if !startswith(pattern, "raw/${domain}/")
   ])) if try(manifest.queue, false) }
 
+  # What contracts say about raw files: after how many days the bucket removes them, by the prefix of their dataset.
+  contracts = [for path in fileset("${local.include_dir}/contracts", "*/*.yaml") : yamldecode(file("${local.include_dir}/contracts/${path}"))]
+  raw_expiry = merge([for contract in local.contracts : {
+    for sla in try(contract.slaProperties, []) :
+    try(regex("^[^=]*/", local.manifests[contract.domain].prefixes.raw[contract.schema[0].name]), "raw/${contract.domain}/${contract.schema[0].name}/") => sla.value
+    if sla.property == "retention" && try(sla.element, null) == "raw"
+  }]...)
+
   policies = {
     read_input   = module.security.read_input_policy_arn
     write_output = module.security.write_output_policy_arn
@@ -131,6 +139,7 @@ module "data_lake" {
   data_key_arn                = module.security.data_key_arn
   queue_key_arn               = module.security.operations_key_arn
   glacier_after_days          = var.retention.glacier
+  raw_expire_after_days       = local.raw_expiry
   noncurrent_days             = var.retention.noncurrent_days
   log_expire_after_days       = var.retention.log_objects_days
   dashboard_distribution_arns = [module.dashboard.distribution_arn]

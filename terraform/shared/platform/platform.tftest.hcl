@@ -140,6 +140,10 @@ run "what_a_domain_uses_is_built" {
     error_message = "A domain without kinesis must have no stream, and consumers must archive where the batch looks."
   }
   assert {
+    condition     = local.raw_expiry == { "landing/trips/" = 400 }
+    error_message = "Raw files must expire where their dataset's files land, as its contract says."
+  }
+  assert {
     condition     = terraform_data.spark_code[0].triggers_replace == module.compute[0].code && can(regex("^s3://waybill-${var.environment}-airflow-123456789012/spark/[0-9a-f]{16}$", module.compute[0].code))
     error_message = "The job must have the code of this version."
   }

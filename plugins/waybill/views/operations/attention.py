@@ -17,6 +17,7 @@ from waybill.views.operations.anomalies import anomaly_problems
 from waybill.views.operations.drift import drift_problems
 from waybill.views.operations.file_problems import dead_letters, gone_files, rejected_files, rejected_periods
 from waybill.views.operations.freshness import Freshness
+from waybill.views.operations.overdue import overdue_raw_files
 from waybill.views.operations.period_problems import (
     failed_checks,
     missing_files,
@@ -126,5 +127,6 @@ def data_problems(
         *anomaly_problems(connection, scope, limit),
         *drift_problems(connection, scope, limit),
         *unclassified_columns(connection, scope),
+        *overdue_raw_files(connection, scope),
         *stream_problems(connection, scope),
     ]

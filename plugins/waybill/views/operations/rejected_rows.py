@@ -19,7 +19,7 @@ from waybill.contracts.classification import restricted_names
 from waybill.formatting import count, text
 from waybill.intake.expectations import RECORD, columns_of, expectation
 from waybill.intake.ledger import COUNTS
-from waybill.intake.quarantine import record_text
+from waybill.intake.quarantine import REMOVED, record_text
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import PREFIX, settings
@@ -275,7 +275,8 @@ def _rejected(contract: Contract, row: dict[str, Any]) -> RejectedRow:
         ]
         values += [(name, "", True) for name in sorted(broken - fields.keys())]
     else:
-        raw = HIDDEN_RECORD if restricted else record_text(row["raw"]) or "(empty)"
+        is_hidden = restricted and row["raw"] != REMOVED
+        raw = HIDDEN_RECORD if is_hidden else record_text(row["raw"]) or "(empty)"
     return RejectedRow(
         StreamPlace(row["shard"], str(row["sequence"]), row["arrived_at"])
         if row["shard"]

@@ -1,0 +1,1 @@
+"""Remove what the retentions of contracts no longer keep: former states of rows, and texts of rejected rows."""
