@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waybill.contracts.file_format import FileFormat
@@ -262,6 +262,8 @@ def named(recognised: Recognised) -> str:
         ("id,,day,n\n1,2026-11-01,5\n2,2026-11-02,6\n3,2026-11-02,6\n", "Line 1 looks like a header with 4 fields"),
         ("id,,\n1,2,3\n2,3,4\n", "Line 1 has few values. It is read as a record."),
         ("x y,z w\nu v,k l\nr s,t q\n", "Blanks would also separate 3 fields."),
+        ('id,remark\n1,a\n2,"\n3,"\n4,d\n', "Without quotes, there would be 5 records instead of 4."),
+        ("id,remark\n1,'a'\n2,\"\n3,\"\n4,d\n", "With single quotes, there would be 5 records instead of 4."),
     ],
 )
 def test_evidence_and_doubts(content: str, sentence: str) -> None:
@@ -365,8 +367,6 @@ def test_any_table_is_read_as_it_was_written(
 ) -> None:
     """Unless a doubt is named, Python's csv module reads the records that it wrote, and the header is found."""
     rows = table if has_header else table[1:]
-    # Two fields that begin with the other quote sign may as well be one quoted field with a line feed.
-    assume(quote == '"' or sum(value.startswith('"') for row in rows for value in row) < 2)
     text = written(
         rows,
         delimiter=delimiter,

@@ -12,7 +12,7 @@ from waybill.contracts.file_format import FileFormat
 from waybill.contracts.member_paths import join_path
 from waybill.files.formats import names_delimiter, signature
 from waybill.files.json_records import is_json
-from waybill.files.recognise_dialect import SAMPLE_CHARACTERS, Cell, Reading, likely_readings, read
+from waybill.files.recognise_dialect import SAMPLE_CHARACTERS, Cell, Reading, is_blank, likely_readings, read
 from waybill.files.recognise_encoding import recognise_encoding
 from waybill.files.recognise_fixed_width import fixed_width_columns
 from waybill.files.recognise_json import find_json_records, in_place_of_records, looks_like_json
@@ -123,7 +123,7 @@ def _recognise_csv(
         doubts.append("Export it as CSV.")
         return Recognised(None, FIXED_WIDTH)
     evidence += [*_said(best), *table.evidence]
-    doubts += [*_rivals(readings), *_literal(best), *table.doubts]
+    doubts += [*_rivals(readings), *_other_records(readings), *_literal(best), *table.doubts]
     if best_score < _UNCLEAR and best.fields > 1:
         doubts.append("No delimiter divides the records evenly.")
     recognised = replace(
@@ -214,3 +214,20 @@ def _rivals(readings: list[tuple[float, Reading]]) -> list[str]:
                 return [f"{in_words(delimiter).capitalize()} would also separate {reading.fields} fields."]
             return []
     return []
+
+
+def _other_records(readings: list[tuple[float, Reading]]) -> list[str]:
+    """Return a doubt if other quotes, or none, make as even a table of another number of records."""
+    best = readings[0][1]
+    records = _records(best)
+    for _, reading in readings[1:]:
+        delimiter, quote, *_ = reading.dialect
+        is_other = delimiter == best.dialect.delimiter and quote != best.dialect.quote
+        if is_other and reading.fields == best.fields > 1 and reading.fitting == _records(reading) != records:
+            quotes = f"With {in_words(quote)}" if quote else "Without quotes"
+            return [f"{quotes}, there would be {count(reading.fitting, 'record')} instead of {records}."]
+    return []
+
+
+def _records(reading: Reading) -> int:
+    return sum(not is_blank(record) for record in reading.records)
