@@ -70,6 +70,13 @@ def warehouse(
     settings.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def unchanged(template: str, stack: Stack) -> Iterator[str]:
+    """The address of a copy of the database for commands that change nothing."""
+    with database(stack, template) as dsn:
+        yield dsn
+
+
 def run(*arguments: str, exit_code: int = 0) -> str:
     """Run a command and return its output as one line."""
     result = CliRunner().invoke(app, list(arguments))
@@ -344,8 +351,16 @@ def test_rows_that_a_replay_admits_make_exactly_the_reports_of_their_dataset_out
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_wrong_arguments_are_explained(
-    arguments: tuple[str, ...], exit_code: int, expected: str, warehouse: Connection
+    arguments: tuple[str, ...],
+    exit_code: int,
+    expected: str,
+    unchanged: str,
+    stack_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", unchanged)
+    monkeypatch.setenv("WAYBILL_RAW_BUCKET", BUCKET)
+    settings.cache_clear()
     assert re.search(expected, run(*arguments, exit_code=exit_code))
 
 

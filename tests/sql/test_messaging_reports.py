@@ -12,10 +12,12 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from psycopg import ClientCursor, Connection, sql
 
 from messaging.reports import industry_exposure_extended
+from support.messaging_months import database
 from support.messaging_tables import INPUT_TABLES
 from waybill.contracts import Check, Contract, load
 from waybill.derived.statistics import Source, descriptive_statistics, measures
@@ -23,6 +25,8 @@ from waybill.period import Period
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from waybill_devtools.stack import Stack
 
 INCLUDE = Path(__file__).parents[2] / "include"
 QUESTIONS = sorted((INCLUDE / "sql" / "messaging").glob("*.sql"))
@@ -165,10 +169,20 @@ class Messaging:
         return bool(OPERATORS[check.operator](rows[0][0], check.threshold))
 
 
+@pytest.fixture(scope="module")
+def inputs(stack: Stack) -> Iterator[Connection[Any]]:
+    """A connection to a warehouse with the tables that reports read, empty."""
+    with database(stack) as dsn, psycopg.connect(dsn) as connection:
+        connection.execute(INPUT_TABLES)
+        connection.commit()
+        yield connection
+
+
 @pytest.fixture
-def messaging(warehouse: Connection[Any]) -> Messaging:
-    warehouse.execute(INPUT_TABLES)
-    return Messaging(warehouse)
+def messaging(inputs: Connection[Any]) -> Iterator[Messaging]:
+    """The tables; changes of a test are rolled back."""
+    with inputs.transaction(force_rollback=True):
+        yield Messaging(inputs)
 
 
 # Every report
