@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo stream up down clean test test-fast fuzz lint containers bench benchspark benchstream benchviews lock terraform deploy-check plans scan audit docs screenshots browser datacontract datacontract-if-possible spark spark-if-possible
+.PHONY: help demo stream up down clean test test-fast fuzz lint containers bench benchspark benchstream benchviews lock terraform deploy-check plans scan audit docs screenshots notebooks browser datacontract datacontract-if-possible spark spark-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ docs: $(STAMP) ## build the documents as a site in .waybill/site; a dead link fa
 
 screenshots: $(STAMP) browser ## picture both views, with the data that is there, for the README
 	@$(BIN)/python docs/screenshots.py
+
+notebooks: $(STAMP) ## execute the notebooks on a stack of their own with sample files, and store them with their output
+	@$(BIN)/python -m waybill_devtools.notebooks
 
 # For tests/browser. Where it cannot be installed, those tests are skipped and say so.
 browser:

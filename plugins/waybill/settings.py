@@ -21,6 +21,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PREFIX: Final = "WAYBILL_"
 SECRET_ID: Final = "WAYBILL_SECRET_ID"  # noqa: S105  # a name, not a secret
 WAREHOUSE: Final = "AIRFLOW_CONN_WAYBILL_WAREHOUSE"
+READER: Final = "AIRFLOW_CONN_WAYBILL_READER"
 EXPLICIT_IN_PROD = ("raw_bucket", "reports_bucket", "lake_bucket", "mask_key")
 _WRONG_SECRET = ("AccessDeniedException", "DecryptionFailure", "InvalidRequestException", "ResourceNotFoundException")
 
@@ -118,6 +119,8 @@ class Settings(BaseSettings):
     """The key of the pseudonyms, 32 characters or more. With it, guesses of pseudonymised values can be tested."""
     warehouse: SecretStr | None = Field(default=None, validation_alias=WAREHOUSE)
     """The address of the warehouse for commands outside of Airflow."""
+    reader: SecretStr | None = Field(default=None, validation_alias=READER)
+    """The address of the warehouse for the role that only reads, for [notebooks](../do/analyse.md)."""
     timezone: str = "UTC"
     """The business time zone. It assigns timestamps to days and months."""
     include_dir: Path = PROJECT_ROOT / "include"
@@ -235,7 +238,7 @@ def _refuse_former_names() -> None:
 
 
 def _variable(name: object) -> str:
-    return WAREHOUSE if name == WAREHOUSE else PREFIX + str(name).upper()
+    return str(name) if name in (WAREHOUSE, READER) else PREFIX + str(name).upper()
 
 
 @cache

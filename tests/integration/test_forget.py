@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from psycopg import Connection, sql
@@ -397,6 +398,7 @@ KEYS = {
     "stream_session": "dataset session",
     "stream_shard": "dataset shard parents position owner",
     "table_day": "table_name",
+    "training_set": "name views location labels_sha256 content_sha256 manifest code_version created_by",
     "watch_look": "what",
     "watched": "dataset contract_sha256",
     "whole_listing": "dataset location contract_sha256 kept_values",
@@ -413,6 +415,33 @@ def test_every_text_of_the_operations_is_a_key_or_searched(shop: Shop) -> None:
     searched = [(table, name) for texts in (FREE_TEXTS, RECORDS) for table, names in texts.items() for name in names]
     keys = [(table, name) for table, names in KEYS.items() for name in names.split()]
     assert sorted([*searched, *keys]) == sorted(found)
+
+
+def test_training_sets_are_listed_and_searched(shop: Shop, tmp_path: Path) -> None:
+    def register(name: str, columns: str, location: Path) -> None:
+        shop.connection.execute(
+            """
+            insert into waybill.training_set (
+              name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version,
+              created_by
+            )
+            values (%s, '{shop_feature.customer_orders_v1}', false, %s, 2, '', '', %s, '', 'ann')
+            """,
+            (name, str(location), json.dumps({"columns": {columns: "int64"}})),
+        )
+
+    for name, ids in {"with": [int(ID), 4], "without": [4, 5]}.items():
+        register(name, "customer_id", tmp_path / f"{name}.parquet")
+        pq.write_table(pa.table({"customer_id": ids}), tmp_path / f"{name}.parquet")
+    register("of-products", "product_id", tmp_path / "products.parquet")
+    register("elsewhere", "customer_id", tmp_path / "elsewhere.parquet")
+    listed = RUNNER.invoke(app, [*COMMAND, "--json"]).output
+    places = {one["place"] for one in json.loads(listed)[0]["left"]}
+    assert {str(tmp_path / f"{name}.parquet") for name in ("with", "without", "elsewhere")} <= places
+    assert str(tmp_path / "products.parquet") not in places
+    seen = RUNNER.invoke(app, [*COMMAND, "--verify"])
+    assert f"{tmp_path}/with.parquet: 1\n" in seen.output
+    assert f"{tmp_path}/without.parquet" not in seen.output
 
 
 def test_only_texts_that_nobody_else_has_are_replaced(shop: Shop) -> None:

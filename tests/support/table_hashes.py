@@ -9,7 +9,7 @@ OF_RUNS = {
     *("anomaly", "drift", "personal_column", "watched", "watch_look"),
     "reveal",
     *("lake_commit", "lake_maintenance", "lake_request", "lake_state", "published_snapshot"),
-    "erasure",
+    *("erasure", "training_set"),
     *("horizon", "retention"),
     *("stream", "stream_consumer", "stream_measurement", "stream_shard"),
 }

@@ -15,6 +15,7 @@ from waybill.cli import (
     reconciliation,
     retention,
     stream,
+    training_sets,
     watch,
 )
 from waybill.cli.terminal import app
@@ -35,5 +36,6 @@ __all__ = [
     "reconciliation",
     "retention",
     "stream",
+    "training_sets",
     "watch",
 ]

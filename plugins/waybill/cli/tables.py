@@ -22,6 +22,7 @@ from waybill.period import Period
 
 if TYPE_CHECKING:
     from waybill.drafts.table import DraftTable
+    from waybill.features.stored_sets import StoredSet
     from waybill.intake.conflicts import Version
     from waybill.intake.dry_run import FileDryRun
     from waybill.intake.replay import Replayed
@@ -380,4 +381,26 @@ def draft_table(draft: DraftTable) -> Table:
             Text("***" if column.personal else column.shape),
             text(doubts) if doubts else "",
         )
+    return table
+
+
+def training_sets(sets: Sequence[StoredSet]) -> Table:
+    """Return training sets with their views and where they are."""
+    table = _table(
+        "Training sets",
+        [
+            ("name", False),
+            ("views", False),
+            ("rows", True),
+            ("mode", False),
+            ("made", False),
+            ("by", False),
+            ("file", False),
+        ],
+    )
+    for one in sets:
+        views = ", ".join(view["name"] for view in one.manifest["views"])
+        made = f"{one.created_at:%Y-%m-%d %H:%M}"
+        row = (Text(one.name), Text(views), text(one.row_count), one.manifest["mode"], made, Text(one.created_by))
+        table.add_row(*row, Text(one.location))
     return table

@@ -18,6 +18,9 @@ from waybill.settings import settings
 
 OPERATIONS_SCHEMA = "waybill"
 
+TRAINING_PREFIX: Final = "training/"
+"""The prefix of the lake's bucket for training sets: `training/<name>.parquet` and `training/<name>.json`."""
+
 _MONTH: Final = (("month", "%Y-%m"),)
 _DAY: Final = (("dt", "%Y-%m-%d"),)
 

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, load_all, load_domain
-from waybill.contracts.locations import SCHEMAS, raw_layout
+from waybill.contracts.locations import SCHEMAS, feature_schema, raw_layout
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target
 from waybill.erasure.rows import Erased
@@ -153,6 +153,21 @@ def _published(connection: Connection, one: IdColumn, value: str) -> list[dict[s
     ]
 
 
+_TRAINING_SETS = """
+select location, name
+from waybill.training_set as s
+where manifest -> 'columns' ?| %(names)s
+  and exists (select from unnest(s.views) as v (name) where split_part(v.name, '.', 1) = %(schema)s)
+order by location
+"""
+
+
+def training_sets(connection: Connection, target: Target) -> list[tuple[str, str]]:
+    """Return address and name of the training sets that have columns with ids of people of the domain."""
+    names = sorted({column.name for one in target.columns for column in one.ids})
+    return connection.execute(_TRAINING_SETS, {"names": names, "schema": feature_schema(target.domain)}).fetchall()
+
+
 _FILES = """
 select f.dataset, f.bucket, f.object_key, f.version_id, f.file_id = any(%(files)s) as holds
 from waybill.load_file as f
@@ -221,6 +236,14 @@ def left_places(
             "until": "somebody forgets the person there, or rewrites the table",
         }
         for table in sharing_files(target)
+    ]
+    others += [
+        {
+            "place": location,
+            "what": f"training set {name}; may hold the person",
+            "until": "an operator deletes the file, or makes it again from labels without the person",
+        }
+        for location, name in training_sets(connection, target)
     ]
     others.append(
         {

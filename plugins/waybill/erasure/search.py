@@ -9,17 +9,18 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract, load_domain
-from waybill.contracts.locations import star_schema
+from waybill.contracts.locations import bucket_and_key, star_schema
 from waybill.contracts.people import people_of
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target, is_person, target_of, with_values
 from waybill.erasure.phrases import LONGEST
-from waybill.erasure.places import derived_ids, rows_of, table_exists, value_sources
+from waybill.erasure.places import derived_ids, rows_of, table_exists, training_sets, value_sources
 from waybill.erasure.texts import BETWEEN, FREE_TEXTS, RECORDS, domain_parameters, of_domain
 from waybill.outputs import iceberg_tables
 from waybill.outputs.publish import csv_key, manifest_key, parquet_key
@@ -72,6 +73,7 @@ def search(
         *_in_texts(connection, target),
         *_in_lake(catalog, target, values),
         *_in_published(connection, s3, target),
+        *_in_training_sets(connection, s3, target),
     ]
 
 
@@ -194,6 +196,26 @@ def _in_published(connection: Connection, s3: S3Client, target: Target) -> Itera
             continue
         if _shows(key, body, of, target):
             yield Hit(f"s3://{bucket}/{key}", 1)
+
+
+def _in_training_sets(connection: Connection, s3: S3Client, target: Target) -> Iterator[Hit]:
+    """Yield the training sets with rows of the person. Those in folders of other machines cannot be read."""
+    import pyarrow.parquet as pq
+
+    ids = sorted({column.name for one in target.columns for column in one.ids})
+    for location, name in training_sets(connection, target):
+        try:
+            if location.startswith("s3://"):
+                bucket, key = bucket_and_key(location)
+                body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            else:
+                body = Path(location).read_bytes()
+        except (s3.exceptions.NoSuchKey, OSError):
+            log.warning("%s is absent: the training set %s was there, or is on another machine", location, name)
+            continue
+        batches = pq.ParquetFile(io.BytesIO(body)).iter_batches()
+        if rows := sum(_matching(batch, ids, target) for batch in batches):
+            yield Hit(location, rows)
 
 
 def _shows(key: str, body: bytes, contract: Contract | None, target: Target) -> bool:

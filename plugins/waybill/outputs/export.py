@@ -80,13 +80,31 @@ def write_parquet(csv: Iterable[bytes], schema: pa.Schema, target: BinaryIO, day
     into other pieces that end with a row. Memory is bounded by the size of a row group. Equal pieces give equal bytes.
     """
     import pyarrow as pa
-    import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
-    names = schema.names[: None if day is None else -1]
+    read = schema if day is None else pa.schema([*schema][:-1])
+    rows = 0
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        for table in arrow_tables(csv, read):
+            if day is None:
+                writer.write_table(table)
+            else:
+                writer.write_table(table.append_column(schema.field(-1), _repeated(day, table.num_rows)))
+            rows += table.num_rows
+    return rows
+
+
+def arrow_tables(csv: Iterable[bytes], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the output of `copy_csv` as tables with the types of a schema, each of about the size of a row group.
+
+    `csv` may be split into other pieces that end with a row.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+
     lists = [field for field in schema if pa.types.is_list(field.type)]
     convert = pa_csv.ConvertOptions(
-        column_types={name: pa.string() if (one := schema.field(name)) in lists else one.type for name in names},
+        column_types={field.name: pa.string() if field in lists else field.type for field in schema},
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
@@ -94,23 +112,17 @@ def write_parquet(csv: Iterable[bytes], schema: pa.Schema, target: BinaryIO, day
         false_values=["f"],
     )
     parse = pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
-    rows = 0
-    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-        for group in _groups(csv):
-            # One block, so that rows may have any length. Only the first group begins with the header.
-            read = pa_csv.ReadOptions(
-                use_threads=False, block_size=len(group), column_names=names, skip_rows=0 if rows else 1
-            )
-            table = pa_csv.read_csv(pa.BufferReader(group), read, parse, convert)
-            for field in lists:
-                texts = table[field.name].to_pylist()
-                values = pa.array([None if text is None else json.loads(text) for text in texts], field.type)
-                table = table.set_column(schema.names.index(field.name), field, values)
-            if day is not None:
-                table = table.append_column(schema.names[-1], _repeated(day, table.num_rows))
-            writer.write_table(table.cast(schema))
-            rows += table.num_rows
-    return rows
+    for place, group in enumerate(_groups(csv)):
+        # One block, so that rows may have any length. Only the first group begins with the header.
+        read = pa_csv.ReadOptions(
+            use_threads=False, block_size=len(group), column_names=schema.names, skip_rows=0 if place else 1
+        )
+        table = pa_csv.read_csv(pa.BufferReader(group), read, parse, convert)
+        for field in lists:
+            texts = table[field.name].to_pylist()
+            values = pa.array([None if text is None else json.loads(text) for text in texts], field.type)
+            table = table.set_column(schema.names.index(field.name), field, values)
+        yield table.cast(schema)
 
 
 def _repeated(day: date, rows: int) -> pa.Array:

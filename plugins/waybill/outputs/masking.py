@@ -21,7 +21,7 @@ from waybill.warehouse.pseudonyms import CHARACTERS, padded_keys
 _PSEUDONYM = """left(encode(sha256(
   decode(current_setting('waybill.mask_outer'), 'hex')
   || sha256(decode(current_setting('waybill.mask_inner'), 'hex') || convert_to({}::text, 'UTF8'))
-), 'hex'), {}) as {}"""
+), 'hex'), {})"""
 
 
 def masked_columns(contract: Contract) -> list[Column]:
@@ -42,11 +42,16 @@ def masked_select(contract: Contract, written: Callable[[Column], sql.Composable
     `written` returns the expression for a column that is not restricted.
     """
     return sql.SQL(", ").join(
-        sql.SQL(_PSEUDONYM).format(sql.Identifier(column.name), sql.Literal(CHARACTERS), sql.Identifier(column.name))
+        sql.SQL("{} as {}").format(pseudonym_sql(sql.Identifier(column.name)), sql.Identifier(column.name))
         if column.classification == RESTRICTED
         else written(column)
         for column in contract.columns
     )
+
+
+def pseudonym_sql(value: sql.Composable) -> sql.Composed:
+    """Return the expression for the pseudonym of a value; null for null. Call `use_key` first."""
+    return sql.SQL(_PSEUDONYM).format(value, sql.Literal(CHARACTERS))
 
 
 def use_key(connection: Connection, contract: Contract) -> None:

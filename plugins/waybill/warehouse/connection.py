@@ -11,9 +11,10 @@ import psycopg
 from psycopg import Connection, IsolationLevel, sql
 from psycopg.abc import Params
 from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
 
 from waybill.errors import DataError
-from waybill.settings import WAREHOUSE, SettingsError, settings
+from waybill.settings import READER, WAREHOUSE, SettingsError, settings
 
 STATEMENT_TIMEOUT_SECONDS: Final = 5
 BEFORE_HORIZON: Final = "22W01"
@@ -46,16 +47,22 @@ def warehouse_address() -> str:
     Raises:
         SettingsError: the setting is missing, or is no such object.
     """
-    warehouse = settings().warehouse
-    if warehouse is None:
-        raise SettingsError(
-            f"{WAREHOUSE} is not set; start the stack and run `. ./activate`, or set it to a PostgreSQL URI"
-        )
-    text = warehouse.get_secret_value()
-    return _from_json(text) if text.lstrip().startswith("{") else text
+    return _address(settings().warehouse, WAREHOUSE)
 
 
-def _from_json(text: str) -> str:
+def reader_address() -> str:
+    """Return the address of the warehouse for the role that only reads. Like `warehouse_address` otherwise."""
+    return _address(settings().reader, READER)
+
+
+def _address(secret: SecretStr | None, name: str) -> str:
+    if secret is None:
+        raise SettingsError(f"{name} is not set; start the stack and run `. ./activate`, or set it to a PostgreSQL URI")
+    text = secret.get_secret_value()
+    return _from_json(text, name) if text.lstrip().startswith("{") else text
+
+
+def _from_json(text: str, name: str) -> str:
     import json
 
     try:
@@ -65,7 +72,7 @@ def _from_json(text: str) -> str:
         host, user, port = given["host"], given["login"], int(given.get("port") or 5432)
     except (KeyError, TypeError, ValueError) as error:
         missing = f"it has no {error}" if isinstance(error, KeyError) else "it is no JSON object of a connection"
-        raise SettingsError(f"{WAREHOUSE} cannot be read: {missing}") from None
+        raise SettingsError(f"{name} cannot be read: {missing}") from None
     password = given.get("password")
     if extra.pop("iam", False):
         import boto3

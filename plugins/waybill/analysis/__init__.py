@@ -1,0 +1,1 @@
+"""What notebooks and scripts of analysts read: tables, training sets and waybills as DataFrames."""

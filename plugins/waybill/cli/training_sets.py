@@ -1,0 +1,99 @@
+"""Commands about training sets: features training-set, features training-sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waybill.cli.features import features_app
+from waybill.cli.terminal import messages, operating_system_user, print_line, report_errors
+
+if TYPE_CHECKING:
+    from waybill.features.stored_sets import StoredSet
+
+
+@features_app.command("training-set")
+@report_errors
+def training_set(
+    entities: Annotated[
+        Path, typer.Option(help="A CSV or Parquet file of labels: the entity columns of the views and an instant.")
+    ],
+    views: Annotated[str, typer.Option(help="Versions of views with commas between them, such as payer_spend:1.")],
+    as_of_now: Annotated[
+        bool, typer.Option("--as-of-now", help="Take the values that are known now. Such a set leaks the future.")
+    ] = False,
+    time_column: Annotated[str, typer.Option(help="The column with the instant of each label.")] = "ts",
+    domain: Annotated[str | None, typer.Option(help="The domain, if several have a view of the name.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the set. Default: the first view and a hash.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A folder for the files. Default: `training/` in the lake's bucket.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
+) -> None:
+    """Make a training set: for each label, the values that were known at its time. Writes Parquet and a manifest."""
+    import boto3
+
+    from waybill.features.stored_sets import store
+    from waybill.features.training_set import prepare
+    from waybill.warehouse.connection import connect
+
+    names = [one.strip() for one in views.split(",") if one.strip()]
+    wanted = prepare(entities, names, domain=domain, time_column=time_column, as_of_now=as_of_now)
+    target = output or boto3.client("s3")
+    stored = store(wanted, connect, operating_system_user(), name=name, target=target)
+    if as_json:
+        print(json.dumps(stored.manifest, indent=2))
+        return
+    _print(stored)
+
+
+def _print(stored: StoredSet) -> None:
+    from waybill.formatting import count
+
+    manifest = stored.manifest
+    print_line(f"{stored.name}: {count(stored.row_count, 'row')} {manifest['mode']}, in {stored.location}")
+    print_line(f"Hash of the rows: {stored.content_sha256}")
+    for view in manifest["views"]:
+        missing = view["rows_without_value"]
+        print_line(f"  {view['name']}: {count(stored.row_count - missing, 'row')} with a value, {missing:,} without")
+    if "leak" in manifest:
+        rows = manifest["leak"]["rows"]
+        messages.print(
+            f"{manifest['leak']['warning']} {count(rows, 'row')} of {stored.row_count:,} rest on later knowledge; the "
+            "manifest names them.",
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@features_app.command("training-sets")
+@report_errors
+def training_sets(
+    view: Annotated[
+        str | None, typer.Argument(help="Only the sets of a version of a view, such as payer_spend:1.")
+    ] = None,
+    domain: Annotated[str | None, typer.Option(help="The domain, if several have a view of the name.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the training sets that were made, newest first."""
+    from dataclasses import asdict
+
+    from waybill.cli import tables
+    from waybill.contracts.feature_views import find_feature_view
+    from waybill.features.stored_sets import stored_sets
+    from waybill.warehouse.connection import connect
+
+    table = find_feature_view(view, domain).table if view else None
+    with connect() as connection:
+        found = stored_sets(connection, table=table)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], default=str, indent=2))
+    elif found:
+        tables.print_tables(tables.training_sets(found))
+    else:
+        print_line(f"No training set{f' of {view}' if view else ''} was made.")

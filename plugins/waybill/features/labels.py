@@ -1,0 +1,285 @@
+"""Labels: for whom and for when a training set has values, from CSV, Parquet or a DataFrame.
+
+Labels are read in batches of a fixed number of rows, so that memory does not grow with them, and equal rows give equal
+batches. Row numbers in messages count from 1, without the header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from waybill.contracts import Column
+from waybill.errors import DataError
+from waybill.formatting import in_series
+from waybill.outputs.export import arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH: Final = 65_536
+"""The number of labels in a batch. It is also the size of the row groups of a training set."""
+_NUMBER: Final = r"^-?(0|[1-9]\d{0,17})$"
+_FRACTION: Final = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
+_BOOLEAN: Final = "^(true|false)$"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels that were read once, and are valid."""
+
+    source: str
+    """What messages and the manifest call them."""
+    schema: pa.Schema
+    """Their columns, in order. The instants are in UTC."""
+    time_column: str
+    rows: int
+    newest: tuple[datetime, int] | None
+    """The latest instant and the number of its first row; None without rows."""
+    sha256: str
+    """The hash of the file, or of the rows of a DataFrame."""
+    read: Callable[[], Iterator[pa.Table]]
+    """Yields the batches."""
+
+
+def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> Labels:
+    """Check labels and return them.
+
+    Args:
+        source: the path of a CSV or Parquet file, or a DataFrame.
+        entities: the columns of the feature views that labels must have.
+        time_column: the column with the instant of each label.
+
+    Raises:
+        DataError: the file cannot be read, a column is missing, or a value is wrong; with the first such row.
+    """
+    import pyarrow as pa
+
+    if isinstance(source, str | Path):
+        path = Path(source)
+        opened, name = _opened(path), path.name
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        raw: Callable[[], Iterator[pa.RecordBatch]]
+        schema, raw = opened
+    else:
+        whole, name, sha256 = pa.Table.from_pandas(source, preserve_index=False), "DataFrame", ""
+        schema, raw = whole.schema, lambda: iter(whole.to_batches(BATCH))
+    _check_columns(name, schema, entities, time_column)
+    kinds = {column.name: arrow_type(column.physical_type) for column in entities}
+    kinds[time_column] = pa.timestamp("us", "UTC")
+    is_text = isinstance(source, str | Path) and not _is_parquet(Path(source))
+    plain = {field.name: _plain(name, field) for field in schema}
+    others = [name for name in schema.names if name not in kinds]
+    guess = _Guess(others) if is_text else None
+    rows, newest, digest = 0, None, hashlib.sha256()
+    for batch in _of_fixed_size(raw()):
+        table = _typed(name, batch, rows, kinds)
+        if guess:
+            guess.look_at(batch)
+        if not sha256:
+            digest.update(rows_as_csv(table, header=not rows))
+        found = _newest(table, time_column, rows)
+        if newest is None or found[0] > newest[0]:
+            newest = found
+        rows += table.num_rows
+    typed = kinds | (guess.types() if guess else {})
+    final = pa.schema([pa.field(one.name, typed.get(one.name, plain[one.name])) for one in schema])
+
+    def read() -> Iterator[pa.Table]:
+        done = 0
+        for batch in _of_fixed_size(raw()):
+            yield _typed(name, batch, done, typed).cast(final)
+            done += batch.num_rows
+
+    return Labels(name, final, time_column, rows, newest, sha256 or digest.hexdigest(), read)
+
+
+def rows_as_csv(table: pa.Table, *, header: bool) -> bytes:
+    """Return rows as CSV, by which they are hashed: independent of the size of batches and of any file format."""
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            texts = [None if value is None else json.dumps(value) for value in table[field.name].to_pylist()]
+            table = table.set_column(place, field.name, pa.array(texts, pa.string()))
+    target = pa.BufferOutputStream()
+    pa_csv.write_csv(table, target, pa_csv.WriteOptions(include_header=header, quoting_style="needed"))
+    return bytes(target.getvalue())
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _opened(path: Path) -> tuple[pa.Schema, Callable[[], Iterator[pa.RecordBatch]]]:
+    """Return the columns of a file, those of CSV as texts, and what yields its batches."""
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise DataError(f"{path}: labels are a .csv or .parquet file")
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    try:
+        if _is_parquet(path):
+            return pq.ParquetFile(path).schema_arrow, lambda: pq.ParquetFile(path).iter_batches(BATCH)
+        parse = pa_csv.ParseOptions(newlines_in_values=True)
+        with pa_csv.open_csv(path, parse_options=parse) as first:
+            names = first.schema.names
+        convert = pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: cannot be read: {_without_rows(error)}") from None
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from pa_csv.open_csv(path, parse_options=parse, convert_options=convert)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path}: cannot be read: {_without_rows(error)}") from None
+
+    return pa.schema([pa.field(name, pa.string()) for name in names]), batches
+
+
+def _without_rows(error: Exception) -> str:
+    """Return the text of an error of the parser without the row that it quotes."""
+    text = str(error).splitlines()[0]
+    head, got, tail = text.partition(", got ")
+    return f"{head}{got}{tail.partition(':')[0]}"
+
+
+def _check_columns(source: str, schema: pa.Schema, entities: Sequence[Column], time_column: str) -> None:
+    wanted = [*(column.name for column in entities), time_column]
+    if missing := [name for name in wanted if name not in schema.names]:
+        raise DataError(
+            f"{source}: labels need the columns {in_series(wanted, 'and')}, and {in_series(missing, 'and')} "
+            f"{'is' if len(missing) == 1 else 'are'} missing. It has {', '.join(schema.names)}."
+            + (" Name the column with the instants with --time-column." if time_column in missing else "")
+        )
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise DataError(f"{source}: several columns are called {', '.join(twice)}")
+
+
+def _plain(source: str, field: pa.Field) -> pa.DataType:
+    """Return the type of a column that is passed through. Raises `DataError` for lists and structures."""
+    import pyarrow as pa
+
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_nested(kind):
+        raise DataError(f"{source}: the column {field.name} has the type {kind}. Labels have single values.")
+    return kind
+
+
+def _of_fixed_size(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the rows in tables of `BATCH` rows; the last one may have fewer."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        left = batch
+        while rows + left.num_rows >= BATCH:
+            part = BATCH - rows
+            yield pa.Table.from_batches([*waiting, left.slice(0, part)]).combine_chunks()
+            left, waiting, rows = left.slice(part), [], 0
+        if left.num_rows:
+            waiting.append(left)
+            rows += left.num_rows
+    if waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
+
+
+def _typed(source: str, table: pa.Table, before: int, kinds: dict[str, pa.DataType]) -> pa.Table:
+    """Return the table with columns of these types. Raises `DataError` that names the first wrong row."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if (kind := kinds.get(field.name)) is None:
+            continue
+        column = table.column(place)
+        if pa.types.is_timestamp(kind) and column.null_count:
+            row = before + 1 + column.is_null().index(True).as_py()
+            raise DataError(f"{source}: row {row} has no {field.name}. Each label needs an instant.")
+        if pa.types.is_timestamp(kind) and pa.types.is_timestamp(field.type) and field.type.tz is None:
+            raise DataError(
+                f"{source}: row {before + 1}: {field.name} has no offset from UTC. Give the column a time zone, for "
+                f"example labels[{field.name!r}].dt.tz_localize('UTC')."
+            )
+        table = table.set_column(place, field.name, _cast(source, field.name, column, kind, before))
+    return table
+
+
+def _cast(source: str, name: str, column: Any, kind: pa.DataType, before: int) -> Any:
+    import pyarrow as pa
+
+    try:
+        return column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if len(column) > 1:  # the first half that fails has the row
+            middle = len(column) // 2
+            _cast(source, name, column.slice(0, middle), kind, before)
+            _cast(source, name, column.slice(middle), kind, before + middle)
+        if not pa.types.is_timestamp(kind):
+            raise DataError(f"{source}: row {before + 1}: {name} is no {kind}") from None
+        why = "has no offset from UTC" if _is_local_time(column) else "is no instant to the microsecond"
+        raise DataError(
+            f"{source}: row {before + 1}: {name} is {str(column[0])!r}, which {why}; write it like "
+            "2026-03-31T12:00:00+00:00"
+        ) from None
+
+
+def _is_local_time(column: Any) -> bool:
+    import pyarrow as pa
+
+    try:
+        column.cast(pa.timestamp("us"))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
+
+
+def _newest(table: pa.Table, time_column: str, before: int) -> tuple[datetime, int]:
+    import pyarrow.compute as pc
+
+    column = table[time_column]
+    newest = pc.max(column)
+    return newest.as_py(), before + 1 + pc.index(column, newest).as_py()
+
+
+class _Guess:
+    """The types of the further columns of a CSV file: whole numbers, other numbers, true and false, or texts."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        import pyarrow as pa
+
+        self._left = {
+            name: [(_NUMBER, pa.int64()), (_FRACTION, pa.float64()), (_BOOLEAN, pa.bool_())] for name in names
+        }
+
+    def look_at(self, table: pa.Table) -> None:
+        """Leave out the types that a value does not have."""
+        import pyarrow.compute as pc
+
+        for name, candidates in self._left.items():
+            self._left[name] = [
+                (pattern, kind)
+                for pattern, kind in candidates
+                if pc.all(pc.match_substring_regex(table[name], pattern), skip_nulls=True).as_py() is not False
+            ]
+
+    def types(self) -> dict[str, Any]:
+        """Return the first type that is left for each column."""
+        import pyarrow as pa
+
+        return {name: candidates[0][1] if candidates else pa.string() for name, candidates in self._left.items()}

@@ -1,0 +1,271 @@
+"""The point-in-time join: which value of a feature view was known for an entity at an instant.
+
+For a label (entity, t), the cells of a view are its instants `event_ts <= t`. Each cell has the row of the log with the
+greatest `known_ts <= t`. A removed row means that the cell does not exist. The value is that of the newest cell, unless
+it is older than the view's ttl.
+
+PostgreSQL looks each label up in the key of the log, so the size of the log hardly matters. The labels of one call are
+settings of the transaction, because the role of readers may create no tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import Connection, IsolationLevel, sql
+
+from waybill.contracts import Column
+from waybill.contracts.classification import RESTRICTED
+from waybill.contracts.feature_views import FeatureView
+from waybill.outputs.export import arrow_tables, arrow_type
+from waybill.outputs.masking import pseudonym_sql, use_key
+from waybill.warehouse.connection import non_retryable_sql, one_row
+from waybill.warehouse.feature_tables import lock_shared, relation_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+LEAKS: Final = "leaks"
+"""The column of `look_up` that says whether a label rests on what was not known at its time."""
+_AT: Final = "label_at"
+_PLACE: Final = "label_place"
+
+_QUERY: Final = """
+copy (
+  with label as materialized (
+    select *
+    from rows from ({arrays}) with ordinality as l ({names})
+    order by {order}
+  )
+  select {columns}
+  from label as l
+  {lookups}
+  order by l.{place}
+) to stdout (format csv, header, encoding 'UTF8')
+"""
+
+# The newest row among those known at an instant is the newest one of its cell, too. A cell that was removed after that
+# row, and by that instant, does not exist.
+_LOOKUP: Final = """
+left join lateral (
+  select r.*
+  from {log} as r
+  where {of_label}
+    and r.event_ts <= l.{at}
+    {not_expired}
+    and r.known_ts <= {known_until}
+    and not r.is_removed
+    and not exists (
+      select
+      from {log} as x
+      where x.is_removed and {same_cell} and x.known_ts > r.known_ts and x.known_ts <= {known_until}
+    )
+  order by r.event_ts desc, r.known_ts desc
+  limit 1
+) as {alias} on true
+"""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Connections that see the same state of the logs."""
+
+    connections: tuple[Connection, ...]
+    clock: datetime
+    """No row that becomes visible later has a `known_ts` at or before this instant."""
+
+
+@contextmanager
+def snapshot(
+    connect: Callable[[], Connection], views: Sequence[FeatureView], connections: int = 1
+) -> Iterator[Snapshot]:
+    """Open connections to one state of the warehouse, between two builds of each view; close them at the end.
+
+    A build takes `known_ts` from the clock while it holds the view's lock, and its rows become visible later. Therefore
+    the clock is read while no build holds the lock, and the state is that of the same moment.
+    """
+    with ExitStack() as stack:
+        opened = tuple(stack.enter_context(connect()) for _ in range(connections))
+        for connection in opened:
+            connection.autocommit = True
+        with ExitStack() as locked:
+            holder = locked.enter_context(connect())
+            locked.enter_context(holder.transaction())
+            for view in sorted(views, key=lambda one: one.table):
+                lock_shared(holder, view)
+            for connection in opened:
+                connection.isolation_level = IsolationLevel.REPEATABLE_READ
+                connection.read_only = True
+                stack.enter_context(connection.transaction())
+            exporter, *others = opened
+            clock, name = one_row(exporter, "select clock_timestamp(), pg_export_snapshot()")
+            for connection in others:
+                connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(name)))
+        for connection in opened:
+            connection.execute("select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
+            for view in views:
+                use_key(connection, view.contract)
+        yield Snapshot(opened, clock)
+
+
+@dataclass(frozen=True)
+class Join:
+    """Which values of which views a training set has."""
+
+    views: tuple[FeatureView, ...]
+    entities: tuple[Column, ...]
+    """The columns that identify what the labels are about, of all views."""
+    as_of_now: bool
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """Return the entity columns that a view restricts. The result has their pseudonyms."""
+        restricted = {
+            column.name
+            for view in self.views
+            for column in view.contract.columns
+            if column.classification == RESTRICTED
+        }
+        return tuple(column.name for column in self.entities if column.name in restricted)
+
+    def features(self) -> list[tuple[int, Column, str]]:
+        """Return for each feature (the place of its view, the column, the name in the result).
+
+        The name is `<view>__<feature>`, or `<view>_v<N>__<feature>` if two versions of the view are asked for.
+        """
+        names = [view.view for view in self.views]
+        return [
+            (place, column, f"{view.view if names.count(view.view) == 1 else view.contract.name}__{column.name}")
+            for place, view in enumerate(self.views)
+            for column in view.features
+        ]
+
+    def found_name(self, place: int) -> str:
+        """Return the column that says whether a label has a row of a view. It is no part of the training set."""
+        return f"found {place}"
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of `look_up`."""
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                *(pa.field(name, pa.string()) for name in self.masked),
+                *(
+                    pa.field(
+                        name, pa.string() if column.classification == RESTRICTED else arrow_type(column.physical_type)
+                    )
+                    for _, column, name in self.features()
+                ),
+                *(pa.field(self.found_name(place), pa.bool_()) for place in range(len(self.views))),
+                pa.field(LEAKS, pa.bool_()),
+            ]
+        )
+
+
+def look_up(
+    connection: Connection, join: Join, entities: Sequence[Sequence[str | None]], at: Sequence[str]
+) -> pa.Table:
+    """Return for each label, in their order, its features, whether each view has a row for it, and whether it leaks.
+
+    Args:
+        connection: one of a `snapshot` of the views.
+        join: what is looked up.
+        entities: the values of each column of `join.entities` as PostgreSQL reads them.
+        at: the instants of the labels in ISO 8601, with an offset.
+
+    Raises:
+        DataError: a value is none of its column's type.
+    """
+    import pyarrow as pa
+
+    for place, values in enumerate([*entities, at]):
+        connection.execute(
+            "select set_config(%s, (%s::text[])::text, true)", (_setting(place, len(entities)), list(values))
+        )
+    with non_retryable_sql("the point-in-time join"), connection.cursor().copy(_query(join)) as copy:
+        return pa.concat_tables(arrow_tables(map(bytes, copy), join.schema()))
+
+
+def _setting(place: int, entities: int) -> str:
+    return f"waybill.{_AT if place == entities else f'label_{place}'}"
+
+
+def _query(join: Join) -> sql.Composed:
+    kinds = [*(column.physical_type for column in join.entities), "timestamptz"]
+    names = [*(column.name for column in join.entities), _AT]
+    arrays = sql.SQL(", ").join(
+        sql.SQL("unnest(current_setting({})::{}[])").format(
+            sql.Literal(_setting(place, len(join.entities))), sql.SQL(kind)
+        )
+        for place, kind in enumerate(kinds)
+    )
+    at, known = sql.Identifier(_AT), sql.SQL("l.{}").format(sql.Identifier(_AT))
+    lookups = [
+        _lookup(view, _alias(place), sql.SQL("'infinity'") if join.as_of_now else known)
+        for place, view in enumerate(join.views)
+    ]
+    if join.as_of_now:
+        lookups += [_lookup(view, _alias(place, "known"), known) for place, view in enumerate(join.views)]
+    return sql.SQL(_QUERY).format(
+        arrays=arrays,
+        names=sql.SQL(", ").join(map(sql.Identifier, [*names, _PLACE])),
+        order=sql.SQL(", ").join(map(sql.Identifier, names)),
+        place=sql.Identifier(_PLACE),
+        at=at,
+        columns=sql.SQL(", ").join(_result(join)),
+        lookups=sql.SQL("").join(lookups),
+    )
+
+
+def _alias(place: int, kind: str = "view") -> str:
+    return f"{kind}_{place}"
+
+
+def _result(join: Join) -> Iterator[sql.Composable]:
+    for name in join.masked:
+        yield pseudonym_sql(sql.Identifier("l", name))
+    for place, column, _ in join.features():
+        value = sql.Identifier(_alias(place), column.name)
+        if column.classification == RESTRICTED:
+            yield pseudonym_sql(value)
+        else:
+            yield sql.SQL("to_json({})::text").format(value) if column.physical_type == "text[]" else value
+    for place in range(len(join.views)):
+        yield sql.SQL("{} is not null").format(sql.Identifier(_alias(place), "event_ts"))
+    differing = [
+        sql.SQL("({}.event_ts, {}.known_ts) is distinct from ({}.event_ts, {}.known_ts)").format(
+            *[sql.Identifier(_alias(place))] * 2, *[sql.Identifier(_alias(place, "known"))] * 2
+        )
+        for place in range(len(join.views))
+    ]
+    yield sql.SQL(" or ").join(differing) if join.as_of_now else sql.SQL("false")
+
+
+def _lookup(view: FeatureView, alias: str, known_until: sql.Composable) -> sql.Composed:
+    def equal(one: str, other: str, names: Sequence[str]) -> sql.Composed:
+        return sql.SQL(" and ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(one, name), sql.Identifier(other, name)) for name in names
+        )
+
+    at = sql.Identifier(_AT)
+    not_expired: sql.Composable = sql.SQL("")
+    if view.ttl is not None:
+        # Hours, because the length of a day would depend on the time zone.
+        seconds: Any = view.ttl.total_seconds()
+        not_expired = sql.SQL("and r.event_ts >= l.{} - make_interval(secs => {})").format(at, sql.Literal(seconds))
+    return sql.SQL(_LOOKUP).format(
+        log=relation_named(view.log),
+        of_label=equal("r", "l", view.entity),
+        same_cell=equal("x", "r", [*view.entity, "event_ts"]),
+        at=at,
+        known_until=known_until,
+        not_expired=not_expired,
+        alias=sql.Identifier(alias),
+    )

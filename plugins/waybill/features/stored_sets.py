@@ -1,0 +1,164 @@
+"""Keep training sets: write the rows and the manifest to a folder or the lake's bucket, and register them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import Connection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from waybill.contracts.locations import TRAINING_PREFIX
+from waybill.errors import DataError
+from waybill.features.training_set import TrainingSet, write_set
+from waybill.outputs.export import PARQUET, put
+from waybill.scratch import scratch_folder
+from waybill.settings import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """A training set that is registered."""
+
+    name: str
+    views: list[str]
+    """The tables of the versions of views: `billing_feature.payer_spend_v1`."""
+    is_as_of_now: bool
+    location: str
+    """The address of the Parquet file. The manifest lies beside it."""
+    row_count: int
+    content_sha256: str
+    manifest: dict[str, Any]
+    created_by: str
+    created_at: datetime
+
+
+_SELECT: Final = """
+select name, views, is_as_of_now, location, row_count, content_sha256, manifest, created_by, created_at
+from waybill.training_set
+where (%(name)s::text is null or name = %(name)s) and (%(table)s::text is null or views @> array[%(table)s::text])
+order by created_at desc, name
+"""
+
+
+def stored_sets(connection: Connection, *, name: str | None = None, table: str | None = None) -> list[StoredSet]:
+    """Return the registered training sets, newest first: all, the one of a name, or those that use a view's table."""
+    cursor = connection.cursor(row_factory=class_row(StoredSet))
+    return cursor.execute(_SELECT, {"name": name, "table": table}).fetchall()
+
+
+def store(
+    wanted: TrainingSet, connect: Callable[[], Connection], by: str, *, name: str | None = None, target: Path | S3Client
+) -> StoredSet:
+    """Write a training set with its manifest and register it; return it as it is registered.
+
+    Args:
+        wanted: what the set has.
+        connect: opens connections to the warehouse as a role that may register sets.
+        by: who makes it.
+        name: its name; by default the first view and a hash of what was asked for and found.
+        target: a folder, or a client of S3 for the lake's bucket.
+
+    Raises:
+        DataError: the name is wrong or belongs to another set, or the labels are refused.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise DataError(f"{name!r} is no name: use lower-case letters, digits, - and _, at most 100")
+    with scratch_folder() as folder:
+        file = folder / "rows.parquet"
+        manifest = write_set(wanted, connect, file)
+        name = name or _default_name(manifest)
+        with connect() as connection:
+            for former in stored_sets(connection, name=name):
+                _refuse_another(former, manifest)
+            with file.open("rb") as rows:
+                manifest = {
+                    "name": name,
+                    **manifest,
+                    "file": f"{name}.parquet",
+                    "file_sha256": hashlib.file_digest(rows, "sha256").hexdigest(),
+                }
+                text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+                rows.seek(0)
+                location = _write(target, name, rows, text)
+            _register(connection, wanted, manifest, location, by)
+            [stored] = stored_sets(connection, name=name)
+            return stored
+
+
+def _identity(manifest: dict[str, Any]) -> str:
+    """Return a hash of what was asked for and found. Sets of the same one have equal bytes."""
+    views = [(view["table"], view["sql_sha256"]) for view in manifest["views"]]
+    identity = [views, manifest["mode"], manifest["labels"]["sha256"], manifest["content_sha256"]]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def _default_name(manifest: dict[str, Any]) -> str:
+    return f"{manifest['views'][0]['table'].partition('.')[2]}-{_identity(manifest)[:12]}"
+
+
+def _refuse_another(former: StoredSet, manifest: dict[str, Any]) -> None:
+    if _identity(former.manifest) != _identity(manifest):
+        raise DataError(
+            f"{former.name} is another training set, made by {former.created_by} on {former.created_at:%Y-%m-%d}: "
+            f"{former.row_count} rows with the hash {former.content_sha256[:12]}, and this one has {manifest['rows']} "
+            f"rows with the hash {manifest['content_sha256'][:12]}. Choose another --name."
+        )
+
+
+def _write(target: Path | S3Client, name: str, rows: io.BufferedReader, manifest: str) -> str:
+    """Write both files, the manifest last; return the address of the rows."""
+    if isinstance(target, Path):
+        target.mkdir(parents=True, exist_ok=True)
+        path = target / f"{name}.parquet"
+        with path.open("wb") as file:
+            while piece := rows.read(2**20):
+                file.write(piece)
+        (target / f"{name}.json").write_text(manifest, encoding="utf-8")
+        return str(path.resolve())
+    bucket, key = settings().lake_bucket, f"{TRAINING_PREFIX}{name}"
+    put(target, bucket, f"{key}.parquet", rows, PARQUET)
+    put(target, bucket, f"{key}.json", io.BytesIO(manifest.encode()), "application/json")
+    return f"s3://{bucket}/{key}.parquet"
+
+
+_INSERT: Final = """
+insert into waybill.training_set (
+  name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version, created_by
+)
+values (
+  %(name)s, %(views)s, %(is_as_of_now)s, %(location)s, %(rows)s, %(labels)s, %(content)s, %(manifest)s, %(code)s, %(by)s
+)
+on conflict (name) do update set location = excluded.location
+"""
+
+
+def _register(connection: Connection, wanted: TrainingSet, manifest: dict[str, Any], location: str, by: str) -> None:
+    connection.execute(
+        _INSERT,
+        {
+            "name": manifest["name"],
+            "views": [view.table for view in wanted.join.views],
+            "is_as_of_now": wanted.join.as_of_now,
+            "location": location,
+            "rows": manifest["rows"],
+            "labels": manifest["labels"]["sha256"],
+            "content": manifest["content_sha256"],
+            "manifest": Jsonb(manifest),
+            "code": manifest["code_version"],
+            "by": by,
+        },
+    )

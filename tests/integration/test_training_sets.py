@@ -1,0 +1,309 @@
+"""Training sets: labels of every kind, what is refused, masked columns, and equal bytes after late data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import waybill
+from support.feature_logs import Entry, column, create, fill, write_view
+from waybill.cli import app
+from waybill.contracts.feature_views import FeatureView
+from waybill.errors import DataError
+from waybill.features import labels as labels_module
+from waybill.features.stored_sets import store, stored_sets
+from waybill.features.training_set import prepare, read_set, write_set
+from waybill.settings import settings
+from waybill.warehouse.connection import connect
+from waybill.warehouse.pseudonyms import pseudonym
+from waybill_devtools.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DAY = timedelta(days=1)
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+LABELS = """\
+payer_id,ts,churned,note
+1,2026-03-02T12:00:00+00:00,0,"a, b"
+2,2026-03-02T14:00:00+02:00,1,
+1,2026-03-05 00:00:00Z,0,007
+,2026-03-05T00:00:00Z,1,""
+9,2026-03-05T00:00:00Z,1,x
+1,2026-03-02T12:00:00+00:00,0,again
+"""
+
+
+def entry(payer: int, event: float, known: float, amount: str | None, *, is_removed: bool = False) -> Entry:
+    values = (amount and Decimal(amount), f"p{payer}@example.org")
+    return Entry((payer,), FIRST + event * DAY, FIRST + known * DAY, values, is_removed)
+
+
+@pytest.fixture
+def spend(warehouse: psycopg.Connection, include_dir: Path) -> FeatureView:
+    """A view with a restricted column; the values of 2 payers on 3 days."""
+    (include_dir / "domains" / "billing.yaml").write_text("title: Billing\n")
+    features = [column("amount", "numeric(12,2)"), column("email", "text", is_restricted=True)]
+    view = write_view(include_dir, "spend_v1", [column("payer_id", "bigint", 2)], features, 48 * timedelta(hours=1))
+    create(warehouse, view)
+    fill(
+        warehouse,
+        view,
+        [entry(payer, day, day, f"{payer}.{day}0") for payer in (1, 2) for day in range(3)],
+    )
+    warehouse.commit()
+    return view
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_text(LABELS)
+    return path
+
+
+def late(connection: psycopg.Connection, view: FeatureView) -> None:
+    """Append what a late file changes: a value of 1 March 2, known on March 10, and one of payer 2 that is gone."""
+    fill(connection, view, [entry(1, 1, 9, "99.99"), entry(2, 1, 9, None, is_removed=True)])
+    connection.commit()
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+@pytest.mark.usefixtures("spend")
+def test_each_label_has_the_values_of_its_time(file: Path, tmp_path: Path) -> None:
+    found = write_set(prepare(file, ["spend:1"]), connect, tmp_path / "set.parquet")
+    key = settings().mask_key
+    assert key
+    emails = {one: pseudonym(key.get_secret_value().encode(), f"p{one}@example.org") for one in (1, 2)}
+    assert rows_of(tmp_path / "set.parquet") == [
+        {"payer_id": payer, "ts": ts, "churned": churned, "note": note, "spend__amount": amount, "spend__email": email}
+        for payer, ts, churned, note, amount, email in [
+            (1, FIRST + 1.5 * DAY, 0, "a, b", Decimal("1.10"), emails[1]),
+            (2, FIRST + 1.5 * DAY, 1, None, Decimal("2.10"), emails[2]),
+            (1, FIRST + 4 * DAY, 0, "007", Decimal("1.20"), emails[1]),  # exactly as old as the ttl
+            (None, FIRST + 4 * DAY, 1, "", None, None),
+            (9, FIRST + 4 * DAY, 1, "x", None, None),
+            (1, FIRST + 1.5 * DAY, 0, "again", Decimal("1.10"), emails[1]),
+        ]
+    ]
+    [view] = found["views"]
+    assert (found["rows"], view["name"], view["rows_without_value"], found["mode"]) == (6, "spend:1", 2, "as known")
+    assert found["known_until"] == "2026-03-05T00:00:00+00:00"
+    assert found["columns"]["churned"] == "int64"
+    assert "leak" not in found
+
+
+def test_a_set_has_the_same_bytes_after_late_data(
+    warehouse: psycopg.Connection, spend: FeatureView, file: Path, tmp_path: Path
+) -> None:
+    def make(name: str, *, as_of_now: bool = False) -> dict[str, Any]:
+        return write_set(prepare(file, ["spend:1"], as_of_now=as_of_now), connect, tmp_path / name)
+
+    before, now = make("before"), make("now", as_of_now=True)
+    assert now["leak"]["rows"] == 0
+    late(warehouse, spend)
+    after, later = make("after"), make("later", as_of_now=True)
+    assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
+    assert before == after
+    assert before["content_sha256"] == now["content_sha256"] != later["content_sha256"]
+    assert later["leak"]["rows"] == 3
+    assert later["leak"]["first_rows"] == [1, 2, 6]
+    assert "leaks" in later["leak"]["warning"]
+    amounts = [row["spend__amount"] for row in rows_of(tmp_path / "later")]
+    assert amounts == [Decimal("99.99"), Decimal("2.00"), Decimal("1.20"), None, None, Decimal("99.99")]
+
+
+@pytest.mark.usefixtures("spend")
+def test_batches_do_not_change_the_set(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = write_set(prepare(file, ["spend:1"]), connect, tmp_path / "whole")
+    frame = pd.read_csv(file, dtype={"payer_id": "Int64"})
+    frame["ts"] = pd.to_datetime(frame["ts"], format="ISO8601", utc=True)
+    monkeypatch.setattr(labels_module, "BATCH", 2)
+    parts = write_set(prepare(file, ["spend:1"]), connect, tmp_path / "parts")
+    assert rows_of(tmp_path / "parts") == rows_of(tmp_path / "whole")
+    assert parts == whole
+    pq.write_table(
+        pq.read_table(tmp_path / "whole").select(["payer_id", "ts", "churned", "note"]), tmp_path / "labels.parquet"
+    )
+    again = write_set(prepare(tmp_path / "labels.parquet", ["spend:1"]), connect, tmp_path / "again")
+    assert again["content_sha256"] == whole["content_sha256"]
+    with read_set(prepare(frame.drop(columns="note"), ["spend:1"]), connect) as (tables, result, _):
+        amounts = [value for table in tables for value in table["spend__amount"].to_pylist()]
+    assert amounts == [row["spend__amount"] for row in rows_of(tmp_path / "whole")]
+    assert result.missing == [2]
+
+
+@pytest.mark.usefixtures("spend")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "payer_id,ts\n1,2026-03-01T00:00:00Z\n1,2026-03-01 00:00:00\n",
+            "row 2: ts is '2026-03-01 00:00:00', which has no offset",
+        ),
+        ("payer_id,ts\n1,yesterday\n", "row 1: ts is 'yesterday', which is no instant"),
+        ("payer_id,ts\n1,2026-03-01T00:00:00Z\n1,\n", "row 2 has no ts"),
+        ("payer_id,ts\nx,2026-03-01T00:00:00Z\n", "row 1: payer_id is no int64"),
+        ("payer,at\n1,2026-03-01T00:00:00Z\n", "payer_id and ts are missing. It has payer, at"),
+        ("payer_id,ts,ts\n1,2026-03-01T00:00:00Z,x\n", "several columns are called ts"),
+        ("payer_id,ts,spend__amount\n1,2026-03-01T00:00:00Z,1\n", "rename spend__amount"),
+        ("payer_id,ts\n1,2999-03-01T00:00:00Z\n", "row 1 is at 2999-03-01T00:00:00+00:00, and it is 20"),
+        ("payer_id,ts\n1,2026-03-01T00:00:00Z,secret\n", "cannot be read: CSV parse error: Expected 2 columns, got 3$"),
+    ],
+)
+def test_wrong_labels_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message.replace("+", r"\+")):
+        write_set(prepare(path, ["spend:1"]), connect, tmp_path / "set")
+
+
+@pytest.mark.usefixtures("spend")
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"payer_id": [1], "ts": [pd.Timestamp("2026-03-01")]}), "row 1: ts has no offset from UTC"),
+        (pd.DataFrame({"payer_id": [1], "ts": [pd.Timestamp("2026-03-01T00:00:00Z")], "x": [[1]]}), "single values"),
+        (
+            pd.DataFrame({"payer_id": [1.5], "ts": [pd.Timestamp("2026-03-01T00:00:00Z")]}),
+            "row 1: payer_id is no int64",
+        ),
+    ],
+)
+def test_wrong_frames_are_refused(frame: pd.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        prepare(frame, ["spend:1"])
+
+
+@pytest.mark.usefixtures("spend")
+def test_views_are_named_once_and_exist(file: Path) -> None:
+    for views, message in [
+        ([], "name at least one feature view"),
+        (["spend:1", "spend:1"], "spend:1 is named twice"),
+        (["spend:2"], "no feature view 'spend:2'"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            prepare(file, views)
+
+
+def test_an_empty_file_of_labels_gives_an_empty_set(spend: FeatureView, tmp_path: Path) -> None:
+    (tmp_path / "none.csv").write_text("payer_id,ts\n")
+    found = write_set(prepare(tmp_path / "none.csv", ["spend:1"]), connect, tmp_path / "set")
+    table = pq.read_table(tmp_path / "set")
+    assert (found["rows"], table.num_rows) == (0, 0)
+    assert table.schema.field("spend__amount").type == pa.decimal128(12, 2)
+
+
+def test_a_set_waits_for_a_build_and_sees_its_rows(
+    warehouse: psycopg.Connection, spend: FeatureView, file: Path, tmp_path: Path
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from support.waiting import eventually
+    from waybill.warehouse.feature_tables import lock_exclusive
+
+    with ThreadPoolExecutor(1) as pool:
+        with connect() as builder, builder.transaction():
+            lock_exclusive(builder, spend)
+            made = pool.submit(write_set, prepare(file, ["spend:1"]), connect, tmp_path / "set")
+            waits = "select from pg_locks where locktype = 'advisory' and not granted"
+            eventually(lambda: warehouse.execute(waits).fetchone() is not None)
+            fill(builder, spend, [entry(9, 3, 3, "9.90")])
+        made.result(timeout=20)
+    assert rows_of(tmp_path / "set")[4]["spend__amount"] == Decimal("9.90")
+
+
+def test_notebooks_read_sets_by_the_role_of_readers(
+    warehouse: psycopg.Connection,
+    spend: FeatureView,
+    file: Path,
+    tmp_path: Path,
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warehouse.execute(
+        "insert into billing_feature.spend_v1 values ('2026-03-01', 1, '2026-03-02', 1.10, 'p1@example.org')"
+    )
+    warehouse.commit()
+    whole = write_set(prepare(file, ["spend:1"]), connect, tmp_path / "set")
+    monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_READER", stack.database_url("waybill_reader", warehouse.info.dbname))
+    monkeypatch.delenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE")
+    settings.cache_clear()
+    found = waybill.training_set(file, ["spend:1"])
+    assert found.attrs["manifest"] == whole
+    assert pa.Table.from_pandas(found).to_pylist() == rows_of(tmp_path / "set")
+    [email] = waybill.read("billing_feature.spend_v1")["email"]
+    assert email == found["spend__email"][0]
+    assert "example" not in email
+
+
+@pytest.fixture
+def lake(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("WAYBILL_LAKE_BUCKET", bucket)
+    settings.cache_clear()
+    return bucket
+
+
+def test_a_set_is_stored_and_registered_once(
+    warehouse: psycopg.Connection, spend: FeatureView, file: Path, lake: str, s3: S3Client
+) -> None:
+    def make(**given: Any) -> Any:
+        return store(prepare(file, ["spend:1"]), connect, "ann", target=s3, **given)
+
+    first = make()
+    late(warehouse, spend)
+    assert make() == first
+    assert first.location == f"s3://{lake}/training/{first.name}.parquet"
+    objects = {one["Key"]: one["ETag"] for one in s3.list_objects_v2(Bucket=lake)["Contents"]}
+    assert sorted(objects) == [f"training/{first.name}.json", f"training/{first.name}.parquet"]
+    versions = s3.list_object_versions(Bucket=lake)["Versions"]
+    assert len(versions) == 2
+    stored = json.loads(s3.get_object(Bucket=lake, Key=f"training/{first.name}.json")["Body"].read())
+    assert stored == first.manifest
+    named = make(name="churn-march")
+    assert [one.name for one in stored_sets(warehouse, table=spend.table)] == ["churn-march", first.name]
+    assert stored_sets(warehouse, table="billing_feature.other_v1") == []
+    assert named.content_sha256 == first.content_sha256
+    file.write_text(LABELS.replace("9,2026", "2,2026"))
+    with pytest.raises(DataError, match=r"churn-march is another training set, made by ann on .*: 6 rows"):
+        make(name="churn-march")
+    with pytest.raises(DataError, match="'Churn!' is no name"):
+        make(name="Churn!")
+
+
+@pytest.mark.usefixtures("spend")
+def test_commands_make_and_list_sets(file: Path, tmp_path: Path) -> None:
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["features", *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    folder = tmp_path / "sets"
+    make: Callable[..., str] = lambda *more: run(  # noqa: E731
+        "training-set", "--entities", str(file), "--views", "spend:1", "--output", str(folder), *more
+    )
+    said = make("--name", "march")
+    assert "march: 6 rows as known" in said
+    assert "spend:1: 4 rows with a value, 2 without" in said
+    assert sorted(path.name for path in folder.iterdir()) == ["march.json", "march.parquet"]
+    assert "0 rows of 6 rest on later knowledge" in make("--name", "now", "--as-of-now")
+    listed = run("training-sets", "spend:1")
+    assert "march" in listed
+    assert "as of now" in listed
+    wrong = CliRunner().invoke(app, ["features", "training-set", "--entities", "no.csv", "--views", "spend:1"])
+    assert (wrong.exit_code, "there is no such file" in wrong.output) == (1, True)
