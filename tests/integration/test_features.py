@@ -273,6 +273,19 @@ def test_history_is_known_on_time_and_what_comes_later_when_it_is_built(shop: Sh
     assert trace(shop.connection, built_report(shop.connection, "spend:1"), Period.named(DAYS[2])).row_count == 2
 
 
+def test_a_training_set_ends_the_history(shop: Shop, view: FeatureView, monkeypatch: pytest.MonkeyPatch) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    refreshed(shop.connection)
+    sell(shop, DAYS[2], [(2, 1, 5)])
+    refreshed(shop.connection)
+    assert [_on_time(row) for row in log_of(shop.connection)] == [True, True]
+    monkeypatch.setattr("waybill.derived.feature.training_sets", lambda *_: ["churn"])
+    sell(shop, DAYS[1], [(3, 2, 5)])
+    refreshed(shop.connection)
+    late = [row for row in log_of(shop.connection) if not _on_time(row)]
+    assert {row[:2] for row in late} == {(1, at_end(DAYS[1])), (2, at_end(DAYS[1])), (2, at_end(DAYS[2]))}
+
+
 def test_what_is_not_over_yet_is_known_when_it_is_built(shop: Shop, view: FeatureView) -> None:
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     sell(shop, day, [(1, 1, 5)])
@@ -508,7 +521,6 @@ def expected(stack: Stack, sold: str) -> list[tuple[Any, ...]]:
 
 
 KILLED_AT = [
-    ("waybill.derived.feature:open_version", 1),
     ("waybill.derived.feature:_moment", 2),
     ("waybill.derived.build:record_build", 2),
 ]
@@ -558,11 +570,42 @@ def test_the_commands_list_read_copy_and_retire(
         assert "retired on" in run("list")
 
 
+def test_restricted_features_are_for_nobody_but_who_asks(shop: Shop, view: FeatureView, include_dir: Path) -> None:
+    path = include_dir / "contracts/shop_feature/spend_v1.yaml"
+    path.write_text(
+        CONTRACT.replace("description: Ways of payment.", "description: Ways.\n        classification: restricted")
+    )
+    restricted = find_feature_view("spend:1")
+    sell(shop, f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}", [(1, 1, 5)])
+    refreshed(shop.connection)
+    may = shop.all(
+        "select c.relname, a.attname from pg_class as c inner join pg_attribute as a on a.attrelid = c.oid "
+        "where c.relnamespace = 'shop_feature'::regnamespace and c.relkind = 'r' and a.attnum > 0 "
+        "and has_column_privilege('waybill_analyst', c.oid, a.attnum, 'select')"
+    )
+    tables = {name.rpartition(".")[2]: name for name in (view.table, view.log, view.latest)}
+    assert {table for table, column in may if column == "spend"} == set(tables)
+    assert {table for table, column in may if column == "methods"} == set()
+    assert {column for table, column in may if table.endswith("_log")} >= {"known_ts", "is_removed"}
+    latest = read_latest(shop.connection, restricted, {"customer_id": "1"})
+    assert latest
+    assert latest.values == {"spend": 5}
+    asked = read_latest(shop.connection, restricted, {"customer_id": "1"}, with_restricted=True)
+    assert asked
+    assert asked.values == {"spend": 5, "methods": ["card"]}
+    assert "keeps 1 row" in retire(shop.connection, restricted, "test"), "a view of the current values goes with them"
+
+
 def test_a_feature_view_lies_in_its_folder(view: FeatureView, include_dir: Path) -> None:
     path = include_dir / "contracts/shop_report/spend_v1.yaml"
     path.write_text(CONTRACT.replace("domain: shop_feature", "domain: shop_report"))
-    assert any("in the folder shop_feature/" in problem for problem in lint(None)[1])
+    assert any("in folders named <domain>_feature" in problem for problem in lint(None)[1])
     path.unlink()
+    reader = include_dir / "sql/shop/daily_kpis.sql"
+    text = reader.read_text()
+    reader.write_text(text.replace("shop_star.fact_sales", "shop_feature.spend_v1"))
+    assert any("feature views are built after it" in problem for problem in lint(None)[1])
+    reader.write_text(text)
     other = include_dir / "contracts/shop_feature/spend_v1.yaml"
     other.write_text(
         CONTRACT.replace("value: feature", "value: report")

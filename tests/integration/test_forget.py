@@ -34,6 +34,7 @@ from waybill.cli import app
 from waybill.contracts import load_domain, locations
 from waybill.derived.build import report_contracts
 from waybill.derived.refresh import refresh
+from waybill.derived.refresh_features import refresh_features
 from waybill.erasure.forget import Certificate, forget
 from waybill.erasure.texts import FREE_TEXTS, RECORDS
 from waybill.errors import DataError
@@ -116,6 +117,7 @@ class Shop:
         rebuilt = {}
         for schema in ("shop_star", "shop_report"):
             rebuilt |= refresh(self.connection, "shop", schema, RUN)
+        refresh_features(self.connection, "shop", RUN)
         in_lake = [contracts["customers"], contracts["reviews"], load_domain("shop_star")["fact_sales"]]
         write_changed_days(self.connection, s3, catalog, in_lake, RUN)
         publish_changed(self.connection, s3, "shop", RUN)
@@ -369,6 +371,7 @@ KEYS = {
     "feature_version": "feature_table view sql_sha256 contract_sha256 retired_by",
     "file_profile": "column_name",
     "file_warning": "kind",
+    "horizon": "dataset run_id",
     "incident": "key kind domain severity acknowledged_by muted_by closed_by",
     "incident_event": "event by_whom",
     "incident_run": "dag_id run_id task_id scope",
@@ -387,6 +390,7 @@ KEYS = {
     "quarantine": "reasons contract_version resolved_as resolved_by",
     "rejected_file": "dataset object_key etag run_id contract_version brought_columns",
     "report_profile": "report cadence column_name",
+    "retention": "dataset element place run_id",
     "reveal": "dataset shard revealed_by shown_in",
     "stream": "dataset name",
     "stream_archive": "dataset object_key sha256",

@@ -21,9 +21,9 @@ from waybill.run import Run
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure, equivalent_hashes
-from waybill.warehouse.feature_tables import lock_exclusive, relation_named
+from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, relation_named, training_sets
 from waybill.warehouse.planner_statistics import analyze_grown
-from waybill.warehouse.schema import columns_sql, equal_sql, relation, tables_of
+from waybill.warehouse.schema import columns_sql, equal_sql, relation
 
 
 def is_retired(connection: Connection, contract: Contract) -> bool:
@@ -81,8 +81,7 @@ def _changed_files(connection: Connection, view: FeatureView, text: str, of_sql:
 
 def _start_over(connection: Connection, view: FeatureView) -> None:
     """Drop the tables of a version without values, and forget its builds, so that other files may take its place."""
-    for table in tables_of(view.contract):
-        connection.execute(sql.SQL("drop table {}").format(table))
+    drop_tables(connection, view, with_log=True)
     for statement in (
         "delete from waybill.publication where report = %s",
         "delete from waybill.feature_version where feature_table = %s",
@@ -203,6 +202,8 @@ def _moment(connection: Connection, view: FeatureView, period: Period, inputs: B
     )
     if retired:
         raise DataError(f"{view.table} was retired: its log stays, and no period is built any more")
+    # What a registered set was made of must not change: from then on, history is known when it is built.
+    is_history = is_history and not training_sets(connection, view)
     return {"known_ts": known_ts, "created_at": created_at, "is_history": is_history}
 
 

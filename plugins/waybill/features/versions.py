@@ -16,8 +16,7 @@ from waybill.errors import DataError
 from waybill.formatting import count, some_of
 from waybill.ops.lineage import sql_path
 from waybill.warehouse.connection import one_row
-from waybill.warehouse.feature_tables import lock_exclusive, relation_named
-from waybill.warehouse.schema import relation
+from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, relation_named, training_sets
 
 
 @dataclass(frozen=True)
@@ -89,14 +88,13 @@ def retire(connection: Connection, view: FeatureView, by: str, *, is_forced: boo
             raise DataError(f"{view.name} was never built: delete its contract and its SQL file instead")
         if row[0]:
             raise DataError(f"{view.name} was retired on {row[0]:%Y-%m-%d}")
-        sets = _training_sets(connection, view)
+        sets = training_sets(connection, view)
         if sets and not is_forced:
             raise DataError(
                 f"{count(len(sets), 'training set')} rest on {view.name}: {some_of(sets)}. Their models expect its "
                 "values online. Retire it with --force if none of them is in use."
             )
-        for table in (relation(view.contract), relation_named(view.latest)):
-            connection.execute(sql.SQL("drop table if exists {}").format(table))
+        drop_tables(connection, view, with_log=False)
         connection.execute(
             "update waybill.feature_version set retired_at = clock_timestamp(), retired_by = %s "
             "where feature_table = %s",
@@ -107,13 +105,3 @@ def retire(connection: Connection, view: FeatureView, by: str, *, is_forced: boo
         f"Retired {view.name}. Its current and newest values were dropped. {view.log} keeps {count(rows, 'row')}, so "
         "that training sets can be made again. Leave its contract and SQL file in the project."
     )
-
-
-def _training_sets(connection: Connection, view: FeatureView) -> list[str]:
-    """Return the names of the training sets that rest on a version."""
-    if connection.execute("select to_regclass('waybill.training_set') is null").fetchone() == (True,):
-        return []
-    rows = connection.execute(
-        "select name from waybill.training_set where %s = any(views) order by name", (view.table,)
-    ).fetchall()
-    return [name for (name,) in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from psycopg import Connection
@@ -9,7 +10,15 @@ from psycopg import Connection
 from waybill.contracts import Column, Contract, ContractError, load, references
 from waybill.contracts.dag_files import dags_folder, functions_of
 from waybill.contracts.domains import is_on_spark
-from waybill.contracts.locations import SCHEMAS, domain_of, feature_schema, report_files, report_schema
+from waybill.contracts.locations import (
+    SCHEMAS,
+    feature_schema,
+    read_sql,
+    report_files,
+    report_schema,
+    star_schema,
+)
+from waybill.contracts.odcs import contract_path
 from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.ops.classification_lint import lint_classification
@@ -49,7 +58,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
     problems += lint_manifests(contracts, unread)
     whole = []
     for domain in sorted({contract.domain for contract in contracts if contract.is_dataset}):
-        problems += _without_counterpart(domain)
+        problems += _without_counterpart(domain) + _readers_of_features(domain)
         if domain not in unread:
             problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
         schemas = {domain, *(make(domain) for make in SCHEMAS)}
@@ -59,6 +68,12 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         try:
             if is_on_spark(domain):
                 problems += lint_spark_sql(domain, of_domain)
+                problems += [
+                    f"{contract_path(one.table)}: the reports of {domain} are computed by Spark, and feature views "
+                    "need the warehouse: remove it"
+                    for one in of_domain
+                    if one.load_mode == "feature"
+                ]
         except ContractError:  # the problems have its manifest, which says what runs the SQL
             continue
         whole += of_domain
@@ -98,15 +113,22 @@ def _of_datasets(contracts: Mapping[str, Contract]) -> list[str]:
     return problems
 
 
+def _readers_of_features(domain: str) -> list[str]:
+    """Return the SQL files of a domain that read feature views, which are built after them."""
+    schema = feature_schema(domain)
+    return [
+        f"{path}: reads a table of {schema}, but feature views are built after it"
+        for folder in (star_schema(domain), domain)
+        for path in report_files(folder)
+        if re.search(rf"\b{schema}\.", read_sql(path))
+    ]
+
+
 def _of_feature(contract: Contract) -> list[str]:
     """Return why a contract cannot be that of a feature view, or must be."""
-    domain = domain_of(contract.domain)
-    if (contract.load_mode == "feature") != (contract.domain == feature_schema(domain)):
-        return [
-            f"feature views have `loadMode: feature` and are in the folder {feature_schema(domain)}/, and only they"
-        ]
-    if contract.load_mode == "feature" and is_on_spark(domain):
-        return [f"the reports of {domain} are computed by Spark, and feature views need the warehouse: remove it"]
+    suffix = feature_schema("")
+    if (contract.load_mode == "feature") != contract.domain.endswith(suffix):
+        return [f"feature views have `loadMode: feature` and are in folders named <domain>{suffix}, and only they"]
     return []
 
 

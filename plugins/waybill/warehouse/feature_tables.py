@@ -10,7 +10,7 @@ from typing import Final
 from psycopg import Connection, sql
 
 from waybill.contracts.feature_views import EVENT_TS, FeatureView
-from waybill.warehouse.schema import column_definition, columns_sql
+from waybill.warehouse.schema import column_definition, columns_sql, drop_readers
 
 _LOG: Final = """
 create table {log} (
@@ -88,3 +88,21 @@ def lock_shared(connection: Connection, view: FeatureView) -> None:
 
 def _lock_name(view: FeatureView) -> str:
     return f"feature {view.table}"
+
+
+def training_sets(connection: Connection, view: FeatureView) -> list[str]:
+    """Return the names of the registered training sets that rest on a version of a view."""
+    if connection.execute("select to_regclass('waybill.training_set') is null").fetchone() == (True,):
+        return []
+    rows = connection.execute(
+        "select name from waybill.training_set where views @> array[%s::text] order by name", (view.table,)
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def drop_tables(connection: Connection, view: FeatureView, *, with_log: bool) -> None:
+    """Drop the tables of a version: the current and the newest rows, and the log if asked for."""
+    for statement in drop_readers(view.contract):
+        connection.execute(statement)
+    for table in (view.table, view.latest, *([view.log] if with_log else [])):
+        connection.execute(sql.SQL("drop table if exists {}").format(relation_named(table)))
