@@ -6,8 +6,7 @@ locals {
   # Not in one map with what is below: the dashboard's policy names a distribution that is made from its bucket.
   keys     = { raw = var.data_key_arn, lake = var.data_key_arn, reports = var.data_key_arn, dashboard = null }
   glacier  = merge(var.glacier_after_days, { dashboard = null })
-  # Raw files by their contracts; answers of queries; what tasks and Spark jobs exchange.
-  expiry   = { raw = var.raw_expire_after_days, lake = { "athena/" = 30, "_spark/" = 14 } }
+  expiry   = { raw = var.raw_expire_after_days, lake = { "athena/" = 30, "_spark/" = 14 } } # by contracts; answers of queries; what Spark jobs exchange
   policies = { raw = [], lake = [], reports = [], dashboard = local.dashboard_statements }
 
   dashboard_statements = [for arn in var.dashboard_distribution_arns : jsonencode({
