@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.settings import PROJECT_ROOT
 from waybill.warehouse.connection import connect
 from waybill.warehouse.migrations import upgrade
@@ -88,7 +88,7 @@ def test_the_commands_lead_from_an_unknown_file_to_rows_and_books(airflow_stack:
 
 def data_operations(stack: Stack, domain: str) -> str:
     """Return the page of a domain in Data operations, as a browser gets it."""
-    with httpx.Client(base_url=stack.airflow_address(), timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=stack.airflow_address(), timeout=PATIENCE, trust_env=False) as client:
         user = {"username": "viewer", "password": stack.passwords()["viewer"]}
         client.cookies.set("_token", client.post("/auth/token", json=user).json()["access_token"])
         answer = client.get("/waybill/operations/index.html", params={"domain": domain})

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from support.listeners import listeners
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.ops import metrics
 from waybill.settings import PROJECT_ROOT
 from waybill_devtools.stack import Stack, airflow
@@ -28,7 +28,7 @@ def call(stack: Stack, path: str, body: dict[str, Any] | None = None, token: str
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return dict(json.load(answer))
 
 

@@ -20,6 +20,7 @@ import pytest
 from support.alerts import CAUSE, Queue, closed_port, of_run, of_task, queue, warehouse
 from support.messaging_months import migrate_again
 from support.stopping import at
+from support.waiting import PATIENCE
 from waybill.cli import tables
 from waybill.operators import FreshnessOperator
 from waybill.operators.alerting import alert_failure, alert_task_failure, notify_success
@@ -366,7 +367,7 @@ def test_nothing_is_locked_while_a_channel_hangs_and_nothing_is_sent_twice(
     slack.status = None
     with ThreadPoolExecutor(4) as pool, connect(warehouse) as connection:
         sending = [pool.submit(alert_task_failure, of_task(f"task_{number}")) for number in range(4)]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not slack.texts and time.monotonic() < deadline:
             time.sleep(0.01)
         idle = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in %'"

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from support.alerts import CAUSE, DAG, Queue, closed_port, of_run, of_task, queue, warehouse
 from support.ledger import add_file
+from support.waiting import PATIENCE
 from waybill.intake import file_warnings
 from waybill.intake.ledger import Books
 from waybill.operators import PublishOperator, QualityOperator, sending
@@ -106,7 +107,7 @@ def test_tasks_that_fail_at_once_raise_one_alert(queue: Queue, warehouse: str) -
     start = threading.Barrier(4)
 
     def fail(number: int) -> None:
-        start.wait(30)
+        start.wait(PATIENCE)
         alert_task_failure(of_task(f"task_{number}"))
 
     with ThreadPoolExecutor(4) as pool:

@@ -26,7 +26,7 @@ from support import shop_tables
 from support.lake import KEY, Lake
 from support.messaging_months import database, ingest_month, put, sample
 from support.shop_tables import CUSTOMERS, EVENTS, REVIEWS, ROWS, TRANSACTIONS, insert
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.contracts import load_domain
 from waybill.errors import DataError
 from waybill.settings import SettingsError, settings
@@ -273,7 +273,7 @@ def test_a_writer_waits_for_the_previous_one(shop: Connection, lake: Lake, wareh
 
         def upload_file(self, *arguments: Any) -> None:
             self.begun.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(PATIENCE)
             lake.s3.upload_file(*arguments)
 
     def write(client: Any) -> None:
@@ -286,15 +286,15 @@ def test_a_writer_waits_for_the_previous_one(shop: Connection, lake: Lake, wareh
 
     first, second = (threading.Thread(target=write, args=(client,)) for client in (Held(), lake.s3))
     first.start()
-    assert Held.begun.wait(30)
+    assert Held.begun.wait(PATIENCE)
     insert(shop, "reviews", [(1000, 1, 1, 1, "late", DAY)])
     second.start()
     try:
         assert eventually(waits)
     finally:
         Held.go_on.set()
-        first.join(30)
-        second.join(30)
+        first.join(PATIENCE)
+        second.join(PATIENCE)
     assert lake.day(CONTRACTS["reviews"], DAY)["review_text"].to_pylist()[-1] == "late"
 
 

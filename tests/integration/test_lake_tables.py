@@ -25,6 +25,7 @@ from pyiceberg.exceptions import ValidationException
 from support import shop_tables
 from support.lake import RUN, Lake
 from support.shop_tables import CUSTOMERS, REVIEWS, TRANSACTIONS, insert
+from support.waiting import PATIENCE
 from waybill.contracts import Column, Contract, load_domain
 from waybill.errors import DataError
 from waybill.outputs import iceberg_files, iceberg_tables
@@ -236,7 +237,7 @@ def test_two_runs_at_once_write_each_day_once(shop: Connection, lake: Lake, ware
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert len(lake.snapshots(CONTRACT)) == 1
     assert len(rows(lake)) == len(REVIEWS) + len(days)
     assert lake.objects() == lake.files(CONTRACT)

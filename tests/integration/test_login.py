@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.settings import PROJECT_ROOT
 from waybill_devtools.stack import Stack
 
@@ -45,7 +45,7 @@ class Site:
         """Log in through the issuer's page and return the browser's session. The token lacks claims that are None."""
         claims = {name: value for name, value in ({"email_verified": True} | claims).items() if value is not None}
         httpx.put(f"{self.issuer}/users/{user}", json=claims).raise_for_status()
-        browser = httpx.Client(base_url=self.address, follow_redirects=True, timeout=60)
+        browser = httpx.Client(base_url=self.address, follow_redirects=True, timeout=PATIENCE)
         page = browser.get("/auth/login/oidc")
         assert page.url.path == "/oauth2/authorize"
         browser.post(page.url, data={"sub": user})
@@ -160,7 +160,7 @@ def test_a_password_opens_nothing(site: Site) -> None:
 
 
 def test_no_operation_of_the_api_is_open(site: Site) -> None:
-    with httpx.Client(base_url=site.address, timeout=60) as stranger:
+    with httpx.Client(base_url=site.address, timeout=PATIENCE) as stranger:
         operations = [
             (method.upper(), path)
             for path, item in stranger.get("/openapi.json").json()["paths"].items()

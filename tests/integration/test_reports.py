@@ -18,6 +18,7 @@ from psycopg import Connection
 from oracles.messaging import expected
 from support.ledger import add_file
 from support.messaging_months import RUN, build_month, content, database, ingest_month, month, put, report_rows, sample
+from support.waiting import PATIENCE
 from waybill.contracts import load_domain
 from waybill.contracts.locations import report_files
 from waybill.derived.build import build_from_rows, build_from_sql, known_files, report_contracts
@@ -188,7 +189,7 @@ def test_two_builds_of_one_month_at_once_do_not_double_it(dsn: str, loaded: Conn
 
     def build(name: str) -> int:
         with connect(dsn) as connection:
-            start.wait(30)
+            start.wait(PATIENCE)
             return build_top(connection, LAST, slow, Run(name, "abc123"))
 
     with ThreadPoolExecutor(3) as pool:
@@ -201,7 +202,7 @@ def test_builds_of_different_months_at_once_create_the_table_once(dsn: str, load
 
     def build(key: str) -> int:
         with connect(dsn) as connection:
-            start.wait(30)
+            start.wait(PATIENCE)
             return build_top(connection, key)
 
     with ThreadPoolExecutor(3) as pool:

@@ -18,7 +18,7 @@ import pytest
 from psycopg import Connection, sql
 
 from support.messaging_months import build_month, content, database, ingest_month, migrate, month, put, sample
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.ops.books import balances, incomplete
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
@@ -128,7 +128,7 @@ def server(data: Path, settings: dict[str, str]) -> Iterator[str]:
         yield address
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(PATIENCE)
 
 
 def admin(address: str) -> Connection:

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from support.listeners import listeners
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill_devtools.stack import SERVICES, Stack, StackError, aws, postgres
 from waybill_devtools.stack.state import State
 
@@ -223,7 +223,7 @@ def test_an_interrupted_up_stops_its_processes(short_home: Path) -> None:
     assert eventually(lambda: Stack(short_home).status() != [] and pids(Stack(short_home)) != set())
     running = processes(Stack(short_home))
     starting.send_signal(signal.SIGINT)
-    assert starting.wait(60) != 0
+    assert starting.wait(PATIENCE) != 0
     assert gone(running)
 
 

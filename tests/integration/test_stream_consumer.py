@@ -18,7 +18,7 @@ from psycopg import Connection
 from typer.testing import CliRunner
 
 from support.stream import CLICKS, click, start_consumer
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.cli import app
 from waybill.warehouse.migrations import upgrade
 
@@ -116,7 +116,7 @@ def test_consumers_share_shards_take_over_and_stop_cleanly(
     first.send_signal(signal.SIGKILL)
     for one, code in ((second, 0), (first, -signal.SIGKILL)):
         one.send_signal(signal.SIGTERM)
-        assert one.wait(30) == code
+        assert one.wait(PATIENCE) == code
     books = connection.execute(
         "select sum(events), sum(counted), sum(repeated), sum(late), sum(rejected) from waybill.stream_shard"
     ).fetchone()

@@ -13,6 +13,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 from unittest.mock import patch
 
+from support.waiting import PATIENCE
+
 # Processes are forked from a server that has imported what takes long, and nothing else.
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
@@ -70,7 +72,7 @@ def _run(
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     return list(processes)
 
 
@@ -90,7 +92,7 @@ def _work(
     os.environ.update(environment)
     settings.cache_clear()
     with connect(dsn) as connection:
-        begin.wait(30)
+        begin.wait(PATIENCE)
         if point is None:
             work(connection, name)
         else:

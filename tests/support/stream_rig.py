@@ -69,7 +69,7 @@ class Rig:
             consumer.terminate()
         try:
             for consumer in self.consumers:
-                assert consumer.wait(30) == 0, f"a consumer ended with code {consumer.returncode}"
+                assert consumer.wait(PATIENCE) == 0, f"a consumer ended with code {consumer.returncode}"
         finally:
             for consumer in self.consumers:
                 consumer.kill()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from waybill.views.live.shared import LONGEST_SECONDS, SECONDS, Busy, Shared
 
 
@@ -35,7 +35,7 @@ class Source:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         number = self.calls
-        self.gate.wait(60)
+        self.gate.wait(PATIENCE)
         self.running -= 1
         if self.fails:
             raise ValueError(f"call {number} fails")
