@@ -12,6 +12,7 @@ import pytest
 from rights.calls import RECORDER
 from support.airflow_settings import RARE_PARSING
 from support.landing import empty_connection, operations_dsn
+from support.spark_job import QUICK_JAVA
 from waybill.settings import PROJECT_ROOT
 from waybill_devtools.stack import Stack
 
@@ -40,7 +41,7 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory, dags: Path, telemetr
     shutil.copytree(PROJECT_ROOT / "include", include)
     variables = {
         **RARE_PARSING,
-        "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # short jobs of Spark start sooner
+        "JAVA_TOOL_OPTIONS": QUICK_JAVA,
         "AIRFLOW__METRICS__OTEL_ON": "True",
         "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
         "OTEL_EXPORTER_OTLP_ENDPOINT": telemetry.address,

@@ -143,17 +143,23 @@ def test_loads_are_filtered_by_dataset_and_back(log_in: LogIn, seeded: Stack) ->
     ],
 )
 def test_odd_values_give_a_page_with_links(log_in: LogIn, asked: str) -> None:
+    """The browser shows the page of a script, and the first of the equal error pages, whose link it follows."""
     page = log_in("viewer")
+    is_followed = False
     for value in ODD:
-        answer = page.goto(f"/waybill/{asked}{value if value == '%00' else quote(value, safe='')}")
-        assert answer
+        address = f"/waybill/{asked}{value if value == '%00' else quote(value, safe='')}"
+        answer = page.request.get(address, headers={"accept": "text/html"})
         assert answer.headers["content-type"].startswith("text/html")
         assert answer.status in (200, 404, 422)
-        assert page.title() != "hacked"
-        if answer.status != 200:
+        if "script" in value:
+            page.goto(address)
+            assert page.title() != "hacked"
+        if answer.status != 200 and not is_followed:
+            page.goto(address)
             page.locator("section.message a").first.click()
             page.locator("header nav").first.wait_for()
             assert page.locator("section.message").count() == 0
+            is_followed = True
 
 
 @pytest.mark.parametrize(

