@@ -34,6 +34,8 @@ from waybill.warehouse.feature_tables import relation_named
 from waybill.warehouse.migrations import upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
 VIEWS = ("customer_orders:1", "customer_sessions:1", "product_sales:1", "product_neighbours:1", "customer_revenue:1")
@@ -205,18 +207,17 @@ def with_pandas(folder: Path) -> dict[str, Any]:
 WAYS = {"waybill": with_waybill, "merge_asof": with_pandas}
 
 
-def backend_mib() -> float:
-    """Return the memory that the backends of the warehouse do not share, in MiB."""
+def backends() -> Iterator[tuple[int, float, float]]:
+    """Yield for each backend of the warehouse its id, the memory in MiB that it does not share, and its CPU seconds."""
     import psutil
 
-    total = 0
     for process in psutil.process_iter(["name", "cmdline"]):
         if process.info["name"] == "postgres" and "waybill_etl warehouse" in " ".join(process.info["cmdline"] or []):
             try:
-                total += process.memory_full_info().uss
+                used = process.cpu_times()
+                yield process.pid, process.memory_full_info().uss / 2**20, used.user + used.system
             except psutil.Error:  # it has ended
                 continue
-    return total / 2**20
 
 
 def measure(way: str, folder: Path, environment: dict[str, str]) -> None:
@@ -228,25 +229,28 @@ def measure(way: str, folder: Path, environment: dict[str, str]) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
-    peak, done = 0.0, threading.Event()
+    peak, cpu, done = 0.0, dict[int, float](), threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        while not done.wait(0.5):
-            peak = max(peak, backend_mib())
+        while not done.wait(0.3):
+            seen = [*backends()]
+            peak = max(peak, sum(mib for _, mib, _ in seen))
+            cpu.update({pid: seconds for pid, _, seconds in seen})
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     text, _ = process.communicate()
+    seconds = time.perf_counter() - began
     done.set()
     watcher.join()
-    seconds = time.perf_counter() - began
     if process.returncode:
         sys.exit(f"{way} failed")
     found = json.loads(text)
     print(
         f"{way:11} {seconds:6.1f} s, client {found.pop('peak_mib'):,} MiB and {found.pop('cpu'):.1f} CPU s, "
-        f"backends {peak:,.0f} MiB, load before {load:.1f}: {found}",
+        f"backends {peak:,.0f} MiB and {sum(cpu.values()):.1f} CPU s, load {load:.1f} before and "
+        f"{os.getloadavg()[0]:.1f} after: {found}",
         flush=True,
     )
 

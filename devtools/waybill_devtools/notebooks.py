@@ -33,22 +33,23 @@ if TYPE_CHECKING:
 FOLDER = PROJECT_ROOT / "notebooks"
 LAST_MONTH = "2026-03"
 MONTHS = 14
+REPORT = "industry_exposure"
 RUN = Run("notebooks", "sample")
 
 
-def load_sample(connection: Connection, s3: S3Client, scale: float = 1.0) -> None:
-    """Load sample files of 14 months, as the DAG does; build the reports of the last one, and the features of all."""
-    for file in messaging.generate(LAST_MONTH, MONTHS, scale=scale).files:
+def load_sample(connection: Connection, s3: S3Client, months: int = MONTHS, scale: float = 1.0) -> None:
+    """Load sample files of some months, as the DAG does; build what the notebooks read."""
+    for file in messaging.generate(LAST_MONTH, months, scale=scale).files:
         s3.put_object(Bucket=settings().raw_bucket, Key=file.key, Body=file.body)
     contracts, reports = load_domain("messaging"), report_contracts("messaging")
     last = Period.parse("month", LAST_MONTH)
-    for month in last.shift(1 - MONTHS).until(last):
+    for month in last.shift(1 - months).until(last):
         for name in ("customers", "channels", "traffic"):
             ingest(connection, s3, contracts[name], contracts, month, RUN)
-    for path in report_files("messaging"):
-        text = path.read_text(encoding="utf-8")
-        inputs = partial(known_files, connection, "messaging", last, text)
-        build_from_sql(connection, reports[path.stem], inputs, text, last, RUN)
+    [path] = [one for one in report_files("messaging") if one.stem == REPORT]
+    text = path.read_text(encoding="utf-8")
+    inputs = partial(known_files, connection, "messaging", last, text)
+    build_from_sql(connection, reports[REPORT], inputs, text, last, RUN)
     refresh_features(connection, "messaging", RUN)
 
 
@@ -58,16 +59,16 @@ def execute(path: Path) -> Any:
     Nothing is written to the home of the user. Raises `nbclient.exceptions.CellExecutionError` for the error of a cell.
     """
     import nbformat
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="waybill-kernel-") as folder:
         # Through sockets in the folder, which other users cannot open.
-        manager = AsyncKernelManager(
-            kernel_name="python3", transport="ipc", ip=f"{folder}/kernel", connection_file=f"{folder}/kernel.json"
+        files = {"transport": "ipc", "ip": f"{folder}/kernel", "connection_file": f"{folder}/kernel.json"}
+        client = NotebookClient(
+            notebook, kernel_name="python3", timeout=120, record_timing=False, config=Config(KernelManager=files)
         )
-        client = NotebookClient(notebook, km=manager, timeout=120, record_timing=False)
         client.execute(env={**os.environ, "IPYTHONDIR": folder, "MPLCONFIGDIR": folder})
     for number, cell in enumerate(notebook.cells, start=1):
         cell["id"] = f"cell-{number}"

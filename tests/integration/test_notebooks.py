@@ -33,7 +33,7 @@ def sample(stack: Stack) -> Iterator[None]:
         s3 = stack.s3()
         s3.create_bucket(Bucket="notebooks")
         with connect(dsn) as connection:
-            load_sample(connection, s3, scale=0.2)
+            load_sample(connection, s3, months=9, scale=0.2)
         yield
     settings.cache_clear()
 

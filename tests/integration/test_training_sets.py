@@ -22,6 +22,7 @@ from waybill.cli import app
 from waybill.contracts.feature_views import FeatureView
 from waybill.errors import DataError
 from waybill.features import labels as labels_module
+from waybill.features import stored_sets as stored_sets_module
 from waybill.features.stored_sets import store, stored_sets
 from waybill.features.training_set import prepare, read_set, write_set
 from waybill.settings import settings
@@ -260,14 +261,31 @@ def lake(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_set_is_stored_and_registered_once(
-    warehouse: psycopg.Connection, spend: FeatureView, file: Path, lake: str, s3: S3Client
+    warehouse: psycopg.Connection,
+    spend: FeatureView,
+    file: Path,
+    lake: str,
+    s3: S3Client,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def make(**given: Any) -> Any:
         return store(prepare(file, ["spend:1"]), connect, "ann", target=s3, **given)
 
+    waits: list[bool] = []
+    write = stored_sets_module._write
+
+    def seen(*given: Any) -> str:
+        query = "select count(*) > 1 from pg_locks where locktype = 'advisory' and granted and database = %s::oid"
+        waits.append(warehouse.execute(query, (database,)).fetchone() == (True,))
+        return write(*given)
+
+    [(database,)] = warehouse.execute("select oid from pg_database where datname = current_database()")
+    monkeypatch.setattr(stored_sets_module, "_write", seen)
     first = make()
     late(warehouse, spend)
+    assert waits == [True], "builds wait until the first set is registered"
     assert make() == first
+    assert waits == [True, False]
     assert first.location == f"s3://{lake}/training/{first.name}.parquet"
     objects = {one["Key"]: one["ETag"] for one in s3.list_objects_v2(Bucket=lake)["Contents"]}
     assert sorted(objects) == [f"training/{first.name}.json", f"training/{first.name}.parquet"]

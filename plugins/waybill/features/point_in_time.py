@@ -24,7 +24,7 @@ from waybill.contracts.feature_views import FeatureView
 from waybill.outputs.export import arrow_tables, arrow_type
 from waybill.outputs.masking import pseudonym_sql, use_key
 from waybill.warehouse.connection import non_retryable_sql, one_row
-from waybill.warehouse.feature_tables import lock_shared, relation_named
+from waybill.warehouse.feature_tables import lock_shared, relation_named, training_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,30 +83,39 @@ class Snapshot:
 
 @contextmanager
 def snapshot(
-    connect: Callable[[], Connection], views: Sequence[FeatureView], connections: int = 1
+    connect: Callable[[], Connection],
+    views: Sequence[FeatureView],
+    connections: int = 1,
+    *,
+    is_registered: bool = False,
 ) -> Iterator[Snapshot]:
     """Open connections to one state of the warehouse, between two builds of each view; close them at the end.
 
     A build takes `known_ts` from the clock while it holds the view's lock, and its rows become visible later. Therefore
     the clock is read while no build holds the lock, and the state is that of the same moment.
+
+    With `is_registered`, the caller registers a training set before the end. Until the first set of a version is
+    registered, builds add history that counts as known on time. Therefore they wait for the end in this case.
     """
     with ExitStack() as stack:
         opened = tuple(stack.enter_context(connect()) for _ in range(connections))
         for connection in opened:
             connection.autocommit = True
-        with ExitStack() as locked:
-            holder = locked.enter_context(connect())
-            locked.enter_context(holder.transaction())
-            for view in sorted(views, key=lambda one: one.table):
-                lock_shared(holder, view)
-            for connection in opened:
-                connection.isolation_level = IsolationLevel.REPEATABLE_READ
-                connection.read_only = True
-                stack.enter_context(connection.transaction())
-            exporter, *others = opened
-            clock, name = one_row(exporter, "select clock_timestamp(), pg_export_snapshot()")
-            for connection in others:
-                connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(name)))
+        locked = stack.enter_context(ExitStack())
+        holder = locked.enter_context(connect())
+        locked.enter_context(holder.transaction())
+        for view in sorted(views, key=lambda one: one.table):
+            lock_shared(holder, view)
+        for connection in opened:
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            stack.enter_context(connection.transaction())
+        exporter, *others = opened
+        clock, name = one_row(exporter, "select clock_timestamp(), pg_export_snapshot()")
+        for connection in others:
+            connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(name)))
+        if not is_registered or all(training_sets(holder, view) for view in views):
+            locked.close()
         for connection in opened:
             connection.execute("select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
             for view in views:

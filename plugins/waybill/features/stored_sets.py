@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +19,11 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts.locations import TRAINING_PREFIX
 from waybill.errors import DataError
-from waybill.features.training_set import TrainingSet, write_set
+from waybill.features.training_set import TrainingSet, manifest, read_set, write_tables
 from waybill.outputs.export import PARQUET, put
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
+from waybill.warehouse.connection import advisory_lock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -77,45 +79,41 @@ def store(
     """
     if name is not None and not _NAME.fullmatch(name):
         raise DataError(f"{name!r} is no name: use lower-case letters, digits, - and _, at most 100")
-    with scratch_folder() as folder:
+    with scratch_folder() as folder, read_set(wanted, connect, is_registered=True) as (tables, result, seen):
         file = folder / "rows.parquet"
-        manifest = write_set(wanted, connect, file)
-        name = name or _default_name(manifest)
-        with connect() as connection:
+        write_tables(wanted, tables, file)
+        found = manifest(wanted, result, seen)
+        name = name or _default_name(found)
+        with connect() as connection, advisory_lock(connection, f"training set {name}"):
             for former in stored_sets(connection, name=name):
-                _refuse_another(former, manifest)
+                _refuse_another(former, found)
             with file.open("rb") as rows:
-                manifest = {
-                    "name": name,
-                    **manifest,
-                    "file": f"{name}.parquet",
-                    "file_sha256": hashlib.file_digest(rows, "sha256").hexdigest(),
-                }
-                text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+                sha256 = hashlib.file_digest(rows, "sha256").hexdigest()
+                found = {"name": name, **found, "file": f"{name}.parquet", "file_sha256": sha256}
                 rows.seek(0)
-                location = _write(target, name, rows, text)
-            _register(connection, wanted, manifest, location, by)
+                location = _write(target, name, rows, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+            _register(connection, wanted, found, location, by)
             [stored] = stored_sets(connection, name=name)
             return stored
 
 
-def _identity(manifest: dict[str, Any]) -> str:
+def _identity(found: dict[str, Any]) -> str:
     """Return a hash of what was asked for and found. Sets of the same one have equal bytes."""
-    views = [(view["table"], view["sql_sha256"]) for view in manifest["views"]]
-    identity = [views, manifest["mode"], manifest["labels"]["sha256"], manifest["content_sha256"]]
+    views = [(view["table"], view["sql_sha256"]) for view in found["views"]]
+    identity = [views, found["mode"], found["labels"]["sha256"], found["content_sha256"]]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def _default_name(manifest: dict[str, Any]) -> str:
-    return f"{manifest['views'][0]['table'].partition('.')[2]}-{_identity(manifest)[:12]}"
+def _default_name(found: dict[str, Any]) -> str:
+    return f"{found['views'][0]['table'].partition('.')[2]}-{_identity(found)[:12]}"
 
 
-def _refuse_another(former: StoredSet, manifest: dict[str, Any]) -> None:
-    if _identity(former.manifest) != _identity(manifest):
+def _refuse_another(former: StoredSet, found: dict[str, Any]) -> None:
+    if _identity(former.manifest) != _identity(found):
         raise DataError(
             f"{former.name} is another training set, made by {former.created_by} on {former.created_at:%Y-%m-%d}: "
-            f"{former.row_count} rows with the hash {former.content_sha256[:12]}, and this one has {manifest['rows']} "
-            f"rows with the hash {manifest['content_sha256'][:12]}. Choose another --name."
+            f"{former.row_count} rows with the hash {former.content_sha256[:12]}, and this one has {found['rows']} "
+            f"rows with the hash {found['content_sha256'][:12]}. Choose another --name."
         )
 
 
@@ -123,10 +121,10 @@ def _write(target: Path | S3Client, name: str, rows: io.BufferedReader, manifest
     """Write both files, the manifest last; return the address of the rows."""
     if isinstance(target, Path):
         target.mkdir(parents=True, exist_ok=True)
-        path = target / f"{name}.parquet"
-        with path.open("wb") as file:
-            while piece := rows.read(2**20):
-                file.write(piece)
+        path, unfinished = target / f"{name}.parquet", target / f"{name}.unfinished"
+        with unfinished.open("wb") as file:
+            shutil.copyfileobj(rows, file)
+        unfinished.replace(path)
         (target / f"{name}.json").write_text(manifest, encoding="utf-8")
         return str(path.resolve())
     bucket, key = settings().lake_bucket, f"{TRAINING_PREFIX}{name}"
@@ -146,19 +144,19 @@ on conflict (name) do update set location = excluded.location
 """
 
 
-def _register(connection: Connection, wanted: TrainingSet, manifest: dict[str, Any], location: str, by: str) -> None:
+def _register(connection: Connection, wanted: TrainingSet, found: dict[str, Any], location: str, by: str) -> None:
     connection.execute(
         _INSERT,
         {
-            "name": manifest["name"],
+            "name": found["name"],
             "views": [view.table for view in wanted.join.views],
             "is_as_of_now": wanted.join.as_of_now,
             "location": location,
-            "rows": manifest["rows"],
-            "labels": manifest["labels"]["sha256"],
-            "content": manifest["content_sha256"],
-            "manifest": Jsonb(manifest),
-            "code": manifest["code_version"],
+            "rows": found["rows"],
+            "labels": found["labels"]["sha256"],
+            "content": found["content_sha256"],
+            "manifest": Jsonb(found),
+            "code": found["code_version"],
             "by": by,
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.contracts.locations import read_sql
 from waybill.derived.build import sha256
 from waybill.errors import DataError
-from waybill.features.labels import Labels, read_labels, rows_as_csv
+from waybill.features.labels import BATCH, Labels, read_labels, rows_as_csv
 from waybill.features.point_in_time import LEAKS, Join, Snapshot, look_up, snapshot
 from waybill.formatting import in_series
 from waybill.run import code_version
@@ -181,12 +181,15 @@ def _entities(views: Sequence[FeatureView]) -> tuple[Column, ...]:
 
 @contextmanager
 def read_set(
-    wanted: TrainingSet, connect: Callable[[], Connection]
+    wanted: TrainingSet, connect: Callable[[], Connection], *, is_registered: bool = False
 ) -> Iterator[tuple[Iterator[pa.Table], Result, Snapshot]]:
-    """Yield the tables of a training set, what is known after the last one, and the snapshot of the warehouse."""
+    """Yield the tables of a training set, what is known after the last one, and the snapshot of the warehouse.
+
+    `is_registered` says that the set is registered before the end of the block: see `point_in_time.snapshot`.
+    """
     result = Result()
     connections = CONNECTIONS if wanted.labels.rows > 1 else 1
-    with snapshot(connect, wanted.join.views, connections) as seen:
+    with snapshot(connect, wanted.join.views, connections, is_registered=is_registered) as seen:
         yield wanted.tables(seen, result), result, seen
 
 
@@ -195,15 +198,18 @@ def write_set(wanted: TrainingSet, connect: Callable[[], Connection], target: Pa
 
     The bytes also depend on the version of pyarrow. `content_sha256` of the manifest does not.
     """
+    with read_set(wanted, connect) as (tables, result, seen):
+        write_tables(wanted, tables, target)
+        return manifest(wanted, result, seen)
+
+
+def write_tables(wanted: TrainingSet, tables: Iterable[pa.Table], target: Path) -> None:
+    """Write the tables of a training set as Parquet."""
     import pyarrow.parquet as pq
 
-    from waybill.features.labels import BATCH
-
-    with read_set(wanted, connect) as (tables, result, seen):
-        with pq.ParquetWriter(target, wanted.schema, compression="zstd", version="2.6") as writer:
-            for table in tables:
-                writer.write_table(table, row_group_size=BATCH)
-        return manifest(wanted, result, seen)
+    with pq.ParquetWriter(target, wanted.schema, compression="zstd", version="2.6") as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=BATCH)
 
 
 def manifest(wanted: TrainingSet, result: Result, seen: Snapshot) -> dict[str, Any]:
